@@ -1,0 +1,34 @@
+/** One-way layers (docs/architecture.md). A folder may import only what its rule leaves open. */
+const only = (from, allowed, comment) => ({
+  name: `${from.replace('/', '-')}-imports`,
+  comment,
+  severity: 'error',
+  from: { path: `^${from}/` },
+  to: { path: '^(experiments|harness|engine|guest|report|vagrant|setup|bench)/', pathNot: `^(${[from, ...allowed].join('|')})/` },
+});
+
+module.exports = {
+  forbidden: [
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+    { name: 'no-unresolved', severity: 'error', from: {}, to: { couldNotResolve: true } },
+    {
+      name: 'no-dev-dependencies-in-product-code',
+      severity: 'error',
+      from: { path: '^(experiments|harness|engine|guest|report)/', pathNot: '\\.test\\.ts$' },
+      to: { dependencyTypes: ['npm-dev'], pathNot: 'node_modules/@types/' },
+    },
+    only('experiments', [], 'Experiments are data; they know nothing of how they are run.'),
+    only('engine', [], 'The engine stands on its own.'),
+    only('guest/agent', ['engine/pages'], 'Agent and engine share only the page list.'),
+    only('guest/image', ['setup'], 'The image recipe needs the cache of prepared things, nothing else.'),
+    only('harness', ['experiments', 'engine', 'guest', 'setup', 'vagrant'], 'The harness drives everything but the report.'),
+    only('report', ['experiments'], 'The report reads results, never the harness.'),
+    only('setup', [], 'Set-up stands at the bottom.'),
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default', 'types'], extensions: ['.ts', '.js', '.mjs', '.json'] },
+  },
+};

@@ -1,0 +1,80 @@
+/**
+ * What the rest of the harness knows of a machine: names, addresses and an ssh connection. Local containers and real
+ * machines differ only in the ssh configuration behind these interfaces (docs/architecture.md, Testbed).
+ */
+
+/** The four roles of the testbed: two VM hosts, the NFS server and the load generator. */
+export const hostNames = ['src', 'dst', 'nfs', 'client'] as const;
+export type HostName = (typeof hostNames)[number];
+
+/** The measured networks. The control network, which carries ssh, is not one of them and is never shaped. */
+export const networkNames = ['migration', 'storage', 'service'] as const;
+export type NetworkName = (typeof networkNames)[number];
+
+export interface RunOptions {
+  /** Kill the command and everything it started after this time. Default 60 000. */
+  readonly timeoutMs?: number;
+  /** Bytes or text for standard input. */
+  readonly input?: string | Uint8Array;
+  /** Exit codes that are not an error. Default [0]. */
+  readonly okExitCodes?: readonly number[];
+  readonly signal?: AbortSignal;
+}
+
+export interface RunResult {
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly exitCode: number;
+}
+
+/** A long-lived command on a host. It ends when it is stopped, or when its ssh connection is lost. */
+export interface HostProcess {
+  /** Lines of standard output as they arrive. Ends when the process ends. */
+  readonly lines: AsyncIterable<string>;
+  /** Writes to the command's standard input. */
+  write(text: string): void;
+  /** Closes standard input: recorders and engines end cleanly on it. */
+  closeInput(): void;
+  /** Ends the command and all of its children on the host, even if the connection is gone. Idempotent. */
+  stop(): Promise<void>;
+  /** Settles when the command has ended; never rejects. `stderrTail` holds the last lines of its errors. */
+  readonly ended: Promise<{ readonly exitCode: number | undefined; readonly stderrTail: string }>;
+}
+
+export interface Host {
+  readonly name: HostName;
+  /** Runs a shell command as root. Throws HostError (code 'command-failed' | 'timeout' | 'unreachable' | 'aborted'). */
+  run(command: string, options?: RunOptions): Promise<RunResult>;
+  /** Starts a long-lived shell command as root, in its own process group on the host. */
+  spawn(command: string, options?: { readonly signal?: AbortSignal }): HostProcess;
+  /** Copies a local file or folder to an absolute path on the host, making its parent folders. */
+  copyTo(localPath: string, remotePath: string): Promise<void>;
+  copyFrom(remotePath: string, localPath: string): Promise<void>;
+  /** Makes a unix socket of the host usable here. Returns the local socket's path; it is removed on testbed close. */
+  forwardSocket(remotePath: string): Promise<string>;
+}
+
+export interface NetworkPlan {
+  /** IPv4 address of each host on this network. */
+  readonly addresses: Readonly<Record<HostName, string>>;
+  /** Interface name of each host on this network, as in /sys/class/net. */
+  readonly interfaces: Readonly<Record<HostName, string>>;
+  /** Configured rate in bits per second; undefined where the testbed does not shape. */
+  readonly rateBitsPerSecond: number | undefined;
+}
+
+export interface Testbed {
+  readonly kind: 'local' | 'vagrant' | 'inventory';
+  readonly hosts: Readonly<Record<HostName, Host>>;
+  readonly networks: Readonly<Record<NetworkName, NetworkPlan>>;
+  /** The guest's address on the service network, with its prefix length: "10.30.0.10/24". */
+  readonly guestAddress: string;
+  /** Folder on the nfs host that is exported over NFS; VM disks are made in it. */
+  readonly exportPath: string;
+  /** Where the prepared files of this machine's cache are seen on each host, or undefined if they must be copied. */
+  readonly sharedCachePath: string | undefined;
+  /** Sets the rate of a network on every host (local lab); refuses where the testbed does not shape. */
+  shape(network: NetworkName, rateBitsPerSecond: number | undefined): Promise<void>;
+  /** Takes the testbed down, or leaves it up where `keep` was asked for. Idempotent. */
+  close(): Promise<void>;
+}
