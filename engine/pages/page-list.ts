@@ -1,0 +1,57 @@
+/**
+ * The page list: which pages of guest memory are copies of blocks on shared storage. The guest agent makes it, the
+ * source engine uses it. It is a hint and is never trusted: the engines compare content before they rely on an entry.
+ */
+
+/** Unit of every frame and block number here, in bytes: the size of a page in QEMU's x86 migration stream. */
+export const pageSizeBytes = 4096;
+
+/** Where listed blocks lie: a disk of the VM (offsets on the device), or a file on a file system that is shared anyway. */
+export type PageSource =
+  | {
+      readonly kind: 'disk';
+      /** Serial number of the virtio disk, else its name in the guest ("vda"). */ readonly disk: string;
+    }
+  | {
+      readonly kind: 'file';
+      /** "server:/export", as the guest mounted it. */ readonly fileSystem: string;
+      /** Path below the mount point. */ readonly path: string;
+    };
+
+/**
+ * Runs of pages, structure of arrays, sorted by (sourceIndex, storageBlock). Run i says: the `count[i]` guest page
+ * frames from `guestFrame[i]` on hold the `count[i]` blocks of source `sourceIndex[i]` from `storageBlock[i]` on.
+ */
+export interface PageRuns {
+  readonly sourceIndex: Uint16Array;
+  /** Byte offset on the source / 4096. */
+  readonly storageBlock: Uint32Array;
+  /** Guest-physical address / 4096. */
+  readonly guestFrame: Uint32Array;
+  readonly count: Uint16Array;
+}
+
+export interface PageList {
+  readonly sources: readonly PageSource[];
+  readonly runs: PageRuns;
+  /** Sum of all counts. */
+  readonly pageCount: number;
+  /** "System RAM" of the guest's /proc/iomem as page frames [first, last], to map guest frames to offsets in the RAM block. */
+  readonly guestRam: readonly (readonly [firstFrame: number, lastFrame: number])[];
+  /** How long each phase took in the guest, in ms (the paper's Figure 18), and what was found. */
+  readonly timings: {
+    readonly findMs: number;
+    readonly translateMs: number;
+    readonly mapMs: number;
+    readonly encodeMs: number;
+  };
+  readonly server: {
+    readonly product: 'mariadb' | 'mysql' | 'other';
+    readonly version: string;
+    /** How pages were found: the table of descriptor layouts, or frames by header and checksum. */
+    readonly method: 'descriptors' | 'scan';
+    readonly cachedPages: number;
+    readonly dirtyPages: number;
+    readonly excludedPages: number;
+  };
+}
