@@ -1,0 +1,49 @@
+/**
+ * `npm test`: runs ava and closes with "N passed, N failed, N skipped". Lab tests need root and Debian packages, which
+ * the tests' own set-up installs; `npm run test:unit` leaves them out.
+ */
+import { createInterface } from 'node:readline';
+import { execa } from 'execa';
+
+const unitOnly = process.argv.includes('--unit');
+const files = process.argv.slice(2).filter((argument) => argument !== '--unit');
+
+if (!unitOnly && process.getuid?.() !== 0) {
+  console.error(
+    'npm test needs root: lab tests make namespaces, containers and mounts. Run it as root, or `npm run test:unit` for the rest.',
+  );
+  process.exit(1);
+}
+
+const ava = execa('ava', ['--tap', ...files], {
+  preferLocal: true,
+  env: { POOLSHIFT_TESTS: unitOnly ? 'unit' : 'all' },
+  stdio: ['ignore', 'pipe', 'inherit'],
+  buffer: false,
+  reject: false,
+});
+const stop = (signal: NodeJS.Signals): void => {
+  ava.kill(signal);
+};
+process.once('SIGINT', stop);
+process.once('SIGTERM', stop);
+
+const counts = { passed: 0, failed: 0, skipped: 0 };
+for await (const line of createInterface({ input: ava.stdout })) {
+  const result = /^(not ok|ok) \d+ - (.*)$/.exec(line);
+  if (result === null) {
+    if (!/^(TAP version|1\.\.|# (tests|pass|fail|skip))/.test(line) && line.trim() !== '') console.log(line);
+  } else if (line.includes('# SKIP')) {
+    counts.skipped += 1;
+    console.log(`-  ${result[2] ?? ''}`);
+  } else if (result[1] === 'ok') {
+    counts.passed += 1;
+    console.log(`ok ${result[2] ?? ''}`);
+  } else {
+    counts.failed += 1;
+    console.log(`NOT OK ${result[2] ?? ''}`);
+  }
+}
+const { exitCode } = await ava;
+console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+process.exitCode = exitCode === 0 && counts.failed === 0 && counts.passed > 0 ? 0 : 1;
