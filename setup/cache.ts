@@ -1,0 +1,168 @@
+/**
+ * The cache of prepared things: hosts' rootfs, guest images, bundles. An entry is a folder that is named by what it was
+ * made from, and that is either complete or not there.
+ */
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, stat, utimes, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import path from 'node:path';
+import { promisify } from 'node:util';
+
+export type Log = (line: string) => void;
+
+export interface PrepareOptions {
+  /** What is prepared, as a file name: "rootfs", "guest-mariadb". */
+  readonly name: string;
+  /** Everything that the result depends on: versions, options, hashes of scripts. */
+  readonly keyParts: readonly (string | number | boolean)[];
+  /** Fills `dir`, an empty folder. If it throws, the folder is removed and nothing is cached. */
+  readonly build: (dir: string, log: Log) => Promise<void>;
+  readonly log: Log;
+}
+
+/** `build-failed`: the build threw (see `cause`). `lock-failed`: the lock of the entry could not be taken. */
+export class PrepareError extends Error {
+  readonly code: 'build-failed' | 'lock-failed';
+
+  constructor(code: PrepareError['code'], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'PrepareError';
+    this.code = code;
+  }
+}
+
+/** The folder of all prepared things; `POOLSHIFT_CACHE` names another. */
+export function cacheRoot(): string {
+  return path.resolve(process.env['POOLSHIFT_CACHE'] ?? '/var/cache/poolshift');
+}
+
+/**
+ * Returns the folder of a prepared thing, and builds it first if there is none. Two processes that want the same thing
+ * build it once: the second waits. A build that was killed leaves a partial folder, which the next one removes.
+ *
+ * @throws PrepareError
+ */
+export async function prepare(options: PrepareOptions): Promise<string> {
+  const { name, log } = options;
+  const root = cacheRoot();
+  const entry = `${name}-${entryKey(options.keyParts)}`;
+  const finished = path.join(root, entry);
+  await mkdir(root, { recursive: true });
+  if (await markUsed(finished)) return finished;
+
+  const lock = await takeLock(path.join(root, `.${entry}.lock`), name, log);
+  try {
+    if (await markUsed(finished)) return finished;
+    await removeLeftovers(root, entry);
+    // A name of its own: what a killed build left running must not write into this one.
+    const partial = await mkdtemp(path.join(root, `.${entry}.partial-`));
+    await chmod(partial, 0o755);
+    const startedAtMs = performance.now();
+    log(`${name}: building (kept in ${finished})`);
+    try {
+      await options.build(partial, log);
+    } catch (error) {
+      await removeTree(partial);
+      throw new PrepareError('build-failed', `${name}: ${messageOf(error)}`, { cause: error });
+    }
+    await rename(partial, finished);
+    log(`${name}: built in ${((performance.now() - startedAtMs) / 1000).toFixed(1)} s`);
+    return finished;
+  } finally {
+    await releaseLock(lock);
+  }
+}
+
+/** SHA-256 of files' contents and of their paths below each given path; folders are walked. Goes into `keyParts`. */
+export async function hashFiles(paths: readonly string[]): Promise<string> {
+  const hash = createHash('sha256');
+  for (const given of paths) {
+    for (const file of await filesBelow(given)) {
+      const relative = path.relative(given, file);
+      hash.update(`${path.basename(given)}/${relative}\0${(await stat(file)).size}\0`);
+      for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
+    }
+  }
+  return hash.digest('hex');
+}
+
+function entryKey(keyParts: PrepareOptions['keyParts']): string {
+  return createHash('sha256').update(JSON.stringify(keyParts)).digest('hex').slice(0, 16);
+}
+
+/** The time of last use stands in the folder's mtime, so that old entries can be told from current ones. */
+async function markUsed(dir: string): Promise<boolean> {
+  if (!existsSync(dir)) return false;
+  const now = new Date();
+  await utimes(dir, now, now);
+  return true;
+}
+
+/**
+ * Holds a lock file through a `flock` child, which ends with us because its input is our pipe: the kernel drops the
+ * lock of a dead holder, so there is nothing stale to judge by pid. The pid in the file is for the message only.
+ */
+async function takeLock(file: string, name: string, log: Log): Promise<ChildProcess> {
+  const held = (await tryLock(file, ['--nonblock'])) ?? (await waitForLock(file, name, log));
+  await writeFile(file, `${process.pid}\n`);
+  return held;
+}
+
+async function waitForLock(file: string, name: string, log: Log): Promise<ChildProcess> {
+  const holder = (await readFile(file, 'utf8')).trim();
+  log(`${name}: process ${holder === '' ? 'unknown' : holder} is building it; waiting`);
+  const lock = await tryLock(file, []);
+  if (lock === undefined) throw new PrepareError('lock-failed', `cannot lock ${file}`);
+  return lock;
+}
+
+async function tryLock(file: string, flags: readonly string[]): Promise<ChildProcess | undefined> {
+  const child = spawn(
+    'flock',
+    ['--conflict-exit-code', '75', ...flags, file, 'sh', '-c', 'echo held; exec cat'],
+    {
+      stdio: ['pipe', 'pipe', 'inherit'],
+      detached: true, // Ctrl-C must not drop the lock before the build has ended
+    },
+  );
+  const outcome = await Promise.race([
+    once(child.stdout, 'data').then(() => 'held' as const),
+    once(child, 'exit').then(([code]) => code as number | null),
+  ]).catch((error: unknown) => {
+    throw new PrepareError('lock-failed', `cannot lock ${file}: ${messageOf(error)}`, { cause: error });
+  });
+  if (outcome === 'held') return child;
+  if (outcome === 75) return undefined;
+  throw new PrepareError('lock-failed', `cannot lock ${file}: flock ended with ${outcome ?? 'a signal'}`);
+}
+
+async function releaseLock(lock: ChildProcess): Promise<void> {
+  const exited = once(lock, 'exit');
+  lock.stdin?.end();
+  await exited;
+}
+
+async function removeLeftovers(root: string, entry: string): Promise<void> {
+  const leftovers = (await readdir(root)).filter((name) => name.startsWith(`.${entry}.partial-`));
+  for (const name of leftovers) await removeTree(path.join(root, name));
+}
+
+/** Never crosses into another file system: a tree of a killed build may still have something mounted in it. */
+async function removeTree(dir: string): Promise<void> {
+  await promisify(execFile)('rm', ['-rf', '--one-file-system', '--', dir]);
+}
+
+async function filesBelow(given: string): Promise<string[]> {
+  if (!(await stat(given)).isDirectory()) return [given];
+  const entries = await readdir(given, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => path.join(entry.parentPath, entry.name))
+    .sort();
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
