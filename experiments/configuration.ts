@@ -1,0 +1,160 @@
+/**
+ * The options of an experiment, in one schema: it validates the command line, makes the help text, and types the
+ * manifest. `resolveConfiguration` fills in what depends on the profile.
+ */
+import { z } from 'zod';
+import { engineNames } from './engines.ts';
+import { memoryRowNames, memoryRows } from './memory-rows.ts';
+import { paperLinkBitsPerSecond, profileNames, profiles } from './profiles.ts';
+import { scenarioNames } from './scenarios.ts';
+
+const bitUnits: Readonly<Record<string, number>> = { bit: 1, kbit: 1e3, mbit: 1e6, gbit: 1e9 };
+
+/** A link rate as tc writes it: "125mbit", "2.5gbit". Yields bits per second. */
+export const linkRate = z.string().transform((text, context) => {
+  const match = /^(\d+(?:\.\d+)?)(bit|kbit|mbit|gbit)$/i.exec(text.trim());
+  const unit = bitUnits[match?.[2]?.toLowerCase() ?? ''];
+  const rate = Number(match?.[1]) * (unit ?? Number.NaN);
+  if (!(rate >= 1e6 && rate <= 1e12)) {
+    context.addIssue({
+      code: 'custom',
+      message: 'a rate from 1mbit to 1000gbit is needed, such as 125mbit or 10gbit',
+    });
+    return z.NEVER;
+  }
+  return rate;
+});
+
+const number = (minimum: number, maximum: number) =>
+  z.coerce.number(`a number from ${minimum} to ${maximum} is needed`).min(minimum).max(maximum);
+const integer = (minimum: number, maximum: number) =>
+  z.coerce.number(`a whole number from ${minimum} to ${maximum} is needed`).int().min(minimum).max(maximum);
+const flag = z.boolean().default(false);
+
+export const optionsSchema = z.object({
+  scenario: z.enum(scenarioNames).default('rw').describe('load during the migration'),
+  mem: z.enum(memoryRowNames).default('16').describe("the paper's memory row in GiB, divided by the scale"),
+  engine: z.enum(engineNames).default('precopy').describe('how the VM is migrated'),
+  testbed: z.enum(['local']).default('local').describe('where the four hosts are'),
+  profile: z.enum(profileNames).default('lab').describe('lab: scaled to one machine; paper: as in the paper'),
+  scale: number(1, 64).optional().describe('divide memory and link rates by this (lab: 8, paper: 1)'),
+  linkRate: linkRate
+    .optional()
+    .describe("rate of all three networks (the paper's 1gbit divided by the scale)"),
+  dbms: z.enum(['mariadb', 'mysql']).default('mariadb').describe('database server in the VM'),
+  threads: integer(1, 256).optional().describe('sysbench threads (lab: 2, paper: 8)'),
+  rate: number(0, 1e6)
+    .optional()
+    .describe('transactions per second sysbench aims at, 0 = full speed (lab: 8, paper: 0)'),
+  downtimeLimit: integer(1, 2_000_000).default(300).describe("QEMU's downtime-limit in ms"),
+  before: number(0, 86_400).optional().describe('seconds of load before the migration (lab: 30, paper: 300)'),
+  after: number(0, 86_400).optional().describe('seconds of load after it (lab: 60, paper: 600)'),
+  repeat: integer(1, 100).default(1).describe('how often to run it'),
+  maxTime: number(5, 86_400)
+    .optional()
+    .describe('cancel a migration that takes longer, in s (lab: 600, paper: 3600)'),
+  seed: integer(1, 2 ** 31 - 1)
+    .default(1)
+    .describe("sysbench's random seed"),
+  out: z.string().min(1).default('results').describe('folder for result folders'),
+  verifyRam: flag.describe('compare the RAM of both VMs byte by byte before the target runs'),
+  vmMemory: integer(256, 1_048_576)
+    .optional()
+    .describe('VM memory in MiB instead of a row (tests and trials)'),
+  tableData: integer(4, 1_048_576)
+    .optional()
+    .describe('bytes of tables in MiB instead of the row’s (tests and trials)'),
+  keep: flag.describe('leave the lab up afterwards'),
+  keepOnFailure: flag.describe('leave the lab up if the run fails'),
+  dryRun: flag.describe('print the plan and its expected duration, change nothing'),
+  json: flag.describe('print events and figures as JSON lines'),
+});
+
+export type Options = z.infer<typeof optionsSchema>;
+
+/** Every value that shapes a run, as the manifest records it. */
+export interface Configuration {
+  readonly scenario: Options['scenario'];
+  readonly memoryRow: Options['mem'];
+  readonly engine: Options['engine'];
+  readonly testbed: Options['testbed'];
+  readonly profile: Options['profile'];
+  readonly scale: number;
+  readonly dbms: Options['dbms'];
+  readonly linkBitsPerSecond: number;
+  readonly vmMemoryBytes: number;
+  /** The paper's pool for this row, divided by the scale. */
+  readonly bufferPoolAskedBytes: number;
+  /** What the server is started with: less than asked where a small VM would thrash. */
+  readonly bufferPoolBytes: number;
+  /** The paper's pool in use, divided by the scale. */
+  readonly poolInUseAskedBytes: number;
+  /** Tables and indexes are sized to this. */
+  readonly tableDataBytes: number;
+  readonly threads: number;
+  readonly rateTps: number;
+  readonly downtimeLimitMs: number;
+  readonly beforeSeconds: number;
+  readonly afterSeconds: number;
+  readonly maxTimeSeconds: number;
+  readonly seed: number;
+  readonly verifyRam: boolean;
+}
+
+const mib = 2 ** 20;
+const gib = 2 ** 30;
+
+/**
+ * Largest pool that a guest of this size runs without thrashing. Measured with MariaDB 10.11: 333 MiB of 512 MiB, 768 of
+ * 1024 and 80 % of 2048 run; kernel, server and file cache need the rest.
+ */
+export function largestPoolBytes(vmMemoryBytes: number): number {
+  const bytes = Math.min(0.8 * vmMemoryBytes, 0.85 * vmMemoryBytes - 102 * mib);
+  return Math.max(Math.floor(bytes / (8 * mib)) * 8 * mib, 32 * mib);
+}
+
+export function resolveConfiguration(options: Options): Configuration {
+  const profile = profiles[options.profile];
+  const row = memoryRows[options.mem];
+  const scale = options.scale ?? profile.scale;
+  // Guest memory is whole MiB, and QEMU's page of 2 MiB for huge pages.
+  const vmMemoryBytes =
+    options.vmMemory === undefined
+      ? Math.round((row.memoryGib * gib) / scale / (2 * mib)) * 2 * mib
+      : options.vmMemory * mib;
+  const bufferPoolAskedBytes = Math.round(
+    options.vmMemory === undefined ? (row.bufferPoolGib * gib) / scale : 0.8 * vmMemoryBytes,
+  );
+  const bufferPoolBytes =
+    Math.floor(Math.min(bufferPoolAskedBytes, largestPoolBytes(vmMemoryBytes)) / (8 * mib)) * 8 * mib;
+  const poolInUseAskedBytes = Math.round(
+    options.vmMemory === undefined ? (row.poolInUseGib * gib) / scale : (bufferPoolBytes * 7) / 8,
+  );
+  return {
+    scenario: options.scenario,
+    memoryRow: options.mem,
+    engine: options.engine,
+    testbed: options.testbed,
+    profile: options.profile,
+    scale,
+    dbms: options.dbms,
+    linkBitsPerSecond: options.linkRate ?? Math.round(paperLinkBitsPerSecond / scale),
+    vmMemoryBytes,
+    bufferPoolAskedBytes,
+    bufferPoolBytes,
+    poolInUseAskedBytes,
+    // A pool is never filled to the last page: the server keeps a free list, and some pages are its own.
+    tableDataBytes:
+      options.tableData === undefined
+        ? Math.floor(Math.min(poolInUseAskedBytes, 0.95 * bufferPoolBytes))
+        : options.tableData * mib,
+    threads: options.threads ?? profile.threads,
+    rateTps: options.rate ?? profile.rateTps,
+    downtimeLimitMs: options.downtimeLimit,
+    beforeSeconds: options.before ?? profile.beforeSeconds,
+    afterSeconds: options.after ?? profile.afterSeconds,
+    maxTimeSeconds: options.maxTime ?? profile.maxTimeSeconds,
+    seed: options.seed,
+    verifyRam: options.verifyRam,
+  };
+}

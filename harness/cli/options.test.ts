@@ -1,0 +1,33 @@
+import test from 'ava';
+import { optionsSchema } from '../../experiments/configuration.ts';
+import { UsageError, parseOptions } from './options.ts';
+
+const parse = (...arguments_: string[]) => parseOptions('experiment', 'runs one', optionsSchema, arguments_);
+
+test('reads options by the schema', (t) => {
+  const options = parse('--scenario', 'ro', '--mem', '8', '--keep-on-failure', '--downtime-limit', '500');
+  t.is(options?.scenario, 'ro');
+  t.is(options?.mem, '8');
+  t.true(options?.keepOnFailure);
+  t.is(options?.downtimeLimit, 500);
+  t.false(options?.json);
+});
+
+test('a wrong value names the option, the value and the valid ones', (t) => {
+  const error = t.throws(() => parse('--scenario', 'write'), { instanceOf: UsageError });
+  t.regex(error.message, /--scenario "write": valid: idle, ro, rw/);
+  t.regex(
+    t.throws(() => parse('--threads', 'many')).message,
+    /--threads "many": a whole number from 1 to 256/,
+  );
+});
+
+test('an unknown option lists the valid ones', (t) => {
+  const error = t.throws(() => parse('--scenaro', 'rw'), { instanceOf: UsageError });
+  t.regex(error.message, /--scenaro/);
+  t.regex(error.message, /--scenario .*--mem/);
+});
+
+test('stray arguments are refused', (t) => {
+  t.throws(() => parse('rw'), { instanceOf: UsageError });
+});

@@ -1,0 +1,97 @@
+/** Turns a zod schema of options into a commander command: names, defaults and help come from the schema alone. */
+import { Command } from 'commander';
+import { z } from 'zod';
+
+/** Exit codes of every command of the harness, shown by `--help`. */
+export const exitCodes = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
+
+const exitCodeHelp = `
+Exit codes: 0 done; 1 a run, check or step failed; 2 wrong option or value, or it does not fit this machine;
+130 stopped by Ctrl-C.`;
+
+/** A command line that cannot be carried out; the command prints the message and exits with code 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+interface OptionShape {
+  readonly key: string;
+  readonly isFlag: boolean;
+  readonly isList: boolean;
+  readonly choices: readonly string[] | undefined;
+  readonly defaultText: string | undefined;
+  readonly description: string;
+}
+
+function shapeOf(key: string, schema: z.ZodType): OptionShape {
+  let inner: z.ZodType = schema;
+  let defaultValue: unknown;
+  while (inner instanceof z.ZodOptional || inner instanceof z.ZodDefault) {
+    if (inner instanceof z.ZodDefault) defaultValue = inner.def.defaultValue;
+    inner = inner.unwrap() as z.ZodType;
+  }
+  const isList = inner instanceof z.ZodArray;
+  if (inner instanceof z.ZodArray) inner = inner.element as z.ZodType;
+  const isFlag = inner instanceof z.ZodBoolean;
+  return {
+    key,
+    isFlag,
+    isList,
+    choices: inner instanceof z.ZodEnum ? Object.values(inner.enum).map(String) : undefined,
+    defaultText:
+      isFlag || defaultValue === undefined ? undefined : [defaultValue].flat().map(String).join(' '),
+    description: schema.description ?? '',
+  };
+}
+
+function commandOf(name: string, summary: string, schema: z.ZodObject): Command {
+  const command = new Command(name).description(summary).addHelpText('after', exitCodeHelp);
+  command.exitOverride().configureOutput({ writeErr: () => undefined });
+  for (const [key, field] of Object.entries(schema.shape)) {
+    const shape = shapeOf(key, field as z.ZodType);
+    const value = shape.choices?.join('|') ?? kebab(key).split('-').at(-1) ?? key;
+    const placeholder = shape.isFlag ? '' : shape.isList ? ` <${value}...>` : ` <${value}>`;
+    const suffix = shape.defaultText === undefined ? '' : ` (default ${shape.defaultText})`;
+    command.option(`--${kebab(key)}${placeholder}`, `${shape.description}${suffix}`);
+  }
+  return command;
+}
+
+/**
+ * Parses `arguments_` by the schema. Prints help and returns undefined for `--help`.
+ * @throws UsageError that names the option, what was given and what is valid.
+ */
+export function parseOptions<Schema extends z.ZodObject>(
+  name: string,
+  summary: string,
+  schema: Schema,
+  arguments_: readonly string[],
+): z.infer<Schema> | undefined {
+  const command = commandOf(name, summary, schema);
+  try {
+    command.parse(arguments_, { from: 'user' });
+  } catch (error) {
+    const { code, message } = error as { code?: string; message: string };
+    if (code === 'commander.helpDisplayed') return undefined;
+    const known = Object.keys(schema.shape).map((key) => `--${kebab(key)}`);
+    throw new UsageError(
+      code === 'commander.unknownOption' ? `${message}\nvalid options: ${known.join(' ')}` : message,
+      { cause: error },
+    );
+  }
+  if (command.args.length > 0)
+    throw new UsageError(`unexpected argument '${command.args.join(' ')}'; see --help`);
+  const parsed = schema.safeParse(command.opts());
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map((issue) => {
+    const key = String(issue.path[0]);
+    const field = schema.shape[key] as z.ZodType | undefined;
+    const given = JSON.stringify(command.getOptionValue(key));
+    const choices = field === undefined ? undefined : shapeOf(key, field).choices;
+    const valid = choices === undefined ? issue.message : `valid: ${choices.join(', ')}`;
+    return `--${kebab(key)} ${given}: ${valid}`;
+  });
+  throw new UsageError(problems.join('\n'));
+}
