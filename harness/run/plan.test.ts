@@ -1,0 +1,37 @@
+import test from 'ava';
+import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
+import { checkCapacity, expectedSteps, memoryNeeds } from './plan.ts';
+
+const gib = 2 ** 30;
+const machine = { memoryAvailableBytes: 22 * gib, diskAvailableBytes: 80 * gib };
+const configure = (options: object) => resolveConfiguration(optionsSchema.parse(options));
+
+test('lab rows fit a 24 GiB machine', (t) => {
+  for (const mem of ['4', '8', '16', '24'])
+    t.deepEqual(checkCapacity(configure({ mem }), machine), { fits: true });
+});
+
+test('a row that does not fit is refused with the sum and the nearest that fits', (t) => {
+  const fit = checkCapacity(configure({ mem: '24', profile: 'paper' }), machine);
+  t.false(fit.fits);
+  const reason = fit.fits ? '' : fit.reason;
+  t.regex(reason, /24\.0 GiB source VM \+ 24\.0 GiB target VM/);
+  t.regex(reason, /22\.0 GiB are free/);
+  t.regex(reason, /nearest that fits: --scale 3/);
+});
+
+test('the disk is counted too', (t) => {
+  const fit = checkCapacity(configure({ mem: '24' }), { ...machine, diskAvailableBytes: 2 * gib });
+  t.regex(fit.fits ? '' : fit.reason, /not enough disk/);
+});
+
+test('both VMs are counted in full', (t) => {
+  const configuration = configure({ mem: '16' });
+  const sum = memoryNeeds(configuration).reduce((bytes, need) => bytes + need.bytes, 0);
+  t.true(sum > 2 * configuration.vmMemoryBytes);
+});
+
+test('a migration is never expected to outlast its limit', (t) => {
+  const steps = expectedSteps(configure({ mem: '24', linkRate: '1mbit', maxTime: '100' }), 'tcg');
+  t.is(steps.find((step) => step.name === 'migrate')?.durationSeconds, 100);
+});

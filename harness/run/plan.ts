@@ -1,0 +1,110 @@
+/** What a run needs and how long it will take, worked out before anything starts. Pure. */
+import type { Configuration } from '../../experiments/configuration.ts';
+import { memoryRowNames, memoryRows } from '../../experiments/memory-rows.ts';
+
+const mib = 2 ** 20;
+const gib = 2 ** 30;
+
+export interface Need {
+  readonly what: string;
+  readonly bytes: number;
+}
+
+export interface Machine {
+  readonly memoryAvailableBytes: number;
+  readonly diskAvailableBytes: number;
+}
+
+/** Memory of the local lab at its peak: both VMs exist while one migrates. */
+export function memoryNeeds(configuration: Configuration): readonly Need[] {
+  return [
+    { what: 'source VM', bytes: configuration.vmMemoryBytes },
+    { what: 'target VM', bytes: configuration.vmMemoryBytes },
+    { what: 'two QEMU processes', bytes: 600 * mib },
+    { what: 'four hosts, NFS server, sysbench, harness', bytes: 900 * mib },
+  ];
+}
+
+/** Disk: data folder, image and the run's own copy of the image, each as large as the tables, and what the guests hold. */
+export function diskNeeds(configuration: Configuration): readonly Need[] {
+  return [
+    {
+      what: 'data folder, image and its working copy',
+      bytes: 3 * (configuration.tableDataBytes + 900 * mib),
+    },
+    { what: "hosts' root file system", bytes: gib },
+  ];
+}
+
+export type Fit = { readonly fits: true } | { readonly fits: false; readonly reason: string };
+
+const total = (needs: readonly Need[]): number => needs.reduce((sum, need) => sum + need.bytes, 0);
+const inGib = (bytes: number): string => `${(bytes / gib).toFixed(1)} GiB`;
+
+/** Says whether the local lab fits this machine; if not, the sum that shows why and the nearest that does fit. */
+export function checkCapacity(configuration: Configuration, machine: Machine): Fit {
+  const checks = [
+    { resource: 'memory', needs: memoryNeeds(configuration), available: machine.memoryAvailableBytes },
+    { resource: 'disk', needs: diskNeeds(configuration), available: machine.diskAvailableBytes },
+  ];
+  for (const { resource, needs, available } of checks) {
+    if (total(needs) <= available) continue;
+    const sum = needs.map((need) => `${inGib(need.bytes)} ${need.what}`).join(' + ');
+    return {
+      fits: false,
+      reason: `not enough ${resource}: ${sum} = ${inGib(total(needs))}, but ${inGib(available)} are free; ${nearest(configuration, machine)}`,
+    };
+  }
+  return { fits: true };
+}
+
+function nearest(configuration: Configuration, machine: Machine): string {
+  const fits = (memoryGib: number, inUseGib: number, scale: number): boolean => {
+    const scaled = {
+      ...configuration,
+      vmMemoryBytes: (memoryGib * gib) / scale,
+      tableDataBytes: (inUseGib * gib) / scale,
+    };
+    return (
+      total(memoryNeeds(scaled)) <= machine.memoryAvailableBytes &&
+      total(diskNeeds(scaled)) <= machine.diskAvailableBytes
+    );
+  };
+  const asked = memoryRows[configuration.memoryRow];
+  for (let scale = Math.ceil(configuration.scale); scale <= 64; scale += 1) {
+    if (fits(asked.memoryGib, asked.poolInUseGib, scale)) return `nearest that fits: --scale ${scale}`;
+  }
+  const row = [...memoryRowNames]
+    .reverse()
+    .find((name) => fits(memoryRows[name].memoryGib, memoryRows[name].poolInUseGib, configuration.scale));
+  return row === undefined ? 'no row fits this machine' : `nearest that fits: --mem ${row}`;
+}
+
+export interface PlannedStep {
+  readonly name: string;
+  readonly durationSeconds: number;
+}
+
+/** Expected duration of each step, from rates measured in the local lab (docs/measurements.md); preparation excluded. */
+export function expectedSteps(
+  configuration: Configuration,
+  accelerator: 'tcg' | 'kvm',
+): readonly PlannedStep[] {
+  const linkBytesPerSecond = (configuration.linkBitsPerSecond / 8) * 0.955;
+  const warmUpBytesPerSecond = accelerator === 'tcg' ? 24e6 : linkBytesPerSecond;
+  const checkBytesPerSecond = accelerator === 'tcg' ? 30e6 : 400e6;
+  // 12 % of a warmed guest is zero pages, which cost nothing to send.
+  const migrationSeconds = (0.88 * configuration.vmMemoryBytes) / linkBytesPerSecond;
+  const loaded = configuration.scenario !== 'idle';
+  return [
+    { name: 'bring the lab up', durationSeconds: 6 },
+    { name: 'copy the disk image', durationSeconds: (configuration.tableDataBytes + 500 * mib) / 500e6 },
+    { name: 'boot the source VM', durationSeconds: 12 },
+    { name: 'warm the pool', durationSeconds: configuration.tableDataBytes / warmUpBytesPerSecond },
+    { name: 'load before the migration', durationSeconds: loaded ? configuration.beforeSeconds : 5 },
+    { name: 'migrate', durationSeconds: Math.min(migrationSeconds, configuration.maxTimeSeconds) },
+    { name: 'load after the migration', durationSeconds: loaded ? configuration.afterSeconds : 5 },
+    { name: 'check', durationSeconds: 3 + configuration.tableDataBytes / checkBytesPerSecond },
+    { name: 'take the lab down', durationSeconds: 3 },
+  ];
+}

@@ -1,0 +1,68 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import test from 'ava';
+import { StepError, Steps } from './steps.ts';
+
+function recorded(signal = new AbortController().signal) {
+  const seen: string[] = [];
+  const steps = new Steps({ signal, onStep: (name, outcome) => seen.push(`${name} ${outcome.kind}`) });
+  return { seen, steps };
+}
+
+test('undos run in reverse order, also that of the step which failed', async (t) => {
+  const { seen, steps } = recorded();
+  const undone: string[] = [];
+  await steps.step(
+    'lab',
+    async () => 1,
+    async () => void undone.push('lab'),
+  );
+  const error = await t.throwsAsync(
+    steps.step(
+      'vm',
+      () => Promise.reject(new Error('no memory')),
+      async () => void undone.push('vm'),
+    ),
+    { instanceOf: StepError },
+  );
+  t.is(error.message, 'vm: no memory');
+  t.deepEqual(await steps.undoAll(), []);
+  t.deepEqual(undone, ['vm', 'lab']);
+  t.deepEqual(seen, ['lab started', 'lab ended', 'vm started', 'vm failed']);
+  await steps.undoAll();
+  t.is(undone.length, 2);
+});
+
+test('a failing undo does not keep the others from running', async (t) => {
+  const { steps } = recorded();
+  const undone: string[] = [];
+  await steps.step(
+    'one',
+    async () => undefined,
+    async () => void undone.push('one'),
+  );
+  await steps.step(
+    'two',
+    async () => undefined,
+    () => Promise.reject(new Error('stuck')),
+  );
+  const errors = await steps.undoAll();
+  t.deepEqual(
+    errors.map((error) => error.message),
+    ['undo two: stuck'],
+  );
+  t.deepEqual(undone, ['one']);
+});
+
+test('an abort ends the wait at once and no further step begins', async (t) => {
+  const controller = new AbortController();
+  const { steps } = recorded(controller.signal);
+  const waiting = steps.step('long', () => sleep(60_000, undefined, { ref: false }));
+  controller.abort(new Error('interrupted'));
+  await t.throwsAsync(waiting, { message: 'long: interrupted' });
+  let ran = false;
+  await t.throwsAsync(
+    steps.step('next', async () => void (ran = true)),
+    { message: 'next: interrupted' },
+  );
+  t.false(ran);
+});

@@ -1,0 +1,92 @@
+/**
+ * The steps of a run, each with its undo. Whatever happens, every undo of a step that began is run, in reverse order:
+ * after success, after a failed step, and after an interrupt, which ends the waiting for the current step at once.
+ */
+
+/** A failed step: `message` says which, `cause` why. */
+export class StepError extends Error {
+  override readonly name = 'StepError';
+  readonly step: string;
+
+  constructor(step: string, cause: unknown) {
+    super(`${step}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    this.step = step;
+  }
+}
+
+export type StepOutcome =
+  | { readonly kind: 'started' }
+  | { readonly kind: 'ended'; readonly durationMs: number }
+  | { readonly kind: 'failed'; readonly durationMs: number; readonly error: unknown };
+
+export interface StepsOptions {
+  readonly signal: AbortSignal;
+  /** Called as steps and undos start and end. */
+  readonly onStep: (name: string, outcome: StepOutcome) => void;
+}
+
+export class Steps {
+  readonly #options: StepsOptions;
+  readonly #undos: { readonly name: string; readonly undo: () => Promise<void> }[] = [];
+
+  constructor(options: StepsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Runs one step. `undo` is kept from the moment the step begins, so it must cope with a step that got only half-way.
+   * @throws StepError when the step fails or the signal aborts.
+   */
+  async step<Result>(
+    name: string,
+    action: () => Promise<Result>,
+    undo?: () => Promise<void>,
+  ): Promise<Result> {
+    const { signal, onStep } = this.#options;
+    if (undo !== undefined) this.#undos.push({ name, undo });
+    const startedMs = performance.now();
+    onStep(name, { kind: 'started' });
+    try {
+      signal.throwIfAborted();
+      const result = await untilAborted(action(), signal);
+      onStep(name, { kind: 'ended', durationMs: performance.now() - startedMs });
+      return result;
+    } catch (error) {
+      onStep(name, { kind: 'failed', durationMs: performance.now() - startedMs, error });
+      throw new StepError(name, error);
+    }
+  }
+
+  /** Runs all undos in reverse order. One that fails does not stop the others; their errors are returned. */
+  async undoAll(): Promise<readonly StepError[]> {
+    const errors: StepError[] = [];
+    for (let entry = this.#undos.pop(); entry !== undefined; entry = this.#undos.pop()) {
+      const name = `undo ${entry.name}`;
+      const startedMs = performance.now();
+      try {
+        await entry.undo();
+      } catch (error) {
+        this.#options.onStep(name, { kind: 'failed', durationMs: performance.now() - startedMs, error });
+        errors.push(new StepError(name, error));
+      }
+    }
+    return errors;
+  }
+}
+
+/** Settles as `promise` does, or rejects with the signal's reason as soon as it aborts. */
+export async function untilAborted<Result>(promise: Promise<Result>, signal: AbortSignal): Promise<Result> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => {
+    reject(signal.reason as Error);
+  };
+  signal.addEventListener('abort', onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  // What the abandoned action still does is of no interest: its hosts are about to go away.
+  promise.catch(() => undefined);
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
