@@ -1,0 +1,62 @@
+/** A matrix of runs: every combination of scenario, memory row and engine, repeated, in an order that is fair to all engines. */
+import { z } from 'zod';
+import { optionsSchema } from './configuration.ts';
+import { type EngineName, engineNames } from './engines.ts';
+import { type MemoryRowName, memoryRowNames } from './memory-rows.ts';
+import { type ScenarioName, scenarioNames } from './scenarios.ts';
+
+const listOf = <const Names extends readonly [string, ...string[]]>(names: Names) =>
+  z.array(z.enum(names)).min(1);
+
+export const matrixOptionsSchema = optionsSchema
+  .omit({ scenario: true, mem: true, engine: true, repeat: true, keep: true, out: true })
+  .extend({
+    scenarios: listOf(scenarioNames)
+      .default([...scenarioNames])
+      .describe('loads'),
+    mems: listOf(memoryRowNames)
+      .default([...memoryRowNames])
+      .describe("the paper's memory rows in GiB"),
+    engines: listOf(engineNames)
+      .default([...engineNames])
+      .describe('ways to migrate'),
+    repeat: z.coerce.number().int().min(1).max(100).default(1).describe('runs of each combination'),
+    out: z.string().min(1).optional().describe('folder of the set (default results/matrix-<time>)'),
+    resume: z.boolean().default(false).describe('skip what is done in --out already'),
+  });
+
+export type MatrixOptions = z.infer<typeof matrixOptionsSchema>;
+
+export interface Cell {
+  readonly scenario: ScenarioName;
+  readonly mem: MemoryRowName;
+  readonly engine: EngineName;
+  /** 1 for the first. */
+  readonly repeat: number;
+}
+
+/** Folder name of a cell within its set. */
+export function cellName(cell: Cell): string {
+  return `${cell.scenario}-${cell.mem}-${cell.engine}-r${cell.repeat}`;
+}
+
+/**
+ * Cells in the order in which they run. Engines alternate, and the order turns round from one group to the next
+ * (AB BA AB ...), so that a slow drift of the machine hits all engines alike.
+ */
+export function matrixCells(
+  options: Pick<MatrixOptions, 'scenarios' | 'mems' | 'engines' | 'repeat'>,
+): readonly Cell[] {
+  const cells: Cell[] = [];
+  let group = 0;
+  for (let repeat = 1; repeat <= options.repeat; repeat += 1) {
+    for (const mem of options.mems) {
+      for (const scenario of options.scenarios) {
+        const engines = group % 2 === 0 ? options.engines : [...options.engines].reverse();
+        for (const engine of engines) cells.push({ scenario, mem, engine, repeat });
+        group += 1;
+      }
+    }
+  }
+  return cells;
+}
