@@ -1,0 +1,50 @@
+/** Writes records of QEMU's migration stream (migration/ram.c, save_page_header; migration/savevm.c). */
+import { longestHeaderBytes, ramFlag, sectionTailBytes, sectionType, shortHeaderBytes } from './records.ts';
+
+/** Bytes of the header that starts a PART or END. */
+export const partHeaderBytes = 5;
+
+/** Room that `writeRecordHeader` may need. */
+export const recordHeaderRoomBytes = longestHeaderBytes;
+
+/**
+ * Writes the header of a RAM record at `at` and returns the position after it.
+ *
+ * @param flag `ramFlag.page` or `ramFlag.zero`
+ * @param blockName name of the RAM block, or undefined if the record before was of the same block
+ */
+export function writeRecordHeader(
+  into: Buffer,
+  at: number,
+  pageIndex: number,
+  flag: number,
+  blockName: Buffer | undefined,
+): number {
+  // The offset, pageIndex * 4096, has more than 32 bits; its low twelve are the flags.
+  into.writeUInt32BE(Math.floor(pageIndex / 0x100000), at);
+  const low = (pageIndex % 0x100000) * 0x1000;
+  if (blockName === undefined) {
+    into.writeUInt32BE(low + flag + ramFlag.sameBlock, at + 4);
+    return at + shortHeaderBytes;
+  }
+  into.writeUInt32BE(low + flag, at + 4);
+  into.writeUInt8(blockName.length, at + shortHeaderBytes);
+  blockName.copy(into, at + shortHeaderBytes + 1);
+  return at + shortHeaderBytes + 1 + blockName.length;
+}
+
+/** Writes the header of a PART of section `sectionId` at `at` and returns the position after it. */
+export function writePartHeader(into: Buffer, at: number, sectionId: number): number {
+  into.writeUInt8(sectionType.part, at);
+  into.writeUInt32BE(sectionId, at + 1);
+  return at + partHeaderBytes;
+}
+
+/** Writes the end-of-section record and the footer of section `sectionId` at `at`; returns the position after it. */
+export function writeSectionTail(into: Buffer, at: number, sectionId: number): number {
+  into.writeUInt32BE(0, at);
+  into.writeUInt32BE(ramFlag.endOfSection, at + 4);
+  into.writeUInt8(sectionType.footer, at + 8);
+  into.writeUInt32BE(sectionId, at + 9);
+  return at + sectionTailBytes;
+}
