@@ -1,0 +1,230 @@
+import { deflateSync } from 'node:zlib';
+import test from 'ava';
+import fc from 'fast-check';
+import { decodePageList, encodePageList, PageListError } from './page-list-codec.ts';
+import type { PageList, PageSource } from './page-list.ts';
+
+const sources: readonly PageSource[] = [
+  { kind: 'disk', disk: 'pool0' },
+  { kind: 'file', fileSystem: 'nas:/export', path: 'mysql/sbtest/sbtest1.ibd' },
+];
+
+interface Run {
+  readonly source: number;
+  readonly block: number;
+  readonly frame: number;
+  readonly count: number;
+}
+
+function listOf(runs: readonly Run[], listSources = sources): PageList {
+  const sorted = [...runs].sort((a, b) => a.source - b.source || a.block - b.block);
+  return {
+    sources: listSources,
+    runs: {
+      sourceIndex: Uint16Array.from(sorted, (run) => run.source),
+      storageBlock: Uint32Array.from(sorted, (run) => run.block),
+      guestFrame: Uint32Array.from(sorted, (run) => run.frame),
+      count: Uint16Array.from(sorted, (run) => run.count),
+    },
+    pageCount: sorted.reduce((sum, run) => sum + run.count, 0),
+    guestRam: [
+      [1, 158],
+      [256, 0x3ffff],
+    ],
+    timings: { findMs: 1.5, translateMs: 2, mapMs: 0, encodeMs: 0 },
+    server: {
+      product: 'mariadb',
+      version: '10.11.19-MariaDB',
+      method: 'descriptors',
+      cachedPages: 10,
+      dirtyPages: 2,
+      excludedPages: 1,
+    },
+  };
+}
+
+const anyRun = fc
+  .record({
+    source: fc.nat(1),
+    block: fc.nat(0xffff_ffff),
+    frame: fc.nat(0xffff_ffff),
+    count: fc.oneof(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 0xffff })),
+  })
+  .map((run) => ({
+    ...run,
+    block: Math.min(run.block, 2 ** 32 - run.count),
+    frame: Math.min(run.frame, 2 ** 32 - run.count),
+  }));
+
+/** Pages as InnoDB leaves them: 4 blocks side by side on the disk, in memory in one or more pieces. */
+function poolList(pages: number): PageList {
+  const runs: Run[] = [];
+  let frame = 5000;
+  for (let page = 0; page < pages; page++) {
+    if (page % 64 === 0) frame = 1000 + ((page * 7919) % 900_000);
+    if (page % 2 === 0) runs.push({ source: 0, block: 100 + 4 * page, frame, count: 4 });
+    else {
+      runs.push({ source: 0, block: 100 + 4 * page, frame, count: 1 });
+      runs.push({ source: 0, block: 101 + 4 * page, frame: frame + 9, count: 3 });
+    }
+    frame += 4;
+  }
+  return listOf(runs);
+}
+
+function code(action: () => unknown): string {
+  try {
+    action();
+  } catch (error) {
+    if (error instanceof PageListError) return error.code;
+    throw error;
+  }
+  return 'no error';
+}
+
+test('a list survives encoding and decoding', (t) => {
+  fc.assert(
+    fc.property(fc.array(anyRun, { maxLength: 60 }), (runs) => {
+      const list = listOf(runs);
+      const decoded = decodePageList(
+        encodePageList(list, () => 0),
+        { maxPages: 2 ** 26 },
+      );
+      t.deepEqual(decoded, list);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test('the time of encoding is noted in the list', (t) => {
+  let ms = 100;
+  const bytes = encodePageList(listOf([]), () => (ms += 7));
+  t.is(decodePageList(bytes).timings.encodeMs, 7);
+});
+
+test('bytes made by hand after the description of the format decode', (t) => {
+  const metadata = Buffer.from(
+    JSON.stringify({
+      ...listOf([]),
+      runs: undefined,
+      pageCount: undefined,
+      sources: [{ kind: 'disk', disk: 'vda', runs: 2 }],
+    }),
+  );
+  // Blocks 300-303 and 304: gaps +300 (zigzag 600 = 0xd8 0x04) and 0; counts 4 and 1; frames 10, then 14 - 9 (zigzag 17).
+  const raw = Buffer.from([0xd8, 0x04, 0, 3, 0, 20, 17]);
+  const body = deflateSync(raw);
+  const header = Buffer.alloc(24);
+  header.write('PSPL', 'latin1');
+  for (const [index, value] of [1, metadata.length, 2, raw.length, body.length].entries())
+    header.writeUInt32LE(value, 4 + 4 * index);
+  const list = decodePageList(Buffer.concat([header, metadata, body]));
+  t.deepEqual([...list.runs.storageBlock], [300, 304]);
+  t.deepEqual([...list.runs.count], [4, 1]);
+  t.deepEqual([...list.runs.guestFrame], [10, 5]);
+  t.is(list.pageCount, 5);
+});
+
+test('a list cut at any byte, or with a byte too many, is refused', (t) => {
+  const bytes = encodePageList(poolList(40));
+  for (let length = 0; length < bytes.length; length++) {
+    t.is(
+      code(() => decodePageList(bytes.subarray(0, length))),
+      'malformed',
+      `cut at ${length}`,
+    );
+  }
+  t.is(
+    code(() => decodePageList(Buffer.concat([bytes, Buffer.from([0])]))),
+    'malformed',
+  );
+});
+
+test('damaged bytes give a PageListError or a list within its limits, never anything else', (t) => {
+  const bytes = encodePageList(poolList(20));
+  fc.assert(
+    fc.property(fc.nat(bytes.length - 1), fc.integer({ min: 1, max: 255 }), (position, mask) => {
+      const damaged = Buffer.from(bytes);
+      damaged.writeUInt8(damaged.readUInt8(position) ^ mask, position);
+      try {
+        decodePageList(damaged, { maxPages: 4096 });
+      } catch (error) {
+        if (!(error instanceof PageListError)) throw error;
+      }
+    }),
+    { numRuns: 2000 },
+  );
+  t.pass();
+});
+
+test('columns of random bytes are refused or decode to a list in storage order', (t) => {
+  const template = encodePageList(listOf([{ source: 0, block: 1, frame: 1, count: 1 }]));
+  const metadataBytes = template.readUInt32LE(8);
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 3, maxLength: 13 }), (raw) => {
+      const body = deflateSync(raw);
+      const header = Buffer.from(template.subarray(0, 24));
+      header.writeUInt32LE(raw.length, 16);
+      header.writeUInt32LE(body.length, 20);
+      try {
+        const list = decodePageList(Buffer.concat([header, template.subarray(24, 24 + metadataBytes), body]));
+        t.true((list.runs.storageBlock[0] ?? NaN) + (list.runs.count[0] ?? NaN) <= 2 ** 32);
+      } catch (error) {
+        if (!(error instanceof PageListError)) throw error;
+      }
+    }),
+    { numRuns: 2000 },
+  );
+  t.pass();
+});
+
+test('a list larger than its limits is refused before anything of its size is allocated', (t) => {
+  const bytes = encodePageList(poolList(1000));
+  t.is(
+    code(() => decodePageList(bytes, { maxPages: 3999 })),
+    'too-large',
+  );
+  t.is(decodePageList(bytes, { maxPages: 4000 }).pageCount, 4000);
+  const lying = Buffer.from(bytes);
+  lying.writeUInt32LE(0xffff_ffff, 12);
+  t.is(
+    code(() => decodePageList(lying)),
+    'too-large',
+  );
+  // A zip bomb: 64 MiB of zeros behind a header that admits to 3 bytes a run.
+  const body = deflateSync(Buffer.alloc(64 * 1024 * 1024));
+  const header = Buffer.from(bytes.subarray(0, 24));
+  header.writeUInt32LE(2, 12);
+  header.writeUInt32LE(6, 16);
+  header.writeUInt32LE(body.length, 20);
+  const bomb = Buffer.concat([header, bytes.subarray(24, 24 + bytes.readUInt32LE(8)), body]);
+  t.is(
+    code(() => decodePageList(bomb)),
+    'malformed',
+  );
+});
+
+test('another version is named in the error', (t) => {
+  const bytes = encodePageList(listOf([]));
+  bytes.writeUInt32LE(9, 4);
+  const error = t.throws(() => decodePageList(bytes), { instanceOf: PageListError });
+  t.is(error.code, 'unsupported-version');
+  t.regex(error.message, /version 9/);
+});
+
+test('runs out of order are not encoded', (t) => {
+  const list = listOf([
+    { source: 0, block: 9, frame: 1, count: 1 },
+    { source: 0, block: 20, frame: 5, count: 1 },
+  ]);
+  list.runs.storageBlock.reverse();
+  t.is(
+    code(() => encodePageList(list)),
+    'unsorted',
+  );
+});
+
+test('a page of the pool costs a few bytes', (t) => {
+  const bytes = encodePageList(poolList(20_000));
+  t.true(bytes.length / 20_000 < 5.5, `${bytes.length / 20_000} bytes a page`);
+});

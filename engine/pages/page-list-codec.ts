@@ -1,0 +1,284 @@
+/**
+ * The page list as bytes. Made in the guest, read on the host, so decoding trusts nothing: every length is capped before
+ * anything is allocated by it, and whatever is wrong ends in a PageListError.
+ *
+ *     offset  size  field (integers little-endian)
+ *          0     4  magic "PSPL"
+ *          4     4  version
+ *          8     4  bytes of metadata
+ *         12     4  number of runs
+ *         16     4  bytes of the columns before compression
+ *         20     4  bytes of the compressed columns
+ *         24        metadata: JSON
+ *                   columns: zlib
+ *
+ * The columns are LEB128 varints, one column after the other, in storage order. All of them count from the end of the
+ * run before (block 0 at the start of a source, frame 0 at the start of the list): pages that lie side by side on the
+ * disk and in memory then give runs of equal bytes, which deflate reduces to almost nothing.
+ *  1. storage block, zigzag; 2. count - 1; 3. guest frame, zigzag.
+ */
+import { deflateSync, inflateSync } from 'node:zlib';
+import type { PageList, PageRuns, PageSource } from './page-list.ts';
+import { type PageListMetadata, parseMetadata } from './page-list-metadata.ts';
+import { PageListError } from './page-list-error.ts';
+
+export { PageListError } from './page-list-error.ts';
+
+const magic = Buffer.from('PSPL', 'latin1');
+export const pageListVersion = 1;
+const headerBytes = 24;
+/** A varint of a zigzag 33-bit number takes 5 bytes, a count (16 bits) 3. */
+const maxRunBytes = 5 + 3 + 5;
+const minRunBytes = 3;
+const maxMetadataBytes = 8 * 1024 * 1024;
+const blockNumbers = 2 ** 32;
+
+export interface DecodeLimits {
+  /** Most pages a list may name: the VM's memory / 4096 is the natural choice. Default 2^25, 128 GiB. */
+  readonly maxPages?: number;
+}
+
+/**
+ * Encodes a list. `timings.encodeMs` is replaced by the time that encoding takes here.
+ * @throws PageListError 'unsorted' when the runs are not in storage order or a run is empty or out of range.
+ */
+export function encodePageList(list: PageList, nowMs: () => number = () => performance.now()): Buffer {
+  const startMs = nowMs();
+  const runsBySource = countRunsBySource(list);
+  const raw = encodeColumns(list.runs);
+  // Level 1: higher levels save a few per cent and cost several times the guest's CPU.
+  const body = deflateSync(raw, { level: 1 });
+  const metadata: PageListMetadata = {
+    sources: list.sources.map((source, index) => ({ ...source, runs: runsBySource[index] ?? 0 })),
+    guestRam: list.guestRam,
+    timings: { ...list.timings, encodeMs: nowMs() - startMs },
+    server: list.server,
+  };
+  const text = Buffer.from(JSON.stringify(metadata), 'utf8');
+  const header = Buffer.alloc(headerBytes);
+  magic.copy(header);
+  header.writeUInt32LE(pageListVersion, 4);
+  header.writeUInt32LE(text.length, 8);
+  header.writeUInt32LE(list.runs.count.length, 12);
+  header.writeUInt32LE(raw.length, 16);
+  header.writeUInt32LE(body.length, 20);
+  return Buffer.concat([header, text, body]);
+}
+
+/**
+ * Decodes a list and checks all of it: sizes, order, ranges and the metadata's form. Whether the list is true is another
+ * matter; see PageList.
+ * @throws PageListError
+ */
+export function decodePageList(bytes: Buffer, limits: DecodeLimits = {}): PageList {
+  const maxPages = limits.maxPages ?? 2 ** 25;
+  if (bytes.length < headerBytes) throw malformed(`${bytes.length} bytes are too few for a page list`);
+  if (!bytes.subarray(0, 4).equals(magic)) throw malformed('it does not start with "PSPL"');
+  const version = bytes.readUInt32LE(4);
+  if (version !== pageListVersion) {
+    throw new PageListError(
+      'unsupported-version',
+      `page list version ${version}; only version ${pageListVersion} is known`,
+    );
+  }
+  const metadataBytes = bytes.readUInt32LE(8);
+  const runCount = bytes.readUInt32LE(12);
+  const rawBytes = bytes.readUInt32LE(16);
+  const bodyBytes = bytes.readUInt32LE(20);
+  if (metadataBytes > maxMetadataBytes)
+    throw new PageListError('too-large', `${metadataBytes} bytes of metadata`);
+  if (runCount > maxPages)
+    throw new PageListError('too-large', `${runCount} runs; at most ${maxPages} pages are allowed`);
+  if (bytes.length !== headerBytes + metadataBytes + bodyBytes) {
+    throw malformed(
+      `it has ${bytes.length} bytes where its header says ${headerBytes + metadataBytes + bodyBytes}`,
+    );
+  }
+  if (rawBytes < runCount * minRunBytes || rawBytes > runCount * maxRunBytes) {
+    throw malformed(`${rawBytes} bytes of columns cannot hold ${runCount} runs`);
+  }
+  const metadata = parseMetadata(bytes.subarray(headerBytes, headerBytes + metadataBytes));
+  const raw = inflate(bytes.subarray(headerBytes + metadataBytes), rawBytes);
+  const { runs, pageCount } = decodeColumns(raw, runCount, metadata, maxPages);
+  const sources = metadata.sources.map((entry): PageSource =>
+    entry.kind === 'disk'
+      ? { kind: 'disk', disk: entry.disk }
+      : { kind: 'file', fileSystem: entry.fileSystem, path: entry.path },
+  );
+  return {
+    sources,
+    runs,
+    pageCount,
+    guestRam: metadata.guestRam,
+    timings: metadata.timings,
+    server: metadata.server,
+  };
+}
+
+function malformed(what: string, cause?: unknown): PageListError {
+  return new PageListError('malformed', `not a valid page list: ${what}`, cause);
+}
+
+function inflate(body: Buffer, rawBytes: number): Buffer {
+  let raw: Buffer;
+  try {
+    raw = inflateSync(body, { maxOutputLength: Math.max(rawBytes, 1) });
+  } catch (cause) {
+    throw malformed('its columns do not decompress', cause);
+  }
+  if (raw.length !== rawBytes) throw malformed(`its columns have ${raw.length} bytes instead of ${rawBytes}`);
+  return raw;
+}
+
+function countRunsBySource(list: PageList): number[] {
+  const { sourceIndex, storageBlock, guestFrame, count } = list.runs;
+  const counts = list.sources.map(() => 0);
+  let source = 0;
+  let block = 0;
+  for (let run = 0; run < count.length; run++) {
+    const nextSource = sourceIndex[run] ?? 0;
+    const nextBlock = storageBlock[run] ?? 0;
+    const pages = count[run] ?? 0;
+    if (
+      nextSource < source ||
+      (nextSource === source && nextBlock < block) ||
+      nextSource >= counts.length ||
+      pages === 0 ||
+      nextBlock + pages > blockNumbers ||
+      (guestFrame[run] ?? 0) + pages > blockNumbers
+    ) {
+      throw new PageListError('unsorted', `run ${run} of the page list is out of order or out of range`);
+    }
+    source = nextSource;
+    block = nextBlock;
+    counts[source] = (counts[source] ?? 0) + 1;
+  }
+  return counts;
+}
+
+function encodeColumns(runs: PageRuns): Buffer {
+  const { sourceIndex, storageBlock, guestFrame, count } = runs;
+  const runCount = count.length;
+  // Untouched pages of this buffer cost no memory, so its worst-case size does not matter.
+  const bytes = Buffer.allocUnsafeSlow(runCount * maxRunBytes);
+  let offset = 0;
+  const put = (value: number): void => {
+    let rest = value;
+    while (rest >= 0x80) {
+      bytes[offset++] = (rest % 0x80) | 0x80;
+      rest = Math.floor(rest / 0x80);
+    }
+    bytes[offset++] = rest;
+  };
+  const putSigned = (value: number): void => {
+    put(value < 0 ? -2 * value - 1 : 2 * value);
+  };
+  let source = -1;
+  let expected = 0;
+  for (let run = 0; run < runCount; run++) {
+    const nextSource = sourceIndex[run] ?? 0;
+    if (nextSource !== source) expected = 0;
+    source = nextSource;
+    const block = storageBlock[run] ?? 0;
+    putSigned(block - expected);
+    expected = block + (count[run] ?? 0);
+  }
+  for (let run = 0; run < runCount; run++) put((count[run] ?? 1) - 1);
+  expected = 0;
+  for (let run = 0; run < runCount; run++) {
+    const frame = guestFrame[run] ?? 0;
+    putSigned(frame - expected);
+    expected = frame + (count[run] ?? 0);
+  }
+  return bytes.subarray(0, offset);
+}
+
+/** Reads varints one after the other; a varint that is cut or longer than 5 bytes is an error. */
+class VarintReader {
+  offset = 0;
+  private readonly bytes: Buffer;
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+  }
+
+  unsigned(): number {
+    let value = 0;
+    let scale = 1;
+    for (let length = 0; length < 5; length++) {
+      const byte = this.bytes[this.offset];
+      if (byte === undefined) throw malformed('a number is cut short');
+      this.offset++;
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) return value;
+      scale *= 0x80;
+    }
+    throw malformed('a number is longer than 5 bytes');
+  }
+
+  signed(): number {
+    const value = this.unsigned();
+    return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+  }
+}
+
+function decodeColumns(
+  raw: Buffer,
+  runCount: number,
+  metadata: PageListMetadata,
+  maxPages: number,
+): { runs: PageRuns; pageCount: number } {
+  // The caller saw to it that `raw` holds at least 3 bytes a run, so these arrays are at most 4 times its size.
+  const runs = {
+    sourceIndex: new Uint16Array(runCount),
+    storageBlock: new Uint32Array(runCount),
+    guestFrame: new Uint32Array(runCount),
+    count: new Uint16Array(runCount),
+  };
+  const gaps = new Float64Array(runCount);
+  const reader = new VarintReader(raw);
+  for (let run = 0; run < runCount; run++) gaps[run] = reader.signed();
+  let pageCount = 0;
+  for (let run = 0; run < runCount; run++) {
+    const count = reader.unsigned() + 1;
+    if (count > 0xffff) throw malformed(`run ${run} has ${count} pages`);
+    runs.count[run] = count;
+    pageCount += count;
+  }
+  if (pageCount > maxPages)
+    throw new PageListError('too-large', `${pageCount} pages; at most ${maxPages} are allowed`);
+  placeOnSources(runs, gaps, metadata);
+  let frame = 0;
+  for (let run = 0; run < runCount; run++) {
+    const count = runs.count[run] ?? 0;
+    frame += reader.signed();
+    if (frame < 0 || frame + count > blockNumbers)
+      throw malformed(`run ${run} has a guest frame out of range`);
+    runs.guestFrame[run] = frame;
+    frame += count;
+  }
+  if (reader.offset !== raw.length) throw malformed('bytes are left over after the last column');
+  return { runs, pageCount };
+}
+
+/** Turns distances between runs into block numbers and checks that the runs are in storage order. */
+function placeOnSources(runs: PageRuns, gaps: Float64Array, metadata: PageListMetadata): void {
+  let run = 0;
+  for (const [index, source] of metadata.sources.entries()) {
+    const end = run + source.runs;
+    if (end > gaps.length) throw malformed('its sources have more runs than there are');
+    let previous = 0;
+    let expected = 0;
+    for (; run < end; run++) {
+      const count = runs.count[run] ?? 0;
+      const block = expected + (gaps[run] ?? 0);
+      if (block < previous) throw malformed(`run ${run} is not in storage order`);
+      if (block + count > blockNumbers) throw malformed(`run ${run} has a storage block out of range`);
+      runs.sourceIndex[run] = index;
+      runs.storageBlock[run] = block;
+      previous = block;
+      expected = block + count;
+    }
+  }
+  if (run !== gaps.length) throw malformed('its sources have fewer runs than there are');
+}

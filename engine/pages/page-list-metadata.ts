@@ -1,0 +1,118 @@
+/** The part of an encoded page list that is JSON, checked by hand: the agent's bundle carries no schema library. */
+import type { PageList, PageSource } from './page-list.ts';
+import { PageListError } from './page-list-error.ts';
+
+/** What an encoded list says besides its runs. */
+export interface PageListMetadata {
+  /** Each source with the number of its runs, in the order of the runs. */
+  readonly sources: readonly (PageSource & { readonly runs: number })[];
+  readonly guestRam: PageList['guestRam'];
+  readonly timings: PageList['timings'];
+  readonly server: PageList['server'];
+}
+
+/** `sourceIndex` has 16 bits. */
+const maxSources = 0x10000;
+const maxRamRanges = 4096;
+const maxStringLength = 8192;
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** @throws PageListError 'malformed' */
+export function parseMetadata(bytes: Buffer): PageListMetadata {
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch (cause) {
+    throw new PageListError('malformed', 'not a valid page list: its metadata is not JSON', cause);
+  }
+  const fields = asFields(value, 'metadata');
+  const timings = asFields(fields['timings'], 'timings');
+  const server = asFields(fields['server'], 'server');
+  return {
+    sources: asArray(fields['sources'], 'sources', maxSources).map((source) => parseSource(source)),
+    guestRam: parseRam(fields['guestRam']),
+    timings: {
+      findMs: asDuration(timings['findMs'], 'timings.findMs'),
+      translateMs: asDuration(timings['translateMs'], 'timings.translateMs'),
+      mapMs: asDuration(timings['mapMs'], 'timings.mapMs'),
+      encodeMs: asDuration(timings['encodeMs'], 'timings.encodeMs'),
+    },
+    server: {
+      product: asOneOf(server['product'], ['mariadb', 'mysql', 'other'], 'server.product'),
+      version: asString(server['version'], 'server.version'),
+      method: asOneOf(server['method'], ['descriptors', 'scan'], 'server.method'),
+      cachedPages: asCount(server['cachedPages'], 'server.cachedPages'),
+      dirtyPages: asCount(server['dirtyPages'], 'server.dirtyPages'),
+      excludedPages: asCount(server['excludedPages'], 'server.excludedPages'),
+    },
+  };
+}
+
+function parseSource(value: unknown): PageSource & { runs: number } {
+  const fields = asFields(value, 'source');
+  const runs = asCount(fields['runs'], 'source.runs');
+  const kind = asOneOf(fields['kind'], ['disk', 'file'], 'source.kind');
+  return kind === 'disk'
+    ? { kind, disk: asString(fields['disk'], 'source.disk'), runs }
+    : {
+        kind,
+        fileSystem: asString(fields['fileSystem'], 'source.fileSystem'),
+        path: asString(fields['path'], 'source.path'),
+        runs,
+      };
+}
+
+function parseRam(value: unknown): PageList['guestRam'] {
+  let previousLast = -1;
+  return asArray(value, 'guestRam', maxRamRanges).map((range) => {
+    const [first, last] = asArray(range, 'guestRam range', 2);
+    const firstFrame = asCount(first, 'guestRam frame');
+    const lastFrame = asCount(last, 'guestRam frame');
+    if (firstFrame <= previousLast || lastFrame < firstFrame) throw wrong('guestRam', 'ascending ranges');
+    previousLast = lastFrame;
+    return [firstFrame, lastFrame] as const;
+  });
+}
+
+function wrong(name: string, wanted: string): PageListError {
+  return new PageListError('malformed', `not a valid page list: ${name} must be ${wanted}`);
+}
+
+function asFields(value: unknown, name: string): Fields {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrong(name, 'an object');
+  return value as Fields;
+}
+
+function asArray(value: unknown, name: string, maxLength: number): readonly unknown[] {
+  if (!Array.isArray(value) || value.length > maxLength)
+    throw wrong(name, `an array of at most ${maxLength}`);
+  return value as readonly unknown[];
+}
+
+function asString(value: unknown, name: string): string {
+  if (typeof value !== 'string' || value.length > maxStringLength)
+    throw wrong(name, `a string of at most ${maxStringLength}`);
+  return value;
+}
+
+function asCount(value: unknown, name: string): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
+    throw wrong(name, 'a whole number');
+  return value;
+}
+
+function asDuration(value: unknown, name: string): number {
+  if (typeof value !== 'number' || !Number.isFinite(value) || value < 0) throw wrong(name, 'a duration');
+  return value;
+}
+
+function asOneOf<const Choice extends string>(
+  value: unknown,
+  choices: readonly Choice[],
+  name: string,
+): Choice {
+  const found = choices.find((choice) => choice === value);
+  if (found === undefined) throw wrong(name, `one of ${choices.join(', ')}`);
+  return found;
+}
