@@ -105,10 +105,4 @@ export interface StreamCounters {
  * - `pass-through`: the stream cannot be filtered.
  */
 export type StreamPosition =
-  | 'header'
-  | 'between-sections'
-  | 'ram'
-  | 'command'
-  | 'held'
-  | 'device-state'
-  | 'pass-through';
+  'header' | 'between-sections' | 'ram' | 'command' | 'held' | 'device-state' | 'pass-through';

@@ -1,0 +1,117 @@
+/**
+ * Relays a migration stream and adds pages to it at places where the format has room for them: inside a part of the RAM
+ * section, or between two sections as a part of its own. It is the only writer of its output, so that block names stay
+ * right.
+ */
+import type { StreamHandler, StreamOutput } from './handler.ts';
+import { pageSizeBytes } from '../pages/page-list.ts';
+import { StreamReader, type StreamReaderOptions } from './reader.ts';
+import { ramFlag } from './records.ts';
+import { StreamError } from './stream-error.ts';
+import {
+  partHeaderBytes,
+  recordHeaderRoomBytes,
+  writePartHeader,
+  writeRecordHeader,
+  writeSectionTail,
+} from './writer.ts';
+
+export class StreamInjector {
+  /** Blocks, counters and position of the relayed stream. */
+  readonly reader: StreamReader;
+  readonly #output: StreamOutput;
+  readonly #scratch = Buffer.allocUnsafeSlow(partHeaderBytes + recordHeaderRoomBytes + 1);
+  /** A part of the RAM section that was opened here and not closed yet. */
+  #ownSectionOpen = false;
+  #pushing = false;
+
+  /** The handler may leave pages out, as with a StreamReader. It must not inject from within its calls. */
+  constructor(handler: StreamHandler, output: StreamOutput, options: StreamReaderOptions = {}) {
+    this.#output = output;
+    this.reader = new StreamReader(handler, output, options);
+  }
+
+  /** As StreamReader.push. */
+  push(chunk: Buffer): boolean {
+    this.closeSection();
+    return this.#whilePushing(() => this.reader.push(chunk));
+  }
+
+  /** As StreamReader.release. After it nothing can be injected. */
+  release(): void {
+    this.#whilePushing(() => {
+      this.reader.release();
+    });
+  }
+
+  /** As StreamReader.end. */
+  end(): void {
+    this.closeSection();
+    this.reader.end();
+  }
+
+  /** False before the RAM blocks are known, after the end of RAM, and in a stream that cannot be filtered. */
+  get canInject(): boolean {
+    return !this.#pushing && this.reader.placeForPages !== 'nowhere';
+  }
+
+  /**
+   * Adds the page whose 4096 bytes stand at `offset` in `buffer`.
+   *
+   * @throws StreamError 'not-injectable' if `canInject` is false or the page is outside of its block
+   */
+  injectPage(blockIndex: number, pageIndex: number, buffer: Buffer, offset: number): void {
+    this.#injectHeader(blockIndex, pageIndex, ramFlag.page);
+    this.#output(buffer, offset, offset + pageSizeBytes);
+  }
+
+  /** Adds a page of zeros. Throws as `injectPage` does. */
+  injectZeroPage(blockIndex: number, pageIndex: number): void {
+    this.#injectHeader(blockIndex, pageIndex, ramFlag.zero);
+    this.#scratch.writeUInt8(0, 0);
+    this.#output(this.#scratch, 0, 1);
+  }
+
+  /**
+   * Closes the section that injecting between two sections has opened, if any. The next push does it too; closing it
+   * earlier only makes the receiver see a whole section.
+   */
+  closeSection(): void {
+    if (!this.#ownSectionOpen) return;
+    this.#ownSectionOpen = false;
+    // A section was opened, so that its id is known.
+    const bytes = writeSectionTail(this.#scratch, 0, this.reader.ramSectionId ?? 0);
+    this.#output(this.#scratch, 0, bytes);
+  }
+
+  #injectHeader(blockIndex: number, pageIndex: number, flag: number): void {
+    const { reader } = this;
+    const block = reader.blocks[blockIndex];
+    const place = this.#pushing ? 'nowhere' : reader.placeForPages;
+    if (place === 'nowhere') {
+      throw new StreamError('not-injectable', `no page can be injected at ${reader.position}`);
+    }
+    if (block === undefined || !(pageIndex >= 0 && pageIndex < block.pageCount)) {
+      throw new StreamError('not-injectable', `there is no page ${pageIndex} of RAM block ${blockIndex}`);
+    }
+    let at = 0;
+    if (place === 'between-sections' && !this.#ownSectionOpen) {
+      this.#ownSectionOpen = true;
+      at = writePartHeader(this.#scratch, at, reader.ramSectionId ?? 0);
+    }
+    const name = reader.outputBlock === blockIndex ? undefined : reader.blockNames[blockIndex];
+    at = writeRecordHeader(this.#scratch, at, pageIndex, flag, name);
+    reader.outputBlock = blockIndex;
+    reader.counters.pagesInjected += 1;
+    this.#output(this.#scratch, 0, at);
+  }
+
+  #whilePushing<T>(body: () => T): T {
+    this.#pushing = true;
+    try {
+      return body();
+    } finally {
+      this.#pushing = false;
+    }
+  }
+}

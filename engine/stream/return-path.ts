@@ -1,0 +1,110 @@
+/**
+ * The return path, destination to source, on the same connection as the stream (capability return-path): type16,
+ * length16, data, big-endian (migration/migration.c, migrate_send_rp_message and source_return_path_thread).
+ */
+import { returnPathMessage } from './records.ts';
+import { StreamError } from './stream-error.ts';
+
+export interface ReturnPathMessage {
+  /** One of `returnPathMessage`, or a type that this codec does not know. */
+  readonly type: number;
+  readonly data: Buffer;
+}
+
+/**
+ * QEMU reads messages into a buffer of 512 bytes; the longest it sends has 12 bytes and a block name. What follows a
+ * RECV_BITMAP has another format, but is sent only to recover a broken post-copy, which is never filtered.
+ */
+const longestDataBytes = 512;
+const headerBytes = 4;
+/** A type beyond any that QEMU has or is likely to get means that the reader is out of step. */
+const greatestType = 0xff;
+
+/** Incremental parser. */
+export class ReturnPathReader {
+  readonly #onMessage: (message: ReturnPathMessage) => void;
+  readonly #cut = Buffer.alloc(headerBytes + longestDataBytes);
+  #cutBytes = 0;
+
+  /** The data of a message given to `onMessage` is valid only during the call. */
+  constructor(onMessage: (message: ReturnPathMessage) => void) {
+    this.#onMessage = onMessage;
+  }
+
+  /**
+   * Takes the next bytes, cut anywhere.
+   *
+   * @throws StreamError 'return-path' on a message that no QEMU sends
+   */
+  push(chunk: Buffer): void {
+    let at = 0;
+    while (at < chunk.length) {
+      const neededBytes =
+        this.#cutBytes < headerBytes ? headerBytes : headerBytes + this.#cut.readUInt16BE(2);
+      const copied = chunk.copy(this.#cut, this.#cutBytes, at, at + neededBytes - this.#cutBytes);
+      at += copied;
+      this.#cutBytes += copied;
+      if (this.#cutBytes < headerBytes) return;
+      const type = this.#cut.readUInt16BE(0);
+      const dataBytes = this.#cut.readUInt16BE(2);
+      if (type === 0 || type > greatestType || dataBytes > longestDataBytes) {
+        throw new StreamError('return-path', `a return path message of type ${type} and ${dataBytes} bytes`);
+      }
+      if (this.#cutBytes === headerBytes + dataBytes) {
+        this.#cutBytes = 0;
+        this.#onMessage({ type, data: this.#cut.subarray(headerBytes, headerBytes + dataBytes) });
+      }
+    }
+  }
+}
+
+export function encodeReturnPathMessage({ type, data }: ReturnPathMessage): Buffer {
+  const message = Buffer.alloc(headerBytes + data.length);
+  message.writeUInt16BE(type, 0);
+  message.writeUInt16BE(data.length, 2);
+  data.copy(message, headerBytes);
+  return message;
+}
+
+/**
+ * Relays the return path and withholds the destination's agreement to the switch-over until the gate opens. A source
+ * with the capability switchover-ack goes on iterating meanwhile (migration/migration.c, migration_iteration_run).
+ */
+export class SwitchoverGate {
+  readonly #output: (message: Buffer) => void;
+  readonly #reader = new ReturnPathReader((message) => {
+    this.#take(message);
+  });
+  #state: 'closed' | 'ack-withheld' | 'open' = 'closed';
+
+  constructor(output: (message: Buffer) => void) {
+    this.#output = output;
+  }
+
+  /** 'ack-withheld': the destination has agreed and the source does not know it yet. */
+  get state(): 'closed' | 'ack-withheld' | 'open' {
+    return this.#state;
+  }
+
+  /** Takes bytes from the destination. Throws as ReturnPathReader.push does. */
+  push(chunk: Buffer): void {
+    this.#reader.push(chunk);
+  }
+
+  /** Lets the agreement pass, at once if it is there. Idempotent. */
+  open(): void {
+    const withheld = this.#state === 'ack-withheld';
+    this.#state = 'open';
+    if (withheld) {
+      this.#output(encodeReturnPathMessage({ type: returnPathMessage.switchoverAck, data: Buffer.alloc(0) }));
+    }
+  }
+
+  #take(message: ReturnPathMessage): void {
+    if (message.type === returnPathMessage.switchoverAck && this.#state !== 'open') {
+      this.#state = 'ack-withheld';
+      return;
+    }
+    this.#output(encodeReturnPathMessage(message));
+  }
+}
