@@ -1,0 +1,204 @@
+/** The host's end of the guest agent's port: a unix socket that QEMU listens on (`-chardev socket,server=on`). */
+import { randomBytes } from 'node:crypto';
+import { connect } from 'node:net';
+import {
+  type AgentRequest,
+  type AgentStatus,
+  AnswerReader,
+  type AnswerHeader,
+  type Cleaning,
+  formatRequest,
+} from './agent-protocol.ts';
+import { decodePageList, type DecodeLimits } from './page-list-codec.ts';
+import type { PageList } from './page-list.ts';
+
+export type AgentErrorCode =
+  /** Nothing listens on the socket. */
+  | 'no-socket'
+  /** QEMU took the request, but nobody in the guest answered. */
+  | 'no-agent'
+  /** The agent answered that it cannot; the message says why. */
+  | 'refused'
+  /** The agent began, but the answer did not come in time. */
+  | 'timeout'
+  /** The answer is longer than allowed, or not an answer. */
+  | 'invalid-answer'
+  /** QEMU closed the socket before the answer was complete. */
+  | 'closed'
+  | 'aborted';
+
+/** A request to the guest agent that failed. */
+export class AgentError extends Error {
+  override readonly name = 'AgentError';
+  readonly code: AgentErrorCode;
+
+  constructor(code: AgentErrorCode, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+  }
+}
+
+export interface AgentRequestOptions {
+  /** How long to wait for the agent's first sign of life. Default 10 000. */
+  readonly firstAnswerTimeoutMs?: number;
+  /** How long to wait for the whole answer. Default 60 000. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface PageListOptions extends AgentRequestOptions, DecodeLimits {
+  /** Default 'none'. */
+  readonly clean?: Cleaning;
+  /** Longest list to take, in bytes. Default 256 MiB, enough for a pool of 700 GiB or more. */
+  readonly maxListBytes?: number;
+}
+
+export interface PageListAnswer {
+  readonly list: PageList;
+  /** Bytes of the list as sent. */
+  readonly listBytes: number;
+  readonly timings: {
+    /** Writing dirty pages first, in the guest. */
+    readonly cleanMs: number;
+    /** The agent's whole work, in the guest. */
+    readonly agentMs: number;
+    /** From the answer's first line to its last byte, through the port. */
+    readonly sendMs: number;
+    readonly decodeMs: number;
+    /** From connecting to having the decoded list. */
+    readonly totalMs: number;
+  };
+}
+
+/**
+ * Asks the agent for the page list.
+ * @throws AgentError, or PageListError when what the agent sent is no valid list.
+ */
+export async function requestPageList(
+  socketPath: string,
+  options: PageListOptions = {},
+): Promise<PageListAnswer> {
+  const startMs = performance.now();
+  const request = { id: newId(), request: 'list', clean: options.clean ?? 'none' } as const;
+  const answer = await ask(socketPath, request, options, options.maxListBytes ?? 256 * 1024 * 1024);
+  if (answer.header.status !== 'list') throw unexpected(answer.header);
+  const decodeStartMs = performance.now();
+  const list = decodePageList(answer.listBytes, options);
+  const endMs = performance.now();
+  return {
+    list,
+    listBytes: answer.listBytes.length,
+    timings: {
+      cleanMs: answer.header.cleanMs,
+      agentMs: answer.header.totalMs,
+      sendMs: answer.sendMs,
+      decodeMs: endMs - decodeStartMs,
+      totalMs: endMs - startMs,
+    },
+  };
+}
+
+/** Asks the agent how it is. @throws AgentError */
+export async function requestStatus(
+  socketPath: string,
+  options: AgentRequestOptions = {},
+): Promise<AgentStatus> {
+  const { header } = await ask(socketPath, { id: newId(), request: 'status' }, options, 0);
+  if (header.status !== 'agent') throw unexpected(header);
+  return header.agent;
+}
+
+function newId(): string {
+  return randomBytes(8).toString('hex');
+}
+
+function unexpected(header: AnswerHeader): AgentError {
+  return new AgentError('invalid-answer', `the guest agent answered "${header.status}" to another question`);
+}
+
+interface Answer {
+  readonly header: AnswerHeader;
+  readonly listBytes: Buffer;
+  readonly sendMs: number;
+}
+
+function ask(
+  socketPath: string,
+  request: AgentRequest,
+  options: AgentRequestOptions,
+  maxListBytes: number,
+): Promise<Answer> {
+  const firstAnswerTimeoutMs = options.firstAnswerTimeoutMs ?? 10_000;
+  const timeoutMs = options.timeoutMs ?? 60_000;
+  const { signal } = options;
+  return new Promise<Answer>((resolve, reject) => {
+    const reader = new AnswerReader(request.id, maxListBytes);
+    let header: AnswerHeader | undefined;
+    let headerAtMs = 0;
+    const socket = connect(socketPath);
+
+    const finish = (settle: () => void): void => {
+      clearTimeout(firstTimer);
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
+      socket.destroy();
+      settle();
+    };
+    const fail = (code: AgentErrorCode, message: string, cause?: unknown): void => {
+      finish(() => {
+        reject(new AgentError(code, message, cause));
+      });
+    };
+    const abort = (): void => {
+      fail('aborted', 'the request to the guest agent was cancelled', signal?.reason);
+    };
+    const firstTimer = setTimeout(() => {
+      if (header !== undefined) return;
+      const means =
+        'either it does not run in the guest, or another client holds the socket (QEMU serves one at a time)';
+      fail(
+        'no-agent',
+        `no guest agent answered on ${socketPath} within ${firstAnswerTimeoutMs} ms: ${means}`,
+      );
+    }, firstAnswerTimeoutMs);
+    const timer = setTimeout(() => {
+      const missing = reader.missingListBytes;
+      const state = missing === undefined ? 'it is still working' : `${missing} bytes are missing`;
+      fail('timeout', `the guest agent's answer is not complete after ${timeoutMs} ms: ${state}`);
+    }, timeoutMs);
+
+    socket.on('connect', () => socket.write(formatRequest(request)));
+    socket.on('error', (cause) => {
+      const code = socket.connecting || header === undefined ? 'no-socket' : 'closed';
+      fail(code, `cannot use the guest agent's socket ${socketPath}: ${cause.message}`, cause);
+    });
+    socket.on('close', () => {
+      fail('closed', `QEMU closed ${socketPath} before the guest agent's answer was complete`);
+    });
+    socket.on('data', (chunk: Buffer) => {
+      for (const event of reader.push(chunk)) {
+        if (event.kind === 'invalid') {
+          fail('invalid-answer', `the guest agent's answer cannot be used: ${event.reason}`);
+          return;
+        }
+        if (event.kind === 'header') {
+          header = event.header;
+          headerAtMs = performance.now();
+          if (header.status === 'error') fail('refused', `the guest agent cannot: ${header.message}`);
+          else if (header.status === 'agent') succeed(header, Buffer.alloc(0));
+          continue;
+        }
+        if (header !== undefined) succeed(header, event.bytes);
+      }
+    });
+    const succeed = (last: AnswerHeader, listBytes: Buffer): void => {
+      const sendMs = performance.now() - headerAtMs;
+      finish(() => {
+        resolve({ header: last, listBytes, sendMs });
+      });
+    };
+
+    if (signal?.aborted === true) abort();
+    else signal?.addEventListener('abort', abort, { once: true });
+  });
+}
