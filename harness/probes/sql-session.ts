@@ -1,0 +1,85 @@
+import { createConnection, type Connection, type RowDataPacket } from 'mysql2/promise';
+import type { DatabaseServer } from '../workload/database-server.ts';
+
+/** An answer that takes longer is given up with its connection: a dead VM sends nothing, not even a reset. */
+const answerTimeoutMs = 10_000;
+const connectTimeoutMs = 2000;
+
+type OnState = (state: 'connected' | 'lost', detail: string) => void;
+
+interface Session {
+  readonly connection: Connection;
+  /** Rejects a query under way: the driver leaves it unanswered when the connection is destroyed. */
+  readonly broken: Promise<never>;
+  readonly breakOff: (reason: Error) => void;
+}
+
+/** One connection that is made when it is needed and dropped on any error, so that the next query makes a new one. */
+export class SqlSession {
+  readonly #server: DatabaseServer;
+  readonly #onState: OnState;
+  #session: Session | undefined;
+
+  constructor(server: DatabaseServer, onState: OnState) {
+    this.#server = server;
+    this.#onState = onState;
+  }
+
+  /**
+   * Makes the connection, if there is none.
+   * @throws the driver's error
+   */
+  async connect(): Promise<void> {
+    this.#session ??= await this.#open();
+  }
+
+  /** @throws the driver's error, after the connection was dropped */
+  async query(sql: string, values: readonly (string | number)[] = []): Promise<RowDataPacket[]> {
+    const session = (this.#session ??= await this.#open());
+    try {
+      const answer = session.connection.query<RowDataPacket[]>({
+        sql,
+        values: [...values],
+        timeout: answerTimeoutMs,
+      });
+      return (await Promise.race([answer, session.broken]))[0];
+    } catch (error) {
+      this.#drop(session, error);
+      throw error;
+    }
+  }
+
+  /** Drops the connection at once, without a goodbye: the server may not answer any more. A query under way fails. */
+  close(): void {
+    const session = this.#session;
+    this.#session = undefined;
+    session?.connection.destroy();
+    session?.breakOff(new Error('closed'));
+  }
+
+  async #open(): Promise<Session> {
+    const { host, port, user, password } = this.#server;
+    const connection = await createConnection({
+      host,
+      port,
+      user,
+      password,
+      connectTimeout: connectTimeoutMs,
+    });
+    let breakOff: Session['breakOff'] = () => undefined;
+    const broken = new Promise<never>((_, reject) => (breakOff = reject));
+    broken.catch(() => undefined); // it may break while no query is under way
+    const session = { connection, broken, breakOff };
+    connection.on('error', (error: unknown) => {
+      this.#drop(session, error);
+    });
+    this.#onState('connected', `${user}@${host}:${port}`);
+    return session;
+  }
+
+  #drop(session: Session, error: unknown): void {
+    if (this.#session !== session) return;
+    this.close();
+    this.#onState('lost', error instanceof Error ? error.message : String(error));
+  }
+}
