@@ -1,0 +1,36 @@
+/** Runs SQL with the `mariadb` client on a host: the harness itself does not reach the service network. */
+import type { Host } from '../testbed/host.ts';
+import type { DatabaseServer } from './database-server.ts';
+
+const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
+
+/** Shell command that reads statements from standard input and prints rows as tab-separated lines. */
+export function sqlClientCommand(server: DatabaseServer): string {
+  const { host, port, user, password } = server;
+  // TLS off: the tested servers have no certificate that Debian 13's client would accept.
+  return (
+    `MYSQL_PWD=${quote(password)} mariadb --no-defaults --protocol=tcp --skip-ssl --connect-timeout=10 ` +
+    `--host=${quote(host)} --port=${port} --user=${quote(user)} --batch --raw --skip-column-names`
+  );
+}
+
+/**
+ * Rows of all statements, as text fields.
+ * @throws HostError (`command-failed`) with the server's message
+ */
+export async function runSql(
+  host: Host,
+  server: DatabaseServer,
+  statements: string,
+  options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
+): Promise<string[][]> {
+  const { stdout } = await host.run(sqlClientCommand(server), { ...options, input: `${statements};\n` });
+  return parseRows(stdout);
+}
+
+export function parseRows(stdout: string): string[][] {
+  return stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => line.split('\t'));
+}

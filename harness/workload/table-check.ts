@@ -1,0 +1,45 @@
+/** After a run: `CHECK TABLE` on every table that the workload and the ledger wrote. */
+import type { Host } from '../testbed/host.ts';
+import type { DatabaseServer } from './database-server.ts';
+import { runSql } from './sql-client.ts';
+
+export interface TableResult {
+  readonly table: string;
+  readonly ok: boolean;
+  /** What the server said: "OK", or its complaints. */
+  readonly message: string;
+}
+
+const tableTimeoutMs = 30 * 60_000;
+
+const listTables = `SELECT CONCAT(table_schema, '.', table_name) FROM information_schema.tables
+WHERE table_schema IN ('sbtest', 'poolshift') AND table_type = 'BASE TABLE' ORDER BY 1`;
+
+/** Rows are (table, "check", message type, message); the last one of a healthy table is (…, "status", "OK"). */
+export function judgeTable(table: string, rows: readonly (readonly string[])[]): TableResult {
+  const last = rows.at(-1);
+  const ok =
+    last?.[2] === 'status' && last[3] === 'OK' && !rows.some((row) => row[2]?.toLowerCase() === 'error');
+  const messages = rows.map((row) => (row[2] === 'status' ? row[3] : `${row[2] ?? ''}: ${row[3] ?? ''}`));
+  return { table, ok, message: messages.length === 0 ? 'no answer' : messages.join('; ') };
+}
+
+/**
+ * One table at a time, so that a failure names its table. A run without a table is not a healthy one: the caller gets
+ * an empty list and must say so.
+ * @throws HostError
+ */
+export async function checkTables(
+  client: Host,
+  server: DatabaseServer,
+  onTable: (result: TableResult) => void = () => undefined,
+): Promise<TableResult[]> {
+  const results: TableResult[] = [];
+  for (const [table = ''] of await runSql(client, server, listTables)) {
+    const rows = await runSql(client, server, `CHECK TABLE ${table}`, { timeoutMs: tableTimeoutMs });
+    const result = judgeTable(table, rows);
+    results.push(result);
+    onTable(result);
+  }
+  return results;
+}
