@@ -1,0 +1,78 @@
+#!/bin/sh
+# PID 1 of the guest: network, database server, ssh and the guest agent, nothing else. Every step is reported on the
+# console as "POOLSHIFT <seconds since boot> <what>". Kernel parameters:
+#   poolshift.address=10.30.0.10/24  the guest's address on the service network
+#   poolshift.pool=BYTES             size of the buffer pool
+#   poolshift.options=--a=b,--c=d    more options of the server
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+here=/run/poolshift
+
+say() {
+  read -r uptime _ < /proc/uptime
+  echo "POOLSHIFT $uptime $*" > /dev/console
+}
+
+say boot
+mkdir -p /dev/pts /dev/shm /run/mysqld
+mount -t devpts devpts /dev/pts
+mount -t tmpfs -o size=16m tmpfs /dev/shm
+mount -t tmpfs -o size=32m tmpfs /tmp
+chown mysql:mysql /run/mysqld
+echo guest > /proc/sys/kernel/hostname
+
+# By name, as udev would do it.
+mkdir -p /dev/virtio-ports
+for port in /sys/class/virtio-ports/*; do
+  [ -e "$port/name" ] && ln -s "../${port##*/}" "/dev/virtio-ports/$(cat "$port/name")"
+done
+
+address= pool=134217728 options=
+for word in $(cat /proc/cmdline); do
+  case $word in
+    poolshift.address=*) address=${word#*=} ;;
+    poolshift.pool=*) pool=${word#*=} ;;
+    poolshift.options=*) options=$(echo "${word#*=}" | tr , ' ') ;;
+  esac
+done
+
+busybox ip link set lo up
+if [ -n "$address" ]; then
+  busybox ip addr add "$address" dev eth0
+  busybox ip link set eth0 up
+fi
+say network
+
+server=/usr/sbin/mariadbd
+[ -x "$server" ] || server=/usr/sbin/mysqld
+# shellcheck disable=SC2086 # $options is a list of words
+(
+  "$server" --defaults-file=/etc/mysql/poolshift.cnf --innodb-buffer-pool-size="$pool" $options > /dev/console 2>&1
+  say "server-exited $?"
+) &
+(
+  until grep -q ':0CEA 00000000:0000 0A' /proc/net/tcp; do sleep 0.1; done
+  say server-up
+
+  # After the server, so that starting it has the processor for itself.
+  if [ -e $here/host_key ]; then
+    dropbearconvert openssh dropbear $here/host_key $here/dropbear_host_key
+  else
+    dropbearkey -t ed25519 -f $here/dropbear_host_key
+  fi > /dev/null 2>&1
+  dropbear -s -E -r $here/dropbear_host_key -P /run/dropbear.pid > /dev/console 2>&1
+  say ssh-up
+) &
+
+if [ -e $here/agent.js ]; then
+  while :; do
+    node $here/agent.js > /dev/console 2>&1
+    say "agent-exited $?"
+    sleep 1
+  done &
+fi
+
+# Also reaps what the others leave behind. PID 1 must never end.
+while :; do
+  wait
+  sleep 60
+done

@@ -1,0 +1,130 @@
+/** The guest's kernel and its initial RAM disk: the drivers of a virtual machine and two small scripts. */
+import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { hashFiles, prepare, type Log } from '../../setup/cache.ts';
+import { cpioArchive, type CpioEntry } from './cpio.ts';
+import { GuestImageError } from './guest-image-error.ts';
+import { bootstrap, kernelPackages } from './packages.ts';
+
+export interface Kernel {
+  readonly kernelPath: string;
+  /** Without keys and agent, which `makeInitrd` appends. */
+  readonly initrdPath: string;
+  /** As `uname -r` states it. */
+  readonly version: string;
+}
+
+/** Drivers that the guest uses; those that are built into the kernel are left out when the disk is made. */
+const drivers = ['virtio_pci', 'virtio_blk', 'virtio_net', 'virtio_console', 'crc32c-intel', 'ext4'];
+
+const applets = ['sh', 'cat', 'cp', 'insmod', 'mount', 'poweroff', 'sleep', 'switch_root'];
+
+const scripts = { initrd: 'initrd-init.sh', guest: 'guest-init.sh' };
+const scriptPath = (name: string): string => path.join(import.meta.dirname, name);
+
+/** The kernel with the programs of the initial RAM disk, unpacked but not installed. */
+async function prepareKernelTree(log: Log): Promise<string> {
+  const entry = await prepare({
+    name: 'guest-kernel',
+    keyParts: [JSON.stringify(kernelPackages)],
+    log,
+    build: (dir) => bootstrap(path.join(dir, 'tree'), kernelPackages, { variant: 'extract', log }),
+  });
+  return path.join(entry, 'tree');
+}
+
+export async function prepareKernel(log: Log): Promise<Kernel> {
+  const tree = await prepareKernelTree(log);
+  const [version] = await readdir(path.join(tree, 'lib/modules'));
+  if (version === undefined) throw new GuestImageError('incomplete', `no kernel in ${tree}/lib/modules`);
+
+  const entry = await prepare({
+    name: 'guest-boot',
+    keyParts: [
+      tree,
+      JSON.stringify([drivers, applets]),
+      await hashFiles([
+        ...Object.values(scripts).map(scriptPath),
+        import.meta.filename,
+        scriptPath('cpio.ts'),
+      ]),
+    ],
+    log,
+    build: async (dir) => {
+      await copyFile(path.join(tree, `boot/vmlinuz-${version}`), path.join(dir, 'vmlinuz'));
+      const archive = cpioArchive(await baseEntries(tree, path.join(tree, 'lib/modules', version)));
+      await writeFile(path.join(dir, 'initrd'), gzipSync(archive));
+    },
+  });
+  return { kernelPath: path.join(entry, 'vmlinuz'), initrdPath: path.join(entry, 'initrd'), version };
+}
+
+async function baseEntries(tree: string, modulesDir: string): Promise<CpioEntry[]> {
+  const directory = (name: string): CpioEntry => ({ kind: 'directory', path: name });
+  const modules = await modulesInOrder(modulesDir);
+  return [
+    ...['bin', 'dev', 'proc', 'sys', 'root', 'modules', 'poolshift'].map(directory),
+    { kind: 'character-device', path: 'dev/console', major: 5, minor: 1 },
+    { kind: 'character-device', path: 'dev/null', major: 1, minor: 3, mode: 0o666 },
+    {
+      kind: 'file',
+      path: 'bin/busybox',
+      mode: 0o755,
+      content: await readFile(path.join(tree, 'bin/busybox')),
+    },
+    ...applets.map((name): CpioEntry => ({ kind: 'symlink', path: `bin/${name}`, target: 'busybox' })),
+    ...modules.map(({ name, content }): CpioEntry => ({ kind: 'file', path: `modules/${name}`, content })),
+    {
+      kind: 'file',
+      path: 'modules/order',
+      content: Buffer.from(modules.map(({ name }) => `${name}\n`).join('')),
+    },
+    { kind: 'file', path: 'init', mode: 0o755, content: await readFile(scriptPath(scripts.initrd)) },
+    { kind: 'file', path: 'poolshift/init', mode: 0o755, content: await readFile(scriptPath(scripts.guest)) },
+  ];
+}
+
+interface KernelModule {
+  readonly name: string;
+  readonly content: Buffer;
+}
+
+/** The drivers' modules, each after those that it depends on. */
+async function modulesInOrder(modulesDir: string): Promise<KernelModule[]> {
+  const names = (file: string): string => path.basename(file).replace(/\.ko$/, '').replaceAll('-', '_');
+  const files = (await readdir(modulesDir, { recursive: true })).filter((file) => file.endsWith('.ko'));
+  const fileOf = new Map(files.map((file) => [names(file), file]));
+  const builtIn = new Set(
+    (await readFile(path.join(modulesDir, 'modules.builtin'), 'utf8'))
+      .split('\n')
+      .filter((line) => line !== '')
+      .map(names),
+  );
+
+  const ordered = new Map<string, KernelModule>();
+  const add = async (given: string): Promise<void> => {
+    const name = given.replaceAll('-', '_');
+    if (ordered.has(name) || builtIn.has(name)) return;
+    const file = fileOf.get(name);
+    if (file === undefined)
+      throw new GuestImageError('incomplete', `the kernel has no module ${name} in ${modulesDir}`);
+    const content = await readFile(path.join(modulesDir, file));
+    for (const dependency of moduleDependencies(content)) await add(dependency);
+    ordered.set(name, { name: `${name}.ko`, content });
+  };
+  for (const driver of drivers) await add(driver);
+  return [...ordered.values()];
+}
+
+/** Names that a module's `.modinfo` section states as "depends=a,b" (Linux, scripts/mod/modpost.c). */
+export function moduleDependencies(content: Buffer): string[] {
+  const key = '\0depends=';
+  const at = content.indexOf(key);
+  if (at < 0) return [];
+  const start = at + key.length;
+  return content
+    .toString('latin1', start, content.indexOf('\0', start))
+    .split(',')
+    .filter((name) => name !== '');
+}

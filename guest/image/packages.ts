@@ -1,0 +1,75 @@
+/** Which Debian packages a guest is made of, and how they are fetched. */
+import { debianMirror } from '../../setup/mirror.ts';
+import type { Log } from '../../setup/cache.ts';
+import { runConfined } from './confined.ts';
+
+export const databaseSystems = ['mariadb', 'mysql'] as const;
+export type DatabaseSystem = (typeof databaseSystems)[number];
+
+/** What the guest needs beside its server: FIEMAP (filefrag), ssh, the agent's runtime, and tools for a look around. */
+const guestPackages = ['busybox-static', 'dropbear-bin', 'e2fsprogs', 'iproute2', 'nodejs', 'procps'];
+
+export interface PackageSet {
+  readonly suite: 'bookworm' | 'sid';
+  readonly packages: readonly string[];
+}
+
+/** MySQL is in Debian's unstable suite only. */
+export const serverPackages: Readonly<Record<DatabaseSystem, PackageSet>> = {
+  mariadb: {
+    suite: 'bookworm',
+    packages: ['mariadb-server-core', 'mariadb-client-core', ...guestPackages],
+  },
+  mysql: { suite: 'sid', packages: ['mysql-server-core', 'mysql-client-core', ...guestPackages] },
+};
+
+/** One kernel for every guest, so that servers are compared on the same one. */
+export const kernelPackages: PackageSet = {
+  suite: 'bookworm',
+  packages: ['linux-image-cloud-amd64', 'busybox-static'],
+};
+
+export interface BootstrapOptions {
+  /** `minbase` gives a system whose programs run; `extract` only unpacks the packages and what they depend on. */
+  readonly variant: 'minbase' | 'extract';
+  /** A program that is run with the new tree as its argument when all packages are in it. */
+  readonly customize?: string;
+  readonly log: Log;
+}
+
+/** Fills `dir` from the machine's own Debian mirror. */
+export async function bootstrap(
+  dir: string,
+  { suite, packages }: PackageSet,
+  { variant, customize, log }: BootstrapOptions,
+): Promise<void> {
+  const mirror = debianMirror();
+  const source = (uri: string, name: string): string =>
+    `deb [signed-by=${mirror.keyring}] ${uri} ${name} main`;
+  const sources = [source(mirror.archiveUri, suite)];
+  if (suite !== 'sid' && mirror.securityUri !== undefined)
+    sources.push(source(mirror.securityUri, `${suite}-security`));
+
+  await runConfined(
+    'mmdebstrap',
+    [
+      '--mode=root',
+      `--variant=${variant}`,
+      '--components=main',
+      `--include=${packages.join(',')}`,
+      '--aptopt=Apt::Install-Recommends "false"',
+      '--aptopt=Acquire::Retries "3"',
+      // A mirror that is a snapshot keeps an old date, which the unstable suite's Release file declares expired.
+      '--aptopt=Acquire::Check-Valid-Until "false"',
+      ...['man', 'locale', 'doc', 'info', 'lintian', 'bug'].map(
+        (folder) => `--dpkgopt=path-exclude=/usr/share/${folder}/*`,
+      ),
+      '--dpkgopt=path-include=/usr/share/doc/*/copyright',
+      ...(customize === undefined ? [] : [`--customize-hook=${customize}`]),
+      suite,
+      dir,
+      ...sources,
+    ],
+    { log, network: true },
+  );
+}

@@ -1,0 +1,144 @@
+/**
+ * The guest: kernel, initial RAM disk and a disk with a database server and its tables. It is made in layers (packages,
+ * data, disk), each cached by what it was made from, so that other tables need no packages again.
+ */
+import { mkdir, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { hashFiles, prepare, type Log } from '../../setup/cache.ts';
+import { runConfined } from './confined.ts';
+import { GuestImageError } from './guest-image-error.ts';
+import { prepareKernel } from './kernel.ts';
+import type { DatabaseSystem } from './packages.ts';
+import { prepareRootTree, type RootTree } from './root-tree.ts';
+
+export interface GuestImageOptions {
+  readonly dbms: DatabaseSystem;
+  /** Number of sysbench tables: sbtest.sbtest1, sbtest2, ... */
+  readonly tables: number;
+  readonly rowsPerTable: number;
+  readonly log: Log;
+}
+
+export interface GuestImage {
+  readonly kernelPath: string;
+  /** Base for `makeInitrd`; it boots by itself too, without ssh keys and agent. */
+  readonly initrdPath: string;
+  /** A raw, sparse ext4 file system. A cached file: copy it before a machine runs on it. */
+  readonly diskPath: string;
+  readonly serverVersion: string;
+  readonly kernelVersion: string;
+  /** Size of the sysbench tables' files. */
+  readonly dataBytes: number;
+  /** What the image was made from, for a run's manifest. */
+  readonly manifest: Readonly<Record<string, string | number>>;
+}
+
+/** Room on the disk for what the server writes while it runs: redo and undo logs, temporary tables, growth. */
+const slackBytes = 1.5 * 1024 ** 3;
+
+const here = (name: string): string => path.join(import.meta.dirname, name);
+
+/**
+ * Needs root, and the packages in `buildPackages` on this machine.
+ *
+ * @throws GuestImageError, or PrepareError with it as its cause
+ */
+export async function prepareGuestImage({
+  dbms,
+  tables,
+  rowsPerTable,
+  log,
+}: GuestImageOptions): Promise<GuestImage> {
+  if (process.arch !== 'x64')
+    throw new GuestImageError(
+      'unsupported-machine',
+      `guest images are made on x86-64 machines; this one is ${process.arch}`,
+    );
+  for (const [name, value] of Object.entries({ tables, rowsPerTable }))
+    if (!Number.isSafeInteger(value) || value < 1)
+      throw new GuestImageError('bad-parameter', `${name} must be a positive integer, not ${value}`);
+
+  const kernel = await prepareKernel(log);
+  const root = await prepareRootTree(dbms, log);
+  const data = await prepareData(root, { dbms, tables, rowsPerTable, log });
+  const diskPath = await prepareDisk(root, data, dbms, log);
+  return {
+    kernelPath: kernel.kernelPath,
+    initrdPath: kernel.initrdPath,
+    diskPath,
+    serverVersion: root.serverVersion,
+    kernelVersion: kernel.version,
+    dataBytes: data.dataBytes,
+    manifest: {
+      dbms,
+      tables,
+      rows_per_table: rowsPerTable,
+      server_version: root.serverVersion,
+      kernel_version: kernel.version,
+      data_bytes: data.dataBytes,
+      disk_bytes: (await stat(diskPath)).size,
+      disk_path: diskPath,
+      server_configuration: await readFile(here(`${dbms}.cnf`), 'utf8'),
+      packages: root.packageVersions,
+    },
+  };
+}
+
+interface Data {
+  readonly path: string;
+  readonly dataBytes: number;
+}
+
+async function prepareData(
+  root: RootTree,
+  { dbms, tables, rowsPerTable, log }: GuestImageOptions,
+): Promise<Data> {
+  const configuration = here(`${dbms}.cnf`);
+  const script = here('fill-data.sh');
+  const entry = await prepare({
+    name: `guest-data-${dbms}-${tables}x${rowsPerTable}`,
+    keyParts: [root.path, tables, rowsPerTable, await hashFiles([configuration, script])],
+    log,
+    build: async (dir) => {
+      const data = path.join(dir, 'data');
+      await mkdir(data);
+      await runConfined(
+        'sh',
+        [script, dbms, root.path, data, configuration, String(tables), String(rowsPerTable)],
+        { log },
+      );
+    },
+  });
+  const data = path.join(entry, 'data');
+  return { path: data, dataBytes: await tableBytes(path.join(data, 'sbtest')) };
+}
+
+async function tableBytes(dir: string): Promise<number> {
+  const files = (await readdir(dir)).filter((name) => name.endsWith('.ibd'));
+  const sizes = await Promise.all(files.map(async (name) => (await stat(path.join(dir, name))).size));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+async function prepareDisk(root: RootTree, data: Data, dbms: DatabaseSystem, log: Log): Promise<string> {
+  const configuration = here(`${dbms}.cnf`);
+  const script = here('make-disk.sh');
+  const entry = await prepare({
+    name: `guest-disk-${dbms}`,
+    keyParts: [root.path, data.path, slackBytes, await hashFiles([configuration, script])],
+    log,
+    build: async (dir) => {
+      const disk = path.join(dir, 'disk.img');
+      await writeFile(disk, '');
+      await truncate(disk, (await treeBytes([root.path, data.path], log)) + slackBytes);
+      await runConfined('sh', [script, root.path, data.path, configuration, disk], { log });
+    },
+  });
+  return path.join(entry, 'disk.img');
+}
+
+/** Space that the trees take, in whole MiB. */
+async function treeBytes(trees: readonly string[], log: Log): Promise<number> {
+  const lines = (await runConfined('du', ['-sm', ...trees], { log })).split('\n');
+  const mebibytes = lines.reduce((sum, line) => sum + Number.parseInt(line, 10), 0);
+  return mebibytes * 1024 ** 2;
+}

@@ -1,0 +1,41 @@
+/** The guest's file system without the databases: one tree for each database system. */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { hashFiles, prepare, type Log } from '../../setup/cache.ts';
+import { runConfined } from './confined.ts';
+import { bootstrap, serverPackages, type DatabaseSystem } from './packages.ts';
+
+export interface RootTree {
+  readonly path: string;
+  /** As the server states it: "10.11.19-MariaDB-0+deb12u1". */
+  readonly serverVersion: string;
+  /** Every package with its version, one a line. */
+  readonly packageVersions: string;
+}
+
+const customize = path.join(import.meta.dirname, 'customize-root.sh');
+
+export async function prepareRootTree(dbms: DatabaseSystem, log: Log): Promise<RootTree> {
+  const entry = await prepare({
+    name: `guest-root-${dbms}`,
+    keyParts: [JSON.stringify(serverPackages[dbms]), await hashFiles([customize])],
+    log,
+    build: async (dir) => {
+      const tree = path.join(dir, 'tree');
+      await mkdir(tree);
+      await bootstrap(tree, serverPackages[dbms], { variant: 'minbase', customize, log });
+      const server = dbms === 'mariadb' ? 'mariadbd' : 'mysqld';
+      const version = await runConfined('chroot', [tree, server, '--version'], { log });
+      await writeFile(path.join(dir, 'server-version'), `${/Ver (\S+)/.exec(version)?.[1] ?? version}\n`);
+      await writeFile(
+        path.join(dir, 'packages'),
+        `${await runConfined('chroot', [tree, 'dpkg-query', '-W'], { log })}\n`,
+      );
+    },
+  });
+  return {
+    path: path.join(entry, 'tree'),
+    serverVersion: (await readFile(path.join(entry, 'server-version'), 'utf8')).trim(),
+    packageVersions: await readFile(path.join(entry, 'packages'), 'utf8'),
+  };
+}
