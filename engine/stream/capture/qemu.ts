@@ -18,7 +18,9 @@ export function qemuInTree(tree: string): QemuInstallation {
   const libraries = path.join(tree, 'usr/lib/x86_64-linux-gnu');
   // Debian 12 and older have /lib beside /usr/lib in their packages.
   const merged = [libraries, path.join(tree, 'lib/x86_64-linux-gnu')];
-  const loader = ['usr/lib64', 'lib64'].map((dir) => path.join(tree, dir, 'ld-linux-x86-64.so.2')).find(existsSync);
+  const loader = ['usr/lib64', 'lib64']
+    .map((dir) => path.join(tree, dir, 'ld-linux-x86-64.so.2'))
+    .find(existsSync);
   if (loader === undefined) throw new Error(`${tree} holds no C library`);
   return {
     command: loader,
@@ -26,7 +28,10 @@ export function qemuInTree(tree: string): QemuInstallation {
       '--library-path',
       merged.join(':'),
       path.join(tree, 'usr/bin/qemu-system-x86_64'),
-      ...['usr/share/qemu', 'usr/share/seabios', 'usr/lib/ipxe/qemu'].flatMap((dir) => ['-L', path.join(tree, dir)]),
+      ...['usr/share/qemu', 'usr/share/seabios', 'usr/lib/ipxe/qemu'].flatMap((dir) => [
+        '-L',
+        path.join(tree, dir),
+      ]),
     ],
     environment: { QEMU_MODULE_DIR: path.join(libraries, 'qemu') },
   };
@@ -56,7 +61,8 @@ export class Qemu {
     this.#process.stdin?.on('error', () => undefined);
     this.#ended = new Promise((resolve) => {
       this.#process.once('close', () => {
-        for (const answer of this.#answers.splice(0)) answer({ error: { desc: `QEMU ended: ${this.#errors}` } });
+        for (const answer of this.#answers.splice(0))
+          answer({ error: { desc: `QEMU ended: ${this.#errors}` } });
         resolve();
       });
       this.#process.once('error', (error) => {
@@ -99,7 +105,10 @@ export class Qemu {
   }
 
   /** Waits for an answer of `query-migrate` for which `isDone` holds. @throws Error when the migration has failed */
-  async waitForMigration(isDone: (info: MigrationInfo) => boolean, timeoutMs = 30_000): Promise<MigrationInfo> {
+  async waitForMigration(
+    isDone: (info: MigrationInfo) => boolean,
+    timeoutMs = 30_000,
+  ): Promise<MigrationInfo> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       const info = (await this.execute('query-migrate')) as MigrationInfo;
