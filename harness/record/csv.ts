@@ -1,0 +1,41 @@
+/** The derived tables: runs.csv and samples.csv. */
+import { createWriteStream } from 'node:fs';
+import { rename, writeFile } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
+import { stringify, type Options } from 'csv-stringify';
+import { stringify as stringifySync } from 'csv-stringify/sync';
+import type { Sample } from './event.ts';
+import { runColumns, type RunRow } from './run-columns.ts';
+
+export const sampleColumns = ['run_id', 't_ms', 'host', 'metric', 'value'] as const;
+
+/** Numbers with at most three decimals: a microsecond of a ms, and far below the noise of every other unit. */
+const cast: NonNullable<Options['cast']> = {
+  boolean: (value) => String(value),
+  number: (value) => String(Math.round(value * 1000) / 1000),
+};
+
+/** The table of one run or of many. */
+export function runsCsv(rows: readonly RunRow[]): string {
+  return stringifySync([...rows], { header: true, columns: Object.keys(runColumns), cast });
+}
+
+export async function writeRunsCsv(file: string, rows: readonly RunRow[]): Promise<void> {
+  await writeFile(`${file}.new`, runsCsv(rows));
+  await rename(`${file}.new`, file);
+}
+
+/** `t_ms` is relative to the migrate command; `zeroMs` is its time. */
+export async function writeSamplesCsv(
+  file: string,
+  runId: string,
+  zeroMs: number,
+  samples: readonly Sample[],
+): Promise<void> {
+  const rows = function* (): Generator<readonly (string | number)[]> {
+    for (const { at_ms, host, metric, value } of samples) yield [runId, at_ms - zeroMs, host, metric, value];
+  };
+  const table = stringify({ header: true, columns: [...sampleColumns], cast });
+  await pipeline(rows, table, createWriteStream(`${file}.new`));
+  await rename(`${file}.new`, file);
+}

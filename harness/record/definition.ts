@@ -1,0 +1,13 @@
+/** What a metric or a column means; the tables in docs/measurements.md are made from these. */
+export interface Definition {
+  /** Unit of the value, or its kind where it has none: "ms", "bytes", "text". */
+  readonly unit: string;
+  readonly meaning: string;
+}
+
+export function definitionTable(title: string, definitions: Readonly<Record<string, Definition>>): string {
+  const rows = Object.entries(definitions).map(
+    ([name, { unit, meaning }]) => `| \`${name}\` | ${unit} | ${meaning} |`,
+  );
+  return [`| ${title} | unit | meaning |`, '|---|---|---|', ...rows].join('\n');
+}

@@ -1,0 +1,123 @@
+/** manifest.json: what a run was asked to be and on what it ran. Written when the run starts, filled in as it goes. */
+import { execFile } from 'node:child_process';
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { z } from 'zod';
+import type { Configuration } from '../../experiments/configuration.ts';
+import { engineNames } from '../../experiments/engines.ts';
+import { memoryRowNames } from '../../experiments/memory-rows.ts';
+import { profileNames } from '../../experiments/profiles.ts';
+import { scenarioNames } from '../../experiments/scenarios.ts';
+import { RecordError } from './record-error.ts';
+
+const bytes = z.number().nonnegative();
+
+const configurationSchema = z.object({
+  scenario: z.enum(scenarioNames),
+  memoryRow: z.enum(memoryRowNames),
+  engine: z.enum(engineNames),
+  testbed: z.enum(['local']),
+  profile: z.enum(profileNames),
+  scale: z.number(),
+  dbms: z.enum(['mariadb', 'mysql']),
+  linkBitsPerSecond: z.number(),
+  vmMemoryBytes: bytes,
+  bufferPoolAskedBytes: bytes,
+  bufferPoolBytes: bytes,
+  poolInUseAskedBytes: bytes,
+  tableDataBytes: bytes,
+  threads: z.number(),
+  rateTps: z.number(),
+  downtimeLimitMs: z.number(),
+  beforeSeconds: z.number(),
+  afterSeconds: z.number(),
+  maxTimeSeconds: z.number(),
+  seed: z.number(),
+  verifyRam: z.boolean(),
+}) satisfies z.ZodType<Configuration>;
+
+const version = z.string().optional();
+
+export const manifestSchema = z.object({
+  /** Version of the result folder's layout. */
+  format: z.literal(1),
+  runId: z.string().min(1),
+  /** ISO 8601, UTC. */
+  startedAt: z.iso.datetime(),
+  /** Which repeat of its cell this run is, from 1. */
+  repeat: z.number().int().positive(),
+  configuration: configurationSchema,
+  accelerator: z.object({ name: z.enum(['tcg', 'kvm']), reason: z.string() }),
+  /** What the shaped links really carried before the run, one way, as payload of one TCP stream. */
+  goodputBytesPerSecond: z.object({ migration: bytes, storage: bytes }).optional(),
+  /** What the pool held after the warm-up; asked: `configuration.poolInUseAskedBytes`. */
+  poolInUseReachedBytes: bytes.optional(),
+  revision: z.object({
+    /** Commit of the checkout that ran; undefined where there is no git. */
+    commit: z.string().optional(),
+    /** Whether files differed from that commit. */
+    dirty: z.boolean(),
+  }),
+  versions: z.object({
+    qemu: version,
+    hostKernel: version,
+    guestKernel: version,
+    databaseServer: version,
+    sysbench: version,
+    nfsServer: version,
+    node: z.string(),
+  }),
+  machine: z.object({
+    cpuModel: z.string(),
+    cores: z.number().int(),
+    memoryBytes: bytes,
+    kernel: z.string(),
+    distribution: z.string(),
+  }),
+});
+
+export type Manifest = z.infer<typeof manifestSchema>;
+
+/** Whole or not at all: it is written again as more gets known, and a crash must not leave half a file. */
+export async function writeManifest(folder: string, manifest: Manifest): Promise<void> {
+  const file = path.join(folder, 'manifest.json');
+  await writeFile(`${file}.new`, `${JSON.stringify(manifestSchema.parse(manifest), undefined, 2)}\n`);
+  await rename(`${file}.new`, file);
+}
+
+/** @throws RecordError `not-readable` */
+export async function readManifest(folder: string): Promise<Manifest> {
+  const file = path.join(folder, 'manifest.json');
+  try {
+    return manifestSchema.parse(JSON.parse(await readFile(file, 'utf8')));
+  } catch (error) {
+    throw new RecordError('not-readable', `${file} is not a manifest`, { cause: error });
+  }
+}
+
+/** The machine that the harness runs on; with the local testbed, that of all hosts. */
+export async function collectMachine(): Promise<Manifest['machine']> {
+  const release = await readFile('/etc/os-release', 'utf8').catch(() => '');
+  return {
+    cpuModel: os.cpus()[0]?.model ?? 'unknown',
+    cores: os.availableParallelism(),
+    memoryBytes: os.totalmem(),
+    kernel: os.release(),
+    distribution: /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(release)?.[1] ?? 'unknown',
+  };
+}
+
+/** Commit and state of the checkout at `root`. A copy without git has no commit and counts as changed. */
+export async function collectRevision(root: string): Promise<Manifest['revision']> {
+  const git = async (...args: string[]): Promise<string> => {
+    const { stdout } = await promisify(execFile)('git', ['-C', root, ...args]);
+    return stdout.trim();
+  };
+  try {
+    return { commit: await git('rev-parse', 'HEAD'), dirty: (await git('status', '--porcelain')) !== '' };
+  } catch {
+    return { dirty: true };
+  }
+}

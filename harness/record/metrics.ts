@@ -1,0 +1,77 @@
+/** Every metric that samples may carry. `:<...>` stands for a name that the run gives: a network or a process. */
+import type { Definition } from './definition.ts';
+
+export const metrics = {
+  ram_remaining_bytes: {
+    unit: 'bytes',
+    meaning: '`query-migrate` ram.remaining: guest memory that is still to be sent',
+  },
+  ram_transferred_bytes: { unit: 'bytes', meaning: 'ram.transferred: what QEMU has sent, before any engine' },
+  ram_total_bytes: { unit: 'bytes', meaning: 'ram.total: all of the guest’s memory' },
+  ram_zero_pages: { unit: 'pages', meaning: 'ram.duplicate: pages sent as zero pages' },
+  ram_normal_pages: { unit: 'pages', meaning: 'ram.normal: pages sent whole' },
+  dirty_pages_per_second: {
+    unit: 'pages/s',
+    meaning: 'ram.dirty-pages-rate: pages that the guest dirties, by the last bitmap sync',
+  },
+  dirty_sync_count: { unit: 'passes', meaning: 'ram.dirty-sync-count: dirty bitmap syncs so far' },
+  migration_bits_per_second: { unit: 'bit/s', meaning: 'ram.mbps: QEMU’s own throughput' },
+  migration_expected_downtime_ms: { unit: 'ms', meaning: 'expected-downtime: QEMU’s estimate' },
+  migration_total_time_ms: { unit: 'ms', meaning: 'total-time: QEMU’s own time since the start' },
+  'nic_in_bytes:<network>': {
+    unit: 'bytes',
+    meaning: 'received by the host on that network since boot (cumulative, with headers)',
+  },
+  'nic_out_bytes:<network>': {
+    unit: 'bytes',
+    meaning: 'sent by the host on that network since boot (cumulative, with headers)',
+  },
+  tps: { unit: '1/s', meaning: 'sysbench transactions in the second that ends at t_ms' },
+  qps: { unit: '1/s', meaning: 'sysbench queries in that second' },
+  read_qps: { unit: '1/s', meaning: 'reading queries in that second' },
+  write_qps: { unit: '1/s', meaning: 'writing queries in that second' },
+  latency_p95_ms: {
+    unit: 'ms',
+    meaning: '95th percentile of transaction latency in that second; 0 if none ended',
+  },
+  errors_per_second: { unit: '1/s', meaning: 'errors that sysbench ignored in that second' },
+  reconnects_per_second: { unit: '1/s', meaning: 'reconnects of sysbench in that second' },
+  client_gap_ms: {
+    unit: 'ms',
+    meaning: 'no ping reply from t_ms on for so long (above 20 ms; a request every 5 ms)',
+  },
+  heartbeat_gap_ms: {
+    unit: 'ms',
+    meaning: 'no SQL answer from t_ms on for so long (above 40 ms; a query every 20 ms)',
+  },
+  ping_answers: { unit: 'replies', meaning: 'ping replies in the second that ends at t_ms' },
+  heartbeat_answers: { unit: 'answers', meaning: 'SQL answers in the second that ends at t_ms' },
+  ledger_acknowledged: {
+    unit: 'commits',
+    meaning: 'commits of the write ledger that the server acknowledged (cumulative)',
+  },
+  ledger_unknown: {
+    unit: 'commits',
+    meaning: 'commits of the write ledger whose connection failed before the answer (cumulative)',
+  },
+  cpu_percent: {
+    unit: '%',
+    meaning:
+      'busy time of all cores since the sample before; of the whole machine where hosts are containers',
+  },
+  mem_available_bytes: { unit: 'bytes', meaning: 'MemAvailable of the host' },
+  'process_cpu_ms:<process>': {
+    unit: 'ms',
+    meaning: 'CPU time of a process or unit since it started (cumulative)',
+  },
+  'process_rss_bytes:<process>': { unit: 'bytes', meaning: 'resident memory of a process or unit' },
+  'engine_<field>': { unit: 'as named', meaning: 'a figure that the migration engine reports over time' },
+} as const satisfies Readonly<Record<string, Definition>>;
+
+/** Whether the table above has this metric. */
+export function isKnownMetric(name: string): boolean {
+  const [base = '', detail] = name.split(':');
+  if (name.startsWith('engine_')) return true;
+  if (detail === undefined) return Object.hasOwn(metrics, name);
+  return detail !== '' && Object.keys(metrics).some((known) => known.startsWith(`${base}:<`));
+}

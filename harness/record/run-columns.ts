@@ -1,0 +1,91 @@
+/** The columns of runs.csv, in order. A column is only ever added: figures and comparisons read them by name. */
+import type { Definition } from './definition.ts';
+
+export const runColumns = {
+  run_id: { unit: 'text', meaning: 'name of the result folder' },
+  started_at: { unit: 'ISO 8601', meaning: 'start of the run, UTC' },
+  outcome: { unit: 'text', meaning: 'completed, not-converged, failed or aborted' },
+  testbed: { unit: 'text', meaning: 'where the hosts are' },
+  accelerator: { unit: 'text', meaning: 'tcg or kvm' },
+  dbms: { unit: 'text', meaning: 'database server' },
+  scenario: { unit: 'text', meaning: 'idle, ro or rw' },
+  mem_gib: { unit: 'GiB', meaning: 'the paper’s memory row' },
+  scale: { unit: 'ratio', meaning: 'memory and link rates are the paper’s divided by this' },
+  vm_memory_bytes: { unit: 'bytes', meaning: 'memory of the VM' },
+  buffer_pool_bytes: { unit: 'bytes', meaning: 'size of the buffer pool' },
+  pool_in_use_bytes: { unit: 'bytes', meaning: 'data in the pool after the warm-up' },
+  link_bits_per_second: { unit: 'bit/s', meaning: 'configured rate of each network' },
+  threads: { unit: 'threads', meaning: 'sysbench threads' },
+  rate_tps: { unit: '1/s', meaning: 'transaction rate that sysbench aims at; 0 is full speed' },
+  downtime_limit_ms: { unit: 'ms', meaning: 'QEMU’s downtime-limit' },
+  engine: { unit: 'text', meaning: 'how the VM was migrated' },
+  repeat: { unit: 'number', meaning: 'which repeat of its cell' },
+  seed: { unit: 'number', meaning: 'sysbench’s random seed' },
+  total_time_ms: {
+    unit: 'ms',
+    meaning: 'migrate command to the later of `completed` at the source and RESUME at the target',
+  },
+  downtime_stop_resume_ms: {
+    unit: 'ms',
+    meaning: 'STOP at the source to RESUME at the target, clocks corrected',
+  },
+  downtime_client_ms: {
+    unit: 'ms',
+    meaning: 'longest gap between ping replies that overlaps STOP to RESUME',
+  },
+  downtime_heartbeat_ms: {
+    unit: 'ms',
+    meaning: 'longest gap between SQL answers that overlaps STOP to RESUME',
+  },
+  downtime_qemu_ms: { unit: 'ms', meaning: '`downtime` of query-migrate at the source' },
+  dirty_sync_count: { unit: 'passes', meaning: 'dirty bitmap syncs' },
+  migration_link_bytes: { unit: 'bytes', meaning: 'sent by src on the migration network, headers included' },
+  storage_link_bytes_src: { unit: 'bytes', meaning: 'received and sent by src on the storage network' },
+  storage_link_bytes_dst: { unit: 'bytes', meaning: 'received and sent by dst on the storage network' },
+  qemu_transferred_bytes: { unit: 'bytes', meaning: 'ram.transferred at the end: before any engine' },
+  tps_before: { unit: '1/s', meaning: 'mean TPS of the last 30 s before the migrate command' },
+  tps_during: { unit: '1/s', meaning: 'mean TPS from the command to the end of the migration' },
+  tps_after: { unit: '1/s', meaning: 'mean TPS of the 30 s after that' },
+  tps_recovery_ms: {
+    unit: 'ms',
+    meaning: 'migrate command until throughput is back for good; 0 if it never fell',
+  },
+  converged: { unit: 'true/false', meaning: 'false: cancelled because it did not end in time' },
+  ledger_acknowledged: { unit: 'commits', meaning: 'acknowledged to the client' },
+  ledger_lost: { unit: 'commits', meaning: 'acknowledged, but not in the database afterwards' },
+  tables_ok: { unit: 'true/false', meaning: 'CHECK TABLE found every table in order' },
+  content_bytes: { unit: 'bytes', meaning: 'guest memory without its zero pages' },
+  bound_ms: {
+    unit: 'ms',
+    meaning: 'content_bytes at the measured rates of migration and storage link together',
+  },
+  efficiency: { unit: 'ratio', meaning: 'bound_ms / total_time_ms' },
+  busiest_link_ms: {
+    unit: 'ms',
+    meaning: 'time that the busier link into dst needs, at its measured rate, for the bytes it carried',
+  },
+  busiest_link_efficiency: { unit: 'ratio', meaning: 'busiest_link_ms / total_time_ms' },
+  ram_pages_compared: { unit: 'pages', meaning: '`--verify-ram`: pages compared' },
+  ram_pages_differing: {
+    unit: 'pages',
+    meaning: '`--verify-ram`: pages that differ between source and target',
+  },
+  pages_listed: { unit: 'pages', meaning: '4 KiB pages that the guest listed as restorable' },
+  pages_left_out: { unit: 'pages', meaning: 'not sent, marked to be restored' },
+  pages_restored: { unit: 'pages', meaning: 'put back from storage' },
+  pages_mismatched: { unit: 'pages', meaning: 'storage held something else' },
+  pages_cancelled: { unit: 'pages', meaning: 'overtaken by a newer record of the same page' },
+  pages_sent_after_all: { unit: 'pages', meaning: 'asked for by the destination and sent' },
+  list_find_ms: { unit: 'ms', meaning: 'guest agent: find clean cached pages' },
+  list_translate_ms: { unit: 'ms', meaning: 'guest agent: virtual addresses to page frames' },
+  list_map_ms: { unit: 'ms', meaning: 'guest agent: tablespace pages to disk blocks' },
+  list_encode_ms: { unit: 'ms', meaning: 'guest agent: encode the list' },
+  list_send_ms: { unit: 'ms', meaning: 'the list on its way to the source engine' },
+  engine_cpu_ms_src: { unit: 'ms', meaning: 'CPU time of the source engine' },
+  engine_cpu_ms_dst: { unit: 'ms', meaning: 'CPU time of the destination engine' },
+} as const satisfies Readonly<Record<string, Definition>>;
+
+export type RunColumn = keyof typeof runColumns;
+
+/** Undefined is an empty cell: it does not apply, or was not measured. */
+export type RunRow = Readonly<Partial<Record<RunColumn, string | number | boolean | undefined>>>;

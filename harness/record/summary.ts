@@ -1,0 +1,223 @@
+/** One row of runs.csv, derived from what a run recorded. Pure. Definitions: runColumns, and docs/measurements.md. */
+import { memoryRows } from '../../experiments/memory-rows.ts';
+import type { ClockName, RunEvent } from './event.ts';
+import type { RunRecord } from './read-run.ts';
+import type { RunRow } from './run-columns.ts';
+import { counterIncrease, meanOfSeconds, seriesOf } from './series.ts';
+import { timelineOf, type Timeline } from './timeline.ts';
+import { tpsRecoveryMs } from './tps-recovery.ts';
+
+/** TPS before and after are means over at most so long. */
+const loadWindowMs = 30_000;
+
+/** Names of the `check` events whose figures become columns, with the figures that they must carry. */
+export const checkFigures = {
+  /** Figures `acknowledged` and `lost`. */
+  ledger: 'ledger',
+  /** No figures: `ok` becomes tables_ok. */
+  tables: 'tables',
+  /** Figures `pages_compared` and `pages_differing`. */
+  ram: 'ram',
+} as const;
+
+export function summarize(record: RunRecord): RunRow {
+  const timeline = timelineOf(record.events);
+  return {
+    ...identity(record),
+    ...durations(record, timeline),
+    ...traffic(record, timeline),
+    ...throughput(record, timeline),
+    ...checks(record.events),
+    ...engineFigures(record.events),
+  };
+}
+
+function identity({ manifest, events }: RunRecord) {
+  const { configuration } = manifest;
+  return {
+    run_id: manifest.runId,
+    started_at: manifest.startedAt,
+    outcome: events.findLast((event) => event.event === 'run-ended')?.outcome,
+    testbed: configuration.testbed,
+    accelerator: manifest.accelerator.name,
+    dbms: configuration.dbms,
+    scenario: configuration.scenario,
+    mem_gib: memoryRows[configuration.memoryRow].memoryGib,
+    scale: configuration.scale,
+    vm_memory_bytes: configuration.vmMemoryBytes,
+    buffer_pool_bytes: configuration.bufferPoolBytes,
+    pool_in_use_bytes: manifest.poolInUseReachedBytes,
+    link_bits_per_second: configuration.linkBitsPerSecond,
+    threads: configuration.threads,
+    rate_tps: configuration.rateTps,
+    downtime_limit_ms: configuration.downtimeLimitMs,
+    engine: configuration.engine,
+    repeat: manifest.repeat,
+    seed: configuration.seed,
+  };
+}
+
+/** When the migration is over: the source has completed and the target runs. */
+function endOf(timeline: Timeline | undefined, verifyRam: boolean): number | undefined {
+  if (timeline?.ended?.status !== 'completed') return undefined;
+  // With --verify-ram the target waits for the comparison, which is not part of the migration.
+  if (verifyRam) return timeline.ended.atMs;
+  return timeline.resumeMs === undefined ? undefined : Math.max(timeline.ended.atMs, timeline.resumeMs);
+}
+
+/** The numbers of `query-migrate` at the source's end of the migration. */
+function finalFigures(events: readonly RunEvent[]): Readonly<Record<string, number>> {
+  const final = events.findLast((event) => event.event === 'migration-status' && event.host === 'src');
+  return final?.event === 'migration-status' ? final.figures : {};
+}
+
+function durations({ manifest, events }: RunRecord, timeline: Timeline | undefined) {
+  const { verifyRam } = manifest.configuration;
+  const endMs = endOf(timeline, verifyRam);
+  const switchOver =
+    verifyRam || timeline?.stopMs === undefined || timeline.resumeMs === undefined
+      ? undefined
+      : { fromMs: timeline.stopMs, toMs: timeline.resumeMs };
+  const figures = finalFigures(events);
+  return {
+    total_time_ms: timeline === undefined ? undefined : difference(endMs, timeline.commandMs),
+    downtime_stop_resume_ms: difference(switchOver?.toMs, switchOver?.fromMs),
+    downtime_client_ms: longestGapDuring(events, 'ping', switchOver),
+    downtime_heartbeat_ms: longestGapDuring(events, 'heartbeat', switchOver),
+    downtime_qemu_ms: timeline?.ended?.status === 'completed' ? figures['downtime'] : undefined,
+    dirty_sync_count: figures['ram.dirty-sync-count'],
+    converged:
+      timeline?.ended === undefined || timeline.ended.status === 'failed'
+        ? undefined
+        : timeline.ended.status === 'completed',
+  };
+}
+
+function longestGapDuring(
+  events: readonly RunEvent[],
+  probe: 'ping' | 'heartbeat',
+  window: { readonly fromMs: number; readonly toMs: number } | undefined,
+): number | undefined {
+  if (window === undefined) return undefined;
+  const gaps = events
+    .filter((event) => event.event === 'probe-gap')
+    .filter((gap) => gap.probe === probe && gap.at_ms < window.toMs && gap.at_ms + gap.gap_ms > window.fromMs)
+    .map((gap) => gap.gap_ms);
+  return gaps.length === 0 ? undefined : Math.max(...gaps);
+}
+
+function traffic({ manifest, events, samples }: RunRecord, timeline: Timeline | undefined) {
+  const endMs = endOf(timeline, manifest.configuration.verifyRam);
+  const until = endMs ?? timeline?.ended?.atMs;
+  const grown = (host: ClockName, metric: string): number | undefined => {
+    if (timeline === undefined || until === undefined) return undefined;
+    return round(counterIncrease(seriesOf(samples, host, metric), timeline.commandMs, until));
+  };
+  const storageIn = grown('dst', 'nic_in_bytes:storage');
+  const migrationBytes = grown('src', 'nic_out_bytes:migration');
+  const figures = finalFigures(events);
+  const { goodputBytesPerSecond: goodput } = manifest;
+  const totalMs = timeline === undefined ? undefined : difference(endMs, timeline.commandMs);
+
+  const pageSize = figures['ram.page-size'] ?? 4096;
+  const total = figures['ram.total'];
+  const zeroPages = figures['ram.duplicate'];
+  const contentBytes =
+    total === undefined || zeroPages === undefined ? undefined : Math.max(0, total - zeroPages * pageSize);
+  const bound_ms = transferMs(contentBytes, goodput && goodput.migration + goodput.storage);
+  const busiest_link_ms =
+    migrationBytes === undefined || storageIn === undefined || goodput === undefined
+      ? undefined
+      : 1000 * Math.max(migrationBytes / goodput.migration, storageIn / goodput.storage);
+  return {
+    migration_link_bytes: migrationBytes,
+    storage_link_bytes_src: sum(grown('src', 'nic_in_bytes:storage'), grown('src', 'nic_out_bytes:storage')),
+    storage_link_bytes_dst: sum(storageIn, grown('dst', 'nic_out_bytes:storage')),
+    qemu_transferred_bytes: figures['ram.transferred'],
+    content_bytes: totalMs === undefined ? undefined : contentBytes,
+    bound_ms: totalMs === undefined ? undefined : bound_ms,
+    efficiency: ratio(bound_ms, totalMs),
+    busiest_link_ms: totalMs === undefined ? undefined : busiest_link_ms,
+    busiest_link_efficiency: ratio(busiest_link_ms, totalMs),
+  };
+}
+
+function throughput({ manifest, samples }: RunRecord, timeline: Timeline | undefined) {
+  const tps = seriesOf(samples, 'client', 'tps');
+  const endMs = endOf(timeline, manifest.configuration.verifyRam) ?? timeline?.ended?.atMs;
+  if (timeline === undefined || tps.length === 0) return {};
+  const { commandMs } = timeline;
+  const beforeFromMs = commandMs - loadWindowMs;
+  const tps_before = meanOfSeconds(tps, beforeFromMs, commandMs);
+  if (endMs === undefined) return { tps_before };
+  return {
+    tps_before,
+    tps_during: meanOfSeconds(tps, commandMs, endMs),
+    tps_after: meanOfSeconds(tps, endMs, endMs + loadWindowMs),
+    tps_recovery_ms:
+      tps_before === undefined || tps_before === 0
+        ? undefined
+        : tpsRecoveryMs({ tps, beforeFromMs, tpsBefore: tps_before, commandMs, endMs }),
+  };
+}
+
+function checks(events: readonly RunEvent[]) {
+  const named = (name: string) =>
+    events.filter((event) => event.event === 'check').findLast((check) => check.name === name);
+  const ledger = named(checkFigures.ledger)?.figures;
+  const ram = named(checkFigures.ram)?.figures;
+  return {
+    ledger_acknowledged: ledger?.['acknowledged'],
+    ledger_lost: ledger?.['lost'],
+    tables_ok: named(checkFigures.tables)?.ok,
+    ram_pages_compared: ram?.['pages_compared'],
+    ram_pages_differing: ram?.['pages_differing'],
+  };
+}
+
+/** The column of a figure is the last value that any engine event carried under the same name. */
+function engineFigures(events: readonly RunEvent[]) {
+  const engineEvents = events.filter((event) => event.event === 'engine');
+  const last = (field: string, host?: ClockName): number | undefined => {
+    const value = engineEvents.findLast(
+      (event) => typeof event.fields[field] === 'number' && (host === undefined || event.host === host),
+    )?.fields[field];
+    return typeof value === 'number' ? value : undefined;
+  };
+  return {
+    pages_listed: last('pages_listed'),
+    pages_left_out: last('pages_left_out'),
+    pages_restored: last('pages_restored'),
+    pages_mismatched: last('pages_mismatched'),
+    pages_cancelled: last('pages_cancelled'),
+    pages_sent_after_all: last('pages_sent_after_all'),
+    list_find_ms: last('list_find_ms'),
+    list_translate_ms: last('list_translate_ms'),
+    list_map_ms: last('list_map_ms'),
+    list_encode_ms: last('list_encode_ms'),
+    list_send_ms: last('list_send_ms'),
+    engine_cpu_ms_src: last('cpu_ms', 'src'),
+    engine_cpu_ms_dst: last('cpu_ms', 'dst'),
+  };
+}
+
+function difference(to: number | undefined, from: number | undefined): number | undefined {
+  return to === undefined || from === undefined ? undefined : to - from;
+}
+
+function sum(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? undefined : a + b;
+}
+
+function ratio(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? undefined : a / b;
+}
+
+/** Time that so many bytes take at that rate, in ms. */
+function transferMs(bytes: number | undefined, bytesPerSecond: number | undefined): number | undefined {
+  return bytes === undefined || bytesPerSecond === undefined ? undefined : (1000 * bytes) / bytesPerSecond;
+}
+
+function round(bytes: number | undefined): number | undefined {
+  return bytes === undefined ? undefined : Math.round(bytes);
+}

@@ -1,0 +1,51 @@
+/** When what happened in a migration, on the harness's clock. Pure. */
+import type { RunEvent } from './event.ts';
+
+type Ended = 'completed' | 'failed' | 'cancelled';
+
+export interface Timeline {
+  /** The migrate command: t = 0. */
+  readonly commandMs: number;
+  /** The source's last STOP before the target ran; undefined if there was no switch-over. */
+  readonly stopMs: number | undefined;
+  /** The target's first RESUME. */
+  readonly resumeMs: number | undefined;
+  /** When and how the source's migration ended; undefined if the record ends before. */
+  readonly ended: { readonly status: Ended; readonly atMs: number } | undefined;
+}
+
+const isEnded = (status: unknown): status is Ended =>
+  status === 'completed' || status === 'failed' || status === 'cancelled';
+
+/** Undefined if no migration was commanded. After several commands, the last one counts. */
+export function timelineOf(events: readonly RunEvent[]): Timeline | undefined {
+  const commandMs = events.findLast((event) => event.event === 'migrate-command')?.at_ms;
+  if (commandMs === undefined) return undefined;
+  const after = events.filter((event) => event.at_ms >= commandMs);
+  const qmp = after.filter((event) => event.event === 'qmp');
+
+  const resumeMs = qmp.find((event) => event.host === 'dst' && event.name === 'RESUME')?.at_ms;
+  // A switch-over that was given up leaves a STOP, and a RESUME at the source, behind.
+  const lastSourceState = qmp.findLast(
+    (event) =>
+      event.host === 'src' &&
+      (event.name === 'STOP' || event.name === 'RESUME') &&
+      event.at_ms <= (resumeMs ?? Number.POSITIVE_INFINITY),
+  );
+  const stopMs = lastSourceState?.name === 'STOP' ? lastSourceState.at_ms : undefined;
+  return { commandMs, stopMs, resumeMs, ended: migrationEnd(after) };
+}
+
+/** QEMU's own MIGRATION event gives the moment; where its events capability is off, the poll that first saw it. */
+function migrationEnd(events: readonly RunEvent[]): Timeline['ended'] {
+  for (const event of events) {
+    if (event.event === 'qmp' && event.host === 'src' && event.name === 'MIGRATION') {
+      const { status } = event.data;
+      if (isEnded(status)) return { status, atMs: event.at_ms };
+    }
+    if (event.event === 'migration-status' && event.host === 'src' && isEnded(event.status)) {
+      return { status: event.status, atMs: event.at_ms };
+    }
+  }
+  return undefined;
+}
