@@ -1,0 +1,78 @@
+/** Whether a host's KVM really runs the guest's kernel: that /dev/kvm exists says little, so it is tried. */
+import { readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { prepare, type Log } from '../../setup/cache.ts';
+import type { Host } from '../testbed/host.ts';
+import { processorArguments, type Accelerator } from './qemu-arguments.ts';
+
+export interface AcceleratorChoice {
+  readonly accelerator: Accelerator;
+  /** One line for the user: what was tried and what came of it. */
+  readonly reason: string;
+}
+
+export interface ProbeOptions {
+  /** Paths on the host. */
+  readonly kernelPath: string;
+  readonly initrdPath: string;
+  readonly log: Log;
+}
+
+/** A kernel that boots under KVM needs a second or two. */
+const probeTimeoutSeconds = 20;
+
+/**
+ * The answer is cached for this machine, kernel and QEMU.
+ * @throws HostError if the host cannot be asked
+ */
+export async function probeAccelerator(host: Host, options: ProbeOptions): Promise<AcceleratorChoice> {
+  const { stdout: identity } = await host.run(
+    'uname -r; grep -m1 "^model name" /proc/cpuinfo; test -w /dev/kvm && echo kvm; qemu-system-x86_64 --version | head -n 1',
+  );
+  const entry = await prepare({
+    name: 'accelerator',
+    keyParts: [identity, options.kernelPath],
+    log: options.log,
+    build: async (dir) => {
+      const choice = await tryKvm(host, options);
+      await writeFile(path.join(dir, 'choice.json'), JSON.stringify(choice));
+    },
+  });
+  return JSON.parse(await readFile(path.join(entry, 'choice.json'), 'utf8')) as AcceleratorChoice;
+}
+
+async function tryKvm(
+  host: Host,
+  { kernelPath, initrdPath }: Omit<ProbeOptions, 'log'>,
+): Promise<AcceleratorChoice> {
+  const { stdout: device } = await host.run('test -w /dev/kvm && echo present || true');
+  if (device === '') return { accelerator: 'tcg', reason: 'this host has no usable /dev/kvm' };
+  // The initial RAM disk says so and powers off as soon as it runs (guest/image/initrd-init.sh).
+  const command = [
+    'qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot -machine q35 -m 256M -serial stdio',
+    ...processorArguments('kvm'),
+    `-kernel ${kernelPath} -initrd ${initrdPath} -append 'console=ttyS0 panic=-1 poolshift.probe'`,
+  ].join(' ');
+  const { stdout } = await host.run(
+    `timeout --kill-after=2 ${probeTimeoutSeconds} ${command} < /dev/null 2>&1 || true`,
+    { timeoutMs: (probeTimeoutSeconds + 10) * 1000 },
+  );
+  return judgeProbe(stdout);
+}
+
+/** Judges what QEMU and the guest's console printed. */
+export function judgeProbe(output: string): AcceleratorChoice {
+  if (/POOLSHIFT \d+\.\d+ initrd/.test(output))
+    return { accelerator: 'kvm', reason: "the guest's kernel boots under KVM" };
+  const lastLine =
+    output
+      .trim()
+      .split(/[\r\n]+/)
+      .at(-1) ?? '';
+  return {
+    accelerator: 'tcg',
+    reason: `the guest's kernel does not boot under KVM here (${
+      lastLine === '' ? `no output in ${probeTimeoutSeconds} s` : `last line: ${lastLine.slice(0, 160)}`
+    })`,
+  };
+}

@@ -1,0 +1,145 @@
+/** Life of the virtual machine on a host: a transient systemd unit, which outlives the ssh session that started it. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Host } from '../testbed/host.ts';
+import type { DatabaseServer } from '../workload/database-server.ts';
+import { runSql } from '../workload/sql-client.ts';
+import { qemuArguments, vmPaths, type MachineDescription } from './qemu-arguments.ts';
+import { QmpClient } from './qmp.ts';
+import { VmError } from './vm-error.ts';
+
+export const vmUnit = 'poolshift-vm';
+
+const ownSockets = [vmPaths.controlSocket, vmPaths.recorderSocket, vmPaths.agentSocket];
+
+/**
+ * Starts the machine and returns a client of its control socket, when QEMU answers there.
+ * @throws VmError 'already-running' or 'start-failed'; HostError
+ */
+export async function startVm(host: Host, machine: MachineDescription): Promise<QmpClient> {
+  if ((await vmState(host)).kind === 'running')
+    throw new VmError('already-running', host.name, `the unit ${vmUnit} is active; stop it first`);
+  const { stdout } = await host.run(startScript(machine));
+  const startedAt = stdout.trim();
+  try {
+    const client = await QmpClient.connect(await host.forwardSocket(vmPaths.controlSocket));
+    return client;
+  } catch (error) {
+    const journal = await journalSince(host, startedAt);
+    await stopVm(host);
+    throw new VmError('start-failed', host.name, `QEMU did not start:\n${journal}`, { cause: error });
+  }
+}
+
+/** Prints the time before the start, by the host's clock, and ends when the sockets are there or QEMU is not. */
+function startScript(machine: MachineDescription): string {
+  const command = ['qemu-system-x86_64', ...qemuArguments(machine)].map(quote).join(' ');
+  return `set -eu
+mkdir -p /run/poolshift
+# A left-over RAM file would be the new machine's memory.
+rm -f ${[...ownSockets, vmPaths.console, vmPaths.ram].join(' ')}
+date '+%Y-%m-%d %H:%M:%S'
+systemctl reset-failed ${vmUnit} 2> /dev/null || true
+systemd-run --quiet --collect --unit=${vmUnit} --property=LimitMEMLOCK=infinity --property=OOMScoreAdjust=-100 \\
+  --property=TimeoutStopSec=5 ${command}
+for attempt in $(seq 200); do
+  [ -S ${vmPaths.recorderSocket} ] && break
+  systemctl --quiet is-active ${vmUnit} || break
+  sleep 0.05
+done
+`;
+}
+
+/** Ends the machine, whatever it does, and removes its memory. Idempotent. */
+export async function stopVm(host: Host): Promise<void> {
+  await host.run(`systemctl stop ${vmUnit} 2> /dev/null || true
+rm -f ${[...ownSockets, vmPaths.ram].join(' ')}`);
+}
+
+export type VmState = { readonly kind: 'absent' } | { readonly kind: 'running'; readonly qemuPid: number };
+
+/** Whether the host has a QEMU process of ours; what its processors do is QMP's `query-status`. */
+export async function vmState(host: Host): Promise<VmState> {
+  const { stdout } = await host.run(`systemctl show --property=ActiveState,MainPID ${vmUnit}`);
+  const qemuPid = Number(/^MainPID=(\d+)$/m.exec(stdout)?.[1] ?? 0);
+  return /^ActiveState=(active|deactivating)$/m.test(stdout) && qemuPid > 0
+    ? { kind: 'running', qemuPid }
+    : { kind: 'absent' };
+}
+
+export interface ReadyOptions {
+  /** The host whose client asks. */
+  readonly client: Host;
+  /** The host that runs the machine, for its console. */
+  readonly vmHost: Host;
+  readonly server: DatabaseServer;
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+const askAgainMs = 100;
+
+/**
+ * Waits until the server answers SQL at the client, and returns its version.
+ * @throws VmError 'not-ready'; the signal's reason when it aborts
+ */
+export async function waitForServer(options: ReadyOptions): Promise<string> {
+  const { client, vmHost, server, timeoutMs, signal } = options;
+  const deadlineMs = performance.now() + timeoutMs;
+  for (;;) {
+    signal?.throwIfAborted();
+    const leftMs = deadlineMs - performance.now();
+    try {
+      const [[version = ''] = []] = await runSql(client, server, 'SELECT VERSION()', {
+        // One attempt may hang where packets are dropped; a few seconds tell that as well as all of the time.
+        timeoutMs: Math.max(500, Math.min(leftMs, 5000)),
+        ...(signal === undefined ? {} : { signal }),
+      });
+      return version;
+    } catch (error) {
+      signal?.throwIfAborted();
+      const state = await vmState(vmHost);
+      if (state.kind === 'running' && performance.now() < deadlineMs) {
+        await sleep(askAgainMs, undefined, signal === undefined ? {} : { signal });
+        continue;
+      }
+      const why =
+        state.kind === 'absent'
+          ? 'the machine ended before its server answered'
+          : `the server at ${server.host}:${server.port} did not answer within ${timeoutMs} ms`;
+      throw new VmError('not-ready', vmHost.name, `${why}; its console:\n${await consoleTail(vmHost)}`, {
+        cause: error,
+      });
+    }
+  }
+}
+
+/** The last lines of the guest's serial console, or of QEMU's own output if there are none. */
+export async function consoleTail(host: Host, lines = 20): Promise<string> {
+  const { stdout } = await host.run(`tail -n ${lines} ${vmPaths.console} 2> /dev/null || true`);
+  return stdout.trimEnd();
+}
+
+/** A step of the guest's start as it stands on the console, with seconds since the guest's kernel started. */
+export interface BootStep {
+  readonly uptimeSeconds: number;
+  readonly what: string;
+}
+
+/** Reads the guest's "POOLSHIFT <uptime> <what>" lines (guest/image/guest-init.sh). */
+export function parseBootSteps(console: string): BootStep[] {
+  return [...console.matchAll(/POOLSHIFT (\d+\.\d+) ([^\r\n]+)/g)].map(([, uptime, what = '']) => ({
+    uptimeSeconds: Number(uptime),
+    what,
+  }));
+}
+
+async function journalSince(host: Host, startedAt: string): Promise<string> {
+  const { stdout } = await host.run(
+    `journalctl --unit=${vmUnit} --since=${quote(startedAt)} --lines=20 --output=cat --quiet --no-pager`,
+  );
+  return stdout.trimEnd();
+}
+
+function quote(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,125 @@
+/** QEMU's command line from a typed description of the machine (QEMU docs/system/invocation.rst). Needs QEMU 9.0. */
+
+/** Where the machine's files lie on its host. */
+export const vmPaths = {
+  /** QMP for the harness. */
+  controlSocket: '/run/poolshift/qmp.sock',
+  /** QMP for the recorder, so that its polling never waits behind a command. */
+  recorderSocket: '/run/poolshift/qmp-recorder.sock',
+  /** Host end of the guest agent's virtio-serial port. */
+  agentSocket: '/run/poolshift/agent.sock',
+  console: '/run/poolshift/console.log',
+  pidFile: '/run/poolshift/qemu.pid',
+  /** Guest RAM as a file, which the engine and the RAM comparison read. */
+  ram: '/dev/shm/poolshift-ram',
+} as const;
+
+export const ramBlockName = 'ram0';
+export const agentPortName = 'poolshift.agent.0';
+export const diskSerial = 'poolshift-disk';
+
+export const accelerators = ['kvm', 'tcg'] as const;
+export type Accelerator = (typeof accelerators)[number];
+
+export type Disk =
+  /** QEMU reads and writes the image over NFS by itself; the host mounts nothing. */
+  | { readonly kind: 'nfs'; readonly server: string; readonly path: string }
+  | { readonly kind: 'file'; readonly path: string };
+
+export interface MachineDescription {
+  readonly accelerator: Accelerator;
+  readonly memoryBytes: number;
+  /** Under TCG use 1: threads of several virtual processors hinder each other. */
+  readonly processors: number;
+  readonly kernelPath: string;
+  readonly initrdPath: string;
+  /** The guest's address with its prefix length. */
+  readonly guestAddress: string;
+  readonly bufferPoolBytes: number;
+  /** More options of the database server, such as "--innodb-io-capacity=400". */
+  readonly serverOptions?: readonly string[];
+  readonly disk: Disk;
+  /** Tap interface on the host, which is a port of the service network's bridge. */
+  readonly tapInterface: string;
+  readonly macAddress: string;
+  /** A target waits for a migration (`-incoming defer`). Everything else must equal the source. */
+  readonly role: 'source' | 'target';
+  /** Does not run the processors until QMP says `cont`; a target then stays paused after the migration. */
+  readonly startPaused?: boolean;
+}
+
+/** For all accelerators: no mitigations (they would only be measured), one reboot is an exit (`-no-reboot`). */
+const kernelParameters = [
+  'console=ttyS0',
+  'quiet',
+  'panic=-1',
+  'net.ifnames=0',
+  'mitigations=off',
+  'nowatchdog',
+  'nokaslr',
+  'audit=0',
+];
+
+/** An emulated clock drifts from the emulated timers, and the kernel would distrust both. */
+const emulationParameters = ['tsc=reliable', 'no_timer_check'];
+
+/** The accelerator with the processor that it offers the guest. */
+export function processorArguments(accelerator: Accelerator): readonly string[] {
+  return accelerator === 'kvm'
+    ? ['-accel', 'kvm', '-cpu', 'host']
+    : // Nehalem has the CRC32 instruction that InnoDB wants and no vectors that TCG is slow at.
+      ['-accel', 'tcg,thread=multi,tb-size=256', '-cpu', 'Nehalem'];
+}
+
+export function kernelCommandLine(machine: MachineDescription): string {
+  const { accelerator, guestAddress, bufferPoolBytes, serverOptions = [] } = machine;
+  return [
+    ...kernelParameters,
+    ...(accelerator === 'tcg' ? emulationParameters : []),
+    `poolshift.address=${guestAddress}`,
+    `poolshift.pool=${bufferPoolBytes}`,
+    ...(serverOptions.length === 0 ? [] : [`poolshift.options=${serverOptions.join(',')}`]),
+  ].join(' ');
+}
+
+export function qemuArguments(machine: MachineDescription): readonly string[] {
+  return [
+    ...['-name', 'guest=poolshift,debug-threads=on'],
+    ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
+    ...['-machine', `q35,usb=off,vmport=off,hpet=off,memory-backend=${ramBlockName}`],
+    ...processorArguments(machine.accelerator),
+    ...['-smp', String(machine.processors)],
+    ...['-m', `${machine.memoryBytes}B`],
+    '-object',
+    `memory-backend-file,id=${ramBlockName},share=on,mem-path=${vmPaths.ram},size=${machine.memoryBytes}B`,
+    ...['-kernel', machine.kernelPath, '-initrd', machine.initrdPath, '-append', kernelCommandLine(machine)],
+    ...diskArguments(machine.disk),
+    ...['-netdev', `tap,id=net0,ifname=${machine.tapInterface},script=no,downscript=no,vhost=off`],
+    ...['-device', `virtio-net-pci,netdev=net0,mac=${machine.macAddress},romfile=`],
+    ...['-device', 'virtio-serial-pci'],
+    ...['-chardev', `socket,id=agent0,path=${vmPaths.agentSocket},server=on,wait=off`],
+    ...['-device', `virtserialport,chardev=agent0,name=${agentPortName}`],
+    ...['-serial', `file:${vmPaths.console}`],
+    ...[vmPaths.controlSocket, vmPaths.recorderSocket].flatMap((socket) => [
+      '-qmp',
+      `unix:${socket},server=on,wait=off`,
+    ]),
+    ...['-pidfile', vmPaths.pidFile],
+    ...(machine.role === 'target' ? ['-incoming', 'defer'] : []),
+    ...(machine.startPaused === true ? ['-S'] : []),
+  ];
+}
+
+/** Without the host's page cache: source and destination must see each other's writes. */
+function diskArguments(disk: Disk): readonly string[] {
+  const storage =
+    disk.kind === 'nfs'
+      ? { driver: 'nfs', server: { type: 'inet', host: disk.server }, path: disk.path }
+      : { driver: 'file', filename: disk.path };
+  const cache = { direct: true };
+  return [
+    ...['-blockdev', JSON.stringify({ ...storage, 'node-name': 'storage0', cache })],
+    ...['-blockdev', JSON.stringify({ driver: 'raw', file: 'storage0', 'node-name': 'disk0', cache })],
+    ...['-device', `virtio-blk-pci,drive=disk0,serial=${diskSerial}`],
+  ];
+}

@@ -1,0 +1,35 @@
+/** Makes a host ready for the machine: the guest becomes one more station on the service network. */
+import type { Host, Testbed } from '../testbed/host.ts';
+
+export const bridgeName = 'br0';
+export const tapName = 'tap0';
+
+/**
+ * Puts the host's service interface and a tap interface for the guest on one bridge; the host's address moves to the
+ * bridge. Shaping stays on the service interface. Idempotent.
+ * @throws HostError
+ */
+export async function prepareVmHost(host: Host, testbed: Testbed): Promise<void> {
+  const { interfaces, addresses } = testbed.networks.service;
+  await host.run(vmHostScript(interfaces[host.name], addresses[host.name]));
+}
+
+/** Shell script; the whole of it runs in one ssh command, so a host that is reached over this interface stays reachable. */
+export function vmHostScript(serviceInterface: string, address: string): string {
+  return `set -eu
+mkdir -p /run/poolshift
+if ! ip link show ${bridgeName} > /dev/null 2>&1; then
+  # Its own hardware address, or the bridge would take the lowest of its ports', which changes with every tap.
+  ip link add ${bridgeName} address "$(cat /sys/class/net/${serviceInterface}/address)" type bridge forward_delay 0
+fi
+ip link set ${bridgeName} up
+prefix=$(ip -4 -o addr show dev ${serviceInterface} | sed -n 's|.* inet ${address.replaceAll('.', '\\.')}/\\([0-9]*\\) .*|\\1|p')
+if [ -n "$prefix" ]; then
+  ip addr del ${address}/"$prefix" dev ${serviceInterface}
+  ip addr add ${address}/"$prefix" dev ${bridgeName}
+fi
+ip link set ${serviceInterface} master ${bridgeName}
+if ! ip link show ${tapName} > /dev/null 2>&1; then ip tuntap add ${tapName} mode tap; fi
+ip link set ${tapName} master ${bridgeName} up
+`;
+}
