@@ -1,0 +1,11 @@
+/** The kinds of program whose cached pages the agent can list. A new kind is a folder beside innodb/ and a line here. */
+import { InnodbFinder } from './innodb/finder.ts';
+import type { CachingProgram, PageFinder } from './page-finder.ts';
+
+const finders: readonly PageFinder[] = [new InnodbFinder()];
+
+export async function findPrograms(): Promise<CachingProgram[]> {
+  const programs: CachingProgram[] = [];
+  for (const finder of finders) programs.push(...(await finder.programs()));
+  return programs;
+}

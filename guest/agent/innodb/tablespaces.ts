@@ -1,0 +1,182 @@
+/** Which file holds which tablespace, from the files' own first pages: no SQL, no dictionary. */
+import { readdirSync, readlinkSync } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { systemErrorCode } from '../guest-error.ts';
+import { readU32, pageNumberOffset, spaceIdOffset } from './page-format.ts';
+
+export interface TablespaceFile {
+  readonly path: string;
+  readonly spaceId: number;
+  /** Above 0 only in the later files of a system tablespace that has several. */
+  readonly firstPage: number;
+  readonly pageSizeBytes: number;
+  /** Why its pages are not equal to the file's bytes, or undefined if they are. */
+  readonly excluded: 'compressed' | 'page-compressed' | 'encrypted' | undefined;
+}
+
+/** Bytes of a file that describeTablespace needs: the largest first page. */
+export const firstPageBytes = 64 * 1024;
+
+/** FSP_SPACE_FLAGS: FSP_HEADER_OFFSET (38) + 16. */
+const flagsOffset = 54;
+/** MySQL keeps `FSP_FLAGS_POS_ENCRYPTION` here; in MariaDB it belongs to another field of the old format. */
+const mysqlEncryptionBit = 1 << 13;
+/** MariaDB, old format: FSP_FLAGS_POS_PAGE_COMPRESSION. */
+const mariadbPageCompressionBit = 1 << 16;
+/** MariaDB: FSP_FLAGS_FCRC32_POS_MARKER; MySQL has the top bit of ZIP_SSIZE here, which is never set. */
+const fullCrc32Bit = 1 << 4;
+
+/**
+ * Reads a tablespace file's first page. Undefined when it is none, or one that was never written.
+ */
+export function describeTablespace(
+  path: string,
+  bytes: Uint8Array,
+  product: 'mariadb' | 'mysql',
+): TablespaceFile | undefined {
+  if (bytes.length < 4096) return undefined;
+  const spaceId = readU32(bytes, spaceIdOffset);
+  const firstPage = readU32(bytes, pageNumberOffset);
+  const isSystem = basename(path).startsWith('ibdata');
+  // Zeros: created, but its first page is not on disk yet. Only the system tablespace has id 0.
+  if (spaceId === 0 && !isSystem) return undefined;
+  const flags = readU32(bytes, flagsOffset);
+  if (product === 'mariadb' && (flags & fullCrc32Bit) !== 0) {
+    const pageSizeBytes = 512 << (flags & 0xf);
+    return {
+      path,
+      spaceId,
+      firstPage,
+      pageSizeBytes,
+      excluded: ((flags >>> 5) & 7) !== 0 ? 'page-compressed' : mariadbEncryption(bytes, pageSizeBytes),
+    };
+  }
+  const pageSizeShift = (flags >>> 6) & 0xf;
+  const pageSizeBytes = pageSizeShift === 0 ? 16 * 1024 : 512 << pageSizeShift;
+  let excluded: TablespaceFile['excluded'];
+  if (((flags >>> 1) & 0xf) !== 0) excluded = 'compressed';
+  else if (product === 'mysql') excluded = (flags & mysqlEncryptionBit) === 0 ? undefined : 'encrypted';
+  else if ((flags & mariadbPageCompressionBit) !== 0) excluded = 'page-compressed';
+  else excluded = mariadbEncryption(bytes, pageSizeBytes);
+  return { path, spaceId, firstPage, pageSizeBytes, excluded };
+}
+
+/** fil_space_crypt_t as fil0crypt.cc writes it behind the extent descriptors of the first page. */
+function mariadbEncryption(bytes: Uint8Array, pageSizeBytes: number): 'encrypted' | undefined {
+  const magic = [0x73, 0x0e, 0x0c, 0x52, 0x45, 0x74];
+  const pagesPerExtent = pageSizeBytes >= 16 * 1024 ? 64 : (1024 * 1024) / pageSizeBytes;
+  const descriptors = pageSizeBytes / pagesPerExtent;
+  const offset = 150 + 40 * descriptors;
+  const found = magic.every((byte, index) => bytes[offset + index] === byte);
+  // The byte after the magic is the scheme; 0 stands for "not encrypted".
+  return found && bytes[offset + magic.length] !== 0 ? 'encrypted' : undefined;
+}
+
+/**
+ * Paths of all tablespace files: those in the data directory (the server's working directory), and those that the server
+ * holds open anywhere else. Temporary tablespaces are not among them.
+ */
+export function findTablespacePaths(pid: number): string[] {
+  const root = `/proc/${pid}/root`;
+  const dataDirectory = readlinkSync(`/proc/${pid}/cwd`);
+  const processRoot = readlinkSync(root);
+  const asSeenByProcess = (path: string): string =>
+    processRoot !== '/' && path.startsWith(`${processRoot}/`) ? path.slice(processRoot.length) : path;
+  const paths = new Set<string>();
+  for (const path of listFiles(`${root}${asSeenByProcess(dataDirectory)}`, 2)) paths.add(path);
+  for (const descriptor of readdirSync(`/proc/${pid}/fd`)) {
+    const target = readLink(`/proc/${pid}/fd/${descriptor}`);
+    if (target?.startsWith('/') === true && !target.endsWith(' (deleted)'))
+      paths.add(`${root}${asSeenByProcess(target)}`);
+  }
+  return [...paths].filter((path) => isTablespaceName(basename(path)));
+}
+
+/** `ibtmp1` and `*.ibt` are temporary; `undo_001`, `undo001` and `undo_x.ibu` hold undo logs. */
+function isTablespaceName(name: string): boolean {
+  return /\.(ibd|ibu)$/.test(name) || /^ibdata\d*/.test(name) || /^undo_?\d+$/.test(name);
+}
+
+function listFiles(folder: string, depth: number): string[] {
+  let entries;
+  try {
+    entries = readdirSync(folder, { withFileTypes: true });
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+  return entries.flatMap((entry) => {
+    const path = join(folder, entry.name);
+    if (entry.isFile()) return [path];
+    // A database may be a symbolic link to a folder elsewhere.
+    return depth > 1 && (entry.isDirectory() || entry.isSymbolicLink()) ? listFolder(path, depth - 1) : [];
+  });
+}
+
+function listFolder(path: string, depth: number): string[] {
+  try {
+    return listFiles(path, depth);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOTDIR') return [];
+    throw error;
+  }
+}
+
+function readLink(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/**
+ * The tablespace files of a server. What a file's first page says is remembered by inode, since every read of one goes to
+ * the disk (the server bypasses the page cache); a tablespace that is dropped and made again has another inode.
+ */
+export class TablespaceIndex {
+  private readonly product: 'mariadb' | 'mysql';
+  private known = new Map<string, TablespaceFile>();
+
+  constructor(product: 'mariadb' | 'mysql') {
+    this.product = product;
+  }
+
+  async read(pid: number): Promise<TablespaceFile[]> {
+    const known = new Map<string, TablespaceFile>();
+    for (const path of findTablespacePaths(pid)) {
+      const file = await this.describe(path);
+      if (file !== undefined) known.set(file.key, file.description);
+    }
+    this.known = known;
+    return [...known.values()];
+  }
+
+  private async describe(path: string): Promise<{ key: string; description: TablespaceFile } | undefined> {
+    try {
+      const { dev, ino, birthtimeNs } = await stat(path, { bigint: true });
+      const key = `${dev}:${ino}:${birthtimeNs}`;
+      const known = this.known.get(key);
+      if (known?.path === path) return { key, description: known };
+      const description = describeTablespace(path, await readStart(path), this.product);
+      return description === undefined ? undefined : { key, description };
+    } catch (error) {
+      // Dropped while we looked.
+      if (systemErrorCode(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+}
+
+async function readStart(path: string): Promise<Uint8Array> {
+  const file = await open(path, 'r');
+  try {
+    const bytes = new Uint8Array(firstPageBytes);
+    const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
+    return bytes.subarray(0, bytesRead);
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,62 @@
+/** Makes the page list: find, translate, map. */
+import type { PageList } from '../../engine/pages/page-list.ts';
+import { locateFiles } from './file-location.ts';
+import { GuestError } from './guest-error.ts';
+import { readGuestRam } from './guest-ram.ts';
+import type { CachedPages, CachingProgram } from './page-finder.ts';
+import { translatePages } from './pagemap.ts';
+import { buildRuns, type LocatedPages } from './page-runs.ts';
+
+/**
+ * Lists the pages of all given programs. The encoder fills in `timings.encodeMs`.
+ * @throws GuestError
+ */
+export async function listPages(programs: readonly CachingProgram[]): Promise<PageList> {
+  if (programs.length === 0)
+    throw new GuestError('no-server', 'no program runs whose cached pages are known: no mariadbd, no mysqld');
+  const timings = { findMs: 0, translateMs: 0, mapMs: 0, encodeMs: 0 };
+  const located: LocatedPages[] = [];
+  for (const program of programs) {
+    const startMs = performance.now();
+    const pages = await program.findPages();
+    const foundMs = performance.now();
+    const frames = translatePages(pages);
+    const translatedMs = performance.now();
+    const locations = await locateFiles(pages.pid, pages.files);
+    located.push({ pages, frames, locations });
+    timings.findMs += foundMs - startMs;
+    timings.translateMs += translatedMs - foundMs;
+    timings.mapMs += performance.now() - translatedMs;
+  }
+  const mapStartMs = performance.now();
+  const listed = buildRuns(located);
+  timings.mapMs += performance.now() - mapStartMs;
+  if (listed.sources.length === 0) {
+    throw new GuestError(
+      'unsupported-storage',
+      'no data file lies on a plain disk, a partition or NFS: blocks behind LVM, RAID, encryption or an overlay cannot be named',
+    );
+  }
+  return {
+    ...listed,
+    guestRam: readGuestRam(),
+    timings,
+    server: describeServers(located.map(({ pages }) => pages)),
+  };
+}
+
+function describeServers(all: readonly CachedPages[]): PageList['server'] {
+  const servers = all.map(({ server }) => server);
+  const sum = (count: (server: PageList['server']) => number): number =>
+    servers.reduce((total, server) => total + count(server), 0);
+  const products = new Set(servers.map(({ product }) => product));
+  const [onlyProduct = 'other'] = products;
+  return {
+    product: products.size === 1 ? onlyProduct : 'other',
+    version: servers.map(({ version }) => version).join(', '),
+    method: servers.some(({ method }) => method === 'scan') ? 'scan' : 'descriptors',
+    cachedPages: sum(({ cachedPages }) => cachedPages),
+    dirtyPages: sum(({ dirtyPages }) => dirtyPages),
+    excludedPages: sum(({ excludedPages }) => excludedPages),
+  };
+}
