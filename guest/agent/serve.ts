@@ -1,0 +1,74 @@
+/** Answers requests that come over the port, one at a time. */
+import {
+  type AgentRequest,
+  type AnswerHeader,
+  formatAnswer,
+  RequestReader,
+} from '../../engine/pages/agent-protocol.ts';
+import { encodePageList } from '../../engine/pages/page-list-codec.ts';
+import { findPrograms } from './finders.ts';
+import { GuestError } from './guest-error.ts';
+import { listPages } from './list-pages.ts';
+import type { CachingProgram } from './page-finder.ts';
+
+export const agentVersion = '1';
+
+/** A way to the host. */
+export interface Channel {
+  /** The next bytes. Waits while the host's end is closed; ends with undefined when the channel is gone. */
+  read(): Promise<Uint8Array | undefined>;
+  write(bytes: Uint8Array): Promise<void>;
+}
+
+/** Serves until the channel is gone. A request that fails is answered with its error; it never ends the service. */
+export async function serve(
+  channel: Channel,
+  programs: () => Promise<readonly CachingProgram[]> = findPrograms,
+): Promise<void> {
+  const reader = new RequestReader();
+  for (;;) {
+    const chunk = await channel.read();
+    if (chunk === undefined) return;
+    for (const request of reader.push(chunk)) {
+      // At once, so that the host can tell an agent that works from one that is not there.
+      await channel.write(formatAnswer(request.id, { status: 'working' }));
+      for (const bytes of await answer(request, programs)) await channel.write(bytes);
+    }
+  }
+}
+
+async function answer(
+  request: AgentRequest,
+  programs: () => Promise<readonly CachingProgram[]>,
+): Promise<readonly Uint8Array[]> {
+  try {
+    if (request.request === 'status') return [formatAnswer(request.id, await describeAgent(programs))];
+    const startMs = performance.now();
+    const running = await programs();
+    if (request.clean === 'checkpoint') for (const program of running) await program.writeDirtyPages();
+    const cleanMs = request.clean === 'checkpoint' ? performance.now() - startMs : 0;
+    const list = encodePageList(await listPages(running));
+    const totalMs = performance.now() - startMs;
+    return [formatAnswer(request.id, { status: 'list', byteLength: list.length, cleanMs, totalMs }), list];
+  } catch (error) {
+    return [formatAnswer(request.id, describeError(error))];
+  }
+}
+
+async function describeAgent(programs: () => Promise<readonly CachingProgram[]>): Promise<AnswerHeader> {
+  return {
+    status: 'agent',
+    agent: {
+      agentVersion,
+      nodeVersion: process.version,
+      residentBytes: process.memoryUsage().rss,
+      servers: (await programs()).map(({ description }) => description),
+    },
+  };
+}
+
+function describeError(error: unknown): AnswerHeader {
+  if (error instanceof GuestError) return { status: 'error', code: error.code, message: error.message };
+  const message = error instanceof Error ? error.message : String(error);
+  return { status: 'error', code: 'internal', message };
+}

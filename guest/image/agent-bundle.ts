@@ -1,0 +1,44 @@
+/** The guest agent as one file that Debian's Node 18 runs. */
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { build, version as esbuildVersion } from 'esbuild';
+import { hashFiles, prepare, type Log } from '../../setup/cache.ts';
+
+const repository = path.join(import.meta.dirname, '../..');
+const agentFolder = path.join(repository, 'guest/agent');
+const sharedFolder = path.join(repository, 'engine/pages');
+
+/**
+ * Bundles the agent, or finds the bundle of the same sources in the cache. Gives the file's path.
+ * @throws PrepareError
+ */
+export async function bundleAgent(log: Log): Promise<string> {
+  const name = 'agent.js';
+  const folder = await prepare({
+    name: 'guest-agent',
+    keyParts: [esbuildVersion, await hashFiles([agentFolder, sharedFolder, import.meta.filename])],
+    log,
+    build: async (dir) => {
+      await build({
+        entryPoints: [path.join(agentFolder, 'main.ts')],
+        outfile: path.join(dir, name),
+        bundle: true,
+        platform: 'node',
+        target: 'node18',
+        // CommonJS: a .js file without a package.json beside it is that for every Node.
+        format: 'cjs',
+        legalComments: 'none',
+        banner: { js: await licenseComment() },
+        logLevel: 'silent',
+      });
+    },
+  });
+  return path.join(folder, name);
+}
+
+async function licenseComment(): Promise<string> {
+  const { license } = JSON.parse(await readFile(path.join(repository, 'package.json'), 'utf8')) as {
+    readonly license: string;
+  };
+  return `// Poolshift guest agent. SPDX-License-Identifier: ${license}`;
+}
