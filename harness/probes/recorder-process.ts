@@ -33,7 +33,7 @@ const answerTimeoutMs = 5000;
 /** Probes get this long to end in good order: a ledger waits 2 s for its last commit, sysbench 5 s to be ended. */
 const stopTimeoutMs = 10_000;
 
-export function recorderCommand(config: RecorderConfig, path = recorderPath): string {
+export function recorderCommand(config: RecorderConfig, path: string): string {
   return `exec node ${path} '${JSON.stringify(config).replaceAll("'", `'\\''`)}'`;
 }
 
@@ -45,8 +45,9 @@ export function startRecorder(
   host: Host,
   probes: readonly ProbeConfig[],
   onReport: (report: ProbeReport) => void,
+  path = recorderPath,
 ): Recorder {
-  const child = host.spawn(recorderCommand({ probes }));
+  const child = host.spawn(recorderCommand({ probes }, path));
   const waiting = new Map<number, (hostMs: number) => void>();
   let nextId = 1;
   let stopping = false;

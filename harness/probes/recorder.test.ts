@@ -1,0 +1,142 @@
+/** The recorder as it is deployed, on this machine. About 8 s. */
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test from 'ava';
+import { bundleRecorder } from './bundle.ts';
+import { localShell } from './local-shell.fixture.ts';
+import { startRecorder } from './recorder-process.ts';
+import type { ProbeReport } from './report.ts';
+
+const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-recorder-'));
+process.env['POOLSHIFT_CACHE'] = folder;
+const bundle = await bundleRecorder(() => undefined);
+
+test.after.always(() => rm(folder, { recursive: true }));
+
+function isInstalled(program: string): boolean {
+  try {
+    execFileSync('sh', ['-c', `command -v ${program}`], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Reports of one kind. */
+function only<Kind extends ProbeReport['report']>(reports: readonly ProbeReport[], kind: Kind) {
+  return reports.filter((report): report is Extract<ProbeReport, { report: Kind }> => report.report === kind);
+}
+
+test('the bundle comes from the cache the second time', async (t) => {
+  t.is(
+    await bundleRecorder((line) => {
+      t.fail(line);
+    }),
+    bundle,
+  );
+});
+
+test('network counters, machine load, a command and the clock', async (t) => {
+  const reports: ProbeReport[] = [];
+  const recorder = startRecorder(
+    localShell,
+    [
+      { probe: 'nic', interfaces: { service: 'lo', storage: 'no-such-interface' }, intervalMs: 50 },
+      { probe: 'load', pids: { test: process.pid, gone: 2 ** 30 }, intervalMs: 200 },
+      { probe: 'lines', name: 'words', command: ['sh', '-c', "echo it\\'s; sleep 0.3; printf end; exit 3"] },
+      { probe: 'lines', name: 'missing', command: ['/no/such/command'] },
+      { probe: 'lines', name: 'long', command: ['sleep', '1000'] },
+    ],
+    (report) => reports.push(report),
+    bundle,
+  );
+  const startedMs = Date.now();
+  const offset = await recorder.measureClock();
+  t.true(
+    Math.abs(offset.offsetMs) < offset.uncertaintyMs + 5,
+    `offset ${offset.offsetMs} ms to the same clock`,
+  );
+  await sleep(1000);
+  await recorder.stop();
+  t.is(await recorder.ended, undefined);
+  const endedMs = Date.now();
+  await t.throwsAsync(recorder.measureClock(), { code: 'ended' });
+
+  const nic = only(reports, 'nic');
+  t.true(nic.length >= 8, `${nic.length} counters in about 1 s`);
+  t.deepEqual(Object.keys(nic[0]?.networks ?? {}), ['service']);
+  for (const [index, { at }] of nic.entries()) {
+    t.true(at > (nic[index - 1]?.at ?? startedMs - 1000) && at < endedMs + 1000);
+  }
+
+  const load = only(reports, 'load');
+  t.true(load.length >= 3);
+  t.true(load.every(({ cpuPercent }) => cpuPercent >= 0 && cpuPercent <= 100));
+  t.true(load.every(({ memAvailableBytes }) => memAvailableBytes > 2 ** 20));
+  t.deepEqual(Object.keys(load[0]?.processes ?? {}), ['test']);
+  t.true((load[0]?.processes['test']?.rssBytes ?? 0) > 2 ** 20);
+
+  const words = only(reports, 'line').filter((line) => line.name === 'words');
+  t.deepEqual(
+    words.map((line) => line.text),
+    ["it's", 'end'],
+  );
+  t.true((words[1]?.at ?? 0) - (words[0]?.at ?? 0) > 250, 'each line has the time at which it came');
+  const exits = new Map(only(reports, 'exit').map((exit) => [exit.name, exit]));
+  t.is(exits.get('words')?.exitCode, 3);
+  t.is(exits.get('long')?.signal, 'SIGTERM', 'a command that runs on is ended with the recorder');
+  t.deepEqual(
+    only(reports, 'failed').map(({ probe }) => probe),
+    ['nic', 'missing'],
+  );
+});
+
+test('a recorder that dies says why', async (t) => {
+  const recorder = startRecorder(localShell, [], () => undefined, '/no/such/recorder.js');
+  const error = await recorder.ended;
+  t.is(error?.code, 'ended');
+  t.regex(error?.message ?? '', /Cannot find module/);
+});
+
+(isInstalled('fping') && process.getuid?.() === 0 ? test : test.skip)(
+  'ping: an interface that is down for 300 ms is one gap of 300 ms',
+  async (t) => {
+    const reports: ProbeReport[] = [];
+    // A network namespace of its own, so that its loopback interface can be taken down.
+    const inNamespace = {
+      ...localShell,
+      spawn: (command: string) =>
+        localShell.spawn(
+          `exec unshare --net sh -c 'ip link set lo up; exec "$@"' - ${command.replace(/^exec /, '')}`,
+        ),
+    };
+    const recorder = startRecorder(
+      inNamespace,
+      [
+        { probe: 'ping', address: '127.0.0.1' },
+        {
+          probe: 'lines',
+          name: 'outage',
+          command: ['sh', '-c', 'sleep 1; ip link set lo down; sleep 0.3; ip link set lo up'],
+        },
+      ],
+      (report) => reports.push(report),
+      bundle,
+    );
+    await sleep(2500);
+    await recorder.stop();
+    t.deepEqual(only(reports, 'failed'), []);
+    const longest = only(reports, 'gap').toSorted((a, b) => b.gapMs - a.gapMs)[0];
+    t.true(
+      longest !== undefined && longest.gapMs >= 300 && longest.gapMs < 450,
+      `gap ${longest?.gapMs ?? 0} ms`,
+    );
+    t.is(longest?.gapMs, (longest?.toMs ?? 0) - (longest?.fromMs ?? 0));
+    const ended = reports.findLast((report) => report.report === 'probe-ended');
+    t.is(ended?.longestGapMs, longest?.gapMs);
+    t.true((ended?.answers ?? 0) > 250, 'a request every 5 ms');
+  },
+);
