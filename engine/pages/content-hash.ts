@@ -5,7 +5,7 @@
 import xxhash from 'xxhash-wasm';
 import { pageSizeBytes } from './page-list.ts';
 
-const { h64Raw } = await xxhash();
+const hasher = await xxhash();
 
 // WebAssembly gives 64 bits as a BigInt; going through memory splits one for less than arithmetic on BigInts costs.
 const digest = new BigUint64Array(1);
@@ -16,7 +16,7 @@ const halves = new Uint32Array(digest.buffer);
  * bits at `index + 1`.
  */
 export function hashPage(buffer: Uint8Array, offset: number, into: Uint32Array, index: number): void {
-  digest[0] = h64Raw(buffer.subarray(offset, offset + pageSizeBytes));
+  digest[0] = hasher.h64Raw(buffer.subarray(offset, offset + pageSizeBytes));
   // Both halves exist; x86 and arm64 are little-endian.
   into[index] = halves[0] ?? 0;
   into[index + 1] = halves[1] ?? 0;

@@ -56,7 +56,7 @@ export interface StreamHandler {
   ramSectionEnds?(kind: SectionKind): void;
   /**
    * A page with content: the 4096 bytes at `offset` in `buffer`. Returns true to keep it in the stream, false to leave
-   * it out. Called before anything of this record, and perhaps before the records just before it, is handed on.
+   * it out. The first page of a stream is kept whatever is returned, so count on `pageLeftOut`. Called before anything of this record, and perhaps before the records just before it, is handed on.
    */
   page?(blockIndex: number, pageIndex: number, buffer: Buffer, offset: number): boolean;
   /**

@@ -267,6 +267,9 @@ export class StreamReader {
       if (type === ramFlag.page) {
         counters.pages += 1;
         if (handler.page !== undefined) kept = handler.page(block, pageIndex, buffer, data);
+        // The capability compress shows only at the second page: the first of a block is sent as it is. Keeping the
+        // very first means that nothing was left out when it shows, so that the stream can still be passed through.
+        if (counters.pages === 1) kept = true;
       } else {
         counters.zeroPages += 1;
         handler.zeroPage?.(block, pageIndex);

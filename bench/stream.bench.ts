@@ -1,0 +1,158 @@
+/**
+ * Throughput of the stream codec on one core: synthetic streams in memory, in chunks as a socket gives them.
+ * `node bench/stream.bench.ts [--json]`
+ */
+import { randomFillSync } from 'node:crypto';
+import { hashPage } from '../engine/pages/content-hash.ts';
+import { pageSizeBytes } from '../engine/pages/page-list.ts';
+import type { StreamHandler } from '../engine/stream/handler.ts';
+import { StreamInjector } from '../engine/stream/injector.ts';
+import { StreamReader } from '../engine/stream/reader.ts';
+import { ramFlag } from '../engine/stream/records.ts';
+import { writePartHeader, writeRecordHeader, writeSectionTail } from '../engine/stream/writer.ts';
+
+const ramBytes = 256 << 20;
+const pageCount = ramBytes / pageSizeBytes;
+const sectionId = 2;
+const repeats = 15;
+/** As much as the engines read from a socket at a time. */
+const chunkBytes = 256 << 10;
+
+interface Measurement {
+  readonly name: string;
+  readonly medianBytesPerSecond: number;
+  readonly lowestBytesPerSecond: number;
+  readonly highestBytesPerSecond: number;
+}
+
+/** Everything before the first page, as QEMU 10.0 writes it. */
+function streamStart(): Buffer {
+  const machine = 'pc-q35-10.0';
+  const start = Buffer.alloc(128);
+  let at = start.write('QEVM\0\0\0\x03\x07\0\0\0', 'latin1');
+  at = start.writeUInt8(machine.length, at);
+  at += start.write(machine, at, 'latin1');
+  at += start.write('\x01\0\0\0\x02\x03ram\0\0\0\0\0\0\0\x04', at, 'latin1');
+  at = start.writeUInt32BE(0, at);
+  at = start.writeUInt32BE(ramBytes + ramFlag.memorySize, at);
+  at += start.write('\x04ram0\0\0\0\0', at, 'latin1');
+  at = start.writeUInt32BE(ramBytes, at);
+  at = writeSectionTail(start, at, sectionId);
+  return start.subarray(0, at);
+}
+
+/** One pass over all pages, none of them zero, in parts of 1024 pages. */
+function streamOfPages(): Buffer {
+  const stream = Buffer.allocUnsafeSlow(ramBytes + pageCount * 8 + (1 << 16));
+  const content = randomFillSync(Buffer.allocUnsafeSlow(16 << 20));
+  const name = Buffer.from('ram0');
+  let at = streamStart().copy(stream);
+  for (let page = 0; page < pageCount; page += 1) {
+    if (page % 1024 === 0) at = writePartHeader(stream, at, sectionId);
+    at = writeRecordHeader(stream, at, page, ramFlag.page, page === 0 ? name : undefined);
+    const from = (page * pageSizeBytes) % content.length;
+    at += content.copy(stream, at, from, from + pageSizeBytes);
+    if (page % 1024 === 1023) at = writeSectionTail(stream, at, sectionId);
+  }
+  return stream.subarray(0, at);
+}
+
+/** Collects output in 1 MiB pieces, as a sender to a socket does. */
+function collector(): (buffer: Buffer, start: number, end: number) => void {
+  const piece = Buffer.allocUnsafeSlow(1 << 20);
+  let used = 0;
+  return (buffer, start, end) => {
+    let at = start;
+    while (at < end) {
+      const copied = buffer.copy(piece, used, at, Math.min(end, at + piece.length - used));
+      used += copied;
+      at += copied;
+      if (used === piece.length) used = 0;
+    }
+  };
+}
+
+const hashes = new Uint32Array(2);
+
+/** Spread like cached database pages: 16 KiB at a time, seven of ten left out. */
+function isLeftOut(pageIndex: number): boolean {
+  return (Math.imul(pageIndex >>> 2, 0x9e3779b1) >>> 0) % 10 < 7;
+}
+
+const subjects: Readonly<Record<string, () => { push(chunk: Buffer): unknown }>> = {
+  relay: () => new StreamReader({}, collector()),
+  'leave out 70 %': () => new StreamReader({ page: (_, page) => !isLeftOut(page) }, collector()),
+  'leave out 70 %, hash those': () => new StreamReader(hashing(), collector()),
+  'hash every page, keep all': () =>
+    new StreamReader(
+      {
+        page: (_, __, buffer, offset) => {
+          hashPage(buffer, offset, hashes, 0);
+          return true;
+        },
+      },
+      collector(),
+    ),
+  'relay and inject 70 % more': () => {
+    const injector = new StreamInjector({}, collector());
+    const page = Buffer.alloc(pageSizeBytes, 1);
+    return {
+      push: (chunk: Buffer) => {
+        injector.push(chunk);
+        for (let index = 0; index < 44 && injector.canInject; index += 1)
+          injector.injectPage(0, index, page, 0);
+      },
+    };
+  },
+};
+
+function hashing(): StreamHandler {
+  return {
+    page: (_, page, buffer, offset) => {
+      if (!isLeftOut(page)) return true;
+      hashPage(buffer, offset, hashes, 0);
+      return false;
+    },
+  };
+}
+
+function measure(
+  name: string,
+  makeSubject: () => { push(chunk: Buffer): unknown },
+  stream: Buffer,
+): Measurement {
+  const rates = Array.from({ length: repeats + 3 }, () => {
+    const subject = makeSubject();
+    const startNs = process.hrtime.bigint();
+    for (let at = 0; at < stream.length; at += chunkBytes) subject.push(stream.subarray(at, at + chunkBytes));
+    return stream.length / (Number(process.hrtime.bigint() - startNs) / 1e9);
+  })
+    // The first rounds compile.
+    .slice(3)
+    .sort((a, b) => a - b);
+  const quantile = (share: number): number => rates[Math.round(share * (rates.length - 1))] ?? NaN;
+  return {
+    name,
+    medianBytesPerSecond: quantile(0.5),
+    lowestBytesPerSecond: quantile(0),
+    highestBytesPerSecond: quantile(1),
+  };
+}
+
+const stream = streamOfPages();
+const measurements = Object.entries(subjects).map(([name, makeSubject]) =>
+  measure(name, makeSubject, stream),
+);
+if (process.argv.includes('--json')) {
+  console.log(
+    JSON.stringify({ bench: 'stream', streamBytes: stream.length, chunkBytes, repeats, measurements }),
+  );
+} else {
+  const gigabytes = (rate: number): string => (rate / 1e9).toFixed(2).padStart(6);
+  console.log(`stream codec, ${stream.length} bytes, ${repeats} rounds, GB/s: median (lowest to highest)`);
+  for (const { name, ...rate } of measurements) {
+    console.log(
+      `  ${name.padEnd(28)}${gigabytes(rate.medianBytesPerSecond)}  (${gigabytes(rate.lowestBytesPerSecond)} to${gigabytes(rate.highestBytesPerSecond)})`,
+    );
+  }
+}

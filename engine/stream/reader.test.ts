@@ -1,0 +1,175 @@
+import test from 'ava';
+import { StreamError } from './stream-error.ts';
+import * as build from './testing/build-stream.ts';
+import { fixtureNames, readFixture } from './testing/fixtures.ts';
+import { loadStream } from './testing/load-stream.ts';
+import { blocks, content, smallStream } from './testing/small-stream.ts';
+import { startReader as start } from './testing/start-reader.ts';
+
+/** Longest that may be kept back: a page with a long block name; the tail of a section is shorter. */
+const longestItemBytes = 8 + 1 + 255 + 4096;
+
+const filterable = fixtureNames.filter(
+  (fixture) =>
+    !/-(compress|ignore-shared|postcopy|virtio-mem|xbzrle)$/.test(fixture) && !/1.*multifd/.test(fixture),
+);
+
+test('there are fixtures of three versions of QEMU', (t) => {
+  for (const version of ['7.2', '10.0', '11']) {
+    t.true(filterable.filter((fixture) => fixture.startsWith(`qemu-${version}-`)).length >= 2, version);
+  }
+});
+
+for (const fixture of filterable) {
+  test(`${fixture}: relays it verbatim and reports what is in it`, (t) => {
+    const stream = readFixture(fixture);
+    const run = start();
+    run.reader.push(stream);
+    run.reader.end();
+    t.is(run.reader.position, 'device-state');
+    t.true(run.output().equals(stream));
+
+    const loaded = loadStream(stream);
+    t.is(run.reader.counters.pages, loaded.pageRecords);
+    const reported = new Map<string, string>();
+    for (const event of run.events) {
+      const match = /^(page|zero) (\S+) ?(.*)$/s.exec(event);
+      if (match !== null) reported.set(match[2] ?? '', match[1] === 'zero' ? 'zero' : (match[3] ?? ''));
+    }
+    const expected = [...loaded.memory].map(([key, content]): [string, string] => [
+      key,
+      content === 'zero' ? content : content.toString('latin1'),
+    ]);
+    t.deepEqual(reported, new Map(expected));
+  });
+
+  test(`${fixture}: cut anywhere, it reads the same`, (t) => {
+    const stream = readFixture(fixture);
+    const leavesOut = (key: string): boolean => Number(key.split('/').at(-1)) % 3 === 1;
+    const whole = start(leavesOut);
+    whole.reader.push(stream);
+    const wholeOutput = whole.output();
+    t.true(whole.reader.counters.pagesLeftOut > 0 || whole.reader.counters.pages === 0);
+
+    const byBytes = start(leavesOut);
+    for (let at = 0; at < stream.length; at += 1) byBytes.reader.push(stream.subarray(at, at + 1));
+    t.true(byBytes.output().equals(wholeOutput));
+    t.true(sameTexts(byBytes.events, whole.events));
+
+    // Every cut of the start, of which all is header, and cuts spread over the rest.
+    const cuts = Array.from({ length: 600 }, (_, index) =>
+      index < 400 ? index : 400 + Math.floor(((stream.length - 400) * (index - 400)) / 200),
+    );
+    for (const cut of cuts) {
+      const run = start(leavesOut);
+      run.reader.push(stream.subarray(0, cut));
+      const soFar = run.output().length;
+      run.reader.push(stream.subarray(cut));
+      if (!run.output().equals(wholeOutput) || soFar > wholeOutput.length) t.fail(`cut at ${cut}`);
+    }
+  });
+}
+
+function sameTexts(left: readonly string[], right: readonly string[]): boolean {
+  return left.length === right.length && left.every((text, index) => text === right[index]);
+}
+
+test('a small stream cut at every byte hands on the same bytes, none too early and none too late', (t) => {
+  const leavesOut = (key: string): boolean => key === 'ram0/1' || key.endsWith('block/3');
+  const whole = start(leavesOut);
+  whole.reader.push(smallStream);
+  const wholeOutput = whole.output();
+  t.deepEqual(
+    whole.events.filter((event) => !event.startsWith('page')),
+    [
+      'configuration {"machine":"pc-i440fx-9.2","capabilities":["events","auto-converge"],"uuid":"00112233-4455-6677-8899-aabbccddeeff"}',
+      'command 1 0',
+      'command 2 4',
+      'begin start',
+      `blocks ${JSON.stringify(blocks.map((block, index) => ({ index, name: block.name, lengthBytes: block.pageCount * 4096, pageCount: block.pageCount })))}`,
+      'end start',
+      'begin part',
+      'left out ram0/1',
+      'zero ram0/2',
+      'left out a.rather.long.name/of@a.block/3',
+      'zero a.rather.long.name/of@a.block/1',
+      'end part',
+      'begin part',
+      'end part',
+      'command 11 0',
+      'begin end',
+      'left out ram0/1',
+      'end end',
+      'device state',
+    ],
+  );
+  for (let cut = 0; cut <= smallStream.length; cut += 1) {
+    const run = start(leavesOut);
+    run.reader.push(smallStream.subarray(0, cut));
+    const soFar = run.output();
+    if (!wholeOutput.subarray(0, soFar.length).equals(soFar)) t.fail(`wrong before the cut at ${cut}`);
+    const leftOutBytes = run.reader.counters.pagesLeftOut * 4096;
+    if (soFar.length < cut - leftOutBytes - longestItemBytes) t.fail(`too late at ${cut}`);
+    run.reader.push(smallStream.subarray(cut));
+    if (!run.output().equals(wholeOutput)) t.fail(`wrong after the cut at ${cut}`);
+    if (!sameTexts(run.events, whole.events)) t.fail(`other events when cut at ${cut}`);
+  }
+});
+
+test('names the block again when the record that named it is left out', (t) => {
+  const run = start((key) => key.endsWith('block/3'));
+  run.reader.push(smallStream);
+  const loaded = loadStream(run.output());
+  t.is(loaded.memory.get('a.rather.long.name/of@a.block/1'), 'zero');
+  t.true(content(4).equals(loaded.memory.get('a.rather.long.name/of@a.block/2') as Buffer));
+  t.false(loaded.memory.has('a.rather.long.name/of@a.block/3'));
+});
+
+test('keeps a section end back until its footer is there', (t) => {
+  const run = start();
+  const end = smallStream.indexOf(build.sectionEnd(3));
+  for (let extra = 0; extra < 13; extra += 1) {
+    const partial = start();
+    partial.reader.push(smallStream.subarray(0, end + extra));
+    t.is(partial.output().length, end, `${extra} bytes of it`);
+    t.is(partial.reader.placeForPages, 'nowhere');
+  }
+  run.reader.push(smallStream.subarray(0, end + 13));
+  t.is(run.output().length, end + 13);
+  t.is(run.reader.placeForPages, 'between-sections');
+});
+
+test('holds before the end of RAM, and goes on when released', (t) => {
+  for (const step of [1, 7, 4097, smallStream.length]) {
+    const run = start(undefined, { holdAtEnd: true });
+    let at = 0;
+    while (run.reader.push(smallStream.subarray(at, at + step))) at += step;
+    at += step;
+    const end = smallStream.lastIndexOf(build.sectionEnd(3));
+    t.is(run.output().length, end);
+    t.is(run.reader.position, 'held');
+    t.is(run.reader.placeForPages, 'inside-section');
+    t.throws(() => run.reader.push(Buffer.alloc(1)), { message: /held/ });
+    run.reader.release();
+    t.is(run.reader.position, 'device-state');
+    t.is(run.reader.placeForPages, 'nowhere');
+    run.reader.push(smallStream.subarray(at));
+    run.reader.end();
+    t.true(run.output().equals(smallStream));
+  }
+});
+
+test('a stream that ends in its middle is an error', (t) => {
+  const end = smallStream.lastIndexOf(build.sectionEnd(3)) + 13;
+  for (const cut of [0, 3, 8, 30, 200, 5000, end - 1]) {
+    const run = start();
+    run.reader.push(smallStream.subarray(0, cut));
+    t.throws(
+      () => {
+        run.reader.end();
+      },
+      { instanceOf: StreamError, code: 'truncated' },
+    );
+    t.true(run.output().equals(smallStream.subarray(0, cut)));
+  }
+});

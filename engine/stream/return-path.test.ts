@@ -1,0 +1,73 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { returnPathMessage } from './records.ts';
+import { encodeReturnPathMessage, ReturnPathReader, SwitchoverGate } from './return-path.ts';
+import { StreamError } from './stream-error.ts';
+import { readFixture } from './testing/fixtures.ts';
+
+function read(stream: Buffer, step: number): string[] {
+  const messages: string[] = [];
+  const reader = new ReturnPathReader(({ type, data }) => messages.push(`${type} ${data.toString('hex')}`));
+  for (let at = 0; at < stream.length; at += step) reader.push(stream.subarray(at, at + step));
+  return messages;
+}
+
+test('reads what QEMU sends, cut anywhere', (t) => {
+  const acknowledged = ['7 ', '2 00000001', '1 00000000'];
+  for (const step of [1, 2, 3, 5, 7, 1000]) {
+    t.deepEqual(read(readFixture('qemu-10.0-switchover-ack.return-path'), step), acknowledged);
+    t.deepEqual(read(readFixture('qemu-11-switchover-ack-legacy.return-path'), step), acknowledged);
+    t.deepEqual(read(readFixture('qemu-7.2-virtio-two-blocks.return-path'), step), acknowledged.slice(1));
+  }
+});
+
+test('QEMU 11.1 does not acknowledge of itself, so that there is nothing to withhold', (t) => {
+  const messages = read(readFixture('qemu-11-switchover-ack.return-path'), 1000);
+  t.deepEqual(messages, ['2 00000001', '1 00000000']);
+});
+
+test('writes what it reads', (t) => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.integer({ min: 1, max: 255 }), fc.uint8Array({ maxLength: 300 }))),
+      fc.integer({ min: 1, max: 600 }),
+      (messages, step) => {
+        const stream = messages.map(([type, data]) =>
+          encodeReturnPathMessage({ type, data: Buffer.from(data) }),
+        );
+        const expected = messages.map(([type, data]) => `${type} ${Buffer.from(data).toString('hex')}`);
+        t.deepEqual(read(Buffer.concat(stream), step), expected);
+      },
+    ),
+  );
+});
+
+test('refuses messages that no QEMU sends', (t) => {
+  for (const bytes of ['00000000', '01000000', '00020201', 'ffffffff']) {
+    t.throws(() => read(Buffer.from(bytes, 'hex'), 4), { instanceOf: StreamError, code: 'return-path' });
+  }
+});
+
+test('the gate withholds the acknowledgement, and only that, until it opens', (t) => {
+  for (const step of [1, 4, 1000]) {
+    const stream = readFixture('qemu-10.0-switchover-ack.return-path');
+    const output: Buffer[] = [];
+    const gate = new SwitchoverGate((message) => output.push(message));
+    for (let at = 0; at < stream.length; at += step) gate.push(stream.subarray(at, at + step));
+    t.is(gate.state, 'ack-withheld');
+    t.true(Buffer.concat(output).equals(stream.subarray(4)));
+    gate.open();
+    gate.open();
+    t.is(gate.state, 'open');
+    t.true(Buffer.concat(output).equals(Buffer.concat([stream.subarray(4), stream.subarray(0, 4)])));
+  }
+});
+
+test('the open gate lets everything pass', (t) => {
+  const output: Buffer[] = [];
+  const gate = new SwitchoverGate((message) => output.push(message));
+  gate.open();
+  const ack = encodeReturnPathMessage({ type: returnPathMessage.switchoverAck, data: Buffer.alloc(0) });
+  gate.push(ack);
+  t.true(Buffer.concat(output).equals(ack));
+});
