@@ -5,13 +5,28 @@ const checks: readonly (readonly [name: string, command: string, ...arguments_: 
   ['types', 'tsc', '--project', '.'],
   ['eslint', 'eslint', '.', '--max-warnings', '0'],
   ['prettier', 'prettier', '--check', '--log-level', 'warn', '.'],
-  ['layers', 'depcruise', 'experiments', 'harness', 'engine', 'guest', 'report', 'setup', '--output-type', 'err'],
+  [
+    'layers',
+    'depcruise',
+    'experiments',
+    'harness',
+    'engine',
+    'guest',
+    'report',
+    'setup',
+    '--output-type',
+    'err',
+  ],
 ];
 
 let failed = 0;
 for (const [name, command, ...arguments_] of checks) {
   const startedMs = performance.now();
-  const result = await execa(command, arguments_, { preferLocal: true, stdio: ['ignore', 'inherit', 'inherit'], reject: false });
+  const result = await execa(command, arguments_, {
+    preferLocal: true,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    reject: false,
+  });
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
   console.log(`${result.failed ? 'FAILED' : 'ok'}  ${name} (${seconds} s)`);
   if (result.failed) failed += 1;

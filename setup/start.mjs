@@ -18,7 +18,9 @@ const fail = (message) => {
 
 if (program === undefined) fail('usage: node setup/start.mjs PROGRAM.ts [arguments...]');
 if (Number(process.versions.node.split('.')[0]) < 18) {
-  fail(`Node.js 18 or newer is needed to start (this is ${process.version}); on Debian: apt-get install nodejs npm`);
+  fail(
+    `Node.js 18 or newer is needed to start (this is ${process.version}); on Debian: apt-get install nodejs npm`,
+  );
 }
 if (process.platform !== 'linux' || !['x64', 'arm64'].includes(process.arch)) {
   fail(`runs on Linux on x64 or arm64 only, this is ${process.platform} on ${process.arch}`);
@@ -30,7 +32,9 @@ const stamp = path.join(root, 'node_modules', '.poolshift-installed');
 const installed = existsSync(stamp) ? readFileSync(stamp, 'utf8') : '';
 if (installed !== wanted) {
   const count = Object.keys(JSON.parse(lock.toString()).packages).length - 1;
-  process.stderr.write(`poolshift: installing up to ${count} node packages with npm ci (no install scripts)\n`);
+  process.stderr.write(
+    `poolshift: installing up to ${count} node packages with npm ci (no install scripts)\n`,
+  );
   const npm = spawnSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: root,
     stdio: ['ignore', 2, 2],
@@ -44,10 +48,14 @@ const node = path.join(root, 'node_modules', `node-linux-${process.arch}`, 'bin'
 if (!existsSync(node)) fail(`${node} is missing; remove node_modules and run this again`);
 
 // If this process is killed, even with -9, the program gets SIGTERM and tears down what it has set up.
-const child = spawn('setpriv', ['--pdeathsig', 'TERM', node, path.resolve(root, program), ...programArguments], {
-  stdio: 'inherit',
-  env: { ...process.env, PATH: `${path.dirname(node)}:${process.env.PATH ?? ''}` },
-});
+const child = spawn(
+  'setpriv',
+  ['--pdeathsig', 'TERM', node, path.resolve(root, program), ...programArguments],
+  {
+    stdio: 'inherit',
+    env: { ...process.env, PATH: `${path.dirname(node)}:${process.env.PATH ?? ''}` },
+  },
+);
 // A Ctrl-C in a terminal reaches both processes; the program ignores the second of two signals in quick succession.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
 child.on('error', (error) => fail(`could not start ${node}: ${error.message}`));
