@@ -1,0 +1,107 @@
+/** Shared storage as a file or a block device of this host, read past the page cache. */
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { StorageError } from './storage-error.ts';
+import { type StorageReader, storageAlignmentBytes } from './storage-reader.ts';
+
+/**
+ * Opens a file or block device for reading. Where the file system has no O_DIRECT (tmpfs, some FUSE file systems), reads
+ * go through the page cache; over NFS that may give content that the file no longer has, which the content hash catches.
+ *
+ * @throws StorageError 'cannot-open'
+ */
+export async function openFileStorage(path: string): Promise<StorageReader> {
+  let file: FileHandle;
+  let sizeBytes: number;
+  try {
+    file = await openDirect(path);
+  } catch (cause) {
+    throw new StorageError('cannot-open', `cannot open ${path}: ${messageOf(cause)}`, cause);
+  }
+  try {
+    sizeBytes = await sizeOf(file, path);
+  } catch (cause) {
+    await file.close();
+    throw cause;
+  }
+  return {
+    sizeBytes,
+    read: async (into, offsetBytes) => {
+      let done = 0;
+      while (done < into.length) {
+        let bytes: number;
+        try {
+          ({ bytesRead: bytes } = await file.read(into, done, into.length - done, offsetBytes + done));
+        } catch (cause) {
+          throw new StorageError('read-failed', `cannot read ${path}: ${messageOf(cause)}`, cause);
+        }
+        if (bytes === 0) throw new StorageError('read-failed', `${path} ends before ${offsetBytes + into.length}`);
+        done += bytes;
+      }
+    },
+    close: () => file.close(),
+  };
+}
+
+async function openDirect(path: string): Promise<FileHandle> {
+  try {
+    const file = await open(path, constants.O_RDONLY | constants.O_DIRECT);
+    try {
+      // Some file systems take the flag and then refuse every read.
+      await file.read(allocateAligned(storageAlignmentBytes), 0, storageAlignmentBytes, 0);
+      return file;
+    } catch {
+      await file.close();
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
+  }
+  return open(path, constants.O_RDONLY);
+}
+
+async function sizeOf(file: FileHandle, path: string): Promise<number> {
+  const stat = await file.stat();
+  if (stat.isFile()) return stat.size;
+  if (!stat.isBlockDevice()) throw new StorageError('cannot-open', `${path} is no file and no block device`);
+  return blockDeviceSize(file);
+}
+
+/** Size of a block device by bisection: a read at its end gives nothing, and Node has no ioctl. */
+async function blockDeviceSize(file: FileHandle): Promise<number> {
+  const unit = storageAlignmentBytes;
+  const sector = allocateAligned(unit);
+  const hasBlock = async (block: number): Promise<boolean> =>
+    file.read(sector, 0, unit, block * unit).then(
+      ({ bytesRead }) => bytesRead > 0,
+      () => false,
+    );
+  let blocks = 1;
+  while (await hasBlock(blocks)) blocks *= 2;
+  let first = Math.floor(blocks / 2);
+  let last = blocks;
+  while (last - first > 1) {
+    const middle = Math.floor((first + last) / 2);
+    if (await hasBlock(middle)) first = middle;
+    else last = middle;
+  }
+  return (await hasBlock(first)) ? (first + 1) * unit : 0;
+}
+
+/**
+ * A buffer whose memory is aligned for O_DIRECT. Node does not tell where a buffer lies, but large ones are mapped by the
+ * C library of their own, right after its header of 16 bytes, so that they lie 16 bytes behind the start of a page. If
+ * that ever changes, reads fail with EINVAL at once and `openFileStorage` falls back to the page cache.
+ */
+export function allocateAligned(bytes: number): Buffer {
+  // The C library maps by itself what is larger than a threshold that grows up to 32 MiB, as such memory is freed.
+  const block = Buffer.allocUnsafeSlow(Math.max(bytes + 2 * storageAlignmentBytes, leastMappedBytes));
+  const start = storageAlignmentBytes - mallocHeaderBytes;
+  return block.subarray(start, start + bytes);
+}
+
+const mallocHeaderBytes = 16;
+const leastMappedBytes = 33 * 1024 * 1024;
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

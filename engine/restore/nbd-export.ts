@@ -1,0 +1,95 @@
+/**
+ * Starts `qemu-storage-daemon` to read an image that QEMU can open but this host's kernel cannot, such as `nfs://` on a
+ * machine whose kernel has no NFS client.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connectNbd } from './nbd-client.ts';
+import { StorageError } from './storage-error.ts';
+import type { StorageReader } from './storage-reader.ts';
+
+const startTimeoutMs = 10_000;
+const errorTailBytes = 2000;
+
+/** QEMU's description of an NFS image, from its URI (block/nfs.c). @throws StorageError 'invalid-place' */
+export function nfsBlockdev(uri: string): Record<string, unknown> {
+  const url = new URL(uri);
+  if (url.hostname === '' || url.pathname.length < 2 || url.port !== '') {
+    throw new StorageError('invalid-place', `"${uri}" is not nfs://HOST/PATH`);
+  }
+  return {
+    driver: 'nfs',
+    server: { type: 'inet', host: url.hostname.replace(/^\[|\]$/g, '') },
+    path: decodeURIComponent(url.pathname),
+  };
+}
+
+/**
+ * Opens an image through a storage daemon of its own, read-only. The daemon ends with `close()`, and with this process.
+ *
+ * @param blockdev the image's protocol layer, as in QMP's blockdev-add; its content is taken as raw
+ * @throws StorageError 'nbd' with the daemon's last words
+ */
+export async function openThroughStorageDaemon(
+  blockdev: Readonly<Record<string, unknown>>,
+): Promise<StorageReader> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'poolshift-storage-'));
+  const socketPath = path.join(folder, 'nbd');
+  const file = { ...blockdev, 'node-name': 'file', 'read-only': true, cache: { direct: true, 'no-flush': false } };
+  const image = { driver: 'raw', 'node-name': 'image', file: 'file', 'read-only': true };
+  // setpriv has the kernel end the daemon when this process is killed.
+  const daemon = spawn(
+    'setpriv',
+    [
+      ...['--pdeathsig', 'KILL', 'qemu-storage-daemon'],
+      ...['--blockdev', JSON.stringify(file), '--blockdev', JSON.stringify(image)],
+      ...['--nbd-server', `addr.type=unix,addr.path=${socketPath}`],
+      ...['--export', 'type=nbd,id=export,node-name=image,name=image,writable=off'],
+    ],
+    { stdio: ['ignore', 'ignore', 'pipe'] },
+  );
+  let errors = '';
+  let over = false;
+  const ended = new Promise<void>((resolve) => {
+    daemon.once('error', (error) => {
+      errors += error.message;
+      over = true;
+      resolve();
+    });
+    daemon.once('close', () => {
+      over = true;
+      resolve();
+    });
+  });
+  daemon.stderr.on('data', (text: Buffer) => (errors = (errors + text.toString()).slice(-errorTailBytes)));
+  const stop = async (): Promise<void> => {
+    daemon.kill('SIGTERM');
+    await ended;
+    await rm(folder, { recursive: true, force: true });
+  };
+  try {
+    const deadline = performance.now() + startTimeoutMs;
+    while (!existsSync(socketPath)) {
+      if (over || performance.now() > deadline) {
+        throw new StorageError('nbd', `qemu-storage-daemon does not start: ${errors.trim() || 'no reason given'}`);
+      }
+      await sleep(20);
+    }
+    const reader = await connectNbd(socketPath, 'image');
+    return {
+      sizeBytes: reader.sizeBytes,
+      read: (into, offsetBytes) => reader.read(into, offsetBytes),
+      close: async () => {
+        await reader.close();
+        await stop();
+      },
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}

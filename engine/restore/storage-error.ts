@@ -1,0 +1,21 @@
+export type StorageErrorCode =
+  /** It cannot be opened, or is no file and no block device. */
+  | 'cannot-open'
+  /** A path that leads out of the folder it must stay in. */
+  | 'outside'
+  | 'read-failed'
+  /** The NBD server, or qemu-storage-daemon behind it, does not do what is needed. */
+  | 'nbd'
+  /** A place that cannot be understood. */
+  | 'invalid-place';
+
+/** Shared storage cannot be read. */
+export class StorageError extends Error {
+  override readonly name = 'StorageError';
+  readonly code: StorageErrorCode;
+
+  constructor(code: StorageErrorCode, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+  }
+}

@@ -1,0 +1,79 @@
+/** Where the destination finds what the page list names: the `--storage` arguments, matched to the list's sources. */
+import { realpath } from 'node:fs/promises';
+import path from 'node:path';
+import type { PageSource } from '../pages/page-list.ts';
+import { openFileStorage } from './file-storage.ts';
+import { connectNbd } from './nbd-client.ts';
+import { nfsBlockdev, openThroughStorageDaemon } from './nbd-export.ts';
+import { StorageError } from './storage-error.ts';
+import type { StorageReader } from './storage-reader.ts';
+
+export interface StoragePlace {
+  /** Disk serial, guest name of the disk, or shared file system that this place is for; undefined: the VM's only disk. */
+  readonly name: string | undefined;
+  /** A URI or a path. */
+  readonly location: string;
+}
+
+/**
+ * Reads an argument `[NAME=]LOCATION`; a location is `nfs://HOST/PATH`, `nbd+unix:///EXPORT?socket=PATH`, or the path of
+ * a file, a block device, or the folder where the shared file system NAME is mounted.
+ */
+export function parseStoragePlace(text: string): StoragePlace {
+  // A name may hold "/" and ":" (server:/export), but a location's own "=" only comes after its "?" or a "/" at its start.
+  const match = /^(?!\/|nbd\+unix:|nfs:)([^=]+)=(.+)$/s.exec(text);
+  return match === null ? { name: undefined, location: text } : { name: match[1], location: match[2] ?? '' };
+}
+
+/**
+ * Opens what `source` names.
+ *
+ * @throws StorageError if no place is given for it or it cannot be opened
+ */
+export async function openSource(source: PageSource, places: readonly StoragePlace[]): Promise<StorageReader> {
+  switch (source.kind) {
+    case 'disk': {
+      const named = places.find(({ name }) => name === source.disk);
+      const place = named ?? places.find(({ name }) => name === undefined);
+      if (place === undefined) {
+        throw new StorageError('invalid-place', `no --storage is given for the disk "${source.disk}"`);
+      }
+      return openLocation(place.location);
+    }
+    case 'file': {
+      const place = places.find(({ name }) => name === source.fileSystem);
+      if (place === undefined) {
+        throw new StorageError('invalid-place', `no --storage is given for the file system "${source.fileSystem}"`);
+      }
+      return openFileStorage(await confine(place.location, source.path));
+    }
+  }
+}
+
+function openLocation(location: string): Promise<StorageReader> {
+  if (location.startsWith('nfs://')) return openThroughStorageDaemon(nfsBlockdev(location));
+  if (location.startsWith('nbd+unix://')) {
+    const url = new URL(location);
+    const socketPath = url.searchParams.get('socket');
+    return socketPath === null
+      ? connectNbd(url.pathname, '')
+      : connectNbd(socketPath, decodeURIComponent(url.pathname.slice(1)));
+  }
+  return openFileStorage(location);
+}
+
+/** The guest names the path, so that it must not lead out of the folder, by ".." or by a link. */
+async function confine(folder: string, relativePath: string): Promise<string> {
+  let root: string;
+  let file: string;
+  try {
+    root = await realpath(folder);
+    file = await realpath(path.join(root, relativePath));
+  } catch (cause) {
+    throw new StorageError('cannot-open', `cannot open "${relativePath}" in ${folder}`, cause);
+  }
+  if (!file.startsWith(root === '/' ? root : `${root}/`)) {
+    throw new StorageError('outside', `"${relativePath}" is not in ${folder}`);
+  }
+  return file;
+}

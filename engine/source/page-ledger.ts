@@ -1,0 +1,117 @@
+/**
+ * What becomes of each page of a RAM block, as the source knows it: one byte a page. A page is
+ *
+ * - `plain`: QEMU's records of it are forwarded;
+ * - `listed`: storage may have it; QEMU's first record of it has not come, and the destination knows nothing of it;
+ * - `owed`: its first record was left out, and nothing was sent in its stead yet;
+ * - `planned`: the destination restores it if storage has the hash; its first record has not come;
+ * - `plannedOwed`: the same, and its first record was left out, or carried just that hash.
+ *
+ * It becomes plain again with the first of its records that is forwarded.
+ */
+import { hashPage } from '../pages/content-hash.ts';
+
+export const pageState = { plain: 0, listed: 1, owed: 2, planned: 3, plannedOwed: 4 } as const;
+
+const stateBits = 0x07;
+const seenBit = 0x80;
+/** Hashes are kept in pieces, so that memory is taken only where pages are planned before QEMU sends them. */
+const pagesPerPiece = 8192;
+
+export class PageLedger {
+  readonly pageCount: number;
+  /** Pages of which QEMU has sent a record. */
+  seenPages = 0;
+  /** Whether QEMU has sent a second record of some page: its first pass is over. */
+  repeated = false;
+  readonly #states: Uint8Array;
+  readonly #hashes: (Uint32Array | undefined)[] = [];
+  readonly #hash = new Uint32Array(2);
+
+  constructor(pageCount: number) {
+    this.pageCount = pageCount;
+    this.#states = new Uint8Array(pageCount);
+  }
+
+  state(page: number): number {
+    return (this.#states[page] ?? 0) & stateBits;
+  }
+
+  /** Marks a page as listed. Returns false if it cannot be: QEMU has sent it already. */
+  list(page: number): boolean {
+    if (((this.#states[page] ?? seenBit) & seenBit) !== 0) return false;
+    this.#states[page] = pageState.listed;
+    return true;
+  }
+
+  /** QEMU's record of a page with content. Returns whether to forward it. */
+  pageRecord(page: number, buffer: Buffer, offset: number): boolean {
+    const before = this.#see(page);
+    switch (before) {
+      case pageState.listed:
+        this.#set(page, pageState.owed);
+        return false;
+      case pageState.planned:
+        if (this.#hasPlannedHash(page, buffer, offset)) {
+          this.#set(page, pageState.plannedOwed);
+          return false;
+        }
+        this.#set(page, pageState.plain);
+        return true;
+      case pageState.owed:
+      case pageState.plannedOwed:
+        this.#set(page, pageState.plain);
+        return true;
+      default:
+        return true;
+    }
+  }
+
+  /** QEMU's record of a page of zeros; it is always forwarded. */
+  zeroRecord(page: number): void {
+    this.#see(page);
+    this.#set(page, pageState.plain);
+  }
+
+  /** The page was or will be sent by other means than the plan. */
+  drop(page: number): void {
+    this.#set(page, pageState.plain);
+  }
+
+  /** A listed or owed page becomes planned, with the hash of its content as it is now. */
+  plan(page: number, low: number, high: number): void {
+    if (this.state(page) === pageState.owed) {
+      this.#set(page, pageState.plannedOwed);
+      return;
+    }
+    const piece = Math.floor(page / pagesPerPiece);
+    const hashes = (this.#hashes[piece] ??= new Uint32Array(2 * pagesPerPiece));
+    const index = 2 * (page % pagesPerPiece);
+    hashes[index] = low;
+    hashes[index + 1] = high;
+    this.#set(page, pageState.planned);
+  }
+
+  /** Marks the page as seen and returns its state. */
+  #see(page: number): number {
+    const byte = this.#states[page] ?? 0;
+    if ((byte & seenBit) !== 0) {
+      this.repeated = true;
+    } else {
+      this.seenPages += 1;
+      this.#states[page] = byte | seenBit;
+    }
+    return byte & stateBits;
+  }
+
+  #set(page: number, state: number): void {
+    this.#states[page] = ((this.#states[page] ?? 0) & seenBit) | state;
+  }
+
+  #hasPlannedHash(page: number, buffer: Buffer, offset: number): boolean {
+    const hashes = this.#hashes[Math.floor(page / pagesPerPiece)];
+    const index = 2 * (page % pagesPerPiece);
+    hashPage(buffer, offset, this.#hash, 0);
+    return hashes !== undefined && hashes[index] === this.#hash[0] && hashes[index + 1] === this.#hash[1];
+  }
+}

@@ -1,0 +1,244 @@
+/**
+ * One end of the connection between the engines: frames in order, compressed on the way where that helps, counted so that
+ * the sender knows how much is under way, with heartbeats, and with a reason when it ends early.
+ */
+import type { Socket } from 'node:net';
+import { constants, zstdCompress } from 'node:zlib';
+import { type FrameType, FrameReader, frameHeader } from './frame.ts';
+import { type Abort, decodeMessage, encodeMessage, messageSchemas } from './messages.ts';
+import { WireError } from './wire-error.ts';
+
+export interface ConnectionOptions {
+  readonly heartbeatMs: number;
+  /** Give up when nothing was heard for so long. */
+  readonly timeoutMs: number;
+  /** Called for each frame but heartbeats, acknowledgements and aborts; the payload is valid only during the call. */
+  readonly onFrame: (type: FrameType, payload: Buffer) => void;
+  /** Called after all frames of a chunk. */
+  readonly onBatch?: () => void;
+  /** More may be sent: something was acknowledged, or left this process. */
+  readonly onRoom?: () => void;
+  /** Called once, when the connection has ended: with its error, or without one after `end()`. */
+  readonly onClosed: (error: Error | undefined) => void;
+}
+
+/** A frame that waits for its turn; `bytes` is undefined while it is being compressed. */
+interface Waiting {
+  bytes: Buffer[] | undefined;
+  readonly rawBytes: number;
+  readonly onSent: (() => void) | undefined;
+}
+
+/** Shorter payloads are sent plain: they are not worth a task of the thread pool. */
+const leastCompressedBytes = 1024;
+/** Tasks of the thread pool at once. */
+const mostCompressions = 4;
+/** An abort must reach the other engine, but a dead connection must not keep this one alive. */
+const abortFlushMs = 500;
+
+export class EngineConnection {
+  /** Bytes written, headers included. */
+  sentBytes = 0;
+  /** Payload of all frames before compression. */
+  rawBytes = 0;
+  /** CPU-free estimate of what compression saves: raw bytes per sent byte, of compressed frames. */
+  compressionRatio = 1;
+  readonly #socket: Socket;
+  readonly #options: ConnectionOptions;
+  readonly #reader: FrameReader;
+  readonly #queue: Waiting[] = [];
+  #queuedBytes = 0;
+  #compressions = 0;
+  #compressionLevel: number | undefined;
+  #acknowledgedBytes = 0;
+  #heartbeat: NodeJS.Timeout | undefined;
+  #sentSinceHeartbeat = false;
+  #heardAtMs = performance.now();
+  #closed = false;
+  #ending = false;
+
+  constructor(socket: Socket, options: ConnectionOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    this.#reader = new FrameReader((type, payload) => {
+      this.#take(type, payload);
+    });
+    socket.setNoDelay(true);
+    socket.on('data', (chunk: Buffer) => {
+      this.#heardAtMs = performance.now();
+      this.#guard(() => {
+        this.#reader.push(chunk);
+        options.onBatch?.();
+      });
+    });
+    socket.on('drain', () => options.onRoom?.());
+    socket.on('error', (cause) => {
+      this.#close(new WireError('closed', `the connection to the other engine broke: ${cause.message}`, cause));
+    });
+    socket.on('close', () => {
+      this.#close(
+        this.#ending ? undefined : new WireError('closed', 'the other engine closed the connection'),
+      );
+    });
+    this.#heartbeat = setInterval(() => {
+      this.#beat();
+    }, options.heartbeatMs);
+  }
+
+  /** Bytes of all frames taken in so far. */
+  get receivedBytes(): number {
+    return this.#reader.wireBytes;
+  }
+
+  /** Bytes that the other engine has acknowledged to have taken and delivered. */
+  get acknowledgedBytes(): number {
+    return this.#acknowledgedBytes;
+  }
+
+  /** Estimate of the bytes that are under way: sent but not acknowledged, or waiting to be sent. */
+  get outstandingBytes(): number {
+    return this.sentBytes - this.#acknowledgedBytes + this.#queuedBytes / this.compressionRatio;
+  }
+
+  /** Compresses frames sent with `compressible` from now on. */
+  enableCompression(level: number): void {
+    this.#compressionLevel = level;
+  }
+
+  /**
+   * Sends a frame. Frames arrive in the order of the calls, whether compressed or not.
+   *
+   * @param payload must not change until `onSent` was called
+   */
+  send(type: FrameType, payload: Buffer, compressible = false, onSent?: () => void): void {
+    if (this.#closed || this.#ending) return;
+    this.rawBytes += payload.length;
+    const waiting: Waiting = { bytes: undefined, rawBytes: payload.length, onSent };
+    this.#queue.push(waiting);
+    this.#queuedBytes += payload.length;
+    // When all compressors are busy and nothing is left to send, the link would wait for them: it is faster than they.
+    const worthwhile =
+      compressible && payload.length >= leastCompressedBytes && this.#compressions < mostCompressions;
+    if (this.#compressionLevel === undefined || !worthwhile) {
+      waiting.bytes = [frameHeader(type, payload.length, payload.length, false), payload];
+      this.#pump();
+      return;
+    }
+    this.#compressions += 1;
+    const params = { [constants.ZSTD_c_compressionLevel]: this.#compressionLevel };
+    zstdCompress(payload, { params }, (error, compressed) => {
+      this.#compressions -= 1;
+      if (this.#closed) return;
+      // Compression that does not help, or fails for want of memory, is no reason to stop.
+      const plain = error !== null || compressed.length >= payload.length;
+      const bytes = plain ? payload : compressed;
+      const ratio = payload.length / bytes.length;
+      this.compressionRatio += (ratio - this.compressionRatio) / 8;
+      waiting.bytes = [frameHeader(type, bytes.length, payload.length, !plain), bytes];
+      this.#pump();
+    });
+  }
+
+  /** Tells the sender that all frames up to `wireBytes` were taken and delivered. */
+  acknowledge(wireBytes: number): void {
+    const payload = Buffer.alloc(8);
+    payload.writeBigUInt64BE(BigInt(wireBytes));
+    this.send('acknowledge', payload);
+  }
+
+  pauseReading(): void {
+    this.#socket.pause();
+  }
+
+  resumeReading(): void {
+    // What was heard before the pause says nothing about the time of the pause.
+    this.#heardAtMs = performance.now();
+    this.#socket.resume();
+  }
+
+  /** Ends the connection after all that was sent; `onClosed` gets no error. */
+  end(): void {
+    if (this.#closed) return;
+    this.#ending = true;
+    this.#pump();
+  }
+
+  /** Tells the other engine why, and ends the connection at once. `onClosed` is called with `error`. */
+  abort(error: Error & { readonly code?: string }): void {
+    if (this.#closed) return;
+    const abort: Abort = { code: error.code ?? 'failed', message: error.message.slice(0, 1000) };
+    const payload = encodeMessage(abort);
+    this.#queue.length = 0;
+    this.#socket.write(frameHeader('abort', payload.length, payload.length, false));
+    this.#socket.end(payload);
+    setTimeout(() => this.#socket.destroy(), abortFlushMs).unref();
+    this.#close(error, false);
+  }
+
+  #take(type: FrameType, payload: Buffer): void {
+    switch (type) {
+      case 'heartbeat':
+        return;
+      case 'acknowledge':
+        if (payload.length !== 8) throw new WireError('malformed', 'an acknowledgement of another length');
+        this.#acknowledgedBytes = Math.min(Number(payload.readBigUInt64BE()), this.sentBytes);
+        this.#options.onRoom?.();
+        return;
+      case 'abort': {
+        const { code, message } = decodeMessage(messageSchemas.abort, payload);
+        throw new WireError('peer-aborted', `the other engine gave up (${code}): ${message}`);
+      }
+      default:
+        this.#options.onFrame(type, payload);
+    }
+  }
+
+  /** An error of this end, whoever raised it, is told to the other one; its own abort is not sent back. */
+  #guard(body: () => void): void {
+    if (this.#closed) return;
+    try {
+      body();
+    } catch (cause) {
+      const error = cause instanceof Error ? cause : new Error(String(cause));
+      if (error instanceof WireError && error.code === 'peer-aborted') this.#close(error);
+      else this.abort(error);
+    }
+  }
+
+  #pump(): void {
+    for (let first = this.#queue[0]; first?.bytes !== undefined; first = this.#queue[0]) {
+      this.#queue.shift();
+      this.#queuedBytes -= first.rawBytes;
+      this.#sentSinceHeartbeat = true;
+      this.#socket.cork();
+      const { onSent } = first;
+      first.bytes.forEach((part, index) => {
+        this.sentBytes += part.length;
+        this.#socket.write(part, index === 1 && onSent !== undefined ? onSent : undefined);
+      });
+      this.#socket.uncork();
+    }
+    if (this.#ending && this.#queue.length === 0) this.#socket.end();
+  }
+
+  #beat(): void {
+    if (!this.#sentSinceHeartbeat) this.send('heartbeat', Buffer.alloc(0));
+    this.#sentSinceHeartbeat = false;
+    const silentMs = performance.now() - this.#heardAtMs;
+    if (!this.#socket.isPaused() && silentMs > this.#options.timeoutMs) {
+      this.abort(
+        new WireError('timeout', `nothing was heard from the other engine for ${Math.round(silentMs)} ms`),
+      );
+    }
+  }
+
+  #close(error: Error | undefined, destroy = true): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearInterval(this.#heartbeat);
+    this.#queue.length = 0;
+    if (destroy) this.#socket.destroy();
+    this.#options.onClosed(error);
+  }
+}
+

@@ -1,0 +1,103 @@
+/** What the engines say to each other in JSON (frame.ts names the frames). Read with a schema: neither trusts the other. */
+import { z } from 'zod';
+import type { PageSource } from '../pages/page-list.ts';
+import { WireError } from './wire-error.ts';
+
+/** Raised with every change that an engine of the version before would misunderstand. */
+export const protocolVersion = 1;
+
+const count = z.number().int().nonnegative();
+
+const helloSchema = z.object({
+  protocol: z.number().int(),
+  role: z.enum(['source', 'destination']),
+  /** Name that both engines were given for the VM; checked where both have one. */
+  vm: z.string().max(1024).optional(),
+  pageSizeBytes: count,
+  /** Encodings that the sender can read beside plain. */
+  compression: z.array(z.enum(['zstd'])).max(8),
+  heartbeatMs: z.number().int().min(10).max(3_600_000),
+});
+export type Hello = z.infer<typeof helloSchema>;
+
+const sourceSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('disk'), disk: z.string().max(1024) }),
+  z.object({ kind: z.literal('file'), fileSystem: z.string().max(4096), path: z.string().max(4096) }),
+]);
+const sourcesSchema = z.object({ sources: z.array(sourceSchema).max(65_536) });
+/** The places on shared storage that plans refer to by index. */
+export type Sources = { readonly sources: readonly PageSource[] };
+
+const storageSchema = z.object({
+  storage: z
+    .array(
+      z.discriminatedUnion('usable', [
+        z.object({ usable: z.literal(true), sizeBytes: count }),
+        z.object({ usable: z.literal(false), reason: z.string().max(4096) }),
+      ]),
+    )
+    .max(65_536),
+});
+/** What the destination finds at each of `Sources`. */
+export type Storage = z.infer<typeof storageSchema>;
+
+const statusSchema = z.object({
+  /** Pages of all plans received. */
+  receivedPages: count,
+  /** Pages that are neither restored nor superseded yet. */
+  pendingPages: count,
+  /** Pages up to which, in the order of the plans, everything was read or superseded. */
+  cursorPages: count,
+  restoredPages: count,
+  mismatchedPages: count,
+  unreadablePages: count,
+  cancelledPages: count,
+  storageBytes: count,
+});
+/** How far the destination is. All but `pendingPages` only grow. */
+export type RestoreStatus = z.infer<typeof statusSchema>;
+
+const abortSchema = z.object({ code: z.string().max(100), message: z.string().max(2048) });
+export type Abort = z.infer<typeof abortSchema>;
+
+export const messageSchemas = {
+  hello: helloSchema,
+  sources: sourcesSchema,
+  storage: storageSchema,
+  status: statusSchema,
+  abort: abortSchema,
+} as const;
+
+export function encodeMessage(message: Hello | Sources | Storage | RestoreStatus | Abort): Buffer {
+  return Buffer.from(JSON.stringify(message), 'utf8');
+}
+
+/** @throws WireError 'malformed' */
+export function decodeMessage<T>(schema: z.ZodType<T>, payload: Buffer): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(payload.toString('utf8'));
+  } catch (cause) {
+    throw new WireError('malformed', 'a message is no JSON', cause);
+  }
+  const result = schema.safeParse(value);
+  if (!result.success) throw new WireError('malformed', `a message is wrong: ${result.error.message}`);
+  return result.data;
+}
+
+/**
+ * Compares what the two engines are.
+ *
+ * @throws WireError 'incompatible'
+ */
+export function checkHello(own: Hello, other: Hello): void {
+  const differences = [
+    own.protocol === other.protocol ? '' : `protocol ${own.protocol} here, ${other.protocol} there`,
+    own.role === other.role ? `both engines are a ${own.role}` : '',
+    own.vm === undefined || other.vm === undefined || own.vm === other.vm
+      ? ''
+      : `VM "${own.vm}" here, "${other.vm}" there`,
+    own.pageSizeBytes === other.pageSizeBytes ? '' : 'the page sizes differ',
+  ].filter((text) => text !== '');
+  if (differences.length > 0) throw new WireError('incompatible', differences.join('; '));
+}

@@ -1,0 +1,24 @@
+export type WireErrorCode =
+  /** Bytes that no engine of this version sends. */
+  | 'malformed'
+  /** A frame longer than its type allows. */
+  | 'too-long'
+  /** The other engine speaks another version, or is of another VM or another page size. */
+  | 'incompatible'
+  /** Nothing was heard from the other engine for too long. */
+  | 'timeout'
+  /** The connection ended before the migration did. */
+  | 'closed'
+  /** The other engine gave up; the message is its reason. */
+  | 'peer-aborted';
+
+/** The connection between the two engines failed. */
+export class WireError extends Error {
+  override readonly name = 'WireError';
+  readonly code: WireErrorCode;
+
+  constructor(code: WireErrorCode, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+  }
+}
