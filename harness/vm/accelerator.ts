@@ -69,10 +69,7 @@ export function judgeProbe(output: string): AcceleratorChoice {
       .trim()
       .split(/[\r\n]+/)
       .at(-1) ?? '';
-  return {
-    accelerator: 'tcg',
-    reason: `the guest's kernel does not boot under KVM here (${
-      lastLine === '' ? `no output in ${probeTimeoutSeconds} s` : `last line: ${lastLine.slice(0, 160)}`
-    })`,
-  };
+  const hung = lastLine === '' || lastLine.includes('terminating on signal');
+  const sign = hung ? `it hangs for ${probeTimeoutSeconds} s` : `QEMU says: ${lastLine.slice(0, 160)}`;
+  return { accelerator: 'tcg', reason: `the guest's kernel does not boot under KVM here (${sign})` };
 }
