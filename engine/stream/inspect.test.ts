@@ -1,0 +1,63 @@
+import test from 'ava';
+import { formatSummary, StreamInspector, type StreamSummary } from './inspect.ts';
+import { fixtureNames, readFixture } from './testing/fixtures.ts';
+import { loadStream } from './testing/load-stream.ts';
+import { smallStream } from './testing/small-stream.ts';
+
+function inspect(stream: Buffer, step = stream.length): StreamSummary {
+  const inspector = new StreamInspector();
+  for (let at = 0; at < stream.length; at += step) inspector.push(stream.subarray(at, at + step));
+  return inspector.finish();
+}
+
+for (const fixture of fixtureNames.filter((name) =>
+  /-(plain|switchover-ack|virtio-two-blocks|microvm)$/.test(name),
+)) {
+  test(`${fixture}: counts what a loader loads`, (t) => {
+    const stream = readFixture(fixture);
+    const summary = inspect(stream);
+    const loaded = loadStream(stream);
+    t.deepEqual(summary.end, { is: 'complete' });
+    t.is(
+      summary.blocks.reduce((sum, block) => sum + block.pageRecords, 0),
+      loaded.pageRecords,
+    );
+    t.is(
+      summary.blocks.reduce((sum, block) => sum + block.distinctPages, 0),
+      loaded.memory.size,
+    );
+    t.is(summary.deviceStateBytes, loaded.rest.length);
+    t.is(summary.ramBytes + summary.deviceStateBytes, stream.length);
+    t.deepEqual(inspect(stream, 8191), summary);
+  });
+}
+
+test('tells versions, blocks and passes of a capture', (t) => {
+  const { configuration, leastQemuVersion, blocks, passes, commands } = inspect(
+    readFixture('qemu-7.2-virtio-two-blocks'),
+  );
+  t.is(configuration?.machine, 'pc-q35-7.2');
+  t.is(leastQemuVersion, '7.2');
+  t.deepEqual(
+    blocks.slice(0, 2).map(({ name, pageCount }) => [name, pageCount]),
+    [
+      ['ram0', 4096],
+      ['ram1', 2048],
+    ],
+  );
+  t.true(passes >= 2);
+  t.deepEqual(commands, ['openReturnPath', 'ping']);
+  t.deepEqual(inspect(readFixture('qemu-10.0-plain')).commands, ['switchoverStart']);
+});
+
+test('says why a stream cannot be filtered, or where it ends', (t) => {
+  const xbzrle = inspect(readFixture('qemu-10.0-xbzrle'));
+  t.like(xbzrle.end, { is: 'unfilterable', reason: 'xbzrle' });
+  t.regex(formatSummary(xbzrle), /not filterable \(xbzrle\)/);
+  const cut = inspect(smallStream.subarray(0, 5000));
+  t.is(cut.end.is, 'truncated');
+  t.is(cut.blocks[0]?.pageRecords, 1);
+  const nothing = inspect(Buffer.from('no stream at all'));
+  t.like(nothing.end, { is: 'unfilterable', reason: 'not-a-stream' });
+  t.regex(formatSummary(nothing), /machine +unknown/);
+});
