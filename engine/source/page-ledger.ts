@@ -22,6 +22,8 @@ export class PageLedger {
   readonly pageCount: number;
   /** Pages of which QEMU has sent a record. */
   seenPages = 0;
+  /** Pages that were left out and are neither planned nor sent: while there are any, the guest is not complete. */
+  owedPages = 0;
   /** Whether QEMU has sent a second record of some page: its first pass is over. */
   repeated = false;
   readonly #states: Uint8Array;
@@ -105,7 +107,10 @@ export class PageLedger {
   }
 
   #set(page: number, state: number): void {
-    this.#states[page] = ((this.#states[page] ?? 0) & seenBit) | state;
+    const byte = this.#states[page] ?? 0;
+    if ((byte & stateBits) === pageState.owed) this.owedPages -= 1;
+    if (state === pageState.owed) this.owedPages += 1;
+    this.#states[page] = (byte & seenBit) | state;
   }
 
   #hasPlannedHash(page: number, buffer: Buffer, offset: number): boolean {

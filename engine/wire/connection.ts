@@ -85,6 +85,10 @@ export class EngineConnection {
     }, options.heartbeatMs);
   }
 
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
   /** Bytes of all frames taken in so far. */
   get receivedBytes(): number {
     return this.#reader.wireBytes;

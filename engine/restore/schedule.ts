@@ -1,0 +1,141 @@
+/**
+ * What the source engine does next: read on from QEMU or hold it, plan pages, send listed pages itself, let the switch-over
+ * happen. Pure: events in, decisions out; time comes with the events. A simulation can drive it as the engine does.
+ */
+import type { RestoreStatus } from '../wire/messages.ts';
+
+export type Strategy =
+  /** QEMU's stream as it is. */
+  | 'passthrough'
+  /** Every listed page comes from storage. */
+  | 'restore'
+  /** Storage takes the listed pages from the front; once QEMU's first pass is through, the migration link takes them from the back. */
+  | 'balance';
+
+export const strategies = ['passthrough', 'restore', 'balance'] as const satisfies readonly Strategy[];
+
+/** Pages that may be planned and not settled, at least: what storage reads in a while, at any rate. */
+const leastAheadPages = 8192;
+/** And at most so many milliseconds of what storage gives. */
+const aheadMs = 1000;
+const rateSampleMs = 200;
+/** Storage that gives other content for most of so many pages is another disk, and not asked any more. */
+const judgedPages = 4096;
+
+type ListState =
+  | { readonly is: 'waited-for' }
+  /** `remainingPages`: upper bound of what is neither planned nor sent. */
+  | { readonly is: 'there'; remainingPages: number }
+  | { readonly is: 'none' };
+
+export class Schedule {
+  readonly #strategy: Strategy;
+  #list: ListState;
+  #firstPassThrough = false;
+  #plannedPages = 0;
+  #status: RestoreStatus | undefined;
+  #rateSample: { readonly atMs: number; readonly settledPages: number } | undefined;
+  #settledPagesPerSecond = 0;
+  #gateOpen: boolean;
+
+  constructor(strategy: Strategy) {
+    this.#strategy = strategy;
+    this.#list = strategy === 'passthrough' ? { is: 'none' } : { is: 'waited-for' };
+    this.#gateOpen = strategy === 'passthrough';
+  }
+
+  /** Whether the switch-over may happen: nothing is pending, and nothing will be. Once open it stays open. */
+  get gateOpen(): boolean {
+    return this.#gateOpen;
+  }
+
+  /** Whether a list would still be of use. */
+  get waitsForList(): boolean {
+    return this.#list.is === 'waited-for';
+  }
+
+  /** Pages whose content storage did not give, over all pages that it was asked for, is too great. */
+  get storageUnusable(): boolean {
+    const status = this.#status;
+    if (status === undefined) return false;
+    const failed = status.mismatchedPages + status.unreadablePages;
+    return failed > judgedPages / 2 && failed > (failed + status.restoredPages) / 2;
+  }
+
+  get settledPagesPerSecond(): number {
+    return this.#settledPagesPerSecond;
+  }
+
+  listArrived(remainingPages: number): void {
+    if (this.#list.is !== 'waited-for') return;
+    this.#list = { is: 'there', remainingPages };
+    this.#openIfDone();
+  }
+
+  /** There is no list, or it comes too late. */
+  noList(): void {
+    if (this.#list.is !== 'waited-for') return;
+    this.#list = { is: 'none' };
+    this.#openIfDone();
+  }
+
+  /** QEMU has sent every page once. */
+  firstPassThrough(): void {
+    this.#firstPassThrough = true;
+  }
+
+  /** Pages were planned, or sent by the engine; `remainingPages` of the list are left. */
+  listWalked(plannedPages: number, remainingPages: number): void {
+    if (this.#list.is !== 'there') return;
+    this.#plannedPages += plannedPages;
+    this.#list.remainingPages = remainingPages;
+    this.#openIfDone();
+  }
+
+  status(status: RestoreStatus, nowMs: number): void {
+    this.#status = status;
+    const settledPages = status.receivedPages - status.pendingPages;
+    const sample = this.#rateSample;
+    if (sample === undefined) {
+      this.#rateSample = { atMs: nowMs, settledPages };
+    } else if (nowMs - sample.atMs >= rateSampleMs) {
+      this.#settledPagesPerSecond = ((settledPages - sample.settledPages) / (nowMs - sample.atMs)) * 1000;
+      this.#rateSample = { atMs: nowMs, settledPages };
+    }
+    this.#openIfDone();
+  }
+
+  /**
+   * Whether QEMU is to wait, so that it neither switches over nor sends dirty pages over and over.
+   *
+   * @param agreementWithheld the target agreed to the switch-over and QEMU does not know it: it cannot switch over before
+   * @param almostThrough without that, QEMU must be stopped while it still has to send more than fits into its downtime
+   */
+  holdsQemu(agreementWithheld: boolean, almostThrough: boolean): boolean {
+    if (this.#gateOpen) return false;
+    return this.#firstPassThrough || (almostThrough && !agreementWithheld);
+  }
+
+  /** Entries of the list that may be planned now. */
+  get pagesToPlan(): number {
+    if (this.#list.is !== 'there' || this.storageUnusable) return 0;
+    const settledPages = this.#status === undefined ? 0 : this.#status.receivedPages - this.#status.pendingPages;
+    const aheadPages = Math.max(leastAheadPages, (this.#settledPagesPerSecond * aheadMs) / 1000);
+    return Math.max(0, Math.min(this.#list.remainingPages, aheadPages - (this.#plannedPages - settledPages)));
+  }
+
+  /** Whether listed pages are to be sent from guest memory, from the back of the list, as far as the link has room. */
+  takesFromBack(qemuHeld: boolean): boolean {
+    if (this.#gateOpen || this.#list.is !== 'there') return false;
+    return this.storageUnusable || (this.#strategy === 'balance' && qemuHeld);
+  }
+
+  #openIfDone(): void {
+    if (this.#gateOpen || this.#list.is === 'waited-for') return;
+    const nothingPending =
+      this.#plannedPages === 0 ||
+      (this.#status?.receivedPages === this.#plannedPages && this.#status.pendingPages === 0);
+    const nothingLeft = this.#list.is === 'none' || this.#list.remainingPages === 0;
+    this.#gateOpen = nothingLeft && nothingPending;
+  }
+}

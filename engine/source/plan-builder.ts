@@ -1,0 +1,254 @@
+/**
+ * Walks the page list from its front, in storage order, and makes parts of the plan; or from its back, and gives pages that
+ * are sent from guest memory instead. The list is kept as it came: refused entries are those that the ledger never listed.
+ */
+import { hashPage } from '../pages/content-hash.ts';
+import { type PageList, type PageRuns, pageSizeBytes } from '../pages/page-list.ts';
+import { maxPlanPages, type PlanPart } from '../wire/plan-codec.ts';
+import { GuestFrames } from './guest-frames.ts';
+import type { GuestRam } from './guest-ram.ts';
+import { type PageLedger, pageState } from './page-ledger.ts';
+
+/** Why entries of the list were refused, in pages. */
+export interface RefusedPages {
+  beyondRam: number;
+  duplicateFrame: number;
+  unknownSource: number;
+  beyondStorage: number;
+}
+
+export interface ListedPages {
+  /** Pages that may come from storage. */
+  readonly listedPages: number;
+  /** Pages that QEMU had sent before the list was there. */
+  readonly alreadySentPages: number;
+  readonly refused: RefusedPages;
+}
+
+/** A place in the list: page `offset` of run `run`. */
+interface Place {
+  run: number;
+  offset: number;
+}
+
+/** Pages read from guest memory at once. */
+const readPages = 256;
+
+export class PlanBuilder {
+  readonly listed: ListedPages;
+  readonly #runs: PageRuns;
+  readonly #frames: GuestFrames;
+  readonly #ledger: PageLedger;
+  readonly #ram: GuestRam;
+  readonly #storageBlocks: readonly (number | undefined)[];
+  readonly #blockIndex: number;
+  /** Next page from the front. */
+  readonly #front: Place = { run: 0, offset: 0 };
+  /** Page after the next one from the back. */
+  readonly #back: Place;
+  /** Position in the list of `#front` and `#back`. */
+  #frontPosition = 0;
+  #backPosition: number;
+  readonly #content = Buffer.allocUnsafeSlow(readPages * pageSizeBytes);
+  readonly #zeroHash = new Uint32Array(2);
+
+  /**
+   * @param storageBlocks whole blocks of each source; undefined where the destination cannot read it
+   * @param ledger of the RAM block that holds the guest's frames
+   */
+  constructor(
+    list: PageList,
+    storageBlocks: readonly (number | undefined)[],
+    blockIndex: number,
+    ledger: PageLedger,
+    ram: GuestRam,
+  ) {
+    this.#runs = list.runs;
+    this.#blockIndex = blockIndex;
+    this.#ledger = ledger;
+    this.#ram = ram;
+    this.#storageBlocks = storageBlocks;
+    this.#frames = new GuestFrames(list.guestRam, ledger.pageCount);
+    hashPage(Buffer.alloc(pageSizeBytes), 0, this.#zeroHash, 0);
+    this.listed = this.#list();
+    const last = this.#runs.count.length - 1;
+    this.#back = { run: Math.max(last, 0), offset: this.#runs.count[last] ?? 0 };
+    this.#backPosition = list.pageCount;
+  }
+
+  /** Entries of the list between front and back: an upper bound of the pages that are not planned or sent. */
+  get remainingPages(): number {
+    return this.#backPosition - this.#frontPosition;
+  }
+
+  #list(): ListedPages {
+    const refused: RefusedPages = { beyondRam: 0, duplicateFrame: 0, unknownSource: 0, beyondStorage: 0 };
+    const { sourceIndex, storageBlock, guestFrame, count } = this.#runs;
+    let listedPages = 0;
+    let alreadySentPages = 0;
+    for (let run = 0; run < count.length; run++) {
+      const pages = count[run] ?? 0;
+      const blocks = this.#storageBlocks[sourceIndex[run] ?? 0];
+      if (blocks === undefined) {
+        refused.unknownSource += pages;
+        continue;
+      }
+      const block = storageBlock[run] ?? 0;
+      const frame = guestFrame[run] ?? 0;
+      for (let i = 0; i < pages; i++) {
+        const page = this.#frames.pageOf(frame + i);
+        if (page < 0) refused.beyondRam += 1;
+        else if (block + i >= blocks) refused.beyondStorage += 1;
+        else if (this.#ledger.state(page) !== pageState.plain) refused.duplicateFrame += 1;
+        else if (this.#ledger.list(page)) listedPages += 1;
+        else alreadySentPages += 1;
+      }
+    }
+    return { listedPages, alreadySentPages, refused };
+  }
+
+  /**
+   * Makes the next part of the plan from at most `maxPages` entries of the list. Pages are read here, so that the caller
+   * must put the part into the stream at once.
+   *
+   * @param onZero called for an owed page that holds zeros: it is to be sent as such
+   * @returns undefined if none of these entries is to be planned
+   * @throws SourceError 'guest-ram'
+   */
+  planNext(maxPages: number, onZero: (page: number) => void): PlanPart | undefined {
+    const { sourceIndex, storageBlock, guestFrame, count } = this.#runs;
+    const limit = Math.min(maxPages, this.remainingPages, maxPlanPages);
+    const source = sourceIndex[this.#front.run] ?? 0;
+    const runs: number[] = [];
+    const hashes = new Uint32Array(2 * limit);
+    let planned = 0;
+    let walked = 0;
+    while (walked < limit && (sourceIndex[this.#front.run] ?? 0) === source) {
+      const { run, offset } = this.#front;
+      const pages = Math.min((count[run] ?? 0) - offset, limit - walked, readPages);
+      const frame = (guestFrame[run] ?? 0) + offset;
+      // The same entries are left alone as when the list was taken in: their pages may be listed elsewhere too.
+      const blocks = (this.#storageBlocks[source] ?? 0) - (storageBlock[run] ?? 0) - offset;
+      const usable = Math.min(pages, Math.max(0, blocks));
+      planned += this.#planRun((storageBlock[run] ?? 0) + offset, frame, usable, runs, hashes, planned, onZero);
+      walked += pages;
+      this.#advance(pages);
+    }
+    if (planned === 0) return undefined;
+    return {
+      blockIndex: this.#blockIndex,
+      sourceIndex: source,
+      runs: Uint32Array.from(runs),
+      hashes: hashes.subarray(0, 2 * planned),
+      pageCount: planned,
+    };
+  }
+
+  /** Plans those of `pages` entries that are listed or owed; returns how many. */
+  #planRun(
+    block: number,
+    frame: number,
+    pages: number,
+    runs: number[],
+    hashes: Uint32Array,
+    planned: number,
+    onZero: (page: number) => void,
+  ): number {
+    const ledger = this.#ledger;
+    let added = 0;
+    for (let i = 0; i < pages; ) {
+      const page = this.#openPage(frame + i);
+      let length = page < 0 ? 0 : 1;
+      while (length > 0 && i + length < pages && this.#openPage(frame + i + length) === page + length) length += 1;
+      if (length > 0) this.#ram.read(page, length, this.#content, 0);
+      for (let k = 0; k < length; k++) {
+        const index = 2 * (planned + added);
+        hashPage(this.#content, k * pageSizeBytes, hashes, index);
+        const low = hashes[index] ?? 0;
+        const high = hashes[index + 1] ?? 0;
+        if (low === this.#zeroHash[0] && high === this.#zeroHash[1]) {
+          // QEMU sends zeros in nine bytes; storage would cost a whole block.
+          if (ledger.state(page + k) === pageState.owed) onZero(page + k);
+          ledger.drop(page + k);
+        } else {
+          ledger.plan(page + k, low, high);
+          appendToRuns(runs, block + i + k, page + k);
+          added += 1;
+        }
+      }
+      i += Math.max(length, 1);
+    }
+    return added;
+  }
+
+  /** The page of a frame if it is listed or owed, else -1. */
+  #openPage(frame: number): number {
+    const page = this.#frames.pageOf(frame);
+    if (page < 0) return -1;
+    const state = this.#ledger.state(page);
+    return state === pageState.listed || state === pageState.owed ? page : -1;
+  }
+
+  /**
+   * Takes up to `maxPages` pages that are still to be sent, from the back of the list, for sending them from guest memory.
+   * They become `plain`; the caller must read and send each within `onPage`.
+   *
+   * @param downTo entries of the list before this position are left alone
+   * @returns how many pages were taken
+   */
+  takeFromBack(maxPages: number, downTo: number, onPage: (page: number) => void): number {
+    const { guestFrame } = this.#runs;
+    let taken = 0;
+    while (taken < maxPages && this.#backPosition > downTo) {
+      this.#retreat();
+      const page = this.#frames.pageOf((guestFrame[this.#back.run] ?? 0) + this.#back.offset);
+      if (page < 0) continue;
+      const state = this.#ledger.state(page);
+      if (state === pageState.plain) continue;
+      this.#ledger.drop(page);
+      // QEMU still comes to a page of which it has sent no record, and the destination waits for no such page.
+      if (state === pageState.listed) continue;
+      onPage(page);
+      taken += 1;
+    }
+    return taken;
+  }
+
+  /** Position up to which the list was planned. */
+  get frontPosition(): number {
+    return this.#frontPosition;
+  }
+
+  get backPosition(): number {
+    return this.#backPosition;
+  }
+
+  #advance(pages: number): void {
+    this.#frontPosition += pages;
+    this.#front.offset += pages;
+    if (this.#front.offset === this.#runs.count[this.#front.run]) {
+      this.#front.run += 1;
+      this.#front.offset = 0;
+    }
+  }
+
+  #retreat(): void {
+    while (this.#back.offset === 0) {
+      this.#back.run -= 1;
+      this.#back.offset = this.#runs.count[this.#back.run] ?? 0;
+    }
+    this.#back.offset -= 1;
+    this.#backPosition -= 1;
+  }
+}
+
+/** Adds a page to triples of storage block, page, count. */
+function appendToRuns(runs: number[], block: number, page: number): void {
+  const last = runs.length - 3;
+  const count = runs[last + 2] ?? 0;
+  if (last >= 0 && (runs[last] ?? 0) + count === block && (runs[last + 1] ?? 0) + count === page) {
+    runs[last + 2] = count + 1;
+  } else {
+    runs.push(block, page, 1);
+  }
+}

@@ -1,0 +1,45 @@
+/** Collects what goes to the destination into frames: small pieces are copied together, which compresses and sends better. */
+import type { EngineConnection } from '../wire/connection.ts';
+
+const batchBytes = 256 * 1024;
+/** Buffers kept for reuse; more are under way only while compressors lag. */
+const mostFree = 8;
+
+export class StreamBatch {
+  readonly #connection: EngineConnection;
+  readonly #free: Buffer[] = [];
+  #buffer: Buffer | undefined;
+  #filledBytes = 0;
+
+  constructor(connection: EngineConnection) {
+    this.#connection = connection;
+  }
+
+  /** Bytes that wait for `flush`. */
+  get waitingBytes(): number {
+    return this.#filledBytes;
+  }
+
+  add(source: Buffer, start: number, end: number): void {
+    let at = start;
+    while (at < end) {
+      const buffer = (this.#buffer ??= this.#free.pop() ?? Buffer.allocUnsafeSlow(batchBytes));
+      const copied = source.copy(buffer, this.#filledBytes, at, end);
+      at += copied;
+      this.#filledBytes += copied;
+      if (this.#filledBytes === batchBytes) this.flush();
+    }
+  }
+
+  /** Sends what waits. */
+  flush(): void {
+    const buffer = this.#buffer;
+    if (buffer === undefined || this.#filledBytes === 0) return;
+    const payload = buffer.subarray(0, this.#filledBytes);
+    this.#buffer = undefined;
+    this.#filledBytes = 0;
+    this.#connection.send('stream', payload, true, () => {
+      if (this.#free.length < mostFree) this.#free.push(buffer);
+    });
+  }
+}
