@@ -1,20 +1,16 @@
 /**
  * The codec between two real QEMUs: pages are left out of the source's stream and put back into the target's, and the
- * memory of both is compared byte by byte. About ten seconds a case; needs QEMU 9 or newer.
+ * target's memory is compared byte by byte with what the source's stream says. About four seconds a case; needs QEMU 9
+ * or newer.
+ *
+ * It is not compared with the source's memory: under TCG, QEMU 10.0 and 11.1 now and then miss writes to pages that the
+ * guest changes all the time, as the boot program does, whether or not something stands between the two
+ * (docs/stream-format.md). How many pages that were is logged.
  */
 import { execFileSync } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
-import {
-  closeSync,
-  existsSync,
-  globSync,
-  mkdtempSync,
-  openSync,
-  readSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -26,6 +22,7 @@ import { Qemu, qemuInTree, writeBootDisk, type QemuInstallation } from './captur
 import { StreamInjector } from './injector.ts';
 import { StreamReader } from './reader.ts';
 import { SwitchoverGate } from './return-path.ts';
+import { loadStream } from './testing/load-stream.ts';
 
 const ramBytes = 64 << 20;
 /** Random content, put where the boot program does not write; RAM is zero elsewhere. */
@@ -61,11 +58,13 @@ interface Relay {
   readonly cancelled: number;
   readonly bytesIn: number;
   readonly bytesBetween: number;
+  /** All that the source has sent. */
+  readonly stream: Buffer;
 }
 
 /**
  * Both engines' stream sides in one process: leaves most pages out, puts them back a little at a time, and opens the
- * gate when the first pass has gone by and nothing is left to put back.
+ * gate when some passes have gone by and nothing is left to put back.
  */
 function relay(
   server: Server,
@@ -81,6 +80,7 @@ function relay(
       let refused = Buffer.alloc(0);
       let cancelled = 0;
       let bytesBetween = 0;
+      const chunks: Buffer[] = [];
       const cancel = (block: number, page: number): true => {
         if (pending.delete(`${block}/${page}`)) cancelled += 1;
         return true;
@@ -112,7 +112,7 @@ function relay(
             const wanted = new Uint32Array(2);
             hashPage(refused, 0, wanted, 0);
             // A page that is left out twice waits at its new place in the order.
-            pending.delete(`${block}/${page}`);
+            if (pending.delete(`${block}/${page}`)) cancelled += 1;
             pending.set(`${block}/${page}`, { block, page, content: refused, hash: wanted });
           },
         },
@@ -125,12 +125,16 @@ function relay(
         },
       );
       source.on('data', (chunk: Buffer) => {
+        chunks.push(chunk);
         try {
           reader.push(chunk);
-          putBack(100);
-          if (reader.counters.pages > contentBytes / pageSizeBytes && pending.size === 0) gate.open();
+          // Pages that the boot program has changed are sent again while they wait to be put back, so that some of them
+          // are cancelled, and again after that.
+          const again = reader.counters.pages - contentBytes / pageSizeBytes;
+          if (again > 600) putBack(256);
+          if (again > 1200 && pending.size === 0) gate.open();
         } catch (error) {
-          reject(error);
+          reject(error instanceof Error ? error : new Error(String(error)));
         }
       });
       source.on('end', () => {
@@ -143,6 +147,7 @@ function relay(
           cancelled,
           bytesIn: reader.counters.bytes,
           bytesBetween,
+          stream: Buffer.concat(chunks),
         });
       });
       target.on('data', (chunk: Buffer) => {
@@ -155,19 +160,16 @@ function relay(
   });
 }
 
-function differentPages(left: string, right: string): number[] {
-  const files = [left, right].map((file) => openSync(file, 'r'));
-  const buffers = files.map(() => Buffer.alloc(1 << 20));
-  const different: number[] = [];
-  for (let at = 0; at < ramBytes; at += 1 << 20) {
-    files.forEach((file, index) => readSync(file, buffers[index] ?? Buffer.alloc(0), 0, 1 << 20, at));
-    for (let page = 0; page < 1 << 20; page += pageSizeBytes) {
-      const [first, second] = buffers.map((buffer) => buffer.subarray(page, page + pageSizeBytes));
-      if (second === undefined || first?.equals(second) !== true) different.push((at + page) / pageSizeBytes);
-    }
-  }
-  files.forEach(closeSync);
-  return different;
+/** The pages of a file of guest memory, or of another one, that are not as the stream has them in the end. */
+function pagesUnlike(stream: Buffer, ramFile: string): number[] {
+  const { memory } = loadStream(stream);
+  const ram = readFileSync(ramFile);
+  const zeros = Buffer.alloc(pageSizeBytes);
+  return Array.from({ length: ramBytes / pageSizeBytes }, (_, page) => page).filter((page) => {
+    const wanted = memory.get(`ram0/${page}`);
+    const found = ram.subarray(page * pageSizeBytes, (page + 1) * pageSizeBytes);
+    return wanted === undefined || !found.equals(wanted === 'zero' ? zeros : wanted);
+  });
 }
 
 const found = findQemu();
@@ -177,7 +179,7 @@ for (const [name, share] of [
   ['leaves 70 % out and puts them back', 0.7],
   ['leaves everything out and puts it back', 1],
 ] as const) {
-  test.serial(`between two QEMUs, ${name}: the memory is the same`, async (t) => {
+  test.serial(`between two QEMUs, ${name}: the target's memory is the stream's`, async (t) => {
     if (found === undefined) {
       t.log('skipped: there is no QEMU 9 or newer on this machine');
       t.pass();
@@ -241,10 +243,13 @@ for (const [name, share] of [
         source.waitForMigration(({ status }) => status === 'completed', 60_000).then(() => relayed),
       ]);
       await target.waitForMigration(({ status }) => status === 'completed');
-      t.log(`QEMU ${found.version}: ${JSON.stringify(result)}`);
-      t.deepEqual(differentPages(file('ram-source'), file('ram-target')), []);
+      const { stream, ...figures } = result;
+      t.log(`QEMU ${found.version}: ${JSON.stringify(figures)}`);
+      t.deepEqual(pagesUnlike(stream, file('ram-target')), []);
+      t.log(`pages that QEMU itself lost: ${pagesUnlike(stream, file('ram-source')).length}`);
       t.is(result.putBack + result.cancelled, result.leftOut);
       if (share > 0) {
+        t.true(result.cancelled > 0);
         t.true(result.leftOut >= share * 0.95 * (contentBytes / pageSizeBytes));
         t.true(result.bytesIn - result.bytesBetween >= result.leftOut * pageSizeBytes);
       } else {
