@@ -66,7 +66,7 @@ const planSlicePages = 512;
 const takeSlicePages = 64;
 const progressMs = 200;
 /** QEMU that is silent for so long in its device state has said all, though the end was not recognised. */
-const silentEndMs = 50;
+const silentEndMs = 100;
 /**
  * Without a withheld agreement QEMU is stopped while so much of its first pass is left that it does not fit into the
  * downtime. Pages of zeros take nine bytes in its socket, so that it may be 22 000 pages ahead of what was read.
@@ -122,6 +122,7 @@ class SourceEngine {
   #heldSinceMs: number | undefined;
   #gateReported = false;
   #endHeld = false;
+  #inDeviceState = false;
   #qemuEnded = false;
   #returnPathEnded = false;
   /** What the target reported on the return path; 0 is success. */
@@ -217,6 +218,7 @@ class SourceEngine {
           this.#ledgers[blockIndex]?.zeroRecord(page);
         },
         deviceState: () => {
+          this.#inDeviceState = true;
           this.#options.onEvent({ event: 'switch-over' });
         },
         unsupported: (code, reason) => {
@@ -227,6 +229,7 @@ class SourceEngine {
       },
       (buffer, start, end) => {
         this.#batch.add(buffer, start, end);
+        if (this.#inDeviceState) this.#watchEnd(buffer.subarray(start, end));
       },
       { holdAtEnd: true },
     );
@@ -337,12 +340,10 @@ class SourceEngine {
 
   /** Takes a chunk of QEMU's stream; returns whether to read on. */
   #takeFromQemu(chunk: Buffer): boolean {
-    const { injector } = this;
-    const before = injector.reader.position;
-    if (!injector.push(chunk)) this.#endHeld = true;
+    if (!this.injector.push(chunk)) this.#endHeld = true;
     if (this.#ramCheck?.differs === true) this.#ramDiffers();
     this.#watchFirstPass();
-    if (injector.reader.position === 'device-state') this.#watchEnd(chunk, before === 'device-state');
+    this.#updateGate();
     this.#scheduleAdvance();
     return this.#mayRead();
   }
@@ -376,13 +377,17 @@ class SourceEngine {
     return this.#totalPages > 0 && this.#unseenPages <= Math.min(stallPages, this.#totalPages / 8);
   }
 
-  /** Everything that QEMU sends was sent: the target may get the last byte. */
-  #watchEnd(chunk: Buffer, whole: boolean): void {
+  /** Looks for the end of QEMU's stream, upon which the target may get the last byte. */
+  #watchEnd(deviceState: Buffer): void {
     clearTimeout(this.#silence);
-    // The chunk in which device state begins holds RAM records too; they cannot look like the end that follows them.
-    const complete = this.#streamEnd.push(chunk);
-    if (complete) this.#commit();
-    else if (whole) this.#silence = setTimeout(() => this.#guarded(() => this.#commit()), silentEndMs);
+    const complete = this.#streamEnd.push(deviceState);
+    // The output's buffer goes to the destination before the commit, but not while it is being written.
+    this.#silence = setTimeout(
+      () => this.#guarded(() => {
+        this.#commit();
+      }),
+      complete ? 0 : silentEndMs,
+    );
   }
 
   #commit(): void {

@@ -1,0 +1,222 @@
+/** `poolshift-engine`: the migration engine for a VM that somebody else started (docs/engine.md). */
+import { createReadStream } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { type PageListAnswer, requestPageList } from '../pages/agent-client.ts';
+import { decodePageList } from '../pages/page-list-codec.ts';
+import { runDestination } from '../destination/destination-engine.ts';
+import type { EventSink } from '../restore/engine-event.ts';
+import { type Strategy, strategies } from '../restore/schedule.ts';
+import { parseStoragePlace, type StoragePlace } from '../restore/storage-place.ts';
+import { type GuestRamPlace, parseGuestRamPlace } from '../source/guest-ram.ts';
+import { runSource } from '../source/source-engine.ts';
+import { formatSummary, StreamInspector } from '../stream/inspect.ts';
+import { tcpAddress, type TcpAddress, unixPath } from './arguments.ts';
+import { jsonSink, textSink } from './report.ts';
+
+/** What the program's exit status means. */
+export const exitCode = {
+  migrated: 0,
+  /** The migration failed and the VM runs on at the source; or another command failed. */
+  failed: 1,
+  /** The command line is wrong. */
+  usage: 2,
+  /** The connection broke when the target may have started. */
+  inDoubt: 3,
+  /** Ended by SIGINT or SIGTERM; the VM runs on at the source. */
+  interrupted: 130,
+} as const;
+
+interface CommonOptions {
+  readonly json?: true;
+  readonly vm?: string;
+}
+
+const jsonOption = (): Option => new Option('--json', 'write events as JSON lines to standard output');
+const vmOption = (): Option => new Option('--vm <name>', 'name of the VM; both engines must be given the same');
+
+const program = new Command('poolshift-engine')
+  .description('Live migration in which cached pages come from shared storage. Nothing is patched.')
+  .exitOverride()
+  .showHelpAfterError()
+  .addHelpText(
+    'after',
+    '\nExit status: 0 done, 1 failed (the VM runs on at the source), 2 usage, 3 in doubt, 130 interrupted.',
+  );
+
+interface SourceArguments extends CommonOptions {
+  readonly listen: string;
+  readonly connect: TcpAddress;
+  readonly agent?: string;
+  readonly listFile?: string;
+  readonly ram?: GuestRamPlace;
+  readonly strategy: Strategy;
+  readonly compress?: 'none' | 'zstd';
+  readonly clean: 'none' | 'checkpoint';
+}
+
+program
+  .command('source')
+  .description('run on the host that the VM leaves; then tell its QEMU to migrate to the socket')
+  .requiredOption('--listen <unix:PATH>', 'socket for QEMU: migrate unix:PATH', unixPath)
+  .requiredOption('--connect <HOST:PORT>', 'the destination engine', tcpAddress)
+  .option('--agent <path>', "the guest agent's socket on this host")
+  .option('--list-file <path>', 'take an encoded page list from a file instead of an agent')
+  .option('--ram <place>', 'guest memory: file:PATH (memory-backend-file) or pid:NUMBER (QEMU)', argument(parseGuestRamPlace))
+  .addOption(new Option('--strategy <name>', 'what comes from where').choices(strategies).default('restore'))
+  .addOption(
+    new Option('--compress <how>', 'compress what crosses the migration link (default: zstd with balance, else none)').choices([
+      'none',
+      'zstd',
+    ]),
+  )
+  .addOption(
+    new Option('--clean <how>', 'have the database write its dirty pages first')
+      .choices(['none', 'checkpoint'])
+      .default('none'),
+  )
+  .addOption(vmOption())
+  .addOption(jsonOption())
+  .action(async (args: SourceArguments) => {
+    const requestList = listRequest(args);
+    const outcome = await runSource({
+      listenPath: args.listen,
+      destination: args.connect,
+      strategy: args.strategy,
+      compression: args.compress ?? (args.strategy === 'balance' ? 'zstd' : 'none'),
+      onEvent: sink(args),
+      signal: signals.signal,
+      ...(args.vm === undefined ? {} : { vm: args.vm }),
+      ...(args.ram === undefined ? {} : { ram: args.ram }),
+      ...(requestList === undefined ? {} : { requestList }),
+    });
+    process.exitCode = outcome.result === 'in-doubt' ? exitCode.inDoubt : exitStatus(outcome.result);
+  });
+
+interface DestinationArguments extends CommonOptions {
+  readonly listen: TcpAddress;
+  readonly incoming: string;
+  readonly storage: readonly StoragePlace[];
+}
+
+program
+  .command('destination')
+  .description('run on the host that the VM comes to, whose QEMU waits on the socket')
+  .requiredOption('--listen <HOST:PORT>', 'where the source engine connects', tcpAddress)
+  .requiredOption('--incoming <unix:PATH>', 'socket on which the target QEMU waits', unixPath)
+  .option(
+    '--storage <[NAME=]place>',
+    "the VM's disk: a file, a block device, nfs://HOST/PATH or nbd+unix:///EXPORT?socket=PATH; NAME is the disk's serial " +
+      'or its name in the guest, or a shared file system (SERVER:/EXPORT=FOLDER); repeatable',
+    (text: string, before: readonly StoragePlace[]) => [...before, parseStoragePlace(text)],
+    [],
+  )
+  .addOption(vmOption())
+  .addOption(jsonOption())
+  .action(async (args: DestinationArguments) => {
+    const outcome = await runDestination({
+      listen: args.listen,
+      incomingPath: args.incoming,
+      storage: args.storage,
+      onEvent: sink(args),
+      signal: signals.signal,
+      ...(args.vm === undefined ? {} : { vm: args.vm }),
+    });
+    process.exitCode = exitStatus(outcome.result);
+  });
+
+interface ListArguments extends CommonOptions {
+  readonly agent: string;
+  readonly clean: 'none' | 'checkpoint';
+}
+
+program
+  .command('list')
+  .description('ask the guest agent for the page list and say what is in it')
+  .requiredOption('--agent <path>', "the guest agent's socket on this host")
+  .addOption(
+    new Option('--clean <how>', 'have the database write its dirty pages first')
+      .choices(['none', 'checkpoint'])
+      .default('none'),
+  )
+  .addOption(jsonOption())
+  .action(async (args: ListArguments) => {
+    const { list, listBytes, timings } = await requestPageList(args.agent, {
+      clean: args.clean,
+      signal: signals.signal,
+    });
+    const summary = {
+      pages: list.pageCount,
+      runs: list.runs.count.length,
+      list_bytes: listBytes,
+      sources: list.sources,
+      guest_ram: list.guestRam,
+      server: list.server,
+      timings: { ...list.timings, ...timings },
+    };
+    process.stdout.write(`${JSON.stringify(summary, undefined, args.json === true ? undefined : 2)}\n`);
+  });
+
+program
+  .command('inspect-stream')
+  .description("summarise a file that holds QEMU's migration stream")
+  .argument('<file>')
+  .addOption(jsonOption())
+  .action(async (file: string, args: CommonOptions) => {
+    const inspector = new StreamInspector();
+    for await (const chunk of createReadStream(file, { highWaterMark: 1024 * 1024 })) {
+      inspector.push(chunk as Buffer);
+    }
+    const summary = inspector.finish();
+    process.stdout.write(args.json === true ? `${JSON.stringify(summary)}\n` : formatSummary(summary));
+  });
+
+/** Turns a reader's error into commander's. */
+function argument<T>(read: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return read(text);
+    } catch (error) {
+      throw new InvalidArgumentError((error as Error).message);
+    }
+  };
+}
+
+function listRequest(args: SourceArguments): ((signal: AbortSignal) => Promise<PageListAnswer>) | undefined {
+  const { agent, listFile, clean } = args;
+  if (listFile !== undefined) {
+    return async () => {
+      const bytes = await readFile(listFile);
+      const timings = { cleanMs: 0, agentMs: 0, sendMs: 0, decodeMs: 0, totalMs: 0 };
+      return { list: decodePageList(bytes), listBytes: bytes.length, timings };
+    };
+  }
+  return agent === undefined ? undefined : (signal) => requestPageList(agent, { clean, signal });
+}
+
+const signals = new AbortController();
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(name, () => {
+    signals.abort();
+  });
+}
+
+function sink(args: CommonOptions): EventSink {
+  if (args.json === true) return jsonSink((line) => process.stdout.write(line));
+  return textSink((text) => process.stderr.write(text), process.stderr.isTTY);
+}
+
+function exitStatus(result: 'migrated' | 'failed'): number {
+  if (result === 'migrated') return exitCode.migrated;
+  return signals.signal.aborted ? exitCode.interrupted : exitCode.failed;
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  const { code, exitCode: status, message } = error as Error & { readonly code?: string; readonly exitCode?: number };
+  // commander has written its own errors already; help and version are no errors.
+  const isUsage = code?.startsWith('commander.') === true;
+  if (!isUsage) process.stderr.write(`poolshift-engine: ${message}\n`);
+  process.exitCode = isUsage ? (status === 0 ? 0 : exitCode.usage) : exitCode.failed;
+}

@@ -1,0 +1,103 @@
+/** How engine events reach people and programs: lines on a terminal, or JSON lines. */
+import type { EngineCounters, EngineEvent, EventSink } from '../restore/engine-event.ts';
+
+/** JSON lines with a time: `t_ms` since the start of the program, `time` as a date. */
+export function jsonSink(write: (line: string) => void): EventSink {
+  const startMs = performance.now();
+  return (event) => {
+    const tMs = Math.round((performance.now() - startMs) * 10) / 10;
+    write(`${JSON.stringify({ t_ms: tMs, time: new Date().toISOString(), ...event })}\n`);
+  };
+}
+
+/** Lines for people; progress overwrites itself where `isTerminal`, else it is shown every few seconds. */
+export function textSink(write: (text: string) => void, isTerminal: boolean): EventSink {
+  const startMs = performance.now();
+  let shownMs = 0;
+  let open = false;
+  return (event) => {
+    const nowMs = performance.now();
+    if (event.event === 'progress') {
+      if (!isTerminal && nowMs - shownMs < 2000) return;
+      shownMs = nowMs;
+    }
+    const time = `${((nowMs - startMs) / 1000).toFixed(1).padStart(6)} s  `;
+    const text = time + describe(event);
+    if (isTerminal && event.event === 'progress') {
+      write(`\r${text}\u001b[K`);
+      open = true;
+      return;
+    }
+    write(`${open ? '\r\u001b[K' : ''}${text}\n`);
+    open = false;
+  };
+}
+
+function describe(event: EngineEvent): string {
+  switch (event.event) {
+    case 'listening':
+      return `listening on ${event.address}`;
+    case 'connected':
+      return `connected to ${event.peer}, compression ${event.compression}`;
+    case 'qemu-connected':
+      return `QEMU (${event.machine}) migrates ${mebibytes(event.ram_pages * 4096)} in ${event.ram_blocks} RAM blocks`;
+    case 'listed':
+      return `${event.server} lists ${event.pages_listed} pages in ${event.list_total_ms.toFixed(0)} ms`;
+    case 'no-list':
+      return `without a page list: ${event.reason}`;
+    case 'accepted':
+      return `${event.pages_accepted} pages accepted, ${event.pages_already_sent} were sent already; refused: ${refusals(event)}`;
+    case 'storage':
+      return `storage "${event.source}": ${mebibytes(event.size_bytes)}`;
+    case 'storage-unusable':
+      return `storage "${event.source}" cannot be used: ${event.reason}`;
+    case 'planned':
+      return 'all listed pages are planned or sent';
+    case 'first-pass-done':
+      return "QEMU's first pass is through";
+    case 'gate-held':
+      return `holding the switch-over (${event.by})`;
+    case 'gate-released':
+      return `switch-over released after ${event.held_ms} ms`;
+    case 'stream-unfilterable':
+      return `passing the stream through: ${event.reason}`;
+    case 'switch-over':
+      return 'switch-over';
+    case 'progress':
+      return progress(event);
+    case 'done':
+      return `done: ${progress(event)}`;
+    case 'failed':
+      return `failed: ${event.reason}`;
+    case 'in-doubt':
+      return (
+        `in doubt: ${event.reason}. The target may have started. Its VM is stopped here as long as this program runs: ` +
+        'look at the target; if it does not run, end this program (Ctrl-C) and the VM goes on here; ' +
+        'if it runs, quit the QEMU here first'
+      );
+  }
+}
+
+function refusals(event: Extract<EngineEvent, { event: 'accepted' }>): string {
+  const reasons: readonly (readonly [string, number])[] = [
+    ['beyond RAM', event.refused_beyond_ram],
+    ['duplicate frame', event.refused_duplicate_frame],
+    ['unknown source', event.refused_unknown_source],
+    ['beyond storage', event.refused_beyond_storage],
+  ];
+  const some = reasons.filter(([, pages]) => pages > 0).map(([reason, pages]) => `${pages} ${reason}`);
+  return some.length === 0 ? 'none' : some.join(', ');
+}
+
+function progress(counters: EngineCounters): string {
+  return [
+    `${mebibytes(counters.migration_link_bytes)} on the migration link`,
+    `${mebibytes(counters.storage_link_bytes)} from storage (${mebibytes(counters.restore_rate_bytes_per_second)}/s)`,
+    `${counters.pages_restored} pages restored`,
+    `${counters.pages_pending} pending`,
+  ].join(', ');
+}
+
+function mebibytes(bytes: number): string {
+  return `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
+}

@@ -1,0 +1,28 @@
+/** Finds a QEMU for tests: the machine's own, else one that was unpacked for the lab's hosts or for the captures. */
+import { execFileSync } from 'node:child_process';
+import { globSync } from 'node:fs';
+import path from 'node:path';
+import { qemuInTree, type QemuInstallation } from '../../stream/capture/qemu.ts';
+
+/** Older ones lose guest writes while they migrate under TCG. */
+const leastVersion = 9;
+
+export function findQemu(): QemuInstallation | undefined {
+  const cache = process.env['POOLSHIFT_CACHE'] ?? '/var/cache/poolshift';
+  const own: QemuInstallation = { command: 'qemu-system-x86_64', leadingArguments: [], environment: {} };
+  const trees = globSync(['*', '*/*'].map((folder) => path.join(cache, folder, 'usr/bin/qemu-system-x86_64')));
+  const candidates = [() => own, ...trees.map((file) => () => qemuInTree(path.join(file, '../../..')))];
+  for (const candidate of candidates) {
+    try {
+      const found = candidate();
+      const text = execFileSync(found.command, [...found.leadingArguments, '--version'], {
+        encoding: 'utf8',
+        stdio: 'pipe',
+      });
+      if (Number(/version (\d+)/.exec(text)?.[1]) >= leastVersion) return found;
+    } catch {
+      // Not installed, or a tree that is not complete: try the next.
+    }
+  }
+  return undefined;
+}

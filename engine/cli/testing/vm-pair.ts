@@ -1,0 +1,240 @@
+/** Two small QEMUs with the engines' command line between them, for tests that compare memory byte by byte. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomFillSync } from 'node:crypto';
+import { closeSync, mkdtempSync, openSync, readSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type PageList, pageSizeBytes } from '../../pages/page-list.ts';
+import { encodePageList } from '../../pages/page-list-codec.ts';
+import type { EngineEvent } from '../../restore/engine-event.ts';
+import { Qemu, type QemuInstallation } from '../../stream/capture/qemu.ts';
+import { bootSector, type GuestProgram } from './guest-program.ts';
+
+export interface PairOptions {
+  readonly ramBytes: number;
+  readonly diskBytes: number;
+  readonly program: GuestProgram;
+  /** Capabilities of both QEMUs. */
+  readonly capabilities: readonly string[];
+  readonly parameters?: Readonly<Record<string, unknown>>;
+}
+
+/** Pages of the disk that the guest has in memory: `count` blocks from `block` on lie from `page` on. */
+export interface CachedRun {
+  readonly block: number;
+  readonly page: number;
+  readonly count: number;
+}
+
+/** An engine as a child process, and what it has reported. */
+export class EngineProcess {
+  readonly events: (EngineEvent & { readonly t_ms: number })[] = [];
+  readonly ended: Promise<number | undefined>;
+  errors = '';
+  readonly #child: ChildProcess;
+  readonly #waiting: { readonly name: string; readonly resolve: () => void }[] = [];
+
+  constructor(args: readonly string[], prefix: readonly string[] = []) {
+    const main = path.join(import.meta.dirname, '../main.ts');
+    const [command = process.execPath, ...rest] = [...prefix, process.execPath, main, ...args, '--json'];
+    this.#child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#child.stderr?.on('data', (text: Buffer) => (this.errors += text.toString()));
+    if (this.#child.stdout !== null) {
+      createInterface({ input: this.#child.stdout }).on('line', (line) => {
+        const event = JSON.parse(line) as EngineEvent & { readonly t_ms: number };
+        this.events.push(event);
+        for (const { name, resolve } of this.#waiting) if (name === event.event) resolve();
+      });
+    }
+    this.ended = new Promise((resolve) => {
+      this.#child.once('close', (code) => {
+        resolve(code ?? undefined);
+      });
+    });
+  }
+
+  /** Waits for the first event of this name. */
+  async event<N extends EngineEvent['event']>(name: N): Promise<Extract<EngineEvent, { event: N }>> {
+    const find = (): EngineEvent | undefined => this.events.find(({ event }) => event === name);
+    if (find() === undefined) {
+      const arrived = new Promise<boolean>((resolve) => {
+        this.#waiting.push({
+          name,
+          resolve: () => {
+            resolve(true);
+          },
+        });
+      });
+      if (!(await Promise.race([arrived, this.ended.then(() => false)])) && find() === undefined) {
+        throw new Error(`the engine ended before "${name}": ${this.errors} ${JSON.stringify(this.events.at(-1))}`);
+      }
+    }
+    return find() as Extract<EngineEvent, { event: N }>;
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+}
+
+export class VmPair {
+  readonly folder: string;
+  readonly options: PairOptions;
+  readonly source: Qemu;
+  readonly target: Qemu;
+  readonly #engines: EngineProcess[] = [];
+
+  private constructor(folder: string, options: PairOptions, source: Qemu, target: Qemu) {
+    this.folder = folder;
+    this.options = options;
+    this.source = source;
+    this.target = target;
+  }
+
+  static async start(installation: QemuInstallation, options: PairOptions): Promise<VmPair> {
+    // The RAM files lie in memory, the disk where O_DIRECT works.
+    const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-pair-'));
+    const disk = randomFillSync(Buffer.allocUnsafeSlow(options.diskBytes));
+    bootSector(options.program).copy(disk);
+    writeFileSync(path.join(folder, 'disk'), disk);
+    const machine = (side: string): string[] => [
+      ...['-machine', 'q35,graphics=off,memory-backend=ram0', '-accel', 'tcg', '-cpu', 'qemu64', '-vga', 'none'],
+      ...['-m', `${options.ramBytes}B`, '-S'],
+      ...['-object', `memory-backend-file,id=ram0,size=${options.ramBytes}B,share=on,mem-path=${ramPath(folder, side)}`],
+      ...['-drive', `file=${path.join(folder, 'disk')},format=raw,if=ide,file.locking=off`],
+    ];
+    for (const side of ['source', 'target']) {
+      writeFileSync(ramPath(folder, side), '');
+      truncateSync(ramPath(folder, side), options.ramBytes);
+    }
+    const source = await Qemu.start(installation, machine('source'));
+    const target = await Qemu.start(installation, [...machine('target'), '-incoming', 'defer']);
+    const pair = new VmPair(folder, options, source, target);
+    for (const qemu of [source, target]) await qemu.setCapabilities(['events', ...options.capabilities]);
+    await source.execute('migrate-set-parameters', { 'max-bandwidth': 10e9, ...options.parameters });
+    await target.execute('migrate-incoming', { uri: `unix:${path.join(folder, 'incoming')}` });
+    await source.execute('cont');
+    // Long enough for the firmware and the boot sector to be through.
+    await sleep(4000);
+    return pair;
+  }
+
+  get diskPath(): string {
+    return path.join(this.folder, 'disk');
+  }
+
+  /** Puts blocks of the disk into the source's memory, as if the guest had read them. */
+  cache(runs: readonly CachedRun[]): void {
+    const disk = openSync(this.diskPath, 'r');
+    const ram = openSync(ramPath(this.folder, 'source'), 'r+');
+    for (const { block, page, count } of runs) {
+      const content = Buffer.allocUnsafe(count * pageSizeBytes);
+      readSync(disk, content, 0, content.length, block * pageSizeBytes);
+      writeSync(ram, content, 0, content.length, page * pageSizeBytes);
+    }
+    closeSync(disk);
+    closeSync(ram);
+  }
+
+  /** Starts both engines; the source's listens when this settles. */
+  async startEngines(
+    list: PageList | undefined,
+    args: {
+      readonly source?: readonly string[];
+      readonly storage?: string;
+      readonly prefix?: readonly string[];
+    } = {},
+  ): Promise<{ source: EngineProcess; destination: EngineProcess }> {
+    const { folder } = this;
+    const destination = new EngineProcess(
+      [
+        ...['destination', '--listen', '127.0.0.1:0', '--incoming', `unix:${path.join(folder, 'incoming')}`],
+        ...['--storage', args.storage ?? this.diskPath],
+      ],
+      args.prefix,
+    );
+    this.#engines.push(destination);
+    const { address } = await destination.event('listening');
+    const listArguments: string[] = [];
+    if (list !== undefined) {
+      const file = path.join(folder, 'list');
+      writeFileSync(file, encodePageList(list));
+      listArguments.push('--list-file', file, '--ram', `file:${ramPath(folder, 'source')}`);
+    }
+    const source = new EngineProcess(
+      [
+        ...['source', '--listen', `unix:${path.join(folder, 'outgoing')}`, '--connect', address],
+        ...listArguments,
+        ...(args.source ?? []),
+      ],
+      args.prefix,
+    );
+    this.#engines.push(source);
+    await source.event('listening');
+    return { source, destination };
+  }
+
+  /** Commands the migration. */
+  async migrate(): Promise<void> {
+    await this.source.execute('migrate', { uri: `unix:${path.join(this.folder, 'outgoing')}` });
+  }
+
+  /** Pages that differ between the two memories. Both VMs must be stopped. */
+  differingPages(): number[] {
+    const files = ['source', 'target'].map((side) => openSync(ramPath(this.folder, side), 'r'));
+    const [a = 0, b = 0] = files;
+    const first = Buffer.allocUnsafe(1 << 20);
+    const second = Buffer.allocUnsafe(1 << 20);
+    const differing: number[] = [];
+    for (let at = 0; at < this.options.ramBytes; at += first.length) {
+      readSync(a, first, 0, first.length, at);
+      readSync(b, second, 0, second.length, at);
+      if (first.equals(second)) continue;
+      for (let page = 0; page < first.length; page += pageSizeBytes) {
+        const end = page + pageSizeBytes;
+        if (first.compare(second, page, end, page, end) !== 0) differing.push((at + page) / pageSizeBytes);
+      }
+    }
+    for (const file of files) closeSync(file);
+    return differing;
+  }
+
+  /** Ends everything and removes its files. Idempotent. */
+  async stop(): Promise<void> {
+    for (const engine of this.#engines) engine.kill('SIGKILL');
+    await Promise.all([this.source.stop(), this.target.stop(), ...this.#engines.map(({ ended }) => ended)]);
+    rmSync(this.folder, { recursive: true, force: true });
+    for (const side of ['source', 'target']) rmSync(ramPath(this.folder, side), { force: true });
+  }
+}
+
+function ramPath(folder: string, side: string): string {
+  return path.join('/dev/shm', `${path.basename(folder)}-${side}`);
+}
+
+/** A list that names `runs` of the VM's only disk, in storage order. */
+export function listOf(runs: readonly CachedRun[], ramBytes: number): PageList {
+  const sorted = [...runs].sort((a, b) => a.block - b.block);
+  return {
+    sources: [{ kind: 'disk', disk: 'vda' }],
+    runs: {
+      sourceIndex: new Uint16Array(sorted.length),
+      storageBlock: Uint32Array.from(sorted, ({ block }) => block),
+      guestFrame: Uint32Array.from(sorted, ({ page }) => page),
+      count: Uint16Array.from(sorted, ({ count }) => count),
+    },
+    pageCount: sorted.reduce((sum, { count }) => sum + count, 0),
+    guestRam: [[1, ramBytes / pageSizeBytes - 1]],
+    timings: { findMs: 0, translateMs: 0, mapMs: 0, encodeMs: 0 },
+    server: {
+      product: 'other',
+      version: 'test',
+      method: 'scan',
+      cachedPages: 0,
+      dirtyPages: 0,
+      excludedPages: 0,
+    },
+  };
+}
