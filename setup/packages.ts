@@ -1,0 +1,77 @@
+/** Debian packages that this machine itself needs; everything else lives in the hosts' and the guest's own trees. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import type { Log } from './cache.ts';
+
+const run = promisify(execFile);
+
+/** `not-root`, `not-debian`, or `install-failed` with apt-get's last lines. */
+export class PackagesError extends Error {
+  override readonly name = 'PackagesError';
+  readonly code: 'not-root' | 'not-debian' | 'install-failed';
+
+  constructor(code: PackagesError['code'], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/**
+ * Installs those of the packages that are missing, after saying which.
+ * @throws PackagesError
+ */
+export async function ensurePackages(names: readonly string[], log: Log): Promise<void> {
+  const missing = await missingPackages(names);
+  if (missing.length === 0) return;
+  if (process.getuid?.() !== 0) {
+    throw new PackagesError(
+      'not-root',
+      `root is needed to install Debian packages (${missing.join(' ')}), and to make namespaces, containers and mounts; run this as root`,
+    );
+  }
+  log(`installing Debian packages: ${missing.join(' ')}`);
+  const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' };
+  try {
+    await run('apt-get', ['-q', 'update'], { env: environment });
+    await run('apt-get', ['-qy', '--no-install-recommends', 'install', ...missing], {
+      env: environment,
+      maxBuffer: 64 * 2 ** 20,
+    });
+  } catch (error) {
+    const { stderr = '' } = error as { stderr?: string };
+    const tail = stderr.trim().split('\n').slice(-10).join('\n');
+    throw new PackagesError('install-failed', `apt-get could not install ${missing.join(' ')}:\n${tail}`, {
+      cause: error,
+    });
+  }
+}
+
+async function missingPackages(names: readonly string[]): Promise<readonly string[]> {
+  try {
+    // Exits with 1 when a package is unknown, and still prints the others.
+    const { stdout } = await run('dpkg-query', [
+      '--show',
+      '--showformat',
+      '${Package} ${db:Status-Status}\n',
+      ...names,
+    ]).catch((error: unknown) => {
+      if ((error as { code?: unknown }).code === 1) return error as { stdout: string };
+      throw error;
+    });
+    const installed = new Set(
+      stdout
+        .split('\n')
+        .filter((line) => line.endsWith(' installed'))
+        .map((line) => line.split(' ')[0]),
+    );
+    return names.filter((name) => !installed.has(name));
+  } catch (error) {
+    throw new PackagesError(
+      'not-debian',
+      'dpkg-query could not be run: the local lab needs Debian 12 or 13',
+      {
+        cause: error,
+      },
+    );
+  }
+}
