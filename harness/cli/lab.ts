@@ -1,0 +1,111 @@
+/** `npm run lab -- up|down|status|shell HOST|ssh guest`: the local lab by hand. */
+import { spawnSync } from 'node:child_process';
+import { Command, CommanderError } from 'commander';
+import { linkRate } from '../../experiments/configuration.ts';
+import { prepareVmHost } from '../vm/vm-host.ts';
+import { type HostName, hostNames, networkNames } from '../testbed/host.ts';
+import { currentLab, describeLab, sshConfigPath, stopLab } from '../testbed/local/lab-process.ts';
+import { startLocalTestbed } from '../testbed/local/start.ts';
+import { UsageError, exitCodes } from './options.ts';
+
+const log = (line: string): void => {
+  console.error(line);
+};
+
+async function up(options: { readonly rate: string }): Promise<void> {
+  const rate = linkRate.safeParse(options.rate);
+  if (!rate.success)
+    throw new UsageError(`--rate ${JSON.stringify(options.rate)}: ${rate.error.issues[0]?.message ?? ''}`);
+  const startedMs = performance.now();
+  const testbed = await startLocalTestbed({
+    rates: { migration: rate.data, storage: rate.data, service: rate.data },
+    keep: true,
+    owner: 'npm run lab -- up',
+    log,
+  });
+  await Promise.all([testbed.hosts.src, testbed.hosts.dst].map((host) => prepareVmHost(host, testbed)));
+  await testbed.close();
+  log(
+    `lab is up after ${((performance.now() - startedMs) / 1000).toFixed(1)} s; ssh -F ${sshConfigPath} ${hostNames.join('|')}`,
+  );
+}
+
+async function status({ json = false }: { readonly json?: boolean }): Promise<void> {
+  const lab = await currentLab();
+  if (json) {
+    console.log(JSON.stringify(lab ?? null));
+    return;
+  }
+  if (lab === undefined) {
+    console.log('no lab is up');
+    return;
+  }
+  console.log(describeLab(lab));
+  for (const network of networkNames) {
+    const rate = lab.rates[network];
+    console.log(`${network}: ${rate === undefined ? 'not shaped' : `${rate / 1e6} Mbit/s`}`);
+  }
+  console.log(`ssh -F ${sshConfigPath} ${hostNames.join('|')}`);
+}
+
+async function ssh(host: HostName | 'guest', command: readonly string[]): Promise<void> {
+  if ((await currentLab()) === undefined)
+    throw new UsageError('no lab is up; start one with: npm run lab -- up');
+  const terminal = process.stdin.isTTY && command.length === 0 ? ['-t'] : [];
+  const result = spawnSync('ssh', ['-F', sshConfigPath, ...terminal, host, ...command], { stdio: 'inherit' });
+  process.exitCode = result.status ?? exitCodes.failed;
+}
+
+const program = new Command('lab')
+  .description('The local lab: four hosts as containers on this machine')
+  .exitOverride()
+  .addHelpText(
+    'after',
+    '\nExit codes: 0 done; 1 failed; 2 wrong usage; shell and ssh: that of the remote command.',
+  );
+program
+  .command('up')
+  .description('start the lab and leave it up')
+  .option('--rate <rate>', 'rate of the three networks', '125mbit')
+  .action(up);
+program.command('down').description('take the lab down, whoever started it').action(stopLab);
+program
+  .command('status')
+  .description('say whether a lab is up, and whose')
+  .option('--json', 'as JSON')
+  .action(status);
+program
+  .command('shell')
+  .argument('<host>', hostNames.join('|'))
+  .argument('[command...]')
+  .description('a shell, or a command, on a host')
+  .passThroughOptions()
+  .action(async (name: string, command: readonly string[]) => {
+    const host = hostNames.find((known) => known === name);
+    if (host === undefined)
+      throw new UsageError(`host ${JSON.stringify(name)}: valid: ${hostNames.join(', ')}`);
+    await ssh(host, command);
+  });
+program
+  .command('ssh')
+  .argument('<machine>', 'guest')
+  .argument('[command...]')
+  .description('a shell, or a command, in the guest')
+  .passThroughOptions()
+  .action(async (name: string, command: readonly string[]) => {
+    if (name !== 'guest')
+      throw new UsageError(`machine ${JSON.stringify(name)}: valid: guest (hosts: lab shell)`);
+    await ssh('guest', command);
+  });
+program.enablePositionalOptions();
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError)
+    process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+  else {
+    console.error(`lab: ${error instanceof Error ? error.message : String(error)}`);
+    process.exitCode = error instanceof UsageError ? exitCodes.usage : exitCodes.failed;
+  }
+}

@@ -1,0 +1,68 @@
+/** The root file system that all four containers of the local lab share, each below an overlay of its own. */
+import { execFile } from 'node:child_process';
+import { copyFile, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { hashFiles, prepare, type Log } from '../../../setup/cache.ts';
+import { debianMirror } from '../../../setup/mirror.ts';
+
+const run = promisify(execFile);
+const suite = 'trixie';
+const projectRoot = path.resolve(import.meta.dirname, '../../..');
+const provisionScript = path.join(projectRoot, 'vagrant/provision.sh');
+
+/** What provision.sh takes for granted: a machine that boots with systemd. */
+const basePackages = ['systemd', 'systemd-sysv', 'dbus', 'libpam-systemd'];
+
+/** Returns the folder of the root file system; makes it first if there is none. Needs root and mmdebstrap. */
+export function prepareRootfs(log: Log): Promise<string> {
+  return hashFiles([provisionScript]).then((scriptHash) =>
+    prepare({
+      name: 'hosts',
+      keyParts: [suite, ...basePackages, scriptHash, process.versions.node, process.arch],
+      log,
+      build: (dir) => build(dir),
+    }),
+  );
+}
+
+async function build(dir: string): Promise<void> {
+  const mirror = debianMirror();
+  const source = (uri: string, name: string): string =>
+    `deb [signed-by=${mirror.keyring}] ${uri} ${name} main`;
+  const security = mirror.securityUri === undefined ? [] : [source(mirror.securityUri, `${suite}-security`)];
+  // In namespaces of its own: a killed build leaves neither mounts nor processes.
+  await run(
+    'setpriv',
+    [
+      ...[
+        '--pdeathsig',
+        'KILL',
+        'unshare',
+        '--mount',
+        '--pid',
+        '--fork',
+        '--kill-child=KILL',
+        '--mount-proc',
+      ],
+      ...['mmdebstrap', '--mode=root', '--variant=minbase', '--components=main', '--format=directory'],
+      `--include=${basePackages.join(',')}`,
+      '--aptopt=Apt::Install-Recommends "false"',
+      '--aptopt=Acquire::Retries "3"',
+      ...['man', 'locale', 'doc', 'info'].map((folder) => `--dpkgopt=path-exclude=/usr/share/${folder}/*`),
+      '--dpkgopt=path-include=/usr/share/doc/*/copyright',
+      `--customize-hook=upload ${provisionScript} /root/provision.sh`,
+      '--customize-hook=chroot "$1" bash /root/provision.sh all',
+      '--customize-hook=rm -rf "$1"/root/provision.sh "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin "$1"/etc/ssh/ssh_host_*',
+      '--customize-hook=: > "$1"/etc/machine-id',
+      ...[suite, dir, source(mirror.archiveUri, suite), ...security],
+    ],
+    {
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' },
+      maxBuffer: 256 * 2 ** 20,
+    },
+  );
+  const node = path.join(dir, 'usr/local/bin/node');
+  await rm(node, { force: true });
+  await copyFile(process.execPath, node);
+}
