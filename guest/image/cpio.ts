@@ -42,7 +42,7 @@ export function cpioArchive(entries: readonly CpioEntry[]): Buffer {
   return Buffer.concat(parts);
 }
 
-interface Record_ {
+interface CpioRecord {
   readonly inode: number;
   readonly mode: number;
   readonly path: string;
@@ -50,7 +50,7 @@ interface Record_ {
   readonly device: readonly [major: number, minor: number];
 }
 
-function record({ inode, mode, path, content, device }: Record_): Uint8Array[] {
+function record({ inode, mode, path, content, device }: CpioRecord): Uint8Array[] {
   const name = Buffer.from(`${path}\0`);
   const owner = 0;
   const links = 1;

@@ -43,7 +43,11 @@ fi
 say network
 
 server=/usr/sbin/mariadbd
-[ -x "$server" ] || server=/usr/sbin/mysqld
+if [ ! -x $server ]; then
+  server=/usr/sbin/mysqld
+  # MySQL would round the pool up to a multiple of 128 MiB, which a small guest cannot hold.
+  options="--innodb-buffer-pool-chunk-size=$pool $options"
+fi
 # Debian's MySQL uses tcmalloc, which would keep 40 MB that only the start needs.
 export TCMALLOC_AGGRESSIVE_DECOMMIT=t
 # shellcheck disable=SC2086 # $options is a list of words

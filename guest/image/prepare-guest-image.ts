@@ -5,6 +5,7 @@
 import { mkdir, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { hashFiles, prepare, type Log } from '../../setup/cache.ts';
+import { ensurePackages } from '../../setup/packages.ts';
 import { runConfined } from './confined.ts';
 import { GuestImageError } from './guest-image-error.ts';
 import { prepareKernel } from './kernel.ts';
@@ -36,12 +37,15 @@ export interface GuestImage {
 /** Room on the disk for what the server writes while it runs: redo and undo logs, temporary tables, growth. */
 const slackBytes = 1.5 * 1024 ** 3;
 
+/** Debian packages that the build itself runs on this machine. */
+const buildPackages = ['e2fsprogs', 'mmdebstrap', 'sysbench', 'util-linux'];
+
 const here = (name: string): string => path.join(import.meta.dirname, name);
 
 /**
- * Needs root, and the packages in `buildPackages` on this machine.
+ * Needs root. Installs the packages that the build itself needs on this machine.
  *
- * @throws GuestImageError, or PrepareError with it as its cause
+ * @throws GuestImageError, or PrepareError with it as its cause; PackagesError
  */
 export async function prepareGuestImage({
   dbms,
@@ -58,6 +62,7 @@ export async function prepareGuestImage({
     if (!Number.isSafeInteger(value) || value < 1)
       throw new GuestImageError('bad-parameter', `${name} must be a positive integer, not ${value}`);
 
+  await ensurePackages(buildPackages, log);
   const kernel = await prepareKernel(log);
   const root = await prepareRootTree(dbms, log);
   const data = await prepareData(root, { dbms, tables, rowsPerTable, log });

@@ -1,0 +1,69 @@
+import test from 'ava';
+import { kernelCommandLine, qemuArguments, type MachineDescription } from './qemu-arguments.ts';
+
+const machine: MachineDescription = {
+  accelerator: 'tcg',
+  memoryBytes: 512 * 2 ** 20,
+  processors: 1,
+  kernelPath: '/share/vmlinuz',
+  initrdPath: '/share/initrd',
+  guestAddress: '10.30.0.10/24',
+  bufferPoolBytes: 333 * 2 ** 20,
+  disk: { kind: 'nfs', server: '10.20.0.3', path: '/srv/export/disk.img' },
+  tapInterface: 'tap0',
+  macAddress: '52:54:00:aa:00:10',
+  role: 'source',
+};
+
+const after = (flag: string, list: readonly string[]): (string | undefined)[] =>
+  list.flatMap((argument, index) => (argument === flag ? [list[index + 1]] : []));
+
+test('a target has its source’s arguments and waits for a migration', (t) => {
+  const source = qemuArguments(machine);
+  t.deepEqual(qemuArguments({ ...machine, role: 'target' }), [...source, '-incoming', 'defer']);
+  t.deepEqual(qemuArguments({ ...machine, startPaused: true }), [...source, '-S']);
+});
+
+test('guest RAM is one shared file of the memory’s size', (t) => {
+  const list = qemuArguments(machine);
+  t.deepEqual(after('-m', list), ['536870912B']);
+  t.deepEqual(after('-object', list), [
+    'memory-backend-file,id=ram0,share=on,mem-path=/dev/shm/poolshift-ram,size=536870912B',
+  ]);
+  t.regex(after('-machine', list)[0] ?? '', /,memory-backend=ram0$/);
+});
+
+test('the disk is opened over NFS or as a file, past the page cache', (t) => {
+  const parsed = (description: MachineDescription): unknown[] =>
+    after('-blockdev', qemuArguments(description)).map((text): unknown => JSON.parse(text ?? ''));
+  const raw = { driver: 'raw', file: 'storage0', 'node-name': 'disk0', cache: { direct: true } };
+  t.deepEqual(parsed(machine), [
+    {
+      driver: 'nfs',
+      server: { type: 'inet', host: '10.20.0.3' },
+      path: '/srv/export/disk.img',
+      'node-name': 'storage0',
+      cache: { direct: true },
+    },
+    raw,
+  ]);
+  t.deepEqual(parsed({ ...machine, disk: { kind: 'file', path: '/mnt/a,b.img' } }), [
+    { driver: 'file', filename: '/mnt/a,b.img', 'node-name': 'storage0', cache: { direct: true } },
+    raw,
+  ]);
+});
+
+test('the kernel is told the address, the pool and the server’s options', (t) => {
+  const line = kernelCommandLine({ ...machine, serverOptions: ['--a=1', '--b=2'] });
+  t.true(
+    line.includes('poolshift.address=10.30.0.10/24 poolshift.pool=349175808 poolshift.options=--a=1,--b=2'),
+  );
+  t.true(line.includes('tsc=reliable'));
+  t.false(kernelCommandLine({ ...machine, accelerator: 'kvm' }).includes('tsc=reliable'));
+  t.false(kernelCommandLine(machine).includes('poolshift.options'));
+});
+
+test('the processor follows the accelerator', (t) => {
+  t.deepEqual(after('-cpu', qemuArguments(machine)), ['Nehalem']);
+  t.deepEqual(after('-cpu', qemuArguments({ ...machine, accelerator: 'kvm' })), ['host']);
+});
