@@ -1,0 +1,119 @@
+/** The agent's finder on real servers. Each takes about 20 s, the first time a minute more (it makes the root tree). */
+import { setTimeout as sleep } from 'node:timers/promises';
+import test, { type ExecutionContext } from 'ava';
+import { InnodbFinder } from '../agent/innodb/finder.ts';
+import type { CachingProgram } from '../agent/page-finder.ts';
+import { compareWithFiles } from './compare.ts';
+import { ScratchServer } from './scratch-server.ts';
+
+const poolBytes = 192 * 1024 * 1024;
+const rows = 2 ** 16;
+
+async function programOf(server: ScratchServer): Promise<CachingProgram> {
+  const programs = await new InnodbFinder().programs();
+  const program = programs.find(({ pid }) => pid === server.pid);
+  if (program === undefined) throw new Error(`the agent does not see the server, process ${server.pid}`);
+  return program;
+}
+
+async function makeTable(server: ScratchServer, name: string, options = ''): Promise<void> {
+  await server.sql(
+    `CREATE DATABASE IF NOT EXISTS test; USE test;
+     CREATE TABLE ${name} (id INT AUTO_INCREMENT PRIMARY KEY, k INT, c CHAR(120), pad CHAR(60), KEY (k)) ${options};
+     INSERT INTO ${name} (k, c, pad) VALUES (1, SHA2(1, 256), HEX(2));`,
+  );
+  for (let filled = 1; filled < rows; filled *= 2)
+    await server.sql(
+      `INSERT INTO test.${name} (k, c, pad) SELECT RAND() * 1e9, SHA2(RAND(), 256), pad FROM test.${name}`,
+    );
+}
+
+const churn = (table: string): string => `
+  USE test;
+  DELIMITER //
+  CREATE PROCEDURE churn() BEGIN
+    LOOP
+      SET @row = 1 + FLOOR(RAND() * ${rows});
+      UPDATE ${table} SET c = SHA2(RAND(), 256), k = k + 1 WHERE id = @row;
+    END LOOP;
+  END //
+  DELIMITER ;`;
+
+for (const dbms of ['mariadb', 'mysql'] as const) {
+  test.serial(`${dbms}: listed pages are equal to the disk, idle and under load`, async (t) => {
+    t.timeout(300_000);
+    const server = await ScratchServer.start({
+      dbms,
+      poolBytes,
+      log: (line) => {
+        t.log(line);
+      },
+    });
+    t.teardown(() => server.stop());
+    await makeTable(server, 't1');
+    await makeTable(server, 't2');
+    const program = await programOf(server);
+
+    const dirty = await program.findPages();
+    t.is(dirty.server.method, 'descriptors');
+    t.is(dirty.server.version, server.version);
+    t.true(dirty.server.dirtyPages > 0, 'tables were just filled');
+
+    await program.writeDirtyPages();
+    const idle = await whileStopped(server, async () => {
+      const pages = await program.findPages();
+      return { pages, comparison: compareWithFiles(pages) };
+    });
+    report(t, 'idle', idle.pages, idle.comparison);
+    t.true(idle.pages.server.dirtyPages < dirty.server.dirtyPages);
+    t.true(idle.pages.count * idle.pages.pageSizeBytes > 2 * rows * 150, 'both tables are in the pool');
+    t.is(idle.comparison.differing, 0);
+
+    await server.sql(churn('t1'));
+    const load = server.startSql('CALL test.churn()');
+    await sleep(3000);
+    const loaded = await whileStopped(server, async () => {
+      const pages = await program.findPages();
+      return { pages, comparison: compareWithFiles(pages) };
+    });
+    report(t, 'under load', loaded.pages, loaded.comparison);
+    t.true(loaded.pages.server.dirtyPages > 0);
+    // A page inside an open mini-transaction is on no list yet.
+    t.true(loaded.comparison.differing <= 4);
+
+    const listMs = performance.now();
+    const live = await program.findPages();
+    const staleness = compareWithFiles(live);
+    report(
+      t,
+      `under load, not stopped, compared within ${Math.round(performance.now() - listMs)} ms`,
+      live,
+      staleness,
+    );
+    t.true(staleness.differing < 0.2 * staleness.compared);
+    load.kill();
+  });
+}
+
+/** Stops the server meanwhile, so that what is compared is what was listed. The agent itself never stops one. */
+async function whileStopped<Result>(server: ScratchServer, action: () => Promise<Result>): Promise<Result> {
+  process.kill(server.pid, 'SIGSTOP');
+  try {
+    await sleep(100);
+    return await action();
+  } finally {
+    process.kill(server.pid, 'SIGCONT');
+  }
+}
+
+function report(
+  t: ExecutionContext,
+  state: string,
+  { server, count }: Awaited<ReturnType<CachingProgram['findPages']>>,
+  { compared, differing }: { compared: number; differing: number },
+): void {
+  t.log(
+    `${state}: ${server.cachedPages} cached, ${server.dirtyPages} dirty, ${server.excludedPages} excluded, ` +
+      `${count} listed; ${compared - differing} equal to their file, ${differing} differing`,
+  );
+}
