@@ -7,26 +7,28 @@ import { ConfigurationReader } from './configuration.ts';
 import type {
   RamBlock,
   SectionKind,
-  StreamConfiguration,
   StreamCounters,
   StreamHandler,
   StreamOutput,
   StreamPosition,
-  UnsupportedReason,
 } from './handler.ts';
 import { pageSizeBytes } from '../pages/page-list.ts';
 import {
-  multifdMagic,
+  magicBytes,
+  malformed,
+  obstacleInCommand,
+  obstacleInConfiguration,
+  obstacleInMagic,
+  obstacleInRecord,
+  type Obstacle,
+} from './obstacles.ts';
+import {
   ramFlag,
   ramSectionName,
   ramSectionVersion,
   sectionTailBytes,
   sectionType,
   shortHeaderBytes,
-  streamCommand,
-  streamMagic,
-  streamVersion,
-  tlsHandshake,
 } from './records.ts';
 import { StreamError } from './stream-error.ts';
 import { recordHeaderRoomBytes, writeRecordHeader } from './writer.ts';
@@ -253,14 +255,14 @@ export class StreamReader {
         data += 1 + nameBytes;
         if (end < data) return this.#incomplete(at, data - at);
         block = this.#findBlock(buffer, data - nameBytes, data);
-        if (block < 0) return this.#giveUp(at, 'malformed', 'a page of a RAM block that was not announced');
+        if (block < 0) return this.#giveUp(at, malformed('a page of a RAM block that was not announced'));
       }
       const next = data + (type === ramFlag.page ? pageSizeBytes : 1);
       if (end < next) return this.#incomplete(at, next - at);
       const pageIndex = buffer.readUInt32BE(at) * 0x100000 + (low >>> 12);
       // A block of -1 (no record before it, or no blocks known) fails here too.
       if (!(pageIndex < (this.blocks[block]?.pageCount ?? 0))) {
-        return this.#giveUp(at, 'malformed', `page ${pageIndex} is outside of its RAM block`);
+        return this.#giveUp(at, malformed(`page ${pageIndex} is outside of its RAM block`));
       }
       this.#inputBlock = block;
       let kept = true;
@@ -306,10 +308,10 @@ export class StreamReader {
           buffer.readUInt8(footer) !== sectionType.footer ||
           buffer.readUInt32BE(footer + 1) !== this.ramSectionId
         ) {
-          return this.#giveUp(at, 'malformed', 'the RAM section has no footer');
+          return this.#giveUp(at, malformed('the RAM section has no footer'));
         }
         if (kind === 'start' && this.blocks.length === 0) {
-          return this.#giveUp(at, 'malformed', 'the RAM section starts without its blocks');
+          return this.#giveUp(at, malformed('the RAM section starts without its blocks'));
         }
         if (kind === 'end' && this.#options.holdAtEnd === true && !this.#endReleased) {
           this.#state = { in: 'held' };
@@ -325,22 +327,14 @@ export class StreamReader {
       }
       case ramFlag.memorySize: {
         if (kind !== 'start' || this.blocks.length > 0) {
-          return this.#giveUp(at, 'malformed', 'RAM blocks are announced again');
+          return this.#giveUp(at, malformed('RAM blocks are announced again'));
         }
         const totalBytes = buffer.readUInt32BE(at) * 0x1_0000_0000 + buffer.readUInt32BE(at + 4) - flags;
         this.#state = { in: 'block-sizes', remainingBytes: totalBytes, blocks: [] };
         return at + shortHeaderBytes;
       }
-      case ramFlag.xbzrle:
-        return this.#giveUp(at, 'xbzrle', 'pages are sent as differences (capability xbzrle)');
-      case ramFlag.compressedPage:
-        return this.#giveUp(at, 'compression', 'pages are compressed (capability compress)');
-      case ramFlag.multifdFlush:
-        return this.#giveUp(at, 'multifd', 'pages are sent on other connections (capability multifd)');
-      case ramFlag.hook:
-        return this.#giveUp(at, 'rdma', 'pages are sent by RDMA');
       default:
-        return this.#giveUp(at, 'unknown-record', `a RAM record with flags 0x${flags.toString(16)}`);
+        return this.#giveUp(at, obstacleInRecord(flags));
     }
   }
 
@@ -365,7 +359,7 @@ export class StreamReader {
         index === mostBlocks ||
         this.#blockIndexByName.has(name)
       ) {
-        return this.#giveUp(at, 'malformed', `RAM block "${name}" of ${lengthBytes} bytes`);
+        return this.#giveUp(at, malformed(`RAM block "${name}" of ${lengthBytes} bytes`));
       }
       state.blocks.push({ index, name, lengthBytes, pageCount: lengthBytes / pageSizeBytes });
       this.#blockIndexByName.set(name, index);
@@ -391,10 +385,16 @@ export class StreamReader {
         const name = buffer.toString('latin1', at + 6, at + 6 + nameBytes);
         const version = buffer.readUInt32BE(at + headerBytes - 4);
         if (type === sectionType.full) {
-          return this.#giveUp(at, 'early-device-state', `device "${name}" is saved before RAM is complete`);
+          return this.#giveUp(at, {
+            reason: 'early-device-state',
+            detail: `device "${name}" is saved before RAM is complete`,
+          });
         }
         if (name !== ramSectionName || version !== ramSectionVersion || this.ramSectionId !== undefined) {
-          return this.#giveUp(at, 'unknown-section', `section "${name}" of version ${version}`);
+          return this.#giveUp(at, {
+            reason: 'unknown-section',
+            detail: `section "${name}" of version ${version}`,
+          });
         }
         this.ramSectionId = buffer.readUInt32BE(at + 1);
         return this.#beginRamSection('start', at + headerBytes);
@@ -404,7 +404,7 @@ export class StreamReader {
         if (end - at < 5) return this.#incomplete(at, 5);
         const id = buffer.readUInt32BE(at + 1);
         if (id !== this.ramSectionId)
-          return this.#giveUp(at, 'unknown-section', `section ${id} was not started`);
+          return this.#giveUp(at, { reason: 'unknown-section', detail: `section ${id} was not started` });
         return this.#beginRamSection(type === sectionType.part ? 'part' : 'end', at + 5);
       }
       case sectionType.command: {
@@ -412,7 +412,10 @@ export class StreamReader {
         return this.#readCommand(at, buffer.readUInt16BE(at + 1), buffer.readUInt16BE(at + 3));
       }
       default:
-        return this.#giveUp(at, 'unknown-section', `a section of type 0x${type.toString(16)}`);
+        return this.#giveUp(at, {
+          reason: 'unknown-section',
+          detail: `a section of type 0x${type.toString(16)}`,
+        });
     }
   }
 
@@ -423,44 +426,17 @@ export class StreamReader {
   }
 
   #readCommand(at: number, command: number, lengthBytes: number): number {
-    switch (command) {
-      case streamCommand.openReturnPath:
-      case streamCommand.ping:
-      case streamCommand.switchoverStart:
-        break;
-      case streamCommand.enableColo:
-        return this.#giveUp(at, 'colo', 'the VM is replicated (capability x-colo)');
-      case streamCommand.postcopyAdvise:
-      case streamCommand.postcopyListen:
-      case streamCommand.postcopyRun:
-      case streamCommand.postcopyRamDiscard:
-      case streamCommand.postcopyResume:
-      case streamCommand.receivedBitmap:
-      case streamCommand.packaged:
-        return this.#giveUp(at, 'postcopy', 'the migration may become post-copy (capability postcopy-ram)');
-      default:
-        return this.#giveUp(at, 'unknown-section', `command ${command}`);
-    }
+    const obstacle = obstacleInCommand(command);
+    if (obstacle !== undefined) return this.#giveUp(at, obstacle);
     if (lengthBytes > 0) this.#state = { in: 'command', remainingBytes: lengthBytes };
     this.#handler.command?.(command, lengthBytes);
     return at + 5;
   }
 
   #readMagic(buffer: Buffer, at: number, end: number): number {
-    if (end - at < 9) return this.#incomplete(at, 9);
-    const magic = buffer.readUInt32BE(at);
-    if (magic === multifdMagic) {
-      return this.#giveUp(at, 'multifd', 'this is a further connection of a multifd migration');
-    }
-    if (buffer.readUInt8(at) === tlsHandshake && buffer.readUInt8(at + 1) === 3) {
-      return this.#giveUp(at, 'tls', 'the stream is encrypted (parameter tls-creds)');
-    }
-    if (magic !== streamMagic || buffer.readUInt32BE(at + 4) !== streamVersion) {
-      return this.#giveUp(at, 'not-a-stream', 'it does not start as a migration stream does');
-    }
-    if (buffer.readUInt8(at + 8) !== sectionType.configuration) {
-      return this.#giveUp(at, 'machine', 'the stream does not say which machine it is of');
-    }
+    if (end - at < magicBytes) return this.#incomplete(at, magicBytes);
+    const obstacle = obstacleInMagic(buffer, at);
+    if (obstacle !== undefined) return this.#giveUp(at, obstacle);
     this.#state = { in: 'configuration', reader: new ConfigurationReader() };
     return at + 8;
   }
@@ -473,12 +449,12 @@ export class StreamReader {
       case 'incomplete':
         return this.#incomplete(at, step.neededBytes);
       case 'malformed':
-        return this.#giveUp(at, 'malformed', `the configuration has ${step.detail}`);
+        return this.#giveUp(at, malformed(`the configuration has ${step.detail}`));
       case 'complete': {
         const { configuration } = step;
         this.#handler.configuration?.(configuration);
-        const obstacle = findObstacle(configuration);
-        if (obstacle !== undefined) return this.#giveUp(at, obstacle.reason, obstacle.detail);
+        const obstacle = obstacleInConfiguration(configuration);
+        if (obstacle !== undefined) return this.#giveUp(at, obstacle);
         this.#state = { in: 'between-sections' };
         return at;
       }
@@ -504,7 +480,7 @@ export class StreamReader {
     this.#from = to;
   }
 
-  #giveUp(at: number, reason: UnsupportedReason, detail: string): number {
+  #giveUp(at: number, { reason, detail }: Obstacle): number {
     const { pagesLeftOut, pagesInjected } = this.counters;
     if (this.#options.refuseUnsupported === true || pagesLeftOut > 0 || pagesInjected > 0) {
       throw new StreamError('unsupported', `the migration stream cannot be filtered: ${detail}`, reason);
@@ -513,24 +489,4 @@ export class StreamReader {
     this.#handler.unsupported?.(reason, detail);
     return at;
   }
-}
-
-/** Machine types of x86, the only architecture whose guest pages the page list can name. */
-const x86Machine = /^(pc|q35|microvm|isapc|xenfv|ubuntu|nitro-enclave)/;
-
-function findObstacle(
-  configuration: StreamConfiguration,
-): { readonly reason: UnsupportedReason; readonly detail: string } | undefined {
-  const { machine, capabilities, targetPageBits } = configuration;
-  if (targetPageBits !== undefined && 2 ** targetPageBits !== pageSizeBytes) {
-    return { reason: 'page-size', detail: `pages have ${2 ** targetPageBits} bytes` };
-  }
-  if (!x86Machine.test(machine)) return { reason: 'machine', detail: `"${machine}" is no x86 machine` };
-  if (capabilities.includes('mapped-ram')) {
-    return { reason: 'mapped-ram', detail: 'pages lie at fixed places of a file (capability mapped-ram)' };
-  }
-  if (capabilities.includes('x-ignore-shared')) {
-    return { reason: 'ignore-shared', detail: 'shared memory is not sent (capability x-ignore-shared)' };
-  }
-  return undefined;
 }

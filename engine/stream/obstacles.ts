@@ -1,0 +1,100 @@
+/** What keeps a stream from being filtered, and how it shows in the stream (docs/stream-format.md). */
+import type { StreamConfiguration, UnsupportedReason } from './handler.ts';
+import { pageSizeBytes } from '../pages/page-list.ts';
+import {
+  multifdMagic,
+  ramFlag,
+  sectionType,
+  streamCommand,
+  streamMagic,
+  streamVersion,
+  tlsHandshake,
+} from './records.ts';
+
+export interface Obstacle {
+  readonly reason: UnsupportedReason;
+  readonly detail: string;
+}
+
+/** Bytes that `obstacleInMagic` looks at. */
+export const magicBytes = 9;
+
+/** Looks at the first bytes of a connection: magic, version and the type of the first section. */
+export function obstacleInMagic(buffer: Buffer, at: number): Obstacle | undefined {
+  const magic = buffer.readUInt32BE(at);
+  if (magic === multifdMagic) {
+    return { reason: 'multifd', detail: 'this is a further connection of a multifd migration' };
+  }
+  if (buffer.readUInt8(at) === tlsHandshake && buffer.readUInt8(at + 1) === 3) {
+    return { reason: 'tls', detail: 'the stream is encrypted (parameter tls-creds)' };
+  }
+  if (magic !== streamMagic || buffer.readUInt32BE(at + 4) !== streamVersion) {
+    return { reason: 'not-a-stream', detail: 'it does not start as a migration stream does' };
+  }
+  if (buffer.readUInt8(at + 8) !== sectionType.configuration) {
+    return { reason: 'machine', detail: 'the stream does not say which machine it is of' };
+  }
+  return undefined;
+}
+
+/** Machine types of x86, the only architecture whose guest pages the page list can name. */
+const x86Machine = /^(pc|q35|microvm|isapc|xenfv|ubuntu|nitro-enclave)/;
+
+export function obstacleInConfiguration(configuration: StreamConfiguration): Obstacle | undefined {
+  const { machine, capabilities, targetPageBits } = configuration;
+  if (targetPageBits !== undefined && 2 ** targetPageBits !== pageSizeBytes) {
+    return { reason: 'page-size', detail: `pages have ${2 ** targetPageBits} bytes` };
+  }
+  if (!x86Machine.test(machine)) return { reason: 'machine', detail: `"${machine}" is no x86 machine` };
+  if (capabilities.includes('mapped-ram')) {
+    return { reason: 'mapped-ram', detail: 'pages lie at fixed places of a file (capability mapped-ram)' };
+  }
+  if (capabilities.includes('x-ignore-shared')) {
+    return { reason: 'ignore-shared', detail: 'shared memory is not sent (capability x-ignore-shared)' };
+  }
+  return undefined;
+}
+
+export function obstacleInCommand(command: number): Obstacle | undefined {
+  switch (command) {
+    case streamCommand.openReturnPath:
+    case streamCommand.ping:
+    case streamCommand.switchoverStart:
+      return undefined;
+    case streamCommand.enableColo:
+      return { reason: 'colo', detail: 'the VM is replicated (capability x-colo)' };
+    case streamCommand.postcopyAdvise:
+    case streamCommand.postcopyListen:
+    case streamCommand.postcopyRun:
+    case streamCommand.postcopyRamDiscard:
+    case streamCommand.postcopyResume:
+    case streamCommand.receivedBitmap:
+    case streamCommand.packaged:
+      return {
+        reason: 'postcopy',
+        detail: 'the migration may become post-copy (capability postcopy-ram)',
+      };
+    default:
+      return { reason: 'unknown-section', detail: `command ${command}` };
+  }
+}
+
+/** For a RAM record that is neither a page, nor the blocks' sizes, nor the end of a section. */
+export function obstacleInRecord(flags: number): Obstacle {
+  switch (flags & ~ramFlag.sameBlock) {
+    case ramFlag.xbzrle:
+      return { reason: 'xbzrle', detail: 'pages are sent as differences (capability xbzrle)' };
+    case ramFlag.compressedPage:
+      return { reason: 'compression', detail: 'pages are compressed (capability compress)' };
+    case ramFlag.multifdFlush:
+      return { reason: 'multifd', detail: 'pages are sent on other connections (capability multifd)' };
+    case ramFlag.hook:
+      return { reason: 'rdma', detail: 'pages are sent by RDMA' };
+    default:
+      return { reason: 'unknown-record', detail: `a RAM record with flags 0x${flags.toString(16)}` };
+  }
+}
+
+export function malformed(detail: string): Obstacle {
+  return { reason: 'malformed', detail };
+}
