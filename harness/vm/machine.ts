@@ -1,6 +1,7 @@
 /** Life of the virtual machine on a host: a transient systemd unit, which outlives the ssh session that started it. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Host } from '../testbed/host.ts';
+import { quote } from '../testbed/ssh-host.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { runSql } from '../workload/sql-client.ts';
 import { qemuArguments, vmPaths, type MachineDescription } from './qemu-arguments.ts';
@@ -138,8 +139,4 @@ async function journalSince(host: Host, startedAt: string): Promise<string> {
     `journalctl --unit=${vmUnit} --since=${quote(startedAt)} --lines=20 --output=cat --quiet --no-pager`,
   );
   return stdout.trimEnd();
-}
-
-function quote(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
 }

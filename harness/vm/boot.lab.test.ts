@@ -1,0 +1,110 @@
+/** A MariaDB guest in the local lab: start, first answer, QMP, agent's port, failures, stop. Takes about a minute. */
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { makeInitrd } from '../../guest/image/initrd.ts';
+import { prepareGuestImage } from '../../guest/image/prepare-guest-image.ts';
+import type { Testbed } from '../testbed/host.ts';
+import { labFolder } from '../testbed/local/lab-process.ts';
+import { startLocalTestbed } from '../testbed/local/start.ts';
+import type { DatabaseServer } from '../workload/database-server.ts';
+import { runSql } from '../workload/sql-client.ts';
+import { probeAccelerator } from './accelerator.ts';
+import { consoleTail, parseBootSteps, startVm, stopVm, vmState, waitForServer } from './machine.ts';
+import { vmPaths, type MachineDescription } from './qemu-arguments.ts';
+import { QmpError } from './qmp-error.ts';
+import { VmError } from './vm-error.ts';
+import { prepareVmHost, tapName } from './vm-host.ts';
+
+const mib = 2 ** 20;
+
+async function lab(t: ExecutionContext): Promise<Testbed> {
+  const testbed = await startLocalTestbed({
+    rates: { migration: 125e6, storage: 125e6, service: 125e6 },
+    keep: false,
+    owner: 'boot.lab.test.ts',
+    log: (line) => {
+      t.log(line);
+    },
+  });
+  t.teardown(() => testbed.close());
+  return testbed;
+}
+
+test('a guest starts, answers, and is stopped; what fails says why', async (t) => {
+  t.timeout(15 * 60_000);
+  const log = (line: string): void => {
+    t.log(line);
+  };
+  const image = await prepareGuestImage({ dbms: 'mariadb', tables: 2, rowsPerTable: 20_000, log });
+  const testbed = await lab(t);
+  const { src, nfs, client } = testbed.hosts;
+  const authorizedKey = await readFile(path.join(labFolder, 'id.pub'), 'utf8');
+  const initrdPath = await makeInitrd({ base: image.initrdPath, authorizedKey, log });
+
+  await nfs.run(`cp --sparse=always ${image.diskPath} ${testbed.exportPath}/disk.img`);
+  await prepareVmHost(src, testbed);
+  await prepareVmHost(src, testbed); // idempotent
+
+  const choice = await probeAccelerator(src, { kernelPath: image.kernelPath, initrdPath, log });
+  t.log(choice.reason);
+
+  const machine: MachineDescription = {
+    accelerator: choice.accelerator,
+    memoryBytes: 384 * mib,
+    processors: 1,
+    kernelPath: image.kernelPath,
+    initrdPath,
+    guestAddress: testbed.guestAddress,
+    bufferPoolBytes: 128 * mib,
+    disk: {
+      kind: 'nfs',
+      server: testbed.networks.storage.addresses.nfs,
+      path: `${testbed.exportPath}/disk.img`,
+    },
+    tapInterface: tapName,
+    macAddress: '52:54:00:aa:00:10',
+    role: 'source',
+  };
+  const server: DatabaseServer = { host: '10.30.0.10', port: 3306, user: 'sbtest', password: 'sbtest' };
+
+  const missing = { ...machine, kernelPath: '/nonexistent/vmlinuz' };
+  const refused = await t.throwsAsync(startVm(src, missing), { instanceOf: VmError });
+  t.is(refused.code, 'start-failed');
+  t.regex(refused.message, /^src: .*\n?[^]*\/nonexistent\/vmlinuz/);
+  t.is((await vmState(src)).kind, 'absent');
+
+  const startedMs = performance.now();
+  const qmp = await startVm(src, machine);
+  t.is((await vmState(src)).kind, 'running');
+  t.is((await t.throwsAsync(startVm(src, machine), { instanceOf: VmError })).code, 'already-running');
+  t.is(
+    (await t.throwsAsync(qmp.execute('migrate-incoming', { uri: 'tcp:0:1' }), { instanceOf: QmpError })).code,
+    'command-failed',
+  );
+  t.is(await waitForServer({ client, vmHost: src, server, timeoutMs: 120_000 }), image.serverVersion);
+  t.log(`first answer after ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
+  t.deepEqual(await runSql(client, server, 'SELECT COUNT(*) FROM sbtest.sbtest2'), [['20000']]);
+
+  const { stdout: console } = await src.run(`cat ${vmPaths.console}`);
+  const steps = parseBootSteps(console).map((step) => step.what);
+  t.deepEqual(steps.slice(0, 4), ['initrd', 'boot', 'network', 'server-up'], await consoleTail(src));
+  const { stdout: ram } = await src.run(`stat --format=%s ${vmPaths.ram}`);
+  t.is(Number(ram), machine.memoryBytes);
+
+  t.deepEqual(await qmp.execute('query-status'), { status: 'running', running: true });
+  const stopped = qmp.waitForEvent((event) => event.name === 'STOP', { timeoutMs: 5000 });
+  await qmp.execute('stop');
+  t.true(Math.abs((await stopped).atMs - Date.now()) < 60_000);
+  const unanswered = waitForServer({ client, vmHost: src, server, timeoutMs: 2000 });
+  const notReady = await t.throwsAsync(unanswered, { instanceOf: VmError });
+  t.is(notReady.code, 'not-ready');
+  t.regex(notReady.message, /POOLSHIFT/);
+
+  await stopVm(src);
+  await stopVm(src); // idempotent
+  t.deepEqual(await vmState(src), { kind: 'absent' });
+  await t.throwsAsync(qmp.execute('cont'), { instanceOf: QmpError });
+  const left = await src.run(`ls ${vmPaths.ram} ${vmPaths.controlSocket}`, { okExitCodes: [2] });
+  t.is(left.stdout, '');
+});
