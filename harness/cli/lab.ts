@@ -59,6 +59,7 @@ async function ssh(host: HostName | 'guest', command: readonly string[]): Promis
 const program = new Command('lab')
   .description('The local lab: four hosts as containers on this machine')
   .exitOverride()
+  .enablePositionalOptions()
   .addHelpText(
     'after',
     '\nExit codes: 0 done; 1 failed; 2 wrong usage; shell and ssh: that of the remote command.',
@@ -97,7 +98,6 @@ program
       throw new UsageError(`machine ${JSON.stringify(name)}: valid: guest (hosts: lab shell)`);
     await ssh('guest', command);
   });
-program.enablePositionalOptions();
 
 try {
   await program.parseAsync();

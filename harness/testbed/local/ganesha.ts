@@ -44,7 +44,8 @@ export async function startGanesha(nfs: Host, exportPath: string, address: strin
   await nfs.run(`set -e
 systemctl start rpcbind nfs-ganesha
 for attempt in $(seq 200); do
-  if rpcinfo -T tcp ${address} nfs 3 > /dev/null 2>&1 && rpcinfo -T tcp ${address} mountd 3 > /dev/null 2>&1; then exit 0; fi
+  # Registered with rpcbind (QEMU's client asks there) and listening.
+  if rpcinfo -p | grep -q ' 100005  *3 ' && ss -ltn | grep -q ':2049 '; then exit 0; fi
   sleep 0.1
 done
 journalctl --unit=nfs-ganesha --lines=20 --no-pager --output=cat

@@ -12,8 +12,8 @@ hosts=(src dst nfs client)
 staging=$folder/run
 mkdir -p "$staging"
 mount -t tmpfs -o size=8g,mode=755 poolshift "$staging"
-mkdir -p "$staging/netns" "$staging/systemd/nspawn" "$staging/lab" "$staging/lock" "$staging$folder"
-mount --bind "$folder" "$staging$folder"
+mkdir -p "$staging/netns" "$staging/systemd/nspawn" "$staging/lab" "$staging/lock" "$staging/${folder#/run/}"
+mount --bind "$folder" "$staging/${folder#/run/}"
 mount --rbind "$staging" /run
 
 switch() { ip -n switch "$@"; }
