@@ -1,0 +1,218 @@
+import test from 'ava';
+import type { Mapping, Memory } from '../process-memory.ts';
+import { isTrustworthy, verifyPages, walkDescriptors } from './descriptors.ts';
+import { findInPool } from './finder.ts';
+import { layouts, type BlockLayout } from './layouts.ts';
+import { crc32c } from './page-format.ts';
+
+const pageSize = 16384;
+const mebibyte = 1024 * 1024;
+
+/** A stretch of memory with holes that cannot be read, and reads that are cut at `cutAt` bytes. */
+class Image implements Memory {
+  readonly bytes: Buffer;
+  readonly base: number;
+  readonly holes: (readonly [start: number, end: number])[] = [];
+
+  constructor(base: number, length: number) {
+    this.base = base;
+    this.bytes = Buffer.alloc(length);
+  }
+
+  read(address: number, into: Uint8Array): number {
+    const start = address - this.base;
+    if (start < 0 || start >= this.bytes.length) return 0;
+    let end = Math.min(start + into.length, this.bytes.length);
+    for (const [holeStart, holeEnd] of this.holes) {
+      if (start >= holeStart && start < holeEnd) return 0;
+      if (holeStart > start) end = Math.min(end, holeStart);
+    }
+    into.set(this.bytes.subarray(start, end));
+    return end - start;
+  }
+
+  get mapping(): Mapping {
+    return {
+      start: this.base,
+      end: this.base + this.bytes.length,
+      permissions: 'rw-p',
+      inode: 0,
+      path: '',
+    };
+  }
+}
+
+interface Block {
+  readonly space: number;
+  readonly page: number;
+  readonly modified?: bigint;
+  readonly state?: 'file' | 'free' | 'reading';
+  /** Changed since its checksum was made. */
+  readonly changed?: boolean;
+}
+
+function putPage(image: Image, offset: number, block: Block, product: 'mariadb' | 'mysql'): void {
+  const frame = image.bytes.subarray(offset, offset + pageSize);
+  frame.fill(block.page % 251, 38, pageSize - 8);
+  frame.writeUInt32BE(block.page, 4);
+  frame.writeBigUInt64BE(0x1_0000_0000n + BigInt(block.page), 16);
+  frame.writeUInt16BE(17855, 24);
+  frame.writeUInt32BE(block.space, 34);
+  if (product === 'mariadb') {
+    frame.writeUInt32BE(block.page, pageSize - 8);
+    frame.writeUInt32BE(crc32c(frame, 0, pageSize - 4), pageSize - 4);
+  } else {
+    const sum = (crc32c(frame, 4, 26) ^ crc32c(frame, 38, pageSize - 8)) >>> 0;
+    frame.writeUInt32BE(sum, 0);
+    frame.writeUInt32BE(sum, pageSize - 8);
+    frame.writeUInt32BE(block.page, pageSize - 4);
+  }
+  if (block.changed === true) frame.writeUInt8(frame.readUInt8(5000) ^ 1, 5000);
+}
+
+/** An 8 MiB extent as MariaDB 10.11.19 has it: descriptors of 160 bytes, frames from 5 pages on. */
+function putMariadbExtent(image: Image, offset: number, blocks: readonly Block[]): void {
+  for (const [index, block] of blocks.entries()) {
+    const frame = offset + 5 * pageSize + index * pageSize;
+    const descriptor = image.bytes.subarray(offset + index * 160, offset + (index + 1) * 160);
+    descriptor.writeUInt32LE(block.page, 0);
+    descriptor.writeUInt32LE(block.space, 4);
+    descriptor.writeBigUInt64LE(block.modified ?? 0n, 16);
+    descriptor.writeBigUInt64LE(BigInt(image.base + frame), 48);
+    const states = { file: 0x4000_0001, free: 0, reading: 0x8000_0001 };
+    descriptor.writeUInt32LE(states[block.state ?? 'file'], 68);
+    putPage(image, frame, block, 'mariadb');
+  }
+}
+
+/** A chunk as MySQL 9.7.4 has it: descriptors of 368 bytes from 4096 on, frames after them. Gives the chunk's end. */
+function putMysqlChunk(image: Image, offset: number, blocks: readonly Block[]): number {
+  const frames = Math.ceil((offset + 4096 + blocks.length * 368) / pageSize) * pageSize;
+  for (const [index, block] of blocks.entries()) {
+    const at = offset + 4096 + index * 368;
+    image.bytes.writeUInt32LE(block.space, at);
+    image.bytes.writeUInt32LE(block.page, at + 4);
+    image.bytes.writeUInt8({ file: 5, free: 1, reading: 5 }[block.state ?? 'file'], at + 21);
+    image.bytes.writeBigUInt64LE(block.modified ?? 0n, at + 56);
+    image.bytes.writeBigUInt64LE(BigInt(image.base + frames + index * pageSize), at + 256);
+    putPage(image, frames + index * pageSize, block, 'mysql');
+  }
+  return frames + blocks.length * pageSize;
+}
+
+function layoutOf(product: 'mariadb' | 'mysql'): BlockLayout {
+  const layout = layouts.find((candidate) => candidate.product === product);
+  if (layout === undefined) throw new Error(`no layout for ${product}`);
+  return layout;
+}
+
+const base = 0x7f12_3400_0000;
+const plain = (count: number, space: number): Block[] =>
+  Array.from({ length: count }, (_, index) => ({ space, page: 10 + index }));
+
+test('MariaDB: clean pages of files are found; dirty, free and unfinished ones are not', (t) => {
+  const image = new Image(base, 16 * mebibyte);
+  putMariadbExtent(image, 0, [
+    { space: 7, page: 3 },
+    { space: 7, page: 4, modified: 99n, changed: true },
+    { space: 7, page: 5, modified: 1n },
+    { space: 7, page: 6, state: 'free' },
+    { space: 7, page: 7, state: 'reading' },
+    { space: 7, page: 8, modified: 0x5_0000_0000n, changed: true },
+  ]);
+  putMariadbExtent(image, 8 * mebibyte, plain(507, 9));
+  const pages = walkDescriptors(image, [image.mapping], layoutOf('mariadb'), pageSize);
+  t.is(pages.count, 2 + 507);
+  t.is(pages.dirty, 2);
+  t.deepEqual([...pages.page.subarray(0, 3)], [3, 5, 10]);
+  t.is(pages.address[1], base + 7 * pageSize);
+  t.is(pages.address[2], base + 8 * mebibyte + 5 * pageSize);
+  t.true(isTrustworthy(verifyPages(image, pages, pageSize)));
+});
+
+test('MariaDB: an area that starts with something else, and ends in a part of an extent', (t) => {
+  const image = new Image(base - 3 * mebibyte, 3 * mebibyte + 8 * mebibyte + mebibyte);
+  image.bytes.fill(0xa5, 0, 3 * mebibyte);
+  putMariadbExtent(image, 3 * mebibyte, plain(507, 1));
+  putMariadbExtent(image, 11 * mebibyte, plain(59, 2));
+  t.is(walkDescriptors(image, [image.mapping], layoutOf('mariadb'), pageSize).count, 507 + 59);
+});
+
+test('MySQL: chunks that the kernel merged into one area, and a foreign piece between them', (t) => {
+  const image = new Image(base, 12 * mebibyte);
+  const first = putMysqlChunk(image, 0, [
+    ...plain(100, 3),
+    { space: 4, page: 1, modified: 5n, changed: true },
+  ]);
+  const second = putMysqlChunk(image, first, plain(80, 5));
+  const foreign = 2 * mebibyte + 4096 * 3;
+  image.bytes.fill(0x5a, second, second + foreign);
+  putMysqlChunk(image, second + foreign, plain(60, 6));
+  const pages = walkDescriptors(image, [image.mapping], layoutOf('mysql'), pageSize);
+  t.is(pages.count, 100 + 80 + 60);
+  t.is(pages.dirty, 1);
+  t.true(isTrustworthy(verifyPages(image, pages, pageSize)));
+});
+
+test('a descriptor area that cannot be read to its end gives the pages before the hole', (t) => {
+  for (const cut of [4096 + 1, 4096 + 368 * 50, 4096 + 368 * 50 + 200, 4096 + 368 * 99]) {
+    const image = new Image(base, 4 * mebibyte);
+    putMysqlChunk(image, 0, plain(100, 3));
+    image.holes.push([cut, cut + 100_000]);
+    const { count } = walkDescriptors(image, [image.mapping], layoutOf('mysql'), pageSize);
+    t.is(count, cut < 5000 ? 0 : Math.floor((cut - 4096) / 368), `hole at ${cut}`);
+  }
+});
+
+test('the wrong layout finds nothing, or nothing that is trusted', (t) => {
+  const image = new Image(base, 8 * mebibyte);
+  putMysqlChunk(image, 0, plain(200, 3));
+  t.is(walkDescriptors(image, [image.mapping], layoutOf('mariadb'), pageSize).count, 0);
+  for (const change of [{ spaceOffset: 8 }, { pageOffset: 0 }, { strideBytes: 360 }, { frameOffset: 264 }]) {
+    const pages = walkDescriptors(image, [image.mapping], { ...layoutOf('mysql'), ...change }, pageSize);
+    t.false(isTrustworthy(verifyPages(image, pages, pageSize)), JSON.stringify(change));
+  }
+});
+
+test('a layout that takes dirty pages for clean ones is not trusted', (t) => {
+  const image = new Image(base, 8 * mebibyte);
+  putMysqlChunk(
+    image,
+    0,
+    plain(200, 3).map((block) => ({ ...block, modified: 77n, changed: true })),
+  );
+  const wrong = { ...layoutOf('mysql'), modifiedOffset: 64 };
+  const pages = walkDescriptors(image, [image.mapping], wrong, pageSize);
+  t.is(pages.count, 200);
+  t.false(isTrustworthy(verifyPages(image, pages, pageSize)));
+});
+
+test('where no layout fits, frames are found by header and checksum', (t) => {
+  for (const product of ['mariadb', 'mysql'] as const) {
+    const image = new Image(base, 6 * mebibyte);
+    for (let page = 0; page < 300; page++)
+      putPage(
+        image,
+        4 * pageSize + page * pageSize,
+        { space: page % 2 === 0 ? 3 : 99, page: page + 1, changed: page % 10 === 0 },
+        product,
+      );
+    // A guard page in the middle hides its frame, and only that one.
+    image.holes.push([104 * pageSize + 4096, 104 * pageSize + 8192]);
+    const server = { product, version: '77.7' };
+    const { pages, method } = findInPool(image, [image.mapping], server, pageSize, [{ spaceId: 3 }]);
+    t.is(method, 'scan');
+    t.is(pages.count, 150 - 30);
+    t.true([...pages.space.subarray(0, pages.count)].every((space) => space === 3));
+    t.is(pages.address[0], base + 6 * pageSize);
+    t.is(pages.page[0], 3);
+  }
+});
+
+test('memory without any page is an error that says so', (t) => {
+  const image = new Image(base, 4 * mebibyte);
+  const error = t.throws(() =>
+    findInPool(image, [image.mapping], { product: 'mysql', version: '5.0' }, pageSize, [{ spaceId: 3 }]),
+  );
+  t.like(error, { code: 'unknown-layout' });
+});

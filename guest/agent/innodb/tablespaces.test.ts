@@ -1,0 +1,119 @@
+import test from 'ava';
+import { poolMemory } from './pool-memory.ts';
+import { selectPages } from './finder.ts';
+import { PoolPages } from './pool-pages.ts';
+import { parseVersion } from './server-process.ts';
+import { describeTablespace, type TablespaceFile } from './tablespaces.ts';
+
+function firstPage(spaceId: number, flags: number, page = 0): Buffer {
+  const bytes = Buffer.alloc(64 * 1024);
+  bytes.writeUInt32BE(page, 4);
+  bytes.writeUInt32BE(spaceId, 34);
+  bytes.writeUInt32BE(flags, 54);
+  return bytes;
+}
+
+test('tablespace flags of real servers', (t) => {
+  const describe = (product: 'mariadb' | 'mysql', flags: number): string => {
+    const file = describeTablespace('t.ibd', firstPage(5, flags), product);
+    return `${file?.pageSizeBytes ?? 0} ${file?.excluded ?? 'plain'}`;
+  };
+  t.is(describe('mariadb', 0x15), '16384 plain');
+  t.is(describe('mariadb', 0x13), '4096 plain');
+  t.is(describe('mariadb', 0x35), '16384 page-compressed');
+  // ROW_FORMAT=COMPRESSED is never in the full_crc32 format.
+  t.is(describe('mariadb', 0x29), '16384 compressed');
+  t.is(describe('mariadb', 0x21), '16384 plain');
+  t.is(describe('mariadb', 0x1_0021), '16384 page-compressed');
+  t.is(describe('mysql', 0x4021), '16384 plain');
+  t.is(describe('mysql', 0x4029), '16384 compressed');
+  t.is(describe('mysql', 0x6021), '16384 encrypted');
+  t.is(describe('mysql', 0x41e1), '65536 plain');
+});
+
+test("MariaDB's encryption stands behind the extent descriptors", (t) => {
+  const encrypted = firstPage(5, 0x15);
+  encrypted.set([0x73, 0x0e, 0x0c, 0x52, 0x45, 0x74, 1], 10390);
+  t.is(describeTablespace('t.ibd', encrypted, 'mariadb')?.excluded, 'encrypted');
+  encrypted.writeUInt8(0, 10396);
+  t.is(describeTablespace('t.ibd', encrypted, 'mariadb')?.excluded, undefined);
+});
+
+test('files without a first page are no tablespaces', (t) => {
+  t.is(describeTablespace('new.ibd', Buffer.alloc(65536), 'mysql'), undefined);
+  t.is(describeTablespace('new.ibd', Buffer.alloc(100), 'mysql'), undefined);
+  t.is(describeTablespace('ibdata1', firstPage(0, 0x15), 'mariadb')?.spaceId, 0);
+});
+
+test('pages go to the file that holds them; what no file holds as it is in memory is excluded', (t) => {
+  const file = (path: string, spaceId: number, more: Partial<TablespaceFile> = {}): TablespaceFile => ({
+    path,
+    spaceId,
+    firstPage: 0,
+    pageSizeBytes: 16384,
+    excluded: undefined,
+    ...more,
+  });
+  const found = new PoolPages();
+  for (const [space, page] of [
+    [0, 5],
+    [0, 800],
+    [3, 7],
+    [4, 1],
+    [0xffff_fffe, 2],
+    [3, 8],
+  ] as const)
+    found.add(0x1000_0000 + found.count * 16384, space, page);
+  found.dirty = 9;
+  const selected = selectPages(
+    found,
+    [
+      file('ibdata1', 0),
+      file('ibdata2', 0, { firstPage: 768 }),
+      file('a.ibd', 3),
+      file('b.ibd', 4, { excluded: 'encrypted' }),
+    ],
+    { product: 'mariadb', version: '10.11' },
+    'descriptors',
+  );
+  t.deepEqual([...selected.file], [0, 1, 2, 2]);
+  t.deepEqual([...selected.page], [5, 32, 7, 8]);
+  t.deepEqual(
+    [...selected.address].map((address) => (address - 0x1000_0000) / 16384),
+    [0, 1, 2, 5],
+  );
+  t.like(selected.server, { cachedPages: 15, dirtyPages: 9, excludedPages: 2 });
+});
+
+test('the heap, stacks, files and reservations hold no pool; huge pages do', (t) => {
+  const mapping = { start: 0x1000_0000, end: 0x2000_0000, permissions: 'rw-p', inode: 0, path: '' };
+  const isPool = (change: Partial<typeof mapping>): boolean =>
+    poolMemory([{ ...mapping, ...change }]).length === 1;
+  t.true(isPool({}));
+  t.true(isPool({ inode: 77, path: '/anon_hugepage (deleted)' }));
+  t.true(isPool({ inode: 77, path: '/SYSV00000000 (deleted)', permissions: 'rw-s' }));
+  t.false(isPool({ path: '[heap]' }));
+  t.false(isPool({ path: '[stack]' }));
+  t.false(isPool({ permissions: '---p' }));
+  t.false(isPool({ inode: 77, path: '/usr/lib/libc.so' }));
+  t.false(isPool({ end: mapping.start + 1024 * 1024 }));
+});
+
+test('versions as the servers print them', (t) => {
+  t.deepEqual(
+    parseVersion(
+      'mariadbd  Ver 10.11.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)',
+      '/usr/sbin/mariadbd',
+    ),
+    { product: 'mariadb', version: '10.11.19-MariaDB-0+deb12u1' },
+  );
+  t.deepEqual(
+    parseVersion('/usr/sbin/mysqld  Ver 9.7.4-2 for Linux on x86_64 ((Debian))', '/usr/sbin/mysqld'),
+    {
+      product: 'mysql',
+      version: '9.7.4-2',
+    },
+  );
+  t.deepEqual(parseVersion('mysqld  Ver 10.4.1-MariaDB for Linux', '/usr/sbin/mysqld').product, 'mariadb');
+  t.deepEqual(parseVersion('', '/usr/sbin/mysqld'), { product: 'mysql', version: 'unknown' });
+});

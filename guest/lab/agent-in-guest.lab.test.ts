@@ -1,0 +1,85 @@
+/** The agent as a whole, in a real guest, through virtio-serial. About a minute each; images are made on first use. */
+import { closeSync, openSync, readSync } from 'node:fs';
+import { connect } from 'node:net';
+import { once } from 'node:events';
+import test from 'ava';
+import { requestPageList, requestStatus } from '../../engine/pages/agent-client.ts';
+import { formatRequest } from '../../engine/pages/agent-protocol.ts';
+import type { PageList } from '../../engine/pages/page-list.ts';
+import type { Comparison } from './compare.ts';
+import { diskSerial, GuestMachine } from './guest-machine.ts';
+
+const mebibyte = 1024 * 1024;
+const tables = 2;
+
+/** The guest's memory at the listed frames against the image at the listed blocks. */
+function compareWithImage(list: PageList, machine: GuestMachine): Comparison {
+  const ram = openSync(machine.ramPath, 'r');
+  const disk = openSync(machine.diskPath, 'r');
+  const inMemory = Buffer.alloc(4096);
+  const onDisk = Buffer.alloc(4096);
+  const { storageBlock, guestFrame, count } = list.runs;
+  let differing = 0;
+  for (let run = 0; run < count.length; run++) {
+    for (let page = 0; page < (count[run] ?? 0); page++) {
+      readSync(ram, inMemory, 0, 4096, ((guestFrame[run] ?? 0) + page) * 4096);
+      readSync(disk, onDisk, 0, 4096, ((storageBlock[run] ?? 0) + page) * 4096);
+      if (!inMemory.equals(onDisk)) differing++;
+    }
+  }
+  closeSync(ram);
+  closeSync(disk);
+  return { compared: list.pageCount, differing };
+}
+
+for (const dbms of ['mariadb', 'mysql'] as const) {
+  test.serial(`${dbms} in a guest: listed frames hold what the disk image holds`, async (t) => {
+    t.timeout(900_000);
+    const machine = await GuestMachine.boot({
+      dbms,
+      memoryBytes: (dbms === 'mysql' ? 1024 : 768) * mebibyte,
+      poolBytes: 256 * mebibyte,
+      tables,
+      rowsPerTable: 200_000,
+      log: (line) => {
+        t.log(line);
+      },
+    });
+    t.teardown(() => machine.stop());
+    for (let table = 1; table <= tables; table++)
+      await machine.sql(
+        `SELECT COUNT(*), SUM(LENGTH(pad)) FROM sbtest${table}; SELECT COUNT(k) FROM sbtest${table} FORCE INDEX (k_${table})`,
+      );
+
+    const { list, listBytes, timings } = await requestPageList(machine.agentSocket, { clean: 'checkpoint' });
+    machine.pause();
+    const { compared, differing } = compareWithImage(list, machine);
+    machine.resume();
+    const { residentBytes, nodeVersion } = await requestStatus(machine.agentSocket);
+    t.log(
+      `${list.server.version}: ${list.server.cachedPages} cached, ${list.server.dirtyPages} dirty, ` +
+        `${compared} pages of 4 KiB listed, ${differing} differing; ${listBytes} bytes, ` +
+        `${((listBytes * 4) / list.pageCount).toFixed(2)} for 16 KiB`,
+    );
+    t.log(
+      `Node ${nodeVersion}, ${Math.round(residentBytes / mebibyte)} MiB resident, ms: ${JSON.stringify({ ...list.timings, ...timings })}`,
+    );
+    t.deepEqual(list.sources, [{ kind: 'disk', disk: diskSerial }]);
+    t.is(list.server.method, 'descriptors');
+    t.true(list.pageCount * 4096 > 80 * mebibyte, 'the tables are in the pool');
+    t.true(differing <= compared / 1000, `${differing} of ${compared} pages differ`);
+    t.true(residentBytes < 90 * mebibyte);
+
+    // A host that goes away in mid-answer: the next one gets its own answer.
+    const deserter = connect(machine.agentSocket);
+    await once(deserter, 'connect');
+    deserter.write(formatRequest({ id: 'deserter', request: 'list', clean: 'none' }));
+    await once(deserter, 'data');
+    deserter.destroy();
+    const again = await requestPageList(machine.agentSocket);
+    t.true(again.list.pageCount > 0.9 * list.pageCount);
+    t.log(
+      `second list, without writing dirty pages first: ${JSON.stringify({ ...again.list.timings, ...again.timings })}`,
+    );
+  });
+}
