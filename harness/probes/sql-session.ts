@@ -19,6 +19,8 @@ export class SqlSession {
   readonly #server: DatabaseServer;
   readonly #onState: OnState;
   #session: Session | undefined;
+  /** Why the last attempt to connect failed; said once and not at every attempt. */
+  #connectFailure: string | undefined;
 
   constructor(server: DatabaseServer, onState: OnState) {
     this.#server = server;
@@ -59,13 +61,14 @@ export class SqlSession {
 
   async #open(): Promise<Session> {
     const { host, port, user, password } = this.#server;
-    const connection = await createConnection({
-      host,
-      port,
-      user,
-      password,
-      connectTimeout: connectTimeoutMs,
+    const options = { host, port, user, password, connectTimeout: connectTimeoutMs };
+    const connection = await createConnection(options).catch((error: unknown) => {
+      const reason = messageOf(error);
+      if (reason !== this.#connectFailure) this.#onState('lost', reason);
+      this.#connectFailure = reason;
+      throw error;
     });
+    this.#connectFailure = undefined;
     let breakOff: Session['breakOff'] = () => undefined;
     const broken = new Promise<never>((_, reject) => (breakOff = reject));
     broken.catch(() => undefined); // it may break while no query is under way
@@ -80,6 +83,10 @@ export class SqlSession {
   #drop(session: Session, error: unknown): void {
     if (this.#session !== session) return;
     this.close();
-    this.#onState('lost', error instanceof Error ? error.message : String(error));
+    this.#onState('lost', messageOf(error));
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

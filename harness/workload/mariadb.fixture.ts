@@ -7,7 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import type { DatabaseServer } from '../workload/database-server.ts';
+import type { DatabaseServer } from './database-server.ts';
 
 const run = promisify(execFile);
 
