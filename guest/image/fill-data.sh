@@ -44,7 +44,7 @@ done
 query << SQL
 CREATE DATABASE sbtest;
 CREATE DATABASE poolshift;
-CREATE TABLE poolshift.ledger (n BIGINT NOT NULL PRIMARY KEY, at_ms BIGINT NOT NULL) ENGINE=InnoDB;
+CREATE TABLE poolshift.ledger (number BIGINT NOT NULL PRIMARY KEY, sent_ms DOUBLE NOT NULL) ENGINE=InnoDB;
 CREATE USER sbtest@'%' IDENTIFIED BY 'sbtest';
 GRANT ALL ON *.* TO sbtest@'%';
 SQL
