@@ -1,17 +1,21 @@
 /**
- * The guest agent's program: `node agent.cjs [--port PATH]` serves the port, `node agent.cjs --summary` prints what it
- * would list, without any port.
+ * The guest agent's program: `node agent.js [--port PATH]` serves the port; `node agent.js --summary [--repeat N] [--pid
+ * PID]` prints what it would list, without any port.
  */
 import { parseArgs } from 'node:util';
 import { agentPortName } from '../../engine/pages/agent-protocol.ts';
-import { encodePageList } from '../../engine/pages/page-list-codec.ts';
+import { decodePageList, encodePageList } from '../../engine/pages/page-list-codec.ts';
 import { findPrograms } from './finders.ts';
 import { GuestError } from './guest-error.ts';
 import { listPages } from './list-pages.ts';
 import { serve } from './serve.ts';
 import { VirtioPort } from './virtio-port.ts';
+import { warmUp } from './warm-up.ts';
 
 async function servePort(path: string): Promise<never> {
+  warmUp(findPrograms).catch((error: unknown) => {
+    console.error(`poolshift agent: warming up failed: ${String(error)}`);
+  });
   for (;;) {
     const port = await VirtioPort.open(path, () => {
       console.error(`poolshift agent: waiting for ${path}`);
@@ -22,24 +26,26 @@ async function servePort(path: string): Promise<never> {
   }
 }
 
-async function printSummary(): Promise<void> {
-  const cpuStart = process.cpuUsage();
-  const list = await listPages(await findPrograms());
-  const startMs = performance.now();
-  const listBytes = encodePageList(list).length;
-  const encodeMs = performance.now() - startMs;
-  const cpu = process.cpuUsage(cpuStart);
-  const summary = {
-    ...list.server,
-    sources: list.sources.length,
-    pages: list.pageCount,
-    runs: list.runs.count.length,
-    listBytes,
-    timings: { ...list.timings, encodeMs },
-    cpuMs: (cpu.user + cpu.system) / 1000,
-    residentBytes: process.memoryUsage().rss,
-  };
-  console.log(JSON.stringify(summary, undefined, 2));
+/** One line of JSON for each list. */
+async function printSummaries(count: number, pid: number | undefined): Promise<void> {
+  for (let round = 0; round < count; round++) {
+    const cpuStart = process.cpuUsage();
+    const programs = (await findPrograms()).filter((program) => pid === undefined || program.pid === pid);
+    const list = await listPages(programs);
+    const bytes = encodePageList(list);
+    const cpu = process.cpuUsage(cpuStart);
+    const summary = {
+      ...list.server,
+      sources: list.sources.length,
+      pages: list.pageCount,
+      runs: list.runs.count.length,
+      listBytes: bytes.length,
+      timings: decodePageList(bytes, { maxPages: list.pageCount }).timings,
+      cpuMs: (cpu.user + cpu.system) / 1000,
+      residentBytes: process.memoryUsage().rss,
+    };
+    console.log(JSON.stringify(summary));
+  }
 }
 
 async function main(): Promise<void> {
@@ -47,9 +53,12 @@ async function main(): Promise<void> {
     options: {
       port: { type: 'string', default: `/dev/virtio-ports/${agentPortName}` },
       summary: { type: 'boolean', default: false },
+      repeat: { type: 'string', default: '1' },
+      pid: { type: 'string' },
     },
   });
-  if (values.summary) await printSummary();
+  if (values.summary)
+    await printSummaries(Number(values.repeat), values.pid === undefined ? undefined : Number(values.pid));
   else await servePort(values.port);
 }
 

@@ -1,0 +1,130 @@
+/**
+ * Time, memory and bytes that the guest agent takes for a page list, with a full buffer pool on this machine, without a
+ * virtual machine. The agent runs as its bundle, in a process of its own.
+ * `node bench/agent.bench.ts [--gib 1] [--dbms mariadb|mysql] [--node PATH] [--idle] [--json]`
+ */
+import { execFile } from 'node:child_process';
+import { parseArgs, promisify } from 'node:util';
+import { bundleAgent } from '../guest/image/agent-bundle.ts';
+import { databaseSystems } from '../guest/image/packages.ts';
+import { ScratchServer } from '../guest/lab/scratch-server.ts';
+
+const rounds = 9;
+/** The first lists read every file's first page and compile the agent; an agent in a guest has done so by itself. */
+const warmUpRounds = 2;
+const rowBytes = 1000;
+
+interface Summary {
+  readonly version: string;
+  readonly method: string;
+  readonly cachedPages: number;
+  readonly dirtyPages: number;
+  readonly pages: number;
+  readonly runs: number;
+  readonly listBytes: number;
+  readonly cpuMs: number;
+  readonly residentBytes: number;
+  readonly timings: {
+    readonly findMs: number;
+    readonly translateMs: number;
+    readonly mapMs: number;
+    readonly encodeMs: number;
+  };
+}
+
+async function fill(server: ScratchServer, poolBytes: number): Promise<void> {
+  await server.sql(
+    `CREATE DATABASE bench; USE bench;
+     CREATE TABLE rows_of_text (id INT AUTO_INCREMENT PRIMARY KEY, text VARCHAR(${rowBytes})) CHARACTER SET latin1;
+     INSERT INTO rows_of_text (text) VALUES (REPEAT('x', ${rowBytes - 10}));`,
+  );
+  const rows = Math.floor((0.9 * poolBytes) / rowBytes);
+  for (let filled = 1; filled < rows; filled *= 2)
+    await server.sql(
+      `INSERT INTO bench.rows_of_text (text) SELECT text FROM bench.rows_of_text LIMIT ${Math.min(filled, rows - filled)}`,
+    );
+}
+
+/** Changes rows all over the table, one a statement, until it is killed. */
+function startLoad(server: ScratchServer, poolBytes: number): { kill(): unknown } {
+  const rows = Math.floor((0.9 * poolBytes) / rowBytes);
+  return server.startSql(
+    `USE bench;
+     DELIMITER //
+     CREATE PROCEDURE churn() BEGIN
+       LOOP
+         SET @row = 1 + FLOOR(RAND() * ${rows});
+         UPDATE rows_of_text SET text = CONCAT(RAND(), SUBSTR(text, 20)) WHERE id = @row;
+       END LOOP;
+     END //
+     DELIMITER ;
+     CALL churn();`,
+  );
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
+}
+
+function spread(name: string, values: readonly number[]): string {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  return `${name.padEnd(12)} ${median(values).toFixed(1).padStart(8)}   ${low.toFixed(1)} to ${high.toFixed(1)}`;
+}
+
+const { values: options } = parseArgs({
+  options: {
+    gib: { type: 'string', default: '1' },
+    dbms: { type: 'string', default: 'mariadb' },
+    node: { type: 'string', default: process.execPath },
+    idle: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+  },
+});
+const dbms = databaseSystems.find((name) => name === options.dbms);
+if (dbms === undefined) throw new Error(`--dbms must be one of ${databaseSystems.join(', ')}`);
+const log = (line: string): void => {
+  console.error(line);
+};
+const poolBytes = Number(options.gib) * 2 ** 30;
+const server = await ScratchServer.start({ dbms, poolBytes, log });
+try {
+  await fill(server, poolBytes);
+  const load = options.idle ? undefined : startLoad(server, poolBytes);
+  const { stdout } = await promisify(execFile)(options.node, [
+    ...[await bundleAgent(log), '--summary', '--pid', String(server.pid)],
+    ...['--repeat', String(rounds + warmUpRounds)],
+  ]);
+  load?.kill();
+  const summaries = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Summary);
+  const measured = summaries.slice(warmUpRounds);
+  if (options.json) console.log(JSON.stringify({ dbms, poolBytes, idle: options.idle, summaries }));
+  const last = measured.at(-1);
+  if (last === undefined) throw new Error('the agent printed nothing');
+  console.log(
+    `${dbms} ${last.version}, pool of ${options.gib} GiB ${options.idle ? 'idle' : 'under load'}: ` +
+      `${last.cachedPages} pages cached, ${last.dirtyPages} dirty, ${last.pages} pages of 4 KiB listed by ${last.method}`,
+  );
+  console.log(
+    `${last.listBytes} bytes, ${((last.listBytes * 4) / last.pages).toFixed(2)} for 16 KiB, ${last.runs} runs; ` +
+      `at most ${Math.round(Math.max(...summaries.map(({ residentBytes }) => residentBytes)) / 2 ** 20)} MiB resident`,
+  );
+  console.log('ms             median   lowest to highest');
+  for (const phase of ['findMs', 'translateMs', 'mapMs', 'encodeMs'] as const)
+    console.log(
+      spread(
+        phase.slice(0, -2),
+        measured.map(({ timings }) => timings[phase]),
+      ),
+    );
+  console.log(
+    spread(
+      'CPU',
+      measured.map(({ cpuMs }) => cpuMs),
+    ),
+  );
+} finally {
+  await server.stop();
+}

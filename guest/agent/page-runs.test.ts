@@ -1,0 +1,188 @@
+import test from 'ava';
+import fc from 'fast-check';
+import type { Extent } from './file-extents.ts';
+import type { CachedPages } from './page-finder.ts';
+import { buildRuns, type ListedRuns, type LocatedPages } from './page-runs.ts';
+import { translateToFrames } from './pagemap.ts';
+
+interface Page {
+  readonly file: number;
+  readonly page: number;
+  readonly frames: readonly number[];
+}
+
+function located(
+  pages: readonly Page[],
+  files: readonly (readonly Extent[] | undefined)[],
+  blocks = 4,
+): LocatedPages {
+  return {
+    pages: cached(pages.length, blocks * 4096, {
+      file: Uint32Array.from(pages, ({ file }) => file),
+      page: Uint32Array.from(pages, ({ page }) => page),
+      files: files.map((_, index) => `f${index}`),
+    }),
+    frames: Uint32Array.from(pages.flatMap(({ frames }) => frames)),
+    locations: files.map((extents) =>
+      extents === undefined ? undefined : { source: { kind: 'disk', disk: 'd' }, extents },
+    ),
+  };
+}
+
+function cached(count: number, pageSizeBytes: number, more: Partial<CachedPages>): CachedPages {
+  return {
+    pid: 1,
+    pageSizeBytes,
+    count,
+    address: new Float64Array(count),
+    file: new Uint32Array(count),
+    page: new Uint32Array(count),
+    files: [],
+    server: {
+      product: 'other',
+      version: '',
+      method: 'scan',
+      cachedPages: 0,
+      dirtyPages: 0,
+      excludedPages: 0,
+    },
+    ...more,
+  };
+}
+
+function runsOf({ runs }: ListedRuns): number[][] {
+  return [...runs.count].map((count, run) => [
+    runs.sourceIndex[run] ?? NaN,
+    runs.storageBlock[run] ?? NaN,
+    runs.guestFrame[run] ?? NaN,
+    count,
+  ]);
+}
+
+test('pages come out in storage order, joined where disk and memory both go on', (t) => {
+  const pages: Page[] = [
+    { file: 1, page: 0, frames: [50, 51, 52, 53] },
+    { file: 0, page: 2, frames: [10, 11, 80, 81] },
+    { file: 0, page: 1, frames: [6, 7, 8, 9] },
+  ];
+  const files = [
+    [{ logicalBlock: 0, physicalBlock: 1000, count: 100 }],
+    [{ logicalBlock: 0, physicalBlock: 500, count: 100 }],
+  ];
+  t.deepEqual(runsOf(buildRuns([located(pages, files)])), [
+    [0, 500, 50, 4],
+    [0, 1004, 6, 6],
+    [0, 1010, 80, 2],
+  ]);
+});
+
+test('a page with a hole in its file, or that is not in the file yet, is left out whole', (t) => {
+  const frames = [20, 21, 22, 23];
+  const pages = [0, 1, 2, 3, 4].map((page): Page => ({
+    file: 0,
+    page,
+    frames: frames.map((frame) => frame + 10 * page),
+  }));
+  // Page 0 whole; page 1 lacks its last block; page 2 is in two pieces; page 3 lacks all; page 4 is beyond the end.
+  const extents = [
+    { logicalBlock: 0, physicalBlock: 100, count: 7 },
+    { logicalBlock: 8, physicalBlock: 300, count: 1 },
+    { logicalBlock: 9, physicalBlock: 200, count: 3 },
+  ];
+  t.deepEqual(runsOf(buildRuns([located(pages, [extents])])), [
+    [0, 100, 20, 4],
+    [0, 200, 41, 3],
+    [0, 300, 40, 1],
+  ]);
+});
+
+test('frames that are not in RAM and files without a place are left out', (t) => {
+  const pages: Page[] = [
+    { file: 0, page: 0, frames: [20, 0, 22, 23] },
+    { file: 1, page: 0, frames: [30, 31, 32, 33] },
+  ];
+  t.deepEqual(
+    runsOf(buildRuns([located(pages, [[{ logicalBlock: 0, physicalBlock: 100, count: 4 }], undefined])])),
+    [
+      [0, 100, 20, 1],
+      [0, 102, 22, 2],
+    ],
+  );
+});
+
+test('any set of pages gives exactly its blocks', (t) => {
+  const extentLengths = fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 8 });
+  fc.assert(
+    fc.property(
+      fc.array(extentLengths, { minLength: 1, maxLength: 3 }),
+      fc.uniqueArray(fc.tuple(fc.nat(2), fc.nat(12)), { selector: String, maxLength: 30 }),
+      (lengths, cachedAt) => {
+        // Extents of all files lie on the disk in an order unlike the files', with gaps; files have no holes.
+        let physical = 1_000_000;
+        const files = lengths.map((file) => {
+          let logical = 0;
+          return file.map((count): Extent => {
+            const extent = { logicalBlock: logical, physicalBlock: physical, count };
+            logical += count;
+            physical -= 20;
+            return extent;
+          });
+        });
+        const pages = cachedAt
+          .filter(([file]) => file < files.length)
+          .map(([file, page], index): Page => ({
+            file,
+            page,
+            frames: [0, 1, 2, 3].map((part) => 100 + index * 5 + part),
+          }));
+        const expected = new Map<number, number>();
+        for (const { file, page, frames } of pages) {
+          const blocks = frames.map((frame, part) => {
+            const block = page * 4 + part;
+            const extent = files[file]?.find(
+              ({ logicalBlock, count }) => block >= logicalBlock && block < logicalBlock + count,
+            );
+            return extent === undefined
+              ? undefined
+              : ([extent.physicalBlock + block - extent.logicalBlock, frame] as const);
+          });
+          if (blocks.every((block) => block !== undefined))
+            for (const [block, frame] of blocks) expected.set(block, frame);
+        }
+        const listed = buildRuns([located(pages, files)]);
+        const actual = runsOf(listed).flatMap(([, block = 0, frame = 0, count = 0]) =>
+          Array.from({ length: count }, (_, part) => [block + part, frame + part] as const),
+        );
+        t.deepEqual(
+          actual,
+          [...expected].sort(([a], [b]) => a - b),
+        );
+        t.is(listed.pageCount, expected.size);
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+test('pagemap entries: present, swapped out, beyond a cut read, hidden', (t) => {
+  const present = 1n << 63n;
+  const entries = new Map([
+    [16, present | 0x1234n],
+    [17, present | (1n << 61n) | 0x77n],
+    [18, (1n << 62n) | 0x99n],
+    [19, present | (1n << 40n)],
+  ]);
+  const read = (index: number, into: Uint8Array): number => {
+    const bytes = Buffer.alloc((24 - index) * 8);
+    for (const [at, entry] of entries) if (at >= index) bytes.writeBigUInt64LE(entry, (at - index) * 8);
+    into.set(bytes);
+    return bytes.length;
+  };
+  const pages = cached(3, 8192, { address: Float64Array.of(16 * 4096, 18 * 4096, 23 * 4096) });
+  t.deepEqual([...translateToFrames(pages, read)], [0x1234, 0x77, 0, 0, 0, 0]);
+  const hidden = (_: number, into: Uint8Array): number => {
+    Buffer.from(into.buffer).fill(Buffer.from([0, 0, 0, 0, 0, 0, 0, 0x80]));
+    return into.length;
+  };
+  t.throws(() => translateToFrames(pages, hidden), { message: /CAP_SYS_ADMIN/ });
+});

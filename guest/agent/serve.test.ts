@@ -1,0 +1,70 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { AgentError, requestPageList, requestStatus } from '../../engine/pages/agent-client.ts';
+import { GuestError } from './guest-error.ts';
+import type { CachingProgram } from './page-finder.ts';
+import { serve } from './serve.ts';
+
+/** The agent behind a unix socket: what QEMU and the virtio port do in a guest. */
+async function agent(
+  t: ExecutionContext,
+  programs: () => Promise<readonly CachingProgram[]>,
+): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'agent-'));
+  const path = join(folder, 'agent.sock');
+  const server = createServer((socket) => {
+    const chunks = socket[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+    socket.on('error', () => undefined);
+    void serve(
+      {
+        read: async () => {
+          const next = await chunks.next();
+          return next.done === true ? undefined : next.value;
+        },
+        write: async (bytes) => {
+          socket.write(bytes);
+        },
+      },
+      programs,
+    );
+  });
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  t.teardown(async () => {
+    server.close();
+    await rm(folder, { recursive: true });
+  });
+  return path;
+}
+
+const broken = (error: Error): CachingProgram => ({
+  pid: 1,
+  description: 'mariadb 10.11 (pid 1)',
+  writeDirtyPages: async () => {
+    throw new GuestError('clean-failed', 'it does not listen');
+  },
+  findPages: async () => {
+    throw error;
+  },
+});
+
+test('what goes wrong in the guest becomes an answer, and the next request is served', async (t) => {
+  let current: readonly CachingProgram[] = [];
+  const path = await agent(t, async () => current);
+  const refusal = async (clean: 'none' | 'checkpoint' = 'none'): Promise<string> => {
+    const error = await t.throwsAsync(requestPageList(path, { clean }), { instanceOf: AgentError });
+    t.is(error.code, 'refused');
+    return error.message;
+  };
+  t.regex(await refusal(), /no program runs/);
+  current = [broken(new GuestError('unknown-layout', 'no cached page was found'))];
+  t.regex(await refusal(), /no cached page/);
+  t.regex(await refusal('checkpoint'), /does not listen/);
+  current = [broken(new Error('EIO: i/o error, read'))];
+  t.regex(await refusal(), /i\/o error/);
+  const { servers, residentBytes } = await requestStatus(path);
+  t.deepEqual(servers, ['mariadb 10.11 (pid 1)']);
+  t.true(residentBytes > 1e6);
+});

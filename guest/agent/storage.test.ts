@@ -1,0 +1,127 @@
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { findDisk, majorMinor } from './block-device.ts';
+import { parseFilefrag } from './file-extents.ts';
+import { parseGuestRam } from './guest-ram.ts';
+import { parseNetworkMounts, placeOnNetwork } from './mounts.ts';
+import { parseMaps } from './process-memory.ts';
+
+const filefrag = `Filesystem type is: ef53
+File size of /d/a b.ibd is 10485760 (10485760 blocks of 1 bytes)
+ ext:     logical_offset:        physical_offset: length:   expected: flags:
+   0:        0.. 4194303: 28724699136..28728893439: 4194304:            
+   1:  4194304.. 5242879: 30000000000..30001048575: 1048576: 28728893440: unwritten
+   2:  5242880.. 6291455: 40960000..42008575: 1048576: 30001048576: shared
+   3:  6291456.. 6295551:        0..    4095:    4096: 42008576: unknown_loc,delalloc
+   4:  8388608..10485759: 50002048..52099199: 2097152: 28728893440: last,eof
+/d/a b.ibd: 5 extents found
+File size of /d/empty.ibd is 0 (0 blocks of 1 bytes)
+/d/empty.ibd: 0 extents found
+File size of /d/one.ibd is 4096 (4096 blocks of 1 bytes)
+ ext:     logical_offset:        physical_offset: length:   expected: flags:
+   0:        0..    4095:     8192..   12287:   4096:             last,eof
+/d/one.ibd: 1 extent found
+`;
+
+test("filefrag's extents; those that are no plain copy of the file, or not aligned, are left out", (t) => {
+  const files = parseFilefrag(filefrag);
+  t.deepEqual([...files.keys()], ['/d/a b.ibd', '/d/empty.ibd', '/d/one.ibd']);
+  t.deepEqual(files.get('/d/a b.ibd'), [
+    { logicalBlock: 0, physicalBlock: 28724699136 / 4096, count: 1024 },
+    { logicalBlock: 1280, physicalBlock: 10000, count: 256 },
+  ]);
+  t.deepEqual(files.get('/d/empty.ibd'), []);
+  t.deepEqual(files.get('/d/one.ibd'), [{ logicalBlock: 0, physicalBlock: 2, count: 1 }]);
+});
+
+test('extents of a file system with small blocks keep their aligned middle', (t) => {
+  const text = `File size of f is 20480 (20480 blocks of 1 bytes)
+   0:     1024..   15359: 5120..19455: 14336: last,eof`;
+  t.deepEqual(parseFilefrag(text).get('f'), [{ logicalBlock: 1, physicalBlock: 2, count: 2 }]);
+});
+
+test('a disk is known by its serial, a partition by its start; remapped devices are not', (t) => {
+  const root = mkdtempSync(join(tmpdir(), 'sys-'));
+  t.teardown(() => {
+    rmSync(root, { recursive: true });
+  });
+  const add = (device: string, path: string, files: Readonly<Record<string, string>>): void => {
+    mkdirSync(join(root, path), { recursive: true });
+    for (const [name, text] of Object.entries(files)) {
+      mkdirSync(join(root, path, name, '..'), { recursive: true });
+      writeFileSync(join(root, path, name), text);
+    }
+    mkdirSync(join(root, 'dev/block'), { recursive: true });
+    symlinkSync(join(root, path), join(root, 'dev/block', device));
+  };
+  add('254:0', 'devices/virtio1/block/vda', { serial: 'pool0', 'device/vendor': '0x1af4' });
+  add('254:1', 'devices/virtio1/block/vda/vda1', { partition: '1\n', start: '2048\n' });
+  add('254:16', 'devices/virtio2/block/vdb', { serial: '', 'device/vendor': '0x1af4' });
+  add('253:0', 'devices/virtual/block/dm-0', { 'dm/name': 'vg-root' });
+  t.deepEqual(findDisk('254:0', root), { disk: 'pool0', startBytes: 0 });
+  t.deepEqual(findDisk('254:1', root), { disk: 'pool0', startBytes: 1024 * 1024 });
+  t.deepEqual(findDisk('254:16', root), { disk: 'vdb', startBytes: 0 });
+  t.is(findDisk('253:0', root), undefined);
+  t.is(findDisk('0:31', root), undefined);
+});
+
+test('device numbers as stat gives them', (t) => {
+  t.is(majorMinor(0xfe01n), '254:1');
+  t.is(majorMinor(0x1f_ff_0000_0ff5n & 0xfff_ffffn), '15:245');
+  t.is(majorMinor(0x10_3405n), '52:261');
+});
+
+const mountinfo = `22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+31 22 0:45 / /mnt/db\\040files rw shared:9 - nfs4 nas:/export/vm rw,vers=4.2
+32 22 0:45 /mysql /var/lib/mysql rw shared:9 - nfs4 nas:/export/vm rw,vers=4.2
+33 22 0:46 / /mnt/db rw - nfs nas:/other rw,vers=3
+34 22 0:47 / /run rw - tmpfs tmpfs rw
+`;
+
+test('files on NFS are named by their place on the server', (t) => {
+  const mounts = parseNetworkMounts(mountinfo);
+  t.is(mounts.length, 3);
+  t.deepEqual(placeOnNetwork(mounts, '0:45', '/var/lib/mysql/sbtest/t1.ibd'), {
+    fileSystem: 'nas:/export/vm',
+    path: 'mysql/sbtest/t1.ibd',
+  });
+  t.deepEqual(placeOnNetwork(mounts, '0:45', '/mnt/db files/mysql/ibdata1'), {
+    fileSystem: 'nas:/export/vm',
+    path: 'mysql/ibdata1',
+  });
+  t.is(placeOnNetwork(mounts, '254:0', '/var/lib/mysql/ibdata1'), undefined);
+  t.is(placeOnNetwork(mounts, '0:46', '/mnt/dbx/ibdata1'), undefined);
+});
+
+test('RAM in iomem, whole pages of it', (t) => {
+  const iomem = `00000000-00000fff : Reserved
+00001000-0009fbff : System RAM
+00100000-bfffffff : System RAM
+  01000000-01ffffff : Kernel code
+100000000-63fffffff : System RAM
+`;
+  t.deepEqual(parseGuestRam(iomem), [
+    [1, 158],
+    [256, 0xbffff],
+    [0x100000, 0x63ffff],
+  ]);
+  t.throws(() => parseGuestRam('00000000-00000000 : System RAM\n'), { message: /root/ });
+});
+
+test('lines of maps, with and without a name', (t) => {
+  const text = `7792a2000000-7792e4000000 rw-p 00000000 00:00 0 
+7f92c08d6000-7f92c08d7000 rw-p 00026000 fe:00 339589                     /usr/lib/a b.so (deleted)
+`;
+  t.deepEqual(parseMaps(text), [
+    { start: 0x7792a2000000, end: 0x7792e4000000, permissions: 'rw-p', inode: 0, path: '' },
+    {
+      start: 0x7f92c08d6000,
+      end: 0x7f92c08d7000,
+      permissions: 'rw-p',
+      inode: 339589,
+      path: '/usr/lib/a b.so (deleted)',
+    },
+  ]);
+});

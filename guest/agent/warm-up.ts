@@ -1,0 +1,27 @@
+/** Makes the first list as quick as the later ones. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { GuestError } from './guest-error.ts';
+import { listPages } from './list-pages.ts';
+import type { CachingProgram } from './page-finder.ts';
+
+const firstRetryMs = 2000;
+/** Then it is left to the first request: a scan for a layout that is not known reads the whole pool each time. */
+const attempts = 8;
+
+/**
+ * Makes one list as soon as there is something to list, and drops it: the server's version and layout are then known, the
+ * files' first pages are read, filefrag is in the page cache, and the agent's code is compiled. In an emulated guest that
+ * is seconds, which would otherwise be part of a migration.
+ */
+export async function warmUp(programs: () => Promise<readonly CachingProgram[]>): Promise<void> {
+  for (let attempt = 0; attempt < attempts; attempt++) {
+    try {
+      await listPages(await programs());
+      return;
+    } catch (error) {
+      // Not up yet, or never able to: whoever asks for a list gets the reason.
+      if (!(error instanceof GuestError)) throw error;
+      await sleep(firstRetryMs * 2 ** attempt);
+    }
+  }
+}
