@@ -16,6 +16,8 @@ import { Restorer, type RestoreSink } from '../restore/restorer.ts';
 import { openSource, type StoragePlace } from '../restore/storage-place.ts';
 import type { StorageReader } from '../restore/storage-reader.ts';
 import { StreamInjector } from '../stream/injector.ts';
+import { returnPathMessage } from '../stream/records.ts';
+import { ReturnPathReader } from '../stream/return-path.ts';
 import { EngineConnection } from '../wire/connection.ts';
 import type { FrameType } from '../wire/frame.ts';
 import { defaultLiveness, type Liveness, ownHello, takeHello } from '../wire/hello.ts';
@@ -70,7 +72,11 @@ class DestinationEngine implements RestoreSink {
   #committed = false;
   #streamEnded = false;
   #targetClosed = false;
-  #statusDue = false;
+  /** The target has reported success on the return path (migration/migration.c, migrate_send_rp_shut). */
+  #targetSucceeded = false;
+  /** The last status sent, to send only what is new. */
+  #sentStatus = '';
+  #sentPendingPages = 0;
   #statusTimer: NodeJS.Timeout | undefined;
   #progress: NodeJS.Timeout | undefined;
   #rate = { atMs: 0, bytes: 0, bytesPerSecond: 0 };
@@ -147,8 +153,7 @@ class DestinationEngine implements RestoreSink {
         return;
       case 'streamEnd':
         this.#streamEnded = true;
-        this.#output?.flush();
-        this.#target?.end();
+        this.#output?.end();
         return;
       case 'sources':
         this.#openSources(decodeMessage(messageSchemas.sources, payload).sources);
@@ -161,7 +166,6 @@ class DestinationEngine implements RestoreSink {
           throw new WireError('malformed', 'the plan names a RAM block or a source that is not there');
         }
         this.#plan.add(part, block.pageCount, Math.floor(reader.sizeBytes / pageSizeBytes));
-        this.#statusDue = true;
         return;
       }
       default:
@@ -178,8 +182,14 @@ class DestinationEngine implements RestoreSink {
     this.#target = target;
     const output = new TargetOutput(target);
     this.#output = output;
+    const returnPath = new ReturnPathReader(({ type, data }) => {
+      if (type === returnPathMessage.shut) this.#targetSucceeded = data.length >= 4 && data.readUInt32BE() === 0;
+    });
     target.on('data', (bytes: Buffer) => {
-      this.#connection?.send('returnPath', Buffer.from(bytes));
+      this.guarded(() => {
+        returnPath.push(bytes);
+        this.#connection?.send('returnPath', Buffer.from(bytes));
+      });
     });
     target.on('drain', () => {
       this.guarded(() => {
@@ -193,8 +203,8 @@ class DestinationEngine implements RestoreSink {
       });
     });
     target.on('error', (cause) => {
-      // After the commit the target may close without reading what is left to the end of the connection.
-      if (this.#committed) this.guarded(() => this.#targetEnded());
+      // A target that has said on the return path that it has everything may close as it likes.
+      if (this.#targetSucceeded) this.guarded(() => this.#targetEnded());
       else this.fail(new DestinationError('target-failed', `the target QEMU broke off: ${cause.message}`, cause));
     });
     this.#injector = new StreamInjector(
@@ -259,7 +269,7 @@ class DestinationEngine implements RestoreSink {
       connection.acknowledge(takenBytes);
     });
     if (!output.hasRoom) connection.pauseReading();
-    if (this.#statusDue && this.#plan.pendingPages === 0) this.#sendStatus();
+    this.#tellIfNothingPends();
   }
 
   #openSources(sources: readonly PageSource[]): void {
@@ -305,20 +315,22 @@ class DestinationEngine implements RestoreSink {
   taken(): void {
     this.#injector?.closeSection();
     this.#output?.flush();
-    this.#statusDue = true;
-    if (this.#plan.pendingPages === 0) this.#sendStatus();
+    this.#tellIfNothingPends();
   }
 
   ask(pages: readonly PageName[]): void {
     for (let i = 0; i < pages.length; i += maxAskedPages) {
       this.#connection?.send('ask', encodeAsk(pages.slice(i, i + maxAskedPages)));
     }
-    this.#statusDue = true;
+  }
+
+  /** The source waits for it with the switch-over. */
+  #tellIfNothingPends(): void {
+    if (this.#plan.pendingPages === 0 && this.#sentPendingPages > 0) this.#sendStatus();
   }
 
   #sendStatus(): void {
-    if (this.#plan.receivedPages === 0 || (!this.#statusDue && this.#plan.pendingPages === 0)) return;
-    this.#statusDue = false;
+    if (this.#plan.receivedPages === 0) return;
     const restorer = this.#restorer;
     const status: RestoreStatus = {
       receivedPages: this.#plan.receivedPages,
@@ -330,7 +342,12 @@ class DestinationEngine implements RestoreSink {
       unreadablePages: restorer?.unreadablePages ?? 0,
       storageBytes: restorer?.storageBytes ?? 0,
     };
-    this.#connection?.send('status', encodeMessage(status));
+    const payload = encodeMessage(status);
+    const text = payload.toString();
+    if (text === this.#sentStatus) return;
+    this.#sentStatus = text;
+    this.#sentPendingPages = status.pendingPages;
+    this.#connection?.send('status', payload);
   }
 
   #targetEnded(): void {
@@ -350,8 +367,7 @@ class DestinationEngine implements RestoreSink {
     } else if (this.#committed) {
       // The target has everything, or will have it with what waits here; the source counts on that.
       this.#streamEnded = true;
-      this.#output?.flush();
-      this.#target?.end();
+      this.#output?.end();
     } else {
       this.fail(error ?? new WireError('closed', 'the source ended the connection'));
     }

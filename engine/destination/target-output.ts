@@ -18,6 +18,7 @@ export class TargetOutput {
   readonly #free: Buffer[] = [];
   #buffer: Buffer | undefined;
   #filledBytes = 0;
+  #ended = false;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -42,7 +43,16 @@ export class TargetOutput {
 
   /** Writes what there is. @param onDelivered called when the target has taken it, and everything before */
   flush(onDelivered?: () => void): void {
+    if (this.#ended) return;
     this.#write(this.#filledBytes - (this.keepsLastByte ? 1 : 0), onDelivered);
+  }
+
+  /** Writes what there is, the last byte included, and ends the target's input. */
+  end(): void {
+    this.keepsLastByte = false;
+    this.flush();
+    this.#ended = true;
+    this.#socket.end();
   }
 
   #write(bytes: number, onDelivered?: () => void): void {

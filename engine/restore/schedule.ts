@@ -121,7 +121,8 @@ export class Schedule {
     if (this.#list.is !== 'there' || this.storageUnusable) return 0;
     const settledPages = this.#status === undefined ? 0 : this.#status.receivedPages - this.#status.pendingPages;
     const aheadPages = Math.max(leastAheadPages, (this.#settledPagesPerSecond * aheadMs) / 1000);
-    return Math.max(0, Math.min(this.#list.remainingPages, aheadPages - (this.#plannedPages - settledPages)));
+    const allowedPages = Math.floor(aheadPages) - (this.#plannedPages - settledPages);
+    return Math.max(0, Math.min(this.#list.remainingPages, allowedPages));
   }
 
   /** Whether listed pages are to be sent from guest memory, from the back of the list, as far as the link has room. */

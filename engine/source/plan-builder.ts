@@ -78,7 +78,7 @@ export class PlanBuilder {
 
   /** Entries of the list between front and back: an upper bound of the pages that are not planned or sent. */
   get remainingPages(): number {
-    return this.#backPosition - this.#frontPosition;
+    return Math.max(0, this.#backPosition - this.#frontPosition);
   }
 
   #list(): ListedPages {

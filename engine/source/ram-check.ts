@@ -5,22 +5,23 @@
 import { pageSizeBytes } from '../pages/page-list.ts';
 import type { GuestRam } from './guest-ram.ts';
 
-/** Pages compared before any page is left out. */
-const firstPages = 128;
-/** Afterwards one of so many is compared. */
-const stride = 64;
-/** Of so many comparisons in a row, at least this share must hold; the guest may write a page while QEMU sends it. */
+/** Pages compared for one judgement. */
 const windowPages = 128;
-const leastEqualShare = 0.75;
+/**
+ * Share of them that must be equal. Other memory has next to none in common with what QEMU sends (pages of zeros do not
+ * count); of the right one, pages differ that the guest has written since QEMU read them, a moment ago.
+ */
+const leastEqualShare = 0.25;
+/** After the first judgement in its favour one page of so many is compared. */
+const stride = 64;
 
 export class RamCheck {
   readonly #ram: GuestRam;
   readonly #page = Buffer.allocUnsafeSlow(pageSizeBytes);
-  #compared = 0;
-  #equalInWindow = 0;
-  #inWindow = 0;
-  #skipped = 0;
-  #differs = false;
+  #comparedPages = 0;
+  #equalPages = 0;
+  #skippedPages = 0;
+  #judgement: 'none' | 'same' | 'doubtful' | 'other' = 'none';
 
   constructor(ram: GuestRam) {
     this.#ram = ram;
@@ -28,28 +29,27 @@ export class RamCheck {
 
   /** Whether enough was compared to rely on it. */
   get passed(): boolean {
-    return this.#compared >= firstPages && !this.#differs;
+    return this.#judgement === 'same';
   }
 
-  /** Whether it was found to be other memory. */
+  /** Whether it is other memory, by two judgements in a row. */
   get differs(): boolean {
-    return this.#differs;
+    return this.#judgement === 'other';
   }
 
   /** QEMU's record of a page with content. */
   record(page: number, buffer: Buffer, offset: number): void {
-    if (this.#differs) return;
-    this.#skipped += 1;
-    if (this.#compared >= firstPages && this.#skipped < stride) return;
-    this.#skipped = 0;
+    this.#skippedPages += 1;
+    if (this.passed && this.#skippedPages < stride) return;
+    this.#skippedPages = 0;
     this.#ram.read(page, 1, this.#page, 0);
-    this.#compared += 1;
-    this.#inWindow += 1;
-    if (buffer.compare(this.#page, 0, pageSizeBytes, offset, offset + pageSizeBytes) === 0) this.#equalInWindow += 1;
-    if (this.#inWindow === windowPages) {
-      this.#differs = this.#equalInWindow < windowPages * leastEqualShare;
-      this.#inWindow = 0;
-      this.#equalInWindow = 0;
-    }
+    this.#comparedPages += 1;
+    if (buffer.compare(this.#page, 0, pageSizeBytes, offset, offset + pageSizeBytes) === 0) this.#equalPages += 1;
+    if (this.#comparedPages < windowPages) return;
+    const same = this.#equalPages >= windowPages * leastEqualShare;
+    if (same) this.#judgement = 'same';
+    else this.#judgement = this.#judgement === 'doubtful' ? 'other' : 'doubtful';
+    this.#comparedPages = 0;
+    this.#equalPages = 0;
   }
 }

@@ -629,7 +629,8 @@ class SourceEngine {
   #fail(cause: unknown): void {
     if (this.#phase === 'over' || this.#doubt !== undefined) return;
     const error: Error & { readonly code?: string } = cause instanceof Error ? cause : new Error(String(cause));
-    if (this.#phase === 'committed' && !this.#returnPathEnded) {
+    const targetFailed = error instanceof WireError && error.peerCode === 'target-failed';
+    if (this.#phase === 'committed' && !this.#returnPathEnded && !(targetFailed && !this.#qemuEnded)) {
       // The target may have everything and run. Closing QEMU's connection would let the source VM run too, so that it
       // stays open, and the VM stopped, until somebody who has looked at the target ends this process.
       this.#doubt = error;

@@ -1,9 +1,10 @@
 /** Collects what goes to the destination into frames: small pieces are copied together, which compresses and sends better. */
 import type { EngineConnection } from '../wire/connection.ts';
 
-const batchBytes = 256 * 1024;
+/** Large enough to compress well, small enough to be compressed, sent and taken at the same time. */
+const batchBytes = 64 * 1024;
 /** Buffers kept for reuse; more are under way only while compressors lag. */
-const mostFree = 8;
+const mostFree = 32;
 
 export class StreamBatch {
   readonly #connection: EngineConnection;

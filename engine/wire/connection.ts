@@ -33,6 +33,7 @@ interface Waiting {
 const leastCompressedBytes = 1024;
 /** Tasks of the thread pool at once. */
 const mostCompressions = 4;
+const recentDecay = 0.9;
 /** An abort must reach the other engine, but a dead connection must not keep this one alive. */
 const abortFlushMs = 500;
 
@@ -41,14 +42,15 @@ export class EngineConnection {
   sentBytes = 0;
   /** Payload of all frames before compression. */
   rawBytes = 0;
-  /** CPU-free estimate of what compression saves: raw bytes per sent byte, of compressed frames. */
-  compressionRatio = 1;
   readonly #socket: Socket;
   readonly #options: ConnectionOptions;
   readonly #reader: FrameReader;
   readonly #queue: Waiting[] = [];
   #queuedBytes = 0;
   #compressions = 0;
+  /** Decaying sums over the frames that could be compressed. */
+  #recentRawBytes = 1;
+  #recentBytes = 1;
   #compressionLevel: number | undefined;
   #acknowledgedBytes = 0;
   #heartbeat: NodeJS.Timeout | undefined;
@@ -94,6 +96,11 @@ export class EngineConnection {
     return this.#reader.wireBytes;
   }
 
+  /** What compression has saved of late: bytes before it per byte after it. */
+  get compressionRatio(): number {
+    return this.#recentRawBytes / this.#recentBytes;
+  }
+
   /** Bytes that the other engine has acknowledged to have taken and delivered. */
   get acknowledgedBytes(): number {
     return this.#acknowledgedBytes;
@@ -136,8 +143,8 @@ export class EngineConnection {
       // Compression that does not help, or fails for want of memory, is no reason to stop.
       const plain = error !== null || compressed.length >= payload.length;
       const bytes = plain ? payload : compressed;
-      const ratio = payload.length / bytes.length;
-      this.compressionRatio += (ratio - this.compressionRatio) / 8;
+      this.#recentRawBytes = this.#recentRawBytes * recentDecay + payload.length;
+      this.#recentBytes = this.#recentBytes * recentDecay + bytes.length;
       waiting.bytes = [frameHeader(type, bytes.length, payload.length, !plain), bytes];
       this.#pump();
     });
@@ -190,7 +197,7 @@ export class EngineConnection {
         return;
       case 'abort': {
         const { code, message } = decodeMessage(messageSchemas.abort, payload);
-        throw new WireError('peer-aborted', `the other engine gave up (${code}): ${message}`);
+        throw new WireError('peer-aborted', `the other engine gave up: ${message}`, undefined, code);
       }
       default:
         this.#options.onFrame(type, payload);

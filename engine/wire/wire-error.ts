@@ -16,9 +16,12 @@ export type WireErrorCode =
 export class WireError extends Error {
   override readonly name = 'WireError';
   readonly code: WireErrorCode;
+  /** With 'peer-aborted': the code of the other engine's error. */
+  readonly peerCode: string | undefined;
 
-  constructor(code: WireErrorCode, message: string, cause?: unknown) {
+  constructor(code: WireErrorCode, message: string, cause?: unknown, peerCode?: string) {
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
+    this.peerCode = peerCode;
   }
 }
