@@ -192,11 +192,12 @@ for (const [name, share] of [
     const file = (leaf: string): string => path.join(folder, leaf);
     writeBootDisk(file('disk'));
     writeFileSync(file('content'), randomFillSync(Buffer.alloc(contentBytes)));
+    // A versioned machine: that of QEMU 11.1 does not acknowledge the switch-over (docs/stream-format.md).
     const machine = (ram: string): string[] => [
       ...['-object', `memory-backend-file,id=ram0,size=64M,share=on,mem-path=${file(ram)}`],
       ...[
         '-machine',
-        'q35,graphics=off,memory-backend=ram0',
+        'pc-q35-9.0,graphics=off,memory-backend=ram0',
         '-accel',
         'tcg',
         '-cpu',
@@ -211,7 +212,6 @@ for (const [name, share] of [
         `raw,node-name=d0,file.driver=file,file.locking=off,file.filename=${file('disk')}`,
       ],
       ...['-device', 'virtio-blk-pci,drive=d0,bootindex=0'],
-      ...(found.version >= 11 ? ['-global', 'migration.switchover-ack-legacy=on'] : []),
     ];
     const qemus: Qemu[] = [];
     const server = createServer({ allowHalfOpen: true }).listen(file('source'));
