@@ -19,7 +19,7 @@ async function up(options: { readonly rate: string }): Promise<void> {
   const startedMs = performance.now();
   const testbed = await startLocalTestbed({
     rates: { migration: rate.data, storage: rate.data, service: rate.data },
-    keep: true,
+    keep: () => true,
     owner: 'npm run lab -- up',
     log,
   });

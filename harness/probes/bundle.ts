@@ -1,14 +1,17 @@
-/** Makes one file of the recorder, so that a host needs nothing but Node 20 or newer to run it. */
+/** Makes one file of a program that runs on hosts, so that they need nothing but Node 20 or newer. */
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { build, version } from 'esbuild';
 import { hashFiles, prepare, type Log } from '../../setup/cache.ts';
 
-/** Returns the path of the bundled recorder, from the cache if its sources and packages have not changed. */
-export async function bundleRecorder(log: Log): Promise<string> {
+/** Programs of this folder that run on hosts. */
+export type ProgramName = 'recorder' | 'ram-compare';
+
+/** Returns the path of the bundled program, from the cache if its sources and packages have not changed. */
+export async function bundleProgram(name: ProgramName, log: Log): Promise<string> {
   const root = path.resolve(import.meta.dirname, '../..');
   const folder = await prepare({
-    name: 'recorder',
+    name,
     keyParts: [
       version,
       await hashFiles([import.meta.dirname]),
@@ -16,12 +19,16 @@ export async function bundleRecorder(log: Log): Promise<string> {
     ],
     build: async (dir) => {
       await build({
-        entryPoints: [path.join(import.meta.dirname, 'recorder.ts')],
-        outfile: path.join(dir, 'recorder.js'),
+        entryPoints: [path.join(import.meta.dirname, `${name}.ts`)],
+        outfile: path.join(dir, `${name}.mjs`),
         bundle: true,
         platform: 'node',
         target: 'node20',
-        format: 'cjs',
+        format: 'esm',
+        // CommonJS packages ask for Node's modules by require.
+        banner: {
+          js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
+        },
         // A debugging aid that mysql2 loads only if it is installed.
         external: ['cardinal'],
         logLevel: 'silent',
@@ -29,5 +36,5 @@ export async function bundleRecorder(log: Log): Promise<string> {
     },
     log,
   });
-  return path.join(folder, 'recorder.js');
+  return path.join(folder, `${name}.mjs`);
 }

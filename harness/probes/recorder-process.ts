@@ -4,8 +4,6 @@ import { estimateOffset, type ClockOffset, type RoundTrip } from './clock.ts';
 import { reportSchema, type ProbeConfig, type ProbeReport, type RecorderConfig } from './report.ts';
 import { nowMs } from './wall-clock.ts';
 
-export const recorderPath = '/run/poolshift/recorder.js';
-
 /** `ended`: the recorder is gone. `no-answer`: it did not answer in time. `bad-report`: it printed something else. */
 export class RecorderError extends Error {
   readonly code: 'ended' | 'no-answer' | 'bad-report';
@@ -38,14 +36,14 @@ export function recorderCommand(config: RecorderConfig, path: string): string {
 }
 
 /**
- * Starts probes on a host where `bundleRecorder`'s file was copied to `recorderPath`. `onReport` gets every report but
- * the clock's, in order.
+ * Starts probes on a host; `path` is where the host has the bundled recorder (bundle.ts). `onReport` gets every report
+ * but the clock's, in order.
  */
 export function startRecorder(
   host: Host,
   probes: readonly ProbeConfig[],
   onReport: (report: ProbeReport) => void,
-  path = recorderPath,
+  path: string,
 ): Recorder {
   const child = host.spawn(recorderCommand({ probes }, path));
   const waiting = new Map<number, (hostMs: number) => void>();

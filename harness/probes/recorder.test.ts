@@ -5,14 +5,14 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
-import { bundleRecorder } from './bundle.ts';
+import { bundleProgram } from './bundle.ts';
 import { localShell } from './local-shell.fixture.ts';
 import { startRecorder } from './recorder-process.ts';
 import type { ProbeReport } from './report.ts';
 
 const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-recorder-'));
 process.env['POOLSHIFT_CACHE'] = folder;
-const bundle = await bundleRecorder(() => undefined);
+const bundle = await bundleProgram('recorder', () => undefined);
 
 test.after.always(() => rm(folder, { recursive: true }));
 
@@ -32,7 +32,7 @@ function only<Kind extends ProbeReport['report']>(reports: readonly ProbeReport[
 
 test('the bundle comes from the cache the second time', async (t) => {
   t.is(
-    await bundleRecorder((line) => {
+    await bundleProgram('recorder', (line) => {
       t.fail(line);
     }),
     bundle,

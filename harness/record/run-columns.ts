@@ -74,6 +74,7 @@ export const runColumns = {
   pages_left_out: { unit: 'pages', meaning: 'not sent, marked to be restored' },
   pages_restored: { unit: 'pages', meaning: 'put back from storage' },
   pages_mismatched: { unit: 'pages', meaning: 'storage held something else' },
+  pages_unreadable: { unit: 'pages', meaning: 'storage could not be read' },
   pages_cancelled: { unit: 'pages', meaning: 'overtaken by a newer record of the same page' },
   pages_sent_after_all: { unit: 'pages', meaning: 'asked for by the destination and sent' },
   list_find_ms: { unit: 'ms', meaning: 'guest agent: find clean cached pages' },
@@ -81,6 +82,7 @@ export const runColumns = {
   list_map_ms: { unit: 'ms', meaning: 'guest agent: tablespace pages to disk blocks' },
   list_encode_ms: { unit: 'ms', meaning: 'guest agent: encode the list' },
   list_send_ms: { unit: 'ms', meaning: 'the list on its way to the source engine' },
+  list_clean_ms: { unit: 'ms', meaning: 'guest agent: writing dirty pages first, if asked to' },
   engine_cpu_ms_src: { unit: 'ms', meaning: 'CPU time of the source engine' },
   engine_cpu_ms_dst: { unit: 'ms', meaning: 'CPU time of the destination engine' },
 } as const satisfies Readonly<Record<string, Definition>>;

@@ -175,29 +175,31 @@ function checks(events: readonly RunEvent[]) {
   };
 }
 
-/** The column of a figure is the last value that any engine event carried under the same name. */
+/** The last value that an engine on that host reported: each counter is kept by the engine that does the work. */
 function engineFigures(events: readonly RunEvent[]) {
   const engineEvents = events.filter((event) => event.event === 'engine');
-  const last = (field: string, host?: ClockName): number | undefined => {
+  const last = (host: ClockName, field: string): number | undefined => {
     const value = engineEvents.findLast(
-      (event) => typeof event.fields[field] === 'number' && (host === undefined || event.host === host),
+      (event) => event.host === host && typeof event.fields[field] === 'number',
     )?.fields[field];
     return typeof value === 'number' ? value : undefined;
   };
   return {
-    pages_listed: last('pages_listed'),
-    pages_left_out: last('pages_left_out'),
-    pages_restored: last('pages_restored'),
-    pages_mismatched: last('pages_mismatched'),
-    pages_cancelled: last('pages_cancelled'),
-    pages_sent_after_all: last('pages_sent_after_all'),
-    list_find_ms: last('list_find_ms'),
-    list_translate_ms: last('list_translate_ms'),
-    list_map_ms: last('list_map_ms'),
-    list_encode_ms: last('list_encode_ms'),
-    list_send_ms: last('list_send_ms'),
-    engine_cpu_ms_src: last('cpu_ms', 'src'),
-    engine_cpu_ms_dst: last('cpu_ms', 'dst'),
+    pages_listed: last('src', 'pages_listed'),
+    pages_left_out: last('src', 'pages_left_out'),
+    pages_restored: last('dst', 'pages_restored'),
+    pages_mismatched: last('dst', 'pages_mismatched'),
+    pages_unreadable: last('dst', 'pages_unreadable'),
+    pages_cancelled: last('dst', 'pages_cancelled'),
+    pages_sent_after_all: last('src', 'pages_sent_after_all'),
+    list_find_ms: last('src', 'list_find_ms'),
+    list_translate_ms: last('src', 'list_translate_ms'),
+    list_map_ms: last('src', 'list_map_ms'),
+    list_encode_ms: last('src', 'list_encode_ms'),
+    list_send_ms: last('src', 'list_send_ms'),
+    list_clean_ms: last('src', 'list_clean_ms'),
+    engine_cpu_ms_src: last('src', 'cpu_ms'),
+    engine_cpu_ms_dst: last('dst', 'cpu_ms'),
   };
 }
 

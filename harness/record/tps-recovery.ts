@@ -26,7 +26,8 @@ export interface RecoveryInput {
 export function tpsRecoveryMs(input: RecoveryInput): number | undefined {
   const { tps, commandMs, endMs, beforeFromMs, tpsBefore } = input;
   const smoothed = smoothSeconds(tps);
-  const usual = smoothed.filter(({ atMs }) => atMs >= beforeFromMs && atMs < commandMs);
+  // Smoothed apart, so that the first seconds after the command have no part in what is usual.
+  const usual = smoothSeconds(tps.filter(({ atMs }) => atMs >= beforeFromMs && atMs < commandMs));
   const threshold = Math.min(recoveredShare * tpsBefore, ...usual.map((point) => point.value));
 
   let backMs = commandMs;

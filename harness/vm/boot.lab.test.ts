@@ -22,7 +22,7 @@ const mib = 2 ** 20;
 async function lab(t: ExecutionContext): Promise<Testbed> {
   const testbed = await startLocalTestbed({
     rates: { migration: 125e6, storage: 125e6, service: 125e6 },
-    keep: false,
+    keep: () => false,
     owner: 'boot.lab.test.ts',
     log: (line) => {
       t.log(line);

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import anyTest, { type TestFn } from 'ava';
-import { bundleRecorder } from '../probes/bundle.ts';
+import { bundleProgram } from '../probes/bundle.ts';
 import { localShell } from '../probes/local-shell.fixture.ts';
 import { startRecorder } from '../probes/recorder-process.ts';
 import type { ProbeReport } from '../probes/report.ts';
@@ -76,7 +76,7 @@ withSysbench('sysbench runs as commanded, the pool is warmed, tables are in orde
     localShell,
     [{ probe: 'lines', name: 'sysbench', command }],
     (report) => reports.push(report),
-    await bundleRecorder(() => undefined),
+    await bundleProgram('recorder', () => undefined),
   );
   await sleep(5000);
   await recorder.stop();
@@ -114,7 +114,7 @@ withServer(
         { probe: 'heartbeat', server },
       ],
       (report) => reports.push(report),
-      await bundleRecorder(() => undefined),
+      await bundleProgram('recorder', () => undefined),
     );
     await sleep(1500);
     const stoppedMs = Date.now();
@@ -162,7 +162,7 @@ withServer('a second ledger on the same database goes on after the numbers of th
   const { server } = mariadb();
   const [[highest = ''] = []] = await runSql(localShell, server, 'SELECT MAX(number) FROM poolshift.ledger');
   const file = path.join(folder, 'second-ledger');
-  const bundle = await bundleRecorder(() => undefined);
+  const bundle = await bundleProgram('recorder', () => undefined);
   const recorder = startRecorder(localShell, [{ probe: 'ledger', server, file }], () => undefined, bundle);
   await sleep(1000);
   await recorder.stop();
@@ -176,7 +176,7 @@ withServer('a heartbeat that never reaches a server says why, and ends all the s
     localShell,
     [{ probe: 'heartbeat', server: { ...mariadb().server, password: 'wrong' } }],
     (report) => reports.push(report),
-    await bundleRecorder(() => undefined),
+    await bundleProgram('recorder', () => undefined),
   );
   await sleep(1000);
   await recorder.stop();

@@ -43,8 +43,8 @@ const bootAttempts = 300;
 
 export interface LocalTestbedOptions {
   readonly rates: NetworkRates;
-  /** Leave the lab up when the testbed is closed. */
-  readonly keep: boolean;
+  /** Whether to leave the lab up; asked when the testbed is closed. */
+  readonly keep: () => boolean;
   /** What the user ran, for the message that another user of this machine gets. */
   readonly owner: string;
   readonly log: Log;
@@ -63,7 +63,7 @@ export async function startLocalTestbed({ rates, keep, owner, log }: LocalTestbe
     rates: Object.fromEntries(Object.entries(rates).filter(([, rate]) => rate !== undefined)),
   });
   const testbed = testbedOf(lab.state, async () => {
-    if (keep) await lab.keep();
+    if (keep()) await lab.keep();
     else await stopLab();
   });
   try {

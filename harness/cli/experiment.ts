@@ -1,0 +1,111 @@
+/** `npm run experiment -- [options]`: one cell of the paper's matrix, from nothing to a table and a result folder. */
+import path from 'node:path';
+import { type Options, optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
+import { engines } from '../../experiments/engines.ts';
+import { scenarios } from '../../experiments/scenarios.ts';
+import { currentLab, describeLab } from '../testbed/local/lab-process.ts';
+import { type ExperimentResult, runExperiment } from '../run/experiment.ts';
+import { checkCapacity, expectedSteps } from '../run/plan.ts';
+import { runIdOf } from '../run/run-folder.ts';
+import { runTable } from './figures.ts';
+import { abortOnSignals } from './interrupt.ts';
+import { localMachine } from './local-machine.ts';
+import { UsageError, exitCodes, parseOptions } from './options.ts';
+import { progressLines } from './progress.ts';
+
+const say = (line: string): void => {
+  process.stderr.write(`${line}\n`);
+};
+
+function planText(options: Options): string {
+  const configuration = resolveConfiguration(options);
+  const steps = expectedSteps(configuration, 'tcg');
+  const totalSeconds = steps.reduce((sum, step) => sum + step.durationSeconds, 0);
+  const mib = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MiB`;
+  return [
+    `scenario ${configuration.scenario}: ${scenarios[configuration.scenario].title}`,
+    `engine ${configuration.engine}: ${engines[configuration.engine].title}`,
+    `VM ${mib(configuration.vmMemoryBytes)}, buffer pool ${mib(configuration.bufferPoolBytes)} (asked ${mib(configuration.bufferPoolAskedBytes)}), tables ${mib(configuration.tableDataBytes)} (asked ${mib(configuration.poolInUseAskedBytes)}), links ${configuration.linkBitsPerSecond / 1e6} Mbit/s, ${configuration.dbms}`,
+    ...steps.map(
+      ({ name, durationSeconds }) => `  ${name.padEnd(26)} ${durationSeconds.toFixed(0).padStart(5)} s`,
+    ),
+    `expected: ${options.repeat} x ${(totalSeconds / 60).toFixed(1)} min under TCG, after what needs preparing (a few minutes, once)`,
+  ].join('\n');
+}
+
+async function refuseWhatCannotRun(options: Options): Promise<void> {
+  const fit = checkCapacity(resolveConfiguration(options), await localMachine());
+  if (!fit.fits) throw new UsageError(fit.reason);
+  if (process.getuid?.() !== 0)
+    throw new UsageError(
+      'the local testbed needs root: it installs Debian packages and makes namespaces, containers and mounts; run this as root',
+    );
+  const lab = await currentLab();
+  if (lab !== undefined) throw new UsageError(`${describeLab(lab)}; take it down with: npm run lab -- down`);
+}
+
+async function main(): Promise<number> {
+  const options = parseOptions(
+    'experiment',
+    'Migrates a running database VM and records what happens.',
+    optionsSchema,
+    process.argv.slice(2),
+  );
+  if (options === undefined) return exitCodes.ok;
+  if (options.dryRun) {
+    if (options.json) console.log(JSON.stringify(resolveConfiguration(options), undefined, 2));
+    else console.log(planText(options));
+    const fit = checkCapacity(resolveConfiguration(options), await localMachine());
+    if (!fit.fits) throw new UsageError(fit.reason);
+    return exitCodes.ok;
+  }
+  await refuseWhatCannotRun(options);
+  say(planText(options));
+  const signal = abortOnSignals(say);
+  const configuration = resolveConfiguration(options);
+  const progress = progressLines(say);
+  let failed = false;
+  for (let repeat = 1; repeat <= options.repeat && !signal.aborted; repeat += 1) {
+    const runId = runIdOf(configuration, repeat, new Date());
+    const result = await runExperiment({
+      configuration,
+      repeat,
+      runId,
+      folder: path.join(options.out, runId),
+      keep: options.keep,
+      keepOnFailure: options.keepOnFailure,
+      owner: ['npm run experiment --', ...process.argv.slice(2)].join(' '),
+      signal,
+      onEvent: (event) => {
+        if (options.json) console.log(JSON.stringify(event));
+        else progress(event);
+      },
+    });
+    report(result, options.json);
+    failed ||= result.outcome === 'failed';
+  }
+  if (signal.aborted) return exitCodes.interrupted;
+  return failed ? exitCodes.failed : exitCodes.ok;
+}
+
+function report({ row, outcome, reason, folder }: ExperimentResult, json: boolean): void {
+  if (json) {
+    console.log(JSON.stringify({ event: 'result', outcome, reason, folder, row }));
+    return;
+  }
+  console.log(`\n${outcome}${reason === undefined ? '' : `: ${reason}`}`);
+  if (row !== undefined) console.log(runTable(row));
+  console.log(`  recorded in ${folder}`);
+}
+
+try {
+  // Whatever a library still holds open must not keep the command from ending.
+  process.exit(await main());
+} catch (error) {
+  if (error instanceof UsageError) {
+    console.error(`experiment: ${error.message}`);
+    process.exit(exitCodes.usage);
+  }
+  console.error(error);
+  process.exit(exitCodes.failed);
+}

@@ -1,0 +1,94 @@
+/** The figures of runs as a table for the terminal. Pure. */
+import type { RunRow } from '../record/run-columns.ts';
+
+interface Figure {
+  readonly title: string;
+  readonly value: (row: RunRow) => string;
+}
+
+const number = (value: number | undefined, digits = 0): string =>
+  value === undefined ? '-' : value.toFixed(digits);
+const seconds = (ms: number | undefined): string => (ms === undefined ? '-' : `${(ms / 1000).toFixed(1)} s`);
+const milliseconds = (ms: number | undefined): string => (ms === undefined ? '-' : `${ms.toFixed(0)} ms`);
+const megabytes = (bytes: number | undefined): string =>
+  bytes === undefined ? '-' : `${(bytes / 1e6).toFixed(0)} MB`;
+
+const figures: readonly Figure[] = [
+  { title: 'total migration time', value: (row) => seconds(row.total_time_ms) },
+  { title: 'downtime, STOP to RESUME', value: (row) => milliseconds(row.downtime_stop_resume_ms) },
+  { title: 'downtime, client (ping)', value: (row) => milliseconds(row.downtime_client_ms) },
+  { title: "downtime, QEMU's figure", value: (row) => milliseconds(row.downtime_qemu_ms) },
+  { title: 'migration link', value: (row) => megabytes(row.migration_link_bytes) },
+  { title: 'storage link, src', value: (row) => megabytes(row.storage_link_bytes_src) },
+  { title: 'storage link, dst', value: (row) => megabytes(row.storage_link_bytes_dst) },
+  { title: 'passes (dirty syncs)', value: (row) => number(row.dirty_sync_count) },
+  {
+    title: 'TPS before / during / after',
+    value: (row) =>
+      `${number(row.tps_before, 1)} / ${number(row.tps_during, 1)} / ${number(row.tps_after, 1)}`,
+  },
+  { title: 'TPS back at 90 % after', value: (row) => seconds(row.tps_recovery_ms) },
+  { title: 'bound, efficiency', value: (row) => `${seconds(row.bound_ms)}, ${number(row.efficiency, 2)}` },
+  { title: 'pages listed', value: (row) => number(row.pages_listed) },
+  { title: 'pages restored', value: (row) => number(row.pages_restored) },
+  { title: 'pages mismatched', value: (row) => number(row.pages_mismatched) },
+  {
+    title: 'commits acknowledged, lost',
+    value: (row) => `${number(row.ledger_acknowledged)}, ${number(row.ledger_lost)}`,
+  },
+  {
+    title: 'tables sound',
+    value: (row) => (row.tables_ok === undefined ? '-' : row.tables_ok ? 'yes' : 'NO'),
+  },
+  {
+    title: 'RAM pages compared, differing',
+    value: (row) => `${number(row.ram_pages_compared)}, ${number(row.ram_pages_differing)}`,
+  },
+  { title: 'converged', value: (row) => (row.converged === undefined ? '-' : row.converged ? 'yes' : 'no') },
+];
+
+/** One run as lines of "title  value"; figures that the run does not have are left out. */
+export function runTable(row: RunRow): string {
+  const shown = figures
+    .map(({ title, value }) => ({ title, text: value(row) }))
+    .filter(({ text }) => /[^-,/ ]/.test(text));
+  const width = Math.max(...shown.map(({ title }) => title.length));
+  return shown.map(({ title, text }) => `  ${title.padEnd(width)}  ${text}`).join('\n');
+}
+
+export interface TableLine {
+  readonly name: string;
+  readonly outcome: string;
+  readonly row: RunRow | undefined;
+}
+
+const columns: readonly { readonly title: string; readonly value: (line: TableLine) => string }[] = [
+  { title: 'run', value: ({ name }) => name },
+  { title: 'outcome', value: ({ outcome }) => outcome },
+  { title: 'total', value: ({ row }) => seconds(row?.total_time_ms) },
+  { title: 'downtime', value: ({ row }) => milliseconds(row?.downtime_stop_resume_ms) },
+  { title: 'client', value: ({ row }) => milliseconds(row?.downtime_client_ms) },
+  { title: 'migration link', value: ({ row }) => megabytes(row?.migration_link_bytes) },
+  { title: 'storage link dst', value: ({ row }) => megabytes(row?.storage_link_bytes_dst) },
+  { title: 'TPS before', value: ({ row }) => number(row?.tps_before, 1) },
+  { title: 'during', value: ({ row }) => number(row?.tps_during, 1) },
+  { title: 'lost', value: ({ row }) => number(row?.ledger_lost) },
+];
+
+/** Many runs as a table, a run a line. */
+export function matrixTable(lines: readonly TableLine[]): string {
+  const cells = [
+    columns.map(({ title }) => title),
+    ...lines.map((line) => columns.map(({ value }) => value(line))),
+  ];
+  const widths = columns.map((_, index) => Math.max(...cells.map((row) => row[index]?.length ?? 0)));
+  return cells
+    .map((row) =>
+      row
+        .map((text, index) =>
+          index < 2 ? text.padEnd(widths[index] ?? 0) : text.padStart(widths[index] ?? 0),
+        )
+        .join('  '),
+    )
+    .join('\n');
+}

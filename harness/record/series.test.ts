@@ -1,0 +1,56 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { every } from './record.fixture.ts';
+import { counterIncrease, meanOfSeconds, seriesOf, smoothSeconds } from './series.ts';
+
+const points = (...pairs: [number, number][]) => pairs.map(([atMs, value]) => ({ atMs, value }));
+
+test('a series is of one host and one metric', (t) => {
+  const samples = [
+    ...every(1, 0, 'src', 'tps', [1, 2]),
+    ...every(1, 0, 'dst', 'tps', [3]),
+    ...every(1, 0, 'src', 'qps', [4]),
+  ];
+  t.deepEqual(seriesOf(samples, 'src', 'tps'), points([0, 1], [1, 2]));
+});
+
+test('a counter grows evenly between samples', (t) => {
+  const counter = points([0, 1000], [200, 1000], [400, 2000], [600, 2600]);
+  t.is(counterIncrease(counter, 200, 600), 1600);
+  t.is(counterIncrease(counter, 300, 450), 2150 - 1500);
+  t.is(counterIncrease(counter, 100, 300), 500);
+  t.is(counterIncrease(counter, 300, 700), undefined, 'the record ends before');
+  t.is(counterIncrease(counter, -1, 300), undefined, 'the record begins after');
+  t.is(counterIncrease([], 0, 1), undefined);
+});
+
+test('increases over neighbouring times add up', (t) => {
+  const counter = fc.array(fc.nat(1e9), { minLength: 2 }).map((steps) => {
+    let value = 0;
+    return steps.map((step, index) => ({ atMs: index * 200, value: (value += step) }));
+  });
+  fc.assert(
+    fc.property(counter, fc.double({ min: 0, max: 1, noNaN: true }), (series, share) => {
+      const end = (series.length - 1) * 200;
+      const middle = share * end;
+      const parts =
+        (counterIncrease(series, 0, middle) ?? NaN) + (counterIncrease(series, middle, end) ?? NaN);
+      t.true(Math.abs(parts - (counterIncrease(series, 0, end) ?? NaN)) < 0.01);
+    }),
+  );
+});
+
+test('a second belongs to where its middle lies', (t) => {
+  const tps = points([1000, 10], [2000, 20], [3000, 30], [4000, 40]);
+  t.is(meanOfSeconds(tps, 0, 4000), 25);
+  t.is(meanOfSeconds(tps, 500, 1500), 10, 'from is within, to is not');
+  t.is(meanOfSeconds(tps, 501, 2501), 25);
+  t.is(meanOfSeconds(tps, 5000, 9000), undefined);
+});
+
+test('smoothing', (t) => {
+  t.deepEqual(
+    smoothSeconds(points([1, 3], [2, 6], [3, 0], [4, 9])),
+    points([1, 4.5], [2, 3], [3, 5], [4, 4.5]),
+  );
+});

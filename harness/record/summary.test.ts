@@ -1,0 +1,210 @@
+import test from 'ava';
+import type { RunEvent, Sample } from './event.ts';
+import type { Manifest } from './manifest.ts';
+import { command, every, gap, manifest, qmp, status } from './record.fixture.ts';
+import { runColumns } from './run-columns.ts';
+import { summarize } from './summary.ts';
+
+const figures = {
+  'ram.total': 2_000_000_000,
+  'ram.page-size': 4096,
+  'ram.duplicate': 100_000,
+  'ram.dirty-sync-count': 4,
+  'ram.transferred': 1_700_000_000,
+  downtime: 210,
+};
+
+/** Command at 100 s, STOP at 160, RESUME at 160.3, completed at 160.5. */
+const migrated: readonly RunEvent[] = [
+  gap(50_000, 'ping', 900),
+  command(100_000),
+  gap(120_000, 'ping', 35),
+  gap(159_990, 'ping', 325),
+  gap(159_980, 'heartbeat', 410),
+  qmp(160_000, 'src', 'STOP'),
+  qmp(160_300, 'dst', 'RESUME'),
+  qmp(160_500, 'src', 'MIGRATION', { status: 'completed' }),
+  status(160_600, 'completed', figures),
+  gap(170_000, 'heartbeat', 4000),
+  {
+    event: 'check',
+    at_ms: 1,
+    host: 'harness',
+    name: 'ledger',
+    ok: true,
+    detail: '',
+    figures: { acknowledged: 812, lost: 0 },
+  },
+  { event: 'check', at_ms: 1, host: 'harness', name: 'tables', ok: true, detail: '', figures: {} },
+  { event: 'run-ended', at_ms: 1, host: 'harness', outcome: 'completed' },
+];
+
+/** 8 TPS; half of it during the migration, and 7 after. */
+const seconds = [...Array<number>(100).fill(8), ...Array<number>(60).fill(4), ...Array<number>(90).fill(7)];
+const samples: readonly Sample[] = [
+  ...every(1000, 1000, 'client', 'tps', seconds),
+  // 12 MB/s out of src, 1 MB/s between nfs and both hosts; a sample every 10 s.
+  ...every(
+    10_000,
+    0,
+    'src',
+    'nic_out_bytes:migration',
+    [...Array(20).keys()].map((index) => index * 120_000_000),
+  ),
+  ...every(10_000, 0, 'src', 'nic_in_bytes:migration', Array<number>(20).fill(7)),
+  ...every(
+    10_000,
+    0,
+    'src',
+    'nic_in_bytes:storage',
+    [...Array(20).keys()].map((index) => index * 10_000_000),
+  ),
+  ...every(
+    10_000,
+    0,
+    'src',
+    'nic_out_bytes:storage',
+    [...Array(20).keys()].map((index) => index * 5_000_000),
+  ),
+  ...every(
+    10_000,
+    0,
+    'dst',
+    'nic_in_bytes:storage',
+    [...Array(20).keys()].map((index) => index * 20_000_000),
+  ),
+  ...every(10_000, 0, 'dst', 'nic_out_bytes:storage', Array<number>(20).fill(3)),
+];
+
+const summary = (events: readonly RunEvent[], changes: Partial<Manifest> = {}) =>
+  summarize({ manifest: { ...manifest, ...changes }, events, samples });
+
+test('a completed migration', (t) => {
+  const row = summary(migrated);
+  t.like(row, {
+    outcome: 'completed',
+    mem_gib: 16,
+    vm_memory_bytes: 2_147_483_648,
+    total_time_ms: 60_500,
+    downtime_stop_resume_ms: 300,
+    downtime_client_ms: 325,
+    downtime_heartbeat_ms: 410,
+    downtime_qemu_ms: 210,
+    dirty_sync_count: 4,
+    converged: true,
+    migration_link_bytes: 60.5 * 12_000_000,
+    storage_link_bytes_src: 60.5 * 1_500_000,
+    storage_link_bytes_dst: 60.5 * 2_000_000,
+    qemu_transferred_bytes: 1_700_000_000,
+    tps_before: 8,
+    tps_during: 4,
+    ledger_acknowledged: 812,
+    ledger_lost: 0,
+    tables_ok: true,
+    content_bytes: 1_590_400_000,
+  });
+  // 15 + 10 MB/s together.
+  t.is(row.bound_ms, 63_616);
+  t.is(row.efficiency, 63_616 / 60_500);
+  // The migration link: 726 MB at 15 MB/s; storage: 121 MB at 10 MB/s.
+  t.is(row.busiest_link_ms, 48_400);
+  t.is(row.busiest_link_efficiency, 0.8);
+  // The second that ends at 161 s has its middle at the end of the migration.
+  t.is(row.tps_after, 7);
+  t.is(row.tps_recovery_ms, undefined, '7 of 8 is less than 90 %');
+  t.is(row.pages_listed, undefined);
+});
+
+test('throughput that comes back', (t) => {
+  const back = seconds.map((value) => (value === 7 ? 8 : value));
+  const row = summarize({ manifest, events: migrated, samples: every(1000, 1000, 'client', 'tps', back) });
+  // The last slow second ends at 160 s; its right neighbour, smoothed, is (4 + 8 + 8) / 3 < 7.2 too.
+  t.is(row.tps_recovery_ms, 61_000);
+  t.is(row.migration_link_bytes, undefined, 'no counters in these samples');
+});
+
+test('when the target resumes after the source has completed, that is the end', (t) => {
+  const late = migrated.map((event) =>
+    event.event === 'qmp' && event.host === 'dst' ? { ...event, at_ms: 161_000 } : event,
+  );
+  t.like(summary(late), { total_time_ms: 61_000, downtime_stop_resume_ms: 1000 });
+});
+
+test('a migration that was cancelled has no times, but what it sent is known', (t) => {
+  const row = summary([
+    command(100_000),
+    status(150_000, 'cancelled', { 'ram.dirty-sync-count': 9, 'ram.transferred': 5 }),
+    { event: 'run-ended', at_ms: 2, host: 'harness', outcome: 'not-converged' },
+  ]);
+  t.like(row, {
+    outcome: 'not-converged',
+    converged: false,
+    dirty_sync_count: 9,
+    migration_link_bytes: 600_000_000,
+    tps_during: 4,
+  });
+  for (const column of [
+    'total_time_ms',
+    'downtime_client_ms',
+    'bound_ms',
+    'efficiency',
+    'downtime_qemu_ms',
+  ] as const) {
+    t.is(row[column], undefined, column);
+  }
+});
+
+test('a run that failed before its migration is a row all the same', (t) => {
+  const row = summarize({ manifest, events: [], samples: [] });
+  t.is(row.run_id, manifest.runId);
+  t.is(row.converged, undefined);
+  t.is(row.total_time_ms, undefined);
+});
+
+test('a failed migration neither converged nor did not', (t) => {
+  t.is(summary([command(100_000), status(101_000, 'failed')]).converged, undefined);
+});
+
+test('with --verify-ram the target’s start is part of the check and not of the migration', (t) => {
+  const ram = { pages_compared: 524_288, pages_differing: 0 };
+  const row = summary(
+    [
+      ...migrated,
+      { event: 'check', at_ms: 3, host: 'harness', name: 'ram', ok: true, detail: '', figures: ram },
+    ].filter((event) => event.event !== 'qmp' || event.host !== 'dst') as RunEvent[],
+    { configuration: { ...manifest.configuration, verifyRam: true } },
+  );
+  t.like(row, { total_time_ms: 60_500, ram_pages_compared: 524_288, ram_pages_differing: 0 });
+  t.is(row.downtime_stop_resume_ms, undefined);
+});
+
+test('engine figures: the last of each, from the engine that keeps it', (t) => {
+  const engine = (host: 'src' | 'dst', name: string, fields: Record<string, number>): RunEvent => ({
+    event: 'engine',
+    at_ms: 1,
+    host,
+    name,
+    fields,
+  });
+  const row = summary([
+    engine('src', 'listed', { pages_listed: 1000, list_find_ms: 12.5 }),
+    engine('src', 'done', { pages_listed: 1001, pages_left_out: 900, pages_restored: 0, cpu_ms: 500 }),
+    engine('dst', 'done', { pages_listed: 0, pages_left_out: 0, pages_restored: 890, cpu_ms: 700 }),
+  ]);
+  t.like(row, {
+    pages_listed: 1001,
+    pages_left_out: 900,
+    pages_restored: 890,
+    list_find_ms: 12.5,
+    engine_cpu_ms_src: 500,
+    engine_cpu_ms_dst: 700,
+  });
+  t.is(row.pages_mismatched, undefined);
+});
+
+test('a row has no column that the table does not have', (t) => {
+  t.deepEqual(
+    Object.keys(summary(migrated)).filter((column) => !Object.hasOwn(runColumns, column)),
+    [],
+  );
+});

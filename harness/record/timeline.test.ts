@@ -1,0 +1,54 @@
+import test from 'ava';
+import { command, qmp, status } from './record.fixture.ts';
+import { timelineOf } from './timeline.ts';
+
+test('no command, no timeline', (t) => {
+  t.is(timelineOf([qmp(1, 'src', 'STOP')]), undefined);
+});
+
+test('STOP at the source, RESUME at the target, and QEMU’s own moment of completion', (t) => {
+  t.deepEqual(
+    timelineOf([
+      qmp(10, 'src', 'RESUME'),
+      command(100),
+      qmp(101, 'src', 'MIGRATION', { status: 'active' }),
+      qmp(900, 'src', 'STOP'),
+      qmp(1100, 'dst', 'RESUME'),
+      qmp(1150, 'src', 'MIGRATION', { status: 'completed' }),
+      status(1200, 'completed'),
+    ]),
+    { commandMs: 100, stopMs: 900, resumeMs: 1100, ended: { status: 'completed', atMs: 1150 } },
+  );
+});
+
+test('a switch-over that was given up does not count: the source stopped again later', (t) => {
+  const timeline = timelineOf([
+    command(100),
+    qmp(500, 'src', 'STOP'),
+    qmp(520, 'src', 'RESUME'),
+    qmp(900, 'src', 'STOP'),
+    qmp(1000, 'dst', 'RESUME'),
+    qmp(1001, 'src', 'STOP'),
+  ]);
+  t.is(timeline?.stopMs, 900);
+});
+
+test('after a cancelled migration the source runs on: no switch-over', (t) => {
+  t.deepEqual(
+    timelineOf([command(100), qmp(500, 'src', 'STOP'), qmp(520, 'src', 'RESUME'), status(900, 'cancelled')]),
+    { commandMs: 100, stopMs: undefined, resumeMs: undefined, ended: { status: 'cancelled', atMs: 900 } },
+  );
+});
+
+test('of several commands the last one is the run’s; what the target’s QEMU says of itself does not end it', (t) => {
+  t.deepEqual(
+    timelineOf([
+      command(100),
+      status(200, 'failed'),
+      command(300),
+      status(400, 'completed', {}, 'dst'),
+      qmp(401, 'dst', 'MIGRATION', { status: 'completed' }),
+    ]),
+    { commandMs: 300, stopMs: undefined, resumeMs: undefined, ended: undefined },
+  );
+});

@@ -1,0 +1,131 @@
+/** The checks of every run. A failed one makes the run fail; each is recorded with its figures. */
+import type { NewRunEvent } from '../record/event.ts';
+import type { RunLog } from '../record/run-log.ts';
+import { checkFigures } from '../record/summary.ts';
+import type { Host, Testbed } from '../testbed/host.ts';
+import type { QmpClient } from '../vm/qmp.ts';
+import type { DatabaseServer } from '../workload/database-server.ts';
+import { checkLedger } from '../workload/ledger-check.ts';
+import { checkTables } from '../workload/table-check.ts';
+import { nowMs } from '../probes/wall-clock.ts';
+import type { Deploy } from './deploy.ts';
+import { compareRam } from './ram-comparison.ts';
+
+/** Clocks of two hosts are known to each other to about this. */
+const clockToleranceMs = 2;
+
+export class Checks {
+  readonly #log: RunLog;
+  readonly #failed: string[] = [];
+  readonly #switchOver: SwitchOver;
+
+  constructor(log: RunLog) {
+    this.#log = log;
+    this.#switchOver = new SwitchOver();
+    log.onEvent((event) => {
+      this.#switchOver.take(event);
+    });
+  }
+
+  /** Names of the checks that failed. */
+  get failed(): readonly string[] {
+    return this.#failed;
+  }
+
+  #record(name: string, ok: boolean, detail: string, figures: Readonly<Record<string, number>> = {}): void {
+    if (!ok) this.#failed.push(name);
+    this.#log.event({ event: 'check', at_ms: nowMs(), name, ok, detail, figures });
+  }
+
+  /** An image that a run has used holds ledger rows. */
+  freshDisk(rows: readonly (readonly string[])[]): Promise<void> {
+    const count = Number(rows[0]?.[0]);
+    this.#record('fresh-disk', count === 0, `${count} ledger rows before the run`);
+    return Promise.resolve();
+  }
+
+  /** The VM runs on exactly one host: dst after a migration that completed, else src. */
+  async oneVm(converged: boolean, source: QmpClient, target: QmpClient): Promise<void> {
+    const state = async (qmp: QmpClient): Promise<string> =>
+      (await qmp.execute('query-status').catch(() => ({ status: 'ended' }))).status;
+    const [onSource, onTarget] = [await state(source), await state(target)];
+    const ok = converged
+      ? onTarget === 'running' && onSource !== 'running'
+      : onSource === 'running' && onTarget !== 'running';
+    this.#record('one-vm', ok, `src: ${onSource}, dst: ${onTarget}`);
+  }
+
+  /** A client cannot have been without answer for less time than no VM ran. */
+  clientGap(): void {
+    const { stopMs, resumeMs, longestGapMs } = this.#switchOver;
+    if (stopMs === undefined || resumeMs === undefined) {
+      this.#record('client-gap', false, 'no STOP at the source, or no RESUME at the target');
+      return;
+    }
+    const downtimeMs = resumeMs - stopMs;
+    this.#record(
+      'client-gap',
+      longestGapMs !== undefined && longestGapMs + clockToleranceMs >= downtimeMs,
+      `client without answer for ${longestGapMs?.toFixed(1) ?? 'no'} ms, STOP to RESUME ${downtimeMs.toFixed(1)} ms`,
+    );
+  }
+
+  async ledger(client: Host, server: DatabaseServer, file: string): Promise<void> {
+    const { acknowledged, lost, firstLost } = await checkLedger(client, server, file);
+    this.#record(
+      checkFigures.ledger,
+      lost === 0 && acknowledged > 0,
+      `${acknowledged} commits acknowledged, ${lost} lost${firstLost === undefined ? '' : `, first ${firstLost}`}`,
+      { acknowledged, lost },
+    );
+  }
+
+  async tables(client: Host, server: DatabaseServer, sysbenchTables: number): Promise<void> {
+    const results = await checkTables(client, server);
+    const bad = results.filter((result) => !result.ok);
+    this.#record(
+      checkFigures.tables,
+      bad.length === 0 && results.length >= sysbenchTables + 1,
+      bad.length === 0
+        ? `${results.length} tables`
+        : bad.map(({ table, message }) => `${table}: ${message}`).join('; '),
+    );
+  }
+
+  async ram(testbed: Testbed, deploy: Deploy, log: (line: string) => void): Promise<void> {
+    const { first_differing, ...figures } = await compareRam(testbed, deploy, log);
+    const where = first_differing.length === 0 ? '' : `, first at pages ${first_differing.join(' ')}`;
+    this.#record(
+      checkFigures.ram,
+      figures.pages_differing === 0,
+      `${figures.pages_compared} pages compared, ${figures.pages_differing} differ${where}`,
+      figures,
+    );
+  }
+}
+
+/** Follows the run for the switch-over and the client's longest gap around it. */
+class SwitchOver {
+  stopMs: number | undefined;
+  resumeMs: number | undefined;
+  readonly #gaps: { readonly fromMs: number; readonly gapMs: number }[] = [];
+
+  take(event: NewRunEvent): void {
+    if (event.event === 'migrate-command') {
+      this.stopMs = undefined;
+      this.resumeMs = undefined;
+    }
+    if (event.event === 'qmp' && event.host === 'src' && event.name === 'STOP') this.stopMs = event.at_ms;
+    if (event.event === 'qmp' && event.host === 'dst' && event.name === 'RESUME')
+      this.resumeMs ??= event.at_ms;
+    if (event.event === 'probe-gap' && event.probe === 'ping')
+      this.#gaps.push({ fromMs: event.at_ms, gapMs: event.gap_ms });
+  }
+
+  get longestGapMs(): number | undefined {
+    const { stopMs, resumeMs } = this;
+    if (stopMs === undefined || resumeMs === undefined) return undefined;
+    const during = this.#gaps.filter((gap) => gap.fromMs < resumeMs && gap.fromMs + gap.gapMs > stopMs);
+    return during.length === 0 ? undefined : Math.max(...during.map((gap) => gap.gapMs));
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * One run, from nothing to a result folder: prepare, boot, warm, load, migrate, load, check, record, tear down. The
+ * steps are in run-steps.ts; here is what surrounds them: record, outcome, undo.
+ */
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import type { Configuration } from '../../experiments/configuration.ts';
+import { nowMs } from '../probes/wall-clock.ts';
+import { derive } from '../record/derive.ts';
+import type { NewRunEvent } from '../record/event.ts';
+import type { RunRow } from '../record/run-columns.ts';
+import { RunLog } from '../record/run-log.ts';
+import { runSteps } from './run-steps.ts';
+import { Steps } from './steps.ts';
+
+export interface ExperimentOptions {
+  readonly configuration: Configuration;
+  readonly repeat: number;
+  readonly runId: string;
+  /** The result folder; must not exist, or be empty. */
+  readonly folder: string;
+  readonly keep: boolean;
+  readonly keepOnFailure: boolean;
+  /** What the user ran. */
+  readonly owner: string;
+  readonly signal: AbortSignal;
+  readonly onEvent: (event: NewRunEvent) => void;
+}
+
+export interface ExperimentResult {
+  readonly folder: string;
+  readonly outcome: 'completed' | 'not-converged' | 'failed' | 'aborted';
+  /** Why it is not `completed`. */
+  readonly reason: string | undefined;
+  readonly row: RunRow | undefined;
+}
+
+/** Runs the experiment. Never throws for what happens in the run: that is the outcome, and it is recorded. */
+export async function runExperiment(options: ExperimentOptions): Promise<ExperimentResult> {
+  const { folder, signal } = options;
+  await mkdir(folder, { recursive: true });
+  const log = await RunLog.create(folder);
+  log.onEvent(options.onEvent);
+  log.event({ event: 'run-started', at_ms: nowMs(), run_id: options.runId });
+
+  const steps = new Steps({
+    signal,
+    onStep: (step, outcome) => {
+      const at_ms = nowMs();
+      if (outcome.kind === 'started') log.event({ event: 'step-started', at_ms, step });
+      else if (outcome.kind === 'ended')
+        log.event({ event: 'step-ended', at_ms, step, duration_ms: outcome.durationMs });
+      else {
+        const { error, durationMs: duration_ms } = outcome;
+        const message = error instanceof Error ? error.message : String(error);
+        log.event({ event: 'step-failed', at_ms, step, duration_ms, message });
+      }
+    },
+  });
+
+  let outcome: ExperimentResult['outcome'] = 'failed';
+  let reason: string | undefined;
+  let keepLab = options.keep;
+  try {
+    const { converged, failedChecks } = await runSteps({ ...options, log, steps, keepsLab: () => keepLab });
+    if (failedChecks.length > 0) reason = `checks failed: ${failedChecks.join(', ')}`;
+    else outcome = converged ? 'completed' : 'not-converged';
+    if (!converged && reason === undefined) reason = 'the migration did not complete within --max-time';
+  } catch (error) {
+    reason = error instanceof Error ? error.message : String(error);
+    outcome = signal.aborted ? 'aborted' : 'failed';
+  }
+  if (outcome === 'failed' && options.keepOnFailure) keepLab = true;
+  for (const error of await steps.undoAll()) {
+    outcome = outcome === 'aborted' ? outcome : 'failed';
+    reason = [reason, error.message].filter((text) => text !== undefined).join('; ');
+  }
+  log.event({ event: 'run-ended', at_ms: nowMs(), outcome, ...(reason === undefined ? {} : { reason }) });
+  await log.close();
+  // A run that failed before its manifest was written has nothing to derive from.
+  const row = await derive(folder).catch(() => undefined);
+  return { folder: path.resolve(folder), outcome, reason, row };
+}

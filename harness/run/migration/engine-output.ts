@@ -1,0 +1,115 @@
+/** Reads what an engine prints with --json into the run's record. */
+import { z } from 'zod';
+import type { Log } from '../../record/intake.ts';
+import type { HostName, HostProcess } from '../../testbed/host.ts';
+import { MigrationError } from './migration.ts';
+
+const lineSchema = z
+  .object({ time: z.iso.datetime(), event: z.string() })
+  .catchall(z.union([z.number(), z.string(), z.boolean()]));
+
+/** Counters that become samples over time; all of them are in the events anyway. */
+const sampled = [
+  'pages_pending',
+  'pages_restored',
+  'pages_left_out',
+  'pages_sent_after_all',
+  'migration_link_bytes',
+  'storage_link_bytes',
+  'restore_rate_bytes_per_second',
+  'compression_ratio',
+  'rss_bytes',
+  'cpu_ms',
+];
+
+export class EngineOutput {
+  /** Settles when the engine has ended and all of its output is recorded. */
+  readonly ended: Promise<void>;
+  readonly #host: HostName;
+  readonly #log: Log;
+  readonly #seen = new Set<string>();
+  #waiting: { readonly name: string; readonly resolve: () => void }[] = [];
+  #failure: string | undefined;
+
+  constructor(host: HostName, child: HostProcess, log: Log) {
+    this.#host = host;
+    this.#log = log;
+    this.ended = this.#read(child);
+  }
+
+  /** Why the engine failed, if it did. */
+  get failure(): string | undefined {
+    return this.#failure;
+  }
+
+  /** @throws MigrationError when the engine ends, or the time is over, before the event comes */
+  async waitFor(name: string, timeoutMs: number): Promise<void> {
+    if (this.#seen.has(name)) return;
+    const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+    this.#waiting.push({
+      name,
+      resolve: () => {
+        resolve(undefined);
+      },
+    });
+    const timer = setTimeout(() => {
+      reject(
+        new MigrationError(`the engine on ${this.#host} did not report "${name}" within ${timeoutMs} ms`),
+      );
+    }, timeoutMs);
+    void this.ended.then(() => {
+      reject(new MigrationError(`the engine on ${this.#host} ended: ${this.#failure ?? 'without a reason'}`));
+    });
+    try {
+      await promise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #read(child: HostProcess): Promise<void> {
+    for await (const line of child.lines) this.take(line);
+    const { exitCode, stderrTail } = await child.ended;
+    if (exitCode !== 0) this.#failure ??= `exit code ${exitCode ?? 'none'}: ${stderrTail}`;
+  }
+
+  /** Takes one line of output. */
+  take(line: string): void {
+    const host = this.#host;
+    let parsed;
+    try {
+      parsed = lineSchema.parse(JSON.parse(line));
+    } catch {
+      this.#log.event({
+        event: 'output',
+        at_ms: Date.now(),
+        host,
+        name: 'engine',
+        stream: 'stdout',
+        text: line,
+      });
+      return;
+    }
+    const { event: name, time, ...fields } = parsed;
+    const at_ms = Date.parse(time);
+    if (name === 'failed' || name === 'in-doubt') this.#failure ??= `${host}: ${String(fields['reason'])}`;
+    if (name === 'progress') {
+      for (const counter of sampled) {
+        const value = fields[counter];
+        if (typeof value === 'number') this.#log.sample({ at_ms, host, metric: `engine_${counter}`, value });
+      }
+    } else {
+      this.#log.event({
+        event: 'engine',
+        at_ms,
+        host,
+        name,
+        fields: fields,
+      });
+    }
+    this.#seen.add(name);
+    const reached = this.#waiting.filter((waiting) => waiting.name === name);
+    this.#waiting = this.#waiting.filter((waiting) => waiting.name !== name);
+    for (const { resolve } of reached) resolve();
+  }
+}

@@ -1,0 +1,70 @@
+/** Migration through our engine: a source engine and a destination engine between the two QEMUs. */
+import { bundleEngine } from './engine-bundle.ts';
+import type { HostProcess } from '../../testbed/host.ts';
+import { vmPaths } from '../../vm/qemu-arguments.ts';
+import { EngineOutput } from './engine-output.ts';
+import {
+  type Migration,
+  type MigrationContext,
+  MigrationError,
+  commandMigration,
+  migrationPort,
+  setUpQemu,
+} from './migration.ts';
+
+const outgoingSocket = '/run/poolshift/outgoing.sock';
+const incomingSocket = '/run/poolshift/incoming.sock';
+const startTimeoutMs = 20_000;
+
+export function throughEngine(context: MigrationContext, strategy: string): Migration {
+  const { testbed, log } = context;
+  const processes: HostProcess[] = [];
+
+  const start = async (host: 'src' | 'dst', arguments_: string): Promise<EngineOutput> => {
+    const bundle = await context.deploy(
+      await bundleEngine((text) => {
+        log.event({ event: 'note', at_ms: Date.now(), text });
+      }),
+      host,
+    );
+    const child = testbed.hosts[host].spawn(`exec node ${bundle} ${arguments_} --json`);
+    processes.push(child);
+    return new EngineOutput(host, child, log);
+  };
+
+  return {
+    run: async () => {
+      await setUpQemu(context, {
+        // QEMU's own estimate sees how fast the engine reads, not how fast the link is.
+        parameters: { 'avail-switchover-bandwidth': Math.round(context.migrationGoodputBytesPerSecond) },
+      });
+      await context.target.execute('migrate-incoming', { uri: `unix:${incomingSocket}` });
+      const address = `${testbed.networks.migration.addresses.dst}:${migrationPort}`;
+      const storage = `nfs://${testbed.networks.storage.addresses.nfs}${context.diskPath}`;
+      const destination = await start(
+        'dst',
+        `destination --listen ${address} --incoming unix:${incomingSocket} --storage ${storage}`,
+      );
+      await destination.waitFor('listening', startTimeoutMs);
+      const source = await start(
+        'src',
+        `source --listen unix:${outgoingSocket} --connect ${address} --agent ${vmPaths.agentSocket} ` +
+          `--ram file:${vmPaths.ram} --strategy ${strategy}`,
+      );
+      await source.waitFor('listening', startTimeoutMs);
+      try {
+        const outcome = await commandMigration(context, `unix:${outgoingSocket}`);
+        // Both report their totals before they end.
+        await Promise.all([source.ended, destination.ended]);
+        return outcome;
+      } catch (error) {
+        const reasons = [source.failure, destination.failure].filter((reason) => reason !== undefined);
+        if (!(error instanceof MigrationError) || reasons.length === 0) throw error;
+        throw new MigrationError(`${error.message}; engines: ${reasons.join('; ')}`, { cause: error });
+      }
+    },
+    close: async () => {
+      await Promise.all(processes.map((child) => child.stop()));
+    },
+  };
+}

@@ -1,0 +1,126 @@
+/** What every way to migrate has in common: both VMs are up, the target waits, the load runs. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Configuration } from '../../../experiments/configuration.ts';
+import type { RunLog } from '../../record/run-log.ts';
+import type { Testbed } from '../../testbed/host.ts';
+import type { MigrationCapability, MigrationParameters } from '../../vm/qmp-messages.ts';
+import type { QmpClient } from '../../vm/qmp.ts';
+import { nowMs } from '../../probes/wall-clock.ts';
+
+export interface MigrationContext {
+  readonly configuration: Configuration;
+  readonly testbed: Testbed;
+  readonly source: QmpClient;
+  readonly target: QmpClient;
+  /** Payload that the migration link carries, in bytes per second, as measured before the run. */
+  readonly migrationGoodputBytesPerSecond: number;
+  /** Path of the VM's disk image in the NFS export. */
+  readonly diskPath: string;
+  /** Makes a file of this machine readable on a host; returns its path there. */
+  readonly deploy: (localPath: string, host: 'src' | 'dst') => Promise<string>;
+  readonly log: RunLog;
+  readonly signal: AbortSignal;
+}
+
+/** `cancelled`: it took longer than --max-time; the VM runs on at the source. */
+export type MigrationOutcome = 'completed' | 'cancelled';
+
+/** A way to migrate. It commands QEMU and returns when the VM runs at the destination, or at the source for good. */
+export interface Migration {
+  run(): Promise<MigrationOutcome>;
+  /** Ends what it started on the hosts. Idempotent. */
+  close(): Promise<void>;
+}
+
+export class MigrationError extends Error {
+  override readonly name = 'MigrationError';
+}
+
+/** TCP port of the migration, on the destination's address in the migration network. */
+export const migrationPort = 4444;
+
+/**
+ * Set alike in every run: the meaning of QEMU's `downtime` depends on `return-path`. Events give the time of each state.
+ */
+const commonCapabilities: readonly MigrationCapability[] = ['events', 'return-path', 'switchover-ack'];
+
+/** So that bridges learn quickly where the guest is now; the first announcement follows at once. */
+const announceParameters: MigrationParameters = {
+  'announce-initial': 20,
+  'announce-max': 200,
+  'announce-rounds': 10,
+  'announce-step': 40,
+};
+
+export interface QemuSettings {
+  readonly capabilities?: readonly MigrationCapability[];
+  readonly parameters?: MigrationParameters;
+}
+
+/** Sets capabilities and parameters on both sides. @throws QmpError where QEMU lacks one */
+export async function setUpQemu(context: MigrationContext, settings: QemuSettings = {}): Promise<void> {
+  const capabilities = [...commonCapabilities, ...(settings.capabilities ?? [])].map((capability) => ({
+    capability,
+    state: true,
+  }));
+  for (const qemu of [context.source, context.target]) {
+    await qemu.execute('migrate-set-capabilities', { capabilities });
+    await qemu.execute('migrate-set-parameters', {
+      ...announceParameters,
+      // The links are what limits; QEMU's own default is 128 MiB/s.
+      'max-bandwidth': 100e9,
+      'downtime-limit': context.configuration.downtimeLimitMs,
+      ...settings.parameters,
+    });
+  }
+}
+
+const pollMs = 50;
+
+/**
+ * Commands the migration and waits for its end: until the target runs, or until the source has given up.
+ * @throws MigrationError with QEMU's reason when it failed
+ */
+export async function commandMigration(context: MigrationContext, uri: string): Promise<MigrationOutcome> {
+  const { source, target, configuration, log, signal } = context;
+  log.event({ event: 'migrate-command', at_ms: nowMs(), uri });
+  await source.execute('migrate', { uri });
+  const deadlineMs = performance.now() + configuration.maxTimeSeconds * 1000;
+  let cancelling = false;
+  for (;;) {
+    signal.throwIfAborted();
+    const info = await source.execute('query-migrate');
+    if (info.status === 'completed') break;
+    if (info.status === 'cancelled') return 'cancelled';
+    if (info.status === 'failed') {
+      if (cancelling) return 'cancelled';
+      throw new MigrationError(
+        `QEMU reports that the migration failed: ${info['error-desc'] ?? 'no reason given'}`,
+      );
+    }
+    if (!cancelling && performance.now() > deadlineMs) {
+      cancelling = true;
+      log.event({
+        event: 'note',
+        at_ms: nowMs(),
+        text: `not completed within ${configuration.maxTimeSeconds} s (--max-time): cancelling`,
+      });
+      await source.execute('migrate_cancel');
+    }
+    await sleep(pollMs, undefined, { signal });
+  }
+  await waitForTarget(target, configuration.verifyRam, signal);
+  return 'completed';
+}
+
+/** With --verify-ram the target was started paused and stays so when all has arrived. */
+async function waitForTarget(target: QmpClient, staysPaused: boolean, signal: AbortSignal): Promise<void> {
+  const deadlineMs = performance.now() + 30_000;
+  for (;;) {
+    const { status } = await target.execute('query-status');
+    if (status === 'running' || (staysPaused && status === 'paused')) return;
+    if (performance.now() > deadlineMs)
+      throw new MigrationError(`the source has completed, but the target is still "${status}" after 30 s`);
+    await sleep(pollMs, undefined, { signal });
+  }
+}

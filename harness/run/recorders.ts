@@ -1,0 +1,77 @@
+/** The recorders of a run: started as hosts and VMs come up, stopped in good order so that their last reports arrive. */
+import path from 'node:path';
+import { writeFile } from 'node:fs/promises';
+import type { ProbeConfig } from '../probes/report.ts';
+import { type Recorder, type RecorderError, startRecorder } from '../probes/recorder-process.ts';
+import { nowMs } from '../probes/wall-clock.ts';
+import { Intake } from '../record/intake.ts';
+import type { RunLog } from '../record/run-log.ts';
+import type { Host, HostName, Testbed } from '../testbed/host.ts';
+import { consoleTail } from '../vm/machine.ts';
+
+interface Running {
+  readonly host: HostName;
+  readonly recorder: Recorder;
+}
+
+export class Recorders {
+  readonly #log: RunLog;
+  readonly #intake: Intake;
+  readonly #programOn: (host: HostName) => Promise<string>;
+  #running: Running[] = [];
+
+  constructor(log: RunLog, programOn: (host: HostName) => Promise<string>) {
+    this.#log = log;
+    this.#intake = new Intake(log);
+    this.#programOn = programOn;
+  }
+
+  async start(host: Host, probes: readonly ProbeConfig[]): Promise<void> {
+    const recorder = startRecorder(
+      host,
+      probes,
+      (report) => {
+        this.#intake.take(host.name, report);
+      },
+      await this.#programOn(host.name),
+    );
+    this.#running.push({ host: host.name, recorder });
+    void recorder.ended.then((error: RecorderError | undefined) => {
+      // A run goes on without it, but its record must say so.
+      if (error !== undefined)
+        this.#log.event({ event: 'note', at_ms: nowMs(), host: host.name, text: error.message });
+    });
+  }
+
+  /** Measures the clock of every host once, through its first recorder. */
+  async measureClocks(): Promise<void> {
+    const first = new Map<HostName, Recorder>();
+    for (const { host, recorder } of this.#running) if (!first.has(host)) first.set(host, recorder);
+    for (const [host, recorder] of first) {
+      const { offsetMs: offset_ms, uncertaintyMs: uncertainty_ms } = await recorder.measureClock();
+      this.#log.event({ event: 'clock-offset', at_ms: nowMs(), host, offset_ms, uncertainty_ms });
+    }
+  }
+
+  /** Ends all but the first recorder of a host: load and probes, but not the host's counters. */
+  async stopProbes(host: HostName): Promise<void> {
+    const [, ...probes] = this.#running.filter((running) => running.host === host);
+    this.#running = this.#running.filter((running) => !probes.includes(running));
+    await Promise.all(probes.map(({ recorder }) => recorder.stop()));
+  }
+
+  async stop(): Promise<void> {
+    const running = this.#running;
+    this.#running = [];
+    await Promise.all(running.map(({ recorder }) => recorder.stop()));
+  }
+
+  /** Keeps the guests' consoles with the run. */
+  async saveLogs(testbed: Testbed, folder: string): Promise<void> {
+    for (const host of [testbed.hosts.src, testbed.hosts.dst])
+      await writeFile(
+        path.join(folder, 'logs', `console-${host.name}.log`),
+        `${await consoleTail(host, 500)}\n`,
+      );
+  }
+}

@@ -1,0 +1,277 @@
+/** The steps of one run (docs/architecture.md, One run). */
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { scenarios } from '../../experiments/scenarios.ts';
+import { bundleAgent } from '../../guest/image/agent-bundle.ts';
+import { makeInitrd } from '../../guest/image/initrd.ts';
+import { prepareGuestImage } from '../../guest/image/prepare-guest-image.ts';
+import { rowsForDataBytes } from '../../guest/image/table-size.ts';
+import { ensurePackages } from '../../setup/packages.ts';
+import { bundleProgram } from '../probes/bundle.ts';
+import { nowMs } from '../probes/wall-clock.ts';
+import { sysbenchName } from '../record/intake.ts';
+import { collectMachine, collectRevision, type Manifest, writeManifest } from '../record/manifest.ts';
+import type { RunLog } from '../record/run-log.ts';
+import { startLocalTestbed } from '../testbed/local/start.ts';
+import { labFolder } from '../testbed/local/lab-process.ts';
+import { probeAccelerator } from '../vm/accelerator.ts';
+import { startVm, stopVm, waitForServer } from '../vm/machine.ts';
+import { type MachineDescription, vmPaths } from '../vm/qemu-arguments.ts';
+import { prepareVmHost, tapName } from '../vm/vm-host.ts';
+import type { DatabaseServer } from '../workload/database-server.ts';
+import { runSql } from '../workload/sql-client.ts';
+import { sysbenchCommand } from '../workload/sysbench.ts';
+import { warmUp } from '../workload/warm-up.ts';
+import { Checks } from './checks.ts';
+import { deployer } from './deploy.ts';
+import type { ExperimentOptions } from './experiment.ts';
+import { measureGoodput } from './links.ts';
+import { migrationOf } from './migration/start-migration.ts';
+import { Recorders } from './recorders.ts';
+import { collectVersions } from './versions.ts';
+import type { Steps } from './steps.ts';
+
+/** sysbench and the image builders run on the machine itself. */
+const machinePackages = ['mmdebstrap', 'e2fsprogs', 'sysbench', 'cpio', 'zstd'];
+
+const projectRoot = path.resolve(import.meta.dirname, '../..');
+const tables = 4;
+const ledgerFile = '/var/tmp/poolshift-ledger';
+const serverReadyTimeoutMs = 180_000;
+/** Probes see the quiet VM for this long before the migration, and after it, when no load runs. */
+const idleSeconds = 5;
+
+export interface RunStepsOptions extends ExperimentOptions {
+  readonly log: RunLog;
+  readonly steps: Steps;
+  /** Whether the lab is to stay up; asked when everything else has been undone. */
+  readonly keepsLab: () => boolean;
+}
+
+export interface StepsResult {
+  readonly converged: boolean;
+  readonly failedChecks: readonly string[];
+}
+
+export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
+  const { configuration, log, steps, signal } = options;
+  const { dbms } = configuration;
+  const note = (text: string): void => {
+    log.event({ event: 'note', at_ms: nowMs(), text });
+  };
+  const rowsPerTable = Math.ceil(rowsForDataBytes(dbms, configuration.tableDataBytes) / tables);
+
+  const prepared = await steps.step('prepare image and programs', async () => {
+    await ensurePackages(machinePackages, note);
+    const image = await prepareGuestImage({ dbms, tables, rowsPerTable, log: note });
+    return { image, recorder: await bundleProgram('recorder', note), agent: await bundleAgent(note) };
+  });
+  const { image } = prepared;
+
+  let closeLab = (): Promise<void> => Promise.resolve();
+  const rate = configuration.linkBitsPerSecond;
+  const testbed = await steps.step(
+    'bring the lab up',
+    async () => {
+      const started = await startLocalTestbed({
+        rates: { migration: rate, storage: rate, service: rate },
+        keep: options.keepsLab,
+        owner: options.owner,
+        log: note,
+      });
+      closeLab = () => started.close();
+      return started;
+    },
+    () => closeLab(),
+  );
+  const { src, dst, nfs, client } = testbed.hosts;
+  const deploy = deployer(testbed);
+  const guestHost = testbed.guestAddress.split('/')[0] ?? '';
+  const server: DatabaseServer = { host: guestHost, port: 3306, user: 'sbtest', password: 'sbtest' };
+
+  const recorders = new Recorders(log, (host) => deploy(prepared.recorder, host));
+  const diskPath = `${testbed.exportPath}/disk.img`;
+
+  const manifest: Manifest = await steps.step(
+    'prepare the hosts',
+    async () => {
+      const disk = await deploy(image.diskPath, 'nfs');
+      await Promise.all([
+        nfs.run(`cp --sparse=always ${disk} ${diskPath}`, { timeoutMs: 600_000 }),
+        prepareVmHost(src, testbed),
+        prepareVmHost(dst, testbed),
+      ]);
+      for (const host of [src, dst, nfs, client]) {
+        const interfaces = Object.fromEntries(
+          Object.entries(testbed.networks).map(([network, plan]) => [network, plan.interfaces[host.name]]),
+        );
+        await recorders.start(host, [
+          { probe: 'nic', interfaces },
+          { probe: 'load', units: host === src || host === dst ? { qemu: 'poolshift-vm.service' } : {} },
+        ]);
+      }
+      const accelerator = await probeAccelerator(src, {
+        kernelPath: await deploy(image.kernelPath, 'src'),
+        initrdPath: await deploy(image.initrdPath, 'src'),
+        log: note,
+      });
+      note(`accelerator: ${accelerator.accelerator} (${accelerator.reason})`);
+      return {
+        format: 1,
+        runId: options.runId,
+        startedAt: new Date().toISOString(),
+        repeat: options.repeat,
+        configuration,
+        accelerator: { name: accelerator.accelerator, reason: accelerator.reason },
+        revision: await collectRevision(projectRoot),
+        versions: await collectVersions(testbed, image),
+        machine: await collectMachine(),
+      };
+    },
+    () => recorders.stop(),
+  );
+  await writeManifest(log.folder, manifest);
+
+  const goodput = await steps.step('measure the links', async () => ({
+    migration: await measureGoodput(testbed, 'migration', 'src', 'dst'),
+    storage: await measureGoodput(testbed, 'storage', 'nfs', 'dst'),
+  }));
+  await writeManifest(log.folder, { ...manifest, goodputBytesPerSecond: goodput });
+
+  const initrdPath = await makeInitrd({
+    base: image.initrdPath,
+    authorizedKey: await readFile(path.join(labFolder, 'id.pub'), 'utf8'),
+    agentBundlePath: prepared.agent,
+    log: note,
+  });
+  const machine = async (host: 'src' | 'dst'): Promise<MachineDescription> => ({
+    accelerator: manifest.accelerator.name,
+    memoryBytes: configuration.vmMemoryBytes,
+    processors: manifest.accelerator.name === 'tcg' ? 1 : 2,
+    kernelPath: await deploy(image.kernelPath, host),
+    initrdPath: await deploy(initrdPath, host),
+    guestAddress: testbed.guestAddress,
+    bufferPoolBytes: configuration.bufferPoolBytes,
+    disk: { kind: 'nfs', server: testbed.networks.storage.addresses.nfs, path: diskPath },
+    tapInterface: tapName,
+    macAddress: '52:54:00:aa:00:10',
+    role: host === 'src' ? 'source' : 'target',
+    startPaused: host === 'dst' && configuration.verifyRam,
+  });
+
+  const checks = new Checks(log);
+  const source = await steps.step(
+    'boot the source VM',
+    async () => {
+      // Booting and warming are not measured: they get the storage network at full speed.
+      await testbed.shape('storage', undefined);
+      const qmp = await startVm(src, await machine('src'));
+      await recorders.start(src, [{ probe: 'qmp', socket: vmPaths.recorderSocket }]);
+      await waitForServer({ client, vmHost: src, server, timeoutMs: serverReadyTimeoutMs, signal });
+      await checks.freshDisk(await runSql(client, server, 'SELECT COUNT(*) FROM poolshift.ledger'));
+      return qmp;
+    },
+    () => stopVm(src),
+  );
+
+  const pool = await steps.step('warm the pool', () =>
+    warmUp(
+      client,
+      server,
+      tables,
+      (progress) => {
+        const mebibytes = Math.round(progress.dataBytes / 2 ** 20);
+        note(`${progress.tablesRead} of ${progress.tables} tables read, ${mebibytes} MiB in the pool`);
+      },
+      signal,
+    ),
+  );
+  await writeManifest(log.folder, {
+    ...manifest,
+    goodputBytesPerSecond: goodput,
+    poolInUseReachedBytes: pool.dataBytes,
+  });
+
+  const target = await steps.step(
+    'start the target VM',
+    async () => {
+      await testbed.shape('storage', rate);
+      const qmp = await startVm(dst, await machine('dst'));
+      await recorders.start(dst, [{ probe: 'qmp', socket: vmPaths.recorderSocket }]);
+      await recorders.start(client, [
+        { probe: 'ping', address: guestHost },
+        { probe: 'heartbeat', server },
+        { probe: 'ledger', server, file: ledgerFile },
+      ]);
+      return qmp;
+    },
+    () => stopVm(dst),
+  );
+
+  const { sysbenchWorkload } = scenarios[configuration.scenario];
+  await steps.step('load before the migration', async () => {
+    await recorders.measureClocks();
+    if (sysbenchWorkload === undefined) {
+      await sleep(idleSeconds * 1000, undefined, { signal });
+      return;
+    }
+    const command = sysbenchCommand({
+      workload: sysbenchWorkload,
+      server,
+      tables,
+      rowsPerTable,
+      threads: configuration.threads,
+      rateTps: configuration.rateTps,
+      // It is ended with the run; this only bounds it.
+      timeSeconds:
+        Math.ceil(configuration.beforeSeconds + configuration.maxTimeSeconds + configuration.afterSeconds) +
+        600,
+      seed: configuration.seed,
+    });
+    await recorders.start(client, [{ probe: 'lines', name: sysbenchName, command }]);
+    await sleep(configuration.beforeSeconds * 1000, undefined, { signal });
+  });
+
+  const migration = migrationOf(configuration.engine, {
+    configuration,
+    testbed,
+    source,
+    target,
+    migrationGoodputBytesPerSecond: goodput.migration,
+    diskPath,
+    deploy,
+    log,
+    signal,
+  });
+  const outcome = await steps.step(
+    'migrate',
+    () => migration.run(),
+    () => migration.close(),
+  );
+
+  const converged = outcome === 'completed';
+  if (converged && configuration.verifyRam) {
+    await steps.step('compare the RAM of both VMs', async () => {
+      await testbed.shape('migration', undefined);
+      await checks.ram(testbed, deploy, note);
+      await testbed.shape('migration', rate);
+      await target.execute('cont');
+    });
+  }
+  await steps.step('load after the migration', () =>
+    sleep(1000 * (sysbenchWorkload === undefined ? idleSeconds : configuration.afterSeconds), undefined, {
+      signal,
+    }),
+  );
+  await steps.step('check', async () => {
+    await recorders.measureClocks();
+    await checks.oneVm(converged, source, target);
+    await recorders.stopProbes('client');
+    if (converged && !configuration.verifyRam) checks.clientGap();
+    await checks.ledger(client, server, ledgerFile);
+    await checks.tables(client, server, tables);
+    await recorders.saveLogs(testbed, log.folder);
+  });
+  return { converged, failedChecks: checks.failed };
+}
