@@ -6,12 +6,17 @@ interface Figure {
   readonly value: (row: RunRow) => string;
 }
 
-const number = (value: number | undefined, digits = 0): string =>
-  value === undefined ? '-' : value.toFixed(digits);
-const seconds = (ms: number | undefined): string => (ms === undefined ? '-' : `${(ms / 1000).toFixed(1)} s`);
-const milliseconds = (ms: number | undefined): string => (ms === undefined ? '-' : `${ms.toFixed(0)} ms`);
-const megabytes = (bytes: number | undefined): string =>
-  bytes === undefined ? '-' : `${(bytes / 1e6).toFixed(0)} MB`;
+/** What a column may hold. */
+type Value = RunRow[keyof RunRow];
+
+const shown = (format: (value: number) => string) => (value: Value) =>
+  typeof value === 'number' ? format(value) : '-';
+const number = shown((value) => value.toFixed(0));
+const oneDecimal = shown((value) => value.toFixed(1));
+const twoDecimals = shown((value) => value.toFixed(2));
+const seconds = shown((ms) => `${(ms / 1000).toFixed(1)} s`);
+const milliseconds = shown((ms) => `${ms.toFixed(0)} ms`);
+const megabytes = shown((bytes) => `${(bytes / 1e6).toFixed(0)} MB`);
 
 const figures: readonly Figure[] = [
   { title: 'total migration time', value: (row) => seconds(row.total_time_ms) },
@@ -25,10 +30,10 @@ const figures: readonly Figure[] = [
   {
     title: 'TPS before / during / after',
     value: (row) =>
-      `${number(row.tps_before, 1)} / ${number(row.tps_during, 1)} / ${number(row.tps_after, 1)}`,
+      `${oneDecimal(row.tps_before)} / ${oneDecimal(row.tps_during)} / ${oneDecimal(row.tps_after)}`,
   },
   { title: 'TPS back at 90 % after', value: (row) => seconds(row.tps_recovery_ms) },
-  { title: 'bound, efficiency', value: (row) => `${seconds(row.bound_ms)}, ${number(row.efficiency, 2)}` },
+  { title: 'bound, efficiency', value: (row) => `${seconds(row.bound_ms)}, ${twoDecimals(row.efficiency)}` },
   { title: 'pages listed', value: (row) => number(row.pages_listed) },
   { title: 'pages restored', value: (row) => number(row.pages_restored) },
   { title: 'pages mismatched', value: (row) => number(row.pages_mismatched) },
@@ -49,11 +54,11 @@ const figures: readonly Figure[] = [
 
 /** One run as lines of "title  value"; figures that the run does not have are left out. */
 export function runTable(row: RunRow): string {
-  const shown = figures
+  const lines = figures
     .map(({ title, value }) => ({ title, text: value(row) }))
     .filter(({ text }) => /[^-,/ ]/.test(text));
-  const width = Math.max(...shown.map(({ title }) => title.length));
-  return shown.map(({ title, text }) => `  ${title.padEnd(width)}  ${text}`).join('\n');
+  const width = Math.max(...lines.map(({ title }) => title.length));
+  return lines.map(({ title, text }) => `  ${title.padEnd(width)}  ${text}`).join('\n');
 }
 
 export interface TableLine {
@@ -70,8 +75,8 @@ const columns: readonly { readonly title: string; readonly value: (line: TableLi
   { title: 'client', value: ({ row }) => milliseconds(row?.downtime_client_ms) },
   { title: 'migration link', value: ({ row }) => megabytes(row?.migration_link_bytes) },
   { title: 'storage link dst', value: ({ row }) => megabytes(row?.storage_link_bytes_dst) },
-  { title: 'TPS before', value: ({ row }) => number(row?.tps_before, 1) },
-  { title: 'during', value: ({ row }) => number(row?.tps_during, 1) },
+  { title: 'TPS before', value: ({ row }) => oneDecimal(row?.tps_before) },
+  { title: 'during', value: ({ row }) => oneDecimal(row?.tps_during) },
   { title: 'lost', value: ({ row }) => number(row?.ledger_lost) },
 ];
 
