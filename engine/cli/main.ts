@@ -33,7 +33,8 @@ interface CommonOptions {
 }
 
 const jsonOption = (): Option => new Option('--json', 'write events as JSON lines to standard output');
-const vmOption = (): Option => new Option('--vm <name>', 'name of the VM; both engines must be given the same');
+const vmOption = (): Option =>
+  new Option('--vm <name>', 'name of the VM; both engines must be given the same');
 
 const program = new Command('poolshift-engine')
   .description('Live migration in which cached pages come from shared storage. Nothing is patched.')
@@ -62,13 +63,17 @@ program
   .requiredOption('--connect <HOST:PORT>', 'the destination engine', tcpAddress)
   .option('--agent <path>', "the guest agent's socket on this host")
   .option('--list-file <path>', 'take an encoded page list from a file instead of an agent')
-  .option('--ram <place>', 'guest memory: file:PATH (memory-backend-file) or pid:NUMBER (QEMU)', argument(parseGuestRamPlace))
+  .option(
+    '--ram <place>',
+    'guest memory: file:PATH (memory-backend-file) or pid:NUMBER (QEMU)',
+    argument(parseGuestRamPlace),
+  )
   .addOption(new Option('--strategy <name>', 'what comes from where').choices(strategies).default('restore'))
   .addOption(
-    new Option('--compress <how>', 'compress what crosses the migration link (default: zstd with balance, else none)').choices([
-      'none',
-      'zstd',
-    ]),
+    new Option(
+      '--compress <how>',
+      'compress what crosses the migration link (default: zstd with balance, else none)',
+    ).choices(['none', 'zstd']),
   )
   .addOption(
     new Option('--clean <how>', 'have the database write its dirty pages first')
@@ -214,7 +219,11 @@ function exitStatus(result: 'migrated' | 'failed'): number {
 try {
   await program.parseAsync();
 } catch (error) {
-  const { code, exitCode: status, message } = error as Error & { readonly code?: string; readonly exitCode?: number };
+  const {
+    code,
+    exitCode: status,
+    message,
+  } = error as Error & { readonly code?: string; readonly exitCode?: number };
   // commander has written its own errors already; help and version are no errors.
   const isUsage = code?.startsWith('commander.') === true;
   if (!isUsage) process.stderr.write(`poolshift-engine: ${message}\n`);

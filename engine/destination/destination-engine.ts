@@ -21,7 +21,13 @@ import { ReturnPathReader } from '../stream/return-path.ts';
 import { EngineConnection } from '../wire/connection.ts';
 import type { FrameType } from '../wire/frame.ts';
 import { defaultLiveness, type Liveness, ownHello, takeHello } from '../wire/hello.ts';
-import { decodeMessage, encodeMessage, messageSchemas, type RestoreStatus, type Storage } from '../wire/messages.ts';
+import {
+  decodeMessage,
+  encodeMessage,
+  messageSchemas,
+  type RestoreStatus,
+  type Storage,
+} from '../wire/messages.ts';
 import { decodePlanPart, encodeAsk, maxAskedPages, type PageName } from '../wire/plan-codec.ts';
 import { WireError } from '../wire/wire-error.ts';
 import { DestinationError } from './destination-error.ts';
@@ -123,7 +129,8 @@ class DestinationEngine implements RestoreSink {
           return;
         }
         if (type !== 'hello') throw new WireError('malformed', `the other engine begins with "${type}"`);
-        if (this.#connection !== undefined) throw new WireError('incompatible', 'another migration is served');
+        if (this.#connection !== undefined)
+          throw new WireError('incompatible', 'another migration is served');
         const other = takeHello(own, payload, this.#liveness.timeoutMs);
         this.#connection = connection;
         this.#server?.close();
@@ -183,7 +190,8 @@ class DestinationEngine implements RestoreSink {
     const output = new TargetOutput(target);
     this.#output = output;
     const returnPath = new ReturnPathReader(({ type, data }) => {
-      if (type === returnPathMessage.shut) this.#targetSucceeded = data.length >= 4 && data.readUInt32BE() === 0;
+      if (type === returnPathMessage.shut)
+        this.#targetSucceeded = data.length >= 4 && data.readUInt32BE() === 0;
     });
     target.on('data', (bytes: Buffer) => {
       this.guarded(() => {
@@ -205,7 +213,10 @@ class DestinationEngine implements RestoreSink {
     target.on('error', (cause) => {
       // A target that has said on the return path that it has everything may close as it likes.
       if (this.#targetSucceeded) this.guarded(() => this.#targetEnded());
-      else this.fail(new DestinationError('target-failed', `the target QEMU broke off: ${cause.message}`, cause));
+      else
+        this.fail(
+          new DestinationError('target-failed', `the target QEMU broke off: ${cause.message}`, cause),
+        );
     });
     this.#injector = new StreamInjector(
       {
@@ -214,7 +225,12 @@ class DestinationEngine implements RestoreSink {
         },
         ramBlocks: (blocks) => {
           const pages = blocks.reduce((sum, { pageCount }) => sum + pageCount, 0);
-          onEvent({ event: 'qemu-connected', machine: this.#machine, ram_blocks: blocks.length, ram_pages: pages });
+          onEvent({
+            event: 'qemu-connected',
+            machine: this.#machine,
+            ram_blocks: blocks.length,
+            ram_pages: pages,
+          });
         },
         page: (blockIndex, page) => {
           this.#plan.supersede(blockIndex, page);
@@ -354,7 +370,9 @@ class DestinationEngine implements RestoreSink {
     if (this.#targetClosed) return;
     this.#targetClosed = true;
     if (!this.#committed && this.#injector?.reader.position !== 'pass-through') {
-      this.fail(new DestinationError('target-failed', 'the target QEMU closed its connection in mid-migration'));
+      this.fail(
+        new DestinationError('target-failed', 'the target QEMU closed its connection in mid-migration'),
+      );
       return;
     }
     this.#connection?.send('returnPathEnd', Buffer.alloc(0));
@@ -390,7 +408,8 @@ class DestinationEngine implements RestoreSink {
 
   fail(cause: unknown): void {
     if (this.#phase === 'over') return;
-    const error: Error & { readonly code?: string } = cause instanceof Error ? cause : new Error(String(cause));
+    const error: Error & { readonly code?: string } =
+      cause instanceof Error ? cause : new Error(String(cause));
     const peer = error instanceof WireError && error.code === 'peer-aborted';
     this.#options.onEvent({ event: 'progress', ...this.#counters() });
     this.#options.onEvent({ event: 'failed', code: error.code ?? 'failed', reason: error.message, peer });

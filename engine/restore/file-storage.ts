@@ -35,7 +35,8 @@ export async function openFileStorage(path: string): Promise<StorageReader> {
         } catch (cause) {
           throw new StorageError('read-failed', `cannot read ${path}: ${messageOf(cause)}`, cause);
         }
-        if (bytes === 0) throw new StorageError('read-failed', `${path} ends before ${offsetBytes + into.length}`);
+        if (bytes === 0)
+          throw new StorageError('read-failed', `${path} ends before ${offsetBytes + into.length}`);
         done += bytes;
       }
     },

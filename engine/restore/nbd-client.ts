@@ -121,7 +121,8 @@ class NbdClient implements StorageReader {
         state.request.resolve();
         continue;
       }
-      const bytes = this.#cut.length === 0 ? chunk.subarray(at) : Buffer.concat([this.#cut, chunk.subarray(at)]);
+      const bytes =
+        this.#cut.length === 0 ? chunk.subarray(at) : Buffer.concat([this.#cut, chunk.subarray(at)]);
       const used = this.#header(state.in, bytes);
       if (used === 0) {
         this.#cut = Buffer.from(bytes);
@@ -138,7 +139,9 @@ class NbdClient implements StorageReader {
       case 'greeting': {
         if (bytes.length < 18) return 0;
         if (bytes.toString('latin1', 0, 16) !== serverMagic || (bytes.readUInt16BE(16) & 1) === 0) {
-          this.#fail(new StorageError('nbd', `${this.#where} is no NBD server with fixed newstyle negotiation`));
+          this.#fail(
+            new StorageError('nbd', `${this.#where} is no NBD server with fixed newstyle negotiation`),
+          );
           return 18;
         }
         this.#socket.write(this.#goOption());

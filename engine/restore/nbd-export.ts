@@ -39,7 +39,12 @@ export async function openThroughStorageDaemon(
 ): Promise<StorageReader> {
   const folder = await mkdtemp(path.join(tmpdir(), 'poolshift-storage-'));
   const socketPath = path.join(folder, 'nbd');
-  const file = { ...blockdev, 'node-name': 'file', 'read-only': true, cache: { direct: true, 'no-flush': false } };
+  const file = {
+    ...blockdev,
+    'node-name': 'file',
+    'read-only': true,
+    cache: { direct: true, 'no-flush': false },
+  };
   const image = { driver: 'raw', 'node-name': 'image', file: 'file', 'read-only': true };
   // setpriv has the kernel end the daemon when this process is killed.
   const daemon = spawn(
@@ -75,7 +80,10 @@ export async function openThroughStorageDaemon(
     const deadline = performance.now() + startTimeoutMs;
     while (!existsSync(socketPath)) {
       if (over || performance.now() > deadline) {
-        throw new StorageError('nbd', `qemu-storage-daemon does not start: ${errors.trim() || 'no reason given'}`);
+        throw new StorageError(
+          'nbd',
+          `qemu-storage-daemon does not start: ${errors.trim() || 'no reason given'}`,
+        );
       }
       await sleep(20);
     }

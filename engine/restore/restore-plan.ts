@@ -117,7 +117,11 @@ export class RestorePlan {
     const startPosition = this.#position;
     let first = 0;
     let blocks = 0;
-    for (let waiting = this.#queue[0]; waiting !== undefined && pages.length === 0; waiting = this.#queue[0]) {
+    for (
+      let waiting = this.#queue[0];
+      waiting !== undefined && pages.length === 0;
+      waiting = this.#queue[0]
+    ) {
       const { part } = waiting;
       const pending = this.#pending.get(part.blockIndex);
       let full = false;

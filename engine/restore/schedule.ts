@@ -9,7 +9,7 @@ export type Strategy =
   | 'passthrough'
   /** Every listed page comes from storage. */
   | 'restore'
-  /** Storage takes the listed pages from the front; once QEMU's first pass is through, the migration link takes them from the back. */
+  /** Storage takes the listed pages from the front; the migration link, where QEMU leaves room on it, from the back. */
   | 'balance';
 
 export const strategies = ['passthrough', 'restore', 'balance'] as const satisfies readonly Strategy[];
@@ -19,6 +19,8 @@ const leastAheadPages = 8192;
 /** And at most so many milliseconds of what storage gives. */
 const aheadMs = 1000;
 const rateSampleMs = 200;
+/** With so much of the send window free, QEMU does not use the link. */
+const idleRoom = 0.5;
 /** Storage that gives other content for most of so many pages is another disk, and not asked any more. */
 const judgedPages = 4096;
 
@@ -119,16 +121,23 @@ export class Schedule {
   /** Entries of the list that may be planned now. */
   get pagesToPlan(): number {
     if (this.#list.is !== 'there' || this.storageUnusable) return 0;
-    const settledPages = this.#status === undefined ? 0 : this.#status.receivedPages - this.#status.pendingPages;
+    const settledPages =
+      this.#status === undefined ? 0 : this.#status.receivedPages - this.#status.pendingPages;
     const aheadPages = Math.max(leastAheadPages, (this.#settledPagesPerSecond * aheadMs) / 1000);
     const allowedPages = Math.floor(aheadPages) - (this.#plannedPages - settledPages);
     return Math.max(0, Math.min(this.#list.remainingPages, allowedPages));
   }
 
-  /** Whether listed pages are to be sent from guest memory, from the back of the list, as far as the link has room. */
-  takesFromBack(qemuHeld: boolean): boolean {
+  /**
+   * Whether listed pages are to be sent from guest memory now, from the back of the list.
+   *
+   * @param room share of the send window that is free. While QEMU sends, it goes first: its pages can come from nowhere
+   *   else, and if listed ones took their place, storage would be done before the migration link.
+   */
+  takesFromBack(qemuHeld: boolean, room: number): boolean {
     if (this.#gateOpen || this.#list.is !== 'there') return false;
-    return this.storageUnusable || (this.#strategy === 'balance' && qemuHeld);
+    if (!this.storageUnusable && this.#strategy !== 'balance') return false;
+    return qemuHeld ? room > 0 : room > idleRoom;
   }
 
   #openIfDone(): void {

@@ -30,7 +30,10 @@ export function parseStoragePlace(text: string): StoragePlace {
  *
  * @throws StorageError if no place is given for it or it cannot be opened
  */
-export async function openSource(source: PageSource, places: readonly StoragePlace[]): Promise<StorageReader> {
+export async function openSource(
+  source: PageSource,
+  places: readonly StoragePlace[],
+): Promise<StorageReader> {
   switch (source.kind) {
     case 'disk': {
       const named = places.find(({ name }) => name === source.disk);
@@ -43,7 +46,10 @@ export async function openSource(source: PageSource, places: readonly StoragePla
     case 'file': {
       const place = places.find(({ name }) => name === source.fileSystem);
       if (place === undefined) {
-        throw new StorageError('invalid-place', `no --storage is given for the file system "${source.fileSystem}"`);
+        throw new StorageError(
+          'invalid-place',
+          `no --storage is given for the file system "${source.fileSystem}"`,
+        );
       }
       return openFileStorage(await confine(place.location, source.path));
     }

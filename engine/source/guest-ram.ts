@@ -2,7 +2,16 @@
  * Reads guest memory while the VM runs: from the file behind it, or from QEMU's address space. Reads are synchronous on
  * purpose: a page must be read and put in its place in the stream with nothing in between (docs/engine.md, Order).
  */
-import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  statSync,
+} from 'node:fs';
 import { pageSizeBytes } from '../pages/page-list.ts';
 import { SourceError } from './source-error.ts';
 
@@ -109,7 +118,10 @@ function findMapping(pid: number, lengthBytes: number): number {
     });
   const [start] = starts;
   if (start === undefined || starts.length > 1) {
-    throw new SourceError('guest-ram', `process ${pid} has ${starts.length} mappings of the RAM block's size`);
+    throw new SourceError(
+      'guest-ram',
+      `process ${pid} has ${starts.length} mappings of the RAM block's size`,
+    );
   }
   return start;
 }

@@ -130,7 +130,15 @@ export class PlanBuilder {
       // The same entries are left alone as when the list was taken in: their pages may be listed elsewhere too.
       const blocks = (this.#storageBlocks[source] ?? 0) - (storageBlock[run] ?? 0) - offset;
       const usable = Math.min(pages, Math.max(0, blocks));
-      planned += this.#planRun((storageBlock[run] ?? 0) + offset, frame, usable, runs, hashes, planned, onZero);
+      planned += this.#planRun(
+        (storageBlock[run] ?? 0) + offset,
+        frame,
+        usable,
+        runs,
+        hashes,
+        planned,
+        onZero,
+      );
       walked += pages;
       this.#advance(pages);
     }
@@ -156,10 +164,11 @@ export class PlanBuilder {
   ): number {
     const ledger = this.#ledger;
     let added = 0;
-    for (let i = 0; i < pages; ) {
+    for (let i = 0; i < pages;) {
       const page = this.#openPage(frame + i);
       let length = page < 0 ? 0 : 1;
-      while (length > 0 && i + length < pages && this.#openPage(frame + i + length) === page + length) length += 1;
+      while (length > 0 && i + length < pages && this.#openPage(frame + i + length) === page + length)
+        length += 1;
       if (length > 0) this.#ram.read(page, length, this.#content, 0);
       for (let k = 0; k < length; k++) {
         const index = 2 * (planned + added);

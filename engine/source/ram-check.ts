@@ -44,7 +44,8 @@ export class RamCheck {
     this.#skippedPages = 0;
     this.#ram.read(page, 1, this.#page, 0);
     this.#comparedPages += 1;
-    if (buffer.compare(this.#page, 0, pageSizeBytes, offset, offset + pageSizeBytes) === 0) this.#equalPages += 1;
+    if (buffer.compare(this.#page, 0, pageSizeBytes, offset, offset + pageSizeBytes) === 0)
+      this.#equalPages += 1;
     if (this.#comparedPages < windowPages) return;
     const same = this.#equalPages >= windowPages * leastEqualShare;
     if (same) this.#judgement = 'same';

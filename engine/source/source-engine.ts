@@ -22,7 +22,13 @@ import { EngineConnection } from '../wire/connection.ts';
 import { adopt, createPausedServer } from '../wire/fast-socket.ts';
 import type { FrameType } from '../wire/frame.ts';
 import { defaultLiveness, type Liveness, ownHello, takeHello } from '../wire/hello.ts';
-import { decodeMessage, encodeMessage, messageSchemas, type RestoreStatus, type Storage } from '../wire/messages.ts';
+import {
+  decodeMessage,
+  encodeMessage,
+  messageSchemas,
+  type RestoreStatus,
+  type Storage,
+} from '../wire/messages.ts';
 import { decodeAsk, encodePlanPart, type PageName } from '../wire/plan-codec.ts';
 import { SendWindow } from '../wire/send-window.ts';
 import { WireError } from '../wire/wire-error.ts';
@@ -176,7 +182,8 @@ class SourceEngine {
     if (type !== 'hello') throw new WireError('malformed', `the other engine begins with "${type}"`);
     const other = takeHello(own, payload, this.#liveness.timeoutMs);
     const { destination, listenPath, onEvent } = this.#options;
-    const compression = this.#options.compression === 'zstd' && other.compression.includes('zstd') ? 'zstd' : 'none';
+    const compression =
+      this.#options.compression === 'zstd' && other.compression.includes('zstd') ? 'zstd' : 'none';
     if (compression === 'zstd') this.#connection.enableCompression(compressionLevel);
     this.#phase = 'waiting-for-qemu';
     onEvent({ event: 'connected', peer: `${destination.host}:${destination.port}`, compression });
@@ -233,7 +240,11 @@ class SourceEngine {
       },
       { holdAtEnd: true },
     );
-    const qemu = adopt(accepted, readBytes, (chunk) => this.#guarded(() => this.#takeFromQemu(chunk)) ?? false);
+    const qemu = adopt(
+      accepted,
+      readBytes,
+      (chunk) => this.#guarded(() => this.#takeFromQemu(chunk)) ?? false,
+    );
     this.#qemu = qemu;
     qemu.on('end', () => {
       this.#guarded(() => {
@@ -242,7 +253,8 @@ class SourceEngine {
     });
     qemu.on('error', (cause) => {
       if (this.#phase === 'committed') this.#guarded(() => this.#qemuEnd());
-      else this.#fail(new SourceError('qemu-closed', `the connection to QEMU broke: ${cause.message}`, cause));
+      else
+        this.#fail(new SourceError('qemu-closed', `the connection to QEMU broke: ${cause.message}`, cause));
     });
     qemu.resume();
     if (this.#schedule.waitsForList) this.#requestList();
@@ -383,9 +395,10 @@ class SourceEngine {
     const complete = this.#streamEnd.push(deviceState);
     // The output's buffer goes to the destination before the commit, but not while it is being written.
     this.#silence = setTimeout(
-      () => this.#guarded(() => {
-        this.#commit();
-      }),
+      () =>
+        this.#guarded(() => {
+          this.#commit();
+        }),
       complete ? 0 : silentEndMs,
     );
   }
@@ -451,7 +464,11 @@ class SourceEngine {
   #takeStatus(status: RestoreStatus): void {
     this.#status = status;
     this.#schedule.status(status, performance.now());
-    for (let part = this.#parts[0]; part !== undefined && part.plannedPages <= status.cursorPages; part = this.#parts[0]) {
+    for (
+      let part = this.#parts[0];
+      part !== undefined && part.plannedPages <= status.cursorPages;
+      part = this.#parts[0]
+    ) {
       this.#settledPosition = part.position;
       this.#parts.shift();
     }
@@ -467,7 +484,10 @@ class SourceEngine {
     for (const { blockIndex, pageIndex } of this.#asked.splice(0)) {
       const ledger = this.#ledgers[blockIndex];
       if (blockIndex !== this.#mainBlock || ledger === undefined || pageIndex >= ledger.pageCount) {
-        throw new WireError('malformed', `the destination asks for page ${pageIndex} of RAM block ${blockIndex}`);
+        throw new WireError(
+          'malformed',
+          `the destination asks for page ${pageIndex} of RAM block ${blockIndex}`,
+        );
       }
       const state = ledger.state(pageIndex);
       if (state !== pageState.planned && state !== pageState.plannedOwed) continue;
@@ -519,12 +539,14 @@ class SourceEngine {
       this.#schedule.listWalked(part?.pageCount ?? 0, plan.remainingPages);
       more = this.#schedule.pagesToPlan > 0;
     }
-    if (this.#schedule.takesFromBack(this.#qemuHeld) && this.#roomBytes > 0) {
+    const takes = (): boolean =>
+      this.#schedule.takesFromBack(this.#qemuHeld, this.#roomBytes / this.#window.limitBytes);
+    if (takes()) {
       const taken = plan.takeFromBack(takeSlicePages, this.#settledPosition, (page) => {
         this.#sendFromRam(page);
       });
       this.#schedule.listWalked(0, plan.remainingPages);
-      more = more || (taken > 0 && this.#roomBytes > 0);
+      more = more || (taken > 0 && takes());
     }
     if (hadPages && plan.remainingPages === 0) this.#options.onEvent({ event: 'planned' });
     return more;
@@ -628,7 +650,8 @@ class SourceEngine {
 
   #fail(cause: unknown): void {
     if (this.#phase === 'over' || this.#doubt !== undefined) return;
-    const error: Error & { readonly code?: string } = cause instanceof Error ? cause : new Error(String(cause));
+    const error: Error & { readonly code?: string } =
+      cause instanceof Error ? cause : new Error(String(cause));
     const targetFailed = error instanceof WireError && error.peerCode === 'target-failed';
     if (this.#phase === 'committed' && !this.#returnPathEnded && !(targetFailed && !this.#qemuEnded)) {
       // The target may have everything and run. Closing QEMU's connection would let the source VM run too, so that it

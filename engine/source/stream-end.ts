@@ -24,7 +24,8 @@ export class StreamEnd {
     let at = tail.lastIndexOf(sectionType.description);
     for (let tries = 0; at >= 0 && tries < headerBytes; tries++) {
       const text = at + headerBytes;
-      if (text < tail.length && tail.readUInt32BE(at + 1) === tail.length - text) return tail[text] === openBrace;
+      if (text < tail.length && tail.readUInt32BE(at + 1) === tail.length - text)
+        return tail[text] === openBrace;
       at = at === 0 ? -1 : tail.lastIndexOf(sectionType.description, at - 1);
     }
     return false;

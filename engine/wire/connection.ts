@@ -75,7 +75,9 @@ export class EngineConnection {
     });
     socket.on('drain', () => options.onRoom?.());
     socket.on('error', (cause) => {
-      this.#close(new WireError('closed', `the connection to the other engine broke: ${cause.message}`, cause));
+      this.#close(
+        new WireError('closed', `the connection to the other engine broke: ${cause.message}`, cause),
+      );
     });
     socket.on('close', () => {
       this.#close(
@@ -252,4 +254,3 @@ export class EngineConnection {
     this.#options.onClosed(error);
   }
 }
-

@@ -10,7 +10,9 @@ const leastVersion = 9;
 export function findQemu(): QemuInstallation | undefined {
   const cache = process.env['POOLSHIFT_CACHE'] ?? '/var/cache/poolshift';
   const own: QemuInstallation = { command: 'qemu-system-x86_64', leadingArguments: [], environment: {} };
-  const trees = globSync(['*', '*/*'].map((folder) => path.join(cache, folder, 'usr/bin/qemu-system-x86_64')));
+  const trees = globSync(
+    ['*', '*/*'].map((folder) => path.join(cache, folder, 'usr/bin/qemu-system-x86_64')),
+  );
   const candidates = [() => own, ...trees.map((file) => () => qemuInTree(path.join(file, '../../..')))];
   for (const candidate of candidates) {
     try {

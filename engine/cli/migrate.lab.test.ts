@@ -1,0 +1,230 @@
+/**
+ * The engine's command line between two real QEMUs: memory is compared byte by byte, lists lie, engines are killed. About
+ * 90 seconds; needs root and QEMU 9 or newer.
+ */
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test, { type ExecutionContext } from 'ava';
+import type { PageList } from '../pages/page-list.ts';
+import type { EngineCounters } from '../restore/engine-event.ts';
+import { findQemu } from './testing/find-qemu.ts';
+import { startNbdServer } from './testing/nbd-server.ts';
+import { type CachedRun, type EngineProcess, listOf, type PairOptions, VmPair } from './testing/vm-pair.ts';
+
+const MiB = 1024 * 1024;
+const pagesPerMiB = 256;
+const ramBytes = 192 * MiB;
+const diskBytes = 96 * MiB;
+const cachedFromPage = 32 * pagesPerMiB;
+const cachedGroups = (64 * pagesPerMiB) / 4;
+
+/** The disk's blocks from 1 MiB on, four at a time, at places of memory that follow no order. */
+const cachedRuns: CachedRun[] = Array.from({ length: cachedGroups }, (_, group) => ({
+  block: pagesPerMiB + group * 4,
+  page: cachedFromPage + ((group * 1031) % cachedGroups) * 4,
+  count: 4,
+}));
+
+const quiet = { startBytes: 160 * MiB, endBytes: 161 * MiB, strideBytes: 4096, delayRounds: 200_000 };
+const modern = ['return-path', 'switchover-ack'];
+
+const installation = findQemu();
+const serially = installation === undefined ? test.serial.skip : test.serial;
+
+async function withPair(
+  t: ExecutionContext,
+  options: Partial<PairOptions>,
+  body: (pair: VmPair) => Promise<void>,
+): Promise<void> {
+  if (installation === undefined) throw new Error('no QEMU');
+  t.timeout(120_000);
+  const pair = await VmPair.start(installation, {
+    ramBytes,
+    diskBytes,
+    program: quiet,
+    capabilities: modern,
+    ...options,
+  });
+  try {
+    await body(pair);
+  } finally {
+    await pair.stop();
+  }
+}
+
+async function completed(pair: VmPair, engines: readonly EngineProcess[]): Promise<void> {
+  await pair.source.waitForMigration(({ status }) => status === 'completed', 60_000);
+  await pair.target.waitForMigration(({ status }) => status === 'completed', 60_000);
+  for (const engine of engines) {
+    const code = await engine.ended;
+    if (code !== 0) throw new Error(`an engine ended with ${code}: ${JSON.stringify(engine.events.at(-1))}`);
+  }
+}
+
+function counters(engine: EngineProcess): EngineCounters {
+  const done = engine.events.find(({ event }) => event === 'done');
+  if (done?.event !== 'done') throw new Error('the engine is not done');
+  return done;
+}
+
+serially('listed pages come from storage, and memory is the same', async (t) => {
+  await withPair(t, {}, async (pair) => {
+    pair.cache(cachedRuns);
+    const { source, destination } = await pair.startEngines(listOf(cachedRuns, ramBytes));
+    await pair.migrate();
+    await completed(pair, [source, destination]);
+    t.deepEqual(pair.differingPages(), []);
+    const sums = counters(source);
+    t.is(sums.pages_restored, sums.pages_planned);
+    t.true(sums.pages_restored > 0.9 * cachedGroups * 4, `${sums.pages_restored} pages restored`);
+    t.true(sums.migration_link_bytes < 16 * MiB, `${sums.migration_link_bytes} bytes on the migration link`);
+  });
+});
+
+serially('a list that lies costs time and nothing else', async (t) => {
+  await withPair(t, {}, async (pair) => {
+    // What is listed of the second half is not what memory holds: stale, or of another place on the disk.
+    const half = cachedRuns.length / 2;
+    pair.cache(cachedRuns.slice(0, half));
+    pair.cache(cachedRuns.slice(half).map((run) => ({ ...run, block: run.block - 16 })));
+    const list = lie(listOf(cachedRuns, ramBytes));
+    const { source, destination } = await pair.startEngines(list);
+    await pair.migrate();
+    await completed(pair, [source, destination]);
+    t.deepEqual(pair.differingPages(), []);
+    const accepted = await source.event('accepted');
+    t.is(accepted.refused_beyond_ram, 3 * 4);
+    t.is(accepted.refused_duplicate_frame, 2 * 4);
+    t.is(accepted.refused_unknown_source, 4);
+    t.is(accepted.refused_beyond_storage, 2 * 4);
+    const sums = counters(source);
+    t.is(sums.pages_restored + sums.pages_mismatched + sums.pages_cancelled, sums.pages_planned);
+    t.true(sums.pages_mismatched > 0.8 * half * 4, `${sums.pages_mismatched} pages mismatched`);
+    t.true(sums.pages_sent_after_all >= sums.pages_mismatched);
+  });
+});
+
+/** Adds entries that no honest agent makes. Runs stay in storage order, which the list's format demands. */
+function lie(list: PageList): PageList {
+  const pages = ramBytes / 4096;
+  const blocks = diskBytes / 4096;
+  // One that QEMU has not sent yet when the list is there.
+  const lastCachedPage = cachedFromPage + 4 * (cachedGroups - 1);
+  const runs: readonly (readonly [source: number, block: number, frame: number])[] = [
+    [0, blocks - 40, pages],
+    [0, blocks - 36, 0x100000],
+    [0, blocks - 32, 0xfffff000],
+    [0, blocks - 28, lastCachedPage],
+    [0, blocks - 24, lastCachedPage],
+    [0, blocks, 150 * pagesPerMiB],
+    [0, 0xfffff000, 151 * pagesPerMiB],
+    [1, 0, 152 * pagesPerMiB],
+  ];
+  const join = (column: Uint32Array, more: number[]): Uint32Array => Uint32Array.from([...column, ...more]);
+  return {
+    ...list,
+    sources: [...list.sources, { kind: 'file', fileSystem: 'server:/export', path: '../../etc/passwd' }],
+    pageCount: list.pageCount + 4 * runs.length,
+    runs: {
+      sourceIndex: Uint16Array.from([...list.runs.sourceIndex, ...runs.map(([source]) => source)]),
+      storageBlock: join(
+        list.runs.storageBlock,
+        runs.map(([, block]) => block),
+      ),
+      guestFrame: join(
+        list.runs.guestFrame,
+        runs.map(([, , frame]) => frame),
+      ),
+      count: Uint16Array.from([...list.runs.count, ...runs.map(() => 4)]),
+    },
+  };
+}
+
+serially('both links share the pages, while the guest writes them, without help from QEMU', async (t) => {
+  const busy = { startBytes: 32 * MiB, endBytes: 64 * MiB, strideBytes: 8192, delayRounds: 100_000 };
+  await withPair(t, { program: busy, capabilities: [] }, async (pair) => {
+    pair.cache(cachedRuns);
+    const nbd = await startNbd(pair, 20 * MiB);
+    try {
+      const { source, destination } = await pair.startEngines(listOf(cachedRuns, ramBytes), {
+        source: ['--strategy', 'balance'],
+        storage: nbd.location,
+      });
+      await pair.migrate();
+      await completed(pair, [source, destination]);
+      t.deepEqual(pair.differingPages(), []);
+      const sums = counters(source);
+      t.true(sums.pages_restored > 1000, `${sums.pages_restored} pages restored`);
+      t.true(sums.pages_sent_after_all > 1000, `${sums.pages_sent_after_all} pages sent after all`);
+    } finally {
+      await nbd.stop();
+    }
+  });
+});
+
+function startNbd(pair: VmPair, bytesPerSecond: number): ReturnType<typeof startNbdServer> {
+  if (installation === undefined) throw new Error('no QEMU');
+  return startNbdServer(installation, pair.diskPath, path.join(pair.folder, 'nbd'), bytesPerSecond);
+}
+
+serially('a stream that cannot be filtered is passed through', async (t) => {
+  await withPair(t, { capabilities: ['xbzrle', 'return-path'] }, async (pair) => {
+    const { source, destination } = await pair.startEngines(undefined, { source: ['--compress', 'zstd'] });
+    // The guest changes its pages all the time, so that a second pass comes, with differences.
+    await pair.source.execute('migrate-set-parameters', { 'downtime-limit': 1 });
+    await pair.migrate();
+    await pair.source.waitForMigration(({ ram }) => (ram?.['dirty-sync-count'] ?? 0) > 3, 60_000);
+    await pair.source.execute('migrate-set-parameters', { 'downtime-limit': 2000 });
+    await completed(pair, [source, destination]);
+    t.is((await source.event('stream-unfilterable')).code, 'xbzrle');
+    t.deepEqual(pair.differingPages(), []);
+  });
+});
+
+for (const victim of ['source', 'destination'] as const) {
+  serially(`the VM runs on at the source when the ${victim} engine is killed`, async (t) => {
+    await withPair(t, { targetStarts: true }, async (pair) => {
+      pair.cache(cachedRuns);
+      const nbd = await startNbd(pair, 4 * MiB);
+      try {
+        const engines = await pair.startEngines(listOf(cachedRuns, ramBytes), { storage: nbd.location });
+        await pair.migrate();
+        await engines.source.event('gate-held');
+        engines[victim].kill('SIGKILL');
+        const survivor = engines[victim === 'source' ? 'destination' : 'source'];
+        t.is(await survivor.ended, 1);
+        t.is((await survivor.event('failed')).code, 'closed');
+        await t.throwsAsync(pair.source.waitForMigration(() => false));
+        t.like(await pair.source.execute('query-status'), { status: 'running' });
+        // The target gives up, or still waits for the rest of a stream that will not come; it never runs.
+        await sleep(500);
+        const target = await pair.target.execute('query-status').catch(() => ({ status: 'ended' }));
+        t.regex((target as { status: string }).status, /^(ended|inmigrate|internal-error|shutdown)$/);
+      } finally {
+        await nbd.stop();
+      }
+    });
+  });
+}
+
+serially('SIGTERM ends the migration on both sides, and the VM runs on', async (t) => {
+  await withPair(t, { targetStarts: true }, async (pair) => {
+    pair.cache(cachedRuns);
+    const nbd = await startNbd(pair, 4 * MiB);
+    try {
+      const { source, destination } = await pair.startEngines(listOf(cachedRuns, ramBytes), {
+        storage: nbd.location,
+      });
+      await pair.migrate();
+      await source.event('gate-held');
+      source.kill('SIGTERM');
+      t.is(await source.ended, 130);
+      t.is(await destination.ended, 1);
+      t.like(await destination.event('failed'), { code: 'peer-aborted', peer: true });
+      await t.throwsAsync(pair.source.waitForMigration(() => false));
+      t.like(await pair.source.execute('query-status'), { status: 'running' });
+    } finally {
+      await nbd.stop();
+    }
+  });
+});
