@@ -8,7 +8,7 @@ export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 common=(openssh-server iproute2 iputils-ping iperf3 ethtool procps kmod socat zstd ca-certificates)
 host=(qemu-system-x86 qemu-block-extra qemu-utils)
 nfs=(nfs-ganesha nfs-ganesha-vfs rpcbind)
-client=(sysbench mariadb-client-core)
+client=(sysbench mariadb-client-core fping)
 
 case ${1-} in
   host) packages=("${common[@]}" "${host[@]}") ;;
