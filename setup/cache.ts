@@ -2,13 +2,13 @@
  * The cache of prepared things: hosts' rootfs, guest images, bundles. An entry is a folder that is named by what it was
  * made from, and that is either complete or not there.
  */
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rename, stat, utimes, writeFile } from 'node:fs/promises';
-import { once } from 'node:events';
+import { chmod, mkdir, mkdtemp, readdir, rename, stat, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { takeLock } from './lock.ts';
 
 export type Log = (line: string) => void;
 
@@ -22,9 +22,9 @@ export interface PrepareOptions {
   readonly log: Log;
 }
 
-/** `build-failed`: the build threw (see `cause`). `lock-failed`: the lock of the entry could not be taken. */
+/** `build-failed`: the build threw (see `cause`). */
 export class PrepareError extends Error {
-  readonly code: 'build-failed' | 'lock-failed';
+  readonly code: 'build-failed';
 
   constructor(code: PrepareError['code'], message: string, options?: ErrorOptions) {
     super(message, options);
@@ -42,7 +42,7 @@ export function cacheRoot(): string {
  * Returns the folder of a prepared thing, and builds it first if there is none. Two processes that want the same thing
  * build it once: the second waits. A build that was killed leaves a partial folder, which the next one removes.
  *
- * @throws PrepareError
+ * @throws PrepareError, LockError
  */
 export async function prepare(options: PrepareOptions): Promise<string> {
   const { name, log } = options;
@@ -52,7 +52,9 @@ export async function prepare(options: PrepareOptions): Promise<string> {
   await mkdir(root, { recursive: true });
   if (await markUsed(finished)) return finished;
 
-  const lock = await takeLock(path.join(root, `.${entry}.lock`), name, log);
+  const lock = await takeLock(path.join(root, `.${entry}.lock`), (holder) => {
+    log(`${name}: process ${holder} is building it; waiting`);
+  });
   try {
     if (await markUsed(finished)) return finished;
     await removeLeftovers(root, entry);
@@ -71,7 +73,7 @@ export async function prepare(options: PrepareOptions): Promise<string> {
     log(`${name}: built in ${((performance.now() - startedAtMs) / 1000).toFixed(1)} s`);
     return finished;
   } finally {
-    await releaseLock(lock);
+    await lock.release();
   }
 }
 
@@ -98,50 +100,6 @@ async function markUsed(dir: string): Promise<boolean> {
   const now = new Date();
   await utimes(dir, now, now);
   return true;
-}
-
-/**
- * Holds a lock file through a `flock` child, which ends with us because its input is our pipe: the kernel drops the
- * lock of a dead holder, so there is nothing stale to judge by pid. The pid in the file is for the message only.
- */
-async function takeLock(file: string, name: string, log: Log): Promise<ChildProcess> {
-  const held = (await tryLock(file, ['--nonblock'])) ?? (await waitForLock(file, name, log));
-  await writeFile(file, `${process.pid}\n`);
-  return held;
-}
-
-async function waitForLock(file: string, name: string, log: Log): Promise<ChildProcess> {
-  const holder = (await readFile(file, 'utf8')).trim();
-  log(`${name}: process ${holder === '' ? 'unknown' : holder} is building it; waiting`);
-  const lock = await tryLock(file, []);
-  if (lock === undefined) throw new PrepareError('lock-failed', `cannot lock ${file}`);
-  return lock;
-}
-
-async function tryLock(file: string, flags: readonly string[]): Promise<ChildProcess | undefined> {
-  const child = spawn(
-    'flock',
-    ['--conflict-exit-code', '75', ...flags, file, 'sh', '-c', 'echo held; exec cat'],
-    {
-      stdio: ['pipe', 'pipe', 'inherit'],
-      detached: true, // Ctrl-C must not drop the lock before the build has ended
-    },
-  );
-  const outcome = await Promise.race([
-    once(child.stdout, 'data').then(() => 'held' as const),
-    once(child, 'exit').then(([code]) => code as number | null),
-  ]).catch((error: unknown) => {
-    throw new PrepareError('lock-failed', `cannot lock ${file}: ${messageOf(error)}`, { cause: error });
-  });
-  if (outcome === 'held') return child;
-  if (outcome === 75) return undefined;
-  throw new PrepareError('lock-failed', `cannot lock ${file}: flock ended with ${outcome ?? 'a signal'}`);
-}
-
-async function releaseLock(lock: ChildProcess): Promise<void> {
-  const exited = once(lock, 'exit');
-  lock.stdin?.end();
-  await exited;
 }
 
 async function removeLeftovers(root: string, entry: string): Promise<void> {
