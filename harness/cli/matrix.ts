@@ -1,0 +1,161 @@
+/** `npm run matrix -- [options]`: many runs in a fair order; goes on after a failed one, and can be resumed. */
+import { rename } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
+import {
+  type Cell,
+  type MatrixOptions,
+  cellName,
+  matrixCells,
+  matrixOptionsSchema,
+} from '../../experiments/matrix.ts';
+import { derive } from '../record/derive.ts';
+import { writeRunsCsv } from '../record/csv.ts';
+import { readManifest } from '../record/manifest.ts';
+import type { RunRow } from '../record/run-columns.ts';
+import { runExperiment } from '../run/experiment.ts';
+import { checkCapacity, expectedSteps } from '../run/plan.ts';
+import { runIdOf } from '../run/run-folder.ts';
+import { currentLab, describeLab } from '../testbed/local/lab-process.ts';
+import { type TableLine, matrixTable } from './figures.ts';
+import { abortOnSignals } from './interrupt.ts';
+import { localMachine } from './local-machine.ts';
+import { UsageError, exitCodes, parseOptions } from './options.ts';
+import { progressLines } from './progress.ts';
+
+const say = (line: string): void => {
+  process.stderr.write(`${line}\n`);
+};
+
+/** A cell's configuration is that of `npm run experiment` with the matrix's options and the cell's own three. */
+function configurationOf(options: MatrixOptions, { scenario, mem, engine }: Cell) {
+  return resolveConfiguration({
+    ...optionsSchema.parse({}),
+    ...options,
+    scenario,
+    mem,
+    engine,
+    repeat: 1,
+    out: '',
+  });
+}
+
+/**
+ * The figures of a cell that is done. A run that failed or was interrupted is not done; one that did not converge is.
+ * @throws UsageError if the folder holds a run with other options
+ */
+async function doneRow(folder: string, options: MatrixOptions, cell: Cell): Promise<RunRow | undefined> {
+  if (!existsSync(path.join(folder, 'manifest.json'))) return undefined;
+  const { configuration } = await readManifest(folder);
+  if (JSON.stringify(configuration) !== JSON.stringify(configurationOf(options, cell)))
+    throw new UsageError(
+      `${folder} holds a run with other options; give another --out, or the options that it was made with`,
+    );
+  const row = await derive(folder).catch(() => undefined);
+  return row?.outcome === 'completed' || row?.outcome === 'not-converged' ? row : undefined;
+}
+
+/** Keeps the evidence of a run that failed before, out of the way of the next attempt. */
+async function setAside(folder: string): Promise<void> {
+  if (!existsSync(folder)) return;
+  let attempt = 1;
+  while (existsSync(`${folder}.failed-${attempt}`)) attempt += 1;
+  await rename(folder, `${folder}.failed-${attempt}`);
+}
+
+function planText(options: MatrixOptions, cells: readonly Cell[]): string {
+  const seconds = cells.map((cell) =>
+    expectedSteps(configurationOf(options, cell), 'tcg').reduce((sum, step) => sum + step.durationSeconds, 0),
+  );
+  const lines = cells.map(
+    (cell, index) => `  ${cellName(cell).padEnd(24)} ${((seconds[index] ?? 0) / 60).toFixed(1)} min`,
+  );
+  const total = seconds.reduce((sum, value) => sum + value, 0);
+  return [`${cells.length} runs:`, ...lines, `expected under TCG: ${(total / 60).toFixed(0)} min`].join('\n');
+}
+
+async function main(): Promise<number> {
+  const options = parseOptions(
+    'matrix',
+    'Runs every combination and repeats it.',
+    matrixOptionsSchema,
+    process.argv.slice(2),
+  );
+  if (options === undefined) return exitCodes.ok;
+  const cells = matrixCells(options);
+  const machine = await localMachine();
+  for (const cell of cells) {
+    const fit = checkCapacity(configurationOf(options, cell), machine);
+    if (!fit.fits) throw new UsageError(`${cellName(cell)}: ${fit.reason}`);
+  }
+  if (options.dryRun) {
+    console.log(planText(options, cells));
+    return exitCodes.ok;
+  }
+  const lab = await currentLab();
+  if (lab !== undefined) throw new UsageError(`${describeLab(lab)}; take it down with: npm run lab -- down`);
+  const set =
+    options.out ??
+    path.join('results', `matrix-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}`);
+  if (existsSync(set) && !options.resume && options.out !== undefined)
+    throw new UsageError(`${set} is there already: add --resume to go on with it, or give another --out`);
+  say(planText(options, cells));
+
+  const signal = abortOnSignals(say);
+  const lines: TableLine[] = [];
+  for (const cell of cells) {
+    if (signal.aborted) break;
+    const name = cellName(cell);
+    const folder = path.join(set, name);
+    const done = options.resume ? await doneRow(folder, options, cell) : undefined;
+    if (done !== undefined) {
+      say(`${name}: done before`);
+      lines.push({ name, outcome: String(done.outcome), row: done });
+      continue;
+    }
+    await setAside(folder);
+    say(`\n${name} (${lines.length + 1} of ${cells.length})`);
+    const configuration = configurationOf(options, cell);
+    const progress = progressLines(say);
+    const { outcome, reason, row } = await runExperiment({
+      configuration,
+      repeat: cell.repeat,
+      runId: runIdOf(configuration, cell.repeat, new Date()),
+      folder,
+      keep: false,
+      keepOnFailure: options.keepOnFailure,
+      owner: ['npm run matrix --', ...process.argv.slice(2)].join(' '),
+      signal,
+      onEvent: (event) => {
+        if (options.json) console.log(JSON.stringify(event));
+        else progress(event);
+      },
+    });
+    say(`${name}: ${outcome}${reason === undefined ? '' : `: ${reason}`}`);
+    lines.push({ name, outcome, row });
+    await writeRunsCsv(
+      path.join(set, 'runs.csv'),
+      lines.flatMap((line) => (line.row === undefined ? [] : [line.row])),
+    );
+    // A lab that was left up for its evidence leaves no room for the next run.
+    if (outcome === 'failed' && options.keepOnFailure) break;
+  }
+  if (options.json) console.log(JSON.stringify({ event: 'result', set, runs: lines }));
+  else console.log(`\n${matrixTable(lines)}\n\nrecorded in ${path.resolve(set)}`);
+  if (signal.aborted) return exitCodes.interrupted;
+  return lines.some(({ outcome }) => outcome === 'failed') || lines.length < cells.length
+    ? exitCodes.failed
+    : exitCodes.ok;
+}
+
+try {
+  process.exit(await main());
+} catch (error) {
+  if (error instanceof UsageError) {
+    console.error(`matrix: ${error.message}`);
+    process.exit(exitCodes.usage);
+  }
+  console.error(error);
+  process.exit(exitCodes.failed);
+}
