@@ -23,9 +23,13 @@ test('the paper profile is the paper', (t) => {
 });
 
 test('small guests get a pool that does not thrash', (t) => {
-  t.true(Math.abs(largestPoolBytes(512 * mib) - 333 * mib) <= 8 * mib);
-  t.true(Math.abs(largestPoolBytes(1024 * mib) - 768 * mib) <= 8 * mib);
-  t.true(Math.abs(largestPoolBytes(2048 * mib) - 0.8 * 2048 * mib) <= 8 * mib);
+  const pool = (memoryMib: number, dbms: 'mariadb' | 'mysql') =>
+    largestPoolBytes(memoryMib * mib, dbms) / mib;
+  t.true(Math.abs(pool(512, 'mariadb') - 333) <= 8);
+  t.true(Math.abs(pool(1024, 'mariadb') - 768) <= 8);
+  t.true(Math.abs(pool(2048, 'mariadb') - 0.8 * 2048) <= 8);
+  t.is(pool(512, 'mysql'), 256);
+  t.is(pool(1024, 'mysql'), 704);
 });
 
 test('options override the profile, numbers are read from text', (t) => {
