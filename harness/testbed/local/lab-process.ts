@@ -4,20 +4,27 @@
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { z } from 'zod';
-import { cacheRoot } from '../../../setup/cache.ts';
+import { type Log, cacheRoot } from '../../../setup/cache.ts';
+import { type FileLock, takeLock } from '../../../setup/lock.ts';
 import { LabError } from './lab-error.ts';
-import { sshConfig } from './lab-network.ts';
+import { type NetworkRates, guestAddress, sshConfig } from './lab-network.ts';
 
 const run = promisify(execFile);
 
 export const labFolder = '/run/poolshift';
 const stateFile = path.join(labFolder, 'lab.json');
+/** Beside the folder, which comes and goes with the lab. */
+const lockFile = '/run/lock/poolshift-lab.lock';
+/** Who may log in to hosts and guest. */
+export const authorizedKeyPath = path.join(labFolder, 'id.pub');
+/** The guest's own ssh key, which the lab's ssh configuration expects it to have. */
+export const guestHostKeyPath = path.join(labFolder, 'guest_host_key');
 export const sshConfigPath = path.join(labFolder, 'ssh_config');
 const exportFolder = (): string => path.join(cacheRoot(), 'export');
 
@@ -44,8 +51,11 @@ export type LabState = z.infer<typeof stateSchema>;
 export async function currentLab(): Promise<LabState | undefined> {
   const text = await readFile(stateFile, 'utf8').catch(() => undefined);
   const parsed = text === undefined ? undefined : stateSchema.safeParse(JSON.parse(text));
-  if (parsed?.success !== true) return undefined;
-  return processStartTime(parsed.data.keeperPid) === parsed.data.keeperStartTime ? parsed.data : undefined;
+  return parsed?.success === true && isAlive(parsed.data) ? parsed.data : undefined;
+}
+
+function isAlive(lab: LabState): boolean {
+  return processStartTime(lab.keeperPid) === lab.keeperStartTime;
 }
 
 function processStartTime(pid: number): string | undefined {
@@ -71,37 +81,66 @@ export interface StartedLab {
 export interface StartLabOptions {
   readonly rootfs: string;
   readonly owner: string;
-  readonly rates: LabState['rates'];
+  readonly rates: NetworkRates;
+  readonly log: Log;
+}
+
+/** @throws LabError 'needs-root' */
+export function requireRoot(): void {
+  if (process.getuid?.() !== 0)
+    throw new LabError(
+      'needs-root',
+      'the local lab needs root: it makes namespaces, containers and mounts; run this as root',
+    );
+}
+
+/**
+ * Waits until no lab is up, for as long as the environment variable POOLSHIFT_LAB_WAIT says in minutes (default 0):
+ * tests that need the lab queue up with it.
+ * @throws LabError 'already-up'
+ */
+export async function waitForRoom(log: Log): Promise<void> {
+  const deadlineMs = performance.now() + Number(process.env['POOLSHIFT_LAB_WAIT'] ?? 0) * 60_000;
+  for (let said = ''; ;) {
+    const other = await currentLab();
+    if (other === undefined) return;
+    const description = describeLab(other);
+    if (performance.now() >= deadlineMs)
+      throw new LabError('already-up', `${description}; take it down with: npm run lab -- down`);
+    if (description !== said) log(`${description}; waiting for it to end`);
+    said = description;
+    await sleep(1000);
+  }
+}
+
+/** Starting and stopping are one at a time on a machine. */
+function takeLabLock(): Promise<FileLock> {
+  return takeLock(lockFile, () => undefined);
 }
 
 /**
  * Starts the keeper; the hosts are booting when this returns.
  * @throws LabError 'already-up', 'start-failed', 'needs-root'
  */
-export async function startLab({ rootfs, owner, rates }: StartLabOptions): Promise<StartedLab> {
-  if (process.getuid?.() !== 0)
-    throw new LabError(
-      'needs-root',
-      'the local lab needs root: it makes namespaces, containers and mounts; run this as root',
-    );
-  const other = await currentLab();
-  if (other !== undefined)
-    throw new LabError('already-up', `${describeLab(other)}; take it down with: npm run lab -- down`);
+export async function startLab(options: StartLabOptions): Promise<StartedLab> {
+  requireRoot();
+  for (;;) {
+    await waitForRoom(options.log);
+    const lock = await takeLabLock();
+    try {
+      // Another process may have come first.
+      if ((await currentLab()) === undefined) return await startKeeper(options);
+    } finally {
+      await lock.release();
+    }
+  }
+}
+
+async function startKeeper({ rootfs, owner, rates }: StartLabOptions): Promise<StartedLab> {
   await removeLeftovers();
   await mkdir(labFolder, { recursive: true, mode: 0o700 });
   await mkdir(exportFolder(), { recursive: true });
-  await run('ssh-keygen', [
-    '-q',
-    '-t',
-    'ed25519',
-    '-N',
-    '',
-    '-C',
-    'poolshift lab',
-    '-f',
-    path.join(labFolder, 'id'),
-  ]);
-  await writeFile(path.join(labFolder, 'known_hosts'), '');
+  await makeKeys();
 
   const keeper = spawn(
     'unshare',
@@ -154,19 +193,37 @@ export async function startLab({ rootfs, owner, rates }: StartLabOptions): Promi
   };
   await writeFile(
     sshConfigPath,
-    sshConfig({ folder: labFolder, proxyCommand: `nsenter --target ${keeperPid} --net socat - TCP:%h:%p` }),
+    // In a session of its own: a Ctrl-C in the terminal is for the harness and must not cut the connection.
+    sshConfig({
+      folder: labFolder,
+      proxyCommand: `setsid nsenter --target ${keeperPid} --net socat - TCP:%h:%p`,
+    }),
   );
   await writeState(state);
   return {
     state,
     keep: async () => {
       keeper.stdin.end('keep\n');
-      await writeState({ ...state, kept: true });
+      await writeState({ ...((await currentLab()) ?? state), kept: true });
       // Nothing of the keeper may hold this process back.
       keeper.unref();
       for (const stream of [keeper.stdout, keeper.stderr]) stream.destroy();
     },
   };
+}
+
+/** The lab's own key and the guest's host key; the keeper adds the hosts'. */
+async function makeKeys(): Promise<void> {
+  for (const [file, comment] of [
+    [path.join(labFolder, 'id'), 'poolshift lab'],
+    [guestHostKeyPath, 'poolshift guest'],
+  ] as const)
+    await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', comment, '-f', file]);
+  const guestKey = await readFile(`${guestHostKeyPath}.pub`, 'utf8');
+  await writeFile(
+    path.join(labFolder, 'known_hosts'),
+    `${guestAddress.split('/')[0] ?? ''} ${guestKey.split(' ').slice(0, 2).join(' ')}\n`,
+  );
 }
 
 async function firstLine(keeper: ChildProcess): Promise<void> {
@@ -186,27 +243,46 @@ function childOf(pid: number): number {
   return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0]);
 }
 
+/** Whole or not at all: others read it at any time. */
 async function writeState(state: LabState): Promise<void> {
-  await writeFile(stateFile, `${JSON.stringify(state, undefined, 2)}\n`);
+  await writeFile(`${stateFile}.new`, `${JSON.stringify(state, undefined, 2)}\n`);
+  await rename(`${stateFile}.new`, stateFile);
 }
 
-/** Takes the machine's lab down, whoever started it. Idempotent. */
-export async function stopLab(): Promise<void> {
-  const lab = await currentLab();
-  if (lab !== undefined) {
-    // Masters would linger until their connection times out.
-    for (const entry of await readdir(labFolder))
-      if (entry.startsWith('m-'))
-        await run('ssh', ['-F', sshConfigPath, '-O', 'exit', entry.slice(2)]).catch(() => undefined);
-    process.kill(lab.keeperPid, 'SIGKILL');
-    for (
-      let attempt = 0;
-      attempt < 200 && processStartTime(lab.keeperPid) === lab.keeperStartTime;
-      attempt += 1
-    )
-      await sleep(25);
+/** For who attaches to the lab later. */
+export async function recordRates(lab: LabState, rates: NetworkRates): Promise<void> {
+  const current = await currentLab();
+  if (current?.keeperPid === lab.keeperPid) await writeState({ ...current, rates });
+}
+
+/**
+ * Takes a lab down, or whichever is up on this machine, whoever started it. Idempotent: does nothing when that lab is
+ * gone and another has taken its place.
+ */
+export async function stopLab(own?: LabState): Promise<void> {
+  const lock = await takeLabLock();
+  try {
+    const lab = await currentLab();
+    if (own !== undefined && lab !== undefined && lab.keeperPid !== own.keeperPid) return;
+    if (lab !== undefined) await killKeeper(lab);
+    await removeLeftovers();
+  } finally {
+    await lock.release();
   }
-  await removeLeftovers();
+}
+
+async function killKeeper(lab: LabState): Promise<void> {
+  // Masters would linger until their connection times out.
+  const masters = (await readdir(labFolder)).filter((entry) => entry.startsWith('m-'));
+  await Promise.all(
+    masters.map((entry) =>
+      run('ssh', ['-F', sshConfigPath, '-O', 'exit', entry.slice(2)], { timeout: 2000 }).catch(
+        () => undefined,
+      ),
+    ),
+  );
+  process.kill(lab.keeperPid, 'SIGKILL');
+  for (let attempt = 0; attempt < 200 && isAlive(lab); attempt += 1) await sleep(25);
 }
 
 /** What a lab that is gone has left: its folder, its disk images and its cgroups, which the kernel empties with a delay. */

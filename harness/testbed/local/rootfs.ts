@@ -15,15 +15,14 @@ const provisionScript = path.join(projectRoot, 'vagrant/provision.sh');
 const basePackages = ['systemd', 'systemd-sysv', 'dbus', 'libpam-systemd'];
 
 /** Returns the folder of the root file system; makes it first if there is none. Needs root and mmdebstrap. */
-export function prepareRootfs(log: Log): Promise<string> {
-  return hashFiles([provisionScript]).then((scriptHash) =>
-    prepare({
-      name: 'hosts',
-      keyParts: [suite, ...basePackages, scriptHash, process.versions.node, process.arch],
-      log,
-      build: (dir) => build(dir),
-    }),
-  );
+export async function prepareRootfs(log: Log): Promise<string> {
+  const scriptHash = await hashFiles([provisionScript]);
+  return prepare({
+    name: 'hosts',
+    keyParts: [suite, ...basePackages, scriptHash, process.versions.node, process.arch],
+    log,
+    build,
+  });
 }
 
 async function build(dir: string): Promise<void> {
@@ -32,19 +31,11 @@ async function build(dir: string): Promise<void> {
     `deb [signed-by=${mirror.keyring}] ${uri} ${name} main`;
   const security = mirror.securityUri === undefined ? [] : [source(mirror.securityUri, `${suite}-security`)];
   // In namespaces of its own: a killed build leaves neither mounts nor processes.
+  const contained = ['unshare', '--mount', '--pid', '--fork', '--kill-child=KILL', '--mount-proc'];
   await run(
     'setpriv',
     [
-      ...[
-        '--pdeathsig',
-        'KILL',
-        'unshare',
-        '--mount',
-        '--pid',
-        '--fork',
-        '--kill-child=KILL',
-        '--mount-proc',
-      ],
+      ...['--pdeathsig', 'KILL', ...contained],
       ...['mmdebstrap', '--mode=root', '--variant=minbase', '--components=main', '--format=directory'],
       `--include=${basePackages.join(',')}`,
       '--aptopt=Apt::Install-Recommends "false"',
@@ -61,7 +52,12 @@ async function build(dir: string): Promise<void> {
       env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' },
       maxBuffer: 256 * 2 ** 20,
     },
-  );
+  ).catch((error: unknown) => {
+    const { stderr = '' } = error as { stderr?: string };
+    throw new Error(`mmdebstrap failed:\n${stderr.trim().split('\n').slice(-20).join('\n')}`, {
+      cause: error,
+    });
+  });
   const node = path.join(dir, 'usr/local/bin/node');
   await rm(node, { force: true });
   await copyFile(process.execPath, node);

@@ -24,7 +24,17 @@ import {
   networkPlans,
   shapingArguments,
 } from './lab-network.ts';
-import { type LabState, currentLab, labFolder, sshConfigPath, startLab, stopLab } from './lab-process.ts';
+import {
+  type LabState,
+  currentLab,
+  labFolder,
+  recordRates,
+  requireRoot,
+  sshConfigPath,
+  startLab,
+  stopLab,
+  waitForRoom,
+} from './lab-process.ts';
 import { prepareRootfs } from './rootfs.ts';
 
 /** What the machine itself needs for the local lab. */
@@ -55,24 +65,22 @@ export interface LocalTestbedOptions {
  * @throws LabError, PackagesError, PrepareError, HostError
  */
 export async function startLocalTestbed({ rates, keep, owner, log }: LocalTestbedOptions): Promise<Testbed> {
+  requireRoot();
+  await waitForRoom(log);
   await ensurePackages(labPackages, log);
   const rootfs = await prepareRootfs(log);
-  const lab = await startLab({
-    rootfs,
-    owner,
-    rates: Object.fromEntries(Object.entries(rates).filter(([, rate]) => rate !== undefined)),
-  });
+  const lab = await startLab({ rootfs, owner, rates, log });
   const testbed = testbedOf(lab.state, async () => {
     if (keep()) await lab.keep();
-    else await stopLab();
+    else await stopLab(lab.state);
   });
   try {
     await Promise.all(hostNames.map((host) => waitForHost(testbed.hosts[host])));
-    for (const network of networkNames) await testbed.shape(network, rates[network]);
+    await Promise.all(networkNames.map((network) => shape(lab.state, network, rates[network])));
     await startGanesha(testbed.hosts.nfs, exportPath, labAddress('storage', 'nfs'));
     return testbed;
   } catch (error) {
-    await stopLab();
+    await stopLab(lab.state);
     throw error;
   }
 }
@@ -109,15 +117,22 @@ async function waitForHost(host: Host): Promise<void> {
 function testbedOf(lab: LabState, close: () => Promise<void>): Testbed {
   const host = (name: HostName): SshHost =>
     new SshHost({ name, configPath: sshConfigPath, socketFolder: labFolder });
+  let rates: NetworkRates = { migration: undefined, storage: undefined, service: undefined, ...lab.rates };
   let closing: Promise<void> | undefined;
   return {
     kind: 'local',
     hosts: { src: host('src'), dst: host('dst'), nfs: host('nfs'), client: host('client') },
-    networks: networkPlans({ migration: undefined, storage: undefined, service: undefined, ...lab.rates }),
+    get networks() {
+      return networkPlans(rates);
+    },
     guestAddress,
     exportPath,
     sharedCachePath: cacheRoot(),
-    shape: (network, rate) => shape(lab, network, rate),
+    shape: async (network, rate) => {
+      await shape(lab, network, rate);
+      rates = { ...rates, [network]: rate };
+      await recordRates(lab, rates);
+    },
     close: () => (closing ??= close()),
   };
 }
@@ -134,13 +149,6 @@ async function shape(
     `ip netns exec ${host} tc qdisc replace dev ${interfaceName} root ${qdisc}`,
     `ip netns exec switch tc qdisc replace dev ${host}-${interfaceName} root ${qdisc}`,
   ]);
-  await execa('nsenter', [
-    '--target',
-    String(lab.keeperPid),
-    '--mount',
-    '--net',
-    'sh',
-    '-ec',
-    commands.join('\n'),
-  ]);
+  const join = ['--target', String(lab.keeperPid), '--mount', '--net'];
+  await execa('nsenter', [...join, 'sh', '-ec', commands.join('\n')]);
 }
