@@ -51,6 +51,8 @@ function describe(event: EngineEvent): string {
       return `storage "${event.source}": ${mebibytes(event.size_bytes)}`;
     case 'storage-unusable':
       return `storage "${event.source}" cannot be used: ${event.reason}`;
+    case 'read-failed':
+      return `storage cannot be read: ${event.reason}`;
     case 'planned':
       return 'all listed pages are planned or sent';
     case 'first-pass-done':

@@ -76,6 +76,7 @@ class DestinationEngine implements RestoreSink {
   #machine = '';
   /** The source has vouched that the stream is complete: the last byte of it may go. */
   #committed = false;
+  #readFailed = false;
   #streamEnded = false;
   #targetClosed = false;
   /** The target has reported success on the return path (migration/migration.c, migrate_send_rp_shut). */
@@ -212,7 +213,10 @@ class DestinationEngine implements RestoreSink {
     });
     target.on('error', (cause) => {
       // A target that has said on the return path that it has everything may close as it likes.
-      if (this.#targetSucceeded) this.guarded(() => this.#targetEnded());
+      if (this.#targetSucceeded)
+        this.guarded(() => {
+          this.#targetEnded();
+        });
       else
         this.fail(
           new DestinationError('target-failed', `the target QEMU broke off: ${cause.message}`, cause),
@@ -338,6 +342,12 @@ class DestinationEngine implements RestoreSink {
     for (let i = 0; i < pages.length; i += maxAskedPages) {
       this.#connection?.send('ask', encodeAsk(pages.slice(i, i + maxAskedPages)));
     }
+  }
+
+  readFailed(error: unknown): void {
+    if (this.#readFailed) return;
+    this.#readFailed = true;
+    this.#options.onEvent({ event: 'read-failed', reason: error instanceof Error ? error.message : String(error) });
   }
 
   /** The source waits for it with the switch-over. */

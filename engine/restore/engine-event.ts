@@ -36,6 +36,8 @@ export type EngineEvent =
     }
   | { readonly event: 'storage'; readonly source: string; readonly size_bytes: number }
   | { readonly event: 'storage-unusable'; readonly source: string; readonly reason: string }
+  /** The first read that failed. */
+  | { readonly event: 'read-failed'; readonly reason: string }
   /** The last page of the list was planned or sent. */
   | { readonly event: 'planned' }
   | { readonly event: 'first-pass-done' }

@@ -58,17 +58,18 @@ export async function openThroughStorageDaemon(
     { stdio: ['ignore', 'ignore', 'pipe'] },
   );
   let errors = '';
-  let over = false;
+  const over = new AbortController();
   const ended = new Promise<void>((resolve) => {
-    daemon.once('error', (error) => {
-      errors += error.message;
-      over = true;
+    over.signal.addEventListener('abort', () => {
       resolve();
     });
-    daemon.once('close', () => {
-      over = true;
-      resolve();
-    });
+  });
+  daemon.once('error', (error) => {
+    errors += error.message;
+    over.abort();
+  });
+  daemon.once('close', () => {
+    over.abort();
   });
   daemon.stderr.on('data', (text: Buffer) => (errors = (errors + text.toString()).slice(-errorTailBytes)));
   const stop = async (): Promise<void> => {
@@ -79,7 +80,7 @@ export async function openThroughStorageDaemon(
   try {
     const deadline = performance.now() + startTimeoutMs;
     while (!existsSync(socketPath)) {
-      if (over || performance.now() > deadline) {
+      if (over.signal.aborted || performance.now() > deadline) {
         throw new StorageError(
           'nbd',
           `qemu-storage-daemon does not start: ${errors.trim() || 'no reason given'}`,

@@ -108,64 +108,60 @@ export class RestorePlan {
     if (this.#asked.get(blockIndex)?.add(page) === true) this.askedPages += 1;
   }
 
-  /** The next read of at most `maxBytes`, or undefined if nothing waits. Its result is told with `extentDone`. */
+  /** The next read of at most `maxBytes`, or undefined if nothing waits. Its end is told with `extentDone`. */
   nextExtent(maxBytes: number): Extent | undefined {
-    const maxBlocks = Math.floor(maxBytes / pageSizeBytes);
+    for (let waiting = this.#queue[0]; waiting !== undefined; waiting = this.#queue[0]) {
+      const extent = this.#takeExtent(waiting, Math.floor(maxBytes / pageSizeBytes));
+      if (waiting.run === waiting.part.runs.length) this.#queue.shift();
+      if (extent.pageCount === 0) continue;
+      this.#reading.push({ startPosition: extent.startPosition, done: false });
+      return extent;
+    }
+    return undefined;
+  }
+
+  /** Gives out pending pages that lie close together; those that are not pending any more are passed over. */
+  #takeExtent(waiting: Waiting, maxBlocks: number): Extent {
+    const { part } = waiting;
+    const pending = this.#pending.get(part.blockIndex);
+    const startPosition = this.#position;
     const pages: number[] = [];
     const slots: number[] = [];
     const hashes: number[] = [];
-    const startPosition = this.#position;
-    let first = 0;
+    let first = -1;
     let blocks = 0;
-    for (
-      let waiting = this.#queue[0];
-      waiting !== undefined && pages.length === 0;
-      waiting = this.#queue[0]
-    ) {
-      const { part } = waiting;
-      const pending = this.#pending.get(part.blockIndex);
-      let full = false;
-      while (waiting.run < part.runs.length && !full) {
-        const storageBlock = (part.runs[waiting.run] ?? 0) + waiting.pageInRun;
-        const page = (part.runs[waiting.run + 1] ?? 0) + waiting.pageInRun;
-        if (pending?.has(page) === true) {
-          if (pages.length === 0) first = storageBlock;
-          const slot = storageBlock - first;
-          if (slot < 0 || slot > blocks + gapBlocks || slot >= maxBlocks) {
-            full = true;
-            break;
-          }
-          pages.push(page);
-          slots.push(slot);
-          hashes.push(part.hashes[2 * waiting.page] ?? 0, part.hashes[2 * waiting.page + 1] ?? 0);
-          // Two pages of memory may be copies of one block.
-          blocks = Math.max(blocks, slot + 1);
-        }
-        this.#position += 1;
-        waiting.page += 1;
-        waiting.pageInRun += 1;
-        if (waiting.pageInRun === part.runs[waiting.run + 2]) {
-          waiting.run += 3;
-          waiting.pageInRun = 0;
-        }
+    while (waiting.run < part.runs.length) {
+      const storageBlock = (part.runs[waiting.run] ?? 0) + waiting.pageInRun;
+      const page = (part.runs[waiting.run + 1] ?? 0) + waiting.pageInRun;
+      if (pending?.has(page) === true) {
+        if (first < 0) first = storageBlock;
+        const slot = storageBlock - first;
+        if (slot < 0 || slot > blocks + gapBlocks || slot >= maxBlocks) break;
+        pages.push(page);
+        slots.push(slot);
+        hashes.push(part.hashes[2 * waiting.page] ?? 0, part.hashes[2 * waiting.page + 1] ?? 0);
+        // Two pages of memory may be copies of one block.
+        blocks = Math.max(blocks, slot + 1);
       }
-      if (waiting.run === part.runs.length) this.#queue.shift();
-      if (pages.length > 0) {
-        this.#reading.push({ startPosition, done: false });
-        return {
-          blockIndex: part.blockIndex,
-          sourceIndex: part.sourceIndex,
-          offsetBytes: first * pageSizeBytes,
-          lengthBytes: blocks * pageSizeBytes,
-          pageCount: pages.length,
-          pages: Uint32Array.from(pages),
-          slots: Uint32Array.from(slots),
-          hashes: Uint32Array.from(hashes),
-          startPosition,
-        };
+      this.#position += 1;
+      waiting.page += 1;
+      waiting.pageInRun += 1;
+      if (waiting.pageInRun === part.runs[waiting.run + 2]) {
+        waiting.run += 3;
+        waiting.pageInRun = 0;
       }
     }
-    return undefined;
+    return {
+      blockIndex: part.blockIndex,
+      sourceIndex: part.sourceIndex,
+      offsetBytes: Math.max(first, 0) * pageSizeBytes,
+      lengthBytes: blocks * pageSizeBytes,
+      pageCount: pages.length,
+      pages: Uint32Array.from(pages),
+      slots: Uint32Array.from(slots),
+      hashes: Uint32Array.from(hashes),
+      startPosition,
+    };
   }
 
   /** All pages of the extent are settled or asked for. */

@@ -26,6 +26,8 @@ export interface RestoreSink {
   taken(): void;
   /** The pages must be asked of the source: storage has other content, or cannot be read. */
   ask(pages: readonly PageName[]): void;
+  /** A read failed; its pages are asked for. */
+  readFailed(error: unknown): void;
   /** Something went wrong that is not the storage's fault. */
   fail(error: unknown): void;
 }
@@ -36,8 +38,6 @@ export class Restorer {
   unreadablePages = 0;
   /** Bytes read from storage. */
   storageBytes = 0;
-  /** Why reads failed, the last one. */
-  lastReadError: Error | undefined;
   readonly #plan: RestorePlan;
   readonly #readers: readonly (StorageReader | undefined)[];
   readonly #sink: RestoreSink;
@@ -84,7 +84,7 @@ export class Restorer {
     const finish = (error?: unknown): void => {
       this.#reading -= 1;
       if (error === undefined) this.storageBytes += extent.lengthBytes;
-      else this.lastReadError = error instanceof Error ? error : new Error(String(error));
+      else this.#sink.readFailed(error);
       this.#read.push({ extent, buffer, failed: error !== undefined });
       this.pump();
     };

@@ -252,7 +252,10 @@ class SourceEngine {
       });
     });
     qemu.on('error', (cause) => {
-      if (this.#phase === 'committed') this.#guarded(() => this.#qemuEnd());
+      if (this.#phase === 'committed')
+        this.#guarded(() => {
+          this.#qemuEnd();
+        });
       else
         this.#fail(new SourceError('qemu-closed', `the connection to QEMU broke: ${cause.message}`, cause));
     });

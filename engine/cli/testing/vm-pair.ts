@@ -49,8 +49,10 @@ export class EngineProcess {
 
   constructor(args: readonly string[], prefix: readonly string[] = []) {
     const main = path.join(import.meta.dirname, '../main.ts');
-    const [command = process.execPath, ...rest] = [...prefix, process.execPath, main, ...args, '--json'];
-    this.#child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const [command, ...before] = [...prefix, process.execPath];
+    this.#child = spawn(command, [...before, main, ...args, '--json'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.#child.stderr?.on('data', (text: Buffer) => (this.errors += text.toString()));
     if (this.#child.stdout !== null) {
       createInterface({ input: this.#child.stdout }).on('line', (line) => {

@@ -1,0 +1,34 @@
+import test from 'ava';
+import { SendWindow } from './send-window.ts';
+
+function drive(
+  bytesPerSecond: number,
+  ms: number,
+  window = new SendWindow(),
+  startMs = 0,
+  startBytes = 0,
+): SendWindow {
+  for (let at = 0; at <= ms; at += 5) {
+    window.acknowledged(startBytes + (bytesPerSecond * at) / 1000, startMs + at);
+  }
+  return window;
+}
+
+test('a slow link gets the least window', (t) => {
+  t.is(drive(1e6, 1000).limitBytes, 256 * 1024);
+});
+
+test('a fast link gets 30 ms of what it takes', (t) => {
+  const { limitBytes } = drive(100e6, 1000);
+  t.true(Math.abs(limitBytes - 3e6) < 0.05 * 3e6, `${limitBytes}`);
+});
+
+test('memory stays bounded on any link', (t) => {
+  t.is(drive(100e9, 1000).limitBytes, 16 * 1024 * 1024);
+});
+
+test('the window follows a link that becomes slow', (t) => {
+  const window = drive(100e6, 1000);
+  drive(10e6, 2000, window, 1000, 100e6);
+  t.true(window.limitBytes < 400_000, `${window.limitBytes}`);
+});
