@@ -6,6 +6,6 @@ export default {
   extensions: { ts: 'module' },
   workerThreads: false,
   timeout: '20m',
-  // One lab fits a machine, so lab tests must not run beside each other; they are kept in one folder, serially.
-  concurrency: 2,
+  // One lab fits a machine, so lab tests must not run beside each other.
+  concurrency: 1,
 };

@@ -1,0 +1,181 @@
+/**
+ * Whole runs with a small VM in the local lab: a migration that completes, one that is checked byte by byte, one that
+ * fails, one that is interrupted, one that never converges. About six minutes on two cores under TCG.
+ */
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test, { type ExecutionContext } from 'ava';
+import { parse } from 'csv-parse/sync';
+import { execa } from 'execa';
+import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
+import { runColumns } from '../record/run-columns.ts';
+import { runExperiment } from './experiment.ts';
+import { machineState } from './machine-state.ts';
+
+const small = { vmMemory: 384, tableData: 60, before: 6, after: 6, maxTime: 120 };
+const projectRoot = path.resolve(import.meta.dirname, '../..');
+
+async function folder(t: ExecutionContext): Promise<string> {
+  const made = await mkdtemp(path.join(os.tmpdir(), 'poolshift-test-'));
+  t.teardown(() => rm(made, { recursive: true, force: true }));
+  return made;
+}
+
+async function run(t: ExecutionContext, options: object) {
+  t.timeout(20 * 60_000);
+  const result = await runExperiment({
+    configuration: resolveConfiguration(optionsSchema.parse({ ...small, ...options })),
+    repeat: 1,
+    runId: 'test',
+    folder: path.join(await folder(t), 'run'),
+    keep: false,
+    keepOnFailure: false,
+    owner: 'experiment.lab.test.ts',
+    signal: new AbortController().signal,
+    onEvent: (event) => {
+      if (event.event === 'step-failed' || event.event === 'check' || event.event === 'engine')
+        t.log(JSON.stringify(event));
+    },
+  });
+  t.log(result.outcome, result.reason ?? '', JSON.stringify(result.row));
+  return result;
+}
+
+test.serial('a stock migration under load is recorded and checked, and nothing is left', async (t) => {
+  const before = await machineState();
+  const { outcome, row, folder: made } = await run(t, { scenario: 'rw', engine: 'precopy' });
+  t.deepEqual(await machineState(), before);
+  t.is(outcome, 'completed');
+  t.true(row?.converged);
+  t.is(row?.ledger_lost, 0);
+  t.true(Number(row?.ledger_acknowledged) > 20);
+  t.true(row?.tables_ok);
+  t.true(Number(row?.total_time_ms) > 1000);
+  t.true(Number(row?.downtime_client_ms) + 2 >= Number(row?.downtime_stop_resume_ms));
+  t.true(Number(row?.migration_link_bytes) > 50e6);
+  t.true(Number(row?.tps_before) > 0);
+
+  t.deepEqual((await readdir(made)).sort(), [
+    'events.jsonl',
+    'logs',
+    'manifest.json',
+    'runs.csv',
+    'samples.csv',
+    'samples.jsonl',
+  ]);
+  const [record] = parse<Record<string, string>>(await readFile(path.join(made, 'runs.csv')), {
+    columns: true,
+  });
+  t.deepEqual(Object.keys(record ?? {}), Object.keys(runColumns));
+  const samples = parse<{ metric: string; host: string }>(await readFile(path.join(made, 'samples.csv')), {
+    columns: true,
+  });
+  for (const metric of [
+    'ram_remaining_bytes',
+    'ram_transferred_bytes',
+    'dirty_pages_per_second',
+    'tps',
+    'latency_p95_ms',
+    'client_gap_ms',
+  ])
+    t.true(
+      samples.some((sample) => sample.metric === metric),
+      metric,
+    );
+  for (const host of ['src', 'dst', 'nfs', 'client'])
+    for (const network of ['migration', 'storage', 'service'])
+      t.true(
+        samples.some((sample) => sample.host === host && sample.metric === `nic_in_bytes:${network}`),
+        `${host} ${network}`,
+      );
+});
+
+test.serial('pages restored from storage leave both VMs with the same RAM', async (t) => {
+  const { outcome, row } = await run(t, { scenario: 'rw', engine: 'restore', verifyRam: true });
+  t.is(row?.ram_pages_differing, 0);
+  t.is(row?.ram_pages_compared, (small.vmMemory * 2 ** 20) / 4096);
+  t.true(Number(row?.pages_listed) > 5000);
+  t.true(Number(row?.pages_restored) > 5000);
+  t.is(outcome, 'completed');
+});
+
+test.serial(
+  'a migration that does not converge is cancelled, and the VM runs on at the source',
+  async (t) => {
+    const { outcome, row } = await run(t, { scenario: 'idle', engine: 'precopy', maxTime: 5 });
+    t.is(outcome, 'not-converged');
+    t.false(row?.converged);
+    t.is(row?.ledger_lost, 0);
+  },
+);
+
+test.serial('a step that fails names itself, and everything is taken down', async (t) => {
+  const before = await machineState();
+  // More memory than QEMU can map: the VM does not start.
+  const { outcome, reason } = await run(t, { vmMemory: 1_048_576 * 0.9, tableData: 60 });
+  t.is(outcome, 'failed');
+  t.regex(reason ?? '', /boot the source VM: .*src/s);
+  t.deepEqual(await machineState(), before);
+});
+
+test.serial('Ctrl-C in mid-migration takes everything down, with the status of an interrupt', async (t) => {
+  t.timeout(10 * 60_000);
+  const before = await machineState();
+  const out = await folder(t);
+  const arguments_ = [
+    '--vm-memory',
+    '384',
+    '--table-data',
+    '60',
+    '--before',
+    '4',
+    '--scenario',
+    'ro',
+    '--out',
+    out,
+  ];
+  const child = execa('node', ['setup/start.mjs', 'harness/cli/experiment.ts', ...arguments_], {
+    cwd: projectRoot,
+    reject: false,
+    buffer: { stdout: true, stderr: false },
+  });
+  for await (const line of child.iterable({ from: 'stderr' })) {
+    if (!line.includes('migration: active')) continue;
+    await sleep(1500);
+    child.kill('SIGINT');
+    break;
+  }
+  const { exitCode, stdout } = await child;
+  t.is(exitCode, 130);
+  t.regex(stdout, /aborted: migrate: interrupted by SIGINT/);
+  t.deepEqual(await machineState(), before);
+  const [made = ''] = await readdir(out);
+  t.true((await readFile(path.join(out, made, 'samples.jsonl'), 'utf8')).includes('ram_remaining_bytes'));
+});
+
+test.serial('kill -9 of the harness leaves nothing that runs, and the next start cleans up', async (t) => {
+  t.timeout(10 * 60_000);
+  const before = await machineState();
+  const out = await folder(t);
+  const arguments_ = ['--vm-memory', '384', '--table-data', '60', '--scenario', 'idle', '--out', out];
+  const node = path.join(projectRoot, 'node_modules', `node-linux-${process.arch}`, 'bin/node');
+  const child = execa(node, ['harness/cli/experiment.ts', ...arguments_], {
+    cwd: projectRoot,
+    reject: false,
+    buffer: { stdout: true, stderr: false },
+  });
+  for await (const line of child.iterable({ from: 'stderr' })) {
+    if (line.includes('measure the links: done')) break;
+  }
+  child.kill('SIGKILL');
+  await child;
+  for (let attempt = 0; attempt < 100 && (await machineState()).labProcesses.length > 0; attempt += 1)
+    await sleep(100);
+  const { labFolders: _, ...after } = await machineState();
+  const { labFolders: __, ...wanted } = before;
+  t.deepEqual(after, wanted);
+  await execa(node, ['harness/cli/lab.ts', 'down'], { cwd: projectRoot });
+  t.deepEqual(await machineState(), before);
+});

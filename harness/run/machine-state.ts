@@ -1,0 +1,46 @@
+/** What a lab could leave on a machine; tests compare it before and after. */
+import { readFile, readdir } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { execa } from 'execa';
+
+export interface MachineState {
+  readonly links: string;
+  readonly routes: string;
+  readonly networkNamespaces: readonly string[];
+  readonly mounts: readonly string[];
+  /** Programs that only a lab starts. */
+  readonly labProcesses: readonly string[];
+  readonly labFolders: readonly string[];
+}
+
+const labPrograms = /^(qemu-system|ganesha|systemd-nspawn|sysbench|rpcbind|fping|iperf3)/;
+const labPaths = [
+  '/run/poolshift',
+  '/sys/fs/cgroup/poolshift',
+  '/sys/fs/cgroup/unified/poolshift',
+  '/sys/fs/cgroup/systemd/poolshift',
+];
+
+export async function machineState(): Promise<MachineState> {
+  const [{ stdout: links }, { stdout: routes }, mounts] = await Promise.all([
+    execa('ip', ['-brief', 'link']),
+    execa('ip', ['route']),
+    readFile('/proc/self/mounts', 'utf8'),
+  ]);
+  return {
+    links,
+    routes,
+    networkNamespaces: existsSync('/run/netns') ? await readdir('/run/netns') : [],
+    mounts: mounts.split('\n').filter((line) => /poolshift|nspawn/.test(line)),
+    labProcesses: await runningLabPrograms(),
+    labFolders: labPaths.filter((path) => existsSync(path)),
+  };
+}
+
+async function runningLabPrograms(): Promise<readonly string[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const commands = await Promise.all(
+    pids.map((pid) => readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')),
+  );
+  return commands.map((command) => command.trim()).filter((command) => labPrograms.test(command));
+}
