@@ -1,7 +1,6 @@
 import type { HostName } from './host.ts';
 
-export type HostErrorCode =
-  'command-failed' | 'timeout' | 'unreachable' | 'aborted' | 'copy-failed' | 'forward-failed';
+export type HostErrorCode = 'command-failed' | 'timeout' | 'unreachable' | 'copy-failed' | 'forward-failed';
 
 export interface HostErrorDetails {
   readonly host: HostName;

@@ -18,7 +18,6 @@ export interface RunOptions {
   readonly input?: string | Uint8Array;
   /** Exit codes that are not an error. Default [0]. */
   readonly okExitCodes?: readonly number[];
-  readonly signal?: AbortSignal;
 }
 
 export interface RunResult {
@@ -29,7 +28,7 @@ export interface RunResult {
 
 /** A long-lived command on a host. It ends when it is stopped, or when its ssh connection is lost. */
 export interface HostProcess {
-  /** Lines of standard output as they arrive. Ends when the process ends. */
+  /** Lines of standard output, kept until they are read. Ends when the process ends. */
   readonly lines: AsyncIterable<string>;
   /** Writes to the command's standard input. */
   write(text: string): void;
@@ -43,10 +42,10 @@ export interface HostProcess {
 
 export interface Host {
   readonly name: HostName;
-  /** Runs a shell command as root. Throws HostError (code 'command-failed' | 'timeout' | 'unreachable' | 'aborted'). */
+  /** Runs a shell command as root. Throws HostError (code 'command-failed' | 'timeout' | 'unreachable'). */
   run(command: string, options?: RunOptions): Promise<RunResult>;
   /** Starts a long-lived shell command as root, in its own process group on the host. */
-  spawn(command: string, options?: { readonly signal?: AbortSignal }): HostProcess;
+  spawn(command: string): HostProcess;
   /** Copies a local file or folder to an absolute path on the host, making its parent folders. */
   copyTo(localPath: string, remotePath: string): Promise<void>;
   copyFrom(remotePath: string, localPath: string): Promise<void>;

@@ -1,8 +1,10 @@
 /** A host behind an ssh configuration file: local containers and real machines are reached by the same code. */
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
+import { on } from 'node:events';
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { ExecaError, execa } from 'execa';
 import type { Host, HostName, HostProcess, RunOptions, RunResult } from './host.ts';
 import { HostError } from './host-error.ts';
@@ -17,6 +19,8 @@ export interface SshHostOptions {
 
 const defaultTimeoutMs = 60_000;
 const outputTailLines = 20;
+/** Exit code of ssh itself. */
+const connectionLost = 255;
 /** How long a spawned command may take to end by itself once its input has ended. */
 const inputGraceSeconds = 20;
 
@@ -32,75 +36,64 @@ export class SshHost implements Host {
   }
 
   async run(command: string, options: RunOptions = {}): Promise<RunResult> {
-    const { timeoutMs = defaultTimeoutMs, input, okExitCodes = [0], signal } = options;
+    const { timeoutMs = defaultTimeoutMs, input, okExitCodes = [0] } = options;
     // The host ends the command by itself, so that nothing stays there when this side gives up or dies.
     const bounded = `exec timeout --kill-after=2 ${(timeoutMs / 1000).toFixed(3)} bash -c ${quote(command)}`;
-    const result = await execa('ssh', ['-F', this.#config, this.name, bounded], {
+    const startedMs = performance.now();
+    const result = await execa('ssh', [...this.#sshTo, bounded], {
       ...(input === undefined ? { stdin: 'ignore' } : { input }),
-      ...(signal === undefined ? {} : { cancelSignal: signal }),
       // A little later than the host's own limit: only a host that does not answer gets here.
       timeout: timeoutMs + 5000,
+      // A Ctrl-C in the terminal is for the harness alone.
+      detached: true,
       reject: false,
       stripFinalNewline: false,
       maxBuffer: 256 * 2 ** 20,
     });
-    const stdout = result.stdout;
-    const { stderr, exitCode } = result;
+    const { stdout, stderr, exitCode } = result;
     if (exitCode !== undefined && okExitCodes.includes(exitCode)) return { stdout, stderr, exitCode };
-    const details = {
-      host: this.name,
-      command,
-      exitCode,
-      output: tail(`${stdout}\n${stderr}`),
-      cause: result,
-    };
-    if (result.isCanceled) throw new HostError('aborted', { ...details, exitCode: undefined });
-    if (result.timedOut || exitCode === 124 || exitCode === 137)
-      throw new HostError('timeout', {
-        ...details,
-        exitCode: undefined,
-        output: `after ${timeoutMs} ms\n${details.output}`,
-      });
+    const failure = { host: this.name, command, output: tail(`${stdout}\n${stderr}`), cause: result };
+    // These are the exit codes of `timeout`, but a command may end with them early, of its own accord.
+    const outOfTime = (exitCode === 124 || exitCode === 137) && performance.now() - startedMs >= timeoutMs;
+    if (result.timedOut || outOfTime)
+      throw new HostError('timeout', { ...failure, output: `after ${timeoutMs} ms\n${failure.output}` });
     throw new HostError(
-      exitCode === 255 || exitCode === undefined ? 'unreachable' : 'command-failed',
-      details,
+      exitCode === connectionLost || exitCode === undefined ? 'unreachable' : 'command-failed',
+      {
+        ...failure,
+        exitCode,
+      },
     );
   }
 
-  spawn(command: string, options: { readonly signal?: AbortSignal } = {}): HostProcess {
+  spawn(command: string): HostProcess {
     const folder = `/run/poolshift/spawned/${randomUUID()}`;
-    const child = execa(
-      'ssh',
-      ['-F', this.#config, this.name, `exec bash -c ${quote(spawnScript(folder, command))}`],
-      {
-        stdin: 'pipe',
-        buffer: { stdout: false, stderr: true },
-        ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
-        reject: false,
-        // A Ctrl-C in the terminal must not end it before the harness has it stopped.
-        detached: true,
-      },
-    );
+    const script = `exec bash -c ${quote(spawnScript(folder, command))}`;
+    const child = execa('ssh', [...this.#sshTo, script], {
+      stdin: 'pipe',
+      buffer: { stdout: false, stderr: true },
+      reject: false,
+      // A Ctrl-C in the terminal must not end it before the harness has it stopped.
+      detached: true,
+    });
     // The command may be gone before its input is closed.
     child.stdin.on('error', () => undefined);
-    const lines = createInterface({ input: child.stdout });
-    const ended = child.then(({ exitCode, stderr }) => ({ exitCode, stderrTail: tail(stderr) }));
-    let stopping: Promise<void> | undefined;
+    let exitCode: number | undefined;
+    const ended = child.then((result) => {
+      exitCode = result.exitCode;
+      return { exitCode: result.exitCode, stderrTail: tail(result.stderr) };
+    });
     const stop = async (): Promise<void> => {
       child.stdin.end();
+      const endedByItself = exitCode !== undefined && exitCode !== connectionLost;
       // By way of the host: killing the local ssh would leave the command to the grace time of its input.
-      await this.run(
-        `group=$(cat ${folder}/group 2> /dev/null) || exit 0
-kill -TERM -- -"$group" 2> /dev/null || exit 0
-for attempt in $(seq 50); do kill -0 -- -"$group" 2> /dev/null || exit 0; sleep 0.1; done
-kill -KILL -- -"$group" 2> /dev/null || true`,
-        { timeoutMs: 15_000 },
-      ).catch(() => undefined);
+      if (!endedByItself) await this.run(stopScript(folder), { timeoutMs: 15_000 }).catch(() => undefined);
       child.kill();
       await ended;
     };
+    let stopping: Promise<void> | undefined;
     return {
-      lines,
+      lines: linesOf(child.stdout),
       write: (text) => void child.stdin.write(text),
       closeInput: () => void child.stdin.end(),
       stop: () => (stopping ??= stop()),
@@ -110,47 +103,32 @@ kill -KILL -- -"$group" 2> /dev/null || true`,
 
   async copyTo(localPath: string, remotePath: string): Promise<void> {
     await this.run(`mkdir -p ${quote(path.posix.dirname(remotePath))}`);
-    await this.#local('copy-failed', 'scp', [
-      '-q',
-      '-r',
-      '-p',
-      '-F',
-      this.#config,
-      localPath,
-      `${this.name}:${remotePath}`,
-    ]);
+    await this.#copy(localPath, `${this.name}:${remotePath}`);
   }
 
   async copyFrom(remotePath: string, localPath: string): Promise<void> {
-    await this.#local('copy-failed', 'scp', [
-      '-q',
-      '-r',
-      '-p',
-      '-F',
-      this.#config,
-      `${this.name}:${remotePath}`,
-      localPath,
-    ]);
+    await this.#copy(`${this.name}:${remotePath}`, localPath);
   }
 
   async forwardSocket(remotePath: string): Promise<string> {
-    const local = path.join(this.#socketFolder, `${this.name}-${path.posix.basename(remotePath)}`);
+    const pathHash = createHash('sha256').update(remotePath).digest('hex').slice(0, 8);
+    const local = path.join(this.#socketFolder, `${this.name}-${pathHash}.sock`);
+    const forward = ['-L', `${local}:${remotePath}`, ...this.#sshTo];
     // A forward of an earlier machine under the same path would keep its listener.
-    await execa('ssh', ['-F', this.#config, '-O', 'cancel', '-L', `${local}:${remotePath}`, this.name], {
-      reject: false,
-    });
+    await execa('ssh', ['-O', 'cancel', ...forward], { stdin: 'ignore', reject: false });
     await rm(local, { force: true });
+    // Makes the connection if there is none: `-O` needs one.
     await this.run('true');
-    await this.#local('forward-failed', 'ssh', [
-      '-F',
-      this.#config,
-      '-O',
-      'forward',
-      '-L',
-      `${local}:${remotePath}`,
-      this.name,
-    ]);
+    await this.#local('forward-failed', 'ssh', ['-O', 'forward', ...forward]);
     return local;
+  }
+
+  get #sshTo(): readonly string[] {
+    return ['-F', this.#config, this.name];
+  }
+
+  async #copy(from: string, to: string): Promise<void> {
+    await this.#local('copy-failed', 'scp', ['-q', '-r', '-p', '-F', this.#config, from, to]);
   }
 
   async #local(
@@ -159,36 +137,56 @@ kill -KILL -- -"$group" 2> /dev/null || true`,
     arguments_: readonly string[],
   ): Promise<void> {
     try {
-      await execa(file, arguments_, { stdin: 'ignore' });
+      await execa(file, arguments_, { stdin: 'ignore', detached: true });
     } catch (error) {
       const output = error instanceof ExecaError ? tail(String(error.stderr)) : String(error);
-      throw new HostError(code, {
-        host: this.name,
-        command: [file, ...arguments_].join(' '),
-        output,
-        cause: error,
-      });
+      const command = [file, ...arguments_].join(' ');
+      throw new HostError(code, { host: this.name, command, output, cause: error });
     }
   }
 }
 
+/** Reading starts at once, and lines are kept until they are asked for: nothing is lost to a late reader. */
+function linesOf(stdout: Readable): AsyncIterable<string> {
+  const arrivals = on(createInterface({ input: stdout }), 'line', { close: ['close'] }) as AsyncIterable<
+    [string]
+  >;
+  return (async function* () {
+    for await (const [line] of arrivals) yield line;
+  })();
+}
+
 /**
- * Runs the command in a process group of its own. Its input comes through a watcher: when that ends, because the
- * harness closed it, was killed, or the connection was lost, the group has a while to end and is then killed.
+ * Runs the command in a session and process group of its own, which is killed when the command ends. Its input comes
+ * through a watcher: when that ends, because the harness closed it, was killed, or the connection was lost, the group
+ * has a while to end and is then killed. A transient systemd unit outlives the connection too, and would need the same
+ * watcher.
  */
 function spawnScript(folder: string, command: string): string {
+  const start = `echo $$ > ${folder}/group; [ ! -e ${folder}/stopped ] || exit 143; exec bash -c "$1"`;
   return `set -u
 mkdir -p ${folder}
 watch() {
   cat
   exec >&-
-  for attempt in $(seq ${inputGraceSeconds * 10}); do sleep 0.1; [ -e ${folder} ] || exit; done
+  for attempt in $(seq ${inputGraceSeconds * 10}); do sleep 0.1; [ -e ${folder}/group ] || exit; done
   kill -KILL -- -"$(cat ${folder}/group)"
 }
-setsid --wait bash -c 'echo $$ > ${folder}/group; exec bash -c "$1"' bash ${quote(command)} < <(watch 2> /dev/null)
+setsid --wait bash -c ${quote(start)} bash ${quote(command)} < <(watch 2> /dev/null)
 status=$?
+kill -KILL -- -"$(cat ${folder}/group)" 2> /dev/null
 rm -r ${folder}
 exit $status`;
+}
+
+/** The mark keeps a command from starting that has not come so far. */
+function stopScript(folder: string): string {
+  return `mkdir -p ${folder}
+: > ${folder}/stopped
+group=$(cat ${folder}/group 2> /dev/null) || exit 0
+kill -TERM -- -"$group" 2> /dev/null || exit 0
+for attempt in $(seq 100); do kill -0 -- -"$group" 2> /dev/null || exit 0; sleep 0.05; done
+kill -KILL -- -"$group" 2> /dev/null || true`;
 }
 
 /** As one word of a shell command. */
