@@ -1,0 +1,164 @@
+import test from 'ava';
+import fc from 'fast-check';
+import type { PlanPart } from '../wire/plan-codec.ts';
+import { WireError } from '../wire/wire-error.ts';
+import { type Extent, RestorePlan } from './restore-plan.ts';
+
+const blockPages = 1000;
+const storageBlocks = 10_000;
+
+function part(
+  runs: readonly (readonly [block: number, page: number, count: number])[],
+  blockIndex = 0,
+): PlanPart {
+  const pageCount = runs.reduce((sum, [, , count]) => sum + count, 0);
+  // The hash says which block it is, to see that hashes stay in step.
+  const hashes = runs.flatMap(([block, , count]) =>
+    Array.from({ length: count }, (_, i) => [block + i, 99]).flat(),
+  );
+  return {
+    blockIndex,
+    sourceIndex: 3,
+    runs: Uint32Array.from(runs.flat()),
+    hashes: Uint32Array.from(hashes),
+    pageCount,
+  };
+}
+
+function drain(plan: RestorePlan, maxBytes = 1 << 20): Extent[] {
+  const extents: Extent[] = [];
+  for (let next = plan.nextExtent(maxBytes); next !== undefined; next = plan.nextExtent(maxBytes))
+    extents.push(next);
+  return extents;
+}
+
+test('neighbours on storage are read at once, with small gaps, up to the limit', (t) => {
+  const plan = new RestorePlan();
+  plan.add(
+    part([
+      [100, 50, 4],
+      [104, 10, 4],
+      [110, 20, 1],
+      [200, 30, 2],
+    ]),
+    blockPages,
+    storageBlocks,
+  );
+  const extents = drain(plan);
+  t.deepEqual(
+    extents.map(({ offsetBytes, lengthBytes }) => [offsetBytes / 4096, lengthBytes / 4096]),
+    [
+      [100, 11],
+      [200, 2],
+    ],
+  );
+  t.deepEqual([...(extents[0]?.pages ?? [])], [50, 51, 52, 53, 10, 11, 12, 13, 20]);
+  t.deepEqual([...(extents[0]?.slots ?? [])], [0, 1, 2, 3, 4, 5, 6, 7, 10]);
+  t.is(extents[0]?.sourceIndex, 3);
+});
+
+test('pages that do not exist, or are planned twice, are refused', (t) => {
+  for (const runs of [
+    [[0, blockPages - 1, 2]],
+    [[storageBlocks - 1, 0, 2]],
+    [
+      [0, 5, 1],
+      [9, 5, 1],
+    ],
+  ] as const) {
+    t.throws(
+      () => {
+        new RestorePlan().add(part(runs), blockPages, storageBlocks);
+      },
+      { instanceOf: WireError },
+    );
+  }
+});
+
+test('a record that came first cancels, one that was asked for does not count as cancelled', (t) => {
+  const plan = new RestorePlan();
+  plan.add(part([[0, 0, 3]]), blockPages, storageBlocks);
+  plan.supersede(0, 0);
+  plan.supersede(0, 0);
+  plan.supersede(0, 500);
+  plan.supersede(1, 1);
+  t.is(plan.pendingPages, 2);
+  t.is(plan.cancelledPages, 1);
+  const [extent] = drain(plan);
+  t.deepEqual([...(extent?.pages ?? [])], [1, 2]);
+  plan.ask(0, 1);
+  t.is(plan.pendingPages, 2);
+  plan.supersede(0, 1);
+  plan.settle(0, 2);
+  t.is(plan.pendingPages, 0);
+  t.is(plan.cancelledPages, 1);
+  t.is(plan.askedPages, 1);
+});
+
+test('the cursor stands before what is still being read, in whatever order reads end', (t) => {
+  const plan = new RestorePlan();
+  plan.add(
+    part([
+      [0, 0, 2],
+      [100, 10, 3],
+      [200, 20, 4],
+    ]),
+    blockPages,
+    storageBlocks,
+  );
+  const [a, b, c] = drain(plan);
+  if (a === undefined || b === undefined || c === undefined) throw new Error('three reads were expected');
+  t.is(plan.cursorPages, 0);
+  plan.extentDone(b);
+  t.is(plan.cursorPages, 0);
+  plan.extentDone(a);
+  t.is(plan.cursorPages, 5);
+  plan.extentDone(c);
+  t.is(plan.cursorPages, 9);
+});
+
+test('every pending page is given out once, with its hash, within the limit', (t) => {
+  const runs = fc
+    .array(fc.tuple(fc.integer({ min: 1, max: 30 }), fc.integer({ min: 1, max: 20 })), { maxLength: 30 })
+    .map((steps) => {
+      let block = 0;
+      let page = 0;
+      return steps.map(([gap, count]): [number, number, number] => {
+        block += gap;
+        const run: [number, number, number] = [block, page, count];
+        block += count;
+        page += count;
+        return run;
+      });
+    });
+  fc.assert(
+    fc.property(runs, fc.array(fc.nat(600)), fc.integer({ min: 1, max: 40 }), (all, cancelled, maxBlocks) => {
+      const plan = new RestorePlan();
+      const half = Math.floor(all.length / 2);
+      plan.add(part(all.slice(0, half)), blockPages, storageBlocks);
+      for (const page of cancelled) plan.supersede(0, page);
+      plan.add(part(all.slice(half)), blockPages, storageBlocks);
+      const expected = new Map<number, number>();
+      all.forEach(([block, page, count], index) => {
+        for (let i = 0; i < count; i++) {
+          if (index >= half || !cancelled.includes(page + i)) expected.set(page + i, block + i);
+        }
+      });
+      t.is(plan.pendingPages, expected.size);
+      for (const extent of drain(plan, maxBlocks * 4096)) {
+        t.true(extent.lengthBytes <= maxBlocks * 4096 && extent.lengthBytes > 0);
+        extent.pages.forEach((page, i) => {
+          const block = extent.offsetBytes / 4096 + (extent.slots[i] ?? 0);
+          t.is(expected.get(page), block);
+          t.is(extent.hashes[2 * i], block);
+          t.true((extent.slots[i] ?? 0) < extent.lengthBytes / 4096);
+          expected.delete(page);
+        });
+        plan.extentDone(extent);
+      }
+      t.is(expected.size, 0);
+      t.is(plan.cursorPages, plan.receivedPages);
+    }),
+    { numRuns: 300 },
+  );
+});

@@ -1,0 +1,69 @@
+import test from 'ava';
+import { hashPage } from '../pages/content-hash.ts';
+import { PageLedger, pageState } from './page-ledger.ts';
+
+const content = Buffer.alloc(4096, 7);
+const other = Buffer.alloc(4096, 8);
+
+function hashOf(page: Buffer): [number, number] {
+  const hash = new Uint32Array(2);
+  hashPage(page, 0, hash, 0);
+  return [hash[0] ?? 0, hash[1] ?? 0];
+}
+
+test('a page that is not listed is forwarded, each time', (t) => {
+  const ledger = new PageLedger(10);
+  t.true(ledger.pageRecord(3, content, 0));
+  t.true(ledger.pageRecord(3, content, 0));
+  t.is(ledger.seenPages, 1);
+  t.true(ledger.repeated);
+});
+
+test('the first record of a listed page is owed until it is planned or comes again', (t) => {
+  const ledger = new PageLedger(10);
+  t.true(ledger.list(3));
+  t.false(ledger.pageRecord(3, content, 0));
+  t.is(ledger.owedPages, 1);
+  ledger.plan(3, 1, 2);
+  t.is(ledger.owedPages, 0);
+  t.is(ledger.state(3), pageState.plannedOwed);
+  t.true(ledger.pageRecord(3, content, 0));
+  t.is(ledger.state(3), pageState.plain);
+
+  ledger.list(4);
+  ledger.pageRecord(4, content, 0);
+  t.true(ledger.pageRecord(4, content, 0));
+  t.is(ledger.owedPages, 0);
+
+  ledger.list(5);
+  ledger.pageRecord(5, content, 0);
+  ledger.zeroRecord(5);
+  t.is(ledger.owedPages, 0);
+  t.is(ledger.state(5), pageState.plain);
+});
+
+test('a page that is planned first is left out only with the planned content', (t) => {
+  for (const page of [0, 8191, 8192, 9999]) {
+    const ledger = new PageLedger(10_000);
+    ledger.list(page);
+    ledger.plan(page, ...hashOf(content));
+    t.false(ledger.pageRecord(page, content, 0));
+    t.is(ledger.state(page), pageState.plannedOwed);
+    t.is(ledger.owedPages, 0);
+
+    const changed = new PageLedger(10_000);
+    changed.list(page);
+    changed.plan(page, ...hashOf(content));
+    t.true(changed.pageRecord(page, other, 0));
+    t.true(changed.pageRecord(page, content, 0));
+  }
+});
+
+test('a page that was sent before the list came cannot be listed, nor one outside of memory', (t) => {
+  const ledger = new PageLedger(10);
+  ledger.pageRecord(1, content, 0);
+  ledger.zeroRecord(2);
+  t.false(ledger.list(1));
+  t.false(ledger.list(2));
+  t.false(ledger.list(10));
+});
