@@ -4,10 +4,11 @@
  */
 import { parseArgs } from 'node:util';
 import { agentPortName } from '../../engine/pages/agent-protocol.ts';
-import { decodePageList, encodePageList } from '../../engine/pages/page-list-codec.ts';
+import { encodePageList } from '../../engine/pages/page-list-codec.ts';
 import { findPrograms } from './finders.ts';
 import { GuestError } from './guest-error.ts';
 import { listPages } from './list-pages.ts';
+import { releaseMemory } from './release-memory.ts';
 import { serve } from './serve.ts';
 import { VirtioPort } from './virtio-port.ts';
 import { warmUp } from './warm-up.ts';
@@ -29,23 +30,29 @@ async function servePort(path: string): Promise<never> {
 /** One line of JSON for each list. */
 async function printSummaries(count: number, pid: number | undefined): Promise<void> {
   for (let round = 0; round < count; round++) {
-    const cpuStart = process.cpuUsage();
-    const programs = (await findPrograms()).filter((program) => pid === undefined || program.pid === pid);
-    const list = await listPages(programs);
-    const bytes = encodePageList(list);
-    const cpu = process.cpuUsage(cpuStart);
-    const summary = {
-      ...list.server,
-      sources: list.sources.length,
-      pages: list.pageCount,
-      runs: list.runs.count.length,
-      listBytes: bytes.length,
-      timings: decodePageList(bytes, { maxPages: list.pageCount }).timings,
-      cpuMs: (cpu.user + cpu.system) / 1000,
-      residentBytes: process.memoryUsage().rss,
-    };
-    console.log(JSON.stringify(summary));
+    console.log(JSON.stringify(await summarise(pid)));
+    releaseMemory();
   }
+}
+
+async function summarise(pid: number | undefined): Promise<unknown> {
+  const cpuStart = process.cpuUsage();
+  const programs = (await findPrograms()).filter((program) => pid === undefined || program.pid === pid);
+  const list = await listPages(programs);
+  const encodeStartMs = performance.now();
+  const listBytes = encodePageList(list).length;
+  const encodeMs = performance.now() - encodeStartMs;
+  const cpu = process.cpuUsage(cpuStart);
+  return {
+    ...list.server,
+    sources: list.sources.length,
+    pages: list.pageCount,
+    runs: list.runs.count.length,
+    listBytes,
+    timings: { ...list.timings, encodeMs },
+    cpuMs: (cpu.user + cpu.system) / 1000,
+    residentBytes: process.memoryUsage().rss,
+  };
 }
 
 async function main(): Promise<void> {

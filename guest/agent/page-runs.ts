@@ -51,7 +51,7 @@ export function buildRuns(sets: readonly LocatedPages[]): ListedRuns {
   const sources: PageSource[] = [];
   const extents = placeExtents(sets.map(sortPages), sources);
   for (const extent of extents) countPartialPages(extent);
-  const runs = new RunBuilder();
+  const runs = new RunBuilder(sets.reduce((blocks, { frames }) => blocks + frames.length, 0));
   for (const extent of extents) addExtent(extent, runs);
   return { sources, runs: runs.finish(), pageCount: runs.pageCount };
 }
@@ -184,11 +184,19 @@ function addExtent(extent: PlacedExtent, runs: RunBuilder): void {
 /** Joins pages that follow each other in storage and in memory. */
 class RunBuilder {
   pageCount = 0;
-  private sourceIndex = new Uint16Array(4096);
-  private storageBlock = new Uint32Array(4096);
-  private guestFrame = new Uint32Array(4096);
-  private count = new Uint16Array(4096);
+  private readonly sourceIndex: Uint16Array;
+  private readonly storageBlock: Uint32Array;
+  private readonly guestFrame: Uint32Array;
+  private readonly count: Uint16Array;
   private runs = 0;
+
+  /** @param capacity most runs that there can be; memory is taken only for those that there are */
+  constructor(capacity: number) {
+    this.sourceIndex = new Uint16Array(capacity);
+    this.storageBlock = new Uint32Array(capacity);
+    this.guestFrame = new Uint32Array(capacity);
+    this.count = new Uint16Array(capacity);
+  }
 
   add(source: number, block: number, frame: number): void {
     this.pageCount++;
@@ -204,7 +212,6 @@ class RunBuilder {
       this.count[last] = length + 1;
       return;
     }
-    if (this.runs === this.count.length) this.grow();
     this.sourceIndex[this.runs] = source;
     this.storageBlock[this.runs] = block;
     this.guestFrame[this.runs] = frame;
@@ -219,17 +226,5 @@ class RunBuilder {
       guestFrame: this.guestFrame.subarray(0, this.runs),
       count: this.count.subarray(0, this.runs),
     };
-  }
-
-  private grow(): void {
-    const length = this.runs * 2;
-    const copy = <Numbers extends Uint16Array | Uint32Array>(from: Numbers, to: Numbers): Numbers => {
-      to.set(from);
-      return to;
-    };
-    this.sourceIndex = copy(this.sourceIndex, new Uint16Array(length));
-    this.storageBlock = copy(this.storageBlock, new Uint32Array(length));
-    this.guestFrame = copy(this.guestFrame, new Uint32Array(length));
-    this.count = copy(this.count, new Uint16Array(length));
   }
 }

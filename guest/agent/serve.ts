@@ -10,6 +10,7 @@ import { findPrograms } from './finders.ts';
 import { GuestError } from './guest-error.ts';
 import { listPages } from './list-pages.ts';
 import type { CachingProgram } from './page-finder.ts';
+import { releaseMemory } from './release-memory.ts';
 
 export const agentVersion = '1';
 
@@ -33,6 +34,7 @@ export async function serve(
       // At once, so that the host can tell an agent that works from one that is not there.
       await channel.write(formatAnswer(request.id, { status: 'working' }));
       for (const bytes of await answer(request, programs)) await channel.write(bytes);
+      releaseMemory();
     }
   }
 }

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { GuestError } from './guest-error.ts';
 import { listPages } from './list-pages.ts';
 import type { CachingProgram } from './page-finder.ts';
+import { releaseMemory } from './release-memory.ts';
 
 const firstRetryMs = 2000;
 /** Then it is left to the first request: a scan for a layout that is not known reads the whole pool each time. */
@@ -17,6 +18,7 @@ export async function warmUp(programs: () => Promise<readonly CachingProgram[]>)
   for (let attempt = 0; attempt < attempts; attempt++) {
     try {
       await listPages(await programs());
+      releaseMemory();
       return;
     } catch (error) {
       // Not up yet, or never able to: whoever asks for a list gets the reason.

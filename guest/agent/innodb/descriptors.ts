@@ -8,14 +8,14 @@ import {
   readU32,
   spaceIdOffset,
 } from './page-format.ts';
+import { capacityOf } from './pool-memory.ts';
 import { PoolPages } from './pool-pages.ts';
 
 /** Descriptors read at once. */
-const windowBytes = 4 * 1024 * 1024;
+const windowBytes = 1024 * 1024;
 /** Where an array is not in its usual place (areas that the kernel merged), it is looked for this far. */
 const maxSearchBytes = 64 * 1024 * 1024;
 const searchStepBytes = 4096;
-const searchWindowBytes = 1024 * 1024;
 /** A chunk's descriptors take 2.2 % of it; no chunk has more than this. */
 const maxArrayBytes = 1024 * 1024 * 1024;
 
@@ -26,29 +26,31 @@ export function walkDescriptors(
   layout: BlockLayout,
   pageSize: number,
 ): PoolPages {
-  return new DescriptorWalk(memory, layout, pageSize).walk(areas);
+  const pages = new PoolPages(capacityOf(areas, pageSize));
+  new DescriptorWalk(memory, layout, pageSize, pages).walk(areas);
+  return pages;
 }
 
 class DescriptorWalk {
   private readonly memory: Memory;
   private readonly layout: BlockLayout;
   private readonly pageSize: number;
-  private readonly pages = new PoolPages();
+  private readonly pages: PoolPages;
   private readonly window = new Uint32Array(windowBytes / 4);
 
-  constructor(memory: Memory, layout: BlockLayout, pageSize: number) {
+  constructor(memory: Memory, layout: BlockLayout, pageSize: number, pages: PoolPages) {
     this.memory = memory;
     this.layout = layout;
     this.pageSize = pageSize;
+    this.pages = pages;
   }
 
-  walk(areas: readonly Mapping[]): PoolPages {
+  walk(areas: readonly Mapping[]): void {
     const { arrays } = this.layout;
     for (const area of areas) {
       if (arrays.kind === 'extents') this.walkExtents(area, arrays.alignmentBytes);
       else this.walkChunks(area, arrays.offsetBytes);
     }
-    return this.pages;
   }
 
   private walkExtents(area: Mapping, alignment: number): void {
@@ -69,11 +71,11 @@ class DescriptorWalk {
   /** Address of an array's start at or after `from`, or the area's end. */
   private searchArray(from: number, areaEnd: number): number {
     const end = Math.min(areaEnd, from + maxSearchBytes);
-    const words = this.window.subarray(0, searchWindowBytes / 4);
-    for (let at = from; at < end; at += searchWindowBytes) {
-      const bytes = this.memory.read(at, bytesOf(words));
+    for (let at = from; at < end; at += windowBytes) {
+      const bytes = this.memory.read(at, bytesOf(this.window));
       for (let offset = 0; offset + 2 * this.layout.strideBytes <= bytes; offset += searchStepBytes)
-        if (this.frameOfFirst(words, offset / 4, at + offset, areaEnd) !== undefined) return at + offset;
+        if (this.frameOfFirst(this.window, offset / 4, at + offset, areaEnd) !== undefined)
+          return at + offset;
     }
     return areaEnd;
   }

@@ -69,7 +69,10 @@ export function findInPool(
   );
 }
 
-/** Keeps the pages whose file holds them byte for byte, and says which file that is. */
+/**
+ * Keeps the pages whose file holds them byte for byte, and says which file that is. Takes over the columns of `found`,
+ * which are as large as the agent may be: the pages that stay move forward, and the space gives way to the file.
+ */
 export function selectPages(
   found: PoolPages,
   tablespaces: readonly TablespaceFile[],
@@ -77,33 +80,33 @@ export function selectPages(
   method: 'descriptors' | 'scan',
 ): Omit<CachedPages, 'pid' | 'pageSizeBytes'> {
   const filesBySpace = new Map<number, { index: number; file: TablespaceFile }[]>();
-  for (const [index, file] of tablespaces.entries())
-    filesBySpace.set(file.spaceId, [...(filesBySpace.get(file.spaceId) ?? []), { index, file }]);
+  for (const [index, tablespace] of tablespaces.entries()) {
+    const { spaceId } = tablespace;
+    filesBySpace.set(spaceId, [...(filesBySpace.get(spaceId) ?? []), { index, file: tablespace }]);
+  }
   // The later files of a tablespace come first, so that the first match below is the right one.
   for (const files of filesBySpace.values()) files.sort((a, b) => b.file.firstPage - a.file.firstPage);
 
-  const address = new Float64Array(found.count);
-  const fileOfPage = new Uint32Array(found.count);
-  const page = new Uint32Array(found.count);
+  const { address, space: file, page } = found;
   let count = 0;
   let lastSpace = -1;
   let files: { index: number; file: TablespaceFile }[] | undefined;
   for (let index = 0; index < found.count; index++) {
-    const space = found.space[index] ?? 0;
-    const pageNumber = found.page[index] ?? 0;
+    const space = file[index] ?? 0;
+    const pageNumber = page[index] ?? 0;
     if (space !== lastSpace) files = filesBySpace.get(space);
     lastSpace = space;
-    const holder = files?.find(({ file }) => pageNumber >= file.firstPage);
+    const holder = files?.find((candidate) => pageNumber >= candidate.file.firstPage);
     if (holder === undefined || holder.file.excluded !== undefined) continue;
-    address[count] = found.address[index] ?? 0;
-    fileOfPage[count] = holder.index;
+    address[count] = address[index] ?? 0;
+    file[count] = holder.index;
     page[count] = pageNumber - holder.file.firstPage;
     count++;
   }
   return {
     count,
     address: address.subarray(0, count),
-    file: fileOfPage.subarray(0, count),
+    file: file.subarray(0, count),
     page: page.subarray(0, count),
     files: tablespaces.map(({ path }) => path),
     server: {

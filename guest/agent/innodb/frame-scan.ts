@@ -5,9 +5,10 @@
  */
 import type { Mapping, Memory } from '../process-memory.ts';
 import { hasValidChecksum, pageNumberOffset, readU32, spaceIdOffset } from './page-format.ts';
+import { capacityOf } from './pool-memory.ts';
 import { PoolPages } from './pool-pages.ts';
 
-const windowBytes = 4 * 1024 * 1024;
+const windowBytes = 1024 * 1024;
 
 export function scanFrames(
   memory: Memory,
@@ -16,7 +17,7 @@ export function scanFrames(
   /** Whether a tablespace with this id is known. */
   isKnown: (spaceId: number) => boolean,
 ): PoolPages {
-  const pages = new PoolPages();
+  const pages = new PoolPages(capacityOf(areas, pageSize));
   const window = new Uint8Array(windowBytes);
   for (const area of areas) {
     const first = Math.ceil(area.start / pageSize) * pageSize;

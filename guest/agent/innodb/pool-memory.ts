@@ -18,3 +18,8 @@ export function poolMemory(mappings: readonly Mapping[]): Mapping[] {
         : /^\/(anon_hugepage|SYSV)/.test(path)),
   );
 }
+
+/** Most pages that the areas can hold. */
+export function capacityOf(areas: readonly Mapping[], pageSizeBytes: number): number {
+  return Math.ceil(areas.reduce((bytes, { start, end }) => bytes + end - start, 0) / pageSizeBytes);
+}

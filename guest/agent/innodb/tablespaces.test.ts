@@ -54,7 +54,7 @@ test('pages go to the file that holds them; what no file holds as it is in memor
     excluded: undefined,
     ...more,
   });
-  const found = new PoolPages();
+  const found = new PoolPages(10);
   for (const [space, page] of [
     [0, 5],
     [0, 800],
