@@ -4,28 +4,13 @@
  */
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import type { Configuration } from '../../experiments/configuration.ts';
 import { nowMs } from '../probes/wall-clock.ts';
 import { derive } from '../record/derive.ts';
-import type { NewRunEvent } from '../record/event.ts';
 import type { RunRow } from '../record/run-columns.ts';
 import { RunLog } from '../record/run-log.ts';
+import type { ExperimentOptions } from './experiment-options.ts';
 import { runSteps } from './run-steps.ts';
 import { Steps } from './steps.ts';
-
-export interface ExperimentOptions {
-  readonly configuration: Configuration;
-  readonly repeat: number;
-  readonly runId: string;
-  /** The result folder; must not exist, or be empty. */
-  readonly folder: string;
-  readonly keep: boolean;
-  readonly keepOnFailure: boolean;
-  /** What the user ran. */
-  readonly owner: string;
-  readonly signal: AbortSignal;
-  readonly onEvent: (event: NewRunEvent) => void;
-}
 
 export interface ExperimentResult {
   readonly folder: string;

@@ -25,7 +25,7 @@ import { sysbenchCommand } from '../workload/sysbench.ts';
 import { warmUp } from '../workload/warm-up.ts';
 import { Checks } from './checks.ts';
 import { deployer } from './deploy.ts';
-import type { ExperimentOptions } from './experiment.ts';
+import type { ExperimentOptions } from './experiment-options.ts';
 import { measureGoodput } from './links.ts';
 import { migrationOf } from './migration/start-migration.ts';
 import { Recorders } from './recorders.ts';

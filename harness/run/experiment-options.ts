@@ -1,0 +1,17 @@
+/** What a run is told. */
+import type { Configuration } from '../../experiments/configuration.ts';
+import type { NewRunEvent } from '../record/event.ts';
+
+export interface ExperimentOptions {
+  readonly configuration: Configuration;
+  readonly repeat: number;
+  readonly runId: string;
+  /** The result folder; must not exist, or be empty. */
+  readonly folder: string;
+  readonly keep: boolean;
+  readonly keepOnFailure: boolean;
+  /** What the user ran. */
+  readonly owner: string;
+  readonly signal: AbortSignal;
+  readonly onEvent: (event: NewRunEvent) => void;
+}
