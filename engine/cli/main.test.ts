@@ -1,0 +1,92 @@
+/** The command line as a user meets it. */
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import test from 'ava';
+import { readFixture } from '../stream/testing/fixtures.ts';
+import { bundleEngine } from './bundle.ts';
+
+interface Result {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const main = path.join(import.meta.dirname, 'main.ts');
+
+function run(program: string, ...args: string[]): Promise<Result> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [program, ...args], { timeout: 20_000 }, (error, stdout, stderr) => {
+      resolve({
+        status: typeof error?.code === 'number' ? error.code : error === null ? 0 : -1,
+        stdout,
+        stderr,
+      });
+    });
+  });
+}
+
+test('help names the commands and the exit status', async (t) => {
+  const { status, stdout } = await run(main, '--help');
+  t.is(status, 0);
+  for (const command of ['source', 'destination', 'list', 'inspect-stream']) t.true(stdout.includes(command));
+  t.regex(stdout, /3 in doubt/);
+});
+
+test('a wrong command line says what is wrong, with status 2', async (t) => {
+  for (const [args, text] of [
+    [['nonsense'], /unknown command/],
+    [['source'], /--listen/],
+    [['source', '--listen', '/tmp/x', '--connect', 'h:1'], /unix:PATH/],
+    [['source', '--listen', 'unix:/tmp/x', '--connect', 'nowhere'], /HOST:PORT/],
+    [['source', '--listen', 'unix:/tmp/x', '--connect', 'h:1', '--strategy', 'magic'], /restore, balance/],
+    [['source', '--listen', 'unix:/tmp/x', '--connect', 'h:1', '--ram', 'x'], /pid:NUMBER/],
+    [['destination', '--listen', 'h:99999', '--incoming', 'unix:/tmp/x'], /HOST:PORT/],
+  ] as const) {
+    const { status, stderr } = await run(main, ...args);
+    t.is(status, 2, args.join(' '));
+    t.regex(stderr, text);
+  }
+});
+
+test('a destination that cannot be reached is reported, with status 1', async (t) => {
+  const { status, stdout } = await run(
+    main,
+    'source',
+    '--listen',
+    'unix:/tmp/x',
+    '--connect',
+    '127.0.0.1:1',
+    '--json',
+  );
+  t.is(status, 1);
+  const last = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Record<string, unknown>;
+  t.like(last, { event: 'failed', code: 'closed', peer: false });
+  t.regex(String(last['reason']), /ECONNREFUSED/);
+});
+
+test('a stream is summarised', async (t) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-cli-'));
+  t.teardown(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const file = path.join(folder, 'stream');
+  writeFileSync(file, readFixture('qemu-10.0-plain'));
+  const { status, stdout } = await run(main, 'inspect-stream', file, '--json');
+  t.is(status, 0);
+  t.like(JSON.parse(stdout), { end: { is: 'complete' } });
+  t.is((await run(main, 'inspect-stream', path.join(folder, 'nothing'))).status, 1);
+});
+
+test('the bundle runs by itself', async (t) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-bundle-'));
+  t.teardown(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const bundle = path.join(folder, 'engine.mjs');
+  await bundleEngine(bundle);
+  const { status, stdout } = await run(bundle, 'destination', '--help');
+  t.is(status, 0);
+  t.regex(stdout, /--incoming/);
+});

@@ -1,0 +1,85 @@
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { allocateAligned, openFileStorage } from './file-storage.ts';
+import { StorageError } from './storage-error.ts';
+import { openSource } from './storage-place.ts';
+
+function folder(t: ExecutionContext, parent = tmpdir()): string {
+  const made = mkdtempSync(path.join(parent, 'poolshift-storage-'));
+  t.teardown(() => {
+    rmSync(made, { recursive: true });
+  });
+  return made;
+}
+
+// A disk's file system has O_DIRECT, one in memory has not.
+for (const parent of [tmpdir(), '/dev/shm']) {
+  test(`reads a file in ${parent}, several places at once`, async (t) => {
+    const file = path.join(folder(t, parent), 'disk');
+    const content = randomBytes(300 * 4096 + 512);
+    writeFileSync(file, content);
+    const storage = await openFileStorage(file);
+    t.is(storage.sizeBytes, content.length);
+    const arena = allocateAligned(3 * 1024 * 1024);
+    await Promise.all(
+      [0, 7, 44].map(async (block, index) => {
+        const into = arena.subarray(index << 20, (index + 1) << 20);
+        await storage.read(into, block * 4096);
+        t.true(into.equals(content.subarray(block * 4096, block * 4096 + into.length)));
+      }),
+    );
+    await t.throwsAsync(storage.read(arena.subarray(0, 4096), 301 * 4096), { instanceOf: StorageError });
+    await storage.close();
+  });
+}
+
+test('what is no file cannot be opened', async (t) => {
+  for (const place of ['/nowhere/at/all', '/dev/null', tmpdir()]) {
+    await t.throwsAsync(openFileStorage(place), { instanceOf: StorageError });
+  }
+});
+
+test("a file that the guest names stays in its file system's folder", async (t) => {
+  const parent = folder(t);
+  const mount = path.join(parent, 'mount');
+  mkdirSync(path.join(mount, 'db'), { recursive: true });
+  writeFileSync(path.join(mount, 'db/t.ibd'), Buffer.alloc(8192, 1));
+  writeFileSync(path.join(parent, 'secret'), Buffer.alloc(8192, 2));
+  symlinkSync('../secret', path.join(mount, 'link'));
+  const open = (name: string): ReturnType<typeof openSource> =>
+    openSource({ kind: 'file', fileSystem: 's:/e', path: name }, [{ name: 's:/e', location: mount }]);
+  const storage = await open('db/t.ibd');
+  t.is(storage.sizeBytes, 8192);
+  await storage.close();
+  for (const name of ['../secret', 'link', 'db/../../secret']) {
+    t.is((await t.throwsAsync<StorageError>(open(name))).code, 'outside', name);
+  }
+  t.is((await t.throwsAsync<StorageError>(open('nothing'))).code, 'cannot-open');
+  const other = { kind: 'file', fileSystem: 'other:/e', path: 'x' } as const;
+  await t.throwsAsync(openSource(other, [{ name: 's:/e', location: mount }]), { instanceOf: StorageError });
+});
+
+test('a disk is found by its name, else the one place without a name is taken', async (t) => {
+  const parent = folder(t);
+  for (const [name, blocks] of [
+    ['a', 1],
+    ['b', 2],
+  ] as const) {
+    writeFileSync(path.join(parent, name), Buffer.alloc(blocks * 4096));
+  }
+  const places = [
+    { name: undefined, location: path.join(parent, 'a') },
+    { name: 'vdb', location: path.join(parent, 'b') },
+  ];
+  for (const [disk, blocks] of [
+    ['vda', 1],
+    ['vdb', 2],
+  ] as const) {
+    const storage = await openSource({ kind: 'disk', disk }, places);
+    t.is(storage.sizeBytes, blocks * 4096);
+    await storage.close();
+  }
+});

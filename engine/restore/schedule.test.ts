@@ -1,0 +1,115 @@
+import test from 'ava';
+import type { RestoreStatus } from '../wire/messages.ts';
+import { Schedule } from './schedule.ts';
+
+function status(
+  receivedPages: number,
+  pendingPages: number,
+  more: Partial<RestoreStatus> = {},
+): RestoreStatus {
+  return {
+    receivedPages,
+    pendingPages,
+    cursorPages: receivedPages - pendingPages,
+    restoredPages: receivedPages - pendingPages,
+    mismatchedPages: 0,
+    unreadablePages: 0,
+    cancelledPages: 0,
+    storageBytes: 0,
+    ...more,
+  };
+}
+
+test('nothing is held where nothing is restored', (t) => {
+  const schedule = new Schedule('passthrough');
+  t.true(schedule.gateOpen);
+  schedule.firstPassThrough();
+  t.false(schedule.holdsQemu(false, true));
+});
+
+test('the gate opens when the whole list is planned and the destination has settled all of it', (t) => {
+  const schedule = new Schedule('restore');
+  schedule.listArrived(1000);
+  t.false(schedule.gateOpen);
+  schedule.listWalked(600, 400);
+  schedule.status(status(600, 0), 0);
+  t.false(schedule.gateOpen, 'entries are left');
+  schedule.listWalked(400, 0);
+  t.false(schedule.gateOpen, 'the last status is of before the last part');
+  schedule.status(status(1000, 1), 10);
+  t.false(schedule.gateOpen, 'a page is pending');
+  schedule.status(status(1000, 0), 20);
+  t.true(schedule.gateOpen);
+});
+
+test('without a list, or with an empty one, the gate opens', (t) => {
+  const none = new Schedule('restore');
+  t.false(none.gateOpen);
+  none.noList();
+  t.true(none.gateOpen);
+  const empty = new Schedule('balance');
+  empty.listArrived(0);
+  t.true(empty.gateOpen);
+});
+
+test('QEMU waits after its first pass, or before it where only that stops the switch-over', (t) => {
+  const schedule = new Schedule('restore');
+  schedule.listArrived(10);
+  t.false(schedule.holdsQemu(true, true), 'it cannot switch over without the agreement');
+  t.true(schedule.holdsQemu(false, true));
+  t.false(schedule.holdsQemu(false, false));
+  schedule.firstPassThrough();
+  t.true(schedule.holdsQemu(true, true));
+  schedule.listWalked(0, 0);
+  t.false(schedule.holdsQemu(true, true));
+});
+
+test('planning keeps ahead of storage, by what storage does in a second', (t) => {
+  const schedule = new Schedule('restore');
+  schedule.listArrived(1_000_000);
+  t.is(schedule.pagesToPlan, 8192);
+  schedule.listWalked(8192, 991_808);
+  t.is(schedule.pagesToPlan, 0);
+  schedule.status(status(8192, 4096), 0);
+  t.is(schedule.pagesToPlan, 4096);
+  schedule.status(status(8192, 0), 200);
+  t.is(schedule.settledPagesPerSecond, 20_480);
+  t.is(schedule.pagesToPlan, 20_480);
+});
+
+test('pages to plan are whole, at any rate', (t) => {
+  const schedule = new Schedule('restore');
+  schedule.listArrived(1_000_000);
+  schedule.listWalked(8192, 991_808);
+  schedule.status(status(8192, 8192), 0);
+  schedule.status(status(8192, 0), 333.3);
+  t.true(Number.isInteger(schedule.pagesToPlan));
+});
+
+test('balance sends from the back, and leaves the link to QEMU while it sends', (t) => {
+  const restore = new Schedule('restore');
+  restore.listArrived(10);
+  t.false(restore.takesFromBack(true, 1));
+  const balance = new Schedule('balance');
+  t.false(balance.takesFromBack(true, 1), 'there is no list yet');
+  balance.listArrived(10);
+  t.true(balance.takesFromBack(true, 0.1));
+  t.false(balance.takesFromBack(true, 0));
+  t.true(balance.takesFromBack(false, 0.9));
+  t.false(balance.takesFromBack(false, 0.4));
+  balance.listWalked(0, 0);
+  t.false(balance.takesFromBack(true, 1), 'the gate is open');
+});
+
+test('storage that has other content is not asked any more', (t) => {
+  const schedule = new Schedule('restore');
+  schedule.listArrived(100_000);
+  schedule.listWalked(8192, 91_808);
+  schedule.status(status(8192, 0, { restoredPages: 7000, mismatchedPages: 1192 }), 0);
+  t.false(schedule.storageUnusable);
+  schedule.listWalked(8192, 83_616);
+  schedule.status(status(16_384, 0, { restoredPages: 7000, mismatchedPages: 9384 }), 300);
+  t.true(schedule.storageUnusable);
+  t.is(schedule.pagesToPlan, 0);
+  t.true(schedule.takesFromBack(true, 1));
+});
