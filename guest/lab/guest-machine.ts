@@ -22,6 +22,8 @@ export interface GuestMachineOptions {
   readonly poolBytes: number;
   readonly tables: number;
   readonly rowsPerTable: number;
+  readonly serverOptions?: readonly string[];
+  readonly kernelParameters?: readonly string[];
   readonly log: Log;
 }
 
@@ -75,8 +77,14 @@ export class GuestMachine {
         '-object',
         `memory-backend-file,id=ram0,share=on,mem-path=${ram},size=${options.memoryBytes}B`,
         ...['-kernel', image.kernelPath, '-initrd', path.join(folder, 'initrd'), '-append'],
-        'console=ttyS0 quiet panic=-1 net.ifnames=0 mitigations=off nokaslr tsc=reliable no_timer_check ' +
+        [
+          'console=ttyS0 quiet panic=-1 net.ifnames=0 mitigations=off nokaslr tsc=reliable no_timer_check',
           `poolshift.address=10.0.2.15/24 poolshift.pool=${options.poolBytes}`,
+          ...(options.serverOptions === undefined
+            ? []
+            : [`poolshift.options=${options.serverOptions.join(',')}`]),
+          ...(options.kernelParameters ?? []),
+        ].join(' '),
         ...['-drive', `if=none,id=disk0,format=raw,cache=none,file=${disk}`],
         ...['-device', `virtio-blk-pci,drive=disk0,serial=${diskSerial}`],
         ...['-netdev', `user,id=net0,restrict=on,hostfwd=tcp:127.0.0.1:${sqlPort}-10.0.2.15:3306`],
@@ -93,7 +101,7 @@ export class GuestMachine {
       await machine.waitForServer();
       return machine;
     } catch (error) {
-      log(readFileSync(path.join(folder, 'console'), 'utf8').split('\n').slice(-20).join('\n'));
+      log(machine.console.split('\n').slice(-20).join('\n'));
       await machine.stop();
       throw error;
     }
@@ -116,6 +124,11 @@ export class GuestMachine {
       { timeout: 300_000 },
     );
     return stdout;
+  }
+
+  /** What the kernel and the server wrote on the console. */
+  get console(): string {
+    return readFileSync(path.join(this.folder, 'console'), 'utf8');
   }
 
   /** Stops the whole machine, so that its memory and disk do not change any more. */

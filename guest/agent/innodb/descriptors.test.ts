@@ -106,6 +106,7 @@ function layoutOf(product: 'mariadb' | 'mysql'): BlockLayout {
   return layout;
 }
 
+const plainSpace = { spaceId: 3, excluded: undefined };
 const base = 0x7f12_3400_0000;
 const plain = (count: number, space: number): Block[] =>
   Array.from({ length: count }, (_, index) => ({ space, page: 10 + index }));
@@ -127,7 +128,7 @@ test('MariaDB: clean pages of files are found; dirty, free and unfinished ones a
   t.deepEqual([...pages.page.subarray(0, 3)], [3, 5, 10]);
   t.is(pages.address[1], base + 7 * pageSize);
   t.is(pages.address[2], base + 8 * mebibyte + 5 * pageSize);
-  t.true(isTrustworthy(verifyPages(image, pages, pageSize)));
+  t.true(isTrustworthy(verifyPages(image, pages, pageSize, () => true)));
 });
 
 test('MariaDB: an area that starts with something else, and ends in a part of an extent', (t) => {
@@ -151,7 +152,7 @@ test('MySQL: chunks that the kernel merged into one area, and a foreign piece be
   const pages = walkDescriptors(image, [image.mapping], layoutOf('mysql'), pageSize);
   t.is(pages.count, 100 + 80 + 60);
   t.is(pages.dirty, 1);
-  t.true(isTrustworthy(verifyPages(image, pages, pageSize)));
+  t.true(isTrustworthy(verifyPages(image, pages, pageSize, () => true)));
 });
 
 test('a descriptor area that cannot be read to its end gives the pages before the hole', (t) => {
@@ -170,7 +171,7 @@ test('the wrong layout finds nothing, or nothing that is trusted', (t) => {
   t.is(walkDescriptors(image, [image.mapping], layoutOf('mariadb'), pageSize).count, 0);
   for (const change of [{ spaceOffset: 8 }, { pageOffset: 0 }, { strideBytes: 360 }, { frameOffset: 264 }]) {
     const pages = walkDescriptors(image, [image.mapping], { ...layoutOf('mysql'), ...change }, pageSize);
-    t.false(isTrustworthy(verifyPages(image, pages, pageSize)), JSON.stringify(change));
+    t.false(isTrustworthy(verifyPages(image, pages, pageSize, () => true)), JSON.stringify(change));
   }
 });
 
@@ -184,7 +185,18 @@ test('a layout that takes dirty pages for clean ones is not trusted', (t) => {
   const wrong = { ...layoutOf('mysql'), modifiedOffset: 64 };
   const pages = walkDescriptors(image, [image.mapping], wrong, pageSize);
   t.is(pages.count, 200);
-  t.false(isTrustworthy(verifyPages(image, pages, pageSize)));
+  t.false(isTrustworthy(verifyPages(image, pages, pageSize, () => true)));
+});
+
+test('pages of tablespaces that are compressed in their file do not count against the layout', (t) => {
+  const image = new Image(base, 8 * mebibyte);
+  const compressed = plain(150, 9).map((block) => ({ ...block, changed: true }));
+  putMysqlChunk(image, 0, [...compressed, ...plain(50, 3)]);
+  const server = { product: 'mysql', version: '9.7.4' } as const;
+  const spaces = [plainSpace, { spaceId: 9, excluded: 'compressed' }] as const;
+  const { pages, method } = findInPool(image, [image.mapping], server, pageSize, spaces);
+  t.is(method, 'descriptors');
+  t.is(pages.count, 200);
 });
 
 test('where no layout fits, frames are found by header and checksum', (t) => {
@@ -200,7 +212,7 @@ test('where no layout fits, frames are found by header and checksum', (t) => {
     // A guard page in the middle hides its frame, and only that one.
     image.holes.push([104 * pageSize + 4096, 104 * pageSize + 8192]);
     const server = { product, version: '77.7' };
-    const { pages, method } = findInPool(image, [image.mapping], server, pageSize, [{ spaceId: 3 }]);
+    const { pages, method } = findInPool(image, [image.mapping], server, pageSize, [plainSpace]);
     t.is(method, 'scan');
     t.is(pages.count, 150 - 30);
     t.true([...pages.space.subarray(0, pages.count)].every((space) => space === 3));
@@ -212,7 +224,7 @@ test('where no layout fits, frames are found by header and checksum', (t) => {
 test('memory without any page is an error that says so', (t) => {
   const image = new Image(base, 4 * mebibyte);
   const error = t.throws(() =>
-    findInPool(image, [image.mapping], { product: 'mysql', version: '5.0' }, pageSize, [{ spaceId: 3 }]),
+    findInPool(image, [image.mapping], { product: 'mysql', version: '5.0' }, pageSize, [plainSpace]),
   );
   t.like(error, { code: 'unknown-layout' });
 });

@@ -166,14 +166,25 @@ export interface Verification {
 
 const samples = 64;
 
-/** Compares pages all over the pool with their own headers and checksums. */
-export function verifyPages(memory: Memory, pages: PoolPages, pageSize: number): Verification {
+/**
+ * Compares pages all over the pool with their own headers and checksums, of the tablespaces that are comparable: pages of
+ * compressed ones have no checksum in memory.
+ */
+export function verifyPages(
+  memory: Memory,
+  pages: PoolPages,
+  pageSize: number,
+  isComparable: (spaceId: number) => boolean,
+): Verification {
   const frame = new Uint8Array(pageSize);
   let sampled = 0;
   let named = 0;
   let valid = 0;
   const step = Math.max(1, Math.floor(pages.count / samples));
-  for (let index = 0; index < pages.count; index += step) {
+  let next = 0;
+  for (let index = 0; index < pages.count; index++) {
+    if (index < next || !isComparable(pages.space[index] ?? 0)) continue;
+    next = index + step;
     if (memory.read(pages.address[index] ?? 0, frame) < pageHeaderBytes) continue;
     sampled++;
     if (readU32(frame, pageNumberOffset) !== pages.page[index]) continue;

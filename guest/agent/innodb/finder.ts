@@ -53,14 +53,17 @@ export function findInPool(
   areas: readonly Mapping[],
   server: Pick<ServerProcess, 'product' | 'version'>,
   pageSizeBytes: number,
-  tablespaces: readonly Pick<TablespaceFile, 'spaceId'>[],
+  tablespaces: readonly Pick<TablespaceFile, 'spaceId' | 'excluded'>[],
 ): { pages: PoolPages; method: 'descriptors' | 'scan' } {
+  const plain = tablespaces.filter(({ excluded }) => excluded === undefined);
+  const spaceIds = new Set(plain.map(({ spaceId }) => spaceId));
+  const isPlain = (spaceId: number): boolean => spaceIds.has(spaceId);
   for (const layout of layoutsFor(server.product, server.version)) {
     const pages = walkDescriptors(memory, areas, layout, pageSizeBytes);
-    if (isTrustworthy(verifyPages(memory, pages, pageSizeBytes))) return { pages, method: 'descriptors' };
+    if (isTrustworthy(verifyPages(memory, pages, pageSizeBytes, isPlain)))
+      return { pages, method: 'descriptors' };
   }
-  const spaceIds = new Set(tablespaces.map(({ spaceId }) => spaceId));
-  const pages = scanFrames(memory, areas, pageSizeBytes, (id) => spaceIds.has(id));
+  const pages = scanFrames(memory, areas, pageSizeBytes, isPlain);
   if (pages.count > 0) return { pages, method: 'scan' };
   throw new GuestError(
     'unknown-layout',

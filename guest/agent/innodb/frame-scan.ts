@@ -14,8 +14,8 @@ export function scanFrames(
   memory: Memory,
   areas: readonly Mapping[],
   pageSize: number,
-  /** Whether a tablespace with this id is known. */
-  isKnown: (spaceId: number) => boolean,
+  /** Whether the tablespace with this id is known and holds its pages as they are in memory. */
+  isPlain: (spaceId: number) => boolean,
 ): PoolPages {
   const pages = new PoolPages(capacityOf(areas, pageSize));
   const window = new Uint8Array(windowBytes);
@@ -27,7 +27,7 @@ export function scanFrames(
       for (let at = 0; at + pageSize <= bytes; at += pageSize) {
         const space = readU32(window, at + spaceIdOffset);
         const page = readU32(window, at + pageNumberOffset);
-        if (isKnown(space) && hasValidChecksum(window, at, pageSize)) pages.add(start + at, space, page);
+        if (isPlain(space) && hasValidChecksum(window, at, pageSize)) pages.add(start + at, space, page);
       }
     }
   }
