@@ -30,6 +30,13 @@ async function up(options: { readonly rate: string }): Promise<void> {
   );
 }
 
+async function down(): Promise<void> {
+  const lab = await currentLab();
+  // Sweeps up after a lab that was killed, too.
+  await stopLab();
+  log(lab === undefined ? 'no lab is up' : 'lab is down');
+}
+
 async function status({ json = false }: { readonly json?: boolean }): Promise<void> {
   const lab = await currentLab();
   if (json) {
@@ -69,7 +76,7 @@ program
   .description('start the lab and leave it up')
   .option('--rate <rate>', 'rate of the three networks', '125mbit')
   .action(up);
-program.command('down').description('take the lab down, whoever started it').action(stopLab);
+program.command('down').description('take the lab down, whoever started it').action(down);
 program
   .command('status')
   .description('say whether a lab is up, and whose')
