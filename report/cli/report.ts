@@ -1,0 +1,75 @@
+/** `npm run report -- DIR… [--out DIR]`: figures, claims and an interactive page from recorded runs. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { Command, CommanderError, Option } from 'commander';
+import { ensurePackages } from '../../setup/packages.ts';
+import { figures } from '../figures/all.ts';
+import { contextOf, specOf } from '../figures/figure.ts';
+import { languages, type Language } from '../figures/text.ts';
+import { describeDifferences, differencesAmong } from '../record/conditions.ts';
+import { readSet } from '../record/read-set.ts';
+import { pdfOf, pngOf, svgOf } from '../render/draw.ts';
+import { ReportError } from '../report-error.ts';
+
+const exitCodes = { ok: 0, failed: 1, usage: 2 } as const;
+
+interface Options {
+  readonly out?: string;
+  readonly lang: Language;
+  readonly failedToo: boolean;
+  readonly allowDifferent: boolean;
+}
+
+const say = (line: string): void => {
+  process.stderr.write(`${line}\n`);
+};
+
+const command = new Command('report')
+  .description('Makes the figures, the table of claims and an interactive page from recorded runs.')
+  .argument('<folders...>', 'result folders, or sets of them')
+  .option('--out <dir>', 'where to write (default: report/ in the first folder)')
+  .addOption(new Option('--lang <lang>', 'language of labels').choices(languages).default('en'))
+  .option('--failed-too', 'also take runs whose checks failed', false)
+  .option('--allow-different', 'also put runs side by side that were made under different conditions', false)
+  .addHelpText('after', '\nExit codes: 0 done; 1 not readable or not drawn; 2 wrong option, or runs that do not go together.')
+  .exitOverride();
+
+async function report(folders: readonly string[], options: Options): Promise<void> {
+  const set = await readSet(folders, options);
+  for (const { name, reason } of set.leftOut) say(`left out: ${name} ${reason}`);
+  const differences = differencesAmong(set.runs);
+  if (differences.length > 0 && !options.allowDifferent) {
+    throw new ReportError(
+      'different-conditions',
+      `these runs were made under different conditions:\n${describeDifferences(differences)}\n` +
+        'make a report of each set, or add --allow-different',
+    );
+  }
+  const out = options.out ?? path.join(folders[0] ?? '.', 'report');
+  await ensurePackages(
+    ['librsvg2-bin', options.lang === 'ja' ? 'fonts-ipafont-gothic' : 'fonts-dejavu-core'],
+    say,
+  );
+  await mkdir(out, { recursive: true });
+  const context = contextOf(set, options.lang, false);
+  for (const figure of figures) {
+    const svg = await svgOf(figure.name, specOf(figure, context));
+    const file = path.join(out, figure.name);
+    await writeFile(`${file}.svg`, svg);
+    await writeFile(`${file}.png`, await pngOf(svg));
+    await writeFile(`${file}.pdf`, await pdfOf(svg));
+  }
+  console.log(`${figures.length} figures of ${set.runs.length} runs in ${path.resolve(out)}`);
+}
+
+try {
+  command.parse();
+  await report(command.args, command.opts<Options>());
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+  } else if (error instanceof Error && 'code' in error) {
+    say(`report: ${error.message}`);
+    process.exitCode = error.code === 'different-conditions' ? exitCodes.usage : exitCodes.failed;
+  } else throw error;
+}

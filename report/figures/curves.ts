@@ -1,0 +1,165 @@
+/** Lines over the time of the migration, a panel for each memory row. Pure. */
+import { memorySizesGib, typicalRun, type Cell } from '../record/cells.ts';
+import type { Run } from '../record/read-set.ts';
+import type { Point } from '../record/series.ts';
+import { absenceMark, type Drawing, type FigureContext, type Spec } from './figure.ts';
+import type { TextKey } from './text.ts';
+import { faintColour, inkColour, type Look } from './theme.ts';
+
+export interface Curve {
+  readonly label: string;
+  readonly points: readonly Point[];
+  /** Drawn faint and thin below the others: the values that a mean was taken of. */
+  readonly faint?: boolean;
+}
+
+export interface CurvesOptions {
+  readonly shows: (cell: Cell) => boolean;
+  readonly curves: (run: Run, cell: Cell) => readonly Curve[];
+  readonly axis: TextKey;
+  readonly legend: TextKey;
+  /** The labels of all curves, in order, with their looks. */
+  readonly looks: readonly (readonly [label: string, look: Look])[];
+  /** A row of panels for each engine; else the engines share a panel. */
+  readonly rowPerEngine?: boolean;
+  readonly notes: readonly TextKey[];
+  /** Horizontal dotted rule. */
+  readonly level?: (run: Run) => number;
+  /** Straight lines between points, or steps that end at the next point. */
+  readonly interpolate: 'linear' | 'step-after';
+  readonly height?: number;
+}
+
+const width = 215;
+
+export function curves(context: FigureContext, options: CurvesOptions): Drawing {
+  const { text, engineTitle } = context;
+  const cells = context.cells.filter(options.shows);
+  const drawn = cells.map((cell) => ({ cell, run: typicalRun(cell) }));
+  const absent = new Map<string, { memory: number; engine: string; kind: 'absent'; mark: string }>();
+  const rows = drawn.flatMap(({ cell, run }) => {
+    const place = { memory: cell.memGib, engine: engineTitle(cell.engine) };
+    const lines = run === undefined ? [] : options.curves(run, cell);
+    if (run === undefined || lines.every(({ points }) => points.length === 0)) {
+      const panel = options.rowPerEngine === true ? `${place.memory} ${place.engine}` : String(place.memory);
+      const before = absent.get(panel);
+      const mark = `${place.engine}: ${absenceMark(cell, context)}`;
+      absent.set(panel, { ...place, kind: 'absent', mark: before === undefined ? mark : `${before.mark}\n${mark}` });
+      return [];
+    }
+    const endMs = run.row.total_time_ms;
+    const level = options.level?.(run);
+    return [
+      ...(endMs === undefined ? [] : [{ ...place, kind: 'end', t: endMs / 1000 }]),
+      ...(level === undefined ? [] : [{ ...place, kind: 'level', value: level }]),
+      ...lines.flatMap(({ label, points, faint = false }) =>
+        points.map(({ tMs, value }) => ({
+          ...place,
+          kind: faint ? 'faint' : 'line',
+          curve: label,
+          t: rounded(tMs / 1000),
+          value: rounded(value),
+        })),
+      ),
+    ];
+  });
+  const labels = options.looks.map(([label]) => label);
+  const engines = context.engines.map((engine) => engineTitle(engine));
+  const x = { field: 't', type: 'quantitative', title: text('axis.time') };
+  const y = { field: 'value', type: 'quantitative', title: text(options.axis) };
+  const look = {
+    color: {
+      field: 'curve',
+      title: text(options.legend),
+      scale: { domain: labels, range: options.looks.map(([, { colour }]) => colour) },
+    },
+    strokeDash: {
+      field: 'curve',
+      title: text(options.legend),
+      scale: { domain: labels, range: options.looks.map(([, { dash }]) => (dash.length === 0 ? [1, 0] : dash)) },
+    },
+  };
+  const line = { type: 'line', interpolate: options.interpolate, clip: true };
+  return {
+    cells,
+    runs: drawn.flatMap(({ run }) => run ?? []),
+    notes: options.notes,
+    body: {
+      data: { values: [...rows, ...absent.values()] },
+      facet: {
+        column: { field: 'memory', sort: memorySizesGib, title: null, header: { labelExpr: "datum.label + ' GiB'" } },
+        ...(options.rowPerEngine === true ? { row: { field: 'engine', sort: engines, title: null } } : {}),
+      },
+      spec: {
+        width,
+        height: options.height ?? 180,
+        layer: [
+          {
+            transform: [{ filter: "datum.kind === 'level'" }],
+            mark: { type: 'rule', strokeDash: [1, 3], color: inkColour, clip: true },
+            encoding: { y },
+          },
+          {
+            transform: [{ filter: "datum.kind === 'end'" }],
+            mark: { type: 'rule', strokeWidth: 1, color: faintColour, clip: true },
+            encoding: options.rowPerEngine === true ? { x } : { x, ...engineRules(context, engines, options) },
+          },
+          {
+            transform: [{ filter: "datum.kind === 'faint'" }],
+            mark: { ...line, strokeWidth: 0.7, opacity: 0.45 },
+            encoding: { x, y, color: look.color, detail: { field: 'curve' } },
+          },
+          {
+            transform: [{ filter: "datum.kind === 'line'" }],
+            // Zoom with the wheel, move by dragging, a double click resets.
+            params: [{ name: 'zoom', select: { type: 'interval', encodings: ['x'] }, bind: 'scales' }],
+            mark: { ...line, strokeWidth: 1.8 },
+            encoding: { x, y, ...look },
+          },
+          ...(context.interactive ? [pointerTargets(context, options, x, y)] : []),
+          {
+            transform: [{ filter: "datum.kind === 'absent'" }],
+            mark: { type: 'text', fontSize: 10, color: '#777777', align: 'right', baseline: 'top', lineBreak: '\n' },
+            encoding: { x: { value: width - 5 }, y: { value: 5 }, text: { field: 'mark' } },
+          },
+        ],
+      },
+    },
+  };
+}
+
+/** Where engines share a panel, the rule at a migration's end looks like its engine's curve. */
+function engineRules(context: FigureContext, engines: readonly string[], { looks, legend }: CurvesOptions): Spec {
+  const own = looks.filter(([label]) => engines.includes(label));
+  const scale = (range: readonly unknown[]): Spec => ({
+    field: 'engine',
+    title: context.text(legend),
+    scale: { domain: own.map(([label]) => label), range },
+  });
+  return {
+    color: scale(own.map(([, { colour }]) => colour)),
+    strokeDash: scale(own.map(([, { dash }]) => (dash.length === 0 ? [1, 0] : dash))),
+  };
+}
+
+/** A line takes the pointer only as a whole; these take it at each of its points. */
+function pointerTargets({ text }: FigureContext, { legend, axis }: CurvesOptions, x: Spec, y: Spec): Spec {
+  return {
+    transform: [{ filter: "datum.kind === 'line'" }],
+    mark: { type: 'point', filled: true, opacity: 0, size: 90, clip: true },
+    encoding: {
+      x,
+      y,
+      detail: { field: 'curve' },
+      tooltip: [
+        { field: 'engine', title: text('legend.engine') },
+        { field: 'memory', title: text('legend.memory') },
+        { field: 'curve', title: text(legend) },
+        { field: 't', title: text('axis.time'), format: '.2f' },
+        { field: 'value', title: text(axis), format: ',.1f' },
+      ],
+    },
+  };
+}
+
+const rounded = (value: number): number => Math.round(value * 1000) / 1000;

@@ -1,0 +1,123 @@
+/** What a figure is, and the frame that all have: title, conditions, runs that it was made from, theme. Pure. */
+import { cellsOf, enginesOf, neverConverged, type Cell } from '../record/cells.ts';
+import type { Run, RunSet } from '../record/read-set.ts';
+import { isTextKey, textIn, type Language, type TextKey } from './text.ts';
+import { themeConfig } from './theme.ts';
+
+/** A Vega-Lite specification, or a part of one. Checked by Vega-Lite itself when it is compiled. */
+export type Spec = Readonly<Record<string, unknown>>;
+
+export interface FigureContext {
+  readonly set: RunSet;
+  readonly cells: readonly Cell[];
+  readonly engines: readonly string[];
+  readonly language: Language;
+  /** With marks that catch the pointer, for the page; without them for files. */
+  readonly interactive: boolean;
+  readonly text: (key: TextKey) => string;
+  readonly engineTitle: (engine: string) => string;
+}
+
+export interface Drawing {
+  /** Data, marks and encodings; the frame is added by `specOf`. */
+  readonly body: Spec;
+  /** Cells that the figure shows, or says to be missing. */
+  readonly cells: readonly Cell[];
+  /** The runs that it was made from; all of the cells' if left out. */
+  readonly runs?: readonly Run[];
+  readonly notes?: readonly TextKey[];
+}
+
+export interface Figure {
+  /** File name: `figure-08-total-time`. */
+  readonly name: string;
+  readonly title: TextKey;
+  readonly draw: (context: FigureContext) => Drawing;
+}
+
+export function contextOf(set: RunSet, language: Language, interactive: boolean): FigureContext {
+  return {
+    set,
+    cells: cellsOf(set),
+    engines: enginesOf(set),
+    language,
+    interactive,
+    text: (key) => textIn(language, key),
+    engineTitle: (engine) => {
+      const key = `engine.${engine}`;
+      return isTextKey(key) ? textIn(language, key) : engine;
+    },
+  };
+}
+
+export function specOf(figure: Figure, context: FigureContext): Spec {
+  const { body, cells, runs = cells.flatMap((cell) => cell.runs), notes = [] } = figure.draw(context);
+  const marks: TextKey[] = [];
+  if (cells.some((cell) => cell.runs.length === 0)) marks.push('note.missing');
+  if (cells.some(neverConverged)) marks.push('note.not-converged');
+  const noteText = [...notes, ...marks].map((note) => context.text(note)).join(' ');
+  return {
+    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
+    title: {
+      text: `${/^figure-0?(\d+)/.exec(figure.name)?.[1] ?? ''}. ${context.text(figure.title)}`,
+      subtitle: [conditionsLine(runs, context), noteText, runsLine(runs, context)]
+        .filter((line) => line !== '')
+        .flatMap((line) => wrap(line, context.language === 'ja' ? 90 : 125)),
+    },
+    padding: 12,
+    config: themeConfig(context.language),
+    ...body,
+  };
+}
+
+function conditionsLine(runs: readonly Run[], { text }: FigureContext): string {
+  const first = runs[0];
+  if (first === undefined) return '';
+  const { row, manifest } = first;
+  return [
+    text('subtitle.scale').replace('{}', String(row.scale)),
+    text('subtitle.links').replace('{}', String(row.link_bits_per_second / 1e6)),
+    manifest.versions.databaseServer ?? row.dbms,
+    `QEMU ${/\d+(\.\d+)+/.exec(manifest.versions.qemu ?? '')?.[0] ?? ''} (${row.accelerator})`,
+  ].join(' · ');
+}
+
+/** "Runs of matrix-1: idle-4-precopy r1-3, ro-4-precopy r1". */
+function runsLine(runs: readonly Run[], { set, text }: FigureContext): string {
+  if (runs.length === 0) return text('subtitle.no-runs');
+  const repeats = new Map<string, string[]>();
+  for (const { name } of runs) {
+    const [, cell = name, repeat = ''] = /^(.*)-r(\d+)$/.exec(name) ?? [];
+    repeats.set(cell, [...(repeats.get(cell) ?? []), repeat]);
+  }
+  const names = [...repeats].map(([cell, numbers]) => `${cell} r${numbers.join('+')}`);
+  const isOneRun = set.names.length === 1 && set.names[0] === runs[0]?.name;
+  return `${text('subtitle.runs')} ${isOneRun ? '' : `${set.names.join(', ')}: `}${names.join(', ')}`;
+}
+
+function wrap(line: string, width: number): string[] {
+  const lines: string[] = [];
+  let current = '';
+  for (const word of line.split(' ')) {
+    if (current !== '' && current.length + word.length + 1 > width) {
+      lines.push(current);
+      current = word;
+    } else current = current === '' ? word : `${current} ${word}`;
+  }
+  return [...lines, current];
+}
+
+/** What stands in the place of a value that a cell does not have. */
+export function absenceMark(cell: Cell, { text }: FigureContext): string {
+  return text(neverConverged(cell) ? 'mark.not-converged' : 'mark.missing');
+}
+
+export const sum = (...values: readonly (number | undefined)[]): number | undefined =>
+  values.every((value) => value === undefined)
+    ? undefined
+    : values.reduce<number>((total, value) => total + (value ?? 0), 0);
+
+export const dividedBy =
+  (divisor: number) =>
+  (value: number | undefined): number | undefined =>
+    value === undefined ? undefined : value / divisor;

@@ -1,0 +1,64 @@
+/** The paper's figures 7, 8, 15 and 18. */
+import { bars } from './bars.ts';
+import { dividedBy, type Figure } from './figure.ts';
+import { stacks } from './stacks.ts';
+import { linkLooks } from './theme.ts';
+
+const [migrationLook, storageLook] = linkLooks;
+
+export const paperBars: readonly Figure[] = [
+  {
+    name: 'figure-07-downtime',
+    title: 'title.downtime',
+    draw: (context) => bars(context, { value: (row) => row.downtime_stop_resume_ms, axis: 'axis.downtime' }),
+  },
+  {
+    name: 'figure-08-total-time',
+    title: 'title.total-time',
+    draw: (context) =>
+      bars(context, { value: (row) => dividedBy(1000)(row.total_time_ms), axis: 'axis.total-time' }),
+  },
+  {
+    name: 'figure-15-transferred',
+    title: 'title.transferred',
+    draw: (context) =>
+      stacks(context, {
+        parts: [
+          {
+            label: 'link.migration',
+            value: ({ row }) => dividedBy(1e6)(row.migration_link_bytes),
+            colour: migrationLook.colour,
+          },
+          {
+            label: 'link.storage-both',
+            value: ({ row }) => dividedBy(1e6)(row.storage_link_bytes_dst),
+            colour: storageLook.colour,
+          },
+        ],
+        axis: 'axis.transferred',
+        legend: 'legend.link',
+        notes: ['note.transferred'],
+      }),
+  },
+  {
+    name: 'figure-18-list-time',
+    title: 'title.list-time',
+    draw: (context) =>
+      stacks(context, {
+        parts: [
+          { label: 'list.clean', value: ({ row }) => row.list_clean_ms },
+          { label: 'list.find', value: ({ row }) => row.list_find_ms },
+          { label: 'list.translate', value: ({ row }) => row.list_translate_ms },
+          { label: 'list.map', value: ({ row }) => row.list_map_ms },
+          { label: 'list.encode', value: ({ row }) => row.list_encode_ms },
+          { label: 'list.send', value: ({ row }) => row.list_send_ms },
+        ],
+        axis: 'axis.list-time',
+        legend: 'legend.phase',
+        notes: ['note.transferred'],
+        // Pre-copy has no list.
+        shows: ({ engine, runs }) =>
+          engine === 'restore' || runs.some(({ row }) => row.pages_listed !== undefined),
+      }),
+  },
+];

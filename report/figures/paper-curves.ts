@@ -1,0 +1,127 @@
+/** The paper's figures over time: 9 to 14, 16 and 17. */
+import type { ScenarioName } from '../../experiments/scenarios.ts';
+import type { Run } from '../record/read-set.ts';
+import { ratePerSecond, smooth, thin, valueAt, type Point } from '../record/series.ts';
+import { curves } from './curves.ts';
+import type { Figure, FigureContext } from './figure.ts';
+import { engineLook, linkLooks, type Look } from './theme.ts';
+
+const [migrationLook, storageLook] = linkLooks;
+/** What is drawn before and after a migration, beside the migration itself. */
+const marginMs = 5000;
+/** Intervals of throughput: short where the migration is short, and never below what 200 ms samples can tell. */
+const leastBinMs = 500;
+const mostPoints = 200;
+const pageBytes = 4096;
+
+function endMs({ row, series }: Run): number {
+  return row.total_time_ms ?? series.get('src ram_remaining_bytes')?.at(-1)?.tMs ?? 0;
+}
+
+function megabits(run: Run, metric: string): Point[] {
+  const spanMs = endMs(run) + 2 * marginMs;
+  const binMs = Math.max(leastBinMs, Math.ceil(spanMs / mostPoints / 100) * 100);
+  const counter = run.series.get(metric) ?? [];
+  return ratePerSecond(counter, -marginMs, endMs(run) + marginMs, binMs).map(({ tMs, value }) => ({
+    tMs,
+    value: (value * 8) / 1e6,
+  }));
+}
+
+const nic = (number: string, scenario: ScenarioName): Figure => ({
+  name: `figure-${number}-nic-throughput-${scenario}`,
+  title: `title.nic-${scenario}`,
+  draw: (context) =>
+    curves(context, {
+      shows: (cell) => cell.scenario === scenario,
+      curves: (run) => [
+        { label: context.text('link.migration'), points: megabits(run, 'src nic_out_bytes:migration') },
+        { label: context.text('link.storage'), points: megabits(run, 'dst nic_in_bytes:storage') },
+      ],
+      looks: [
+        [context.text('link.migration'), migrationLook],
+        [context.text('link.storage'), storageLook],
+      ],
+      axis: 'axis.throughput',
+      legend: 'legend.link',
+      notes: ['note.typical', 'note.link-rate', 'note.end'],
+      rowPerEngine: true,
+      level: ({ row }) => row.link_bits_per_second / 1e6,
+      interpolate: 'linear',
+      height: 130,
+    }),
+});
+
+/**
+ * What QEMU has still to send, less the listed pages that the source engine is yet to leave out of QEMU's stream: the
+ * paper's patched QEMU takes them off at once, a filter behind QEMU as they come by. Without an engine, QEMU's figure.
+ */
+export function remainingBytes({ row, series }: Run): Point[] {
+  const remaining = series.get('src ram_remaining_bytes') ?? [];
+  const leftOut = series.get('src engine_pages_left_out') ?? [];
+  const total = row.pages_left_out;
+  if (total === undefined || leftOut.length === 0) return [...remaining];
+  return remaining.map(({ tMs, value }) => {
+    const first = leftOut[0];
+    const before = first !== undefined && tMs < first.tMs;
+    const done = before ? 0 : (valueAt(leftOut, tMs) ?? total);
+    return { tMs, value: Math.max(0, value - (total - done) * pageBytes) };
+  });
+}
+
+const remaining = (number: string, scenario: ScenarioName): Figure => ({
+  name: `figure-${number}-remaining-memory-${scenario}`,
+  title: `title.remaining-${scenario}`,
+  draw: (context) =>
+    curves(context, {
+      shows: (cell) => cell.scenario === scenario,
+      curves: (run, { engine }) => [
+        {
+          label: context.engineTitle(engine),
+          points: thin(remainingBytes(run), mostPoints).map(({ tMs, value }) => ({ tMs, value: value / 2 ** 20 })),
+        },
+      ],
+      looks: looksOfEngines(context),
+      axis: 'axis.remaining',
+      legend: 'legend.engine',
+      notes: ['note.typical', 'note.remaining', 'note.end'],
+      interpolate: 'linear',
+    }),
+});
+
+const tps = (number: string, scenario: 'ro' | 'rw'): Figure => ({
+  name: `figure-${number}-tps-${scenario}`,
+  title: `title.tps-${scenario}`,
+  draw: (context) =>
+    curves(context, {
+      shows: (cell) => cell.scenario === scenario,
+      curves: (run, { engine }) => {
+        const label = context.engineTitle(engine);
+        const seconds = run.series.get('client tps') ?? [];
+        return [
+          { label, points: seconds, faint: true },
+          { label, points: smooth(seconds, 5000) },
+        ];
+      },
+      looks: looksOfEngines(context),
+      axis: 'axis.tps',
+      legend: 'legend.engine',
+      notes: ['note.typical', 'note.tps'],
+      interpolate: 'linear',
+    }),
+});
+
+function looksOfEngines({ engines, engineTitle }: FigureContext): (readonly [string, Look])[] {
+  return engines.map((engine) => [engineTitle(engine), engineLook(engine)]);
+}
+
+export const paperCurves: readonly Figure[] = [
+  nic('09', 'idle'),
+  nic('10', 'ro'),
+  nic('11', 'rw'),
+  remaining('12', 'idle'),
+  remaining('13', 'ro'),
+  remaining('14', 'rw'),
+  tps('16', 'ro'),
+  tps('17', 'rw'),
+];

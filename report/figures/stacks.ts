@@ -1,0 +1,112 @@
+/** Stacked bars: what a figure is made up of, an engine a bar, memory rows and loads as panels. Pure. */
+import { scenarioNames } from '../../experiments/scenarios.ts';
+import { memorySizesGib, type Cell } from '../record/cells.ts';
+import type { Run } from '../record/read-set.ts';
+import { mean, standardDeviation } from '../statistics/spread.ts';
+import { absenceMark, sum, type Drawing, type FigureContext, type Spec } from './figure.ts';
+import type { TextKey } from './text.ts';
+import { inkColour, rampColours } from './theme.ts';
+
+export interface Part {
+  readonly label: TextKey;
+  readonly value: (run: Run) => number | undefined;
+  readonly colour?: string;
+}
+
+export interface StacksOptions {
+  readonly parts: readonly Part[];
+  readonly axis: TextKey;
+  readonly legend: TextKey;
+  readonly notes?: readonly TextKey[];
+  /** Which cells the figure has a place for; all if left out. */
+  readonly shows?: (cell: Cell) => boolean;
+}
+
+export function stacks(context: FigureContext, options: StacksOptions): Drawing {
+  const { text, engineTitle } = context;
+  const { parts, axis, legend, notes = [], shows = () => true } = options;
+  const cells = context.cells.filter(shows);
+  const rows = cells.flatMap<Spec>((cell) => {
+    const place = {
+      scenario: text(`scenario.${cell.scenario}`),
+      memory: cell.memGib,
+      engine: engineTitle(cell.engine),
+    };
+    const measured = parts.flatMap(({ label, value }, order) => {
+      const values = cell.runs.map(value).filter((figure) => figure !== undefined);
+      if (values.length === 0) return [];
+      return [{ ...place, kind: 'part', part: text(label), order, value: mean(values), runs: values.length }];
+    });
+    if (measured.length === 0) return [{ ...place, kind: 'absent', mark: absenceMark(cell, context) }];
+    const totals = cell.runs.map((run) => sum(...parts.map(({ value }) => value(run)))).filter(isNumber);
+    const spread = standardDeviation(totals);
+    if (spread === undefined) return measured;
+    const middle = mean(totals);
+    return [...measured, { ...place, kind: 'spread', low: middle - spread, high: middle + spread }];
+  });
+  const engines = [...new Set(cells.map((cell) => engineTitle(cell.engine)))];
+  const labels = parts.map(({ label }) => text(label));
+  const y = { field: 'value', type: 'quantitative', title: text(axis) };
+  return {
+    cells,
+    notes,
+    body: {
+      data: { values: rows },
+      facet: {
+        column: {
+          field: 'memory',
+          sort: memorySizesGib,
+          title: null,
+          header: { labelExpr: "datum.label + ' GiB'" },
+        },
+        row: { field: 'scenario', sort: scenarioNames.map((name) => text(`scenario.${name}`)), title: null },
+      },
+      spec: {
+        width: Math.max(150, engines.length * 42),
+        height: 120,
+        encoding: {
+          x: { field: 'engine', type: 'nominal', sort: engines, title: null, axis: { labelAngle: -20 } },
+        },
+        layer: [
+          {
+            transform: [{ filter: "datum.kind === 'part'" }],
+            mark: { type: 'bar', stroke: 'white', strokeWidth: 0.7 },
+            encoding: {
+              y: { ...y, stack: 'zero' },
+              order: { field: 'order', type: 'quantitative' },
+              color: {
+                field: 'part',
+                title: text(legend),
+                scale: {
+                  domain: labels,
+                  range: parts.map(({ colour }, index) => colour ?? rampColours[index % rampColours.length]),
+                },
+                legend: { columns: 3 },
+              },
+              tooltip: [
+                { field: 'scenario', title: text('legend.scenario') },
+                { field: 'memory', title: text('legend.memory') },
+                { field: 'engine', title: text('legend.engine') },
+                { field: 'part', title: text(legend) },
+                { field: 'value', title: text(axis), format: ',.3~f' },
+                { field: 'runs', title: 'n' },
+              ],
+            },
+          },
+          {
+            transform: [{ filter: "datum.kind === 'spread'" }],
+            mark: { type: 'rule', color: inkColour, strokeWidth: 1.5 },
+            encoding: { y: { field: 'low', type: 'quantitative', title: text(axis) }, y2: { field: 'high' } },
+          },
+          {
+            transform: [{ filter: "datum.kind === 'absent'" }],
+            mark: { type: 'text', baseline: 'bottom', dy: -2, fontSize: 11, color: '#777777' },
+            encoding: { y: { datum: 0 }, text: { field: 'mark' } },
+          },
+        ],
+      },
+    },
+  };
+}
+
+const isNumber = (value: number | undefined): value is number => value !== undefined;

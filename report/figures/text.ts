@@ -1,0 +1,146 @@
+/** Every label of figures and report, in the languages that `--lang` takes. */
+export const languages = ['en', 'ja'] as const;
+export type Language = (typeof languages)[number];
+
+const texts = {
+  'title.downtime': { en: 'Downtime', ja: 'ダウンタイム' },
+  'title.total-time': { en: 'Total migration time', ja: '総移行時間' },
+  'title.nic-idle': { en: 'NIC throughput during migration, Idle', ja: '移行中の NIC スループット（Idle）' },
+  'title.nic-ro': { en: 'NIC throughput during migration, RO', ja: '移行中の NIC スループット（RO）' },
+  'title.nic-rw': { en: 'NIC throughput during migration, RW', ja: '移行中の NIC スループット（RW）' },
+  'title.remaining-idle': { en: 'Remaining memory, Idle', ja: '残りメモリ量（Idle）' },
+  'title.remaining-ro': { en: 'Remaining memory, RO', ja: '残りメモリ量（RO）' },
+  'title.remaining-rw': { en: 'Remaining memory, RW', ja: '残りメモリ量（RW）' },
+  'title.transferred': { en: 'Total transferred, by link', ja: '総転送量（リンク別）' },
+  'title.tps-ro': { en: 'sysbench throughput, RO', ja: 'sysbench のスループット（RO）' },
+  'title.tps-rw': { en: 'sysbench throughput, RW', ja: 'sysbench のスループット（RW）' },
+  'title.list-time': { en: 'Time to get the page list, by phase', ja: 'ページリスト取得時間（段階別）' },
+  'title.downtime-ways': { en: 'Downtime by way of measuring', ja: '計測方法別のダウンタイム' },
+  'title.latency': { en: 'Transaction latency around the migration', ja: '移行前後のトランザクション遅延' },
+  'title.efficiency': { en: 'Efficiency against the bound', ja: '理論限界に対する効率' },
+  'title.page-origins': { en: 'Where each page came from', ja: 'ページの転送元' },
+  'title.timeline': { en: 'Phases of one run', ja: '1 回の移行の段階' },
+  'title.engines': { en: 'Engines compared with pre-copy', ja: 'pre-copy に対する各方式の比較' },
+
+  'axis.memory': { en: 'VM memory, the paper’s row (GiB)', ja: 'VM メモリ（論文の値、GiB）' },
+  'axis.time': { en: 'Time since the migrate command (s)', ja: '移行命令からの時間（秒）' },
+  'axis.downtime': { en: 'Downtime, STOP to RESUME (ms)', ja: 'ダウンタイム（STOP から RESUME、ms）' },
+  'axis.downtime-any': { en: 'Downtime (ms)', ja: 'ダウンタイム（ms）' },
+  'axis.total-time': { en: 'Total migration time (s)', ja: '総移行時間（秒）' },
+  'axis.throughput': { en: 'Throughput (Mbit/s)', ja: 'スループット（Mbit/s）' },
+  'axis.remaining': { en: 'Remaining memory (MiB)', ja: '残りメモリ量（MiB）' },
+  'axis.transferred': { en: 'Transferred (MB)', ja: '転送量（MB）' },
+  'axis.tps': { en: 'Transactions per second (1/s)', ja: '毎秒トランザクション数（1/s）' },
+  'axis.list-time': { en: 'Time (ms)', ja: '時間（ms）' },
+  'axis.latency': { en: 'Latency, p95 of each second (ms)', ja: '遅延（毎秒の p95、ms）' },
+  'axis.efficiency': { en: 'Bound / total time (ratio)', ja: '理論限界 / 総移行時間（比）' },
+  'axis.pages': { en: 'Guest pages (MiB)', ja: 'ゲストページ（MiB）' },
+  'axis.ratio': { en: 'Ratio to pre-copy of the same cell', ja: '同条件の pre-copy に対する比' },
+
+  'legend.engine': { en: 'Engine', ja: '方式' },
+  'legend.link': { en: 'Link', ja: 'リンク' },
+  'legend.phase': { en: 'Phase', ja: '段階' },
+  'legend.way': { en: 'Measured by', ja: '計測方法' },
+  'legend.origin': { en: 'Origin', ja: '転送元' },
+  'legend.memory': { en: 'Memory (GiB)', ja: 'メモリ（GiB）' },
+  'legend.scenario': { en: 'Load', ja: '負荷' },
+
+  'link.migration': { en: 'migration link', ja: '移行リンク' },
+  'link.storage': { en: 'storage link (into dst)', ja: 'ストレージリンク（dst 受信）' },
+  'link.storage-both': { en: 'storage link (dst, both ways)', ja: 'ストレージリンク（dst 送受信）' },
+
+  'way.client': { en: 'client, ping every 5 ms', ja: 'クライアント（5 ms ごとの ping）' },
+  'way.heartbeat': { en: 'client, SQL every 20 ms', ja: 'クライアント（20 ms ごとの SQL）' },
+  'way.stop-resume': { en: 'STOP to RESUME', ja: 'STOP から RESUME' },
+  'way.qemu': { en: 'QEMU’s own figure', ja: 'QEMU の報告値' },
+
+  'list.find': { en: 'find clean cached pages', ja: 'クリーンなページの検出' },
+  'list.translate': { en: 'translate addresses', ja: 'アドレス変換' },
+  'list.map': { en: 'map to disk blocks', ja: 'ディスクブロックへの対応付け' },
+  'list.encode': { en: 'encode', ja: '符号化' },
+  'list.send': { en: 'send to the source engine', ja: '送信元エンジンへの送信' },
+  'list.clean': { en: 'write dirty pages first', ja: 'ダーティページの書き出し' },
+
+  'origin.zero': { en: 'zero pages', ja: 'ゼロページ' },
+  'origin.restored': { en: 'restored from storage', ja: 'ストレージから復元' },
+  'origin.sent': { en: 'sent (each time counted)', ja: '送信（再送を含む）' },
+  'origin.cancelled': { en: 'restore cancelled by a newer page', ja: '更新により復元を取消' },
+  'origin.mismatched': { en: 'differed on storage, sent', ja: 'ストレージと不一致のため送信' },
+  'origin.unreadable': { en: 'unreadable on storage, sent', ja: '読出し不可のため送信' },
+
+  'span.before': { en: 'before', ja: '移行前' },
+  'span.during': { en: 'during', ja: '移行中' },
+  'span.after': { en: 'after', ja: '移行後' },
+
+  'timeline.list': { en: 'get the page list', ja: 'ページリスト取得' },
+  'timeline.first-pass': { en: 'first pass', ja: '最初の転送パス' },
+  'timeline.further-passes': { en: 'further passes', ja: '以降の転送パス' },
+  'timeline.restore': { en: 'restore from storage', ja: 'ストレージから復元' },
+  'timeline.gate': { en: 'switch-over held', ja: '切替の保留' },
+  'timeline.switch-over': { en: 'switch-over (VM stopped)', ja: '切替（VM 停止）' },
+  'timeline.recovery': { en: 'throughput below normal', ja: 'スループット低下中' },
+
+  'metric.total-time': { en: 'total time', ja: '総移行時間' },
+  'metric.downtime': { en: 'downtime', ja: 'ダウンタイム' },
+  'metric.migration-bytes': { en: 'migration link bytes', ja: '移行リンク転送量' },
+  'metric.all-bytes': { en: 'bytes of both links', ja: '両リンク転送量' },
+  'metric.recovery': { en: 'TPS recovery time', ja: 'TPS 回復時間' },
+
+  'engine.precopy': { en: 'pre-copy', ja: 'pre-copy' },
+  'engine.restore': { en: 'restore', ja: 'restore（復元）' },
+  'scenario.idle': { en: 'Idle', ja: 'Idle' },
+  'scenario.ro': { en: 'RO', ja: 'RO' },
+  'scenario.rw': { en: 'RW', ja: 'RW' },
+
+  'mark.missing': { en: '×', ja: '×' },
+  'mark.not-converged': { en: 'n/c', ja: 'n/c' },
+  'note.missing': { en: '× no run recorded', ja: '× 記録なし' },
+  'note.not-converged': { en: 'n/c did not converge', ja: 'n/c 収束せず' },
+  'note.bars': {
+    en: 'Bars: mean; circles: single runs; whiskers: ± one standard deviation of the repeats.',
+    ja: '棒：平均、丸：各実行、ひげ：繰返しの標準偏差',
+  },
+  'note.typical': {
+    en: 'One run a cell (of repeats, that with the median total time).',
+    ja: '各条件 1 回（繰返しでは総移行時間が中央値の実行）',
+  },
+  'note.link-rate': { en: 'Dotted: configured link rate.', ja: '点線：リンクの設定速度' },
+  'note.end': { en: 'Vertical rules: end of the migration.', ja: '縦線：移行の終了' },
+  'note.remaining': {
+    en: 'Memory that QEMU still has to send, less listed pages that storage will supply.',
+    ja: 'QEMU の残り送信量から、ストレージが供給するページを除いた量',
+  },
+  'note.tps': {
+    en: 'Thin: each second; thick: mean over 5 s. Vertical rules: begin (0) and end of the migration.',
+    ja: '細線：毎秒、太線：5 秒平均。縦線：移行の開始（0）と終了',
+  },
+  'note.latency': {
+    en: 'Bar: 10th to 90th percentile of the seconds in the span; tick: median; circle: worst second. Log scale.',
+    ja: '棒：区間内の各秒の 10–90 パーセンタイル、線：中央値、丸：最悪の 1 秒。対数軸',
+  },
+  'note.efficiency': {
+    en: 'Bound: guest memory without zero pages, at the measured rates of both links. Dashed: 1, and 0.5 (one link of two).',
+    ja: '限界：ゼロページを除くメモリ量を両リンクの実測速度で送る時間。破線：1 と 0.5（片リンクのみ）',
+  },
+  'note.ratio': {
+    en: 'Below 1 is better. Log scale. One mark per load and memory row: mean of its repeats.',
+    ja: '1 未満が良い。対数軸。負荷とメモリごとに繰返しの平均',
+  },
+  'note.timeline': { en: '0 is the migrate command.', ja: '0 は移行命令の時刻' },
+  'note.transferred': {
+    en: 'Means of repeats; whiskers: ± one standard deviation of the sum.',
+    ja: '繰返しの平均、ひげ：合計の標準偏差',
+  },
+  'subtitle.scale': { en: 'memory and links 1/{} of the paper’s', ja: 'メモリとリンクは論文の 1/{}' },
+  'subtitle.links': { en: 'links {} Mbit/s', ja: 'リンク {} Mbit/s' },
+  'subtitle.runs': { en: 'Runs of', ja: '実行：' },
+  'subtitle.no-runs': { en: 'No run recorded.', ja: '記録された実行なし' },
+} as const satisfies Readonly<Record<string, Readonly<Record<Language, string>>>>;
+
+export type TextKey = keyof typeof texts;
+
+export const isTextKey = (key: string): key is TextKey => Object.hasOwn(texts, key);
+
+export function textIn(language: Language, key: TextKey): string {
+  return texts[key][language];
+}

@@ -1,0 +1,75 @@
+/** Colours, shapes and fonts. Every series differs in lightness or dash too, so that figures read in grey. */
+import type { Language } from './text.ts';
+
+export interface Look {
+  readonly colour: string;
+  readonly dash: readonly number[];
+}
+
+/** Safe for colour-blind readers (after Okabe and Ito), far apart in lightness for those that are compared most. */
+const engineLooks: Readonly<Record<string, Look>> = {
+  precopy: { colour: '#1b3a5b', dash: [] },
+  restore: { colour: '#d9730d', dash: [7, 2] },
+  balance: { colour: '#7cc4ea', dash: [2, 2] },
+  'multifd-zstd': { colour: '#f2d64b', dash: [9, 3, 2, 3] },
+  postcopy: { colour: '#009e73', dash: [4, 4] },
+  xbzrle: { colour: '#7b3f98', dash: [1, 3] },
+  'auto-converge': { colour: '#b8b8b8', dash: [12, 3] },
+};
+
+const otherLook: Look = { colour: '#6b6b6b', dash: [3, 1] };
+
+export const engineLook = (engine: string): Look => engineLooks[engine] ?? otherLook;
+
+export const linkLooks: readonly [migration: Look, storage: Look] = [
+  { colour: '#1b3a5b', dash: [] },
+  { colour: '#e08a00', dash: [4, 2] },
+];
+
+/** From dark to light (after cividis); for the parts of a stack, which also stand in one order. */
+export const rampColours = ['#00224e', '#35456c', '#666970', '#948e77', '#c8b866', '#fee838'] as const;
+
+export const inkColour = '#222222';
+export const faintColour = '#8a8a8a';
+
+/** The first that a machine has is taken; the report installs the last but one of each. */
+export const fontFamilies: Readonly<Record<Language, string>> = {
+  en: 'DejaVu Sans, Helvetica, Arial, sans-serif',
+  ja: 'IPAGothic, Noto Sans CJK JP, Hiragino Sans, Yu Gothic, sans-serif',
+};
+
+export function themeConfig(language: Language): object {
+  const font = fontFamilies[language];
+  return {
+    font,
+    background: 'white',
+    title: {
+      anchor: 'start',
+      fontSize: 14,
+      subtitleFontSize: 10,
+      subtitleColor: '#555555',
+      subtitleFontStyle: 'normal',
+      offset: 12,
+    },
+    axis: {
+      labelFontSize: 10,
+      titleFontSize: 11,
+      titleFontWeight: 'normal',
+      gridColor: '#e4e4e4',
+      domainColor: faintColour,
+      tickColor: faintColour,
+    },
+    header: { labelFontSize: 11, titleFontSize: 11, titleFontWeight: 'normal' },
+    legend: {
+      orient: 'top',
+      titleFontSize: 11,
+      labelFontSize: 11,
+      titleFontWeight: 'normal',
+      symbolStrokeWidth: 2,
+      symbolSize: 140,
+      labelLimit: 260,
+    },
+    view: { stroke: '#d0d0d0' },
+    facet: { spacing: 10 },
+  };
+}

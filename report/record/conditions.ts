@@ -1,0 +1,73 @@
+/** The conditions under which runs were made: what must agree before their figures may stand side by side. Pure. */
+import type { Run } from './read-set.ts';
+
+export const conditionNames = [
+  'testbed',
+  'accelerator',
+  'machine',
+  'scale',
+  'link rate',
+  'DBMS',
+  'database server',
+  'QEMU',
+  'sysbench threads',
+  'sysbench rate',
+  'downtime limit',
+  'RAM comparison',
+] as const;
+export type ConditionName = (typeof conditionNames)[number];
+
+type Conditions = Readonly<Record<ConditionName, string>>;
+
+const unknown = 'unknown';
+
+export function conditionsOf({ row, manifest }: Pick<Run, 'row' | 'manifest'>): Conditions {
+  const { machine, versions, configuration } = manifest;
+  return {
+    testbed: row.testbed,
+    accelerator: row.accelerator,
+    machine: `${machine.cpuModel}, ${machine.cores} cores, ${(machine.memoryBytes / 2 ** 30).toFixed(0)} GiB`,
+    scale: `1/${row.scale}`,
+    'link rate': `${row.link_bits_per_second / 1e6} Mbit/s`,
+    DBMS: row.dbms,
+    'database server': versions.databaseServer ?? unknown,
+    QEMU: versions.qemu ?? unknown,
+    'sysbench threads': String(row.threads ?? unknown),
+    'sysbench rate': String(row.rate_tps ?? unknown),
+    'downtime limit': `${row.downtime_limit_ms ?? unknown} ms`,
+    // A target that waits for the comparison is not timed like one that runs at once.
+    'RAM comparison': String(configuration.verifyRam ?? false),
+  };
+}
+
+export interface Difference {
+  readonly condition: string;
+  readonly values: readonly string[];
+}
+
+/** Every condition that has more than one value among the runs; VMs of one memory row must be of one size, too. */
+export function differencesAmong(runs: readonly Pick<Run, 'row' | 'manifest'>[]): Difference[] {
+  const all = runs.map((run) => conditionsOf(run));
+  const differing = conditionNames.map((condition) => ({
+    condition: condition as string,
+    values: [...new Set(all.map((conditions) => conditions[condition]))],
+  }));
+  const sizes = new Map<number, Set<string>>();
+  for (const { row, manifest } of runs) {
+    const size = [row.vm_memory_bytes, row.buffer_pool_bytes, manifest.configuration.tableDataBytes];
+    const known = sizes.get(row.mem_gib) ?? new Set();
+    sizes.set(row.mem_gib, known.add(size.map((bytes) => mebibytes(bytes)).join(' / ')));
+  }
+  for (const [memGib, values] of sizes) {
+    differing.push({ condition: `memory / pool / tables of row ${memGib}`, values: [...values] });
+  }
+  return differing.filter(({ values }) => values.length > 1);
+}
+
+export function describeDifferences(differences: readonly Difference[]): string {
+  return differences.map(({ condition, values }) => `  ${condition}: ${values.join(' | ')}`).join('\n');
+}
+
+function mebibytes(bytes: number | undefined): string {
+  return bytes === undefined ? unknown : `${Math.round(bytes / 2 ** 20)} MiB`;
+}

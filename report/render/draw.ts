@@ -1,0 +1,49 @@
+/** Draws a Vega-Lite specification to files. */
+import { execa } from 'execa';
+import sharp from 'sharp';
+import { parse, resetSVGDefIds, View, Warn, type Spec as VegaSpec } from 'vega';
+import { compile, type TopLevelSpec } from 'vega-lite';
+import type { Spec } from '../figures/figure.ts';
+import { ReportError } from '../report-error.ts';
+
+/** Vega counts 72 pixels an inch. */
+const pixelsPerInch = 144;
+
+/** @throws ReportError `not-drawn`: the specification is wrong; Vega-Lite's warnings count, as it drops what it warns of */
+export async function svgOf(name: string, spec: Spec): Promise<string> {
+  try {
+    const warnings: string[] = [];
+    const collect = (...messages: unknown[]) => {
+      warnings.push(messages.map(String).join(' '));
+      return logger;
+    };
+    const logger = {
+      level: (value?: number) => (value === undefined ? Warn : logger),
+      error: collect,
+      warn: collect,
+      info: () => logger,
+      debug: () => logger,
+    };
+    // Vega-Lite checks it when compiling: figures are put together from parts that have no type of their own.
+    const compiled = compile(spec as unknown as TopLevelSpec, { logger: logger as never });
+    if (warnings.length > 0) throw new Error(warnings.join('; '));
+    const view = new View(parse(compiled.spec as VegaSpec), { renderer: 'none' });
+    // Ids of clip paths count on from one figure to the next, and would make the same figure differ.
+    resetSVGDefIds();
+    const svg = await view.toSVG();
+    view.finalize();
+    return svg;
+  } catch (error) {
+    throw new ReportError('not-drawn', `${name}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+export async function pngOf(svg: string): Promise<Buffer> {
+  return await sharp(Buffer.from(svg), { density: pixelsPerInch }).png({ compressionLevel: 9 }).toBuffer();
+}
+
+/** Needs rsvg-convert (Debian: librsvg2-bin). */
+export async function pdfOf(svg: string): Promise<Uint8Array> {
+  const { stdout } = await execa('rsvg-convert', ['--format', 'pdf'], { input: svg, encoding: 'buffer' });
+  return stdout;
+}

@@ -1,0 +1,186 @@
+/** Made-up runs, for tests of figures and statistics on a full grid. Nothing here was measured. */
+import { memorySizesGib } from '../record/cells.ts';
+import type { Run, RunSet } from '../record/read-set.ts';
+import { runRowSchema } from '../record/run-row.ts';
+import type { Point } from '../record/series.ts';
+import { normal, seededRandom } from '../statistics/seeded-random.ts';
+
+export interface MadeUpOptions {
+  readonly scenarios?: readonly string[];
+  readonly memorySizes?: readonly number[];
+  readonly engines?: readonly string[];
+  readonly repeats?: number;
+  readonly seed?: number;
+  /** Relative standard deviation of every figure. */
+  readonly noise?: number;
+  /** Multiplies times and bytes of one engine. */
+  readonly slower?: Readonly<Record<string, number>>;
+}
+
+const linkBytesPerSecond = 125e6 / 8;
+
+export function madeUpSet(options: MadeUpOptions = {}): RunSet {
+  const {
+    scenarios = ['idle', 'ro', 'rw'],
+    memorySizes = memorySizesGib,
+    engines = ['precopy', 'restore'],
+    repeats = 1,
+    seed = 1,
+    noise = 0.03,
+    slower = {},
+  } = options;
+  const random = seededRandom(seed);
+  const noisy = (value: number): number => Math.max(0, value * (1 + noise * normal(random)));
+  const runs = scenarios.flatMap((scenario) =>
+    memorySizes.flatMap((memGib) =>
+      engines.flatMap((engine) =>
+        Array.from({ length: repeats }, (_, index) =>
+          madeUpRun({ scenario, memGib, engine, repeat: index + 1, noisy, factor: slower[engine] ?? 1 }),
+        ),
+      ),
+    ),
+  );
+  return { names: ['made-up'], runs, leftOut: [] };
+}
+
+interface Place {
+  readonly scenario: string;
+  readonly memGib: number;
+  readonly engine: string;
+  readonly repeat: number;
+  readonly noisy: (value: number) => number;
+  readonly factor: number;
+}
+
+function madeUpRun({ scenario, memGib, engine, repeat, noisy, factor }: Place): Run {
+  const isRestore = engine !== 'precopy';
+  const vmBytes = (memGib * 2 ** 30) / 8;
+  const listed = isRestore ? Math.round((vmBytes * 0.6) / 4096) : undefined;
+  const contentBytes = vmBytes * 0.9;
+  const storageBytes = isRestore ? contentBytes * 0.6 : 100;
+  const sentBytes = contentBytes * (scenario === 'rw' ? 1.2 : 1) - (isRestore ? storageBytes : 0);
+  const totalMs = noisy((1000 * Math.max(sentBytes, storageBytes)) / linkBytesPerSecond) * factor;
+  const hasLoad = scenario !== 'idle';
+  const figures: Readonly<Record<string, number | undefined>> = {
+    mem_gib: memGib,
+    scale: 8,
+    repeat,
+    link_bits_per_second: 125e6,
+    vm_memory_bytes: vmBytes,
+    buffer_pool_bytes: vmBytes * 0.75,
+    threads: 2,
+    rate_tps: 8,
+    downtime_limit_ms: 300,
+    total_time_ms: totalMs,
+    downtime_stop_resume_ms: noisy(250),
+    downtime_client_ms: noisy(290),
+    downtime_heartbeat_ms: noisy(340),
+    downtime_qemu_ms: noisy(180),
+    migration_link_bytes: noisy(sentBytes) * factor,
+    storage_link_bytes_dst: noisy(storageBytes) * factor,
+    tps_before: hasLoad ? noisy(8) : undefined,
+    tps_during: hasLoad ? noisy(6) : undefined,
+    tps_after: hasLoad ? noisy(8) : undefined,
+    tps_recovery_ms: hasLoad ? totalMs + 1000 : undefined,
+    content_bytes: contentBytes,
+    bound_ms: (500 * contentBytes) / linkBytesPerSecond,
+    efficiency: (500 * contentBytes) / linkBytesPerSecond / totalMs,
+    busiest_link_efficiency: 0.95,
+    pages_listed: listed,
+    pages_left_out: listed,
+    pages_restored: listed === undefined ? undefined : listed - 30,
+    pages_mismatched: isRestore ? 20 : undefined,
+    pages_unreadable: isRestore ? 0 : undefined,
+    pages_cancelled: isRestore ? 10 : undefined,
+    pages_sent_after_all: isRestore ? 20 : undefined,
+    list_find_ms: isRestore ? noisy(12 * memGib) : undefined,
+    list_translate_ms: isRestore ? noisy(8 * memGib) : undefined,
+    list_map_ms: isRestore ? noisy(20) : undefined,
+    list_encode_ms: isRestore ? noisy(5 * memGib) : undefined,
+    list_send_ms: isRestore ? noisy(3 * memGib) : undefined,
+    engine_cpu_ms_src: isRestore ? noisy(1500) : undefined,
+    engine_cpu_ms_dst: isRestore ? noisy(2500) : undefined,
+  };
+  const cells = Object.entries(figures).filter(([, value]) => value !== undefined);
+  const name = `${scenario}-${memGib}-${engine}-r${repeat}`;
+  const row = runRowSchema.parse({
+    run_id: `made-up-${name}`,
+    outcome: 'completed',
+    testbed: 'local',
+    accelerator: 'tcg',
+    dbms: 'mariadb',
+    scenario,
+    engine,
+    ...Object.fromEntries(cells.map(([column, value]) => [column, String(value)])),
+  });
+  const event = { at_ms: 0, event: 'engine' } as const;
+  return {
+    name,
+    row,
+    manifest: {
+      format: 1,
+      runId: row.run_id,
+      configuration: { profile: 'lab', beforeSeconds: 30, afterSeconds: 60 },
+      goodputBytesPerSecond: { migration: 14.9e6, storage: 14.9e6 },
+      revision: { commit: undefined, dirty: true },
+      versions: { qemu: 'QEMU emulator version 10.0.13', databaseServer: '10.11.19-MariaDB', node: '24' },
+      machine: { cpuModel: 'made up', cores: 2, memoryBytes: 24 * 2 ** 30 },
+    },
+    events: [
+      { event: 'migrate-command', host: 'harness', at_ms: 0, tMs: 0 },
+      ...(isRestore
+        ? [
+            { ...event, host: 'src', name: 'listed', fields: { list_total_ms: 200 }, tMs: 250 },
+            { ...event, host: 'dst', name: 'gate-held', fields: {}, tMs: totalMs * 0.7 },
+            { ...event, host: 'dst', name: 'gate-released', fields: { held_ms: totalMs * 0.25 }, tMs: totalMs * 0.95 },
+          ]
+        : []),
+      { event: 'qmp', host: 'src', name: 'STOP', at_ms: 0, tMs: totalMs - 250 },
+      { event: 'qmp', host: 'dst', name: 'RESUME', at_ms: 0, tMs: totalMs },
+    ],
+    series: madeUpSeries({ totalMs, vmBytes, sentBytes, storageBytes, listed, hasLoad, noisy }),
+  };
+}
+
+interface Shape {
+  readonly totalMs: number;
+  readonly vmBytes: number;
+  readonly sentBytes: number;
+  readonly storageBytes: number;
+  readonly listed: number | undefined;
+  readonly hasLoad: boolean;
+  readonly noisy: (value: number) => number;
+}
+
+function madeUpSeries({ totalMs, vmBytes, sentBytes, storageBytes, listed, hasLoad, noisy }: Shape) {
+  const points = (fromMs: number, toMs: number, stepMs: number, value: (tMs: number) => number): Point[] =>
+    Array.from({ length: Math.floor((toMs - fromMs) / stepMs) }, (_, index) => {
+      const tMs = fromMs + index * stepMs;
+      return { tMs, value: value(tMs) };
+    });
+  const share = (tMs: number): number => Math.min(1, Math.max(0, tMs / totalMs));
+  const stepMs = Math.max(200, totalMs / 150);
+  const around = (value: (tMs: number) => number) => points(-10_000, totalMs + 10_000, stepMs, value);
+  const seconds = (value: (tMs: number) => number) => points(-30_000, totalMs + 60_000, 1000, value);
+  return new Map<string, readonly Point[]>([
+    ['src nic_out_bytes:migration', around((tMs) => sentBytes * share(tMs))],
+    ['dst nic_in_bytes:storage', around((tMs) => storageBytes * share(tMs))],
+    ['src ram_remaining_bytes', points(0, totalMs, stepMs, (tMs) => vmBytes * (1 - share(tMs)))],
+    ['src ram_total_bytes', points(0, totalMs, stepMs, () => vmBytes)],
+    ['src ram_zero_pages', points(0, totalMs, stepMs, (tMs) => (vmBytes * 0.1 * share(tMs)) / 4096)],
+    ['src ram_normal_pages', points(0, totalMs, stepMs, (tMs) => (vmBytes * share(tMs)) / 4096)],
+    ['src dirty_sync_count', points(0, totalMs, stepMs, (tMs) => 1 + Math.floor(share(tMs) * 4))],
+    ...(listed === undefined
+      ? []
+      : [
+          ['src engine_pages_left_out', points(0, totalMs, stepMs, (tMs) => listed * share(2 * tMs))] as const,
+          ['dst engine_pages_restored', points(0, totalMs, stepMs, (tMs) => listed * share(tMs))] as const,
+        ]),
+    ...(hasLoad
+      ? [
+          ['client tps', seconds((tMs) => noisy(tMs > 0 && tMs < totalMs ? 6 : 8))] as const,
+          ['client latency_p95_ms', seconds((tMs) => noisy(tMs > 0 && tMs < totalMs ? 400 : 250))] as const,
+        ]
+      : []),
+  ]);
+}
