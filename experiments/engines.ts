@@ -1,14 +1,77 @@
 /** Ways to migrate. Each name is what `--engine` takes; docs/engine.md tells how they work. */
-export const engineNames = ['precopy', 'restore'] as const;
+export const engineNames = [
+  'precopy',
+  'restore',
+  'balance',
+  'postcopy',
+  'multifd-zstd',
+  'xbzrle',
+  'auto-converge',
+] as const;
 export type EngineName = (typeof engineNames)[number];
 
-export interface Engine {
+/** Stock QEMU, with some of its features switched on (QEMU qapi/migration.json). */
+export interface StockEngine {
+  readonly kind: 'stock';
   readonly title: string;
-  /** Strategy of our engine, or undefined where QEMU migrates by itself. */
-  readonly strategy: 'restore' | undefined;
+  readonly capabilities: readonly ('postcopy-ram' | 'multifd' | 'xbzrle' | 'auto-converge')[];
+  readonly parameters: {
+    readonly 'multifd-channels'?: number;
+    readonly 'multifd-compression'?: 'zstd';
+    readonly 'multifd-zstd-level'?: number;
+    readonly 'xbzrle-cache-size'?: number;
+  };
+  /** Switch to post-copy so long after the migrate command. */
+  readonly postcopyAfterMs?: number;
 }
 
+/** Our engine between the two QEMUs. */
+export interface PoolshiftEngine {
+  readonly kind: 'poolshift';
+  readonly title: string;
+  readonly strategy: 'restore' | 'balance';
+}
+
+export type Engine = StockEngine | PoolshiftEngine;
+
 export const engines: Readonly<Record<EngineName, Engine>> = {
-  precopy: { title: 'stock QEMU pre-copy', strategy: undefined },
-  restore: { title: 'cached pages come from shared storage', strategy: 'restore' },
+  precopy: { kind: 'stock', title: 'stock QEMU pre-copy', capabilities: [], parameters: {} },
+  restore: { kind: 'poolshift', title: 'cached pages come from shared storage', strategy: 'restore' },
+  balance: {
+    kind: 'poolshift',
+    title: 'storage and a compressed migration link share the cached pages',
+    strategy: 'balance',
+  },
+  postcopy: {
+    kind: 'stock',
+    title: 'stock QEMU post-copy, switched after 1 s',
+    capabilities: ['postcopy-ram'],
+    parameters: {},
+    postcopyAfterMs: 1000,
+  },
+  'multifd-zstd': {
+    kind: 'stock',
+    title: 'stock QEMU multifd with zstd level 1',
+    capabilities: ['multifd'],
+    parameters: { 'multifd-channels': 4, 'multifd-compression': 'zstd', 'multifd-zstd-level': 1 },
+  },
+  xbzrle: {
+    kind: 'stock',
+    title: 'stock QEMU with XBZRLE deltas, 256 MiB cache',
+    capabilities: ['xbzrle'],
+    parameters: { 'xbzrle-cache-size': 256 * 2 ** 20 },
+  },
+  'auto-converge': {
+    kind: 'stock',
+    title: 'stock QEMU that slows the guest down until it converges',
+    capabilities: ['auto-converge'],
+    parameters: {},
+  },
 };
+
+/** What a matrix runs unless told otherwise: the paper's two methods and ours. */
+export const defaultMatrixEngines = [
+  'precopy',
+  'restore',
+  'balance',
+] as const satisfies readonly EngineName[];

@@ -1,7 +1,7 @@
 /** A matrix of runs: every combination of scenario, memory row and engine, repeated, in an order that is fair to all engines. */
 import { z } from 'zod';
 import { optionsSchema } from './configuration.ts';
-import { type EngineName, engineNames } from './engines.ts';
+import { type EngineName, defaultMatrixEngines, engineNames } from './engines.ts';
 import { type MemoryRowName, memoryRowNames } from './memory-rows.ts';
 import { type ScenarioName, scenarioNames } from './scenarios.ts';
 
@@ -18,7 +18,7 @@ export const matrixOptionsSchema = optionsSchema
       .default([...memoryRowNames])
       .describe("the paper's memory rows in GiB"),
     engines: listOf(engineNames)
-      .default([...engineNames])
+      .default([...defaultMatrixEngines])
       .describe('ways to migrate'),
     repeat: z.coerce.number().int().min(1).max(100).default(1).describe('runs of each combination'),
     out: z.string().min(1).optional().describe('folder of the set (default results/matrix-<time>)'),

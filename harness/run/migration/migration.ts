@@ -98,7 +98,9 @@ export async function commandMigration(context: MigrationContext, uri: string): 
         `QEMU reports that the migration failed: ${info['error-desc'] ?? 'no reason given'}`,
       );
     }
-    if (!cancelling && performance.now() > deadlineMs) {
+    // Half of a VM in post-copy is at the destination: cancelling would lose it.
+    const canCancel = info.status?.startsWith('postcopy') !== true;
+    if (!cancelling && canCancel && performance.now() > deadlineMs) {
       cancelling = true;
       log.event({
         event: 'note',

@@ -1,14 +1,10 @@
-import type { EngineName } from '../../../experiments/engines.ts';
+import { type EngineName, engines } from '../../../experiments/engines.ts';
 import { throughEngine } from './engine.ts';
 import type { Migration, MigrationContext } from './migration.ts';
-import { precopy } from './precopy.ts';
+import { stock } from './stock.ts';
 
 /** The way to migrate that `--engine` names. */
-export function migrationOf(engine: EngineName, context: MigrationContext): Migration {
-  switch (engine) {
-    case 'precopy':
-      return precopy(context);
-    case 'restore':
-      return throughEngine(context, 'restore');
-  }
+export function migrationOf(name: EngineName, context: MigrationContext): Migration {
+  const engine = engines[name];
+  return engine.kind === 'stock' ? stock(context, engine) : throughEngine(context, engine.strategy);
 }
