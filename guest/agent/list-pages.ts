@@ -12,8 +12,13 @@ import { buildRuns, type LocatedPages } from './page-runs.ts';
  * @throws GuestError
  */
 export async function listPages(programs: readonly CachingProgram[]): Promise<PageList> {
-  if (programs.length === 0)
-    throw new GuestError('no-server', 'no program runs whose cached pages are known: no mariadbd, no mysqld');
+  if (programs.length === 0) {
+    const rights = process.geteuid?.() === 0 ? '' : ' that this user may look at (the agent needs root)';
+    throw new GuestError(
+      'no-server',
+      `no program runs whose cached pages are known, mariadbd or mysqld${rights}`,
+    );
+  }
   const timings = { findMs: 0, translateMs: 0, mapMs: 0, encodeMs: 0 };
   const located: LocatedPages[] = [];
   for (const program of programs) {
