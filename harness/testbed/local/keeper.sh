@@ -71,8 +71,9 @@ for host in "${hosts[@]}"; do
       mkdir -p "$hierarchy/poolshift/$host"
       echo "$BASHPID" > "$hierarchy/poolshift/$host/cgroup.procs"
     done
-    exec env SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 SYSTEMD_NSPAWN_API_VFS_WRITABLE=network \
-      systemd-nspawn "${options[@]}" --boot < /dev/null > "$folder/$host.log" 2>&1
+    SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 SYSTEMD_NSPAWN_API_VFS_WRITABLE=network \
+      systemd-nspawn "${options[@]}" --boot < /dev/null > "$folder/$host.log" 2>&1 || true
+    touch "$folder/$host.ended"
   ) &
 done
 echo up

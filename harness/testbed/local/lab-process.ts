@@ -193,10 +193,11 @@ async function startKeeper({ rootfs, owner, rates }: StartLabOptions): Promise<S
   };
   await writeFile(
     sshConfigPath,
-    // In a session of its own: a Ctrl-C in the terminal is for the harness and must not cut the connection.
+    // In a session of its own: a Ctrl-C in the terminal is for the harness and must not cut the connection. In the
+    // keeper's process namespace, so that nothing of a dead lab waits for an answer.
     sshConfig({
       folder: labFolder,
-      proxyCommand: `setsid nsenter --target ${keeperPid} --net socat - TCP:%h:%p`,
+      proxyCommand: `setsid nsenter --target ${keeperPid} --net --pid socat - TCP:%h:%p`,
     }),
   );
   await writeState(state);

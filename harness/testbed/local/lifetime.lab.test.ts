@@ -135,8 +135,12 @@ test.serial('a lab goes down when its owner is killed', async (t) => {
   const lab = await currentLab();
   t.is(lab?.ownerPid, owner.pid);
   const processes = processTree(lab?.keeperPid ?? 0);
+  t.true(connectionsToLab(lab?.keeperPid ?? 0).length >= 4);
   owner.kill('SIGKILL');
   t.true(await allGone(processes));
+  for (let attempt = 0; attempt < 40 && connectionsToLab(lab?.keeperPid ?? 0).length > 0; attempt += 1)
+    await sleep(50);
+  t.deepEqual(connectionsToLab(lab?.keeperPid ?? 0), []);
   t.deepEqual(await machineState(), before);
 });
 

@@ -1,4 +1,5 @@
 /** The local testbed: four containers on this machine, made when asked for or already up. */
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -98,7 +99,7 @@ async function waitForHost(host: Host): Promise<void> {
       await host.run('mkdir -p /run/poolshift', { timeoutMs: 10_000 });
       return;
     } catch (error) {
-      if (attempt < bootAttempts) {
+      if (attempt < bootAttempts && !existsSync(path.join(labFolder, `${host.name}.ended`))) {
         await sleep(100);
         continue;
       }
