@@ -118,6 +118,15 @@ test.serial('networks have the rates that were asked for, each its own', async (
   t.true(free > 300, `${free}`);
 });
 
+test.serial('provisioning a host again changes nothing', async (t) => {
+  const { src } = testbed.hosts;
+  await src.copyTo(path.join(import.meta.dirname, '../../../vagrant/provision.sh'), '/tmp/provision.sh');
+  for (const role of ['all', 'host', 'nfs', 'client'])
+    t.is((await src.run(`bash /tmp/provision.sh ${role}`)).stdout, '', role);
+  const error = await t.throwsAsync(src.run('bash /tmp/provision.sh'), { instanceOf: HostError });
+  t.is(error.exitCode, 2);
+});
+
 test.serial('the NFS server gives VM hosts what the export holds, and takes what they write', async (t) => {
   const { nfs, src, dst } = testbed.hosts;
   await nfs.run(`truncate --size=16M ${testbed.exportPath}/check.img`);
