@@ -1,36 +1,22 @@
-/** The engine as one file, so that a host needs nothing but Node to run it. */
+/** The bundled engine from the cache; made again if its sources or its packages have changed. */
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { build, version } from 'esbuild';
+import { bundleEngine } from '../../../engine/cli/bundle.ts';
 import { type Log, hashFiles, prepare } from '../../../setup/cache.ts';
 
 const root = path.resolve(import.meta.dirname, '../../..');
+const fileName = 'engine.mjs';
 
-/** Returns the path of the bundled engine, from the cache if neither its sources nor its packages have changed. */
-export async function bundleEngine(log: Log): Promise<string> {
+/** Returns the path of the bundle. @throws PrepareError */
+export async function prepareEngine(log: Log): Promise<string> {
   const folder = await prepare({
     name: 'engine',
     keyParts: [
-      version,
       await hashFiles([path.join(root, 'engine')]),
       await readFile(path.join(root, 'package-lock.json'), 'utf8'),
     ],
-    build: async (dir) => {
-      await build({
-        entryPoints: [path.join(root, 'engine/cli/main.ts')],
-        outfile: path.join(dir, 'engine.mjs'),
-        bundle: true,
-        platform: 'node',
-        target: 'node24',
-        format: 'esm',
-        // commander is CommonJS and asks for Node's modules by require.
-        banner: {
-          js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
-        },
-        logLevel: 'silent',
-      });
-    },
+    build: (dir) => bundleEngine(path.join(dir, fileName)),
     log,
   });
-  return path.join(folder, 'engine.mjs');
+  return path.join(folder, fileName);
 }

@@ -1,5 +1,5 @@
 /** Migration through our engine: a source engine and a destination engine between the two QEMUs. */
-import { bundleEngine } from './engine-bundle.ts';
+import { prepareEngine } from './engine-bundle.ts';
 import type { HostProcess } from '../../testbed/host.ts';
 import { vmPaths } from '../../vm/qemu-arguments.ts';
 import { EngineOutput } from './engine-output.ts';
@@ -22,7 +22,7 @@ export function throughEngine(context: MigrationContext, strategy: string): Migr
 
   const start = async (host: 'src' | 'dst', arguments_: string): Promise<EngineOutput> => {
     const bundle = await context.deploy(
-      await bundleEngine((text) => {
+      await prepareEngine((text) => {
         log.event({ event: 'note', at_ms: Date.now(), text });
       }),
       host,
