@@ -1,4 +1,5 @@
 /** All figures, in the paper's order. */
+import { beyondFigures } from './beyond.ts';
 import type { Figure } from './figure.ts';
 import { paperBars } from './paper-bars.ts';
 import { paperCurves } from './paper-curves.ts';
@@ -7,4 +8,4 @@ export const paperFigures: readonly Figure[] = [...paperBars, ...paperCurves].so
   a.name < b.name ? -1 : 1,
 );
 
-export const figures: readonly Figure[] = paperFigures;
+export const figures: readonly Figure[] = [...paperFigures, ...beyondFigures];

@@ -1,5 +1,5 @@
 /** Lines over the time of the migration, a panel for each memory row. Pure. */
-import { memorySizesGib, typicalRun, type Cell } from '../record/cells.ts';
+import { memorySizesGib, panelOf, typicalRun, type Cell } from '../record/cells.ts';
 import type { Run } from '../record/read-set.ts';
 import type { Point } from '../record/series.ts';
 import { absenceMark, type Drawing, type FigureContext, type Spec } from './figure.ts';
@@ -36,21 +36,22 @@ export function curves(context: FigureContext, options: CurvesOptions): Drawing 
   const { text, engineTitle } = context;
   const cells = context.cells.filter(options.shows);
   const drawn = cells.map((cell) => ({ cell, run: typicalRun(cell) }));
-  const absent = new Map<string, { memory: number; engine: string; kind: 'absent'; mark: string }>();
+  const absent = new Map<string, { panel: string; engine: string; kind: 'absent'; mark: string }>();
   const rows = drawn.flatMap(({ cell, run }) => {
-    const place = { memory: cell.memGib, engine: engineTitle(cell.engine) };
+    const engine = engineTitle(cell.engine);
+    const place = { panel: panelOf(cell.memGib), engine };
     const lines = run === undefined ? [] : options.curves(run, cell);
     if (run === undefined || lines.every(({ points }) => points.length === 0)) {
-      const panel = options.rowPerEngine === true ? `${place.memory} ${place.engine}` : String(place.memory);
+      const panel = options.rowPerEngine === true ? `${place.panel} ${engine}` : place.panel;
       const before = absent.get(panel);
-      const mark = `${place.engine}: ${absenceMark(cell, context)}`;
+      const mark = `${engine}: ${absenceMark(cell, context)}`;
       absent.set(panel, { ...place, kind: 'absent', mark: before === undefined ? mark : `${before.mark}\n${mark}` });
       return [];
     }
     const endMs = run.row.total_time_ms;
     const level = options.level?.(run);
     return [
-      ...(endMs === undefined ? [] : [{ ...place, kind: 'end', t: endMs / 1000 }]),
+      ...(endMs === undefined ? [] : [{ ...place, kind: 'end', curve: engine, t: endMs / 1000 }]),
       ...(level === undefined ? [] : [{ ...place, kind: 'level', value: level }]),
       ...lines.flatMap(({ label, points, faint = false }) =>
         points.map(({ tMs, value }) => ({
@@ -65,7 +66,12 @@ export function curves(context: FigureContext, options: CurvesOptions): Drawing 
   });
   const labels = options.looks.map(([label]) => label);
   const engines = context.engines.map((engine) => engineTitle(engine));
-  const x = { field: 't', type: 'quantitative', title: text('axis.time') };
+  const x = {
+    field: 't',
+    type: 'quantitative',
+    title: text('axis.time'),
+    scale: { nice: false, zero: false },
+  };
   const y = { field: 'value', type: 'quantitative', title: text(options.axis) };
   const look = {
     color: {
@@ -87,7 +93,7 @@ export function curves(context: FigureContext, options: CurvesOptions): Drawing 
     body: {
       data: { values: [...rows, ...absent.values()] },
       facet: {
-        column: { field: 'memory', sort: memorySizesGib, title: null, header: { labelExpr: "datum.label + ' GiB'" } },
+        column: { field: 'panel', sort: memorySizesGib.map(panelOf), title: null },
         ...(options.rowPerEngine === true ? { row: { field: 'engine', sort: engines, title: null } } : {}),
       },
       spec: {
@@ -102,12 +108,13 @@ export function curves(context: FigureContext, options: CurvesOptions): Drawing 
           {
             transform: [{ filter: "datum.kind === 'end'" }],
             mark: { type: 'rule', strokeWidth: 1, color: faintColour, clip: true },
-            encoding: options.rowPerEngine === true ? { x } : { x, ...engineRules(context, engines, options) },
+            // Where engines share a panel, the end of a migration looks like its engine's curve.
+            encoding: options.rowPerEngine === true ? { x } : { x, ...look },
           },
           {
             transform: [{ filter: "datum.kind === 'faint'" }],
             mark: { ...line, strokeWidth: 0.7, opacity: 0.45 },
-            encoding: { x, y, color: look.color, detail: { field: 'curve' } },
+            encoding: { x, y, ...look },
           },
           {
             transform: [{ filter: "datum.kind === 'line'" }],
@@ -128,20 +135,6 @@ export function curves(context: FigureContext, options: CurvesOptions): Drawing 
   };
 }
 
-/** Where engines share a panel, the rule at a migration's end looks like its engine's curve. */
-function engineRules(context: FigureContext, engines: readonly string[], { looks, legend }: CurvesOptions): Spec {
-  const own = looks.filter(([label]) => engines.includes(label));
-  const scale = (range: readonly unknown[]): Spec => ({
-    field: 'engine',
-    title: context.text(legend),
-    scale: { domain: own.map(([label]) => label), range },
-  });
-  return {
-    color: scale(own.map(([, { colour }]) => colour)),
-    strokeDash: scale(own.map(([, { dash }]) => (dash.length === 0 ? [1, 0] : dash))),
-  };
-}
-
 /** A line takes the pointer only as a whole; these take it at each of its points. */
 function pointerTargets({ text }: FigureContext, { legend, axis }: CurvesOptions, x: Spec, y: Spec): Spec {
   return {
@@ -153,7 +146,7 @@ function pointerTargets({ text }: FigureContext, { legend, axis }: CurvesOptions
       detail: { field: 'curve' },
       tooltip: [
         { field: 'engine', title: text('legend.engine') },
-        { field: 'memory', title: text('legend.memory') },
+        { field: 'panel', title: text('legend.memory') },
         { field: 'curve', title: text(legend) },
         { field: 't', title: text('axis.time'), format: '.2f' },
         { field: 'value', title: text(axis), format: ',.1f' },

@@ -59,7 +59,7 @@ export function specOf(figure: Figure, context: FigureContext): Spec {
   return {
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
     title: {
-      text: `${/^figure-0?(\d+)/.exec(figure.name)?.[1] ?? ''}. ${context.text(figure.title)}`,
+      text: titleOf(figure, context),
       subtitle: [conditionsLine(runs, context), noteText, runsLine(runs, context)]
         .filter((line) => line !== '')
         .flatMap((line) => wrap(line, context.language === 'ja' ? 90 : 125)),
@@ -68,6 +68,12 @@ export function specOf(figure: Figure, context: FigureContext): Spec {
     config: themeConfig(context.language),
     ...body,
   };
+}
+
+/** With the number that it has in the paper, if it is the paper's. */
+export function titleOf({ name, title }: Figure, { text }: Pick<FigureContext, 'text'>): string {
+  const number = /^figure-0?(\d+)/.exec(name)?.[1];
+  return number === undefined ? text(title) : `${text('title.figure').replace('{}', number)} ${text(title)}`;
 }
 
 function conditionsLine(runs: readonly Run[], { text }: FigureContext): string {
@@ -82,17 +88,23 @@ function conditionsLine(runs: readonly Run[], { text }: FigureContext): string {
   ].join(' · ');
 }
 
-/** "Runs of matrix-1: idle-4-precopy r1-3, ro-4-precopy r1". */
+/** "Runs of matrix-1: idle-4/8/16-precopy-r1/2, rw-4-precopy-r1": cells that differ in memory row or repeat only are put together. */
 function runsLine(runs: readonly Run[], { set, text }: FigureContext): string {
   if (runs.length === 0) return text('subtitle.no-runs');
-  const repeats = new Map<string, string[]>();
-  for (const { name } of runs) {
-    const [, cell = name, repeat = ''] = /^(.*)-r(\d+)$/.exec(name) ?? [];
-    repeats.set(cell, [...(repeats.get(cell) ?? []), repeat]);
-  }
-  const names = [...repeats].map(([cell, numbers]) => `${cell} r${numbers.join('+')}`);
   const isOneRun = set.names.length === 1 && set.names[0] === runs[0]?.name;
+  const names = merged(merged(runs.map(({ name }) => name), /^(.*-r)(\d+)()$/), /^(.*-)(\d+)(-[a-z-]+-r[\d/]+)$/);
   return `${text('subtitle.runs')} ${isOneRun ? '' : `${set.names.join(', ')}: `}${names.join(', ')}`;
+}
+
+/** Names that are alike but for the middle one of the pattern's three groups become one. */
+function merged(names: readonly string[], pattern: RegExp): string[] {
+  const middles = new Map<string, string[]>();
+  for (const name of names) {
+    const [, head = name, middle = '', tail = ''] = pattern.exec(name) ?? [];
+    const key = JSON.stringify([head, tail]);
+    middles.set(key, [...(middles.get(key) ?? []), middle]);
+  }
+  return [...middles].map(([key, found]) => (JSON.parse(key) as string[]).join(found.join('/')));
 }
 
 function wrap(line: string, width: number): string[] {

@@ -1,6 +1,6 @@
 /** Stacked bars: what a figure is made up of, an engine a bar, memory rows and loads as panels. Pure. */
 import { scenarioNames } from '../../experiments/scenarios.ts';
-import { memorySizesGib, type Cell } from '../record/cells.ts';
+import { memorySizesGib, panelOf, type Cell } from '../record/cells.ts';
 import type { Run } from '../record/read-set.ts';
 import { mean, standardDeviation } from '../statistics/spread.ts';
 import { absenceMark, sum, type Drawing, type FigureContext, type Spec } from './figure.ts';
@@ -29,7 +29,7 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
   const rows = cells.flatMap<Spec>((cell) => {
     const place = {
       scenario: text(`scenario.${cell.scenario}`),
-      memory: cell.memGib,
+      panel: panelOf(cell.memGib),
       engine: engineTitle(cell.engine),
     };
     const measured = parts.flatMap(({ label, value }, order) => {
@@ -38,11 +38,15 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
       return [{ ...place, kind: 'part', part: text(label), order, value: mean(values), runs: values.length }];
     });
     if (measured.length === 0) return [{ ...place, kind: 'absent', mark: absenceMark(cell, context) }];
-    const totals = cell.runs.map((run) => sum(...parts.map(({ value }) => value(run)))).filter(isNumber);
-    const spread = standardDeviation(totals);
+    const totals = cell.runs.flatMap((run) => {
+      const total = sum(...parts.map(({ value }) => value(run)));
+      return total === undefined ? [] : [{ ...place, kind: 'run', run: run.name, value: total }];
+    });
+    const values = totals.map(({ value }) => value);
+    const spread = standardDeviation(values);
     if (spread === undefined) return measured;
-    const middle = mean(totals);
-    return [...measured, { ...place, kind: 'spread', low: middle - spread, high: middle + spread }];
+    const low = mean(values) - spread;
+    return [...measured, ...totals, { ...place, kind: 'spread', low, high: low + 2 * spread }];
   });
   const engines = [...new Set(cells.map((cell) => engineTitle(cell.engine)))];
   const labels = parts.map(({ label }) => text(label));
@@ -53,12 +57,7 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
     body: {
       data: { values: rows },
       facet: {
-        column: {
-          field: 'memory',
-          sort: memorySizesGib,
-          title: null,
-          header: { labelExpr: "datum.label + ' GiB'" },
-        },
+        column: { field: 'panel', sort: memorySizesGib.map(panelOf), title: null },
         row: { field: 'scenario', sort: scenarioNames.map((name) => text(`scenario.${name}`)), title: null },
       },
       spec: {
@@ -85,7 +84,7 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
               },
               tooltip: [
                 { field: 'scenario', title: text('legend.scenario') },
-                { field: 'memory', title: text('legend.memory') },
+                { field: 'panel', title: text('legend.memory') },
                 { field: 'engine', title: text('legend.engine') },
                 { field: 'part', title: text(legend) },
                 { field: 'value', title: text(axis), format: ',.3~f' },
@@ -99,6 +98,11 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
             encoding: { y: { field: 'low', type: 'quantitative', title: text(axis) }, y2: { field: 'high' } },
           },
           {
+            transform: [{ filter: "datum.kind === 'run'" }],
+            mark: { type: 'point', filled: true, fill: 'white', stroke: inkColour, strokeWidth: 1, size: 18 },
+            encoding: { y, tooltip: [{ field: 'run' }, { field: 'value', title: text(axis), format: ',.3~f' }] },
+          },
+          {
             transform: [{ filter: "datum.kind === 'absent'" }],
             mark: { type: 'text', baseline: 'bottom', dy: -2, fontSize: 11, color: '#777777' },
             encoding: { y: { datum: 0 }, text: { field: 'mark' } },
@@ -108,5 +112,3 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
     },
   };
 }
-
-const isNumber = (value: number | undefined): value is number => value !== undefined;

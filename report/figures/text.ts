@@ -3,6 +3,7 @@ export const languages = ['en', 'ja'] as const;
 export type Language = (typeof languages)[number];
 
 const texts = {
+  'title.figure': { en: 'Figure {}.', ja: '図 {}' },
   'title.downtime': { en: 'Downtime', ja: 'ダウンタイム' },
   'title.total-time': { en: 'Total migration time', ja: '総移行時間' },
   'title.nic-idle': { en: 'NIC throughput during migration, Idle', ja: '移行中の NIC スループット（Idle）' },
@@ -128,8 +129,8 @@ const texts = {
   },
   'note.timeline': { en: '0 is the migrate command.', ja: '0 は移行命令の時刻' },
   'note.transferred': {
-    en: 'Means of repeats; whiskers: ± one standard deviation of the sum.',
-    ja: '繰返しの平均、ひげ：合計の標準偏差',
+    en: 'Means of repeats; circles: sums of single runs; whiskers: ± one standard deviation of the sum.',
+    ja: '繰返しの平均、丸：各実行の合計、ひげ：合計の標準偏差',
   },
   'subtitle.scale': { en: 'memory and links 1/{} of the paper’s', ja: 'メモリとリンクは論文の 1/{}' },
   'subtitle.links': { en: 'links {} Mbit/s', ja: 'リンク {} Mbit/s' },

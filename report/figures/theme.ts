@@ -68,6 +68,7 @@ export function themeConfig(language: Language): object {
       symbolStrokeWidth: 2,
       symbolSize: 140,
       labelLimit: 260,
+      symbolOpacity: 1,
     },
     view: { stroke: '#d0d0d0' },
     facet: { spacing: 10 },

@@ -14,6 +14,9 @@ export interface Cell {
 
 export const memorySizesGib: readonly number[] = memoryRowNames.map((name) => memoryRows[name].memoryGib);
 
+/** Heading of a memory row's panel. */
+export const panelOf = (memGib: number): string => `${memGib} GiB`;
+
 /** The paper compares these two; figures have a place for them even where no run is. */
 export const paperEngines = ['precopy', 'restore'] as const;
 

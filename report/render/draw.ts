@@ -5,6 +5,9 @@ import { parse, resetSVGDefIds, View, Warn, type Spec as VegaSpec } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
 import type { Spec } from '../figures/figure.ts';
 import { ReportError } from '../report-error.ts';
+import { useOwnTextWidth } from './text-width.ts';
+
+useOwnTextWidth();
 
 /** Vega counts 72 pixels an inch. */
 const pixelsPerInch = 144;

@@ -1,0 +1,58 @@
+/** Figures that the paper does not have. */
+import type { Run } from '../record/read-set.ts';
+import { bars } from './bars.ts';
+import { downtimeWays, enginesCompared } from './dots.ts';
+import { sum, type Figure } from './figure.ts';
+import { latency } from './latency.ts';
+import { stacks } from './stacks.ts';
+import { timeline } from './timeline.ts';
+
+const pageBytes = 4096;
+
+const mebibytesOf = (pages: number | undefined): number | undefined =>
+  pages === undefined ? undefined : (pages * pageBytes) / 2 ** 20;
+
+const lastOf = ({ series }: Run, metric: string): number | undefined => series.get(metric)?.at(-1)?.value;
+
+export const beyondFigures: readonly Figure[] = [
+  { name: 'extra-01-downtime-ways', title: 'title.downtime-ways', draw: downtimeWays },
+  { name: 'extra-02-latency', title: 'title.latency', draw: latency },
+  {
+    name: 'extra-03-efficiency',
+    title: 'title.efficiency',
+    draw: (context) =>
+      bars(context, {
+        value: (row) => row.efficiency,
+        axis: 'axis.efficiency',
+        notes: ['note.efficiency'],
+        rules: [0.5, 1],
+      }),
+  },
+  {
+    name: 'extra-04-page-origins',
+    title: 'title.page-origins',
+    draw: (context) =>
+      stacks(context, {
+        parts: [
+          { label: 'origin.zero', value: (run) => mebibytesOf(lastOf(run, 'src ram_zero_pages')) },
+          {
+            label: 'origin.sent',
+            // QEMU counts a page that the engine left out as sent.
+            value: (run) => {
+              const sent = lastOf(run, 'src ram_normal_pages');
+              return sent === undefined ? undefined : mebibytesOf(Math.max(0, sent - (run.row.pages_left_out ?? 0)));
+            },
+          },
+          { label: 'origin.restored', value: ({ row }) => mebibytesOf(row.pages_restored) },
+          { label: 'origin.cancelled', value: ({ row }) => mebibytesOf(row.pages_cancelled) },
+          { label: 'origin.mismatched', value: ({ row }) => mebibytesOf(row.pages_mismatched) },
+          { label: 'origin.unreadable', value: ({ row }) => mebibytesOf(sum(row.pages_unreadable)) },
+        ],
+        axis: 'axis.pages',
+        legend: 'legend.origin',
+        notes: ['note.transferred'],
+      }),
+  },
+  { name: 'extra-05-phases', title: 'title.timeline', draw: timeline },
+  { name: 'extra-06-engines', title: 'title.engines', draw: enginesCompared },
+];

@@ -1,0 +1,174 @@
+/** Marks on a line rather than bars: several figures of a cell side by side, or ratios. Pure. */
+import { scenarioNames } from '../../experiments/scenarios.ts';
+import { memorySizesGib, panelOf, valuesOf } from '../record/cells.ts';
+import type { RunRow } from '../record/run-row.ts';
+import { mean } from '../statistics/spread.ts';
+import { absenceMark, sum, type Drawing, type FigureContext, type Spec } from './figure.ts';
+import type { TextKey } from './text.ts';
+import { inkColour, rampColours } from './theme.ts';
+
+type Value = (row: RunRow) => number | undefined;
+
+const ways: readonly (readonly [label: TextKey, value: Value, shape: string])[] = [
+  ['way.client', (row) => row.downtime_client_ms, 'circle'],
+  ['way.heartbeat', (row) => row.downtime_heartbeat_ms, 'square'],
+  ['way.stop-resume', (row) => row.downtime_stop_resume_ms, 'triangle-up'],
+  ['way.qemu', (row) => row.downtime_qemu_ms, 'cross'],
+];
+const wayColours = [rampColours[0], '#c2410c', '#0f766e', '#9ca3af'];
+
+/** Every run's downtime, as client, QEMU events and QEMU itself saw it. */
+export function downtimeWays(context: FigureContext): Drawing {
+  const { text, engineTitle, cells } = context;
+  const rows = cells.flatMap<Spec>((cell) => {
+    const place = {
+      scenario: text(`scenario.${cell.scenario}`),
+      panel: panelOf(cell.memGib),
+      engine: engineTitle(cell.engine),
+    };
+    const points = cell.runs.flatMap(({ name, row }) =>
+      ways.flatMap(([label, value]) => {
+        const downtime = value(row);
+        return downtime === undefined ? [] : [{ ...place, kind: 'run', way: text(label), run: name, value: downtime }];
+      }),
+    );
+    return points.length > 0 ? points : [{ ...place, kind: 'absent', mark: absenceMark(cell, context) }];
+  });
+  const labels = ways.map(([label]) => text(label));
+  const engines = context.engines.map((engine) => engineTitle(engine));
+  const legend = { field: 'way', title: text('legend.way') };
+  return {
+    cells,
+    body: {
+      data: { values: rows },
+      facet: {
+        column: { field: 'panel', sort: memorySizesGib.map(panelOf), title: null },
+        row: { field: 'scenario', sort: scenarioNames.map((name) => text(`scenario.${name}`)), title: null },
+      },
+      spec: {
+        width: Math.max(170, engines.length * 60),
+        height: 120,
+        encoding: { x: { field: 'engine', type: 'nominal', sort: engines, title: null, axis: { labelAngle: 0 } } },
+        layer: [
+          {
+            transform: [{ filter: "datum.kind === 'run'" }],
+            mark: { type: 'point', size: 45, strokeWidth: 1.6 },
+            encoding: {
+              xOffset: { field: 'way', sort: labels, scale: { domain: labels } },
+              y: { field: 'value', type: 'quantitative', title: text('axis.downtime-any'), scale: { zero: true } },
+              color: { ...legend, scale: { domain: labels, range: wayColours } },
+              shape: { ...legend, scale: { domain: labels, range: ways.map(([, , shape]) => shape) } },
+              tooltip: [
+                { field: 'run' },
+                { field: 'way', title: text('legend.way') },
+                { field: 'value', title: text('axis.downtime-any'), format: ',.1f' },
+              ],
+            },
+          },
+          absentLayer,
+        ],
+      },
+    },
+  };
+}
+
+const metrics: readonly (readonly [label: TextKey, value: Value])[] = [
+  ['metric.total-time', (row) => row.total_time_ms],
+  ['metric.downtime', (row) => row.downtime_stop_resume_ms],
+  ['metric.migration-bytes', (row) => row.migration_link_bytes],
+  ['metric.all-bytes', (row) => sum(row.migration_link_bytes, row.storage_link_bytes_dst)],
+  ['metric.recovery', (row) => row.tps_recovery_ms],
+];
+const scenarioShapes = ['circle', 'square', 'triangle-up'];
+
+/** Each engine's figures divided by pre-copy's of the same load and memory. */
+export function enginesCompared(context: FigureContext): Drawing {
+  const { text, engineTitle } = context;
+  const others = context.engines.filter((engine) => engine !== 'precopy');
+  const cells = context.cells.filter(({ engine }) => engine !== 'precopy');
+  const baselineOf = (scenario: string, memGib: number) =>
+    context.cells.find(
+      (cell) => cell.engine === 'precopy' && cell.scenario === scenario && cell.memGib === memGib,
+    );
+  const rows = cells.flatMap((cell) => {
+    const baseline = baselineOf(cell.scenario, cell.memGib);
+    if (baseline === undefined) return [];
+    return metrics.flatMap(([label, value]) => {
+      const before = valuesOf(baseline, value);
+      const after = valuesOf(cell, value);
+      const ratio = mean(after) / mean(before);
+      // A figure of zero (throughput that never fell) has no place on a logarithmic axis.
+      if (!(ratio > 0 && Number.isFinite(ratio))) return [];
+      return [
+        {
+          metric: text(label),
+          engine: engineTitle(cell.engine),
+          scenario: text(`scenario.${cell.scenario}`),
+          memory: cell.memGib,
+          ratio,
+        },
+      ];
+    });
+  });
+  const titles = metrics.map(([label]) => text(label));
+  return {
+    cells,
+    runs: context.set.runs,
+    notes: ['note.ratio'],
+    body: {
+      data: { values: rows },
+      facet: { column: { field: 'metric', sort: titles, title: null } },
+      spec: {
+        width: 150,
+        height: Math.max(90, others.length * 60),
+        layer: [
+          {
+            mark: { type: 'rule', color: inkColour, strokeDash: [5, 3] },
+            encoding: { x: { datum: 1 } },
+          },
+          {
+            mark: { type: 'point', filled: true, opacity: 0.9, stroke: inkColour, strokeWidth: 0.5, size: 55 },
+            encoding: {
+              x: {
+                field: 'ratio',
+                type: 'quantitative',
+                title: text('axis.ratio'),
+                scale: { type: 'log' },
+                axis: { values: [0.1, 0.2, 0.5, 1, 2, 5, 10], format: '~g', titleLimit: 150 },
+              },
+              y: { field: 'engine', type: 'nominal', title: null, scale: { domain: others.map(engineTitle) } },
+              yOffset: { field: 'scenario', scale: { domain: scenarioNames.map((name) => text(`scenario.${name}`)) } },
+              color: {
+                field: 'memory',
+                type: 'ordinal',
+                title: text('legend.memory'),
+                scale: { domain: memorySizesGib, range: [rampColours[5], rampColours[3], rampColours[2], rampColours[0]] },
+              },
+              shape: {
+                field: 'scenario',
+                title: text('legend.scenario'),
+                scale: {
+                  domain: scenarioNames.map((name) => text(`scenario.${name}`)),
+                  range: scenarioShapes,
+                },
+              },
+              tooltip: [
+                { field: 'engine', title: text('legend.engine') },
+                { field: 'metric' },
+                { field: 'scenario', title: text('legend.scenario') },
+                { field: 'memory', title: text('legend.memory') },
+                { field: 'ratio', title: text('axis.ratio'), format: '.3f' },
+              ],
+            },
+          },
+        ],
+      },
+    },
+  };
+}
+
+const absentLayer: Spec = {
+  transform: [{ filter: "datum.kind === 'absent'" }],
+  mark: { type: 'text', baseline: 'bottom', dy: -2, fontSize: 11, color: '#777777' },
+  encoding: { y: { datum: 0 }, text: { field: 'mark' } },
+};

@@ -1,0 +1,60 @@
+/** The phases of one migration, from its events and samples. Pure. */
+import type { RunEvent } from './events.ts';
+import type { Run } from './read-set.ts';
+
+export const phaseNames = [
+  'list',
+  'first-pass',
+  'further-passes',
+  'restore',
+  'gate',
+  'switch-over',
+  'recovery',
+] as const;
+
+export interface Phase {
+  readonly phase: (typeof phaseNames)[number];
+  /** Since the migrate command. */
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+export function phasesOf({ row, events, series }: Run): Phase[] {
+  const phases: Phase[] = [];
+  const add = (phase: Phase['phase'], fromMs: number | undefined, toMs: number | undefined): void => {
+    if (fromMs !== undefined && toMs !== undefined && toMs > fromMs) phases.push({ phase, fromMs, toMs });
+  };
+  const engineEvent = (name: string, host?: string): Extract<RunEvent, { event: 'engine' }> | undefined =>
+    events
+      .filter((event) => event.event === 'engine')
+      .find((event) => event.name === name && (host === undefined || event.host === host));
+  const qmp = (host: string, name: string): number | undefined =>
+    events
+      .filter((event) => event.event === 'qmp')
+      .findLast((event) => event.host === host && event.name === name && event.tMs > 0)?.tMs;
+
+  const listed = engineEvent('listed', 'src');
+  const listMs = listed?.fields['list_total_ms'];
+  if (listed !== undefined && typeof listMs === 'number') add('list', listed.tMs - listMs, listed.tMs);
+
+  const stopMs = qmp('src', 'STOP');
+  const resumeMs = qmp('dst', 'RESUME');
+  const syncs = series.get('src dirty_sync_count') ?? [];
+  // The first bitmap sync begins the first pass, the second one ends it.
+  const secondSyncMs = syncs.find(({ value }) => value >= 2)?.tMs;
+  const firstPassEndMs = engineEvent('first-pass-done')?.tMs ?? secondSyncMs ?? stopMs;
+  add('first-pass', 0, firstPassEndMs);
+  add('further-passes', firstPassEndMs, stopMs);
+
+  const restored = series.get('dst engine_pages_restored') ?? [];
+  const finalPages = restored.at(-1)?.value ?? 0;
+  const begunAt = restored.findIndex(({ value }) => value > 0);
+  add('restore', restored[Math.max(0, begunAt - 1)]?.tMs, restored.find(({ value }) => value >= finalPages)?.tMs);
+
+  const held = engineEvent('gate-held');
+  const released = engineEvent('gate-released');
+  add('gate', held?.tMs, released?.tMs);
+  add('switch-over', stopMs, resumeMs);
+  add('recovery', 0, row.tps_recovery_ms);
+  return phases;
+}
