@@ -325,7 +325,7 @@ class DestinationEngine implements RestoreSink {
   }
 
   get canTake(): boolean {
-    return this.#injector?.canInject === true && this.#output?.hasRoom === true;
+    return this.#injector?.canInject === true && this.#output?.hasRoomBeside === true;
   }
 
   take(blockIndex: number, page: number, buffer: Buffer, offset: number): void {
@@ -347,7 +347,10 @@ class DestinationEngine implements RestoreSink {
   readFailed(error: unknown): void {
     if (this.#readFailed) return;
     this.#readFailed = true;
-    this.#options.onEvent({ event: 'read-failed', reason: error instanceof Error ? error.message : String(error) });
+    this.#options.onEvent({
+      event: 'read-failed',
+      reason: error instanceof Error ? error.message : String(error),
+    });
   }
 
   /** The source waits for it with the switch-over. */

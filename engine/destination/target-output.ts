@@ -6,8 +6,10 @@ import type { Socket } from 'node:net';
 
 const batchBytes = 512 * 1024;
 const mostFree = 8;
-/** Bytes that QEMU has not taken yet, beyond which no more should come. */
+/** Bytes that QEMU has not taken yet, beyond which no more should come from the source. */
 const mostWaitingBytes = 4 * 1024 * 1024;
+/** Beyond which no more should come from storage: the source's stream must not wait behind it. */
+const mostWaitingBesideBytes = 768 * 1024;
 
 export class TargetOutput {
   /** Bytes given to the socket. */
@@ -27,6 +29,11 @@ export class TargetOutput {
   /** Whether more may come; the socket's 'drain' says when it changes. */
   get hasRoom(): boolean {
     return this.#socket.writableLength < mostWaitingBytes;
+  }
+
+  /** Whether restored pages may come beside the source's stream. */
+  get hasRoomBeside(): boolean {
+    return this.#socket.writableLength < mostWaitingBesideBytes;
   }
 
   add(source: Buffer, start: number, end: number): void {

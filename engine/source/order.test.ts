@@ -123,8 +123,8 @@ class World {
       }
       case 'take':
         return (
-          (this.builder?.takeFromBack(1 + (choice % 3), 0, (page) => {
-            this.#sendFromRam(page);
+          (this.builder?.takeFromBack(1 + (choice % 3), 0, (page, content) => {
+            this.#wire.push({ is: 'page', page, id: content?.[0] ?? 0 });
           }) ?? 0) > 0
         );
       case 'answer': {

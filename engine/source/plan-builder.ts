@@ -33,6 +33,7 @@ interface Place {
 
 /** Pages read from guest memory at once. */
 const readPages = 256;
+const zeroPage = Buffer.alloc(pageSizeBytes);
 
 export class PlanBuilder {
   readonly listed: ListedPages;
@@ -51,6 +52,7 @@ export class PlanBuilder {
   #backPosition: number;
   readonly #content = Buffer.allocUnsafeSlow(readPages * pageSizeBytes);
   readonly #zeroHash = new Uint32Array(2);
+  readonly #hash = new Uint32Array(2);
 
   /**
    * @param storageBlocks whole blocks of each source; undefined where the destination cannot read it
@@ -69,7 +71,7 @@ export class PlanBuilder {
     this.#ram = ram;
     this.#storageBlocks = storageBlocks;
     this.#frames = new GuestFrames(list.guestRam, ledger.pageCount);
-    hashPage(Buffer.alloc(pageSizeBytes), 0, this.#zeroHash, 0);
+    hashPage(zeroPage, 0, this.#zeroHash, 0);
     this.listed = this.#list();
     const last = this.#runs.count.length - 1;
     this.#back = { run: Math.max(last, 0), offset: this.#runs.count[last] ?? 0 };
@@ -199,25 +201,39 @@ export class PlanBuilder {
   }
 
   /**
-   * Takes up to `maxPages` pages that are still to be sent, from the back of the list, for sending them from guest memory.
-   * They become `plain`; the caller must read and send each within `onPage`.
+   * Takes up to `maxPages` pages that are not settled, from the back of the list, for sending them from guest memory. They
+   * are read here, so that the caller must put each into the stream within `onPage`.
    *
    * @param downTo entries of the list before this position are left alone
+   * @param onPage gets the page's content, or undefined for zeros; the buffer is valid only during the call
    * @returns how many pages were taken
+   * @throws SourceError 'guest-ram'
    */
-  takeFromBack(maxPages: number, downTo: number, onPage: (page: number) => void): number {
+  takeFromBack(
+    maxPages: number,
+    downTo: number,
+    onPage: (page: number, content: Buffer | undefined) => void,
+  ): number {
     const { guestFrame } = this.#runs;
+    const ledger = this.#ledger;
     let taken = 0;
     while (taken < maxPages && this.#backPosition > downTo) {
       this.#retreat();
       const page = this.#frames.pageOf((guestFrame[this.#back.run] ?? 0) + this.#back.offset);
-      if (page < 0) continue;
-      const state = this.#ledger.state(page);
+      const state = page < 0 ? pageState.plain : ledger.state(page);
       if (state === pageState.plain) continue;
-      this.#ledger.drop(page);
-      // QEMU still comes to a page of which it has sent no record, and the destination waits for no such page.
-      if (state === pageState.listed) continue;
-      onPage(page);
+      this.#ram.read(page, 1, this.#content, 0);
+      if (state === pageState.listed || state === pageState.planned) {
+        // QEMU's first record of it is still to come, and is left out if it says the same.
+        hashPage(this.#content, 0, this.#hash, 0);
+        ledger.plan(page, this.#hash[0] ?? 0, this.#hash[1] ?? 0);
+      } else {
+        ledger.drop(page);
+      }
+      onPage(
+        page,
+        this.#content.compare(zeroPage, 0, pageSizeBytes, 0, pageSizeBytes) === 0 ? undefined : this.#content,
+      );
       taken += 1;
     }
     return taken;

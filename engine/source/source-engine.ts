@@ -166,7 +166,13 @@ class SourceEngine {
           else this.#takeFrame(type, payload);
         },
         onRoom: () => {
-          this.#window.acknowledged(this.#connection.acknowledgedBytes, performance.now());
+          const { acknowledgedBytes, outstandingBytes } = this.#connection;
+          this.#window.acknowledged(
+            acknowledgedBytes,
+            performance.now(),
+            outstandingBytes,
+            this.#readingPaused,
+          );
           this.#scheduleAdvance();
         },
         onClosed: (error) => {
@@ -545,8 +551,10 @@ class SourceEngine {
     const takes = (): boolean =>
       this.#schedule.takesFromBack(this.#qemuHeld, this.#roomBytes / this.#window.limitBytes);
     if (takes()) {
-      const taken = plan.takeFromBack(takeSlicePages, this.#settledPosition, (page) => {
-        this.#sendFromRam(page);
+      const taken = plan.takeFromBack(takeSlicePages, this.#settledPosition, (page, content) => {
+        if (content === undefined) this.injector.injectZeroPage(this.#mainBlock, page);
+        else this.injector.injectPage(this.#mainBlock, page, content, 0);
+        this.#sentAfterAll += 1;
       });
       this.#schedule.listWalked(0, plan.remainingPages);
       more = more || (taken > 0 && takes());

@@ -9,7 +9,7 @@ function drive(
   startBytes = 0,
 ): SendWindow {
   for (let at = 0; at <= ms; at += 5) {
-    window.acknowledged(startBytes + (bytesPerSecond * at) / 1000, startMs + at);
+    window.acknowledged(startBytes + (bytesPerSecond * at) / 1000, startMs + at, window.limitBytes / 2, true);
   }
   return window;
 }
@@ -31,4 +31,14 @@ test('the window follows a link that becomes slow', (t) => {
   const window = drive(100e6, 1000);
   drive(10e6, 2000, window, 1000, 100e6);
   t.true(window.limitBytes < 400_000, `${window.limitBytes}`);
+});
+
+test('the window grows on a link that runs dry, within limits, and shrinks again', (t) => {
+  const window = drive(20e6, 500);
+  const before = window.limitBytes;
+  for (let at = 505; at < 3000; at += 5) window.acknowledged(20e3 * at, at, 0, true);
+  t.true(window.limitBytes > 2 * before, `${window.limitBytes}`);
+  t.true(window.limitBytes <= 20e6 * 0.15 * 1.1);
+  for (let at = 3000; at < 10_000; at += 5) window.acknowledged(20e3 * at, at, 0, false);
+  t.true(window.limitBytes < 1.2 * before, `${window.limitBytes}`);
 });

@@ -6,21 +6,32 @@
 /** Even a slow link gets so much at once. */
 const leastBytes = 256 * 1024;
 const mostBytes = 16 * 1024 * 1024;
-/** What may be under way, as time on the link. */
-const depthMs = 30;
+/** What may be under way, as time on the link: as little as keeps the link busy. */
+const leastDepthMs = 30;
+const mostDepthMs = 150;
 const sampleMs = 50;
 /** A lower rate is believed only slowly: it may be the sender that had nothing to send. */
 const decay = 0.9;
+/** When no more than this share of the window is still under way, the link was about to run dry. */
+const dryShare = 0.25;
 
 export class SendWindow {
   limitBytes = leastBytes;
   /** Rate at which the other engine takes data, bytes per second. */
   rateBytesPerSecond = 0;
+  #depthMs = leastDepthMs;
+  #ranDry = false;
   #sampleStartMs: number | undefined;
   #sampleStartBytes = 0;
 
-  /** The other engine has acknowledged `bytes` in all. */
-  acknowledged(bytes: number, nowMs: number): void {
+  /**
+   * The other engine has acknowledged `bytes` in all.
+   *
+   * @param outstandingBytes what is under way after that
+   * @param wanting whether more would have been sent, had the window been larger
+   */
+  acknowledged(bytes: number, nowMs: number, outstandingBytes: number, wanting: boolean): void {
+    if (wanting && outstandingBytes < this.limitBytes * dryShare) this.#ranDry = true;
     if (this.#sampleStartMs === undefined) {
       this.#sampleStartMs = nowMs;
       this.#sampleStartBytes = bytes;
@@ -30,7 +41,11 @@ export class SendWindow {
     if (elapsedMs < sampleMs) return;
     const rate = ((bytes - this.#sampleStartBytes) / elapsedMs) * 1000;
     this.rateBytesPerSecond = Math.max(rate, this.rateBytesPerSecond * decay);
-    this.limitBytes = Math.min(mostBytes, Math.max(leastBytes, (this.rateBytesPerSecond * depthMs) / 1000));
+    const depthMs = this.#depthMs * (this.#ranDry ? 1.25 : 0.98);
+    this.#depthMs = Math.min(mostDepthMs, Math.max(leastDepthMs, depthMs));
+    this.#ranDry = false;
+    const bytesAtDepth = (this.rateBytesPerSecond * this.#depthMs) / 1000;
+    this.limitBytes = Math.min(mostBytes, Math.max(leastBytes, bytesAtDepth));
     this.#sampleStartMs = nowMs;
     this.#sampleStartBytes = bytes;
   }
