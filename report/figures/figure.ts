@@ -77,16 +77,17 @@ export function titleOf({ name, title }: Figure, { text }: Pick<FigureContext, '
 }
 
 function conditionsLine(runs: readonly Run[], { text }: FigureContext): string {
-  const first = runs[0];
-  if (first === undefined) return '';
-  const { row, manifest } = first;
+  if (runs.length === 0) return '';
+  const each = (value: (run: Run) => string): string => [...new Set(runs.map(value))].join(' | ');
   return [
-    text('subtitle.scale').replace('{}', String(row.scale)),
-    text('subtitle.links').replace('{}', String(row.link_bits_per_second / 1e6)),
-    manifest.versions.databaseServer ?? row.dbms,
-    `QEMU ${/\d+(\.\d+)+/.exec(manifest.versions.qemu ?? '')?.[0] ?? ''} (${row.accelerator})`,
+    text('subtitle.scale').replace('{}', each(({ row }) => String(row.scale))),
+    text('subtitle.links').replace('{}', each(({ row }) => String(row.link_bits_per_second / 1e6))),
+    each(({ row, manifest }) => manifest.versions.databaseServer ?? row.dbms),
+    each(({ row, manifest }) => `QEMU ${versionIn(manifest.versions.qemu ?? '')} (${row.accelerator})`),
   ].join(' · ');
 }
+
+const versionIn = (words: string): string => /\d+(\.\d+)+/.exec(words)?.[0] ?? '';
 
 /** "Runs of matrix-1: idle-4/8/16-precopy-r1/2, rw-4-precopy-r1": cells that differ in memory row or repeat only are put together. */
 function runsLine(runs: readonly Run[], { set, text }: FigureContext): string {

@@ -54,17 +54,18 @@ const nic = (number: string, scenario: ScenarioName): Figure => ({
 
 /**
  * What QEMU has still to send, less the listed pages that the source engine is yet to leave out of QEMU's stream: the
- * paper's patched QEMU takes them off at once, a filter behind QEMU as they come by. Without an engine, QEMU's figure.
+ * paper's patched QEMU takes them off at once, a filter behind QEMU as they come by. Before the list is there, and
+ * without an engine, QEMU's figure.
  */
-export function remainingBytes({ row, series }: Run): Point[] {
+export function remainingBytes({ row, series, events }: Pick<Run, 'row' | 'series' | 'events'>): Point[] {
   const remaining = series.get('src ram_remaining_bytes') ?? [];
   const leftOut = series.get('src engine_pages_left_out') ?? [];
+  const listedMs = events.find((event) => event.event === 'engine' && event.name === 'listed')?.tMs;
   const total = row.pages_left_out;
-  if (total === undefined || leftOut.length === 0) return [...remaining];
+  if (total === undefined || listedMs === undefined) return [...remaining];
   return remaining.map(({ tMs, value }) => {
-    const first = leftOut[0];
-    const before = first !== undefined && tMs < first.tMs;
-    const done = before ? 0 : (valueAt(leftOut, tMs) ?? total);
+    if (tMs < listedMs) return { tMs, value };
+    const done = valueAt(leftOut, tMs) ?? (tMs < (leftOut[0]?.tMs ?? 0) ? 0 : total);
     return { tMs, value: Math.max(0, value - (total - done) * pageBytes) };
   });
 }

@@ -33,10 +33,10 @@ const texts = {
   'axis.transferred': { en: 'Transferred (MB)', ja: '転送量（MB）' },
   'axis.tps': { en: 'Transactions per second (1/s)', ja: '毎秒トランザクション数（1/s）' },
   'axis.list-time': { en: 'Time (ms)', ja: '時間（ms）' },
-  'axis.latency': { en: 'Latency, p95 of each second (ms)', ja: '遅延（毎秒の p95、ms）' },
+  'axis.latency': { en: 'Latency, p95 (ms)', ja: '遅延 p95（ms）' },
   'axis.efficiency': { en: 'Bound / total time (ratio)', ja: '理論限界 / 総移行時間（比）' },
   'axis.pages': { en: 'Guest pages (MiB)', ja: 'ゲストページ（MiB）' },
-  'axis.ratio': { en: 'Ratio to pre-copy of the same cell', ja: '同条件の pre-copy に対する比' },
+  'axis.ratio': { en: 'Ratio to pre-copy', ja: 'pre-copy に対する比' },
 
   'legend.engine': { en: 'Engine', ja: '方式' },
   'legend.link': { en: 'Link', ja: 'リンク' },
@@ -116,16 +116,16 @@ const texts = {
     ja: '細線：毎秒、太線：5 秒平均。縦線：移行の開始（0）と終了',
   },
   'note.latency': {
-    en: 'Bar: 10th to 90th percentile of the seconds in the span; tick: median; circle: worst second. Log scale.',
-    ja: '棒：区間内の各秒の 10–90 パーセンタイル、線：中央値、丸：最悪の 1 秒。対数軸',
+    en: 'Each second’s 95th percentile. Bar: 10th to 90th percentile of the seconds in the span; tick: median; circle: worst second. Log scale.',
+    ja: '毎秒の p95。棒：区間内の各秒の 10–90 パーセンタイル、線：中央値、丸：最悪の 1 秒。対数軸',
   },
   'note.efficiency': {
     en: 'Bound: guest memory without zero pages, at the measured rates of both links. Dashed: 1, and 0.5 (one link of two).',
     ja: '限界：ゼロページを除くメモリ量を両リンクの実測速度で送る時間。破線：1 と 0.5（片リンクのみ）',
   },
   'note.ratio': {
-    en: 'Below 1 is better. Log scale. One mark per load and memory row: mean of its repeats.',
-    ja: '1 未満が良い。対数軸。負荷とメモリごとに繰返しの平均',
+    en: 'Figures of a cell divided by pre-copy’s; below 1 is better. Log scale. One mark per load and memory row: mean of its repeats.',
+    ja: '同条件の pre-copy に対する比。1 未満が良い。対数軸。負荷とメモリごとに繰返しの平均',
   },
   'note.timeline': { en: '0 is the migrate command.', ja: '0 は移行命令の時刻' },
   'note.transferred': {

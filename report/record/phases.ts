@@ -51,9 +51,16 @@ export function phasesOf({ row, events, series }: Run): Phase[] {
   const begunAt = restored.findIndex(({ value }) => value > 0);
   add('restore', restored[Math.max(0, begunAt - 1)]?.tMs, restored.find(({ value }) => value >= finalPages)?.tMs);
 
-  const held = engineEvent('gate-held');
-  const released = engineEvent('gate-released');
-  add('gate', held?.tMs, released?.tMs);
+  // The switch-over may be held more than once.
+  let heldMs: number | undefined;
+  for (const event of events) {
+    if (event.event !== 'engine') continue;
+    if (event.name === 'gate-held') heldMs = event.tMs;
+    if (event.name === 'gate-released') {
+      add('gate', heldMs, event.tMs);
+      heldMs = undefined;
+    }
+  }
   add('switch-over', stopMs, resumeMs);
   add('recovery', 0, row.tps_recovery_ms);
   return phases;
