@@ -10,6 +10,7 @@ import test, { type ExecutionContext } from 'ava';
 import { parse } from 'csv-parse/sync';
 import { execa } from 'execa';
 import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
+import { attachLocalTestbed } from '../testbed/local/start.ts';
 import { runColumns } from '../record/run-columns.ts';
 import { runExperiment } from './experiment.ts';
 import { machineState } from './machine-state.ts';
@@ -23,7 +24,8 @@ async function folder(t: ExecutionContext): Promise<string> {
   return made;
 }
 
-async function run(t: ExecutionContext, options: object) {
+/** `atWarmUp` is done to the lab when the source VM is up and its pool is being warmed. */
+async function run(t: ExecutionContext, options: object, atWarmUp?: () => Promise<void>) {
   t.timeout(20 * 60_000);
   const result = await runExperiment({
     configuration: resolveConfiguration(optionsSchema.parse({ ...small, ...options })),
@@ -35,6 +37,7 @@ async function run(t: ExecutionContext, options: object) {
     owner: 'experiment.lab.test.ts',
     signal: new AbortController().signal,
     onEvent: (event) => {
+      if (event.event === 'step-started' && event.step === 'warm the pool') void atWarmUp?.();
       if (event.event === 'step-failed' || event.event === 'check' || event.event === 'engine')
         t.log(JSON.stringify(event));
     },
@@ -113,10 +116,12 @@ test.serial(
 
 test.serial('a step that fails names itself, and everything is taken down', async (t) => {
   const before = await machineState();
-  // More memory than QEMU can map: the VM does not start.
-  const { outcome, reason } = await run(t, { vmMemory: 1_048_576 * 0.9, tableData: 60 });
+  const { outcome, reason } = await run(t, { scenario: 'idle' }, async () => {
+    const testbed = await attachLocalTestbed();
+    await testbed.hosts.src.run('systemctl kill --signal=KILL poolshift-vm');
+  });
   t.is(outcome, 'failed');
-  t.regex(reason ?? '', /boot the source VM: .*src/s);
+  t.regex(reason ?? '', /^warm the pool: on client: .*mariadb/s);
   t.deepEqual(await machineState(), before);
 });
 
