@@ -106,7 +106,10 @@ for (const dbms of ['mariadb', 'mysql'] as const) {
     t.is(dirty.server.version, server.version);
     t.true(dirty.server.dirtyPages > 0, 'tables were just filled');
 
+    const limits = 'SELECT @@innodb_max_dirty_pages_pct, @@innodb_max_dirty_pages_pct_lwm';
+    const before = await server.sql(limits);
     await program.writeDirtyPages();
+    t.is(await server.sql(limits), before, 'settings that were changed to write pages are as they were');
     const idle = await whileStopped(server, async () => {
       const pages = await program.findPages();
       return { pages, comparison: compareWithFiles(pages) };
