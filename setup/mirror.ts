@@ -2,6 +2,7 @@
  * Where Debian packages come from on this machine. Rootfs and guest images are made from the machine's own mirror, so
  * they work wherever the machine's apt works.
  */
+import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
@@ -52,6 +53,16 @@ export function debianMirror(aptDir = '/etc/apt'): DebianMirror {
     archiveUri: plainUri(mirror.archiveUri),
     securityUri: mirror.securityUri === undefined ? undefined : plainUri(mirror.securityUri),
   };
+}
+
+/**
+ * What apt needs on this machine to reach its sources, as lines of apt.conf: proxies, and whether dates are checked (a
+ * mirror that is a snapshot is always out of date).
+ */
+export function aptSourceOptions(): readonly string[] {
+  return execFileSync('apt-config', ['dump'], { encoding: 'utf8' })
+    .split('\n')
+    .filter((line) => /^Acquire::(Check-Valid-Until|Check-Date|https?::Proxy) /.test(line));
 }
 
 /** Picks the Debian archive among sources of which others may use Debian's suite names too. */

@@ -1,12 +1,11 @@
 /** The root file system that all four containers of the local lab share, each below an overlay of its own. */
-import { execFile } from 'node:child_process';
 import { copyFile, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { promisify } from 'node:util';
+import { createInterface } from 'node:readline';
+import { execa } from 'execa';
 import { hashFiles, prepare, type Log } from '../../../setup/cache.ts';
-import { debianMirror } from '../../../setup/mirror.ts';
+import { aptSourceOptions, debianMirror } from '../../../setup/mirror.ts';
 
-const run = promisify(execFile);
 const suite = 'trixie';
 const projectRoot = path.resolve(import.meta.dirname, '../../..');
 const provisionScript = path.join(projectRoot, 'vagrant/provision.sh');
@@ -25,14 +24,14 @@ export async function prepareRootfs(log: Log): Promise<string> {
   });
 }
 
-async function build(dir: string): Promise<void> {
+async function build(dir: string, log: Log): Promise<void> {
   const mirror = debianMirror();
   const source = (uri: string, name: string): string =>
     `deb [signed-by=${mirror.keyring}] ${uri} ${name} main`;
   const security = mirror.securityUri === undefined ? [] : [source(mirror.securityUri, `${suite}-security`)];
   // In namespaces of its own: a killed build leaves neither mounts nor processes.
   const contained = ['unshare', '--mount', '--pid', '--fork', '--kill-child=KILL', '--mount-proc'];
-  await run(
+  const mmdebstrap = execa(
     'setpriv',
     [
       ...['--pdeathsig', 'KILL', ...contained],
@@ -40,6 +39,7 @@ async function build(dir: string): Promise<void> {
       `--include=${basePackages.join(',')}`,
       '--aptopt=Apt::Install-Recommends "false"',
       '--aptopt=Acquire::Retries "3"',
+      ...aptSourceOptions().map((option) => `--aptopt=${option}`),
       ...['man', 'locale', 'doc', 'info'].map((folder) => `--dpkgopt=path-exclude=/usr/share/${folder}/*`),
       '--dpkgopt=path-include=/usr/share/doc/*/copyright',
       `--customize-hook=upload ${provisionScript} /root/provision.sh`,
@@ -49,15 +49,27 @@ async function build(dir: string): Promise<void> {
       ...[suite, dir, source(mirror.archiveUri, suite), ...security],
     ],
     {
-      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' },
-      maxBuffer: 256 * 2 ** 20,
+      env: { DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' },
+      stdin: 'ignore',
+      all: true,
+      buffer: false,
+      reject: false,
     },
-  ).catch((error: unknown) => {
-    const { stderr = '' } = error as { stderr?: string };
-    throw new Error(`mmdebstrap failed:\n${stderr.trim().split('\n').slice(-20).join('\n')}`, {
-      cause: error,
-    });
-  });
+  );
+  const lastLines: string[] = [];
+  for await (const line of createInterface({ input: mmdebstrap.all })) {
+    // mmdebstrap's own lines, and what provision.sh has to download.
+    const progress =
+      /^I: ((?:running apt-get|downloading|extracting|installing).*?)[.]*$|^(Need to get .*) of archives/.exec(
+        line,
+      );
+    if (progress !== null) log(`hosts: ${progress[1] ?? progress[2] ?? ''}`);
+    lastLines.push(line);
+    if (lastLines.length > 20) lastLines.shift();
+  }
+  const { exitCode } = await mmdebstrap;
+  if (exitCode !== 0)
+    throw new Error(`mmdebstrap ended with ${exitCode ?? 'a signal'}:\n${lastLines.join('\n')}`);
   const node = path.join(dir, 'usr/local/bin/node');
   await rm(node, { force: true });
   await copyFile(process.execPath, node);
