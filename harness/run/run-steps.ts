@@ -14,7 +14,7 @@ import { sysbenchName } from '../record/intake.ts';
 import { collectMachine, collectRevision, type Manifest, writeManifest } from '../record/manifest.ts';
 import type { RunLog } from '../record/run-log.ts';
 import { startLocalTestbed } from '../testbed/local/start.ts';
-import { labFolder } from '../testbed/local/lab-process.ts';
+import { authorizedKeyPath, guestHostKeyPath } from '../testbed/local/lab-process.ts';
 import { probeAccelerator } from '../vm/accelerator.ts';
 import { startVm, stopVm, waitForServer } from '../vm/machine.ts';
 import { type MachineDescription, vmPaths } from '../vm/qemu-arguments.ts';
@@ -141,7 +141,8 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
 
   const initrdPath = await makeInitrd({
     base: image.initrdPath,
-    authorizedKey: await readFile(path.join(labFolder, 'id.pub'), 'utf8'),
+    authorizedKey: await readFile(authorizedKeyPath, 'utf8'),
+    hostKey: await readFile(guestHostKeyPath, 'utf8'),
     agentBundlePath: prepared.agent,
     log: note,
   });
