@@ -3,12 +3,15 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { ensurePackages } from '../../setup/packages.ts';
+import { claimsMarkdown } from '../claims/claims-table.ts';
+import { findingsOf } from '../claims/claims.ts';
 import { figures } from '../figures/all.ts';
 import { contextOf, specOf } from '../figures/figure.ts';
 import { languages, type Language } from '../figures/text.ts';
 import { describeDifferences, differencesAmong } from '../record/conditions.ts';
 import { readSet } from '../record/read-set.ts';
 import { pdfOf, pngOf, svgOf } from '../render/draw.ts';
+import { pageOf } from '../render/page.ts';
 import { ReportError } from '../report-error.ts';
 
 const exitCodes = { ok: 0, failed: 1, usage: 2 } as const;
@@ -59,7 +62,11 @@ async function report(folders: readonly string[], options: Options): Promise<voi
     await writeFile(`${file}.png`, await pngOf(svg));
     await writeFile(`${file}.pdf`, await pdfOf(svg));
   }
-  console.log(`${figures.length} figures of ${set.runs.length} runs in ${path.resolve(out)}`);
+  const findings = findingsOf(set, options.lang);
+  await writeFile(path.join(out, 'claims.md'), claimsMarkdown(findings, options.lang));
+  await writeFile(path.join(out, 'index.html'), await pageOf(set, options.lang));
+  console.log(claimsMarkdown(findings, options.lang));
+  console.log(`${figures.length} figures of ${set.runs.length} runs in ${path.resolve(out)}; open index.html`);
 }
 
 try {

@@ -19,10 +19,12 @@ function endMs({ row, series }: Run): number {
 }
 
 function megabits(run: Run, metric: string): Point[] {
-  const spanMs = endMs(run) + 2 * marginMs;
+  // With --verify-ram, memory crosses the links after the migration, to be compared.
+  const afterMs = run.manifest.configuration.verifyRam === true ? 0 : marginMs;
+  const spanMs = endMs(run) + marginMs + afterMs;
   const binMs = Math.max(leastBinMs, Math.ceil(spanMs / mostPoints / 100) * 100);
   const counter = run.series.get(metric) ?? [];
-  return ratePerSecond(counter, -marginMs, endMs(run) + marginMs, binMs).map(({ tMs, value }) => ({
+  return ratePerSecond(counter, -marginMs, endMs(run) + afterMs, binMs).map(({ tMs, value }) => ({
     tMs,
     value: (value * 8) / 1e6,
   }));

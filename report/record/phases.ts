@@ -19,7 +19,7 @@ export interface Phase {
   readonly toMs: number;
 }
 
-export function phasesOf({ row, events, series }: Run): Phase[] {
+export function phasesOf({ row, manifest, events, series }: Run): Phase[] {
   const phases: Phase[] = [];
   const add = (phase: Phase['phase'], fromMs: number | undefined, toMs: number | undefined): void => {
     if (fromMs !== undefined && toMs !== undefined && toMs > fromMs) phases.push({ phase, fromMs, toMs });
@@ -61,7 +61,8 @@ export function phasesOf({ row, events, series }: Run): Phase[] {
       heldMs = undefined;
     }
   }
-  add('switch-over', stopMs, resumeMs);
+  // With --verify-ram the target waits for the comparison, which is no part of the migration.
+  if (manifest.configuration.verifyRam !== true) add('switch-over', stopMs, resumeMs);
   add('recovery', 0, row.tps_recovery_ms);
   return phases;
 }

@@ -1,0 +1,37 @@
+/** The table of claims in Markdown and in HTML. Pure. */
+import type { Language } from '../figures/text.ts';
+import { escapeHtml } from '../render/escape-html.ts';
+import { tableTexts } from './claim-texts.ts';
+import type { Finding } from './claims.ts';
+
+const columns = ['claim', 'rule', 'measured', 'cells', 'verdict'] as const;
+
+function cellsOf({ claim, rule, measured, cells, verdict }: Finding, language: Language): string[] {
+  return [
+    claim,
+    rule,
+    measured === '' ? '–' : measured,
+    `${cells.measured} / ${cells.inPaper}`,
+    tableTexts[verdict][language],
+  ];
+}
+
+export function claimsMarkdown(findings: readonly Finding[], language: Language): string {
+  const row = (cells: readonly string[]): string =>
+    `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  return [
+    row(columns.map((column) => tableTexts[column][language])),
+    row(columns.map(() => '---')),
+    ...findings.map((finding) => row(cellsOf(finding, language))),
+    '',
+  ].join('\n');
+}
+
+export function claimsHtml(findings: readonly Finding[], language: Language): string {
+  const head = columns.map((column) => `<th>${escapeHtml(tableTexts[column][language])}</th>`).join('');
+  const rows = findings.map((finding) => {
+    const cells = cellsOf(finding, language).map((cell) => `<td>${escapeHtml(cell)}</td>`);
+    return `<tr class="${finding.verdict}">${cells.join('')}</tr>`;
+  });
+  return `<table class="claims"><thead><tr>${head}</tr></thead><tbody>${rows.join('\n')}</tbody></table>`;
+}

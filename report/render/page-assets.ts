@@ -1,0 +1,44 @@
+/** Style and script of the page. */
+
+export const pageStyle = (fontFamily: string): string => `
+:root { font: 15px/1.45 ${fontFamily}; color: #222; background: #fff; }
+body { margin: 0; display: grid; grid-template: auto 1fr / 17rem minmax(0, 1fr); }
+header { grid-column: 1 / 3; padding: 1rem 1.5rem; background: #1b3a5b; color: #fff; }
+header h1 { margin: 0; font-size: 1.4rem; } header p { margin: 0.2rem 0 0; }
+nav { padding: 1rem 0.5rem; font-size: 0.85rem; position: sticky; top: 0; align-self: start; max-height: 100vh; overflow: auto; }
+nav ul { margin: 0; padding-left: 1rem; list-style: none; } nav li { margin: 0.35rem 0; }
+a { color: #1b3a5b; }
+main { padding: 0 1.5rem 3rem; min-width: 0; }
+section { margin-top: 2rem; } h2 { font-size: 1.1rem; border-bottom: 1px solid #ccc; padding-bottom: 0.2rem; }
+.figure { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 0.85rem; margin: 0.8rem 0; }
+th, td { border: 1px solid #ddd; padding: 0.3rem 0.5rem; text-align: left; vertical-align: top; }
+th { background: #f3f3f3; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
+.holds td:last-child::before { content: '✓ '; } .does-not-hold td:last-child::before { content: '✗ '; }
+.does-not-hold td:last-child { font-weight: bold; } .missing td { color: #777; }
+@media (max-width: 60rem) { body { display: block; } nav { position: static; max-height: none; } }
+@media print { nav { display: none; } body { display: block; } section { break-inside: avoid; } }
+`;
+
+/** Draws every figure; \`document.body.dataset.drawn\` counts them, which the browser test waits for. */
+export const pageScript = `
+const places = [...document.querySelectorAll('[data-figure]')];
+const options = {
+  renderer: 'svg',
+  // Nothing may leave the page: no link to the online editor.
+  actions: { export: true, source: true, compiled: false, editor: false },
+  tooltip: { theme: 'light' },
+};
+(async () => {
+  let drawn = 0;
+  for (const place of places) {
+    try {
+      await vegaEmbed(place, specs[place.dataset.figure], options);
+      document.body.dataset.drawn = String(++drawn);
+    } catch (error) {
+      place.textContent = String(error);
+      console.error(place.dataset.figure, error);
+    }
+  }
+})();
+`;

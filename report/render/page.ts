@@ -1,0 +1,113 @@
+/** The interactive report: one HTML file with everything in it, which asks nothing of any server. */
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { tableTexts } from '../claims/claim-texts.ts';
+import { findingsOf } from '../claims/claims.ts';
+import { claimsHtml } from '../claims/claims-table.ts';
+import { figures } from '../figures/all.ts';
+import { contextOf, specOf, titleOf } from '../figures/figure.ts';
+import type { Language } from '../figures/text.ts';
+import { fontFamilies } from '../figures/theme.ts';
+import { conditionNames, conditionsOf } from '../record/conditions.ts';
+import type { Run, RunSet } from '../record/read-set.ts';
+import type { RunRow } from '../record/run-row.ts';
+import { escapeHtml, scriptJson } from './escape-html.ts';
+import { pageScript, pageStyle } from './page-assets.ts';
+import { pageTexts } from './page-texts.ts';
+
+/** Minified builds for browsers lie beside the modules that the packages export. */
+async function library(name: 'vega' | 'vega-lite' | 'vega-embed'): Promise<string> {
+  const entry = fileURLToPath(import.meta.resolve(name));
+  const code = await readFile(path.join(path.dirname(entry), `${name}.min.js`), 'utf8');
+  // A source map would be a request.
+  return code.replace(/^\/\/# sourceMappingURL=.*$/m, '').replaceAll('</script', '<\\/script');
+}
+
+export async function pageOf(set: RunSet, language: Language): Promise<string> {
+  const context = contextOf(set, language, true);
+  const specs = Object.fromEntries(figures.map((figure) => [figure.name, specOf(figure, context)]));
+  const libraries = await Promise.all([library('vega'), library('vega-lite'), library('vega-embed')]);
+  const words = pageTexts[language];
+  const sections = figures.map(
+    (figure) =>
+      `<section id="${figure.name}"><h2>${escapeHtml(titleOf(figure, context))}</h2>` +
+      `<div class="figure" data-figure="${figure.name}"></div></section>`,
+  );
+  const links = figures.map(
+    (figure) => `<li><a href="#${figure.name}">${escapeHtml(titleOf(figure, context))}</a></li>`,
+  );
+  return `<!doctype html>
+<html lang="${language}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:">
+<title>${escapeHtml(`${words.title}: ${set.names.join(', ')}`)}</title>
+<link rel="icon" href="data:,">
+<style>${pageStyle(fontFamilies[language])}</style>
+</head>
+<body>
+<header><h1>${escapeHtml(words.title)}</h1><p>${escapeHtml(set.names.join(', '))}</p></header>
+<nav><ul><li><a href="#claims">${escapeHtml(tableTexts.title[language])}</a></li>${links.join('')}<li><a href="#runs">${escapeHtml(words.runs)}</a></li></ul></nav>
+<main>
+<p>${escapeHtml(words.howTo)}</p>
+<section id="claims"><h2>${escapeHtml(tableTexts.title[language])}</h2>
+${claimsHtml(findingsOf(set, language), language)}</section>
+${sections.join('\n')}
+<section id="runs"><h2>${escapeHtml(words.runs)}</h2>
+${conditionsTable(set.runs)}
+${runsTable(set.runs)}
+${leftOutList(set, words.leftOut)}</section>
+</main>
+<script>${libraries.join('\n</script>\n<script>')}</script>
+<script>const specs = ${scriptJson(specs)};
+${pageScript}</script>
+</body>
+</html>
+`;
+}
+
+function conditionsTable(runs: readonly Run[]): string {
+  const all = runs.map(conditionsOf);
+  const revisions = runs.map(({ manifest: { revision } }) =>
+    revision.commit === undefined ? 'unknown' : `${revision.commit.slice(0, 12)}${revision.dirty ? ' + changes' : ''}`,
+  );
+  const rows = [
+    ...conditionNames.map((name) => [name, all.map((conditions) => conditions[name])] as const),
+    ['revision', revisions] as const,
+  ].map(([name, values]) => `<tr><th>${escapeHtml(name)}</th><td>${escapeHtml([...new Set(values)].join(' | '))}</td></tr>`);
+  return `<table>${rows.join('')}</table>`;
+}
+
+const runColumns: readonly (readonly [title: string, value: (row: RunRow) => string])[] = [
+  ['outcome', (row) => row.outcome],
+  ['total, s', (row) => shown(row.total_time_ms, 1000, 1)],
+  ['downtime STOP–RESUME, ms', (row) => shown(row.downtime_stop_resume_ms, 1, 0)],
+  ['client, ms', (row) => shown(row.downtime_client_ms, 1, 0)],
+  ['migration link, MB', (row) => shown(row.migration_link_bytes, 1e6, 0)],
+  ['storage link dst, MB', (row) => shown(row.storage_link_bytes_dst, 1e6, 0)],
+  ['TPS before', (row) => shown(row.tps_before, 1, 1)],
+  ['during', (row) => shown(row.tps_during, 1, 1)],
+  ['recovery, s', (row) => shown(row.tps_recovery_ms, 1000, 1)],
+  ['efficiency', (row) => shown(row.efficiency, 1, 2)],
+  ['lost commits', (row) => shown(row.ledger_lost, 1, 0)],
+];
+
+const shown = (value: number | undefined, divisor: number, digits: number): string =>
+  value === undefined ? '–' : (value / divisor).toFixed(digits);
+
+function runsTable(runs: readonly Run[]): string {
+  const head = ['run', ...runColumns.map(([title]) => title)].map((title) => `<th>${escapeHtml(title)}</th>`);
+  const rows = runs.map(({ name, row }) => {
+    const cells = runColumns.map(([, value]) => `<td class="number">${escapeHtml(value(row))}</td>`);
+    return `<tr><td>${escapeHtml(name)}</td>${cells.join('')}</tr>`;
+  });
+  return `<table><thead><tr>${head.join('')}</tr></thead><tbody>${rows.join('\n')}</tbody></table>`;
+}
+
+function leftOutList({ leftOut }: RunSet, title: string): string {
+  if (leftOut.length === 0) return '';
+  const items = leftOut.map(({ name, reason }) => `<li>${escapeHtml(`${name}: ${reason}`)}</li>`);
+  return `<h3>${escapeHtml(title)}</h3><ul>${items.join('')}</ul>`;
+}
