@@ -101,11 +101,6 @@ for (const dbms of ['mariadb', 'mysql'] as const) {
     await makeTable(server, 't2');
     const program = await programOf(server);
 
-    const dirty = await program.findPages();
-    t.is(dirty.server.method, 'descriptors');
-    t.is(dirty.server.version, server.version);
-    t.true(dirty.server.dirtyPages > 0, 'tables were just filled');
-
     const limits = 'SELECT @@innodb_max_dirty_pages_pct, @@innodb_max_dirty_pages_pct_lwm';
     const before = await server.sql(limits);
     await program.writeDirtyPages();
@@ -115,7 +110,10 @@ for (const dbms of ['mariadb', 'mysql'] as const) {
       return { pages, comparison: compareWithFiles(pages) };
     });
     report(t, 'idle', idle.pages, idle.comparison);
-    t.true(idle.pages.server.dirtyPages < dirty.server.dirtyPages);
+    t.is(idle.pages.server.method, 'descriptors');
+    t.is(idle.pages.server.version, server.version);
+    // MariaDB's temporary tablespace stays dirty, and purging goes on.
+    t.true(idle.pages.server.dirtyPages < 0.1 * idle.pages.server.cachedPages);
     t.true(idle.pages.count * idle.pages.pageSizeBytes > 2 * rows * 150, 'both tables are in the pool');
     t.is(idle.comparison.differing, 0);
 
