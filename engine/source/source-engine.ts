@@ -3,10 +3,9 @@
  * the destination can read from shared storage, sends what storage does not give, and holds the switch-over until nothing
  * is pending. docs/engine.md says why the guest's memory arrives complete.
  */
-import { connect, type Server, type Socket } from 'node:net';
-import { rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import type { PageListAnswer } from '../pages/agent-client.ts';
-import { pageSizeBytes, type PageList, type PageSource } from '../pages/page-list.ts';
+import { pageSizeBytes } from '../pages/page-list.ts';
 import {
   emptyCounters,
   type EngineCounters,
@@ -14,28 +13,19 @@ import {
   processCounters,
 } from '../restore/engine-event.ts';
 import { Schedule, type Strategy } from '../restore/schedule.ts';
-import type { RamBlock, StreamConfiguration } from '../stream/handler.ts';
 import { StreamInjector } from '../stream/injector.ts';
 import { returnPathMessage } from '../stream/records.ts';
 import { SwitchoverGate } from '../stream/return-path.ts';
 import { EngineConnection } from '../wire/connection.ts';
-import { adopt, createPausedServer } from '../wire/fast-socket.ts';
 import type { FrameType } from '../wire/frame.ts';
 import { defaultLiveness, type Liveness, ownHello, takeHello } from '../wire/hello.ts';
-import {
-  decodeMessage,
-  encodeMessage,
-  messageSchemas,
-  type RestoreStatus,
-  type Storage,
-} from '../wire/messages.ts';
-import { decodeAsk, encodePlanPart, type PageName } from '../wire/plan-codec.ts';
+import { decodeMessage, encodeMessage, messageSchemas, type RestoreStatus } from '../wire/messages.ts';
+import { decodeAsk, encodePlanPart } from '../wire/plan-codec.ts';
 import { SendWindow } from '../wire/send-window.ts';
 import { WireError } from '../wire/wire-error.ts';
-import { type GuestRam, type GuestRamPlace, openGuestRam } from './guest-ram.ts';
-import { PageLedger, pageState } from './page-ledger.ts';
-import { PlanBuilder } from './plan-builder.ts';
-import { RamCheck } from './ram-check.ts';
+import { GuestPages } from './guest-pages.ts';
+import type { GuestRamPlace } from './guest-ram.ts';
+import { QemuConnection } from './qemu-connection.ts';
 import { SourceError } from './source-error.ts';
 import { StreamBatch } from './stream-batch.ts';
 import { StreamEnd } from './stream-end.ts';
@@ -62,180 +52,189 @@ export type SourceOutcome =
   | { readonly result: 'migrated' }
   /** The VM runs on at the source. */
   | { readonly result: 'failed'; readonly error: Error }
-  /** The target may run or not; this process had kept the source VM stopped until it was told to let go. */
+  /** The target may run or not; QEMU was kept waiting, its VM stopped, until `signal` said to let go. */
   | { readonly result: 'in-doubt'; readonly error: Error };
 
-const readBytes = 1024 * 1024;
 const compressionLevel = 1;
-/** Entries of the list planned, and pages sent, before other events get their turn. */
-const planSlicePages = 512;
-const takeSlicePages = 64;
 const progressMs = 200;
 /** QEMU that is silent for so long in its device state has said all, though the end was not recognised. */
 const silentEndMs = 100;
-/**
- * Without a withheld agreement QEMU is stopped while so much of its first pass is left that it does not fit into the
- * downtime. Pages of zeros take nine bytes in its socket, so that it may be 22 000 pages ahead of what was read.
- */
-const stallPages = 32_768;
 
 /** Runs one migration; settles when it is over. */
 export function runSource(options: SourceOptions): Promise<SourceOutcome> {
   return new SourceEngine(options).run();
 }
 
-type Phase = 'connecting' | 'waiting-for-qemu' | 'migrating' | 'committed' | 'over';
+type Phase =
+  | { readonly is: 'greeting' }
+  | { readonly is: 'waiting-for-qemu' }
+  | { readonly is: 'migrating' }
+  /** QEMU has sent everything, and the target may have it. */
+  | { readonly is: 'committed' }
+  /** The connection broke after that. */
+  | { readonly is: 'in-doubt'; readonly error: Error }
+  | { readonly is: 'over' };
 
 class SourceEngine {
   readonly #options: SourceOptions;
-  readonly #liveness: Liveness;
   readonly #schedule: Schedule;
   readonly #window = new SendWindow();
   readonly #abortList = new AbortController();
+  readonly #streamEnd = new StreamEnd();
+  readonly #connection: EngineConnection;
+  readonly #batch: StreamBatch;
+  readonly #injector: StreamInjector;
+  readonly #pages: GuestPages;
+  readonly #qemu: QemuConnection;
   readonly #gate = new SwitchoverGate((message) => {
     this.#toQemu(message);
   });
-  readonly #streamEnd = new StreamEnd();
-  readonly #sentAlone = Buffer.allocUnsafeSlow(pageSizeBytes);
-  #phase: Phase = 'connecting';
-  #finish: (outcome: SourceOutcome) => void = () => undefined;
-  #connection!: EngineConnection; // set by run() before anything else happens
-  #batch!: StreamBatch; // with it
-  #server: Server | undefined;
-  #qemu: Socket | undefined;
-  #injector: StreamInjector | undefined;
-  #configuration: StreamConfiguration | undefined;
-  /** The stream cannot be filtered: it is QEMU's own affair when it is complete. */
+  #phase: Phase = { is: 'greeting' };
+  #settle: (outcome: SourceOutcome) => void = () => undefined;
+  #machine = '';
+  /** The stream cannot be filtered: when it is complete is between the two QEMUs. */
   #passThrough = false;
-  #ledgers: PageLedger[] = [];
-  #totalPages = 0;
-  /** The RAM block that guest frames lie in: the largest. */
-  #mainBlock = -1;
-  #ram: GuestRam | undefined;
-  #ramCheck: RamCheck | undefined;
-  #list: PageList | undefined;
-  #storage: Storage | undefined;
-  #plan: PlanBuilder | undefined;
-  /** Pages that the destination asked for. */
-  readonly #asked: PageName[] = [];
-  /** Ends of the parts sent: sum of planned pages, and position in the list. */
-  readonly #parts: { readonly plannedPages: number; readonly position: number }[] = [];
-  #settledPosition = 0;
-  #plannedPages = 0;
-  #sentAfterAll = 0;
-  #status: RestoreStatus | undefined;
-  #firstPassThrough = false;
-  #heldSinceMs: number | undefined;
-  #gateReported = false;
-  #endHeld = false;
   #inDeviceState = false;
+  #status: RestoreStatus | undefined;
+  #heldSinceMs: number | undefined;
+  #gateOpened = false;
+  /** All of RAM was read, and its end waits for the gate. */
+  #endHeld = false;
   #qemuEnded = false;
   #returnPathEnded = false;
   /** What the target reported on the return path; 0 is success. */
   #targetStatus = 0;
   #advanceScheduled = false;
-  #readingPaused = false;
   #silence: NodeJS.Timeout | undefined;
   #progress: NodeJS.Timeout | undefined;
-  #doubt: Error | undefined;
 
   constructor(options: SourceOptions) {
     this.#options = options;
-    this.#liveness = options.liveness ?? defaultLiveness;
     this.#schedule = new Schedule(options.strategy);
+    this.#connection = this.#connect(options.liveness ?? defaultLiveness);
+    this.#batch = new StreamBatch(this.#connection);
+    this.#injector = this.#createInjector();
+    const room = (): number => this.#room;
+    this.#pages = new GuestPages(this.#schedule, options.ram, options.onEvent, {
+      injector: this.#injector,
+      sendPlan: (part) => {
+        this.#batch.flush();
+        this.#connection.send('plan', encodePlanPart(part), true);
+      },
+      get room() {
+        return room();
+      },
+    });
+    this.#qemu = this.#createQemuConnection();
   }
 
   run(): Promise<SourceOutcome> {
-    const { signal, destination } = this.#options;
+    const { signal } = this.#options;
     return new Promise((resolve) => {
-      this.#finish = resolve;
-      const abort = (): void => {
+      this.#settle = resolve;
+      const interrupt = (): void => {
         this.#interrupted();
       };
-      if (signal?.aborted === true) {
-        resolve({ result: 'failed', error: interruption() });
-        return;
-      }
-      signal?.addEventListener('abort', abort, { once: true });
-      const socket = connect({ host: destination.host, port: destination.port });
-      const own = ownHello('source', this.#options.vm, this.#liveness);
-      this.#connection = new EngineConnection(socket, {
-        ...this.#liveness,
-        onFrame: (type, payload) => {
-          if (this.#phase === 'connecting') this.#takeHello(type, payload, own);
-          else this.#takeFrame(type, payload);
-        },
-        onRoom: () => {
-          const { acknowledgedBytes, outstandingBytes } = this.#connection;
-          this.#window.acknowledged(
-            acknowledgedBytes,
-            performance.now(),
-            outstandingBytes,
-            this.#readingPaused,
-          );
-          this.#scheduleAdvance();
-        },
-        onClosed: (error) => {
-          this.#connectionClosed(error);
-        },
-      });
-      this.#batch = new StreamBatch(this.#connection);
-      this.#connection.send('hello', encodeMessage(own));
+      if (signal?.aborted === true) interrupt();
+      signal?.addEventListener('abort', interrupt, { once: true });
     });
   }
 
-  #takeHello(type: FrameType, payload: Buffer, own: ReturnType<typeof ownHello>): void {
-    if (type !== 'hello') throw new WireError('malformed', `the other engine begins with "${type}"`);
-    const other = takeHello(own, payload, this.#liveness.timeoutMs);
-    const { destination, listenPath, onEvent } = this.#options;
-    const compression =
-      this.#options.compression === 'zstd' && other.compression.includes('zstd') ? 'zstd' : 'none';
+  #connect(liveness: Liveness): EngineConnection {
+    const { destination, vm } = this.#options;
+    const own = ownHello('source', vm, liveness);
+    const connection = new EngineConnection(connect({ host: destination.host, port: destination.port }), {
+      ...liveness,
+      onFrame: (type, payload) => {
+        if (this.#phase.is !== 'greeting') {
+          this.#takeFrame(type, payload);
+          return;
+        }
+        if (type !== 'hello') throw new WireError('malformed', `the destination begins with "${type}"`);
+        this.#greeted(takeHello(own, payload, liveness.timeoutMs).compression.includes('zstd'));
+      },
+      onRoom: () => {
+        const { acknowledgedBytes, outstandingBytes } = connection;
+        const wanting = this.#qemu.waiting;
+        this.#window.acknowledged(acknowledgedBytes, performance.now(), outstandingBytes, wanting);
+        this.#scheduleAdvance();
+      },
+      onClosed: (error) => {
+        this.#fail(error ?? new WireError('closed', 'the destination ended the connection'));
+      },
+    });
+    connection.send('hello', encodeMessage(own));
+    return connection;
+  }
+
+  #greeted(readsZstd: boolean): void {
+    const { destination, onEvent } = this.#options;
+    const compression = this.#options.compression === 'zstd' && readsZstd ? 'zstd' : 'none';
     if (compression === 'zstd') this.#connection.enableCompression(compressionLevel);
-    this.#phase = 'waiting-for-qemu';
+    this.#phase = { is: 'waiting-for-qemu' };
     onEvent({ event: 'connected', peer: `${destination.host}:${destination.port}`, compression });
-    rmSync(listenPath, { force: true });
-    this.#server = createPausedServer((accepted) => {
-      if (this.#qemu !== undefined) {
-        accepted.destroy();
-        return;
-      }
-      this.#qemuConnected(accepted);
-    });
-    this.#server.on('error', (cause) => {
-      this.#fail(new SourceError('qemu-closed', `cannot listen on ${listenPath}: ${cause.message}`, cause));
-    });
-    this.#server.listen(listenPath, () => {
-      onEvent({ event: 'listening', address: `unix:${listenPath}` });
+    this.#qemu.listen();
+  }
+
+  #createQemuConnection(): QemuConnection {
+    const { listenPath, onEvent } = this.#options;
+    return new QemuConnection(listenPath, {
+      listening: () => {
+        onEvent({ event: 'listening', address: `unix:${listenPath}` });
+      },
+      connected: () => {
+        this.#phase = { is: 'migrating' };
+        this.#progress = setInterval(() => {
+          onEvent({ event: 'progress', ...this.#counters() });
+        }, progressMs);
+        if (this.#schedule.waitsForList) this.#requestList();
+      },
+      chunk: (chunk) => this.#guarded(() => this.#takeFromQemu(chunk)) ?? false,
+      ended: () => {
+        this.#guarded(() => {
+          this.#qemuHasEnded();
+        });
+      },
+      failed: (error) => {
+        // QEMU that is done may close as it likes.
+        if (this.#phase.is === 'committed') {
+          this.#guarded(() => {
+            this.#qemuHasEnded();
+          });
+        } else {
+          this.#fail(error);
+        }
+      },
     });
   }
 
-  #qemuConnected(accepted: Socket): void {
-    this.#phase = 'migrating';
-    this.#server?.close();
-    this.#progress = setInterval(() => {
-      this.#options.onEvent({ event: 'progress', ...this.#counters() });
-    }, progressMs);
-    this.#injector = new StreamInjector(
+  #createInjector(): StreamInjector {
+    const { onEvent } = this.#options;
+    return new StreamInjector(
       {
-        configuration: (configuration) => {
-          this.#configuration = configuration;
+        configuration: ({ machine }) => {
+          this.#machine = machine;
         },
         ramBlocks: (blocks) => {
-          this.#ramBlocks(blocks);
+          const pages = blocks.reduce((sum, { pageCount }) => sum + pageCount, 0);
+          onEvent({
+            event: 'qemu-connected',
+            machine: this.#machine,
+            ram_blocks: blocks.length,
+            ram_pages: pages,
+          });
+          this.#pages.takeBlocks(blocks);
         },
-        page: (blockIndex, page, buffer, offset) => {
-          if (blockIndex === this.#mainBlock) this.#ramCheck?.record(page, buffer, offset);
-          return this.#ledgers[blockIndex]?.pageRecord(page, buffer, offset) ?? true;
-        },
+        page: (blockIndex, page, buffer, offset) => this.#pages.pageRecord(blockIndex, page, buffer, offset),
         zeroPage: (blockIndex, page) => {
-          this.#ledgers[blockIndex]?.zeroRecord(page);
+          this.#pages.zeroRecord(blockIndex, page);
         },
         deviceState: () => {
           this.#inDeviceState = true;
-          this.#options.onEvent({ event: 'switch-over' });
+          onEvent({ event: 'switch-over' });
         },
         unsupported: (code, reason) => {
-          this.#options.onEvent({ event: 'stream-unfilterable', code, reason });
+          onEvent({ event: 'stream-unfilterable', code, reason });
           this.#passThrough = true;
           this.#schedule.noList();
         },
@@ -246,43 +245,21 @@ class SourceEngine {
       },
       { holdAtEnd: true },
     );
-    const qemu = adopt(
-      accepted,
-      readBytes,
-      (chunk) => this.#guarded(() => this.#takeFromQemu(chunk)) ?? false,
-    );
-    this.#qemu = qemu;
-    qemu.on('end', () => {
-      this.#guarded(() => {
-        this.#qemuEnd();
-      });
-    });
-    qemu.on('error', (cause) => {
-      if (this.#phase === 'committed')
-        this.#guarded(() => {
-          this.#qemuEnd();
-        });
-      else
-        this.#fail(new SourceError('qemu-closed', `the connection to QEMU broke: ${cause.message}`, cause));
-    });
-    qemu.resume();
-    if (this.#schedule.waitsForList) this.#requestList();
   }
 
   #requestList(): void {
     const { requestList, ram, onEvent } = this.#options;
     if (requestList === undefined || ram === undefined) {
-      this.#giveUpList('not-asked', 'no agent or no guest memory was given');
+      this.#pages.giveUpList('not-asked', 'no agent or no guest memory was given');
       return;
     }
     requestList(this.#abortList.signal)
       .then(
-        (answer) => {
-          const { list, timings } = answer;
+        ({ list, listBytes, timings }) => {
           onEvent({
             event: 'listed',
             pages_listed: list.pageCount,
-            list_bytes: answer.listBytes,
+            list_bytes: listBytes,
             list_total_ms: timings.totalMs,
             list_find_ms: list.timings.findMs,
             list_translate_ms: list.timings.translateMs,
@@ -292,12 +269,14 @@ class SourceEngine {
             list_clean_ms: timings.cleanMs,
             server: `${list.server.product} ${list.server.version}`,
           });
-          this.#list = list;
+          this.#pages.takeList(list);
           this.#connection.send('sources', encodeMessage({ sources: list.sources }), true);
         },
         (error: unknown) => {
+          if (this.#phase.is === 'over') return;
           const { code, message } = error as Error & { readonly code?: string };
-          this.#giveUpList(code ?? 'failed', message);
+          this.#pages.giveUpList(code ?? 'failed', message);
+          this.#scheduleAdvance();
         },
       )
       .catch((error: unknown) => {
@@ -305,127 +284,41 @@ class SourceEngine {
       });
   }
 
-  /** The migration goes on as one without storage. */
-  #giveUpList(code: string, reason: string): void {
-    if (!this.#schedule.waitsForList) return;
-    this.#options.onEvent({ event: 'no-list', code, reason });
-    this.#schedule.noList();
-    this.#scheduleAdvance();
-  }
-
-  #ramBlocks(blocks: readonly RamBlock[]): void {
-    this.#ledgers = blocks.map(({ pageCount }) => new PageLedger(pageCount));
-    this.#totalPages = blocks.reduce((sum, { pageCount }) => sum + pageCount, 0);
-    const main = blocks.reduce((largest, block) => (block.pageCount > largest.pageCount ? block : largest));
-    this.#mainBlock = main.index;
-    this.#options.onEvent({
-      event: 'qemu-connected',
-      machine: this.#configuration?.machine ?? '',
-      ram_blocks: blocks.length,
-      ram_pages: this.#totalPages,
-    });
-    if (!this.#schedule.waitsForList || this.#options.ram === undefined) return;
-    try {
-      this.#ram = openGuestRam(this.#options.ram, main.lengthBytes);
-      this.#ramCheck = new RamCheck(this.#ram);
-    } catch (error) {
-      const { message } = error as SourceError;
-      this.#giveUpList('guest-ram', message);
-    }
-  }
-
-  /** Starts planning once the list, storage and a checked view of guest memory are all there. */
-  #startPlan(): void {
-    const ledger = this.#ledgers[this.#mainBlock];
-    if (this.#plan !== undefined || !this.#schedule.waitsForList) return;
-    if (this.#list === undefined || this.#storage === undefined || this.#ram === undefined) return;
-    if (ledger === undefined || this.#ramCheck?.passed !== true) return;
-    const { storage } = this.#storage;
-    const blocks = this.#list.sources.map((_, index) => {
-      const found = storage[index];
-      return found?.usable === true ? Math.floor(found.sizeBytes / pageSizeBytes) : undefined;
-    });
-    this.#plan = new PlanBuilder(this.#list, blocks, this.#mainBlock, ledger, this.#ram);
-    const { listedPages, alreadySentPages, refused } = this.#plan.listed;
-    this.#options.onEvent({
-      event: 'accepted',
-      pages_accepted: listedPages,
-      pages_already_sent: alreadySentPages,
-      refused_beyond_ram: refused.beyondRam,
-      refused_duplicate_frame: refused.duplicateFrame,
-      refused_unknown_source: refused.unknownSource,
-      refused_beyond_storage: refused.beyondStorage,
-    });
-    this.#schedule.listArrived(this.#plan.remainingPages);
-  }
-
   /** Takes a chunk of QEMU's stream; returns whether to read on. */
   #takeFromQemu(chunk: Buffer): boolean {
-    if (!this.injector.push(chunk)) this.#endHeld = true;
-    if (this.#ramCheck?.differs === true) this.#ramDiffers();
-    this.#watchFirstPass();
+    if (!this.#injector.push(chunk)) this.#endHeld = true;
+    this.#pages.chunkTaken();
     this.#updateGate();
     this.#scheduleAdvance();
-    return this.#mayRead();
-  }
-
-  /** What is read as guest memory is something else: harmless as long as nothing relies on it. */
-  #ramDiffers(): void {
-    const reason = 'what was given as guest memory is not what QEMU sends';
-    if (this.#plan !== undefined) throw new SourceError('guest-ram-differs', reason);
-    this.#giveUpList('guest-ram-differs', reason);
-  }
-
-  #watchFirstPass(): void {
-    if (this.#firstPassThrough || this.#ledgers.length === 0) return;
-    const repeated = this.#ledgers.some((ledger) => ledger.repeated);
-    if (repeated || this.#unseenPages === 0) {
-      this.#firstPassThrough = true;
-      this.#schedule.firstPassThrough();
-      this.#options.onEvent({ event: 'first-pass-done' });
-    }
-    if (this.#schedule.waitsForList && (this.#firstPassThrough || this.#almostThrough)) {
-      this.#startPlan();
-      this.#giveUpList('too-late', "QEMU's first pass was through before the list was there");
-    }
-  }
-
-  get #unseenPages(): number {
-    return this.#totalPages - this.#ledgers.reduce((sum, { seenPages }) => sum + seenPages, 0);
-  }
-
-  get #almostThrough(): boolean {
-    return this.#totalPages > 0 && this.#unseenPages <= Math.min(stallPages, this.#totalPages / 8);
+    return this.#mayRead;
   }
 
   /** Looks for the end of QEMU's stream, upon which the target may get the last byte. */
   #watchEnd(deviceState: Buffer): void {
     clearTimeout(this.#silence);
     const complete = this.#streamEnd.push(deviceState);
-    // The output's buffer goes to the destination before the commit, but not while it is being written.
-    this.#silence = setTimeout(
-      () =>
-        this.#guarded(() => {
-          this.#commit();
-        }),
-      complete ? 0 : silentEndMs,
-    );
+    const commit = (): void => {
+      this.#guarded(() => {
+        this.#commit();
+      });
+    };
+    this.#silence = setTimeout(commit, complete ? 0 : silentEndMs);
   }
 
   #commit(): void {
-    if (this.#phase !== 'migrating') return;
+    if (this.#phase.is !== 'migrating') return;
     clearTimeout(this.#silence);
     this.#batch.flush();
     this.#connection.send('commit', Buffer.alloc(0));
-    this.#phase = 'committed';
+    this.#phase = { is: 'committed' };
   }
 
-  #qemuEnd(): void {
+  #qemuHasEnded(): void {
     if (this.#qemuEnded) return;
     this.#qemuEnded = true;
-    // The migration was cancelled, or failed: a stream that is not complete throws here.
-    if (this.#phase === 'migrating') {
-      this.injector.end();
+    if (this.#phase.is === 'migrating') {
+      // The migration was cancelled, or failed: a stream that is not complete throws here.
+      this.#injector.end();
       this.#commit();
     }
     this.#batch.flush();
@@ -436,24 +329,25 @@ class SourceEngine {
   #takeFrame(type: FrameType, payload: Buffer): void {
     switch (type) {
       case 'storage':
-        this.#storage = decodeMessage(messageSchemas.storage, payload);
-        this.#reportStorage(this.#storage, this.#list?.sources ?? []);
+        this.#pages.takeStorage(decodeMessage(messageSchemas.storage, payload));
         break;
       case 'status':
-        this.#takeStatus(decodeMessage(messageSchemas.status, payload));
+        this.#status = decodeMessage(messageSchemas.status, payload);
+        this.#schedule.status(this.#status, performance.now());
+        this.#pages.takeStatus(this.#status);
         break;
       case 'ask':
-        this.#asked.push(...decodeAsk(payload));
+        this.#pages.takeAsk(decodeAsk(payload));
         break;
       case 'returnPath':
         this.#gate.push(payload);
         break;
       case 'returnPathEnd':
-        if (this.#phase === 'migrating' && !this.#passThrough) {
+        if (this.#phase.is === 'migrating' && !this.#passThrough) {
           throw new SourceError('target-failed', 'the target closed its connection in mid-migration');
         }
         this.#returnPathEnded = true;
-        this.#qemu?.end();
+        this.#qemu.end();
         this.#finishIfOver();
         break;
       default:
@@ -462,155 +356,8 @@ class SourceEngine {
     this.#scheduleAdvance();
   }
 
-  #reportStorage({ storage }: Storage, sources: readonly PageSource[]): void {
-    storage.forEach((found, index) => {
-      const source = nameOf(sources[index]);
-      if (found.usable) this.#options.onEvent({ event: 'storage', source, size_bytes: found.sizeBytes });
-      else this.#options.onEvent({ event: 'storage-unusable', source, reason: found.reason });
-    });
-  }
-
-  #takeStatus(status: RestoreStatus): void {
-    this.#status = status;
-    this.#schedule.status(status, performance.now());
-    for (
-      let part = this.#parts[0];
-      part !== undefined && part.plannedPages <= status.cursorPages;
-      part = this.#parts[0]
-    ) {
-      this.#settledPosition = part.position;
-      this.#parts.shift();
-    }
-  }
-
-  /**
-   * The destination asks for pages. One that is plain again has been sent in a newer version, which is on its way.
-   *
-   * @throws WireError 'malformed' if it asks for what was never planned
-   */
-  #answer(): void {
-    if (!this.injector.canInject) return;
-    for (const { blockIndex, pageIndex } of this.#asked.splice(0)) {
-      const ledger = this.#ledgers[blockIndex];
-      if (blockIndex !== this.#mainBlock || ledger === undefined || pageIndex >= ledger.pageCount) {
-        throw new WireError(
-          'malformed',
-          `the destination asks for page ${pageIndex} of RAM block ${blockIndex}`,
-        );
-      }
-      const state = ledger.state(pageIndex);
-      if (state !== pageState.planned && state !== pageState.plannedOwed) continue;
-      ledger.drop(pageIndex);
-      this.#sendFromRam(pageIndex);
-    }
-  }
-
-  /** Reads a page of the main block and puts it into the stream, in one go (docs/engine.md, Order). */
-  #sendFromRam(page: number): void {
-    this.#ram?.read(page, 1, this.#sentAlone, 0);
-    this.injector.injectPage(this.#mainBlock, page, this.#sentAlone, 0);
-    this.#sentAfterAll += 1;
-  }
-
-  /** Does what the schedule asks for, a slice at a time. */
-  #advance(): void {
-    if (this.#phase !== 'migrating') {
-      this.#batch.flush();
-      this.#updateReading();
-      return;
-    }
-    this.#startPlan();
-    this.#answer();
-    const more = this.#walkList();
-    this.#updateGate();
-    this.#batch.flush();
-    this.#updateReading();
-    if (more) this.#scheduleAdvance();
-  }
-
-  /** Plans and takes pages; returns whether there is more to do at once. */
-  #walkList(): boolean {
-    const plan = this.#plan;
-    if (plan === undefined || this.#injector?.canInject !== true) return false;
-    let more = false;
-    const hadPages = plan.remainingPages > 0;
-    const pages = Math.min(this.#schedule.pagesToPlan, planSlicePages);
-    if (pages > 0 && this.#roomBytes > -this.#window.limitBytes) {
-      const part = plan.planNext(pages, (page) => {
-        this.injector.injectZeroPage(this.#mainBlock, page);
-      });
-      if (part !== undefined) {
-        this.#batch.flush();
-        this.#connection.send('plan', encodePlanPart(part), true);
-        this.#plannedPages += part.pageCount;
-        this.#parts.push({ plannedPages: this.#plannedPages, position: plan.frontPosition });
-      }
-      this.#schedule.listWalked(part?.pageCount ?? 0, plan.remainingPages);
-      more = this.#schedule.pagesToPlan > 0;
-    }
-    const takes = (): boolean =>
-      this.#schedule.takesFromBack(this.#qemuHeld, this.#roomBytes / this.#window.limitBytes);
-    if (takes()) {
-      const taken = plan.takeFromBack(takeSlicePages, this.#settledPosition, (page, content) => {
-        if (content === undefined) this.injector.injectZeroPage(this.#mainBlock, page);
-        else this.injector.injectPage(this.#mainBlock, page, content, 0);
-        this.#sentAfterAll += 1;
-      });
-      this.#schedule.listWalked(0, plan.remainingPages);
-      more = more || (taken > 0 && takes());
-    }
-    if (hadPages && plan.remainingPages === 0) this.#options.onEvent({ event: 'planned' });
-    return more;
-  }
-
-  /** What may still be put under way. */
-  get #roomBytes(): number {
-    const waiting = this.#batch.waitingBytes / this.#connection.compressionRatio;
-    return this.#window.limitBytes - this.#connection.outstandingBytes - waiting;
-  }
-
-  get #qemuHeld(): boolean {
-    return (
-      this.#endHeld || this.#schedule.holdsQemu(this.#gate.state === 'ack-withheld', this.#almostThrough)
-    );
-  }
-
-  #updateGate(): void {
-    if (!this.#schedule.gateOpen) {
-      if (this.#heldSinceMs === undefined && this.#qemuHeld) {
-        this.#heldSinceMs = performance.now();
-        const by = this.#gate.state === 'ack-withheld' ? 'agreement-withheld' : 'stalled-reading';
-        this.#options.onEvent({ event: 'gate-held', by });
-      }
-      return;
-    }
-    if (!this.#gateReported) {
-      this.#gateReported = true;
-      const owed = this.#ledgers.reduce((sum, { owedPages }) => sum + owedPages, 0);
-      if (owed > 0) throw new Error(`${owed} pages were left out and neither planned nor sent`);
-      const heldMs = this.#heldSinceMs === undefined ? 0 : performance.now() - this.#heldSinceMs;
-      this.#options.onEvent({ event: 'gate-released', held_ms: Math.round(heldMs) });
-      this.#gate.open();
-    }
-    if (this.#endHeld) {
-      this.#endHeld = false;
-      this.injector.release();
-    }
-  }
-
-  #mayRead(): boolean {
-    const read = !this.#qemuHeld && this.#roomBytes > 0;
-    this.#readingPaused = !read;
-    return read;
-  }
-
-  #updateReading(): void {
-    const wasPaused = this.#readingPaused;
-    if (wasPaused && this.#mayRead()) this.#qemu?.resume();
-  }
-
   #scheduleAdvance(): void {
-    if (this.#advanceScheduled || this.#phase === 'over') return;
+    if (this.#advanceScheduled || this.#phase.is === 'over') return;
     this.#advanceScheduled = true;
     setImmediate(() => {
       this.#advanceScheduled = false;
@@ -620,13 +367,59 @@ class SourceEngine {
     });
   }
 
+  /** Does what there is to do, a slice at a time. */
+  #advance(): void {
+    const more = this.#phase.is === 'migrating' && this.#pages.advance(this.#qemuHeld);
+    this.#updateGate();
+    this.#batch.flush();
+    if (this.#mayRead) this.#qemu.readOn();
+    if (more) this.#scheduleAdvance();
+  }
+
+  /** Share of the send window that is free. */
+  get #room(): number {
+    const waitingBytes = this.#batch.waitingBytes / this.#connection.compressionRatio;
+    return 1 - (this.#connection.outstandingBytes + waitingBytes) / this.#window.limitBytes;
+  }
+
+  get #qemuHeld(): boolean {
+    const agreementWithheld = this.#gate.state === 'ack-withheld';
+    return this.#endHeld || this.#schedule.holdsQemu(agreementWithheld, this.#pages.almostThrough);
+  }
+
+  get #mayRead(): boolean {
+    return !this.#qemuHeld && this.#room > 0;
+  }
+
+  #updateGate(): void {
+    const { onEvent } = this.#options;
+    if (!this.#schedule.gateOpen) {
+      if (this.#heldSinceMs === undefined && this.#qemuHeld) {
+        this.#heldSinceMs = performance.now();
+        const by = this.#gate.state === 'ack-withheld' ? 'agreement-withheld' : 'stalled-reading';
+        onEvent({ event: 'gate-held', by });
+      }
+      return;
+    }
+    if (!this.#gateOpened) {
+      this.#gateOpened = true;
+      this.#pages.checkComplete();
+      const heldMs = this.#heldSinceMs === undefined ? 0 : performance.now() - this.#heldSinceMs;
+      onEvent({ event: 'gate-released', held_ms: Math.round(heldMs) });
+      this.#gate.open();
+    }
+    if (this.#endHeld) {
+      this.#endHeld = false;
+      this.#injector.release();
+    }
+  }
+
   #toQemu(message: Buffer): void {
     // Its word that the target has everything, or not (migration/migration.c, migrate_send_rp_shut).
     if (message.readUInt16BE(0) === returnPathMessage.shut && message.length >= 8) {
-      const status = message.readUInt32BE(4);
-      if (status !== 0) this.#targetStatus = status;
+      this.#targetStatus = message.readUInt32BE(4);
     }
-    this.#qemu?.write(message);
+    this.#qemu.write(message);
   }
 
   #finishIfOver(): void {
@@ -639,18 +432,16 @@ class SourceEngine {
     this.#over({ result: 'migrated' });
   }
 
-  #connectionClosed(error: Error | undefined): void {
-    this.#fail(error ?? new WireError('closed', 'the destination ended the connection'));
-  }
-
   /** From the commit on the migration ends by itself in a moment, or is in doubt. */
   #interrupted(): void {
-    if (this.#doubt !== undefined) this.#over({ result: 'in-doubt', error: this.#doubt });
-    else if (this.#phase !== 'committed') this.#fail(interruption());
+    if (this.#phase.is === 'in-doubt') this.#over({ result: 'in-doubt', error: this.#phase.error });
+    else if (this.#phase.is !== 'committed') {
+      this.#fail(Object.assign(new Error('interrupted'), { code: 'interrupted' }));
+    }
   }
 
   #guarded<T>(body: () => T): T | undefined {
-    if (this.#phase === 'over') return undefined;
+    if (this.#phase.is === 'over') return undefined;
     try {
       return body();
     } catch (error) {
@@ -660,14 +451,13 @@ class SourceEngine {
   }
 
   #fail(cause: unknown): void {
-    if (this.#phase === 'over' || this.#doubt !== undefined) return;
+    if (this.#phase.is === 'over' || this.#phase.is === 'in-doubt') return;
     const error: Error & { readonly code?: string } =
       cause instanceof Error ? cause : new Error(String(cause));
-    const targetFailed = error instanceof WireError && error.peerCode === 'target-failed';
-    if (this.#phase === 'committed' && !this.#returnPathEnded && !(targetFailed && !this.#qemuEnded)) {
+    if (this.#phase.is === 'committed' && !this.#returnPathEnded && !this.#targetHasFailed(error)) {
       // The target may have everything and run. Closing QEMU's connection would let the source VM run too, so that it
       // stays open, and the VM stopped, until somebody who has looked at the target ends this process.
-      this.#doubt = error;
+      this.#phase = { is: 'in-doubt', error };
       this.#options.onEvent({ event: 'in-doubt', reason: error.message });
       if (this.#qemuEnded) this.#over({ result: 'in-doubt', error });
       return;
@@ -679,38 +469,38 @@ class SourceEngine {
     this.#connection.abort(error);
   }
 
+  /** The destination has seen the target fail, and QEMU still waits for the target's word. */
+  #targetHasFailed(error: Error): boolean {
+    return error instanceof WireError && error.peerCode === 'target-failed' && !this.#qemuEnded;
+  }
+
   #over(outcome: SourceOutcome): void {
-    this.#phase = 'over';
+    this.#phase = { is: 'over' };
     clearTimeout(this.#silence);
     clearInterval(this.#progress);
     this.#abortList.abort();
-    this.#server?.close();
-    this.#ram?.close();
+    this.#qemu.stopListening();
+    this.#pages.close();
     if (outcome.result === 'migrated') this.#connection.end();
-    else this.#qemu?.destroy();
-    this.#finish(outcome);
-  }
-
-  get injector(): StreamInjector {
-    // Only reached from what QEMU's connection or a started plan has set off.
-    if (this.#injector === undefined) throw new Error('QEMU is not connected');
-    return this.#injector;
+    else this.#qemu.destroy();
+    this.#settle(outcome);
   }
 
   #counters(): EngineCounters {
     const status = this.#status;
+    const { counters } = this.#injector.reader;
     return {
       ...emptyCounters,
-      pages_listed: this.#list?.pageCount ?? 0,
-      pages_planned: this.#plannedPages,
-      pages_left_out: this.#injector?.reader.counters.pagesLeftOut ?? 0,
+      pages_listed: this.#pages.listedPages,
+      pages_planned: this.#pages.plannedPages,
+      pages_left_out: counters.pagesLeftOut,
       pages_restored: status?.restoredPages ?? 0,
       pages_mismatched: status?.mismatchedPages ?? 0,
       pages_unreadable: status?.unreadablePages ?? 0,
       pages_cancelled: status?.cancelledPages ?? 0,
-      pages_sent_after_all: this.#sentAfterAll,
+      pages_sent_after_all: this.#pages.sentAfterAllPages,
       pages_pending: status?.pendingPages ?? 0,
-      qemu_bytes: this.#injector?.reader.counters.bytes ?? 0,
+      qemu_bytes: counters.bytes,
       migration_link_bytes: this.#connection.sentBytes,
       migration_link_back_bytes: this.#connection.receivedBytes,
       storage_link_bytes: status?.storageBytes ?? 0,
@@ -719,13 +509,4 @@ class SourceEngine {
       ...processCounters(),
     };
   }
-}
-
-function nameOf(source: PageSource | undefined): string {
-  if (source === undefined) return '';
-  return source.kind === 'disk' ? source.disk : `${source.fileSystem}:${source.path}`;
-}
-
-function interruption(): Error & { readonly code: string } {
-  return Object.assign(new Error('interrupted'), { code: 'interrupted' });
 }

@@ -12,13 +12,13 @@ const openBrace = 0x7b;
 const closeBrace = 0x7d;
 
 export class StreamEnd {
-  #tail: Buffer = Buffer.alloc(0);
+  #bytes = Buffer.allocUnsafe(64 * 1024);
+  #filledBytes = 0;
 
   /** Takes bytes of the device state, cut anywhere. Returns whether the stream is complete with them. */
   push(chunk: Buffer): boolean {
-    const all = this.#tail.length === 0 ? Buffer.from(chunk) : Buffer.concat([this.#tail, chunk]);
-    this.#tail = all.subarray(Math.max(0, all.length - longestBytes - headerBytes));
-    const tail = this.#tail;
+    this.#append(chunk);
+    const tail = this.#bytes.subarray(0, this.#filledBytes);
     if (tail.at(-1) !== closeBrace) return false;
     // The text holds no control characters, so that only the last few bytes of this value can be the marker.
     let at = tail.lastIndexOf(sectionType.description);
@@ -29,5 +29,19 @@ export class StreamEnd {
       at = at === 0 ? -1 : tail.lastIndexOf(sectionType.description, at - 1);
     }
     return false;
+  }
+
+  #append(chunk: Buffer): void {
+    const added = chunk.subarray(Math.max(0, chunk.length - longestBytes));
+    if (this.#filledBytes + added.length > this.#bytes.length) {
+      // Room for twice the longest description, so that what is kept is not moved with each chunk.
+      const kept = Math.min(this.#filledBytes, longestBytes);
+      const wanted = Math.min(2 * longestBytes, 2 * (kept + added.length));
+      const larger = wanted > this.#bytes.length ? Buffer.allocUnsafe(wanted) : this.#bytes;
+      this.#bytes.copy(larger, 0, this.#filledBytes - kept, this.#filledBytes);
+      this.#bytes = larger;
+      this.#filledBytes = kept;
+    }
+    this.#filledBytes += added.copy(this.#bytes, this.#filledBytes);
   }
 }

@@ -1,0 +1,278 @@
+/**
+ * The guest's pages as the source engine keeps track of them: which ones QEMU has sent, which are listed, what of the list
+ * is planned, settled at the destination, or sent from guest memory after all.
+ */
+import { pageSizeBytes, type PageList } from '../pages/page-list.ts';
+import type { EventSink } from '../restore/engine-event.ts';
+import type { Schedule } from '../restore/schedule.ts';
+import type { RamBlock } from '../stream/handler.ts';
+import type { StreamInjector } from '../stream/injector.ts';
+import type { RestoreStatus, Storage } from '../wire/messages.ts';
+import type { PageName, PlanPart } from '../wire/plan-codec.ts';
+import { WireError } from '../wire/wire-error.ts';
+import { type GuestRam, type GuestRamPlace, openGuestRam } from './guest-ram.ts';
+import { PageLedger, pageState } from './page-ledger.ts';
+import { PlanBuilder } from './plan-builder.ts';
+import { RamCheck } from './ram-check.ts';
+import { SourceError } from './source-error.ts';
+
+/** Where pages and plans go: each call puts something into the order of the stream (docs/engine.md, Order). */
+export interface PageOutput {
+  readonly injector: StreamInjector;
+  sendPlan(part: PlanPart): void;
+  /** Share of the send window that is free; below 0 there is too much under way. */
+  readonly room: number;
+}
+
+/** Entries of the list planned, and pages sent, before other events get their turn. */
+const planSlicePages = 512;
+const takeSlicePages = 64;
+/**
+ * Without a withheld agreement QEMU is stopped while so much of its first pass is left that it does not fit into the
+ * downtime. Pages of zeros take nine bytes in its socket, so that it may be 22 000 pages ahead of what was read.
+ */
+const stallPages = 32_768;
+
+export class GuestPages {
+  /** Pages that the destination was told to restore. */
+  plannedPages = 0;
+  /** Listed pages that were sent from guest memory. */
+  sentAfterAllPages = 0;
+  readonly #schedule: Schedule;
+  readonly #ramPlace: GuestRamPlace | undefined;
+  readonly #onEvent: EventSink;
+  readonly #output: PageOutput;
+  #ledgers: PageLedger[] = [];
+  #totalPages = 0;
+  #firstPassThrough = false;
+  /** The RAM block that guest frames lie in: the largest. */
+  #mainBlock = -1;
+  #ram: GuestRam | undefined;
+  #ramCheck: RamCheck | undefined;
+  #list: PageList | undefined;
+  #storage: Storage | undefined;
+  #plan: PlanBuilder | undefined;
+  /** Pages that the destination asked for. */
+  readonly #asked: PageName[] = [];
+  /** Ends of the parts sent: sum of planned pages, and position in the list. */
+  readonly #parts: { readonly plannedPages: number; readonly position: number }[] = [];
+  /** Position in the list up to which the destination has read, or got newer pages. */
+  #settledPosition = 0;
+  readonly #page = Buffer.allocUnsafeSlow(pageSizeBytes);
+
+  constructor(
+    schedule: Schedule,
+    ramPlace: GuestRamPlace | undefined,
+    onEvent: EventSink,
+    output: PageOutput,
+  ) {
+    this.#schedule = schedule;
+    this.#ramPlace = ramPlace;
+    this.#onEvent = onEvent;
+    this.#output = output;
+  }
+
+  get listedPages(): number {
+    return this.#list?.pageCount ?? 0;
+  }
+
+  /** Whether QEMU's first pass has so little left that it could switch over. */
+  get almostThrough(): boolean {
+    return this.#totalPages > 0 && this.#unseenPages <= Math.min(stallPages, this.#totalPages / 8);
+  }
+
+  takeBlocks(blocks: readonly RamBlock[]): void {
+    this.#ledgers = blocks.map(({ pageCount }) => new PageLedger(pageCount));
+    this.#totalPages = blocks.reduce((sum, { pageCount }) => sum + pageCount, 0);
+    const main = blocks.reduce((largest, block) => (block.pageCount > largest.pageCount ? block : largest));
+    this.#mainBlock = main.index;
+    if (!this.#schedule.waitsForList || this.#ramPlace === undefined) return;
+    try {
+      this.#ram = openGuestRam(this.#ramPlace, main.lengthBytes);
+      this.#ramCheck = new RamCheck(this.#ram);
+    } catch (error) {
+      this.giveUpList('guest-ram', (error as SourceError).message);
+    }
+  }
+
+  /** QEMU's record of a page with content; returns whether it stays in the stream. */
+  pageRecord(blockIndex: number, page: number, buffer: Buffer, offset: number): boolean {
+    if (blockIndex === this.#mainBlock) this.#ramCheck?.record(page, buffer, offset);
+    return this.#ledgers[blockIndex]?.pageRecord(page, buffer, offset) ?? true;
+  }
+
+  /** QEMU's record of a page of zeros; it stays in the stream. */
+  zeroRecord(blockIndex: number, page: number): void {
+    this.#ledgers[blockIndex]?.zeroRecord(page);
+  }
+
+  takeList(list: PageList): void {
+    this.#list = list;
+  }
+
+  /** What the destination has found of the list's sources. */
+  takeStorage(storage: Storage): void {
+    this.#storage = storage;
+    storage.storage.forEach((found, index) => {
+      const place = this.#list?.sources[index];
+      const source = place?.kind === 'file' ? `${place.fileSystem}:${place.path}` : (place?.disk ?? '');
+      if (found.usable) this.#onEvent({ event: 'storage', source, size_bytes: found.sizeBytes });
+      else this.#onEvent({ event: 'storage-unusable', source, reason: found.reason });
+    });
+  }
+
+  takeStatus(status: RestoreStatus): void {
+    let part = this.#parts[0];
+    while (part !== undefined && part.plannedPages <= status.cursorPages) {
+      this.#settledPosition = part.position;
+      this.#parts.shift();
+      part = this.#parts[0];
+    }
+  }
+
+  /**
+   * The destination asks for pages.
+   *
+   * @throws WireError 'malformed' if it asks for pages that cannot have been planned
+   */
+  takeAsk(pages: readonly PageName[]): void {
+    const pageCount = this.#ledgers[this.#mainBlock]?.pageCount ?? 0;
+    for (const { blockIndex, pageIndex } of pages) {
+      if (blockIndex !== this.#mainBlock || pageIndex >= pageCount) {
+        throw new WireError('malformed', `page ${pageIndex} of RAM block ${blockIndex} is asked for`);
+      }
+    }
+    this.#asked.push(...pages);
+  }
+
+  /** The migration goes on as one without storage. */
+  giveUpList(code: string, reason: string): void {
+    if (!this.#schedule.waitsForList) return;
+    this.#onEvent({ event: 'no-list', code, reason });
+    this.#schedule.noList();
+  }
+
+  /**
+   * To be called after each chunk of QEMU's stream.
+   *
+   * @throws SourceError 'guest-ram-differs' when pages were left out on the strength of the wrong memory
+   */
+  chunkTaken(): void {
+    if (this.#ramCheck?.differs === true) {
+      const reason = 'what was given as guest memory is not what QEMU sends';
+      if (this.#plan !== undefined) throw new SourceError('guest-ram-differs', reason);
+      this.giveUpList('guest-ram-differs', reason);
+    }
+    if (this.#firstPassThrough || this.#ledgers.length === 0) return;
+    if (this.#unseenPages === 0 || this.#ledgers.some(({ repeated }) => repeated)) {
+      this.#firstPassThrough = true;
+      this.#schedule.firstPassThrough();
+      this.#onEvent({ event: 'first-pass-done' });
+    }
+    if (this.#schedule.waitsForList && (this.#firstPassThrough || this.almostThrough)) {
+      this.#startPlan();
+      this.giveUpList('too-late', "QEMU's first pass was through before the list was there");
+    }
+  }
+
+  /**
+   * Plans, answers and sends, a slice of it.
+   *
+   * @returns whether there is more to do at once
+   */
+  advance(qemuHeld: boolean): boolean {
+    this.#startPlan();
+    if (!this.#output.injector.canInject) return false;
+    this.#answer();
+    const plan = this.#plan;
+    if (plan === undefined) return false;
+    const hadPages = plan.remainingPages > 0;
+    const plans = this.#planSlice(plan);
+    const takes = this.#takeSlice(plan, qemuHeld);
+    if (hadPages && plan.remainingPages === 0) this.#onEvent({ event: 'planned' });
+    return plans || takes;
+  }
+
+  /** To be called before the switch-over. @throws Error if a page would be lost */
+  checkComplete(): void {
+    const owedPages = this.#ledgers.reduce((sum, ledger) => sum + ledger.owedPages, 0);
+    if (owedPages > 0) throw new Error(`${owedPages} pages were left out and neither planned nor sent`);
+  }
+
+  close(): void {
+    this.#ram?.close();
+  }
+
+  get #unseenPages(): number {
+    return this.#totalPages - this.#ledgers.reduce((sum, { seenPages }) => sum + seenPages, 0);
+  }
+
+  /** Starts once the list, storage and a checked view of guest memory are all there. */
+  #startPlan(): void {
+    const ledger = this.#ledgers[this.#mainBlock];
+    if (this.#plan !== undefined || !this.#schedule.waitsForList) return;
+    if (this.#list === undefined || this.#storage === undefined || this.#ram === undefined) return;
+    if (ledger === undefined || this.#ramCheck?.passed !== true) return;
+    const { storage } = this.#storage;
+    const blocks = this.#list.sources.map((_, index) => {
+      const found = storage[index];
+      return found?.usable === true ? Math.floor(found.sizeBytes / pageSizeBytes) : undefined;
+    });
+    this.#plan = new PlanBuilder(this.#list, blocks, this.#mainBlock, ledger, this.#ram);
+    const { listedPages, alreadySentPages, refused } = this.#plan.listed;
+    this.#onEvent({
+      event: 'accepted',
+      pages_accepted: listedPages,
+      pages_already_sent: alreadySentPages,
+      refused_beyond_ram: refused.beyondRam,
+      refused_duplicate_frame: refused.duplicateFrame,
+      refused_unknown_source: refused.unknownSource,
+      refused_beyond_storage: refused.beyondStorage,
+    });
+    this.#schedule.listArrived(this.#plan.remainingPages);
+  }
+
+  /** Sends what was asked for. A page that is plain again was sent in a newer version, which is on its way. */
+  #answer(): void {
+    for (const { pageIndex } of this.#asked.splice(0)) {
+      const ledger = this.#ledgers[this.#mainBlock];
+      const state = ledger?.state(pageIndex);
+      if (state !== pageState.planned && state !== pageState.plannedOwed) continue;
+      ledger?.drop(pageIndex);
+      this.#ram?.read(pageIndex, 1, this.#page, 0);
+      this.#send(pageIndex, this.#page);
+    }
+  }
+
+  #planSlice(plan: PlanBuilder): boolean {
+    const pages = Math.min(this.#schedule.pagesToPlan, planSlicePages);
+    // Plans are short; they may run a window ahead of what is under way.
+    if (pages === 0 || this.#output.room < -1) return false;
+    const part = plan.planNext(pages, (page) => {
+      this.#output.injector.injectZeroPage(this.#mainBlock, page);
+    });
+    if (part !== undefined) {
+      this.#output.sendPlan(part);
+      this.plannedPages += part.pageCount;
+      this.#parts.push({ plannedPages: this.plannedPages, position: plan.frontPosition });
+    }
+    this.#schedule.listWalked(part?.pageCount ?? 0, plan.remainingPages);
+    return this.#schedule.pagesToPlan > 0;
+  }
+
+  #takeSlice(plan: PlanBuilder, qemuHeld: boolean): boolean {
+    if (!this.#schedule.takesFromBack(qemuHeld, this.#output.room)) return false;
+    const taken = plan.takeFromBack(takeSlicePages, this.#settledPosition, (page, content) => {
+      this.#send(page, content);
+    });
+    this.#schedule.listWalked(0, plan.remainingPages);
+    return taken > 0 && this.#schedule.takesFromBack(qemuHeld, this.#output.room);
+  }
+
+  /** Puts a page of the main block into the stream, in the same step in which it was read. */
+  #send(page: number, content: Buffer | undefined): void {
+    if (content === undefined) this.#output.injector.injectZeroPage(this.#mainBlock, page);
+    else this.#output.injector.injectPage(this.#mainBlock, page, content, 0);
+    this.sentAfterAllPages += 1;
+  }
+}
