@@ -4,7 +4,10 @@ const only = (from, allowed, comment) => ({
   comment,
   severity: 'error',
   from: { path: `^${from}/` },
-  to: { path: '^(experiments|harness|engine|guest|report|vagrant|setup|bench)/', pathNot: `^(${[from, ...allowed].join('|')})/` },
+  to: {
+    path: '^(experiments|harness|engine|guest|report|vagrant|setup|bench)/',
+    pathNot: `^(${[from, ...allowed].join('|')})/`,
+  },
 });
 
 module.exports = {
@@ -21,14 +24,22 @@ module.exports = {
     only('engine', [], 'The engine stands on its own.'),
     only('guest/agent', ['engine/pages'], 'Agent and engine share only the page list.'),
     only('guest/image', ['setup'], 'The image recipe needs the cache of prepared things, nothing else.'),
-    only('harness', ['experiments', 'engine', 'guest', 'setup', 'vagrant'], 'The harness drives everything but the report.'),
-    only('report', ['experiments'], 'The report reads results, never the harness.'),
+    only(
+      'harness',
+      ['experiments', 'engine', 'guest', 'setup', 'vagrant'],
+      'The harness drives everything but the report.',
+    ),
+    only('report', ['experiments', 'setup'], 'The report reads results, never the harness.'),
     only('setup', [], 'Set-up stands at the bottom.'),
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default', 'types'], extensions: ['.ts', '.js', '.mjs', '.json'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'default', 'types'],
+      extensions: ['.ts', '.js', '.mjs', '.json'],
+    },
   },
 };
