@@ -2,9 +2,8 @@
  * The destination engine: the only writer of the target QEMU's incoming stream. It relays what the source engine sends and
  * adds pages that it reads from shared storage. docs/engine.md says why the guest's memory arrives complete.
  */
-import { connect, createServer, type Server, type Socket } from 'node:net';
-import type { PageSource } from '../pages/page-list.ts';
-import { pageSizeBytes } from '../pages/page-list.ts';
+import { createServer, type Server, type Socket } from 'node:net';
+import { pageSizeBytes, type PageSource } from '../pages/page-list.ts';
 import {
   emptyCounters,
   type EngineCounters,
@@ -13,25 +12,18 @@ import {
 } from '../restore/engine-event.ts';
 import { RestorePlan } from '../restore/restore-plan.ts';
 import { Restorer, type RestoreSink } from '../restore/restorer.ts';
-import { openSource, type StoragePlace } from '../restore/storage-place.ts';
+import type { StoragePlace } from '../restore/storage-place.ts';
 import type { StorageReader } from '../restore/storage-reader.ts';
 import { StreamInjector } from '../stream/injector.ts';
-import { returnPathMessage } from '../stream/records.ts';
-import { ReturnPathReader } from '../stream/return-path.ts';
 import { EngineConnection } from '../wire/connection.ts';
 import type { FrameType } from '../wire/frame.ts';
 import { defaultLiveness, type Liveness, ownHello, takeHello } from '../wire/hello.ts';
-import {
-  decodeMessage,
-  encodeMessage,
-  messageSchemas,
-  type RestoreStatus,
-  type Storage,
-} from '../wire/messages.ts';
+import { decodeMessage, encodeMessage, messageSchemas, type RestoreStatus } from '../wire/messages.ts';
 import { decodePlanPart, encodeAsk, maxAskedPages, type PageName } from '../wire/plan-codec.ts';
 import { WireError } from '../wire/wire-error.ts';
 import { DestinationError } from './destination-error.ts';
-import { TargetOutput } from './target-output.ts';
+import { openSources } from './open-sources.ts';
+import { TargetConnection } from './target-connection.ts';
 
 export interface DestinationOptions {
   readonly listen: { readonly host: string; readonly port: number };
@@ -68,8 +60,7 @@ class DestinationEngine implements RestoreSink {
   #finish: (outcome: DestinationOutcome) => void = () => undefined;
   #server: Server | undefined;
   #connection: EngineConnection | undefined;
-  #target: Socket | undefined;
-  #output: TargetOutput | undefined;
+  #target: TargetConnection | undefined;
   #injector: StreamInjector | undefined;
   #readers: (StorageReader | undefined)[] = [];
   #restorer: Restorer | undefined;
@@ -79,8 +70,6 @@ class DestinationEngine implements RestoreSink {
   #readFailed = false;
   #streamEnded = false;
   #targetClosed = false;
-  /** The target has reported success on the return path (migration/migration.c, migrate_send_rp_shut). */
-  #targetSucceeded = false;
   /** The last status sent, to send only what is new. */
   #sentStatus = '';
   #sentPendingPages = 0;
@@ -157,11 +146,11 @@ class DestinationEngine implements RestoreSink {
         return;
       case 'commit':
         this.#committed = true;
-        if (this.#output !== undefined) this.#output.keepsLastByte = false;
+        if (this.#target !== undefined) this.#target.output.keepsLastByte = false;
         return;
       case 'streamEnd':
         this.#streamEnded = true;
-        this.#output?.end();
+        this.#target?.output.end();
         return;
       case 'sources':
         this.#openSources(decodeMessage(messageSchemas.sources, payload).sources);
@@ -186,42 +175,27 @@ class DestinationEngine implements RestoreSink {
     if (this.#phase !== 'greeting') return;
     this.#phase = 'migrating';
     const { incomingPath, onEvent } = this.#options;
-    const target = connect({ path: incomingPath, allowHalfOpen: true });
-    this.#target = target;
-    const output = new TargetOutput(target);
-    this.#output = output;
-    const returnPath = new ReturnPathReader(({ type, data }) => {
-      if (type === returnPathMessage.shut)
-        this.#targetSucceeded = data.length >= 4 && data.readUInt32BE() === 0;
-    });
-    target.on('data', (bytes: Buffer) => {
-      this.guarded(() => {
-        returnPath.push(bytes);
-        this.#connection?.send('returnPath', Buffer.from(bytes));
-      });
-    });
-    target.on('drain', () => {
-      this.guarded(() => {
-        this.#connection?.resumeReading();
-        this.#restorer?.pump();
-      });
-    });
-    target.on('end', () => {
-      this.guarded(() => {
-        this.#targetEnded();
-      });
-    });
-    target.on('error', (cause) => {
-      // A target that has said on the return path that it has everything may close as it likes.
-      if (this.#targetSucceeded)
+    const target = new TargetConnection(incomingPath, {
+      returnPath: (bytes) => {
+        this.#connection?.send('returnPath', bytes);
+      },
+      room: () => {
+        this.guarded(() => {
+          this.#connection?.resumeReading();
+          this.#restorer?.pump();
+        });
+      },
+      ended: () => {
         this.guarded(() => {
           this.#targetEnded();
         });
-      else
-        this.fail(
-          new DestinationError('target-failed', `the target QEMU broke off: ${cause.message}`, cause),
-        );
+      },
+      failed: (error) => {
+        this.fail(error);
+      },
     });
+    this.#target = target;
+    const { output } = target;
     this.#injector = new StreamInjector(
       {
         configuration: ({ machine }) => {
@@ -282,7 +256,7 @@ class DestinationEngine implements RestoreSink {
     if (this.#phase !== 'migrating') return;
     this.#restorer?.pump();
     const connection = this.#connection;
-    const output = this.#output;
+    const output = this.#target?.output;
     if (connection === undefined || output === undefined) return;
     const takenBytes = connection.receivedBytes;
     output.flush(() => {
@@ -293,30 +267,10 @@ class DestinationEngine implements RestoreSink {
   }
 
   #openSources(sources: readonly PageSource[]): void {
-    // Resolved in the order in which they were named; a source that cannot be opened is of no use, and no error.
-    Promise.all(
-      sources.map((source) =>
-        openSource(source, this.#options.storage).then(
-          (reader) => ({ reader, reason: '' }),
-          (error: unknown) => ({ reader: undefined, reason: (error as Error).message }),
-        ),
-      ),
-    )
-      .then((opened) => {
-        this.#readers.push(...opened.map(({ reader }) => reader));
-        const storage: Storage['storage'] = opened.map(({ reader, reason }) =>
-          reader === undefined ? { usable: false, reason } : { usable: true, sizeBytes: reader.sizeBytes },
-        );
-        sources.forEach((source, index) => {
-          const name = source.kind === 'disk' ? source.disk : `${source.fileSystem}:${source.path}`;
-          const found = storage[index];
-          if (found?.usable === true) {
-            this.#options.onEvent({ event: 'storage', source: name, size_bytes: found.sizeBytes });
-          } else {
-            this.#options.onEvent({ event: 'storage-unusable', source: name, reason: found?.reason ?? '' });
-          }
-        });
-        this.#connection?.send('storage', encodeMessage({ storage }));
+    openSources(sources, this.#options.storage, this.#options.onEvent)
+      .then(({ readers, answer }) => {
+        this.#readers.push(...readers);
+        this.#connection?.send('storage', encodeMessage(answer));
         if (this.#phase === 'over') this.#closeReaders();
       })
       .catch((error: unknown) => {
@@ -325,7 +279,7 @@ class DestinationEngine implements RestoreSink {
   }
 
   get canTake(): boolean {
-    return this.#injector?.canInject === true && this.#output?.hasRoomBeside === true;
+    return this.#injector?.canInject === true && this.#target?.output.hasRoomBeside === true;
   }
 
   take(blockIndex: number, page: number, buffer: Buffer, offset: number): void {
@@ -334,7 +288,7 @@ class DestinationEngine implements RestoreSink {
 
   taken(): void {
     this.#injector?.closeSection();
-    this.#output?.flush();
+    this.#target?.output.flush();
     this.#tellIfNothingPends();
   }
 
@@ -398,7 +352,7 @@ class DestinationEngine implements RestoreSink {
     } else if (this.#committed) {
       // The target has everything, or will have it with what waits here; the source counts on that.
       this.#streamEnded = true;
-      this.#output?.end();
+      this.#target?.output.end();
     } else {
       this.fail(error ?? new WireError('closed', 'the source ended the connection'));
     }
@@ -463,7 +417,7 @@ class DestinationEngine implements RestoreSink {
       pages_unreadable: this.#restorer?.unreadablePages ?? 0,
       pages_cancelled: this.#plan.cancelledPages,
       pages_pending: this.#plan.pendingPages,
-      qemu_bytes: this.#output?.writtenBytes ?? 0,
+      qemu_bytes: this.#target?.output.writtenBytes ?? 0,
       migration_link_bytes: this.#connection?.receivedBytes ?? 0,
       migration_link_back_bytes: this.#connection?.sentBytes ?? 0,
       storage_link_bytes: this.#restorer?.storageBytes ?? 0,
