@@ -66,7 +66,11 @@ function range(values: readonly number[], digits: number): string {
   return low === high ? low : `${low} … ${high}`;
 }
 
-const percent = (values: readonly number[]): string => `${range(values.map((value) => 100 * value), 0)} %`;
+const percent = (values: readonly number[]): string =>
+  `${range(
+    values.map((value) => 100 * value),
+    0,
+  )} %`;
 
 /** Share of the link's configured rate that was used from the command to the end, headers included. */
 const linkShare =
@@ -87,9 +91,11 @@ function heldShare(cell: Cell): number | undefined {
   const run = typicalRun(cell);
   const totalMs = run?.row.total_time_ms;
   if (run === undefined || totalMs === undefined) return undefined;
-  const held = run.events
-    .filter((event) => event.event === 'engine' && event.name === 'gate-released')
-    .map((event) => (event.event === 'engine' ? Number(event.fields['held_ms'] ?? 0) : 0));
+  const events = run.events.filter((event) => event.event === 'engine');
+  if (events.length === 0) return undefined;
+  const held = events
+    .filter(({ name }) => name === 'gate-released')
+    .map(({ fields }) => Number(fields['held_ms']));
   return held.reduce((sum, heldMs) => sum + heldMs, 0) / totalMs;
 }
 
@@ -114,14 +120,18 @@ const claims: Readonly<Record<ClaimId, Claim>> = {
       return {
         pairs: found.length,
         measured: `${range(differences, 0)} ms`,
-        holds: found.every(({ precopy, restore }) => Math.abs(restore - precopy) <= Math.max(100, 0.2 * precopy)),
+        holds: found.every(
+          ({ precopy, restore }) => Math.abs(restore - precopy) <= Math.max(100, 0.2 * precopy),
+        ),
       };
     },
   },
   'total-time-shorter': {
     inPaper: 12,
     evaluate: (pairs) => {
-      const speedUps = both(pairs, (row) => row.total_time_ms).map(({ precopy, restore }) => precopy / restore);
+      const speedUps = both(pairs, (row) => row.total_time_ms).map(
+        ({ precopy, restore }) => precopy / restore,
+      );
       return {
         pairs: speedUps.length,
         measured: `${range(speedUps, 2)} ×`,
@@ -141,7 +151,12 @@ const claims: Readonly<Record<ClaimId, Claim>> = {
       return {
         pairs: rows.flat().length,
         measured: rows
-          .map((row) => `${row[0]?.scenario ?? ''}: ${speedUpsOf(row).map((speedUp) => speedUp.toFixed(2)).join(' → ')}`)
+          .map(
+            (row) =>
+              `${row[0]?.scenario ?? ''}: ${speedUpsOf(row)
+                .map((speedUp) => speedUp.toFixed(2))
+                .join(' → ')}`,
+          )
           .join('; '),
         holds: rows.map(speedUpsOf).every((speedUps) => (speedUps.at(-1) ?? 0) > (speedUps[0] ?? 0)),
       };
@@ -150,7 +165,10 @@ const claims: Readonly<Record<ClaimId, Claim>> = {
   'migration-link-saturated': {
     inPaper: 12,
     evaluate: (pairs) => {
-      const found = both(pairs, linkShare((row) => row.migration_link_bytes));
+      const found = both(
+        pairs,
+        linkShare((row) => row.migration_link_bytes),
+      );
       const shares = found.flatMap(({ precopy, restore }) => [precopy, restore]);
       return {
         pairs: found.length,
@@ -162,7 +180,10 @@ const claims: Readonly<Record<ClaimId, Claim>> = {
   'storage-link-used': {
     inPaper: 12,
     evaluate: (pairs) => {
-      const found = both(pairs, linkShare((row) => row.storage_link_bytes_dst));
+      const found = both(
+        pairs,
+        linkShare((row) => row.storage_link_bytes_dst),
+      );
       return {
         pairs: found.length,
         measured: `pre-copy ${percent(found.map(({ precopy }) => precopy))}; restore ${percent(found.map(({ restore }) => restore))}`,
@@ -174,7 +195,11 @@ const claims: Readonly<Record<ClaimId, Claim>> = {
     inPaper: 12,
     evaluate: (pairs) => {
       const shares = pairs.flatMap(({ restore }) => heldShare(restore) ?? []);
-      return { pairs: shares.length, measured: percent(shares), holds: mostOf(shares, (share) => share >= 0.05) };
+      return {
+        pairs: shares.length,
+        measured: percent(shares),
+        holds: mostOf(shares, (share) => share >= 0.05),
+      };
     },
   },
   'remaining-starts-lower': {
@@ -192,7 +217,11 @@ const claims: Readonly<Record<ClaimId, Claim>> = {
     inPaper: 12,
     evaluate: (pairs) => {
       const ratios = both(pairs, bothLinksBytes).map(({ precopy, restore }) => restore / precopy);
-      return { pairs: ratios.length, measured: `${range(ratios, 2)} ×`, holds: mostOf(ratios, (ratio) => ratio > 1) };
+      return {
+        pairs: ratios.length,
+        measured: `${range(ratios, 2)} ×`,
+        holds: mostOf(ratios, (ratio) => ratio > 1),
+      };
     },
   },
   'tps-drops': {
@@ -213,7 +242,11 @@ const claims: Readonly<Record<ClaimId, Claim>> = {
     evaluate: (pairs) => {
       const found = both(pairs, (row) => row.tps_recovery_ms);
       const gains = found.map(({ precopy, restore }) => (precopy - restore) / 1000);
-      return { pairs: found.length, measured: `${range(gains, 1)} s`, holds: gains.every((gain) => gain > 0) };
+      return {
+        pairs: found.length,
+        measured: `${range(gains, 1)} s`,
+        holds: gains.every((gain) => gain > 0),
+      };
     },
   },
   'sending-the-list-dominates': {

@@ -34,7 +34,10 @@ const command = new Command('report')
   .addOption(new Option('--lang <lang>', 'language of labels').choices(languages).default('en'))
   .option('--failed-too', 'also take runs whose checks failed', false)
   .option('--allow-different', 'also put runs side by side that were made under different conditions', false)
-  .addHelpText('after', '\nExit codes: 0 done; 1 not readable or not drawn; 2 wrong option, or runs that do not go together.')
+  .addHelpText(
+    'after',
+    '\nExit codes: 0 done; 1 not readable or not drawn; 2 wrong option, or runs that do not go together.',
+  )
   .exitOverride();
 
 async function report(folders: readonly string[], options: Options): Promise<void> {
@@ -66,7 +69,9 @@ async function report(folders: readonly string[], options: Options): Promise<voi
   await writeFile(path.join(out, 'claims.md'), claimsMarkdown(findings, options.lang));
   await writeFile(path.join(out, 'index.html'), await pageOf(set, options.lang));
   console.log(claimsMarkdown(findings, options.lang));
-  console.log(`${figures.length} figures of ${set.runs.length} runs in ${path.resolve(out)}; open index.html`);
+  console.log(
+    `${figures.length} figures of ${set.runs.length} runs in ${path.resolve(out)}; open index.html`,
+  );
 }
 
 try {

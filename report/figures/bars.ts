@@ -28,7 +28,12 @@ export function bars(context: FigureContext, { value, axis, notes = [], rules = 
     if (values.length === 0) return [{ ...place, kind: 'absent', mark: absenceMark(cell, context) }];
     const middle = mean(values);
     const spread = standardDeviation(values);
-    const points = cell.runs.map(({ name, row }) => ({ ...place, kind: 'run', run: name, value: value(row) }));
+    const points = cell.runs.map(({ name, row }) => ({
+      ...place,
+      kind: 'run',
+      run: name,
+      value: value(row),
+    }));
     return [
       { ...place, kind: 'mean', value: middle, runs: values.length },
       ...(spread === undefined
@@ -39,7 +44,12 @@ export function bars(context: FigureContext, { value, axis, notes = [], rules = 
   });
   const engines = context.engines.map((engine) => engineTitle(engine));
   const scenarios = scenarioNames.map((name) => text(`scenario.${name}`));
-  const y = (field: string): Spec => ({ field, type: 'quantitative', title: text(axis), scale: { zero: true } });
+  const y = (field: string): Spec => ({
+    field,
+    type: 'quantitative',
+    title: text(axis),
+    scale: { zero: true },
+  });
   const tooltip = [
     { field: 'scenario', title: text('legend.scenario') },
     { field: 'memory', title: text('legend.memory') },

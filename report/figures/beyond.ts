@@ -34,20 +34,42 @@ export const beyondFigures: readonly Figure[] = [
     draw: (context) =>
       stacks(context, {
         parts: [
-          { label: 'origin.zero', colour: '#dcdcdc', value: (run) => mebibytesOf(lastOf(run, 'src ram_zero_pages')) },
+          {
+            label: 'origin.zero',
+            colour: '#dcdcdc',
+            value: (run) => mebibytesOf(lastOf(run, 'src ram_zero_pages')),
+          },
           {
             label: 'origin.sent',
             colour: '#1b3a5b',
             // QEMU counts a page that the engine left out as sent.
             value: (run) => {
               const sent = lastOf(run, 'src ram_normal_pages');
-              return sent === undefined ? undefined : mebibytesOf(Math.max(0, sent - (run.row.pages_left_out ?? 0)));
+              return sent === undefined
+                ? undefined
+                : mebibytesOf(Math.max(0, sent - (run.row.pages_left_out ?? 0)));
             },
           },
-          { label: 'origin.restored', colour: '#e08a00', value: ({ row }) => mebibytesOf(row.pages_restored) },
-          { label: 'origin.cancelled', colour: '#7cc4ea', value: ({ row }) => mebibytesOf(row.pages_cancelled) },
-          { label: 'origin.mismatched', colour: '#7b3f98', value: ({ row }) => mebibytesOf(row.pages_mismatched) },
-          { label: 'origin.unreadable', colour: '#000000', value: ({ row }) => mebibytesOf(sum(row.pages_unreadable)) },
+          {
+            label: 'origin.restored',
+            colour: '#e08a00',
+            value: ({ row }) => mebibytesOf(row.pages_restored),
+          },
+          {
+            label: 'origin.cancelled',
+            colour: '#7cc4ea',
+            value: ({ row }) => mebibytesOf(row.pages_cancelled),
+          },
+          {
+            label: 'origin.mismatched',
+            colour: '#7b3f98',
+            value: ({ row }) => mebibytesOf(row.pages_mismatched),
+          },
+          {
+            label: 'origin.unreadable',
+            colour: '#000000',
+            value: ({ row }) => mebibytesOf(sum(row.pages_unreadable)),
+          },
         ],
         axis: 'axis.pages',
         legend: 'legend.origin',

@@ -45,7 +45,11 @@ export function curves(context: FigureContext, options: CurvesOptions): Drawing 
       const panel = options.rowPerEngine === true ? `${place.panel} ${engine}` : place.panel;
       const before = absent.get(panel);
       const mark = `${engine}: ${absenceMark(cell, context)}`;
-      absent.set(panel, { ...place, kind: 'absent', mark: before === undefined ? mark : `${before.mark}\n${mark}` });
+      absent.set(panel, {
+        ...place,
+        kind: 'absent',
+        mark: before === undefined ? mark : `${before.mark}\n${mark}`,
+      });
       return [];
     }
     const endMs = run.row.total_time_ms;
@@ -82,7 +86,10 @@ export function curves(context: FigureContext, options: CurvesOptions): Drawing 
     strokeDash: {
       field: 'curve',
       title: text(options.legend),
-      scale: { domain: labels, range: options.looks.map(([, { dash }]) => (dash.length === 0 ? [1, 0] : dash)) },
+      scale: {
+        domain: labels,
+        range: options.looks.map(([, { dash }]) => (dash.length === 0 ? [1, 0] : dash)),
+      },
     },
   };
   const line = { type: 'line', interpolate: options.interpolate, clip: true };
@@ -126,7 +133,14 @@ export function curves(context: FigureContext, options: CurvesOptions): Drawing 
           ...(context.interactive ? [pointerTargets(context, options, x, y)] : []),
           {
             transform: [{ filter: "datum.kind === 'absent'" }],
-            mark: { type: 'text', fontSize: 10, color: '#777777', align: 'right', baseline: 'top', lineBreak: '\n' },
+            mark: {
+              type: 'text',
+              fontSize: 10,
+              color: '#777777',
+              align: 'right',
+              baseline: 'top',
+              lineBreak: '\n',
+            },
             encoding: { x: { value: width - 5 }, y: { value: 5 }, text: { field: 'mark' } },
           },
         ],

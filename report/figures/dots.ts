@@ -29,7 +29,9 @@ export function downtimeWays(context: FigureContext): Drawing {
     const points = cell.runs.flatMap(({ name, row }) =>
       ways.flatMap(([label, value]) => {
         const downtime = value(row);
-        return downtime === undefined ? [] : [{ ...place, kind: 'run', way: text(label), run: name, value: downtime }];
+        return downtime === undefined
+          ? []
+          : [{ ...place, kind: 'run', way: text(label), run: name, value: downtime }];
       }),
     );
     return points.length > 0 ? points : [{ ...place, kind: 'absent', mark: absenceMark(cell, context) }];
@@ -48,14 +50,21 @@ export function downtimeWays(context: FigureContext): Drawing {
       spec: {
         width: Math.max(170, engines.length * 60),
         height: 120,
-        encoding: { x: { field: 'engine', type: 'nominal', sort: engines, title: null, axis: { labelAngle: 0 } } },
+        encoding: {
+          x: { field: 'engine', type: 'nominal', sort: engines, title: null, axis: { labelAngle: 0 } },
+        },
         layer: [
           {
             transform: [{ filter: "datum.kind === 'run'" }],
             mark: { type: 'point', size: 45, strokeWidth: 1.6 },
             encoding: {
               xOffset: { field: 'way', sort: labels, scale: { domain: labels } },
-              y: { field: 'value', type: 'quantitative', title: text('axis.downtime-any'), scale: { zero: true } },
+              y: {
+                field: 'value',
+                type: 'quantitative',
+                title: text('axis.downtime-any'),
+                scale: { zero: true },
+              },
               color: { ...legend, scale: { domain: labels, range: wayColours } },
               shape: { ...legend, scale: { domain: labels, range: ways.map(([, , shape]) => shape) } },
               tooltip: [
@@ -127,7 +136,14 @@ export function enginesCompared(context: FigureContext): Drawing {
             encoding: { x: { datum: 1 } },
           },
           {
-            mark: { type: 'point', filled: true, opacity: 0.9, stroke: inkColour, strokeWidth: 0.5, size: 55 },
+            mark: {
+              type: 'point',
+              filled: true,
+              opacity: 0.9,
+              stroke: inkColour,
+              strokeWidth: 0.5,
+              size: 55,
+            },
             encoding: {
               x: {
                 field: 'ratio',
@@ -136,13 +152,24 @@ export function enginesCompared(context: FigureContext): Drawing {
                 scale: { type: 'log', nice: false, padding: 14 },
                 axis: { values: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50], format: '~g' },
               },
-              y: { field: 'engine', type: 'nominal', title: null, scale: { domain: others.map(engineTitle) } },
-              yOffset: { field: 'scenario', scale: { domain: scenarioNames.map((name) => text(`scenario.${name}`)) } },
+              y: {
+                field: 'engine',
+                type: 'nominal',
+                title: null,
+                scale: { domain: others.map(engineTitle) },
+              },
+              yOffset: {
+                field: 'scenario',
+                scale: { domain: scenarioNames.map((name) => text(`scenario.${name}`)) },
+              },
               color: {
                 field: 'memory',
                 type: 'ordinal',
                 title: text('legend.memory'),
-                scale: { domain: memorySizesGib, range: [rampColours[5], rampColours[3], rampColours[2], rampColours[0]] },
+                scale: {
+                  domain: memorySizesGib,
+                  range: [rampColours[5], rampColours[3], rampColours[2], rampColours[0]],
+                },
               },
               shape: {
                 field: 'scenario',

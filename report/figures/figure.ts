@@ -80,8 +80,14 @@ function conditionsLine(runs: readonly Run[], { text }: FigureContext): string {
   if (runs.length === 0) return '';
   const each = (value: (run: Run) => string): string => [...new Set(runs.map(value))].join(' | ');
   return [
-    text('subtitle.scale').replace('{}', each(({ row }) => String(row.scale))),
-    text('subtitle.links').replace('{}', each(({ row }) => String(row.link_bits_per_second / 1e6))),
+    text('subtitle.scale').replace(
+      '{}',
+      each(({ row }) => String(row.scale)),
+    ),
+    text('subtitle.links').replace(
+      '{}',
+      each(({ row }) => String(row.link_bits_per_second / 1e6)),
+    ),
     each(({ row, manifest }) => manifest.versions.databaseServer ?? row.dbms),
     each(({ row, manifest }) => `QEMU ${versionIn(manifest.versions.qemu ?? '')} (${row.accelerator})`),
   ].join(' · ');
@@ -93,7 +99,13 @@ const versionIn = (words: string): string => /\d+(\.\d+)+/.exec(words)?.[0] ?? '
 function runsLine(runs: readonly Run[], { set, text }: FigureContext): string {
   if (runs.length === 0) return text('subtitle.no-runs');
   const isOneRun = set.names.length === 1 && set.names[0] === runs[0]?.name;
-  const names = merged(merged(runs.map(({ name }) => name), /^(.*-r)(\d+)()$/), /^(.*-)(\d+)(-[a-z-]+-r[\d/]+)$/);
+  const names = merged(
+    merged(
+      runs.map(({ name }) => name),
+      /^(.*-r)(\d+)()$/,
+    ),
+    /^(.*-)(\d+)(-[a-z-]+-r[\d/]+)$/,
+  );
   return `${text('subtitle.runs')} ${isOneRun ? '' : `${set.names.join(', ')}: `}${names.join(', ')}`;
 }
 

@@ -37,7 +37,9 @@ export function latency(context: FigureContext): Drawing {
       const values = latencies?.[span] ?? [];
       if (values.length === 0) return [];
       const [p10, median, p90] = [0.1, 0.5, 0.9].map((share) => quantile(values, share));
-      return [{ ...place, kind: 'span', span: text(`span.${span}`), p10, median, p90, worst: Math.max(...values) }];
+      return [
+        { ...place, kind: 'span', span: text(`span.${span}`), p10, median, p90, worst: Math.max(...values) },
+      ];
     });
     return measured.length > 0
       ? measured

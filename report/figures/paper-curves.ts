@@ -81,7 +81,10 @@ const remaining = (number: string, scenario: ScenarioName): Figure => ({
       curves: (run, { engine }) => [
         {
           label: context.engineTitle(engine),
-          points: thin(remainingBytes(run), mostPoints).map(({ tMs, value }) => ({ tMs, value: value / 2 ** 20 })),
+          points: thin(remainingBytes(run), mostPoints).map(({ tMs, value }) => ({
+            tMs,
+            value: value / 2 ** 20,
+          })),
         },
       ],
       looks: looksOfEngines(context),

@@ -100,7 +100,10 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
           {
             transform: [{ filter: "datum.kind === 'run'" }],
             mark: { type: 'point', filled: true, fill: 'white', stroke: inkColour, strokeWidth: 1, size: 18 },
-            encoding: { y, tooltip: [{ field: 'run' }, { field: 'value', title: text(axis), format: ',.3~f' }] },
+            encoding: {
+              y,
+              tooltip: [{ field: 'run' }, { field: 'value', title: text(axis), format: ',.3~f' }],
+            },
           },
           {
             transform: [{ filter: "datum.kind === 'absent'" }],

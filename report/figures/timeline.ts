@@ -12,7 +12,10 @@ export function runOfTimeline(context: Pick<FigureContext, 'set'>): Run | undefi
     (row.pages_listed === undefined ? 0 : 1000) + 100 * load.indexOf(row.scenario) + row.mem_gib;
   return cellsOf(context.set)
     .flatMap((cell) => typicalRun(cell) ?? [])
-    .reduce<Run | undefined>((best, run) => (best === undefined || weight(run) > weight(best) ? run : best), undefined);
+    .reduce<Run | undefined>(
+      (best, run) => (best === undefined || weight(run) > weight(best) ? run : best),
+      undefined,
+    );
 }
 
 export function timeline(context: FigureContext): Drawing {
@@ -41,7 +44,15 @@ export function timeline(context: FigureContext): Drawing {
       layer: [
         {
           params: [{ name: 'zoom', select: { type: 'interval', encodings: ['x'] }, bind: 'scales' }],
-          mark: { type: 'bar', color: rampColours[1], stroke: inkColour, strokeWidth: 0.5, height: { band: 0.65 }, clip: true, minBandSize: 1 },
+          mark: {
+            type: 'bar',
+            color: rampColours[1],
+            stroke: inkColour,
+            strokeWidth: 0.5,
+            height: { band: 0.65 },
+            clip: true,
+            minBandSize: 1,
+          },
           encoding: {
             ...encoding,
             tooltip: [

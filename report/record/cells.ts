@@ -36,9 +36,7 @@ export function cellsOf(set: Pick<RunSet, 'runs'>): Cell[] {
         memGib,
         engine,
         runs: set.runs
-          .filter(
-            ({ row }) => row.scenario === scenario && row.mem_gib === memGib && row.engine === engine,
-          )
+          .filter(({ row }) => row.scenario === scenario && row.mem_gib === memGib && row.engine === engine)
           .sort((a, b) => a.row.repeat - b.row.repeat),
       })),
     ),

@@ -49,7 +49,11 @@ export function phasesOf({ row, manifest, events, series }: Run): Phase[] {
   const restored = series.get('dst engine_pages_restored') ?? [];
   const finalPages = restored.at(-1)?.value ?? 0;
   const begunAt = restored.findIndex(({ value }) => value > 0);
-  add('restore', restored[Math.max(0, begunAt - 1)]?.tMs, restored.find(({ value }) => value >= finalPages)?.tMs);
+  add(
+    'restore',
+    restored[Math.max(0, begunAt - 1)]?.tMs,
+    restored.find(({ value }) => value >= finalPages)?.tMs,
+  );
 
   // The switch-over may be held more than once.
   let heldMs: number | undefined;

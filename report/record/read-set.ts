@@ -85,7 +85,9 @@ async function readRun(folder: string): Promise<Run | undefined> {
       const text = await readText(path.join(folder, name));
       return text === undefined ? undefined : parse(text);
     } catch (error) {
-      throw new ReportError('not-readable', `${path.join(folder, name)} is not as described`, { cause: error });
+      throw new ReportError('not-readable', `${path.join(folder, name)} is not as described`, {
+        cause: error,
+      });
     }
   };
   const row = (await parsed('runs.csv', parseRunsCsv))?.[0];
@@ -102,6 +104,7 @@ async function readRun(folder: string): Promise<Run | undefined> {
 
 async function readText(file: string): Promise<string | undefined> {
   if (existsSync(file)) return await readFile(file, 'utf8');
-  if (existsSync(`${file}.gz`)) return (await promisify(gunzip)(await readFile(`${file}.gz`))).toString('utf8');
+  if (existsSync(`${file}.gz`))
+    return (await promisify(gunzip)(await readFile(`${file}.gz`))).toString('utf8');
   return undefined;
 }

@@ -51,7 +51,12 @@ export function valueAt(points: readonly Point[], tMs: number): number | undefin
 }
 
 /** Mean growth per second of a cumulative counter in each interval [t, t + binMs), stamped with the interval's middle. */
-export function ratePerSecond(points: readonly Point[], fromMs: number, toMs: number, binMs: number): Point[] {
+export function ratePerSecond(
+  points: readonly Point[],
+  fromMs: number,
+  toMs: number,
+  binMs: number,
+): Point[] {
   const rates: Point[] = [];
   for (let tMs = fromMs; tMs + binMs <= toMs; tMs += binMs) {
     const from = valueAt(points, tMs);

@@ -71,12 +71,17 @@ ${pageScript}</script>
 function conditionsTable(runs: readonly Run[]): string {
   const all = runs.map(conditionsOf);
   const revisions = runs.map(({ manifest: { revision } }) =>
-    revision.commit === undefined ? 'unknown' : `${revision.commit.slice(0, 12)}${revision.dirty ? ' + changes' : ''}`,
+    revision.commit === undefined
+      ? 'unknown'
+      : `${revision.commit.slice(0, 12)}${revision.dirty ? ' + changes' : ''}`,
   );
   const rows = [
     ...conditionNames.map((name) => [name, all.map((conditions) => conditions[name])] as const),
     ['revision', revisions] as const,
-  ].map(([name, values]) => `<tr><th>${escapeHtml(name)}</th><td>${escapeHtml([...new Set(values)].join(' | '))}</td></tr>`);
+  ].map(
+    ([name, values]) =>
+      `<tr><th>${escapeHtml(name)}</th><td>${escapeHtml([...new Set(values)].join(' | '))}</td></tr>`,
+  );
   return `<table>${rows.join('')}</table>`;
 }
 

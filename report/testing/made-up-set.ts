@@ -132,7 +132,13 @@ function madeUpRun({ scenario, memGib, engine, repeat, noisy, factor }: Place): 
         ? [
             { ...event, host: 'src', name: 'listed', fields: { list_total_ms: 200 }, tMs: 250 },
             { ...event, host: 'dst', name: 'gate-held', fields: {}, tMs: totalMs * 0.7 },
-            { ...event, host: 'dst', name: 'gate-released', fields: { held_ms: totalMs * 0.25 }, tMs: totalMs * 0.95 },
+            {
+              ...event,
+              host: 'dst',
+              name: 'gate-released',
+              fields: { held_ms: totalMs * 0.25 },
+              tMs: totalMs * 0.95,
+            },
           ]
         : []),
       { event: 'qmp', host: 'src', name: 'STOP', at_ms: 0, tMs: totalMs - 250 },
@@ -173,7 +179,10 @@ function madeUpSeries({ totalMs, vmBytes, sentBytes, storageBytes, listed, hasLo
     ...(listed === undefined
       ? []
       : [
-          ['src engine_pages_left_out', points(0, totalMs, stepMs, (tMs) => listed * share(2 * tMs))] as const,
+          [
+            'src engine_pages_left_out',
+            points(0, totalMs, stepMs, (tMs) => listed * share(2 * tMs)),
+          ] as const,
           ['dst engine_pages_restored', points(0, totalMs, stepMs, (tMs) => listed * share(tMs))] as const,
         ]),
     ...(hasLoad

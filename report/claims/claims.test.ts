@@ -1,0 +1,45 @@
+import test from 'ava';
+import { madeUpSet } from '../testing/made-up-set.ts';
+import { claimsHtml, claimsMarkdown } from './claims-table.ts';
+import { findingsOf, type Finding } from './claims.ts';
+
+const finding = (findings: readonly Finding[], id: string): Finding => {
+  const found = findings.find((candidate) => candidate.id === id);
+  if (found === undefined) throw new Error(`no ${id}`);
+  return found;
+};
+
+test('without runs every claim is missing', (t) => {
+  const findings = findingsOf({ runs: [] }, 'en');
+  t.is(findings.length, 11);
+  t.true(findings.every(({ verdict, measured }) => verdict === 'missing' && measured === ''));
+  t.regex(claimsMarkdown(findings, 'en'), /– \| 0 \/ 12 \| missing/);
+});
+
+test('claims follow the data', (t) => {
+  const findings = findingsOf(madeUpSet({ noise: 0.01 }), 'en');
+  t.is(finding(findings, 'total-time-shorter').verdict, 'holds');
+  t.is(finding(findings, 'downtime-alike').verdict, 'holds');
+  t.is(finding(findings, 'waits-for-storage').verdict, 'holds');
+  t.is(finding(findings, 'recovers-sooner').verdict, 'holds');
+  t.is(finding(findings, 'sending-the-list-dominates').verdict, 'does-not-hold');
+  t.deepEqual(finding(findings, 'tps-drops').cells, { measured: 8, inPaper: 8 });
+
+  const slow = findingsOf(madeUpSet({ noise: 0.01, slower: { restore: 1.6 } }), 'en');
+  t.is(finding(slow, 'total-time-shorter').verdict, 'does-not-hold');
+});
+
+test('cells that were not run are not counted', (t) => {
+  const findings = findingsOf(madeUpSet({ scenarios: ['rw'], memorySizes: [4, 8] }), 'en');
+  t.deepEqual(finding(findings, 'total-time-shorter').cells, { measured: 2, inPaper: 12 });
+  const half = madeUpSet({ engines: ['restore'] });
+  t.is(finding(findingsOf(half, 'en'), 'total-time-shorter').verdict, 'missing');
+});
+
+test('text from data cannot break the tables', (t) => {
+  const [first] = findingsOf({ runs: [] }, 'en');
+  if (first === undefined) throw new Error('no claims');
+  const odd = [{ ...first, measured: '<b> | 1' }];
+  t.true(claimsHtml(odd, 'en').includes('&#60;b&#62; | 1'));
+  t.true(claimsMarkdown(odd, 'en').includes('<b> \\| 1'));
+});

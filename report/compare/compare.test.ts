@@ -1,0 +1,85 @@
+import test from 'ava';
+import { madeUpSet, type MadeUpOptions } from '../testing/made-up-set.ts';
+import { compareSets } from './compare.ts';
+
+const cells: MadeUpOptions = {
+  scenarios: ['idle', 'ro', 'rw'],
+  memorySizes: [8],
+  engines: ['restore'],
+  repeats: 3,
+};
+const kindOf = (base: MadeUpOptions, next: MadeUpOptions, metric: string): string | undefined =>
+  compareSets(madeUpSet({ ...cells, ...base }), madeUpSet({ ...cells, ...next })).findings.find(
+    (finding) => finding.metric === metric,
+  )?.kind;
+
+test('repeats of one build raise no alarm', (t) => {
+  const pairs = 40;
+  let alarms = 0;
+  for (let pair = 0; pair < pairs; pair += 1) {
+    // As noisy as the machine that the lab was made on: changes of the mean exceed 5 % by chance.
+    const { findings } = compareSets(
+      madeUpSet({ ...cells, noise: 0.12, seed: 2 * pair + 1 }),
+      madeUpSet({ ...cells, noise: 0.12, seed: 2 * pair + 2 }),
+    );
+    if (findings.some(({ kind }) => kind === 'regression')) alarms += 1;
+  }
+  t.true(alarms <= 4, `${alarms} of ${pairs}`);
+});
+
+test('a slow-down of 10 % is found', (t) => {
+  const pairs = 20;
+  let found = 0;
+  for (let pair = 0; pair < pairs; pair += 1) {
+    const base = { noise: 0.03, seed: 2 * pair + 1 };
+    const next = { noise: 0.03, seed: 2 * pair + 2, slower: { restore: 1.1 } };
+    if (kindOf(base, next, 'total time') === 'regression') found += 1;
+  }
+  t.true(found >= 18, `${found} of ${pairs}`);
+});
+
+test('what became faster is an improvement, and what did not change is neither', (t) => {
+  t.is(kindOf({ seed: 1 }, { seed: 2, slower: { restore: 0.8 } }, 'total time'), 'improvement');
+  t.is(kindOf({ seed: 1 }, { seed: 2, slower: { restore: 0.8 } }, 'downtime'), 'no-change');
+});
+
+test('a change below the minimum is no regression, however certain', (t) => {
+  t.is(
+    kindOf({ noise: 0.001 }, { noise: 0.001, seed: 2, slower: { restore: 1.03 } }, 'total time'),
+    'no-change',
+  );
+});
+
+test('a single pair of runs cannot tell', (t) => {
+  const one: MadeUpOptions = { scenarios: ['rw'], repeats: 1 };
+  const { findings } = compareSets(
+    madeUpSet({ ...cells, ...one }),
+    madeUpSet({ ...cells, ...one, seed: 2, slower: { restore: 2 } }),
+  );
+  t.true(findings.length > 0);
+  t.true(findings.every(({ kind }) => kind === 'too-few-samples'));
+});
+
+test('a build that no longer converges is a regression, though it has no times', (t) => {
+  const options: MadeUpOptions = { ...cells, repeats: 4 };
+  const next = madeUpSet({ ...options, seed: 2 });
+  const broken = next.runs.map((run) => ({
+    ...run,
+    row: { ...run.row, outcome: 'not-converged' as const, total_time_ms: undefined },
+  }));
+  const { findings } = compareSets(madeUpSet(options), { runs: broken });
+  t.is(findings.find(({ metric }) => metric === 'unfinished')?.kind, 'regression');
+  t.is(
+    findings.find(({ metric }) => metric === 'total time'),
+    undefined,
+  );
+});
+
+test('cells that one set has alone are named, and not compared', (t) => {
+  const { unpaired, findings } = compareSets(
+    madeUpSet({ ...cells, memorySizes: [8, 16] }),
+    madeUpSet({ ...cells, memorySizes: [8] }),
+  );
+  t.deepEqual(unpaired, ['idle 16 GiB restore', 'ro 16 GiB restore', 'rw 16 GiB restore']);
+  t.is(findings.find(({ metric }) => metric === 'total time')?.cells, 3);
+});

@@ -1,0 +1,85 @@
+import path from 'node:path';
+import test from 'ava';
+import { readSet } from '../record/read-set.ts';
+import { svgOf } from '../render/draw.ts';
+import { madeUpSet } from '../testing/made-up-set.ts';
+import { figures } from './all.ts';
+import { contextOf, specOf, titleOf } from './figure.ts';
+import { remainingBytes } from './paper-curves.ts';
+import { languages } from './text.ts';
+
+const grid = madeUpSet({ repeats: 2 });
+const textsOf = (svg: string): string[] =>
+  [...svg.matchAll(/>([^<>]+)<\/(?:text|tspan)>/g)].map((match) => match[1] ?? '');
+
+test('the paper’s figures 7 to 18 are all there', (t) => {
+  const numbers = figures.flatMap(({ name }) => /^figure-(\d\d)-[a-z-]+$/.exec(name)?.[1] ?? []);
+  t.deepEqual(numbers, ['07', '08', '09', '10', '11', '12', '13', '14', '15', '16', '17', '18']);
+});
+
+for (const figure of figures) {
+  test(`${figure.name} is drawn in every language, with its title and its runs`, async (t) => {
+    for (const language of languages) {
+      const context = contextOf(grid, language, false);
+      const texts = textsOf(await svgOf(figure.name, specOf(figure, context)));
+      t.true(texts.includes(titleOf(figure, context)));
+      t.true(
+        texts.some((text) => text.includes('made-up: ')),
+        'names its runs',
+      );
+      t.true(
+        texts.some((text) => text.includes('1/8')),
+        'names its scale',
+      );
+    }
+  });
+
+  test(`${figure.name} is drawn without any run`, async (t) => {
+    const empty = { names: ['none'], runs: [], leftOut: [] };
+    const svg = await svgOf(figure.name, specOf(figure, contextOf(empty, 'en', true)));
+    t.true(textsOf(svg).includes('No run recorded.'));
+  });
+}
+
+test('a missing cell is shown as missing, one that did not converge as such', async (t) => {
+  const figure = figures.find(({ name }) => name === 'figure-08-total-time');
+  if (figure === undefined) throw new Error('no figure 8');
+  const runs = grid.runs
+    .filter(({ row }) => row.scenario !== 'rw' || row.mem_gib !== 24 || row.engine !== 'restore')
+    .map((run) =>
+      run.row.scenario === 'ro' && run.row.mem_gib === 4 && run.row.engine === 'precopy'
+        ? { ...run, row: { ...run.row, outcome: 'not-converged' as const, total_time_ms: undefined } }
+        : run,
+    );
+  const marks = async (set: typeof grid) => {
+    const texts = textsOf(await svgOf('8', specOf(figure, contextOf(set, 'en', false))));
+    return ['×', 'n/c'].map((mark) => texts.filter((text) => text === mark).length);
+  };
+  t.deepEqual(await marks(grid), [0, 0]);
+  t.deepEqual(await marks({ ...grid, runs }), [1, 1]);
+});
+
+test('an engine that the report has never heard of has its place', async (t) => {
+  const set = madeUpSet({ engines: ['precopy', 'restore', 'teleport'] });
+  for (const figure of figures) {
+    await t.notThrowsAsync(svgOf(figure.name, specOf(figure, contextOf(set, 'en', true))));
+  }
+});
+
+test('what is wrong in a specification is an error, not a figure', async (t) => {
+  const spec = { data: { values: [] }, mark: 'bar', encoding: { x: { field: 'a', type: 'nonsense' } } };
+  await t.throwsAsync(svgOf('broken', spec), { code: 'not-drawn' });
+});
+
+test('recorded runs: remaining memory falls by the listed pages once the list is there', async (t) => {
+  const { runs } = await readSet([path.join(import.meta.dirname, '../testing/fixtures/verified')]);
+  const [run] = runs;
+  if (run === undefined) throw new Error('no fixture');
+  const listedMs = run.events.find((event) => event.event === 'engine' && event.name === 'listed')?.tMs ?? 0;
+  const points = remainingBytes(run);
+  const before = points.findLast(({ tMs }) => tMs < listedMs)?.value ?? 0;
+  const after = points.find(({ tMs }) => tMs >= listedMs)?.value ?? 0;
+  const leftOut = (run.row.pages_left_out ?? 0) * 4096;
+  t.true(Math.abs(before - after - leftOut) < 0.1 * leftOut);
+  t.true(points.every(({ value }) => value >= 0));
+});

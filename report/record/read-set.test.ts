@@ -1,0 +1,78 @@
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import test from 'ava';
+import { differencesAmong } from './conditions.ts';
+import { readSet } from './read-set.ts';
+import { phasesOf } from './phases.ts';
+
+const fixtures = path.join(import.meta.dirname, '../testing/fixtures');
+
+test('reads a recorded set and a recorded run', async (t) => {
+  for (const folder of ['lab', 'lab/rw-16-precopy-r1']) {
+    const { runs } = await readSet([path.join(fixtures, folder)]);
+    t.is(runs.length, 1);
+    const [run] = runs;
+    t.is(run?.name, 'rw-16-precopy-r1');
+    t.is(run?.row.engine, 'precopy');
+    t.is(run?.row.pages_listed, undefined);
+    t.true((run?.series.get('src ram_remaining_bytes')?.length ?? 0) > 100);
+    t.is(run?.events.find(({ event }) => event === 'migrate-command')?.tMs, 0);
+  }
+});
+
+test('finds the phases of a recorded migration', async (t) => {
+  const { runs } = await readSet([path.join(fixtures, 'verified')]);
+  const [run] = runs;
+  t.truthy(run);
+  const phases = run === undefined ? [] : phasesOf(run);
+  const total = run?.row.total_time_ms ?? 0;
+  t.deepEqual(
+    [...new Set(phases.map(({ phase }) => phase))],
+    ['list', 'first-pass', 'further-passes', 'restore', 'gate', 'recovery'],
+  );
+  for (const { phase, fromMs, toMs } of phases) {
+    t.true(fromMs >= 0 && fromMs < toMs, phase);
+    if (phase !== 'recovery') t.true(toMs <= total, phase);
+  }
+});
+
+test('names what differs between runs', async (t) => {
+  const { runs } = await readSet(['lab', 'verified'].map((name) => path.join(fixtures, name)));
+  const names = differencesAmong(runs).map(({ condition }) => condition);
+  t.deepEqual(names, ['RAM comparison', 'memory / pool / tables of row 16']);
+  t.deepEqual(differencesAmong(runs.slice(0, 1)), []);
+});
+
+test('leaves out runs without figures or with failed checks, and says why', async (t) => {
+  const dir = await mkdtemp(path.join(os.tmpdir(), 'report-'));
+  try {
+    const good = path.join(fixtures, 'lab/rw-16-precopy-r1');
+    await cp(good, path.join(dir, 'rw-16-precopy-r1'), { recursive: true });
+    await cp(good, path.join(dir, 'rw-16-precopy-r2'), { recursive: true });
+    await cp(good, path.join(dir, 'rw-16-precopy-r3.failed-1'), { recursive: true });
+    await cp(path.join(good, 'manifest.json'), path.join(dir, 'rw-16-precopy-r4', 'manifest.json'), {
+      recursive: true,
+    });
+    await writeFile(
+      path.join(dir, 'rw-16-precopy-r2', 'runs.csv'),
+      'run_id,outcome,scenario,engine,mem_gib,scale,repeat,link_bits_per_second\nx,failed,rw,precopy,16,8,2,125000000\n',
+    );
+    const set = await readSet([dir]);
+    t.deepEqual(
+      set.runs.map(({ name }) => name),
+      ['rw-16-precopy-r1'],
+    );
+    t.deepEqual(set.leftOut, [
+      { name: 'rw-16-precopy-r2', reason: 'failed' },
+      { name: 'rw-16-precopy-r4', reason: 'has no figures (no runs.csv)' },
+    ]);
+    t.is((await readSet([dir], { failedToo: true })).runs.length, 2);
+
+    await writeFile(path.join(dir, 'rw-16-precopy-r1', 'runs.csv'), 'run_id,mem_gib\nx,much\n');
+    await t.throwsAsync(readSet([dir]), { code: 'not-readable', message: /rw-16-precopy-r1.runs\.csv/ });
+    await t.throwsAsync(readSet([os.devNull]), { code: 'not-readable' });
+  } finally {
+    await rm(dir, { recursive: true });
+  }
+});

@@ -1,0 +1,68 @@
+import test from 'ava';
+import { parseEvents } from './events.ts';
+import { parseSamplesCsv, ratePerSecond, smooth, thin, valueAt } from './series.ts';
+
+test('reads the metrics that figures use, by host', (t) => {
+  const series = parseSamplesCsv(
+    'run_id,t_ms,host,metric,value\nr,-5.5,client,tps,8\nr,994.5,client,tps,9\nr,0,nfs,cpu_percent,12\n',
+  );
+  t.deepEqual(
+    [...series],
+    [
+      [
+        'client tps',
+        [
+          { tMs: -5.5, value: 8 },
+          { tMs: 994.5, value: 9 },
+        ],
+      ],
+    ],
+  );
+});
+
+test('a counter between its samples, and not beyond them', (t) => {
+  const counter = [
+    { tMs: 0, value: 0 },
+    { tMs: 200, value: 100 },
+    { tMs: 400, value: 500 },
+  ];
+  t.is(valueAt(counter, 100), 50);
+  t.is(valueAt(counter, 401), undefined);
+  t.is(valueAt(counter, -1), undefined);
+  t.deepEqual(ratePerSecond(counter, 0, 400, 200), [
+    { tMs: 100, value: 500 },
+    { tMs: 300, value: 2000 },
+  ]);
+  t.deepEqual(ratePerSecond(counter, -200, 800, 400), [], 'no interval is covered whole');
+});
+
+test('smoothing and thinning keep the ends', (t) => {
+  const points = Array.from({ length: 101 }, (_, index) => ({ tMs: index * 1000, value: index % 2 }));
+  t.is(thin(points, 10).at(0)?.tMs, 0);
+  t.is(thin(points, 10).at(-1)?.tMs, 100_000);
+  t.true(thin(points, 10).length <= 12);
+  const smoothed = smooth(points, 4000);
+  t.is(smoothed.length, points.length);
+  t.true(smoothed.every(({ value }) => value > 0.3 && value < 0.7));
+});
+
+test('events are put on the harness’s clock, relative to the last migrate command', (t) => {
+  const lines = [
+    { event: 'migrate-command', at_ms: 1000, uri: 'tcp:x' },
+    { event: 'note', at_ms: 1500, text: 'passed over' },
+    { event: 'migrate-command', at_ms: 2000, uri: 'tcp:x' },
+    { event: 'clock-offset', at_ms: 2100, host: 'dst', offset_ms: 40, uncertainty_ms: 1 },
+    { event: 'qmp', at_ms: 2540, host: 'dst', name: 'RESUME', data: {}, delay_ms: 0 },
+  ].map((line) => `${JSON.stringify(line)}\n`);
+  const events = parseEvents(`${lines.join('')}{"event":"qmp","at_`);
+  t.deepEqual(
+    events.map(({ event, tMs }) => [event, tMs]),
+    [
+      ['migrate-command', -1000],
+      ['migrate-command', 0],
+      ['clock-offset', 60],
+      ['qmp', 500],
+    ],
+  );
+  t.deepEqual(parseEvents(lines[1] ?? ''), [], 'without a migration there is no zero');
+});
