@@ -28,6 +28,8 @@ const options = {
   // Nothing may leave the page: no link to the online editor.
   actions: { export: true, source: true, compiled: false, editor: false },
   tooltip: { theme: 'light' },
+  // A layer without data (no repeats, nothing missing) is warned of, and is as it should be.
+  logLevel: vega.Error,
 };
 (async () => {
   let drawn = 0;

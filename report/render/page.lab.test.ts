@@ -1,0 +1,142 @@
+/** The page in a real browser, opened from disk. Needs root once, to install Debian's chromium; takes about 20 s. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
+import test from 'ava';
+import { chromium, type Browser, type Page } from 'playwright-core';
+import { ensurePackages } from '../../setup/packages.ts';
+import { figures } from '../figures/all.ts';
+import { languages, type Language } from '../figures/text.ts';
+import type { RunSet } from '../record/read-set.ts';
+import { readSet } from '../record/read-set.ts';
+import { madeUpSet } from '../testing/made-up-set.ts';
+import { pageOf } from './page.ts';
+
+let browser: Browser;
+let dir: string;
+
+test.before(async (t) => {
+  await ensurePackages(['chromium', 'fonts-dejavu-core', 'fonts-ipafont-gothic'], (line) => {
+    t.log(line);
+  });
+  dir = await mkdtemp(path.join(os.tmpdir(), 'report-page-'));
+  browser = await chromium.launch({
+    executablePath: '/usr/bin/chromium',
+    args: [
+      '--headless',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  });
+});
+
+test.after.always(async () => {
+  await browser.close();
+  await rm(dir, { recursive: true });
+});
+
+interface Opened {
+  readonly page: Page;
+  /** Everything that a page should not do. */
+  readonly complaints: string[];
+}
+
+async function open(set: RunSet, language: Language): Promise<Opened> {
+  const file = path.join(dir, `${set.names.join('-')}-${language}.html`);
+  await writeFile(file, await pageOf(set, language));
+  const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
+  const complaints: string[] = [];
+  const own = pathToFileURL(file).href;
+  page.on('request', (request) => {
+    if (request.url() !== own && !/^(data|blob):/.test(request.url()))
+      complaints.push(`request: ${request.url()}`);
+  });
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
+  });
+  page.on('pageerror', (error) => complaints.push(error.message));
+  await page.goto(own);
+  await page.waitForFunction(`document.body.dataset.drawn === '${figures.length}'`, undefined, {
+    timeout: 60_000,
+  });
+  return { page, complaints };
+}
+
+/** Whether it is true within five seconds: figures are drawn anew a frame after the pointer has moved. */
+async function comesTrue(isTrue: () => Promise<boolean>): Promise<boolean> {
+  for (let attempt = 0; attempt < 50; attempt += 1) {
+    if (await isTrue()) return true;
+    await sleep(100);
+  }
+  return false;
+}
+
+for (const language of languages) {
+  test.serial(`draws every figure without a complaint or a request (${language})`, async (t) => {
+    const { page, complaints } = await open(madeUpSet({ repeats: 2 }), language);
+    t.deepEqual(complaints, []);
+    for (const { name } of figures) {
+      const box = await page.locator(`[data-figure="${name}"] svg`).first().boundingBox();
+      t.true((box?.width ?? 0) > 300 && (box?.height ?? 0) > 100, name);
+      const marks = await page
+        .locator(
+          `[data-figure="${name}"] svg .mark-symbol path, [data-figure="${name}"] svg .mark-rect path, [data-figure="${name}"] svg .mark-line path`,
+        )
+        .count();
+      t.true(marks > 5, `${name} has ${marks} marks`);
+    }
+    await page.close();
+  });
+}
+
+test.serial('draws recorded runs', async (t) => {
+  const set = await readSet([path.join(import.meta.dirname, '../testing/fixtures/lab')]);
+  const { page, complaints } = await open(set, 'en');
+  t.deepEqual(complaints, []);
+  t.true((await page.locator('#runs').textContent())?.includes('rw-16-precopy-r1'));
+  await page.close();
+});
+
+test.serial('a bar shows its numbers', async (t) => {
+  const { page, complaints } = await open(madeUpSet(), 'en');
+  const figure = page.locator('[data-figure="figure-08-total-time"]');
+  await figure.scrollIntoViewIfNeeded();
+  await figure.locator('svg .mark-rect.role-mark path').first().hover();
+  const tooltip = page.locator('#vg-tooltip-element.visible');
+  await tooltip.waitFor();
+  const text = (await tooltip.textContent()) ?? '';
+  t.regex(text, /Total migration time/);
+  t.regex(text, /pre-copy|restore/);
+  t.deepEqual(complaints, []);
+  await page.close();
+});
+
+test.serial('a point of a curve shows its numbers, and the wheel zooms', async (t) => {
+  const { page, complaints } = await open(madeUpSet(), 'en');
+  const figure = page.locator('[data-figure="figure-17-tps-rw"]');
+  await figure.scrollIntoViewIfNeeded();
+  const box = await figure.locator('svg .mark-line.role-mark path').first().boundingBox();
+  if (box === null) throw new Error('no curve');
+  const ticks = async () => (await figure.locator('svg .role-axis-label text').allTextContents()).join(' ');
+  const before = await ticks();
+
+  await figure.locator('svg .mark-symbol.role-mark path').first().hover({ force: true });
+  const tooltip = page.locator('#vg-tooltip-element.visible');
+  await tooltip.waitFor();
+  t.regex((await tooltip.textContent()) ?? '', /Transactions per second/);
+
+  await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+  await page.mouse.wheel(0, -400);
+  t.true(await comesTrue(async () => (await ticks()) !== before), 'the wheel zooms');
+  await page.mouse.dblclick(box.x + box.width / 2, box.y + box.height / 2);
+  t.true(await comesTrue(async () => (await ticks()) === before), 'a double click resets');
+  t.deepEqual(complaints, []);
+  await page.close();
+});
