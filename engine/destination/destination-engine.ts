@@ -347,7 +347,7 @@ class DestinationEngine implements RestoreSink {
   }
 
   #sourceClosed(error: Error | undefined): void {
-    if (this.#targetClosed && this.#streamEnded) {
+    if (this.#targetClosed && (this.#streamEnded || this.#committed)) {
       this.#done();
     } else if (this.#committed) {
       // The target has everything, or will have it with what waits here; the source counts on that.
