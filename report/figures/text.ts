@@ -88,7 +88,7 @@ const texts = {
   'metric.recovery': { en: 'TPS recovery time', ja: 'TPS 回復時間' },
 
   'engine.precopy': { en: 'pre-copy', ja: 'pre-copy' },
-  'engine.restore': { en: 'restore', ja: 'restore（復元）' },
+  'engine.restore': { en: 'restore', ja: 'restore' },
   'scenario.idle': { en: 'Idle', ja: 'Idle' },
   'scenario.ro': { en: 'RO', ja: 'RO' },
   'scenario.rw': { en: 'RW', ja: 'RW' },

@@ -12,7 +12,7 @@ const engineLooks: Readonly<Record<string, Look>> = {
   restore: { colour: '#d9730d', dash: [7, 2] },
   balance: { colour: '#7cc4ea', dash: [2, 2] },
   'multifd-zstd': { colour: '#f2d64b', dash: [9, 3, 2, 3] },
-  postcopy: { colour: '#009e73', dash: [4, 4] },
+  postcopy: { colour: '#0b7a5c', dash: [4, 4] },
   xbzrle: { colour: '#7b3f98', dash: [1, 3] },
   'auto-converge': { colour: '#b8b8b8', dash: [12, 3] },
 };
