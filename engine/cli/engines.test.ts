@@ -68,6 +68,7 @@ async function start(
     incomingPath: path.join(folder, 'incoming'),
     storage: [],
     vm: 'one',
+    signal: interrupt.signal,
     onEvent: (event) => {
       if (event.event === 'listening') listening.resolve(Number(event.address.split(':')[1]));
       else onEvent(event);
