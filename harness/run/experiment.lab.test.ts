@@ -10,6 +10,7 @@ import test, { type ExecutionContext } from 'ava';
 import { parse } from 'csv-parse/sync';
 import { execa } from 'execa';
 import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
+import { stopLab } from '../testbed/local/lab-process.ts';
 import { attachLocalTestbed } from '../testbed/local/start.ts';
 import { runColumns } from '../record/run-columns.ts';
 import { runExperiment } from './experiment.ts';
@@ -45,6 +46,25 @@ async function run(t: ExecutionContext, options: object, atWarmUp?: () => Promis
   t.log(result.outcome, result.reason ?? '', JSON.stringify(result.row));
   return result;
 }
+
+/** Leaves the stream open: a program whose output nobody takes fails of that. */
+async function untilPrinted(stream: NodeJS.ReadableStream, text: string): Promise<void> {
+  let seen = '';
+  await new Promise<void>((resolve, reject) => {
+    stream.on('data', (chunk: Buffer) => {
+      seen += chunk.toString();
+      if (seen.includes(text)) resolve();
+    });
+    stream.on('end', () => {
+      reject(new Error(`ended before it printed "${text}":\n${seen}`));
+    });
+  });
+}
+
+// What an earlier, killed run has left is not this test's affair.
+test.before(async () => {
+  await stopLab();
+});
 
 test.serial('a stock migration under load is recorded and checked, and nothing is left', async (t) => {
   const before = await machineState();
@@ -146,12 +166,9 @@ test.serial('Ctrl-C in mid-migration takes everything down, with the status of a
     reject: false,
     buffer: { stdout: true, stderr: false },
   });
-  for await (const line of child.iterable({ from: 'stderr' })) {
-    if (!line.includes('migration: active')) continue;
-    await sleep(1500);
-    child.kill('SIGINT');
-    break;
-  }
+  await untilPrinted(child.stderr, 'migration: active');
+  await sleep(1500);
+  child.kill('SIGINT');
   const { exitCode, stdout } = await child;
   t.is(exitCode, 130);
   t.regex(stdout, /aborted: migrate: interrupted by SIGINT/);
@@ -171,9 +188,7 @@ test.serial('kill -9 of the harness leaves nothing that runs, and the next start
     reject: false,
     buffer: { stdout: true, stderr: false },
   });
-  for await (const line of child.iterable({ from: 'stderr' })) {
-    if (line.includes('measure the links: done')) break;
-  }
+  await untilPrinted(child.stderr, 'measure the links: done');
   child.kill('SIGKILL');
   await child;
   for (let attempt = 0; attempt < 100 && (await machineState()).labProcesses.length > 0; attempt += 1)
