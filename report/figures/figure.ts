@@ -51,7 +51,9 @@ export function contextOf(set: RunSet, language: Language, interactive: boolean)
 }
 
 export function specOf(figure: Figure, context: FigureContext): Spec {
-  const { body, cells, runs = cells.flatMap((cell) => cell.runs), notes = [] } = figure.draw(context);
+  const drawing = figure.draw(context);
+  const { body, cells, notes = [] } = drawing;
+  const runs = drawing.runs ?? cells.flatMap((cell) => cell.runs);
   const marks: TextKey[] = [];
   if (cells.some((cell) => cell.runs.length === 0)) marks.push('note.missing');
   if (cells.some(neverConverged)) marks.push('note.not-converged');

@@ -48,8 +48,8 @@ export interface Difference {
 /** Every condition that has more than one value among the runs; VMs of one memory row must be of one size, too. */
 export function differencesAmong(runs: readonly Pick<Run, 'row' | 'manifest'>[]): Difference[] {
   const all = runs.map((run) => conditionsOf(run));
-  const differing = conditionNames.map((condition) => ({
-    condition: condition as string,
+  const differing = conditionNames.map((condition): Difference => ({
+    condition,
     values: [...new Set(all.map((conditions) => conditions[condition]))],
   }));
   const sizes = new Map<number, Set<string>>();

@@ -1,7 +1,7 @@
 /** Draws a Vega-Lite specification to files. */
 import { execa } from 'execa';
 import sharp from 'sharp';
-import { parse, resetSVGDefIds, View, Warn, type Spec as VegaSpec } from 'vega';
+import { parse, resetSVGDefIds, View, Warn } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
 import type { Spec } from '../figures/figure.ts';
 import { ReportError } from '../report-error.ts';
@@ -28,9 +28,9 @@ export async function svgOf(name: string, spec: Spec): Promise<string> {
       debug: () => logger,
     };
     // Vega-Lite checks it when compiling: figures are put together from parts that have no type of their own.
-    const compiled = compile(spec as unknown as TopLevelSpec, { logger: logger as never });
+    const compiled = compile(spec as unknown as TopLevelSpec, { logger });
     if (warnings.length > 0) throw new Error(warnings.join('; '));
-    const view = new View(parse(compiled.spec as VegaSpec), { renderer: 'none' });
+    const view = new View(parse(compiled.spec), { renderer: 'none' });
     // Ids of clip paths count on from one figure to the next, and would make the same figure differ.
     resetSVGDefIds();
     const svg = await view.toSVG();

@@ -8,7 +8,7 @@ interface TextItem {
 
 /** Vega's measuring of text, which its types leave out; vega-scenegraph provides for replacing it. */
 const { textMetrics } = vega as unknown as {
-  readonly textMetrics: { width: (item: TextItem, text: unknown) => number };
+  readonly textMetrics: { width: (item: TextItem, text: string | number | undefined) => number };
 };
 
 const wide = /[\u3000-\u9fff\uff00-\uff60]/;
@@ -22,12 +22,12 @@ function emOf(character: string): number {
 
 /** Width in pixels. */
 export function textWidth(text: string, fontSize: number): number {
-  return [...text].reduce((em, character) => em + emOf(character), 0) * fontSize;
+  return Array.from(text).reduce((em, character) => em + emOf(character), 0) * fontSize;
 }
 
 export function useOwnTextWidth(): void {
   textMetrics.width = ({ fontSize = 11, limit = 0 }, text) => {
-    const width = textWidth(typeof text === 'string' ? text.trim() : String(text ?? ''), fontSize);
+    const width = textWidth(String(text ?? '').trim(), fontSize);
     return limit > 0 ? Math.min(limit, width) : width;
   };
 }

@@ -1,0 +1,73 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import test from 'ava';
+import { execa } from 'execa';
+import { madeUpSet, type MadeUpOptions } from '../testing/made-up-set.ts';
+import { writeSet } from '../testing/write-set.ts';
+
+const program = path.join(import.meta.dirname, 'compare.ts');
+let dir: string;
+
+const cells: MadeUpOptions = { memorySizes: [8], engines: ['restore'], repeats: 3 };
+const sets: Readonly<Record<string, MadeUpOptions>> = {
+  base: cells,
+  same: { ...cells, seed: 2 },
+  slow: { ...cells, seed: 3, slower: { restore: 1.2 } },
+  few: { ...cells, scenarios: ['rw'], repeats: 1, seed: 4 },
+};
+
+test.before(async () => {
+  dir = await mkdtemp(path.join(os.tmpdir(), 'compare-'));
+  for (const [name, options] of Object.entries(sets))
+    await writeSet(path.join(dir, name), madeUpSet(options));
+  const other = madeUpSet(cells);
+  const runs = other.runs.map((run) => ({ ...run, row: { ...run.row, link_bits_per_second: 1e9 } }));
+  await writeSet(path.join(dir, 'faster-links'), { runs });
+});
+
+test.after.always(async () => {
+  await rm(dir, { recursive: true });
+});
+
+const compare = async (...arguments_: string[]) =>
+  await execa(process.execPath, [program, ...arguments_], { cwd: dir, reject: false });
+
+test('0: no regression', async (t) => {
+  const { exitCode, stdout } = await compare('base', 'same');
+  t.is(exitCode, 0, stdout);
+  t.regex(stdout, /^no change +restore +total time +/m);
+});
+
+test('1: a regression, a line for each finding', async (t) => {
+  const { exitCode, stdout } = await compare('base', 'slow');
+  t.is(exitCode, 1);
+  t.regex(stdout, /^REGRESSION +restore +total time +.* -> .* \+\d+\.\d %.* p .* 3 cells, 9 \+ 9 runs$/m);
+});
+
+test('--json has the same findings', async (t) => {
+  const { exitCode, stdout } = await compare('base', 'slow', '--json');
+  t.is(exitCode, 1);
+  const { findings } = JSON.parse(stdout) as { findings: { metric: string; kind: string; change: number }[] };
+  const total = findings.find(({ metric }) => metric === 'total time');
+  t.is(total?.kind, 'regression');
+  t.true(Math.abs((total?.change ?? 0) - 0.2) < 0.06);
+});
+
+test('2: wrong usage, unreadable, or sets that do not go together', async (t) => {
+  t.is((await compare('base')).exitCode, 2);
+  t.is((await compare('base', 'same', '--fast')).exitCode, 2);
+  const unreadable = await compare('base', 'nowhere');
+  t.is(unreadable.exitCode, 2);
+  t.regex(unreadable.stderr, /nowhere/);
+  const different = await compare('base', 'faster-links');
+  t.is(different.exitCode, 2);
+  t.regex(different.stderr, /link rate: 125 Mbit\/s \| 1000 Mbit\/s/);
+  t.not((await compare('base', 'faster-links', '--allow-different')).exitCode, 2);
+});
+
+test('3: too few samples to tell', async (t) => {
+  const { exitCode, stdout } = await compare('few', 'same');
+  t.is(exitCode, 3);
+  t.regex(stdout, /^too few samples/m);
+});
