@@ -1,0 +1,28 @@
+/**
+ * `npm run bench -- NAME [options]`: benchmarks, apart from the tests, since no test may depend on a time. Without a name,
+ * says which there are. Each takes --json.
+ */
+import { execa } from 'execa';
+import path from 'node:path';
+
+const benches: Readonly<Record<string, string>> = {
+  stream: "the engine's filter over QEMU's stream: relay, leave out 70 % of the pages, hash them too",
+  agent: 'the page list of a running server: --gib N, --dbms mariadb|mysql, --node PATH, --idle',
+};
+
+const [name = '', ...options] = process.argv.slice(2);
+if (benches[name] === undefined) {
+  const lines = Object.entries(benches).map(([known, what]) => `  ${known.padEnd(8)} ${what}`);
+  console.log(`usage: npm run bench -- NAME [options]\n${lines.join('\n')}`);
+  process.exitCode = name === '' || name === '--help' ? 0 : 2;
+} else {
+  const { exitCode } = await execa(
+    process.execPath,
+    [path.join(import.meta.dirname, `${name}.bench.ts`), ...options],
+    {
+      stdio: 'inherit',
+      reject: false,
+    },
+  );
+  process.exitCode = exitCode ?? 1;
+}
