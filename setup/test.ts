@@ -17,7 +17,8 @@ if (!unitOnly && process.getuid?.() !== 0) {
 
 const ava = execa('ava', ['--tap', ...files], {
   preferLocal: true,
-  env: { POOLSHIFT_TESTS: unitOnly ? 'unit' : 'all' },
+  // A lab that somebody else has up is waited for, in minutes.
+  env: { POOLSHIFT_LAB_WAIT: '15', ...process.env, POOLSHIFT_TESTS: unitOnly ? 'unit' : 'all' },
   stdio: ['ignore', 'pipe', 'inherit'],
   buffer: false,
   reject: false,

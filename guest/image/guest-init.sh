@@ -71,7 +71,8 @@ export TCMALLOC_AGGRESSIVE_DECOMMIT=t
 
 if [ -e $here/agent.js ]; then
   while :; do
-    node $here/agent.js > /dev/console 2>&1
+    # Ahead of the server for the second that a list takes: the migration waits for it.
+    nice -n -10 node $here/agent.js > /dev/console 2>&1
     say "agent-exited $?"
     sleep 1
   done &
