@@ -54,6 +54,7 @@ interface SourceArguments extends CommonOptions {
   readonly strategy: Strategy;
   readonly compress?: 'none' | 'zstd';
   readonly clean: 'none' | 'checkpoint';
+  readonly listAt: 'start' | 'migrate';
 }
 
 program
@@ -80,6 +81,11 @@ program
       .choices(['none', 'checkpoint'])
       .default('none'),
   )
+  .addOption(
+    new Option('--list-at <when>', 'ask for the list when QEMU begins to send, or before listening for QEMU')
+      .choices(['start', 'migrate'])
+      .default('migrate'),
+  )
   .addOption(vmOption())
   .addOption(jsonOption())
   .action(async (args: SourceArguments) => {
@@ -88,6 +94,7 @@ program
       listenPath: args.listen,
       destination: args.connect,
       strategy: args.strategy,
+      listAt: args.listAt,
       compression: args.compress ?? (args.strategy === 'balance' ? 'zstd' : 'none'),
       onEvent: sink(args),
       signal: signals.signal,

@@ -70,7 +70,9 @@ function counters(engine: EngineProcess): EngineCounters {
 serially('listed pages come from storage, and memory is the same', async (t) => {
   await withPair(t, {}, async (pair) => {
     pair.cache(cachedRuns);
-    const { source, destination } = await pair.startEngines(listOf(cachedRuns, ramBytes));
+    const { source, destination } = await pair.startEngines(listOf(cachedRuns, ramBytes), {
+      source: ['--list-at', 'start'],
+    });
     await pair.migrate();
     await completed(pair, [source, destination]);
     t.deepEqual(pair.differingPages(), []);

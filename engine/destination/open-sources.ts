@@ -1,7 +1,7 @@
 /** Opens what the page list names. */
 import type { PageSource } from '../pages/page-list.ts';
 import type { EventSink } from '../restore/engine-event.ts';
-import { openSource, type StoragePlace } from '../restore/storage-place.ts';
+import { nameOf, openSource, type StoragePlace } from '../restore/storage-place.ts';
 import type { StorageReader } from '../restore/storage-reader.ts';
 import type { Storage } from '../wire/messages.ts';
 
@@ -20,7 +20,7 @@ export async function openSources(
 ): Promise<OpenedSources> {
   const opened = await Promise.all(
     sources.map(async (source) => {
-      const name = source.kind === 'disk' ? source.disk : `${source.fileSystem}:${source.path}`;
+      const name = nameOf(source);
       try {
         const reader = await openSource(source, places);
         onEvent({ event: 'storage', source: name, size_bytes: reader.sizeBytes });

@@ -25,6 +25,11 @@ export function parseStoragePlace(text: string): StoragePlace {
   return match === null ? { name: undefined, location: text } : { name: match[1], location: match[2] ?? '' };
 }
 
+/** A source as people are told of it. */
+export function nameOf(source: PageSource): string {
+  return source.kind === 'disk' ? source.disk : `${source.fileSystem}:${source.path}`;
+}
+
 /**
  * Opens what `source` names.
  *

@@ -5,6 +5,7 @@
 import { pageSizeBytes, type PageList } from '../pages/page-list.ts';
 import type { EventSink } from '../restore/engine-event.ts';
 import type { Schedule } from '../restore/schedule.ts';
+import { nameOf } from '../restore/storage-place.ts';
 import type { RamBlock } from '../stream/handler.ts';
 import type { StreamInjector } from '../stream/injector.ts';
 import type { RestoreStatus, Storage } from '../wire/messages.ts';
@@ -114,8 +115,8 @@ export class GuestPages {
   takeStorage(storage: Storage): void {
     this.#storage = storage;
     storage.storage.forEach((found, index) => {
-      const place = this.#list?.sources[index];
-      const source = place?.kind === 'file' ? `${place.fileSystem}:${place.path}` : (place?.disk ?? '');
+      const listed = this.#list?.sources[index];
+      const source = listed === undefined ? '' : nameOf(listed);
       if (found.usable) this.#onEvent({ event: 'storage', source, size_bytes: found.sizeBytes });
       else this.#onEvent({ event: 'storage-unusable', source, reason: found.reason });
     });

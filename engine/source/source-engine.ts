@@ -42,6 +42,11 @@ export interface SourceOptions {
   readonly ram?: GuestRamPlace;
   /** Asks for the page list; without it nothing is restored from storage. */
   readonly requestList?: (signal: AbortSignal) => Promise<PageListAnswer>;
+  /**
+   * When to ask: as soon as QEMU begins to send, or before it can connect, so that storage is read from the first moment
+   * with a list that is a little older. Default 'migrate'.
+   */
+  readonly listAt?: 'start' | 'migrate';
   readonly liveness?: Liveness;
   readonly onEvent: EventSink;
   /** Ends the migration: the source VM goes on. */
@@ -173,7 +178,13 @@ class SourceEngine {
     if (compression === 'zstd') this.#connection.enableCompression(compressionLevel);
     this.#phase = { is: 'waiting-for-qemu' };
     onEvent({ event: 'connected', peer: `${destination.host}:${destination.port}`, compression });
-    this.#qemu.listen();
+    if (this.#options.listAt === 'start' && this.#schedule.waitsForList) {
+      this.#requestList(() => {
+        if (this.#phase.is === 'waiting-for-qemu') this.#qemu.listen();
+      });
+    } else {
+      this.#qemu.listen();
+    }
   }
 
   #createQemuConnection(): QemuConnection {
@@ -187,7 +198,7 @@ class SourceEngine {
         this.#progress = setInterval(() => {
           onEvent({ event: 'progress', ...this.#counters() });
         }, progressMs);
-        if (this.#schedule.waitsForList) this.#requestList();
+        if (this.#options.listAt !== 'start' && this.#schedule.waitsForList) this.#requestList();
       },
       chunk: (chunk) => this.#guarded(() => this.#takeFromQemu(chunk)) ?? false,
       ended: () => {
@@ -247,10 +258,11 @@ class SourceEngine {
     );
   }
 
-  #requestList(): void {
+  #requestList(onAnswer: () => void = () => undefined): void {
     const { requestList, ram, onEvent } = this.#options;
     if (requestList === undefined || ram === undefined) {
       this.#pages.giveUpList('not-asked', 'no agent or no guest memory was given');
+      onAnswer();
       return;
     }
     requestList(this.#abortList.signal)
@@ -279,6 +291,7 @@ class SourceEngine {
           this.#scheduleAdvance();
         },
       )
+      .then(onAnswer)
       .catch((error: unknown) => {
         this.#fail(error);
       });
