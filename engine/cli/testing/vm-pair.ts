@@ -186,6 +186,8 @@ export class VmPair {
     args: {
       readonly source?: readonly string[];
       readonly storage?: string;
+      /** Default: the file behind the source's memory. */
+      readonly ram?: string;
       readonly prefix?: readonly string[];
     } = {},
   ): Promise<{ source: EngineProcess; destination: EngineProcess }> {
@@ -203,7 +205,7 @@ export class VmPair {
     if (list !== undefined) {
       const file = path.join(folder, 'list');
       writeFileSync(file, encodePageList(list));
-      listArguments.push('--list-file', file, '--ram', `file:${ramPath(folder, 'source')}`);
+      listArguments.push('--list-file', file, '--ram', args.ram ?? `file:${ramPath(folder, 'source')}`);
     }
     const source = new EngineProcess(
       [
