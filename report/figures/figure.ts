@@ -97,10 +97,11 @@ function conditionsLine(runs: readonly Run[], { text }: FigureContext): string {
 
 const versionIn = (words: string): string => /\d+(\.\d+)+/.exec(words)?.[0] ?? '';
 
-/** "Runs of matrix-1: idle-4/8/16-precopy-r1/2, rw-4-precopy-r1": cells that differ in memory row or repeat only are put together. */
+/** "Runs: matrix-1: idle-4/8/16-precopy-r1/2, rw-4-precopy-r1": cells that differ in memory row or repeat only are put together. */
 function runsLine(runs: readonly Run[], { set, text }: FigureContext): string {
   if (runs.length === 0) return text('subtitle.no-runs');
-  const isOneRun = set.names.length === 1 && set.names[0] === runs[0]?.name;
+  // Runs may be given one by one, too.
+  const isOfSets = set.names.some((name) => set.runs.every((run) => run.name !== name));
   const names = merged(
     merged(
       runs.map(({ name }) => name),
@@ -108,7 +109,7 @@ function runsLine(runs: readonly Run[], { set, text }: FigureContext): string {
     ),
     /^(.*-)(\d+)(-[a-z-]+-r[\d/]+)$/,
   );
-  return `${text('subtitle.runs')} ${isOneRun ? '' : `${set.names.join(', ')}: `}${names.join(', ')}`;
+  return `${text('subtitle.runs')} ${isOfSets ? `${set.names.join(', ')}: ` : ''}${names.join(', ')}`;
 }
 
 /** Names that are alike but for the middle one of the pattern's three groups become one. */

@@ -46,7 +46,11 @@ export function latency(context: FigureContext): Drawing {
       : [{ ...place, kind: 'absent', span: text('span.during'), mark: absenceMark(cell, context) }];
   });
   const engines = context.engines.map((engine) => engineTitle(engine));
-  const axis = { type: 'quantitative', title: text('axis.latency'), scale: { type: 'log', nice: true } };
+  const axis = {
+    type: 'quantitative',
+    title: text('axis.latency'),
+    scale: { type: 'log', nice: false, padding: 12 },
+  };
   const colour = {
     field: 'engine',
     title: text('legend.engine'),

@@ -60,6 +60,7 @@ const texts = {
   'list.map': { en: 'map to disk blocks', ja: 'ディスクブロックへの対応付け' },
   'list.encode': { en: 'encode', ja: '符号化' },
   'list.send': { en: 'send to the source engine', ja: '送信元エンジンへの送信' },
+  'list.rest': { en: 'rest (asking, waiting)', ja: 'その他（要求・待機）' },
   'list.clean': { en: 'write dirty pages first', ja: 'ダーティページの書き出し' },
 
   'origin.zero': { en: 'zero pages', ja: 'ゼロページ' },
@@ -134,7 +135,7 @@ const texts = {
   },
   'subtitle.scale': { en: 'memory and links 1/{} of the paper’s', ja: 'メモリとリンクは論文の 1/{}' },
   'subtitle.links': { en: 'links {} Mbit/s', ja: 'リンク {} Mbit/s' },
-  'subtitle.runs': { en: 'Runs of', ja: '実行：' },
+  'subtitle.runs': { en: 'Runs:', ja: '実行：' },
   'subtitle.no-runs': { en: 'No run recorded.', ja: '記録された実行なし' },
 } as const satisfies Readonly<Record<string, Readonly<Record<Language, string>>>>;
 
