@@ -2,16 +2,7 @@
  * Reads guest memory while the VM runs: from the file behind it, or from QEMU's address space. Reads are synchronous on
  * purpose: a page must be read and put in its place in the stream with nothing in between (docs/engine.md, Order).
  */
-import {
-  closeSync,
-  fstatSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  readSync,
-  statSync,
-} from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { pageSizeBytes } from '../pages/page-list.ts';
 import { SourceError } from './source-error.ts';
 
@@ -25,7 +16,7 @@ export interface GuestRam {
 export type GuestRamPlace =
   /** `-object memory-backend-file,share=on,mem-path=PATH`. */
   | { readonly kind: 'file'; readonly path: string }
-  /** Process id of QEMU: its memfd (`memory-backend-memfd,share=on`) if it has one, else its address space. */
+  /** Process id of QEMU: whatever backend it has, private or shared, is in its address space. */
   | { readonly kind: 'pid'; readonly pid: number };
 
 /** Reads `file:PATH` or `pid:NUMBER`. @throws SourceError 'guest-ram' */
@@ -43,8 +34,6 @@ export function parseGuestRamPlace(text: string): GuestRamPlace {
  */
 export function openGuestRam(place: GuestRamPlace, lengthBytes: number): GuestRam {
   if (place.kind === 'file') return openAt(place.path, 0, lengthBytes);
-  const memfd = findMemfd(place.pid, lengthBytes);
-  if (memfd !== undefined) return openAt(memfd, 0, lengthBytes);
   return openAt(`/proc/${place.pid}/mem`, findMapping(place.pid, lengthBytes), undefined);
 }
 
@@ -81,41 +70,20 @@ function openAt(path: string, startBytes: number, expectedBytes: number | undefi
   };
 }
 
-/** QEMU's memfd of this size; undefined if there is none. @throws SourceError 'guest-ram' if there are several */
-function findMemfd(pid: number, lengthBytes: number): string | undefined {
-  const folder = `/proc/${pid}/fd`;
-  let names: string[];
+/** Start of QEMU's mapping of the RAM block. QEMU maps each block of its own, guard pages around it. */
+function findMapping(pid: number, lengthBytes: number): number {
+  let maps: string;
   try {
-    names = readdirSync(folder);
+    maps = readFileSync(`/proc/${pid}/maps`, 'utf8');
   } catch (cause) {
     throw new SourceError('guest-ram', `cannot look into process ${pid}`, cause);
   }
-  const found = names
-    .map((name) => `${folder}/${name}`)
-    .filter((path) => {
-      try {
-        return /^\/memfd:/.test(readlinkSync(path)) && statSync(path).size === lengthBytes;
-      } catch {
-        // Closed meanwhile.
-        return false;
-      }
-    });
-  if (found.length > 1) {
-    throw new SourceError('guest-ram', `process ${pid} has ${found.length} memfds of the RAM block's size`);
-  }
-  return found[0];
-}
-
-/** Start of QEMU's mapping of the RAM block. QEMU maps each block of its own, guard pages around it. */
-function findMapping(pid: number, lengthBytes: number): number {
-  const starts = readFileSync(`/proc/${pid}/maps`, 'utf8')
-    .split('\n')
-    .flatMap((line) => {
-      const match = /^([0-9a-f]+)-([0-9a-f]+) rw/.exec(line);
-      if (match === null) return [];
-      const start = parseInt(match[1] ?? '', 16);
-      return parseInt(match[2] ?? '', 16) - start === lengthBytes ? [start] : [];
-    });
+  const starts = maps.split('\n').flatMap((line) => {
+    const match = /^([0-9a-f]+)-([0-9a-f]+) rw/.exec(line);
+    if (match === null) return [];
+    const start = parseInt(match[1] ?? '', 16);
+    return parseInt(match[2] ?? '', 16) - start === lengthBytes ? [start] : [];
+  });
   const [start] = starts;
   if (start === undefined || starts.length > 1) {
     throw new SourceError(
