@@ -86,11 +86,16 @@ function durations({ manifest, events }: RunRecord, timeline: Timeline | undefin
     downtime_heartbeat_ms: longestGapDuring(events, 'heartbeat', switchOver),
     downtime_qemu_ms: timeline?.ended?.status === 'completed' ? figures['downtime'] : undefined,
     dirty_sync_count: figures['ram.dirty-sync-count'],
-    converged:
-      timeline?.ended === undefined || timeline.ended.status === 'failed'
-        ? undefined
-        : timeline.ended.status === 'completed',
+    converged: convergedOf(events, timeline),
   };
+}
+
+/** QEMU calls a migration that was told to stop now "cancelled", now "failed": the harness knows that it told it. */
+function convergedOf(events: readonly RunEvent[], timeline: Timeline | undefined): boolean | undefined {
+  const status = timeline?.ended?.status;
+  if (status === 'completed') return true;
+  const gaveUp = events.some((event) => event.event === 'run-ended' && event.outcome === 'not-converged');
+  return gaveUp || status === 'cancelled' ? false : undefined;
 }
 
 function longestGapDuring(
