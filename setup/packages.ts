@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { Log } from './cache.ts';
+import { takeLock } from './lock.ts';
 
 const run = promisify(execFile);
 
@@ -29,6 +30,19 @@ export async function ensurePackages(names: readonly string[], log: Log): Promis
       `root is needed to install Debian packages (${missing.join(' ')}), and to make namespaces, containers and mounts; run this as root`,
     );
   }
+  // Two commands that start at once would trip over apt's own locks.
+  const lock = await takeLock('/run/lock/poolshift-apt.lock', (holder) => {
+    log(`process ${holder} is installing Debian packages; waiting`);
+  });
+  try {
+    await install(await missingPackages(missing), log);
+  } finally {
+    await lock.release();
+  }
+}
+
+async function install(missing: readonly string[], log: Log): Promise<void> {
+  if (missing.length === 0) return;
   log(`installing Debian packages: ${missing.join(' ')}`);
   const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' };
   try {
