@@ -13,6 +13,7 @@ import { nowMs } from '../probes/wall-clock.ts';
 import { sysbenchName } from '../record/intake.ts';
 import { collectMachine, collectRevision, type Manifest, writeManifest } from '../record/manifest.ts';
 import type { RunLog } from '../record/run-log.ts';
+import type { Host } from '../testbed/host.ts';
 import { startLocalTestbed } from '../testbed/local/start.ts';
 import { authorizedKeyPath, guestHostKeyPath } from '../testbed/local/lab-process.ts';
 import { probeAccelerator } from '../vm/accelerator.ts';
@@ -161,6 +162,10 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     startPaused: host === 'dst' && configuration.verifyRam,
   });
 
+  // A lab that is kept is kept for a look at its VM.
+  const stopUnlessKept = (host: Host): Promise<void> =>
+    options.keepsLab() ? Promise.resolve() : stopVm(host);
+
   const checks = new Checks(log);
   const source = await steps.step(
     'boot the source VM',
@@ -173,7 +178,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
       await checks.freshDisk(await runSql(client, server, 'SELECT COUNT(*) FROM poolshift.ledger'));
       return qmp;
     },
-    () => stopVm(src),
+    () => stopUnlessKept(src),
   );
 
   const pool = await steps.step('warm the pool', () =>
@@ -207,7 +212,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
       ]);
       return qmp;
     },
-    () => stopVm(dst),
+    () => stopUnlessKept(dst),
   );
 
   const { sysbenchWorkload } = scenarios[configuration.scenario];
