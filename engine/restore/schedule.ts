@@ -20,7 +20,7 @@ const leastAheadPages = 8192;
 const aheadMs = 1000;
 const rateSampleMs = 200;
 /** With so much of the send window free, QEMU does not use the link. */
-const idleRoom = 0.5;
+const idleRoom = 0.25;
 /** Storage that gives other content for most of so many pages is another disk, and not asked any more. */
 const judgedPages = 4096;
 
