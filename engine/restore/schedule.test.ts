@@ -96,7 +96,7 @@ test('balance sends from the back, and leaves the link to QEMU while it sends', 
   t.true(balance.takesFromBack(true, 0.1));
   t.false(balance.takesFromBack(true, 0));
   t.true(balance.takesFromBack(false, 0.9));
-  t.false(balance.takesFromBack(false, 0.4));
+  t.false(balance.takesFromBack(false, 0.2));
   balance.listWalked(0, 0);
   t.false(balance.takesFromBack(true, 1), 'the gate is open');
 });
