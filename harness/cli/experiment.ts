@@ -3,7 +3,8 @@ import path from 'node:path';
 import { type Options, optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
 import { engines } from '../../experiments/engines.ts';
 import { scenarios } from '../../experiments/scenarios.ts';
-import { currentLab, describeLab } from '../testbed/local/lab-process.ts';
+import { LabError } from '../testbed/local/lab-error.ts';
+import { waitForRoom } from '../testbed/local/lab-process.ts';
 import { type ExperimentResult, runExperiment } from '../run/experiment.ts';
 import { checkCapacity, expectedSteps } from '../run/plan.ts';
 import { runIdOf } from '../run/run-folder.ts';
@@ -40,8 +41,7 @@ async function refuseWhatCannotRun(options: Options): Promise<void> {
     throw new UsageError(
       'the local testbed needs root: it installs Debian packages and makes namespaces, containers and mounts; run this as root',
     );
-  const lab = await currentLab();
-  if (lab !== undefined) throw new UsageError(`${describeLab(lab)}; take it down with: npm run lab -- down`);
+  await waitForRoom(say);
 }
 
 async function main(): Promise<number> {
@@ -102,7 +102,8 @@ try {
   // Whatever a library still holds open must not keep the command from ending.
   process.exit(await main());
 } catch (error) {
-  if (error instanceof UsageError) {
+  // Nothing has been started: another lab is up, or this user may not make one.
+  if (error instanceof UsageError || error instanceof LabError) {
     console.error(`experiment: ${error.message}`);
     process.exit(exitCodes.usage);
   }

@@ -17,7 +17,8 @@ import type { RunRow } from '../record/run-columns.ts';
 import { runExperiment } from '../run/experiment.ts';
 import { checkCapacity, expectedSteps } from '../run/plan.ts';
 import { runIdOf } from '../run/run-folder.ts';
-import { currentLab, describeLab } from '../testbed/local/lab-process.ts';
+import { LabError } from '../testbed/local/lab-error.ts';
+import { waitForRoom } from '../testbed/local/lab-process.ts';
 import { type TableLine, matrixTable } from './figures.ts';
 import { abortOnSignals } from './interrupt.ts';
 import { localMachine } from './local-machine.ts';
@@ -93,8 +94,7 @@ async function main(): Promise<number> {
     console.log(planText(options, cells));
     return exitCodes.ok;
   }
-  const lab = await currentLab();
-  if (lab !== undefined) throw new UsageError(`${describeLab(lab)}; take it down with: npm run lab -- down`);
+  await waitForRoom(say);
   const set =
     options.out ??
     path.join('results', `matrix-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}`);
@@ -152,7 +152,8 @@ async function main(): Promise<number> {
 try {
   process.exit(await main());
 } catch (error) {
-  if (error instanceof UsageError) {
+  // Nothing has been started: another lab is up, or this user may not make one.
+  if (error instanceof UsageError || error instanceof LabError) {
     console.error(`matrix: ${error.message}`);
     process.exit(exitCodes.usage);
   }
