@@ -12,7 +12,7 @@ import { runTable } from './figures.ts';
 import { abortOnSignals } from './interrupt.ts';
 import { localMachine } from './local-machine.ts';
 import { UsageError, exitCodes, parseOptions } from './options.ts';
-import { progressLines } from './progress.ts';
+import { Progress } from './progress.ts';
 
 const say = (line: string): void => {
   process.stderr.write(`${line}\n`);
@@ -63,7 +63,7 @@ async function main(): Promise<number> {
   say(planText(options));
   const signal = abortOnSignals(say);
   const configuration = resolveConfiguration(options);
-  const progress = progressLines(say);
+  const progress = new Progress(process.stderr);
   let failed = false;
   for (let repeat = 1; repeat <= options.repeat && !signal.aborted; repeat += 1) {
     const runId = runIdOf(configuration, repeat, new Date());
@@ -78,7 +78,10 @@ async function main(): Promise<number> {
       signal,
       onEvent: (event) => {
         if (options.json) console.log(JSON.stringify(event));
-        else progress(event);
+        else progress.event(event);
+      },
+      onSample: (sample) => {
+        progress.sample(sample);
       },
     });
     report(result, options.json);

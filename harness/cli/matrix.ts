@@ -23,7 +23,7 @@ import { type TableLine, matrixTable } from './figures.ts';
 import { abortOnSignals } from './interrupt.ts';
 import { localMachine } from './local-machine.ts';
 import { UsageError, exitCodes, parseOptions } from './options.ts';
-import { progressLines } from './progress.ts';
+import { Progress } from './progress.ts';
 
 const say = (line: string): void => {
   process.stderr.write(`${line}\n`);
@@ -117,7 +117,7 @@ async function main(): Promise<number> {
     await setAside(folder);
     say(`\n${name} (${lines.length + 1} of ${cells.length})`);
     const configuration = configurationOf(options, cell);
-    const progress = progressLines(say);
+    const progress = new Progress(process.stderr);
     const { outcome, reason, row } = await runExperiment({
       configuration,
       repeat: cell.repeat,
@@ -129,7 +129,10 @@ async function main(): Promise<number> {
       signal,
       onEvent: (event) => {
         if (options.json) console.log(JSON.stringify(event));
-        else progress(event);
+        else progress.event(event);
+      },
+      onSample: (sample) => {
+        progress.sample(sample);
       },
     });
     say(`${name}: ${outcome}${reason === undefined ? '' : `: ${reason}`}`);

@@ -1,17 +1,65 @@
 /** Shows a run's events to people: one line each; steps and checks, not every QMP event. */
-import type { NewRunEvent } from '../record/event.ts';
+import type { NewRunEvent, Sample } from '../record/event.ts';
+import { LiveFigures } from './live-figures.ts';
 
-export type Show = (line: string) => void;
+export interface ProgressOutput {
+  write(text: string): unknown;
+  /** A terminal gets one line that changes while the migration runs, a file a line every few seconds. */
+  readonly isTTY?: boolean;
+}
 
-/** A reader of the event log that prints lines; `startMs` is when the command began, by `performance.now`. */
-export function progressLines(show: Show): (event: NewRunEvent) => void {
-  const startMs = performance.now();
-  return (event) => {
+const liveMs = { terminal: 500, plain: 10_000 };
+
+/** A reader of the event log, and of the samples, that prints lines. */
+export class Progress {
+  readonly #output: ProgressOutput;
+  readonly #startMs = performance.now();
+  readonly #live = new LiveFigures();
+  #timer: NodeJS.Timeout | undefined;
+  #openLine = false;
+
+  constructor(output: ProgressOutput) {
+    this.#output = output;
+  }
+
+  event(event: NewRunEvent): void {
     const text = describe(event);
-    if (text === undefined) return;
-    const seconds = ((performance.now() - startMs) / 1000).toFixed(1).padStart(7);
-    show(`${seconds} s  ${text}`);
-  };
+    if (text !== undefined) this.#line(text);
+    if (event.event === 'migrate-command') this.#startLive();
+    // The step ends when the target runs or the migration has failed.
+    if (event.event === 'step-ended' || event.event === 'step-failed' || event.event === 'run-ended')
+      clearInterval(this.#timer);
+  }
+
+  sample(sample: Sample): void {
+    this.#live.take(sample);
+  }
+
+  #startLive(): void {
+    const terminal = this.#output.isTTY === true;
+    this.#timer = setInterval(
+      () => {
+        const text = this.#live.line;
+        if (text === '') return;
+        if (!terminal) {
+          this.#line(text);
+          return;
+        }
+        this.#output.write(`\r${this.#time()}  ${text}\u001b[K`);
+        this.#openLine = true;
+      },
+      terminal ? liveMs.terminal : liveMs.plain,
+    );
+  }
+
+  #line(text: string): void {
+    this.#output.write(`${this.#openLine ? '\r\u001b[K' : ''}${this.#time()}  ${text}\n`);
+    this.#openLine = false;
+  }
+
+  #time(): string {
+    return `${((performance.now() - this.#startMs) / 1000).toFixed(1).padStart(7)} s`;
+  }
 }
 
 function describe(event: NewRunEvent): string | undefined {

@@ -48,6 +48,7 @@ export class RunLog implements Log {
   readonly #events: JsonLinesFile;
   readonly #samples: JsonLinesFile;
   readonly #listeners: ((event: NewRunEvent) => void)[] = [];
+  readonly #sampleListeners: ((sample: Sample) => void)[] = [];
   readonly #timer: NodeJS.Timeout;
   #failure: unknown;
 
@@ -82,11 +83,17 @@ export class RunLog implements Log {
 
   sample(sample: Sample): void {
     this.#samples.push(sample);
+    for (const listener of this.#sampleListeners) listener(sample);
   }
 
   /** Calls `listener` with every event from now on: terminal output reads the run so. */
   onEvent(listener: (event: NewRunEvent) => void): void {
     this.#listeners.push(listener);
+  }
+
+  /** Calls `listener` with every sample from now on. */
+  onSample(listener: (sample: Sample) => void): void {
+    this.#sampleListeners.push(listener);
   }
 
   /**

@@ -1,6 +1,6 @@
 /** What a run is told. */
 import type { Configuration } from '../../experiments/configuration.ts';
-import type { NewRunEvent } from '../record/event.ts';
+import type { NewRunEvent, Sample } from '../record/event.ts';
 
 export interface ExperimentOptions {
   readonly configuration: Configuration;
@@ -14,4 +14,5 @@ export interface ExperimentOptions {
   readonly owner: string;
   readonly signal: AbortSignal;
   readonly onEvent: (event: NewRunEvent) => void;
+  readonly onSample?: (sample: Sample) => void;
 }

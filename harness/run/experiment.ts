@@ -26,6 +26,7 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
   await mkdir(folder, { recursive: true });
   const log = await RunLog.create(folder);
   log.onEvent(options.onEvent);
+  if (options.onSample !== undefined) log.onSample(options.onSample);
   log.event({ event: 'run-started', at_ms: nowMs(), run_id: options.runId });
 
   const steps = new Steps({
