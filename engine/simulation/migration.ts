@@ -1,0 +1,69 @@
+/** What is simulated, and what comes out. */
+import type { GuestShape } from './guest.ts';
+import type { Rate } from './link.ts';
+
+export interface Setup {
+  readonly guest: GuestShape;
+  /** What the links carry of TCP payload. */
+  readonly migrationRate: Rate;
+  readonly storageRate: Rate;
+  /** Bytes before compression per byte after it, where the engine compresses. */
+  readonly compressionRatio: number;
+  /** Bytes before compression that all compressors of a host take in a second. */
+  readonly compressorBytesPerSecond: number;
+  /** What the target's QEMU takes of pages from one stream in a second. */
+  readonly targetBytesPerSecond: number;
+  /** How fast QEMU goes through pages that the engine leaves out. */
+  readonly qemuBytesPerSecond: number;
+  /** From the start until the list is there. It tells what was clean at the start. */
+  readonly listLatencyMs: number;
+  readonly downtimeLimitMs: number;
+  /** A migration that takes longer is given up. */
+  readonly maxTimeMs: number;
+  readonly seed: number;
+}
+
+export interface LinkUse {
+  readonly bytes: number;
+  readonly busyMs: number;
+}
+
+/** The time in which both links can work on the list: from its arrival until the gate opens. */
+export interface SharedTime {
+  readonly durationMs: number;
+  readonly migrationIdleMs: number;
+  readonly storageIdleMs: number;
+}
+
+export interface SimulatedMigration {
+  readonly converged: boolean;
+  readonly totalTimeMs: number;
+  /** From the stop of the VM until the target has everything. */
+  readonly downtimeMs: number;
+  readonly passes: number;
+  readonly migrationLink: LinkUse;
+  readonly storageLink: LinkUse;
+  readonly restoredPages: number;
+  /** Undefined where there was no list, or it came too late. */
+  readonly shared: SharedTime | undefined;
+  /** Pages that storage still owed when the VM stopped. */
+  readonly pendingPagesAtSwitchOver: number;
+  /** Pages whose content at the target is not the source's. */
+  readonly lostPages: number;
+}
+
+/** Length of a step. */
+export const stepMs = 2;
+/** A migration is given up after so many passes. */
+export const mostPasses = 60;
+/** Of a record of a page: its header, 8 bytes, and for zeros one byte more (migration/ram.c). */
+export const recordHeaderBytes = 8;
+export const zeroRecordBytes = 9;
+/** Device state, sent while the VM is stopped. */
+export const deviceStateBytes = 256 * 1024;
+
+export function countLost(source: Uint32Array, target: Uint32Array): number {
+  let lost = 0;
+  for (let page = 0; page < source.length; page++) if (source[page] !== target[page]) lost += 1;
+  return lost;
+}

@@ -1,0 +1,89 @@
+/** The connection between the engines in simulated time: frames in order, no more under way than the real SendWindow lets. */
+import { pageSizeBytes } from '../pages/page-list.ts';
+import type { PlanPart } from '../wire/plan-codec.ts';
+import { SendWindow } from '../wire/send-window.ts';
+import type { SimulatedGuest } from './guest.ts';
+import { constantRate, SimulatedLink } from './link.ts';
+import { recordHeaderBytes, type Setup, stepMs, zeroRecordBytes } from './migration.ts';
+
+export type Frame =
+  | { readonly is: 'page'; readonly bytes: number; readonly page: number; readonly version: number }
+  | { readonly is: 'zero-page'; readonly bytes: number; readonly page: number }
+  | { readonly is: 'plan'; readonly bytes: number; readonly part: PlanPart };
+
+export class Wire {
+  readonly link: SimulatedLink;
+  readonly #guest: SimulatedGuest;
+  readonly #compressors: SimulatedLink;
+  readonly #ratio: number;
+  readonly #window = new SendWindow();
+  #frames: Frame[] = [];
+  #head = 0;
+  #outstandingBytes = 0;
+
+  constructor(guest: SimulatedGuest, setup: Setup, compressed: boolean) {
+    this.link = new SimulatedLink(setup.migrationRate);
+    this.#guest = guest;
+    this.#ratio = compressed ? setup.compressionRatio : 1;
+    this.#compressors = new SimulatedLink(constantRate(setup.compressorBytesPerSecond));
+  }
+
+  /** Share of the send window that is free. */
+  get room(): number {
+    return 1 - this.#outstandingBytes / this.#window.limitBytes;
+  }
+
+  get isEmpty(): boolean {
+    return this.#head === this.#frames.length;
+  }
+
+  sendPage(page: number): void {
+    let bytes = recordHeaderBytes + pageSizeBytes;
+    // What finds no compressor free is sent as it is.
+    if (this.#ratio > 1 && this.#compressors.has(pageSizeBytes)) {
+      this.#compressors.spend(pageSizeBytes);
+      bytes = recordHeaderBytes + pageSizeBytes / this.#ratio;
+    }
+    this.#add({ is: 'page', bytes, page, version: this.#guest.versions[page] ?? 0 });
+  }
+
+  sendZeroPage(page: number): void {
+    this.#add({ is: 'zero-page', bytes: zeroRecordBytes, page });
+  }
+
+  sendPlan(part: PlanPart, bytes: number): void {
+    this.#add({ is: 'plan', bytes, part });
+  }
+
+  begin(nowMs: number): void {
+    this.link.begin(nowMs, stepMs);
+    this.#compressors.begin(nowMs, stepMs);
+  }
+
+  /** Delivers what the link has carried; `take` returns whether the target has room for the frame. */
+  deliver(nowMs: number, qemuWaits: boolean, take: (frame: Frame) => boolean): void {
+    for (let frame = this.#frames[this.#head]; frame !== undefined; frame = this.#frames[this.#head]) {
+      if (!this.link.has(frame.bytes) || !take(frame)) break;
+      this.link.spend(frame.bytes);
+      this.#outstandingBytes -= frame.bytes;
+      this.#head += 1;
+    }
+    if (this.#head > 65_536) {
+      this.#frames = this.#frames.slice(this.#head);
+      this.#head = 0;
+    }
+    this.#window.acknowledged(this.link.bytes, nowMs, this.#outstandingBytes, qemuWaits);
+  }
+
+  /** The step ends; after the frames that wait, `thenBytes` are to be sent. */
+  end(thenBytes: number): void {
+    this.link.end(this.#frames[this.#head]?.bytes ?? thenBytes);
+    // Compressors that had nothing to do cannot catch up.
+    this.#compressors.end(pageSizeBytes);
+  }
+
+  #add(frame: Frame): void {
+    this.#frames.push(frame);
+    this.#outstandingBytes += frame.bytes;
+  }
+}
