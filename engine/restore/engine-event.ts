@@ -75,7 +75,10 @@ export interface EngineCounters {
   readonly migration_link_bytes: number;
   readonly migration_link_back_bytes: number;
   readonly storage_link_bytes: number;
+  /** Of what was compressed lately: the link's gain right now. */
   readonly compression_ratio: number;
+  /** Of all that was sent: payload before compression over bytes on the connection. */
+  readonly compression_ratio_total: number;
   readonly restore_rate_bytes_per_second: number;
   readonly cpu_ms: number;
   readonly rss_bytes: number;
@@ -99,6 +102,7 @@ export const emptyCounters: Omit<EngineCounters, 'cpu_ms' | 'rss_bytes'> = {
   migration_link_back_bytes: 0,
   storage_link_bytes: 0,
   compression_ratio: 1,
+  compression_ratio_total: 1,
   restore_rate_bytes_per_second: 0,
 };
 

@@ -518,6 +518,8 @@ class SourceEngine {
       migration_link_back_bytes: this.#connection.receivedBytes,
       storage_link_bytes: status?.storageBytes ?? 0,
       compression_ratio: this.#connection.compressionRatio,
+      compression_ratio_total:
+        this.#connection.sentBytes === 0 ? 1 : this.#connection.rawBytes / this.#connection.sentBytes,
       restore_rate_bytes_per_second: Math.round(this.#schedule.settledPagesPerSecond * pageSizeBytes),
       ...processCounters(),
     };

@@ -60,6 +60,15 @@ export const runColumns = {
     meaning: 'content_bytes at the measured rates of migration and storage link together',
   },
   efficiency: { unit: 'ratio', meaning: 'bound_ms / total_time_ms' },
+  compression_ratio_total: {
+    unit: 'ratio',
+    meaning: 'bytes before compression over bytes sent by the source engine; empty without an engine',
+  },
+  bound_compressed_ms: {
+    unit: 'ms',
+    meaning: 'bound_ms with the migration link’s rate multiplied by compression_ratio_total',
+  },
+  efficiency_compressed: { unit: 'ratio', meaning: 'bound_compressed_ms / total_time_ms' },
   busiest_link_ms: {
     unit: 'ms',
     meaning: 'time that the busier link into dst needs, at its measured rate, for the bytes it carried',

@@ -130,6 +130,11 @@ function traffic({ manifest, events, samples }: RunRecord, timeline: Timeline | 
   const contentBytes =
     total === undefined || zeroPages === undefined ? undefined : Math.max(0, total - zeroPages * pageSize);
   const bound_ms = transferMs(contentBytes, goodput && goodput.migration + goodput.storage);
+  const compression = engineFigure(events, 'src', 'compression_ratio_total');
+  const bound_compressed_ms =
+    compression === undefined
+      ? undefined
+      : transferMs(contentBytes, goodput && goodput.migration * compression + goodput.storage);
   const busiest_link_ms =
     migrationBytes === undefined || storageIn === undefined || goodput === undefined
       ? undefined
@@ -142,6 +147,9 @@ function traffic({ manifest, events, samples }: RunRecord, timeline: Timeline | 
     content_bytes: totalMs === undefined ? undefined : contentBytes,
     bound_ms: totalMs === undefined ? undefined : bound_ms,
     efficiency: ratio(bound_ms, totalMs),
+    compression_ratio_total: compression,
+    bound_compressed_ms: totalMs === undefined ? undefined : bound_compressed_ms,
+    efficiency_compressed: ratio(bound_compressed_ms, totalMs),
     busiest_link_ms: totalMs === undefined ? undefined : busiest_link_ms,
     busiest_link_efficiency: ratio(busiest_link_ms, totalMs),
   };
@@ -181,14 +189,15 @@ function checks(events: readonly RunEvent[]) {
 }
 
 /** The last value that an engine on that host reported: each counter is kept by the engine that does the work. */
+function engineFigure(events: readonly RunEvent[], host: ClockName, field: string): number | undefined {
+  const value = events
+    .filter((event) => event.event === 'engine')
+    .findLast((event) => event.host === host && typeof event.fields[field] === 'number')?.fields[field];
+  return typeof value === 'number' ? value : undefined;
+}
+
 function engineFigures(events: readonly RunEvent[]) {
-  const engineEvents = events.filter((event) => event.event === 'engine');
-  const last = (host: ClockName, field: string): number | undefined => {
-    const value = engineEvents.findLast(
-      (event) => event.host === host && typeof event.fields[field] === 'number',
-    )?.fields[field];
-    return typeof value === 'number' ? value : undefined;
-  };
+  const last = (host: ClockName, field: string): number | undefined => engineFigure(events, host, field);
   return {
     pages_listed: last('src', 'pages_listed'),
     pages_left_out: last('src', 'pages_left_out'),
