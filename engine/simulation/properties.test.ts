@@ -1,0 +1,149 @@
+/** What must hold of any migration, over random guests, links and stalls. */
+import test from 'ava';
+import fc from 'fast-check';
+import { defaultSetup } from './defaults.ts';
+import { constantRate, type Rate } from './link.ts';
+import type { Setup } from './migration.ts';
+import { leastSharedTimeMs } from './optimum.ts';
+import { simulate, simulatedEngines } from './simulate.ts';
+
+const mib = 2 ** 20;
+/** A few quanta: the plan waits behind a window (30 ms), and the end is noticed with a status (25 ms). */
+const quantaMs = 100;
+const runs = { numRuns: 30, seed: 1 } as const;
+
+const slowestRate = 5e6;
+const fastestRate = 3e8;
+const bytesPerSecond = fc
+  .double({ min: Math.log(slowestRate), max: Math.log(fastestRate), noNaN: true })
+  .map(Math.exp);
+
+/** Rates that change after 0.2 to 3 s, with stalls; the last one is no stall. */
+const changingRate: fc.Arbitrary<Rate> = fc
+  .array(
+    fc.record({
+      lastsMs: fc.integer({ min: 200, max: 3000 }),
+      bytesPerSecond: fc.oneof({ weight: 3, arbitrary: bytesPerSecond }, fc.constant(0)),
+    }),
+    { maxLength: 4 },
+  )
+  .chain((pieces) =>
+    bytesPerSecond.map((last) => {
+      let fromMs = 0;
+      const rate = pieces.map((piece) => {
+        const start = fromMs;
+        fromMs += piece.lastsMs;
+        return { fromMs: start, bytesPerSecond: piece.bytesPerSecond };
+      });
+      return [...rate, { fromMs, bytesPerSecond: last }];
+    }),
+  );
+
+function setups(rates: fc.Arbitrary<Rate>, dirtyBytesPerSecond: fc.Arbitrary<number>): fc.Arbitrary<Setup> {
+  const share = (min: number, max: number): fc.Arbitrary<number> => fc.double({ min, max, noNaN: true });
+  return fc
+    .record({
+      migrationRate: rates,
+      storageRate: rates,
+      compressionRatio: share(1, 3),
+      listLatencyMs: share(0, 300),
+      seed: fc.integer({ min: 1, max: 1e9 }),
+      guest: fc.record({
+        memoryBytes: share(64 * mib, 384 * mib),
+        zeroShare: share(0, 0.4),
+        listedShare: share(0, 1),
+        hotShare: share(0.01, 0.3),
+        dirtyBytesPerSecond,
+      }),
+    })
+    .map((random) => ({
+      ...defaultSetup,
+      ...random,
+      // Only the links are to be scarce.
+      targetBytesPerSecond: 1e12,
+      compressorBytesPerSecond: 1e12,
+      qemuBytesPerSecond: 5e9,
+      maxTimeMs: 600_000,
+    }));
+}
+
+const idle = fc.constant(0);
+const writes = fc.double({ min: 1e4, max: 2e6, noNaN: true });
+
+function stalledMs(rate: Rate): number {
+  return rate.reduce(
+    (sum, piece, index) =>
+      sum + (piece.bytesPerSecond > 0 ? 0 : (rate[index + 1]?.fromMs ?? piece.fromMs) - piece.fromMs),
+    0,
+  );
+}
+
+for (const engine of simulatedEngines) {
+  test(`${engine}: no page is lost, and nothing is pending at the switch-over`, (t) => {
+    fc.assert(
+      fc.property(setups(changingRate, fc.oneof(idle, writes)), (setup) => {
+        const outcome = simulate(engine, setup);
+        t.true(outcome.converged);
+        t.is(outcome.lostPages, 0);
+        t.is(outcome.pendingPagesAtSwitchOver, 0);
+      }),
+      runs,
+    );
+  });
+}
+
+test('balance: at steady rates both links are busy until the gate opens', (t) => {
+  fc.assert(
+    fc.property(setups(bytesPerSecond.map(constantRate), fc.oneof(idle, writes)), (setup) => {
+      const { shared } = simulate('balance', setup);
+      if (shared === undefined) return;
+      const allowedMs = 0.02 * shared.durationMs + quantaMs;
+      t.true(shared.migrationIdleMs <= allowedMs, `migration link idle for ${shared.migrationIdleMs} ms`);
+      t.true(shared.storageIdleMs <= allowedMs, `storage link idle for ${shared.storageIdleMs} ms`);
+    }),
+    runs,
+  );
+});
+
+test('balance: while rates change and links stall, the migration link never waits, and storage only for plans', (t) => {
+  fc.assert(
+    fc.property(setups(changingRate, fc.oneof(idle, writes)), (setup) => {
+      const { shared } = simulate('balance', setup);
+      if (shared === undefined) return;
+      const allowedMs = 0.02 * shared.durationMs + quantaMs;
+      t.true(shared.migrationIdleMs <= allowedMs, `migration link idle for ${shared.migrationIdleMs} ms`);
+      // A plan crosses the migration link behind a window, which may be of the time before the link slowed down.
+      const rates = setup.migrationRate.map((piece) => piece.bytesPerSecond).filter((rate) => rate > 0);
+      const windowMs = (150 * Math.max(...rates)) / Math.min(...rates);
+      const plansLateMs = stalledMs(setup.migrationRate) + windowMs;
+      t.true(shared.storageIdleMs <= allowedMs + plansLateMs, `storage idle for ${shared.storageIdleMs} ms`);
+    }),
+    runs,
+  );
+});
+
+test('balance: a guest that writes nothing takes no longer than the optimum and a tenth', (t) => {
+  fc.assert(
+    fc.property(setups(changingRate, idle), (setup) => {
+      const { totalTimeMs } = simulate('balance', setup);
+      // The optimum knows of no device state, which must cross the migration link, and waits while it stalls.
+      const allowedMs = 1.1 * leastSharedTimeMs(setup) + quantaMs + stalledMs(setup.migrationRate);
+      t.true(totalTimeMs <= allowedMs, `${totalTimeMs} ms, allowed ${allowedMs}`);
+    }),
+    runs,
+  );
+});
+
+test('balance: what the guest writes is sent again once or twice, not over and over', (t) => {
+  fc.assert(
+    fc.property(setups(bytesPerSecond.map(constantRate), writes), (setup) => {
+      const { totalTimeMs } = simulate('balance', setup);
+      const sendsPerMs = ((setup.migrationRate[0]?.bytesPerSecond ?? 0) * setup.compressionRatio) / 1000;
+      const writtenBytes = (setup.guest.dirtyBytesPerSecond * totalTimeMs) / 1000;
+      const allowedMs =
+        1.1 * leastSharedTimeMs(setup) + (2 * writtenBytes) / sendsPerMs + quantaMs + setup.downtimeLimitMs;
+      t.true(totalTimeMs <= allowedMs, `${totalTimeMs} ms, allowed ${allowedMs}`);
+    }),
+    runs,
+  );
+});
