@@ -50,6 +50,7 @@ export function simulateEngine(setup: Setup, strategy: Strategy): SimulatedMigra
   let pendingPagesAtSwitchOver = 0;
   let listAt: Idle | undefined;
   let shared: SharedTime | undefined;
+  let storageFirst = false;
   let done = false;
   while (!done && nowMs < setup.maxTimeMs && qemu.passes < mostPasses) {
     if (!qemu.stopped) guest.run(stepMs);
@@ -59,8 +60,11 @@ export function simulateEngine(setup: Setup, strategy: Strategy): SimulatedMigra
       listAt = idleNow();
       source.takeList();
     }
+    // Where the target is slower than the links, they take turns at it.
+    storageFirst = !storageFirst;
+    if (storageFirst) source.answer(destination.restore());
     wire.deliver(nowMs, !held(), (frame) => destination.take(frame));
-    source.answer(destination.restore());
+    if (!storageFirst) source.answer(destination.restore());
     const status = destination.status;
     if (nowMs >= nextStatusMs || (status.pendingPages === 0 && pendingTold > 0)) {
       nextStatusMs = nowMs + statusMs;

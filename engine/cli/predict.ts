@@ -1,0 +1,185 @@
+/** `npm run predict`: how long migrations would take on machines that one does not have (docs/predict.md). */
+import { Command, CommanderError } from 'commander';
+import { compressors, defaultSetup, zstdBytesPerSecondPerCore } from '../simulation/defaults.ts';
+import { constantRate } from '../simulation/link.ts';
+import { type MeasuredRun, readMeasuredRun, UnusableRunError } from '../simulation/measured-run.ts';
+import type { Setup, SimulatedMigration } from '../simulation/migration.ts';
+import { simulate, type SimulatedEngine, simulatedEngines } from '../simulation/simulate.ts';
+import { bitsPerSecond, bytes, number, share } from './quantities.ts';
+
+/** What the program's exit status means. */
+export const exitCode = { predicted: 0, usage: 2 } as const;
+
+/** What is left of a link for TCP payload: 119.5 of 125 Mbit/s, as measured. */
+const payloadShare = 0.956;
+
+interface Arguments {
+  readonly mem?: number;
+  readonly linkRate: number;
+  readonly storageRate?: number;
+  readonly scale: number;
+  readonly dirtyRate: number;
+  readonly hot: number;
+  readonly compression: number;
+  readonly zero: number;
+  readonly listed: number;
+  readonly zstdRate: number;
+  readonly compressors: number;
+  readonly targetRate: number;
+  readonly listLatency: number;
+  readonly downtimeLimit: number;
+  readonly against?: readonly string[];
+  readonly json?: true;
+}
+
+interface Prediction extends SimulatedMigration {
+  readonly engine: SimulatedEngine;
+}
+
+const { guest } = defaultSetup;
+const program: Command = new Command('predict')
+  .description('Predicts migrations of a database VM by simulating them with the schedule of the engine.')
+  .option('--mem <GiB>', 'memory of the VM', number(0.0625))
+  .option('--link-rate <rate>', 'rate of the migration link', bitsPerSecond, 1e9)
+  .option('--storage-rate <rate>', 'rate at which storage is read (default: as --link-rate)', bitsPerSecond)
+  .option('--scale <n>', 'divides memory and link rates, as in the lab', number(1), 1)
+  .option('--dirty-rate <bytes>', 'bytes of pages that the guest writes in a second', bytes, 0)
+  .option('--hot <share>', 'share of used memory that it writes', share, guest.hotShare)
+  .option('--zero <share>', 'share of memory that holds zeros', share, guest.zeroShare)
+  .option('--listed <share>', 'share of the rest that storage has too', share, guest.listedShare)
+  .option('--compression <ratio>', 'what zstd makes of pages', number(1), defaultSetup.compressionRatio)
+  .option('--zstd-rate <bytes>', 'what a core compresses in a second', bytes, zstdBytesPerSecondPerCore)
+  .option('--compressors <n>', 'cores that compress', number(1), compressors)
+  .option(
+    '--target-rate <bytes>',
+    'what the target takes from one stream',
+    bytes,
+    defaultSetup.targetBytesPerSecond,
+  )
+  .option('--list-latency <ms>', 'until the list is there', number(0), defaultSetup.listLatencyMs)
+  .option('--downtime-limit <ms>', "QEMU's downtime limit", number(1), defaultSetup.downtimeLimitMs)
+  .option('--against <folders...>', 'instead: simulate recorded runs, and compare')
+  .option('--json', 'write JSON to standard output')
+  .addHelpText('after', '\nRates: 10gbit, 250mbit. Bytes: 15M. Exit status: 0 predicted, 2 usage.')
+  .exitOverride()
+  .showHelpAfterError()
+  .allowExcessArguments(false);
+
+function setupOf(options: Arguments & { readonly mem: number }): Setup {
+  const bytesPerSecond = (bits: number): number => (bits / 8 / options.scale) * payloadShare;
+  return {
+    ...defaultSetup,
+    guest: {
+      memoryBytes: (options.mem * 2 ** 30) / options.scale,
+      zeroShare: options.zero,
+      listedShare: options.listed,
+      dirtyBytesPerSecond: options.dirtyRate,
+      hotShare: options.hot,
+    },
+    migrationRate: constantRate(bytesPerSecond(options.linkRate)),
+    storageRate: constantRate(bytesPerSecond(options.storageRate ?? options.linkRate)),
+    compressionRatio: options.compression,
+    compressorBytesPerSecond: options.zstdRate * options.compressors,
+    targetBytesPerSecond: options.targetRate,
+    listLatencyMs: options.listLatency,
+    downtimeLimitMs: options.downtimeLimit,
+  };
+}
+
+const seconds = (ms: number): string => (ms / 1000).toFixed(1);
+const megabytes = (count: number): string => (count / 1e6).toFixed(0);
+const percent = (part: number, whole: number): string => `${((100 * part) / whole).toFixed(0)} %`;
+
+function printTable(rows: readonly (readonly string[])[]): void {
+  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
+  for (const row of rows) {
+    const cells = row.map((cell, column) =>
+      column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0),
+    );
+    console.log(cells.join('  '));
+  }
+}
+
+function printPredictions(predictions: readonly Prediction[]): void {
+  const precopy = predictions.find(({ engine, converged }) => engine === 'precopy' && converged);
+  printTable([
+    ['engine', 'total s', 'speed-up', 'migration MB', 'busy', 'storage MB', 'busy', 'downtime ms', 'passes'],
+    ...predictions.map((prediction) => {
+      const { engine, converged, totalTimeMs, migrationLink, storageLink, downtimeMs, passes } = prediction;
+      const speedUp = converged && precopy !== undefined ? precopy.totalTimeMs / totalTimeMs : undefined;
+      return [
+        engine,
+        converged ? seconds(totalTimeMs) : 'never converges',
+        speedUp?.toFixed(2) ?? '-',
+        converged ? megabytes(migrationLink.bytes) : '-',
+        percent(migrationLink.busyMs, totalTimeMs),
+        megabytes(storageLink.bytes),
+        percent(storageLink.busyMs, totalTimeMs),
+        converged ? downtimeMs.toFixed(0) : '-',
+        String(passes),
+      ];
+    }),
+  ]);
+}
+
+interface Comparison extends Omit<MeasuredRun, 'setup'> {
+  readonly predicted: SimulatedMigration;
+  /** Predicted over measured total time, less 1. */
+  readonly error: number;
+}
+
+async function compare(folders: readonly string[]): Promise<Comparison[]> {
+  const comparisons: Comparison[] = [];
+  for (const folder of folders) {
+    const run = await readMeasuredRun(folder).catch((error: unknown) => {
+      if (!(error instanceof UnusableRunError)) throw error;
+      console.error(`left out: ${error.message}`);
+      return undefined;
+    });
+    if (run === undefined) continue;
+    const { setup, ...measured } = run;
+    const predicted = simulate(run.engine, setup);
+    comparisons.push({ ...measured, predicted, error: predicted.totalTimeMs / run.totalTimeMs - 1 });
+  }
+  return comparisons;
+}
+
+function printComparisons(comparisons: readonly Comparison[]): void {
+  printTable([
+    ['run', 'measured s', 'predicted s', 'error', 'migration MB', 'predicted', 'storage MB', 'predicted'],
+    ...comparisons.map((run) => [
+      run.runId,
+      seconds(run.totalTimeMs),
+      run.predicted.converged ? seconds(run.predicted.totalTimeMs) : 'never converges',
+      run.predicted.converged ? percent(run.error, 1) : '-',
+      megabytes(run.migrationLinkBytes),
+      megabytes(run.predicted.migrationLink.bytes),
+      megabytes(run.storageLinkBytes),
+      megabytes(run.predicted.storageLink.bytes),
+    ]),
+  ]);
+}
+
+async function main(): Promise<void> {
+  program.parse();
+  const options = program.opts<Arguments>();
+  if (options.against !== undefined) {
+    const comparisons = await compare(options.against);
+    if (options.json) console.log(JSON.stringify(comparisons, null, 2));
+    else printComparisons(comparisons);
+    return;
+  }
+  const { mem } = options;
+  if (mem === undefined) program.error("error: required option '--mem <GiB>' not specified");
+  const setup = setupOf({ ...options, mem });
+  const predictions = simulatedEngines.map((engine) => ({ engine, ...simulate(engine, setup) }));
+  if (options.json) console.log(JSON.stringify({ setup, predictions }, null, 2));
+  else printPredictions(predictions);
+}
+
+try {
+  await main();
+} catch (error) {
+  if (!(error instanceof CommanderError)) throw error;
+  process.exitCode = error.exitCode === 0 ? exitCode.predicted : exitCode.usage;
+}

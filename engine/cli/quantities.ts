@@ -1,0 +1,45 @@
+/** Readers of quantities on the command line. */
+import { InvalidArgumentError } from 'commander';
+
+const multiples: Readonly<Record<string, number>> = { '': 1, k: 1e3, m: 1e6, g: 1e9 };
+
+function quantity(text: string, unit: RegExp, meaning: string): number {
+  const match = /^(\d+(?:\.\d+)?)([kmg]?)(.*)$/i.exec(text);
+  const value = Number(match?.[1]) * (multiples[match?.[2]?.toLowerCase() ?? ''] ?? NaN);
+  if (match === null || !unit.test(match[3] ?? '') || !Number.isFinite(value)) {
+    throw new InvalidArgumentError(`It must be ${meaning}.`);
+  }
+  return value;
+}
+
+/** `10gbit`, `250Mbit`; a number alone is bits per second. */
+export function bitsPerSecond(text: string): number {
+  const rate = quantity(text, /^(bit)?$/i, 'a rate such as 10gbit');
+  if (rate === 0) throw new InvalidArgumentError('It must be more than 0.');
+  return rate;
+}
+
+/** `15M`, `1.2GB`; multiples of 1000. */
+export function bytes(text: string): number {
+  return quantity(text, /^B?$/i, 'bytes, such as 15M');
+}
+
+/** 0 to 1. */
+export function share(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 0 && value <= 1)) {
+    throw new InvalidArgumentError('It must be a share, from 0 to 1.');
+  }
+  return value;
+}
+
+/** A number of at least `least`. */
+export function number(least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === '' || !Number.isFinite(value) || value < least) {
+      throw new InvalidArgumentError(`It must be a number, ${least} at least.`);
+    }
+    return value;
+  };
+}

@@ -1,0 +1,107 @@
+/** A recorded run (results/README.md) as a setup to simulate, and what was measured. */
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { parse } from 'csv-parse/sync';
+import { z } from 'zod';
+import { pageSizeBytes } from '../pages/page-list.ts';
+import { defaultSetup } from './defaults.ts';
+import { constantRate } from './link.ts';
+import type { Setup } from './migration.ts';
+import { type SimulatedEngine, simulatedEngines } from './simulate.ts';
+
+export interface MeasuredRun {
+  readonly runId: string;
+  readonly engine: SimulatedEngine;
+  readonly totalTimeMs: number;
+  readonly migrationLinkBytes: number;
+  readonly storageLinkBytes: number;
+  readonly setup: Setup;
+}
+
+/** The run cannot be compared. */
+export class UnusableRunError extends Error {
+  readonly code = 'unusable-run';
+}
+
+const manifestSchema = z.object({
+  goodputBytesPerSecond: z.object({ migration: z.number().positive(), storage: z.number().positive() }),
+});
+const csvOptions = { columns: true, skip_empty_lines: true } as const;
+const runRowSchema = z.looseObject({ run_id: z.string(), engine: z.string(), converged: z.string() });
+const sampleSchema = z.object({
+  t_ms: z.coerce.number(),
+  host: z.string(),
+  metric: z.string(),
+  value: z.coerce.number(),
+});
+const listColumns = [
+  'list_find_ms',
+  'list_translate_ms',
+  'list_map_ms',
+  'list_encode_ms',
+  'list_send_ms',
+  'list_clean_ms',
+] as const;
+
+/**
+ * Links, memory, content, list and the rate at which pages got dirty are taken from the run; the rest is assumed as ever.
+ *
+ * @throws UnusableRunError if it is not complete, or of an engine that is not simulated
+ */
+export async function readMeasuredRun(folder: string): Promise<MeasuredRun> {
+  try {
+    return await readRun(folder);
+  } catch (cause) {
+    if (cause instanceof UnusableRunError) throw cause;
+    throw new UnusableRunError(`${folder}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+async function readRun(folder: string): Promise<MeasuredRun> {
+  const [manifestText, runsText, samplesText] = await Promise.all(
+    ['manifest.json', 'runs.csv', 'samples.csv'].map((name) => readFile(path.join(folder, name), 'utf8')),
+  );
+  const { goodputBytesPerSecond } = manifestSchema.parse(JSON.parse(manifestText ?? ''));
+  const [row] = z.tuple([runRowSchema]).parse(parse(runsText ?? '', csvOptions));
+  const value = (column: string): number => Number(row[column] ?? '');
+  const engine = simulatedEngines.find((name) => name === row.engine);
+  const totalTimeMs = value('total_time_ms');
+  if (engine === undefined || row.converged !== 'true' || !(totalTimeMs > 0)) {
+    throw new UnusableRunError(`${folder}: a ${row.engine} run that is not simulated, or did not converge`);
+  }
+  const samples = z.array(sampleSchema).parse(parse(samplesText ?? '', csvOptions));
+  const during = (wanted: string): number[] =>
+    samples
+      .filter(({ host, metric }) => host === 'src' && metric === wanted)
+      .filter(({ t_ms, value: measured }) => t_ms >= 0 && t_ms <= totalTimeMs && measured > 0)
+      .map((sample) => sample.value);
+  const memoryBytes = value('vm_memory_bytes');
+  const contentBytes = value('content_bytes');
+  const listed = (value('pages_listed') * pageSizeBytes) / contentBytes;
+  return {
+    runId: row.run_id,
+    engine,
+    totalTimeMs,
+    migrationLinkBytes: value('migration_link_bytes'),
+    storageLinkBytes: value('storage_link_bytes_dst'),
+    setup: {
+      ...defaultSetup,
+      guest: {
+        ...defaultSetup.guest,
+        memoryBytes,
+        zeroShare: Math.max(0, 1 - contentBytes / memoryBytes),
+        listedShare: Math.min(1, listed),
+        dirtyBytesPerSecond: (median(during('dirty_pages_per_second')) ?? 0) * pageSizeBytes,
+      },
+      migrationRate: constantRate(goodputBytesPerSecond.migration),
+      storageRate: constantRate(goodputBytesPerSecond.storage),
+      compressionRatio: median(during('engine_compression_ratio')) ?? defaultSetup.compressionRatio,
+      listLatencyMs: listColumns.reduce((sum, column) => sum + value(column), 0),
+      downtimeLimitMs: value('downtime_limit_ms'),
+    },
+  };
+}
+
+function median(values: readonly number[]): number | undefined {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
+}
