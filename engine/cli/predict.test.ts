@@ -1,0 +1,66 @@
+import path from 'node:path';
+import test from 'ava';
+import { execa } from 'execa';
+import { InvalidArgumentError } from 'commander';
+import { z } from 'zod';
+import { bitsPerSecond, bytes, number, share } from './quantities.ts';
+
+const program = path.join(import.meta.dirname, 'predict.ts');
+const predict = (...options: string[]) => execa(process.execPath, [program, ...options], { reject: false });
+
+test('quantities', (t) => {
+  t.is(bitsPerSecond('10gbit'), 1e10);
+  t.is(bitsPerSecond('1.5Mbit'), 1.5e6);
+  t.is(bitsPerSecond('125000000'), 125e6);
+  t.is(bytes('15M'), 15e6);
+  t.is(bytes('1kB'), 1000);
+  t.is(share('0.5'), 0.5);
+  t.is(number(1)('2.5'), 2.5);
+  for (const read of [bitsPerSecond, bytes, share, number(1)]) {
+    for (const text of ['', 'x', '-1', '0.5x', '10gib/s']) {
+      t.throws(() => read(text), { instanceOf: InvalidArgumentError }, text);
+    }
+  }
+  t.throws(() => bitsPerSecond('0gbit'), { instanceOf: InvalidArgumentError });
+});
+
+test('a prediction scales: memory and links divided alike take the same time', async (t) => {
+  const outcome = z.object({
+    predictions: z.array(z.object({ engine: z.string(), totalTimeMs: z.number(), converged: z.boolean() })),
+  });
+  const times = async (scale: string): Promise<number[]> => {
+    const { stdout, exitCode } = await predict(
+      '--mem',
+      '1',
+      '--link-rate',
+      '1gbit',
+      '--scale',
+      scale,
+      '--json',
+    );
+    t.is(exitCode, 0);
+    const { predictions } = outcome.parse(JSON.parse(stdout));
+    t.deepEqual(
+      predictions.map(({ engine }) => engine),
+      ['precopy', 'multifd-zstd', 'restore', 'balance'],
+    );
+    return predictions.map(({ totalTimeMs }) => totalTimeMs);
+  };
+  const [whole, scaled] = await Promise.all([times('1'), times('8')]);
+  whole.forEach((time, index) => {
+    t.true(Math.abs((scaled[index] ?? 0) / time - 1) < 0.05, `${time} and ${scaled[index] ?? ''} ms`);
+  });
+});
+
+test('wrong command lines end with status 2, help with 0', async (t) => {
+  for (const options of [
+    [],
+    ['--mem', 'x'],
+    ['--mem', '1', '--listed', '2'],
+    ['--unknown'],
+    ['--mem', '1', 'x'],
+  ]) {
+    t.is((await predict(...options)).exitCode, 2, options.join(' '));
+  }
+  t.is((await predict('--help')).exitCode, 0);
+});
