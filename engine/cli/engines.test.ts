@@ -185,14 +185,17 @@ test('cut in the middle, the migration fails on both sides and QEMU is told', as
   t.true(run.received().length < stream.length);
 });
 
-test('cut before the commit arrives, the target lacks the last byte, and the source cannot know', async (t) => {
+test('cut before the commit arrives, the target never has the last byte, and the source cannot know', async (t) => {
   const run = await start(t, (type) => (type === 'commit' ? 'cut' : 'pass'));
   let qemuClosed = false;
   run.qemu.resume();
   run.qemu.on('end', () => (qemuClosed = true));
   t.like(await run.destination, { result: 'failed' });
   await sleep(300);
-  t.true(run.received().equals(stream.subarray(0, -1)));
+  // A cut may also drop what was still on its way to the target: it has a beginning of the stream, never all of it.
+  const received = run.received();
+  t.true(received.length < stream.length);
+  t.true(received.equals(stream.subarray(0, received.length)));
   t.true(run.events.some(({ event }) => event === 'in-doubt'));
   t.false(qemuClosed, 'the source VM must not go on by itself');
   run.interrupt.abort();
