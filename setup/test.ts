@@ -15,6 +15,12 @@ if (!unitOnly && process.getuid?.() !== 0) {
   process.exit(1);
 }
 
+// The engine's tests run the QEMU of the hosts, and would be skipped where it is not there yet.
+if (!unitOnly)
+  await execa(process.execPath, ['harness/cli/lab.ts', 'prepare'], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+
 const ava = execa('ava', ['--tap', ...files], {
   preferLocal: true,
   // A lab that somebody else has up is waited for, in minutes.

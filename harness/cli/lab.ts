@@ -5,7 +5,7 @@ import { linkRate } from '../../experiments/configuration.ts';
 import { prepareVmHost } from '../vm/vm-host.ts';
 import { type HostName, hostNames, networkNames } from '../testbed/host.ts';
 import { currentLab, describeLab, sshConfigPath, stopLab } from '../testbed/local/lab-process.ts';
-import { startLocalTestbed } from '../testbed/local/start.ts';
+import { prepareLocalTestbed, startLocalTestbed } from '../testbed/local/start.ts';
 import { UsageError, exitCodes } from './options.ts';
 
 const log = (line: string): void => {
@@ -76,6 +76,12 @@ program
   .description('start the lab and leave it up')
   .option('--rate <rate>', 'rate of the three networks', '125mbit')
   .action(up);
+program
+  .command('prepare')
+  .description("make the hosts' root file system, which everything else needs, and start nothing")
+  .action(async () => {
+    await prepareLocalTestbed(log);
+  });
 program.command('down').description('take the lab down, whoever started it').action(down);
 program
   .command('status')

@@ -141,7 +141,7 @@ test.serial('a step that fails names itself, and everything is taken down', asyn
     await testbed.hosts.src.run('systemctl kill --signal=KILL poolshift-vm');
   });
   t.is(outcome, 'failed');
-  t.regex(reason ?? '', /^warm the pool: on client: .*mariadb/s);
+  t.regex(reason ?? '', /^warm the pool: .*connection to QEMU ended/s);
   t.deepEqual(await machineState(), before);
 });
 

@@ -19,6 +19,7 @@ import { authorizedKeyPath, guestHostKeyPath } from '../testbed/local/lab-proces
 import { probeAccelerator } from '../vm/accelerator.ts';
 import { startVm, stopVm, waitForServer } from '../vm/machine.ts';
 import { type MachineDescription, vmPaths } from '../vm/qemu-arguments.ts';
+import type { QmpClient } from '../vm/qmp.ts';
 import { prepareVmHost, tapName } from '../vm/vm-host.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { runSql } from '../workload/sql-client.ts';
@@ -182,15 +183,18 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   );
 
   const pool = await steps.step('warm the pool', () =>
-    warmUp(
-      client,
-      server,
-      tables,
-      (progress) => {
-        const mebibytes = Math.round(progress.dataBytes / 2 ** 20);
-        note(`${progress.tablesRead} of ${progress.tables} tables read, ${mebibytes} MiB in the pool`);
-      },
-      signal,
+    whileVmLives(
+      source,
+      warmUp(
+        client,
+        server,
+        tables,
+        (progress) => {
+          const mebibytes = Math.round(progress.dataBytes / 2 ** 20);
+          note(`${progress.tablesRead} of ${progress.tables} tables read, ${mebibytes} MiB in the pool`);
+        },
+        signal,
+      ),
     ),
   );
   await writeManifest(log.folder, {
@@ -280,4 +284,26 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     await recorders.saveLogs(testbed, log.folder);
   });
   return { converged, failedChecks: checks.failed };
+}
+
+/**
+ * Settles as `work` does, or fails as soon as QEMU is gone: a client whose server vanishes without a word waits for it
+ * until TCP gives up, which takes a quarter of an hour.
+ */
+async function whileVmLives<Result>(qemu: QmpClient, work: Promise<Result>): Promise<Result> {
+  const waiting = new AbortController();
+  const gone = qemu.waitForEvent((event) => event.name === 'SHUTDOWN', {
+    timeoutMs: 2 ** 31 - 1,
+    signal: waiting.signal,
+  });
+  const failed = gone.then(() => {
+    throw new Error('the guest shut down');
+  });
+  failed.catch(() => undefined);
+  work.catch(() => undefined);
+  try {
+    return await Promise.race([work, failed]);
+  } finally {
+    waiting.abort();
+  }
 }

@@ -61,6 +61,12 @@ export interface LocalTestbedOptions {
   readonly log: Log;
 }
 
+/** Makes what every lab needs and starts nothing; returns the hosts' root file system. @throws PackagesError, PrepareError */
+export async function prepareLocalTestbed(log: Log): Promise<string> {
+  await ensurePackages(labPackages, log);
+  return prepareRootfs(log);
+}
+
 /**
  * Makes the lab and waits until every host answers.
  * @throws LabError, PackagesError, PrepareError, HostError
@@ -68,8 +74,7 @@ export interface LocalTestbedOptions {
 export async function startLocalTestbed({ rates, keep, owner, log }: LocalTestbedOptions): Promise<Testbed> {
   requireRoot();
   await waitForRoom(log);
-  await ensurePackages(labPackages, log);
-  const rootfs = await prepareRootfs(log);
+  const rootfs = await prepareLocalTestbed(log);
   const lab = await startLab({ rootfs, owner, rates, log });
   const testbed = testbedOf(lab.state, async () => {
     if (keep()) await lab.keep();
