@@ -3,7 +3,6 @@ import path from 'node:path';
 import { type Options, optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
 import { engines } from '../../experiments/engines.ts';
 import { scenarios } from '../../experiments/scenarios.ts';
-import { LabError } from '../testbed/local/lab-error.ts';
 import { waitForRoom } from '../testbed/local/lab-process.ts';
 import { type ExperimentResult, runExperiment } from '../run/experiment.ts';
 import { checkCapacity, expectedSteps } from '../run/plan.ts';
@@ -13,6 +12,7 @@ import { abortOnSignals } from './interrupt.ts';
 import { localMachine } from './local-machine.ts';
 import { UsageError, exitCodes, parseOptions } from './options.ts';
 import { Progress } from './progress.ts';
+import { runCommand } from './run-command.ts';
 
 const say = (line: string): void => {
   process.stderr.write(`${line}\n`);
@@ -101,15 +101,4 @@ function report({ row, outcome, reason, folder }: ExperimentResult, json: boolea
   console.log(`  recorded in ${folder}`);
 }
 
-try {
-  // Whatever a library still holds open must not keep the command from ending.
-  process.exit(await main());
-} catch (error) {
-  // Nothing has been started: another lab is up, or this user may not make one.
-  if (error instanceof UsageError || error instanceof LabError) {
-    console.error(`experiment: ${error.message}`);
-    process.exit(exitCodes.usage);
-  }
-  console.error(error);
-  process.exit(exitCodes.failed);
-}
+await runCommand('experiment', main);

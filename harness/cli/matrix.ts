@@ -17,13 +17,13 @@ import type { RunRow } from '../record/run-columns.ts';
 import { runExperiment } from '../run/experiment.ts';
 import { checkCapacity, expectedSteps } from '../run/plan.ts';
 import { runIdOf } from '../run/run-folder.ts';
-import { LabError } from '../testbed/local/lab-error.ts';
 import { waitForRoom } from '../testbed/local/lab-process.ts';
 import { type TableLine, matrixTable } from './figures.ts';
 import { abortOnSignals } from './interrupt.ts';
 import { localMachine } from './local-machine.ts';
 import { UsageError, exitCodes, parseOptions } from './options.ts';
 import { Progress } from './progress.ts';
+import { runCommand } from './run-command.ts';
 
 const say = (line: string): void => {
   process.stderr.write(`${line}\n`);
@@ -152,14 +152,4 @@ async function main(): Promise<number> {
     : exitCodes.ok;
 }
 
-try {
-  process.exit(await main());
-} catch (error) {
-  // Nothing has been started: another lab is up, or this user may not make one.
-  if (error instanceof UsageError || error instanceof LabError) {
-    console.error(`matrix: ${error.message}`);
-    process.exit(exitCodes.usage);
-  }
-  console.error(error);
-  process.exit(exitCodes.failed);
-}
+await runCommand('matrix', main);

@@ -85,7 +85,11 @@ export const runColumns = {
   pages_mismatched: { unit: 'pages', meaning: 'storage held something else' },
   pages_unreadable: { unit: 'pages', meaning: 'storage could not be read' },
   pages_cancelled: { unit: 'pages', meaning: 'overtaken by a newer record of the same page' },
-  pages_sent_after_all: { unit: 'pages', meaning: 'asked for by the destination and sent' },
+  pages_sent_after_all: {
+    unit: 'pages',
+    meaning:
+      'listed pages that the source engine sent from guest memory: storage did not give them, or it was the link’s share',
+  },
   list_find_ms: { unit: 'ms', meaning: 'guest agent: find clean cached pages' },
   list_translate_ms: { unit: 'ms', meaning: 'guest agent: virtual addresses to page frames' },
   list_map_ms: { unit: 'ms', meaning: 'guest agent: tablespace pages to disk blocks' },

@@ -51,6 +51,17 @@ export const beyondFigures: readonly Figure[] = [
             },
           },
           {
+            label: 'origin.shared',
+            colour: '#009e73',
+            // What storage did not give is among them, and has a part of its own.
+            value: ({ row }) =>
+              row.pages_sent_after_all === undefined
+                ? undefined
+                : mebibytesOf(
+                    row.pages_sent_after_all - (row.pages_mismatched ?? 0) - (row.pages_unreadable ?? 0),
+                  ),
+          },
+          {
             label: 'origin.restored',
             colour: '#e08a00',
             value: ({ row }) => mebibytesOf(row.pages_restored),

@@ -65,7 +65,8 @@ const texts = {
 
   'origin.zero': { en: 'zero pages', ja: 'ゼロページ' },
   'origin.restored': { en: 'restored from storage', ja: 'ストレージから復元' },
-  'origin.sent': { en: 'sent (each time counted)', ja: '送信（再送を含む）' },
+  'origin.shared': { en: 'listed, sent by the engine', ja: 'エンジンが送信' },
+  'origin.sent': { en: 'sent by QEMU (each time counted)', ja: '送信（再送を含む）' },
   'origin.cancelled': { en: 'restore cancelled by a newer page', ja: '更新により復元を取消' },
   'origin.mismatched': { en: 'differed on storage, sent', ja: 'ストレージと不一致のため送信' },
   'origin.unreadable': { en: 'unreadable on storage, sent', ja: '読出し不可のため送信' },
