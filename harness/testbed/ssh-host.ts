@@ -179,14 +179,18 @@ rm -r ${folder}
 exit $status`;
 }
 
-/** The mark keeps a command from starting that has not come so far. */
+/**
+ * The mark keeps a command from starting that has not come so far. It ends when no process of the group is left: a
+ * signal that was sent is not yet a process that is gone.
+ */
 function stopScript(folder: string): string {
   return `mkdir -p ${folder}
 : > ${folder}/stopped
 group=$(cat ${folder}/group 2> /dev/null) || exit 0
-kill -TERM -- -"$group" 2> /dev/null || exit 0
-for attempt in $(seq 100); do kill -0 -- -"$group" 2> /dev/null || exit 0; sleep 0.05; done
-kill -KILL -- -"$group" 2> /dev/null || true`;
+for signal in TERM KILL; do
+  kill -$signal -- -"$group" 2> /dev/null || exit 0
+  for attempt in $(seq 100); do kill -0 -- -"$group" 2> /dev/null || exit 0; sleep 0.05; done
+done`;
 }
 
 /** As one word of a shell command. */
