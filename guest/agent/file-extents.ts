@@ -1,5 +1,6 @@
 /** Which bytes of a device hold which bytes of a file: FIEMAP, through e2fsprogs' filefrag (Node has no ioctl). */
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { pageSizeBytes } from '../../engine/pages/page-list.ts';
 import { GuestError } from './guest-error.ts';
@@ -78,13 +79,9 @@ async function runFilefrag(paths: readonly string[]): Promise<string> {
     return stdout;
   } catch (cause) {
     // A file that was dropped since it was found gives a failing exit code, with all other files printed.
-    if (
-      cause instanceof Error &&
-      'stdout' in cause &&
-      typeof cause.stdout === 'string' &&
-      cause.stdout !== ''
-    )
-      return cause.stdout;
+    const stdout = cause instanceof Error && 'stdout' in cause ? cause.stdout : undefined;
+    if (typeof stdout === 'string' && (stdout !== '' || !paths.some((path) => existsSync(path))))
+      return stdout;
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new GuestError(
       'command-failed',

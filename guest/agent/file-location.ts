@@ -20,12 +20,13 @@ export interface FileLocation {
 export async function locateFiles(
   pid: number,
   paths: readonly string[],
+  extentIndex: ExtentIndex,
 ): Promise<(FileLocation | undefined)[]> {
   const root = `/proc/${pid}/root`;
   const mounts = parseNetworkMounts(readFileSync(`/proc/${pid}/mountinfo`, 'utf8'));
-  const files = await Promise.all(paths.map(async (path) => ({ path, ...(await deviceAndSize(path)) })));
+  const files = await Promise.all(paths.map(async (path) => ({ path, ...(await identify(path)) })));
   const onDisk = files.filter(({ device }) => device !== undefined && findDisk(device) !== undefined);
-  const extents = await readExtents(onDisk.map(({ path }) => path));
+  const extents = await extentIndex.read(onDisk);
   return files.map(({ path, device, sizeBytes }): FileLocation | undefined => {
     if (device === undefined) return undefined;
     const network = placeOnNetwork(mounts, device, path.slice(root.length));
@@ -52,12 +53,47 @@ export async function locateFiles(
   });
 }
 
-async function deviceAndSize(path: string): Promise<{ device: string | undefined; sizeBytes: number }> {
+interface FileIdentity {
+  /** Undefined when the file is gone. */
+  readonly device: string | undefined;
+  readonly sizeBytes: number;
+  /** The file, and how much of it is allocated: what moves a file's blocks without changing it is rare. */
+  readonly key: string;
+}
+
+async function identify(path: string): Promise<FileIdentity> {
   try {
-    const { dev, size } = await stat(path, { bigint: true });
-    return { device: majorMinor(dev), sizeBytes: Number(size) };
+    const { dev, ino, birthtimeNs, size, blocks } = await stat(path, { bigint: true });
+    const key = [dev, ino, birthtimeNs, size, blocks].join(':');
+    return { device: majorMinor(dev), sizeBytes: Number(size), key };
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return { device: undefined, sizeBytes: 0 };
+    if (systemErrorCode(error) === 'ENOENT') return { device: undefined, sizeBytes: 0, key: '' };
     throw error;
+  }
+}
+
+/**
+ * Remembers where files lie, for as long as they keep their size: starting filefrag in a busy guest is the slowest part
+ * of a list. A file that was moved meanwhile (defragmented, say) costs a round trip for each of its pages, no more.
+ */
+export class ExtentIndex {
+  #known = new Map<string, readonly Extent[]>();
+
+  /** Extents by path; files that vanished meanwhile are missing. @throws GuestError 'command-failed' */
+  async read(
+    files: readonly { readonly path: string; readonly key: string }[],
+  ): Promise<Map<string, readonly Extent[]>> {
+    const unknown = files.filter(({ key }) => !this.#known.has(key)).map(({ path }) => path);
+    const found = unknown.length === 0 ? new Map<string, Extent[]>() : await readExtents(unknown);
+    const known = new Map<string, readonly Extent[]>();
+    const byPath = new Map<string, readonly Extent[]>();
+    for (const { path, key } of files) {
+      const extents = this.#known.get(key) ?? found.get(path);
+      if (extents === undefined) continue;
+      known.set(key, extents);
+      byPath.set(path, extents);
+    }
+    this.#known = known;
+    return byPath;
   }
 }

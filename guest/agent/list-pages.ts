@@ -1,11 +1,14 @@
 /** Makes the page list: find, translate, map. */
 import type { PageList } from '../../engine/pages/page-list.ts';
-import { locateFiles } from './file-location.ts';
+import { ExtentIndex, locateFiles } from './file-location.ts';
 import { GuestError } from './guest-error.ts';
 import { readGuestRam } from './guest-ram.ts';
 import type { CachedPages, CachingProgram } from './page-finder.ts';
 import { translatePages } from './pagemap.ts';
 import { buildRuns, type LocatedPages } from './page-runs.ts';
+
+/** By process, from the last list on. */
+let extentIndexes = new Map<number, ExtentIndex>();
 
 /**
  * Lists the pages of all given programs. The encoder fills in `timings.encodeMs`.
@@ -21,13 +24,17 @@ export async function listPages(programs: readonly CachingProgram[]): Promise<Pa
   }
   const timings = { findMs: 0, translateMs: 0, mapMs: 0, encodeMs: 0 };
   const located: LocatedPages[] = [];
+  const known = extentIndexes;
+  extentIndexes = new Map();
   for (const program of programs) {
     const startMs = performance.now();
     const pages = await program.findPages();
     const foundMs = performance.now();
     const frames = translatePages(pages);
     const translatedMs = performance.now();
-    const locations = await locateFiles(pages.pid, pages.files);
+    const extentIndex = known.get(pages.pid) ?? new ExtentIndex();
+    extentIndexes.set(pages.pid, extentIndex);
+    const locations = await locateFiles(pages.pid, pages.files, extentIndex);
     located.push({ pages, frames, locations });
     timings.findMs += foundMs - startMs;
     timings.translateMs += translatedMs - foundMs;

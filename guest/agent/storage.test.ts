@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { findDisk, majorMinor } from './block-device.ts';
 import { parseFilefrag } from './file-extents.ts';
+import { ExtentIndex } from './file-location.ts';
 import { parseGuestRam } from './guest-ram.ts';
 import { parseNetworkMounts, placeOnNetwork } from './mounts.ts';
 import { parseMaps } from './process-memory.ts';
@@ -40,6 +41,22 @@ test('extents of a file system with small blocks keep their aligned middle', (t)
   const text = `File size of f is 20480 (20480 blocks of 1 bytes)
    0:     1024..   15359: 5120..19455: 14336: last,eof`;
   t.deepEqual(parseFilefrag(text).get('f'), [{ logicalBlock: 1, physicalBlock: 2, count: 2 }]);
+});
+
+test("a file's extents are asked for once, and again when its key is another", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'extents-'));
+  t.teardown(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const path = join(folder, 'table.ibd');
+  const index = new ExtentIndex();
+  t.false((await index.read([{ path, key: 'absent' }])).has(path));
+  writeFileSync(path, new Uint8Array(8192));
+  const first = (await index.read([{ path, key: 'a' }])).get(path);
+  t.truthy(first);
+  t.is((await index.read([{ path, key: 'a' }])).get(path), first);
+  t.not((await index.read([{ path, key: 'b' }])).get(path), first);
+  t.not((await index.read([{ path, key: 'a' }])).get(path), first);
 });
 
 test('a disk is known by its serial, a partition by its start; remapped devices are not', (t) => {

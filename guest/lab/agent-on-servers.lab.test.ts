@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { InnodbFinder } from '../agent/innodb/finder.ts';
-import { locateFiles } from '../agent/file-location.ts';
+import { ExtentIndex, locateFiles } from '../agent/file-location.ts';
 import { buildRuns } from '../agent/page-runs.ts';
 import type { CachingProgram } from '../agent/page-finder.ts';
 import { compareWithFiles } from './compare.ts';
@@ -65,7 +65,7 @@ for (const dbms of ['mariadb', 'mysql'] as const) {
     const pages = await program.findPages();
     t.is(pages.server.method, 'descriptors');
     const frames = new Uint32Array(pages.count * 4).fill(1);
-    const locations = await locateFiles(pages.pid, pages.files);
+    const locations = await locateFiles(pages.pid, pages.files, new ExtentIndex());
     const listedOf = (table: string): number =>
       buildRuns([
         {
