@@ -57,6 +57,8 @@ function describe(event: EngineEvent): string {
       return 'all listed pages are planned or sent';
     case 'first-pass-done':
       return "QEMU's first pass is through";
+    case 'dirty-pass-done':
+      return 'what the guest had dirtied is sent';
     case 'gate-held':
       return `holding the switch-over (${event.by})`;
     case 'gate-released':

@@ -41,6 +41,8 @@ export type EngineEvent =
   /** The last page of the list was planned or sent. */
   | { readonly event: 'planned' }
   | { readonly event: 'first-pass-done' }
+  /** QEMU has sent what the guest had dirtied, and waits again. */
+  | { readonly event: 'dirty-pass-done' }
   | { readonly event: 'gate-held'; readonly by: 'agreement-withheld' | 'stalled-reading' }
   | { readonly event: 'gate-released'; readonly held_ms: number }
   | { readonly event: 'stream-unfilterable'; readonly code: string; readonly reason: string }

@@ -64,6 +64,25 @@ test('QEMU waits after its first pass, or before it where only that stops the sw
   t.false(schedule.holdsQemu(true, true));
 });
 
+test('near the end of the list QEMU goes on for one dirty pass, while it cannot switch over', (t) => {
+  const schedule = new Schedule('restore');
+  schedule.listArrived(900);
+  schedule.listWalked(800, 100);
+  schedule.status(status(800, 0), 0);
+  t.false(schedule.dirtyPassMayGo, 'its first pass comes first');
+  schedule.firstPassThrough();
+  t.true(schedule.dirtyPassMayGo);
+  t.false(schedule.holdsQemu(true, true));
+  t.true(schedule.holdsQemu(false, true), 'it could switch over');
+  schedule.listWalked(50, 50);
+  schedule.status(status(850, 51), 10);
+  t.true(schedule.holdsQemu(true, true), 'too much is left');
+  schedule.status(status(850, 50), 20);
+  t.false(schedule.holdsQemu(true, true));
+  schedule.dirtyPassThrough();
+  t.true(schedule.holdsQemu(true, true));
+});
+
 test('planning keeps ahead of storage, by what storage does in a second', (t) => {
   const schedule = new Schedule('restore');
   schedule.listArrived(1_000_000);

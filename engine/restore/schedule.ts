@@ -21,19 +21,25 @@ const aheadMs = 1000;
 const rateSampleMs = 200;
 /** With so much of the send window free, QEMU does not use the link. */
 const idleRoom = 0.25;
+/**
+ * QEMU's pass over the pages that the guest has dirtied begins when one part in so many of the list is left, so that the
+ * links work side by side to the end. Earlier, more pages would be dirtied again and sent twice.
+ */
+const dirtyPassShare = 9;
 /** Storage that gives other content for most of so many pages is another disk, and not asked any more. */
 const judgedPages = 4096;
 
 type ListState =
   | { readonly is: 'waited-for' }
-  /** `remainingPages`: upper bound of what is neither planned nor sent. */
-  | { readonly is: 'there'; remainingPages: number }
+  /** `remainingPages`: upper bound of what is neither planned nor sent; `totalPages`: what it was at first. */
+  | { readonly is: 'there'; remainingPages: number; readonly totalPages: number }
   | { readonly is: 'none' };
 
 export class Schedule {
   readonly #strategy: Strategy;
   #list: ListState;
   #firstPassThrough = false;
+  #dirtyPassThrough = false;
   #plannedPages = 0;
   #status: RestoreStatus | undefined;
   #rateSample: { readonly atMs: number; readonly settledPages: number } | undefined;
@@ -70,7 +76,7 @@ export class Schedule {
 
   listArrived(remainingPages: number): void {
     if (this.#list.is !== 'waited-for') return;
-    this.#list = { is: 'there', remainingPages };
+    this.#list = { is: 'there', remainingPages, totalPages: remainingPages };
     this.#openIfDone();
   }
 
@@ -84,6 +90,18 @@ export class Schedule {
   /** QEMU has sent every page once. */
   firstPassThrough(): void {
     this.#firstPassThrough = true;
+  }
+
+  /** Whether QEMU, if it does not know of the target's agreement, may send what the guest has dirtied, once. */
+  get dirtyPassMayGo(): boolean {
+    if (!this.#firstPassThrough || this.#dirtyPassThrough || this.#list.is !== 'there') return false;
+    const unsettledPages = this.#list.remainingPages + this.#unsettledPages;
+    return unsettledPages * dirtyPassShare <= this.#list.totalPages;
+  }
+
+  /** QEMU has sent what the guest had dirtied, and begins another pass. */
+  dirtyPassThrough(): void {
+    this.#dirtyPassThrough = true;
   }
 
   /** Pages were planned, or sent by the engine; `remainingPages` of the list are left. */
@@ -108,23 +126,22 @@ export class Schedule {
   }
 
   /**
-   * Whether QEMU is to wait, so that it neither switches over nor sends dirty pages over and over.
+   * Whether QEMU is to wait, so that it neither switches over nor sends dirty pages over and over. While the agreement is
+   * withheld it goes on once, for its dirty pass, near the end of the list.
    *
    * @param agreementWithheld the target agreed to the switch-over and QEMU does not know it: it cannot switch over before
    * @param almostThrough without that, QEMU must be stopped while it still has to send more than fits into its downtime
    */
   holdsQemu(agreementWithheld: boolean, almostThrough: boolean): boolean {
-    if (this.#gateOpen) return false;
+    if (this.#gateOpen || (agreementWithheld && this.dirtyPassMayGo)) return false;
     return this.#firstPassThrough || (almostThrough && !agreementWithheld);
   }
 
   /** Entries of the list that may be planned now. */
   get pagesToPlan(): number {
     if (this.#list.is !== 'there' || this.storageUnusable) return 0;
-    const settledPages =
-      this.#status === undefined ? 0 : this.#status.receivedPages - this.#status.pendingPages;
     const aheadPages = Math.max(leastAheadPages, (this.#settledPagesPerSecond * aheadMs) / 1000);
-    const allowedPages = Math.floor(aheadPages) - (this.#plannedPages - settledPages);
+    const allowedPages = Math.floor(aheadPages) - this.#unsettledPages;
     return Math.max(0, Math.min(this.#list.remainingPages, allowedPages));
   }
 
@@ -138,6 +155,13 @@ export class Schedule {
     if (this.#gateOpen || this.#list.is !== 'there') return false;
     if (!this.storageUnusable && this.#strategy !== 'balance') return false;
     return qemuHeld ? room > 0 : room > idleRoom;
+  }
+
+  /** Planned pages that the destination has not settled. */
+  get #unsettledPages(): number {
+    const settledPages =
+      this.#status === undefined ? 0 : this.#status.receivedPages - this.#status.pendingPages;
+    return this.#plannedPages - settledPages;
   }
 
   #openIfDone(): void {

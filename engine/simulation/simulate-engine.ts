@@ -74,8 +74,8 @@ export function simulateEngine(setup: Setup, strategy: Strategy): SimulatedMigra
     source.advance(held());
     for (let pages = 0; pages < pagesPerStep && !held() && wire.room > 0; pages++) {
       const page = qemu.next(nowMs, switchoverBytes, schedule.gateOpen);
+      source.takeRecord(page, nowMs);
       if (page < 0) break;
-      source.takeRecord(page);
     }
     if (qemu.stopped && stoppedAtMs === 0) {
       stoppedAtMs = nowMs;

@@ -5,6 +5,7 @@
 import { hashPage } from '../pages/content-hash.ts';
 import { pageSizeBytes } from '../pages/page-list.ts';
 import type { Schedule } from '../restore/schedule.ts';
+import { DirtyPass } from '../source/dirty-pass.ts';
 import { PageLedger, pageState } from '../source/page-ledger.ts';
 import type { RestoreStatus } from '../wire/messages.ts';
 import { maxPlanPages, type PlanPart } from '../wire/plan-codec.ts';
@@ -23,6 +24,7 @@ export class SimulatedSource {
   readonly #schedule: Schedule;
   readonly #wire: Wire;
   readonly #ledger: PageLedger;
+  readonly #dirtyPass = new DirtyPass();
   #hasList = false;
   #firstPassThrough = false;
   /** Next entry of the list from the front, and the one after the next from the back. */
@@ -64,8 +66,16 @@ export class SimulatedSource {
     this.#schedule.listArrived(this.#remaining);
   }
 
-  /** QEMU's next record. */
-  takeRecord(page: number): void {
+  /** QEMU's next record, or -1 for a part of the RAM section without any. */
+  takeRecord(page: number, nowMs: number): void {
+    this.#dirtyPass.at(nowMs);
+    if (page < 0) this.#dirtyPass.partEnds();
+    else this.#takePage(page);
+    if (this.#dirtyPass.through && this.#schedule.dirtyPassMayGo) this.#schedule.dirtyPassThrough();
+  }
+
+  #takePage(page: number): void {
+    this.#dirtyPass.record(0, page);
     if (this.#guest.zero[page] === 1) {
       this.#ledger.zeroRecord(page);
       this.#wire.sendZeroPage(page);
@@ -83,6 +93,7 @@ export class SimulatedSource {
   }
 
   takeStatus(status: RestoreStatus, nowMs: number): void {
+    if (this.#schedule.dirtyPassMayGo) this.#dirtyPass.begin(nowMs);
     let part = this.#parts[0];
     while (part !== undefined && part.plannedPages <= status.cursorPages) {
       this.#settledPosition = part.position;

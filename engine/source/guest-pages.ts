@@ -11,6 +11,7 @@ import type { StreamInjector } from '../stream/injector.ts';
 import type { RestoreStatus, Storage } from '../wire/messages.ts';
 import type { PageName, PlanPart } from '../wire/plan-codec.ts';
 import { WireError } from '../wire/wire-error.ts';
+import { DirtyPass } from './dirty-pass.ts';
 import { type GuestRam, type GuestRamPlace, openGuestRam } from './guest-ram.ts';
 import { PageLedger, pageState } from './page-ledger.ts';
 import { PlanBuilder } from './plan-builder.ts';
@@ -46,6 +47,7 @@ export class GuestPages {
   #ledgers: PageLedger[] = [];
   #totalPages = 0;
   #firstPassThrough = false;
+  readonly #dirtyPass = new DirtyPass();
   /** The RAM block that guest frames lie in: the largest. */
   #mainBlock = -1;
   #ram: GuestRam | undefined;
@@ -98,12 +100,14 @@ export class GuestPages {
 
   /** QEMU's record of a page with content; returns whether it stays in the stream. */
   pageRecord(blockIndex: number, page: number, buffer: Buffer, offset: number): boolean {
+    this.#dirtyPass.record(blockIndex, page);
     if (blockIndex === this.#mainBlock) this.#ramCheck?.record(page, buffer, offset);
     return this.#ledgers[blockIndex]?.pageRecord(page, buffer, offset) ?? true;
   }
 
   /** QEMU's record of a page of zeros; it stays in the stream. */
   zeroRecord(blockIndex: number, page: number): void {
+    this.#dirtyPass.record(blockIndex, page);
     this.#ledgers[blockIndex]?.zeroRecord(page);
   }
 
@@ -122,7 +126,8 @@ export class GuestPages {
     });
   }
 
-  takeStatus(status: RestoreStatus): void {
+  takeStatus(status: RestoreStatus, nowMs: number): void {
+    if (this.#schedule.dirtyPassMayGo) this.#dirtyPass.begin(nowMs);
     let part = this.#parts[0];
     while (part !== undefined && part.plannedPages <= status.cursorPages) {
       this.#settledPosition = part.position;
@@ -153,6 +158,16 @@ export class GuestPages {
     this.#schedule.noList();
   }
 
+  /** To be called before each chunk of QEMU's stream. */
+  chunkComes(nowMs: number): void {
+    this.#dirtyPass.at(nowMs);
+  }
+
+  /** A part of the RAM section has ended. */
+  partEnds(): void {
+    this.#dirtyPass.partEnds();
+  }
+
   /**
    * To be called after each chunk of QEMU's stream.
    *
@@ -163,6 +178,10 @@ export class GuestPages {
       const reason = 'what was given as guest memory is not what QEMU sends';
       if (this.#plan !== undefined) throw new SourceError('guest-ram-differs', reason);
       this.giveUpList('guest-ram-differs', reason);
+    }
+    if (this.#dirtyPass.through && this.#schedule.dirtyPassMayGo) {
+      this.#schedule.dirtyPassThrough();
+      this.#onEvent({ event: 'dirty-pass-done' });
     }
     if (this.#firstPassThrough || this.#ledgers.length === 0) return;
     if (this.#unseenPages === 0 || this.#ledgers.some(({ repeated }) => repeated)) {

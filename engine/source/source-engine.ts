@@ -240,6 +240,9 @@ class SourceEngine {
         zeroPage: (blockIndex, page) => {
           this.#pages.zeroRecord(blockIndex, page);
         },
+        ramSectionEnds: () => {
+          this.#pages.partEnds();
+        },
         deviceState: () => {
           this.#inDeviceState = true;
           onEvent({ event: 'switch-over' });
@@ -299,6 +302,7 @@ class SourceEngine {
 
   /** Takes a chunk of QEMU's stream; returns whether to read on. */
   #takeFromQemu(chunk: Buffer): boolean {
+    this.#pages.chunkComes(performance.now());
     if (!this.#injector.push(chunk)) this.#endHeld = true;
     this.#pages.chunkTaken();
     this.#updateGate();
@@ -347,7 +351,7 @@ class SourceEngine {
       case 'status':
         this.#status = decodeMessage(messageSchemas.status, payload);
         this.#schedule.status(this.#status, performance.now());
-        this.#pages.takeStatus(this.#status);
+        this.#pages.takeStatus(this.#status, performance.now());
         break;
       case 'ask':
         this.#pages.takeAsk(decodeAsk(payload));
