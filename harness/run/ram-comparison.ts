@@ -1,7 +1,8 @@
 /** --verify-ram: both VMs are paused after the migration, and their RAM must be the same. */
 import { z } from 'zod';
 import { bundleProgram } from '../probes/bundle.ts';
-import type { Testbed } from '../testbed/host.ts';
+import type { HostProcess, Testbed } from '../testbed/host.ts';
+import { quote } from '../testbed/ssh-host.ts';
 import { vmPaths } from '../vm/qemu-arguments.ts';
 import type { MigrationContext } from './migration/migration.ts';
 
@@ -22,20 +23,48 @@ export async function compareRam(
   log: (line: string) => void,
 ): Promise<RamComparison> {
   const program = await deploy(await bundleProgram('ram-compare', log), 'dst');
-  const { src, dst } = testbed.hosts;
+  const offer = await offerRam(testbed, vmPaths.ram);
+  try {
+    return await compareWithOffer(testbed, program, vmPaths.ram);
+  } finally {
+    await offer.stop();
+  }
+}
+
+/**
+ * Opens the source's RAM for one comparison. It is kept from then on, even if its file or its QEMU goes.
+ * @throws HostError
+ */
+export async function offerRam(testbed: Testbed, file: string): Promise<HostProcess> {
+  const { src } = testbed.hosts;
   const address = testbed.networks.migration.addresses.src;
-  const server = src.spawn(
-    `exec socat -u OPEN:${vmPaths.ram},rdonly TCP-LISTEN:${port},bind=${address},reuseaddr`,
+  const offer = src.spawn(
+    `exec socat -u OPEN:${quote(file)},rdonly TCP-LISTEN:${port},bind=${address},reuseaddr`,
   );
   try {
     await src.run(
       `for attempt in $(seq 100); do ss -ltn | grep -q ':${port} ' && exit 0; sleep 0.05; done; exit 1`,
     );
-    const { stdout } = await dst.run(`node ${program} ${vmPaths.ram} ${address} ${port}`, {
-      timeoutMs: 30 * 60_000,
-    });
-    return resultSchema.parse(JSON.parse(stdout));
-  } finally {
-    await server.stop();
+    return offer;
+  } catch (error) {
+    await offer.stop();
+    throw error;
   }
+}
+
+/**
+ * Compares what is offered with the destination's RAM.
+ * @param program the bundled ram-compare.ts on the destination
+ * @throws HostError
+ */
+export async function compareWithOffer(
+  { hosts, networks }: Testbed,
+  program: string,
+  file: string,
+): Promise<RamComparison> {
+  const { stdout } = await hosts.dst.run(
+    `node ${program} ${quote(file)} ${networks.migration.addresses.src} ${port}`,
+    { timeoutMs: 30 * 60_000 },
+  );
+  return resultSchema.parse(JSON.parse(stdout));
 }

@@ -1,0 +1,240 @@
+/**
+ * `virsh migrate` through the engines, between two libvirt daemons: one migration whose destination engine is killed, and
+ * one that completes and leaves both VMs with the same RAM. About 90 seconds under TCG.
+ */
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test from 'ava';
+import { bundleAgent } from '../../../guest/image/agent-bundle.ts';
+import { makeInitrd } from '../../../guest/image/initrd.ts';
+import { prepareGuestImage } from '../../../guest/image/prepare-guest-image.ts';
+import { bundleProgram } from '../../probes/bundle.ts';
+import type { NewRunEvent } from '../../record/event.ts';
+import { HostError } from '../../testbed/host-error.ts';
+import type { Host, HostName, HostProcess, Testbed } from '../../testbed/host.ts';
+import { authorizedKeyPath } from '../../testbed/local/lab-process.ts';
+import { startLocalTestbed } from '../../testbed/local/start.ts';
+import { probeAccelerator } from '../../vm/accelerator.ts';
+import { type MachineDescription, vmPaths } from '../../vm/qemu-arguments.ts';
+import { prepareVmHost, tapName } from '../../vm/vm-host.ts';
+import type { DatabaseServer } from '../../workload/database-server.ts';
+import { runSql } from '../../workload/sql-client.ts';
+import { deployer } from '../deploy.ts';
+import { compareWithOffer, offerRam } from '../ram-comparison.ts';
+import { prepareEngine } from './engine-bundle.ts';
+import { EngineOutput } from './engine-output.ts';
+import {
+  destinationUri,
+  domainName,
+  domainProcess,
+  domainXml,
+  forwardLibvirt,
+  startLibvirt,
+  virsh,
+} from './libvirt.fixture.ts';
+import { migrationPort } from './migration.ts';
+
+const mib = 2 ** 20;
+const server: DatabaseServer = { host: '10.30.0.10', port: 3306, user: 'sbtest', password: 'sbtest' };
+const tables = 2;
+const rowsPerTable = 200_000;
+const diskName = 'disk.img';
+/** On the source host the engine waits there for libvirt, on the destination host QEMU waits there for the engine. */
+const migrationSocket = '/run/poolshift/migration.sock';
+const startTimeoutMs = 20_000;
+const migrationBitsPerSecond = 250e6;
+const enginePid = '/run/poolshift/engine.pid';
+
+interface Engines {
+  readonly source: EngineOutput;
+  readonly destination: EngineOutput;
+}
+
+class EnginePair {
+  readonly events: NewRunEvent[] = [];
+  readonly #processes: HostProcess[] = [];
+  readonly #testbed: Testbed;
+  readonly #bundle: string;
+
+  constructor(testbed: Testbed, bundle: string) {
+    this.#testbed = testbed;
+    this.#bundle = bundle;
+  }
+
+  /** The source's engine listens when this settles. */
+  async start(qemuPid: number): Promise<Engines> {
+    const { networks, exportPath } = this.#testbed;
+    const address = `${networks.migration.addresses.dst}:${migrationPort}`;
+    const destination = this.#start(
+      'dst',
+      `destination --listen ${address} --incoming unix:${migrationSocket} ` +
+        `--storage nfs://${networks.storage.addresses.nfs}${exportPath}/${diskName}`,
+    );
+    await destination.waitFor('listening', startTimeoutMs);
+    const source = this.#start(
+      'src',
+      `source --listen unix:${migrationSocket} --connect ${address} --agent ${vmPaths.agentSocket} ` +
+        `--ram pid:${qemuPid} --strategy restore`,
+    );
+    await source.waitFor('listening', startTimeoutMs);
+    return { source, destination };
+  }
+
+  #start(host: 'src' | 'dst', command: string): EngineOutput {
+    const child = this.#testbed.hosts[host].spawn(
+      `echo $$ > ${enginePid}; exec node ${this.#bundle} ${command} --json`,
+    );
+    this.#processes.push(child);
+    return new EngineOutput(host, child, {
+      event: (event) => this.events.push(event),
+      sample: () => undefined,
+    });
+  }
+
+  /** What the last engine event of this name says. */
+  last(host: HostName, name: string): Readonly<Record<string, number | string | boolean>> | undefined {
+    const found = this.events.findLast(
+      (event) => event.event === 'engine' && event.host === host && event.name === name,
+    );
+    return found?.event === 'engine' ? found.fields : undefined;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#processes.map((child) => child.stop()));
+  }
+}
+
+/** Asks until the server answers. */
+async function untilAnswers(client: Host, vmHost: Host): Promise<void> {
+  const deadlineMs = performance.now() + 120_000;
+  for (;;) {
+    try {
+      await runSql(client, server, 'SELECT 1', { timeoutMs: 5000 });
+      return;
+    } catch (error) {
+      if (performance.now() < deadlineMs) {
+        await sleep(100);
+        continue;
+      }
+      const { stdout } = await vmHost.run(`tail -n 20 ${vmPaths.console}`);
+      throw new Error(`the server does not answer; the guest's console:\n${stdout}`, { cause: error });
+    }
+  }
+}
+
+const domains = (host: Host): Promise<string> => virsh(host, 'list --all --name');
+
+test('libvirt migrates its domain through the engines', async (t) => {
+  t.timeout(15 * 60_000);
+  const startedMs = performance.now();
+  const log = (line: string): void => {
+    t.log(`${((performance.now() - startedMs) / 1000).toFixed(1)} s  ${line}`);
+  };
+  const image = await prepareGuestImage({ dbms: 'mariadb', tables, rowsPerTable, log });
+  const agentBundlePath = await bundleAgent(log);
+  const testbed = await startLocalTestbed({
+    rates: { migration: migrationBitsPerSecond, storage: 62.5e6, service: 125e6 },
+    keep: () => false,
+    owner: 'libvirt.lab.test.ts',
+    log,
+  });
+  t.teardown(() => testbed.close());
+  const { src, dst, nfs, client } = testbed.hosts;
+  const deploy = deployer(testbed);
+  const initrdPath = await makeInitrd({
+    base: image.initrdPath,
+    authorizedKey: await readFile(authorizedKeyPath, 'utf8'),
+    agentBundlePath,
+    log,
+  });
+  const diskPath = `${testbed.exportPath}/${diskName}`;
+  await nfs.run(`cp --sparse=always ${image.diskPath} ${diskPath}`);
+  await Promise.all([src, dst].map((host) => prepareVmHost(host, testbed)));
+  const { accelerator } = await probeAccelerator(src, { kernelPath: image.kernelPath, initrdPath, log });
+
+  const versions = await startLibvirt(src, '0e2cc5f0-2f5c-4f0e-9d55-7d1f6a3c0001');
+  await startLibvirt(dst, '0e2cc5f0-2f5c-4f0e-9d55-7d1f6a3c0002');
+  log(versions.split('\n').slice(-3).join('; '));
+  const forwards = await forwardLibvirt(testbed);
+  t.teardown(() => Promise.all(forwards.map((forward) => forward.stop())));
+
+  const machine: MachineDescription = {
+    accelerator,
+    memoryBytes: 384 * mib,
+    processors: 1,
+    kernelPath: image.kernelPath,
+    initrdPath,
+    guestAddress: testbed.guestAddress,
+    bufferPoolBytes: 128 * mib,
+    disk: { kind: 'nfs', server: testbed.networks.storage.addresses.nfs, path: diskPath },
+    tapInterface: tapName,
+    macAddress: '52:54:00:aa:00:10',
+    role: 'source',
+  };
+  await src.run(`cat > /run/poolshift/domain.xml`, { input: domainXml(machine) });
+  await virsh(src, 'create /run/poolshift/domain.xml');
+  await untilAnswers(client, src);
+  log('the server answers');
+  for (let table = 1; table <= tables; table++)
+    await runSql(client, server, `SELECT COUNT(*), SUM(LENGTH(pad)) FROM sbtest.sbtest${table}`);
+  log('the tables are read');
+
+  const bundle = await deploy(await prepareEngine(log), 'src');
+  const pair = new EnginePair(testbed, bundle);
+  t.teardown(() => pair.stop());
+  const { qemuPid, ramPath } = await domainProcess(src);
+  const mibPerSecond = Math.floor((0.95 * migrationBitsPerSecond) / 8 / mib);
+  const migrate = (options: string): Promise<string> =>
+    virsh(
+      src,
+      `migrate --live ${options} --migrateuri unix://${migrationSocket} ` +
+        `--available-switchover-bandwidth ${mibPerSecond} ${domainName} '${destinationUri}'`,
+      120_000,
+    );
+
+  // The destination engine is killed when it has most of the memory.
+  const killed = await pair.start(qemuPid);
+  const failure = t.throwsAsync(migrate(''), { instanceOf: HostError });
+  await killed.source.waitFor('gate-held', 60_000);
+  await dst.run(`kill -KILL "$(cat ${enginePid})"`);
+  const { message } = await failure;
+  log(message);
+  t.regex(message, /error: .*migration failed/);
+  await Promise.all([killed.source.ended, killed.destination.ended]);
+  t.regex(killed.source.failure ?? '', /^src: /);
+  t.is(await virsh(src, `domstate ${domainName}`), 'running');
+  t.is(await domains(dst), '');
+  t.deepEqual(await runSql(client, server, 'SELECT COUNT(*) FROM sbtest.sbtest1'), [[String(rowsPerTable)]]);
+
+  // The source's memory is kept open: libvirt ends its QEMU when the migration has completed.
+  const program = await deploy(await bundleProgram('ram-compare', log), 'dst');
+  const offer = await offerRam(testbed, ramPath);
+  t.teardown(() => offer.stop());
+  const engines = await pair.start(qemuPid);
+  const migrateMs = performance.now();
+  await migrate('--p2p --suspend');
+  log(`virsh migrate took ${((performance.now() - migrateMs) / 1000).toFixed(1)} s`);
+  await Promise.all([engines.source.ended, engines.destination.ended]);
+  t.is(engines.source.failure ?? engines.destination.failure, undefined);
+  t.is(await domains(src), '');
+  t.is(await virsh(dst, `domstate ${domainName}`), 'paused');
+
+  const compared = await compareWithOffer(testbed, program, (await domainProcess(dst)).ramPath);
+  log(JSON.stringify(compared));
+  t.like(compared, { pages_compared: (384 * mib) / 4096, pages_differing: 0 });
+
+  await virsh(dst, `resume ${domainName}`);
+  await untilAnswers(client, dst);
+  t.is(await virsh(dst, `domstate ${domainName}`), 'running');
+  t.deepEqual(await runSql(client, server, 'SELECT COUNT(*) FROM sbtest.sbtest2'), [[String(rowsPerTable)]]);
+
+  // libvirt has both QEMUs agree to the switch-over (switchover-ack), and the engine withheld that.
+  const held = pair.last('src', 'gate-held');
+  const sums = pair.last('src', 'done');
+  log(JSON.stringify({ ...held, ...pair.last('src', 'gate-released') }));
+  log(JSON.stringify(sums));
+  t.is(held?.['by'], 'agreement-withheld');
+  t.true(Number(sums?.['pages_restored']) > 10_000, 'the pool came from storage');
+  t.true(Number(sums?.['pages_left_out']) > 10_000);
+  t.is(sums?.['pages_pending'], 0);
+});
