@@ -4,6 +4,7 @@
  */
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
+import { ensurePackages } from './packages.ts';
 
 const unitOnly = process.argv.includes('--unit');
 const files = process.argv.slice(2).filter((argument) => argument !== '--unit');
@@ -15,11 +16,16 @@ if (!unitOnly && process.getuid?.() !== 0) {
   process.exit(1);
 }
 
-// The engine's tests run the QEMU of the hosts, and would be skipped where it is not there yet.
-if (!unitOnly)
+/** What tests run on this machine itself, beside what the commands under test install. */
+const testPackages = ['fping', 'mariadb-client-core', 'mariadb-server-core', 'sysbench'];
+
+if (!unitOnly) {
+  await ensurePackages(testPackages, console.error);
+  // The engine's tests run the QEMU of the hosts, and would be skipped where it is not there yet.
   await execa(process.execPath, ['harness/cli/lab.ts', 'prepare'], {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
+}
 
 const ava = execa('ava', ['--tap', ...files], {
   preferLocal: true,

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import type { PageList } from '../pages/page-list.ts';
 import type { EngineCounters } from '../restore/engine-event.ts';
-import { findQemu } from './testing/find-qemu.ts';
+import { findQemu } from '../stream/capture/find-qemu.ts';
 import { startNbdServer } from './testing/nbd-server.ts';
 import { type CachedRun, type EngineProcess, listOf, type PairOptions, VmPair } from './testing/vm-pair.ts';
 
@@ -28,7 +28,7 @@ const cachedRuns: CachedRun[] = Array.from({ length: cachedGroups }, (_, group) 
 const quiet = { startBytes: 160 * MiB, endBytes: 161 * MiB, strideBytes: 4096, delayRounds: 200_000 };
 const modern = ['return-path', 'switchover-ack'];
 
-const installation = findQemu();
+const installation = findQemu()?.installation;
 const serially = installation === undefined ? test.serial.skip : test.serial;
 
 async function withPair(

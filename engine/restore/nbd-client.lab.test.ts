@@ -5,13 +5,13 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test from 'ava';
-import { findQemu } from '../cli/testing/find-qemu.ts';
 import { startNbdServer } from '../cli/testing/nbd-server.ts';
+import { findQemu } from '../stream/capture/find-qemu.ts';
 import { connectNbd } from './nbd-client.ts';
 import { StorageError } from './storage-error.ts';
 import { openSource } from './storage-place.ts';
 
-const installation = findQemu();
+const installation = findQemu()?.installation;
 const withQemu = installation === undefined ? test.serial.skip : test.serial;
 
 withQemu('reads an export, many places at once; ends with the server', async (t) => {

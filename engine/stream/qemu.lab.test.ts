@@ -7,10 +7,9 @@
  * guest changes all the time, as the boot program does, whether or not something stands between the two
  * (docs/stream-format.md). How many pages that were is logged.
  */
-import { execFileSync } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -18,7 +17,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { hashPage } from '../pages/content-hash.ts';
 import { pageSizeBytes } from '../pages/page-list.ts';
-import { Qemu, qemuInTree, writeBootDisk, type QemuInstallation } from './capture/qemu.ts';
+import { findQemu } from './capture/find-qemu.ts';
+import { Qemu, writeBootDisk } from './capture/qemu.ts';
 import { StreamInjector } from './injector.ts';
 import { StreamReader } from './reader.ts';
 import { SwitchoverGate } from './return-path.ts';
@@ -28,29 +28,6 @@ const ramBytes = 64 << 20;
 /** Random content, put where the boot program does not write; RAM is zero elsewhere. */
 const contentAt = 16 << 20;
 const contentBytes = 32 << 20;
-
-/** The machine's own QEMU, else one that was unpacked for the lab's hosts or for the captures. */
-function findQemu(): { installation: QemuInstallation; version: number } | undefined {
-  const cache = process.env['POOLSHIFT_CACHE'] ?? '/var/cache/poolshift';
-  const own: QemuInstallation = { command: 'qemu-system-x86_64', leadingArguments: [], environment: {} };
-  const trees = globSync(['*', '*/*'].map((dir) => path.join(cache, dir, 'usr/bin/qemu-system-x86_64')));
-  const candidates = [() => own, ...trees.map((file) => () => qemuInTree(path.join(file, '../../..')))];
-  for (const candidate of candidates) {
-    try {
-      const installation = candidate();
-      const text = execFileSync(installation.command, [...installation.leadingArguments, '--version'], {
-        encoding: 'utf8',
-        stdio: 'pipe',
-      });
-      const version = Number(/version (\d+)/.exec(text)?.[1]);
-      // Older ones lose guest writes while they migrate under TCG.
-      if (version >= 9) return { installation, version };
-    } catch {
-      // Not installed, or a tree that is not complete: try the next.
-    }
-  }
-  return undefined;
-}
 
 interface Relay {
   readonly leftOut: number;
@@ -244,7 +221,7 @@ for (const [name, share] of [
       ]);
       await target.waitForMigration(({ status }) => status === 'completed');
       const { stream, ...figures } = result;
-      t.log(`QEMU ${found.version}: ${JSON.stringify(figures)}`);
+      t.log(`QEMU ${found.majorVersion}: ${JSON.stringify(figures)}`);
       t.deepEqual(pagesUnlike(stream, file('ram-target')), []);
       t.log(`pages that QEMU itself lost: ${pagesUnlike(stream, file('ram-source')).length}`);
       t.is(result.putBack + result.cancelled, result.leftOut);

@@ -1,16 +1,17 @@
 /** A guest of the lab's image under QEMU, with its agent, for tests: no network but a forwarded SQL port. */
-import { execFile, execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { globSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { copyFile, constants, mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { createConnection } from 'mysql2/promise';
 import { requestStatus } from '../../engine/pages/agent-client.ts';
 import { agentPortName } from '../../engine/pages/agent-protocol.ts';
-import { qemuInTree, type QemuInstallation } from '../../engine/stream/capture/qemu.ts';
-import { cacheRoot, type Log } from '../../setup/cache.ts';
+import { findQemu } from '../../engine/stream/capture/find-qemu.ts';
+import type { Log } from '../../setup/cache.ts';
 import { bundleAgent } from '../image/agent-bundle.ts';
 import { makeInitrd } from '../image/initrd.ts';
 import type { DatabaseSystem } from '../image/packages.ts';
@@ -66,7 +67,10 @@ export class GuestMachine {
     await promisify(execFile)('cp', ['--sparse=always', '--reflink=auto', image.diskPath, disk]);
     await copyFile(initrd, path.join(folder, 'initrd'), constants.COPYFILE_FICLONE);
     const sqlPort = await freePort();
-    const { command, leadingArguments, environment } = findQemu();
+    const found = findQemu();
+    if (found === undefined)
+      throw new Error('QEMU 9 or newer is needed; `npm run lab -- prepare` brings one');
+    const { command, leadingArguments, environment } = found.installation;
     const ram = path.join(ramFolder, 'ram');
     const qemu = spawn(
       'setpriv',
@@ -108,22 +112,20 @@ export class GuestMachine {
   }
 
   /** Runs statements over the network, as sysbench's user. */
-  async sql(statements: string): Promise<string> {
-    const { stdout } = await promisify(execFile)(
-      'mariadb',
-      [
-        ...[
-          '--no-defaults',
-          '--host=127.0.0.1',
-          `--port=${this.sqlPort}`,
-          '--user=sbtest',
-          '--password=sbtest',
-        ],
-        ...['--batch', '--skip-column-names', '--execute', statements, 'sbtest'],
-      ],
-      { timeout: 300_000 },
-    );
-    return stdout;
+  async sql(statements: string): Promise<void> {
+    const connection = await createConnection({
+      host: '127.0.0.1',
+      port: this.sqlPort,
+      user: 'sbtest',
+      password: 'sbtest',
+      database: 'sbtest',
+      multipleStatements: true,
+    });
+    try {
+      await connection.query({ sql: statements, timeout: 300_000 });
+    } finally {
+      connection.destroy();
+    }
   }
 
   /** What the kernel and the server wrote on the console. */
@@ -152,6 +154,7 @@ export class GuestMachine {
 
   private async waitForServer(): Promise<void> {
     const endMs = performance.now() + bootMs;
+    let lastError: unknown;
     while (performance.now() < endMs) {
       if (this.qemu.exitCode !== null) throw new Error(`QEMU ended with ${this.qemu.exitCode}`);
       try {
@@ -160,12 +163,12 @@ export class GuestMachine {
           await this.sql('SELECT 1');
           return;
         }
-      } catch {
-        // Not up yet.
+      } catch (error) {
+        lastError = error;
       }
       await sleep(500);
     }
-    throw new Error(`the guest's server was not up within ${bootMs / 1000} s`);
+    throw new Error(`the guest's server was not up within ${bootMs / 1000} s`, { cause: lastError });
   }
 }
 
@@ -175,23 +178,4 @@ async function freePort(): Promise<number> {
   const { port } = server.address() as AddressInfo;
   server.close();
   return port;
-}
-
-/** The machine's own QEMU, or the one in the lab hosts' rootfs. Any version does: nothing migrates here. */
-function findQemu(): QemuInstallation {
-  const own: QemuInstallation = { command: 'qemu-system-x86_64', leadingArguments: [], environment: {} };
-  const trees = globSync(path.join(cacheRoot(), '*/usr/bin/qemu-system-x86_64'));
-  for (const candidate of [
-    () => own,
-    ...trees.map((file) => () => qemuInTree(path.join(file, '../../..'))),
-  ]) {
-    try {
-      const installation = candidate();
-      execFileSync(installation.command, [...installation.leadingArguments, '--version'], { stdio: 'pipe' });
-      return installation;
-    } catch {
-      // Not installed, or not for this machine: try the next.
-    }
-  }
-  throw new Error('no QEMU for x86-64 is installed (Debian package qemu-system-x86)');
 }

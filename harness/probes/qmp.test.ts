@@ -1,5 +1,5 @@
 /** The QMP probe against a real QEMU, where one is installed. About 3 s. */
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createConnection } from 'node:net';
@@ -7,20 +7,12 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import { findQemu } from '../../engine/stream/capture/find-qemu.ts';
 import { startQmp } from './qmp.ts';
 import type { ProbeReport } from './report.ts';
 import { nowMs } from './wall-clock.ts';
 
-const qemu = 'qemu-system-x86_64';
-
-function isInstalled(): boolean {
-  try {
-    execFileSync(qemu, ['--version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-}
+const qemu = findQemu()?.installation;
 
 async function until(condition: () => boolean): Promise<void> {
   for (let tries = 0; !condition(); tries += 1) {
@@ -29,7 +21,8 @@ async function until(condition: () => boolean): Promise<void> {
   }
 }
 
-(isInstalled() ? test : test.skip)('follows a QEMU that starts late, migrates, and ends', async (t) => {
+(qemu === undefined ? test.skip : test)('follows a QEMU that starts late, migrates, and ends', async (t) => {
+  if (qemu === undefined) return;
   const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-qmp-'));
   const socket = path.join(folder, 'probe');
   const control = path.join(folder, 'control');
@@ -40,11 +33,23 @@ async function until(condition: () => boolean): Promise<void> {
   t.deepEqual(reports, [], 'no socket yet');
 
   const vm = spawn(
-    qemu,
-    ['-machine', 'pc', '-accel', 'tcg', '-m', '64', '-nodefaults', '-display', 'none', '-S']
+    qemu.command,
+    [
+      ...qemu.leadingArguments,
+      '-machine',
+      'pc',
+      '-accel',
+      'tcg',
+      '-m',
+      '64',
+      '-nodefaults',
+      '-display',
+      'none',
+      '-S',
+    ]
       .concat(['-qmp', `unix:${socket},server=on,wait=off`])
       .concat(['-qmp', `unix:${control},server=on,wait=off`]),
-    { stdio: 'ignore' },
+    { stdio: 'ignore', env: { ...process.env, ...qemu.environment } },
   );
   const exited = once(vm, 'exit');
   try {

@@ -2,12 +2,17 @@
 import { execFileSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import path from 'node:path';
-import { qemuInTree, type QemuInstallation } from '../../stream/capture/qemu.ts';
+import { qemuInTree, type QemuInstallation } from './qemu.ts';
 
 /** Older ones lose guest writes while they migrate under TCG. */
 const leastVersion = 9;
 
-export function findQemu(): QemuInstallation | undefined {
+export interface FoundQemu {
+  readonly installation: QemuInstallation;
+  readonly majorVersion: number;
+}
+
+export function findQemu(): FoundQemu | undefined {
   const cache = process.env['POOLSHIFT_CACHE'] ?? '/var/cache/poolshift';
   const own: QemuInstallation = { command: 'qemu-system-x86_64', leadingArguments: [], environment: {} };
   const trees = globSync(
@@ -16,12 +21,13 @@ export function findQemu(): QemuInstallation | undefined {
   const candidates = [() => own, ...trees.map((file) => () => qemuInTree(path.join(file, '../../..')))];
   for (const candidate of candidates) {
     try {
-      const found = candidate();
-      const text = execFileSync(found.command, [...found.leadingArguments, '--version'], {
+      const installation = candidate();
+      const text = execFileSync(installation.command, [...installation.leadingArguments, '--version'], {
         encoding: 'utf8',
         stdio: 'pipe',
       });
-      if (Number(/version (\d+)/.exec(text)?.[1]) >= leastVersion) return found;
+      const majorVersion = Number(/version (\d+)/.exec(text)?.[1]);
+      if (majorVersion >= leastVersion) return { installation, majorVersion };
     } catch {
       // Not installed, or a tree that is not complete: try the next.
     }
