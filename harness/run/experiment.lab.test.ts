@@ -10,7 +10,7 @@ import test, { type ExecutionContext } from 'ava';
 import { parse } from 'csv-parse/sync';
 import { execa } from 'execa';
 import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
-import { stopLab } from '../testbed/local/lab-process.ts';
+import { stopLab, waitForRoom } from '../testbed/local/lab-process.ts';
 import { attachLocalTestbed } from '../testbed/local/start.ts';
 import { runColumns } from '../record/run-columns.ts';
 import { runExperiment } from './experiment.ts';
@@ -61,8 +61,11 @@ async function untilPrinted(stream: NodeJS.ReadableStream, text: string): Promis
   });
 }
 
-// What an earlier, killed run has left is not this test's affair.
-test.before(async () => {
+// What an earlier, killed run has left is not this test's affair; a lab that somebody uses is not to be taken down.
+test.before(async (t) => {
+  await waitForRoom((line) => {
+    t.log(line);
+  });
   await stopLab();
 });
 
