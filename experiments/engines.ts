@@ -7,6 +7,7 @@ export const engineNames = [
   'multifd-zstd',
   'xbzrle',
   'auto-converge',
+  'restart',
 ] as const;
 export type EngineName = (typeof engineNames)[number];
 
@@ -32,7 +33,13 @@ export interface PoolshiftEngine {
   readonly strategy: 'restore' | 'balance';
 }
 
-export type Engine = StockEngine | PoolshiftEngine;
+/** No live migration: the server is stopped, and started again in a new VM at the destination. */
+export interface RestartEngine {
+  readonly kind: 'restart';
+  readonly title: string;
+}
+
+export type Engine = StockEngine | PoolshiftEngine | RestartEngine;
 
 export const engines: Readonly<Record<EngineName, Engine>> = {
   precopy: { kind: 'stock', title: 'stock QEMU pre-copy', capabilities: [], parameters: {} },
@@ -66,6 +73,11 @@ export const engines: Readonly<Record<EngineName, Engine>> = {
     title: 'stock QEMU that slows the guest down until it converges',
     capabilities: ['auto-converge'],
     parameters: {},
+  },
+  restart: {
+    kind: 'restart',
+    title:
+      'no migration: server and VM are stopped, started at the destination, and the pool is loaded again',
   },
 };
 

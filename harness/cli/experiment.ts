@@ -5,7 +5,7 @@ import { engines } from '../../experiments/engines.ts';
 import { scenarios } from '../../experiments/scenarios.ts';
 import { waitForRoom } from '../testbed/local/lab-process.ts';
 import { type ExperimentResult, runExperiment } from '../run/experiment.ts';
-import { checkCapacity, expectedSteps } from '../run/plan.ts';
+import { checkCapacity, checkCombination, expectedSteps } from '../run/plan.ts';
 import { runIdOf } from '../run/run-folder.ts';
 import { runTable } from './figures.ts';
 import { abortOnSignals } from './interrupt.ts';
@@ -52,6 +52,8 @@ async function main(): Promise<number> {
     process.argv.slice(2),
   );
   if (options === undefined) return exitCodes.ok;
+  const combination = checkCombination(resolveConfiguration(options));
+  if (!combination.fits) throw new UsageError(combination.reason);
   if (options.dryRun) {
     if (options.json) console.log(JSON.stringify(resolveConfiguration(options), undefined, 2));
     else console.log(planText(options));

@@ -15,7 +15,7 @@ import { writeRunsCsv } from '../record/csv.ts';
 import { readManifest } from '../record/manifest.ts';
 import type { RunRow } from '../record/run-columns.ts';
 import { runExperiment } from '../run/experiment.ts';
-import { checkCapacity, expectedSteps } from '../run/plan.ts';
+import { checkCapacity, checkCombination, expectedSteps } from '../run/plan.ts';
 import { runIdOf } from '../run/run-folder.ts';
 import { waitForRoom } from '../testbed/local/lab-process.ts';
 import { type TableLine, matrixTable } from './figures.ts';
@@ -87,8 +87,9 @@ async function main(): Promise<number> {
   const cells = matrixCells(options);
   const machine = await localMachine();
   for (const cell of cells) {
-    const fit = checkCapacity(configurationOf(options, cell), machine);
-    if (!fit.fits) throw new UsageError(`${cellName(cell)}: ${fit.reason}`);
+    const configuration = configurationOf(options, cell);
+    for (const fit of [checkCombination(configuration), checkCapacity(configuration, machine)])
+      if (!fit.fits) throw new UsageError(`${cellName(cell)}: ${fit.reason}`);
   }
   if (options.dryRun) {
     console.log(planText(options, cells));

@@ -82,6 +82,8 @@ function describe(event: NewRunEvent): string | undefined {
       return event.host === 'src'
         ? `migration: ${event.status}${event.error === undefined ? '' : ` (${event.error})`}`
         : undefined;
+    case 'restart':
+      return `restart: ${event.phase.replace('-', ' ')}`;
     case 'workload-ended':
       return `sysbench ended`;
     case 'check':

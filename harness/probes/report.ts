@@ -49,6 +49,8 @@ export type ProbeConfig =
       /** Names the command in reports: "sysbench". */
       readonly name: string;
       readonly command: readonly [file: string, ...args: string[]];
+      /** Start it again when it has ended, as soon as something listens there. */
+      readonly restartWhenReachable?: { readonly host: string; readonly port: number };
     }
   | {
       readonly probe: 'load';

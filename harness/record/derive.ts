@@ -2,6 +2,7 @@ import path from 'node:path';
 import { writeRunsCsv, writeSamplesCsv } from './csv.ts';
 import { readRun } from './read-run.ts';
 import type { RunRow } from './run-columns.ts';
+import { fillSilentSeconds } from './silent-seconds.ts';
 import { summarize } from './summary.ts';
 import { timelineOf } from './timeline.ts';
 
@@ -11,7 +12,8 @@ import { timelineOf } from './timeline.ts';
  * @throws RecordError `not-readable`
  */
 export async function derive(folder: string): Promise<RunRow> {
-  const record = await readRun(folder);
+  const raw = await readRun(folder);
+  const record = { ...raw, samples: fillSilentSeconds(raw.events, raw.samples) };
   const { manifest, events, samples } = record;
   const row = summarize(record);
   const zeroMs = timelineOf(events)?.commandMs ?? events[0]?.at_ms ?? Date.parse(manifest.startedAt);

@@ -38,7 +38,7 @@ export const runEventSchema = z.discriminatedUnion('event', [
     data: z.record(z.string(), z.unknown()),
     delay_ms: z.number(),
   }),
-  /** QEMU was told to migrate. The last one is t = 0 of the run. */
+  /** QEMU was told to migrate, or a restart began (uri `restart:dst`). The last one is t = 0 of the run. */
   z.object({ event: z.literal('migrate-command'), ...when, uri: z.string() }),
   /** `query-migrate` changed its status; `figures` are its numbers then, by QEMU's names ("ram.transferred"). */
   z.object({
@@ -47,6 +47,12 @@ export const runEventSchema = z.discriminatedUnion('event', [
     status: z.string(),
     figures,
     error: z.string().optional(),
+  }),
+  /** How far a restart has come. `pool-loaded`: the server has read again what its pool held. */
+  z.object({
+    event: z.literal('restart'),
+    ...when,
+    phase: z.enum(['vm-stopped', 'vm-started', 'server-answers', 'pool-loaded']),
   }),
   /** sysbench. `figures` is its summary, if it printed one. */
   z.object({

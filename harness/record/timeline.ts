@@ -6,11 +6,11 @@ type Ended = 'completed' | 'failed' | 'cancelled';
 export interface Timeline {
   /** The migrate command: t = 0. */
   readonly commandMs: number;
-  /** The source's last STOP before the target ran; undefined if there was no switch-over. */
+  /** The source's last STOP before the target ran; undefined if there was no switch-over. Of a restart: the command. */
   readonly stopMs: number | undefined;
-  /** The target's first RESUME. */
+  /** The target's first RESUME. Of a restart: when the server took a connection again. */
   readonly resumeMs: number | undefined;
-  /** When and how the source's migration ended; undefined if the record ends before. */
+  /** When and how the source's migration ended; undefined if the record ends before. Of a restart: the pool is loaded. */
   readonly ended: { readonly status: Ended; readonly atMs: number } | undefined;
 }
 
@@ -22,6 +22,7 @@ export function timelineOf(events: readonly RunEvent[]): Timeline | undefined {
   const commandMs = events.findLast((event) => event.event === 'migrate-command')?.at_ms;
   if (commandMs === undefined) return undefined;
   const after = events.filter((event) => event.at_ms >= commandMs);
+  if (after.some((event) => event.event === 'restart')) return restartTimeline(commandMs, after);
   const qmp = after.filter((event) => event.event === 'qmp');
 
   const resumeMs = qmp.find((event) => event.host === 'dst' && event.name === 'RESUME')?.at_ms;
@@ -48,4 +49,25 @@ function migrationEnd(events: readonly RunEvent[]): Timeline['ended'] {
     }
   }
   return undefined;
+}
+
+/** The heartbeat tries to connect all the time, on the client: it tells the moment better than the harness can. */
+function restartTimeline(commandMs: number, events: readonly RunEvent[]): Timeline {
+  const phase = (name: string): number | undefined =>
+    events.find((event) => event.event === 'restart' && event.phase === name)?.at_ms;
+  const vmStartedMs = phase('vm-started') ?? Number.POSITIVE_INFINITY;
+  const connectedMs = events.find(
+    (event) =>
+      event.event === 'connection' &&
+      event.probe === 'heartbeat' &&
+      event.state === 'connected' &&
+      event.at_ms > vmStartedMs,
+  )?.at_ms;
+  const loadedMs = phase('pool-loaded');
+  return {
+    commandMs,
+    stopMs: commandMs,
+    resumeMs: connectedMs ?? phase('server-answers'),
+    ended: loadedMs === undefined ? undefined : { status: 'completed', atMs: loadedMs },
+  };
 }

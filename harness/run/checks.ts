@@ -48,9 +48,9 @@ export class Checks {
   }
 
   /** The VM runs on exactly one host: dst after a migration that completed, else src. */
-  async oneVm(converged: boolean, source: QmpClient, target: QmpClient): Promise<void> {
-    const state = async (qmp: QmpClient): Promise<string> =>
-      (await qmp.execute('query-status').catch(() => ({ status: 'ended' }))).status;
+  async oneVm(converged: boolean, source: QmpClient, target: QmpClient | undefined): Promise<void> {
+    const state = async (qmp: QmpClient | undefined): Promise<string> =>
+      (await qmp?.execute('query-status').catch(() => undefined))?.status ?? 'ended';
     const [onSource, onTarget] = [await state(source), await state(target)];
     const ok = converged
       ? onTarget === 'running' && onSource !== 'running'
@@ -62,14 +62,18 @@ export class Checks {
   clientGap(): void {
     const { stopMs, resumeMs, longestGapMs } = this.#switchOver;
     if (stopMs === undefined || resumeMs === undefined) {
-      this.#record('client-gap', false, 'no STOP at the source, or no RESUME at the target');
+      this.#record(
+        'client-gap',
+        false,
+        'no VM was seen to stop at the source, or none to start at the target',
+      );
       return;
     }
     const downtimeMs = resumeMs - stopMs;
     this.#record(
       'client-gap',
       (longestGapMs ?? gapThresholdMs) + clockToleranceMs >= downtimeMs,
-      `client without answer for ${longestGapMs?.toFixed(1) ?? `less than ${gapThresholdMs}`} ms, STOP to RESUME ${downtimeMs.toFixed(1)} ms`,
+      `client without answer for ${longestGapMs?.toFixed(1) ?? `less than ${gapThresholdMs}`} ms, no VM ran for ${downtimeMs.toFixed(1)} ms`,
     );
   }
 
@@ -121,6 +125,8 @@ class SwitchOver {
     if (event.event === 'qmp' && event.host === 'src' && event.name === 'STOP') this.stopMs = event.at_ms;
     if (event.event === 'qmp' && event.host === 'dst' && event.name === 'RESUME')
       this.resumeMs ??= event.at_ms;
+    if (event.event === 'restart' && event.phase === 'vm-stopped') this.stopMs = event.at_ms;
+    if (event.event === 'restart' && event.phase === 'vm-started') this.resumeMs = event.at_ms;
     if (event.event === 'probe-gap' && event.probe === 'ping')
       this.#gaps.push({ fromMs: event.at_ms, gapMs: event.gap_ms });
   }

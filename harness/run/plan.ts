@@ -1,5 +1,6 @@
 /** What a run needs and how long it will take, worked out before anything starts. Pure. */
 import type { Configuration } from '../../experiments/configuration.ts';
+import { engines } from '../../experiments/engines.ts';
 import { memoryRowNames, memoryRows } from '../../experiments/memory-rows.ts';
 
 const mib = 2 ** 20;
@@ -58,6 +59,16 @@ export function checkCapacity(configuration: Configuration, machine: Machine): F
   return { fits: true };
 }
 
+/** Says whether what the options ask for goes together. */
+export function checkCombination(configuration: Configuration): Fit {
+  if (engines[configuration.engine].kind === 'restart' && configuration.verifyRam)
+    return {
+      fits: false,
+      reason: `--verify-ram does not go with --engine ${configuration.engine}: the VM at the destination is a new one, with other RAM`,
+    };
+  return { fits: true };
+}
+
 function nearest(configuration: Configuration, machine: Machine): string {
   const fits = (memoryGib: number, inUseGib: number, scale: number): boolean => {
     const scaled = {
@@ -95,6 +106,9 @@ export function expectedSteps(
   const checkBytesPerSecond = accelerator === 'tcg' ? 30e6 : 400e6;
   // 12 % of a warmed guest is zero pages, which cost nothing to send.
   const migrationSeconds = (0.88 * configuration.vmMemoryBytes) / linkBytesPerSecond;
+  // The server stops, a guest boots, and the pool is read over the storage network.
+  const restartSeconds = 18 + configuration.tableDataBytes / linkBytesPerSecond;
+  const moveSeconds = engines[configuration.engine].kind === 'restart' ? restartSeconds : migrationSeconds;
   const loaded = configuration.scenario !== 'idle';
   return [
     { name: 'bring the lab up', durationSeconds: 6 },
@@ -102,7 +116,7 @@ export function expectedSteps(
     { name: 'boot the source VM', durationSeconds: 12 },
     { name: 'warm the pool', durationSeconds: configuration.tableDataBytes / warmUpBytesPerSecond },
     { name: 'load before the migration', durationSeconds: loaded ? configuration.beforeSeconds : 5 },
-    { name: 'migrate', durationSeconds: Math.min(migrationSeconds, configuration.maxTimeSeconds) },
+    { name: 'migrate', durationSeconds: Math.min(moveSeconds, configuration.maxTimeSeconds) },
     { name: 'load after the migration', durationSeconds: loaded ? configuration.afterSeconds : 5 },
     { name: 'check', durationSeconds: 3 + configuration.tableDataBytes / checkBytesPerSecond },
     { name: 'take the lab down', durationSeconds: 3 },

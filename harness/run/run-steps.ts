@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { engines } from '../../experiments/engines.ts';
 import { scenarios } from '../../experiments/scenarios.ts';
 import { bundleAgent } from '../../guest/image/agent-bundle.ts';
 import { makeInitrd } from '../../guest/image/initrd.ts';
@@ -21,6 +22,7 @@ import { startVm, stopVm, waitForServer } from '../vm/machine.ts';
 import { type MachineDescription, vmPaths } from '../vm/qemu-arguments.ts';
 import type { QmpClient } from '../vm/qmp.ts';
 import { prepareVmHost, tapName } from '../vm/vm-host.ts';
+import { whileVmLives } from '../vm/while-vm-lives.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { runSql } from '../workload/sql-client.ts';
 import { sysbenchCommand } from '../workload/sysbench.ts';
@@ -29,6 +31,7 @@ import { Checks } from './checks.ts';
 import { deployer } from './deploy.ts';
 import type { ExperimentOptions } from './experiment-options.ts';
 import { measureGoodput } from './links.ts';
+import { restart } from './migration/restart.ts';
 import { migrationOf } from './migration/start-migration.ts';
 import { Recorders } from './recorders.ts';
 import { collectVersions } from './versions.ts';
@@ -59,6 +62,7 @@ export interface StepsResult {
 export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   const { configuration, log, steps, signal } = options;
   const { dbms } = configuration;
+  const engine = engines[configuration.engine];
   const note = (text: string): void => {
     log.event({ event: 'note', at_ms: nowMs(), text });
   };
@@ -203,11 +207,15 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     poolInUseReachedBytes: pool.dataBytes,
   });
 
-  const target = await steps.step(
-    'start the target VM',
+  const target: { qmp?: QmpClient } = {};
+  const startTarget = async (changes: Partial<MachineDescription>): Promise<QmpClient> =>
+    (target.qmp = await startVm(dst, { ...(await machine('dst')), ...changes }));
+
+  const waitingTarget = await steps.step(
+    engine.kind === 'restart' ? 'start the probes' : 'start the target VM',
     async () => {
       await testbed.shape('storage', rate);
-      const qmp = await startVm(dst, await machine('dst'));
+      const qmp = engine.kind === 'restart' ? undefined : await startTarget({});
       await recorders.start(dst, [{ probe: 'qmp', socket: vmPaths.recorderSocket }]);
       await recorders.start(client, [
         { probe: 'ping', address: guestHost },
@@ -239,21 +247,29 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
         600,
       seed: configuration.seed,
     });
-    await recorders.start(client, [{ probe: 'lines', name: sysbenchName, command }]);
+    await recorders.start(client, [
+      {
+        probe: 'lines',
+        name: sysbenchName,
+        command,
+        // It ends when it loses its connections.
+        ...(engine.kind === 'restart' ? { restartWhenReachable: server } : {}),
+      },
+    ]);
     await sleep(configuration.beforeSeconds * 1000, undefined, { signal });
   });
 
-  const migration = migrationOf(configuration.engine, {
-    configuration,
-    testbed,
-    source,
-    target,
-    migrationGoodputBytesPerSecond: goodput.migration,
-    diskPath,
-    deploy,
-    log,
-    signal,
-  });
+  const moved = { configuration, testbed, source, log, signal };
+  const migration =
+    engine.kind === 'restart' || waitingTarget === undefined
+      ? restart({ ...moved, server, startTarget })
+      : migrationOf(engine, {
+          ...moved,
+          target: waitingTarget,
+          migrationGoodputBytesPerSecond: goodput.migration,
+          diskPath,
+          deploy,
+        });
   const outcome = await steps.step(
     'migrate',
     () => migration.run(),
@@ -266,7 +282,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
       await testbed.shape('migration', undefined);
       await checks.ram(testbed, deploy, note);
       await testbed.shape('migration', rate);
-      await target.execute('cont');
+      await target.qmp?.execute('cont');
     });
   }
   await steps.step('load after the migration', () =>
@@ -276,7 +292,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   );
   await steps.step('check', async () => {
     await recorders.measureClocks();
-    await checks.oneVm(converged, source, target);
+    await checks.oneVm(converged, source, target.qmp);
     await recorders.stopProbes('client');
     if (converged && !configuration.verifyRam) checks.clientGap();
     await checks.ledger(client, server, ledgerFile);
@@ -284,26 +300,4 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     await recorders.saveLogs(testbed, log.folder);
   });
   return { converged, failedChecks: checks.failed };
-}
-
-/**
- * Settles as `work` does, or fails as soon as QEMU is gone: a client whose server vanishes without a word waits for it
- * until TCP gives up, which takes a quarter of an hour.
- */
-async function whileVmLives<Result>(qemu: QmpClient, work: Promise<Result>): Promise<Result> {
-  const waiting = new AbortController();
-  const gone = qemu.waitForEvent((event) => event.name === 'SHUTDOWN', {
-    timeoutMs: 2 ** 31 - 1,
-    signal: waiting.signal,
-  });
-  const failed = gone.then(() => {
-    throw new Error('the guest shut down');
-  });
-  failed.catch(() => undefined);
-  work.catch(() => undefined);
-  try {
-    return await Promise.race([work, failed]);
-  } finally {
-    waiting.abort();
-  }
 }

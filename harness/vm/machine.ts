@@ -67,6 +67,17 @@ export async function vmState(host: Host): Promise<VmState> {
     : { kind: 'absent' };
 }
 
+/**
+ * Waits until the machine's QEMU has ended by itself.
+ * @throws HostError 'timeout'
+ */
+export async function waitForVmEnd(host: Host, timeoutMs: number): Promise<void> {
+  await host.run(
+    `until [ "$(systemctl show --property=MainPID --value ${vmUnit})" = 0 ]; do sleep 0.02; done`,
+    { timeoutMs },
+  );
+}
+
 export interface ReadyOptions {
   /** The host whose client asks. */
   readonly client: Host;

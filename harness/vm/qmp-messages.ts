@@ -96,6 +96,11 @@ export interface QmpCommands {
   readonly 'migrate-start-postcopy': readonly [None, None];
   readonly 'migrate-continue': readonly [{ readonly state: MigrationStatus }, None];
   readonly migrate_cancel: readonly [None, None];
+  /** Tells bridges where the guest is now, in its name. Times in ms. */
+  readonly 'announce-self': readonly [
+    { readonly initial: number; readonly max: number; readonly rounds: number; readonly step: number },
+    None,
+  ];
   readonly stop: readonly [None, None];
   readonly cont: readonly [None, None];
   readonly quit: readonly [None, None];

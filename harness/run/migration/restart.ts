@@ -1,0 +1,140 @@
+/**
+ * What a database administrator does without live migration: stops the server, which writes down what its pool holds, and
+ * with it the VM; starts a VM on the other host from the same disk; and has the server read its pool again while it serves.
+ * (https://dev.mysql.com/doc/refman/en/innodb-preload-buffer-pool.html)
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Configuration } from '../../../experiments/configuration.ts';
+import { nowMs } from '../../probes/wall-clock.ts';
+import type { RunLog } from '../../record/run-log.ts';
+import type { Host, Testbed } from '../../testbed/host.ts';
+import { consoleTail, waitForServer, waitForVmEnd } from '../../vm/machine.ts';
+import type { MachineDescription } from '../../vm/qemu-arguments.ts';
+import type { QmpEvent } from '../../vm/qmp-messages.ts';
+import type { QmpClient } from '../../vm/qmp.ts';
+import { whileVmLives } from '../../vm/while-vm-lives.ts';
+import type { DatabaseServer } from '../../workload/database-server.ts';
+import { parseRows, runSql, sqlClientCommand } from '../../workload/sql-client.ts';
+import { readBufferPoolUse } from '../../workload/warm-up.ts';
+import { type Migration, MigrationError } from './migration.ts';
+
+export interface RestartContext {
+  readonly configuration: Configuration;
+  readonly testbed: Testbed;
+  readonly source: QmpClient;
+  readonly server: DatabaseServer;
+  /** Starts the VM at the destination, which differs from the source as given. */
+  readonly startTarget: (changes: Partial<MachineDescription>) => Promise<QmpClient>;
+  readonly log: RunLog;
+  readonly signal: AbortSignal;
+}
+
+/** Each question is a new connection, which a server under load answers too. */
+const pollMs = 250;
+const announcements = { initial: 20, max: 200, rounds: 10, step: 40 };
+
+export function restart(context: RestartContext): Migration {
+  const { configuration, testbed, source, server, startTarget, log, signal } = context;
+  const { src, dst, client } = testbed.hosts;
+  return {
+    run: async () => {
+      const capacity = await prepareServer(client, server);
+      log.event({ event: 'migrate-command', at_ms: nowMs(), uri: 'restart:dst' });
+      const deadlineMs = performance.now() + configuration.maxTimeSeconds * 1000;
+      const leftMs = (): number => Math.max(1, deadlineMs - performance.now());
+
+      const guestShutDown = source.waitForEvent(isShutdown, { timeoutMs: leftMs(), signal });
+      guestShutDown.catch(() => undefined); // the command may fail first
+      await runSql(client, server, 'SHUTDOWN');
+      await confirmShutdown(guestShutDown, src);
+      await waitForVmEnd(src, leftMs());
+      log.event({ event: 'restart', at_ms: nowMs(), phase: 'vm-stopped' });
+
+      const target = await startTarget({
+        role: 'source',
+        serverOptions: [
+          '--innodb-buffer-pool-load-at-startup=ON',
+          `--innodb-io-capacity=${capacity.whileLoading}`,
+        ],
+      });
+      log.event({ event: 'restart', at_ms: nowMs(), phase: 'vm-started' });
+      await target.execute('announce-self', announcements);
+      await waitForServer({ client, vmHost: dst, server, timeoutMs: leftMs(), signal });
+      log.event({ event: 'restart', at_ms: nowMs(), phase: 'server-answers' });
+
+      const loadedAtMs = await whileVmLives(target, waitForPool(client, server, leftMs(), signal));
+      log.event({ event: 'restart', at_ms: loadedAtMs, host: 'client', phase: 'pool-loaded' });
+      await runSql(client, server, `SET GLOBAL innodb_io_capacity = ${capacity.usual}`);
+      const { dataBytes } = await readBufferPoolUse(client, server);
+      const text = `${Math.round(dataBytes / 2 ** 20)} MiB in the pool again`;
+      log.event({ event: 'note', at_ms: nowMs(), text });
+      return 'completed';
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+/**
+ * All of the pool is to be written down. A server that has other work loads no more than `innodb_io_capacity` pages a
+ * second, 3 MB/s by default: for the load it gets the most that its configuration allows.
+ */
+async function prepareServer(
+  client: Host,
+  server: DatabaseServer,
+): Promise<{ readonly usual: number; readonly whileLoading: number }> {
+  const rows = await runSql(
+    client,
+    server,
+    `SET GLOBAL innodb_buffer_pool_dump_at_shutdown = ON; SET GLOBAL innodb_buffer_pool_dump_pct = 100;
+SELECT @@innodb_io_capacity, @@innodb_io_capacity_max`,
+  );
+  const [usual, whileLoading] = (rows[0] ?? []).map(Number);
+  if (usual === undefined || whileLoading === undefined || !(usual > 0 && whileLoading > 0))
+    throw new MigrationError(`the server does not tell its innodb_io_capacity: ${JSON.stringify(rows)}`);
+  return { usual, whileLoading };
+}
+
+type Shutdown = Extract<QmpEvent, { name: 'SHUTDOWN' }>;
+const isShutdown = (event: QmpEvent): event is Shutdown => event.name === 'SHUTDOWN';
+
+/** The guest turns itself off only when the server has ended well and the disk is written (guest/image/guest-init.sh). */
+async function confirmShutdown(shutdown: Promise<Shutdown>, src: Host): Promise<void> {
+  try {
+    const { reason } = await shutdown;
+    if (reason !== 'guest-shutdown') throw new MigrationError(`QEMU gives the reason ${reason}`);
+  } catch (error) {
+    throw new MigrationError(
+      `the source VM did not shut down in good order: ${error instanceof Error ? error.message : String(error)}; its console:\n${await consoleTail(src)}`,
+      { cause: error },
+    );
+  }
+}
+
+/** Waits until the server has loaded its pool, and returns when it said so, by the clock of the client. */
+async function waitForPool(
+  client: Host,
+  server: DatabaseServer,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<number> {
+  const deadlineMs = performance.now() + timeoutMs;
+  for (let said = 'nothing yet'; ;) {
+    if (performance.now() > deadlineMs)
+      throw new MigrationError(`the pool was not loaded within --max-time; the server says: ${said}`);
+    const { stdout } = await client.run(`${sqlClientCommand(server)} && date +%s.%N`, {
+      input: "SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool_load_status';\n",
+    });
+    const [[, status = ''] = [], [seconds] = []] = parseRows(stdout);
+    said = status;
+    const load = judgePoolLoad(status);
+    if (load === 'completed') return Number(seconds) * 1000;
+    if (load === 'failed') throw new MigrationError(`the pool was not loaded: ${status}`);
+    await sleep(pollMs, undefined, { signal });
+  }
+}
+
+/** Reads `Innodb_buffer_pool_load_status` (storage/innobase/buf/buf0dump.cc). An empty dump is a failure too. */
+export function judgePoolLoad(status: string): 'loading' | 'completed' | 'failed' {
+  if (/^(Cannot|Error)|aborted|was empty/i.test(status)) return 'failed';
+  return /load completed/i.test(status) ? 'completed' : 'loading';
+}
