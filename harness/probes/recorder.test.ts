@@ -1,9 +1,12 @@
 /** The recorder as it is deployed, on this machine. About 8 s. */
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import test from 'ava';
 import { bundleProgram } from './bundle.ts';
 import { localShell } from './local-shell.fixture.ts';
@@ -92,6 +95,44 @@ test('network counters, machine load, a command and the clock', async (t) => {
     only(reports, 'failed').map(({ probe }) => probe),
     ['nic', 'missing'],
   );
+});
+
+test('a command that lost its server is started again, once the server listens', async (t) => {
+  const reports: ProbeReport[] = [];
+  const server = createServer((socket) => socket.destroy());
+  const listen = async (port: number): Promise<number> => {
+    await once(server.listen(port, '127.0.0.1'), 'listening');
+    return (server.address() as AddressInfo).port;
+  };
+  const port = await listen(0);
+  await promisify(server.close.bind(server))();
+  const recorder = startRecorder(
+    localShell,
+    [
+      {
+        probe: 'lines',
+        name: 'load',
+        command: ['sh', '-c', 'echo started; sleep 0.1; exit 1'],
+        restartWhenReachable: { host: '127.0.0.1', port },
+      },
+    ],
+    (report) => reports.push(report),
+    bundle,
+  );
+  const until = async (condition: () => boolean): Promise<void> => {
+    while (!condition()) await sleep(20);
+  };
+  await until(() => only(reports, 'exit').length === 1);
+  await sleep(600);
+  t.is(only(reports, 'line').length, 1, 'nothing listens');
+  await listen(port);
+  await until(() => only(reports, 'exit').length >= 3);
+  await recorder.stop();
+  const starts = only(reports, 'line').length;
+  t.is(only(reports, 'exit').length, starts);
+  await sleep(400);
+  t.is(only(reports, 'line').length, starts, 'not after the recorder was stopped');
+  await promisify(server.close.bind(server))();
 });
 
 test('a recorder that dies says why', async (t) => {

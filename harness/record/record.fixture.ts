@@ -83,3 +83,18 @@ export const every = (
   metric: string,
   values: readonly number[],
 ): Sample[] => values.map((value, index) => ({ at_ms: fromMs + index * intervalMs, host, metric, value }));
+
+export const restarted = (
+  at_ms: number,
+  phase: Extract<RunEvent, { event: 'restart' }>['phase'],
+  host: ClockName = 'harness',
+): RunEvent => ({ event: 'restart', at_ms, host, phase });
+
+export const connected = (at_ms: number, probe: string): RunEvent => ({
+  event: 'connection',
+  at_ms,
+  host: 'client',
+  probe,
+  state: 'connected',
+  detail: '',
+});

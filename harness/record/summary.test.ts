@@ -1,7 +1,7 @@
 import test from 'ava';
 import type { RunEvent, Sample } from './event.ts';
 import type { Manifest } from './manifest.ts';
-import { command, every, gap, manifest, qmp, status } from './record.fixture.ts';
+import { command, connected, every, gap, manifest, qmp, restarted, status } from './record.fixture.ts';
 import { runColumns } from './run-columns.ts';
 import { summarize } from './summary.ts';
 
@@ -207,4 +207,39 @@ test('a row has no column that the table does not have', (t) => {
     Object.keys(summary(migrated)).filter((column) => !Object.hasOwn(runColumns, column)),
     [],
   );
+});
+
+test('a restart has times and bytes by link, and nothing that only a migration stream has', (t) => {
+  const row = summary([
+    command(100_000),
+    gap(100_100, 'heartbeat', 19_900),
+    gap(102_000, 'ping', 6000),
+    restarted(102_100, 'vm-stopped'),
+    restarted(102_400, 'vm-started'),
+    connected(120_000, 'heartbeat'),
+    restarted(120_300, 'server-answers'),
+    restarted(160_000, 'pool-loaded', 'client'),
+    { event: 'run-ended', at_ms: 200_000, host: 'harness', outcome: 'completed' },
+  ]);
+  t.like(row, {
+    total_time_ms: 60_000,
+    downtime_stop_resume_ms: 20_000,
+    downtime_client_ms: 6000,
+    downtime_heartbeat_ms: 19_900,
+    converged: true,
+    storage_link_bytes_dst: 120_000_000,
+    tps_before: 8,
+    tps_during: 4,
+    tps_after: 7,
+  });
+  for (const column of [
+    'downtime_qemu_ms',
+    'dirty_sync_count',
+    'qemu_transferred_bytes',
+    'content_bytes',
+    'bound_ms',
+    'efficiency',
+    'pages_listed',
+  ] as const)
+    t.is(row[column], undefined, column);
 });

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { command, qmp, status } from './record.fixture.ts';
+import { command, connected, qmp, restarted, status } from './record.fixture.ts';
 import { timelineOf } from './timeline.ts';
 
 test('no command, no timeline', (t) => {
@@ -51,4 +51,28 @@ test('of several commands the last one is the run’s; what the target’s QEMU 
     ]),
     { commandMs: 300, stopMs: undefined, resumeMs: undefined, ended: undefined },
   );
+});
+
+test('a restart: down from the command to the first answer, over when the pool is loaded', (t) => {
+  const events = [
+    connected(50, 'heartbeat'),
+    command(100),
+    connected(105, 'heartbeat'), // a last one to the old server
+    restarted(200, 'vm-stopped'),
+    restarted(230, 'vm-started'),
+    connected(880, 'ledger'),
+    connected(900, 'heartbeat'),
+    restarted(950, 'server-answers'),
+    restarted(4000, 'pool-loaded', 'client'),
+  ];
+  const timeline = {
+    commandMs: 100,
+    stopMs: 100,
+    resumeMs: 900,
+    ended: { status: 'completed', atMs: 4000 },
+  } as const;
+  t.deepEqual(timelineOf(events), timeline);
+  t.deepEqual(timelineOf(events.slice(0, -1)), { ...timeline, ended: undefined }, 'its pool never came back');
+  t.is(timelineOf(events.filter((event) => event.at_ms !== 900))?.resumeMs, 950, 'the harness was first');
+  t.is(timelineOf(events.slice(0, 5))?.resumeMs, undefined, 'it never answered');
 });

@@ -51,7 +51,7 @@ function migrationEnd(events: readonly RunEvent[]): Timeline['ended'] {
   return undefined;
 }
 
-/** The heartbeat tries to connect all the time, on the client: it tells the moment better than the harness can. */
+/** The heartbeat and the harness both try to connect all the time: whoever is answered first tells the moment. */
 function restartTimeline(commandMs: number, events: readonly RunEvent[]): Timeline {
   const phase = (name: string): number | undefined =>
     events.find((event) => event.event === 'restart' && event.phase === name)?.at_ms;
@@ -63,11 +63,12 @@ function restartTimeline(commandMs: number, events: readonly RunEvent[]): Timeli
       event.state === 'connected' &&
       event.at_ms > vmStartedMs,
   )?.at_ms;
+  const answeredMs = [connectedMs, phase('server-answers')].filter((atMs) => atMs !== undefined);
   const loadedMs = phase('pool-loaded');
   return {
     commandMs,
     stopMs: commandMs,
-    resumeMs: connectedMs ?? phase('server-answers'),
+    resumeMs: answeredMs.length === 0 ? undefined : Math.min(...answeredMs),
     ended: loadedMs === undefined ? undefined : { status: 'completed', atMs: loadedMs },
   };
 }

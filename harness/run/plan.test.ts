@@ -1,6 +1,6 @@
 import test from 'ava';
 import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
-import { checkCapacity, expectedSteps, memoryNeeds } from './plan.ts';
+import { checkCapacity, checkCombination, expectedSteps, memoryNeeds } from './plan.ts';
 
 const gib = 2 ** 30;
 const machine = { memoryAvailableBytes: 22 * gib, diskAvailableBytes: 80 * gib };
@@ -34,4 +34,11 @@ test('both VMs are counted in full', (t) => {
 test('a migration is never expected to outlast its limit', (t) => {
   const steps = expectedSteps(configure({ mem: '24', linkRate: '1mbit', maxTime: '100' }), 'tcg');
   t.is(steps.find((step) => step.name === 'migrate')?.durationSeconds, 100);
+});
+
+test('the RAM of a VM that was restarted is not compared', (t) => {
+  const refused = checkCombination(configure({ engine: 'restart', verifyRam: true }));
+  t.regex(refused.fits ? '' : refused.reason, /--verify-ram does not go with --engine restart/);
+  t.true(checkCombination(configure({ engine: 'restart' })).fits);
+  t.true(checkCombination(configure({ engine: 'restore', verifyRam: true })).fits);
 });
