@@ -86,12 +86,13 @@ function sortStable(indices: Uint32Array<ArrayBuffer>, key: Uint32Array): Uint32
   let from = indices;
   let to = new Uint32Array(indices.length);
   for (let shift = 0; shift < 32 && largest >>> shift > 0; shift += 16) {
-    const start = new Uint32Array(0x10001);
+    const digits = Math.min(largest >>> shift, 0xffff) + 1;
+    const start = new Uint32Array(digits + 1);
     for (const index of from) {
       const next = (((key[index] ?? 0) >>> shift) & 0xffff) + 1;
       start[next] = (start[next] ?? 0) + 1;
     }
-    for (let digit = 0; digit < 0x10000; digit++)
+    for (let digit = 0; digit < digits; digit++)
       start[digit + 1] = (start[digit + 1] ?? 0) + (start[digit] ?? 0);
     for (const index of from) {
       const digit = ((key[index] ?? 0) >>> shift) & 0xffff;
