@@ -87,8 +87,8 @@ export const claimTexts = {
       ja: '両方式とも移行中にスループットが低下する（図 16、17）。',
     },
     rule: {
-      en: 'TPS during / before; below 95 % in every cell',
-      ja: '移行中 / 移行前の TPS。全条件で 95 % 未満',
+      en: 'TPS during / before; below 95 % in every run',
+      ja: '移行中 / 移行前の TPS。全実行で 95 % 未満',
     },
   },
   'recovers-sooner': {
@@ -97,8 +97,8 @@ export const claimTexts = {
       ja: '提案方式ではスループットが早く回復する（図 16、17）。',
     },
     rule: {
-      en: 'recovery time of pre-copy − restore; above 0 in every cell',
-      ja: '回復時間 pre-copy − restore。全条件で正',
+      en: 'least recovery time of pre-copy − largest of restore; above 0 in every cell',
+      ja: '回復時間の差（pre-copy の最小 − restore の最大）。全条件で正',
     },
   },
   'sending-the-list-dominates': {
@@ -124,5 +124,6 @@ export const tableTexts = {
   verdict: { en: 'Verdict', ja: '判定' },
   holds: { en: 'holds', ja: '成立' },
   'does-not-hold': { en: 'does not hold', ja: '不成立' },
+  'too-few-runs': { en: 'undecided: fewer than 3 runs a cell', ja: '判定不能（1 条件 3 回未満）' },
   missing: { en: 'missing', ja: '計測なし' },
 } as const satisfies Readonly<Record<string, Words>>;

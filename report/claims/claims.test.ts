@@ -17,7 +17,7 @@ test('without runs every claim is missing', (t) => {
 });
 
 test('claims follow the data', (t) => {
-  const findings = findingsOf(madeUpSet({ noise: 0.01 }), 'en');
+  const findings = findingsOf(madeUpSet({ noise: 0.01, repeats: 3 }), 'en');
   t.is(finding(findings, 'total-time-shorter').verdict, 'holds');
   t.is(finding(findings, 'downtime-alike').verdict, 'holds');
   t.is(finding(findings, 'waits-for-storage').verdict, 'holds');
@@ -25,8 +25,13 @@ test('claims follow the data', (t) => {
   t.is(finding(findings, 'sending-the-list-dominates').verdict, 'does-not-hold');
   t.deepEqual(finding(findings, 'tps-drops').cells, { measured: 8, inPaper: 8 });
 
-  const slow = findingsOf(madeUpSet({ noise: 0.01, slower: { restore: 1.6 } }), 'en');
+  const slow = findingsOf(madeUpSet({ noise: 0.01, repeats: 3, slower: { restore: 1.6 } }), 'en');
   t.is(finding(slow, 'total-time-shorter').verdict, 'does-not-hold');
+});
+
+test('fewer than three runs of a cell decide nothing', (t) => {
+  const findings = findingsOf(madeUpSet({ repeats: 2 }), 'en');
+  t.true(findings.every(({ verdict, measured }) => verdict === 'too-few-runs' && measured !== ''));
 });
 
 test('cells that were not run are not counted', (t) => {

@@ -7,7 +7,10 @@ import type { RunRow } from '../record/run-row.ts';
 import { mean } from '../statistics/spread.ts';
 import { claimTexts, type ClaimId } from './claim-texts.ts';
 
-export type Verdict = 'holds' | 'does-not-hold' | 'missing';
+/** `too-few-runs`: a cell that it rests on was run less than three times, so that noise cannot be told from an effect. */
+export type Verdict = 'holds' | 'does-not-hold' | 'too-few-runs' | 'missing';
+
+const leastRuns = 3;
 
 export interface Finding {
   readonly id: ClaimId;
@@ -32,6 +35,7 @@ interface Pair {
 
 /** Figures of the pairs that have what a claim needs, and whether it holds for them. */
 interface Outcome {
+  /** Number of pairs. */
   readonly pairs: number;
   readonly measured: string;
   readonly holds: boolean;
@@ -57,6 +61,13 @@ function both(pairs: readonly Pair[], value: Value) {
     const restore = meanOf(pair.restore, value);
     return precopy === undefined || restore === undefined ? [] : [{ ...pair, precopy, restore }];
   });
+}
+
+/** Both methods' figures of each run, for the pairs that have both. */
+function eachOf(pairs: readonly Pair[], value: Value) {
+  return pairs
+    .map((pair) => ({ precopy: valuesOf(pair.precopy, value), restore: valuesOf(pair.restore, value) }))
+    .filter(({ precopy, restore }) => precopy.length > 0 && restore.length > 0);
 }
 
 /** "1.31 to 2.20", or one number where both are alike. */
@@ -227,21 +238,23 @@ const claims: Readonly<Record<ClaimId, Claim>> = {
   'tps-drops': {
     inPaper: 8,
     evaluate: (pairs) => {
-      const found = both(pairs, ({ tps_during: during, tps_before: before }) =>
+      const found = eachOf(pairs, ({ tps_during: during, tps_before: before }) =>
         during === undefined || before === undefined || before === 0 ? undefined : during / before,
       );
       return {
         pairs: found.length,
-        measured: `pre-copy ${percent(found.map(({ precopy }) => precopy))}; restore ${percent(found.map(({ restore }) => restore))}`,
-        holds: found.flatMap(({ precopy, restore }) => [precopy, restore]).every((share) => share < 0.95),
+        measured: `pre-copy ${percent(found.flatMap(({ precopy }) => precopy))}; restore ${percent(found.flatMap(({ restore }) => restore))}`,
+        holds: found
+          .flatMap(({ precopy, restore }) => [...precopy, ...restore])
+          .every((share) => share < 0.95),
       };
     },
   },
   'recovers-sooner': {
     inPaper: 8,
     evaluate: (pairs) => {
-      const found = both(pairs, (row) => row.tps_recovery_ms);
-      const gains = found.map(({ precopy, restore }) => (precopy - restore) / 1000);
+      const found = eachOf(pairs, (row) => row.tps_recovery_ms);
+      const gains = found.map(({ precopy, restore }) => (Math.min(...precopy) - Math.max(...restore)) / 1000);
       return {
         pairs: found.length,
         measured: `${range(gains, 1)} s`,
@@ -284,8 +297,12 @@ export function findingsOf(set: Pick<RunSet, 'runs'>, language: Language): Findi
     const restore = cells.find(
       (cell) => cell.engine === 'restore' && cell.scenario === scenario && cell.memGib === memGib,
     );
+    if (precopy.runs.length === 0 || restore?.runs.length === 0) return [];
     return restore === undefined ? [] : [{ scenario, memGib, precopy, restore }];
   });
+  const tooFew = pairs.some(
+    ({ precopy, restore }) => Math.min(precopy.runs.length, restore.runs.length) < leastRuns,
+  );
   return (Object.keys(claims) as ClaimId[]).map((id) => {
     const { inPaper, evaluate } = claims[id];
     const outcome = evaluate(pairs);
@@ -295,7 +312,7 @@ export function findingsOf(set: Pick<RunSet, 'runs'>, language: Language): Findi
       claim: claimTexts[id].claim[language],
       rule: claimTexts[id].rule[language],
       measured: isMissing ? '' : outcome.measured,
-      verdict: isMissing ? 'missing' : outcome.holds ? 'holds' : 'does-not-hold',
+      verdict: isMissing ? 'missing' : tooFew ? 'too-few-runs' : outcome.holds ? 'holds' : 'does-not-hold',
       cells: { measured: outcome.pairs, inPaper },
     };
   });
