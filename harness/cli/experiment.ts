@@ -67,7 +67,8 @@ async function main(): Promise<number> {
   const configuration = resolveConfiguration(options);
   const progress = new Progress(process.stderr);
   let failed = false;
-  for (let repeat = 1; repeat <= options.repeat && !signal.aborted; repeat += 1) {
+  let skipped = false;
+  for (let repeat = 1; repeat <= options.repeat && !signal.aborted && !skipped; repeat += 1) {
     const runId = runIdOf(configuration, repeat, new Date());
     const result = await runExperiment({
       configuration,
@@ -88,8 +89,11 @@ async function main(): Promise<number> {
     });
     report(result, options.json);
     failed ||= result.outcome === 'failed';
+    skipped = result.outcome === 'skipped';
   }
   if (signal.aborted) return exitCodes.interrupted;
+  // These hosts cannot run it, as a machine that is too small cannot.
+  if (skipped) return exitCodes.usage;
   return failed ? exitCodes.failed : exitCodes.ok;
 }
 

@@ -64,6 +64,8 @@ export function runTable(row: RunRow): string {
 export interface TableLine {
   readonly name: string;
   readonly outcome: string;
+  /** Why it is not `completed`. */
+  readonly reason?: string | undefined;
   readonly row: RunRow | undefined;
 }
 
@@ -80,13 +82,18 @@ const columns: readonly { readonly title: string; readonly value: (line: TableLi
   { title: 'lost', value: ({ row }) => number(row?.ledger_lost) },
 ];
 
+/** A run that was skipped has its reason in the place of its figures. */
+const cellsOf = (line: TableLine): readonly string[] =>
+  line.outcome === 'skipped'
+    ? [line.name, line.outcome, line.reason ?? '']
+    : columns.map(({ value }) => value(line));
+
 /** Many runs as a table, a run a line. */
 export function matrixTable(lines: readonly TableLine[]): string {
-  const cells = [
-    columns.map(({ title }) => title),
-    ...lines.map((line) => columns.map(({ value }) => value(line))),
-  ];
-  const widths = columns.map((_, index) => Math.max(...cells.map((row) => row[index]?.length ?? 0)));
+  const cells = [columns.map(({ title }) => title), ...lines.map(cellsOf)];
+  // A reason may be longer than any figure.
+  const figured = cells.map((row) => (row.length < columns.length ? row.slice(0, 2) : row));
+  const widths = columns.map((_, index) => Math.max(...figured.map((row) => row[index]?.length ?? 0)));
   return cells
     .map((row) =>
       row

@@ -1,8 +1,9 @@
 /** `npm run matrix -- [options]`: many runs in a fair order; goes on after a failed one, and can be resumed. */
-import { rename } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
+import type { EngineName } from '../../experiments/engines.ts';
 import {
   type Cell,
   type MatrixOptions,
@@ -19,6 +20,7 @@ import { checkCapacity, checkCombination, expectedSteps } from '../run/plan.ts';
 import { runIdOf } from '../run/run-folder.ts';
 import { waitForRoom } from '../testbed/local/lab-process.ts';
 import { type TableLine, matrixTable } from './figures.ts';
+import { matrixFailed } from './matrix-status.ts';
 import { abortOnSignals } from './interrupt.ts';
 import { localMachine } from './local-machine.ts';
 import { UsageError, exitCodes, parseOptions } from './options.ts';
@@ -105,6 +107,8 @@ async function main(): Promise<number> {
 
   const signal = abortOnSignals(say);
   const lines: TableLine[] = [];
+  /** Engines that the hosts' QEMU does not offer, with its reason: it is asked once. */
+  const unavailable = new Map<EngineName, string | undefined>();
   for (const cell of cells) {
     if (signal.aborted) break;
     const name = cellName(cell);
@@ -113,6 +117,12 @@ async function main(): Promise<number> {
     if (done !== undefined) {
       say(`${name}: done before`);
       lines.push({ name, outcome: String(done.outcome), row: done });
+      continue;
+    }
+    if (unavailable.has(cell.engine)) {
+      const reason = unavailable.get(cell.engine);
+      say(`${name}: skipped: ${reason ?? ''}`);
+      lines.push({ name, outcome: 'skipped', reason, row: undefined });
       continue;
     }
     await setAside(folder);
@@ -137,7 +147,12 @@ async function main(): Promise<number> {
       },
     });
     say(`${name}: ${outcome}${reason === undefined ? '' : `: ${reason}`}`);
-    lines.push({ name, outcome, row });
+    lines.push({ name, outcome, reason, row });
+    if (outcome === 'skipped') {
+      unavailable.set(cell.engine, reason);
+      // Nothing was measured; the next --resume asks again.
+      await rm(folder, { recursive: true });
+    }
     await writeRunsCsv(
       path.join(set, 'runs.csv'),
       lines.flatMap((line) => (line.row === undefined ? [] : [line.row])),
@@ -148,9 +163,7 @@ async function main(): Promise<number> {
   if (options.json) console.log(JSON.stringify({ event: 'result', set, runs: lines }));
   else console.log(`\n${matrixTable(lines)}\n\nrecorded in ${path.resolve(set)}`);
   if (signal.aborted) return exitCodes.interrupted;
-  return lines.some(({ outcome }) => outcome === 'failed') || lines.length < cells.length
-    ? exitCodes.failed
-    : exitCodes.ok;
+  return matrixFailed(lines, cells.length) ? exitCodes.failed : exitCodes.ok;
 }
 
 await runCommand('matrix', main);

@@ -9,7 +9,7 @@ import { hostNames } from '../testbed/host.ts';
 export const clockNames = [...hostNames, 'harness'] as const;
 export type ClockName = (typeof clockNames)[number];
 
-export const runOutcomes = ['completed', 'not-converged', 'failed', 'aborted'] as const;
+export const runOutcomes = ['completed', 'not-converged', 'failed', 'aborted', 'skipped'] as const;
 
 const when = {
   /** ms since the epoch, with fractions, by the clock of `host`. */

@@ -6,15 +6,18 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { nowMs } from '../probes/wall-clock.ts';
 import { derive } from '../record/derive.ts';
+import type { runOutcomes } from '../record/event.ts';
 import type { RunRow } from '../record/run-columns.ts';
 import { RunLog } from '../record/run-log.ts';
 import type { ExperimentOptions } from './experiment-options.ts';
+import { EngineUnavailableError } from './migration/qemu-support.ts';
 import { runSteps } from './run-steps.ts';
-import { Steps } from './steps.ts';
+import { StepError, Steps } from './steps.ts';
 
 export interface ExperimentResult {
   readonly folder: string;
-  readonly outcome: 'completed' | 'not-converged' | 'failed' | 'aborted';
+  /** `skipped`: the QEMUs of the hosts cannot do what the engine asks for; nothing was measured. */
+  readonly outcome: (typeof runOutcomes)[number];
   /** Why it is not `completed`. */
   readonly reason: string | undefined;
   readonly row: RunRow | undefined;
@@ -54,7 +57,10 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
     if (!converged && reason === undefined) reason = 'the migration did not complete within --max-time';
   } catch (error) {
     reason = error instanceof Error ? error.message : String(error);
-    outcome = signal.aborted ? 'aborted' : 'failed';
+    if (error instanceof StepError && error.cause instanceof EngineUnavailableError) {
+      outcome = 'skipped';
+      reason = error.cause.message;
+    } else outcome = signal.aborted ? 'aborted' : 'failed';
   }
   if (outcome === 'failed' && options.keepOnFailure) keepLab = true;
   for (const error of await steps.undoAll()) {

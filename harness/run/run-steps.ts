@@ -3,7 +3,6 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { engines } from '../../experiments/engines.ts';
-import { scenarios } from '../../experiments/scenarios.ts';
 import { bundleAgent } from '../../guest/image/agent-bundle.ts';
 import { makeInitrd } from '../../guest/image/initrd.ts';
 import { prepareGuestImage } from '../../guest/image/prepare-guest-image.ts';
@@ -11,7 +10,6 @@ import { rowsForDataBytes } from '../../guest/image/table-size.ts';
 import { ensurePackages } from '../../setup/packages.ts';
 import { bundleProgram } from '../probes/bundle.ts';
 import { nowMs } from '../probes/wall-clock.ts';
-import { sysbenchName } from '../record/intake.ts';
 import { collectMachine, collectRevision, type Manifest, writeManifest } from '../record/manifest.ts';
 import type { RunLog } from '../record/run-log.ts';
 import type { Host } from '../testbed/host.ts';
@@ -25,12 +23,13 @@ import { prepareVmHost, tapName } from '../vm/vm-host.ts';
 import { whileVmLives } from '../vm/while-vm-lives.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { runSql } from '../workload/sql-client.ts';
-import { sysbenchCommand } from '../workload/sysbench.ts';
 import { warmUp } from '../workload/warm-up.ts';
 import { Checks } from './checks.ts';
 import { deployer } from './deploy.ts';
 import type { ExperimentOptions } from './experiment-options.ts';
 import { measureGoodput } from './links.ts';
+import { loadProbe } from './load.ts';
+import { requireQemuSupport } from './migration/qemu-support.ts';
 import { restart } from './migration/restart.ts';
 import { migrationOf } from './migration/start-migration.ts';
 import { Recorders } from './recorders.ts';
@@ -92,6 +91,9 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     () => closeLab(),
   );
   const { src, dst, nfs, client } = testbed.hosts;
+  await steps.step('ask QEMU for the engine', () =>
+    requireQemuSupport(engine, testbed.hosts, configuration.downtimeLimitMs),
+  );
   const deploy = deployer(testbed);
   const guestHost = testbed.guestAddress.split('/')[0] ?? '';
   const server: DatabaseServer = { host: guestHost, port: 3306, user: 'sbtest', password: 'sbtest' };
@@ -227,36 +229,12 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     () => stopUnlessKept(dst),
   );
 
-  const { sysbenchWorkload } = scenarios[configuration.scenario];
+  const load = loadProbe(configuration, server, { tables, rowsPerTable });
   await steps.step('load before the migration', async () => {
     await recorders.measureClocks();
-    if (sysbenchWorkload === undefined) {
-      await sleep(idleSeconds * 1000, undefined, { signal });
-      return;
-    }
-    const command = sysbenchCommand({
-      workload: sysbenchWorkload,
-      server,
-      tables,
-      rowsPerTable,
-      threads: configuration.threads,
-      rateTps: configuration.rateTps,
-      // It is ended with the run; this only bounds it.
-      timeSeconds:
-        Math.ceil(configuration.beforeSeconds + configuration.maxTimeSeconds + configuration.afterSeconds) +
-        600,
-      seed: configuration.seed,
-    });
-    await recorders.start(client, [
-      {
-        probe: 'lines',
-        name: sysbenchName,
-        command,
-        // It ends when it loses its connections.
-        ...(engine.kind === 'restart' ? { restartWhenReachable: server } : {}),
-      },
-    ]);
-    await sleep(configuration.beforeSeconds * 1000, undefined, { signal });
+    if (load !== undefined) await recorders.start(client, [load]);
+    const seconds = load === undefined ? idleSeconds : configuration.beforeSeconds;
+    await sleep(seconds * 1000, undefined, { signal });
   });
 
   const moved = { configuration, testbed, source, log, signal };
@@ -286,7 +264,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     });
   }
   await steps.step('load after the migration', () =>
-    sleep(1000 * (sysbenchWorkload === undefined ? idleSeconds : configuration.afterSeconds), undefined, {
+    sleep(1000 * (load === undefined ? idleSeconds : configuration.afterSeconds), undefined, {
       signal,
     }),
   );

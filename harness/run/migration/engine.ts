@@ -1,4 +1,5 @@
 /** Migration through our engine: a source engine and a destination engine between the two QEMUs. */
+import type { PoolshiftEngine } from '../../../experiments/engines.ts';
 import { prepareEngine } from './engine-bundle.ts';
 import type { HostProcess } from '../../testbed/host.ts';
 import { vmPaths } from '../../vm/qemu-arguments.ts';
@@ -16,7 +17,7 @@ const outgoingSocket = '/run/poolshift/outgoing.sock';
 const incomingSocket = '/run/poolshift/incoming.sock';
 const startTimeoutMs = 20_000;
 
-export function throughEngine(context: MigrationContext, strategy: string): Migration {
+export function throughEngine(context: MigrationContext, engine: PoolshiftEngine): Migration {
   const { testbed, log } = context;
   const processes: HostProcess[] = [];
 
@@ -34,10 +35,7 @@ export function throughEngine(context: MigrationContext, strategy: string): Migr
 
   return {
     run: async () => {
-      await setUpQemu(context, {
-        // QEMU's own estimate sees how fast the engine reads, not how fast the link is.
-        parameters: { 'avail-switchover-bandwidth': Math.round(context.migrationGoodputBytesPerSecond) },
-      });
+      await setUpQemu(context, engine);
       await context.target.execute('migrate-incoming', { uri: `unix:${incomingSocket}` });
       const address = `${testbed.networks.migration.addresses.dst}:${migrationPort}`;
       const storage = `nfs://${testbed.networks.storage.addresses.nfs}${context.diskPath}`;
@@ -49,7 +47,7 @@ export function throughEngine(context: MigrationContext, strategy: string): Migr
       const source = await start(
         'src',
         `source --listen unix:${outgoingSocket} --connect ${address} --agent ${vmPaths.agentSocket} ` +
-          `--ram file:${vmPaths.ram} --strategy ${strategy}`,
+          `--ram file:${vmPaths.ram} --strategy ${engine.strategy}`,
       );
       await source.waitFor('listening', startTimeoutMs);
       try {

@@ -1,11 +1,12 @@
 /** What every way to migrate has in common: both VMs are up, the target waits, the load runs. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Configuration } from '../../../experiments/configuration.ts';
+import type { PoolshiftEngine, StockEngine } from '../../../experiments/engines.ts';
 import type { RunLog } from '../../record/run-log.ts';
 import type { Testbed } from '../../testbed/host.ts';
-import type { MigrationCapability, MigrationParameters } from '../../vm/qmp-messages.ts';
 import type { QmpClient } from '../../vm/qmp.ts';
 import { nowMs } from '../../probes/wall-clock.ts';
+import { qemuSettings } from './qemu-settings.ts';
 
 export interface MigrationContext {
   readonly configuration: Configuration;
@@ -39,39 +40,18 @@ export class MigrationError extends Error {
 /** TCP port of the migration, on the destination's address in the migration network. */
 export const migrationPort = 4444;
 
-/**
- * Set alike in every run: the meaning of QEMU's `downtime` depends on `return-path`. Events give the time of each state.
- */
-const commonCapabilities: readonly MigrationCapability[] = ['events', 'return-path', 'switchover-ack'];
-
-/** So that bridges learn quickly where the guest is now; the first announcement follows at once. */
-const announceParameters: MigrationParameters = {
-  'announce-initial': 20,
-  'announce-max': 200,
-  'announce-rounds': 10,
-  'announce-step': 40,
-};
-
-export interface QemuSettings {
-  readonly capabilities?: readonly MigrationCapability[];
-  readonly parameters?: MigrationParameters;
-}
-
 /** Sets capabilities and parameters on both sides. @throws QmpError where QEMU lacks one */
-export async function setUpQemu(context: MigrationContext, settings: QemuSettings = {}): Promise<void> {
-  const capabilities = [...commonCapabilities, ...(settings.capabilities ?? [])].map((capability) => ({
-    capability,
-    state: true,
-  }));
+export async function setUpQemu(
+  context: MigrationContext,
+  engine: StockEngine | PoolshiftEngine,
+): Promise<void> {
+  const { capabilities, parameters } = qemuSettings(engine, {
+    downtimeLimitMs: context.configuration.downtimeLimitMs,
+    migrationGoodputBytesPerSecond: context.migrationGoodputBytesPerSecond,
+  });
   for (const qemu of [context.source, context.target]) {
     await qemu.execute('migrate-set-capabilities', { capabilities });
-    await qemu.execute('migrate-set-parameters', {
-      ...announceParameters,
-      // The links are what limits; QEMU's own default is 128 MiB/s.
-      'max-bandwidth': 100e9,
-      'downtime-limit': context.configuration.downtimeLimitMs,
-      ...settings.parameters,
-    });
+    await qemu.execute('migrate-set-parameters', parameters);
   }
 }
 

@@ -5,5 +5,5 @@ import { stock } from './stock.ts';
 
 /** The way to migrate of that engine. */
 export function migrationOf(engine: StockEngine | PoolshiftEngine, context: MigrationContext): Migration {
-  return engine.kind === 'stock' ? stock(context, engine) : throughEngine(context, engine.strategy);
+  return engine.kind === 'stock' ? stock(context, engine) : throughEngine(context, engine);
 }
