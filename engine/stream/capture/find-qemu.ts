@@ -12,7 +12,10 @@ export interface FoundQemu {
   readonly majorVersion: number;
 }
 
+/** POOLSHIFT_TEST_QEMU names an unpacked tree to take instead, of any version. */
 export function findQemu(): FoundQemu | undefined {
+  const chosen = process.env['POOLSHIFT_TEST_QEMU'];
+  if (chosen !== undefined) return identify(qemuInTree(chosen));
   const cache = process.env['POOLSHIFT_CACHE'] ?? '/var/cache/poolshift';
   const own: QemuInstallation = { command: 'qemu-system-x86_64', leadingArguments: [], environment: {} };
   const trees = globSync(
@@ -21,16 +24,19 @@ export function findQemu(): FoundQemu | undefined {
   const candidates = [() => own, ...trees.map((file) => () => qemuInTree(path.join(file, '../../..')))];
   for (const candidate of candidates) {
     try {
-      const installation = candidate();
-      const text = execFileSync(installation.command, [...installation.leadingArguments, '--version'], {
-        encoding: 'utf8',
-        stdio: 'pipe',
-      });
-      const majorVersion = Number(/version (\d+)/.exec(text)?.[1]);
-      if (majorVersion >= leastVersion) return { installation, majorVersion };
+      const found = identify(candidate());
+      if (found.majorVersion >= leastVersion) return found;
     } catch {
       // Not installed, or a tree that is not complete: try the next.
     }
   }
   return undefined;
+}
+
+function identify(installation: QemuInstallation): FoundQemu {
+  const text = execFileSync(installation.command, [...installation.leadingArguments, '--version'], {
+    encoding: 'utf8',
+    stdio: 'pipe',
+  });
+  return { installation, majorVersion: Number(/version (\d+)/.exec(text)?.[1]) };
 }
