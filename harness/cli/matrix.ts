@@ -67,6 +67,13 @@ async function setAside(folder: string): Promise<void> {
   await rename(folder, `${folder}.failed-${attempt}`);
 }
 
+async function writeSet(set: string, lines: readonly TableLine[]): Promise<void> {
+  await writeRunsCsv(
+    path.join(set, 'runs.csv'),
+    lines.flatMap((line) => (line.row === undefined ? [] : [line.row])),
+  );
+}
+
 function planText(options: MatrixOptions, cells: readonly Cell[]): string {
   const seconds = cells.map((cell) =>
     expectedSteps(configurationOf(options, cell), 'tcg').reduce((sum, step) => sum + step.durationSeconds, 0),
@@ -153,13 +160,12 @@ async function main(): Promise<number> {
       // Nothing was measured; the next --resume asks again.
       await rm(folder, { recursive: true });
     }
-    await writeRunsCsv(
-      path.join(set, 'runs.csv'),
-      lines.flatMap((line) => (line.row === undefined ? [] : [line.row])),
-    );
+    await writeSet(set, lines);
     // A lab that was left up for its evidence leaves no room for the next run.
     if (outcome === 'failed' && options.keepOnFailure) break;
   }
+  // With --resume the last cells may have been done before.
+  if (lines.some(({ row }) => row !== undefined)) await writeSet(set, lines);
   if (options.json) console.log(JSON.stringify({ event: 'result', set, runs: lines }));
   else console.log(`\n${matrixTable(lines)}\n\nrecorded in ${path.resolve(set)}`);
   if (signal.aborted) return exitCodes.interrupted;
