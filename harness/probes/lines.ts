@@ -10,7 +10,7 @@ import { nowMs } from './wall-clock.ts';
 type LinesConfig = Extract<ProbeConfig, { probe: 'lines' }>;
 
 const connectTimeoutMs = 500;
-const tryAgainMs = 100;
+const tryAgainMs = 250;
 
 export function startLines(config: LinesConfig, emit: Emit): Probe {
   let stopping = false;
