@@ -97,7 +97,8 @@ test('network counters, machine load, a command and the clock', async (t) => {
   );
 });
 
-test('a command that lost its server is started again, once the server listens', async (t) => {
+// Alone: the tests beside it time what they see.
+test.serial('a command that lost its server is started again, once the server listens', async (t) => {
   const reports: ProbeReport[] = [];
   const server = createServer((socket) => socket.destroy());
   const listen = async (port: number): Promise<number> => {
