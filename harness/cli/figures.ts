@@ -38,6 +38,10 @@ const figures: readonly Figure[] = [
   { title: 'pages restored', value: (row) => number(row.pages_restored) },
   { title: 'pages mismatched', value: (row) => number(row.pages_mismatched) },
   {
+    title: 'processor time of the engine, src / dst',
+    value: (row) => `${seconds(row.engine_cpu_ms_src)} / ${seconds(row.engine_cpu_ms_dst)}`,
+  },
+  {
     title: 'commits acknowledged, lost',
     value: (row) => `${number(row.ledger_acknowledged)}, ${number(row.ledger_lost)}`,
   },
@@ -77,6 +81,8 @@ const columns: readonly { readonly title: string; readonly value: (line: TableLi
   { title: 'client', value: ({ row }) => milliseconds(row?.downtime_client_ms) },
   { title: 'migration link', value: ({ row }) => megabytes(row?.migration_link_bytes) },
   { title: 'storage link dst', value: ({ row }) => megabytes(row?.storage_link_bytes_dst) },
+  { title: 'engine CPU src', value: ({ row }) => seconds(row?.engine_cpu_ms_src) },
+  { title: 'dst', value: ({ row }) => seconds(row?.engine_cpu_ms_dst) },
   { title: 'TPS before', value: ({ row }) => oneDecimal(row?.tps_before) },
   { title: 'during', value: ({ row }) => oneDecimal(row?.tps_during) },
   { title: 'lost', value: ({ row }) => number(row?.ledger_lost) },
