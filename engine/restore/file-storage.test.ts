@@ -62,6 +62,14 @@ test("a file that the guest names stays in its file system's folder", async (t) 
   await t.throwsAsync(openSource(other, [{ name: 's:/e', location: mount }]), { instanceOf: StorageError });
 });
 
+test('a file that the guest names stays in its NFS export', async (t) => {
+  const places = [{ name: 's:/e', location: 'nfs://127.0.0.1/srv/export' }];
+  for (const name of ['../secret', 'db/../../secret', '/etc/passwd', '', 'db//t.ibd']) {
+    const open = openSource({ kind: 'file', fileSystem: 's:/e', path: name }, places);
+    t.is((await t.throwsAsync<StorageError>(open)).code, 'outside', name);
+  }
+});
+
 test('a disk is found by its name, else the one place without a name is taken', async (t) => {
   const parent = folder(t);
   for (const [name, blocks] of [

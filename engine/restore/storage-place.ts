@@ -17,7 +17,8 @@ export interface StoragePlace {
 
 /**
  * Reads an argument `[NAME=]LOCATION`; a location is `nfs://HOST/PATH`, `nbd+unix:///EXPORT?socket=PATH`, or the path of
- * a file, a block device, or the folder where the shared file system NAME is mounted.
+ * a file, a block device, or the folder where the shared file system NAME is mounted. For a shared file system the NFS
+ * location is its export; each of its files then takes a storage daemon.
  */
 export function parseStoragePlace(text: string): StoragePlace {
   // A name may hold "/" and ":" (server:/export), but a location's own "=" only comes after its "?" or a "/" at its start.
@@ -56,7 +57,9 @@ export async function openSource(
           `no --storage is given for the file system "${source.fileSystem}"`,
         );
       }
-      return openFileStorage(await confine(place.location, source.path));
+      return place.location.startsWith('nfs://')
+        ? openThroughStorageDaemon(nfsBlockdev(uriBelow(place.location, source.path)))
+        : openFileStorage(await confine(place.location, source.path));
     }
   }
 }
@@ -71,6 +74,14 @@ function openLocation(location: string): Promise<StorageReader> {
       : connectNbd(socketPath, decodeURIComponent(url.pathname.slice(1)));
   }
   return openFileStorage(location);
+}
+
+/** The guest names the path, so that it must not lead out of the export. */
+function uriBelow(exportUri: string, relativePath: string): string {
+  const names = relativePath.split('/');
+  if (names.some((name) => name === '' || name === '.' || name === '..'))
+    throw new StorageError('outside', `"${relativePath}" is not in ${exportUri}`);
+  return `${exportUri.replace(/\/+$/, '')}/${names.map(encodeURIComponent).join('/')}`;
 }
 
 /** The guest names the path, so that it must not lead out of the folder, by ".." or by a link. */

@@ -4,6 +4,7 @@
 #   poolshift.address=10.30.0.10/24  the guest's address on the service network
 #   poolshift.pool=BYTES             size of the buffer pool
 #   poolshift.options=--a=b,--c=d    more options of the server
+#   poolshift.nfs=HOST:/EXPORT       the data directory is a folder "data" there, filled from the disk if there is none
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 here=/run/poolshift
 
@@ -26,11 +27,12 @@ for port in /sys/class/virtio-ports/*; do
   [ -e "$port/name" ] && ln -s "../${port##*/}" "/dev/virtio-ports/$(cat "$port/name")"
 done
 
-address= pool=134217728 options=
+address= pool=134217728 options= nfs=
 for word in $(cat /proc/cmdline); do
   case $word in
     poolshift.address=*) address=${word#*=} ;;
     poolshift.pool=*) pool=${word#*=} ;;
+    poolshift.nfs=*) nfs=${word#*=} ;;
     poolshift.options=*) options=$(echo "${word#*=}" | tr , ' ') ;;
   esac
 done
@@ -41,6 +43,17 @@ if [ -n "$address" ]; then
   busybox ip link set eth0 up
 fi
 say network
+
+if [ -n "$nfs" ]; then
+  mkdir -p /tmp/nfs
+  # Without the helper of mount(8), which would look up the addresses.
+  mount -i -t nfs4 -o "vers=4.2,addr=${nfs%%:*},clientaddr=${address%/*}" "$nfs" /tmp/nfs || say 'failed: no NFS'
+  if [ ! -e /tmp/nfs/data ]; then
+    cp -a /var/lib/mysql /tmp/nfs/filling && sync && mv /tmp/nfs/filling /tmp/nfs/data
+  fi
+  options="--datadir=/tmp/nfs/data $options"
+  say nfs
+fi
 
 server=/usr/sbin/mariadbd
 if [ ! -x $server ]; then

@@ -16,6 +16,9 @@ say initrd
 case " $(cat /proc/cmdline) " in *' poolshift.probe '*) poweroff -f ;; esac
 
 while read -r module; do insmod "/modules/$module"; done < /modules/order
+case " $(cat /proc/cmdline) " in
+  *' poolshift.nfs='*) while read -r module; do insmod "/modules/$module"; done < /modules/nfs-order ;;
+esac
 tries=0
 while [ ! -b /dev/vda ]; do
   tries=$((tries + 1))

@@ -17,6 +17,8 @@ export interface Kernel {
 
 /** Drivers that the guest uses; those that are built into the kernel are left out when the disk is made. */
 const drivers = ['virtio_pci', 'virtio_blk', 'virtio_net', 'virtio_console', 'crc32c-intel', 'ext4'];
+/** Loaded only where the data directory lies on NFS. */
+const nfsDrivers = ['nfsv4'];
 
 const applets = ['sh', 'cat', 'cp', 'insmod', 'mount', 'poweroff', 'sleep', 'switch_root'];
 
@@ -43,7 +45,7 @@ export async function prepareKernel(log: Log): Promise<Kernel> {
     name: 'guest-boot',
     keyParts: [
       tree,
-      JSON.stringify([drivers, applets]),
+      JSON.stringify([drivers, nfsDrivers, applets]),
       await hashFiles([
         ...Object.values(scripts).map(scriptPath),
         import.meta.filename,
@@ -62,7 +64,13 @@ export async function prepareKernel(log: Log): Promise<Kernel> {
 
 async function baseEntries(tree: string, modulesDir: string): Promise<CpioEntry[]> {
   const directory = (name: string): CpioEntry => ({ kind: 'directory', path: name });
-  const modules = await modulesInOrder(modulesDir);
+  const always = await modulesInOrder(modulesDir, drivers);
+  const all = await modulesInOrder(modulesDir, [...drivers, ...nfsDrivers]);
+  const order = (path: string, modules: readonly KernelModule[]): CpioEntry => ({
+    kind: 'file',
+    path,
+    content: Buffer.from(modules.map(({ name }) => `${name}\n`).join('')),
+  });
   return [
     ...['bin', 'dev', 'proc', 'sys', 'root', 'modules', 'poolshift'].map(directory),
     { kind: 'character-device', path: 'dev/console', major: 5, minor: 1 },
@@ -74,12 +82,9 @@ async function baseEntries(tree: string, modulesDir: string): Promise<CpioEntry[
       content: await readFile(path.join(tree, 'bin/busybox')),
     },
     ...applets.map((name): CpioEntry => ({ kind: 'symlink', path: `bin/${name}`, target: 'busybox' })),
-    ...modules.map(({ name, content }): CpioEntry => ({ kind: 'file', path: `modules/${name}`, content })),
-    {
-      kind: 'file',
-      path: 'modules/order',
-      content: Buffer.from(modules.map(({ name }) => `${name}\n`).join('')),
-    },
+    ...all.map(({ name, content }): CpioEntry => ({ kind: 'file', path: `modules/${name}`, content })),
+    order('modules/order', always),
+    order('modules/nfs-order', all.slice(always.length)),
     { kind: 'file', path: 'init', mode: 0o755, content: await readFile(scriptPath(scripts.initrd)) },
     { kind: 'file', path: 'poolshift/init', mode: 0o755, content: await readFile(scriptPath(scripts.guest)) },
   ];
@@ -91,7 +96,7 @@ interface KernelModule {
 }
 
 /** The drivers' modules, each after those that it depends on. */
-async function modulesInOrder(modulesDir: string): Promise<KernelModule[]> {
+async function modulesInOrder(modulesDir: string, wanted: readonly string[]): Promise<KernelModule[]> {
   const names = (file: string): string => path.basename(file).replace(/\.ko$/, '').replaceAll('-', '_');
   const files = (await readdir(modulesDir, { recursive: true })).filter((file) => file.endsWith('.ko'));
   const fileOf = new Map(files.map((file) => [names(file), file]));
@@ -113,7 +118,7 @@ async function modulesInOrder(modulesDir: string): Promise<KernelModule[]> {
     for (const dependency of moduleDependencies(content)) await add(dependency);
     ordered.set(name, { name: `${name}.ko`, content });
   };
-  for (const driver of drivers) await add(driver);
+  for (const driver of wanted) await add(driver);
   return [...ordered.values()];
 }
 

@@ -61,6 +61,11 @@ test('the kernel is told the address, the pool and the server’s options', (t) 
   t.true(line.includes('tsc=reliable'));
   t.false(kernelCommandLine({ ...machine, accelerator: 'kvm' }).includes('tsc=reliable'));
   t.false(kernelCommandLine(machine).includes('poolshift.options'));
+  t.false(kernelCommandLine(machine).includes('poolshift.nfs'));
+  t.regex(
+    kernelCommandLine({ ...machine, nfsDataExport: '10.30.0.3:/e' }),
+    / poolshift\.nfs=10\.30\.0\.3:\/e$/,
+  );
 });
 
 test('the processor follows the accelerator', (t) => {

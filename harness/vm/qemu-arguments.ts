@@ -39,6 +39,8 @@ export interface MachineDescription {
   /** More options of the database server, such as "--innodb-io-capacity=400". */
   readonly serverOptions?: readonly string[];
   readonly disk: Disk;
+  /** The data directory lies in this export, which the guest mounts over NFSv4, and not on its disk: "10.30.0.3:/export". */
+  readonly nfsDataExport?: string;
   /** Tap interface on the host, which is a port of the service network's bridge. */
   readonly tapInterface: string;
   readonly macAddress: string;
@@ -72,12 +74,13 @@ export function processorArguments(accelerator: Accelerator): readonly string[] 
 }
 
 export function kernelCommandLine(machine: MachineDescription): string {
-  const { accelerator, guestAddress, bufferPoolBytes, serverOptions = [] } = machine;
+  const { accelerator, guestAddress, bufferPoolBytes, nfsDataExport, serverOptions = [] } = machine;
   return [
     ...kernelParameters,
     ...(accelerator === 'tcg' ? emulationParameters : []),
     `poolshift.address=${guestAddress}`,
     `poolshift.pool=${bufferPoolBytes}`,
+    ...(nfsDataExport === undefined ? [] : [`poolshift.nfs=${nfsDataExport}`]),
     ...(serverOptions.length === 0 ? [] : [`poolshift.options=${serverOptions.join(',')}`]),
   ].join(' ');
 }

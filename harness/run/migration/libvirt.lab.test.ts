@@ -9,9 +9,8 @@ import { bundleAgent } from '../../../guest/image/agent-bundle.ts';
 import { makeInitrd } from '../../../guest/image/initrd.ts';
 import { prepareGuestImage } from '../../../guest/image/prepare-guest-image.ts';
 import { bundleProgram } from '../../probes/bundle.ts';
-import type { NewRunEvent } from '../../record/event.ts';
 import { HostError } from '../../testbed/host-error.ts';
-import type { Host, HostName, HostProcess, Testbed } from '../../testbed/host.ts';
+import type { Host } from '../../testbed/host.ts';
 import { authorizedKeyPath } from '../../testbed/local/lab-process.ts';
 import { startLocalTestbed } from '../../testbed/local/start.ts';
 import { probeAccelerator } from '../../vm/accelerator.ts';
@@ -22,7 +21,7 @@ import { runSql } from '../../workload/sql-client.ts';
 import { deployer } from '../deploy.ts';
 import { compareWithOffer, offerRam } from '../ram-comparison.ts';
 import { prepareEngine } from './engine-bundle.ts';
-import { EngineOutput } from './engine-output.ts';
+import { EnginePair, enginePidFile } from './engine-pair.fixture.ts';
 import {
   destinationUri,
   domainName,
@@ -32,7 +31,6 @@ import {
   startLibvirt,
   virsh,
 } from './libvirt.fixture.ts';
-import { migrationPort } from './migration.ts';
 
 const mib = 2 ** 20;
 const server: DatabaseServer = { host: '10.30.0.10', port: 3306, user: 'sbtest', password: 'sbtest' };
@@ -41,68 +39,7 @@ const rowsPerTable = 200_000;
 const diskName = 'disk.img';
 /** On the source host the engine waits there for libvirt, on the destination host QEMU waits there for the engine. */
 const migrationSocket = '/run/poolshift/migration.sock';
-const startTimeoutMs = 20_000;
 const migrationBitsPerSecond = 250e6;
-const enginePid = '/run/poolshift/engine.pid';
-
-interface Engines {
-  readonly source: EngineOutput;
-  readonly destination: EngineOutput;
-}
-
-class EnginePair {
-  readonly events: NewRunEvent[] = [];
-  readonly #processes: HostProcess[] = [];
-  readonly #testbed: Testbed;
-  readonly #bundle: string;
-
-  constructor(testbed: Testbed, bundle: string) {
-    this.#testbed = testbed;
-    this.#bundle = bundle;
-  }
-
-  /** The source's engine listens when this settles. */
-  async start(qemuPid: number): Promise<Engines> {
-    const { networks, exportPath } = this.#testbed;
-    const address = `${networks.migration.addresses.dst}:${migrationPort}`;
-    const destination = this.#start(
-      'dst',
-      `destination --listen ${address} --incoming unix:${migrationSocket} ` +
-        `--storage nfs://${networks.storage.addresses.nfs}${exportPath}/${diskName}`,
-    );
-    await destination.waitFor('listening', startTimeoutMs);
-    const source = this.#start(
-      'src',
-      `source --listen unix:${migrationSocket} --connect ${address} --agent ${vmPaths.agentSocket} ` +
-        `--ram pid:${qemuPid} --strategy restore`,
-    );
-    await source.waitFor('listening', startTimeoutMs);
-    return { source, destination };
-  }
-
-  #start(host: 'src' | 'dst', command: string): EngineOutput {
-    const child = this.#testbed.hosts[host].spawn(
-      `echo $$ > ${enginePid}; exec node ${this.#bundle} ${command} --json`,
-    );
-    this.#processes.push(child);
-    return new EngineOutput(host, child, {
-      event: (event) => this.events.push(event),
-      sample: () => undefined,
-    });
-  }
-
-  /** What the last engine event of this name says. */
-  last(host: HostName, name: string): Readonly<Record<string, number | string | boolean>> | undefined {
-    const found = this.events.findLast(
-      (event) => event.event === 'engine' && event.host === host && event.name === name,
-    );
-    return found?.event === 'engine' ? found.fields : undefined;
-  }
-
-  async stop(): Promise<void> {
-    await Promise.all(this.#processes.map((child) => child.stop()));
-  }
-}
 
 /** Asks until the server answers. */
 async function untilAnswers(client: Host, vmHost: Host): Promise<void> {
@@ -183,6 +120,12 @@ test('libvirt migrates its domain through the engines', async (t) => {
   const pair = new EnginePair(testbed, bundle);
   t.teardown(() => pair.stop());
   const { qemuPid, ramPath } = await domainProcess(src);
+  const places = {
+    outgoingSocket: migrationSocket,
+    incomingSocket: migrationSocket,
+    ram: `pid:${qemuPid}`,
+    storage: [`nfs://${testbed.networks.storage.addresses.nfs}${diskPath}`],
+  };
   const mibPerSecond = Math.floor((0.95 * migrationBitsPerSecond) / 8 / mib);
   const migrate = (options: string): Promise<string> =>
     virsh(
@@ -193,10 +136,10 @@ test('libvirt migrates its domain through the engines', async (t) => {
     );
 
   // The destination engine is killed when it has most of the memory.
-  const killed = await pair.start(qemuPid);
+  const killed = await pair.start(places);
   const failure = t.throwsAsync(migrate(''), { instanceOf: HostError });
   await killed.source.waitFor('gate-held', 60_000);
-  await dst.run(`kill -KILL "$(cat ${enginePid})"`);
+  await dst.run(`kill -KILL "$(cat ${enginePidFile})"`);
   const { message } = await failure;
   log(message);
   t.regex(message, /error: .*migration failed/);
@@ -210,7 +153,7 @@ test('libvirt migrates its domain through the engines', async (t) => {
   const program = await deploy(await bundleProgram('ram-compare', log), 'dst');
   const offer = await offerRam(testbed, ramPath);
   t.teardown(() => offer.stop());
-  const engines = await pair.start(qemuPid);
+  const engines = await pair.start(places);
   const migrateMs = performance.now();
   await migrate('--p2p --suspend');
   log(`virsh migrate took ${((performance.now() - migrateMs) / 1000).toFixed(1)} s`);

@@ -2,14 +2,15 @@
 import type { Host } from '../host.ts';
 
 /** NFSv3 is what QEMU's own client speaks; it asks rpcbind for the port. */
-export function ganeshaConfig(exportPath: string, address: string): string {
+export function ganeshaConfig(exportPath: string): string {
   return `NFS_CORE_PARAM {
   # A container has no CAP_SYS_RESOURCE.
   allow_set_io_flusher_fail = true;
   Protocols = 3, 4;
   NFS_Port = 2049;
   MNT_Port = 20048;
-  Bind_addr = ${address};
+  # VM hosts come over the storage network, a guest that mounts the export over the service network.
+  Bind_addr = 0.0.0.0;
   Enable_NLM = false;
   Enable_RQUOTA = false;
   Enable_UDP = false;
@@ -39,8 +40,8 @@ LOG { Default_Log_Level = INFO; }
 }
 
 /** Starts the server and waits until it answers. @throws HostError */
-export async function startGanesha(nfs: Host, exportPath: string, address: string): Promise<void> {
-  await nfs.run('cat > /etc/ganesha/ganesha.conf', { input: ganeshaConfig(exportPath, address) });
+export async function startGanesha(nfs: Host, exportPath: string): Promise<void> {
+  await nfs.run('cat > /etc/ganesha/ganesha.conf', { input: ganeshaConfig(exportPath) });
   await nfs.run(`set -e
 systemctl start rpcbind nfs-ganesha
 for attempt in $(seq 200); do

@@ -20,7 +20,6 @@ import { LabError } from './lab-error.ts';
 import {
   type NetworkRates,
   guestAddress,
-  labAddress,
   labNetworks,
   networkPlans,
   shapingArguments,
@@ -83,7 +82,7 @@ export async function startLocalTestbed({ rates, keep, owner, log }: LocalTestbe
   try {
     await Promise.all(hostNames.map((host) => waitForHost(testbed.hosts[host])));
     await Promise.all(networkNames.map((network) => shape(lab.state, network, rates[network])));
-    await startGanesha(testbed.hosts.nfs, exportPath, labAddress('storage', 'nfs'));
+    await startGanesha(testbed.hosts.nfs, exportPath);
     return testbed;
   } catch (error) {
     await stopLab(lab.state);

@@ -1,0 +1,80 @@
+/** The engines' program on the lab's VM hosts, beside QEMUs that a test starts itself. */
+import type { NewRunEvent } from '../../record/event.ts';
+import type { HostName, HostProcess, Testbed } from '../../testbed/host.ts';
+import { quote } from '../../testbed/ssh-host.ts';
+import { vmPaths } from '../../vm/qemu-arguments.ts';
+import { EngineOutput } from './engine-output.ts';
+import { migrationPort } from './migration.ts';
+
+const startTimeoutMs = 20_000;
+/** Where each host's engine has written its process id. */
+export const enginePidFile = '/run/poolshift/engine.pid';
+
+export interface Engines {
+  readonly source: EngineOutput;
+  readonly destination: EngineOutput;
+}
+
+export interface EnginePlaces {
+  /** Where the source host's QEMU connects, and where the destination host's waits. */
+  readonly outgoingSocket: string;
+  readonly incomingSocket: string;
+  /** As `--ram` takes it. */
+  readonly ram: string;
+  /** As `--storage` takes them. */
+  readonly storage: readonly string[];
+}
+
+/** Both engines of a lab test's migrations, one after the other. */
+export class EnginePair {
+  readonly events: NewRunEvent[] = [];
+  readonly #processes: HostProcess[] = [];
+  readonly #testbed: Testbed;
+  readonly #bundle: string;
+
+  constructor(testbed: Testbed, bundle: string) {
+    this.#testbed = testbed;
+    this.#bundle = bundle;
+  }
+
+  /** The source's engine listens when this settles. */
+  async start({ outgoingSocket, incomingSocket, ram, storage }: EnginePlaces): Promise<Engines> {
+    const address = `${this.#testbed.networks.migration.addresses.dst}:${migrationPort}`;
+    const places = storage.map((place) => ` --storage ${quote(place)}`).join('');
+    const destination = this.#start(
+      'dst',
+      `destination --listen ${address} --incoming unix:${incomingSocket}${places}`,
+    );
+    await destination.waitFor('listening', startTimeoutMs);
+    const source = this.#start(
+      'src',
+      `source --listen unix:${outgoingSocket} --connect ${address} --agent ${vmPaths.agentSocket} ` +
+        `--ram ${ram} --strategy restore`,
+    );
+    await source.waitFor('listening', startTimeoutMs);
+    return { source, destination };
+  }
+
+  #start(host: 'src' | 'dst', command: string): EngineOutput {
+    const child = this.#testbed.hosts[host].spawn(
+      `echo $$ > ${enginePidFile}; exec node ${this.#bundle} ${command} --json`,
+    );
+    this.#processes.push(child);
+    return new EngineOutput(host, child, {
+      event: (event) => this.events.push(event),
+      sample: () => undefined,
+    });
+  }
+
+  /** What the last engine event of this name says. */
+  last(host: HostName, name: string): Readonly<Record<string, number | string | boolean>> | undefined {
+    const found = this.events.findLast(
+      (event) => event.event === 'engine' && event.host === host && event.name === name,
+    );
+    return found?.event === 'engine' ? found.fields : undefined;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#processes.map((child) => child.stop()));
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * A guest whose data directory lies on NFS that it mounts itself: the page list names files, the destination reads them from
+ * the export over its own network, and both VMs have the same RAM. About 90 seconds under TCG.
+ */
+import { readFile } from 'node:fs/promises';
+import test from 'ava';
+import { requestPageList } from '../../../engine/pages/agent-client.ts';
+import { bundleAgent } from '../../../guest/image/agent-bundle.ts';
+import { makeInitrd } from '../../../guest/image/initrd.ts';
+import { prepareGuestImage } from '../../../guest/image/prepare-guest-image.ts';
+import { authorizedKeyPath } from '../../testbed/local/lab-process.ts';
+import { startLocalTestbed } from '../../testbed/local/start.ts';
+import { probeAccelerator } from '../../vm/accelerator.ts';
+import { startVm, stopVm, waitForServer } from '../../vm/machine.ts';
+import { type MachineDescription, vmPaths } from '../../vm/qemu-arguments.ts';
+import { prepareVmHost, tapName } from '../../vm/vm-host.ts';
+import type { DatabaseServer } from '../../workload/database-server.ts';
+import { runSql } from '../../workload/sql-client.ts';
+import { deployer } from '../deploy.ts';
+import { compareRam } from '../ram-comparison.ts';
+import { prepareEngine } from './engine-bundle.ts';
+import { EnginePair } from './engine-pair.fixture.ts';
+
+const mib = 2 ** 20;
+const server: DatabaseServer = { host: '10.30.0.10', port: 3306, user: 'sbtest', password: 'sbtest' };
+const outgoingSocket = '/run/poolshift/outgoing.sock';
+const incomingSocket = '/run/poolshift/incoming.sock';
+/** The lab's export as NFSv4 names it (harness/testbed/local/ganesha.ts). */
+const pseudoPath = '/export';
+
+test('pages of files on NFS come from the export', async (t) => {
+  t.timeout(15 * 60_000);
+  const startedMs = performance.now();
+  const log = (line: string): void => {
+    t.log(`${((performance.now() - startedMs) / 1000).toFixed(1)} s  ${line}`);
+  };
+  const image = await prepareGuestImage({ dbms: 'mariadb', tables: 2, rowsPerTable: 200_000, log });
+  const agentBundlePath = await bundleAgent(log);
+  const testbed = await startLocalTestbed({
+    rates: { migration: 250e6, storage: 62.5e6, service: 250e6 },
+    keep: () => false,
+    owner: 'nfs-datadir.lab.test.ts',
+    log,
+  });
+  t.teardown(() => testbed.close());
+  const { src, dst, nfs, client } = testbed.hosts;
+  const deploy = deployer(testbed);
+  const initrdPath = await makeInitrd({
+    base: image.initrdPath,
+    authorizedKey: await readFile(authorizedKeyPath, 'utf8'),
+    agentBundlePath,
+    log,
+  });
+  const diskPath = `${testbed.exportPath}/disk.img`;
+  await nfs.run(`cp --sparse=always ${image.diskPath} ${diskPath}`);
+  await Promise.all([src, dst].map((host) => prepareVmHost(host, testbed)));
+  const { accelerator } = await probeAccelerator(src, { kernelPath: image.kernelPath, initrdPath, log });
+  const { storage, service } = testbed.networks;
+  const fileSystem = `${service.addresses.nfs}:${pseudoPath}`;
+  const machine: MachineDescription = {
+    accelerator,
+    memoryBytes: 384 * mib,
+    processors: 1,
+    kernelPath: image.kernelPath,
+    initrdPath,
+    guestAddress: testbed.guestAddress,
+    bufferPoolBytes: 128 * mib,
+    disk: { kind: 'nfs', server: storage.addresses.nfs, path: diskPath },
+    nfsDataExport: fileSystem,
+    tapInterface: tapName,
+    macAddress: '52:54:00:aa:00:10',
+    role: 'source',
+  };
+  const source = await startVm(src, machine);
+  t.teardown(() => stopVm(src));
+  await waitForServer({ client, vmHost: src, server, timeoutMs: 300_000 });
+  log('the server answers');
+  for (const table of [1, 2])
+    await runSql(client, server, `SELECT COUNT(*), SUM(LENGTH(pad)) FROM sbtest.sbtest${table}`);
+  log('the tables are read');
+
+  const { list } = await requestPageList(await src.forwardSocket(vmPaths.agentSocket));
+  log(JSON.stringify({ pages: list.pageCount, sources: list.sources, timings: list.timings }));
+  const tables = list.sources.filter((found) => found.kind === 'file' && found.path.includes('sbtest'));
+  t.deepEqual(
+    tables.map((found) => (found.kind === 'file' ? [found.fileSystem, found.path] : [])).sort(),
+    [1, 2].map((table) => [fileSystem, `data/sbtest/sbtest${table}.ibd`]),
+  );
+  t.true(
+    list.sources.every(({ kind }) => kind === 'file'),
+    'nothing of the pool lies on the disk',
+  );
+
+  const target = await startVm(dst, { ...machine, role: 'target', startPaused: true });
+  t.teardown(() => stopVm(dst));
+  for (const qemu of [source, target])
+    await qemu.execute('migrate-set-capabilities', {
+      capabilities: [
+        { capability: 'return-path', state: true },
+        { capability: 'switchover-ack', state: true },
+        { capability: 'events', state: true },
+      ],
+    });
+  await source.execute('migrate-set-parameters', { 'max-bandwidth': 1e11 });
+  await target.execute('migrate-incoming', { uri: `unix:${incomingSocket}` });
+  const pair = new EnginePair(testbed, await deploy(await prepareEngine(log), 'src'));
+  t.teardown(() => pair.stop());
+  const engines = await pair.start({
+    outgoingSocket,
+    incomingSocket,
+    ram: `file:${vmPaths.ram}`,
+    storage: [
+      `nfs://${storage.addresses.nfs}${diskPath}`,
+      `${fileSystem}=nfs://${storage.addresses.nfs}${testbed.exportPath}`,
+    ],
+  });
+  const completed = source.waitForEvent(
+    (event) => event.name === 'MIGRATION' && event.status === 'completed',
+    { timeoutMs: 180_000 },
+  );
+  await source.execute('migrate', { uri: `unix:${outgoingSocket}` });
+  await Promise.all([completed, engines.source.ended, engines.destination.ended]);
+  t.is(engines.source.failure ?? engines.destination.failure, undefined);
+
+  const compared = await compareRam(testbed, deploy, log);
+  log(JSON.stringify(compared));
+  t.like(compared, { pages_compared: (384 * mib) / 4096, pages_differing: 0 });
+
+  await stopVm(src);
+  await target.execute('cont');
+  await waitForServer({ client, vmHost: dst, server, timeoutMs: 60_000 });
+  t.deepEqual(await runSql(client, server, 'SELECT COUNT(*) FROM sbtest.sbtest2'), [['200000']]);
+  const sums = pair.last('src', 'done');
+  log(JSON.stringify(sums));
+  t.true(Number(sums?.['pages_restored']) > 10_000, 'the pool came from the export');
+  t.is(sums?.['pages_pending'], 0);
+});
