@@ -13,6 +13,8 @@ export const localShell: Host = {
     let stderr = '';
     child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    // A command may end without reading its input.
+    child.stdin.on('error', () => undefined);
     child.stdin.end(options.input ?? '');
     const [exitCode] = (await once(child, 'close')) as [number | null];
     if (exitCode !== 0) throw new Error(`${command}: ${stderr}`);
