@@ -158,6 +158,7 @@ class SourceEngine {
         if (type !== 'hello') throw new WireError('malformed', `the destination begins with "${type}"`);
         this.#greeted(takeHello(own, payload, liveness.timeoutMs).compression.includes('zstd'));
       },
+      runsDry: (unacknowledgedBytes) => this.#window.runsDry(unacknowledgedBytes),
       onRoom: () => {
         const { acknowledgedBytes, outstandingBytes } = connection;
         const wanting = this.#qemu.waiting;

@@ -15,13 +15,19 @@ interface End {
   readonly closed: Promise<Error | undefined>;
 }
 
-function end(socket: Socket, heartbeatMs = 1000, timeoutMs = 10_000): End {
+function end(
+  socket: Socket,
+  heartbeatMs = 1000,
+  timeoutMs = 10_000,
+  runsDry: (unacknowledgedBytes: number) => boolean = () => false,
+): End {
   const frames: { type: FrameType; payload: Buffer }[] = [];
   let close: (error: Error | undefined) => void = () => undefined;
   const closed = new Promise<Error | undefined>((resolve) => (close = resolve));
   const connection = new EngineConnection(socket, {
     heartbeatMs,
     timeoutMs,
+    runsDry,
     onFrame: (type, payload) => frames.push({ type, payload: Buffer.from(payload) }),
     onClosed: (error) => {
       close(error);
@@ -69,6 +75,36 @@ test('frames arrive in order, compressed or not', async (t) => {
   t.is(a.connection.sentBytes, b.connection.receivedBytes);
   t.true(a.connection.sentBytes < a.connection.rawBytes);
   t.true(a.connection.compressionRatio > 2);
+});
+
+test('frames wait for a compressor while the link has something to carry', async (t) => {
+  const [a, b] = await pair(t);
+  a.connection.enableCompression(1);
+  const payload = Buffer.alloc(64 * 1024, 'compresses well');
+  for (let i = 0; i < 40; i++) a.connection.send('stream', payload, true);
+  while (b.frames.length < 40) await sleep(5);
+  t.true(a.connection.sentBytes < payload.length, `${a.connection.sentBytes}`);
+});
+
+test('on a link that runs dry some frames go as they are, in their order', async (t) => {
+  const [socket, other] = await sockets(t);
+  const asked: number[] = [];
+  const a = end(socket, 1000, 10_000, (unacknowledgedBytes) => {
+    asked.push(unacknowledgedBytes);
+    return unacknowledgedBytes < 200_000;
+  });
+  const b = end(other);
+  a.connection.enableCompression(1);
+  const payloads = Array.from({ length: 40 }, (_, i) => Buffer.alloc(64 * 1024, i + 1));
+  for (const payload of payloads) a.connection.send('stream', payload, true);
+  // Each of the first frames beyond the compressors' goes as it is, until enough is under way.
+  while (b.frames.length < 40) await sleep(5);
+  b.frames.forEach(({ payload: got }, i) => {
+    t.true(got.equals(payloads[i] ?? Buffer.alloc(0)), `payload ${i}`);
+  });
+  t.true(a.connection.sentBytes > 3 * 64 * 1024, `${a.connection.sentBytes}`);
+  t.true(a.connection.sentBytes < 39 * 64 * 1024);
+  t.is(asked[0], 0);
 });
 
 test('what is under way is known', async (t) => {

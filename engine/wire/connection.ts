@@ -18,15 +18,22 @@ export interface ConnectionOptions {
   readonly onBatch?: () => void;
   /** More may be sent: something was acknowledged, or left this process. */
   readonly onRoom?: () => void;
+  /**
+   * Whether the link is about to have nothing to carry, with so many bytes sent and not acknowledged. Frames that wait for
+   * a compressor then go as they are; without it they always wait.
+   */
+  readonly runsDry?: (unacknowledgedBytes: number) => boolean;
   /** Called once, when the connection has ended: with its error, or without one after `end()`. */
   readonly onClosed: (error: Error | undefined) => void;
 }
 
-/** A frame that waits for its turn; `bytes` is undefined while it is being compressed. */
+/** A frame that waits for its turn. */
 interface Waiting {
-  bytes: Buffer[] | undefined;
-  readonly rawBytes: number;
+  readonly type: FrameType;
+  readonly payload: Buffer;
   readonly onSent: (() => void) | undefined;
+  /** Header and payload as they go over the link; undefined until it is known whether and how it is compressed. */
+  bytes: readonly Buffer[] | undefined;
 }
 
 /** Shorter payloads are sent plain: they are not worth a task of the thread pool. */
@@ -45,7 +52,10 @@ export class EngineConnection {
   readonly #socket: Socket;
   readonly #options: ConnectionOptions;
   readonly #reader: FrameReader;
+  /** All frames that were not sent, in order. */
   readonly #queue: Waiting[] = [];
+  /** Those of them that wait for a compressor. */
+  readonly #toCompress: Waiting[] = [];
   #queuedBytes = 0;
   #compressions = 0;
   /** Decaying sums over the frames that could be compressed. */
@@ -126,30 +136,14 @@ export class EngineConnection {
   send(type: FrameType, payload: Buffer, compressible = false, onSent?: () => void): void {
     if (this.#closed || this.#ending) return;
     this.rawBytes += payload.length;
-    const waiting: Waiting = { bytes: undefined, rawBytes: payload.length, onSent };
+    const waiting: Waiting = { type, payload, onSent, bytes: undefined };
     this.#queue.push(waiting);
     this.#queuedBytes += payload.length;
-    // When all compressors are busy and nothing is left to send, the link would wait for them: it is faster than they.
-    const worthwhile =
-      compressible && payload.length >= leastCompressedBytes && this.#compressions < mostCompressions;
-    if (this.#compressionLevel === undefined || !worthwhile) {
-      waiting.bytes = [frameHeader(type, payload.length, payload.length, false), payload];
-      this.#pump();
-      return;
-    }
-    this.#compressions += 1;
-    const params = { [constants.ZSTD_c_compressionLevel]: this.#compressionLevel };
-    zstdCompress(payload, { params }, (error, compressed) => {
-      this.#compressions -= 1;
-      if (this.#closed) return;
-      // Compression that does not help, or fails for want of memory, is no reason to stop.
-      const plain = error !== null || compressed.length >= payload.length;
-      const bytes = plain ? payload : compressed;
-      this.#recentRawBytes = this.#recentRawBytes * recentDecay + payload.length;
-      this.#recentBytes = this.#recentBytes * recentDecay + bytes.length;
-      waiting.bytes = [frameHeader(type, bytes.length, payload.length, !plain), bytes];
-      this.#pump();
-    });
+    const compress =
+      compressible && this.#compressionLevel !== undefined && payload.length >= leastCompressedBytes;
+    if (compress) this.#toCompress.push(waiting);
+    else waiting.bytes = plain(waiting);
+    this.#pump();
   }
 
   /** Tells the sender that all frames up to `wireBytes` were taken and delivered. */
@@ -195,6 +189,7 @@ export class EngineConnection {
       case 'acknowledge':
         if (payload.length !== 8) throw new WireError('malformed', 'an acknowledgement of another length');
         this.#acknowledgedBytes = Math.min(Number(payload.readBigUInt64BE()), this.sentBytes);
+        this.#pump();
         this.#options.onRoom?.();
         return;
       case 'abort': {
@@ -219,9 +214,20 @@ export class EngineConnection {
   }
 
   #pump(): void {
+    const level = this.#compressionLevel;
+    while (level !== undefined && this.#compressions < mostCompressions) {
+      const next = this.#toCompress.shift();
+      if (next === undefined) break;
+      this.#compress(next, level);
+    }
+    // A link that is faster than the compressors does not wait for them: it gets a frame as it is beside theirs.
+    if (this.#options.runsDry?.(this.sentBytes - this.#acknowledgedBytes) === true) {
+      const next = this.#toCompress.shift();
+      if (next !== undefined) next.bytes = plain(next);
+    }
     for (let first = this.#queue[0]; first?.bytes !== undefined; first = this.#queue[0]) {
       this.#queue.shift();
-      this.#queuedBytes -= first.rawBytes;
+      this.#queuedBytes -= first.payload.length;
       this.#sentSinceHeartbeat = true;
       this.#socket.cork();
       const { onSent } = first;
@@ -232,6 +238,23 @@ export class EngineConnection {
       this.#socket.uncork();
     }
     if (this.#ending && this.#queue.length === 0) this.#socket.end();
+  }
+
+  #compress(waiting: Waiting, level: number): void {
+    const { type, payload } = waiting;
+    this.#compressions += 1;
+    const params = { [constants.ZSTD_c_compressionLevel]: level };
+    zstdCompress(payload, { params }, (error, compressed) => {
+      this.#compressions -= 1;
+      if (this.#closed) return;
+      // Compression that does not help, or fails for want of memory, is no reason to stop.
+      const helps = error === null && compressed.length < payload.length;
+      const bytes = helps ? compressed : payload;
+      this.#recentRawBytes = this.#recentRawBytes * recentDecay + payload.length;
+      this.#recentBytes = this.#recentBytes * recentDecay + bytes.length;
+      waiting.bytes = helps ? [frameHeader(type, bytes.length, payload.length, true), bytes] : plain(waiting);
+      this.#pump();
+    });
   }
 
   #beat(): void {
@@ -250,7 +273,13 @@ export class EngineConnection {
     this.#closed = true;
     clearInterval(this.#heartbeat);
     this.#queue.length = 0;
+    this.#toCompress.length = 0;
     if (destroy) this.#socket.destroy();
     this.#options.onClosed(error);
   }
+}
+
+/** A frame that is not compressed. */
+function plain({ type, payload }: Waiting): readonly Buffer[] {
+  return [frameHeader(type, payload.length, payload.length, false), payload];
 }

@@ -24,6 +24,11 @@ export class SendWindow {
   #sampleStartMs: number | undefined;
   #sampleStartBytes = 0;
 
+  /** Whether the link has next to nothing to carry with so much under way. */
+  runsDry(underWayBytes: number): boolean {
+    return underWayBytes < this.limitBytes * dryShare;
+  }
+
   /**
    * The other engine has acknowledged `bytes` in all.
    *
@@ -31,7 +36,7 @@ export class SendWindow {
    * @param wanting whether more would have been sent, had the window been larger
    */
   acknowledged(bytes: number, nowMs: number, outstandingBytes: number, wanting: boolean): void {
-    if (wanting && outstandingBytes < this.limitBytes * dryShare) this.#ranDry = true;
+    if (wanting && this.runsDry(outstandingBytes)) this.#ranDry = true;
     if (this.#sampleStartMs === undefined) {
       this.#sampleStartMs = nowMs;
       this.#sampleStartBytes = bytes;
