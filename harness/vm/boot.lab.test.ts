@@ -1,73 +1,29 @@
 /** A MariaDB guest in the local lab: start, first answer, a stock migration, failures, stop. Takes about a minute. */
-import { readFile } from 'node:fs/promises';
-import path from 'node:path';
-import test, { type ExecutionContext } from 'ava';
-import { makeInitrd } from '../../guest/image/initrd.ts';
-import { prepareGuestImage } from '../../guest/image/prepare-guest-image.ts';
+import test from 'ava';
 import type { Testbed } from '../testbed/host.ts';
-import { labFolder } from '../testbed/local/lab-process.ts';
-import { startLocalTestbed } from '../testbed/local/start.ts';
-import type { DatabaseServer } from '../workload/database-server.ts';
 import { runSql } from '../workload/sql-client.ts';
-import { probeAccelerator } from './accelerator.ts';
+import { guestServer as server, prepareGuestLab } from './guest.fixture.ts';
 import { consoleTail, parseBootSteps, startVm, stopVm, vmState, waitForServer } from './machine.ts';
-import { vmPaths, type MachineDescription } from './qemu-arguments.ts';
+import { vmPaths } from './qemu-arguments.ts';
 import { QmpError } from './qmp-error.ts';
 import type { QmpClient } from './qmp.ts';
 import { VmError } from './vm-error.ts';
-import { prepareVmHost, tapName } from './vm-host.ts';
-
-const mib = 2 ** 20;
-
-async function lab(t: ExecutionContext): Promise<Testbed> {
-  const testbed = await startLocalTestbed({
-    rates: { migration: 125e6, storage: 125e6, service: 125e6 },
-    keep: () => false,
-    owner: 'boot.lab.test.ts',
-    log: (line) => {
-      t.log(line);
-    },
-  });
-  t.teardown(() => testbed.close());
-  return testbed;
-}
+import { prepareVmHost } from './vm-host.ts';
 
 test('a guest starts, answers, and is stopped; what fails says why', async (t) => {
   t.timeout(15 * 60_000);
   const log = (line: string): void => {
     t.log(line);
   };
-  const image = await prepareGuestImage({ dbms: 'mariadb', tables: 2, rowsPerTable: 20_000, log });
-  const testbed = await lab(t);
-  const { src, dst, nfs, client } = testbed.hosts;
-  const authorizedKey = await readFile(path.join(labFolder, 'id.pub'), 'utf8');
-  const initrdPath = await makeInitrd({ base: image.initrdPath, authorizedKey, log });
-
-  await nfs.run(`cp --sparse=always ${image.diskPath} ${testbed.exportPath}/disk.img`);
-  await prepareVmHost(src, testbed);
-  await prepareVmHost(src, testbed); // idempotent
-
-  const choice = await probeAccelerator(src, { kernelPath: image.kernelPath, initrdPath, log });
-  t.log(choice.reason);
-
-  const machine: MachineDescription = {
-    accelerator: choice.accelerator,
-    memoryBytes: 384 * mib,
-    processors: 1,
-    kernelPath: image.kernelPath,
-    initrdPath,
-    guestAddress: testbed.guestAddress,
-    bufferPoolBytes: 128 * mib,
-    disk: {
-      kind: 'nfs',
-      server: testbed.networks.storage.addresses.nfs,
-      path: `${testbed.exportPath}/disk.img`,
-    },
-    tapInterface: tapName,
-    macAddress: '52:54:00:aa:00:10',
-    role: 'source',
-  };
-  const server: DatabaseServer = { host: '10.30.0.10', port: 3306, user: 'sbtest', password: 'sbtest' };
+  const { testbed, machine, serverVersion } = await prepareGuestLab(t, {
+    owner: 'boot.lab.test.ts',
+    rates: { migration: 125e6, storage: 125e6, service: 125e6 },
+    rowsPerTable: 20_000,
+    agent: false,
+    log,
+  });
+  const { src, dst, client } = testbed.hosts;
+  await prepareVmHost(src, testbed); // again: idempotent
 
   const missing = { ...machine, kernelPath: '/nonexistent/vmlinuz' };
   const refused = await t.throwsAsync(startVm(src, missing), { instanceOf: VmError });
@@ -83,7 +39,7 @@ test('a guest starts, answers, and is stopped; what fails says why', async (t) =
     (await t.throwsAsync(qmp.execute('migrate-incoming', { uri: 'tcp:0:1' }), { instanceOf: QmpError })).code,
     'command-failed',
   );
-  t.is(await waitForServer({ client, vmHost: src, server, timeoutMs: 120_000 }), image.serverVersion);
+  t.is(await waitForServer({ client, vmHost: src, server, timeoutMs: 120_000 }), serverVersion);
   t.log(`first answer after ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
   t.deepEqual(await runSql(client, server, 'SELECT COUNT(*) FROM sbtest.sbtest2'), [['20000']]);
 
@@ -95,7 +51,6 @@ test('a guest starts, answers, and is stopped; what fails says why', async (t) =
 
   t.deepEqual(await qmp.execute('query-status'), { status: 'running', running: true });
 
-  await prepareVmHost(dst, testbed);
   const target = await startVm(dst, { ...machine, role: 'target' });
   await migrate(testbed, qmp, target);
   t.deepEqual(await runSql(client, server, 'SELECT COUNT(*) FROM sbtest.sbtest1'), [['20000']]);

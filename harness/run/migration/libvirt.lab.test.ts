@@ -2,21 +2,13 @@
  * `virsh migrate` through the engines, between two libvirt daemons: one migration whose destination engine is killed, and
  * one that completes and leaves both VMs with the same RAM. About 90 seconds under TCG.
  */
-import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
-import { bundleAgent } from '../../../guest/image/agent-bundle.ts';
-import { makeInitrd } from '../../../guest/image/initrd.ts';
-import { prepareGuestImage } from '../../../guest/image/prepare-guest-image.ts';
 import { bundleProgram } from '../../probes/bundle.ts';
 import { HostError } from '../../testbed/host-error.ts';
 import type { Host } from '../../testbed/host.ts';
-import { authorizedKeyPath } from '../../testbed/local/lab-process.ts';
-import { startLocalTestbed } from '../../testbed/local/start.ts';
-import { probeAccelerator } from '../../vm/accelerator.ts';
-import { type MachineDescription, vmPaths } from '../../vm/qemu-arguments.ts';
-import { prepareVmHost, tapName } from '../../vm/vm-host.ts';
-import type { DatabaseServer } from '../../workload/database-server.ts';
+import { guestServer as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
+import { vmPaths } from '../../vm/qemu-arguments.ts';
 import { runSql } from '../../workload/sql-client.ts';
 import { deployer } from '../deploy.ts';
 import { compareWithOffer, offerRam } from '../ram-comparison.ts';
@@ -33,10 +25,7 @@ import {
 } from './libvirt.fixture.ts';
 
 const mib = 2 ** 20;
-const server: DatabaseServer = { host: '10.30.0.10', port: 3306, user: 'sbtest', password: 'sbtest' };
-const tables = 2;
 const rowsPerTable = 200_000;
-const diskName = 'disk.img';
 /** On the source host the engine waits there for libvirt, on the destination host QEMU waits there for the engine. */
 const migrationSocket = '/run/poolshift/migration.sock';
 const migrationBitsPerSecond = 250e6;
@@ -67,27 +56,15 @@ test('libvirt migrates its domain through the engines', async (t) => {
   const log = (line: string): void => {
     t.log(`${((performance.now() - startedMs) / 1000).toFixed(1)} s  ${line}`);
   };
-  const image = await prepareGuestImage({ dbms: 'mariadb', tables, rowsPerTable, log });
-  const agentBundlePath = await bundleAgent(log);
-  const testbed = await startLocalTestbed({
-    rates: { migration: migrationBitsPerSecond, storage: 62.5e6, service: 125e6 },
-    keep: () => false,
+  const { testbed, machine, diskPath } = await prepareGuestLab(t, {
     owner: 'libvirt.lab.test.ts',
+    rates: { migration: migrationBitsPerSecond, storage: 62.5e6, service: 125e6 },
+    rowsPerTable,
+    agent: true,
     log,
   });
-  t.teardown(() => testbed.close());
-  const { src, dst, nfs, client } = testbed.hosts;
+  const { src, dst, client } = testbed.hosts;
   const deploy = deployer(testbed);
-  const initrdPath = await makeInitrd({
-    base: image.initrdPath,
-    authorizedKey: await readFile(authorizedKeyPath, 'utf8'),
-    agentBundlePath,
-    log,
-  });
-  const diskPath = `${testbed.exportPath}/${diskName}`;
-  await nfs.run(`cp --sparse=always ${image.diskPath} ${diskPath}`);
-  await Promise.all([src, dst].map((host) => prepareVmHost(host, testbed)));
-  const { accelerator } = await probeAccelerator(src, { kernelPath: image.kernelPath, initrdPath, log });
 
   const versions = await startLibvirt(src, '0e2cc5f0-2f5c-4f0e-9d55-7d1f6a3c0001');
   await startLibvirt(dst, '0e2cc5f0-2f5c-4f0e-9d55-7d1f6a3c0002');
@@ -95,24 +72,11 @@ test('libvirt migrates its domain through the engines', async (t) => {
   const forwards = await forwardLibvirt(testbed);
   t.teardown(() => Promise.all(forwards.map((forward) => forward.stop())));
 
-  const machine: MachineDescription = {
-    accelerator,
-    memoryBytes: 384 * mib,
-    processors: 1,
-    kernelPath: image.kernelPath,
-    initrdPath,
-    guestAddress: testbed.guestAddress,
-    bufferPoolBytes: 128 * mib,
-    disk: { kind: 'nfs', server: testbed.networks.storage.addresses.nfs, path: diskPath },
-    tapInterface: tapName,
-    macAddress: '52:54:00:aa:00:10',
-    role: 'source',
-  };
   await src.run(`cat > /run/poolshift/domain.xml`, { input: domainXml(machine) });
   await virsh(src, 'create /run/poolshift/domain.xml');
   await untilAnswers(client, src);
   log('the server answers');
-  for (let table = 1; table <= tables; table++)
+  for (const table of [1, 2])
     await runSql(client, server, `SELECT COUNT(*), SUM(LENGTH(pad)) FROM sbtest.sbtest${table}`);
   log('the tables are read');
 
@@ -164,7 +128,7 @@ test('libvirt migrates its domain through the engines', async (t) => {
 
   const compared = await compareWithOffer(testbed, program, (await domainProcess(dst)).ramPath);
   log(JSON.stringify(compared));
-  t.like(compared, { pages_compared: (384 * mib) / 4096, pages_differing: 0 });
+  t.like(compared, { pages_compared: machine.memoryBytes / 4096, pages_differing: 0 });
 
   await virsh(dst, `resume ${domainName}`);
   await untilAnswers(client, dst);

@@ -2,27 +2,17 @@
  * A guest whose data directory lies on NFS that it mounts itself: the page list names files, the destination reads them from
  * the export over its own network, and both VMs have the same RAM. About 90 seconds under TCG.
  */
-import { readFile } from 'node:fs/promises';
 import test from 'ava';
 import { requestPageList } from '../../../engine/pages/agent-client.ts';
-import { bundleAgent } from '../../../guest/image/agent-bundle.ts';
-import { makeInitrd } from '../../../guest/image/initrd.ts';
-import { prepareGuestImage } from '../../../guest/image/prepare-guest-image.ts';
-import { authorizedKeyPath } from '../../testbed/local/lab-process.ts';
-import { startLocalTestbed } from '../../testbed/local/start.ts';
-import { probeAccelerator } from '../../vm/accelerator.ts';
+import { guestServer as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
 import { startVm, stopVm, waitForServer } from '../../vm/machine.ts';
 import { type MachineDescription, vmPaths } from '../../vm/qemu-arguments.ts';
-import { prepareVmHost, tapName } from '../../vm/vm-host.ts';
-import type { DatabaseServer } from '../../workload/database-server.ts';
 import { runSql } from '../../workload/sql-client.ts';
 import { deployer } from '../deploy.ts';
 import { compareRam } from '../ram-comparison.ts';
 import { prepareEngine } from './engine-bundle.ts';
 import { EnginePair } from './engine-pair.fixture.ts';
 
-const mib = 2 ** 20;
-const server: DatabaseServer = { host: '10.30.0.10', port: 3306, user: 'sbtest', password: 'sbtest' };
 const outgoingSocket = '/run/poolshift/outgoing.sock';
 const incomingSocket = '/run/poolshift/incoming.sock';
 /** The lab's export as NFSv4 names it (harness/testbed/local/ganesha.ts). */
@@ -34,43 +24,19 @@ test('pages of files on NFS come from the export', async (t) => {
   const log = (line: string): void => {
     t.log(`${((performance.now() - startedMs) / 1000).toFixed(1)} s  ${line}`);
   };
-  const image = await prepareGuestImage({ dbms: 'mariadb', tables: 2, rowsPerTable: 200_000, log });
-  const agentBundlePath = await bundleAgent(log);
-  const testbed = await startLocalTestbed({
-    rates: { migration: 250e6, storage: 62.5e6, service: 250e6 },
-    keep: () => false,
+  const lab = await prepareGuestLab(t, {
     owner: 'nfs-datadir.lab.test.ts',
+    rates: { migration: 250e6, storage: 62.5e6, service: 250e6 },
+    rowsPerTable: 200_000,
+    agent: true,
     log,
   });
-  t.teardown(() => testbed.close());
-  const { src, dst, nfs, client } = testbed.hosts;
+  const { testbed, diskPath } = lab;
+  const { src, dst, client } = testbed.hosts;
   const deploy = deployer(testbed);
-  const initrdPath = await makeInitrd({
-    base: image.initrdPath,
-    authorizedKey: await readFile(authorizedKeyPath, 'utf8'),
-    agentBundlePath,
-    log,
-  });
-  const diskPath = `${testbed.exportPath}/disk.img`;
-  await nfs.run(`cp --sparse=always ${image.diskPath} ${diskPath}`);
-  await Promise.all([src, dst].map((host) => prepareVmHost(host, testbed)));
-  const { accelerator } = await probeAccelerator(src, { kernelPath: image.kernelPath, initrdPath, log });
   const { storage, service } = testbed.networks;
   const fileSystem = `${service.addresses.nfs}:${pseudoPath}`;
-  const machine: MachineDescription = {
-    accelerator,
-    memoryBytes: 384 * mib,
-    processors: 1,
-    kernelPath: image.kernelPath,
-    initrdPath,
-    guestAddress: testbed.guestAddress,
-    bufferPoolBytes: 128 * mib,
-    disk: { kind: 'nfs', server: storage.addresses.nfs, path: diskPath },
-    nfsDataExport: fileSystem,
-    tapInterface: tapName,
-    macAddress: '52:54:00:aa:00:10',
-    role: 'source',
-  };
+  const machine: MachineDescription = { ...lab.machine, nfsDataExport: fileSystem };
   const source = await startVm(src, machine);
   t.teardown(() => stopVm(src));
   await waitForServer({ client, vmHost: src, server, timeoutMs: 300_000 });
@@ -124,7 +90,7 @@ test('pages of files on NFS come from the export', async (t) => {
 
   const compared = await compareRam(testbed, deploy, log);
   log(JSON.stringify(compared));
-  t.like(compared, { pages_compared: (384 * mib) / 4096, pages_differing: 0 });
+  t.like(compared, { pages_compared: machine.memoryBytes / 4096, pages_differing: 0 });
 
   await stopVm(src);
   await target.execute('cont');
