@@ -4,6 +4,7 @@ import { optionsSchema } from './configuration.ts';
 import { type EngineName, defaultMatrixEngines, engineNames } from './engines.ts';
 import { type MemoryRowName, memoryRowNames } from './memory-rows.ts';
 import { type ScenarioName, scenarioNames } from './scenarios.ts';
+import { type Shard, pairOption, shardBlocks, shardOption } from './shard.ts';
 
 const listOf = <const Names extends readonly [string, ...string[]]>(names: Names) =>
   z.array(z.enum(names)).min(1);
@@ -23,6 +24,10 @@ export const matrixOptionsSchema = optionsSchema
     repeat: z.coerce.number().int().min(1).max(100).default(1).describe('runs of each combination'),
     out: z.string().min(1).optional().describe('folder of the set (default results/matrix-<time>)'),
     resume: z.boolean().default(false).describe('skip what is done in --out already'),
+    shard: shardOption
+      .optional()
+      .describe('run only this part, such as 2/5; engines of one load, row and repeat stay together'),
+    pair: pairOption.optional().describe('name of the hosts that run it, for the record'),
   });
 
 export type MatrixOptions = z.infer<typeof matrixOptionsSchema>;
@@ -41,22 +46,27 @@ export function cellName(cell: Cell): string {
 }
 
 /**
- * Cells in the order in which they run. Engines alternate, and the order turns round from one group to the next
- * (AB BA AB ...), so that a slow drift of the machine hits all engines alike.
+ * Cells in the order in which they run. Engines alternate, and the order turns round from one block to the next
+ * (AB BA AB ...), so that a slow drift of the machine hits all engines alike. A block is all engines of one scenario,
+ * memory row and repeat; a shard has whole blocks.
  */
 export function matrixCells(
-  options: Pick<MatrixOptions, 'scenarios' | 'mems' | 'engines' | 'repeat'>,
+  options: Pick<MatrixOptions, 'scenarios' | 'mems' | 'engines' | 'repeat'> & {
+    readonly shard?: Shard | undefined;
+  },
 ): readonly Cell[] {
-  const cells: Cell[] = [];
-  let group = 0;
+  const blocks: Omit<Cell, 'engine'>[] = [];
   for (let repeat = 1; repeat <= options.repeat; repeat += 1) {
     for (const mem of options.mems) {
-      for (const scenario of options.scenarios) {
-        const engines = group % 2 === 0 ? options.engines : [...options.engines].reverse();
-        for (const engine of engines) cells.push({ scenario, mem, engine, repeat });
-        group += 1;
-      }
+      for (const scenario of options.scenarios) blocks.push({ scenario, mem, repeat });
     }
   }
-  return cells;
+  const combinations = options.mems.length * options.scenarios.length;
+  const own = options.shard === undefined ? blocks : shardBlocks(blocks, combinations, options.shard);
+  return own.flatMap((block, position) =>
+    (position % 2 === 0 ? options.engines : [...options.engines].reverse()).map((engine) => ({
+      ...block,
+      engine,
+    })),
+  );
 }

@@ -11,12 +11,13 @@ import {
   matrixCells,
   matrixOptionsSchema,
 } from '../../experiments/matrix.ts';
+import { shardName } from '../../experiments/shard.ts';
 import { derive } from '../record/derive.ts';
 import { writeRunsCsv } from '../record/csv.ts';
 import { readManifest } from '../record/manifest.ts';
 import type { RunRow } from '../record/run-columns.ts';
 import { runExperiment } from '../run/experiment.ts';
-import { checkCapacity, checkCombination, expectedSteps } from '../run/plan.ts';
+import { checkCapacity, checkCombination, expectedSeconds } from '../run/plan.ts';
 import { runIdOf } from '../run/run-folder.ts';
 import { waitForRoom } from '../testbed/local/lab-process.ts';
 import { type TableLine, matrixTable } from './figures.ts';
@@ -75,14 +76,40 @@ async function writeSet(set: string, lines: readonly TableLine[]): Promise<void>
 }
 
 function planText(options: MatrixOptions, cells: readonly Cell[]): string {
-  const seconds = cells.map((cell) =>
-    expectedSteps(configurationOf(options, cell), 'tcg').reduce((sum, step) => sum + step.durationSeconds, 0),
-  );
+  const configurations = cells.map((cell) => configurationOf(options, cell));
+  const minutes = (accelerator: 'tcg' | 'kvm') =>
+    configurations.map((configuration) => expectedSeconds(configuration, accelerator) / 60);
+  const [underTcg, underKvm] = [minutes('tcg'), minutes('kvm')];
   const lines = cells.map(
-    (cell, index) => `  ${cellName(cell).padEnd(24)} ${((seconds[index] ?? 0) / 60).toFixed(1)} min`,
+    (cell, index) =>
+      `  ${cellName(cell).padEnd(24)} ${(underTcg[index] ?? 0).toFixed(1)} min (KVM: ${(underKvm[index] ?? 0).toFixed(1)})`,
   );
-  const total = seconds.reduce((sum, value) => sum + value, 0);
-  return [`${cells.length} runs:`, ...lines, `expected under TCG: ${(total / 60).toFixed(0)} min`].join('\n');
+  const total = (values: readonly number[]): string =>
+    values.reduce((sum, value) => sum + value, 0).toFixed(0);
+  const part = options.shard === undefined ? '' : ` of shard ${shardName(options.shard)}`;
+  return [
+    `${cells.length} runs${part}:`,
+    ...lines,
+    `expected: ${total(underTcg)} min under TCG, ${total(underKvm)} min with KVM`,
+  ].join('\n');
+}
+
+/** Refuses what does not go together, before anything starts. What does not fit this machine may still be planned. */
+async function refuseWhatCannotRun(options: MatrixOptions, cells: readonly Cell[]): Promise<void> {
+  if (cells.length === 0)
+    throw new UsageError(
+      `--shard: there is nothing for shard ${options.shard === undefined ? '' : shardName(options.shard)}: a shard has whole blocks (a scenario, memory row and repeat with all engines), and there are fewer blocks than shards`,
+    );
+  const machine = await localMachine();
+  for (const cell of cells) {
+    const configuration = configurationOf(options, cell);
+    const combination = checkCombination(configuration);
+    if (!combination.fits) throw new UsageError(`${cellName(cell)}: ${combination.reason}`);
+    const capacity = checkCapacity(configuration, machine);
+    if (capacity.fits) continue;
+    if (!options.dryRun) throw new UsageError(`${cellName(cell)}: ${capacity.reason}`);
+    say(`this machine could not run ${cellName(cell)}: ${capacity.reason}`);
+  }
 }
 
 async function main(): Promise<number> {
@@ -94,12 +121,7 @@ async function main(): Promise<number> {
   );
   if (options === undefined) return exitCodes.ok;
   const cells = matrixCells(options);
-  const machine = await localMachine();
-  for (const cell of cells) {
-    const configuration = configurationOf(options, cell);
-    for (const fit of [checkCombination(configuration), checkCapacity(configuration, machine)])
-      if (!fit.fits) throw new UsageError(`${cellName(cell)}: ${fit.reason}`);
-  }
+  await refuseWhatCannotRun(options, cells);
   if (options.dryRun) {
     console.log(planText(options, cells));
     return exitCodes.ok;
@@ -139,6 +161,8 @@ async function main(): Promise<number> {
     const { outcome, reason, row } = await runExperiment({
       configuration,
       repeat: cell.repeat,
+      shard: options.shard,
+      pair: options.pair,
       runId: runIdOf(configuration, cell.repeat, new Date()),
       folder,
       keep: false,

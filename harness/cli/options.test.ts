@@ -1,4 +1,5 @@
 import test from 'ava';
+import { z } from 'zod';
 import { optionsSchema } from '../../experiments/configuration.ts';
 import { UsageError, parseOptions } from './options.ts';
 
@@ -30,4 +31,12 @@ test('an unknown option lists the valid ones', (t) => {
 
 test('stray arguments are refused', (t) => {
   t.throws(() => parse('rw'), { instanceOf: UsageError });
+});
+
+test('a list may be given without an option', (t) => {
+  const schema = z.object({ sets: z.array(z.string()).min(1), out: z.string('needed') });
+  const merge = (...arguments_: string[]) => parseOptions('merge', 'joins', schema, arguments_, 'sets');
+  t.deepEqual(merge('a', 'b', '--out', 'c'), { sets: ['a', 'b'], out: 'c' });
+  t.regex(t.throws(() => merge('--out', 'c')).message, /missing required argument 'SET'/);
+  t.is(t.throws(() => merge('a')).message, '--out: needed');
 });

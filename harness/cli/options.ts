@@ -46,11 +46,20 @@ function shapeOf(key: string, schema: z.ZodType): OptionShape {
   };
 }
 
-function commandOf(name: string, summary: string, schema: z.ZodObject): Command {
+function commandOf(
+  name: string,
+  summary: string,
+  schema: z.ZodObject,
+  operands: string | undefined,
+): Command {
   const command = new Command(name).description(summary).addHelpText('after', exitCodeHelp);
   command.exitOverride().configureOutput({ writeErr: () => undefined });
   for (const [key, field] of Object.entries(schema.shape)) {
     const shape = shapeOf(key, field as z.ZodType);
+    if (key === operands) {
+      command.argument(`<${key.replace(/s$/, '').toUpperCase()}...>`, shape.description);
+      continue;
+    }
     const value = shape.choices?.join('|') ?? kebab(key).split('-').at(-1) ?? key;
     const placeholder = shape.isFlag ? '' : shape.isList ? ` <${value}...>` : ` <${value}>`;
     const suffix = shape.defaultText === undefined ? '' : ` (default ${shape.defaultText})`;
@@ -61,6 +70,7 @@ function commandOf(name: string, summary: string, schema: z.ZodObject): Command 
 
 /**
  * Parses `arguments_` by the schema. Prints help and returns undefined for `--help`.
+ * @param operands the schema's list that is given without an option's name
  * @throws UsageError that names the option, what was given and what is valid.
  */
 export function parseOptions<Schema extends z.ZodObject>(
@@ -68,30 +78,35 @@ export function parseOptions<Schema extends z.ZodObject>(
   summary: string,
   schema: Schema,
   arguments_: readonly string[],
+  operands?: string & keyof Schema['shape'],
 ): z.infer<Schema> | undefined {
-  const command = commandOf(name, summary, schema);
+  const command = commandOf(name, summary, schema, operands);
   try {
     command.parse(arguments_, { from: 'user' });
   } catch (error) {
     const { code, message } = error as { code?: string; message: string };
     if (code === 'commander.helpDisplayed') return undefined;
-    const known = Object.keys(schema.shape).map((key) => `--${kebab(key)}`);
+    const known = Object.keys(schema.shape)
+      .filter((key) => key !== operands)
+      .map((key) => `--${kebab(key)}`);
     throw new UsageError(
       code === 'commander.unknownOption' ? `${message}\nvalid options: ${known.join(' ')}` : message,
       { cause: error },
     );
   }
-  if (command.args.length > 0)
+  if (command.args.length > 0 && operands === undefined)
     throw new UsageError(`unexpected argument '${command.args.join(' ')}'; see --help`);
-  const parsed = schema.safeParse(command.opts());
+  const given = operands === undefined ? command.opts() : { ...command.opts(), [operands]: command.args };
+  const parsed = schema.safeParse(given);
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.map((issue) => {
     const key = String(issue.path[0]);
     const field = schema.shape[key] as z.ZodType | undefined;
-    const given = JSON.stringify(command.getOptionValue(key));
+    const value = (given as Record<string, unknown>)[key];
+    const shown = value === undefined ? '' : ` ${JSON.stringify(value)}`;
     const choices = field === undefined ? undefined : shapeOf(key, field).choices;
     const valid = choices === undefined ? issue.message : `valid: ${choices.join(', ')}`;
-    return `--${kebab(key)} ${given}: ${valid}`;
+    return `--${kebab(key)}${shown}: ${valid}`;
   });
   throw new UsageError(problems.join('\n'));
 }

@@ -48,6 +48,10 @@ export const manifestSchema = z.object({
   startedAt: z.iso.datetime(),
   /** Which repeat of its cell this run is, from 1. */
   repeat: z.number().int().positive(),
+  /** The part of a matrix that this run belongs to. */
+  shard: z.object({ index: z.number().int().positive(), count: z.number().int().positive() }).optional(),
+  /** Name of the pair of hosts that it ran on, as it was given. */
+  pair: z.string().min(1).optional(),
   configuration: configurationSchema,
   accelerator: z.object({ name: z.enum(['tcg', 'kvm']), reason: z.string() }),
   /** What the shaped links really carried before the run, one way, as payload of one TCP stream. */

@@ -21,6 +21,8 @@ export const runColumns = {
   engine: { unit: 'text', meaning: 'how the VM was migrated' },
   repeat: { unit: 'number', meaning: 'which repeat of its cell' },
   seed: { unit: 'number', meaning: 'sysbench’s random seed' },
+  shard: { unit: 'text', meaning: 'part of the matrix, as 2/5' },
+  pair: { unit: 'text', meaning: 'name of the hosts, as `--pair` gave it' },
   total_time_ms: {
     unit: 'ms',
     meaning: 'migrate command to the later of `completed` at the source and RESUME at the target',

@@ -1,5 +1,6 @@
 /** One row of runs.csv, derived from what a run recorded. Pure. Definitions: runColumns, and docs/measurements.md. */
 import { memoryRows } from '../../experiments/memory-rows.ts';
+import { shardName } from '../../experiments/shard.ts';
 import type { ClockName, RunEvent } from './event.ts';
 import type { RunRecord } from './read-run.ts';
 import type { RunRow } from './run-columns.ts';
@@ -54,6 +55,8 @@ function identity({ manifest, events }: RunRecord) {
     engine: configuration.engine,
     repeat: manifest.repeat,
     seed: configuration.seed,
+    shard: manifest.shard === undefined ? undefined : shardName(manifest.shard),
+    pair: manifest.pair,
   };
 }
 

@@ -1,10 +1,14 @@
 /** What a run is told. */
 import type { Configuration } from '../../experiments/configuration.ts';
+import type { Shard } from '../../experiments/shard.ts';
 import type { NewRunEvent, Sample } from '../record/event.ts';
 
 export interface ExperimentOptions {
   readonly configuration: Configuration;
   readonly repeat: number;
+  /** Part of a matrix, and name of the hosts: for the record. */
+  readonly shard?: Shard | undefined;
+  readonly pair?: string | undefined;
   readonly runId: string;
   /** The result folder; must not exist, or be empty. */
   readonly folder: string;

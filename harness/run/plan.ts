@@ -122,3 +122,8 @@ export function expectedSteps(
     { name: 'take the lab down', durationSeconds: 3 },
   ];
 }
+
+/** Sum of the steps. */
+export function expectedSeconds(configuration: Configuration, accelerator: 'tcg' | 'kvm'): number {
+  return expectedSteps(configuration, accelerator).reduce((sum, step) => sum + step.durationSeconds, 0);
+}

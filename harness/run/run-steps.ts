@@ -132,6 +132,8 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
         runId: options.runId,
         startedAt: new Date().toISOString(),
         repeat: options.repeat,
+        ...(options.shard === undefined ? {} : { shard: options.shard }),
+        ...(options.pair === undefined ? {} : { pair: options.pair }),
         configuration,
         accelerator: { name: accelerator.accelerator, reason: accelerator.reason },
         revision: await collectRevision(projectRoot),

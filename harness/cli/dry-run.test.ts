@@ -1,0 +1,70 @@
+/** Plans are printed without root and without a lab. */
+import path from 'node:path';
+import test from 'ava';
+import { execa } from 'execa';
+
+const run = (command: 'experiment' | 'matrix', ...arguments_: string[]) =>
+  execa(process.execPath, [path.join(import.meta.dirname, `${command}.ts`), ...arguments_, '--dry-run'], {
+    reject: false,
+  });
+
+test("the paper's matrix is planned on any machine", async (t) => {
+  const { exitCode, stdout, stderr } = await run(
+    'matrix',
+    '--profile',
+    'paper',
+    '--engines',
+    'precopy',
+    'restore',
+  );
+  t.is(exitCode, 0, stderr);
+  t.regex(stdout, /^24 runs:/);
+  // 300 s before and 600 s after, and what is between and around.
+  const minutes = Number(/^ {2}rw-24-restore-r1 .*KVM: ([\d.]+)\)$/m.exec(stdout)?.[1]);
+  t.true(minutes > 15 + 3 && minutes < 30, `${minutes} min`);
+  t.regex(stdout, /expected: \d+ min under TCG, \d+ min with KVM$/);
+});
+
+test('what this machine could not run is said, and planned all the same', async (t) => {
+  // Twice 1 TiB is more than any machine that runs tests.
+  const { exitCode, stdout, stderr } = await run(
+    'experiment',
+    '--profile',
+    'paper',
+    '--vm-memory',
+    '1048576',
+  );
+  t.is(exitCode, 0);
+  t.regex(stdout, /VM 1048576 MiB.*links 1000 Mbit\/s/);
+  t.regex(stdout, /load before the migration +300 s +300 s/);
+  t.regex(stdout, /load after the migration +600 s +600 s/);
+  t.regex(stderr, /this machine could not run it: not enough memory/);
+});
+
+test('the same is refused when it is to run', async (t) => {
+  const { exitCode, stderr } = await execa(
+    process.execPath,
+    [path.join(import.meta.dirname, 'matrix.ts'), '--vm-memory', '1048576'],
+    { reject: false },
+  );
+  t.is(exitCode, 2);
+  t.regex(stderr, /not enough memory/);
+});
+
+test('a shard plans its own runs; a wrong one is refused', async (t) => {
+  const small = ['--scenarios', 'rw', '--mems', '4', '--engines', 'precopy', 'restore', '--repeat', '2'];
+  const second = await run('matrix', ...small, '--shard', '2/2', '--pair', 'rack-a');
+  t.is(second.exitCode, 0, second.stderr);
+  t.deepEqual(second.stdout.match(/rw-4-\S+/g), ['rw-4-precopy-r2', 'rw-4-restore-r2']);
+  for (const [arguments_, said] of [
+    [['--shard', '0/5'], /--shard "0\/5": a part and the number of parts/],
+    [['--shard', '6/5'], /--shard "6\/5"/],
+    [['--shard', 'a/b'], /--shard "a\/b"/],
+    [['--shard', '3/3'], /there is nothing for shard 3\/3/],
+    [['--pair', 'a b'], /--pair "a b": letters/],
+  ] as const) {
+    const { exitCode, stderr } = await run('matrix', ...small, ...arguments_);
+    t.is(exitCode, 2, stderr);
+    t.regex(stderr, said);
+  }
+});

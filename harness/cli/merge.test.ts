@@ -1,0 +1,119 @@
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { execa } from 'execa';
+import type { EngineName } from '../../experiments/engines.ts';
+import { writeRunsCsv } from '../record/csv.ts';
+import { type Manifest, writeManifest } from '../record/manifest.ts';
+import { manifest } from '../record/record.fixture.ts';
+
+const merge = (...arguments_: string[]) =>
+  execa(process.execPath, [path.join(import.meta.dirname, 'merge.ts'), ...arguments_], { reject: false });
+
+async function temporaryFolder(t: ExecutionContext): Promise<string> {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-merge-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  return folder;
+}
+
+interface WrittenRun {
+  readonly engine: EngineName;
+  /** None: the run was cut short. */
+  readonly outcome?: string;
+  readonly changes?: Partial<Manifest>;
+}
+
+async function writeSet(set: string, index: number, runs: readonly WrittenRun[]): Promise<void> {
+  for (const { engine, outcome, changes } of runs) {
+    const folder = path.join(set, `rw-16-${engine}-r${index}`);
+    await mkdir(folder, { recursive: true });
+    const runId = `${engine}-${index}`;
+    const shard = { index, count: 2 };
+    const configuration = { ...manifest.configuration, engine };
+    await writeManifest(folder, { ...manifest, runId, repeat: index, shard, configuration, ...changes });
+    await writeFile(path.join(folder, 'events.jsonl'), `${runId}\n`);
+    const row = { run_id: runId, outcome, engine, total_time_ms: 1234.5678, tables_ok: true };
+    if (outcome !== undefined) await writeRunsCsv(path.join(folder, 'runs.csv'), [row]);
+  }
+}
+
+test('shards become one set', async (t) => {
+  const folder = await temporaryFolder(t);
+  const [one, two, out] = ['one', 'two', 'all'].map((name) => path.join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  await writeSet(one, 1, [
+    { engine: 'precopy', outcome: 'completed' },
+    { engine: 'restore', outcome: 'not-converged' },
+  ]);
+  await writeSet(two, 2, [{ engine: 'precopy', outcome: 'completed' }]);
+  await mkdir(path.join(one, 'rw-16-precopy-r1.failed-1'));
+  const { exitCode, stdout } = await merge(one, two, '--out', out, '--json');
+  t.is(exitCode, 0);
+  t.like(JSON.parse(stdout), {
+    set: out,
+    runs: ['rw-16-precopy-r1', 'rw-16-restore-r1', 'rw-16-precopy-r2'],
+    leftOut: [],
+    missingShards: [],
+  });
+  const folders = ['rw-16-precopy-r1', 'rw-16-precopy-r2', 'rw-16-restore-r1'];
+  t.deepEqual((await readdir(out)).sort(), [...folders, 'runs.csv'].sort());
+  t.is(await readFile(path.join(out, 'rw-16-precopy-r2', 'events.jsonl'), 'utf8'), 'precopy-2\n');
+  const lines = (await readFile(path.join(out, 'runs.csv'), 'utf8')).trim().split('\n');
+  t.is(lines.length, 4);
+  t.regex(lines[1] ?? '', /^precopy-1,.*completed.*1234\.568.*true/);
+  t.deepEqual((await readdir(folder)).sort(), ['all', 'one', 'two'], 'nothing half made is left');
+});
+
+test('what is not finished, failed or not there is named, and the exit code says so', async (t) => {
+  const folder = await temporaryFolder(t);
+  const one = path.join(folder, 'one');
+  await writeSet(one, 1, [
+    { engine: 'precopy', outcome: 'failed' },
+    { engine: 'restore' },
+    { engine: 'balance', outcome: 'completed' },
+  ]);
+  const { exitCode, stdout, stderr } = await merge(one, '--out', path.join(folder, 'all'));
+  t.is(exitCode, 1);
+  t.regex(stderr, /left out, not finished: .*rw-16-restore-r1/);
+  t.regex(stderr, /no run of shard 2\/2/);
+  t.regex(stderr, /failed: rw-16-precopy-r1/);
+  t.regex(stdout, /^2 runs of 1 sets/);
+});
+
+test('the same cell, other conditions, and what is no set are refused; nothing is written', async (t) => {
+  const folder = await temporaryFolder(t);
+  const [one, two, out] = ['one', 'two', 'all'].map((name) => path.join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  await writeSet(one, 1, [{ engine: 'precopy', outcome: 'completed' }]);
+  const configuration = { ...manifest.configuration, downtimeLimitMs: 500 };
+  await writeSet(two, 2, [{ engine: 'precopy', outcome: 'completed', changes: { configuration } }]);
+  for (const [arguments_, said] of [
+    [[one, one, '--out', out], /rw-16-precopy-r1 is in .*one and in .*one/],
+    [[one, two, '--out', out], /downtimeLimitMs: 300 \(.*one\), 500 \(.*two\)/],
+    [[one, '--out', two], /is there already/],
+    [[folder, '--out', out], /is not a set of runs/],
+    [[path.join(folder, 'none'), '--out', out], /cannot read the folder/],
+    [[one], /--out: a folder for the merged set is needed/],
+    [['--out', out], /missing required argument/],
+  ] as const) {
+    const { exitCode, stderr } = await merge(...arguments_);
+    t.is(exitCode, 2, stderr);
+    t.regex(stderr, said);
+  }
+  t.deepEqual((await readdir(folder)).sort(), ['one', 'two']);
+});
+
+test('help names the sets and the exit codes', async (t) => {
+  const { exitCode, stdout } = await merge('--help');
+  t.is(exitCode, 0);
+  t.regex(stdout, /<SET\.\.\.>/);
+  t.regex(stdout, /--out <out>/);
+  t.regex(stdout, /Exit codes/);
+});

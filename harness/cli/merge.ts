@@ -1,0 +1,70 @@
+/** `npm run merge -- SET... --out DIR`: joins the result sets of a matrix's shards. */
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { z } from 'zod';
+import { cellNameOf, differencesAmong, missingShards, repeatedCells } from '../record/merge.ts';
+import { RecordError } from '../record/record-error.ts';
+import { type RunOnDisk, readRecordedSet, writeMergedSet } from '../record/recorded-sets.ts';
+import { UsageError, exitCodes, parseOptions } from './options.ts';
+import { runCommand } from './run-command.ts';
+
+const say = (line: string): void => {
+  process.stderr.write(`${line}\n`);
+};
+
+const mergeOptionsSchema = z.object({
+  sets: z.array(z.string().min(1)).min(1).describe('result sets, as `npm run matrix` makes them'),
+  out: z.string('a folder for the merged set is needed').min(1).describe('folder of the merged set'),
+  json: z.boolean().default(false).describe('print the result as a JSON line'),
+});
+
+/** Has the figures of a run that came to an end. Failed ones are figures of a set, too. */
+const isWhole = ({ row }: RunOnDisk): boolean =>
+  ['completed', 'not-converged', 'failed'].includes(String(row?.outcome));
+
+async function main(): Promise<number> {
+  const options = parseOptions(
+    'merge',
+    "Joins result sets of a matrix's shards into one.",
+    mergeOptionsSchema,
+    process.argv.slice(2),
+    'sets',
+  );
+  if (options === undefined) return exitCodes.ok;
+  const { out } = options;
+  if (existsSync(out)) throw new UsageError(`${out} is there already: give another --out`);
+  const found = (
+    await Promise.all(options.sets.map(readRecordedSet)).catch((error: unknown) => {
+      if (error instanceof RecordError) throw new UsageError(error.message, { cause: error });
+      throw error;
+    })
+  ).flat();
+  const runs = found.filter(isWhole);
+  const leftOut = found.filter((run) => !isWhole(run)).map(({ folder }) => folder);
+  const repeated = repeatedCells(runs);
+  if (repeated.length > 0)
+    throw new UsageError(`the same cell is there more than once:\n  ${repeated.join('\n  ')}`);
+  const differences = differencesAmong(runs);
+  if (differences.length > 0)
+    throw new UsageError(
+      `the sets were made with other options or under other conditions:\n  ${differences.join('\n  ')}`,
+    );
+  await writeMergedSet(out, runs);
+
+  const missing = missingShards(runs);
+  const failed = runs
+    .filter(({ row }) => row?.outcome === 'failed')
+    .map(({ manifest }) => cellNameOf(manifest));
+  for (const folder of leftOut) say(`left out, not finished: ${folder}`);
+  for (const shard of missing) say(`no run of shard ${shard}`);
+  for (const name of failed) say(`failed: ${name}`);
+  if (options.json) {
+    const names = runs.map(({ manifest }) => cellNameOf(manifest));
+    console.log(
+      JSON.stringify({ event: 'result', set: out, runs: names, failed, leftOut, missingShards: missing }),
+    );
+  } else console.log(`${runs.length} runs of ${options.sets.length} sets in ${path.resolve(out)}`);
+  return leftOut.length + missing.length + failed.length > 0 ? exitCodes.failed : exitCodes.ok;
+}
+
+await runCommand('merge', main);

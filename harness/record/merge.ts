@@ -1,0 +1,93 @@
+/** What shards of one matrix must agree in before they become one set, and which of them are not there. Pure. */
+import { cellName } from '../../experiments/matrix.ts';
+import { shardName } from '../../experiments/shard.ts';
+import type { Manifest } from './manifest.ts';
+
+export interface RecordedRun {
+  /** The set's folder, as it was given. */
+  readonly set: string;
+  readonly manifest: Manifest;
+}
+
+/** Scenario, memory row, engine and repeat: the folder's name in a set. */
+export function cellNameOf({ configuration, repeat }: Manifest): string {
+  const { scenario, memoryRow, engine } = configuration;
+  return cellName({ scenario, mem: memoryRow, engine, repeat });
+}
+
+/** Cells that more than one run is of, each with the sets that hold it. */
+export function repeatedCells(runs: readonly RecordedRun[]): readonly string[] {
+  return [...Map.groupBy(runs, ({ manifest }) => cellNameOf(manifest))]
+    .filter(([, ofCell]) => ofCell.length > 1)
+    .map(([name, ofCell]) => `${name} is in ${ofCell.map(({ set }) => set).join(' and in ')}`);
+}
+
+const cellKeys: ReadonlySet<string> = new Set(['scenario', 'memoryRow', 'engine']);
+/** Follow from the memory row, so they need to agree within one row only. */
+const sizeKeys: ReadonlySet<string> = new Set([
+  'vmMemoryBytes',
+  'bufferPoolAskedBytes',
+  'bufferPoolBytes',
+  'poolInUseAskedBytes',
+  'tableDataBytes',
+]);
+
+type Conditions = Readonly<Record<string, string>>;
+
+function conditionsOf({
+  configuration,
+  shard,
+  accelerator,
+  revision,
+  versions,
+  machine,
+}: Manifest): Conditions {
+  const { memoryRow } = configuration;
+  const settings = Object.entries(configuration)
+    .filter(([key]) => !cellKeys.has(key))
+    .map(([key, value]): [string, string] => [
+      sizeKeys.has(key) ? `${key} of row ${memoryRow}` : key,
+      String(value),
+    ]);
+  const commit = revision.commit ?? 'no commit';
+  return {
+    ...Object.fromEntries(settings),
+    // A run that belongs to no shard may complete a set.
+    ...(shard === undefined ? {} : { 'number of shards': String(shard.count) }),
+    accelerator: accelerator.name,
+    revision: revision.dirty ? `${commit} with changes` : commit,
+    ...Object.fromEntries(
+      Object.entries(versions).map(([key, value]): [string, string] => [
+        `version of ${key}`,
+        value ?? 'unknown',
+      ]),
+    ),
+    machine: `${machine.cpuModel}, ${machine.cores} cores, ${Math.round(machine.memoryBytes / 2 ** 30)} GiB`,
+    distribution: machine.distribution,
+  };
+}
+
+/** Every option and condition that has more than one value, with a set for each value: "seed: 1 (a), 2 (b)". */
+export function differencesAmong(runs: readonly RecordedRun[]): readonly string[] {
+  const setsByValue = new Map<string, Map<string, string>>();
+  for (const { set, manifest } of runs) {
+    for (const [name, value] of Object.entries(conditionsOf(manifest))) {
+      const values = setsByValue.get(name) ?? new Map<string, string>();
+      setsByValue.set(name, values);
+      if (!values.has(value)) values.set(value, set);
+    }
+  }
+  return [...setsByValue]
+    .filter(([, values]) => values.size > 1)
+    .map(([name, values]) => `${name}: ${[...values].map(([value, set]) => `${value} (${set})`).join(', ')}`);
+}
+
+/** Shards that no run is of, as "3/5". Empty where the runs were not sharded. */
+export function missingShards(runs: readonly RecordedRun[]): readonly string[] {
+  const shards = runs.flatMap(({ manifest }) => manifest.shard ?? []);
+  const count = shards[0]?.count ?? 0;
+  const present = new Set(shards.map(({ index }) => index));
+  return Array.from({ length: count }, (_, index) => index + 1)
+    .filter((index) => !present.has(index))
+    .map((index) => shardName({ index, count }));
+}

@@ -1,0 +1,77 @@
+/** Finds the runs of result sets on disk, and makes one set of them. */
+import { constants, existsSync } from 'node:fs';
+import { cp, mkdir, mkdtemp, readFile, readdir, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { parse } from 'csv-parse/sync';
+import { writeRunsCsv } from './csv.ts';
+import { readManifest } from './manifest.ts';
+import { type RecordedRun, cellNameOf } from './merge.ts';
+import { RecordError } from './record-error.ts';
+import type { RunRow } from './run-columns.ts';
+
+export interface RunOnDisk extends RecordedRun {
+  readonly folder: string;
+  /** Undefined while there is none: the run goes on, or was cut short. */
+  readonly row: RunRow | undefined;
+}
+
+/**
+ * The runs of a set; attempts that a matrix has set aside (`*.failed-1`) are passed over.
+ * @throws RecordError `not-readable`, also where there is no run
+ */
+export async function readRecordedSet(set: string): Promise<RunOnDisk[]> {
+  const entries = await readdir(set, { withFileTypes: true }).catch((error: unknown) => {
+    throw new RecordError('not-readable', `cannot read the folder ${set}`, { cause: error });
+  });
+  const folders = entries
+    .filter((entry) => entry.isDirectory() && !/\.failed-\d+$/.test(entry.name))
+    .map((entry) => path.join(set, entry.name))
+    .filter((folder) => existsSync(path.join(folder, 'manifest.json')))
+    .sort();
+  if (folders.length === 0)
+    throw new RecordError('not-readable', `${set} is not a set of runs: no folder in it has a manifest.json`);
+  return Promise.all(
+    folders.map(async (folder) => ({
+      set,
+      folder,
+      manifest: await readManifest(folder),
+      row: await readRow(path.join(folder, 'runs.csv')),
+    })),
+  );
+}
+
+async function readRow(file: string): Promise<RunRow | undefined> {
+  if (!existsSync(file)) return undefined;
+  try {
+    return parse<RunRow>(await readFile(file, 'utf8'), { columns: true, skip_empty_lines: true })[0];
+  } catch (error) {
+    throw new RecordError('not-readable', `${file} is not a table of runs`, { cause: error });
+  }
+}
+
+/**
+ * Copies the runs into a new set, each under its cell's name, and writes its runs.csv by time. Whole or not at all.
+ * @throws RecordError `not-writable`
+ */
+export async function writeMergedSet(out: string, runs: readonly RunOnDisk[]): Promise<void> {
+  let making: string | undefined;
+  try {
+    await mkdir(path.dirname(path.resolve(out)), { recursive: true });
+    making = await mkdtemp(`${path.resolve(out)}.new-`);
+    for (const { folder, manifest } of runs)
+      await cp(folder, path.join(making, cellNameOf(manifest)), {
+        recursive: true,
+        preserveTimestamps: true,
+        mode: constants.COPYFILE_FICLONE,
+      });
+    const byTime = runs.toSorted((a, b) => a.manifest.startedAt.localeCompare(b.manifest.startedAt));
+    await writeRunsCsv(
+      path.join(making, 'runs.csv'),
+      byTime.flatMap(({ row }) => row ?? []),
+    );
+    await rename(making, out);
+  } catch (error) {
+    if (making !== undefined) await rm(making, { recursive: true, force: true });
+    throw new RecordError('not-writable', `cannot make the set ${out}`, { cause: error });
+  }
+}
