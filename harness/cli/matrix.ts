@@ -101,6 +101,7 @@ async function refuseWhatCannotRun(options: MatrixOptions, cells: readonly Cell[
       `--shard: there is nothing for shard ${options.shard === undefined ? '' : shardName(options.shard)}: a shard has whole blocks (a scenario, memory row and repeat with all engines), and there are fewer blocks than shards`,
     );
   const machine = await localMachine();
+  const reasons = new Set<string>();
   for (const cell of cells) {
     const configuration = configurationOf(options, cell);
     const combination = checkCombination(configuration);
@@ -108,7 +109,9 @@ async function refuseWhatCannotRun(options: MatrixOptions, cells: readonly Cell[
     const capacity = checkCapacity(configuration, machine);
     if (capacity.fits) continue;
     if (!options.dryRun) throw new UsageError(`${cellName(cell)}: ${capacity.reason}`);
-    say(`this machine could not run ${cellName(cell)}: ${capacity.reason}`);
+    if (!reasons.has(capacity.reason))
+      say(`this machine could not run ${cellName(cell)} and its like: ${capacity.reason}`);
+    reasons.add(capacity.reason);
   }
 }
 
