@@ -72,6 +72,7 @@ export function simulateEngine(setup: Setup, strategy: Strategy): SimulatedMigra
       source.takeStatus(status, nowMs);
     }
     source.advance(held());
+    if (schedule.gateOpen) wire.switchOverMayCome();
     for (let pages = 0; pages < pagesPerStep && !held() && wire.room > 0; pages++) {
       const page = qemu.next(nowMs, switchoverBytes, schedule.gateOpen);
       source.takeRecord(page, nowMs);

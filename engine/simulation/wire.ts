@@ -16,7 +16,7 @@ export class Wire {
   readonly #guest: SimulatedGuest;
   readonly #compressors: SimulatedLink;
   readonly #ratio: number;
-  readonly #window = new SendWindow();
+  readonly #window = new SendWindow(true);
   #frames: Frame[] = [];
   #head = 0;
   #outstandingBytes = 0;
@@ -31,6 +31,10 @@ export class Wire {
   /** Share of the send window that is free. */
   get room(): number {
     return 1 - this.#outstandingBytes / this.#window.limitBytes;
+  }
+
+  switchOverMayCome(): void {
+    this.#window.switchOverMayCome();
   }
 
   get isEmpty(): boolean {

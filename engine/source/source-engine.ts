@@ -83,7 +83,7 @@ type Phase =
 class SourceEngine {
   readonly #options: SourceOptions;
   readonly #schedule: Schedule;
-  readonly #window = new SendWindow();
+  readonly #window: SendWindow;
   readonly #abortList = new AbortController();
   readonly #streamEnd = new StreamEnd();
   readonly #connection: EngineConnection;
@@ -116,6 +116,7 @@ class SourceEngine {
   constructor(options: SourceOptions) {
     this.#options = options;
     this.#schedule = new Schedule(options.strategy);
+    this.#window = new SendWindow(!this.#schedule.gateOpen);
     this.#connection = this.#connect(options.liveness ?? defaultLiveness);
     this.#batch = new StreamBatch(this.#connection);
     this.#injector = this.#createInjector();
@@ -421,6 +422,7 @@ class SourceEngine {
     }
     if (!this.#gateOpened) {
       this.#gateOpened = true;
+      this.#window.switchOverMayCome();
       this.#pages.checkComplete();
       const heldMs = this.#heldSinceMs === undefined ? 0 : performance.now() - this.#heldSinceMs;
       onEvent({ event: 'gate-released', held_ms: Math.round(heldMs) });

@@ -38,8 +38,8 @@ interface Waiting {
 
 /** Shorter payloads are sent plain: they are not worth a task of the thread pool. */
 const leastCompressedBytes = 1024;
-/** Tasks of the thread pool at once. */
-const mostCompressions = 4;
+/** Frames that are with the thread pool, so that its threads have a next one without waiting for this one. */
+const mostCompressions = 16;
 const recentDecay = 0.9;
 /** An abort must reach the other engine, but a dead connection must not keep this one alive. */
 const abortFlushMs = 500;

@@ -42,3 +42,13 @@ test('the window grows on a link that runs dry, within limits, and shrinks again
   for (let at = 3000; at < 10_000; at += 5) window.acknowledged(20e3 * at, at, 0, false);
   t.true(window.limitBytes < 1.2 * before, `${window.limitBytes}`);
 });
+
+test('while the switch-over is barred more may be under way, and at once less when it may come', (t) => {
+  const window = new SendWindow(true);
+  drive(40e6, 1000, window);
+  t.true(Math.abs(window.limitBytes - 6e6) < 0.05 * 6e6, `${window.limitBytes}`);
+  window.switchOverMayCome();
+  t.true(Math.abs(window.limitBytes - 1.2e6) < 0.05 * 1.2e6, `${window.limitBytes}`);
+  drive(40e6, 1000, window, 1000, 40e6);
+  t.true(window.limitBytes < 1.3e6, `${window.limitBytes}`);
+});

@@ -9,6 +9,11 @@ const mostBytes = 16 * 1024 * 1024;
 /** What may be under way, as time on the link: as little as keeps the link busy. */
 const leastDepthMs = 30;
 const mostDepthMs = 150;
+/**
+ * While the switch-over is barred, what is under way makes no downtime. Hosts without a processor to spare need more, because
+ * a frame waits for each of the threads and processes on its way, while the link may have nothing to carry.
+ */
+const barredDepthMs = 150;
 const sampleMs = 50;
 /** A lower rate is believed only slowly: it may be the sender that had nothing to send. */
 const decay = 0.9;
@@ -16,13 +21,26 @@ const decay = 0.9;
 const dryShare = 0.25;
 
 export class SendWindow {
-  limitBytes = leastBytes;
+  limitBytes: number;
   /** Rate at which the other engine takes data, bytes per second. */
   rateBytesPerSecond = 0;
+  #switchOverBarred: boolean;
   #depthMs = leastDepthMs;
   #ranDry = false;
   #sampleStartMs: number | undefined;
   #sampleStartBytes = 0;
+
+  /** @param switchOverBarred whether QEMU cannot switch over yet, until `switchOverMayCome` */
+  constructor(switchOverBarred = false) {
+    this.#switchOverBarred = switchOverBarred;
+    this.limitBytes = this.#limit();
+  }
+
+  /** From now on little may be under way. */
+  switchOverMayCome(): void {
+    this.#switchOverBarred = false;
+    this.limitBytes = this.#limit();
+  }
 
   /** Whether the link has next to nothing to carry with so much under way. */
   runsDry(underWayBytes: number): boolean {
@@ -49,9 +67,13 @@ export class SendWindow {
     const depthMs = this.#depthMs * (this.#ranDry ? 1.25 : 0.98);
     this.#depthMs = Math.min(mostDepthMs, Math.max(leastDepthMs, depthMs));
     this.#ranDry = false;
-    const bytesAtDepth = (this.rateBytesPerSecond * this.#depthMs) / 1000;
-    this.limitBytes = Math.min(mostBytes, Math.max(leastBytes, bytesAtDepth));
+    this.limitBytes = this.#limit();
     this.#sampleStartMs = nowMs;
     this.#sampleStartBytes = bytes;
+  }
+
+  #limit(): number {
+    const depthMs = this.#switchOverBarred ? barredDepthMs : this.#depthMs;
+    return Math.min(mostBytes, Math.max(leastBytes, (this.rateBytesPerSecond * depthMs) / 1000));
   }
 }
