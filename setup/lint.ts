@@ -1,5 +1,11 @@
 /** `npm run lint`: types, eslint, prettier, layers and shell scripts; every check runs, the first failure sets the status. */
+import { globSync } from 'node:fs';
 import { execa } from 'execa';
+import { ensurePackages } from './packages.ts';
+
+const scripts = globSync('{vagrant,harness,docs}/**/*.{sh,sbatch}');
+const guestScripts = globSync('guest/**/*.sh');
+await ensurePackages(['shellcheck'], console.error);
 
 const checks: readonly (readonly [name: string, command: string, ...arguments_: string[]])[] = [
   ['types', 'tsc', '--project', '.'],
@@ -14,9 +20,13 @@ const checks: readonly (readonly [name: string, command: string, ...arguments_: 
     'guest',
     'report',
     'setup',
+    'vagrant',
     '--output-type',
     'err',
   ],
+  ['shell scripts', 'shellcheck', ...scripts],
+  // `name=` for several empty variables in one line is what it means to be.
+  ['guest scripts', 'shellcheck', '--severity=warning', '--exclude=SC1007', ...guestScripts],
 ];
 
 let failed = 0;
