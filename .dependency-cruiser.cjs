@@ -17,7 +17,7 @@ module.exports = {
     {
       name: 'no-dev-dependencies-in-product-code',
       severity: 'error',
-      from: { path: '^(experiments|harness|engine|guest|report)/', pathNot: '\\.test\\.ts$' },
+      from: { path: '^(experiments|harness|engine|guest|report)/', pathNot: '\\.(test|fixture)\\.ts$' },
       to: { dependencyTypes: ['npm-dev'], pathNot: 'node_modules/@types/' },
     },
     only('experiments', [], 'Experiments are data; they know nothing of how they are run.'),
