@@ -68,6 +68,10 @@ export const optionsSchema = z.object({
   keepOnFailure: flag.describe('leave the lab up if the run fails'),
   dryRun: flag.describe('print the plan and its expected duration, change nothing'),
   json: flag.describe('print events and figures as JSON lines'),
+  live: z
+    .union([z.literal(true), integer(1, 65_535)], 'a port from 1 to 65535 is needed')
+    .optional()
+    .describe('show figures while it runs, at a free port of 127.0.0.1 or at this one'),
 });
 
 export type Options = z.infer<typeof optionsSchema>;

@@ -9,6 +9,7 @@ import { checkCapacity, checkCombination, expectedSeconds, expectedSteps } from 
 import { runIdOf } from '../run/run-folder.ts';
 import { runTable } from './figures.ts';
 import { abortOnSignals } from './interrupt.ts';
+import { startLiveView } from './live-view.ts';
 import { localMachine } from './local-machine.ts';
 import { UsageError, exitCodes, parseOptions } from './options.ts';
 import { Progress } from './progress.ts';
@@ -71,15 +72,18 @@ async function main(): Promise<number> {
   const signal = abortOnSignals(say);
   const configuration = resolveConfiguration(options);
   const progress = new Progress(process.stderr);
+  const view = await startLiveView(options.live, path.basename(path.resolve(options.out)), say);
   let failed = false;
   let skipped = false;
   for (let repeat = 1; repeat <= options.repeat && !signal.aborted && !skipped; repeat += 1) {
     const runId = runIdOf(configuration, repeat, new Date());
+    const folder = path.join(options.out, runId);
+    view.show(folder);
     const result = await runExperiment({
       configuration,
       repeat,
       runId,
-      folder: path.join(options.out, runId),
+      folder,
       keep: options.keep,
       keepOnFailure: options.keepOnFailure,
       owner: ['npm run experiment --', ...process.argv.slice(2)].join(' '),

@@ -23,6 +23,7 @@ import { waitForRoom } from '../testbed/local/lab-process.ts';
 import { type TableLine, matrixTable } from './figures.ts';
 import { matrixFailed } from './matrix-status.ts';
 import { abortOnSignals } from './interrupt.ts';
+import { startLiveView } from './live-view.ts';
 import { localMachine } from './local-machine.ts';
 import { UsageError, exitCodes, parseOptions } from './options.ts';
 import { Progress } from './progress.ts';
@@ -138,6 +139,7 @@ async function main(): Promise<number> {
   say(planText(options, cells));
 
   const signal = abortOnSignals(say);
+  const view = await startLiveView(options.live, path.basename(path.resolve(set)), say);
   const lines: TableLine[] = [];
   /** Engines that the hosts' QEMU does not offer, with its reason: it is asked once. */
   const unavailable = new Map<EngineName, string | undefined>();
@@ -148,6 +150,7 @@ async function main(): Promise<number> {
     const done = options.resume ? await doneRow(folder, options, cell) : undefined;
     if (done !== undefined) {
       say(`${name}: done before`);
+      view.show(folder);
       lines.push({ name, outcome: String(done.outcome), row: done });
       continue;
     }
@@ -158,6 +161,7 @@ async function main(): Promise<number> {
       continue;
     }
     await setAside(folder);
+    view.show(folder);
     say(`\n${name} (${lines.length + 1} of ${cells.length})`);
     const configuration = configurationOf(options, cell);
     const progress = new Progress(process.stderr);

@@ -20,6 +20,8 @@ interface OptionShape {
   readonly key: string;
   readonly isFlag: boolean;
   readonly isList: boolean;
+  /** May stand alone, or have a value. */
+  readonly isOptionalValue: boolean;
   readonly choices: readonly string[] | undefined;
   readonly defaultText: string | undefined;
   readonly description: string;
@@ -39,6 +41,7 @@ function shapeOf(key: string, schema: z.ZodType): OptionShape {
     key,
     isFlag,
     isList,
+    isOptionalValue: inner instanceof z.ZodUnion,
     choices: inner instanceof z.ZodEnum ? Object.values(inner.enum).map(String) : undefined,
     defaultText:
       isFlag || defaultValue === undefined ? undefined : [defaultValue].flat().map(String).join(' '),
@@ -61,7 +64,13 @@ function commandOf(
       continue;
     }
     const value = shape.choices?.join('|') ?? kebab(key).split('-').at(-1) ?? key;
-    const placeholder = shape.isFlag ? '' : shape.isList ? ` <${value}...>` : ` <${value}>`;
+    const placeholder = shape.isFlag
+      ? ''
+      : shape.isOptionalValue
+        ? ' [value]'
+        : shape.isList
+          ? ` <${value}...>`
+          : ` <${value}>`;
     const suffix = shape.defaultText === undefined ? '' : ` (default ${shape.defaultText})`;
     command.option(`--${kebab(key)}${placeholder}`, `${shape.description}${suffix}`);
   }

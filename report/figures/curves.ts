@@ -30,10 +30,12 @@ export interface CurvesOptions {
   readonly height?: number;
 }
 
-const width = 215;
+/** Of a panel, where the context does not say otherwise. */
+const panelWidth = 215;
 
 export function curves(context: FigureContext, options: CurvesOptions): Drawing {
   const { text, engineTitle } = context;
+  const width = context.panelWidth ?? panelWidth;
   const cells = context.cells.filter(options.shows);
   const drawn = cells.map((cell) => ({ cell, run: typicalRun(cell) }));
   const absent = new Map<string, { panel: string; engine: string; kind: 'absent'; mark: string }>();

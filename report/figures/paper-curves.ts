@@ -21,10 +21,14 @@ function endMs({ row, series }: Run): number {
 function megabits(run: Run, metric: string): Point[] {
   // With --verify-ram, memory crosses the links after the migration, to be compared.
   const afterMs = run.manifest.configuration.verifyRam === true ? 0 : marginMs;
-  const spanMs = endMs(run) + marginMs + afterMs;
-  const binMs = Math.max(leastBinMs, Math.ceil(spanMs / mostPoints / 100) * 100);
   const counter = run.series.get(metric) ?? [];
-  return ratePerSecond(counter, -marginMs, endMs(run) + afterMs, binMs).map(({ tMs, value }) => ({
+  const { nowMs } = run;
+  // A run that goes on is drawn whole: its end is not known.
+  const fromMs = nowMs === undefined ? -marginMs : (counter[0]?.tMs ?? 0);
+  const toMs = nowMs ?? endMs(run) + afterMs;
+  const spanMs = toMs - fromMs;
+  const binMs = Math.max(leastBinMs, Math.ceil(spanMs / mostPoints / 100) * 100);
+  return ratePerSecond(counter, fromMs, toMs, binMs).map(({ tMs, value }) => ({
     tMs,
     value: (value * 8) / 1e6,
   }));

@@ -30,15 +30,32 @@ const kinds: ReadonlySet<unknown> = new Set(eventSchema.options.map((option) => 
  */
 export function parseEvents(text: string): RunEvent[] {
   const lines = text.split('\n').slice(0, -1);
-  const events = lines
-    .map((line) => JSON.parse(line) as { event?: unknown })
-    .filter(({ event }) => kinds.has(event))
+  const { events, zeroMs } = relativeEvents(lines.map((line): unknown => JSON.parse(line)));
+  return zeroMs === undefined ? [] : events;
+}
+
+export interface RelativeEvents {
+  readonly events: RunEvent[];
+  /** By how much each host's clock is ahead, ms. */
+  readonly offsets: ReadonlyMap<string, number>;
+  /** When the migration was commanded, ms since the epoch; undefined before it, when there are no events to draw either. */
+  readonly zeroMs: number | undefined;
+}
+
+/** @throws ZodError */
+export function relativeEvents(values: readonly unknown[]): RelativeEvents {
+  const events = values
+    .filter((value) => kinds.has((value as { event?: unknown }).event))
     .map((value) => eventSchema.parse(value));
   const zeroMs = events.findLast(({ event }) => event === 'migrate-command')?.at_ms;
-  if (zeroMs === undefined) return [];
   const offsets = new Map<string, number>();
   for (const event of events) if (event.event === 'clock-offset') offsets.set(event.host, event.offset_ms);
-  return events
-    .map((event) => ({ ...event, tMs: event.at_ms - (offsets.get(event.host) ?? 0) - zeroMs }))
-    .sort((a, b) => a.tMs - b.tMs);
+  if (zeroMs === undefined) return { events: [], offsets, zeroMs };
+  return {
+    events: events
+      .map((event) => ({ ...event, tMs: event.at_ms - (offsets.get(event.host) ?? 0) - zeroMs }))
+      .sort((a, b) => a.tMs - b.tMs),
+    offsets,
+    zeroMs,
+  };
 }

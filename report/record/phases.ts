@@ -19,7 +19,7 @@ export interface Phase {
   readonly toMs: number;
 }
 
-export function phasesOf({ row, manifest, events, series }: Run): Phase[] {
+export function phasesOf({ row, manifest, events, series, nowMs }: Run): Phase[] {
   const phases: Phase[] = [];
   const add = (phase: Phase['phase'], fromMs: number | undefined, toMs: number | undefined): void => {
     if (fromMs !== undefined && toMs !== undefined && toMs > fromMs) phases.push({ phase, fromMs, toMs });
@@ -42,9 +42,11 @@ export function phasesOf({ row, manifest, events, series }: Run): Phase[] {
   const syncs = series.get('src dirty_sync_count') ?? [];
   // The first bitmap sync begins the first pass, the second one ends it.
   const secondSyncMs = syncs.find(({ value }) => value >= 2)?.tMs;
-  const firstPassEndMs = engineEvent('first-pass-done')?.tMs ?? secondSyncMs ?? stopMs;
+  // What goes on lasts until now.
+  const untilMs = stopMs ?? nowMs;
+  const firstPassEndMs = engineEvent('first-pass-done')?.tMs ?? secondSyncMs ?? untilMs;
   add('first-pass', 0, firstPassEndMs);
-  add('further-passes', firstPassEndMs, stopMs);
+  add('further-passes', firstPassEndMs, untilMs);
 
   const restored = series.get('dst engine_pages_restored') ?? [];
   const finalPages = restored.at(-1)?.value ?? 0;

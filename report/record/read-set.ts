@@ -17,6 +17,8 @@ export interface Run {
   readonly manifest: Manifest;
   readonly events: readonly RunEvent[];
   readonly series: SeriesByName;
+  /** While the run goes on: the time of its last sample, since the migrate command. */
+  readonly nowMs?: number;
 }
 
 export interface RunSet {

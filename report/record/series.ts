@@ -22,13 +22,15 @@ const sampleSchema = z.object({
 const wanted =
   /^(ram_(remaining|total)_bytes|ram_(zero|normal)_pages|dirty_sync_count|nic_(in|out)_bytes:(migration|storage)|tps|latency_p95_ms|engine_pages_\w+)$/;
 
+export const isWantedMetric = (metric: string): boolean => wanted.test(metric);
+
 /** @throws ZodError, CsvError */
 export function parseSamplesCsv(text: string): SeriesByName {
   const series = new Map<string, Point[]>();
   const rows = parse(text, {
     columns: true,
     skip_empty_lines: true,
-    onRecord: (row: { metric?: string }) => (wanted.test(row.metric ?? '') ? row : undefined),
+    onRecord: (row: { metric?: string }) => (isWantedMetric(row.metric ?? '') ? row : undefined),
   });
   for (const row of rows) {
     const { host, metric, t_ms, value } = sampleSchema.parse(row);

@@ -6,7 +6,7 @@ import { tableTexts } from '../claims/claim-texts.ts';
 import { findingsOf } from '../claims/claims.ts';
 import { claimsHtml } from '../claims/claims-table.ts';
 import { figures } from '../figures/all.ts';
-import { contextOf, specOf, titleOf } from '../figures/figure.ts';
+import { contextOf, specOf, titleOf, type Spec } from '../figures/figure.ts';
 import type { Language } from '../figures/text.ts';
 import { fontFamilies } from '../figures/theme.ts';
 import { conditionNames, conditionsOf } from '../record/conditions.ts';
@@ -24,9 +24,32 @@ async function library(name: 'vega' | 'vega-lite' | 'vega-embed'): Promise<strin
   return code.replace(/^\/\/# sourceMappingURL=.*$/m, '').replaceAll('</script', '<\\/script');
 }
 
-export async function pageOf(set: RunSet, language: Language): Promise<string> {
+/** What a page of a set that grows has more: places that are filled later, and the script that fills them. */
+export interface PageExtras {
+  /** HTML before the set's figures. */
+  readonly before: string;
+  readonly script: string;
+  readonly style: string;
+}
+
+/** Figures by name. */
+export function pageSpecs(set: RunSet, language: Language): Readonly<Record<string, Spec>> {
   const context = contextOf(set, language, true);
-  const specs = Object.fromEntries(figures.map((figure) => [figure.name, specOf(figure, context)]));
+  return Object.fromEntries(figures.map((figure) => [figure.name, specOf(figure, context)]));
+}
+
+export function claimsSection(set: RunSet, language: Language): string {
+  return claimsHtml(findingsOf(set, language), language);
+}
+
+export function runsSection(set: RunSet, language: Language): string {
+  const tables = set.runs.length === 0 ? '' : `${conditionsTable(set.runs)}\n${runsTable(set.runs)}`;
+  return `${tables}\n${leftOutList(set, pageTexts[language].leftOut)}`;
+}
+
+export async function pageOf(set: RunSet, language: Language, extras?: PageExtras): Promise<string> {
+  const context = contextOf(set, language, true);
+  const specs = pageSpecs(set, language);
   const libraries = await Promise.all([library('vega'), library('vega-lite'), library('vega-embed')]);
   const words = pageTexts[language];
   const sections = figures.map(
@@ -42,27 +65,25 @@ export async function pageOf(set: RunSet, language: Language): Promise<string> {
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:${extras === undefined ? '' : "; connect-src 'self'; base-uri 'none'; form-action 'none'"}">
 <title>${escapeHtml(`${words.title}: ${set.names.join(', ')}`)}</title>
 <link rel="icon" href="data:,">
-<style>${pageStyle(fontFamilies[language])}</style>
+<style>${pageStyle(fontFamilies[language])}${extras?.style ?? ''}</style>
 </head>
 <body>
 <header><h1>${escapeHtml(words.title)}</h1><p>${escapeHtml(set.names.join(', '))}</p></header>
 <nav><ul><li><a href="#claims">${escapeHtml(tableTexts.title[language])}</a></li>${links.join('')}<li><a href="#runs">${escapeHtml(words.runs)}</a></li></ul></nav>
 <main>
-<p>${escapeHtml(words.howTo)}</p>
+${extras?.before ?? ''}<p>${escapeHtml(words.howTo)}</p>
 <section id="claims"><h2>${escapeHtml(tableTexts.title[language])}</h2>
-${claimsHtml(findingsOf(set, language), language)}</section>
+<div id="claims-content">${claimsSection(set, language)}</div></section>
 ${sections.join('\n')}
 <section id="runs"><h2>${escapeHtml(words.runs)}</h2>
-${conditionsTable(set.runs)}
-${runsTable(set.runs)}
-${leftOutList(set, words.leftOut)}</section>
+<div id="runs-content">${runsSection(set, language)}</div></section>
 </main>
 <script>${libraries.join('\n</script>\n<script>')}</script>
 <script>const specs = ${scriptJson(specs)};
-${pageScript}</script>
+${pageScript}${extras?.script ?? ''}</script>
 </body>
 </html>
 `;

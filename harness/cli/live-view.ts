@@ -1,0 +1,50 @@
+/**
+ * The live view of `--live`: a process of its own, so that drawing takes no time from what measures. It reads what the run
+ * writes, and ends when this process ends, however it ends: its standard input closes.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { UsageError } from './options.ts';
+
+const program = path.join(import.meta.dirname, '../../report/cli/live.ts');
+
+export interface LiveView {
+  /** Shows a run from now on: one that begins, or one that is done. */
+  readonly show: (folder: string) => void;
+}
+
+/**
+ * @param option `--live` as it was given: true for a free port; undefined, and nothing is started
+ * @throws UsageError where the port cannot be had
+ */
+export async function startLiveView(
+  option: number | true | undefined,
+  name: string,
+  say: (line: string) => void,
+): Promise<LiveView> {
+  if (option === undefined) return { show: () => undefined };
+  const child = spawn(process.execPath, [program, name, option === true ? '0' : String(option)], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  const complaints: string[] = [];
+  child.stderr.setEncoding('utf8').on('data', (text: string) => complaints.push(text));
+  // A view that has ended must not end the run.
+  child.stdin.on('error', () => undefined);
+  const closed = once(child, 'close').then(() => undefined);
+  const address = await Promise.race([
+    once(createInterface({ input: child.stdout }), 'line').then(([line]) => String(line)),
+    closed,
+  ]);
+  if (address === undefined) throw new UsageError(`--live: ${complaints.join('').trim()}`);
+  say(`live view: ${address}`);
+  void closed.then(() => {
+    say(`the live view has ended: ${complaints.join('').trim()}`);
+  });
+  return {
+    show: (folder) => {
+      child.stdin.write(`${path.resolve(folder)}\n`);
+    },
+  };
+}

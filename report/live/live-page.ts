@@ -1,0 +1,71 @@
+/** The report's page of a set that grows: what goes on stands first, and a script asks for news. */
+import { pageOf } from '../render/page.ts';
+import type { RunSet } from '../record/read-set.ts';
+import { runningFigureNames } from './live-set.ts';
+
+/** The figures of a run that goes on are drawn anew this often. */
+const pollMs = 1000;
+
+const style = `
+#running { border-left: 4px solid #e08a00; padding-left: 1rem; }
+#running-status { font-weight: bold; } #running-status.lost { color: #a40000; }
+#running .figure:empty { display: none; }
+`;
+
+const before = `<section id="running"><h2>Running now</h2>
+<p id="running-status" role="status">…</p>
+${runningFigureNames.map((name) => `<div class="figure" data-running="${name}"></div>`).join('\n')}
+</section>
+`;
+
+/** \`document.body.dataset.updates\` counts answers that were drawn, which the browser test waits for. */
+const script = `
+const shownSpecs = new Map();
+const embedded = new Map();
+/** Draws beside the page and then changes places, so that nothing flickers. One that is pointed at, or zoomed, waits. */
+async function redraw(place, spec) {
+  const text = spec === undefined ? '' : JSON.stringify(spec);
+  if (shownSpecs.get(place) === text || place.matches(':hover')) return;
+  const fresh = document.createElement('div');
+  const result = spec === undefined ? undefined : await vegaEmbed(fresh, spec, options);
+  place.replaceChildren(...(result === undefined ? [] : [fresh]));
+  embedded.get(place)?.finalize();
+  embedded.set(place, result);
+  shownSpecs.set(place, text);
+}
+let version = '';
+async function update() {
+  const status = document.querySelector('#running-status');
+  const response = await fetch('/live.json?version=' + encodeURIComponent(version), { cache: 'no-store' });
+  if (!response.ok) throw new Error(await response.text());
+  const news = await response.json();
+  status.classList.remove('lost');
+  status.textContent = news.running === null ? 'No run goes on.'
+    : news.running.name + ': ' + (news.running.step === '' ? 'between steps' : news.running.step);
+  for (const place of document.querySelectorAll('[data-running]'))
+    await redraw(place, news.running?.figures[place.dataset.running]);
+  if (news.set !== undefined) {
+    document.querySelector('#claims-content').innerHTML = news.set.claims;
+    document.querySelector('#runs-content').innerHTML = news.set.runs;
+    for (const place of places) await redraw(place, news.set.specs[place.dataset.figure]);
+    // What was pointed at has not been drawn: ask for it again.
+    if (places.every((place) => shownSpecs.get(place) === JSON.stringify(news.set.specs[place.dataset.figure])))
+      version = news.version;
+  }
+  document.body.dataset.updates = String(Number(document.body.dataset.updates ?? 0) + 1);
+}
+(async () => {
+  for (;;) {
+    await update().catch((error) => {
+      const status = document.querySelector('#running-status');
+      status.classList.add('lost');
+      status.textContent = 'No news, the command may have ended: ' + error.message;
+    });
+    await new Promise((resolve) => setTimeout(resolve, ${pollMs}));
+  }
+})();
+`;
+
+export async function livePage(set: RunSet): Promise<string> {
+  return await pageOf(set, 'en', { before, script, style });
+}

@@ -1,0 +1,135 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { request } from 'node:http';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import test from 'ava';
+import { execa } from 'execa';
+import { svgOf } from '../render/draw.ts';
+import { GrownRun } from '../testing/grow-run.ts';
+import { serveLive } from './live-server.ts';
+import { LiveSet, type RunningView } from './live-set.ts';
+
+let dir: string;
+test.before(async () => {
+  dir = await mkdtemp(path.join(os.tmpdir(), 'live-'));
+});
+test.after.always(async () => {
+  await rm(dir, { recursive: true });
+});
+
+interface Row {
+  readonly kind: string;
+  readonly curve: string;
+  readonly t: number;
+  readonly value: number;
+}
+
+function linesOf(view: RunningView | undefined, figure: keyof RunningView['figures']): Row[] {
+  const spec = view?.figures[figure] as { data: { values: Row[] } } | undefined;
+  return (spec?.data.values ?? []).filter(({ kind }) => kind === 'line');
+}
+
+test('a run that grows: before the migration, while it goes on, and when it is done', async (t) => {
+  const run = new GrownRun(path.join(dir, 'set', 'rw-16-precopy-r1'));
+  const live = new LiveSet('set');
+  t.is(await live.running(), undefined);
+  live.add(run.folder);
+  t.deepEqual((await live.running())?.figures, {});
+
+  await run.begin();
+  await run.event(0, { event: 'step-started', step: 'load before the migration' });
+  await run.load(0, 30_000);
+  // A line of which only a part is written yet.
+  const late = JSON.stringify({
+    at_ms: Date.UTC(2026, 0, 2) + 31_000,
+    host: 'client',
+    metric: 'tps',
+    value: 9,
+  });
+  await run.append('samples.jsonl', late.slice(0, 40));
+  const early = await live.running();
+  t.is(early?.step, 'load before the migration');
+  t.is(linesOf(early, 'tps').length, 30);
+  t.deepEqual([linesOf(early, 'tps')[0]?.t, linesOf(early, 'tps').at(-1)?.t], [-29, 0]);
+
+  await run.append('samples.jsonl', `${late.slice(40)}\n`);
+  await run.event(30_000, { event: 'step-ended', step: 'load before the migration', duration_ms: 30_000 });
+  await run.event(30_000, { event: 'migrate-command', host: 'harness', uri: 'tcp:x' });
+  await run.load(31_000, 60_000);
+  const view = await live.running();
+  t.is(view?.step, '');
+  t.is(linesOf(view, 'tps').length, 60);
+  t.is(linesOf(view, 'tps').at(-1)?.t, 29);
+  const rates = linesOf(view, 'throughput');
+  t.true(rates.length > 40);
+  t.deepEqual(new Set(rates.map(({ value }) => value)), new Set([120, 40]));
+  t.true(linesOf(view, 'remaining').length > 40);
+  t.true(linesOf(view, 'latency').length === 59);
+  const figures = Object.entries(view?.figures ?? {});
+  t.deepEqual(
+    figures.map(([name]) => name),
+    ['throughput', 'remaining', 'tps', 'latency', 'phases'],
+  );
+  for (const [name, spec] of figures) t.regex(await svgOf(name, spec), /<path/);
+
+  t.is((await live.done()).runs.length, 0);
+  await run.end();
+  t.is(await live.running(), undefined);
+  t.is((await live.done()).runs[0]?.row.total_time_ms, 20_000);
+});
+
+const get = (port: number, target: string, host: string, method = 'GET') =>
+  new Promise<{ status: number | undefined; body: string }>((resolve, reject) => {
+    request({ port, host: '127.0.0.1', path: target, method, headers: { host } }, (response) => {
+      let body = '';
+      response.setEncoding('utf8').on('data', (text: string) => (body += text));
+      response.on('end', () => {
+        resolve({ status: response.statusCode, body });
+      });
+    })
+      .on('error', reject)
+      .end();
+  });
+
+test('only this machine, by its own names, and only to look', async (t) => {
+  const server = await serveLive(new LiveSet('set'), 0);
+  const port = Number(new URL(server.url).port);
+  t.is((await get(port, '/', `127.0.0.1:${port}`)).status, 200);
+  t.is((await get(port, '/live.json', `localhost:${port}`)).status, 200);
+  t.is((await get(port, '/', `evil.example:${port}`)).status, 403);
+  t.is((await get(port, '/live.json', '127.0.0.1')).status, 403);
+  t.is((await get(port, '/', `127.0.0.1:${port}`, 'POST')).status, 405);
+  t.is((await get(port, '/../etc/passwd', `127.0.0.1:${port}`)).status, 404);
+  const elsewhere = Object.values(os.networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .find(({ internal, family }) => !internal && family === 'IPv4');
+  if (elsewhere !== undefined) {
+    const socket = net.connect(port, elsewhere.address);
+    const reached = await new Promise((resolve) => {
+      socket.once('connect', () => {
+        resolve(true);
+      });
+      socket.once('error', () => {
+        resolve(false);
+      });
+    });
+    socket.destroy();
+    t.false(reached);
+  }
+  await t.throwsAsync(serveLive(new LiveSet('set'), port), { code: 'EADDRINUSE' });
+  await server.close();
+});
+
+test('the program ends with its input, and not by Ctrl-C', async (t) => {
+  const program = execa(process.execPath, [path.join(import.meta.dirname, '../cli/live.ts'), 'set', '0'], {
+    stdin: 'pipe',
+  });
+  for await (const line of program) {
+    t.regex(line, /^http:\/\/127\.0\.0\.1:\d+\/$/);
+    program.kill('SIGINT');
+    t.is((await fetch(line)).status, 200);
+    program.stdin.end();
+  }
+  t.is((await program).exitCode, 0);
+});

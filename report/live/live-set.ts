@@ -1,0 +1,88 @@
+/** What the live view shows: the run that goes on, and those of the set that are done. */
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { contextOf, specOf, type Figure, type FigureContext, type Spec } from '../figures/figure.ts';
+import { beyondFigures } from '../figures/beyond.ts';
+import { liveLatency } from '../figures/latency-over-time.ts';
+import { paperCurves } from '../figures/paper-curves.ts';
+import type { Cell } from '../record/cells.ts';
+import { readSet, type Run, type RunSet } from '../record/read-set.ts';
+import { GrowingRun } from './growing-run.ts';
+
+/** The figures of the run that goes on, in the order of the page. */
+export const runningFigureNames = ['throughput', 'remaining', 'tps', 'latency', 'phases'] as const;
+export type RunningFigureName = (typeof runningFigureNames)[number];
+
+export interface RunningView {
+  readonly name: string;
+  readonly step: string;
+  readonly figures: Readonly<Partial<Record<RunningFigureName, Spec>>>;
+}
+
+export class LiveSet {
+  readonly #name: string;
+  readonly #folders: string[] = [];
+  #growing: GrowingRun | undefined;
+  #done: { readonly key: string; readonly set: RunSet } | undefined;
+
+  /** @param name shown as the set's */
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  /** A run that begins, or is done already. Of those that are not done, the last one is the one that goes on. */
+  add(folder: string): void {
+    this.#folders.push(path.resolve(folder));
+  }
+
+  /** Runs with figures. The same object until one more is done. */
+  async done(): Promise<RunSet> {
+    const folders = this.#folders.filter((folder) => existsSync(path.join(folder, 'runs.csv')));
+    const key = folders.join('\n');
+    if (this.#done?.key !== key) {
+      const set = await readSet(folders, { failedToo: false });
+      this.#done = { key, set: { ...set, names: [this.#name] } };
+    }
+    return this.#done.set;
+  }
+
+  async running(): Promise<RunningView | undefined> {
+    const folder = this.#folders.at(-1);
+    if (folder === undefined || existsSync(path.join(folder, 'runs.csv'))) return undefined;
+    if (this.#growing?.folder !== folder) this.#growing = new GrowingRun(folder);
+    const growing = this.#growing;
+    await growing.read();
+    const run = await growing.run();
+    return {
+      name: path.basename(folder),
+      step: growing.step,
+      figures: run === undefined ? {} : figuresOf(run),
+    };
+  }
+}
+
+function figuresOf(run: Run): RunningView['figures'] {
+  const { scenario } = run.row;
+  const curve = (what: string): Figure | undefined =>
+    paperCurves.find(({ name }) => name.endsWith(`${what}-${scenario}`));
+  const chosen: Readonly<Record<RunningFigureName, Figure | undefined>> = {
+    throughput: curve('nic-throughput'),
+    remaining: curve('remaining-memory'),
+    tps: curve('tps'),
+    latency: scenario === 'idle' ? undefined : liveLatency,
+    phases: beyondFigures.find(({ title }) => title === 'title.timeline'),
+  };
+  const context = contextOfOne(run);
+  return Object.fromEntries(
+    Object.entries(chosen).flatMap(([name, figure]) =>
+      figure === undefined ? [] : [[name, specOf(figure, context)]],
+    ),
+  );
+}
+
+/** Figures of one run have no place for other cells. */
+function contextOfOne(run: Run): FigureContext {
+  const context = contextOf({ names: [run.name], runs: [run], leftOut: [] }, 'en', true);
+  const cells: Cell[] = context.cells.filter((cell) => cell.runs.length > 0);
+  return { ...context, cells, engines: [run.row.engine], panelWidth: 640 };
+}
