@@ -10,7 +10,7 @@ import test, { type ExecutionContext } from 'ava';
 import { parse } from 'csv-parse/sync';
 import { execa } from 'execa';
 import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
-import { stopLab, waitForRoom } from '../testbed/local/lab-process.ts';
+import { clearLeftovers, waitForRoom } from '../testbed/local/lab-process.ts';
 import { attachLocalTestbed } from '../testbed/local/start.ts';
 import { runColumns } from '../record/run-columns.ts';
 import { runExperiment } from './experiment.ts';
@@ -66,7 +66,7 @@ test.before(async (t) => {
   await waitForRoom((line) => {
     t.log(line);
   });
-  await stopLab();
+  await clearLeftovers();
 });
 
 test.serial('a stock migration under load is recorded and checked, and nothing is left', async (t) => {

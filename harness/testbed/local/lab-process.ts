@@ -272,6 +272,16 @@ export async function stopLab(own?: LabState): Promise<void> {
   }
 }
 
+/** Removes what a killed lab has left; does nothing while one is up. */
+export async function clearLeftovers(): Promise<void> {
+  const lock = await takeLabLock();
+  try {
+    if ((await currentLab()) === undefined) await removeLeftovers();
+  } finally {
+    await lock.release();
+  }
+}
+
 async function killKeeper(lab: LabState): Promise<void> {
   // Masters would linger until their connection times out.
   const masters = (await readdir(labFolder)).filter((entry) => entry.startsWith('m-'));

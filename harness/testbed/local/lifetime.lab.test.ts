@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
 import { HostError } from '../host-error.ts';
 import { LabError } from './lab-error.ts';
-import { currentLab, labFolder, stopLab } from './lab-process.ts';
+import { clearLeftovers, currentLab, labFolder } from './lab-process.ts';
 import { startLocalTestbed } from './start.ts';
 
 const rates = { migration: 125e6, storage: 125e6, service: 125e6 };
@@ -179,7 +179,7 @@ test.serial(
     t.deepEqual(await cli('down'), { exitCode: 0, output: 'lab is down\n' });
     t.true(await allGone(processes));
     if ((await currentLab()) === undefined) {
-      await stopLab();
+      await clearLeftovers();
       t.false(existsSync(path.join(labFolder, 'lab.json')));
     }
   },
