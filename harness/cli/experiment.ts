@@ -5,7 +5,7 @@ import { engines } from '../../experiments/engines.ts';
 import { scenarios } from '../../experiments/scenarios.ts';
 import { waitForRoom } from '../testbed/local/lab-process.ts';
 import { type ExperimentResult, runExperiment } from '../run/experiment.ts';
-import { checkCapacity, checkCombination, expectedSeconds, expectedSteps } from '../run/plan.ts';
+import { checkCapacity, checkCombination, expectedSeconds, expectedSteps, timedSteps } from '../run/plan.ts';
 import { runIdOf } from '../run/run-folder.ts';
 import { runTable } from './figures.ts';
 import { abortOnSignals } from './interrupt.ts';
@@ -71,7 +71,7 @@ async function main(): Promise<number> {
   say(planText(options));
   const signal = abortOnSignals(say);
   const configuration = resolveConfiguration(options);
-  const progress = new Progress(process.stderr);
+  const progress = new Progress(process.stderr, timedSteps(configuration));
   const view = await startLiveView(options.live, path.basename(path.resolve(options.out)), say);
   let failed = false;
   let skipped = false;

@@ -13,7 +13,11 @@ test('rates come from counters, the time left from what remains and both links',
   }
   figures.take({ at_ms: 1000, host: 'src', metric: 'ram_remaining_bytes', value: 200_000_000 });
   figures.take({ at_ms: 1000, host: 'client', metric: 'tps', value: 8 });
-  t.is(figures.line, '200 MB remaining, migration 15.0 MB/s, storage 5.0 MB/s, 8.0 TPS, about 10 s left');
+  figures.take({ at_ms: 1000, host: 'src', metric: 'dirty_sync_count', value: 2 });
+  t.is(
+    figures.line,
+    'pass 2, 200 MB remaining, migration 15.0 MB/s, storage 5.0 MB/s, 8.0 TPS, about 10 s left',
+  );
 });
 
 test('what is not known yet is left out', (t) => {

@@ -20,12 +20,14 @@ export class LiveFigures {
   #remainingBytes: number | undefined;
   #pendingPages: number | undefined;
   #tps: number | undefined;
+  #pass: number | undefined;
 
   take({ at_ms: atMs, host, metric, value }: Sample): void {
     const counter = counters[`${host} ${metric}`];
     if (counter !== undefined) this.#count(counter, atMs, value);
     else if (host === 'src' && metric === 'ram_remaining_bytes') this.#remainingBytes = value;
     else if (host === 'dst' && metric === 'engine_pages_pending') this.#pendingPages = value;
+    else if (host === 'src' && metric === 'dirty_sync_count') this.#pass = value;
     else if (metric === 'tps') this.#tps = value;
   }
 
@@ -36,12 +38,13 @@ export class LiveFigures {
       this.#rates.set(name, { atMs, value, perSecond: ((value - last.value) / (atMs - last.atMs)) * 1000 });
   }
 
-  /** "812 MB remaining, migration 14.9 MB/s, storage 0.0 MB/s, 8.0 TPS, about 54 s left" */
+  /** "pass 2, 812 MB remaining, migration 14.9 MB/s, storage 0.0 MB/s, 8.0 TPS, about 54 s left" */
   get line(): string {
     const migration = this.#rates.get('migration')?.perSecond;
     const storage = this.#rates.get('storage')?.perSecond;
     const both = (migration ?? 0) + (storage ?? 0);
     const parts = [
+      this.#pass === undefined || this.#pass === 0 ? undefined : `pass ${this.#pass}`,
       this.#remainingBytes === undefined ? undefined : `${megabytes(this.#remainingBytes)} MB remaining`,
       migration === undefined ? undefined : `migration ${(migration / 1e6).toFixed(1)} MB/s`,
       storage === undefined ? undefined : `storage ${(storage / 1e6).toFixed(1)} MB/s`,

@@ -17,7 +17,7 @@ import { writeRunsCsv } from '../record/csv.ts';
 import { readManifest } from '../record/manifest.ts';
 import type { RunRow } from '../record/run-columns.ts';
 import { runExperiment } from '../run/experiment.ts';
-import { checkCapacity, checkCombination, expectedSeconds } from '../run/plan.ts';
+import { checkCapacity, checkCombination, expectedSeconds, timedSteps } from '../run/plan.ts';
 import { runIdOf } from '../run/run-folder.ts';
 import { waitForRoom } from '../testbed/local/lab-process.ts';
 import { type TableLine, matrixTable } from './figures.ts';
@@ -164,7 +164,7 @@ async function main(): Promise<number> {
     view.show(folder);
     say(`\n${name} (${lines.length + 1} of ${cells.length})`);
     const configuration = configurationOf(options, cell);
-    const progress = new Progress(process.stderr);
+    const progress = new Progress(process.stderr, timedSteps(configuration));
     const { outcome, reason, row } = await runExperiment({
       configuration,
       repeat: cell.repeat,

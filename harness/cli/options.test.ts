@@ -23,6 +23,13 @@ test('a wrong value names the option, the value and the valid ones', (t) => {
   );
 });
 
+test('--live stands alone or has a port', (t) => {
+  t.is(parse()?.live, undefined);
+  t.is(parse('--live', '--json')?.live, true);
+  t.is(parse('--live', '8080')?.live, 8080);
+  t.regex(t.throws(() => parse('--live', 'here')).message, /--live "here": a port from 1 to 65535/);
+});
+
 test('an unknown option lists the valid ones', (t) => {
   const error = t.throws(() => parse('--scenaro', 'rw'), { instanceOf: UsageError });
   t.regex(error.message, /--scenaro/);

@@ -4,7 +4,7 @@ import { LiveFigures } from './live-figures.ts';
 
 export interface ProgressOutput {
   write(text: string): unknown;
-  /** A terminal gets one line that changes while the migration runs, a file a line every few seconds. */
+  /** A terminal gets one line that changes all the time, a file a line every few seconds of the migration. */
   readonly isTTY?: boolean;
 }
 
@@ -14,19 +14,29 @@ const liveMs = { terminal: 500, plain: 10_000 };
 export class Progress {
   readonly #output: ProgressOutput;
   readonly #startMs = performance.now();
-  readonly #live = new LiveFigures();
+  readonly #stepSeconds: ReadonlyMap<string, number>;
+  #live = new LiveFigures();
+  #step: { readonly name: string; readonly startMs: number } | undefined;
   #timer: NodeJS.Timeout | undefined;
   #openLine = false;
 
-  constructor(output: ProgressOutput) {
+  /** @param stepSeconds length of steps that have a known one, for the time left */
+  constructor(output: ProgressOutput, stepSeconds: ReadonlyMap<string, number> = new Map()) {
     this.#output = output;
+    this.#stepSeconds = stepSeconds;
   }
 
   event(event: NewRunEvent): void {
     const text = describe(event);
     if (text !== undefined) this.#line(text);
-    if (event.event === 'migrate-command') this.#startLive();
-    // The step ends when the target runs or the migration has failed.
+    if (event.event === 'step-started') {
+      // Figures of the step before say nothing of this one.
+      this.#live = new LiveFigures();
+      this.#step = { name: event.step, startMs: performance.now() };
+    }
+    const starts = this.#output.isTTY === true ? 'step-started' : 'migrate-command';
+    if (event.event === starts) this.#startLive();
+    // The step of the migration ends when the target runs or the migration has failed.
     if (event.event === 'step-ended' || event.event === 'step-failed' || event.event === 'run-ended')
       clearInterval(this.#timer);
   }
@@ -37,19 +47,29 @@ export class Progress {
 
   #startLive(): void {
     const terminal = this.#output.isTTY === true;
+    clearInterval(this.#timer);
     this.#timer = setInterval(
       () => {
-        const text = this.#live.line;
-        if (text === '') return;
+        const figures = this.#live.line;
         if (!terminal) {
-          this.#line(text);
+          if (figures !== '') this.#line(figures);
           return;
         }
-        this.#output.write(`\r${this.#time()}  ${text}\u001b[K`);
+        const parts = [this.#stepText(), figures].filter((part) => part !== '');
+        this.#output.write(`\r${this.#time()}  ${parts.join(', ')}\u001b[K`);
         this.#openLine = true;
       },
       terminal ? liveMs.terminal : liveMs.plain,
     );
+  }
+
+  /** "load before the migration: 12 s, about 18 s left" */
+  #stepText(): string {
+    if (this.#step === undefined) return '';
+    const seconds = (performance.now() - this.#step.startMs) / 1000;
+    const planned = this.#stepSeconds.get(this.#step.name);
+    const left = planned === undefined ? '' : `, about ${Math.max(0, Math.ceil(planned - seconds))} s left`;
+    return `${this.#step.name}: ${seconds.toFixed(0)} s${left}`;
   }
 
   #line(text: string): void {

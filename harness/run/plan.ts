@@ -123,6 +123,15 @@ export function expectedSteps(
   ];
 }
 
+/** Steps whose length is configured, whatever the machine, in s. */
+export function timedSteps(configuration: Configuration): ReadonlyMap<string, number> {
+  return new Map(
+    expectedSteps(configuration, 'tcg')
+      .filter(({ name }) => name.startsWith('load '))
+      .map(({ name, durationSeconds }) => [name, durationSeconds]),
+  );
+}
+
 /** Sum of the steps. */
 export function expectedSeconds(configuration: Configuration, accelerator: 'tcg' | 'kvm'): number {
   return expectedSteps(configuration, accelerator).reduce((sum, step) => sum + step.durationSeconds, 0);
