@@ -8,6 +8,9 @@ import { memoryRowNames, memoryRows } from './memory-rows.ts';
 import { paperLinkBitsPerSecond, profileNames, profiles } from './profiles.ts';
 import { scenarioNames } from './scenarios.ts';
 
+/** Where the four hosts are. */
+export const testbedNames = ['local', 'inventory'] as const;
+
 const bitUnits: Readonly<Record<string, number>> = { bit: 1, kbit: 1e3, mbit: 1e6, gbit: 1e9 };
 
 /** A link rate as tc writes it: "125mbit", "2.5gbit". Yields bits per second. */
@@ -35,7 +38,11 @@ export const optionsSchema = z.object({
   scenario: z.enum(scenarioNames).default('rw').describe('load during the migration'),
   mem: z.enum(memoryRowNames).default('16').describe("the paper's memory row in GiB, divided by the scale"),
   engine: z.enum(engineNames).default('precopy').describe('how the VM is migrated'),
-  testbed: z.enum(['local']).default('local').describe('where the four hosts are'),
+  testbed: z
+    .enum(testbedNames)
+    .default('local')
+    .describe('where the four hosts are: containers on this machine, or machines that --inventory names'),
+  inventory: z.string().min(1).optional().describe('hosts.yaml (docs/real-hosts.md)'),
   profile: z.enum(profileNames).default('lab').describe('lab: scaled to one machine; paper: as in the paper'),
   scale: number(1, 64).optional().describe('divide memory and link rates by this (lab: 8, paper: 1)'),
   linkRate: linkRate
@@ -82,6 +89,8 @@ export interface Configuration {
   readonly memoryRow: Options['mem'];
   readonly engine: Options['engine'];
   readonly testbed: Options['testbed'];
+  /** Path of the inventory, as it was given; absent in the local lab. */
+  readonly inventory?: string | undefined;
   readonly profile: Options['profile'];
   readonly scale: number;
   readonly dbms: Options['dbms'];
@@ -144,6 +153,7 @@ export function resolveConfiguration(options: Options): Configuration {
     memoryRow: options.mem,
     engine: options.engine,
     testbed: options.testbed,
+    ...(options.inventory === undefined ? {} : { inventory: options.inventory }),
     profile: options.profile,
     scale,
     dbms: options.dbms,

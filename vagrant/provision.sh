@@ -5,7 +5,7 @@
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 
-common=(openssh-server iproute2 iputils-ping iperf3 ethtool procps kmod socat zstd ca-certificates)
+common=(openssh-server sudo iproute2 iputils-ping iperf3 ethtool procps kmod socat zstd ca-certificates)
 host=(qemu-system-x86 qemu-block-extra qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
 nfs=(nfs-ganesha nfs-ganesha-vfs rpcbind)
 client=(sysbench mariadb-client-core fping)

@@ -3,17 +3,16 @@ import path from 'node:path';
 import { type Options, optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
 import { engines } from '../../experiments/engines.ts';
 import { scenarios } from '../../experiments/scenarios.ts';
-import { waitForRoom } from '../testbed/local/lab-process.ts';
 import { type ExperimentResult, runExperiment } from '../run/experiment.ts';
-import { checkCapacity, checkCombination, expectedSeconds, expectedSteps, timedSteps } from '../run/plan.ts';
+import { expectedSeconds, expectedSteps, timedSteps } from '../run/plan.ts';
 import { runIdOf } from '../run/run-folder.ts';
 import { runTable } from './figures.ts';
 import { abortOnSignals } from './interrupt.ts';
 import { startLiveView } from './live-view.ts';
-import { localMachine } from './local-machine.ts';
-import { UsageError, exitCodes, parseOptions } from './options.ts';
+import { exitCodes, parseOptions } from './options.ts';
 import { Progress } from './progress.ts';
 import { runCommand } from './run-command.ts';
+import { inventoryOf, refuseWhatDoesNotFit, waitForTestbed } from './testbed-options.ts';
 
 const say = (line: string): void => {
   process.stderr.write(`${line}\n`);
@@ -39,16 +38,6 @@ function planText(options: Options): string {
   ].join('\n');
 }
 
-async function refuseWhatCannotRun(options: Options): Promise<void> {
-  const fit = checkCapacity(resolveConfiguration(options), await localMachine());
-  if (!fit.fits) throw new UsageError(fit.reason);
-  if (process.getuid?.() !== 0)
-    throw new UsageError(
-      'the local testbed needs root: it installs Debian packages and makes namespaces, containers and mounts; run this as root',
-    );
-  await waitForRoom(say);
-}
-
 async function main(): Promise<number> {
   const options = parseOptions(
     'experiment',
@@ -57,20 +46,18 @@ async function main(): Promise<number> {
     process.argv.slice(2),
   );
   if (options === undefined) return exitCodes.ok;
-  const combination = checkCombination(resolveConfiguration(options));
-  if (!combination.fits) throw new UsageError(combination.reason);
+  const configuration = resolveConfiguration(options);
+  const inventory = await inventoryOf(configuration);
   if (options.dryRun) {
     if (options.json) console.log(JSON.stringify(resolveConfiguration(options), undefined, 2));
     else console.log(planText(options));
-    const fit = checkCapacity(resolveConfiguration(options), await localMachine());
-    // A plan may be for other machines.
-    if (!fit.fits) say(`this machine could not run it: ${fit.reason}`);
+    await refuseWhatDoesNotFit([{ name: '', configuration }], { dryRun: true, say });
     return exitCodes.ok;
   }
-  await refuseWhatCannotRun(options);
+  await refuseWhatDoesNotFit([{ name: '', configuration }], { dryRun: false, say });
+  await waitForTestbed(options.testbed, say);
   say(planText(options));
   const signal = abortOnSignals(say);
-  const configuration = resolveConfiguration(options);
   const progress = new Progress(process.stderr, timedSteps(configuration));
   const view = await startLiveView(options.live, path.basename(path.resolve(options.out)), say);
   let failed = false;
@@ -81,6 +68,7 @@ async function main(): Promise<number> {
     view.show(folder);
     const result = await runExperiment({
       configuration,
+      inventory,
       repeat,
       runId,
       folder,

@@ -17,17 +17,16 @@ import { writeRunsCsv } from '../record/csv.ts';
 import { readManifest } from '../record/manifest.ts';
 import type { RunRow } from '../record/run-columns.ts';
 import { runExperiment } from '../run/experiment.ts';
-import { checkCapacity, checkCombination, expectedSeconds, timedSteps } from '../run/plan.ts';
+import { expectedSeconds, timedSteps } from '../run/plan.ts';
 import { runIdOf } from '../run/run-folder.ts';
-import { waitForRoom } from '../testbed/local/lab-process.ts';
 import { type TableLine, matrixTable } from './figures.ts';
 import { matrixFailed } from './matrix-status.ts';
 import { abortOnSignals } from './interrupt.ts';
 import { startLiveView } from './live-view.ts';
-import { localMachine } from './local-machine.ts';
 import { UsageError, exitCodes, parseOptions } from './options.ts';
 import { Progress } from './progress.ts';
 import { runCommand } from './run-command.ts';
+import { inventoryOf, refuseWhatDoesNotFit, waitForTestbed } from './testbed-options.ts';
 
 const say = (line: string): void => {
   process.stderr.write(`${line}\n`);
@@ -95,27 +94,6 @@ function planText(options: MatrixOptions, cells: readonly Cell[]): string {
   ].join('\n');
 }
 
-/** Refuses what does not go together, before anything starts. What does not fit this machine may still be planned. */
-async function refuseWhatCannotRun(options: MatrixOptions, cells: readonly Cell[]): Promise<void> {
-  if (cells.length === 0)
-    throw new UsageError(
-      `--shard: there is nothing for shard ${options.shard === undefined ? '' : shardName(options.shard)}: a shard has whole blocks (a scenario, memory row and repeat with all engines), and there are fewer blocks than shards`,
-    );
-  const machine = await localMachine();
-  const reasons = new Set<string>();
-  for (const cell of cells) {
-    const configuration = configurationOf(options, cell);
-    const combination = checkCombination(configuration);
-    if (!combination.fits) throw new UsageError(`${cellName(cell)}: ${combination.reason}`);
-    const capacity = checkCapacity(configuration, machine);
-    if (capacity.fits) continue;
-    if (!options.dryRun) throw new UsageError(`${cellName(cell)}: ${capacity.reason}`);
-    if (!reasons.has(capacity.reason))
-      say(`this machine could not run ${cellName(cell)} and its like: ${capacity.reason}`);
-    reasons.add(capacity.reason);
-  }
-}
-
 async function main(): Promise<number> {
   const options = parseOptions(
     'matrix',
@@ -125,12 +103,21 @@ async function main(): Promise<number> {
   );
   if (options === undefined) return exitCodes.ok;
   const cells = matrixCells(options);
-  await refuseWhatCannotRun(options, cells);
+  const [anyCell] = cells;
+  if (anyCell === undefined)
+    throw new UsageError(
+      `--shard: there is nothing for shard ${options.shard === undefined ? '' : shardName(options.shard)}: a shard has whole blocks (a scenario, memory row and repeat with all engines), and there are fewer blocks than shards`,
+    );
+  const inventory = await inventoryOf(configurationOf(options, anyCell));
+  await refuseWhatDoesNotFit(
+    cells.map((cell) => ({ name: cellName(cell), configuration: configurationOf(options, cell) })),
+    { dryRun: options.dryRun, say },
+  );
   if (options.dryRun) {
     console.log(planText(options, cells));
     return exitCodes.ok;
   }
-  await waitForRoom(say);
+  await waitForTestbed(options.testbed, say);
   const set =
     options.out ??
     path.join('results', `matrix-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}`);
@@ -167,6 +154,7 @@ async function main(): Promise<number> {
     const progress = new Progress(process.stderr, timedSteps(configuration));
     const { outcome, reason, row } = await runExperiment({
       configuration,
+      inventory,
       repeat: cell.repeat,
       shard: options.shard,
       pair: options.pair,

@@ -1,4 +1,5 @@
 /** The end of every command: its exit code, and what an error looks like. */
+import { InventoryError } from '../testbed/inventory/inventory-error.ts';
 import { LabError } from '../testbed/local/lab-error.ts';
 import { UsageError, exitCodes } from './options.ts';
 
@@ -7,8 +8,8 @@ export async function runCommand(name: string, main: () => Promise<number>): Pro
   try {
     process.exit(await main());
   } catch (error) {
-    // Nothing has been started: another lab is up, or this user may not make one.
-    if (error instanceof UsageError || error instanceof LabError) {
+    // Nothing has been started: another lab is up, this user may not make one, or the inventory is wrong.
+    if (error instanceof UsageError || error instanceof LabError || error instanceof InventoryError) {
       console.error(`${name}: ${error.message}`);
       process.exit(exitCodes.usage);
     }

@@ -7,6 +7,7 @@ import type { Host, HostProcess } from '../testbed/host.ts';
 
 export const localShell: Host = {
   name: 'client',
+  qemuBinary: 'qemu-system-x86_64',
   run: async (command, options = {}) => {
     const child = spawn('sh', ['-c', command]);
     let stdout = '';

@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { z } from 'zod';
-import type { Configuration } from '../../experiments/configuration.ts';
+import { type Configuration, testbedNames } from '../../experiments/configuration.ts';
 import { engineNames } from '../../experiments/engines.ts';
 import { memoryRowNames } from '../../experiments/memory-rows.ts';
 import { profileNames } from '../../experiments/profiles.ts';
@@ -18,7 +18,8 @@ const configurationSchema = z.object({
   scenario: z.enum(scenarioNames),
   memoryRow: z.enum(memoryRowNames),
   engine: z.enum(engineNames),
-  testbed: z.enum(['local']),
+  testbed: z.enum(testbedNames),
+  inventory: z.string().optional(),
   profile: z.enum(profileNames),
   scale: z.number(),
   dbms: z.enum(['mariadb', 'mysql']),

@@ -1,7 +1,7 @@
 /** Puts files of this machine where a host can read them. */
 import path from 'node:path';
 import { cacheRoot } from '../../setup/cache.ts';
-import type { HostName, Testbed } from '../testbed/host.ts';
+import { type HostName, type Testbed, hostFolder } from '../testbed/host.ts';
 
 /** Path of the file on that host. Hosts of the local lab see the cache itself; others get a copy, once a run. */
 export type Deploy = (localPath: string, host: HostName) => Promise<string>;
@@ -16,7 +16,7 @@ export function deployer(testbed: Testbed): Deploy {
     if (known !== undefined) return known;
     // The cache names each file by what it was made from; the folder's name keeps equal file names apart.
     const remote = path.posix.join(
-      '/var/tmp/poolshift',
+      hostFolder,
       path.basename(path.dirname(localPath)),
       path.basename(localPath),
     );

@@ -1,10 +1,13 @@
 /** What a run is told. */
 import type { Configuration } from '../../experiments/configuration.ts';
 import type { Shard } from '../../experiments/shard.ts';
+import type { Inventory } from '../testbed/inventory/schema.ts';
 import type { NewRunEvent, Sample } from '../record/event.ts';
 
 export interface ExperimentOptions {
   readonly configuration: Configuration;
+  /** Machines to run on; without it, the local lab. */
+  readonly inventory?: Inventory | undefined;
   readonly repeat: number;
   /** Part of a matrix, and name of the hosts: for the record. */
   readonly shard?: Shard | undefined;

@@ -1,6 +1,6 @@
 /**
- * Whole runs with a small VM in the local lab: a migration that completes, one that is checked byte by byte, one that
- * fails, one that is interrupted, one that never converges. About six minutes on two cores under TCG.
+ * Whole runs with a small VM in the local lab: a migration that completes, one on an inventory's machines that is checked
+ * byte by byte, one that fails, one that is interrupted, one that never converges. About six minutes on two cores under TCG.
  */
 import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import os from 'node:os';
@@ -10,8 +10,11 @@ import test, { type ExecutionContext } from 'ava';
 import { parse } from 'csv-parse/sync';
 import { execa } from 'execa';
 import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
+import { parseInventory } from '../testbed/inventory/read-inventory.ts';
+import type { Inventory } from '../testbed/inventory/schema.ts';
+import { addSudoUser, labInventory } from '../testbed/local/lab-inventory.fixture.ts';
 import { clearLeftovers, waitForRoom } from '../testbed/local/lab-process.ts';
-import { attachLocalTestbed } from '../testbed/local/start.ts';
+import { attachLocalTestbed, startLocalTestbed } from '../testbed/local/start.ts';
 import { runColumns } from '../record/run-columns.ts';
 import { runExperiment } from './experiment.ts';
 import { machineState } from './machine-state.ts';
@@ -25,11 +28,17 @@ async function folder(t: ExecutionContext): Promise<string> {
   return made;
 }
 
-/** `atWarmUp` is done to the lab when the source VM is up and its pool is being warmed. */
-async function run(t: ExecutionContext, options: object, atWarmUp?: () => Promise<void>) {
+interface RunChanges {
+  /** Done to the lab when the source VM is up and its pool is being warmed. */
+  readonly atWarmUp?: () => Promise<void>;
+  readonly inventory?: Inventory;
+}
+
+async function run(t: ExecutionContext, options: object, { atWarmUp, inventory }: RunChanges = {}) {
   t.timeout(20 * 60_000);
   const result = await runExperiment({
     configuration: resolveConfiguration(optionsSchema.parse({ ...small, ...options })),
+    inventory,
     repeat: 1,
     runId: 'test',
     folder: path.join(await folder(t), 'run'),
@@ -118,14 +127,40 @@ test.serial('a stock migration under load is recorded and checked, and nothing i
       );
 });
 
-test.serial('pages restored from storage leave both VMs with the same RAM', async (t) => {
-  const { outcome, row } = await run(t, { scenario: 'rw', engine: 'restore', verifyRam: true });
-  t.is(row?.ram_pages_differing, 0);
-  t.is(row?.ram_pages_compared, (small.vmMemory * 2 ** 20) / 4096);
-  t.true(Number(row?.pages_listed) > 5000);
-  t.true(Number(row?.pages_restored) > 5000);
-  t.is(outcome, 'completed');
-});
+test.serial(
+  'on machines of an inventory, pages restored from storage leave both VMs with the same RAM',
+  async (t) => {
+    const lab = await startLocalTestbed({
+      rates: { migration: 125e6, storage: 125e6, service: 125e6 },
+      keep: () => false,
+      owner: 'experiment.lab.test.ts',
+      log: (line) => {
+        t.log(line);
+      },
+    });
+    t.teardown(() => lab.close());
+    await addSudoUser(lab.hosts.src);
+    const inventory = parseInventory(await labInventory(), 'hosts.yaml');
+    const { outcome, row } = await run(
+      t,
+      { scenario: 'rw', engine: 'restore', verifyRam: true, testbed: 'inventory', inventory: 'hosts.yaml' },
+      { inventory },
+    );
+    t.is(row?.ram_pages_differing, 0);
+    t.is(row?.ram_pages_compared, (small.vmMemory * 2 ** 20) / 4096);
+    t.true(Number(row?.pages_listed) > 5000);
+    t.true(Number(row?.pages_restored) > 5000);
+    t.is(row?.testbed, 'inventory');
+    t.is(outcome, 'completed');
+    // The machines go on without us: nothing runs, and the service interface has its address again.
+    for (const host of [lab.hosts.src, lab.hosts.dst]) {
+      const { stdout } = await host.run('ip -brief address; ls -A /run/poolshift/spawned');
+      t.regex(stdout, new RegExp(`^svc@\\S+ +UP +${lab.networks.service.addresses[host.name]}/24`, 'm'));
+      t.notRegex(stdout, /br0|tap0/);
+      t.is((await host.run('pgrep -c "qemu|node"', { okExitCodes: [0, 1] })).stdout, '0\n');
+    }
+  },
+);
 
 test.serial(
   'a migration that does not converge is cancelled, and the VM runs on at the source',
@@ -139,10 +174,16 @@ test.serial(
 
 test.serial('a step that fails names itself, and everything is taken down', async (t) => {
   const before = await machineState();
-  const { outcome, reason } = await run(t, { scenario: 'idle' }, async () => {
-    const testbed = await attachLocalTestbed();
-    await testbed.hosts.src.run('systemctl kill --signal=KILL poolshift-vm');
-  });
+  const { outcome, reason } = await run(
+    t,
+    { scenario: 'idle' },
+    {
+      atWarmUp: async () => {
+        const testbed = await attachLocalTestbed();
+        await testbed.hosts.src.run('systemctl kill --signal=KILL poolshift-vm');
+      },
+    },
+  );
   t.is(outcome, 'failed');
   t.regex(reason ?? '', /^warm the pool: .*connection to QEMU ended/s);
   t.deepEqual(await machineState(), before);

@@ -42,3 +42,11 @@ test('the RAM of a VM that was restarted is not compared', (t) => {
   t.true(checkCombination(configure({ engine: 'restart' })).fits);
   t.true(checkCombination(configure({ engine: 'restore', verifyRam: true })).fits);
 });
+
+test('an inventory goes with its testbed only', (t) => {
+  const without = checkCombination(configure({ testbed: 'inventory' }));
+  t.regex(without.fits ? '' : without.reason, /needs --inventory/);
+  const stray = checkCombination(configure({ inventory: 'hosts.yaml' }));
+  t.regex(stray.fits ? '' : stray.reason, /does not go with --testbed local/);
+  t.true(checkCombination(configure({ testbed: 'inventory', inventory: 'hosts.yaml' })).fits);
+});

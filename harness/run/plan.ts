@@ -61,6 +61,14 @@ export function checkCapacity(configuration: Configuration, machine: Machine): F
 
 /** Says whether what the options ask for goes together. */
 export function checkCombination(configuration: Configuration): Fit {
+  const { testbed, inventory } = configuration;
+  if (testbed === 'inventory' && inventory === undefined)
+    return { fits: false, reason: '--testbed inventory needs --inventory hosts.yaml (docs/real-hosts.md)' };
+  if (testbed !== 'inventory' && inventory !== undefined)
+    return {
+      fits: false,
+      reason: `--inventory does not go with --testbed ${testbed}; valid: --testbed inventory`,
+    };
   if (engines[configuration.engine].kind === 'restart' && configuration.verifyRam)
     return {
       fits: false,

@@ -13,19 +13,19 @@ import { nowMs } from '../probes/wall-clock.ts';
 import { collectMachine, collectRevision, type Manifest, writeManifest } from '../record/manifest.ts';
 import type { RunLog } from '../record/run-log.ts';
 import type { Host } from '../testbed/host.ts';
-import { startLocalTestbed } from '../testbed/local/start.ts';
-import { authorizedKeyPath, guestHostKeyPath } from '../testbed/local/lab-process.ts';
+import { startTestbed } from '../testbed/start-testbed.ts';
 import { probeAccelerator } from '../vm/accelerator.ts';
 import { startVm, stopVm, waitForServer } from '../vm/machine.ts';
 import { type MachineDescription, vmPaths } from '../vm/qemu-arguments.ts';
 import type { QmpClient } from '../vm/qmp.ts';
-import { prepareVmHost, tapName } from '../vm/vm-host.ts';
+import { prepareVmHost, releaseVmHost, tapName } from '../vm/vm-host.ts';
 import { whileVmLives } from '../vm/while-vm-lives.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { runSql } from '../workload/sql-client.ts';
 import { warmUp } from '../workload/warm-up.ts';
 import { Checks } from './checks.ts';
 import { deployer } from './deploy.ts';
+import { diskPlace } from './disk-place.ts';
 import type { ExperimentOptions } from './experiment-options.ts';
 import { measureGoodput } from './links.ts';
 import { loadProbe } from './load.ts';
@@ -33,7 +33,7 @@ import { requireQemuSupport } from './migration/qemu-support.ts';
 import { restart } from './migration/restart.ts';
 import { migrationOf } from './migration/start-migration.ts';
 import { Recorders } from './recorders.ts';
-import { collectVersions } from './versions.ts';
+import { collectHostMachine, collectVersions } from './versions.ts';
 import type { Steps } from './steps.ts';
 
 /** sysbench and the image builders run on the machine itself. */
@@ -77,12 +77,12 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   const { image } = prepared;
 
   let closeLab = (): Promise<void> => Promise.resolve();
-  const rate = configuration.linkBitsPerSecond;
   const testbed = await steps.step(
     'bring the lab up',
     async () => {
-      const started = await startLocalTestbed({
-        rates: { migration: rate, storage: rate, service: rate },
+      const started = await startTestbed({
+        inventory: options.inventory,
+        rateBitsPerSecond: configuration.linkBitsPerSecond,
         keep: options.keepsLab,
         owner: options.owner,
         log: note,
@@ -93,6 +93,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     () => closeLab(),
   );
   const { src, dst, nfs, client } = testbed.hosts;
+  const rate = testbed.shapes ? configuration.linkBitsPerSecond : undefined;
   await steps.step('ask QEMU for the engine', () =>
     requireQemuSupport(engine, testbed.hosts, configuration.downtimeLimitMs),
   );
@@ -101,14 +102,14 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   const server: DatabaseServer = { host: guestHost, port: 3306, user: 'sbtest', password: 'sbtest' };
 
   const recorders = new Recorders(log, (host) => deploy(prepared.recorder, host));
-  const diskPath = `${testbed.exportPath}/disk.img`;
+  const disk = diskPlace(testbed, 'disk.img');
 
   const manifest: Manifest = await steps.step(
     'prepare the hosts',
     async () => {
-      const disk = await deploy(image.diskPath, 'nfs');
+      const diskImage = await deploy(image.diskPath, 'nfs');
       await Promise.all([
-        nfs.run(`cp --sparse=always ${disk} ${diskPath}`, { timeoutMs: 600_000 }),
+        nfs.run(`cp --sparse=always ${diskImage} ${disk.serverPath}`, { timeoutMs: 600_000 }),
         prepareVmHost(src, testbed),
         prepareVmHost(dst, testbed),
       ]);
@@ -138,10 +139,13 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
         accelerator: { name: accelerator.accelerator, reason: accelerator.reason },
         revision: await collectRevision(projectRoot),
         versions: await collectVersions(testbed, image),
-        machine: await collectMachine(),
+        machine: testbed.kind === 'local' ? await collectMachine() : await collectHostMachine(src),
       };
     },
-    () => recorders.stop(),
+    async () => {
+      await recorders.stop();
+      if (!options.keepsLab()) await Promise.all([src, dst].map((host) => releaseVmHost(host, testbed)));
+    },
   );
   await writeManifest(log.folder, manifest);
 
@@ -153,8 +157,8 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
 
   const initrdPath = await makeInitrd({
     base: image.initrdPath,
-    authorizedKey: await readFile(authorizedKeyPath, 'utf8'),
-    hostKey: await readFile(guestHostKeyPath, 'utf8'),
+    authorizedKey: await readFile(testbed.guestKeys.authorizedKeyPath, 'utf8'),
+    hostKey: await readFile(testbed.guestKeys.hostKeyPath, 'utf8'),
     agentBundlePath: prepared.agent,
     log: note,
   });
@@ -166,7 +170,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     initrdPath: await deploy(initrdPath, host),
     guestAddress: testbed.guestAddress,
     bufferPoolBytes: configuration.bufferPoolBytes,
-    disk: { kind: 'nfs', server: testbed.networks.storage.addresses.nfs, path: diskPath },
+    disk: disk.qemu,
     tapInterface: tapName,
     macAddress: '52:54:00:aa:00:10',
     role: host === 'src' ? 'source' : 'target',
@@ -249,7 +253,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
           ...moved,
           target: waitingTarget,
           migrationGoodputBytesPerSecond: goodput.migration,
-          diskPath,
+          storagePlace: disk.engine,
           deploy,
         });
   const outcome = await steps.step(

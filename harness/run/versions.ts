@@ -2,6 +2,7 @@
 import type { GuestImage } from '../../guest/image/prepare-guest-image.ts';
 import type { Manifest } from '../record/manifest.ts';
 import type { Host, Testbed } from '../testbed/host.ts';
+import { quote } from '../testbed/ssh-host.ts';
 
 async function firstLine(host: Host, command: string): Promise<string | undefined> {
   const { stdout } = await host.run(`${command} 2>&1 | head -n 1`);
@@ -10,13 +11,27 @@ async function firstLine(host: Host, command: string): Promise<string | undefine
 
 export async function collectVersions(testbed: Testbed, image: GuestImage): Promise<Manifest['versions']> {
   const { src, nfs, client } = testbed.hosts;
+  // ganesha in the local lab, the kernel's server elsewhere.
+  const nfsServer = `dpkg-query --show --showformat '\${db:Status-Status} \${Package} \${Version}\\n' nfs-ganesha nfs-kernel-server 2> /dev/null | sed -n 's/^installed //p'`;
   return {
-    qemu: await firstLine(src, 'qemu-system-x86_64 --version'),
+    qemu: await firstLine(src, `${quote(src.qemuBinary)} --version`),
     hostKernel: await firstLine(src, 'uname -r'),
     guestKernel: image.kernelVersion,
     databaseServer: image.serverVersion,
     sysbench: await firstLine(client, 'sysbench --version'),
-    nfsServer: await firstLine(nfs, "dpkg-query --show --showformat 'nfs-ganesha ${Version}' nfs-ganesha"),
+    nfsServer: await firstLine(nfs, nfsServer),
     node: process.versions.node,
   };
+}
+
+/** The machine behind a host, as `collectMachine` tells it of this one. @throws HostError */
+export async function collectHostMachine(host: Host): Promise<Manifest['machine']> {
+  const { stdout } = await host.run(`sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1
+nproc
+awk '/^MemTotal:/ {printf "%d\\n", $2 * 1024}' /proc/meminfo
+uname -r
+. /etc/os-release; echo "$PRETTY_NAME"`);
+  const [cpuModel = 'unknown', cores, memoryBytes, kernel = 'unknown', distribution = 'unknown'] =
+    stdout.split('\n');
+  return { cpuModel, cores: Number(cores), memoryBytes: Number(memoryBytes), kernel, distribution };
 }

@@ -40,14 +40,23 @@ export interface HostProcess {
   readonly ended: Promise<{ readonly exitCode: number | undefined; readonly stderrTail: string }>;
 }
 
+/** Folder on a host for what is copied there. Root's alone, so that nobody else can put a program in it. */
+export const hostFolder = '/var/lib/poolshift';
+
 export interface Host {
   readonly name: HostName;
+  /** Program that runs VMs on this host: a name in its PATH, or a path. */
+  readonly qemuBinary: string;
   /** Runs a shell command as root. Throws HostError (code 'command-failed' | 'timeout' | 'unreachable'). */
   run(command: string, options?: RunOptions): Promise<RunResult>;
   /** Starts a long-lived shell command as root, in its own process group on the host. */
   spawn(command: string): HostProcess;
-  /** Copies a local file or folder to an absolute path on the host, making its parent folders. */
+  /**
+   * Copies a local file or folder to an absolute path on the host, making its parent folders. A file that is there is
+   * replaced, whole or not at all; a folder that is there is refused unless it is empty.
+   */
   copyTo(localPath: string, remotePath: string): Promise<void>;
+  /** Copies a file or folder of the host; `localPath` is made. */
   copyFrom(remotePath: string, localPath: string): Promise<void>;
   /** Makes a unix socket of the host usable here. Returns the local socket's path; it is removed on testbed close. */
   forwardSocket(remotePath: string): Promise<string>;
@@ -63,16 +72,22 @@ export interface NetworkPlan {
 }
 
 export interface Testbed {
-  readonly kind: 'local' | 'vagrant' | 'inventory';
+  readonly kind: 'local' | 'inventory';
   readonly hosts: Readonly<Record<HostName, Host>>;
   readonly networks: Readonly<Record<NetworkName, NetworkPlan>>;
   /** The guest's address on the service network, with its prefix length: "10.30.0.10/24". */
   readonly guestAddress: string;
   /** Folder on the nfs host that is exported over NFS; VM disks are made in it. */
   readonly exportPath: string;
+  /** Where both VM hosts have that folder mounted; undefined where QEMU reads the export with its own NFS client. */
+  readonly mountPath: string | undefined;
+  /** The public key that may log in to the guest, and the guest's own private host key. */
+  readonly guestKeys: { readonly authorizedKeyPath: string; readonly hostKeyPath: string };
   /** Where the prepared files of this machine's cache are seen on each host, or undefined if they must be copied. */
   readonly sharedCachePath: string | undefined;
-  /** Sets the rate of a network on every host (local lab); refuses where the testbed does not shape. */
+  /** Whether rates of networks can be set. */
+  readonly shapes: boolean;
+  /** Sets the rate of a network on every host, or frees it (undefined). Where the testbed does not shape, a rate is refused. */
   shape(network: NetworkName, rateBitsPerSecond: number | undefined): Promise<void>;
   /** Takes the testbed down, or leaves it up where `keep` was asked for. Idempotent. */
   close(): Promise<void>;

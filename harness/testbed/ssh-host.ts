@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { ExecaError, execa } from 'execa';
 import type { Host, HostName, HostProcess, RunOptions, RunResult } from './host.ts';
+import { hostFolder } from './host.ts';
 import { HostError } from './host-error.ts';
 
 export interface SshHostOptions {
@@ -15,7 +16,13 @@ export interface SshHostOptions {
   readonly configPath: string;
   /** Folder for the local ends of forwarded sockets; socket paths must stay below 108 bytes. */
   readonly socketFolder: string;
+  readonly qemuBinary: string;
+  /** The user of the ssh configuration is not root, but may run everything by `sudo` without a password. */
+  readonly sudo: boolean;
 }
+
+/** Programs that the harness brings with it, such as Node. */
+export const programFolder = `${hostFolder}/bin`;
 
 const defaultTimeoutMs = 60_000;
 const outputTailLines = 20;
@@ -26,36 +33,48 @@ const inputGraceSeconds = 20;
 
 export class SshHost implements Host {
   readonly name: HostName;
+  readonly qemuBinary: string;
   readonly #config: string;
   readonly #socketFolder: string;
+  readonly #sudo: boolean;
 
-  constructor({ name, configPath, socketFolder }: SshHostOptions) {
+  constructor({ name, qemuBinary, configPath, socketFolder, sudo }: SshHostOptions) {
     this.name = name;
+    this.qemuBinary = qemuBinary;
     this.#config = configPath;
     this.#socketFolder = socketFolder;
+    this.#sudo = sudo;
   }
 
   async run(command: string, options: RunOptions = {}): Promise<RunResult> {
     const { timeoutMs = defaultTimeoutMs, input, okExitCodes = [0] } = options;
     // The host ends the command by itself, so that nothing stays there when this side gives up or dies.
-    const bounded = `exec timeout --kill-after=2 ${(timeoutMs / 1000).toFixed(3)} bash -c ${quote(command)}`;
+    const bounded = `timeout --kill-after=2 ${(timeoutMs / 1000).toFixed(3)} bash -c ${quote(withPrograms(command))}`;
     const startedMs = performance.now();
-    const result = await execa('ssh', [...this.#sshTo, bounded], {
+    const child = execa('ssh', [...this.#sshTo, this.#asRoot(bounded)], {
       ...(input === undefined ? { stdin: 'ignore' } : { input }),
-      // A little later than the host's own limit: only a host that does not answer gets here.
-      timeout: timeoutMs + 5000,
       // A Ctrl-C in the terminal is for the harness alone.
       detached: true,
       reject: false,
       stripFinalNewline: false,
       maxBuffer: 256 * 2 ** 20,
     });
+    // A little later than the host's own limit: only a host that does not answer gets here. The connection's master holds
+    // the pipes of a client that was killed, so their ends must not be waited for.
+    let silent = false;
+    const timer = setTimeout(() => {
+      silent = true;
+      child.kill('SIGKILL');
+      for (const stream of [child.stdout, child.stderr]) stream.destroy();
+    }, timeoutMs + 5000);
+    const result = await child;
+    clearTimeout(timer);
     const { stdout, stderr, exitCode } = result;
     if (exitCode !== undefined && okExitCodes.includes(exitCode)) return { stdout, stderr, exitCode };
     const failure = { host: this.name, command, output: tail(`${stdout}\n${stderr}`), cause: result };
     // These are the exit codes of `timeout`, but a command may end with them early, of its own accord.
     const outOfTime = (exitCode === 124 || exitCode === 137) && performance.now() - startedMs >= timeoutMs;
-    if (result.timedOut || outOfTime)
+    if (silent || outOfTime)
       throw new HostError('timeout', { ...failure, output: `after ${timeoutMs} ms\n${failure.output}` });
     throw new HostError(
       exitCode === connectionLost || exitCode === undefined ? 'unreachable' : 'command-failed',
@@ -68,7 +87,7 @@ export class SshHost implements Host {
 
   spawn(command: string): HostProcess {
     const folder = `/run/poolshift/spawned/${randomUUID()}`;
-    const script = `exec bash -c ${quote(spawnScript(folder, command))}`;
+    const script = this.#asRoot(`bash -c ${quote(spawnScript(folder, withPrograms(command)))}`);
     const child = execa('ssh', [...this.#sshTo, script], {
       stdin: 'pipe',
       buffer: { stdout: false, stderr: true },
@@ -102,12 +121,17 @@ export class SshHost implements Host {
   }
 
   async copyTo(localPath: string, remotePath: string): Promise<void> {
-    await this.run(`mkdir -p ${quote(path.posix.dirname(remotePath))}`);
-    await this.#copy(localPath, `${this.name}:${remotePath}`);
+    const { dir, base } = path.parse(path.resolve(localPath));
+    const pack = ['tar', ...packArguments, '-C', dir, '--', base];
+    const script = this.#asRoot(`bash -c ${quote(unpackScript(base, remotePath))}`);
+    await this.#pipe(pack, ['ssh', ...this.#sshTo, script]);
   }
 
   async copyFrom(remotePath: string, localPath: string): Promise<void> {
-    await this.#copy(`${this.name}:${remotePath}`, localPath);
+    const { dir, base } = path.posix.parse(remotePath);
+    const pack = ['tar', ...packArguments, '-C', dir, '--', base].map(quote).join(' ');
+    const unpack = ['bash', '-c', unpackScript(base, path.resolve(localPath))];
+    await this.#pipe(['ssh', ...this.#sshTo, this.#asRoot(pack)], unpack);
   }
 
   async forwardSocket(remotePath: string): Promise<string> {
@@ -117,9 +141,19 @@ export class SshHost implements Host {
     // A forward of an earlier machine under the same path would keep its listener.
     await execa('ssh', ['-O', 'cancel', ...forward], { stdin: 'ignore', reject: false });
     await rm(local, { force: true });
-    // Makes the connection if there is none: `-O` needs one.
-    await this.run('true');
-    await this.#local('forward-failed', 'ssh', ['-O', 'forward', ...forward]);
+    // Makes the connection if there is none: `-O` needs one. The host's end of it is the user's, not root's.
+    await this.run(this.#sudo ? `chown "$SUDO_UID" ${quote(remotePath)}` : 'true');
+    try {
+      await execa('ssh', ['-O', 'forward', ...forward], { stdin: 'ignore', detached: true });
+    } catch (error) {
+      const output = error instanceof ExecaError ? tail(String(error.stderr)) : String(error);
+      throw new HostError('forward-failed', {
+        host: this.name,
+        command: `forward ${remotePath}`,
+        output,
+        cause: error,
+      });
+    }
     return local;
   }
 
@@ -127,23 +161,36 @@ export class SshHost implements Host {
     return ['-F', this.#config, this.name];
   }
 
-  async #copy(from: string, to: string): Promise<void> {
-    await this.#local('copy-failed', 'scp', ['-q', '-r', '-p', '-F', this.#config, from, to]);
+  /** A command of the host's shell. */
+  #asRoot(command: string): string {
+    return `exec ${this.#sudo ? 'sudo -n ' : ''}${command}`;
   }
 
-  async #local(
-    code: 'copy-failed' | 'forward-failed',
-    file: string,
-    arguments_: readonly string[],
-  ): Promise<void> {
+  async #pipe(from: readonly string[], to: readonly string[]): Promise<void> {
+    const command = [from, to].map((words) => words.map(quote).join(' ')).join(' | ');
     try {
-      await execa(file, arguments_, { stdin: 'ignore', detached: true });
+      await execa('bash', ['-o', 'pipefail', '-c', command], { stdin: 'ignore', detached: true });
     } catch (error) {
       const output = error instanceof ExecaError ? tail(String(error.stderr)) : String(error);
-      const command = [file, ...arguments_].join(' ');
-      throw new HostError(code, { host: this.name, command, output, cause: error });
+      throw new HostError('copy-failed', { host: this.name, command, output, cause: error });
     }
   }
+}
+
+const withPrograms = (command: string): string => `PATH=${programFolder}:$PATH\n${command}`;
+
+/** Images have holes; owners are those of the receiver. */
+const packArguments = ['--create', '--file=-', '--sparse', '--owner=0', '--group=0'];
+
+/** Reads an archive with one member, which appears under its new path whole or not at all. */
+function unpackScript(member: string, target: string): string {
+  const parent = path.posix.dirname(target);
+  return `set -eu
+mkdir -p ${quote(parent)}
+staging=$(mktemp -d ${quote(`${parent}/.copy-XXXXXX`)})
+trap 'rm -rf "$staging"' EXIT
+tar --extract --file=- --directory="$staging" --no-same-owner
+mv -T -- "$staging"/${quote(member)} ${quote(target)}`;
 }
 
 /** Reading starts at once, and lines are kept until they are asked for: nothing is lost to a late reader. */

@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { prepare, type Log } from '../../setup/cache.ts';
 import type { Host } from '../testbed/host.ts';
+import { quote } from '../testbed/ssh-host.ts';
 import { processorArguments, type Accelerator } from './qemu-arguments.ts';
 
 export interface AcceleratorChoice {
@@ -27,7 +28,7 @@ const probeTimeoutSeconds = 20;
  */
 export async function probeAccelerator(host: Host, options: ProbeOptions): Promise<AcceleratorChoice> {
   const { stdout: identity } = await host.run(
-    'uname -r; grep -m1 "^model name" /proc/cpuinfo; test -w /dev/kvm && echo kvm; qemu-system-x86_64 --version | head -n 1',
+    `uname -r; grep -m1 "^model name" /proc/cpuinfo; test -w /dev/kvm && echo kvm; ${quote(host.qemuBinary)} --version | head -n 1`,
   );
   const entry = await prepare({
     name: 'accelerator',
@@ -49,7 +50,7 @@ async function tryKvm(
   if (device === '') return { accelerator: 'tcg', reason: 'this host has no usable /dev/kvm' };
   // The initial RAM disk says so and powers off as soon as it runs (guest/image/initrd-init.sh).
   const command = [
-    'qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot -machine q35 -m 256M -serial stdio',
+    `${quote(host.qemuBinary)} -nodefaults -no-user-config -display none -no-reboot -machine q35 -m 256M -serial stdio`,
     ...processorArguments('kvm'),
     `-kernel ${kernelPath} -initrd ${initrdPath} -append 'console=ttyS0 panic=-1 poolshift.probe'`,
   ].join(' ');

@@ -19,7 +19,7 @@ const ownSockets = [vmPaths.controlSocket, vmPaths.recorderSocket, vmPaths.agent
 export async function startVm(host: Host, machine: MachineDescription): Promise<QmpClient> {
   if ((await vmState(host)).kind === 'running')
     throw new VmError('already-running', host.name, `the unit ${vmUnit} is active; stop it first`);
-  const { stdout } = await host.run(startScript(machine));
+  const { stdout } = await host.run(startScript(host.qemuBinary, machine));
   const startedAt = stdout.trim();
   try {
     const client = await QmpClient.connect(await host.forwardSocket(vmPaths.controlSocket));
@@ -32,8 +32,8 @@ export async function startVm(host: Host, machine: MachineDescription): Promise<
 }
 
 /** Prints the time before the start, by the host's clock, and ends when the sockets are there or QEMU is not. */
-function startScript(machine: MachineDescription): string {
-  const command = ['qemu-system-x86_64', ...qemuArguments(machine)].map(quote).join(' ');
+function startScript(qemuBinary: string, machine: MachineDescription): string {
+  const command = [qemuBinary, ...qemuArguments(machine)].map(quote).join(' ');
   return `set -eu
 mkdir -p /run/poolshift
 # A left-over RAM file would be the new machine's memory.

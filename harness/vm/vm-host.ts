@@ -33,3 +33,23 @@ if ! ip link show ${tapName} > /dev/null 2>&1; then ip tuntap add ${tapName} mod
 ip link set ${tapName} master ${bridgeName} up
 `;
 }
+
+/**
+ * Takes the bridge away and gives the service interface its address back. Idempotent.
+ * @throws HostError
+ */
+export async function releaseVmHost(host: Host, testbed: Testbed): Promise<void> {
+  const { interfaces, addresses } = testbed.networks.service;
+  await host.run(releaseScript(interfaces[host.name], addresses[host.name]));
+}
+
+export function releaseScript(serviceInterface: string, address: string): string {
+  return `set -eu
+if ip link show ${tapName} > /dev/null 2>&1; then ip link del ${tapName}; fi
+ip link show ${bridgeName} > /dev/null 2>&1 || exit 0
+prefix=$(ip -4 -o addr show dev ${bridgeName} | sed -n 's|.* inet ${address.replaceAll('.', '\\.')}/\\([0-9]*\\) .*|\\1|p')
+ip link set ${serviceInterface} nomaster
+ip link del ${bridgeName}
+if [ -n "$prefix" ]; then ip addr add ${address}/"$prefix" dev ${serviceInterface}; fi
+`;
+}

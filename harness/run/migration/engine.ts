@@ -38,10 +38,9 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
       await setUpQemu(context, engine);
       await context.target.execute('migrate-incoming', { uri: `unix:${incomingSocket}` });
       const address = `${testbed.networks.migration.addresses.dst}:${migrationPort}`;
-      const storage = `nfs://${testbed.networks.storage.addresses.nfs}${context.diskPath}`;
       const destination = await start(
         'dst',
-        `destination --listen ${address} --incoming unix:${incomingSocket} --storage ${storage}`,
+        `destination --listen ${address} --incoming unix:${incomingSocket} --storage ${context.storagePlace}`,
       );
       await destination.waitFor('listening', startTimeoutMs);
       const source = await start(

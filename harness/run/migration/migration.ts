@@ -15,8 +15,8 @@ export interface MigrationContext {
   readonly target: QmpClient;
   /** Payload that the migration link carries, in bytes per second, as measured before the run. */
   readonly migrationGoodputBytesPerSecond: number;
-  /** Path of the VM's disk image in the NFS export. */
-  readonly diskPath: string;
+  /** The VM's disk image, as the engine's `--storage` takes it on the destination. */
+  readonly storagePlace: string;
   /** Makes a file of this machine readable on a host; returns its path there. */
   readonly deploy: (localPath: string, host: 'src' | 'dst') => Promise<string>;
   readonly log: RunLog;

@@ -59,12 +59,13 @@ export async function requireQemuSupport(
   engine: Engine,
   hosts: Pick<Testbed['hosts'], 'src' | 'dst'>,
   downtimeLimitMs: number,
-  qemu: readonly string[] = ['qemu-system-x86_64'],
+  qemu?: readonly string[],
 ): Promise<void> {
   if (engine.kind === 'restart') return;
   const settings = qemuSettings(engine, { downtimeLimitMs, migrationGoodputBytesPerSecond: 1e6 });
   for (const name of ['src', 'dst'] as const) {
-    const refusal = await refusalOn(hosts[name], name === 'dst', settings, qemu.map(quote).join(' '));
+    const command = (qemu ?? [hosts[name].qemuBinary]).map(quote).join(' ');
+    const refusal = await refusalOn(hosts[name], name === 'dst', settings, command);
     if (refusal !== undefined)
       throw new EngineUnavailableError(`QEMU on ${name} does not offer this engine: ${refusal}`);
   }

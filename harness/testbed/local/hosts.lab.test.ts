@@ -1,27 +1,42 @@
-/** What the local lab's hosts and networks are good for, on one lab. Takes about 45 s. */
-import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import net from 'node:net';
+/**
+ * What the local lab's hosts and networks are good for, and the conformance of two testbeds on them: the lab itself, and an
+ * inventory that lists its hosts. One lab, about 70 s.
+ */
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import { execa } from 'execa';
 import { z } from 'zod';
-import {
-  type Host,
-  type HostProcess,
-  type NetworkName,
-  type Testbed,
-  hostNames,
-  networkNames,
-} from '../host.ts';
+import { testConformance } from '../conformance.fixture.ts';
+import { type Host, type NetworkName, type Testbed, hostNames, networkNames } from '../host.ts';
 import { HostError } from '../host-error.ts';
+import { parseInventory } from '../inventory/read-inventory.ts';
+import { startInventoryTestbed } from '../inventory/start.ts';
+import { sshConfig } from '../ssh-config.ts';
+import { SshHost, programFolder } from '../ssh-host.ts';
+import { addSudoUser, labInventory, sudoUser } from './lab-inventory.fixture.ts';
+import { labAddress, labSshEntries } from './lab-network.ts';
+import { currentLab, labFolder } from './lab-process.ts';
 import { startLocalTestbed } from './start.ts';
 
 const mbit = 1e6;
 let testbed: Testbed;
+/** The same hosts, as an inventory lists them. */
+let listed: Testbed;
 let folder = '';
-let orphan: HostProcess;
+const log = (line: string): void => {
+  console.error(line);
+};
+
+async function startListed(changes: Parameters<typeof labInventory>[0] = {}): Promise<Testbed> {
+  return startInventoryTestbed({
+    inventory: parseInventory(await labInventory(changes), '/lab/hosts.yaml'),
+    rateBitsPerSecond: undefined,
+    keep: () => false,
+    log,
+  });
+}
 
 test.before(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'poolshift-hosts-'));
@@ -29,31 +44,17 @@ test.before(async () => {
     rates: { migration: 125 * mbit, storage: 125 * mbit, service: undefined },
     keep: () => false,
     owner: 'hosts.lab.test.ts',
-    log: (line) => {
-      console.error(line);
-    },
+    log,
   });
+  await addSudoUser(testbed.hosts.src);
+  await testbed.hosts.client.run('mv /usr/local/bin/node /usr/local/bin/node-away');
+  listed = await startListed();
 });
 test.after.always(async () => {
+  await listed.close();
   await testbed.close();
   await rm(folder, { recursive: true, force: true });
 });
-
-/** Whether a process whose arguments hold this text runs on the host. */
-async function runs(host: Host, text: string): Promise<boolean> {
-  // The brackets keep the pattern from finding itself.
-  const pattern = `[${text.slice(0, 1)}]${text.slice(1)}`;
-  return (await host.run(`pgrep --full '${pattern}'`, { okExitCodes: [0, 1] })).exitCode === 0;
-}
-
-async function eventually(check: () => Promise<boolean>, seconds: number): Promise<boolean> {
-  const deadlineMs = performance.now() + seconds * 1000;
-  while (performance.now() < deadlineMs) {
-    if (await check()) return true;
-    await sleep(100);
-  }
-  return false;
-}
 
 async function measuredMbit(network: NetworkName): Promise<number> {
   const { src, dst } = testbed.hosts;
@@ -65,18 +66,6 @@ async function measuredMbit(network: NetworkName): Promise<number> {
   const schema = z.object({ end: z.object({ sum_received: z.object({ bits_per_second: z.number() }) }) });
   return schema.parse(JSON.parse(stdout)).end.sum_received.bits_per_second / mbit;
 }
-
-// Started first and looked at last: the host gives such a command some time to end by itself.
-test.serial('a command whose ssh client is killed', async (t) => {
-  orphan = testbed.hosts.client.spawn('sleep 7001; true');
-  t.true(await eventually(() => runs(testbed.hosts.client, 'sleep 7001'), 10));
-  const children = await readFile(`/proc/${process.pid}/task/${process.pid}/children`, 'utf8');
-  const clients: number[] = [];
-  for (const pid of children.trim().split(' '))
-    if ((await readFile(`/proc/${pid}/cmdline`, 'utf8')).includes('sleep 7001')) clients.push(Number(pid));
-  t.is(clients.length, 1);
-  for (const pid of clients) process.kill(pid, 'SIGKILL');
-});
 
 test.serial('every host has its name, its networks, Node and what QEMU needs', async (t) => {
   for (const name of hostNames) {
@@ -138,89 +127,6 @@ test.serial('the NFS server gives VM hosts what the export holds, and takes what
   t.is(bytes.stdout.trim(), 'ab ab');
 });
 
-test.serial('run: input, output, exit codes and time limits', async (t) => {
-  const { src } = testbed.hosts;
-  const input = new Uint8Array(300_000).fill(65);
-  t.is((await src.run('cat', { input })).stdout.length, 300_000);
-  t.is((await src.run('echo out; echo err >&2; exit 3', { okExitCodes: [3] })).stderr, 'err\n');
-
-  const failed = await t.throwsAsync(src.run('echo why >&2; exit 4'), { instanceOf: HostError });
-  t.is(failed.code, 'command-failed');
-  t.is(failed.exitCode, 4);
-  t.true(failed.message.endsWith('\nwhy'));
-
-  const late = await t.throwsAsync(src.run('sleep 7002 & echo begun; sleep 7002', { timeoutMs: 500 }), {
-    instanceOf: HostError,
-  });
-  t.is(late.code, 'timeout');
-  t.regex(late.message, /begun/);
-  t.true(await eventually(async () => !(await runs(src, 'sleep 7002')), 2));
-});
-
-test.serial('spawn: lines wait for their reader, input arrives, its end ends the command', async (t) => {
-  const command = testbed.hosts.src.spawn('seq 3000; cat; exit 5');
-  command.write('hello\n');
-  await sleep(500);
-  command.closeInput();
-  const lines: string[] = [];
-  for await (const line of command.lines) lines.push(line);
-  t.is(lines.length, 3001);
-  t.is(lines.at(-1), 'hello');
-  t.is((await command.ended).exitCode, 5);
-});
-
-test.serial('spawn: stop ends the command and its children, even those that ignore it', async (t) => {
-  const { src } = testbed.hosts;
-  const command = src.spawn(`(trap '' TERM; sleep 7003 & wait) & sleep 7003 & echo up; wait`);
-  for await (const line of command.lines) {
-    t.is(line, 'up');
-    break;
-  }
-  await command.stop();
-  t.false(await runs(src, 'sleep 7003'));
-  await command.stop();
-
-  const hasty = src.spawn('sleep 7004');
-  await hasty.stop();
-  t.true(await eventually(async () => !(await runs(src, 'sleep 7004')), 2));
-});
-
-test.serial('spawn: what a command leaves running goes with it', async (t) => {
-  const { src } = testbed.hosts;
-  const command = src.spawn('sleep 7005 > /dev/null 2>&1 & exit 0');
-  t.is((await command.ended).exitCode, 0);
-  t.true(await eventually(async () => !(await runs(src, 'sleep 7005')), 2));
-  t.is((await src.run('ls /run/poolshift/spawned')).stdout.trim(), '');
-});
-
-test.serial('folders and files are copied both ways', async (t) => {
-  const { src } = testbed.hosts;
-  await writeFile(path.join(folder, 'one file'), 'content');
-  await src.run('rm -rf /tmp/copied');
-  await src.copyTo(folder, '/tmp/copied/there');
-  await src.copyFrom('/tmp/copied/there', path.join(folder, 'back'));
-  t.is(await readFile(path.join(folder, 'back/one file'), 'utf8'), 'content');
-  const error = await t.throwsAsync(src.copyFrom('/nowhere', folder), { instanceOf: HostError });
-  t.is(error.code, 'copy-failed');
-});
-
-test.serial('a socket of a host can be used here, also after its server was started anew', async (t) => {
-  const { dst } = testbed.hosts;
-  for (const answer of ['first', 'second']) {
-    const server = dst.spawn(`exec socat UNIX-LISTEN:/run/check.sock,fork SYSTEM:'echo ${answer}; cat'`);
-    await dst.run('until [ -S /run/check.sock ]; do sleep 0.05; done');
-    const local = await dst.forwardSocket('/run/check.sock');
-    const socket = net.connect(local);
-    socket.end('ping');
-    const chunks: Buffer[] = [];
-    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
-    await once(socket, 'close');
-    t.is(Buffer.concat(chunks).toString(), `${answer}\nping`);
-    await server.stop();
-    await dst.run('rm -f /run/check.sock');
-  }
-});
-
 test.serial('a host command takes milliseconds', async (t) => {
   const timesMs: number[] = [];
   for (let count = 0; count < 11; count += 1) {
@@ -233,7 +139,72 @@ test.serial('a host command takes milliseconds', async (t) => {
   t.true((timesMs[5] ?? Infinity) < 500);
 });
 
-test.serial('a command whose ssh client was killed is gone', async (t) => {
-  t.true(await eventually(async () => !(await runs(testbed.hosts.client, 'sleep 7001')), 25));
-  t.is((await orphan.ended).exitCode, undefined);
+/** A key of the right kind that is nobody's. */
+async function strangersKey(): Promise<string> {
+  const file = path.join(folder, 'stranger');
+  await rm(file, { force: true });
+  await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', file]);
+  return (await readFile(`${file}.pub`, 'utf8')).split(' ').slice(0, 2).join(' ');
+}
+
+/** The switch's port of the host's control interface goes down. */
+async function cut(host: Host): Promise<() => Promise<void>> {
+  const keeper = String((await currentLab())?.keeperPid);
+  const set = async (state: 'down' | 'up'): Promise<void> => {
+    const command = ['ip', '-n', 'switch', 'link', 'set', `${host.name}-ctl`, state];
+    await execa('nsenter', ['--target', keeper, '--mount', '--net', ...command]);
+  };
+  await set('down');
+  return () => set('up');
+}
+
+test.serial('an inventory of these hosts becomes a testbed, which brings Node where it is not', async (t) => {
+  t.is((await listed.hosts.client.run('command -v node')).stdout, `${programFolder}/node\n`);
+  t.is((await listed.hosts.src.run('echo $SUDO_USER')).stdout, `${sudoUser}\n`);
+  t.deepEqual(listed.networks.migration.addresses, testbed.networks.migration.addresses);
 });
+
+testConformance(test, [
+  {
+    name: 'local lab',
+    testbed: () => testbed,
+    withWrongHostKey: async () => {
+      await writeFile(
+        path.join(folder, 'known_hosts'),
+        `${labAddress('control', 'dst')} ${await strangersKey()}\n`,
+      );
+      const proxy = `nsenter --target ${(await currentLab())?.keeperPid ?? 0} --net socat - TCP:%h:%p`;
+      const entries = labSshEntries(labFolder, proxy);
+      const configPath = path.join(folder, 'ssh_config');
+      await writeFile(configPath, sshConfig(folder, entries));
+      const options = { configPath, socketFolder: folder, qemuBinary: 'qemu-system-x86_64', sudo: false };
+      await new SshHost({ name: 'dst', ...options }).run('true');
+    },
+    cut,
+  },
+  {
+    name: 'inventory',
+    testbed: () => listed,
+    withWrongHostKey: async () => {
+      await startListed({ dstHostKey: await strangersKey() });
+    },
+    cut,
+  },
+]);
+
+test.serial(
+  'an inventory that may shape sets rates on its hosts, and takes them back in the end',
+  async (t) => {
+    const shaped = await startListed();
+    await shaped.shape('migration', 100 * mbit);
+    t.is(shaped.networks.migration.rateBitsPerSecond, 100 * mbit);
+    for (const name of hostNames)
+      t.regex((await testbed.hosts[name].run('tc qdisc show dev mig')).stdout, /qdisc tbf .* rate 100Mbit/);
+    const before = (await readdir(tmpdir())).filter((entry) => entry.startsWith('poolshift-'));
+    await shaped.close();
+    for (const name of hostNames)
+      t.notRegex((await testbed.hosts[name].run('tc qdisc show dev mig')).stdout, /tbf/);
+    const after = (await readdir(tmpdir())).filter((entry) => entry.startsWith('poolshift-'));
+    t.is(after.length, before.length - 1);
+  },
+);

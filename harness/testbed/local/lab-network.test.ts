@@ -1,5 +1,6 @@
 import test from 'ava';
-import { networkPlans, shapingArguments, sshConfig } from './lab-network.ts';
+import { sshConfig } from '../ssh-config.ts';
+import { labSshEntries, networkPlans } from './lab-network.ts';
 
 test('hosts have the same last byte on every network', (t) => {
   const { migration, service } = networkPlans({ migration: 125e6, storage: undefined, service: 1e9 });
@@ -14,21 +15,8 @@ test('hosts have the same last byte on every network', (t) => {
   t.is(migration.rateBitsPerSecond, 125e6);
 });
 
-test('the bucket grows with the rate, from 64 KiB', (t) => {
-  const burstBytes = (rate: number) => Number(shapingArguments(rate)[4]);
-  t.is(burstBytes(125e6), 65_536);
-  t.is(burstBytes(250e6), 125_000);
-  t.is(burstBytes(1e9), 262_144);
-  t.is(burstBytes(10e9), 2_500_000);
-  t.deepEqual(shapingArguments(undefined), ['pfifo_fast']);
-  t.deepEqual(shapingArguments(125e6).slice(0, 3), ['tbf', 'rate', '125000000bit']);
-});
-
-test('the ssh configuration takes nothing from the user and checks host keys', (t) => {
-  const text = sshConfig({ folder: '/run/x', proxyCommand: 'join %h' });
-  for (const line of ['IdentityAgent none', 'GlobalKnownHostsFile /dev/null', 'StrictHostKeyChecking yes'])
-    t.true(text.includes(`  ${line}\n`), line);
-  // The guest is reached through the client, not by the hosts' proxy command.
-  t.regex(text, /Host src dst nfs client\n {2}ProxyCommand join %h\n$/);
-  t.regex(text, /Host guest\n {2}HostName 10\.30\.0\.10\n {2}ProxyJump client\n/);
+test('hosts are reached through the proxy command, the guest through the client', (t) => {
+  const text = sshConfig('/run/x', labSshEntries('/run/x', 'join %h'));
+  t.regex(text, /Host dst\n {2}HostName 10\.40\.0\.2\n(?: {2}.*\n)* {2}ProxyCommand join %h\n/);
+  t.regex(text, /Host guest\n {2}HostName 10\.30\.0\.10\n(?: {2}.*\n)* {2}ProxyJump client\n/);
 });

@@ -1,5 +1,6 @@
 /** Names and addresses of the local lab. Pure. */
 import { type HostName, type NetworkName, type NetworkPlan, hostNames, networkNames } from '../host.ts';
+import type { SshEntry } from '../ssh-config.ts';
 
 /** Every network of the lab with its interface name in each host and its /24. Only the control network is unshaped. */
 export const labNetworks = {
@@ -34,47 +35,11 @@ export function networkPlans(rates: NetworkRates): Readonly<Record<NetworkName, 
   >;
 }
 
-/**
- * Arguments of `tc qdisc` that shape an interface. A bucket of 4 ms keeps a slow timer from costing throughput, and one
- * below 64 KiB drops segments of the size that the kernel hands over.
- */
-export function shapingArguments(rateBitsPerSecond: number | undefined): readonly string[] {
-  if (rateBitsPerSecond === undefined) return ['pfifo_fast'];
-  const burstBytes = Math.max(
-    65_536,
-    Math.round((rateBitsPerSecond / 8) * 0.002),
-    Math.min(262_144, Math.round((rateBitsPerSecond / 8) * 0.004)),
-  );
-  return ['tbf', 'rate', `${rateBitsPerSecond}bit`, 'burst', `${burstBytes}`, 'latency', '20ms'];
-}
-
-/** ssh configuration of the lab: own key, own known hosts, nothing of the user's. */
-export function sshConfig(options: {
-  readonly folder: string;
-  /** Joins the lab's network from outside; `%h` is the host's address. */
-  readonly proxyCommand: string;
-}): string {
-  const { folder, proxyCommand } = options;
-  const hosts = hostNames.map((host) => `Host ${host}\n  HostName ${labAddress('control', host)}\n`);
-  return `${hosts.join('')}Host guest
-  HostName ${guestAddress.split('/')[0] ?? ''}
-  ProxyJump client
-Host *
-  User root
-  IdentityFile ${folder}/id
-  IdentitiesOnly yes
-  IdentityAgent none
-  UserKnownHostsFile ${folder}/known_hosts
-  GlobalKnownHostsFile /dev/null
-  StrictHostKeyChecking yes
-  PasswordAuthentication no
-  LogLevel ERROR
-  ConnectTimeout 5
-  ServerAliveInterval 10
-  ControlMaster auto
-  ControlPath ${folder}/m-%n
-  ControlPersist 600
-Host ${hostNames.join(' ')}
-  ProxyCommand ${proxyCommand}
-`;
+/** The lab's machines as ssh reaches them; `proxyCommand` joins the lab's network from outside, `%h` is the host's address. */
+export function labSshEntries(folder: string, proxyCommand: string): readonly SshEntry[] {
+  const shared = { user: 'root', identityFile: `${folder}/id`, hostKey: { kind: 'address' } } as const;
+  return [
+    ...hostNames.map((alias) => ({ ...shared, alias, address: labAddress('control', alias), proxyCommand })),
+    { ...shared, alias: 'guest', address: guestAddress.split('/')[0] ?? '', proxyJump: 'client' },
+  ];
 }

@@ -13,7 +13,8 @@ import { z } from 'zod';
 import { type Log, cacheRoot } from '../../../setup/cache.ts';
 import { type FileLock, takeLock } from '../../../setup/lock.ts';
 import { LabError } from './lab-error.ts';
-import { type NetworkRates, guestAddress, sshConfig } from './lab-network.ts';
+import { sshConfig } from '../ssh-config.ts';
+import { type NetworkRates, guestAddress, labSshEntries } from './lab-network.ts';
 
 const run = promisify(execFile);
 
@@ -195,10 +196,10 @@ async function startKeeper({ rootfs, owner, rates }: StartLabOptions): Promise<S
     sshConfigPath,
     // In a session of its own: a Ctrl-C in the terminal is for the harness and must not cut the connection. In the
     // keeper's process namespace, so that nothing of a dead lab waits for an answer.
-    sshConfig({
-      folder: labFolder,
-      proxyCommand: `setsid nsenter --target ${keeperPid} --net --pid socat - TCP:%h:%p`,
-    }),
+    sshConfig(
+      labFolder,
+      labSshEntries(labFolder, `setsid nsenter --target ${keeperPid} --net --pid socat - TCP:%h:%p`),
+    ),
   );
   await writeState(state);
   return {

@@ -14,19 +14,16 @@ import {
   hostNames,
   networkNames,
 } from '../host.ts';
+import { shapingArguments } from '../shaping.ts';
 import { SshHost } from '../ssh-host.ts';
 import { startGanesha } from './ganesha.ts';
 import { LabError } from './lab-error.ts';
-import {
-  type NetworkRates,
-  guestAddress,
-  labNetworks,
-  networkPlans,
-  shapingArguments,
-} from './lab-network.ts';
+import { type NetworkRates, guestAddress, labNetworks, networkPlans } from './lab-network.ts';
 import {
   type LabState,
+  authorizedKeyPath,
   currentLab,
+  guestHostKeyPath,
   labFolder,
   recordRates,
   requireRoot,
@@ -48,7 +45,7 @@ const labPackages = [
   'util-linux',
 ];
 
-const exportPath = '/srv/export';
+export const exportPath = '/srv/export';
 const bootAttempts = 300;
 
 export interface LocalTestbedOptions {
@@ -121,7 +118,13 @@ async function waitForHost(host: Host): Promise<void> {
 
 function testbedOf(lab: LabState, close: () => Promise<void>): Testbed {
   const host = (name: HostName): SshHost =>
-    new SshHost({ name, configPath: sshConfigPath, socketFolder: labFolder });
+    new SshHost({
+      name,
+      qemuBinary: 'qemu-system-x86_64',
+      configPath: sshConfigPath,
+      socketFolder: labFolder,
+      sudo: false,
+    });
   let rates: NetworkRates = { migration: undefined, storage: undefined, service: undefined, ...lab.rates };
   let closing: Promise<void> | undefined;
   return {
@@ -132,7 +135,10 @@ function testbedOf(lab: LabState, close: () => Promise<void>): Testbed {
     },
     guestAddress,
     exportPath,
+    mountPath: undefined,
+    guestKeys: { authorizedKeyPath, hostKeyPath: guestHostKeyPath },
     sharedCachePath: cacheRoot(),
+    shapes: true,
     shape: async (network, rate) => {
       await shape(lab, network, rate);
       rates = { ...rates, [network]: rate };

@@ -1,0 +1,64 @@
+/** What commands do with their options before anything starts. */
+import type { Configuration } from '../../experiments/configuration.ts';
+import { checkCapacity, checkCombination } from '../run/plan.ts';
+import { readInventory } from '../testbed/inventory/read-inventory.ts';
+import type { Inventory } from '../testbed/inventory/schema.ts';
+import { waitForRoom } from '../testbed/local/lab-process.ts';
+import { localMachine } from './local-machine.ts';
+import { UsageError } from './options.ts';
+
+/** A run by its name in messages; "" for the only one. */
+export interface NamedConfiguration {
+  readonly name: string;
+  readonly configuration: Configuration;
+}
+
+function refuse(name: string, reason: string): never {
+  throw new UsageError(name === '' ? reason : `${name}: ${reason}`);
+}
+
+/** The machines of `--testbed inventory`. @throws UsageError, InventoryError */
+export async function inventoryOf(configuration: Configuration): Promise<Inventory | undefined> {
+  const combination = checkCombination(configuration);
+  if (!combination.fits) refuse('', combination.reason);
+  return configuration.inventory === undefined ? undefined : readInventory(configuration.inventory);
+}
+
+/**
+ * Refuses runs whose options do not go together, and those that this machine cannot hold as a lab; the latter may still be
+ * planned, for other machines.
+ * @throws UsageError
+ */
+export async function refuseWhatDoesNotFit(
+  runs: readonly NamedConfiguration[],
+  { dryRun, say }: { readonly dryRun: boolean; readonly say: (line: string) => void },
+): Promise<void> {
+  const machine = await localMachine();
+  const said = new Set<string>();
+  for (const { name, configuration } of runs) {
+    const combination = checkCombination(configuration);
+    if (!combination.fits) refuse(name, combination.reason);
+    // Of other machines nothing is known here.
+    if (configuration.testbed !== 'local') continue;
+    const capacity = checkCapacity(configuration, machine);
+    if (capacity.fits) continue;
+    if (!dryRun) refuse(name, capacity.reason);
+    if (!said.has(capacity.reason))
+      say(`this machine could not run ${name === '' ? 'it' : `${name} and its like`}: ${capacity.reason}`);
+    said.add(capacity.reason);
+  }
+}
+
+/** @throws UsageError without root; LabError where another lab is up and is not to be waited for */
+export async function waitForTestbed(
+  testbed: Configuration['testbed'],
+  say: (line: string) => void,
+): Promise<void> {
+  if (process.getuid?.() !== 0)
+    throw new UsageError(
+      testbed === 'local'
+        ? 'the local testbed needs root: it installs Debian packages and makes namespaces, containers and mounts; run this as root'
+        : "the guest's image is made on this machine, which needs root: run this as root",
+    );
+  if (testbed === 'local') await waitForRoom(say);
+}

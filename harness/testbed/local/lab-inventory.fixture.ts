@@ -1,0 +1,57 @@
+/** The local lab's hosts as somebody would list machines of their own: by address, with other users. */
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { stringify } from 'yaml';
+import { type Host, hostNames } from '../host.ts';
+import { quote } from '../ssh-host.ts';
+import { guestAddress, labAddress, labNetworks } from './lab-network.ts';
+import { authorizedKeyPath, currentLab, labFolder } from './lab-process.ts';
+import { exportPath } from './start.ts';
+
+/** Who logs in to src: not root, but may become root. */
+export const sudoUser = 'mover';
+
+export async function addSudoUser(host: Host): Promise<void> {
+  const key = await readFile(authorizedKeyPath, 'utf8');
+  await host.run(`set -eu
+id ${sudoUser} > /dev/null 2>&1 || useradd --create-home --shell /bin/bash ${sudoUser}
+install -d -o ${sudoUser} -m 700 ~${sudoUser}/.ssh
+echo ${quote(key.trim())} > ~${sudoUser}/.ssh/authorized_keys
+chown ${sudoUser} ~${sudoUser}/.ssh/authorized_keys
+echo '${sudoUser} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/${sudoUser}`);
+}
+
+/**
+ * hosts.yaml of the lab that is up. src is entered as `sudoUser`; its host key and dst's stand in the inventory, those of
+ * the others in a file.
+ */
+export async function labInventory(changes: { readonly dstHostKey?: string } = {}): Promise<string> {
+  const lab = await currentLab();
+  const knownHostsFile = path.join(labFolder, 'known_hosts');
+  const known = (await readFile(knownHostsFile, 'utf8')).split('\n');
+  const hosts = hostNames.map((name) => {
+    const address = labAddress('control', name);
+    const line = known.find((entry) => entry.startsWith(`${address} `)) ?? '';
+    const hostKey = name === 'dst' ? (changes.dstHostKey ?? line) : line;
+    const ssh = {
+      address,
+      user: name === 'src' ? sudoUser : 'root',
+      identityFile: path.join(labFolder, 'id'),
+      ...(name === 'src' || name === 'dst' ? { hostKey } : { knownHostsFile }),
+      proxyCommand: `setsid nsenter --target ${lab?.keeperPid ?? 0} --net --pid socat - TCP:%h:%p`,
+    };
+    const networks = Object.fromEntries(
+      (['migration', 'storage', 'service'] as const).map((network) => [
+        network,
+        { address: labAddress(network, name), interface: labNetworks[network].interfaceName },
+      ]),
+    );
+    return [name, { ssh, networks }] as const;
+  });
+  return stringify({
+    hosts: Object.fromEntries(hosts),
+    nfs: { export: exportPath },
+    guestAddress,
+    shape: true,
+  });
+}

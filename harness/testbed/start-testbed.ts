@@ -1,0 +1,26 @@
+/** The testbed that an experiment asks for. */
+import type { Log } from '../../setup/cache.ts';
+import type { Testbed } from './host.ts';
+import type { Inventory } from './inventory/schema.ts';
+import { startInventoryTestbed } from './inventory/start.ts';
+import { startLocalTestbed } from './local/start.ts';
+
+export interface TestbedOptions {
+  /** Machines to use; without it, the local lab is made. */
+  readonly inventory: Inventory | undefined;
+  /** Rate of all three networks, where the testbed shapes them. */
+  readonly rateBitsPerSecond: number;
+  /** Whether to leave the testbed up; asked when it is closed. */
+  readonly keep: () => boolean;
+  /** What the user ran. */
+  readonly owner: string;
+  readonly log: Log;
+}
+
+/** @throws LabError, InventoryError, HostError, PackagesError, PrepareError */
+export function startTestbed(options: TestbedOptions): Promise<Testbed> {
+  const { inventory, rateBitsPerSecond: rate, keep, owner, log } = options;
+  return inventory === undefined
+    ? startLocalTestbed({ rates: { migration: rate, storage: rate, service: rate }, keep, owner, log })
+    : startInventoryTestbed({ inventory, rateBitsPerSecond: rate, keep, log });
+}
