@@ -61,9 +61,9 @@ export class SshHost implements Host {
     });
     // A little later than the host's own limit: only a host that does not answer gets here. The connection's master holds
     // the pipes of a client that was killed, so their ends must not be waited for.
-    let silent = false;
+    const silence = new AbortController();
     const timer = setTimeout(() => {
-      silent = true;
+      silence.abort();
       child.kill('SIGKILL');
       for (const stream of [child.stdout, child.stderr]) stream.destroy();
     }, timeoutMs + 5000);
@@ -74,7 +74,7 @@ export class SshHost implements Host {
     const failure = { host: this.name, command, output: tail(`${stdout}\n${stderr}`), cause: result };
     // These are the exit codes of `timeout`, but a command may end with them early, of its own accord.
     const outOfTime = (exitCode === 124 || exitCode === 137) && performance.now() - startedMs >= timeoutMs;
-    if (silent || outOfTime)
+    if (silence.signal.aborted || outOfTime)
       throw new HostError('timeout', { ...failure, output: `after ${timeoutMs} ms\n${failure.output}` });
     throw new HostError(
       exitCode === connectionLost || exitCode === undefined ? 'unreachable' : 'command-failed',

@@ -143,28 +143,13 @@ async function startKeeper({ rootfs, owner, rates }: StartLabOptions): Promise<S
   await mkdir(exportFolder(), { recursive: true });
   await makeKeys();
 
+  const namespaces = ['--mount', '--net', '--pid', '--fork', '--kill-child=KILL', '--mount-proc'];
+  const script = path.join(import.meta.dirname, 'keeper.sh');
   const keeper = spawn(
     'unshare',
     [
-      ...[
-        '--mount',
-        '--net',
-        '--pid',
-        '--fork',
-        '--kill-child=KILL',
-        '--mount-proc',
-        '--propagation',
-        'private',
-        '--',
-      ],
-      ...[
-        'bash',
-        path.join(import.meta.dirname, 'keeper.sh'),
-        labFolder,
-        rootfs,
-        cacheRoot(),
-        exportFolder(),
-      ],
+      ...[...namespaces, '--propagation', 'private', '--'],
+      ...['bash', script, labFolder, rootfs, cacheRoot(), exportFolder()],
     ],
     // A session of its own: a Ctrl-C in the terminal is for the harness, which takes the lab down in good order.
     { stdio: ['pipe', 'pipe', 'pipe'], detached: true },
