@@ -216,7 +216,7 @@ mkdir -p ${folder}
 watch() {
   cat
   exec >&-
-  for attempt in $(seq ${inputGraceSeconds * 10}); do sleep 0.1; [ -e ${folder}/group ] || exit; done
+  for attempt in $(seq ${inputGraceSeconds * 10}); do sleep 0.1; kill -0 -- -"$(cat ${folder}/group)" || exit; done
   kill -KILL -- -"$(cat ${folder}/group)"
 }
 setsid --wait bash -c ${quote(start)} bash ${quote(command)} < <(watch 2> /dev/null)
