@@ -1,4 +1,6 @@
 /** Plans are printed without root and without a lab. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test from 'ava';
 import { execa } from 'execa';
@@ -66,5 +68,17 @@ test('a shard plans its own runs; a wrong one is refused', async (t) => {
     const { exitCode, stderr } = await run('matrix', ...small, ...arguments_);
     t.is(exitCode, 2, stderr);
     t.regex(stderr, said);
+  }
+});
+
+test('a wrong inventory is refused with its place, by both commands', async (t) => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'poolshift-inventory-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  const file = path.join(folder, 'hosts.yaml');
+  await writeFile(file, 'nfs: { export: /srv/export }\nhosts: { src: {} }\n');
+  for (const command of ['experiment', 'matrix'] as const) {
+    const { exitCode, stderr } = await run(command, '--testbed', 'inventory', '--inventory', file);
+    t.is(exitCode, 2);
+    t.true(stderr.includes(`${file}:2: hosts.src.ssh: a mapping is needed\n`), stderr);
   }
 });
