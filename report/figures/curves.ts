@@ -36,7 +36,10 @@ const panelWidth = 215;
 export function curves(context: FigureContext, options: CurvesOptions): Drawing {
   const { text, engineTitle } = context;
   const width = context.panelWidth ?? panelWidth;
-  const cells = context.cells.filter(options.shows);
+  const shown = context.cells.filter(options.shows);
+  // Memory rows that nobody measured get no panel; with none measured at all, every row is missing.
+  const measured = new Set(shown.filter(({ runs }) => runs.length > 0).map(({ memGib }) => memGib));
+  const cells = measured.size === 0 ? shown : shown.filter(({ memGib }) => measured.has(memGib));
   const drawn = cells.map((cell) => ({ cell, run: typicalRun(cell) }));
   const absent = new Map<string, { panel: string; engine: string; kind: 'absent'; mark: string }>();
   const rows = drawn.flatMap(({ cell, run }) => {
