@@ -30,16 +30,18 @@ export interface CurvesOptions {
   readonly height?: number;
 }
 
-/** Of a panel, where the context does not say otherwise. */
-const panelWidth = 215;
+/** Of all panels together; one alone does not take it all. */
+const panelsWidth = 860;
+const widestPanel = 640;
 
 export function curves(context: FigureContext, options: CurvesOptions): Drawing {
   const { text, engineTitle } = context;
-  const width = context.panelWidth ?? panelWidth;
   const shown = context.cells.filter(options.shows);
   // Memory rows that nobody measured get no panel; with none measured at all, every row is missing.
   const measured = new Set(shown.filter(({ runs }) => runs.length > 0).map(({ memGib }) => memGib));
   const cells = measured.size === 0 ? shown : shown.filter(({ memGib }) => measured.has(memGib));
+  const panels = new Set(cells.map(({ memGib }) => memGib)).size;
+  const width = Math.min(widestPanel, Math.round(panelsWidth / panels));
   const drawn = cells.map((cell) => ({ cell, run: typicalRun(cell) }));
   const absent = new Map<string, { panel: string; engine: string; kind: 'absent'; mark: string }>();
   const rows = drawn.flatMap(({ cell, run }) => {

@@ -14,8 +14,6 @@ export interface FigureContext {
   readonly language: Language;
   /** With marks that catch the pointer, for the page; without them for files. */
   readonly interactive: boolean;
-  /** Pixels of a panel of a figure over time. */
-  readonly panelWidth?: number;
   readonly text: (key: TextKey) => string;
   readonly engineTitle: (engine: string) => string;
 }

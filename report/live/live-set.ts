@@ -84,5 +84,5 @@ function figuresOf(run: Run): RunningView['figures'] {
 function contextOfOne(run: Run): FigureContext {
   const context = contextOf({ names: [run.name], runs: [run], leftOut: [] }, 'en', true);
   const cells: Cell[] = context.cells.filter((cell) => cell.runs.length > 0);
-  return { ...context, cells, engines: [run.row.engine], panelWidth: 640 };
+  return { ...context, cells, engines: [run.row.engine] };
 }
