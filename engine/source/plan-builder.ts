@@ -214,27 +214,28 @@ export class PlanBuilder {
     downTo: number,
     onPage: (page: number, content: Buffer | undefined) => void,
   ): number {
-    const { guestFrame } = this.#runs;
     const ledger = this.#ledger;
     let taken = 0;
     while (taken < maxPages && this.#backPosition > downTo) {
-      this.#retreat();
-      const page = this.#frames.pageOf((guestFrame[this.#back.run] ?? 0) + this.#back.offset);
-      const state = page < 0 ? pageState.plain : ledger.state(page);
-      if (state === pageState.plain) continue;
-      this.#ram.read(page, 1, this.#content, 0);
-      if (state === pageState.listed || state === pageState.planned) {
-        // QEMU's first record of it is still to come, and is left out if it says the same.
-        hashPage(this.#content, 0, this.#hash, 0);
-        ledger.plan(page, this.#hash[0] ?? 0, this.#hash[1] ?? 0);
-      } else {
-        ledger.drop(page);
+      const pages = this.#retreat(Math.min(maxPages - taken, this.#backPosition - downTo));
+      const first = this.#frames.pageOf((this.#runs.guestFrame[this.#back.run] ?? 0) + this.#back.offset);
+      if (first < 0) continue;
+      this.#ram.read(first, pages, this.#content, 0);
+      for (let i = pages - 1; i >= 0; i--) {
+        const page = first + i;
+        const state = ledger.state(page);
+        if (state === pageState.plain) continue;
+        const content = this.#content.subarray(i * pageSizeBytes, (i + 1) * pageSizeBytes);
+        if (state === pageState.listed || state === pageState.planned) {
+          // QEMU's first record of it is still to come, and is left out if it says the same.
+          hashPage(content, 0, this.#hash, 0);
+          ledger.plan(page, this.#hash[0] ?? 0, this.#hash[1] ?? 0);
+        } else {
+          ledger.drop(page);
+        }
+        onPage(page, content.equals(zeroPage) ? undefined : content);
+        taken += 1;
       }
-      onPage(
-        page,
-        this.#content.compare(zeroPage, 0, pageSizeBytes, 0, pageSizeBytes) === 0 ? undefined : this.#content,
-      );
-      taken += 1;
     }
     return taken;
   }
@@ -257,13 +258,20 @@ export class PlanBuilder {
     }
   }
 
-  #retreat(): void {
+  /** Goes back by at most `limit` entries, whose pages follow each other in memory; returns by how many. */
+  #retreat(limit: number): number {
     while (this.#back.offset === 0) {
       this.#back.run -= 1;
       this.#back.offset = this.#runs.count[this.#back.run] ?? 0;
     }
-    this.#back.offset -= 1;
-    this.#backPosition -= 1;
+    const end = (this.#runs.guestFrame[this.#back.run] ?? 0) + this.#back.offset;
+    const last = this.#frames.pageOf(end - 1);
+    const most = Math.min(limit, this.#back.offset, readPages);
+    let pages = 1;
+    while (pages < most && last >= 0 && this.#frames.pageOf(end - 1 - pages) === last - pages) pages += 1;
+    this.#back.offset -= pages;
+    this.#backPosition -= pages;
+    return pages;
   }
 }
 

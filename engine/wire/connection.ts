@@ -243,8 +243,13 @@ export class EngineConnection {
   #compress(waiting: Waiting, level: number): void {
     const { type, payload } = waiting;
     this.#compressions += 1;
-    const params = { [constants.ZSTD_c_compressionLevel]: level };
-    zstdCompress(payload, { params }, (error, compressed) => {
+    // Knowing the size, zstd takes small tables; with room for all that it makes, it is one task of the pool.
+    const options = {
+      params: { [constants.ZSTD_c_compressionLevel]: level },
+      pledgedSrcSize: payload.length,
+      chunkSize: payload.length + 1024,
+    };
+    zstdCompress(payload, options, (error, compressed) => {
       this.#compressions -= 1;
       if (this.#closed) return;
       // Compression that does not help, or fails for want of memory, is no reason to stop.

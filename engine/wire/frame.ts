@@ -160,7 +160,8 @@ export class FrameReader {
 function decompress(payload: Buffer, rawBytes: number): Buffer {
   let raw: Buffer;
   try {
-    raw = zstdDecompressSync(payload, { maxOutputLength: Math.max(rawBytes, 1) });
+    // Without a chunk that holds all of it and a little more, zlib would make pieces and join them.
+    raw = zstdDecompressSync(payload, { maxOutputLength: Math.max(rawBytes, 1), chunkSize: rawBytes + 64 });
   } catch (cause) {
     throw new WireError('malformed', 'a compressed frame cannot be decompressed', cause);
   }
