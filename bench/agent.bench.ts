@@ -5,7 +5,7 @@
  */
 import { execFile } from 'node:child_process';
 import { parseArgs, promisify } from 'node:util';
-import { bundleAgent } from '../guest/image/agent-bundle.ts';
+import { agentStart, bundleAgent } from '../guest/image/agent-bundle.ts';
 import { databaseSystems } from '../guest/image/packages.ts';
 import { ScratchServer } from '../guest/lab/scratch-server.ts';
 
@@ -24,7 +24,8 @@ interface Summary {
   readonly runs: number;
   readonly listBytes: number;
   readonly cpuMs: number;
-  readonly residentBytes: number;
+  /** Since the agent's start. */
+  readonly peakResidentBytes: number;
   readonly timings: {
     readonly findMs: number;
     readonly translateMs: number;
@@ -93,10 +94,14 @@ const server = await ScratchServer.start({ dbms, poolBytes, log });
 try {
   await fill(server, poolBytes);
   const load = options.idle ? undefined : startLoad(server, poolBytes);
-  const { stdout } = await promisify(execFile)(options.node, [
-    ...[await bundleAgent(log), '--summary', '--pid', String(server.pid)],
-    ...['--repeat', String(rounds + warmUpRounds)],
-  ]);
+  const { stdout } = await promisify(execFile)(
+    options.node,
+    [
+      ...[...agentStart.nodeOptions, await bundleAgent(log), '--summary', '--pid', String(server.pid)],
+      ...['--repeat', String(rounds + warmUpRounds)],
+    ],
+    { env: { ...process.env, ...agentStart.environment } },
+  );
   load?.kill();
   const summaries = stdout
     .trim()
@@ -113,7 +118,7 @@ try {
   );
   console.log(
     `${last.listBytes} bytes, ${((last.listBytes * 4) / last.pages).toFixed(2)} for 16 KiB, ${last.runs} runs; ` +
-      `at most ${Math.round(Math.max(...summaries.map(({ residentBytes }) => residentBytes)) / 2 ** 20)} MiB resident`,
+      `at most ${Math.round(last.peakResidentBytes / 2 ** 20)} MiB resident`,
   );
   console.log('ms             median   lowest to highest');
   for (const phase of ['findMs', 'translateMs', 'mapMs', 'encodeMs'] as const)

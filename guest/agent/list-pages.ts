@@ -35,7 +35,8 @@ export async function listPages(programs: readonly CachingProgram[]): Promise<Pa
     const extentIndex = known.get(pages.pid) ?? new ExtentIndex();
     extentIndexes.set(pages.pid, extentIndex);
     const locations = await locateFiles(pages.pid, pages.files, extentIndex);
-    located.push({ pages, frames, locations });
+    const { address: _given, ...addressless } = pages;
+    located.push({ pages: addressless, frames, locations });
     timings.findMs += foundMs - startMs;
     timings.translateMs += translatedMs - foundMs;
     timings.mapMs += performance.now() - translatedMs;
@@ -57,7 +58,7 @@ export async function listPages(programs: readonly CachingProgram[]): Promise<Pa
   };
 }
 
-function describeServers(all: readonly CachedPages[]): PageList['server'] {
+function describeServers(all: readonly Pick<CachedPages, 'server'>[]): PageList['server'] {
   const servers = all.map(({ server }) => server);
   const sum = (count: (server: PageList['server']) => number): number =>
     servers.reduce((total, server) => total + count(server), 0);

@@ -51,7 +51,7 @@ async function summarise(pid: number | undefined): Promise<unknown> {
     listBytes,
     timings: { ...list.timings, encodeMs },
     cpuMs: (cpu.user + cpu.system) / 1000,
-    residentBytes: process.memoryUsage().rss,
+    peakResidentBytes: process.resourceUsage().maxRSS * 1024,
   };
 }
 

@@ -6,7 +6,8 @@ import type { CachedPages } from './page-finder.ts';
 
 /** Pages of one process with all that a list needs to know of them. */
 export interface LocatedPages {
-  readonly pages: CachedPages;
+  /** Without their addresses: the frames took their place, so that their memory can be given back. */
+  readonly pages: Omit<CachedPages, 'address'>;
   /** Frame numbers, pageSizeBytes/4096 for each page; 0 = not in RAM. */
   readonly frames: Uint32Array;
   /** For each of `pages.files`. */
@@ -65,31 +66,47 @@ function sortPages(located: LocatedPages): SortedPages {
   }
   for (let file = 0; file < pages.files.length; file++)
     fileStart[file + 1] = (fileStart[file + 1] ?? 0) + (fileStart[file] ?? 0);
-  const asFound = new Uint32Array(pages.count);
-  for (let index = 0; index < pages.count; index++) asFound[index] = index;
-  const byPage = sortStable(asFound, pages.page);
-  const order = sortStable(byPage, pages.file);
+  const order = new Uint32Array(pages.count);
+  for (let index = 0; index < pages.count; index++) order[index] = index;
+  const sort = new StableSort(order);
+  sort.by(pages.page);
+  sort.by(pages.file);
   return {
     ...located,
     blocksPerPage: pages.pageSizeBytes / pageSizeBytes,
-    order,
+    order: sort.indices,
     fileStart,
     partial: new Map(),
   };
 }
 
 /**
- * Radix sort of indices by key, 16 bits a pass; passes in which all keys agree are left out. Plain loops: a list is made
- * once, and in an emulated guest for..of takes three times as long before it is compiled.
+ * Radix sort of indices by key, 16 bits a pass; passes in which all keys agree are left out. Two arrays serve all passes.
+ * Plain loops: a list is made once, and in an emulated guest for..of takes three times as long before it is compiled.
  */
-function sortStable(indices: Uint32Array<ArrayBuffer>, key: Uint32Array): Uint32Array<ArrayBuffer> {
-  let largest = 0;
-  for (let at = 0; at < indices.length; at++) largest = Math.max(largest, key[indices[at] ?? 0] ?? 0);
-  let from = indices;
-  let to = new Uint32Array(indices.length);
-  for (let shift = 0; shift < 32 && largest >>> shift > 0; shift += 16) {
-    const digits = Math.min(largest >>> shift, 0xffff) + 1;
-    const start = new Uint32Array(digits + 1);
+class StableSort {
+  indices: Uint32Array;
+  private spare: Uint32Array;
+  /** Where each digit's indices begin; one more than there are digits. */
+  private readonly starts = new Uint32Array(0x10001);
+
+  /** @param indices are taken over */
+  constructor(indices: Uint32Array) {
+    this.indices = indices;
+    this.spare = new Uint32Array(indices.length);
+  }
+
+  by(key: Uint32Array): void {
+    let largest = 0;
+    for (let at = 0; at < this.indices.length; at++)
+      largest = Math.max(largest, key[this.indices[at] ?? 0] ?? 0);
+    for (let shift = 0; shift < 32 && largest >>> shift > 0; shift += 16)
+      this.pass(key, shift, Math.min(largest >>> shift, 0xffff) + 1);
+  }
+
+  private pass(key: Uint32Array, shift: number, digits: number): void {
+    const { indices: from, spare: to } = this;
+    const start = this.starts.subarray(0, digits + 1).fill(0);
     for (let at = 0; at < from.length; at++) {
       const next = (((key[from[at] ?? 0] ?? 0) >>> shift) & 0xffff) + 1;
       start[next] = (start[next] ?? 0) + 1;
@@ -103,9 +120,9 @@ function sortStable(indices: Uint32Array<ArrayBuffer>, key: Uint32Array): Uint32
       to[place] = index;
       start[digit] = place + 1;
     }
-    [from, to] = [to, from];
+    this.indices = to;
+    this.spare = from;
   }
-  return from;
 }
 
 /** All extents in storage order. Files that share a disk share its source. */
