@@ -22,18 +22,23 @@ const sampled = [
   'cpu_ms',
 ];
 
+/** Counters of one moment, by name (engine/restore/engine-event.ts, EngineCounters). */
+export type CountersSink = (counters: Readonly<Record<string, unknown>>) => void;
+
 export class EngineOutput {
   /** Settles when the engine has ended and all of its output is recorded. */
   readonly ended: Promise<void>;
   readonly #host: HostName;
   readonly #log: Log;
+  readonly #onCounters: CountersSink;
   readonly #seen = new Set<string>();
   #waiting: { readonly name: string; readonly resolve: () => void }[] = [];
   #failure: string | undefined;
 
-  constructor(host: HostName, child: HostProcess, log: Log) {
+  constructor(host: HostName, child: HostProcess, log: Log, onCounters: CountersSink = () => undefined) {
     this.#host = host;
     this.#log = log;
+    this.#onCounters = onCounters;
     this.ended = this.#read(child);
   }
 
@@ -94,6 +99,7 @@ export class EngineOutput {
     const at_ms = Date.parse(time);
     if (name === 'failed' || name === 'in-doubt') this.#failure ??= `${host}: ${String(fields['reason'])}`;
     if (name === 'progress') {
+      this.#onCounters(fields);
       for (const counter of sampled) {
         const value = fields[counter];
         if (typeof value === 'number') this.#log.sample({ at_ms, host, metric: `engine_${counter}`, value });

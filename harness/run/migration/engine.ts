@@ -3,7 +3,7 @@ import type { PoolshiftEngine } from '../../../experiments/engines.ts';
 import { prepareEngine } from './engine-bundle.ts';
 import type { HostProcess } from '../../testbed/host.ts';
 import { vmPaths } from '../../vm/qemu-arguments.ts';
-import { EngineOutput } from './engine-output.ts';
+import { type CountersSink, EngineOutput } from './engine-output.ts';
 import {
   type Migration,
   type MigrationContext,
@@ -21,7 +21,11 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
   const { testbed, log } = context;
   const processes: HostProcess[] = [];
 
-  const start = async (host: 'src' | 'dst', arguments_: string): Promise<EngineOutput> => {
+  const start = async (
+    host: 'src' | 'dst',
+    arguments_: string,
+    onCounters?: CountersSink,
+  ): Promise<EngineOutput> => {
     const bundle = await context.deploy(
       await prepareEngine((text) => {
         log.event({ event: 'note', at_ms: Date.now(), text });
@@ -30,7 +34,7 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
     );
     const child = testbed.hosts[host].spawn(`exec node ${bundle} ${arguments_} --json`);
     processes.push(child);
-    return new EngineOutput(host, child, log);
+    return new EngineOutput(host, child, log, onCounters);
   };
 
   return {
@@ -47,6 +51,7 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
         'src',
         `source --listen unix:${outgoingSocket} --connect ${address} --agent ${vmPaths.agentSocket} ` +
           `--ram file:${vmPaths.ram} --strategy ${engine.strategy}`,
+        switchoverBandwidth(context),
       );
       await source.waitFor('listening', startTimeoutMs);
       try {
@@ -63,5 +68,32 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
     close: async () => {
       await Promise.all(processes.map((child) => child.stop()));
     },
+  };
+}
+
+/** Below this relative change QEMU is not told again. */
+const leastChange = 0.1;
+
+/**
+ * Keeps QEMU informed of how fast its dirty pages would cross the link at switch-over: they are compressed, which is
+ * faster than the link by the ratio of late. With the link's own rate alone, a VM that dirties more than that within the
+ * downtime limit would not be switched over, although it could be.
+ */
+function switchoverBandwidth(context: MigrationContext): CountersSink {
+  let told = context.migrationGoodputBytesPerSecond;
+  return ({ compression_ratio: ratio }) => {
+    if (typeof ratio !== 'number') return;
+    const bandwidth = Math.round(context.migrationGoodputBytesPerSecond * ratio);
+    if (Math.abs(bandwidth - told) < leastChange * told) return;
+    told = bandwidth;
+    const note = (text: string): void => {
+      context.log.event({ event: 'note', at_ms: Date.now(), text });
+    };
+    note(`avail-switchover-bandwidth is ${bandwidth} bytes/s, at a compression ratio of ${ratio.toFixed(2)}`);
+    context.source
+      .execute('migrate-set-parameters', { 'avail-switchover-bandwidth': bandwidth })
+      .catch((error: unknown) => {
+        note(`avail-switchover-bandwidth could not be set: ${String(error)}`);
+      });
   };
 }
