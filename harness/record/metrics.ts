@@ -65,6 +65,10 @@ export const metrics = {
     meaning: 'CPU time of a process or unit since it started (cumulative)',
   },
   'process_rss_bytes:<process>': { unit: 'bytes', meaning: 'resident memory of a process or unit' },
+  switchover_bytes_per_second: {
+    unit: 'bytes/s',
+    meaning: 'what QEMU was told of the link at switch-over: its rate times the compression ratio of late',
+  },
   'engine_<field>': { unit: 'as named', meaning: 'a figure that the migration engine reports over time' },
 } as const satisfies Readonly<Record<string, Definition>>;
 

@@ -2,59 +2,21 @@
  * Whole runs with a small VM in the local lab: a migration that completes, one on an inventory's machines that is checked
  * byte by byte, one that fails, one that is interrupted, one that never converges. About six minutes on two cores under TCG.
  */
-import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
-import os from 'node:os';
+import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import { parse } from 'csv-parse/sync';
 import { execa } from 'execa';
-import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
 import { parseInventory } from '../testbed/inventory/read-inventory.ts';
-import type { Inventory } from '../testbed/inventory/schema.ts';
 import { addSudoUser, labInventory } from '../testbed/local/lab-inventory.fixture.ts';
 import { clearLeftovers, waitForRoom } from '../testbed/local/lab-process.ts';
 import { attachLocalTestbed, startLocalTestbed } from '../testbed/local/start.ts';
 import { runColumns } from '../record/run-columns.ts';
-import { runExperiment } from './experiment.ts';
 import { machineState } from './machine-state.ts';
+import { folder, run, small } from './small-run.fixture.ts';
 
-const small = { vmMemory: 384, tableData: 60, before: 6, after: 6, maxTime: 120 };
 const projectRoot = path.resolve(import.meta.dirname, '../..');
-
-async function folder(t: ExecutionContext): Promise<string> {
-  const made = await mkdtemp(path.join(os.tmpdir(), 'poolshift-test-'));
-  t.teardown(() => rm(made, { recursive: true, force: true }));
-  return made;
-}
-
-interface RunChanges {
-  /** Done to the lab when the source VM is up and its pool is being warmed. */
-  readonly atWarmUp?: () => Promise<void>;
-  readonly inventory?: Inventory;
-}
-
-async function run(t: ExecutionContext, options: object, { atWarmUp, inventory }: RunChanges = {}) {
-  t.timeout(20 * 60_000);
-  const result = await runExperiment({
-    configuration: resolveConfiguration(optionsSchema.parse({ ...small, ...options })),
-    inventory,
-    repeat: 1,
-    runId: 'test',
-    folder: path.join(await folder(t), 'run'),
-    keep: false,
-    keepOnFailure: false,
-    owner: 'experiment.lab.test.ts',
-    signal: new AbortController().signal,
-    onEvent: (event) => {
-      if (event.event === 'step-started' && event.step === 'warm the pool') void atWarmUp?.();
-      if (event.event === 'step-failed' || event.event === 'check' || event.event === 'engine')
-        t.log(JSON.stringify(event));
-    },
-  });
-  t.log(result.outcome, result.reason ?? '', JSON.stringify(result.row));
-  return result;
-}
 
 /** Leaves the stream open: a program whose output nobody takes fails of that. */
 async function untilPrinted(stream: NodeJS.ReadableStream, text: string): Promise<void> {

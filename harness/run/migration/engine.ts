@@ -12,6 +12,7 @@ import {
   migrationPort,
   setUpQemu,
 } from './migration.ts';
+import { SwitchoverBandwidth } from './switchover-bandwidth.ts';
 
 const outgoingSocket = '/run/poolshift/outgoing.sock';
 const incomingSocket = '/run/poolshift/incoming.sock';
@@ -51,7 +52,7 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
         'src',
         `source --listen unix:${outgoingSocket} --connect ${address} --agent ${vmPaths.agentSocket} ` +
           `--ram file:${vmPaths.ram} --strategy ${engine.strategy}`,
-        switchoverBandwidth(context),
+        tellSwitchoverBandwidth(context),
       );
       await source.waitFor('listening', startTimeoutMs);
       try {
@@ -71,29 +72,23 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
   };
 }
 
-/** Below this relative change QEMU is not told again. */
-const leastChange = 0.1;
-
-/**
- * Keeps QEMU informed of how fast its dirty pages would cross the link at switch-over: they are compressed, which is
- * faster than the link by the ratio of late. With the link's own rate alone, a VM that dirties more than that within the
- * downtime limit would not be switched over, although it could be.
- */
-function switchoverBandwidth(context: MigrationContext): CountersSink {
-  let told = context.migrationGoodputBytesPerSecond;
-  return ({ compression_ratio: ratio }) => {
-    if (typeof ratio !== 'number') return;
-    const bandwidth = Math.round(context.migrationGoodputBytesPerSecond * ratio);
-    if (Math.abs(bandwidth - told) < leastChange * told) return;
-    told = bandwidth;
-    const note = (text: string): void => {
-      context.log.event({ event: 'note', at_ms: Date.now(), text });
-    };
-    note(`avail-switchover-bandwidth is ${bandwidth} bytes/s, at a compression ratio of ${ratio.toFixed(2)}`);
-    context.source
-      .execute('migrate-set-parameters', { 'avail-switchover-bandwidth': bandwidth })
+/** Keeps QEMU informed of how fast its dirty pages would cross the link at switch-over. */
+function tellSwitchoverBandwidth({
+  source,
+  log,
+  migrationGoodputBytesPerSecond,
+}: MigrationContext): CountersSink {
+  const bandwidth = new SwitchoverBandwidth(migrationGoodputBytesPerSecond);
+  return (counters) => {
+    const bytesPerSecond = bandwidth.update(counters);
+    if (bytesPerSecond === undefined) return;
+    const at_ms = Date.now();
+    log.sample({ at_ms, host: 'src', metric: 'switchover_bytes_per_second', value: bytesPerSecond });
+    source
+      .execute('migrate-set-parameters', { 'avail-switchover-bandwidth': bytesPerSecond })
       .catch((error: unknown) => {
-        note(`avail-switchover-bandwidth could not be set: ${String(error)}`);
+        const text = `avail-switchover-bandwidth could not be set: ${String(error)}`;
+        log.event({ event: 'note', at_ms, text });
       });
   };
 }
