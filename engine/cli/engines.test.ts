@@ -11,7 +11,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { type DestinationOutcome, runDestination } from '../destination/destination-engine.ts';
 import type { EngineEvent } from '../restore/engine-event.ts';
-import { runSource, type SourceOutcome } from '../source/source-engine.ts';
+import { runSource } from '../source/source-engine.ts';
+import type { SourceOutcome } from '../source/source-options.ts';
 import { readFixture } from '../stream/testing/fixtures.ts';
 import { FrameReader, type FrameType } from '../wire/frame.ts';
 

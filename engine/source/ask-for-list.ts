@@ -1,0 +1,33 @@
+/** Gets the page list from the agent and hands it to who works with it. */
+import type { EngineConnection } from '../wire/connection.ts';
+import { encodeMessage } from '../wire/messages.ts';
+import type { GuestPages } from './guest-pages.ts';
+import type { SourceOptions } from './source-options.ts';
+import { listedEvent } from './source-report.ts';
+
+/**
+ * Without a list the migration goes on as one without storage.
+ *
+ * @param signal ends the request; after it nothing is given up any more
+ * @returns whether there is a list
+ */
+export async function askForList(
+  { requestList, ram, onEvent }: Pick<SourceOptions, 'requestList' | 'ram' | 'onEvent'>,
+  pages: GuestPages,
+  destination: EngineConnection,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (requestList === undefined || ram === undefined) {
+    pages.giveUpList('not-asked', 'no agent or no guest memory was given');
+    return false;
+  }
+  const answer = await requestList(signal).catch((error: unknown) => {
+    const { code, message } = error as Error & { readonly code?: string };
+    if (!signal.aborted) pages.giveUpList(code ?? 'failed', message);
+  });
+  if (answer === undefined) return false;
+  onEvent(listedEvent(answer));
+  pages.takeList(answer.list);
+  destination.send('sources', encodeMessage({ sources: answer.list.sources }), true);
+  return true;
+}
