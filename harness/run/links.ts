@@ -2,7 +2,8 @@
 import { z } from 'zod';
 import type { HostName, NetworkName, Testbed } from '../testbed/host.ts';
 
-const port = 5201;
+/** iperf3's own. */
+export const goodputPort = 5201;
 const seconds = 2;
 
 const iperfSchema = z.object({
@@ -11,10 +12,11 @@ const iperfSchema = z.object({
 
 /** Payload in bytes per second from one host to another. @throws HostError */
 export async function measureGoodput(
-  testbed: Testbed,
+  testbed: Pick<Testbed, 'hosts' | 'networks'>,
   network: NetworkName,
   from: HostName,
   to: HostName,
+  port = goodputPort,
 ): Promise<number> {
   const address = testbed.networks[network].addresses[to];
   const server = testbed.hosts[to].spawn(`exec iperf3 --server --one-off --bind ${address} --port ${port}`);

@@ -1,9 +1,9 @@
 import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
+import { inventoryEntries } from './connections.ts';
 import { InventoryError } from './inventory-error.ts';
 import { parseInventory, readInventory } from './read-inventory.ts';
-import { inventoryEntries } from './start.ts';
 
 const host = (last: number): string => `
     ssh: &ssh${last}

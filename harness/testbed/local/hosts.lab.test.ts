@@ -1,6 +1,6 @@
 /**
  * What the local lab's hosts and networks are good for, and the conformance of two testbeds on them: the lab itself, and an
- * inventory that lists its hosts. One lab, about 70 s.
+ * inventory that lists its hosts; and what the doctor says of them. One lab, about 90 s.
  */
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,6 +8,9 @@ import path from 'node:path';
 import test from 'ava';
 import { execa } from 'execa';
 import { z } from 'zod';
+import { optionsSchema, resolveConfiguration } from '../../../experiments/configuration.ts';
+import { examine } from '../../doctor/examine.ts';
+import type { Finding } from '../../doctor/finding.ts';
 import { testConformance } from '../conformance.fixture.ts';
 import { type Host, type NetworkName, type Testbed, hostNames, networkNames } from '../host.ts';
 import { HostError } from '../host-error.ts';
@@ -162,6 +165,49 @@ test.serial('an inventory of these hosts becomes a testbed, which brings Node wh
   t.is((await listed.hosts.client.run('command -v node')).stdout, `${programFolder}/node\n`);
   t.is((await listed.hosts.src.run('echo $SUDO_USER')).stdout, `${sudoUser}\n`);
   t.deepEqual(listed.networks.migration.addresses, testbed.networks.migration.addresses);
+});
+
+async function doctorSays(changes: Parameters<typeof labInventory>[0] = {}): Promise<readonly Finding[]> {
+  const findings: Finding[] = [];
+  await examine({
+    inventory: parseInventory(await labInventory(changes), '/lab/hosts.yaml'),
+    rows: [{ name: '4', configuration: resolveConfiguration(optionsSchema.parse({ mem: '4' })) }],
+    signal: new AbortController().signal,
+    onFinding: (finding) => findings.push(finding),
+  });
+  return findings;
+}
+
+test.serial('the doctor finds nothing wrong with these hosts, and leaves nothing there', async (t) => {
+  const findings = await doctorSays();
+  t.deepEqual(
+    findings.filter(({ check, status }) => check !== 'KVM' && status !== 'ok'),
+    [],
+  );
+  const foundOf = (wanted: string, ...hosts: readonly string[]): string =>
+    findings.find(({ check, hosts: of }) => check === wanted && String(of) === String(hosts))?.found ?? '';
+  for (const host of ['src', 'dst'])
+    t.regex(foundOf('KVM', host), /^only TCG works: .|^a VM starts under KVM/);
+  t.regex(foundOf('migration link', 'src', 'dst'), /^carries \d+ Mbit\/s/);
+  t.regex(foundOf('NFS coherence', 'dst', 'src'), /^4 writes of dst read by src at once$/);
+  t.is((await testbed.hosts.nfs.run(`ls -A ${testbed.exportPath}`)).stdout, 'check.img\n');
+  t.is((await testbed.hosts.src.run('pgrep -c "qemu|iperf3"', { okExitCodes: [0, 1] })).stdout, '0\n');
+});
+
+test.serial('the doctor names what is wrong, and goes on with the rest', async (t) => {
+  const { src } = testbed.hosts;
+  const busy = src.spawn('exec socat TCP-LISTEN:4445,reuseaddr -');
+  await src.run('until ss -ltn | grep -q :4445; do sleep 0.05; done');
+  const findings = await doctorSays({ dstHostKey: await strangersKey() });
+  await busy.stop();
+  const problems = findings.filter(({ status }) => status === 'problem');
+  t.deepEqual(
+    problems.map(({ check, hosts, found }) => `${String(hosts)} ${check}: ${found}`),
+    ['src ports: taken: 4445 (--verify-ram) by socat', 'dst ssh: Host key verification failed.'],
+  );
+  const unchecked = findings.filter(({ status }) => status === 'not-checked');
+  t.true(unchecked.every(({ found }) => found === 'needs ssh to dst'));
+  t.true(unchecked.some(({ check }) => check === 'migration link'));
 });
 
 testConformance(test, [

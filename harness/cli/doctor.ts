@@ -1,0 +1,79 @@
+/** `npm run doctor -- --inventory hosts.yaml`: looks at machines before experiments run on them, and says what to fix. */
+import { z } from 'zod';
+import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
+import { type MemoryRowName, memoryRowNames } from '../../experiments/memory-rows.ts';
+import { examine } from '../doctor/examine.ts';
+import { type Finding, findingStatuses } from '../doctor/finding.ts';
+import type { WantedRow } from '../doctor/judge-host.ts';
+import { readInventory } from '../testbed/inventory/read-inventory.ts';
+import { findingLine } from './finding-line.ts';
+import { abortOnSignals } from './interrupt.ts';
+import { exitCodes, parseOptions } from './options.ts';
+import { runCommand } from './run-command.ts';
+
+const { profile, scale, linkRate, dbms, json } = optionsSchema.shape;
+
+const doctorOptionsSchema = z.object({
+  inventory: z
+    .string('hosts.yaml is needed (docs/real-hosts.md)')
+    .min(1)
+    .describe('hosts.yaml (docs/real-hosts.md)'),
+  mem: z
+    .array(z.enum(memoryRowNames))
+    .min(1)
+    .default(['16'])
+    .describe("the paper's memory rows that the machines must hold"),
+  profile,
+  scale,
+  linkRate,
+  dbms,
+  json: json.describe('print findings as JSON lines'),
+});
+
+async function main(): Promise<number> {
+  const options = parseOptions(
+    'doctor',
+    'Looks at the machines of an inventory and says what to fix before experiments run on them.',
+    doctorOptionsSchema,
+    process.argv.slice(2),
+  );
+  if (options === undefined) return exitCodes.ok;
+  const inventory = await readInventory(options.inventory);
+  const signal = abortOnSignals((line) => {
+    console.error(line);
+  });
+  const counts = Object.fromEntries(findingStatuses.map((status) => [status, 0])) as Record<
+    Finding['status'],
+    number
+  >;
+  const row = (name: MemoryRowName): WantedRow => {
+    const { profile, scale, linkRate, dbms } = options;
+    return {
+      name,
+      configuration: resolveConfiguration({
+        ...optionsSchema.parse({}),
+        ...{ mem: name, profile, scale, linkRate, dbms },
+      }),
+    };
+  };
+  const [first = '16', ...others] = memoryRowNames.filter((name) => options.mem.includes(name));
+  try {
+    await examine({
+      inventory,
+      rows: [row(first), ...others.map(row)],
+      signal,
+      onFinding: (finding) => {
+        counts[finding.status] += 1;
+        console.log(options.json ? JSON.stringify({ event: 'finding', ...finding }) : findingLine(finding));
+      },
+    });
+  } catch (error) {
+    if (signal.aborted) return exitCodes.interrupted;
+    throw error;
+  }
+  const summary = `${counts.ok} ok, ${counts.warning} warnings, ${counts.problem} problems, ${counts['not-checked']} not checked`;
+  console.log(options.json ? JSON.stringify({ event: 'result', ...counts }) : summary);
+  return counts.problem > 0 ? exitCodes.failed : exitCodes.ok;
+}
+
+await runCommand('doctor', main);

@@ -1,0 +1,67 @@
+/** ssh connections to the machines of an inventory, with keys and known hosts of their own. */
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { type HostName, hostNames } from '../host.ts';
+import { type SshEntry, sshConfig } from '../ssh-config.ts';
+import { SshHost } from '../ssh-host.ts';
+import type { Inventory } from './schema.ts';
+
+const run = promisify(execFile);
+
+export interface Connections {
+  /** Only its owner may enter: it holds keys and the sockets of open connections. */
+  readonly folder: string;
+  readonly configPath: string;
+  /** Connected when they are first used. */
+  readonly hosts: Readonly<Record<HostName, SshHost>>;
+  /** Ends all connections and removes the folder. Idempotent. */
+  disconnect(): Promise<void>;
+}
+
+export async function openConnections(inventory: Inventory): Promise<Connections> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'poolshift-'));
+  const configPath = path.join(folder, 'ssh_config');
+  const host = (name: HostName): SshHost => {
+    const described = inventory.hosts[name];
+    return new SshHost({
+      name,
+      qemuBinary: 'qemu' in described ? described.qemu : 'qemu-system-x86_64',
+      configPath,
+      socketFolder: folder,
+      sudo: described.ssh.user !== 'root',
+    });
+  };
+  const keys = hostNames.flatMap((name) => {
+    const { hostKey } = inventory.hosts[name].ssh;
+    return hostKey === undefined ? [] : [`${name} ${/\S+-\S+ [A-Za-z0-9+/=]+/.exec(hostKey)?.[0] ?? ''}\n`];
+  });
+  await writeFile(path.join(folder, 'known_hosts'), keys.join(''));
+  await writeFile(configPath, sshConfig(folder, inventoryEntries(inventory)));
+  return {
+    folder,
+    configPath,
+    hosts: { src: host('src'), dst: host('dst'), nfs: host('nfs'), client: host('client') },
+    disconnect: async () => {
+      await Promise.all(
+        hostNames.map((name) =>
+          run('ssh', ['-F', configPath, '-O', 'exit', name], { timeout: 2000 }).catch(() => undefined),
+        ),
+      );
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+export function inventoryEntries(inventory: Inventory): readonly SshEntry[] {
+  return hostNames.map((alias) => {
+    const { hostKey: _, knownHostsFile, ...entry } = inventory.hosts[alias].ssh;
+    return {
+      ...entry,
+      alias,
+      hostKey: knownHostsFile === undefined ? { kind: 'alias' } : { kind: 'file', path: knownHostsFile },
+    };
+  });
+}
