@@ -2,45 +2,25 @@
  * The destination engine: the only writer of the target QEMU's incoming stream. It relays what the source engine sends and
  * adds pages that it reads from shared storage. docs/engine.md says why the guest's memory arrives complete.
  */
-import { createServer, type Server, type Socket } from 'node:net';
 import { pageSizeBytes, type PageSource } from '../pages/page-list.ts';
-import {
-  emptyCounters,
-  type EngineCounters,
-  type EventSink,
-  processCounters,
-} from '../restore/engine-event.ts';
+import type { EngineCounters } from '../restore/engine-event.ts';
 import { RestorePlan } from '../restore/restore-plan.ts';
 import { Restorer, type RestoreSink } from '../restore/restorer.ts';
-import type { StoragePlace } from '../restore/storage-place.ts';
 import type { StorageReader } from '../restore/storage-reader.ts';
-import { StreamInjector } from '../stream/injector.ts';
-import { EngineConnection } from '../wire/connection.ts';
+import type { EngineConnection } from '../wire/connection.ts';
 import type { FrameType } from '../wire/frame.ts';
-import { defaultLiveness, type Liveness, ownHello, takeHello } from '../wire/hello.ts';
-import { decodeMessage, encodeMessage, messageSchemas, type RestoreStatus } from '../wire/messages.ts';
+import { defaultLiveness } from '../wire/hello.ts';
+import { decodeMessage, encodeMessage, messageSchemas } from '../wire/messages.ts';
 import { decodePlanPart, encodeAsk, maxAskedPages, type PageName } from '../wire/plan-codec.ts';
 import { WireError } from '../wire/wire-error.ts';
 import { DestinationError } from './destination-error.ts';
+import type { DestinationOptions, DestinationOutcome } from './destination-options.ts';
+import { destinationCounters, StorageRate } from './destination-report.ts';
 import { openSources } from './open-sources.ts';
+import { type SourceHandler, SourceListener } from './source-listener.ts';
+import { StatusReport } from './status-report.ts';
 import { TargetConnection } from './target-connection.ts';
-
-export interface DestinationOptions {
-  readonly listen: { readonly host: string; readonly port: number };
-  /** Unix socket on which the target QEMU waits (`-incoming unix:PATH`, or migrate-incoming). */
-  readonly incomingPath: string;
-  readonly storage: readonly StoragePlace[];
-  readonly vm?: string;
-  readonly liveness?: Liveness;
-  readonly onEvent: EventSink;
-  /** Ends the migration: the target fails, the source VM goes on. */
-  readonly signal?: AbortSignal;
-}
-
-export type DestinationOutcome =
-  | { readonly result: 'migrated' }
-  /** The target did not get the whole stream. */
-  | { readonly result: 'failed'; readonly error: Error };
+import { TargetStream } from './target-stream.ts';
 
 const statusMs = 25;
 const progressMs = 200;
@@ -52,38 +32,34 @@ export function runDestination(options: DestinationOptions): Promise<Destination
 
 type Phase = 'waiting-for-source' | 'greeting' | 'migrating' | 'over';
 
-class DestinationEngine implements RestoreSink {
+class DestinationEngine implements SourceHandler, RestoreSink {
   readonly #options: DestinationOptions;
-  readonly #liveness: Liveness;
+  readonly #listener: SourceListener;
   readonly #plan = new RestorePlan();
+  readonly #rate = new StorageRate();
   #phase: Phase = 'waiting-for-source';
   #finish: (outcome: DestinationOutcome) => void = () => undefined;
-  #server: Server | undefined;
   #connection: EngineConnection | undefined;
   #target: TargetConnection | undefined;
-  #injector: StreamInjector | undefined;
+  #stream: TargetStream | undefined;
   #readers: (StorageReader | undefined)[] = [];
   #restorer: Restorer | undefined;
-  #machine = '';
+  #status: StatusReport | undefined;
   /** The source has vouched that the stream is complete: the last byte of it may go. */
   #committed = false;
   #readFailed = false;
   #streamEnded = false;
   #targetClosed = false;
-  /** The last status sent, to send only what is new. */
-  #sentStatus = '';
-  #sentPendingPages = 0;
   #statusTimer: NodeJS.Timeout | undefined;
   #progress: NodeJS.Timeout | undefined;
-  #rate = { atMs: 0, bytes: 0, bytesPerSecond: 0 };
 
   constructor(options: DestinationOptions) {
     this.#options = options;
-    this.#liveness = options.liveness ?? defaultLiveness;
+    this.#listener = new SourceListener(options.vm, options.liveness ?? defaultLiveness, this);
   }
 
   run(): Promise<DestinationOutcome> {
-    const { listen, signal, onEvent } = this.#options;
+    const { listen, signal } = this.#options;
     return new Promise((resolve) => {
       this.#finish = resolve;
       const abort = (): void => {
@@ -92,57 +68,25 @@ class DestinationEngine implements RestoreSink {
       };
       if (signal?.aborted === true) abort();
       signal?.addEventListener('abort', abort, { once: true });
-      const server = createServer((socket) => {
-        this.#sourceConnected(socket);
-      });
-      this.#server = server;
-      server.on('error', (cause) => {
-        this.fail(new DestinationError('listen-failed', `cannot listen: ${cause.message}`, cause));
-      });
-      server.listen(listen.port, listen.host, () => {
-        const address = server.address();
-        const port = typeof address === 'object' && address !== null ? address.port : listen.port;
-        onEvent({ event: 'listening', address: `${listen.host}:${port}` });
-      });
+      this.#listener.listen(listen.host, listen.port);
     });
   }
 
-  /** Something that connects and does not greet, such as a port scan, is let go; the first that greets is the source. */
-  #sourceConnected(socket: Socket): void {
-    const peer = `${socket.remoteAddress ?? ''}:${socket.remotePort ?? 0}`;
-    const own = ownHello('destination', this.#options.vm, this.#liveness);
-    const connection = new EngineConnection(socket, {
-      ...this.#liveness,
-      onFrame: (type, payload) => {
-        if (connection === this.#connection) {
-          this.#takeFrame(type, payload);
-          return;
-        }
-        if (type !== 'hello') throw new WireError('malformed', `the other engine begins with "${type}"`);
-        if (this.#connection !== undefined)
-          throw new WireError('incompatible', 'another migration is served');
-        const other = takeHello(own, payload, this.#liveness.timeoutMs);
-        this.#connection = connection;
-        this.#server?.close();
-        this.#phase = 'greeting';
-        const compression = other.compression.includes('zstd') ? 'zstd' : 'none';
-        this.#options.onEvent({ event: 'connected', peer, compression });
-      },
-      onBatch: () => {
-        if (connection === this.#connection) this.#afterBatch();
-      },
-      onClosed: (error) => {
-        if (connection === this.#connection) this.#sourceClosed(error);
-      },
-    });
-    connection.send('hello', encodeMessage(own));
+  listening(address: string): void {
+    this.#options.onEvent({ event: 'listening', address });
   }
 
-  #takeFrame(type: FrameType, payload: Buffer): void {
+  greeted(connection: EngineConnection, peer: string, compression: 'none' | 'zstd'): void {
+    this.#connection = connection;
+    this.#phase = 'greeting';
+    this.#options.onEvent({ event: 'connected', peer, compression });
+  }
+
+  takeFrame(type: FrameType, payload: Buffer): void {
     switch (type) {
       case 'stream':
         this.#begin();
-        this.#takeStream(payload);
+        this.#stream?.push(payload);
         return;
       case 'commit':
         this.#committed = true;
@@ -157,7 +101,7 @@ class DestinationEngine implements RestoreSink {
         return;
       case 'plan': {
         const part = decodePlanPart(payload);
-        const block = this.#injector?.reader.blocks[part.blockIndex];
+        const block = this.#stream?.injector.reader.blocks[part.blockIndex];
         const reader = this.#readers[part.sourceIndex];
         if (block === undefined || reader === undefined) {
           throw new WireError('malformed', 'the plan names a RAM block or a source that is not there');
@@ -172,21 +116,23 @@ class DestinationEngine implements RestoreSink {
 
   /** QEMU has begun to send: connects to the target. What is written before that is done waits in the socket. */
   #begin(): void {
-    if (this.#phase !== 'greeting') return;
+    const connection = this.#connection;
+    if (this.#phase !== 'greeting' || connection === undefined) return;
     this.#phase = 'migrating';
     const { incomingPath, onEvent } = this.#options;
+    const restorer = new Restorer(this.#plan, this.#readers, this);
     const target = new TargetConnection(incomingPath, {
       returnPath: (bytes) => {
-        this.#connection?.send('returnPath', bytes);
+        connection.send('returnPath', bytes);
       },
       room: () => {
-        this.guarded(() => {
-          this.#connection?.resumeReading();
-          this.#restorer?.pump();
+        this.#guarded(() => {
+          connection.resumeReading();
+          restorer.pump();
         });
       },
       ended: () => {
-        this.guarded(() => {
+        this.#guarded(() => {
           this.#targetEnded();
         });
       },
@@ -194,65 +140,23 @@ class DestinationEngine implements RestoreSink {
         this.fail(error);
       },
     });
+    const status = new StatusReport(this.#plan, restorer, connection);
     this.#target = target;
-    const { output } = target;
-    this.#injector = new StreamInjector(
-      {
-        configuration: ({ machine }) => {
-          this.#machine = machine;
-        },
-        ramBlocks: (blocks) => {
-          const pages = blocks.reduce((sum, { pageCount }) => sum + pageCount, 0);
-          onEvent({
-            event: 'qemu-connected',
-            machine: this.#machine,
-            ram_blocks: blocks.length,
-            ram_pages: pages,
-          });
-        },
-        page: (blockIndex, page) => {
-          this.#plan.supersede(blockIndex, page);
-          return true;
-        },
-        zeroPage: (blockIndex, page) => {
-          this.#plan.supersede(blockIndex, page);
-        },
-        deviceState: () => {
-          output.keepsLastByte = true;
-          onEvent({ event: 'switch-over' });
-        },
-        unsupported: (code, reason) => {
-          onEvent({ event: 'stream-unfilterable', code, reason });
-        },
-      },
-      (buffer, start, end) => {
-        output.add(buffer, start, end);
-      },
-      { holdAtEnd: true },
-    );
-    this.#restorer = new Restorer(this.#plan, this.#readers, this);
+    this.#stream = new TargetStream(this.#plan, target.output, onEvent);
+    this.#restorer = restorer;
+    this.#status = status;
     this.#statusTimer = setInterval(() => {
-      this.guarded(() => {
-        this.#sendStatus();
+      this.#guarded(() => {
+        status.send();
       });
     }, statusMs);
     this.#progress = setInterval(() => {
-      this.#sampleRate();
+      this.#rate.sample(restorer.storageBytes, performance.now());
       onEvent({ event: 'progress', ...this.#counters() });
     }, progressMs);
   }
 
-  #takeStream(payload: Buffer): void {
-    const injector = this.#injector;
-    if (injector === undefined || injector.push(payload)) return;
-    // The source releases the end of RAM only when nothing is pending. If it were otherwise, memory would be incomplete.
-    if (this.#plan.pendingPages > 0) {
-      throw new DestinationError('incomplete', `RAM ends with ${this.#plan.pendingPages} pages pending`);
-    }
-    injector.release();
-  }
-
-  #afterBatch(): void {
+  afterBatch(): void {
     if (this.#phase !== 'migrating') return;
     this.#restorer?.pump();
     const connection = this.#connection;
@@ -263,7 +167,7 @@ class DestinationEngine implements RestoreSink {
       connection.acknowledge(takenBytes);
     });
     if (!output.hasRoom) connection.pauseReading();
-    this.#tellIfNothingPends();
+    this.#status?.sendIfNothingPends();
   }
 
   #openSources(sources: readonly PageSource[]): void {
@@ -279,17 +183,17 @@ class DestinationEngine implements RestoreSink {
   }
 
   get canTake(): boolean {
-    return this.#injector?.canInject === true && this.#target?.output.hasRoomBeside === true;
+    return this.#stream?.injector.canInject === true && this.#target?.output.hasRoomBeside === true;
   }
 
   take(blockIndex: number, page: number, buffer: Buffer, offset: number): void {
-    this.#injector?.injectPage(blockIndex, page, buffer, offset);
+    this.#stream?.injector.injectPage(blockIndex, page, buffer, offset);
   }
 
   taken(): void {
-    this.#injector?.closeSection();
+    this.#stream?.injector.closeSection();
     this.#target?.output.flush();
-    this.#tellIfNothingPends();
+    this.#status?.sendIfNothingPends();
   }
 
   ask(pages: readonly PageName[]): void {
@@ -307,36 +211,10 @@ class DestinationEngine implements RestoreSink {
     });
   }
 
-  /** The source waits for it with the switch-over. */
-  #tellIfNothingPends(): void {
-    if (this.#plan.pendingPages === 0 && this.#sentPendingPages > 0) this.#sendStatus();
-  }
-
-  #sendStatus(): void {
-    if (this.#plan.receivedPages === 0) return;
-    const restorer = this.#restorer;
-    const status: RestoreStatus = {
-      receivedPages: this.#plan.receivedPages,
-      pendingPages: this.#plan.pendingPages,
-      cursorPages: this.#plan.cursorPages,
-      cancelledPages: this.#plan.cancelledPages,
-      restoredPages: restorer?.restoredPages ?? 0,
-      mismatchedPages: restorer?.mismatchedPages ?? 0,
-      unreadablePages: restorer?.unreadablePages ?? 0,
-      storageBytes: restorer?.storageBytes ?? 0,
-    };
-    const payload = encodeMessage(status);
-    const text = payload.toString();
-    if (text === this.#sentStatus) return;
-    this.#sentStatus = text;
-    this.#sentPendingPages = status.pendingPages;
-    this.#connection?.send('status', payload);
-  }
-
   #targetEnded(): void {
     if (this.#targetClosed) return;
     this.#targetClosed = true;
-    if (!this.#committed && this.#injector?.reader.position !== 'pass-through') {
+    if (!this.#committed && this.#stream?.passesThrough !== true) {
       this.fail(
         new DestinationError('target-failed', 'the target QEMU closed its connection in mid-migration'),
       );
@@ -346,7 +224,7 @@ class DestinationEngine implements RestoreSink {
     if (this.#connection?.isClosed === true) this.#done();
   }
 
-  #sourceClosed(error: Error | undefined): void {
+  sourceClosed(error: Error | undefined): void {
     if (this.#targetClosed && (this.#streamEnded || this.#committed)) {
       this.#done();
     } else if (this.#committed) {
@@ -364,7 +242,7 @@ class DestinationEngine implements RestoreSink {
     this.#over({ result: 'migrated' });
   }
 
-  guarded(body: () => void): void {
+  #guarded(body: () => void): void {
     if (this.#phase === 'over') return;
     try {
       body();
@@ -388,7 +266,7 @@ class DestinationEngine implements RestoreSink {
     this.#phase = 'over';
     clearInterval(this.#statusTimer);
     clearInterval(this.#progress);
-    this.#server?.close();
+    this.#listener.close();
     this.#restorer?.stop();
     this.#target?.destroy();
     this.#closeReaders();
@@ -401,28 +279,8 @@ class DestinationEngine implements RestoreSink {
     }
   }
 
-  #sampleRate(): void {
-    const bytes = this.#restorer?.storageBytes ?? 0;
-    const nowMs = performance.now();
-    const { atMs, bytes: before } = this.#rate;
-    this.#rate = { atMs: nowMs, bytes, bytesPerSecond: ((bytes - before) / (nowMs - atMs)) * 1000 };
-  }
-
   #counters(): EngineCounters {
-    return {
-      ...emptyCounters,
-      pages_planned: this.#plan.receivedPages,
-      pages_restored: this.#restorer?.restoredPages ?? 0,
-      pages_mismatched: this.#restorer?.mismatchedPages ?? 0,
-      pages_unreadable: this.#restorer?.unreadablePages ?? 0,
-      pages_cancelled: this.#plan.cancelledPages,
-      pages_pending: this.#plan.pendingPages,
-      qemu_bytes: this.#target?.output.writtenBytes ?? 0,
-      migration_link_bytes: this.#connection?.receivedBytes ?? 0,
-      migration_link_back_bytes: this.#connection?.sentBytes ?? 0,
-      storage_link_bytes: this.#restorer?.storageBytes ?? 0,
-      restore_rate_bytes_per_second: Math.round(this.#rate.bytesPerSecond),
-      ...processCounters(),
-    };
+    const output = this.#target?.output;
+    return destinationCounters(this.#plan, this.#rate, this.#restorer, output, this.#connection);
   }
 }

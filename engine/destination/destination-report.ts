@@ -1,0 +1,45 @@
+/** What the destination engine reports of itself. */
+import { emptyCounters, type EngineCounters, processCounters } from '../restore/engine-event.ts';
+import type { RestorePlan } from '../restore/restore-plan.ts';
+import type { Restorer } from '../restore/restorer.ts';
+import type { EngineConnection } from '../wire/connection.ts';
+import type { TargetOutput } from './target-output.ts';
+
+/** Rate at which storage gives, between two samples. */
+export class StorageRate {
+  bytesPerSecond = 0;
+  #atMs = 0;
+  #bytes = 0;
+
+  /** @param bytes read so far */
+  sample(bytes: number, nowMs: number): void {
+    this.bytesPerSecond = ((bytes - this.#bytes) / (nowMs - this.#atMs)) * 1000;
+    this.#atMs = nowMs;
+    this.#bytes = bytes;
+  }
+}
+
+/** What is undefined was not needed so far. */
+export function destinationCounters(
+  plan: RestorePlan,
+  rate: StorageRate,
+  restorer: Restorer | undefined,
+  output: TargetOutput | undefined,
+  connection: EngineConnection | undefined,
+): EngineCounters {
+  return {
+    ...emptyCounters,
+    pages_planned: plan.receivedPages,
+    pages_restored: restorer?.restoredPages ?? 0,
+    pages_mismatched: restorer?.mismatchedPages ?? 0,
+    pages_unreadable: restorer?.unreadablePages ?? 0,
+    pages_cancelled: plan.cancelledPages,
+    pages_pending: plan.pendingPages,
+    qemu_bytes: output?.writtenBytes ?? 0,
+    migration_link_bytes: connection?.receivedBytes ?? 0,
+    migration_link_back_bytes: connection?.sentBytes ?? 0,
+    storage_link_bytes: restorer?.storageBytes ?? 0,
+    restore_rate_bytes_per_second: Math.round(rate.bytesPerSecond),
+    ...processCounters(),
+  };
+}

@@ -1,0 +1,70 @@
+/** The target's incoming stream: what the source engine sends, and pages restored from storage between its records. */
+import type { EventSink } from '../restore/engine-event.ts';
+import type { RestorePlan } from '../restore/restore-plan.ts';
+import { StreamInjector } from '../stream/injector.ts';
+import { DestinationError } from './destination-error.ts';
+import type { TargetOutput } from './target-output.ts';
+
+export class TargetStream {
+  readonly injector: StreamInjector;
+  readonly #plan: RestorePlan;
+  #machine = '';
+
+  /** A record of a page in the stream supersedes the plan's. */
+  constructor(plan: RestorePlan, output: TargetOutput, onEvent: EventSink) {
+    this.#plan = plan;
+    this.injector = new StreamInjector(
+      {
+        configuration: ({ machine }) => {
+          this.#machine = machine;
+        },
+        ramBlocks: (blocks) => {
+          const pages = blocks.reduce((sum, { pageCount }) => sum + pageCount, 0);
+          onEvent({
+            event: 'qemu-connected',
+            machine: this.#machine,
+            ram_blocks: blocks.length,
+            ram_pages: pages,
+          });
+        },
+        page: (blockIndex, page) => {
+          plan.supersede(blockIndex, page);
+          return true;
+        },
+        zeroPage: (blockIndex, page) => {
+          plan.supersede(blockIndex, page);
+        },
+        deviceState: () => {
+          output.keepsLastByte = true;
+          onEvent({ event: 'switch-over' });
+        },
+        unsupported: (code, reason) => {
+          onEvent({ event: 'stream-unfilterable', code, reason });
+        },
+      },
+      (buffer, start, end) => {
+        output.add(buffer, start, end);
+      },
+      { holdAtEnd: true },
+    );
+  }
+
+  /** The stream cannot be filtered: when it is complete is between the two QEMUs. */
+  get passesThrough(): boolean {
+    return this.injector.reader.position === 'pass-through';
+  }
+
+  /**
+   * Takes bytes of the source's stream.
+   *
+   * @throws DestinationError 'incomplete' if RAM ends with pages pending
+   */
+  push(bytes: Buffer): void {
+    if (this.injector.push(bytes)) return;
+    // The source releases the end of RAM only when nothing is pending. If it were otherwise, memory would be incomplete.
+    if (this.#plan.pendingPages > 0) {
+      throw new DestinationError('incomplete', `RAM ends with ${this.#plan.pendingPages} pages pending`);
+    }
+    this.injector.release();
+  }
+}
