@@ -23,10 +23,12 @@ const cells: readonly (readonly [DatabaseSystem, ScenarioName])[] = [
   ['mysql', 'rw'],
 ];
 
+/** Little data, which is quickly filled, warmed and checked, and a link so slow that the list comes in time on any machine. */
+const short = { engine: 'restore', verifyRam: true, tableData: 24, before: 3, after: 0, linkRate: '80mbit' };
+
 for (const [dbms, scenario] of cells) {
   test.serial(`${dbms}, ${scenario}: no page differs`, async (t) => {
-    const options = { dbms, scenario, engine: 'restore', verifyRam: true, before: 2, after: 0 };
-    const { outcome, row } = await run(t, options);
+    const { outcome, row } = await run(t, { ...short, dbms, scenario });
     t.is(outcome, 'completed');
     t.is(row?.ram_pages_differing, 0);
     t.is(row?.ram_pages_compared, (small.vmMemory * 2 ** 20) / 4096);
