@@ -1,10 +1,12 @@
 /** The agent's answer from request to decoded list, natively: through a pseudo-terminal, where a guest has its virtio port. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type PageListAnswer, requestPageList } from '../engine/pages/agent-client.ts';
 import { agentStart } from '../guest/image/agent-bundle.ts';
@@ -19,10 +21,14 @@ export async function requestThroughTerminal(
   const socket = path.join(folder, 'agent.sock');
   const terminal = path.join(folder, 'port');
   const children: ChildProcess[] = [];
+  let server: Server | undefined;
   try {
-    const ends = [`PTY,link=${terminal},raw,echo=0`, `UNIX-LISTEN:${socket},fork`];
-    children.push(spawn('socat', ['-b', '65536', ...ends], { stdio: 'inherit' }));
-    await appears(socket);
+    const hostEnd = spawn('socat', [`PTY,link=${terminal},raw,echo=0`, 'STDIO'], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    children.push(hostEnd);
+    await appears(terminal);
+    server = await offer(hostEnd, socket);
     children.push(
       spawn(node, [...agentStart.nodeOptions, bundle, '--port', terminal], {
         env: { ...process.env, ...agentStart.environment },
@@ -33,12 +39,30 @@ export async function requestThroughTerminal(
     while (answers.length < count) answers.push(await requestPageList(socket));
     return answers;
   } finally {
+    server?.close();
     for (const child of children) {
       child.kill();
       if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
     }
     await rm(folder, { recursive: true });
   }
+}
+
+/** Gives the host's end of the terminal to one client at a time, as QEMU does with a port. */
+async function offer(
+  { stdin, stdout }: ChildProcessByStdio<Writable, Readable, null>,
+  path: string,
+): Promise<Server> {
+  let client: Socket | undefined;
+  stdout.on('data', (chunk: Buffer) => client?.write(chunk));
+  const server = createServer((socket) => {
+    client = socket;
+    socket.on('data', (chunk) => stdin.write(chunk));
+    socket.on('error', () => undefined);
+  });
+  server.listen(path);
+  await once(server, 'listening');
+  return server;
 }
 
 async function appears(file: string): Promise<void> {

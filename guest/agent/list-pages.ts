@@ -1,7 +1,8 @@
 /** Makes the page list: find, translate, map. */
+import { readlinkSync } from 'node:fs';
 import type { PageList } from '../../engine/pages/page-list.ts';
 import { ExtentIndex, locateFiles } from './file-location.ts';
-import { GuestError } from './guest-error.ts';
+import { GuestError, systemErrorCode } from './guest-error.ts';
 import { readGuestRam } from './guest-ram.ts';
 import type { CachedPages, CachingProgram } from './page-finder.ts';
 import { translatePages } from './pagemap.ts';
@@ -15,31 +16,24 @@ let extentIndexes = new Map<number, ExtentIndex>();
  * @throws GuestError
  */
 export async function listPages(programs: readonly CachingProgram[]): Promise<PageList> {
-  if (programs.length === 0) {
-    const rights = process.geteuid?.() === 0 ? '' : ' that this user may look at (the agent needs root)';
-    throw new GuestError(
-      'no-server',
-      `no program runs whose cached pages are known, mariadbd or mysqld${rights}`,
-    );
-  }
   const timings = { findMs: 0, translateMs: 0, mapMs: 0, encodeMs: 0 };
   const located: LocatedPages[] = [];
   const known = extentIndexes;
   extentIndexes = new Map();
   for (const program of programs) {
-    const startMs = performance.now();
-    const pages = await program.findPages();
-    const foundMs = performance.now();
-    const frames = translatePages(pages);
-    const translatedMs = performance.now();
-    const extentIndex = known.get(pages.pid) ?? new ExtentIndex();
-    extentIndexes.set(pages.pid, extentIndex);
-    const locations = await locateFiles(pages.pid, pages.files, extentIndex);
-    const { address: _given, ...addressless } = pages;
-    located.push({ pages: addressless, frames, locations });
-    timings.findMs += foundMs - startMs;
-    timings.translateMs += translatedMs - foundMs;
-    timings.mapMs += performance.now() - translatedMs;
+    try {
+      located.push(await locatePages(program, known, timings));
+    } catch (error) {
+      // A server that ends meanwhile is no reason to do without the others.
+      if (isRunning(program.pid)) throw error;
+    }
+  }
+  if (located.length === 0) {
+    const rights = process.geteuid?.() === 0 ? '' : ' that this user may look at (the agent needs root)';
+    throw new GuestError(
+      'no-server',
+      `no program runs whose cached pages are known, mariadbd or mysqld${rights}`,
+    );
   }
   const mapStartMs = performance.now();
   const listed = buildRuns(located);
@@ -56,6 +50,36 @@ export async function listPages(programs: readonly CachingProgram[]): Promise<Pa
     timings,
     server: describeServers(located.map(({ pages }) => pages)),
   };
+}
+
+async function locatePages(
+  program: CachingProgram,
+  known: ReadonlyMap<number, ExtentIndex>,
+  timings: { findMs: number; translateMs: number; mapMs: number },
+): Promise<LocatedPages> {
+  const startMs = performance.now();
+  const pages = await program.findPages();
+  const foundMs = performance.now();
+  const frames = translatePages(pages);
+  const translatedMs = performance.now();
+  const extentIndex = known.get(pages.pid) ?? new ExtentIndex();
+  extentIndexes.set(pages.pid, extentIndex);
+  const locations = await locateFiles(pages.pid, pages.files, extentIndex);
+  timings.findMs += foundMs - startMs;
+  timings.translateMs += translatedMs - foundMs;
+  timings.mapMs += performance.now() - translatedMs;
+  const { address: _given, ...addressless } = pages;
+  return { pages: addressless, frames, locations };
+}
+
+/** A process that has ended but was not waited for has no working directory any more. */
+function isRunning(pid: number): boolean {
+  try {
+    readlinkSync(`/proc/${pid}/cwd`);
+    return true;
+  } catch (error) {
+    return systemErrorCode(error) !== 'ENOENT' && systemErrorCode(error) !== 'ESRCH';
+  }
 }
 
 function describeServers(all: readonly Pick<CachedPages, 'server'>[]): PageList['server'] {

@@ -39,8 +39,8 @@ async function agent(
   return path;
 }
 
-const broken = (error: Error): CachingProgram => ({
-  pid: 1,
+const broken = (error: Error, pid = 1): CachingProgram => ({
+  pid,
   description: 'mariadb 10.11 (pid 1)',
   writeDirtyPages: async () => {
     throw new GuestError('clean-failed', 'it does not listen');
@@ -64,6 +64,10 @@ test('what goes wrong in the guest becomes an answer, and the next request is se
   t.regex(await refusal('checkpoint'), /does not listen/);
   current = [broken(new Error('EIO: i/o error, read'))];
   t.regex(await refusal(), /i\/o error/);
+  // Beyond the largest number that Linux gives: as a server that has just ended.
+  current = [broken(new Error('ENOENT: no such file or directory'), 2 ** 22 + 1)];
+  t.regex(await refusal(), /no program runs/);
+  current = [broken(new Error('never asked'))];
   const { servers, residentBytes } = await requestStatus(path);
   t.deepEqual(servers, ['mariadb 10.11 (pid 1)']);
   t.true(residentBytes > 1e6);

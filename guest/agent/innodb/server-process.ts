@@ -25,28 +25,29 @@ export async function findServers(): Promise<ServerProcess[]> {
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue;
     const pid = Number(entry);
-    const process = inspect(pid);
-    if (process === undefined) continue;
-    const key = `${pid}:${process.startTicks}`;
-    const known = versions.get(key) ?? (await readVersion(pid, process.program));
+    const server = inspect(pid);
+    // The agent's own child is a server's program that is asked for its version.
+    if (server === undefined || server.parentPid === process.pid) continue;
+    const key = `${pid}:${server.startTicks}`;
+    const known = versions.get(key) ?? (await readVersion(pid, server.program));
     running.set(key, known);
-    servers.push({ pid, startTicks: process.startTicks, ...known });
+    servers.push({ pid, startTicks: server.startTicks, ...known });
   }
   versions = running;
   return servers;
 }
 
-function inspect(pid: number): { program: string; startTicks: string } | undefined {
+function inspect(pid: number): { program: string; parentPid: number; startTicks: string } | undefined {
   try {
     const executable = readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, '');
     if (!serverPrograms.has(basename(executable))) return undefined;
     const root = readlinkSync(`/proc/${pid}/root`);
     const program =
       root !== '/' && executable.startsWith(`${root}/`) ? executable.slice(root.length) : executable;
-    // proc_pid_stat(5): the program's name, in brackets, may hold spaces; the start time is field 22.
+    // proc_pid_stat(5): the program's name, in brackets, may hold spaces; the parent is field 4, the start time field 22.
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return { program, startTicks: fields[19] ?? '' };
+    return { program, parentPid: Number(fields[1]), startTicks: fields[19] ?? '' };
   } catch (error) {
     // Ended meanwhile, or a kernel thread, which has no program.
     const code = systemErrorCode(error);
