@@ -5,7 +5,9 @@ export type ReportErrorCode =
   /** Runs were made under conditions that do not go together. */
   | 'different-conditions'
   /** A figure could not be drawn. */
-  | 'not-drawn';
+  | 'not-drawn'
+  /** README.md has no place for what it is to show. */
+  | 'no-block';
 
 export class ReportError extends Error {
   override readonly name = 'ReportError';

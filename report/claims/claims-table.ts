@@ -16,15 +16,17 @@ function cellsOf({ claim, rule, measured, cells, verdict }: Finding, language: L
   ];
 }
 
+/** Columns are of even width, as prettier wants them of a page. */
 export function claimsMarkdown(findings: readonly Finding[], language: Language): string {
-  const row = (cells: readonly string[]): string =>
-    `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
-  return [
-    row(columns.map((column) => tableTexts[column][language])),
-    row(columns.map(() => '---')),
-    ...findings.map((finding) => row(cellsOf(finding, language))),
-    '',
-  ].join('\n');
+  const rows = [
+    columns.map((column) => tableTexts[column][language]),
+    ...findings.map((finding) => cellsOf(finding, language).map((cell) => cell.replaceAll('|', '\\|'))),
+  ];
+  const widths = columns.map((_, index) => Math.max(...rows.map((row) => row[index]?.length ?? 0)));
+  const line = (cells: readonly string[], filler = ' '): string =>
+    `| ${widths.map((width, index) => (cells[index] ?? '').padEnd(width, filler)).join(' | ')} |`;
+  const [head = [], ...body] = rows;
+  return [line(head), line([], '-'), ...body.map((row) => line(row)), ''].join('\n');
 }
 
 export function claimsHtml(findings: readonly Finding[], language: Language): string {

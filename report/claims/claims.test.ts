@@ -13,7 +13,7 @@ test('without runs every claim is missing', (t) => {
   const findings = findingsOf({ runs: [] }, 'en');
   t.is(findings.length, 11);
   t.true(findings.every(({ verdict, measured }) => verdict === 'missing' && measured === ''));
-  t.regex(claimsMarkdown(findings, 'en'), /– \| 0 \/ 12 \| missing/);
+  t.regex(claimsMarkdown(findings, 'en'), /– +\| 0 \/ 12 \| missing/);
 });
 
 test('claims follow the data', (t) => {

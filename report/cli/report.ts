@@ -1,5 +1,5 @@
 /** `npm run report -- DIR… [--out DIR]`: figures, claims and an interactive page from recorded runs. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { ensurePackages } from '../../setup/packages.ts';
@@ -9,7 +9,8 @@ import { figures } from '../figures/all.ts';
 import { contextOf, specOf } from '../figures/figure.ts';
 import { languages, type Language } from '../figures/text.ts';
 import { describeDifferences, differencesAmong } from '../record/conditions.ts';
-import { readSet } from '../record/read-set.ts';
+import { readmeBlock, readmeFigures, withBlock } from '../readme/readme-block.ts';
+import { readSet, type RunSet } from '../record/read-set.ts';
 import { pdfOf, pngOf, svgOf } from '../render/draw.ts';
 import { pageOf } from '../render/page.ts';
 import { ReportError } from '../report-error.ts';
@@ -21,6 +22,7 @@ interface Options {
   readonly lang: Language;
   readonly failedToo: boolean;
   readonly allowDifferent: boolean;
+  readonly readme: boolean;
 }
 
 const say = (line: string): void => {
@@ -34,13 +36,32 @@ const command = new Command('report')
   .addOption(new Option('--lang <lang>', 'language of labels').choices(languages).default('en'))
   .option('--failed-too', 'also take runs whose checks failed', false)
   .option('--allow-different', 'also put runs side by side that were made under different conditions', false)
+  .option('--readme', 'also put the main figures and the claims into README.md and docs/figures/', false)
   .addHelpText(
     'after',
     '\nExit codes: 0 done; 1 not readable or not drawn; 2 wrong option, or runs that do not go together.',
   )
   .exitOverride();
 
+const root = path.join(import.meta.dirname, '../..');
+const readmeImages = 'docs/figures';
+
+/** @param made folder of the figures */
+async function showInReadme(set: RunSet, folders: readonly string[], made: string): Promise<void> {
+  const images = path.join(root, readmeImages);
+  await mkdir(images, { recursive: true });
+  for (const name of await readdir(images)) if (/^figure-\d\d-/.test(name)) await rm(path.join(images, name));
+  for (const { name } of readmeFigures(set))
+    for (const type of ['svg', 'png'])
+      await cp(path.join(made, `${name}.${type}`), path.join(images, `${name}.${type}`));
+  const readme = path.join(root, 'README.md');
+  const fromRoot = folders.map((folder) => path.relative(root, path.resolve(folder)));
+  const page = withBlock(await readFile(readme, 'utf8'), readmeBlock(set, fromRoot, readmeImages));
+  await writeFile(readme, page);
+}
+
 async function report(folders: readonly string[], options: Options): Promise<void> {
+  if (options.readme && options.lang !== 'en') command.error('--readme is in English only');
   const set = await readSet(folders, options);
   for (const { name, reason } of set.leftOut) say(`left out: ${name} ${reason}`);
   const differences = differencesAmong(set.runs);
@@ -68,6 +89,7 @@ async function report(folders: readonly string[], options: Options): Promise<voi
   const findings = findingsOf(set, options.lang);
   await writeFile(path.join(out, 'claims.md'), claimsMarkdown(findings, options.lang));
   await writeFile(path.join(out, 'index.html'), await pageOf(set, options.lang));
+  if (options.readme) await showInReadme(set, folders, out);
   console.log(claimsMarkdown(findings, options.lang));
   console.log(
     `${figures.length} figures of ${set.runs.length} runs in ${path.resolve(out)}; open index.html`,

@@ -1,9 +1,8 @@
 /** Bars of one figure of merit: memory rows along the axis, engines side by side, loads as panels. Pure. */
-import { valuesOf } from '../record/cells.ts';
-import { memorySizesGib } from '../record/cells.ts';
+import { memorySizesOf, scenariosOf, valuesOf } from '../record/cells.ts';
 import type { RunRow } from '../record/run-row.ts';
 import { mean, standardDeviation } from '../statistics/spread.ts';
-import { scenarioNames } from '../../experiments/scenarios.ts';
+import { labelLayers, scaleWithLabels, spreadLayers } from './bar-layers.ts';
 import { absenceMark, type Drawing, type FigureContext, type Spec } from './figure.ts';
 import type { TextKey } from './text.ts';
 import { engineLook, inkColour } from './theme.ts';
@@ -14,6 +13,17 @@ export interface BarsOptions {
   readonly notes?: readonly TextKey[];
   /** Values to compare with, as dashed rules. */
   readonly rules?: readonly number[];
+}
+
+/** Of all panels together, between bounds for one bar. */
+const panelsWidth = 860;
+const [narrowestBar, widestBar] = [11, 56];
+/** Narrower bars have no room for their figure. */
+const labelledBar = 26;
+
+/** Three digits: what is worth reading of a bar. */
+function labelOf(value: number): string {
+  return value.toFixed(value >= 100 ? 0 : value >= 10 ? 1 : 2);
 }
 
 export function bars(context: FigureContext, { value, axis, notes = [], rules = [] }: BarsOptions): Drawing {
@@ -36,6 +46,12 @@ export function bars(context: FigureContext, { value, axis, notes = [], rules = 
     }));
     return [
       { ...place, kind: 'mean', value: middle, runs: values.length },
+      {
+        ...place,
+        kind: 'label',
+        top: Math.max(middle + (spread ?? 0), ...values),
+        label: labelOf(middle),
+      },
       ...(spread === undefined
         ? []
         : [{ ...place, kind: 'spread', low: middle - spread, high: middle + spread }]),
@@ -43,12 +59,29 @@ export function bars(context: FigureContext, { value, axis, notes = [], rules = 
     ];
   });
   const engines = context.engines.map((engine) => engineTitle(engine));
-  const scenarios = scenarioNames.map((name) => text(`scenario.${name}`));
+  const scenarios = scenariosOf(cells).map((name) => text(`scenario.${name}`));
+  const sizes = memorySizesOf(cells);
+  const isOneRow = sizes.length === 1;
+  const memoryAxes = {
+    x: {
+      field: 'memory',
+      type: 'ordinal',
+      title: text('axis.memory'),
+      scale: { domain: sizes, paddingInner: 0.25 },
+      axis: { labelAngle: 0 },
+    },
+    xOffset: { field: 'engine', sort: engines, scale: { domain: engines } },
+  };
+  const barWidth = Math.min(
+    widestBar,
+    Math.max(narrowestBar, panelsWidth / (scenarios.length * sizes.length * (engines.length + 0.5))),
+  );
+  const tops = rows.flatMap((row) => (typeof row['top'] === 'number' ? [row['top']] : []));
   const y = (field: string): Spec => ({
     field,
     type: 'quantitative',
     title: text(axis),
-    scale: { zero: true },
+    scale: scaleWithLabels([...tops, ...rules]),
   });
   const tooltip = [
     { field: 'scenario', title: text('legend.scenario') },
@@ -58,27 +91,18 @@ export function bars(context: FigureContext, { value, axis, notes = [], rules = 
   ];
   return {
     cells,
-    notes: ['note.bars', ...notes],
+    notes: [cells.some(({ runs }) => runs.length > 1) ? 'note.bars' : 'note.one-run', ...notes],
     body: {
       data: { values: rows },
       facet: { column: { field: 'scenario', sort: scenarios, title: null } },
       spec: {
-        width: 250,
+        width: Math.max(130, Math.round(barWidth * (engines.length + 0.5) * sizes.length)),
         height: 220,
-        encoding: {
-          x: {
-            field: 'memory',
-            type: 'ordinal',
-            title: text('axis.memory'),
-            scale: { domain: memorySizesGib, paddingInner: 0.25 },
-            axis: { labelAngle: 0 },
-          },
-          xOffset: { field: 'engine', sort: engines, scale: { domain: engines } },
-        },
+        encoding: isOneRow ? { x: engineAxis(engines, context.panelTitle(sizes[0] ?? 0)) } : memoryAxes,
         layer: [
           ...rules.map((rule) => ({
             mark: { type: 'rule', strokeDash: [5, 3], color: inkColour, opacity: 0.6 },
-            encoding: { x: null, xOffset: null, y: { datum: rule } },
+            encoding: { x: null, ...(isOneRow ? {} : { xOffset: null }), y: { datum: rule } },
           })),
           {
             transform: [{ filter: "datum.kind === 'mean'" }],
@@ -90,20 +114,19 @@ export function bars(context: FigureContext, { value, axis, notes = [], rules = 
                 title: text('legend.engine'),
                 sort: engines,
                 scale: { domain: engines, range: context.engines.map((engine) => engineLook(engine).colour) },
+                // Where each bar has its name below, nothing is left to say.
+                legend: isOneRow ? null : { columns: 4 },
               },
               tooltip: [...tooltip, { field: 'runs', title: 'n' }],
             },
           },
-          {
-            transform: [{ filter: "datum.kind === 'spread'" }],
-            mark: { type: 'rule', color: inkColour, strokeWidth: 1.5 },
-            encoding: { y: y('low'), y2: { field: 'high' } },
-          },
+          ...spreadLayers({ y: y('low'), y2: { field: 'high' } }),
           {
             transform: [{ filter: "datum.kind === 'run'" }],
             mark: { type: 'point', filled: true, fill: 'white', stroke: inkColour, strokeWidth: 1, size: 22 },
             encoding: { y: y('value'), tooltip: [...tooltip, { field: 'run' }] },
           },
+          ...(barWidth < labelledBar ? [] : labelLayers({ y: y('top'), text: { field: 'label' } })),
           {
             transform: [{ filter: "datum.kind === 'absent'" }],
             mark: { type: 'text', baseline: 'bottom', dy: -2, fontSize: 11, color: '#777777' },
@@ -112,5 +135,17 @@ export function bars(context: FigureContext, { value, axis, notes = [], rules = 
         ],
       },
     },
+  };
+}
+
+/** With one memory row, bars are named by their engine. */
+function engineAxis(engines: readonly string[], title: string): Spec {
+  return {
+    field: 'engine',
+    type: 'nominal',
+    sort: engines,
+    title,
+    scale: { domain: engines, paddingInner: 0.15, paddingOuter: 0.3 },
+    axis: { labelAngle: engines.length > 3 ? -30 : 0 },
   };
 }

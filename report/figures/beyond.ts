@@ -84,7 +84,6 @@ export const beyondFigures: readonly Figure[] = [
         ],
         axis: 'axis.pages',
         legend: 'legend.origin',
-        notes: ['note.transferred'],
       }),
   },
   { name: 'extra-05-phases', title: 'title.timeline', draw: timeline },

@@ -1,5 +1,5 @@
 /** Lines over the time of the migration, a panel for each memory row. Pure. */
-import { memorySizesGib, panelOf, typicalRun, type Cell } from '../record/cells.ts';
+import { memorySizesGib, memorySizesOf, typicalRun, type Cell } from '../record/cells.ts';
 import type { Run } from '../record/read-set.ts';
 import type { Point } from '../record/series.ts';
 import { absenceMark, type Drawing, type FigureContext, type Spec } from './figure.ts';
@@ -36,17 +36,14 @@ const widestPanel = 640;
 
 export function curves(context: FigureContext, options: CurvesOptions): Drawing {
   const { text, engineTitle } = context;
-  const shown = context.cells.filter(options.shows);
-  // Memory rows that nobody measured get no panel; with none measured at all, every row is missing.
-  const measured = new Set(shown.filter(({ runs }) => runs.length > 0).map(({ memGib }) => memGib));
-  const cells = measured.size === 0 ? shown : shown.filter(({ memGib }) => measured.has(memGib));
-  const panels = new Set(cells.map(({ memGib }) => memGib)).size;
-  const width = Math.min(widestPanel, Math.round(panelsWidth / panels));
+  const cells = context.cells.filter(options.shows);
+  const panels = memorySizesOf(cells).length;
+  const width = Math.min(widestPanel, Math.round(panelsWidth / Math.max(1, panels)));
   const drawn = cells.map((cell) => ({ cell, run: typicalRun(cell) }));
   const absent = new Map<string, { panel: string; engine: string; kind: 'absent'; mark: string }>();
   const rows = drawn.flatMap(({ cell, run }) => {
     const engine = engineTitle(cell.engine);
-    const place = { panel: panelOf(cell.memGib), engine };
+    const place = { panel: context.panelTitle(cell.memGib), engine };
     const lines = run === undefined ? [] : options.curves(run, cell);
     if (run === undefined || lines.every(({ points }) => points.length === 0)) {
       const panel = options.rowPerEngine === true ? `${place.panel} ${engine}` : place.panel;
@@ -62,6 +59,7 @@ export function curves(context: FigureContext, options: CurvesOptions): Drawing 
     const endMs = run.row.total_time_ms;
     const level = options.level?.(run);
     return [
+      { ...place, kind: 'begin', t: 0 },
       ...(endMs === undefined ? [] : [{ ...place, kind: 'end', curve: engine, t: endMs / 1000 }]),
       ...(level === undefined ? [] : [{ ...place, kind: 'level', value: level }]),
       ...lines.flatMap(({ label, points, faint = false }) =>
@@ -84,15 +82,22 @@ export function curves(context: FigureContext, options: CurvesOptions): Drawing 
     scale: { nice: false, zero: false },
   };
   const y = { field: 'value', type: 'quantitative', title: text(options.axis) };
+  // Long enough to show a dash.
+  const legend = { symbolSize: 500, symbolStrokeWidth: 2 };
   const look = {
     color: {
       field: 'curve',
       title: text(options.legend),
-      scale: { domain: labels, range: options.looks.map(([, { colour }]) => colour) },
+      legend,
+      scale: {
+        domain: labels,
+        range: options.looks.map(([, { colour, lineColour = colour }]) => lineColour),
+      },
     },
     strokeDash: {
       field: 'curve',
       title: text(options.legend),
+      legend,
       scale: {
         domain: labels,
         range: options.looks.map(([, { dash }]) => (dash.length === 0 ? [1, 0] : dash)),
@@ -107,7 +112,7 @@ export function curves(context: FigureContext, options: CurvesOptions): Drawing 
     body: {
       data: { values: [...rows, ...absent.values()] },
       facet: {
-        column: { field: 'panel', sort: memorySizesGib.map(panelOf), title: null },
+        column: { field: 'panel', sort: memorySizesGib.map(context.panelTitle), title: null },
         ...(options.rowPerEngine === true ? { row: { field: 'engine', sort: engines, title: null } } : {}),
       },
       spec: {
@@ -120,6 +125,11 @@ export function curves(context: FigureContext, options: CurvesOptions): Drawing 
             encoding: { y },
           },
           {
+            transform: [{ filter: "datum.kind === 'begin'" }],
+            mark: { type: 'rule', strokeWidth: 1, color: inkColour, clip: true },
+            encoding: { x },
+          },
+          {
             transform: [{ filter: "datum.kind === 'end'" }],
             mark: { type: 'rule', strokeWidth: 1, color: faintColour, clip: true },
             // Where engines share a panel, the end of a migration looks like its engine's curve.
@@ -128,7 +138,8 @@ export function curves(context: FigureContext, options: CurvesOptions): Drawing 
           {
             transform: [{ filter: "datum.kind === 'faint'" }],
             mark: { ...line, strokeWidth: 0.7, opacity: 0.45 },
-            encoding: { x, y, ...look },
+            // Dashes of a line this thin would not be told from gaps.
+            encoding: { x, y, color: look.color },
           },
           {
             transform: [{ filter: "datum.kind === 'line'" }],

@@ -1,9 +1,8 @@
 /** Marks on a line rather than bars: several figures of a cell side by side, or ratios. Pure. */
-import { scenarioNames } from '../../experiments/scenarios.ts';
-import { memorySizesGib, panelOf, valuesOf } from '../record/cells.ts';
+import { memorySizesGib, memorySizesOf, scenariosOf, valuesOf } from '../record/cells.ts';
 import type { RunRow } from '../record/run-row.ts';
-import { mean } from '../statistics/spread.ts';
-import { absenceMark, sum, type Drawing, type FigureContext, type Spec } from './figure.ts';
+import { mean, quantile } from '../statistics/spread.ts';
+import { absenceMark, panelsOf, sum, type Drawing, type FigureContext, type Spec } from './figure.ts';
 import type { TextKey } from './text.ts';
 import { inkColour, rampColours } from './theme.ts';
 
@@ -15,7 +14,7 @@ const ways: readonly (readonly [label: TextKey, value: Value, shape: string])[] 
   ['way.stop-resume', (row) => row.downtime_stop_resume_ms, 'triangle-up'],
   ['way.qemu', (row) => row.downtime_qemu_ms, 'cross'],
 ];
-const wayColours = [rampColours[0], '#c2410c', '#0f766e', '#9ca3af'];
+const wayColours = [rampColours[0], '#d9730d', '#0b7a5c', '#7d7d7d'];
 
 /** Every run's downtime, as client, QEMU events and QEMU itself saw it. */
 export function downtimeWays(context: FigureContext): Drawing {
@@ -23,7 +22,7 @@ export function downtimeWays(context: FigureContext): Drawing {
   const rows = cells.flatMap<Spec>((cell) => {
     const place = {
       scenario: text(`scenario.${cell.scenario}`),
-      panel: panelOf(cell.memGib),
+      panel: context.panelTitle(cell.memGib),
       engine: engineTitle(cell.engine),
     };
     const points = cell.runs.flatMap(({ name, row }) =>
@@ -37,18 +36,19 @@ export function downtimeWays(context: FigureContext): Drawing {
     return points.length > 0 ? points : [{ ...place, kind: 'absent', mark: absenceMark(cell, context) }];
   });
   const labels = ways.map(([label]) => text(label));
+  // One that clients waited long for must not press all others to the ground.
+  const values = rows.flatMap((row) => (typeof row['value'] === 'number' ? [row['value']] : []));
+  const isSpread = values.length > 0 && Math.max(...values) > 10 * quantile(values, 0.5);
   const engines = context.engines.map((engine) => engineTitle(engine));
   const legend = { field: 'way', title: text('legend.way') };
   return {
     cells,
+    notes: ['note.downtime-ways', ...(isSpread ? (['note.symlog'] as const) : [])],
     body: {
       data: { values: rows },
-      facet: {
-        column: { field: 'panel', sort: memorySizesGib.map(panelOf), title: null },
-        row: { field: 'scenario', sort: scenarioNames.map((name) => text(`scenario.${name}`)), title: null },
-      },
+      facet: panelsOf(cells, context),
       spec: {
-        width: Math.max(170, engines.length * 60),
+        width: Math.max(170, engines.length * 72),
         height: 120,
         encoding: {
           x: { field: 'engine', type: 'nominal', sort: engines, title: null, axis: { labelAngle: 0 } },
@@ -56,14 +56,19 @@ export function downtimeWays(context: FigureContext): Drawing {
         layer: [
           {
             transform: [{ filter: "datum.kind === 'run'" }],
-            mark: { type: 'point', size: 45, strokeWidth: 1.6 },
+            mark: { type: 'point', size: 45, strokeWidth: 1.6, opacity: 1 },
             encoding: {
               xOffset: { field: 'way', sort: labels, scale: { domain: labels } },
               y: {
                 field: 'value',
                 type: 'quantitative',
                 title: text('axis.downtime-any'),
-                scale: { zero: true },
+                ...(isSpread
+                  ? {
+                      scale: { type: 'symlog', constant: 100, domainMin: 0 },
+                      axis: { values: [0, 100, 300, 1e3, 3e3, 1e4, 3e4, 1e5], labelOverlap: false },
+                    }
+                  : { scale: { zero: true } }),
               },
               color: { ...legend, scale: { domain: labels, range: wayColours } },
               shape: { ...legend, scale: { domain: labels, range: ways.map(([, , shape]) => shape) } },
@@ -88,13 +93,16 @@ const metrics: readonly (readonly [label: TextKey, value: Value])[] = [
   ['metric.all-bytes', (row) => sum(row.migration_link_bytes, row.storage_link_bytes_dst)],
   ['metric.recovery', (row) => row.tps_recovery_ms],
 ];
-const scenarioShapes = ['circle', 'square', 'triangle-up'];
+const scenarioShapes = { idle: 'circle', ro: 'square', rw: 'triangle-up' } as const;
+const sizeColours = [rampColours[5], rampColours[3], rampColours[2], rampColours[0]];
 
 /** Each engine's figures divided by pre-copy's of the same load and memory. */
 export function enginesCompared(context: FigureContext): Drawing {
   const { text, engineTitle } = context;
   const others = context.engines.filter((engine) => engine !== 'precopy');
   const cells = context.cells.filter(({ engine }) => engine !== 'precopy');
+  const sizes = memorySizesOf(context.cells);
+  const loads = scenariosOf(context.cells);
   const baselineOf = (scenario: string, memGib: number) =>
     context.cells.find(
       (cell) => cell.engine === 'precopy' && cell.scenario === scenario && cell.memGib === memGib,
@@ -121,15 +129,15 @@ export function enginesCompared(context: FigureContext): Drawing {
   });
   const titles = metrics.map(([label]) => text(label));
   return {
-    cells,
-    runs: context.set.runs,
+    cells: context.cells,
+    nothing: rows.length === 0 ? 'mark.no-baseline' : undefined,
     notes: ['note.ratio'],
     body: {
       data: { values: rows },
       facet: { column: { field: 'metric', sort: titles, title: null } },
       spec: {
         width: 150,
-        height: Math.max(90, others.length * 60),
+        height: Math.max(90, others.length * Math.max(28, loads.length * 20)),
         layer: [
           {
             mark: { type: 'rule', color: inkColour, strokeDash: [5, 3] },
@@ -149,7 +157,7 @@ export function enginesCompared(context: FigureContext): Drawing {
                 field: 'ratio',
                 type: 'quantitative',
                 title: text('axis.ratio'),
-                scale: { type: 'log', nice: false, padding: 14 },
+                scale: { type: 'log', nice: false, padding: 26 },
                 axis: { values: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50], format: '~g' },
               },
               y: {
@@ -160,23 +168,23 @@ export function enginesCompared(context: FigureContext): Drawing {
               },
               yOffset: {
                 field: 'scenario',
-                scale: { domain: scenarioNames.map((name) => text(`scenario.${name}`)) },
+                scale: { domain: loads.map((name) => text(`scenario.${name}`)) },
               },
               color: {
                 field: 'memory',
                 type: 'ordinal',
                 title: text('legend.memory'),
                 scale: {
-                  domain: memorySizesGib,
-                  range: [rampColours[5], rampColours[3], rampColours[2], rampColours[0]],
+                  domain: sizes,
+                  range: sizes.map((size) => sizeColours[memorySizesGib.indexOf(size)]),
                 },
               },
               shape: {
                 field: 'scenario',
                 title: text('legend.scenario'),
                 scale: {
-                  domain: scenarioNames.map((name) => text(`scenario.${name}`)),
-                  range: scenarioShapes,
+                  domain: loads.map((name) => text(`scenario.${name}`)),
+                  range: loads.map((name) => scenarioShapes[name]),
                 },
               },
               tooltip: [
@@ -188,10 +196,29 @@ export function enginesCompared(context: FigureContext): Drawing {
               ],
             },
           },
+          // Marks of several rows are too close to each other for that.
+          ...(sizes.length > 1
+            ? []
+            : ratioLabels(
+                others.map(engineTitle),
+                loads.map((name) => text(`scenario.${name}`)),
+              )),
         ],
       },
     },
   };
+}
+
+function ratioLabels(engines: readonly string[], loads: readonly string[]): Spec[] {
+  return [{ stroke: 'white', strokeWidth: 3 }, {}].map((look) => ({
+    mark: { type: 'text', align: 'right', dx: -7, fontSize: 9, color: inkColour, ...look },
+    encoding: {
+      x: { field: 'ratio', type: 'quantitative' },
+      y: { field: 'engine', type: 'nominal', scale: { domain: engines } },
+      yOffset: { field: 'scenario', scale: { domain: loads } },
+      text: { field: 'ratio', format: '.2f' },
+    },
+  }));
 }
 
 const absentLayer: Spec = {

@@ -1,5 +1,16 @@
 /** What a figure is, and the frame that all have: title, conditions, runs that it was made from, theme. Pure. */
-import { cellsOf, enginesOf, neverConverged, type Cell } from '../record/cells.ts';
+import path from 'node:path';
+import type { ScenarioName } from '../../experiments/scenarios.ts';
+import {
+  cellsOf,
+  enginesOf,
+  memorySizesOf,
+  neverConverged,
+  scenariosOf,
+  unmeasuredRows,
+  type Cell,
+  type Row,
+} from '../record/cells.ts';
 import type { Run, RunSet } from '../record/read-set.ts';
 import { isTextKey, textIn, type Language, type TextKey } from './text.ts';
 import { themeConfig } from './theme.ts';
@@ -16,6 +27,8 @@ export interface FigureContext {
   readonly interactive: boolean;
   readonly text: (key: TextKey) => string;
   readonly engineTitle: (engine: string) => string;
+  /** Heading of a memory row's panel. */
+  readonly panelTitle: (memGib: number) => string;
 }
 
 export interface Drawing {
@@ -26,12 +39,16 @@ export interface Drawing {
   /** The runs that it was made from; all of the cells' if left out. */
   readonly runs?: readonly Run[];
   readonly notes?: readonly TextKey[];
+  /** Why there is nothing to draw, if so. */
+  readonly nothing?: TextKey | undefined;
 }
 
 export interface Figure {
   /** File name: `figure-08-total-time`. */
   readonly name: string;
   readonly title: TextKey;
+  /** Loads that the paper's figure shows: rows of them that were not measured are named. */
+  readonly paperLoads?: readonly ScenarioName[];
   readonly draw: (context: FigureContext) => Drawing;
 }
 
@@ -43,6 +60,7 @@ export function contextOf(set: RunSet, language: Language, interactive: boolean)
     language,
     interactive,
     text: (key) => textIn(language, key),
+    panelTitle: (memGib) => textIn(language, 'panel.memory').replace('{}', String(memGib)),
     engineTitle: (engine) => {
       const key = `engine.${engine}`;
       return isTextKey(key) ? textIn(language, key) : engine;
@@ -54,23 +72,37 @@ export function specOf(figure: Figure, context: FigureContext): Spec {
   const drawing = figure.draw(context);
   const { body, cells, notes = [] } = drawing;
   const runs = drawing.runs ?? cells.flatMap((cell) => cell.runs);
-  const marks: TextKey[] = [];
-  if (cells.some((cell) => cell.runs.length === 0)) marks.push('note.missing');
-  if (cells.some(neverConverged)) marks.push('note.not-converged');
+  const marks = absenceNotes
+    .filter(({ mark }) => hasAbsent(body, context.text(mark)))
+    .map(({ note }) => note);
   const noteText = [...notes, ...marks].map((note) => context.text(note)).join(' ');
+  const nothing = runs.length === 0 && cells.length === 0 ? 'mark.no-runs' : drawing.nothing;
   return {
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
     title: {
       text: titleOf(figure, context),
-      subtitle: [conditionsLine(runs, context), noteText, runsLine(runs, context)]
+      subtitle: [
+        conditionsLine(runs, context),
+        nothing === undefined ? noteText : '',
+        unmeasuredLine(runs, figure.paperLoads ?? [], context),
+        runsLine(runs, context),
+      ]
         .filter((line) => line !== '')
-        .flatMap((line) => wrap(line, context.language === 'ja' ? 90 : 125)),
+        .flatMap((line) => wrap(line, context.language === 'ja' ? 90 : 132)),
     },
     padding: 12,
     config: themeConfig(context.language),
-    ...body,
+    ...(nothing === undefined ? body : emptyBody(context.text(nothing))),
   };
 }
+
+const emptyBody = (text: string): Spec => ({
+  data: { values: [{ text }] },
+  width: 640,
+  height: 90,
+  mark: { type: 'text', fontSize: 13, color: '#555555' },
+  encoding: { text: { field: 'text' } },
+});
 
 /** With the number that it has in the paper, if it is the paper's. */
 export function titleOf({ name, title }: Figure, { text }: Pick<FigureContext, 'text'>): string {
@@ -81,35 +113,80 @@ export function titleOf({ name, title }: Figure, { text }: Pick<FigureContext, '
 function conditionsLine(runs: readonly Run[], { text }: FigureContext): string {
   if (runs.length === 0) return '';
   const each = (value: (run: Run) => string): string => [...new Set(runs.map(value))].join(' | ');
-  return [
-    text('subtitle.scale').replace(
+  const size = (bytes: number | undefined): string =>
+    bytes === undefined ? '?' : String(Number((bytes / 2 ** 30).toFixed(2)));
+  const load = runs.filter(({ row }) => row.scenario !== 'idle');
+  const loadOf = ({ row }: Run): string =>
+    text('subtitle.load')
+      .replace('{}', String(row.threads ?? '?'))
+      .replace('{}', row.rate_tps === 0 ? text('subtitle.full-speed') : `${row.rate_tps ?? '?'}/s`);
+  const scale = text('subtitle.scale').replace(
+    '{}',
+    each(({ row }) => String(row.scale)),
+  );
+  const sizes = text('subtitle.sizes')
+    .replace(
       '{}',
-      each(({ row }) => String(row.scale)),
-    ),
-    text('subtitle.links').replace(
+      each(({ row }) => size(row.vm_memory_bytes)),
+    )
+    .replace(
       '{}',
       each(({ row }) => String(row.link_bits_per_second / 1e6)),
+    );
+  return [
+    `${scale}${sizes}`,
+    ...(load.length === 0 ? [] : [[...new Set(load.map(loadOf))].join(' | ')]),
+    each(
+      ({ row, manifest }) =>
+        `${dbmsTitles[row.dbms] ?? row.dbms} ${versionIn(manifest.versions.databaseServer ?? '')}`,
     ),
-    each(({ row, manifest }) => manifest.versions.databaseServer ?? row.dbms),
     each(({ row, manifest }) => `QEMU ${versionIn(manifest.versions.qemu ?? '')} (${row.accelerator})`),
-  ].join(' · ');
+  ]
+    .map((condition) => condition.replaceAll(' ', unbroken))
+    .join(' · ');
 }
+
+/** A space at which no line ends. */
+const unbroken = '\u00a0';
+
+const dbmsTitles: Readonly<Record<string, string>> = { mariadb: 'MariaDB', mysql: 'MySQL' };
 
 const versionIn = (words: string): string => /\d+(\.\d+)+/.exec(words)?.[0] ?? '';
 
+/** "Rows of the paper without a run here: Idle 4, 8 GiB; RO 24 GiB" */
+function unmeasuredLine(
+  runs: readonly Run[],
+  loads: readonly ScenarioName[],
+  { text }: Pick<FigureContext, 'text'>,
+): string {
+  const rows = unmeasuredRows(runs, loads);
+  if (runs.length === 0 || rows.length === 0) return '';
+  return `${text('subtitle.unmeasured')} ${describeRows(rows, text)}`;
+}
+
+export function describeRows(rows: readonly Row[], text: FigureContext['text']): string {
+  return [...Map.groupBy(rows, ({ scenario }) => scenario)]
+    .map(
+      ([scenario, ofLoad]) =>
+        `${text(`scenario.${scenario}`)} ${ofLoad.map(({ memGib }) => memGib).join(', ')} GiB`,
+    )
+    .join('; ');
+}
+
 /** "Runs: matrix-1: idle-4/8/16-precopy-r1/2, rw-4-precopy-r1": cells that differ in memory row or repeat only are put together. */
-function runsLine(runs: readonly Run[], { set, text }: FigureContext): string {
-  if (runs.length === 0) return text('subtitle.no-runs');
-  // Runs may be given one by one, too.
-  const isOfSets = set.names.some((name) => set.runs.every((run) => run.name !== name));
-  const names = merged(
-    merged(
-      runs.map(({ name }) => name),
-      /^(.*-r)(\d+)()$/,
-    ),
-    /^(.*-)(\d+)(-[a-z-]+-r[\d/]+)$/,
-  );
-  return `${text('subtitle.runs')} ${isOfSets ? `${set.names.join(', ')}: ` : ''}${names.join(', ')}`;
+function runsLine(runs: readonly Run[], { text }: FigureContext): string {
+  if (runs.length === 0) return '';
+  const sets = [...Map.groupBy(runs, ({ set }) => set)].map(([set, ofSet]) => {
+    const names = merged(
+      merged(
+        ofSet.map(({ name }) => name),
+        /^(.*-r)(\d+)()$/,
+      ),
+      /^(.*-)(\d+)(-[a-z-]+-r[\d/]+)$/,
+    );
+    return `${set === '' ? '' : `${path.basename(set)}: `}${names.join(', ')}`;
+  });
+  return `${text('subtitle.runs')} ${sets.join('; ')}`;
 }
 
 /** Names that are alike but for the middle one of the pattern's three groups become one. */
@@ -135,9 +212,35 @@ function wrap(line: string, width: number): string[] {
   return [...lines, current];
 }
 
+const absenceNotes = [
+  { mark: 'mark.missing', note: 'note.missing' },
+  { mark: 'mark.not-converged', note: 'note.not-converged' },
+  { mark: 'mark.no-figure', note: 'note.no-figure' },
+] as const;
+
+/** Whether one of the drawing's rows of kind `absent` has the mark. */
+function hasAbsent({ data }: Spec, mark: string): boolean {
+  const { values = [] } = (data ?? {}) as { readonly values?: readonly Spec[] };
+  return values.some((row) => row['kind'] === 'absent' && String(row['mark']).includes(mark));
+}
+
+/** Panels by memory row and load; side by side by load where there is one memory row only. */
+export function panelsOf(cells: readonly Cell[], { text, panelTitle }: FigureContext): Spec {
+  const scenarios = scenariosOf(cells).map((name) => text(`scenario.${name}`));
+  const sizes = memorySizesOf(cells);
+  const [onlySize] = sizes;
+  if (onlySize !== undefined && sizes.length === 1)
+    return { column: { field: 'scenario', sort: scenarios, title: panelTitle(onlySize) } };
+  return {
+    column: { field: 'panel', sort: sizes.map(panelTitle), title: null },
+    row: { field: 'scenario', sort: scenarios, title: null },
+  };
+}
+
 /** What stands in the place of a value that a cell does not have. */
-export function absenceMark(cell: Cell, { text }: FigureContext): string {
-  return text(neverConverged(cell) ? 'mark.not-converged' : 'mark.missing');
+export function absenceMark(cell: Cell, { text }: Pick<FigureContext, 'text'>): string {
+  if (cell.runs.length === 0) return text('mark.missing');
+  return text(neverConverged(cell) ? 'mark.not-converged' : 'mark.no-figure');
 }
 
 export const sum = (...values: readonly (number | undefined)[]): number | undefined =>

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import test from 'ava';
-import { readSet } from '../record/read-set.ts';
+import { readSet, type RunSet } from '../record/read-set.ts';
 import { svgOf } from '../render/draw.ts';
 import { madeUpSet } from '../testing/made-up-set.ts';
 import { figures } from './all.ts';
@@ -35,7 +35,7 @@ for (const figure of figures) {
   });
 
   test(`${figure.name} is drawn without any run`, async (t) => {
-    const empty = { names: ['none'], runs: [], leftOut: [] };
+    const empty = { names: ['none'], runs: [], leftOut: [], planned: [] };
     const svg = await svgOf(figure.name, specOf(figure, contextOf(empty, 'en', true)));
     t.true(textsOf(svg).includes('No run recorded.'));
   });
@@ -57,6 +57,32 @@ test('a missing cell is shown as missing, one that did not converge as such', as
   };
   t.deepEqual(await marks(grid), [0, 0]);
   t.deepEqual(await marks({ ...grid, runs }), [1, 1]);
+});
+
+test('cells that nobody meant to run are not shown, and rows of the paper without a run are named', async (t) => {
+  const figure = figures.find(({ name }) => name === 'figure-08-total-time');
+  if (figure === undefined) throw new Error('no figure 8');
+  const textsFor = async (set: RunSet) =>
+    textsOf(await svgOf('8', specOf(figure, contextOf(set, 'en', false))));
+  const crosses = (texts: readonly string[]) => texts.filter((text) => text === '×').length;
+
+  const oneRow = madeUpSet({ scenarios: ['rw'], memorySizes: [16], engines: ['precopy', 'balance'] });
+  const texts = await textsFor(oneRow);
+  t.is(crosses(texts), 0);
+  t.true(
+    texts
+      .join(' ')
+      .includes('without a run here: Idle 4, 8, 16, 24 GiB; RO 4, 8, 16, 24 GiB; RW 4, 8, 24 GiB'),
+  );
+  t.true(texts.includes('balance'));
+  t.false(texts.includes('restore'));
+
+  // A run that was left out was meant to be, in its row and with its engine: with the other row, four cells miss a run.
+  const planned = [{ set: 'made-up', scenario: 'rw', memGib: 8, engine: 'xbzrle' }];
+  t.is(crosses(await textsFor({ ...oneRow, planned })), 4);
+  // That of another set says nothing of the engines of this one.
+  const elsewhere = [{ set: 'other', scenario: 'rw', memGib: 8, engine: 'xbzrle' }];
+  t.is(crosses(await textsFor({ ...oneRow, planned: elsewhere })), 1);
 });
 
 test('an engine that the report has never heard of has its place', async (t) => {

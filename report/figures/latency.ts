@@ -1,8 +1,8 @@
 /** How slow transactions were before, during and after the migration. Pure. */
-import { memorySizesGib, panelOf, typicalRun } from '../record/cells.ts';
+import { typicalRun } from '../record/cells.ts';
 import type { Run } from '../record/read-set.ts';
 import { quantile } from '../statistics/spread.ts';
-import { absenceMark, type Drawing, type FigureContext, type Spec } from './figure.ts';
+import { absenceMark, panelsOf, type Drawing, type FigureContext, type Spec } from './figure.ts';
 import { engineLook, inkColour } from './theme.ts';
 
 const spans = ['before', 'during', 'after'] as const;
@@ -29,7 +29,7 @@ export function latency(context: FigureContext): Drawing {
   const rows = drawn.flatMap<Spec>(({ cell, run }) => {
     const place = {
       scenario: text(`scenario.${cell.scenario}`),
-      panel: panelOf(cell.memGib),
+      panel: context.panelTitle(cell.memGib),
       engine: engineTitle(cell.engine),
     };
     const latencies = run === undefined ? undefined : latenciesOf(run);
@@ -68,12 +68,12 @@ export function latency(context: FigureContext): Drawing {
     notes: ['note.typical', 'note.latency'],
     body: {
       data: { values: rows },
-      facet: {
-        column: { field: 'panel', sort: memorySizesGib.map(panelOf), title: null },
-        row: { field: 'scenario', sort: [text('scenario.ro'), text('scenario.rw')], title: null },
-      },
+      facet: panelsOf(
+        drawn.map(({ cell }) => cell),
+        context,
+      ),
       spec: {
-        width: 200,
+        width: Math.max(200, spans.length * engines.length * 22),
         height: 160,
         encoding: {
           x: {
@@ -83,17 +83,17 @@ export function latency(context: FigureContext): Drawing {
             sort: spans.map((span) => text(`span.${span}`)),
             axis: { labelAngle: 0 },
           },
-          xOffset: { field: 'engine', sort: engines, scale: { domain: engines } },
+          xOffset: { field: 'engine', sort: engines, scale: { domain: engines, paddingInner: 0.35 } },
         },
         layer: [
           {
             transform: spanRows,
-            mark: { type: 'bar', width: { band: 0.6 }, opacity: 0.85, stroke: inkColour, strokeWidth: 0.5 },
+            mark: { type: 'bar', stroke: inkColour, strokeWidth: 0.5 },
             encoding: { y: { field: 'p10', ...axis }, y2: { field: 'p90' }, color: colour, tooltip },
           },
           {
             transform: spanRows,
-            mark: { type: 'tick', color: 'white', thickness: 2.5, width: { band: 0.6 } },
+            mark: { type: 'tick', color: 'white', stroke: inkColour, strokeWidth: 0.5, thickness: 3 },
             encoding: { y: { field: 'median', ...axis }, tooltip },
           },
           {

@@ -37,6 +37,7 @@ function megabits(run: Run, metric: string): Point[] {
 const nic = (number: string, scenario: ScenarioName): Figure => ({
   name: `figure-${number}-nic-throughput-${scenario}`,
   title: `title.nic-${scenario}`,
+  paperLoads: [scenario],
   draw: (context) =>
     curves(context, {
       shows: (cell) => cell.scenario === scenario,
@@ -50,7 +51,7 @@ const nic = (number: string, scenario: ScenarioName): Figure => ({
       ],
       axis: 'axis.throughput',
       legend: 'legend.link',
-      notes: ['note.typical', 'note.link-rate', 'note.end'],
+      notes: ['note.typical', 'note.counters', 'note.link-rate', 'note.begin-end'],
       rowPerEngine: true,
       level: ({ row }) => row.link_bits_per_second / 1e6,
       interpolate: 'linear',
@@ -79,6 +80,7 @@ export function remainingBytes({ row, series, events }: Pick<Run, 'row' | 'serie
 const remaining = (number: string, scenario: ScenarioName): Figure => ({
   name: `figure-${number}-remaining-memory-${scenario}`,
   title: `title.remaining-${scenario}`,
+  paperLoads: [scenario],
   draw: (context) =>
     curves(context, {
       shows: (cell) => cell.scenario === scenario,
@@ -94,7 +96,7 @@ const remaining = (number: string, scenario: ScenarioName): Figure => ({
       looks: looksOfEngines(context),
       axis: 'axis.remaining',
       legend: 'legend.engine',
-      notes: ['note.typical', 'note.remaining', 'note.end'],
+      notes: ['note.typical', 'note.remaining', 'note.begin-end'],
       interpolate: 'linear',
     }),
 });
@@ -102,6 +104,7 @@ const remaining = (number: string, scenario: ScenarioName): Figure => ({
 const tps = (number: string, scenario: 'ro' | 'rw'): Figure => ({
   name: `figure-${number}-tps-${scenario}`,
   title: `title.tps-${scenario}`,
+  paperLoads: [scenario],
   draw: (context) =>
     curves(context, {
       shows: (cell) => cell.scenario === scenario,
@@ -116,7 +119,7 @@ const tps = (number: string, scenario: 'ro' | 'rw'): Figure => ({
       looks: looksOfEngines(context),
       axis: 'axis.tps',
       legend: 'legend.engine',
-      notes: ['note.typical', 'note.tps'],
+      notes: ['note.typical', 'note.tps', 'note.begin-end'],
       interpolate: 'linear',
     }),
 });

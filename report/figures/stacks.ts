@@ -1,10 +1,10 @@
 /** Stacked bars: what a figure is made up of, an engine a bar, memory rows and loads as panels. Pure. */
-import { scenarioNames } from '../../experiments/scenarios.ts';
-import { memorySizesGib, panelOf, type Cell } from '../record/cells.ts';
+import type { Cell } from '../record/cells.ts';
 import type { Run } from '../record/read-set.ts';
 import { mean, standardDeviation } from '../statistics/spread.ts';
-import { absenceMark, sum, type Drawing, type FigureContext, type Spec } from './figure.ts';
+import { absenceMark, panelsOf, sum, type Drawing, type FigureContext, type Spec } from './figure.ts';
 import type { TextKey } from './text.ts';
+import { labelLayers, scaleWithLabels, spreadLayers } from './bar-layers.ts';
 import { inkColour, rampColours } from './theme.ts';
 
 export interface Part {
@@ -17,19 +17,26 @@ export interface StacksOptions {
   readonly parts: readonly Part[];
   readonly axis: TextKey;
   readonly legend: TextKey;
-  readonly notes?: readonly TextKey[];
   /** Which cells the figure has a place for; all if left out. */
   readonly shows?: (cell: Cell) => boolean;
 }
 
+/** Spread over the ramp. */
+function rampColour(index: number, count: number): string {
+  return rampColours[Math.round((index * (rampColours.length - 1)) / Math.max(1, count - 1))] ?? inkColour;
+}
+
 export function stacks(context: FigureContext, options: StacksOptions): Drawing {
   const { text, engineTitle } = context;
-  const { parts, axis, legend, notes = [], shows = () => true } = options;
+  const { axis, legend, shows = () => true } = options;
   const cells = context.cells.filter(shows);
+  const runs = cells.flatMap((cell) => cell.runs);
+  // A part that no run has needs no place in the legend.
+  const parts = options.parts.filter(({ value }) => runs.some((run) => value(run) !== undefined));
   const rows = cells.flatMap<Spec>((cell) => {
     const place = {
       scenario: text(`scenario.${cell.scenario}`),
-      panel: panelOf(cell.memGib),
+      panel: context.panelTitle(cell.memGib),
       engine: engineTitle(cell.engine),
     };
     const measured = parts.flatMap(({ label, value }, order) => {
@@ -44,25 +51,31 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
     });
     const values = totals.map(({ value }) => value);
     const spread = standardDeviation(values);
-    if (spread === undefined) return measured;
-    const low = mean(values) - spread;
-    return [...measured, ...totals, { ...place, kind: 'spread', low, high: low + 2 * spread }];
+    const middle = mean(values);
+    const label = {
+      ...place,
+      kind: 'label',
+      top: Math.max(middle + (spread ?? 0), ...values),
+      label: middle.toLocaleString('en', { maximumFractionDigits: 0 }),
+    };
+    if (spread === undefined) return [...measured, label];
+    const [low, high] = [middle - spread, middle + spread];
+    return [...measured, label, ...totals, { ...place, kind: 'spread', low, high }];
   });
   const engines = [...new Set(cells.map((cell) => engineTitle(cell.engine)))];
   const labels = parts.map(({ label }) => text(label));
-  const y = { field: 'value', type: 'quantitative', title: text(axis) };
+  const tops = rows.flatMap((row) => (typeof row['top'] === 'number' ? [row['top']] : []));
+  const scale = scaleWithLabels(tops);
+  const y = { field: 'value', type: 'quantitative', title: text(axis), scale };
   return {
     cells,
-    notes,
+    notes: [cells.some((cell) => cell.runs.length > 1) ? 'note.stacks' : 'note.one-run'],
     body: {
       data: { values: rows },
-      facet: {
-        column: { field: 'panel', sort: memorySizesGib.map(panelOf), title: null },
-        row: { field: 'scenario', sort: scenarioNames.map((name) => text(`scenario.${name}`)), title: null },
-      },
+      facet: panelsOf(cells, context),
       spec: {
-        width: Math.max(150, engines.length * 42),
-        height: 120,
+        width: Math.max(150, engines.length * 52),
+        height: 140,
         encoding: {
           x: { field: 'engine', type: 'nominal', sort: engines, title: null, axis: { labelAngle: -20 } },
         },
@@ -78,7 +91,7 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
                 title: text(legend),
                 scale: {
                   domain: labels,
-                  range: parts.map(({ colour }, index) => colour ?? rampColours[index % rampColours.length]),
+                  range: parts.map(({ colour }, index) => colour ?? rampColour(index, parts.length)),
                 },
                 legend: { columns: 3 },
               },
@@ -92,11 +105,7 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
               ],
             },
           },
-          {
-            transform: [{ filter: "datum.kind === 'spread'" }],
-            mark: { type: 'rule', color: inkColour, strokeWidth: 1.5 },
-            encoding: { y: { field: 'low', type: 'quantitative', title: text(axis) }, y2: { field: 'high' } },
-          },
+          ...spreadLayers({ y: { ...y, field: 'low' }, y2: { field: 'high' } }),
           {
             transform: [{ filter: "datum.kind === 'run'" }],
             mark: { type: 'point', filled: true, fill: 'white', stroke: inkColour, strokeWidth: 1, size: 18 },
@@ -105,6 +114,7 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
               tooltip: [{ field: 'run' }, { field: 'value', title: text(axis), format: ',.3~f' }],
             },
           },
+          ...labelLayers({ y: { ...y, field: 'top' }, text: { field: 'label' } }),
           {
             transform: [{ filter: "datum.kind === 'absent'" }],
             mark: { type: 'text', baseline: 'bottom', dy: -2, fontSize: 11, color: '#777777' },

@@ -20,10 +20,10 @@ const texts = {
   'title.latency': { en: 'Transaction latency around the migration', ja: '移行前後のトランザクション遅延' },
   'title.efficiency': { en: 'Efficiency against the bound', ja: '理論限界に対する効率' },
   'title.page-origins': { en: 'Where each page came from', ja: 'ページの転送元' },
-  'title.timeline': { en: 'Phases of one run', ja: '1 回の移行の段階' },
+  'title.timeline': { en: 'Phases of the migration', ja: '移行の段階' },
   'title.engines': { en: 'Engines compared with pre-copy', ja: 'pre-copy に対する各方式の比較' },
 
-  'axis.memory': { en: 'VM memory, the paper’s row (GiB)', ja: 'VM メモリ（論文の値、GiB）' },
+  'axis.memory': { en: 'Memory row (GiB)', ja: 'メモリ条件（GiB）' },
   'axis.time': { en: 'Time since the migrate command (s)', ja: '移行命令からの時間（秒）' },
   'axis.downtime': { en: 'Downtime, STOP to RESUME (ms)', ja: 'ダウンタイム（STOP から RESUME、ms）' },
   'axis.downtime-any': { en: 'Downtime (ms)', ja: 'ダウンタイム（ms）' },
@@ -37,6 +37,8 @@ const texts = {
   'axis.efficiency': { en: 'Bound / total time (ratio)', ja: '理論限界 / 総移行時間（比）' },
   'axis.pages': { en: 'Guest pages (MiB)', ja: 'ゲストページ（MiB）' },
   'axis.ratio': { en: 'Ratio to pre-copy', ja: 'pre-copy に対する比' },
+
+  'panel.memory': { en: '{} GiB row', ja: 'メモリ {} GiB' },
 
   'legend.engine': { en: 'Engine', ja: '方式' },
   'legend.link': { en: 'Link', ja: 'リンク' },
@@ -75,6 +77,10 @@ const texts = {
   'span.during': { en: 'during', ja: '移行中' },
   'span.after': { en: 'after', ja: '移行後' },
 
+  'span.from': { en: 'from (s)', ja: '開始（秒）' },
+  'span.to': { en: 'to (s)', ja: '終了（秒）' },
+  'span.length': { en: 'length', ja: '長さ' },
+
   'timeline.list': { en: 'get the page list', ja: 'ページリスト取得' },
   'timeline.first-pass': { en: 'first pass', ja: '最初の転送パス' },
   'timeline.further-passes': { en: 'further passes', ja: '以降の転送パス' },
@@ -97,25 +103,40 @@ const texts = {
 
   'mark.missing': { en: '×', ja: '×' },
   'mark.not-converged': { en: 'n/c', ja: 'n/c' },
-  'note.missing': { en: '× no run recorded', ja: '× 記録なし' },
-  'note.not-converged': { en: 'n/c did not converge', ja: 'n/c 収束せず' },
+  'mark.no-figure': { en: '–', ja: '–' },
+  'mark.no-baseline': {
+    en: 'No run of pre-copy and of another engine under the same load and in the same row.',
+    ja: '同条件の pre-copy と他方式の組がない',
+  },
+  'note.missing': { en: '× no run recorded.', ja: '×：記録なし' },
+  'note.not-converged': { en: 'n/c did not converge.', ja: 'n/c：収束せず' },
+  'note.no-figure': { en: '– does not apply, or not measured.', ja: '–：該当しない、または計測なし' },
+  'note.one-run': { en: 'One run a bar.', ja: '各棒は 1 回の実行' },
   'note.bars': {
-    en: 'Bars: mean; circles: single runs; whiskers: ± one standard deviation of the repeats.',
-    ja: '棒：平均、丸：各実行、ひげ：繰返しの標準偏差',
+    en: 'Bars: mean of the repeats; circles: single runs; whiskers: ± one standard deviation.',
+    ja: '棒：繰返しの平均、丸：各実行、ひげ：標準偏差',
   },
   'note.typical': {
     en: 'One run a cell (of repeats, that with the median total time).',
     ja: '各条件 1 回（繰返しでは総移行時間が中央値の実行）',
   },
+  'note.symlog': { en: 'The axis is logarithmic above 100 ms.', ja: '100 ms 以上は対数軸' },
   'note.link-rate': { en: 'Dotted: configured link rate.', ja: '点線：リンクの設定速度' },
-  'note.end': { en: 'Vertical rules: end of the migration.', ja: '縦線：移行の終了' },
+  'note.begin-end': {
+    en: 'Vertical rules: the migrate command (0), and the end of the migration.',
+    ja: '縦線：移行命令（0）と移行の終了',
+  },
+  'note.counters': {
+    en: 'Growth of the hosts’ interface counters, headers included.',
+    ja: 'ホストの NIC カウンタの増分（ヘッダを含む）',
+  },
   'note.remaining': {
-    en: 'Memory that QEMU still has to send, less listed pages that storage will supply.',
-    ja: 'QEMU の残り送信量から、ストレージが供給するページを除いた量',
+    en: 'Memory that QEMU still has to send, less listed pages that the engine will leave out.',
+    ja: 'QEMU の残り送信量から、エンジンが除くページを引いた量',
   },
   'note.tps': {
-    en: 'Thin: each second; thick: mean over 5 s. Vertical rules: begin (0) and end of the migration.',
-    ja: '細線：毎秒、太線：5 秒平均。縦線：移行の開始（0）と終了',
+    en: 'Thin: each second; thick: mean over 5 s.',
+    ja: '細線：毎秒、太線：5 秒平均',
   },
   'note.latency': {
     en: 'Each second’s 95th percentile. Bar: 10th to 90th percentile of the seconds in the span; tick: median; circle: worst second. Log scale.',
@@ -126,18 +147,31 @@ const texts = {
     ja: '限界：ゼロページを除くメモリ量を両リンクの実測速度で送る時間。破線：1 と 0.5（片リンクのみ）',
   },
   'note.ratio': {
-    en: 'Figures of a cell divided by pre-copy’s; below 1 is better. Log scale. One mark per load and memory row: mean of its repeats.',
-    ja: '同条件の pre-copy に対する比。1 未満が良い。対数軸。負荷とメモリごとに繰返しの平均',
+    en: 'Figures of a cell divided by pre-copy’s; below 1 is better. Log scale. One mark per load and memory row: mean of its repeats. None where pre-copy’s figure is 0.',
+    ja: '同条件の pre-copy に対する比。1 未満が良い。対数軸。負荷とメモリごとに繰返しの平均。pre-copy が 0 の場合は表示なし',
   },
-  'note.timeline': { en: '0 is the migrate command.', ja: '0 は移行命令の時刻' },
-  'note.transferred': {
+  'note.timeline': {
+    en: 'One run an engine (of repeats, that with the median total time); 0 is the migrate command.',
+    ja: '方式ごとに 1 回（繰返しでは総移行時間が中央値の実行）。0 は移行命令の時刻',
+  },
+  'note.downtime-ways': {
+    en: 'Each mark is a run. Gaps that clients see contain the switch-over and what it takes the network and the server to answer again.',
+    ja: '各点は 1 回の実行。クライアントから見た停止は、切替とネットワーク・サーバの応答再開を含む',
+  },
+  'note.stacks': {
     en: 'Means of repeats; circles: sums of single runs; whiskers: ± one standard deviation of the sum.',
     ja: '繰返しの平均、丸：各実行の合計、ひげ：合計の標準偏差',
   },
-  'subtitle.scale': { en: 'memory and links 1/{} of the paper’s', ja: 'メモリとリンクは論文の 1/{}' },
-  'subtitle.links': { en: 'links {} Mbit/s', ja: 'リンク {} Mbit/s' },
+  'subtitle.sizes': { en: 'VM of {} GiB, {} Mbit/s', ja: 'VM {} GiB、{} Mbit/s' },
+  'subtitle.load': { en: 'sysbench {} threads, {}', ja: 'sysbench {} スレッド、{}' },
+  'subtitle.full-speed': { en: 'full speed', ja: '最大速度' },
+  'subtitle.unmeasured': {
+    en: 'Rows of the paper without a run here:',
+    ja: '論文の条件のうち計測のないもの：',
+  },
+  'subtitle.scale': { en: '1/{} of the paper’s memory and links: ', ja: 'メモリとリンクは論文の 1/{}：' },
   'subtitle.runs': { en: 'Runs:', ja: '実行：' },
-  'subtitle.no-runs': { en: 'No run recorded.', ja: '記録された実行なし' },
+  'mark.no-runs': { en: 'No run recorded.', ja: '記録された実行なし' },
 } as const satisfies Readonly<Record<string, Readonly<Record<Language, string>>>>;
 
 export type TextKey = keyof typeof texts;

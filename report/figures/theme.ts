@@ -3,6 +3,8 @@ import type { Language } from './text.ts';
 
 export interface Look {
   readonly colour: string;
+  /** Of lines, where the colour of areas is too light for a thin line. */
+  readonly lineColour?: string;
   readonly dash: readonly number[];
 }
 
@@ -10,11 +12,12 @@ export interface Look {
 const engineLooks: Readonly<Record<string, Look>> = {
   precopy: { colour: '#1b3a5b', dash: [] },
   restore: { colour: '#d9730d', dash: [7, 2] },
-  balance: { colour: '#7cc4ea', dash: [2, 2] },
-  'multifd-zstd': { colour: '#f2d64b', dash: [9, 3, 2, 3] },
+  balance: { colour: '#7cc4ea', lineColour: '#3a93c6', dash: [2, 2] },
+  'multifd-zstd': { colour: '#f2d64b', lineColour: '#b59a00', dash: [9, 3, 2, 3] },
   postcopy: { colour: '#0b7a5c', dash: [4, 4] },
   xbzrle: { colour: '#7b3f98', dash: [1, 3] },
-  'auto-converge': { colour: '#b8b8b8', dash: [12, 3] },
+  'auto-converge': { colour: '#b8b8b8', lineColour: '#8f8f8f', dash: [12, 3] },
+  restart: { colour: '#f7c7d4', lineColour: '#c2527a', dash: [5, 2, 1, 2] },
 };
 
 const otherLook: Look = { colour: '#6b6b6b', dash: [3, 1] };

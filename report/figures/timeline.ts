@@ -1,77 +1,90 @@
-/** The phases of one run: that of the most interesting cell that there is. Pure. */
-import { cellsOf, typicalRun } from '../record/cells.ts';
+/** The phases of one run of each engine, in the most interesting row that there is. Pure. */
+import { memorySizesGib, typicalRun } from '../record/cells.ts';
+import { scenarioNames } from '../../experiments/scenarios.ts';
 import { phaseNames, phasesOf } from '../record/phases.ts';
 import type { Run } from '../record/read-set.ts';
 import type { Drawing, FigureContext } from './figure.ts';
 import { inkColour, rampColours } from './theme.ts';
 
-/** With our engine rather than without, under writes rather than idle, large rather than small. */
-export function runOfTimeline(context: Pick<FigureContext, 'set'>): Run | undefined {
-  const load = ['idle', 'ro', 'rw'];
-  const weight = ({ row }: Run): number =>
-    (row.pages_listed === undefined ? 0 : 1000) + 100 * load.indexOf(row.scenario) + row.mem_gib;
-  return cellsOf(context.set)
-    .flatMap((cell) => typicalRun(cell) ?? [])
-    .reduce<Run | undefined>(
-      (best, run) => (best === undefined || weight(run) > weight(best) ? run : best),
-      undefined,
-    );
+/** Of the row with most engines; under writes rather than idle, large rather than small. */
+export function runsOfTimeline({ cells }: Pick<FigureContext, 'cells'>): Run[] {
+  const runsOf = (scenario: string, memGib: number): Run[] =>
+    cells
+      .filter((cell) => cell.scenario === scenario && cell.memGib === memGib)
+      .flatMap((cell) => typicalRun(cell) ?? []);
+  return scenarioNames
+    .flatMap((scenario) => memorySizesGib.map((memGib) => runsOf(scenario, memGib)))
+    .reduce((best, runs) => (runs.length >= best.length ? runs : best), []);
 }
 
 export function timeline(context: FigureContext): Drawing {
   const { text } = context;
-  const run = runOfTimeline(context);
-  const rows = (run === undefined ? [] : phasesOf(run)).map(({ phase, fromMs, toMs }) => ({
-    phase: text(`timeline.${phase}`),
-    from: fromMs / 1000,
-    to: toMs / 1000,
-    label: `${((toMs - fromMs) / 1000).toFixed(2)} s`,
+  const runs = runsOfTimeline(context);
+  const timelines = runs.map((run) => ({
+    engine: context.engineTitle(run.row.engine),
+    phases: phasesOf(run).map(({ phase, fromMs, toMs }) => ({
+      phase: text(`timeline.${phase}`),
+      from: fromMs / 1000,
+      to: toMs / 1000,
+      label: `${((toMs - fromMs) / 1000).toFixed(2)} s`,
+    })),
   }));
   const titles = phaseNames.map((phase) => text(`timeline.${phase}`));
-  const encoding = {
-    y: { field: 'phase', type: 'nominal', sort: titles, title: null, axis: { labelLimit: 260 } },
-    x: { field: 'from', type: 'quantitative', title: text('axis.time') },
-    x2: { field: 'to' },
+  const lastS = Math.max(0, ...timelines.flatMap(({ phases }) => phases.map(({ to }) => to)));
+  const x = {
+    type: 'quantitative',
+    title: text('axis.time'),
+    // Room for the label of the longest.
+    scale: { domain: [0, lastS * 1.08], nice: false },
   };
+  const y = { field: 'phase', type: 'nominal', sort: titles, title: null, axis: { labelLimit: 260 } };
   return {
     cells: [],
-    runs: run === undefined ? [] : [run],
+    runs,
     notes: ['note.timeline'],
     body: {
-      data: { values: rows },
-      width: 640,
-      height: { step: 26 },
-      layer: [
-        {
-          params: [{ name: 'zoom', select: { type: 'interval', encodings: ['x'] }, bind: 'scales' }],
-          mark: {
-            type: 'bar',
-            color: rampColours[1],
-            stroke: inkColour,
-            strokeWidth: 0.5,
-            height: { band: 0.65 },
-            clip: true,
-            minBandSize: 1,
-          },
-          encoding: {
-            ...encoding,
-            tooltip: [
-              { field: 'phase', title: text('legend.phase') },
-              { field: 'from', format: '.2f' },
-              { field: 'to', format: '.2f' },
-              { field: 'label' },
+      spacing: 8,
+      vconcat: timelines.map(({ engine, phases }, index) => ({
+        title: { text: engine, fontSize: 11, fontWeight: 'normal', anchor: 'start', offset: 4 },
+        data: { values: phases },
+        width: 640,
+        height: { step: 20 },
+        layer: [
+          {
+            params: [
+              { name: `zoom${index}`, select: { type: 'interval', encodings: ['x'] }, bind: 'scales' },
             ],
+            mark: {
+              type: 'bar',
+              color: rampColours[1],
+              stroke: inkColour,
+              strokeWidth: 0.5,
+              height: { band: 0.65 },
+              clip: true,
+              minBandSize: 1,
+            },
+            encoding: {
+              y,
+              x: { field: 'from', ...x, title: index === timelines.length - 1 ? x.title : null },
+              x2: { field: 'to' },
+              tooltip: [
+                { field: 'phase', title: text('legend.phase') },
+                { field: 'from', title: text('span.from'), format: '.2f' },
+                { field: 'to', title: text('span.to'), format: '.2f' },
+                { field: 'label', title: text('span.length') },
+              ],
+            },
           },
-        },
-        {
-          mark: { type: 'text', align: 'left', dx: 5, fontSize: 10, color: inkColour, clip: true },
-          encoding: {
-            y: encoding.y,
-            x: { field: 'to', type: 'quantitative', title: text('axis.time') },
-            text: { field: 'label' },
+          {
+            mark: { type: 'text', align: 'left', dx: 5, fontSize: 10, color: inkColour, clip: true },
+            encoding: {
+              y,
+              x: { field: 'to', ...x, title: index === timelines.length - 1 ? x.title : null },
+              text: { field: 'label' },
+            },
           },
-        },
-      ],
+        ],
+      })),
     },
   };
 }

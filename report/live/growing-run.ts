@@ -9,25 +9,6 @@ import { runRowSchema } from '../record/run-row.ts';
 import { isWantedMetric, type Point } from '../record/series.ts';
 import { JsonLinesTail } from './json-lines-tail.ts';
 
-/** What a row of figures has, of a run that has no figures yet. */
-const identitySchema = z.object({
-  startedAt: z.string().default(''),
-  repeat: z.number(),
-  accelerator: z.object({ name: z.string() }),
-  configuration: z.object({
-    scenario: z.string(),
-    memoryRow: z.string(),
-    engine: z.string(),
-    testbed: z.string(),
-    scale: z.number(),
-    dbms: z.string(),
-    linkBitsPerSecond: z.number(),
-    vmMemoryBytes: z.number(),
-    threads: z.number(),
-    rateTps: z.number(),
-  }),
-});
-
 const sampleSchema = z.object({ at_ms: z.number(), host: z.string(), metric: z.string(), value: z.number() });
 const stepSchema = z.object({
   event: z.enum(['step-started', 'step-ended', 'step-failed', 'run-ended']),
@@ -80,7 +61,7 @@ export class GrowingRun {
     const text = await readFile(path.join(this.folder, 'manifest.json'), 'utf8').catch(() => undefined);
     if (text === undefined) return undefined;
     const manifest = manifestSchema.parse(JSON.parse(text));
-    const { startedAt, repeat, accelerator, configuration } = identitySchema.parse(JSON.parse(text));
+    const { startedAt, repeat, accelerator, configuration } = manifest;
     const { events, offsets, zeroMs } = relativeEvents(this.#rawEvents);
     const corrected = [...this.#rawSeries].map(([key, points]) => {
       const offsetMs = offsets.get(key.split(' ')[0] ?? '') ?? 0;
@@ -97,6 +78,7 @@ export class GrowingRun {
     );
     return {
       name: path.basename(this.folder),
+      set: '',
       row: runRowSchema.parse({
         run_id: manifest.runId,
         started_at: startedAt,

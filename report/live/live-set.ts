@@ -1,11 +1,10 @@
 /** What the live view shows: the run that goes on, and those of the set that are done. */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { contextOf, specOf, type Figure, type FigureContext, type Spec } from '../figures/figure.ts';
+import { contextOf, specOf, type Figure, type Spec } from '../figures/figure.ts';
 import { beyondFigures } from '../figures/beyond.ts';
 import { liveLatency } from '../figures/latency-over-time.ts';
 import { paperCurves } from '../figures/paper-curves.ts';
-import type { Cell } from '../record/cells.ts';
 import { readSet, type Run, type RunSet } from '../record/read-set.ts';
 import { GrowingRun } from './growing-run.ts';
 
@@ -41,7 +40,8 @@ export class LiveSet {
     const key = folders.join('\n');
     if (this.#done?.key !== key) {
       const set = await readSet(folders, { failedToo: false });
-      this.#done = { key, set: { ...set, names: [this.#name] } };
+      const runs = set.runs.map((run) => ({ ...run, set: this.#name }));
+      this.#done = { key, set: { ...set, names: [this.#name], runs } };
     }
     return this.#done.set;
   }
@@ -72,17 +72,10 @@ function figuresOf(run: Run): RunningView['figures'] {
     latency: scenario === 'idle' ? undefined : liveLatency,
     phases: beyondFigures.find(({ title }) => title === 'title.timeline'),
   };
-  const context = contextOfOne(run);
+  const context = contextOf({ names: [run.name], runs: [run], leftOut: [], planned: [] }, 'en', true);
   return Object.fromEntries(
     Object.entries(chosen).flatMap(([name, figure]) =>
       figure === undefined ? [] : [[name, specOf(figure, context)]],
     ),
   );
-}
-
-/** Figures of one run have no place for other cells. */
-function contextOfOne(run: Run): FigureContext {
-  const context = contextOf({ names: [run.name], runs: [run], leftOut: [] }, 'en', true);
-  const cells: Cell[] = context.cells.filter((cell) => cell.runs.length > 0);
-  return { ...context, cells, engines: [run.row.engine] };
 }

@@ -1,8 +1,8 @@
-/** The paper's grid: a cell is a load, a memory row and an engine, and holds the runs that repeat it. Pure. */
+/** A cell is a load, a memory row of the paper and an engine, and holds the runs that repeat it. Pure. */
 import { engineNames } from '../../experiments/engines.ts';
 import { memoryRowNames, memoryRows } from '../../experiments/memory-rows.ts';
 import { scenarioNames, type ScenarioName } from '../../experiments/scenarios.ts';
-import type { Run, RunSet } from './read-set.ts';
+import type { PlannedCell, Run, RunSet } from './read-set.ts';
 import type { RunRow } from './run-row.ts';
 
 export interface Cell {
@@ -14,24 +14,42 @@ export interface Cell {
 
 export const memorySizesGib: readonly number[] = memoryRowNames.map((name) => memoryRows[name].memoryGib);
 
-/** Heading of a memory row's panel. */
-export const panelOf = (memGib: number): string => `${memGib} GiB`;
+/** What decides which cells there are. */
+type Places = Pick<RunSet, 'runs'> & Partial<Pick<RunSet, 'planned'>>;
 
-/** The paper compares these two; figures have a place for them even where no run is. */
-export const paperEngines = ['precopy', 'restore'] as const;
+function placesOf({ runs, planned = [] }: Places): PlannedCell[] {
+  const ofRuns = runs.map(({ set, row }) => ({
+    set,
+    scenario: row.scenario,
+    memGib: row.mem_gib,
+    engine: row.engine,
+  }));
+  return [...ofRuns, ...planned];
+}
 
 /** Engines of a set in the order of experiments/engines.ts; those that it does not know come last. */
-export function enginesOf({ runs }: Pick<RunSet, 'runs'>): string[] {
-  const present = new Set<string>([...paperEngines, ...runs.map(({ row }) => row.engine)]);
+export function enginesOf(set: Places): string[] {
+  const present = new Set<string>(placesOf(set).map(({ engine }) => engine));
   const known = engineNames.filter((name) => present.has(name));
   return [...known, ...[...present].filter((name) => !known.some((other) => other === name)).sort()];
 }
 
-/** Every cell of the grid for the engines of the set, also those without a run. */
-export function cellsOf(set: Pick<RunSet, 'runs'>): Cell[] {
-  return scenarioNames.flatMap((scenario) =>
-    memorySizesGib.flatMap((memGib) =>
-      enginesOf(set).map((engine) => ({
+/**
+ * The cells that were run or were to be run: within each set of runs, every engine in every row (load and memory) that
+ * the set has. What nobody meant to run has no cell; see `unmeasuredRows` for the paper's rows.
+ */
+export function cellsOf(set: Places): Cell[] {
+  const places = placesOf(set);
+  const keyOf = (scenario: string, memGib: number, engine: string) => `${scenario} ${memGib} ${engine}`;
+  const wanted = new Set(
+    [...Map.groupBy(places, (place) => place.set).values()].flatMap((ofSet) =>
+      ofSet.flatMap(({ scenario, memGib }) => ofSet.map(({ engine }) => keyOf(scenario, memGib, engine))),
+    ),
+  );
+  return paperRows.flatMap(({ scenario, memGib }) =>
+    enginesOf(set)
+      .filter((engine) => wanted.has(keyOf(scenario, memGib, engine)))
+      .map((engine) => ({
         scenario,
         memGib,
         engine,
@@ -39,8 +57,33 @@ export function cellsOf(set: Pick<RunSet, 'runs'>): Cell[] {
           .filter(({ row }) => row.scenario === scenario && row.mem_gib === memGib && row.engine === engine)
           .sort((a, b) => a.row.repeat - b.row.repeat),
       })),
-    ),
   );
+}
+
+/** A row of the paper's grid. */
+export type Row = Pick<Cell, 'scenario' | 'memGib'>;
+
+const paperRows: readonly Row[] = scenarioNames.flatMap((scenario) =>
+  memorySizesGib.map((memGib) => ({ scenario, memGib })),
+);
+
+/** Rows of the paper, of these loads, that no run is of. */
+export function unmeasuredRows(runs: readonly Run[], loads: readonly ScenarioName[]): Row[] {
+  return paperRows.filter(
+    ({ scenario, memGib }) =>
+      loads.includes(scenario) &&
+      !runs.some(({ row }) => row.scenario === scenario && row.mem_gib === memGib),
+  );
+}
+
+/** Memory rows of the cells, ascending. */
+export function memorySizesOf(cells: readonly Row[]): number[] {
+  return memorySizesGib.filter((size) => cells.some(({ memGib }) => memGib === size));
+}
+
+/** Loads of the cells, in the paper's order. */
+export function scenariosOf(cells: readonly Row[]): ScenarioName[] {
+  return scenarioNames.filter((name) => cells.some(({ scenario }) => scenario === name));
 }
 
 /** Figures of a cell's runs; runs that do not have it are left out. */

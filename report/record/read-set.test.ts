@@ -67,6 +67,8 @@ test('leaves out runs without figures or with failed checks, and says why', asyn
       { name: 'rw-16-precopy-r2', reason: 'failed' },
       { name: 'rw-16-precopy-r4', reason: 'has no figures (no runs.csv)' },
     ]);
+    const cell = { set: dir, scenario: 'rw', memGib: 16, engine: 'precopy' };
+    t.deepEqual(set.planned, [cell, cell]);
     t.is((await readSet([dir], { failedToo: true })).runs.length, 2);
 
     await writeFile(path.join(dir, 'rw-16-precopy-r1', 'runs.csv'), 'run_id,mem_gib\nx,much\n');

@@ -13,12 +13,22 @@ import { parseSamplesCsv, type SeriesByName } from './series.ts';
 export interface Run {
   /** Folder name; within a set it is the cell's. */
   readonly name: string;
+  /** Folder of the set that it is part of; empty for a run that was given by itself. */
+  readonly set: string;
   readonly row: RunRow;
   readonly manifest: Manifest;
   readonly events: readonly RunEvent[];
   readonly series: SeriesByName;
   /** While the run goes on: the time of its last sample, since the migrate command. */
   readonly nowMs?: number;
+}
+
+/** A cell that a set has a run of, finished or not. */
+export interface PlannedCell {
+  readonly set: string;
+  readonly scenario: string;
+  readonly memGib: number;
+  readonly engine: string;
 }
 
 export interface RunSet {
@@ -28,6 +38,8 @@ export interface RunSet {
   readonly runs: readonly Run[];
   /** Runs that are not, and why. */
   readonly leftOut: readonly { readonly name: string; readonly reason: string }[];
+  /** The cells of those, which are missing for that reason. */
+  readonly planned: readonly PlannedCell[];
 }
 
 export interface ReadOptions {
@@ -43,20 +55,29 @@ export interface ReadOptions {
 export async function readSet(folders: readonly string[], options: ReadOptions = {}): Promise<RunSet> {
   const runs: Run[] = [];
   const leftOut: RunSet['leftOut'][number][] = [];
+  const planned: PlannedCell[] = [];
   for (const folder of folders) {
     const runFolders = await runFoldersOf(folder);
     if (runFolders.length === 0) {
       throw new ReportError('not-readable', `${folder} is neither a result folder nor a set of them`);
     }
+    const set = runFolders[0] === path.resolve(folder) ? '' : path.resolve(folder);
     for (const runFolder of runFolders) {
       const name = path.basename(runFolder);
-      const run = await readRun(runFolder);
-      if (run === undefined) leftOut.push({ name, reason: 'has no figures (no runs.csv)' });
-      else if (isUsable(run.row.outcome, options)) runs.push(run);
-      else leftOut.push({ name, reason: reasonOf(run) });
+      const { manifest, measured } = await readRun(runFolder);
+      const { scenario, memoryRow, engine } = manifest.configuration;
+      if (measured !== undefined && isUsable(measured.row.outcome, options)) {
+        runs.push({ name, set, manifest, ...measured });
+        continue;
+      }
+      leftOut.push({
+        name,
+        reason: measured === undefined ? 'has no figures (no runs.csv)' : reasonOf(measured),
+      });
+      planned.push({ set, scenario, memGib: Number(memoryRow), engine });
     }
   }
-  return { names: folders.map((folder) => path.basename(path.resolve(folder))), runs, leftOut };
+  return { names: folders.map((folder) => path.basename(path.resolve(folder))), runs, leftOut, planned };
 }
 
 async function runFoldersOf(folder: string): Promise<string[]> {
@@ -75,13 +96,16 @@ function isUsable(outcome: RunRow['outcome'], { failedToo = false }: ReadOptions
   return outcome === 'completed' || outcome === 'not-converged' || (failedToo && outcome === 'failed');
 }
 
-function reasonOf({ row, events }: Run): string {
+type Measured = Pick<Run, 'row' | 'events' | 'series'>;
+
+function reasonOf({ row, events }: Measured): string {
   const ended = events.findLast((event) => event.event === 'run-ended');
   const reason = ended?.event === 'run-ended' ? ended.reason : undefined;
   return `${row.outcome === '' ? 'unfinished' : row.outcome}${reason === undefined ? '' : `: ${reason}`}`;
 }
 
-async function readRun(folder: string): Promise<Run | undefined> {
+/** Without figures there is only what was asked for. */
+async function readRun(folder: string): Promise<Pick<Run, 'manifest'> & { measured: Measured | undefined }> {
   const parsed = async <Value>(name: string, parse: (text: string) => Value): Promise<Value | undefined> => {
     try {
       const text = await readText(path.join(folder, name));
@@ -94,13 +118,15 @@ async function readRun(folder: string): Promise<Run | undefined> {
   };
   const row = (await parsed('runs.csv', parseRunsCsv))?.[0];
   const manifest = await parsed('manifest.json', (text) => manifestSchema.parse(JSON.parse(text)));
-  if (row === undefined || manifest === undefined) return undefined;
+  if (manifest === undefined) throw new ReportError('not-readable', `${folder} has no manifest.json`);
+  if (row === undefined) return { manifest, measured: undefined };
   return {
-    name: path.basename(folder),
-    row,
     manifest,
-    events: (await parsed('events.jsonl', parseEvents)) ?? [],
-    series: (await parsed('samples.csv', parseSamplesCsv)) ?? new Map(),
+    measured: {
+      row,
+      events: (await parsed('events.jsonl', parseEvents)) ?? [],
+      series: (await parsed('samples.csv', parseSamplesCsv)) ?? new Map(),
+    },
   };
 }
 

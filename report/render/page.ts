@@ -2,13 +2,15 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { scenarioNames } from '../../experiments/scenarios.ts';
 import { tableTexts } from '../claims/claim-texts.ts';
 import { findingsOf } from '../claims/claims.ts';
 import { claimsHtml } from '../claims/claims-table.ts';
 import { figures } from '../figures/all.ts';
-import { contextOf, specOf, titleOf, type Spec } from '../figures/figure.ts';
+import { contextOf, describeRows, specOf, titleOf, type Spec } from '../figures/figure.ts';
 import type { Language } from '../figures/text.ts';
 import { fontFamilies } from '../figures/theme.ts';
+import { unmeasuredRows } from '../record/cells.ts';
 import { conditionNames, conditionsOf } from '../record/conditions.ts';
 import type { Run, RunSet } from '../record/read-set.ts';
 import type { RunRow } from '../record/run-row.ts';
@@ -39,7 +41,13 @@ export function pageSpecs(set: RunSet, language: Language): Readonly<Record<stri
 }
 
 export function claimsSection(set: RunSet, language: Language): string {
-  return claimsHtml(findingsOf(set, language), language);
+  const { text } = contextOf(set, language, false);
+  const rows = unmeasuredRows(set.runs, scenarioNames);
+  const unmeasured =
+    rows.length === 0
+      ? ''
+      : `<p>${escapeHtml(`${text('subtitle.unmeasured')} ${describeRows(rows, text)}`)}</p>`;
+  return `${claimsHtml(findingsOf(set, language), language)}${unmeasured}`;
 }
 
 export function runsSection(set: RunSet, language: Language): string {
@@ -117,6 +125,10 @@ const runColumns: readonly (readonly [title: string, value: (row: RunRow) => str
   ['during', (row) => shown(row.tps_during, 1, 1)],
   ['recovery, s', (row) => shown(row.tps_recovery_ms, 1000, 1)],
   ['efficiency', (row) => shown(row.efficiency, 1, 2)],
+  ['pages restored', (row) => shown(row.pages_restored, 1, 0)],
+  ['cancelled', (row) => shown(row.pages_cancelled, 1, 0)],
+  ['mismatched', (row) => shown(row.pages_mismatched, 1, 0)],
+  ['unreadable', (row) => shown(row.pages_unreadable, 1, 0)],
   ['lost commits', (row) => shown(row.ledger_lost, 1, 0)],
 ];
 
@@ -124,12 +136,14 @@ const shown = (value: number | undefined, divisor: number, digits: number): stri
   value === undefined ? '–' : (value / divisor).toFixed(digits);
 
 function runsTable(runs: readonly Run[]): string {
+  const hasSets = new Set(runs.map(({ set }) => set)).size > 1;
   const head = ['run', ...runColumns.map(([title]) => title)].map((title) => `<th>${escapeHtml(title)}</th>`);
-  const rows = runs.map(({ name, row }) => {
+  const rows = runs.map(({ name, set, row }) => {
+    const title = hasSets ? `${path.basename(set)}/${name}` : name;
     const cells = runColumns.map(([, value]) => `<td class="number">${escapeHtml(value(row))}</td>`);
-    return `<tr><td>${escapeHtml(name)}</td>${cells.join('')}</tr>`;
+    return `<tr><td>${escapeHtml(title)}</td>${cells.join('')}</tr>`;
   });
-  return `<table><thead><tr>${head.join('')}</tr></thead><tbody>${rows.join('\n')}</tbody></table>`;
+  return `<div class="wide"><table><thead><tr>${head.join('')}</tr></thead><tbody>${rows.join('\n')}</tbody></table></div>`;
 }
 
 function leftOutList({ leftOut }: RunSet, title: string): string {

@@ -2,10 +2,12 @@
 import { appendFile, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'csv-stringify/sync';
+import { madeUpLinkBitsPerSecond, madeUpManifest, madeUpScale, type MadeUpCell } from './made-up-manifest.ts';
 
 const startMs = Date.UTC(2026, 0, 2);
 /** By so much the clock of every host is ahead of the harness's. */
 const offsetMs = 1000;
+const cell: MadeUpCell = { scenario: 'rw', memGib: 16, engine: 'precopy', repeat: 1 };
 
 export class GrownRun {
   readonly folder: string;
@@ -14,30 +16,13 @@ export class GrownRun {
     this.folder = folder;
   }
 
+  get #id(): string {
+    return `id-${path.basename(this.folder)}`;
+  }
+
   async begin(): Promise<void> {
     await mkdir(this.folder, { recursive: true });
-    const manifest = {
-      format: 1,
-      runId: `id-${path.basename(this.folder)}`,
-      startedAt: new Date(startMs).toISOString(),
-      repeat: 1,
-      configuration: {
-        scenario: 'rw',
-        memoryRow: '16',
-        engine: 'precopy',
-        testbed: 'local',
-        scale: 8,
-        dbms: 'mariadb',
-        linkBitsPerSecond: 125e6,
-        vmMemoryBytes: 2 ** 31,
-        threads: 2,
-        rateTps: 8,
-      },
-      accelerator: { name: 'tcg', reason: 'made up' },
-      revision: { dirty: true },
-      versions: { qemu: '10.0.13', node: 'v24' },
-      machine: { cpuModel: 'made up', cores: 2, memoryBytes: 2 ** 34 },
-    };
+    const manifest = madeUpManifest(this.#id, cell, startMs);
     await writeFile(path.join(this.folder, 'manifest.json'), JSON.stringify(manifest));
     for (const host of ['src', 'dst', 'client'])
       await this.event(0, { event: 'clock-offset', host, offset_ms: offsetMs, uncertainty_ms: 1 });
@@ -70,15 +55,16 @@ export class GrownRun {
   }
 
   async end(): Promise<void> {
+    const { scenario, memGib, engine, repeat } = cell;
     const row = {
-      run_id: `id-${path.basename(this.folder)}`,
+      run_id: this.#id,
       outcome: 'completed',
-      scenario: 'rw',
-      engine: 'precopy',
-      mem_gib: 16,
-      scale: 8,
-      repeat: 1,
-      link_bits_per_second: 125e6,
+      scenario,
+      engine,
+      mem_gib: memGib,
+      scale: madeUpScale,
+      repeat,
+      link_bits_per_second: madeUpLinkBitsPerSecond,
       total_time_ms: 20_000,
       downtime_stop_resume_ms: 300,
     };

@@ -4,6 +4,15 @@ import type { Run, RunSet } from '../record/read-set.ts';
 import { runRowSchema } from '../record/run-row.ts';
 import type { Point } from '../record/series.ts';
 import { normal, seededRandom } from '../statistics/seeded-random.ts';
+import {
+  madeUpLinkBitsPerSecond,
+  madeUpManifest,
+  madeUpRateTps,
+  madeUpScale,
+  madeUpThreads,
+  vmBytesOf,
+  type MadeUpCell,
+} from './made-up-manifest.ts';
 
 export interface MadeUpOptions {
   readonly scenarios?: readonly string[];
@@ -17,7 +26,8 @@ export interface MadeUpOptions {
   readonly slower?: Readonly<Record<string, number>>;
 }
 
-const linkBytesPerSecond = 125e6 / 8;
+const madeUpName = 'made-up';
+const linkBytesPerSecond = madeUpLinkBitsPerSecond / 8;
 
 export function madeUpSet(options: MadeUpOptions = {}): RunSet {
   const {
@@ -40,21 +50,17 @@ export function madeUpSet(options: MadeUpOptions = {}): RunSet {
       ),
     ),
   );
-  return { names: ['made-up'], runs, leftOut: [] };
+  return { names: [madeUpName], runs, leftOut: [], planned: [] };
 }
 
-interface Place {
-  readonly scenario: string;
-  readonly memGib: number;
-  readonly engine: string;
-  readonly repeat: number;
+interface Place extends MadeUpCell {
   readonly noisy: (value: number) => number;
   readonly factor: number;
 }
 
 function madeUpRun({ scenario, memGib, engine, repeat, noisy, factor }: Place): Run {
   const isRestore = engine !== 'precopy';
-  const vmBytes = (memGib * 2 ** 30) / 8;
+  const vmBytes = vmBytesOf(memGib);
   const listed = isRestore ? Math.round((vmBytes * 0.6) / 4096) : undefined;
   const contentBytes = vmBytes * 0.9;
   const storageBytes = isRestore ? contentBytes * 0.6 : 100;
@@ -63,13 +69,13 @@ function madeUpRun({ scenario, memGib, engine, repeat, noisy, factor }: Place): 
   const hasLoad = scenario !== 'idle';
   const figures: Readonly<Record<string, number | undefined>> = {
     mem_gib: memGib,
-    scale: 8,
+    scale: madeUpScale,
     repeat,
-    link_bits_per_second: 125e6,
+    link_bits_per_second: madeUpLinkBitsPerSecond,
     vm_memory_bytes: vmBytes,
     buffer_pool_bytes: vmBytes * 0.75,
-    threads: 2,
-    rate_tps: 8,
+    threads: madeUpThreads,
+    rate_tps: madeUpRateTps,
     downtime_limit_ms: 300,
     total_time_ms: totalMs,
     downtime_stop_resume_ms: noisy(250),
@@ -116,16 +122,9 @@ function madeUpRun({ scenario, memGib, engine, repeat, noisy, factor }: Place): 
   const event = { at_ms: 0, event: 'engine' } as const;
   return {
     name,
+    set: madeUpName,
     row,
-    manifest: {
-      format: 1,
-      runId: row.run_id,
-      configuration: { profile: 'lab', beforeSeconds: 30, afterSeconds: 60 },
-      goodputBytesPerSecond: { migration: 14.9e6, storage: 14.9e6 },
-      revision: { commit: undefined, dirty: true },
-      versions: { qemu: 'QEMU emulator version 10.0.13', databaseServer: '10.11.19-MariaDB', node: '24' },
-      machine: { cpuModel: 'made up', cores: 2, memoryBytes: 24 * 2 ** 30 },
-    },
+    manifest: madeUpManifest(row.run_id, { scenario, memGib, engine, repeat }),
     events: [
       { event: 'migrate-command', host: 'harness', at_ms: 0, tMs: 0 },
       ...(isRestore

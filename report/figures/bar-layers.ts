@@ -1,0 +1,30 @@
+/** What bars and stacks have on top: whiskers, and the figure in numbers. Pure. */
+import type { Spec } from './figure.ts';
+import { inkColour } from './theme.ts';
+
+/** Whiskers, of rows of kind `spread`: dark with a light edge, to be seen on a dark bar and beside a light one. */
+export function spreadLayers(encoding: Spec): Spec[] {
+  return [
+    { color: 'white', strokeWidth: 4 },
+    { color: inkColour, strokeWidth: 1.5 },
+  ].map((look) => ({
+    transform: [{ filter: "datum.kind === 'spread'" }],
+    mark: { type: 'rule', ...look },
+    encoding,
+  }));
+}
+
+/** Numbers above bars, of rows of kind `label`: legible across rules and grid. */
+export function labelLayers(encoding: Spec): Spec[] {
+  return [{ stroke: 'white', strokeWidth: 3 }, {}].map((look) => ({
+    transform: [{ filter: "datum.kind === 'label'" }],
+    mark: { type: 'text', baseline: 'bottom', dy: -4, fontSize: 9, color: inkColour, ...look },
+    encoding,
+  }));
+}
+
+/** From zero to the highest of these, with room for a label above it. */
+export function scaleWithLabels(tops: readonly number[]): Spec {
+  const highest = Math.max(0, ...tops);
+  return highest === 0 ? { zero: true } : { domain: [0, highest * 1.12], nice: false };
+}
