@@ -1,4 +1,4 @@
-/** What a metric or a column means; the tables in docs/measurements.md are made from these. */
+/** What a metric or a column means; the tables in results/README.md are made from these. */
 export interface Definition {
   /** Unit of the value, or its kind where it has none: "ms", "bytes", "text". */
   readonly unit: string;

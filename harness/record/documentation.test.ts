@@ -1,4 +1,4 @@
-/** docs/measurements.md holds the tables of the code, so that page and columns cannot part. */
+/** results/README.md holds the tables of the code, so that page and columns cannot part, and describes what is recorded there. */
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import test from 'ava';
@@ -19,11 +19,8 @@ for (const [title, definitions] of [
   ['metric', metrics],
 ] as const) {
   test(`the table of each ${title} is on the page`, async (t) => {
-    const page = await readFile(path.resolve(import.meta.dirname, '../../docs/measurements.md'), 'utf8');
+    const page = await readFile(path.resolve(import.meta.dirname, '../../results/README.md'), 'utf8');
     const table = definitionTable(title, definitions);
-    t.true(
-      unpadded(page).includes(unpadded(table)),
-      `replace the table in docs/measurements.md by:\n${table}`,
-    );
+    t.true(unpadded(page).includes(unpadded(table)), `replace the table in results/README.md by:\n${table}`);
   });
 }

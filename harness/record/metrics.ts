@@ -69,13 +69,42 @@ export const metrics = {
     unit: 'bytes/s',
     meaning: 'what QEMU was told of the link at switch-over: its rate times the compression ratio of late',
   },
-  'engine_<field>': { unit: 'as named', meaning: 'a figure that the migration engine reports over time' },
+  engine_pages_left_out: {
+    unit: 'pages',
+    meaning: 'records that the source engine has left out of QEMU’s stream (cumulative)',
+  },
+  engine_pages_restored: {
+    unit: 'pages',
+    meaning: 'pages that the destination engine has put back from storage (cumulative)',
+  },
+  engine_pages_pending: { unit: 'pages', meaning: 'listed pages that are yet to be restored or sent' },
+  engine_pages_sent_after_all: {
+    unit: 'pages',
+    meaning: 'listed pages that the source engine has sent from guest memory (cumulative)',
+  },
+  engine_migration_link_bytes: {
+    unit: 'bytes',
+    meaning: 'on the connection between the engines, towards dst (cumulative)',
+  },
+  engine_storage_link_bytes: {
+    unit: 'bytes',
+    meaning: 'content that the destination engine has read from storage (cumulative)',
+  },
+  engine_restore_rate_bytes_per_second: {
+    unit: 'bytes/s',
+    meaning: 'rate at which pages are restored, as the engine reckons it',
+  },
+  engine_compression_ratio: {
+    unit: 'ratio',
+    meaning: 'bytes before compression over bytes sent, of what was compressed lately',
+  },
+  engine_cpu_ms: { unit: 'ms', meaning: 'CPU time of the engine on that host since it started (cumulative)' },
+  engine_rss_bytes: { unit: 'bytes', meaning: 'resident memory of the engine on that host' },
 } as const satisfies Readonly<Record<string, Definition>>;
 
 /** Whether the table above has this metric. */
 export function isKnownMetric(name: string): boolean {
   const [base = '', detail] = name.split(':');
-  if (name.startsWith('engine_')) return true;
   if (detail === undefined) return Object.hasOwn(metrics, name);
   return detail !== '' && Object.keys(metrics).some((known) => known.startsWith(`${base}:<`));
 }

@@ -1,4 +1,4 @@
-/** A row of runs.csv as it is read. Columns: docs/measurements.md. Columns are found by name; one that is absent is empty. */
+/** A row of runs.csv as it is read. Columns: results/README.md. They are found by name; one that is absent is empty. */
 import { parse } from 'csv-parse/sync';
 import { z } from 'zod';
 

@@ -1,0 +1,99 @@
+/** results/README.md against what is committed in results/: every file, column, metric, event and key has its line. */
+import { readFileSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import test from 'ava';
+import { runEventSchema } from './event.ts';
+import { isKnownMetric } from './metrics.ts';
+
+const results = path.resolve(import.meta.dirname, '../../results');
+const page = readFileSync(path.join(results, 'README.md'), 'utf8');
+
+/** Names in the first column of the table below a heading. */
+function namesUnder(heading: string): ReadonlySet<string> {
+  const section = page.split(/^## /m).find((text) => text.startsWith(heading)) ?? '';
+  const firstCells = section.split('\n').flatMap((line) => /^\|([^|]*)\|/.exec(line)?.[1] ?? []);
+  return new Set(
+    firstCells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map((match) => match[1] ?? '')),
+  );
+}
+
+const sets = readdirSync(results, { withFileTypes: true }).filter((entry) =>
+  entry.name.startsWith('reference-'),
+);
+const files = sets.flatMap(({ name: set }) =>
+  readdirSync(path.join(results, set), { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => path.join(entry.parentPath, entry.name)),
+);
+const named = (name: string): string[] =>
+  files.filter((file) => path.basename(file) === name || path.basename(file) === `${name}.gz`);
+const read = (file: string): string => {
+  const content = readFileSync(file);
+  return (file.endsWith('.gz') ? gunzipSync(content) : content).toString('utf8');
+};
+const headOf = (text: string): string[] => text.slice(0, text.indexOf('\n')).trim().split(',');
+
+test('files', (t) => {
+  t.true(files.length > 0);
+  const described = namesUnder('# Results');
+  const names = files.map((file) => path.basename(file).replace(/\.gz$/, ''));
+  t.deepEqual(
+    [...new Set(names)].filter((name) => !described.has(name)),
+    [],
+  );
+});
+
+test('columns of runs.csv', (t) => {
+  const described = namesUnder('Columns of runs.csv');
+  t.true(described.size > 50);
+  const found = new Set(named('runs.csv').flatMap((file) => headOf(read(file))));
+  t.deepEqual(
+    [...found].filter((column) => !described.has(column)),
+    [],
+  );
+});
+
+test('columns and metrics of samples.csv', (t) => {
+  const described = namesUnder('Columns of samples.csv');
+  const metrics = new Set<string>();
+  for (const file of named('samples.csv')) {
+    const text = read(file);
+    const head = headOf(text);
+    t.deepEqual(
+      head.filter((column) => !described.has(column)),
+      [],
+    );
+    t.is(head.indexOf('metric'), 3);
+    for (const [, metric = ''] of text.matchAll(/^[^,\n]*,[^,\n]*,[^,\n]*,([^,\n]*),/gm)) metrics.add(metric);
+  }
+  metrics.delete('metric');
+  t.true(metrics.size > 30);
+  t.deepEqual(
+    [...metrics].filter((metric) => !isKnownMetric(metric)),
+    [],
+  );
+});
+
+test('events, those that were recorded and those that may be', (t) => {
+  const described = namesUnder('events.jsonl');
+  const kinds = new Set<string>(runEventSchema.options.map((option) => option.shape.event.value));
+  for (const file of named('events.jsonl'))
+    for (const [, kind = ''] of read(file).matchAll(/^\{"event":"([a-z-]+)"/gm)) kinds.add(kind);
+  t.deepEqual(
+    [...kinds].filter((kind) => !described.has(kind)),
+    [],
+  );
+});
+
+test('keys of manifest.json', (t) => {
+  const described = namesUnder('manifest.json');
+  const keys = new Set(
+    named('manifest.json').flatMap((file) => Object.keys(JSON.parse(read(file)) as object)),
+  );
+  t.true(keys.size > 5);
+  t.deepEqual(
+    [...keys].filter((key) => !described.has(key)),
+    [],
+  );
+});
