@@ -99,7 +99,7 @@ export function specOf(figure: Figure, context: FigureContext): Spec {
 const emptyBody = (text: string): Spec => ({
   data: { values: [{ text }] },
   width: 640,
-  height: 90,
+  height: 140,
   mark: { type: 'text', fontSize: 13, color: '#555555' },
   encoding: { text: { field: 'text' } },
 });
