@@ -1,7 +1,7 @@
 /** `npm run compare -- BASE NEW`: the regression gate between two sets of runs. */
 import { Command, CommanderError } from 'commander';
 import { compareSets } from '../compare/compare.ts';
-import { findingLine } from '../compare/finding-line.ts';
+import { findingHead, findingLine } from '../compare/finding-line.ts';
 import { describeDifferences, differencesAmong } from '../record/conditions.ts';
 import { readSet } from '../record/read-set.ts';
 import { ReportError } from '../report-error.ts';
@@ -50,6 +50,7 @@ async function compare(baseFolder: string, nextFolder: string, options: Options)
     for (const { condition, values } of differences) say(`different: ${condition}: ${values.join(' | ')}`);
     if (unpaired.length > 0) say(`in one set only, left out: ${unpaired.join(', ')}`);
     if (findings.length === 0) say('nothing to compare: no cell in common, or not a single figure differs');
+    if (findings.length > 0) console.log(findingHead);
     for (const finding of findings) console.log(findingLine(finding));
   }
   const has = (kind: string): boolean => findings.some((finding) => finding.kind === kind);

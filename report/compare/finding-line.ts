@@ -8,18 +8,30 @@ const titles: Readonly<Record<FindingKind, string>> = {
   'too-few-samples': 'too few samples',
 };
 
+/** What the columns of `findingLine` are. */
+export const findingHead = [
+  'verdict'.padEnd(16),
+  'engine'.padEnd(13),
+  'metric'.padEnd(20),
+  'base -> new'.padEnd(22),
+  'change [95 % interval]'.padEnd(28),
+  'p (Holm)'.padEnd(9),
+  'Cliff’s delta',
+  'cells and runs (base + new)',
+].join(' ');
+
 export function findingLine(finding: Finding): string {
   const { kind, engine, metric, unit, base, next, change, interval, p, cells, runs } = finding;
   const range = interval === undefined ? '' : ` [${percent(interval[0])} to ${percent(interval[1])}]`;
   return [
     titles[kind].padEnd(16),
-    engine.padEnd(9),
-    metric.padEnd(21),
-    `${amount(base, unit)} -> ${amount(next, unit)}`.padEnd(24),
-    `${percent(change)}${range}`.padEnd(30),
-    `p ${p < 0.001 ? '< 0.001' : `= ${p.toFixed(3)}`}`.padEnd(10),
-    `delta ${finding.cliffsDelta.toFixed(2)}`.padEnd(12),
-    `${cells} cells, ${runs.base} + ${runs.next} runs`,
+    engine.padEnd(13),
+    metric.padEnd(20),
+    `${amount(base, unit)} -> ${amount(next, unit)}`.padEnd(22),
+    `${percent(change)}${range}`.padEnd(28),
+    `p ${p < 0.001 ? '< 0.001' : `= ${p.toFixed(3)}`}`.padEnd(9),
+    finding.cliffsDelta.toFixed(2).padEnd(13),
+    `${cells} ${cells === 1 ? 'cell' : 'cells'}, ${runs.base} + ${runs.next} runs`,
   ].join(' ');
 }
 

@@ -66,7 +66,11 @@ export function downtimeWays(context: FigureContext): Drawing {
                 ...(isSpread
                   ? {
                       scale: { type: 'symlog', constant: 100, domainMin: 0 },
-                      axis: { values: [0, 100, 300, 1e3, 3e3, 1e4, 3e4, 1e5], labelOverlap: false },
+                      axis: {
+                        values: [0, 100, 300, 1e3, 3e3, 1e4, 3e4, 1e5],
+                        labelOverlap: false,
+                        tickCount: 20,
+                      },
                     }
                   : { scale: { zero: true } }),
               },

@@ -75,7 +75,9 @@ export function specOf(figure: Figure, context: FigureContext): Spec {
   const marks = absenceNotes
     .filter(({ mark }) => hasAbsent(body, context.text(mark)))
     .map(({ note }) => note);
-  const noteText = [...notes, ...marks].map((note) => context.text(note)).join(' ');
+  const noteText = [...notes, ...marks]
+    .map((note) => context.text(note))
+    .join(context.language === 'ja' ? '。' : ' ');
   const nothing = runs.length === 0 && cells.length === 0 ? 'mark.no-runs' : drawing.nothing;
   return {
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',

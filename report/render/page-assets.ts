@@ -10,7 +10,7 @@ nav ul { margin: 0; padding-left: 1rem; list-style: none; } nav li { margin: 0.3
 a { color: #1b3a5b; }
 main { padding: 0 1.5rem 3rem; min-width: 0; }
 section { margin-top: 2rem; } h2 { font-size: 1.1rem; border-bottom: 1px solid #ccc; padding-bottom: 0.2rem; }
-.figure, .wide { overflow-x: auto; }
+.figure, .wide { overflow-x: auto; } .wide td:first-child { white-space: nowrap; }
 table { border-collapse: collapse; font-size: 0.85rem; margin: 0.8rem 0; }
 th, td { border: 1px solid #ddd; padding: 0.3rem 0.5rem; text-align: left; vertical-align: top; }
 th { background: #f3f3f3; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
