@@ -24,7 +24,9 @@ const sets = readdirSync(results, { withFileTypes: true }).filter((entry) =>
 const files = sets.flatMap(({ name: set }) =>
   readdirSync(path.join(results, set), { withFileTypes: true, recursive: true })
     .filter((entry) => entry.isFile())
-    .map((entry) => path.join(entry.parentPath, entry.name)),
+    .map((entry) => path.join(entry.parentPath, entry.name))
+    // What `npm run report` made of the set is not recorded.
+    .filter((file) => !file.startsWith(path.join(results, set, 'report'))),
 );
 const named = (name: string): string[] =>
   files.filter((file) => path.basename(file) === name || path.basename(file) === `${name}.gz`);

@@ -47,7 +47,12 @@ const root = path.join(import.meta.dirname, '../..');
 const readmeImages = 'docs/figures';
 
 /** @param made folder of the figures */
-async function showInReadme(set: RunSet, folders: readonly string[], made: string): Promise<void> {
+async function showInReadme(
+  set: RunSet,
+  folders: readonly string[],
+  made: string,
+  options: Options,
+): Promise<void> {
   const images = path.join(root, readmeImages);
   await mkdir(images, { recursive: true });
   for (const name of await readdir(images)) if (/^figure-\d\d-/.test(name)) await rm(path.join(images, name));
@@ -56,7 +61,12 @@ async function showInReadme(set: RunSet, folders: readonly string[], made: strin
       await cp(path.join(made, `${name}.${type}`), path.join(images, `${name}.${type}`));
   const readme = path.join(root, 'README.md');
   const fromRoot = folders.map((folder) => path.relative(root, path.resolve(folder)));
-  const page = withBlock(await readFile(readme, 'utf8'), readmeBlock(set, fromRoot, readmeImages));
+  const flags = [
+    ...(options.failedToo ? ['--failed-too'] : []),
+    ...(options.allowDifferent ? ['--allow-different'] : []),
+  ];
+  const block = readmeBlock(set, fromRoot, readmeImages, flags);
+  const page = withBlock(await readFile(readme, 'utf8'), block);
   await writeFile(readme, page);
 }
 
@@ -89,7 +99,7 @@ async function report(folders: readonly string[], options: Options): Promise<voi
   const findings = findingsOf(set, options.lang);
   await writeFile(path.join(out, 'claims.md'), claimsMarkdown(findings, options.lang));
   await writeFile(path.join(out, 'index.html'), await pageOf(set, options.lang));
-  if (options.readme) await showInReadme(set, folders, out);
+  if (options.readme) await showInReadme(set, folders, out, options);
   console.log(claimsMarkdown(findings, options.lang));
   console.log(
     `${figures.length} figures of ${set.runs.length} runs in ${path.resolve(out)}; open index.html`,

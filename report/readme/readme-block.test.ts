@@ -18,6 +18,11 @@ test('takes the place of the block that was there, and of nothing else', (t) => 
   const set = madeUpSet({ memorySizes: [4] });
   const block = readmeBlock(set, ['results/a', 'results/b'], 'docs/figures');
   t.true(block.includes('    npm run report -- results/a results/b --readme\n'));
+  t.true(
+    readmeBlock(set, ['results/a'], 'docs/figures', ['--failed-too']).includes(
+      '    npm run report -- results/a --failed-too --readme\n',
+    ),
+  );
   t.true(block.includes('![Figure 8. Total migration time](docs/figures/figure-08-total-time.png)'));
   t.true(block.includes('| Downtime: no real difference'));
   const page = withBlock('before\n<!-- report -->\nold\n<!-- /report -->\nafter\n', block);

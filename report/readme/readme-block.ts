@@ -22,8 +22,14 @@ export function readmeFigures({ runs }: Pick<RunSet, 'runs'>): Figure[] {
 /**
  * @param folders of the sets, from the root of the checkout
  * @param images folder of the figures, likewise
+ * @param flags that the report was made with, beside --readme
  */
-export function readmeBlock(set: RunSet, folders: readonly string[], images: string): string {
+export function readmeBlock(
+  set: RunSet,
+  folders: readonly string[],
+  images: string,
+  flags: readonly string[] = [],
+): string {
   const context = contextOf(set, 'en', false);
   const sets = folders.map((folder) => `\`${folder}\``).join(', ');
   const lines = [
@@ -31,7 +37,7 @@ export function readmeBlock(set: RunSet, folders: readonly string[], images: str
     '',
     `All that follows is from ${sets} (${set.runs.length} runs), and made by`,
     '',
-    `    npm run report -- ${folders.join(' ')} --readme`,
+    `    npm run report -- ${[...folders, ...flags, '--readme'].join(' ')}`,
     '',
     ...readmeFigures(set).flatMap((figure) => [
       `![${titleOf(figure, context)}](${path.posix.join(images, figure.name)}.png)`,
