@@ -13,6 +13,8 @@ const marginMs = 5000;
 const leastBinMs = 500;
 const mostPoints = 200;
 const pageBytes = 4096;
+/** More curves of throughput than these hide each other. */
+const mostShared = 4;
 
 function endMs({ row, series }: Run): number {
   return row.total_time_ms ?? series.get('src ram_remaining_bytes')?.at(-1)?.tMs ?? 0;
@@ -121,6 +123,9 @@ const tps = (number: string, scenario: 'ro' | 'rw'): Figure => ({
       legend: 'legend.engine',
       notes: ['note.typical', 'note.tps', 'note.begin-end'],
       interpolate: 'linear',
+      ...(context.engines.length > mostShared
+        ? { rowPerEngine: true, height: 90, axis: 'axis.tps-short' }
+        : {}),
     }),
 });
 

@@ -32,6 +32,7 @@ const texts = {
   'axis.remaining': { en: 'Remaining memory (MiB)', ja: '残りメモリ量（MiB）' },
   'axis.transferred': { en: 'Transferred (MB)', ja: '転送量（MB）' },
   'axis.tps': { en: 'Transactions per second (1/s)', ja: '毎秒トランザクション数（1/s）' },
+  'axis.tps-short': { en: 'TPS (1/s)', ja: 'TPS（1/s）' },
   'axis.list-time': { en: 'Time (ms)', ja: '時間（ms）' },
   'axis.latency': { en: 'Latency, p95 (ms)', ja: '遅延 p95（ms）' },
   'axis.efficiency': { en: 'Bound / total time (ratio)', ja: '理論限界 / 総移行時間（比）' },
