@@ -3,6 +3,8 @@
  * (05, u8 length + name, u32 version, data). migration/savevm.c, vmstate_configuration; migration/vmstate.c.
  */
 import type { StreamConfiguration } from './handler.ts';
+import { incomplete, type ItemStop, stoppedBy } from './item-stop.ts';
+import { malformed } from './obstacles.ts';
 import { sectionType } from './records.ts';
 
 /** QEMU's longest machine name is far below; a longer one is garbage. */
@@ -13,11 +15,9 @@ const mostCapabilities = 256;
 export type ConfigurationStep =
   /** An item was read; the next one starts at `next`. */
   | { readonly is: 'read'; readonly next: number }
-  /** The item at hand has at least so many bytes. */
-  | { readonly is: 'incomplete'; readonly neededBytes: number }
   /** No part of the configuration starts here: it is complete. */
   | { readonly is: 'complete'; readonly configuration: StreamConfiguration }
-  | { readonly is: 'malformed'; readonly detail: string };
+  | ItemStop;
 
 /** Reads the section item by item, so that no more than one item need be at hand. */
 export class ConfigurationReader {
@@ -31,7 +31,7 @@ export class ConfigurationReader {
     const bytes = end - at;
     if (this.#machine === undefined) return this.#readMachine(buffer, at, bytes);
     if (this.#capabilitiesLeft > 0) return this.#readCapability(buffer, at, bytes);
-    if (bytes < 1) return { is: 'incomplete', neededBytes: 1 };
+    if (bytes < 1) return incomplete(1);
     if (buffer.readUInt8(at) === sectionType.subsection) return this.#readSubsection(buffer, at, bytes);
     return {
       is: 'complete',
@@ -45,32 +45,33 @@ export class ConfigurationReader {
   }
 
   #readMachine(buffer: Buffer, at: number, bytes: number): ConfigurationStep {
-    if (bytes < 5) return { is: 'incomplete', neededBytes: 5 };
+    if (bytes < 5) return incomplete(5);
     const nameBytes = buffer.readUInt32BE(at + 1);
     if (nameBytes > longestMachineNameBytes) {
-      return { is: 'malformed', detail: `a machine name of ${nameBytes} bytes` };
+      return stoppedBy(malformed(`the configuration has a machine name of ${nameBytes} bytes`));
     }
-    if (bytes < 5 + nameBytes) return { is: 'incomplete', neededBytes: 5 + nameBytes };
+    if (bytes < 5 + nameBytes) return incomplete(5 + nameBytes);
     this.#machine = buffer.toString('latin1', at + 5, at + 5 + nameBytes);
     return { is: 'read', next: at + 5 + nameBytes };
   }
 
   #readCapability(buffer: Buffer, at: number, bytes: number): ConfigurationStep {
     const nameBytes = bytes < 1 ? 0 : buffer.readUInt8(at);
-    if (bytes < 1 + nameBytes) return { is: 'incomplete', neededBytes: 1 + nameBytes };
+    if (bytes < 1 + nameBytes) return incomplete(1 + nameBytes);
     this.#capabilities.push(buffer.toString('latin1', at + 1, at + 1 + nameBytes));
     this.#capabilitiesLeft -= 1;
     return { is: 'read', next: at + 1 + nameBytes };
   }
 
   #readSubsection(buffer: Buffer, at: number, bytes: number): ConfigurationStep {
-    if (bytes < 2) return { is: 'incomplete', neededBytes: 2 };
+    if (bytes < 2) return incomplete(2);
     const data = 2 + buffer.readUInt8(at + 1) + 4;
-    if (bytes < data) return { is: 'incomplete', neededBytes: data };
+    if (bytes < data) return incomplete(data);
     const name = buffer.toString('latin1', at + 2, at + data - 4);
     const dataBytes = subsectionDataBytes[name];
-    if (dataBytes === undefined) return { is: 'malformed', detail: `an unknown subsection "${name}"` };
-    if (bytes < data + dataBytes) return { is: 'incomplete', neededBytes: data + dataBytes };
+    if (dataBytes === undefined)
+      return stoppedBy(malformed(`the configuration has an unknown subsection "${name}"`));
+    if (bytes < data + dataBytes) return incomplete(data + dataBytes);
     if (name === 'configuration/uuid') {
       this.#uuid = formatUuid(buffer.toString('hex', at + data, at + data + dataBytes));
     } else if (name === 'configuration/target-page-bits') {
@@ -78,7 +79,7 @@ export class ConfigurationReader {
     } else {
       this.#capabilitiesLeft = buffer.readUInt32BE(at + data);
       if (this.#capabilitiesLeft > mostCapabilities) {
-        return { is: 'malformed', detail: `${this.#capabilitiesLeft} capabilities` };
+        return stoppedBy(malformed(`the configuration has ${this.#capabilitiesLeft} capabilities`));
       }
     }
     return { is: 'read', next: at + data + dataBytes };

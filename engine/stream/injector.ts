@@ -99,9 +99,9 @@ export class StreamInjector {
       this.#ownSectionOpen = true;
       at = writePartHeader(this.#scratch, at, reader.ramSectionId ?? 0);
     }
-    const name = reader.outputBlock === blockIndex ? undefined : reader.blockNames[blockIndex];
+    const name = reader.output.sameBlock === blockIndex ? undefined : reader.blockNames[blockIndex];
     at = writeRecordHeader(this.#scratch, at, pageIndex, flag, name);
-    reader.outputBlock = blockIndex;
+    reader.output.sameBlock = blockIndex;
     reader.counters.pagesInjected += 1;
     this.#output(this.#scratch, 0, at);
   }

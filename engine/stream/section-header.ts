@@ -1,0 +1,80 @@
+/** What may start between two sections: a part of the RAM section, or a command (migration/savevm.c). */
+import type { SectionKind } from './handler.ts';
+import { incomplete, type ItemStop, stoppedBy } from './item-stop.ts';
+import { obstacleInCommand } from './obstacles.ts';
+import { ramSectionName, ramSectionVersion, sectionType } from './records.ts';
+
+export type SectionHeader =
+  | ItemStop
+  /** A part of the RAM section; its records start at `next`. */
+  | { readonly is: 'ram'; readonly kind: SectionKind; readonly sectionId: number; readonly next: number }
+  /** A command; its data starts at `next`. */
+  | {
+      readonly is: 'command';
+      readonly command: number;
+      readonly lengthBytes: number;
+      readonly next: number;
+    };
+
+/**
+ * Reads the header that starts at `at`, which is before `end`.
+ *
+ * @param ramSectionId id of the RAM section; undefined before it starts
+ */
+export function readSectionHeader(
+  buffer: Buffer,
+  at: number,
+  end: number,
+  ramSectionId: number | undefined,
+): SectionHeader {
+  const type = buffer.readUInt8(at);
+  switch (type) {
+    case sectionType.start:
+    case sectionType.full:
+      return readStart(type, buffer, at, end, ramSectionId);
+    case sectionType.part:
+    case sectionType.end: {
+      if (end - at < 5) return incomplete(5);
+      const sectionId = buffer.readUInt32BE(at + 1);
+      if (sectionId !== ramSectionId) return unknownSection(`section ${sectionId} was not started`);
+      return { is: 'ram', kind: type === sectionType.part ? 'part' : 'end', sectionId, next: at + 5 };
+    }
+    case sectionType.command: {
+      if (end - at < 5) return incomplete(5);
+      const command = buffer.readUInt16BE(at + 1);
+      const obstacle = obstacleInCommand(command);
+      if (obstacle !== undefined) return stoppedBy(obstacle);
+      return { is: 'command', command, lengthBytes: buffer.readUInt16BE(at + 3), next: at + 5 };
+    }
+    default:
+      return unknownSection(`a section of type 0x${type.toString(16)}`);
+  }
+}
+
+/** A section that starts: RAM's, or a device's, which comes too early. */
+function readStart(
+  type: number,
+  buffer: Buffer,
+  at: number,
+  end: number,
+  ramSectionId: number | undefined,
+): SectionHeader {
+  if (end - at < 6) return incomplete(6);
+  const nameBytes = buffer.readUInt8(at + 5);
+  const headerBytes = 6 + nameBytes + 8;
+  if (end - at < headerBytes) return incomplete(headerBytes);
+  const name = buffer.toString('latin1', at + 6, at + 6 + nameBytes);
+  const version = buffer.readUInt32BE(at + headerBytes - 4);
+  if (type === sectionType.full) {
+    const detail = `device "${name}" is saved before RAM is complete`;
+    return stoppedBy({ reason: 'early-device-state', detail });
+  }
+  if (name !== ramSectionName || version !== ramSectionVersion || ramSectionId !== undefined) {
+    return unknownSection(`section "${name}" of version ${version}`);
+  }
+  return { is: 'ram', kind: 'start', sectionId: buffer.readUInt32BE(at + 1), next: at + headerBytes };
+}
+
+function unknownSection(detail: string): ItemStop {
+  return stoppedBy({ reason: 'unknown-section', detail });
+}
