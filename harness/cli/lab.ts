@@ -4,7 +4,9 @@ import { Command, CommanderError } from 'commander';
 import { linkRate } from '../../experiments/configuration.ts';
 import { prepareVmHost } from '../vm/vm-host.ts';
 import { type HostName, hostNames, networkNames } from '../testbed/host.ts';
-import { currentLab, describeLab, sshConfigPath, stopLab } from '../testbed/local/lab-process.ts';
+import { sshConfigPath } from '../testbed/local/lab-folder.ts';
+import { stopLab } from '../testbed/local/lab-process.ts';
+import { currentLab, describeLab } from '../testbed/local/lab-state.ts';
 import { prepareLocalTestbed, startLocalTestbed } from '../testbed/local/start.ts';
 import { UsageError, exitCodes } from './options.ts';
 

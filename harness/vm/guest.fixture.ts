@@ -6,7 +6,7 @@ import { makeInitrd } from '../../guest/image/initrd.ts';
 import { prepareGuestImage } from '../../guest/image/prepare-guest-image.ts';
 import type { Testbed } from '../testbed/host.ts';
 import type { NetworkRates } from '../testbed/local/lab-network.ts';
-import { authorizedKeyPath } from '../testbed/local/lab-process.ts';
+import { authorizedKeyPath } from '../testbed/local/lab-folder.ts';
 import { startLocalTestbed } from '../testbed/local/start.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { probeAccelerator } from './accelerator.ts';

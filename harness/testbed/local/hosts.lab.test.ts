@@ -20,7 +20,8 @@ import { sshConfig } from '../ssh-config.ts';
 import { SshHost, programFolder } from '../ssh-host.ts';
 import { addSudoUser, labInventory, sudoUser } from './lab-inventory.fixture.ts';
 import { labAddress, labSshEntries } from './lab-network.ts';
-import { currentLab, labFolder } from './lab-process.ts';
+import { labFolder } from './lab-folder.ts';
+import { currentLab } from './lab-state.ts';
 import { startLocalTestbed } from './start.ts';
 
 const mbit = 1e6;

@@ -5,7 +5,8 @@ import { stringify } from 'yaml';
 import { type Host, hostNames } from '../host.ts';
 import { quote } from '../ssh-host.ts';
 import { guestAddress, labAddress, labNetworks } from './lab-network.ts';
-import { authorizedKeyPath, currentLab, labFolder } from './lab-process.ts';
+import { authorizedKeyPath, labFolder } from './lab-folder.ts';
+import { currentLab } from './lab-state.ts';
 import { exportPath } from './start.ts';
 
 /** Who logs in to src: not root, but may become root. */

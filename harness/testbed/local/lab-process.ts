@@ -1,77 +1,32 @@
-/**
- * The lab's keeper process and what it leaves on the machine: /run/poolshift (keys, ssh configuration, logs, state) and
- * empty cgroup folders. Everything else is in the keeper's namespaces and goes with it.
- */
+/** Starts and stops the lab's keeper process, in whose namespaces everything of the lab is: it goes with the keeper. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { z } from 'zod';
 import { type Log, cacheRoot } from '../../../setup/cache.ts';
 import { type FileLock, takeLock } from '../../../setup/lock.ts';
-import { LabError } from './lab-error.ts';
 import { sshConfig } from '../ssh-config.ts';
-import { type NetworkRates, guestAddress, labSshEntries } from './lab-network.ts';
+import { LabError } from './lab-error.ts';
+import { exportFolder, labFolder, sshConfigPath } from './lab-folder.ts';
+import { makeKeys } from './lab-keys.ts';
+import { type NetworkRates, labSshEntries } from './lab-network.ts';
+import {
+  type LabState,
+  currentLab,
+  describeLab,
+  isAlive,
+  processStartTime,
+  writeState,
+} from './lab-state.ts';
+import { removeLeftovers } from './leftovers.ts';
 
 const run = promisify(execFile);
 
-export const labFolder = '/run/poolshift';
-const stateFile = path.join(labFolder, 'lab.json');
 /** Beside the folder, which comes and goes with the lab. */
 const lockFile = '/run/lock/poolshift-lab.lock';
-/** Who may log in to hosts and guest. */
-export const authorizedKeyPath = path.join(labFolder, 'id.pub');
-/** The guest's own ssh key, which the lab's ssh configuration expects it to have. */
-export const guestHostKeyPath = path.join(labFolder, 'guest_host_key');
-export const sshConfigPath = path.join(labFolder, 'ssh_config');
-const exportFolder = (): string => path.join(cacheRoot(), 'export');
-
-const stateSchema = z.object({
-  /** Process that joins a command to the lab's namespaces: the keeper, as this machine sees it. */
-  keeperPid: z.number().int(),
-  /** Field 22 of /proc/PID/stat, which tells a pid that was used again. */
-  keeperStartTime: z.string(),
-  ownerPid: z.number().int(),
-  /** What the user ran. */
-  owner: z.string(),
-  startedAt: z.iso.datetime(),
-  kept: z.boolean(),
-  rates: z.object({
-    migration: z.number().optional(),
-    storage: z.number().optional(),
-    service: z.number().optional(),
-  }),
-});
-
-export type LabState = z.infer<typeof stateSchema>;
-
-/** The lab that is up on this machine, if any. */
-export async function currentLab(): Promise<LabState | undefined> {
-  const text = await readFile(stateFile, 'utf8').catch(() => undefined);
-  const parsed = text === undefined ? undefined : stateSchema.safeParse(JSON.parse(text));
-  return parsed?.success === true && isAlive(parsed.data) ? parsed.data : undefined;
-}
-
-function isAlive(lab: LabState): boolean {
-  return processStartTime(lab.keeperPid) === lab.keeperStartTime;
-}
-
-function processStartTime(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The command's name may hold blanks and parentheses; field 3 follows the last ")".
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-  } catch {
-    return undefined;
-  }
-}
-
-export function describeLab(lab: LabState): string {
-  return `a lab is up since ${lab.startedAt}, started by process ${lab.ownerPid} (${lab.owner})${lab.kept ? ', kept' : ''}`;
-}
 
 export interface StartedLab {
   readonly state: LabState;
@@ -199,20 +154,6 @@ async function startKeeper({ rootfs, owner, rates }: StartLabOptions): Promise<S
   };
 }
 
-/** The lab's own key and the guest's host key; the keeper adds the hosts'. */
-async function makeKeys(): Promise<void> {
-  for (const [file, comment] of [
-    [path.join(labFolder, 'id'), 'poolshift lab'],
-    [guestHostKeyPath, 'poolshift guest'],
-  ] as const)
-    await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', comment, '-f', file]);
-  const guestKey = await readFile(`${guestHostKeyPath}.pub`, 'utf8');
-  await writeFile(
-    path.join(labFolder, 'known_hosts'),
-    `${guestAddress.split('/')[0] ?? ''} ${guestKey.split(' ').slice(0, 2).join(' ')}\n`,
-  );
-}
-
 async function firstLine(keeper: ChildProcess): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<undefined>();
   keeper.stdout?.once('data', () => {
@@ -228,18 +169,6 @@ async function firstLine(keeper: ChildProcess): Promise<void> {
 /** `unshare --fork` has one child, the keeper. */
 function childOf(pid: number): number {
   return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0]);
-}
-
-/** Whole or not at all: others read it at any time. */
-async function writeState(state: LabState): Promise<void> {
-  await writeFile(`${stateFile}.new`, `${JSON.stringify(state, undefined, 2)}\n`);
-  await rename(`${stateFile}.new`, stateFile);
-}
-
-/** For who attaches to the lab later. */
-export async function recordRates(lab: LabState, rates: NetworkRates): Promise<void> {
-  const current = await currentLab();
-  if (current?.keeperPid === lab.keeperPid) await writeState({ ...current, rates });
 }
 
 /**
@@ -280,17 +209,4 @@ async function killKeeper(lab: LabState): Promise<void> {
   );
   process.kill(lab.keeperPid, 'SIGKILL');
   for (let attempt = 0; attempt < 200 && isAlive(lab); attempt += 1) await sleep(25);
-}
-
-/** What a lab that is gone has left: its folder, its disk images and its cgroups, which the kernel empties with a delay. */
-async function removeLeftovers(): Promise<void> {
-  for (const hierarchy of ['/sys/fs/cgroup/unified', '/sys/fs/cgroup/systemd', '/sys/fs/cgroup']) {
-    const folder = path.join(hierarchy, 'poolshift');
-    for (let attempt = 0; attempt < 100 && existsSync(folder); attempt += 1) {
-      await run('find', [folder, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', ';']).catch(() => undefined);
-      if (existsSync(folder)) await sleep(50);
-    }
-  }
-  await rm(labFolder, { recursive: true, force: true });
-  await rm(exportFolder(), { recursive: true, force: true });
 }

@@ -9,7 +9,9 @@ import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
 import { HostError } from '../host-error.ts';
 import { LabError } from './lab-error.ts';
-import { clearLeftovers, currentLab, labFolder } from './lab-process.ts';
+import { labFolder } from './lab-folder.ts';
+import { clearLeftovers } from './lab-process.ts';
+import { currentLab } from './lab-state.ts';
 import { startLocalTestbed } from './start.ts';
 
 const rates = { migration: 125e6, storage: 125e6, service: 125e6 };

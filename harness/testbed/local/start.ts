@@ -19,19 +19,9 @@ import { SshHost } from '../ssh-host.ts';
 import { startGanesha } from './ganesha.ts';
 import { LabError } from './lab-error.ts';
 import { type NetworkRates, guestAddress, labNetworks, networkPlans } from './lab-network.ts';
-import {
-  type LabState,
-  authorizedKeyPath,
-  currentLab,
-  guestHostKeyPath,
-  labFolder,
-  recordRates,
-  requireRoot,
-  sshConfigPath,
-  startLab,
-  stopLab,
-  waitForRoom,
-} from './lab-process.ts';
+import { authorizedKeyPath, guestHostKeyPath, labFolder, sshConfigPath } from './lab-folder.ts';
+import { requireRoot, startLab, stopLab, waitForRoom } from './lab-process.ts';
+import { type LabState, currentLab, recordRates } from './lab-state.ts';
 import { prepareRootfs } from './rootfs.ts';
 
 /** What the machine itself needs for the local lab. */

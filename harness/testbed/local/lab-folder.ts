@@ -1,0 +1,12 @@
+/** Where the local lab keeps what it leaves on the machine while it is up. */
+import path from 'node:path';
+import { cacheRoot } from '../../../setup/cache.ts';
+
+export const labFolder = '/run/poolshift';
+/** Who may log in to hosts and guest. */
+export const authorizedKeyPath = path.join(labFolder, 'id.pub');
+/** The guest's own ssh key, which the lab's ssh configuration expects it to have. */
+export const guestHostKeyPath = path.join(labFolder, 'guest_host_key');
+export const sshConfigPath = path.join(labFolder, 'ssh_config');
+/** The disk images that the lab's NFS server exports. */
+export const exportFolder = (): string => path.join(cacheRoot(), 'export');
