@@ -28,16 +28,13 @@ export function qemuSettings(
     readonly migrationGoodputBytesPerSecond: number;
   },
 ): QemuSettings {
-  const own: Pick<StockEngine, 'capabilities'> & { readonly parameters: MigrationParameters } =
+  // QEMU's own estimate sees how fast the engine reads, not how fast the link is.
+  const linkRate: MigrationParameters =
     engine.kind === 'stock'
-      ? engine
-      : {
-          capabilities: [],
-          // QEMU's own estimate sees how fast the engine reads, not how fast the link is.
-          parameters: { 'avail-switchover-bandwidth': Math.round(run.migrationGoodputBytesPerSecond) },
-        };
+      ? {}
+      : { 'avail-switchover-bandwidth': Math.round(run.migrationGoodputBytesPerSecond) };
   return {
-    capabilities: [...commonCapabilities, ...own.capabilities].map((capability) => ({
+    capabilities: [...commonCapabilities, ...engine.capabilities].map((capability) => ({
       capability,
       state: true,
     })),
@@ -46,7 +43,8 @@ export function qemuSettings(
       // The links are what limits; QEMU's own default is 128 MiB/s.
       'max-bandwidth': 100e9,
       'downtime-limit': run.downtimeLimitMs,
-      ...own.parameters,
+      ...linkRate,
+      ...engine.parameters,
     },
   };
 }
