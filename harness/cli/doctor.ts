@@ -61,6 +61,7 @@ async function main(): Promise<number> {
     await examine({
       inventory,
       rows: [row(first), ...others.map(row)],
+      owner: ['npm run doctor --', ...process.argv.slice(2)].join(' '),
       signal,
       onFinding: (finding) => {
         counts[finding.status] += 1;

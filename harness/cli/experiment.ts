@@ -11,7 +11,7 @@ import { abortOnSignals } from './interrupt.ts';
 import { startLiveView } from './live-view.ts';
 import { exitCodes, parseOptions } from './options.ts';
 import { Progress } from './progress.ts';
-import { runCommand } from './run-command.ts';
+import { type AtEnd, runCommand } from './run-command.ts';
 import { inventoryOf, refuseWhatDoesNotFit, waitForTestbed } from './testbed-options.ts';
 
 const say = (line: string): void => {
@@ -38,7 +38,7 @@ function planText(options: Options): string {
   ].join('\n');
 }
 
-async function main(): Promise<number> {
+async function main(atEnd: AtEnd): Promise<number> {
   const options = parseOptions(
     'experiment',
     'Migrates a running database VM and records what happens.',
@@ -55,7 +55,8 @@ async function main(): Promise<number> {
     return exitCodes.ok;
   }
   await refuseWhatDoesNotFit([{ name: '', configuration }], { dryRun: false, say });
-  await waitForTestbed(options.testbed, say);
+  const owner = ['npm run experiment --', ...process.argv.slice(2)].join(' ');
+  await waitForTestbed({ testbed: options.testbed, inventory, owner, say }, atEnd);
   say(planText(options));
   const signal = abortOnSignals(say);
   const progress = new Progress(process.stderr, timedSteps(configuration));
@@ -74,7 +75,7 @@ async function main(): Promise<number> {
       folder,
       keep: options.keep,
       keepOnFailure: options.keepOnFailure,
-      owner: ['npm run experiment --', ...process.argv.slice(2)].join(' '),
+      owner,
       signal,
       onEvent: (event) => {
         if (options.json) console.log(JSON.stringify(event));

@@ -25,7 +25,7 @@ import { abortOnSignals } from './interrupt.ts';
 import { startLiveView } from './live-view.ts';
 import { UsageError, exitCodes, parseOptions } from './options.ts';
 import { Progress } from './progress.ts';
-import { runCommand } from './run-command.ts';
+import { type AtEnd, runCommand } from './run-command.ts';
 import { inventoryOf, refuseWhatDoesNotFit, waitForTestbed } from './testbed-options.ts';
 
 const say = (line: string): void => {
@@ -94,7 +94,7 @@ function planText(options: MatrixOptions, cells: readonly Cell[]): string {
   ].join('\n');
 }
 
-async function main(): Promise<number> {
+async function main(atEnd: AtEnd): Promise<number> {
   const options = parseOptions(
     'matrix',
     'Runs every combination and repeats it.',
@@ -117,7 +117,8 @@ async function main(): Promise<number> {
     console.log(planText(options, cells));
     return exitCodes.ok;
   }
-  await waitForTestbed(options.testbed, say);
+  const owner = ['npm run matrix --', ...process.argv.slice(2)].join(' ');
+  await waitForTestbed({ testbed: options.testbed, inventory, owner, say }, atEnd);
   const set =
     options.out ??
     path.join('results', `matrix-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}`);
@@ -162,7 +163,7 @@ async function main(): Promise<number> {
       folder,
       keep: false,
       keepOnFailure: options.keepOnFailure,
-      owner: ['npm run matrix --', ...process.argv.slice(2)].join(' '),
+      owner,
       signal,
       onEvent: (event) => {
         if (options.json) console.log(JSON.stringify(event));

@@ -3,10 +3,19 @@ import { InventoryError } from '../testbed/inventory/inventory-error.ts';
 import { LabError } from '../testbed/local/lab-error.ts';
 import { UsageError, exitCodes } from './options.ts';
 
+/** Has something done when the command is over, however it ends. */
+export type AtEnd = (action: () => Promise<void>) => void;
+
 /** Runs `main` and ends the process with the exit code that it gives. Whatever a library still holds open does not matter. */
-export async function runCommand(name: string, main: () => Promise<number>): Promise<never> {
+export async function runCommand(name: string, main: (atEnd: AtEnd) => Promise<number>): Promise<never> {
+  const endings: (() => Promise<void>)[] = [];
   try {
-    process.exit(await main());
+    process.exit(
+      await settled(
+        main((action) => endings.push(action)),
+        endings,
+      ),
+    );
   } catch (error) {
     // Nothing has been started: another lab is up, this user may not make one, or the inventory is wrong.
     if (error instanceof UsageError || error instanceof LabError || error instanceof InventoryError) {
@@ -15,5 +24,13 @@ export async function runCommand(name: string, main: () => Promise<number>): Pro
     }
     console.error(error);
     process.exit(exitCodes.failed);
+  }
+}
+
+async function settled(code: Promise<number>, endings: readonly (() => Promise<void>)[]): Promise<number> {
+  try {
+    return await code;
+  } finally {
+    for (const action of endings) await action();
   }
 }

@@ -1,11 +1,14 @@
 /** What commands do with their options before anything starts. */
 import type { Configuration } from '../../experiments/configuration.ts';
 import { checkCapacity, checkCombination } from '../run/plan.ts';
+import { HostError } from '../testbed/host-error.ts';
+import { holdInventory } from '../testbed/inventory/hold.ts';
 import { readInventory } from '../testbed/inventory/read-inventory.ts';
 import type { Inventory } from '../testbed/inventory/schema.ts';
 import { waitForRoom } from '../testbed/local/lab-process.ts';
 import { localMachine } from './local-machine.ts';
 import { UsageError } from './options.ts';
+import type { AtEnd } from './run-command.ts';
 
 /** A run by its name in messages; "" for the only one. */
 export interface NamedConfiguration {
@@ -49,10 +52,22 @@ export async function refuseWhatDoesNotFit(
   }
 }
 
-/** @throws UsageError without root; LabError where another lab is up and is not to be waited for */
+export interface TestbedUse {
+  readonly testbed: Configuration['testbed'];
+  readonly inventory: Inventory | undefined;
+  /** What the user ran, for the message that others get. */
+  readonly owner: string;
+  readonly say: (line: string) => void;
+}
+
+/**
+ * Keeps machines of an inventory for this command until `atEnd`; the local lab is one run's at a time by itself.
+ * @throws UsageError without root or where a machine cannot be reached; LabError, InventoryError where another user has
+ * the lab or a machine and is not to be waited for
+ */
 export async function waitForTestbed(
-  testbed: Configuration['testbed'],
-  say: (line: string) => void,
+  { testbed, inventory, owner, say }: TestbedUse,
+  atEnd: AtEnd,
 ): Promise<void> {
   if (process.getuid?.() !== 0)
     throw new UsageError(
@@ -60,5 +75,17 @@ export async function waitForTestbed(
         ? 'the local testbed needs root: it installs Debian packages and makes namespaces, containers and mounts; run this as root'
         : "the guest's image is made on this machine, which needs root: run this as root",
     );
-  if (testbed === 'local') await waitForRoom(say);
+  if (inventory === undefined) {
+    await waitForRoom(say);
+    return;
+  }
+  try {
+    const hold = await holdInventory(inventory, { owner, log: say });
+    atEnd(() => hold.release());
+  } catch (error) {
+    if (!(error instanceof HostError)) throw error;
+    throw new UsageError(`${error.message}\n"npm run doctor" says what to fix (docs/doctor.md)`, {
+      cause: error,
+    });
+  }
 }

@@ -2,10 +2,11 @@
 import type { ClockOffset } from '../probes/clock.ts';
 import { type HostName, hostNames } from '../testbed/host.ts';
 import { openConnections } from '../testbed/inventory/connections.ts';
+import { type Hold, type HostInUse, describeHolder, tryHold } from '../testbed/inventory/hold.ts';
 import { networksOf } from '../testbed/inventory/networks.ts';
 import type { Inventory } from '../testbed/inventory/schema.ts';
 import { measureOffset } from './clock.ts';
-import type { Finding } from './finding.ts';
+import { type Finding, verdict } from './finding.ts';
 import { type HostFacts, askHost, neededPrograms } from './host-facts.ts';
 import { judgeClock, judgeClockPair, judgeSsh, lastLine } from './judge-connection.ts';
 import { type WantedRow, judgeHost, judgeQemuPair } from './judge-host.ts';
@@ -17,15 +18,17 @@ export interface ExamineOptions {
   readonly inventory: Inventory;
   /** Smallest first; at least one. */
   readonly rows: readonly [WantedRow, ...WantedRow[]];
+  /** What the user ran, for the message that others get meanwhile. */
+  readonly owner: string;
   /** Called as soon as something is known. */
   readonly onFinding: (finding: Finding) => void;
   /** Stops between two checks. */
   readonly signal: AbortSignal;
 }
 
-/** Looks at one machine after the other and at what lies between them; changes nothing that stays. About 20 s. */
+/** Looks at machines that nobody else uses, one after the other, and at what lies between them; changes nothing that stays. About 20 s. */
 export async function examine(options: ExamineOptions): Promise<void> {
-  const { inventory, onFinding } = options;
+  const { inventory } = options;
   const connections = await openConnections(inventory);
   const machines = {
     hosts: connections.hosts,
@@ -34,7 +37,7 @@ export async function examine(options: ExamineOptions): Promise<void> {
     mountPath: inventory.nfs.mount,
   };
   try {
-    await new Examination(options, machines).run(onFinding);
+    await new Examination(options, machines).run();
   } finally {
     await connections.disconnect();
   }
@@ -42,74 +45,79 @@ export async function examine(options: ExamineOptions): Promise<void> {
 
 type Machines = Parameters<typeof examineStorage>[0];
 
+interface Step {
+  readonly check: string;
+  readonly hosts: readonly HostName[];
+  readonly look: () => Promise<readonly Finding[]>;
+}
+
 class Examination {
   readonly #options: ExamineOptions;
   readonly #machines: Machines;
   readonly #facts = new Map<HostName, HostFacts>();
   readonly #offsets = new Map<HostName, ClockOffset>();
+  #hold: Hold | HostInUse | undefined;
 
   constructor(options: ExamineOptions, machines: Machines) {
     this.#options = options;
     this.#machines = machines;
   }
 
-  async run(onFinding: (finding: Finding) => void): Promise<void> {
-    const { inventory, rows } = this.#options;
-    const [{ configuration }] = rows;
-    const machines = this.#machines;
-    const steps: readonly (readonly [
-      check: string,
-      hosts: readonly HostName[],
-      look: () => Promise<readonly Finding[]>,
-    ])[] = [
-      ...hostNames.map((host) => ['ssh', [host], () => this.#meet(host)] as const),
-      ...hostNames.map((host) => ['clock', [host], () => this.#clock(host)] as const),
-      ['QEMU and clocks', ['src', 'dst'], () => Promise.resolve(this.#pair())],
-      ...(['src', 'dst'] as const).map(
-        (host) => ['KVM', [host], async () => [await examineKvm(machines.hosts[host])]] as const,
-      ),
-      ...neededPaths.map(
-        (path) =>
-          [
-            `${path.network} network`,
-            [path.from, path.to],
-            async () => [await examinePath(machines, path)],
-          ] as const,
-      ),
-      [
-        "guest's address",
-        ['client'],
-        async () => [await examineGuestAddress(machines, inventory.guestAddress)],
-      ],
-      ...measuredLinks.map(
-        (link) =>
-          [
-            `${link.network} link`,
-            [link.from, link.to],
-            async () => [
-              await examineLink(machines, link, {
-                bitsPerSecond: configuration.linkBitsPerSecond,
-                shaped: inventory.shape,
-              }),
-            ],
-          ] as const,
-      ),
-      ['NFS coherence', ['src', 'dst', 'nfs'], () => examineStorage(machines)],
-    ];
-    for (const [check, hosts, look] of steps) {
-      this.#options.signal.throwIfAborted();
-      for (const finding of await this.#examined(check, hosts, look)) onFinding(finding);
+  async run(): Promise<void> {
+    const { signal, onFinding } = this.#options;
+    try {
+      for (const step of [...this.#questions(), ...this.#trials()]) {
+        signal.throwIfAborted();
+        for (const finding of await this.#examined(step)) onFinding(finding);
+      }
+    } finally {
+      if (this.#hold !== undefined && 'release' in this.#hold) await this.#hold.release();
     }
   }
 
-  async #examined(
-    check: string,
-    hosts: readonly HostName[],
-    look: () => Promise<readonly Finding[]>,
-  ): Promise<readonly Finding[]> {
+  /** They disturb nobody. */
+  #questions(): readonly Step[] {
+    return [
+      ...hostNames.map((host) => ({ check: 'ssh', hosts: [host], look: () => this.#meet(host) })),
+      ...hostNames.map((host) => ({ check: 'clock', hosts: [host], look: () => this.#clock(host) })),
+      { check: 'QEMU and clocks', hosts: ['src', 'dst'], look: () => Promise.resolve(this.#pair()) },
+      { check: 'in use', hosts: [], look: () => this.#take() },
+    ];
+  }
+
+  /** What starts VMs, fills links or writes to the export would spoil a run of somebody else. */
+  #trials(): readonly Step[] {
+    const machines = this.#machines;
+    const { inventory, rows } = this.#options;
+    const wanted = { bitsPerSecond: rows[0].configuration.linkBitsPerSecond, shaped: inventory.shape };
+    const one = (check: string, hosts: readonly HostName[], look: () => Promise<Finding>): Step => ({
+      check,
+      hosts,
+      look: async () => [await look()],
+    });
+    const steps = [
+      ...(['src', 'dst'] as const).map((host) => one('KVM', [host], () => examineKvm(machines.hosts[host]))),
+      ...neededPaths.map((path) =>
+        one(`${path.network} network`, [path.from, path.to], () => examinePath(machines, path)),
+      ),
+      one("guest's address", ['client'], () => examineGuestAddress(machines, inventory.guestAddress)),
+      ...measuredLinks.map((link) =>
+        one(`${link.network} link`, [link.from, link.to], () => examineLink(machines, link, wanted)),
+      ),
+      { check: 'NFS coherence', hosts: ['src', 'dst', 'nfs'] as const, look: () => examineStorage(machines) },
+    ];
+    return steps.map((step) => ({
+      ...step,
+      look: () =>
+        this.#hold !== undefined && 'release' in this.#hold
+          ? step.look()
+          : Promise.resolve([notChecked(step, 'needs machines that nobody uses')]),
+    }));
+  }
+
+  async #examined({ check, hosts, look }: Step): Promise<readonly Finding[]> {
     const missing = check === 'ssh' ? [] : hosts.filter((host) => !this.#facts.has(host));
-    if (missing.length > 0)
-      return [{ check, hosts, status: 'not-checked', found: `needs ssh to ${missing.join(' and ')}` }];
+    if (missing.length > 0) return [notChecked({ check, hosts }, `needs ssh to ${missing.join(' and ')}`)];
     try {
       return await look();
     } catch (error) {
@@ -148,6 +156,21 @@ class Examination {
     return [judgeClock(name, offset)];
   }
 
+  /** A run of our own machines is not to be disturbed, nor to disturb what is measured here. */
+  async #take(): Promise<readonly Finding[]> {
+    const reached = hostNames.filter((host) => this.#facts.has(host));
+    const hosts = Object.fromEntries(reached.map((name) => [name, this.#machines.hosts[name]]));
+    const hold = await tryHold({ hosts, owner: this.#options.owner, log: () => undefined });
+    this.#hold = hold;
+    if ('release' in hold) return [];
+    return [
+      verdict('in use', [hold.host], describeHolder(hold), {
+        status: 'problem',
+        fix: 'wait for its end, or ask them',
+      }),
+    ];
+  }
+
   #pair(): readonly Finding[] {
     const [src, dst] = [this.#facts.get('src'), this.#facts.get('dst')];
     const [srcOffset, dstOffset] = [this.#offsets.get('src'), this.#offsets.get('dst')];
@@ -156,4 +179,8 @@ class Examination {
       ...(srcOffset === undefined || dstOffset === undefined ? [] : [judgeClockPair(srcOffset, dstOffset)]),
     ];
   }
+}
+
+function notChecked({ check, hosts }: Pick<Step, 'check' | 'hosts'>, found: string): Finding {
+  return { check, hosts, status: 'not-checked', found };
 }

@@ -22,5 +22,5 @@ export function startTestbed(options: TestbedOptions): Promise<Testbed> {
   const { inventory, rateBitsPerSecond: rate, keep, owner, log } = options;
   return inventory === undefined
     ? startLocalTestbed({ rates: { migration: rate, storage: rate, service: rate }, keep, owner, log })
-    : startInventoryTestbed({ inventory, rateBitsPerSecond: rate, keep, log });
+    : startInventoryTestbed({ inventory, rateBitsPerSecond: rate, keep, owner, log });
 }

@@ -14,6 +14,7 @@ import {
 import { shapingArguments } from '../shaping.ts';
 import { programFolder } from '../ssh-host.ts';
 import { type Connections, openConnections } from './connections.ts';
+import { type Hold, holdHosts } from './hold.ts';
 import { InventoryError } from './inventory-error.ts';
 import { networksOf } from './networks.ts';
 import type { Inventory } from './schema.ts';
@@ -26,31 +27,36 @@ export interface InventoryTestbedOptions {
   readonly rateBitsPerSecond: number | undefined;
   /** Whether to leave the connections usable by hand; asked when the testbed is closed. */
   readonly keep: () => boolean;
+  /** What the user ran, for the message that another user of these machines gets. */
+  readonly owner: string;
   readonly log: Log;
 }
 
 /**
- * Connects to every host, sees that commands run as root there, and brings Node where it is not.
- * @throws InventoryError, HostError 'unreachable' for a host that does not answer or whose host key is another
+ * Connects to every host, sees that commands run as root there, keeps other users away, and brings Node where it is not.
+ * @throws InventoryError, also where somebody else has a host; HostError 'unreachable' for a host that does not answer or whose host key is another
  */
 export async function startInventoryTestbed(options: InventoryTestbedOptions): Promise<Testbed> {
-  const { inventory, rateBitsPerSecond, keep, log } = options;
+  const { inventory, rateBitsPerSecond, keep, owner, log } = options;
   const connections = await openConnections(inventory);
   const testbed = testbedOf(inventory, connections);
+  let hold: Hold | undefined;
   const close = async (): Promise<void> => {
     if (keep()) {
+      await hold?.release();
       log(`connections stay: ssh -F ${connections.configPath} ${hostNames.join('|')}`);
       return;
     }
     if (inventory.shape) await Promise.all(hostNames.map((name) => unshape(testbed, name)));
+    await hold?.release();
     await connections.disconnect();
   };
   let closing: Promise<void> | undefined;
   try {
     await makeKeys(connections.folder);
-    // All of them come to an end before the folder goes that their connections use.
-    const taken = await Promise.allSettled(hostNames.map((name) => takeIn(testbed.hosts[name], log)));
-    for (const result of taken) if (result.status === 'rejected') throw result.reason;
+    await onEveryHost((name) => meet(testbed.hosts[name]));
+    hold = await holdHosts({ hosts: testbed.hosts, owner, log });
+    await onEveryHost((name) => bringNode(testbed.hosts[name], log));
     if (inventory.shape)
       await Promise.all(networkNames.map((network) => testbed.shape(network, rateBitsPerSecond)));
     return {
@@ -61,6 +67,7 @@ export async function startInventoryTestbed(options: InventoryTestbedOptions): P
       close: () => (closing ??= close()),
     };
   } catch (error) {
+    await hold?.release();
     await connections.disconnect();
     throw error;
   }
@@ -74,13 +81,20 @@ async function makeKeys(folder: string): Promise<void> {
 const guestKey = (folder: string): string => path.join(folder, 'guest_host_key');
 const ownKey = (folder: string): string => path.join(folder, 'id');
 
+/** All of them come to an end, also when one fails: the folder goes then that their connections use. */
+async function onEveryHost(action: (name: HostName) => Promise<void>): Promise<void> {
+  for (const result of await Promise.allSettled(hostNames.map(action)))
+    if (result.status === 'rejected') throw result.reason;
+}
+
+async function meet(host: Host): Promise<void> {
+  const user = (await host.run('id -u; mkdir -p /run/poolshift')).stdout.trim();
+  if (user !== '0') throw new InventoryError(`${host.name}: commands run as user ${user} there, not as root`);
+}
+
 /** Node is the harness's own, so that all hosts run the same. */
-async function takeIn(host: Host, log: Log): Promise<void> {
-  const { stdout } = await host.run('id -u; mkdir -p /run/poolshift; node --version || true');
-  const [user, node] = stdout.split('\n');
-  if (user !== '0')
-    throw new InventoryError(`${host.name}: commands run as user ${user ?? ''} there, not as root`);
-  if (node === process.version) return;
+async function bringNode(host: Host, log: Log): Promise<void> {
+  if ((await host.run('node --version || true')).stdout.trim() === process.version) return;
   log(`${host.name}: copying Node ${process.version}`);
   await host.copyTo(process.execPath, `${programFolder}/node`);
 }

@@ -9,11 +9,13 @@ import test from 'ava';
 import { execa } from 'execa';
 import { z } from 'zod';
 import { optionsSchema, resolveConfiguration } from '../../../experiments/configuration.ts';
+import { testDoctor } from '../../doctor/doctor.fixture.ts';
 import { examine } from '../../doctor/examine.ts';
 import type { Finding } from '../../doctor/finding.ts';
 import { testConformance } from '../conformance.fixture.ts';
 import { type Host, type NetworkName, type Testbed, hostNames, networkNames } from '../host.ts';
 import { HostError } from '../host-error.ts';
+import { testHolding } from '../inventory/hold.fixture.ts';
 import { parseInventory } from '../inventory/read-inventory.ts';
 import { startInventoryTestbed } from '../inventory/start.ts';
 import { sshConfig } from '../ssh-config.ts';
@@ -38,6 +40,7 @@ async function startListed(changes: Parameters<typeof labInventory>[0] = {}): Pr
     inventory: parseInventory(await labInventory(changes), '/lab/hosts.yaml'),
     rateBitsPerSecond: undefined,
     keep: () => false,
+    owner: 'hosts.lab.test.ts',
     log,
   });
 }
@@ -173,42 +176,18 @@ async function doctorSays(changes: Parameters<typeof labInventory>[0] = {}): Pro
   await examine({
     inventory: parseInventory(await labInventory(changes), '/lab/hosts.yaml'),
     rows: [{ name: '4', configuration: resolveConfiguration(optionsSchema.parse({ mem: '4' })) }],
+    owner: 'hosts.lab.test.ts',
     signal: new AbortController().signal,
     onFinding: (finding) => findings.push(finding),
   });
   return findings;
 }
 
-test.serial('the doctor finds nothing wrong with these hosts, and leaves nothing there', async (t) => {
-  const findings = await doctorSays();
-  t.deepEqual(
-    findings.filter(({ check, status }) => check !== 'KVM' && status !== 'ok'),
-    [],
-  );
-  const foundOf = (wanted: string, ...hosts: readonly string[]): string =>
-    findings.find(({ check, hosts: of }) => check === wanted && String(of) === String(hosts))?.found ?? '';
-  for (const host of ['src', 'dst'])
-    t.regex(foundOf('KVM', host), /^only TCG works: .|^a VM starts under KVM/);
-  t.regex(foundOf('migration link', 'src', 'dst'), /^carries \d+ Mbit\/s/);
-  t.regex(foundOf('NFS coherence', 'dst', 'src'), /^4 writes of dst read by src at once$/);
-  t.is((await testbed.hosts.nfs.run(`ls -A ${testbed.exportPath}`)).stdout, 'check.img\n');
-  t.is((await testbed.hosts.src.run('pgrep -c "qemu|iperf3"', { okExitCodes: [0, 1] })).stdout, '0\n');
-});
-
-test.serial('the doctor names what is wrong, and goes on with the rest', async (t) => {
-  const { src } = testbed.hosts;
-  const busy = src.spawn('exec socat TCP-LISTEN:4445,reuseaddr -');
-  await src.run('until ss -ltn | grep -q :4445; do sleep 0.05; done');
-  const findings = await doctorSays({ dstHostKey: await strangersKey() });
-  await busy.stop();
-  const problems = findings.filter(({ status }) => status === 'problem');
-  t.deepEqual(
-    problems.map(({ check, hosts, found }) => `${String(hosts)} ${check}: ${found}`),
-    ['src ports: taken: 4445 (--verify-ram) by socat', 'dst ssh: Host key verification failed.'],
-  );
-  const unchecked = findings.filter(({ status }) => status === 'not-checked');
-  t.true(unchecked.every(({ found }) => found === 'needs ssh to dst'));
-  t.true(unchecked.some(({ check }) => check === 'migration link'));
+testDoctor(test, {
+  hosts: () => testbed.hosts,
+  exportPath: () => testbed.exportPath,
+  says: doctorSays,
+  strangersKey,
 });
 
 testConformance(test, [
@@ -255,3 +234,11 @@ test.serial(
     t.is(after.length, before.length - 1);
   },
 );
+
+testHolding(test, {
+  listed: () => listed,
+  client: () => testbed.hosts.client,
+  startAgain: startListed,
+  listing: labInventory,
+  doctorSays,
+});
