@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { TestFn } from 'ava';
 import { type Host, type HostProcess, type Testbed, hostNames } from './host.ts';
 import { HostError } from './host-error.ts';
+import { killOwnConnection, testSlowHosts } from './slow-host.fixture.ts';
 
 export interface TestbedUnderTest {
   readonly name: string;
@@ -19,7 +20,7 @@ export interface TestbedUnderTest {
   readonly cut: (host: Host) => Promise<() => Promise<void>>;
 }
 
-/** Registers the tests, for one testbed after the other. Each takes about 10 s, and all together another 20. */
+/** Registers the tests, for one testbed after the other. Each takes about 20 s, and all together another 20. */
 export function testConformance(test: TestFn, subjects: readonly TestbedUnderTest[]): void {
   const lookAgain = subjects.map((subject, index) => testOrphans(test, subject, 7001 + 100 * index));
   for (const [index, subject] of subjects.entries()) {
@@ -27,6 +28,7 @@ export function testConformance(test: TestFn, subjects: readonly TestbedUnderTes
     testSpawning(test, subject, 7010 + 100 * index);
     testFilesAndSockets(test, subject);
     testLosses(test, subject, 7020 + 100 * index);
+    testSlowHosts(test, subject);
   }
   // Looked at last: a host gives such a command some time to end by itself.
   for (const look of lookAgain) look();
@@ -222,15 +224,6 @@ function testFilesAndSockets(test: TestFn, { name, testbed }: TestbedUnderTest):
       },
     );
 }
-
-/** Ends the connection that runs it: the ssh daemon's processes above it. */
-const killOwnConnection = `process=$$
-while [ "$process" -gt 1 ]; do
-  parent=$(sed -n 's/^PPid:\\t//p' "/proc/$process/status")
-  case $(cat "/proc/$process/comm") in sshd-session | sshd-auth) sessions="$process \${sessions-}" ;; esac
-  process=$parent
-done
-kill -KILL $sessions`;
 
 function testLosses(test: TestFn, subject: TestbedUnderTest, seconds: number): void {
   const { name, testbed } = subject;
