@@ -9,7 +9,7 @@ import { paperLinkBitsPerSecond, profileNames, profiles } from './profiles.ts';
 import { scenarioNames } from './scenarios.ts';
 
 /** Where the four hosts are. */
-export const testbedNames = ['local', 'inventory'] as const;
+export const testbedNames = ['local', 'vagrant', 'inventory'] as const;
 
 const bitUnits: Readonly<Record<string, number>> = { bit: 1, kbit: 1e3, mbit: 1e6, gbit: 1e9 };
 
@@ -41,7 +41,9 @@ export const optionsSchema = z.object({
   testbed: z
     .enum(testbedNames)
     .default('local')
-    .describe('where the four hosts are: containers on this machine, or machines that --inventory names'),
+    .describe(
+      'where the four hosts are: containers on this machine, VMs that Vagrant makes, or machines that --inventory names',
+    ),
   inventory: z.string().min(1).optional().describe('hosts.yaml (docs/real-hosts.md)'),
   profile: z.enum(profileNames).default('lab').describe('lab: scaled to one machine; paper: as in the paper'),
   scale: number(1, 64).optional().describe('divide memory and link rates by this (lab: 8, paper: 1)'),

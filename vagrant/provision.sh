@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Makes a Debian 13 machine one of the testbed's hosts. Idempotent. The local lab's root file system is made by it too.
-#   provision.sh host|nfs|client|all
-# What belongs to one lab (addresses, keys, exports) is set up later over ssh.
+#   provision.sh host|nfs|client|all [SERVER:/EXPORT]
+# With an export, a machine whose kernel has an NFS client mounts it at /mnt/poolshift; QEMU's own client reads it elsewhere.
+# What else belongs to one lab (addresses, keys, exports) is set up later over ssh.
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 
 common=(openssh-server sudo iproute2 iputils-ping iperf3 ethtool procps kmod socat zstd ca-certificates)
-host=(qemu-system-x86 qemu-block-extra qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
+host=(nfs-common qemu-system-x86 qemu-block-extra qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
 nfs=(nfs-ganesha nfs-ganesha-vfs rpcbind)
 client=(sysbench mariadb-client-core fping)
 
@@ -16,7 +17,7 @@ case ${1-} in
   client) packages=("${common[@]}" "${client[@]}") ;;
   all) packages=("${common[@]}" "${host[@]}" "${nfs[@]}" "${client[@]}") ;;
   *)
-    echo "usage: $0 host|nfs|client|all" >&2
+    echo "usage: $0 host|nfs|client|all [SERVER:/EXPORT]" >&2
     exit 2
     ;;
 esac
@@ -63,3 +64,15 @@ for unit in nfs-ganesha.service nfs-ganesha-lock.service rpcbind.socket rpcbind.
     echo "changed $unit"
   fi
 done
+
+# Hard, so that a server that is slow gives the guest no errors; images are opened with O_DIRECT, past this host's cache.
+if [ $# -gt 1 ]; then
+  mount=/mnt/poolshift
+  if grep -qw nfs4 /proc/filesystems || modprobe --quiet --dry-run nfsv4; then
+    mkdir -p "$mount"
+    line="$2 $mount nfs vers=4.2,hard,proto=tcp,nconnect=4,nofail,_netdev 0 0"
+    { grep -sv " $mount " /etc/fstab || true; echo "$line"; } | put /etc/fstab
+  else
+    echo "no NFS client in this kernel: $2 is not mounted" >&2
+  fi
+fi

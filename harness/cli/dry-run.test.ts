@@ -82,3 +82,12 @@ test('a wrong inventory is refused with its place, by both commands', async (t) 
     t.true(stderr.includes(`${file}:2: hosts.src.ssh: a mapping is needed\n`), stderr);
   }
 });
+
+test("Vagrant's machines are planned for without them, and take no inventory", async (t) => {
+  const planned = await run('experiment', '--testbed', 'vagrant', '--scenario', 'ro');
+  t.is(planned.exitCode, 0, planned.stderr);
+  t.regex(planned.stdout, /^scenario ro/);
+  const both = await run('matrix', '--testbed', 'vagrant', '--inventory', 'hosts.yaml');
+  t.is(both.exitCode, 2);
+  t.regex(both.stderr, /--inventory does not go with --testbed vagrant/);
+});

@@ -47,7 +47,7 @@ async function main(atEnd: AtEnd): Promise<number> {
   );
   if (options === undefined) return exitCodes.ok;
   const configuration = resolveConfiguration(options);
-  const inventory = await inventoryOf(configuration);
+  const listed = await inventoryOf(configuration);
   if (options.dryRun) {
     if (options.json) console.log(JSON.stringify(resolveConfiguration(options), undefined, 2));
     else console.log(planText(options));
@@ -56,7 +56,7 @@ async function main(atEnd: AtEnd): Promise<number> {
   }
   await refuseWhatDoesNotFit([{ name: '', configuration }], { dryRun: false, say });
   const owner = ['npm run experiment --', ...process.argv.slice(2)].join(' ');
-  await waitForTestbed({ testbed: options.testbed, inventory, owner, say }, atEnd);
+  const inventory = await waitForTestbed({ testbed: options.testbed, inventory: listed, owner, say }, atEnd);
   say(planText(options));
   const signal = abortOnSignals(say);
   const progress = new Progress(process.stderr, timedSteps(configuration));

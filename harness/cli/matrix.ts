@@ -108,7 +108,7 @@ async function main(atEnd: AtEnd): Promise<number> {
     throw new UsageError(
       `--shard: there is nothing for shard ${options.shard === undefined ? '' : shardName(options.shard)}: a shard has whole blocks (a scenario, memory row and repeat with all engines), and there are fewer blocks than shards`,
     );
-  const inventory = await inventoryOf(configurationOf(options, anyCell));
+  const listed = await inventoryOf(configurationOf(options, anyCell));
   await refuseWhatDoesNotFit(
     cells.map((cell) => ({ name: cellName(cell), configuration: configurationOf(options, cell) })),
     { dryRun: options.dryRun, say },
@@ -118,7 +118,7 @@ async function main(atEnd: AtEnd): Promise<number> {
     return exitCodes.ok;
   }
   const owner = ['npm run matrix --', ...process.argv.slice(2)].join(' ');
-  await waitForTestbed({ testbed: options.testbed, inventory, owner, say }, atEnd);
+  const inventory = await waitForTestbed({ testbed: options.testbed, inventory: listed, owner, say }, atEnd);
   const set =
     options.out ??
     path.join('results', `matrix-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}`);

@@ -6,6 +6,7 @@ import { holdInventory } from '../testbed/inventory/hold.ts';
 import { readInventory } from '../testbed/inventory/read-inventory.ts';
 import type { Inventory } from '../testbed/inventory/schema.ts';
 import { waitForRoom } from '../testbed/local/lab-process.ts';
+import { startVagrant } from '../testbed/vagrant/start.ts';
 import { localMachine } from './local-machine.ts';
 import { UsageError } from './options.ts';
 import type { AtEnd } from './run-command.ts';
@@ -54,6 +55,7 @@ export async function refuseWhatDoesNotFit(
 
 export interface TestbedUse {
   readonly testbed: Configuration['testbed'];
+  /** Of `--testbed inventory`. */
   readonly inventory: Inventory | undefined;
   /** What the user ran, for the message that others get. */
   readonly owner: string;
@@ -61,27 +63,31 @@ export interface TestbedUse {
 }
 
 /**
- * Keeps machines of an inventory for this command until `atEnd`; the local lab is one run's at a time by itself.
+ * Brings Vagrant's machines up, and keeps machines for this command until `atEnd`; the local lab is one run's at a time by
+ * itself. Returns the machines, for another testbed than the local lab.
  * @throws UsageError without root or where a machine cannot be reached; LabError, InventoryError where another user has
- * the lab or a machine and is not to be waited for
+ * the lab or a machine and is not to be waited for; VagrantError
  */
 export async function waitForTestbed(
-  { testbed, inventory, owner, say }: TestbedUse,
+  { testbed, inventory: listed, owner, say }: TestbedUse,
   atEnd: AtEnd,
-): Promise<void> {
+): Promise<Inventory | undefined> {
   if (process.getuid?.() !== 0)
     throw new UsageError(
       testbed === 'local'
         ? 'the local testbed needs root: it installs Debian packages and makes namespaces, containers and mounts; run this as root'
         : "the guest's image is made on this machine, which needs root: run this as root",
     );
-  if (inventory === undefined) {
+  if (testbed === 'local') {
     await waitForRoom(say);
-    return;
+    return undefined;
   }
   try {
+    const inventory = testbed === 'vagrant' ? await startVagrant({ log: say }) : listed;
+    if (inventory === undefined) return undefined;
     const hold = await holdInventory(inventory, { owner, log: say });
     atEnd(() => hold.release());
+    return inventory;
   } catch (error) {
     if (!(error instanceof HostError)) throw error;
     throw new UsageError(`${error.message}\n"npm run doctor" says what to fix (docs/doctor.md)`, {

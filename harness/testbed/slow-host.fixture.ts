@@ -23,24 +23,27 @@ kill -KILL $sessions`;
  * Stops the processes in $processes for some seconds, a little later, so that the script that asks for it can end. What
  * came of it stands in a file: the state of the last of them, "T", and when they went on, in ns since the epoch.
  */
-const stall = (seconds: number): string => `rm -f /run/poolshift/stalled
+const stall = (file: string, seconds: number): string => `rm -f ${file}
 setsid --fork bash -c 'sleep 0.3
 kill -STOP $1
 for process in $1; do :; done
 sleep 0.2
-sed "s/.*) //; s/ .*//" /proc/$process/stat > /run/poolshift/stalled
+sed "s/.*) //; s/ .*//" /proc/$process/stat > ${file}
 sleep ${seconds}
-date +%s%N >> /run/poolshift/stalled
+date +%s%N >> ${file}
 kill -CONT $1' bash "$processes" < /dev/null > /dev/null 2>&1`;
+
+/** Two roles may be one machine. */
+const stalled = { session: '/run/poolshift/stalled-session', daemon: '/run/poolshift/stalled-daemon' };
 
 /** The connection that runs it does nothing for some seconds; neither side is told. */
 const stallOwnConnection = (seconds: number): string => `${ownSessions}
 processes=$sessions
-${stall(seconds)}`;
+${stall(stalled.session, seconds)}`;
 
 /** New connections are accepted by the kernel, and nobody speaks to them for some seconds. */
 const stallDaemon = (seconds: number): string => `processes=$(systemctl show --property=MainPID --value ssh)
-${stall(seconds)}`;
+${stall(stalled.daemon, seconds)}`;
 
 const stallSeconds = 3;
 /** By then the processes have been stopped. */
@@ -76,7 +79,7 @@ async function openConnectionStalls(t: ExecutionContext, host: Host): Promise<vo
   ]);
   t.deepEqual(line, { done: false, value: 'through' });
   t.is((await host.run('cat /root/copied/slow')).stdout, 'content');
-  const [state, wentOnNs] = (await host.run('cat /run/poolshift/stalled')).stdout.split('\n');
+  const [state, wentOnNs] = (await host.run(`cat ${stalled.session}`)).stdout.split('\n');
   t.is(state, 'T', 'the connection was stopped');
   t.true(BigInt(late.stdout) > BigInt(wentOnNs ?? ''), 'the command ran when it went on');
   beside.closeInput();
@@ -88,5 +91,5 @@ async function newConnectionStalls(t: ExecutionContext, host: Host): Promise<voi
   await sleep(untilStalledMs);
   const error = await t.throwsAsync(host.run(killOwnConnection), { instanceOf: HostError });
   t.is(error.code, 'unreachable');
-  t.regex((await host.run('cat /run/poolshift/stalled; echo again')).stdout, /^T\n\d+\nagain\n$/);
+  t.regex((await host.run(`cat ${stalled.daemon}; echo again`)).stdout, /^T\n\d+\nagain\n$/);
 }

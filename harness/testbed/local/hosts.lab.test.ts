@@ -1,6 +1,7 @@
 /**
  * What the local lab's hosts and networks are good for, and the conformance of two testbeds on them: the lab itself, and an
- * inventory that lists its hosts; and what the doctor says of them. One lab, about 90 s.
+ * inventory that lists its hosts; what the doctor
+ * says of them, and how they would be Vagrant's machines. One lab, about 120 s.
  */
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -20,9 +21,10 @@ import { parseInventory } from '../inventory/read-inventory.ts';
 import { startInventoryTestbed } from '../inventory/start.ts';
 import { sshConfig } from '../ssh-config.ts';
 import { SshHost, programFolder } from '../ssh-host.ts';
+import { testStartVagrant } from '../vagrant/start.fixture.ts';
 import { addSudoUser, labInventory, sudoUser } from './lab-inventory.fixture.ts';
 import { labAddress, labSshEntries } from './lab-network.ts';
-import { labFolder } from './lab-folder.ts';
+import { labFolder, sshConfigPath } from './lab-folder.ts';
 import { currentLab } from './lab-state.ts';
 import { startLocalTestbed } from './start.ts';
 
@@ -241,4 +243,13 @@ testHolding(test, {
   startAgain: startListed,
   listing: labInventory,
   doctorSays,
+});
+
+testStartVagrant(test, {
+  testbed: () => testbed,
+  sshConfigPath,
+  identityFile: path.join(labFolder, 'id'),
+  address: (host) => labAddress('control', host),
+  proxyCommand: async () =>
+    `setsid nsenter --target ${(await currentLab())?.keeperPid ?? 0} --net --pid socat - TCP:%h:%p`,
 });

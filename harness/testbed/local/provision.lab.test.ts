@@ -16,9 +16,9 @@ mount -t proc proc /mnt/root/proc
 mount --rbind /dev /mnt/root/dev
 changes() { (cd /mnt/upper && find . -newer /mnt/stamp -not -type d -printf '%p\\n' | sort); }
 provision() {
-  echo "== $1"
+  echo "== $*"
   touch /mnt/stamp
-  chroot /mnt/root bash /run/provision.sh "$1" || echo "exit $?"
+  chroot /mnt/root bash /run/provision.sh "$@" || echo "exit $?"
   changes
 }
 for role in all host nfs client; do provision "$role"; done
@@ -27,8 +27,21 @@ chroot /mnt/root systemctl --quiet enable apt-daily.timer
 sleep 0.05
 provision host
 provision host
+# The kernel of the machine that runs this test may have an NFS client or not.
+kernel_has() { printf 'nodev\\t%s\\n' "$@" > /mnt/filesystems; mount --bind /mnt/filesystems /mnt/root/proc/filesystems; }
+kernel_has tmpfs
+provision host 10.20.0.3:/export
+kernel_has tmpfs nfs nfs4
+provision host 10.20.0.3:/export
+provision host 10.20.0.3:/export
+grep nfs /mnt/root/etc/fstab
+provision host 10.20.0.4:/export
+grep nfs /mnt/root/etc/fstab
 provision unknown
 `;
+
+const mountLine = (source: string): string =>
+  `${source} /mnt/poolshift nfs vers=4.2,hard,proto=tcp,nconnect=4,nofail,_netdev 0 0`;
 
 test('run twice it changes nothing the second time; what was changed by hand it puts right', async (t) => {
   const rootfs = await prepareLocalTestbed(t.log);
@@ -53,8 +66,19 @@ test('run twice it changes nothing the second time; what was changed by hand it 
         './etc/ssh/sshd_config.d/10-poolshift.conf',
       ],
       ['host'],
+      ['host 10.20.0.3:/export'],
+      ['host 10.20.0.3:/export', 'changed /etc/fstab', './etc/fstab'],
+      ['host 10.20.0.3:/export', mountLine('10.20.0.3:/export')],
+      [
+        'host 10.20.0.4:/export',
+        'changed /etc/fstab',
+        './etc/fstab',
+        // In the place of the first one.
+        mountLine('10.20.0.4:/export'),
+      ],
       ['unknown', 'exit 2'],
     ],
   );
+  t.regex(stderr, /no NFS client in this kernel: 10\.20\.0\.3:\/export is not mounted/);
   t.regex(stderr, /usage: .* host\|nfs\|client\|all/);
 });

@@ -61,10 +61,14 @@ export type VagrantTestbed = z.infer<typeof vagrantTestbedSchema>;
 /** What vagrant/Vagrantfile reads. Names are Ruby's hash keys there. */
 export interface VagrantMachines {
   readonly box: string;
+  /** On the service network, with its prefix length. */
+  readonly guestAddress: string;
   readonly machines: readonly {
     readonly name: HostName;
     /** Argument of vagrant/provision.sh. */
     readonly role: 'host' | 'nfs' | 'client';
+    /** Second argument of it, for VM hosts: the export that they mount. */
+    readonly mounts?: string;
     readonly cpus: number;
     readonly memoryMib: number;
     readonly diskGib: number;
@@ -82,6 +86,9 @@ export interface VagrantMachines {
   }[];
 }
 
+/** Where provision.sh has the export mounted. */
+export const mountPath = '/mnt/poolshift';
+
 const roles = { src: 'host', dst: 'host', nfs: 'nfs', client: 'client' } as const;
 
 /** @throws ZodError that names each wrong value */
@@ -90,9 +97,14 @@ export function vagrantMachines(testbed: VagrantTestbed): VagrantMachines {
   const byte = (number: number): string => number.toString(16).padStart(2, '0');
   return {
     box,
+    guestAddress: `${networks.service}.10/24`,
     machines: hostNames.map((name, host) => ({
       name,
       role: roles[name],
+      // The server's NFSv4 name for what it exports (local/ganesha.ts).
+      ...(roles[name] === 'host'
+        ? { mounts: `${networks.storage}.${hostNames.indexOf('nfs') + 1}:/export` }
+        : {}),
       ...machines[name],
       nested: roles[name] === 'host',
       networks: networkNames.map((network, index) => ({
