@@ -1,7 +1,7 @@
 /**
  * What the local lab's hosts and networks are good for, and the conformance of two testbeds on them: the lab itself, and an
- * inventory that lists its hosts; what the doctor
- * says of them, and how they would be Vagrant's machines. One lab, about 120 s.
+ * inventory that lists its hosts; what the doctor says of them, and how machines of Vagrant become an inventory. One lab,
+ * about 120 s.
  */
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
