@@ -10,6 +10,6 @@ const words: Readonly<Record<Finding['status'], string>> = {
 
 /** One line; a second one, indented, says what to do. */
 export function findingLine({ status, check, hosts, found, fix }: Finding): string {
-  const line = `${words[status].padEnd(5)}${hosts.join(' ').padEnd(11)}${check.padEnd(19)}${found}`;
-  return fix === undefined ? line : `${line}\n${' '.repeat(16)}→ ${fix}`;
+  const line = `${words[status].padEnd(5)}${hosts.join(' ').padEnd(12)}${check.padEnd(18)}${found}`;
+  return fix === undefined ? line : `${line}\n${' '.repeat(17)}→ ${fix}`;
 }

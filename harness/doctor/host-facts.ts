@@ -76,7 +76,7 @@ ip -4 -o addr show | awk '{print "address " $2, $4}'
 ip -4 route show default | sed -n 's/.* dev \\([^ ]*\\).*/default-route \\1/p'
 ss -Hltnp | awk '{print "listener " $4, $6}'
 [ ! -e /sys/class/net/${bridgeName} ] || echo "leftover ${bridgeName}"
-! systemctl --quiet is-active ${vmUnit} 2> /dev/null || echo "leftover ${vmUnit}"
+[ "$(systemctl is-active ${vmUnit} 2> /dev/null)" != active ] || echo "leftover ${vmUnit}"
 `;
 }
 

@@ -21,7 +21,7 @@ const sshTroubles: readonly (readonly [said: RegExp, fix: (host: HostName) => st
   [/sudo: (?:command )?not found|sudo: not found/, (host) => `install sudo, or use user root for ${host}`],
   [/Could not resolve hostname/, (host) => `correct hosts.${host}.ssh.address`],
   [
-    /Connection refused|timed out|No route to host|after \d+ ms/i,
+    /Connection (?:refused|closed|reset)|timed out|No route to host|after \d+ ms/i,
     (host) => `see that the machine runs and that sshd answers at hosts.${host}.ssh.address and port`,
   ],
 ];

@@ -189,6 +189,7 @@ test('why ssh does not work', (t) => {
   t.regex(fixOf('root@192.0.2.1: Permission denied (publickey).'), /authorized_keys/);
   t.regex(fixOf('sudo: a password is required'), /NOPASSWD/);
   t.regex(fixOf('ssh: connect to host 192.0.2.1 port 22: Connection refused'), /sshd answers/);
+  t.regex(fixOf('kex_exchange_identification: Connection closed by remote host'), /sshd answers/);
   t.regex(fixOf('Connection timed out during banner exchange'), /sshd answers/);
   t.is(judgeSsh('dst', 1000, undefined).status, 'problem');
   t.is(judgeSsh('dst', 0, undefined).status, 'ok');
