@@ -202,10 +202,8 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
       warmUp(
         client,
         server,
-        tables,
-        (progress) => {
-          const mebibytes = Math.round(progress.dataBytes / 2 ** 20);
-          note(`${progress.tablesRead} of ${progress.tables} tables read, ${mebibytes} MiB in the pool`);
+        ({ dataBytes, loadStatus }) => {
+          note(`${Math.round(dataBytes / 2 ** 20)} MiB in the pool: ${loadStatus}`);
         },
         signal,
       ),

@@ -51,6 +51,6 @@ test('buffer pool use from SHOW STATUS', (t) => {
       ['Innodb_buffer_pool_pages_free', '7'],
       ['Innodb_buffer_pool_load_status', 'not started'],
     ]),
-    { dataBytes: 1024, dirtyBytes: 16, totalPages: 77, freePages: 7 },
+    { dataBytes: 1024, dirtyBytes: 16, totalPages: 77, freePages: 7, loadStatus: 'not started' },
   );
 });

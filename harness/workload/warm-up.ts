@@ -1,13 +1,12 @@
-/** Fills the buffer pool: reads every table and every index, as the paper does before each run. */
+/**
+ * Fills the buffer pool with what the guest's image says it should hold: the list of pages that the server itself wrote
+ * when every table and every index had been read, as the paper does before each run (guest/image/fill-data.sh). Reading
+ * that list's pages takes an emulated guest a fraction of the time that the queries take, and ends with the same pool.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Host } from '../testbed/host.ts';
 import type { DatabaseServer } from './database-server.ts';
 import { runSql } from './sql-client.ts';
-
-/** A statement for each index. The sum over `c` makes it read the rows and not just count them. */
-export const warmUpStatements = (table: number): readonly string[] => [
-  `SELECT COUNT(*), SUM(LENGTH(c)) FROM sbtest.sbtest${table} FORCE INDEX (PRIMARY)`,
-  `SELECT COUNT(k) FROM sbtest.sbtest${table} FORCE INDEX (k_${table})`,
-];
 
 /** The pool as `SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool%'` gives it. */
 export interface BufferPoolUse {
@@ -16,32 +15,39 @@ export interface BufferPoolUse {
   readonly dirtyBytes: number;
   readonly totalPages: number;
   readonly freePages: number;
+  /** What the server says of its reading the list: "Loaded 1000/65000 pages". */
+  readonly loadStatus: string;
 }
 
 export interface WarmUpProgress extends BufferPoolUse {
-  readonly tablesRead: number;
-  readonly tables: number;
   readonly elapsedMs: number;
 }
 
-/** The slowest read that was seen is 20 MB/s under TCG; a table of gigabytes needs minutes. */
-const tableTimeoutMs = 30 * 60_000;
+export class WarmUpError extends Error {
+  override readonly name = 'WarmUpError';
+}
 
-const statusNames: Readonly<Record<keyof BufferPoolUse, string>> = {
+/** A pool of gigabytes over a slow network needs minutes. */
+const timeoutMs = 30 * 60_000;
+const pollMs = 1000;
+const pollsPerReport = 5;
+
+const statusNames = {
   dataBytes: 'innodb_buffer_pool_bytes_data',
   dirtyBytes: 'innodb_buffer_pool_bytes_dirty',
   totalPages: 'innodb_buffer_pool_pages_total',
   freePages: 'innodb_buffer_pool_pages_free',
-};
+} as const;
 
 export function parseBufferPoolUse(rows: readonly (readonly string[])[]): BufferPoolUse {
-  const status = new Map(rows.map(([name, value]) => [name?.toLowerCase(), Number(value)]));
-  const figure = (name: keyof BufferPoolUse): number => status.get(statusNames[name]) ?? 0;
+  const status = new Map(rows.map(([name, value]) => [name?.toLowerCase(), value]));
+  const figure = (name: keyof typeof statusNames): number => Number(status.get(statusNames[name]) ?? 0);
   return {
     dataBytes: figure('dataBytes'),
     dirtyBytes: figure('dirtyBytes'),
     totalPages: figure('totalPages'),
     freePages: figure('freePages'),
+    loadStatus: status.get('innodb_buffer_pool_load_status') ?? '',
   };
 }
 
@@ -51,24 +57,34 @@ export async function readBufferPoolUse(client: Host, server: DatabaseServer): P
 }
 
 /**
- * Reads tables `sbtest1` to `sbtestN` one after another and returns what the pool holds then.
- * @throws HostError
+ * Has the server read the pages of its list and returns what the pool holds when all of them have arrived.
+ * @throws HostError, WarmUpError
  */
 export async function warmUp(
   client: Host,
   server: DatabaseServer,
-  tables: number,
   onProgress: (progress: WarmUpProgress) => void,
   signal?: AbortSignal,
 ): Promise<BufferPoolUse> {
   const startedMs = performance.now();
-  for (let table = 1; table <= tables; table += 1) {
-    await runSql(client, server, warmUpStatements(table).join(';\n'), {
-      timeoutMs: tableTimeoutMs,
-      ...(signal === undefined ? {} : { signal }),
-    });
+  // What it says of an earlier load, which bears its time.
+  const { loadStatus: earlierStatus } = await readBufferPoolUse(client, server);
+  await runSql(client, server, 'SET GLOBAL innodb_buffer_pool_load_now = ON');
+  let previousBytes = -1;
+  for (let poll = 1; ; poll += 1) {
+    await sleep(pollMs, undefined, { signal });
     const use = await readBufferPoolUse(client, server);
-    onProgress({ ...use, tablesRead: table, tables, elapsedMs: performance.now() - startedMs });
+    const elapsedMs = performance.now() - startedMs;
+    if (poll % pollsPerReport === 0) onProgress({ ...use, elapsedMs });
+    const isOwn = use.loadStatus !== earlierStatus;
+    // MySQL calls it completed when the last reads have been asked for.
+    if (isOwn && /load completed/i.test(use.loadStatus) && use.dataBytes === previousBytes) return use;
+    if (isOwn && /cannot|error|abort/i.test(use.loadStatus))
+      throw new WarmUpError(`the server does not fill its buffer pool: ${use.loadStatus}`);
+    if (elapsedMs > timeoutMs)
+      throw new WarmUpError(
+        `the buffer pool was not filled within ${timeoutMs / 60_000} minutes: ${use.loadStatus}`,
+      );
+    previousBytes = use.dataBytes;
   }
-  return readBufferPoolUse(client, server);
 }
