@@ -10,11 +10,13 @@ import { GuestError } from './guest-error.ts';
 import { listPages } from './list-pages.ts';
 import { releaseMemory } from './release-memory.ts';
 import { serve } from './serve.ts';
+import { Turns } from './turns.ts';
 import { VirtioPort } from './virtio-port.ts';
 import { warmUp } from './warm-up.ts';
 
 async function servePort(path: string): Promise<never> {
-  warmUp(findPrograms).catch((error: unknown) => {
+  const turns = new Turns();
+  warmUp(findPrograms, turns).catch((error: unknown) => {
     console.error(`poolshift agent: warming up failed: ${String(error)}`);
   });
   for (;;) {
@@ -22,7 +24,7 @@ async function servePort(path: string): Promise<never> {
       console.error(`poolshift agent: waiting for ${path}`);
     });
     console.error(`poolshift agent: serving ${path}`);
-    await serve(port);
+    await serve(port, turns);
     await port.close();
   }
 }

@@ -11,6 +11,8 @@ export interface CachingProgram {
   readonly pid: number;
   /** "mariadb 10.11.19-MariaDB", for messages. */
   readonly description: string;
+  /** Whether it has started: a program that is still filling its memory has little to list, and is slowed by being asked. */
+  isReady(): boolean;
   /** Makes more pages equal to their file, by having dirty ones written. @throws GuestError 'clean-failed' */
   writeDirtyPages(): Promise<void>;
   /** @throws GuestError */

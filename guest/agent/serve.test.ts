@@ -7,6 +7,7 @@ import { AgentError, requestPageList, requestStatus } from '../../engine/pages/a
 import { GuestError } from './guest-error.ts';
 import type { CachingProgram } from './page-finder.ts';
 import { serve } from './serve.ts';
+import { Turns } from './turns.ts';
 
 /** The agent behind a unix socket: what QEMU and the virtio port do in a guest. */
 async function agent(
@@ -28,6 +29,7 @@ async function agent(
           socket.write(bytes);
         },
       },
+      new Turns(),
       programs,
     );
   });
@@ -42,6 +44,7 @@ async function agent(
 const broken = (error: Error, pid = 1): CachingProgram => ({
   pid,
   description: 'mariadb 10.11 (pid 1)',
+  isReady: () => true,
   writeDirtyPages: async () => {
     throw new GuestError('clean-failed', 'it does not listen');
   },

@@ -11,6 +11,7 @@ import { GuestError } from './guest-error.ts';
 import { listPages } from './list-pages.ts';
 import type { CachingProgram } from './page-finder.ts';
 import { releaseMemory } from './release-memory.ts';
+import type { Turns } from './turns.ts';
 
 export const agentVersion = '1';
 
@@ -21,9 +22,13 @@ export interface Channel {
   write(bytes: Uint8Array): Promise<void>;
 }
 
-/** Serves until the channel is gone. A request that fails is answered with its error; it never ends the service. */
+/**
+ * Serves until the channel is gone. A request that fails is answered with its error; it never ends the service.
+ * Whatever else looks for programs and lists their pages takes its turn in `turns`.
+ */
 export async function serve(
   channel: Channel,
+  turns: Turns,
   programs: () => Promise<readonly CachingProgram[]> = findPrograms,
 ): Promise<void> {
   const reader = new RequestReader();
@@ -33,7 +38,7 @@ export async function serve(
     for (const request of reader.push(chunk)) {
       // At once, so that the host can tell an agent that works from one that is not there.
       await channel.write(formatAnswer(request.id, { status: 'working' }));
-      for (const bytes of await answer(request, programs)) await channel.write(bytes);
+      for (const bytes of await turns.take(() => answer(request, programs))) await channel.write(bytes);
       releaseMemory();
     }
   }

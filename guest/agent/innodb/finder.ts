@@ -9,6 +9,7 @@ import { layoutsFor } from './layouts.ts';
 import { poolMemory } from './pool-memory.ts';
 import type { PoolPages } from './pool-pages.ts';
 import { findServers, type ServerProcess } from './server-process.ts';
+import { isListening } from './server-sockets.ts';
 import { TablespaceIndex, type TablespaceFile } from './tablespaces.ts';
 
 export class InnodbFinder implements PageFinder {
@@ -25,6 +26,7 @@ export class InnodbFinder implements PageFinder {
       return {
         pid: server.pid,
         description: `${server.product} ${server.version} (pid ${server.pid})`,
+        isReady: () => isListening(server.pid),
         writeDirtyPages: () => writeDirtyPages(server),
         findPages: async () => findPages(server, await index.read(server.pid)),
       };
