@@ -161,7 +161,7 @@ async function throughSocket(makeSubject: Subject, stream: Buffer, folder: strin
   const subject = makeSubject();
   const socketPath = path.join(folder, 'socket');
   const round = Promise.withResolvers<Round>();
-  const server = createPausedServer((accepted) => {
+  const server = createPausedServer(true, (accepted) => {
     let stop: (() => Round) | undefined;
     let bytes = 0;
     const socket = adopt(accepted, chunkBytes, (chunk) => {

@@ -1,6 +1,7 @@
 /** Waits for the source engine: the first that connects and greets is the one that is served. */
-import { createServer, type Server, type Socket } from 'node:net';
-import { EngineConnection } from '../wire/connection.ts';
+import type { Server, Socket } from 'node:net';
+import { EngineConnection, readBytes } from '../wire/connection.ts';
+import { adopt, createPausedServer } from '../wire/fast-socket.ts';
 import type { FrameType } from '../wire/frame.ts';
 import { type Liveness, ownHello, takeHello } from '../wire/hello.ts';
 import { encodeMessage } from '../wire/messages.ts';
@@ -12,7 +13,7 @@ export interface SourceHandler {
   greeted(connection: EngineConnection, peer: string, compression: 'none' | 'zstd'): void;
   /** A frame after the greeting; the payload is valid only during the call. */
   takeFrame(type: FrameType, payload: Buffer): void;
-  /** Called after all frames of a chunk. */
+  /** Called after the frames that a chunk completes. */
   afterBatch(): void;
   /** The source's connection has ended: with its error, or without one. */
   sourceClosed(error: Error | undefined): void;
@@ -31,8 +32,8 @@ export class SourceListener {
     this.#vm = vm;
     this.#liveness = liveness;
     this.#handler = handler;
-    this.#server = createServer((socket) => {
-      this.#accept(socket);
+    this.#server = createPausedServer(false, (accepted) => {
+      this.#accept(accepted);
     });
     this.#server.on('error', (cause) => {
       handler.fail(new DestinationError('listen-failed', `cannot listen: ${cause.message}`, cause));
@@ -52,11 +53,11 @@ export class SourceListener {
   }
 
   /** Something that connects and does not greet, such as a port scan, is let go. */
-  #accept(socket: Socket): void {
-    const peer = `${socket.remoteAddress ?? ''}:${socket.remotePort ?? 0}`;
+  #accept(accepted: Socket): void {
+    const peer = `${accepted.remoteAddress ?? ''}:${accepted.remotePort ?? 0}`;
     const handler = this.#handler;
     const own = ownHello('destination', this.#vm, this.#liveness);
-    const connection = new EngineConnection(socket, {
+    const connection = new EngineConnection((onChunk) => adopt(accepted, readBytes, onChunk), {
       ...this.#liveness,
       onFrame: (type, payload) => {
         if (connection === this.#served) {

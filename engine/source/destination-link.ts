@@ -2,8 +2,8 @@
  * The connection to the destination engine: the greeting, frames in the order of the stream, and how much may be under way
  * at a time.
  */
-import { connect } from 'node:net';
-import { EngineConnection } from '../wire/connection.ts';
+import { EngineConnection, readBytes } from '../wire/connection.ts';
+import { connectTo } from '../wire/fast-socket.ts';
 import type { FrameType } from '../wire/frame.ts';
 import { defaultLiveness, ownHello, takeHello } from '../wire/hello.ts';
 import { encodeMessage } from '../wire/messages.ts';
@@ -42,7 +42,8 @@ export class DestinationLink {
     const own = ownHello('source', vm, liveness);
     let greeted = false;
     const window = new SendWindow(switchOverBarred);
-    const connection = new EngineConnection(connect({ host: destination.host, port: destination.port }), {
+    const { host, port } = destination;
+    const connection = new EngineConnection((onChunk) => connectTo(host, port, readBytes, onChunk), {
       ...liveness,
       onFrame: (type, payload) => {
         if (greeted) {

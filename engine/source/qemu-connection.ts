@@ -26,7 +26,7 @@ export class QemuConnection {
   constructor(path: string, handler: QemuHandler) {
     this.#path = path;
     this.#handler = handler;
-    this.#server = createPausedServer((accepted) => {
+    this.#server = createPausedServer(true, (accepted) => {
       this.#accept(accepted);
     });
     this.#server.on('error', (cause) => {

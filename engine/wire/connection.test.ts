@@ -1,11 +1,12 @@
 /** The connection over real sockets. */
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
-import { EngineConnection } from './connection.ts';
-import type { FrameType } from './frame.ts';
+import { EngineConnection, readBytes } from './connection.ts';
+import { adopt, createPausedServer, type SocketOpener } from './fast-socket.ts';
+import { frameHeader, type FrameType } from './frame.ts';
 import { WireError } from './wire-error.ts';
 
 interface End {
@@ -20,14 +21,16 @@ function end(
   heartbeatMs = 1000,
   timeoutMs = 10_000,
   runsDry: (unacknowledgedBytes: number) => boolean = () => false,
+  onBatch: () => void = () => undefined,
 ): End {
   const frames: { type: FrameType; payload: Buffer }[] = [];
   let close: (error: Error | undefined) => void = () => undefined;
   const closed = new Promise<Error | undefined>((resolve) => (close = resolve));
-  const connection = new EngineConnection(socket, {
+  const connection = new EngineConnection(reading(socket), {
     heartbeatMs,
     timeoutMs,
     runsDry,
+    onBatch,
     onFrame: (type, payload) => frames.push({ type, payload: Buffer.from(payload) }),
     onClosed: (error) => {
       close(error);
@@ -36,8 +39,18 @@ function end(
   return { connection, socket, frames, closed };
 }
 
+/** As the engines read: the accepted end through a fixed buffer; the client's, which sends most, as Node does. */
+function reading(socket: Socket): SocketOpener {
+  return (onChunk) => {
+    if (socket.isPaused()) return adopt(socket, readBytes, onChunk);
+    return socket.on('data', (chunk: Buffer) => {
+      if (!onChunk(chunk)) socket.pause();
+    });
+  };
+}
+
 async function sockets(t: ExecutionContext): Promise<[Socket, Socket]> {
-  const server = createServer();
+  const server = createPausedServer(false, () => undefined);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
@@ -107,6 +120,22 @@ test('on a link that runs dry some frames go as they are, in their order', async
   t.is(asked[0], 0);
 });
 
+test('a stream that comes in small pieces is read in larger ones, and all of it', async (t) => {
+  const [raw, accepted] = await sockets(t);
+  let batches = 0;
+  const b = end(accepted, 1000, 10_000, undefined, () => (batches += 1));
+  const payload = randomBytes(3000);
+  const frames = 200;
+  for (let i = 0; i < frames; i++) {
+    raw.write(frameHeader('stream', payload.length, payload.length, false));
+    raw.write(payload);
+    await new Promise(setImmediate);
+  }
+  while (b.frames.length < frames) await sleep(5);
+  t.true(b.frames.every((frame) => frame.payload.equals(payload)));
+  t.true(batches < frames, `${batches} batches`);
+});
+
 test('what is under way is known', async (t) => {
   const [a, b] = await pair(t);
   t.is(a.connection.outstandingBytes, 0);
@@ -150,7 +179,7 @@ test('an error of the receiver ends the connection on both sides', async (t) => 
   const sender = end(a);
   let close: (error: Error | undefined) => void = () => undefined;
   const closed = new Promise<Error | undefined>((resolve) => (close = resolve));
-  new EngineConnection(socket, {
+  new EngineConnection(reading(socket), {
     heartbeatMs: 1000,
     timeoutMs: 10_000,
     onFrame: () => {

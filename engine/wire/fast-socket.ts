@@ -1,33 +1,48 @@
 /**
- * Reads an accepted connection through one fixed buffer. A stream of gigabytes read as 'data' events would allocate every
- * byte of it anew, at a third of the speed.
+ * Connections that are read through one fixed buffer. A stream of gigabytes read as 'data' events would allocate every byte
+ * of it anew, at a third of the speed; and reading could not be put off.
  */
-import { Socket, type Server, createServer } from 'node:net';
-
-/** A server whose connections are meant for `adopt`. Both directions close one by one, as QEMU's return path needs. */
-export function createPausedServer(onConnection: (accepted: Socket) => void): Server {
-  return createServer({ pauseOnConnect: true, allowHalfOpen: true }, onConnection);
-}
+import { connect, createServer, type Server, Socket } from 'node:net';
 
 /**
- * Takes over the connection of `accepted`, which must be paused.
- *
- * @param onChunk gets each chunk, valid only during the call; returns false to stop reading until `resume()`
+ * Gets each chunk, valid only during the call; returns false to stop reading until the socket's `resume()`, and nothing is
+ * taken from the kernel meanwhile.
  */
-export function adopt(accepted: Socket, bufferBytes: number, onChunk: (chunk: Buffer) => boolean): Socket {
+export type ChunkHandler = (chunk: Buffer) => boolean;
+
+/** Opens a socket whose bytes go to the handler. */
+export type SocketOpener = (onChunk: ChunkHandler) => Socket;
+
+/**
+ * A server whose connections are meant for `adopt`.
+ *
+ * @param allowHalfOpen whether both directions close one by one, as QEMU's return path needs
+ */
+export function createPausedServer(allowHalfOpen: boolean, onConnection: (accepted: Socket) => void): Server {
+  return createServer({ pauseOnConnect: true, allowHalfOpen }, onConnection);
+}
+
+/** Takes over the connection of `accepted`, which must be paused. */
+export function adopt(accepted: Socket, bufferBytes: number, onChunk: ChunkHandler): Socket {
   // Node offers `onread` for its own connections only; an accepted one has to change its wrapper. The handle is what
   // net.Socket documents as the `handle` option's type, without naming it.
   const holder = accepted as unknown as { _handle: unknown };
   const handle = holder._handle;
   holder._handle = null;
-  const options = {
-    handle,
-    allowHalfOpen: true,
-    onread: {
-      buffer: Buffer.allocUnsafeSlow(bufferBytes),
-      callback: (bytes: number, buffer: Uint8Array): boolean =>
-        onChunk(Buffer.from(buffer.buffer, buffer.byteOffset, bytes)),
-    },
-  };
+  const { allowHalfOpen } = accepted;
+  const options = { handle, allowHalfOpen, onread: fixedBuffer(bufferBytes, onChunk) };
   return new Socket(options as unknown as ConstructorParameters<typeof Socket>[0]);
+}
+
+/** Connects to a TCP port. */
+export function connectTo(host: string, port: number, bufferBytes: number, onChunk: ChunkHandler): Socket {
+  return connect({ host, port, onread: fixedBuffer(bufferBytes, onChunk) });
+}
+
+function fixedBuffer(bytes: number, onChunk: ChunkHandler) {
+  return {
+    buffer: Buffer.allocUnsafeSlow(bytes),
+    callback: (length: number, buffer: Uint8Array): boolean =>
+      onChunk(Buffer.from(buffer.buffer, buffer.byteOffset, length)),
+  };
 }
