@@ -11,14 +11,11 @@ export const engineNames = [
 ] as const;
 export type EngineName = (typeof engineNames)[number];
 
-/** Migration capabilities that an engine switches on (QEMU qapi/migration.json). */
-export type QemuFeature = 'postcopy-ram' | 'multifd' | 'xbzrle' | 'auto-converge';
-
 /** Stock QEMU, with some of its features switched on (QEMU qapi/migration.json). */
 export interface StockEngine {
   readonly kind: 'stock';
   readonly title: string;
-  readonly capabilities: readonly QemuFeature[];
+  readonly capabilities: readonly ('postcopy-ram' | 'multifd' | 'xbzrle' | 'auto-converge')[];
   readonly parameters: {
     readonly 'multifd-channels'?: number;
     readonly 'multifd-compression'?: 'zstd';
@@ -34,8 +31,6 @@ export interface PoolshiftEngine {
   readonly kind: 'poolshift';
   readonly title: string;
   readonly strategy: 'restore' | 'balance';
-  readonly capabilities: readonly QemuFeature[];
-  readonly parameters: { readonly 'throttle-trigger-threshold'?: number };
 }
 
 /** No live migration: the server is stopped, and started again in a new VM at the destination. */
@@ -48,21 +43,11 @@ export type Engine = StockEngine | PoolshiftEngine | RestartEngine;
 
 export const engines: Readonly<Record<EngineName, Engine>> = {
   precopy: { kind: 'stock', title: 'stock QEMU pre-copy', capabilities: [], parameters: {} },
-  restore: {
-    kind: 'poolshift',
-    title: 'cached pages come from shared storage',
-    strategy: 'restore',
-    capabilities: [],
-    parameters: {},
-  },
+  restore: { kind: 'poolshift', title: 'cached pages come from shared storage', strategy: 'restore' },
   balance: {
     kind: 'poolshift',
     title: 'storage and a compressed migration link share the cached pages',
     strategy: 'balance',
-    // The last resort against a guest that dirties memory faster than the link carries it, twice in a row: it is slowed
-    // down. At half of that rate, where QEMU begins by itself, the migration converges without.
-    capabilities: ['auto-converge'],
-    parameters: { 'throttle-trigger-threshold': 90 },
   },
   postcopy: {
     kind: 'stock',

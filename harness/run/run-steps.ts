@@ -278,6 +278,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     await recorders.measureClocks();
     await checks.oneVm(converged, source, target.qmp);
     await recorders.stopProbes('client');
+    checks.sourceAnswers();
     if (converged && !configuration.verifyRam) checks.clientGap();
     await checks.ledger(client, server, ledgerFile);
     await checks.tables(client, server, tables);

@@ -49,8 +49,6 @@ export interface MigrationParameters {
   readonly 'xbzrle-cache-size'?: number;
   readonly 'cpu-throttle-initial'?: number;
   readonly 'cpu-throttle-increment'?: number;
-  /** Percent of what was sent since the last look that the guest may dirty before it is slowed down. */
-  readonly 'throttle-trigger-threshold'?: number;
   readonly 'max-postcopy-bandwidth'?: number;
   readonly 'announce-initial'?: number;
   readonly 'announce-max'?: number;

@@ -28,13 +28,16 @@ export function qemuSettings(
     readonly migrationGoodputBytesPerSecond: number;
   },
 ): QemuSettings {
-  // QEMU's own estimate sees how fast the engine reads, not how fast the link is.
-  const linkRate: MigrationParameters =
+  const own: Pick<StockEngine, 'capabilities'> & { readonly parameters: MigrationParameters } =
     engine.kind === 'stock'
-      ? {}
-      : { 'avail-switchover-bandwidth': Math.round(run.migrationGoodputBytesPerSecond) };
+      ? engine
+      : {
+          capabilities: [],
+          // QEMU's own estimate sees how fast the engine reads, not how fast the link is.
+          parameters: { 'avail-switchover-bandwidth': Math.round(run.migrationGoodputBytesPerSecond) },
+        };
   return {
-    capabilities: [...commonCapabilities, ...engine.capabilities].map((capability) => ({
+    capabilities: [...commonCapabilities, ...own.capabilities].map((capability) => ({
       capability,
       state: true,
     })),
@@ -43,8 +46,7 @@ export function qemuSettings(
       // The links are what limits; QEMU's own default is 128 MiB/s.
       'max-bandwidth': 100e9,
       'downtime-limit': run.downtimeLimitMs,
-      ...linkRate,
-      ...engine.parameters,
+      ...own.parameters,
     },
   };
 }

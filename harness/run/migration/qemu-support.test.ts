@@ -1,6 +1,6 @@
 /** With QEMU's own answers, where one is installed. */
 import test from 'ava';
-import { type PoolshiftEngine, type StockEngine, engines } from '../../../experiments/engines.ts';
+import { type StockEngine, engines } from '../../../experiments/engines.ts';
 import { findQemu } from '../../../engine/stream/capture/find-qemu.ts';
 import { localShell } from '../../probes/local-shell.fixture.ts';
 import { quote } from '../../testbed/ssh-host.ts';
@@ -23,13 +23,10 @@ test('every engine has the settings that make runs comparable, and its own', (t)
   t.is(multifd.parameters['multifd-compression'], 'zstd');
   t.is(multifd.parameters['announce-rounds'], precopy.parameters['announce-rounds']);
 
-  const restore = qemuSettings(engines.restore as PoolshiftEngine, run);
-  t.is(restore.parameters['avail-switchover-bandwidth'], 14_920_000);
-  t.deepEqual(restore.capabilities, precopy.capabilities);
-
-  const balance = qemuSettings(engines.balance as PoolshiftEngine, run);
-  t.is(balance.capabilities.at(-1)?.capability, 'auto-converge');
-  t.is(balance.parameters['throttle-trigger-threshold'], 90);
+  const { restore } = engines;
+  t.not(restore.kind, 'restart');
+  if (restore.kind !== 'restart')
+    t.is(qemuSettings(restore, run).parameters['avail-switchover-bandwidth'], 14_920_000);
 });
 
 const greeting = '{"QMP": {"version": {}, "capabilities": []}}\n';
