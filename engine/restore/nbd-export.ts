@@ -39,6 +39,8 @@ export async function openThroughStorageDaemon(
 ): Promise<StorageReader> {
   const folder = await mkdtemp(path.join(tmpdir(), 'poolshift-storage-'));
   const socketPath = path.join(folder, 'nbd');
+  // The daemon writes it when the export is there; its socket is there before it listens (storage-daemon/qemu-storage-daemon.c).
+  const readyPath = path.join(folder, 'pid');
   const file = {
     ...blockdev,
     'node-name': 'file',
@@ -54,6 +56,7 @@ export async function openThroughStorageDaemon(
       ...['--blockdev', JSON.stringify(file), '--blockdev', JSON.stringify(image)],
       ...['--nbd-server', `addr.type=unix,addr.path=${socketPath}`],
       ...['--export', 'type=nbd,id=export,node-name=image,name=image,writable=off'],
+      ...['--pidfile', readyPath],
     ],
     { stdio: ['ignore', 'ignore', 'pipe'] },
   );
@@ -79,7 +82,7 @@ export async function openThroughStorageDaemon(
   };
   try {
     const deadline = performance.now() + startTimeoutMs;
-    while (!existsSync(socketPath)) {
+    while (!existsSync(readyPath)) {
       if (over.signal.aborted || performance.now() > deadline) {
         throw new StorageError(
           'nbd',
