@@ -13,8 +13,8 @@ import {
 } from '../../experiments/matrix.ts';
 import { shardName } from '../../experiments/shard.ts';
 import { derive } from '../record/derive.ts';
-import { writeRunsCsv } from '../record/csv.ts';
 import { readManifest } from '../record/manifest.ts';
+import { readRecordedSet, writeSetTable } from '../record/recorded-sets.ts';
 import type { RunRow } from '../record/run-columns.ts';
 import { runExperiment } from '../run/experiment.ts';
 import { expectedSeconds, timedSteps } from '../run/plan.ts';
@@ -68,11 +68,9 @@ async function setAside(folder: string): Promise<void> {
   await rename(folder, `${folder}.failed-${attempt}`);
 }
 
-async function writeSet(set: string, lines: readonly TableLine[]): Promise<void> {
-  await writeRunsCsv(
-    path.join(set, 'runs.csv'),
-    lines.flatMap((line) => (line.row === undefined ? [] : [line.row])),
-  );
+/** All runs of the set, also those that an earlier matrix with other cells has left there. */
+async function writeSet(set: string): Promise<void> {
+  await writeSetTable(set, await readRecordedSet(set));
 }
 
 function planText(options: MatrixOptions, cells: readonly Cell[]): string {
@@ -180,12 +178,12 @@ async function main(atEnd: AtEnd): Promise<number> {
       // Nothing was measured; the next --resume asks again.
       await rm(folder, { recursive: true });
     }
-    await writeSet(set, lines);
+    if (row !== undefined) await writeSet(set);
     // A lab that was left up for its evidence leaves no room for the next run.
     if (outcome === 'failed' && options.keepOnFailure) break;
   }
   // With --resume the last cells may have been done before.
-  if (lines.some(({ row }) => row !== undefined)) await writeSet(set, lines);
+  if (lines.some(({ row }) => row !== undefined)) await writeSet(set);
   if (options.json) console.log(JSON.stringify({ event: 'result', set, runs: lines }));
   else console.log(`\n${matrixTable(lines)}\n\nrecorded in ${path.resolve(set)}`);
   if (signal.aborted) return exitCodes.interrupted;

@@ -64,14 +64,19 @@ export async function writeMergedSet(out: string, runs: readonly RunOnDisk[]): P
         preserveTimestamps: true,
         mode: constants.COPYFILE_FICLONE,
       });
-    const byTime = runs.toSorted((a, b) => a.manifest.startedAt.localeCompare(b.manifest.startedAt));
-    await writeRunsCsv(
-      path.join(making, 'runs.csv'),
-      byTime.flatMap(({ row }) => row ?? []),
-    );
+    await writeSetTable(making, runs);
     await rename(making, out);
   } catch (error) {
     if (making !== undefined) await rm(making, { recursive: true, force: true });
     throw new RecordError('not-writable', `cannot make the set ${out}`, { cause: error });
   }
+}
+
+/** Writes a set's runs.csv: a row for each run that has one, by time. */
+export async function writeSetTable(set: string, runs: readonly RunOnDisk[]): Promise<void> {
+  const byTime = runs.toSorted((a, b) => a.manifest.startedAt.localeCompare(b.manifest.startedAt));
+  await writeRunsCsv(
+    path.join(set, 'runs.csv'),
+    byTime.flatMap(({ row }) => row ?? []),
+  );
 }
