@@ -110,7 +110,7 @@ export function expectedSteps(
   accelerator: 'tcg' | 'kvm',
 ): readonly PlannedStep[] {
   const linkBytesPerSecond = (configuration.linkBitsPerSecond / 8) * 0.955;
-  const warmUpBytesPerSecond = accelerator === 'tcg' ? 24e6 : linkBytesPerSecond;
+  const warmUpBytesPerSecond = accelerator === 'tcg' ? 17e6 : linkBytesPerSecond;
   const checkBytesPerSecond = accelerator === 'tcg' ? 30e6 : 400e6;
   // 12 % of a warmed guest is zero pages, which cost nothing to send.
   const migrationSeconds = (0.88 * configuration.vmMemoryBytes) / linkBytesPerSecond;
@@ -121,7 +121,7 @@ export function expectedSteps(
   return [
     { name: 'bring the lab up', durationSeconds: 6 },
     { name: 'copy the disk image', durationSeconds: (configuration.tableDataBytes + 500 * mib) / 500e6 },
-    { name: 'boot the source VM', durationSeconds: 12 },
+    { name: 'boot the source VM', durationSeconds: accelerator === 'tcg' ? 25 : 12 },
     { name: 'warm the pool', durationSeconds: configuration.tableDataBytes / warmUpBytesPerSecond },
     { name: 'load before the migration', durationSeconds: loaded ? configuration.beforeSeconds : 5 },
     { name: 'migrate', durationSeconds: Math.min(moveSeconds, configuration.maxTimeSeconds) },
