@@ -26,7 +26,8 @@ test('pages of files on NFS come from the export', async (t) => {
   };
   const lab = await prepareGuestLab(t, {
     owner: 'nfs-datadir.lab.test.ts',
-    rates: { migration: 250e6, storage: 62.5e6, service: 250e6 },
+    // So slow a migration link that the list comes long before the first pass ends.
+    rates: { migration: 100e6, storage: 62.5e6, service: 250e6 },
     rowsPerTable: 200_000,
     agent: true,
     log,
