@@ -56,6 +56,12 @@ export async function readBufferPoolUse(client: Host, server: DatabaseServer): P
   return parseBufferPoolUse(await runSql(client, server, `SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool%'`));
 }
 
+/** Reads `Innodb_buffer_pool_load_status` (storage/innobase/buf/buf0dump.cc). An empty dump is a failure too. */
+export function judgePoolLoad(status: string): 'loading' | 'completed' | 'failed' {
+  if (/^(Cannot|Error)|aborted|was empty/i.test(status)) return 'failed';
+  return /load completed/i.test(status) ? 'completed' : 'loading';
+}
+
 /**
  * Has the server read the pages of its list and returns what the pool holds when all of them have arrived.
  * @throws HostError, WarmUpError
@@ -76,10 +82,10 @@ export async function warmUp(
     const use = await readBufferPoolUse(client, server);
     const elapsedMs = performance.now() - startedMs;
     if (poll % pollsPerReport === 0) onProgress({ ...use, elapsedMs });
-    const isOwn = use.loadStatus !== earlierStatus;
+    const load = use.loadStatus === earlierStatus ? 'loading' : judgePoolLoad(use.loadStatus);
     // MySQL calls it completed when the last reads have been asked for.
-    if (isOwn && /load completed/i.test(use.loadStatus) && use.dataBytes === previousBytes) return use;
-    if (isOwn && /cannot|error|abort/i.test(use.loadStatus))
+    if (load === 'completed' && use.dataBytes === previousBytes) return use;
+    if (load === 'failed')
       throw new WarmUpError(`the server does not fill its buffer pool: ${use.loadStatus}`);
     if (elapsedMs > timeoutMs)
       throw new WarmUpError(

@@ -15,7 +15,7 @@ import type { QmpClient } from '../../vm/qmp.ts';
 import { whileVmLives } from '../../vm/while-vm-lives.ts';
 import type { DatabaseServer } from '../../workload/database-server.ts';
 import { parseRows, runSql, sqlClientCommand } from '../../workload/sql-client.ts';
-import { readBufferPoolUse } from '../../workload/warm-up.ts';
+import { judgePoolLoad, readBufferPoolUse } from '../../workload/warm-up.ts';
 import { type Migration, MigrationError } from './migration.ts';
 
 export interface RestartContext {
@@ -131,10 +131,4 @@ async function waitForPool(
     if (load === 'failed') throw new MigrationError(`the pool was not loaded: ${status}`);
     await sleep(pollMs, undefined, { signal });
   }
-}
-
-/** Reads `Innodb_buffer_pool_load_status` (storage/innobase/buf/buf0dump.cc). An empty dump is a failure too. */
-export function judgePoolLoad(status: string): 'loading' | 'completed' | 'failed' {
-  if (/^(Cannot|Error)|aborted|was empty/i.test(status)) return 'failed';
-  return /load completed/i.test(status) ? 'completed' : 'loading';
 }

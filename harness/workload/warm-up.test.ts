@@ -1,5 +1,5 @@
 import test from 'ava';
-import { judgePoolLoad } from './restart.ts';
+import { judgePoolLoad } from './warm-up.ts';
 
 for (const [status, judgement] of [
   ['', 'loading'],
