@@ -56,6 +56,11 @@ export const optionsSchema = z.object({
     .optional()
     .describe('transactions per second sysbench aims at, 0 = full speed (lab: 8, paper: 0)'),
   downtimeLimit: integer(1, 2_000_000).default(300).describe("QEMU's downtime-limit in ms"),
+  downtimeLimitMax: integer(0, 2_000_000)
+    .default(2000)
+    .describe(
+      'our engines, where a VM does not converge: raise its downtime-limit step by step, up to this in ms (0: never)',
+    ),
   before: number(0, 86_400).optional().describe('seconds of load before the migration (lab: 30, paper: 300)'),
   after: number(0, 86_400).optional().describe('seconds of load after it (lab: 60, paper: 600)'),
   repeat: integer(1, 100).default(1).describe('how often to run it'),
@@ -109,6 +114,8 @@ export interface Configuration {
   readonly threads: number;
   readonly rateTps: number;
   readonly downtimeLimitMs: number;
+  /** What our engines may raise it to; absent in older runs. */
+  readonly downtimeLimitMaxMs?: number | undefined;
   readonly beforeSeconds: number;
   readonly afterSeconds: number;
   readonly maxTimeSeconds: number;
@@ -172,6 +179,7 @@ export function resolveConfiguration(options: Options): Configuration {
     threads: options.threads ?? profile.threads,
     rateTps: options.rate ?? profile.rateTps,
     downtimeLimitMs: options.downtimeLimit,
+    downtimeLimitMaxMs: options.downtimeLimitMax,
     beforeSeconds: options.before ?? profile.beforeSeconds,
     afterSeconds: options.after ?? profile.afterSeconds,
     maxTimeSeconds: options.maxTime ?? profile.maxTimeSeconds,

@@ -32,6 +32,7 @@ const configurationSchema = z.object({
   threads: z.number(),
   rateTps: z.number(),
   downtimeLimitMs: z.number(),
+  downtimeLimitMaxMs: z.number().optional(),
   beforeSeconds: z.number(),
   afterSeconds: z.number(),
   maxTimeSeconds: z.number(),

@@ -69,6 +69,10 @@ export const metrics = {
     unit: 'bytes/s',
     meaning: 'what QEMU was told of the link at switch-over: its rate times the compression ratio of late',
   },
+  downtime_limit_ms: {
+    unit: 'ms',
+    meaning: 'QEMU’s downtime-limit from then on: raised because the VM did not converge',
+  },
   engine_pages_left_out: {
     unit: 'pages',
     meaning: 'records that the source engine has left out of QEMU’s stream (cumulative)',

@@ -40,6 +40,10 @@ export const runColumns = {
     meaning: 'longest gap between SQL answers that overlaps STOP to RESUME',
   },
   downtime_qemu_ms: { unit: 'ms', meaning: '`downtime` of query-migrate at the source' },
+  downtime_limit_reached_ms: {
+    unit: 'ms',
+    meaning: 'QEMU’s downtime-limit at the end: our engines raise it where a VM does not converge',
+  },
   dirty_sync_count: { unit: 'passes', meaning: 'dirty bitmap syncs' },
   migration_link_bytes: { unit: 'bytes', meaning: 'sent by src on the migration network, headers included' },
   storage_link_bytes_src: { unit: 'bytes', meaning: 'received and sent by src on the storage network' },

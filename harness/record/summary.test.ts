@@ -90,6 +90,7 @@ test('a completed migration', (t) => {
     downtime_client_ms: 325,
     downtime_heartbeat_ms: 410,
     downtime_qemu_ms: 210,
+    downtime_limit_reached_ms: 300,
     dirty_sync_count: 4,
     converged: true,
     migration_link_bytes: 60.5 * 12_000_000,
@@ -121,6 +122,11 @@ test('throughput that comes back', (t) => {
   // The last slow second ends at 160 s; its right neighbour, smoothed, is (4 + 8 + 8) / 3 < 7.2 too.
   t.is(row.tps_recovery_ms, 61_000);
   t.is(row.migration_link_bytes, undefined, 'no counters in these samples');
+});
+
+test('the downtime limit is that which QEMU was told last', (t) => {
+  const raised = every(10_000, 130_000, 'src', 'downtime_limit_ms', [375, 469]);
+  t.is(summarize({ manifest, events: migrated, samples: raised }).downtime_limit_reached_ms, 469);
 });
 
 test('when the target resumes after the source has completed, that is the end', (t) => {
@@ -234,6 +240,7 @@ test('a restart has times and bytes by link, and nothing that only a migration s
   });
   for (const column of [
     'downtime_qemu_ms',
+    'downtime_limit_reached_ms',
     'dirty_sync_count',
     'qemu_transferred_bytes',
     'content_bytes',

@@ -74,7 +74,7 @@ function finalFigures(events: readonly RunEvent[]): Readonly<Record<string, numb
   return final?.event === 'migration-status' ? final.figures : {};
 }
 
-function durations({ manifest, events }: RunRecord, timeline: Timeline | undefined) {
+function durations({ manifest, events, samples }: RunRecord, timeline: Timeline | undefined) {
   const { verifyRam } = manifest.configuration;
   const endMs = endOf(timeline, verifyRam);
   const switchOver =
@@ -82,13 +82,19 @@ function durations({ manifest, events }: RunRecord, timeline: Timeline | undefin
       ? undefined
       : { fromMs: timeline.stopMs, toMs: timeline.resumeMs };
   const figures = finalFigures(events);
+  const passes = figures['ram.dirty-sync-count'];
   return {
     total_time_ms: timeline === undefined ? undefined : difference(endMs, timeline.commandMs),
     downtime_stop_resume_ms: difference(switchOver?.toMs, switchOver?.fromMs),
     downtime_client_ms: longestGapDuring(events, 'ping', switchOver),
     downtime_heartbeat_ms: longestGapDuring(events, 'heartbeat', switchOver),
     downtime_qemu_ms: timeline?.ended?.status === 'completed' ? figures['downtime'] : undefined,
-    dirty_sync_count: figures['ram.dirty-sync-count'],
+    downtime_limit_reached_ms:
+      passes === undefined
+        ? undefined
+        : (seriesOf(samples, 'src', 'downtime_limit_ms').at(-1)?.value ??
+          manifest.configuration.downtimeLimitMs),
+    dirty_sync_count: passes,
     converged: convergedOf(events, timeline),
   };
 }

@@ -47,6 +47,10 @@ export class EngineOutput {
     return this.#failure;
   }
 
+  hasReported(name: string): boolean {
+    return this.#seen.has(name);
+  }
+
   /** @throws MigrationError when the engine ends, or the time is over, before the event comes */
   async waitFor(name: string, timeoutMs: number): Promise<void> {
     if (this.#seen.has(name)) return;

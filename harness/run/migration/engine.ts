@@ -2,7 +2,9 @@
 import type { PoolshiftEngine } from '../../../experiments/engines.ts';
 import { prepareEngine } from './engine-bundle.ts';
 import type { HostProcess } from '../../testbed/host.ts';
+import type { MigrationInfo } from '../../vm/qmp-messages.ts';
 import { vmPaths } from '../../vm/qemu-arguments.ts';
+import { DowntimeSteps } from './downtime-steps.ts';
 import { type CountersSink, EngineOutput } from './engine-output.ts';
 import {
   type Migration,
@@ -56,7 +58,11 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
       );
       await source.waitFor('listening', startTimeoutMs);
       try {
-        const outcome = await commandMigration(context, `unix:${outgoingSocket}`);
+        const outcome = await commandMigration(
+          context,
+          `unix:${outgoingSocket}`,
+          raiseDowntimeLimit(context, source),
+        );
         // Both report their totals before they end.
         await Promise.all([source.ended, destination.ended]);
         return outcome;
@@ -73,22 +79,36 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
 }
 
 /** Keeps QEMU informed of how fast its dirty pages would cross the link at switch-over. */
-function tellSwitchoverBandwidth({
-  source,
-  log,
-  migrationGoodputBytesPerSecond,
-}: MigrationContext): CountersSink {
-  const bandwidth = new SwitchoverBandwidth(migrationGoodputBytesPerSecond);
+function tellSwitchoverBandwidth(context: MigrationContext): CountersSink {
+  const bandwidth = new SwitchoverBandwidth(context.migrationGoodputBytesPerSecond);
   return (counters) => {
     const bytesPerSecond = bandwidth.update(counters);
     if (bytesPerSecond === undefined) return;
-    const at_ms = Date.now();
-    log.sample({ at_ms, host: 'src', metric: 'switchover_bytes_per_second', value: bytesPerSecond });
-    source
-      .execute('migrate-set-parameters', { 'avail-switchover-bandwidth': bytesPerSecond })
-      .catch((error: unknown) => {
-        const text = `avail-switchover-bandwidth could not be set: ${String(error)}`;
-        log.event({ event: 'note', at_ms, text });
-      });
+    tellSource(context, 'avail-switchover-bandwidth', 'switchover_bytes_per_second', bytesPerSecond);
   };
+}
+
+/** Gives a VM more downtime that does not converge once nothing is pending any more. */
+function raiseDowntimeLimit(context: MigrationContext, engine: EngineOutput): (info: MigrationInfo) => void {
+  const { downtimeLimitMs, downtimeLimitMaxMs = 0 } = context.configuration;
+  const steps = new DowntimeSteps(downtimeLimitMs, downtimeLimitMaxMs);
+  return ({ ram }) => {
+    const passes = ram?.['dirty-sync-count'];
+    if (passes === undefined || !engine.hasReported('gate-released')) return;
+    const limitMs = steps.update(passes);
+    if (limitMs !== undefined) tellSource(context, 'downtime-limit', 'downtime_limit_ms', limitMs);
+  };
+}
+
+function tellSource(
+  { source, log }: MigrationContext,
+  parameter: 'avail-switchover-bandwidth' | 'downtime-limit',
+  metric: string,
+  value: number,
+): void {
+  const at_ms = Date.now();
+  log.sample({ at_ms, host: 'src', metric, value });
+  source.execute('migrate-set-parameters', { [parameter]: value }).catch((error: unknown) => {
+    log.event({ event: 'note', at_ms, text: `${parameter} could not be set: ${String(error)}` });
+  });
 }

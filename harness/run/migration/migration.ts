@@ -5,6 +5,7 @@ import type { PoolshiftEngine, StockEngine } from '../../../experiments/engines.
 import type { RunLog } from '../../record/run-log.ts';
 import type { Testbed } from '../../testbed/host.ts';
 import type { QmpClient } from '../../vm/qmp.ts';
+import type { MigrationInfo } from '../../vm/qmp-messages.ts';
 import { nowMs } from '../../probes/wall-clock.ts';
 import { qemuSettings } from './qemu-settings.ts';
 
@@ -59,9 +60,14 @@ const pollMs = 50;
 
 /**
  * Commands the migration and waits for its end: until the target runs, or until the source has given up.
+ * @param onInfo gets what QEMU says of the migration while it goes on, each time that it is asked
  * @throws MigrationError with QEMU's reason when it failed
  */
-export async function commandMigration(context: MigrationContext, uri: string): Promise<MigrationOutcome> {
+export async function commandMigration(
+  context: MigrationContext,
+  uri: string,
+  onInfo: (info: MigrationInfo) => void = () => undefined,
+): Promise<MigrationOutcome> {
   const { source, target, configuration, log, signal } = context;
   log.event({ event: 'migrate-command', at_ms: nowMs(), uri });
   await source.execute('migrate', { uri });
@@ -78,6 +84,7 @@ export async function commandMigration(context: MigrationContext, uri: string): 
         `QEMU reports that the migration failed: ${info['error-desc'] ?? 'no reason given'}`,
       );
     }
+    onInfo(info);
     // Half of a VM in post-copy is at the destination: cancelling would lose it.
     const canCancel = info.status?.startsWith('postcopy') !== true;
     if (!cancelling && canCancel && performance.now() > deadlineMs) {
