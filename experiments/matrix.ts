@@ -41,7 +41,9 @@ export interface Cell {
 }
 
 /** Folder name of a cell within its set. */
-export function cellName(cell: Cell): string {
+export function cellName(
+  cell: Readonly<Record<'scenario' | 'mem' | 'engine', string>> & Pick<Cell, 'repeat'>,
+): string {
   return `${cell.scenario}-${cell.mem}-${cell.engine}-r${cell.repeat}`;
 }
 

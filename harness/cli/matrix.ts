@@ -1,30 +1,23 @@
 /** `npm run matrix -- [options]`: many runs in a fair order; goes on after a failed one, and can be resumed. */
-import { rename, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
-import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
 import type { EngineName } from '../../experiments/engines.ts';
-import {
-  type Cell,
-  type MatrixOptions,
-  cellName,
-  matrixCells,
-  matrixOptionsSchema,
-} from '../../experiments/matrix.ts';
+import { cellName, matrixCells, matrixOptionsSchema } from '../../experiments/matrix.ts';
 import { shardName } from '../../experiments/shard.ts';
-import { derive } from '../record/derive.ts';
-import { readManifest } from '../record/manifest.ts';
+import { addPlannedCells } from '../record/planned-cells.ts';
 import { readRecordedSet, writeSetTable } from '../record/recorded-sets.ts';
-import type { RunRow } from '../record/run-columns.ts';
 import { runExperiment } from '../run/experiment.ts';
-import { expectedSeconds, timedSteps } from '../run/plan.ts';
+import { timedSteps } from '../run/plan.ts';
 import { runIdOf } from '../run/run-folder.ts';
 import { type TableLine, matrixTable } from './figures.ts';
+import { configurationOf, planText } from './matrix-plan.ts';
 import { matrixFailed } from './matrix-status.ts';
 import { abortOnSignals } from './interrupt.ts';
 import { startLiveView } from './live-view.ts';
 import { UsageError, exitCodes, parseOptions } from './options.ts';
 import { Progress } from './progress.ts';
+import { doneRow, refuseOtherRuns, setAside } from './resume.ts';
 import { type AtEnd, runCommand } from './run-command.ts';
 import { inventoryOf, refuseWhatDoesNotFit, waitForTestbed } from './testbed-options.ts';
 
@@ -32,64 +25,9 @@ const say = (line: string): void => {
   process.stderr.write(`${line}\n`);
 };
 
-/** A cell's configuration is that of `npm run experiment` with the matrix's options and the cell's own three. */
-function configurationOf(options: MatrixOptions, { scenario, mem, engine }: Cell) {
-  return resolveConfiguration({
-    ...optionsSchema.parse({}),
-    ...options,
-    scenario,
-    mem,
-    engine,
-    repeat: 1,
-    out: '',
-  });
-}
-
-/**
- * The figures of a cell that is done. A run that failed or was interrupted is not done; one that did not converge is.
- * @throws UsageError if the folder holds a run with other options
- */
-async function doneRow(folder: string, options: MatrixOptions, cell: Cell): Promise<RunRow | undefined> {
-  if (!existsSync(path.join(folder, 'manifest.json'))) return undefined;
-  const { configuration } = await readManifest(folder);
-  if (JSON.stringify(configuration) !== JSON.stringify(configurationOf(options, cell)))
-    throw new UsageError(
-      `${folder} holds a run with other options; give another --out, or the options that it was made with`,
-    );
-  const row = await derive(folder).catch(() => undefined);
-  return row?.outcome === 'completed' || row?.outcome === 'not-converged' ? row : undefined;
-}
-
-/** Keeps the evidence of a run that failed before, out of the way of the next attempt. */
-async function setAside(folder: string): Promise<void> {
-  if (!existsSync(folder)) return;
-  let attempt = 1;
-  while (existsSync(`${folder}.failed-${attempt}`)) attempt += 1;
-  await rename(folder, `${folder}.failed-${attempt}`);
-}
-
 /** All runs of the set, also those that an earlier matrix with other cells has left there. */
 async function writeSet(set: string): Promise<void> {
   await writeSetTable(set, await readRecordedSet(set));
-}
-
-function planText(options: MatrixOptions, cells: readonly Cell[]): string {
-  const configurations = cells.map((cell) => configurationOf(options, cell));
-  const minutes = (accelerator: 'tcg' | 'kvm') =>
-    configurations.map((configuration) => expectedSeconds(configuration, accelerator) / 60);
-  const [underTcg, underKvm] = [minutes('tcg'), minutes('kvm')];
-  const lines = cells.map(
-    (cell, index) =>
-      `  ${cellName(cell).padEnd(24)} ${(underTcg[index] ?? 0).toFixed(1)} min (KVM: ${(underKvm[index] ?? 0).toFixed(1)})`,
-  );
-  const total = (values: readonly number[]): string =>
-    values.reduce((sum, value) => sum + value, 0).toFixed(0);
-  const part = options.shard === undefined ? '' : ` of shard ${shardName(options.shard)}`;
-  return [
-    `${cells.length} runs${part}:`,
-    ...lines,
-    `expected: ${total(underTcg)} min under TCG, ${total(underKvm)} min with KVM`,
-  ].join('\n');
 }
 
 async function main(atEnd: AtEnd): Promise<number> {
@@ -122,18 +60,25 @@ async function main(atEnd: AtEnd): Promise<number> {
     path.join('results', `matrix-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}`);
   if (existsSync(set) && !options.resume && options.out !== undefined)
     throw new UsageError(`${set} is there already: add --resume to go on with it, or give another --out`);
+  const places = cells.map((cell) => ({
+    cell,
+    name: cellName(cell),
+    folder: path.join(set, cellName(cell)),
+    configuration: configurationOf(options, cell),
+  }));
+  if (options.resume) await refuseOtherRuns(set, places);
   say(planText(options, cells));
 
   const signal = abortOnSignals(say);
   const view = await startLiveView(options.live, path.basename(path.resolve(set)), say);
+  // Nothing is refused any more, and a matrix that is refused changes nothing.
+  await addPlannedCells(set, cells);
   const lines: TableLine[] = [];
   /** Engines that the hosts' QEMU does not offer, with its reason: it is asked once. */
   const unavailable = new Map<EngineName, string | undefined>();
-  for (const cell of cells) {
+  for (const { cell, name, folder, configuration } of places) {
     if (signal.aborted) break;
-    const name = cellName(cell);
-    const folder = path.join(set, name);
-    const done = options.resume ? await doneRow(folder, options, cell) : undefined;
+    const done = options.resume ? await doneRow(folder) : undefined;
     if (done !== undefined) {
       say(`${name}: done before`);
       view.show(folder);
@@ -149,7 +94,6 @@ async function main(atEnd: AtEnd): Promise<number> {
     await setAside(folder);
     view.show(folder);
     say(`\n${name} (${lines.length + 1} of ${cells.length})`);
-    const configuration = configurationOf(options, cell);
     const progress = new Progress(process.stderr, timedSteps(configuration));
     const { outcome, reason, row } = await runExperiment({
       configuration,

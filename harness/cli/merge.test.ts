@@ -4,8 +4,10 @@ import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { execa } from 'execa';
 import type { EngineName } from '../../experiments/engines.ts';
+import { plannedCellsFile } from '../../experiments/planned-cells.ts';
 import { writeRunsCsv } from '../record/csv.ts';
 import { type Manifest, writeManifest } from '../record/manifest.ts';
+import { addPlannedCells, readPlannedCells } from '../record/planned-cells.ts';
 import { manifest } from '../record/record.fixture.ts';
 
 const merge = (...arguments_: string[]) =>
@@ -108,6 +110,40 @@ test('the same cell, other conditions, and what is no set are refused; nothing i
     t.regex(stderr, said);
   }
   t.deepEqual((await readdir(folder)).sort(), ['one', 'two']);
+});
+
+const planned = (engine: EngineName, repeat: number) =>
+  ({ scenario: 'rw', mem: '16', engine, repeat }) as const;
+
+test('what was planned for the shards is planned for the set, also that of a shard without a run', async (t) => {
+  const folder = await temporaryFolder(t);
+  const [one, two, out] = ['one', 'two', 'all'].map((name) => path.join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  const cells = [planned('precopy', 1), planned('restore', 1), planned('restore', 2), planned('precopy', 2)];
+  await writeSet(one, 1, [{ engine: 'precopy', outcome: 'completed' }]);
+  await addPlannedCells(one, cells.slice(0, 2));
+  await addPlannedCells(two, cells.slice(2));
+  const { exitCode, stderr } = await merge(one, two, '--out', out);
+  t.is(exitCode, 1);
+  t.regex(stderr, /^no run of shard 2\/2$/m);
+  t.deepEqual(await readPlannedCells(out), cells);
+  t.deepEqual((await readdir(out)).sort(), [plannedCellsFile, 'runs.csv', 'rw-16-precopy-r1'].sort());
+
+  const onlyPlanned = await merge(two, '--out', path.join(folder, 'none'));
+  t.is(onlyPlanned.exitCode, 2);
+  t.regex(onlyPlanned.stderr, /there is no run in .*two/);
+
+  await writeFile(path.join(two, plannedCellsFile), '{"format":1}');
+  const broken = await merge(one, two, '--out', path.join(folder, 'none'));
+  t.is(broken.exitCode, 2);
+  t.regex(
+    broken.stderr,
+    /two.planned-cells\.json is not a record of planned cells: cells is not there: valid/,
+  );
+  t.deepEqual((await readdir(folder)).sort(), ['all', 'one', 'two']);
 });
 
 test('help names the sets and the exit codes', async (t) => {

@@ -2,7 +2,8 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
-import { cellNameOf, differencesAmong, missingShards, repeatedCells } from '../record/merge.ts';
+import { cellNameOf, differencesAmong, mergedPlan, missingShards, repeatedCells } from '../record/merge.ts';
+import { readPlannedCells } from '../record/planned-cells.ts';
 import { RecordError } from '../record/record-error.ts';
 import { type RunOnDisk, readRecordedSet, writeMergedSet } from '../record/recorded-sets.ts';
 import { UsageError, exitCodes, parseOptions } from './options.ts';
@@ -33,12 +34,15 @@ async function main(): Promise<number> {
   if (options === undefined) return exitCodes.ok;
   const { out } = options;
   if (existsSync(out)) throw new UsageError(`${out} is there already: give another --out`);
-  const found = (
-    await Promise.all(options.sets.map(readRecordedSet)).catch((error: unknown) => {
-      if (error instanceof RecordError) throw new UsageError(error.message, { cause: error });
-      throw error;
-    })
-  ).flat();
+  const [sets, plans] = await Promise.all([
+    Promise.all(options.sets.map(readRecordedSet)),
+    Promise.all(options.sets.map(readPlannedCells)),
+  ]).catch((error: unknown) => {
+    if (error instanceof RecordError) throw new UsageError(error.message, { cause: error });
+    throw error;
+  });
+  const found = sets.flat();
+  if (found.length === 0) throw new UsageError(`there is no run in ${options.sets.join(', ')}`);
   const runs = found.filter(isWhole);
   const leftOut = found.filter((run) => !isWhole(run)).map(({ folder }) => folder);
   const repeated = repeatedCells(runs);
@@ -49,7 +53,7 @@ async function main(): Promise<number> {
     throw new UsageError(
       `the sets were made with other options or under other conditions:\n  ${differences.join('\n  ')}`,
     );
-  await writeMergedSet(out, runs);
+  await writeMergedSet(out, runs, mergedPlan(plans, found));
 
   const missing = missingShards(runs);
   const failed = runs

@@ -1,7 +1,7 @@
 import test from 'ava';
 import type { EngineName } from '../../experiments/engines.ts';
 import type { Manifest } from './manifest.ts';
-import { cellNameOf, differencesAmong, missingShards, repeatedCells } from './merge.ts';
+import { cellNameOf, differencesAmong, mergedPlan, missingShards, repeatedCells } from './merge.ts';
 import { manifest } from './record.fixture.ts';
 
 const run = (set: string, changes: Partial<Manifest> = {}) => ({
@@ -22,6 +22,26 @@ test('the same cell twice is found, with the sets that hold it', (t) => {
     [],
   );
   t.deepEqual(repeatedCells([run('a'), run('b')]), ['rw-16-precopy-r1 is in a and in b']);
+});
+
+test('the plan of a merged set is that of all sets; one without a record counts with its runs', (t) => {
+  const [a, b, c] = [1, 2, 3].map(
+    (repeat) => ({ scenario: 'rw', mem: '16', engine: 'precopy', repeat }) as const,
+  );
+  if (a === undefined || b === undefined || c === undefined) throw new Error('three cells are needed');
+  const runs = [run('one'), run('old', { repeat: 3 })];
+  t.deepEqual(mergedPlan([[a, b], undefined], runs), [a, b, c]);
+  t.deepEqual(
+    mergedPlan(
+      [
+        [a, b],
+        [b, c],
+      ],
+      [run('one')],
+    ),
+    [a, b, c],
+  );
+  t.is(mergedPlan([undefined, undefined], runs), undefined);
 });
 
 test('what makes a cell is no difference, nor is the size of another row', (t) => {

@@ -1,5 +1,6 @@
 /** What shards of one matrix must agree in before they become one set, and which of them are not there. Pure. */
-import { cellName } from '../../experiments/matrix.ts';
+import { type Cell, cellName } from '../../experiments/matrix.ts';
+import { type PlannedCell, unionOfPlans } from '../../experiments/planned-cells.ts';
 import { shardName } from '../../experiments/shard.ts';
 import type { Manifest } from './manifest.ts';
 
@@ -9,10 +10,32 @@ export interface RecordedRun {
   readonly manifest: Manifest;
 }
 
-/** Scenario, memory row, engine and repeat: the folder's name in a set. */
-export function cellNameOf({ configuration, repeat }: Manifest): string {
+function cellOf({ configuration, repeat }: Manifest): Cell {
   const { scenario, memoryRow, engine } = configuration;
-  return cellName({ scenario, mem: memoryRow, engine, repeat });
+  return { scenario, mem: memoryRow, engine, repeat };
+}
+
+/** Scenario, memory row, engine and repeat: the folder's name in a set. */
+export function cellNameOf(manifest: Manifest): string {
+  return cellName(cellOf(manifest));
+}
+
+/**
+ * What a set that is merged of others was meant to have: what they record, and for those that record nothing the cells of
+ * their runs. Undefined where none of them records it.
+ * @param plans of each set; undefined where it has no record
+ * @param runs all that were found, those that do not come into the merged set as well
+ */
+export function mergedPlan(
+  plans: readonly (readonly PlannedCell[] | undefined)[],
+  runs: readonly RecordedRun[],
+): readonly PlannedCell[] | undefined {
+  const recorded = plans.filter((plan) => plan !== undefined);
+  if (recorded.length === 0) return undefined;
+  return unionOfPlans(
+    ...recorded,
+    runs.map(({ manifest }) => cellOf(manifest)),
+  );
 }
 
 /** Cells that more than one run is of, each with the sets that hold it. */

@@ -3,6 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import test from 'ava';
+import { plannedCellsFile, plannedCellsSchema } from '../../experiments/planned-cells.ts';
 import { runEventSchema } from './event.ts';
 import { isKnownMetric } from './metrics.ts';
 
@@ -98,4 +99,13 @@ test('keys of manifest.json', (t) => {
     [...keys].filter((key) => !described.has(key)),
     [],
   );
+});
+
+test('keys of planned-cells.json', (t) => {
+  const { shape } = plannedCellsSchema;
+  t.deepEqual(
+    [...namesUnder(plannedCellsFile)].sort(),
+    ['format', 'cells', ...Object.keys(shape.cells.element.shape)].sort(),
+  );
+  t.true(namesUnder('# Results').has(plannedCellsFile));
 });

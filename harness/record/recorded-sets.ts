@@ -3,9 +3,11 @@ import { constants, existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readFile, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { parse } from 'csv-parse/sync';
+import { type PlannedCell, plannedCellsFile } from '../../experiments/planned-cells.ts';
 import { writeRunsCsv } from './csv.ts';
 import { readManifest } from './manifest.ts';
 import { type RecordedRun, cellNameOf } from './merge.ts';
+import { addPlannedCells } from './planned-cells.ts';
 import { RecordError } from './record-error.ts';
 import type { RunRow } from './run-columns.ts';
 
@@ -17,7 +19,7 @@ export interface RunOnDisk extends RecordedRun {
 
 /**
  * The runs of a set; attempts that a matrix has set aside (`*.failed-1`) are passed over.
- * @throws RecordError `not-readable`, also where there is no run
+ * @throws RecordError `not-readable`, also where there is neither a run nor a record of planned cells
  */
 export async function readRecordedSet(set: string): Promise<RunOnDisk[]> {
   const entries = await readdir(set, { withFileTypes: true }).catch((error: unknown) => {
@@ -28,7 +30,7 @@ export async function readRecordedSet(set: string): Promise<RunOnDisk[]> {
     .map((entry) => path.join(set, entry.name))
     .filter((folder) => existsSync(path.join(folder, 'manifest.json')))
     .sort();
-  if (folders.length === 0)
+  if (folders.length === 0 && !existsSync(path.join(set, plannedCellsFile)))
     throw new RecordError('not-readable', `${set} is not a set of runs: no folder in it has a manifest.json`);
   return Promise.all(
     folders.map(async (folder) => ({
@@ -51,9 +53,14 @@ async function readRow(file: string): Promise<RunRow | undefined> {
 
 /**
  * Copies the runs into a new set, each under its cell's name, and writes its runs.csv by time. Whole or not at all.
+ * @param planned cells that the set is to record as planned; undefined: it records none
  * @throws RecordError `not-writable`
  */
-export async function writeMergedSet(out: string, runs: readonly RunOnDisk[]): Promise<void> {
+export async function writeMergedSet(
+  out: string,
+  runs: readonly RunOnDisk[],
+  planned: readonly PlannedCell[] | undefined,
+): Promise<void> {
   let making: string | undefined;
   try {
     await mkdir(path.dirname(path.resolve(out)), { recursive: true });
@@ -65,6 +72,7 @@ export async function writeMergedSet(out: string, runs: readonly RunOnDisk[]): P
         mode: constants.COPYFILE_FICLONE,
       });
     await writeSetTable(making, runs);
+    if (planned !== undefined) await addPlannedCells(making, planned);
     await rename(making, out);
   } catch (error) {
     if (making !== undefined) await rm(making, { recursive: true, force: true });

@@ -1,0 +1,38 @@
+/** What a matrix is going to do: the configuration of each cell, and how long all of them are expected to take. Pure. */
+import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
+import { type Cell, type MatrixOptions, cellName } from '../../experiments/matrix.ts';
+import { shardName } from '../../experiments/shard.ts';
+import { expectedSeconds } from '../run/plan.ts';
+
+/** A cell's configuration is that of `npm run experiment` with the matrix's options and the cell's own three. */
+export function configurationOf(options: MatrixOptions, { scenario, mem, engine }: Cell) {
+  return resolveConfiguration({
+    ...optionsSchema.parse({}),
+    ...options,
+    scenario,
+    mem,
+    engine,
+    repeat: 1,
+    out: '',
+  });
+}
+
+/** The runs, and the minutes that they are expected to take. */
+export function planText(options: MatrixOptions, cells: readonly Cell[]): string {
+  const configurations = cells.map((cell) => configurationOf(options, cell));
+  const minutes = (accelerator: 'tcg' | 'kvm') =>
+    configurations.map((configuration) => expectedSeconds(configuration, accelerator) / 60);
+  const [underTcg, underKvm] = [minutes('tcg'), minutes('kvm')];
+  const lines = cells.map(
+    (cell, index) =>
+      `  ${cellName(cell).padEnd(24)} ${(underTcg[index] ?? 0).toFixed(1)} min (KVM: ${(underKvm[index] ?? 0).toFixed(1)})`,
+  );
+  const total = (values: readonly number[]): string =>
+    values.reduce((sum, value) => sum + value, 0).toFixed(0);
+  const part = options.shard === undefined ? '' : ` of shard ${shardName(options.shard)}`;
+  return [
+    `${cells.length} runs${part}:`,
+    ...lines,
+    `expected: ${total(underTcg)} min under TCG, ${total(underKvm)} min with KVM`,
+  ].join('\n');
+}

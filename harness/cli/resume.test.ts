@@ -1,0 +1,61 @@
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { plannedCellsFile } from '../../experiments/planned-cells.ts';
+import { writeManifest } from '../record/manifest.ts';
+import { manifest } from '../record/record.fixture.ts';
+import { UsageError } from './options.ts';
+import { doneRow, refuseOtherRuns, setAside } from './resume.ts';
+
+const { configuration } = manifest;
+
+async function temporaryFolder(t: ExecutionContext): Promise<string> {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-resume-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  return folder;
+}
+
+test('a set that is not there, or has runs of these options, can be gone on with', async (t) => {
+  const set = await temporaryFolder(t);
+  const [there, other] = ['there', 'other'].map((name) => path.join(set, name)) as [string, string];
+  await mkdir(there);
+  await writeManifest(there, manifest);
+  const places = [there, other].map((folder) => ({ folder, configuration }));
+  await t.notThrowsAsync(refuseOtherRuns(set, places));
+  await t.notThrowsAsync(refuseOtherRuns(path.join(set, 'none'), [{ folder: other, configuration }]));
+});
+
+test('a run with other options is refused, whichever it is, and so is a broken file', async (t) => {
+  const set = await temporaryFolder(t);
+  const [first, last] = ['first', 'last'].map((name) => path.join(set, name)) as [string, string];
+  for (const folder of [first, last]) await mkdir(folder);
+  await writeManifest(first, manifest);
+  await writeManifest(last, { ...manifest, configuration: { ...configuration, seed: 2 } });
+  const places = [first, last].map((folder) => ({ folder, configuration }));
+  const refused = async (message: RegExp) => {
+    await t.throwsAsync(refuseOtherRuns(set, places), { instanceOf: UsageError, message });
+  };
+  await refused(/last holds a run with other options; give another --out/);
+  await writeFile(path.join(last, 'manifest.json'), '{');
+  await refused(/last.manifest\.json is not a manifest/);
+  await writeFile(path.join(set, plannedCellsFile), '{"format":1,"cells":[{"scenario":"rq"}]}');
+  await refused(
+    /planned-cells\.json is not a record of planned cells: cells\[0\]\.scenario "rq": valid: idle/,
+  );
+  t.deepEqual((await readdir(set)).sort(), ['first', 'last', plannedCellsFile]);
+});
+
+test('what was cut short is not done, and is set aside under a name of its own', async (t) => {
+  const set = await temporaryFolder(t);
+  const folder = path.join(set, 'rw-16-precopy-r1');
+  t.is(await doneRow(folder), undefined);
+  await setAside(folder);
+  for (const _attempt of [1, 2]) {
+    await mkdir(folder);
+    await writeManifest(folder, manifest);
+    t.is(await doneRow(folder), undefined);
+    await setAside(folder);
+  }
+  t.deepEqual(await readdir(set), ['rw-16-precopy-r1.failed-1', 'rw-16-precopy-r1.failed-2']);
+});

@@ -1,0 +1,52 @@
+/** What a matrix with `--resume` finds in its set: runs that are done, runs of other options, attempts to set aside. */
+import { existsSync } from 'node:fs';
+import { rename } from 'node:fs/promises';
+import path from 'node:path';
+import type { Configuration } from '../../experiments/configuration.ts';
+import { derive } from '../record/derive.ts';
+import { readManifest } from '../record/manifest.ts';
+import { readPlannedCells } from '../record/planned-cells.ts';
+import { RecordError } from '../record/record-error.ts';
+import type { RunRow } from '../record/run-columns.ts';
+import { UsageError } from './options.ts';
+
+const hasRun = (folder: string): boolean => existsSync(path.join(folder, 'manifest.json'));
+
+/**
+ * Looks at what is in a set before a matrix goes on with it, and changes nothing.
+ * @param places the folders of the matrix's runs, which need not be there, and what they are to be
+ * @throws UsageError if one holds a run with other options, or a file of the set is broken
+ */
+export async function refuseOtherRuns(
+  set: string,
+  places: readonly { readonly folder: string; readonly configuration: Configuration }[],
+): Promise<void> {
+  try {
+    await readPlannedCells(set);
+    for (const { folder, configuration } of places.filter((place) => hasRun(place.folder))) {
+      const manifest = await readManifest(folder);
+      if (JSON.stringify(manifest.configuration) !== JSON.stringify(configuration))
+        throw new UsageError(
+          `${folder} holds a run with other options; give another --out, or the options that it was made with`,
+        );
+    }
+  } catch (error) {
+    if (error instanceof RecordError) throw new UsageError(error.message, { cause: error });
+    throw error;
+  }
+}
+
+/** The figures of a cell that is done. A run that failed or was interrupted is not done; one that did not converge is. */
+export async function doneRow(folder: string): Promise<RunRow | undefined> {
+  if (!hasRun(folder)) return undefined;
+  const row = await derive(folder).catch(() => undefined);
+  return row?.outcome === 'completed' || row?.outcome === 'not-converged' ? row : undefined;
+}
+
+/** Keeps the evidence of a run that failed before, out of the way of the next attempt. */
+export async function setAside(folder: string): Promise<void> {
+  if (!existsSync(folder)) return;
+  let attempt = 1;
+  while (existsSync(`${folder}.failed-${attempt}`)) attempt += 1;
+  await rename(folder, `${folder}.failed-${attempt}`);
+}
