@@ -41,6 +41,12 @@ test('cells that were not run are not counted', (t) => {
   t.is(finding(findingsOf(half, 'en'), 'total-time-shorter').verdict, 'missing');
 });
 
+test('the denominator is the paper’s, whatever was planned', (t) => {
+  const planned = [4, 8, 24].map((memGib) => ({ set: 'made-up', scenario: 'rw', memGib, engine: 'precopy' }));
+  const set = { ...madeUpSet({ scenarios: ['rw'], memorySizes: [16] }), planned, recordedPlans: ['made-up'] };
+  t.deepEqual(finding(findingsOf(set, 'en'), 'total-time-shorter').cells, { measured: 1, inPaper: 12 });
+});
+
 test('text from data cannot break the tables', (t) => {
   const [first] = findingsOf({ runs: [] }, 'en');
   if (first === undefined) throw new Error('no claims');

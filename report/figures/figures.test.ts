@@ -35,7 +35,7 @@ for (const figure of figures) {
   });
 
   test(`${figure.name} is drawn without any run`, async (t) => {
-    const empty = { names: ['none'], runs: [], leftOut: [], planned: [] };
+    const empty = { names: ['none'], runs: [], leftOut: [], planned: [], recordedPlans: [] };
     const svg = await svgOf(figure.name, specOf(figure, contextOf(empty, 'en', true)));
     t.true(textsOf(svg).includes('No run recorded.'));
   });
@@ -83,6 +83,38 @@ test('cells that nobody meant to run are not shown, and rows of the paper withou
   // That of another set says nothing of the engines of this one.
   const elsewhere = [{ set: 'other', scenario: 'rw', memGib: 8, engine: 'xbzrle' }];
   t.is(crosses(await textsFor({ ...oneRow, planned: elsewhere })), 1);
+});
+
+test('of a set that records its plan, what was planned is missing, and nothing else', async (t) => {
+  const figure = figures.find(({ name }) => name === 'figure-08-total-time');
+  if (figure === undefined) throw new Error('no figure 8');
+  const crossesOf = async (set: RunSet) => {
+    const texts = textsOf(await svgOf('8', specOf(figure, contextOf(set, 'en', false))));
+    return texts.filter((text) => text === '×').length;
+  };
+  const place = (memGib: number, engine: string) => ({ set: 'made-up', scenario: 'rw', memGib, engine });
+  const run = madeUpSet({ scenarios: ['rw'], memorySizes: [16], engines: ['precopy', 'restore'] });
+  const set = (...planned: RunSet['planned']): RunSet => ({ ...run, planned, recordedPlans: ['made-up'] });
+  // One row was planned, and run.
+  t.is(await crossesOf(set()), 0);
+  // Another engine in another row: of the four cells that rows and engines would make more of, one was planned.
+  t.is(await crossesOf(set(place(8, 'xbzrle'))), 1);
+  t.is(await crossesOf({ ...set(place(8, 'xbzrle')), recordedPlans: [] }), 4);
+  // Two repeats of a cell without a run are one cross; a further repeat of a cell that has a run is none.
+  t.is(await crossesOf(set(place(8, 'restore'), place(8, 'restore'), place(16, 'precopy'))), 1);
+  // The record of one set says nothing of another.
+  const other = run.runs.map((one) => ({ ...one, set: 'other' }));
+  const elsewhere = { ...place(8, 'xbzrle'), set: 'other' };
+  t.is(await crossesOf({ ...set(elsewhere), runs: other }), 4);
+});
+
+test('every figure is drawn of a set that was planned and of which nothing was run', async (t) => {
+  const planned = ['idle', 'rw'].flatMap((scenario) =>
+    ['precopy', 'restore'].map((engine) => ({ set: 'made-up', scenario, memGib: 16, engine })),
+  );
+  const set: RunSet = { names: ['made-up'], runs: [], leftOut: [], planned, recordedPlans: ['made-up'] };
+  for (const figure of figures)
+    await t.notThrowsAsync(svgOf(figure.name, specOf(figure, contextOf(set, 'en', true))), figure.name);
 });
 
 test('an engine that the report has never heard of has its place', async (t) => {

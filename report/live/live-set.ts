@@ -72,7 +72,8 @@ function figuresOf(run: Run): RunningView['figures'] {
     latency: scenario === 'idle' ? undefined : liveLatency,
     phases: beyondFigures.find(({ title }) => title === 'title.timeline'),
   };
-  const context = contextOf({ names: [run.name], runs: [run], leftOut: [], planned: [] }, 'en', true);
+  const set: RunSet = { names: [run.name], runs: [run], leftOut: [], planned: [], recordedPlans: [] };
+  const context = contextOf(set, 'en', true);
   return Object.fromEntries(
     Object.entries(chosen).flatMap(([name, figure]) =>
       figure === undefined ? [] : [[name, specOf(figure, context)]],

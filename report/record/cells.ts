@@ -2,7 +2,7 @@
 import { engineNames } from '../../experiments/engines.ts';
 import { memoryRowNames, memoryRows } from '../../experiments/memory-rows.ts';
 import { scenarioNames, type ScenarioName } from '../../experiments/scenarios.ts';
-import type { PlannedCell, Run, RunSet } from './read-set.ts';
+import type { Place, Run, RunSet } from './read-set.ts';
 import type { RunRow } from './run-row.ts';
 
 export interface Cell {
@@ -15,9 +15,9 @@ export interface Cell {
 export const memorySizesGib: readonly number[] = memoryRowNames.map((name) => memoryRows[name].memoryGib);
 
 /** What decides which cells there are. */
-type Places = Pick<RunSet, 'runs'> & Partial<Pick<RunSet, 'planned'>>;
+type Places = Pick<RunSet, 'runs'> & Partial<Pick<RunSet, 'planned' | 'recordedPlans'>>;
 
-function placesOf({ runs, planned = [] }: Places): PlannedCell[] {
+function placesOf({ runs, planned = [] }: Places): Place[] {
   const ofRuns = runs.map(({ set, row }) => ({
     set,
     scenario: row.scenario,
@@ -35,15 +35,20 @@ export function enginesOf(set: Places): string[] {
 }
 
 /**
- * The cells that were run or were to be run: within each set of runs, every engine in every row (load and memory) that
- * the set has. What nobody meant to run has no cell; see `unmeasuredRows` for the paper's rows.
+ * The cells that were run or were to be run. A set that records its plan says so itself; for others it is guessed: every
+ * engine in every row (load and memory) that the set has. What nobody meant to run has no cell; see `unmeasuredRows` for
+ * the paper's rows.
  */
 export function cellsOf(set: Places): Cell[] {
   const places = placesOf(set);
   const keyOf = (scenario: string, memGib: number, engine: string) => `${scenario} ${memGib} ${engine}`;
   const wanted = new Set(
-    [...Map.groupBy(places, (place) => place.set).values()].flatMap((ofSet) =>
-      ofSet.flatMap(({ scenario, memGib }) => ofSet.map(({ engine }) => keyOf(scenario, memGib, engine))),
+    [...Map.groupBy(places, (place) => place.set)].flatMap(([name, ofSet]) =>
+      ofSet.flatMap(({ scenario, memGib, engine }) => {
+        const isRecorded = set.recordedPlans?.includes(name) ?? false;
+        const engines = isRecorded ? [engine] : ofSet.map((place) => place.engine);
+        return engines.map((one) => keyOf(scenario, memGib, one));
+      }),
     ),
   );
   return paperRows.flatMap(({ scenario, memGib }) =>

@@ -2,6 +2,8 @@ import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
+import { plannedCellsFile, plannedCellsText } from '../../experiments/planned-cells.ts';
+import { cellsOf } from './cells.ts';
 import { differencesAmong } from './conditions.ts';
 import { readSet } from './read-set.ts';
 import { phasesOf } from './phases.ts';
@@ -77,4 +79,50 @@ test('leaves out runs without figures or with failed checks, and says why', asyn
   } finally {
     await rm(dir, { recursive: true });
   }
+});
+
+test('a set that records its plan says what was never run', async (t) => {
+  const dir = await mkdtemp(path.join(os.tmpdir(), 'report-'));
+  t.teardown(() => rm(dir, { recursive: true }));
+  const plan = [
+    { scenario: 'rw', mem: '16', engine: 'precopy', repeat: 1 },
+    { scenario: 'rw', mem: '16', engine: 'precopy', repeat: 2 },
+    { scenario: 'idle', mem: '4', engine: 'restore', repeat: 1 },
+  ] as const;
+  const reason = 'was planned, and there is no run of it';
+  const places = [
+    { set: dir, scenario: 'rw', memGib: 16, engine: 'precopy' },
+    { set: dir, scenario: 'idle', memGib: 4, engine: 'restore' },
+  ];
+  await writeFile(path.join(dir, plannedCellsFile), plannedCellsText(plan));
+  t.is((await readSet([dir])).leftOut.length, 3, 'nothing was run yet');
+
+  const run = path.join(dir, 'rw-16-precopy-r1');
+  await cp(path.join(fixtures, 'lab/rw-16-precopy-r1'), run, { recursive: true });
+  const set = await readSet([dir]);
+  t.is(set.runs.length, 1);
+  t.deepEqual(set.leftOut, [
+    { name: 'rw-16-precopy-r2', reason },
+    { name: 'idle-4-restore-r1', reason },
+  ]);
+  t.deepEqual(set.planned, places);
+  t.deepEqual(set.recordedPlans, [dir]);
+  const cells = cellsOf(set).map(({ scenario, memGib, engine, runs }) => [
+    scenario,
+    memGib,
+    engine,
+    runs.length,
+  ]);
+  t.deepEqual(cells, [
+    ['idle', 4, 'restore', 0],
+    ['rw', 16, 'precopy', 1],
+  ]);
+  // A run that is given by itself is no set.
+  t.like(await readSet([run]), { leftOut: [], planned: [], recordedPlans: [] });
+
+  await writeFile(path.join(dir, plannedCellsFile), '{"format":1,"cells":[{"scenario":"rw","mem":16}]}');
+  await t.throwsAsync(readSet([dir]), {
+    code: 'not-readable',
+    message: /planned-cells\.json is not a record of planned cells: cells\[0\]\.mem 16: valid: 4, 8, 16, 24/,
+  });
 });

@@ -4,6 +4,8 @@ import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
+import { cellName } from '../../experiments/matrix.ts';
+import { parsePlannedCells, plannedCellsFile, type PlannedCell } from '../../experiments/planned-cells.ts';
 import { ReportError } from '../report-error.ts';
 import { parseEvents, type RunEvent } from './events.ts';
 import { manifestSchema, type Manifest } from './manifest.ts';
@@ -23,8 +25,8 @@ export interface Run {
   readonly nowMs?: number;
 }
 
-/** A cell that a set has a run of, finished or not. */
-export interface PlannedCell {
+/** Where in a set a run has its place, or was to have it. */
+export interface Place {
   readonly set: string;
   readonly scenario: string;
   readonly memGib: number;
@@ -36,10 +38,12 @@ export interface RunSet {
   readonly names: readonly string[];
   /** Runs that figures are made from. */
   readonly runs: readonly Run[];
-  /** Runs that are not, and why. */
+  /** Runs that are not, and why: those that were planned and never begun, too, where the set records its plan. */
   readonly leftOut: readonly { readonly name: string; readonly reason: string }[];
   /** The cells of those, which are missing for that reason. */
-  readonly planned: readonly PlannedCell[];
+  readonly planned: readonly Place[];
+  /** Sets that record which cells were planned (planned-cells.json): what else is missing in the others is guessed. */
+  readonly recordedPlans: readonly string[];
 }
 
 export interface ReadOptions {
@@ -49,23 +53,28 @@ export interface ReadOptions {
 
 /**
  * A folder is a run (it has a manifest.json) or a set of runs. Files may be compressed: `samples.csv.gz`. Attempts that a
- * matrix has set aside (`*.failed-1`) are passed over.
+ * matrix has set aside (`*.failed-1`) are passed over. A set in which nothing was run yet may have a plan all the same.
  * @throws ReportError `not-readable`
  */
 export async function readSet(folders: readonly string[], options: ReadOptions = {}): Promise<RunSet> {
   const runs: Run[] = [];
   const leftOut: RunSet['leftOut'][number][] = [];
-  const planned: PlannedCell[] = [];
+  const planned: Place[] = [];
+  const recordedPlans: string[] = [];
   for (const folder of folders) {
-    const runFolders = await runFoldersOf(folder);
-    if (runFolders.length === 0) {
+    const isRun = existsSync(path.join(folder, 'manifest.json'));
+    const runFolders = isRun ? [path.resolve(folder)] : await runFoldersOf(folder);
+    const plan = isRun ? undefined : await planOf(folder);
+    if (runFolders.length === 0 && plan === undefined) {
       throw new ReportError('not-readable', `${folder} is neither a result folder nor a set of them`);
     }
-    const set = runFolders[0] === path.resolve(folder) ? '' : path.resolve(folder);
+    const set = isRun ? '' : path.resolve(folder);
+    const begun = new Set<string>();
     for (const runFolder of runFolders) {
       const name = path.basename(runFolder);
       const { manifest, measured } = await readRun(runFolder);
       const { scenario, memoryRow, engine } = manifest.configuration;
+      begun.add(cellName({ scenario, mem: memoryRow, engine, repeat: manifest.repeat }));
       if (measured !== undefined && isUsable(measured.row.outcome, options)) {
         runs.push({ name, set, manifest, ...measured });
         continue;
@@ -76,12 +85,18 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
       });
       planned.push({ set, scenario, memGib: Number(memoryRow), engine });
     }
+    if (plan === undefined) continue;
+    recordedPlans.push(set);
+    for (const cell of plan.filter((one) => !begun.has(cellName(one)))) {
+      leftOut.push({ name: cellName(cell), reason: 'was planned, and there is no run of it' });
+      planned.push({ set, scenario: cell.scenario, memGib: Number(cell.mem), engine: cell.engine });
+    }
   }
-  return { names: folders.map((folder) => path.basename(path.resolve(folder))), runs, leftOut, planned };
+  const names = folders.map((folder) => path.basename(path.resolve(folder)));
+  return { names, runs, leftOut, planned, recordedPlans };
 }
 
 async function runFoldersOf(folder: string): Promise<string[]> {
-  if (existsSync(path.join(folder, 'manifest.json'))) return [path.resolve(folder)];
   const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
     throw new ReportError('not-readable', `cannot read the folder ${folder}`, { cause: error });
   });
@@ -90,6 +105,17 @@ async function runFoldersOf(folder: string): Promise<string[]> {
     .map((entry) => path.resolve(folder, entry.name))
     .filter((entry) => existsSync(path.join(entry, 'manifest.json')))
     .sort();
+}
+
+/** The set's planned-cells.json, if it has one. */
+async function planOf(folder: string): Promise<readonly PlannedCell[] | undefined> {
+  const file = path.join(folder, plannedCellsFile);
+  const text = await readText(file);
+  if (text === undefined) return undefined;
+  const parsed = parsePlannedCells(text);
+  if (!parsed.ok)
+    throw new ReportError('not-readable', `${file} is not a record of planned cells: ${parsed.problem}`);
+  return parsed.cells;
 }
 
 function isUsable(outcome: RunRow['outcome'], { failedToo = false }: ReadOptions): boolean {

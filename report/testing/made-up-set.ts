@@ -50,7 +50,7 @@ export function madeUpSet(options: MadeUpOptions = {}): RunSet {
       ),
     ),
   );
-  return { names: [madeUpName], runs, leftOut: [], planned: [] };
+  return { names: [madeUpName], runs, leftOut: [], planned: [], recordedPlans: [] };
 }
 
 interface Place extends MadeUpCell {
