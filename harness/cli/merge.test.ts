@@ -60,6 +60,7 @@ test('shards become one set', async (t) => {
     runs: ['rw-16-precopy-r1', 'rw-16-restore-r1', 'rw-16-precopy-r2'],
     leftOut: [],
     missingShards: [],
+    missingCells: [],
   });
   const folders = ['rw-16-precopy-r1', 'rw-16-precopy-r2', 'rw-16-restore-r1'];
   t.deepEqual((await readdir(out)).sort(), [...folders, 'runs.csv'].sort());
@@ -129,6 +130,11 @@ test('what was planned for the shards is planned for the set, also that of a sha
   const { exitCode, stderr } = await merge(one, two, '--out', out);
   t.is(exitCode, 1);
   t.regex(stderr, /^no run of shard 2\/2$/m);
+  t.deepEqual(stderr.match(/(?<=^planned, no run: ).*/gm), [
+    'rw-16-restore-r1',
+    'rw-16-restore-r2',
+    'rw-16-precopy-r2',
+  ]);
   t.deepEqual(await readPlannedCells(out), cells);
   t.deepEqual((await readdir(out)).sort(), [plannedCellsFile, 'runs.csv', 'rw-16-precopy-r1'].sort());
 
@@ -144,6 +150,30 @@ test('what was planned for the shards is planned for the set, also that of a sha
     /two.planned-cells\.json is not a record of planned cells: cells is not there: valid/,
   );
   t.deepEqual((await readdir(folder)).sort(), ['all', 'one', 'two']);
+});
+
+test('one planned cell without a run is enough for exit code 1; one that is not finished is named once', async (t) => {
+  const folder = await temporaryFolder(t);
+  const [one, two] = ['one', 'two'].map((name) => path.join(folder, name)) as [string, string];
+  await writeSet(one, 1, [{ engine: 'precopy', outcome: 'completed' }]);
+  await writeSet(two, 2, [{ engine: 'precopy', outcome: 'completed' }]);
+  await addPlannedCells(one, [planned('precopy', 1)]);
+  await addPlannedCells(two, [planned('precopy', 2), planned('balance', 2)]);
+  const missing = await merge(one, two, '--out', path.join(folder, 'missing'), '--json');
+  t.is(missing.exitCode, 1);
+  t.is(missing.stderr, 'planned, no run: rw-16-balance-r2');
+  t.like(JSON.parse(missing.stdout), { failed: [], leftOut: [], missingShards: [] });
+  t.deepEqual((JSON.parse(missing.stdout) as { missingCells: unknown }).missingCells, ['rw-16-balance-r2']);
+
+  await writeSet(two, 2, [{ engine: 'balance' }]);
+  const unfinished = await merge(one, two, '--out', path.join(folder, 'unfinished'));
+  t.is(unfinished.exitCode, 1);
+  t.regex(unfinished.stderr, /^left out, not finished: .*rw-16-balance-r2$/);
+
+  await writeSet(two, 2, [{ engine: 'balance', outcome: 'completed' }]);
+  const whole = await merge(one, two, '--out', path.join(folder, 'whole'));
+  t.is(whole.exitCode, 0);
+  t.is(whole.stderr, '');
 });
 
 test('help names the sets and the exit codes', async (t) => {

@@ -2,7 +2,14 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
-import { cellNameOf, differencesAmong, mergedPlan, missingShards, repeatedCells } from '../record/merge.ts';
+import {
+  cellNameOf,
+  differencesAmong,
+  mergedPlan,
+  missingCells,
+  missingShards,
+  repeatedCells,
+} from '../record/merge.ts';
 import { readPlannedCells } from '../record/planned-cells.ts';
 import { RecordError } from '../record/record-error.ts';
 import { type RunOnDisk, readRecordedSet, writeMergedSet } from '../record/recorded-sets.ts';
@@ -53,22 +60,34 @@ async function main(): Promise<number> {
     throw new UsageError(
       `the sets were made with other options or under other conditions:\n  ${differences.join('\n  ')}`,
     );
-  await writeMergedSet(out, runs, mergedPlan(plans, found));
+  const plan = mergedPlan(plans, found);
+  await writeMergedSet(out, runs, plan);
 
-  const missing = missingShards(runs);
+  const shardsMissing = missingShards(runs);
+  const cellsMissing = missingCells(plan, found);
   const failed = runs
     .filter(({ row }) => row?.outcome === 'failed')
     .map(({ manifest }) => cellNameOf(manifest));
   for (const folder of leftOut) say(`left out, not finished: ${folder}`);
-  for (const shard of missing) say(`no run of shard ${shard}`);
+  for (const shard of shardsMissing) say(`no run of shard ${shard}`);
+  for (const name of cellsMissing) say(`planned, no run: ${name}`);
   for (const name of failed) say(`failed: ${name}`);
   if (options.json) {
     const names = runs.map(({ manifest }) => cellNameOf(manifest));
     console.log(
-      JSON.stringify({ event: 'result', set: out, runs: names, failed, leftOut, missingShards: missing }),
+      JSON.stringify({
+        event: 'result',
+        set: out,
+        runs: names,
+        failed,
+        leftOut,
+        missingShards: shardsMissing,
+        missingCells: cellsMissing,
+      }),
     );
   } else console.log(`${runs.length} runs of ${options.sets.length} sets in ${path.resolve(out)}`);
-  return leftOut.length + missing.length + failed.length > 0 ? exitCodes.failed : exitCodes.ok;
+  const isComplete = [leftOut, shardsMissing, cellsMissing, failed].every(({ length }) => length === 0);
+  return isComplete ? exitCodes.ok : exitCodes.failed;
 }
 
 await runCommand('merge', main);

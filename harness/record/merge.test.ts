@@ -1,7 +1,14 @@
 import test from 'ava';
 import type { EngineName } from '../../experiments/engines.ts';
 import type { Manifest } from './manifest.ts';
-import { cellNameOf, differencesAmong, mergedPlan, missingShards, repeatedCells } from './merge.ts';
+import {
+  cellNameOf,
+  differencesAmong,
+  mergedPlan,
+  missingCells,
+  missingShards,
+  repeatedCells,
+} from './merge.ts';
 import { manifest } from './record.fixture.ts';
 
 const run = (set: string, changes: Partial<Manifest> = {}) => ({
@@ -42,6 +49,13 @@ test('the plan of a merged set is that of all sets; one without a record counts 
     [a, b, c],
   );
   t.is(mergedPlan([undefined, undefined], runs), undefined);
+});
+
+test('planned cells that no run is of are named in the order of the plan', (t) => {
+  const plan = [3, 1, 2].map((repeat) => ({ scenario: 'rw', mem: '16', engine: 'precopy', repeat }) as const);
+  t.deepEqual(missingCells(plan, [run('one')]), ['rw-16-precopy-r3', 'rw-16-precopy-r2']);
+  t.deepEqual(missingCells(plan.slice(1, 2), [run('one')]), []);
+  t.deepEqual(missingCells(undefined, [run('one')]), []);
 });
 
 test('what makes a cell is no difference, nor is the size of another row', (t) => {

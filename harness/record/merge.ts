@@ -10,7 +10,8 @@ export interface RecordedRun {
   readonly manifest: Manifest;
 }
 
-function cellOf({ configuration, repeat }: Manifest): Cell {
+/** Which cell of a matrix a run is of. */
+export function cellOf({ configuration, repeat }: Manifest): Cell {
   const { scenario, memoryRow, engine } = configuration;
   return { scenario, mem: memoryRow, engine, repeat };
 }
@@ -103,6 +104,18 @@ export function differencesAmong(runs: readonly RecordedRun[]): readonly string[
   return [...setsByValue]
     .filter(([, values]) => values.size > 1)
     .map(([name, values]) => `${name}: ${[...values].map(([value, set]) => `${value} (${set})`).join(', ')}`);
+}
+
+/**
+ * Names of planned cells that no run is of, in the plan's order. Empty where no plan is recorded.
+ * @param runs all that were found: one that is not finished is there, and is named for that
+ */
+export function missingCells(
+  plan: readonly PlannedCell[] | undefined,
+  runs: readonly Pick<RecordedRun, 'manifest'>[],
+): readonly string[] {
+  const present = new Set(runs.map(({ manifest }) => cellNameOf(manifest)));
+  return (plan ?? []).map(cellName).filter((name) => !present.has(name));
 }
 
 /** Shards that no run is of, as "3/5". Empty where the runs were not sharded. */
