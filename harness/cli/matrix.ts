@@ -17,7 +17,7 @@ import { abortOnSignals } from './interrupt.ts';
 import { startLiveView } from './live-view.ts';
 import { UsageError, exitCodes, parseOptions } from './options.ts';
 import { Progress } from './progress.ts';
-import { doneRow, refuseOtherRuns, setAside } from './resume.ts';
+import { cellsPlannedBefore, doneRow, refuseOtherRuns, setAside } from './resume.ts';
 import { type AtEnd, runCommand } from './run-command.ts';
 import { inventoryOf, refuseWhatDoesNotFit, waitForTestbed } from './testbed-options.ts';
 
@@ -67,12 +67,13 @@ async function main(atEnd: AtEnd): Promise<number> {
     configuration: configurationOf(options, cell),
   }));
   if (options.resume) await refuseOtherRuns(set, places);
+  const plannedBefore = await cellsPlannedBefore(set);
   say(planText(options, cells));
 
   const signal = abortOnSignals(say);
   const view = await startLiveView(options.live, path.basename(path.resolve(set)), say);
   // Nothing is refused any more, and a matrix that is refused changes nothing.
-  await addPlannedCells(set, cells);
+  await addPlannedCells(set, [...plannedBefore, ...cells]);
   const lines: TableLine[] = [];
   /** Engines that the hosts' QEMU does not offer, with its reason: it is asked once. */
   const unavailable = new Map<EngineName, string | undefined>();

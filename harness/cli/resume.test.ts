@@ -4,9 +4,10 @@ import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { plannedCellsFile } from '../../experiments/planned-cells.ts';
 import { writeManifest } from '../record/manifest.ts';
+import { addPlannedCells, readPlannedCells } from '../record/planned-cells.ts';
 import { manifest } from '../record/record.fixture.ts';
 import { UsageError } from './options.ts';
-import { doneRow, refuseOtherRuns, setAside } from './resume.ts';
+import { cellsPlannedBefore, doneRow, refuseOtherRuns, setAside } from './resume.ts';
 
 const { configuration } = manifest;
 
@@ -44,6 +45,36 @@ test('a run with other options is refused, whichever it is, and so is a broken f
     /planned-cells\.json is not a record of planned cells: cells\[0\]\.scenario "rq": valid: idle/,
   );
   t.deepEqual((await readdir(set)).sort(), ['first', 'last', plannedCellsFile]);
+});
+
+test('the record of a set that had none holds the cells of its runs and those of the matrix that goes on', async (t) => {
+  const set = await temporaryFolder(t);
+  t.deepEqual(await cellsPlannedBefore(path.join(set, 'none')), []);
+  t.deepEqual(await cellsPlannedBefore(set), []);
+  const cell = (repeat: number) => ({ scenario: 'rw', mem: '16', engine: 'precopy', repeat }) as const;
+  // One is not finished, and an attempt was set aside.
+  for (const [name, repeat] of [
+    ['rw-16-precopy-r1', 1],
+    ['rw-16-precopy-r2', 2],
+    ['rw-16-precopy-r4.failed-1', 4],
+  ] as const) {
+    await mkdir(path.join(set, name));
+    await writeManifest(path.join(set, name), { ...manifest, repeat });
+  }
+  t.deepEqual(await cellsPlannedBefore(set), [cell(1), cell(2)]);
+  // As a matrix does it.
+  await addPlannedCells(set, [...(await cellsPlannedBefore(set)), cell(2), cell(3)]);
+  t.deepEqual(await readPlannedCells(set), [cell(1), cell(2), cell(3)]);
+
+  // The record counts, and no run beside it.
+  await addPlannedCells(set, [cell(5)]);
+  t.deepEqual(await cellsPlannedBefore(set), [cell(1), cell(2), cell(3), cell(5)]);
+  await rm(path.join(set, plannedCellsFile));
+  await writeFile(path.join(set, 'rw-16-precopy-r2', 'manifest.json'), '{');
+  await t.throwsAsync(cellsPlannedBefore(set), {
+    instanceOf: UsageError,
+    message: /rw-16-precopy-r2.manifest\.json is not a manifest/,
+  });
 });
 
 test('what was cut short is not done, and is set aside under a name of its own', async (t) => {

@@ -3,10 +3,13 @@ import { existsSync } from 'node:fs';
 import { rename } from 'node:fs/promises';
 import path from 'node:path';
 import type { Configuration } from '../../experiments/configuration.ts';
+import type { PlannedCell } from '../../experiments/planned-cells.ts';
 import { derive } from '../record/derive.ts';
 import { readManifest } from '../record/manifest.ts';
+import { cellOf } from '../record/merge.ts';
 import { readPlannedCells } from '../record/planned-cells.ts';
 import { RecordError } from '../record/record-error.ts';
+import { readRecordedRuns } from '../record/recorded-sets.ts';
 import type { RunRow } from '../record/run-columns.ts';
 import { UsageError } from './options.ts';
 
@@ -21,7 +24,7 @@ export async function refuseOtherRuns(
   set: string,
   places: readonly { readonly folder: string; readonly configuration: Configuration }[],
 ): Promise<void> {
-  try {
+  await refusingBrokenFiles(async () => {
     await readPlannedCells(set);
     for (const { folder, configuration } of places.filter((place) => hasRun(place.folder))) {
       const manifest = await readManifest(folder);
@@ -30,6 +33,25 @@ export async function refuseOtherRuns(
           `${folder} holds a run with other options; give another --out, or the options that it was made with`,
         );
     }
+  });
+}
+
+/**
+ * Cells that were planned for a set before a matrix goes on with it. One that was made before sets had a record of them
+ * counts with its runs: once the record is there, it is what the set was meant to have.
+ * @throws UsageError if a file of the set is broken
+ */
+export async function cellsPlannedBefore(set: string): Promise<readonly PlannedCell[]> {
+  if (!existsSync(set)) return [];
+  return await refusingBrokenFiles(
+    async () =>
+      (await readPlannedCells(set)) ?? (await readRecordedRuns(set)).map(({ manifest }) => cellOf(manifest)),
+  );
+}
+
+async function refusingBrokenFiles<Result>(read: () => Promise<Result>): Promise<Result> {
+  try {
+    return await read();
   } catch (error) {
     if (error instanceof RecordError) throw new UsageError(error.message, { cause: error });
     throw error;

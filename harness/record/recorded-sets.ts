@@ -18,10 +18,21 @@ export interface RunOnDisk extends RecordedRun {
 }
 
 /**
- * The runs of a set; attempts that a matrix has set aside (`*.failed-1`) are passed over.
+ * The runs of a set, as `readRecordedRuns`.
  * @throws RecordError `not-readable`, also where there is neither a run nor a record of planned cells
  */
 export async function readRecordedSet(set: string): Promise<RunOnDisk[]> {
+  const runs = await readRecordedRuns(set);
+  if (runs.length === 0 && !existsSync(path.join(set, plannedCellsFile)))
+    throw new RecordError('not-readable', `${set} is not a set of runs: no folder in it has a manifest.json`);
+  return runs;
+}
+
+/**
+ * The runs in a folder, which may have none; attempts that a matrix has set aside (`*.failed-1`) are passed over.
+ * @throws RecordError `not-readable`
+ */
+export async function readRecordedRuns(set: string): Promise<RunOnDisk[]> {
   const entries = await readdir(set, { withFileTypes: true }).catch((error: unknown) => {
     throw new RecordError('not-readable', `cannot read the folder ${set}`, { cause: error });
   });
@@ -30,8 +41,6 @@ export async function readRecordedSet(set: string): Promise<RunOnDisk[]> {
     .map((entry) => path.join(set, entry.name))
     .filter((folder) => existsSync(path.join(folder, 'manifest.json')))
     .sort();
-  if (folders.length === 0 && !existsSync(path.join(set, plannedCellsFile)))
-    throw new RecordError('not-readable', `${set} is not a set of runs: no folder in it has a manifest.json`);
   return Promise.all(
     folders.map(async (folder) => ({
       set,
