@@ -1,5 +1,5 @@
 /** What bars and stacks have on top: whiskers, and the figure in numbers. Pure. */
-import type { Spec } from './figure.ts';
+import { axisOfNothing, type Spec } from './figure.ts';
 import { inkColour } from './theme.ts';
 
 /** Whiskers, of rows of kind `spread`: dark with a light edge, to be seen on a dark bar and beside a light one. */
@@ -23,8 +23,7 @@ export function labelLayers(encoding: Spec): Spec[] {
   }));
 }
 
-/** From zero to the highest of these, with room for a label above it. */
-export function scaleWithLabels(tops: readonly number[]): Spec {
-  const highest = Math.max(0, ...tops);
-  return highest === 0 ? { zero: true } : { domain: [0, highest * 1.12], nice: false };
+/** Scale and axis from zero to the highest of these, with room for a label above it. */
+export function axisWithLabels(tops: readonly number[]): Spec {
+  return axisOfNothing(tops) ?? { scale: { domain: [0, Math.max(...tops) * 1.12], nice: false } };
 }

@@ -2,7 +2,7 @@
 import { memorySizesOf, scenariosOf, valuesOf } from '../record/cells.ts';
 import type { RunRow } from '../record/run-row.ts';
 import { mean, standardDeviation } from '../statistics/spread.ts';
-import { labelLayers, scaleWithLabels, spreadLayers } from './bar-layers.ts';
+import { axisWithLabels, labelLayers, spreadLayers } from './bar-layers.ts';
 import { absenceMark, type Drawing, type FigureContext, type Spec } from './figure.ts';
 import type { TextKey } from './text.ts';
 import { engineLook, inkColour } from './theme.ts';
@@ -81,7 +81,7 @@ export function bars(context: FigureContext, { value, axis, notes = [], rules = 
     field,
     type: 'quantitative',
     title: text(axis),
-    scale: scaleWithLabels([...tops, ...rules]),
+    ...axisWithLabels([...tops, ...rules]),
   });
   const tooltip = [
     { field: 'scenario', title: text('legend.scenario') },

@@ -2,7 +2,7 @@
 import { memorySizesGib, memorySizesOf, typicalRun, type Cell } from '../record/cells.ts';
 import type { Run } from '../record/read-set.ts';
 import type { Point } from '../record/series.ts';
-import { absenceMark, type Drawing, type FigureContext, type Spec } from './figure.ts';
+import { absenceMark, axisOfNothing, type Drawing, type FigureContext, type Spec } from './figure.ts';
 import type { TextKey } from './text.ts';
 import { faintColour, inkColour, type Look } from './theme.ts';
 
@@ -81,7 +81,8 @@ export function curves(context: FigureContext, options: CurvesOptions): Drawing 
     title: text('axis.time'),
     scale: { nice: false, zero: false },
   };
-  const y = { field: 'value', type: 'quantitative', title: text(options.axis) };
+  const values = rows.flatMap((row) => ('value' in row ? [row.value] : []));
+  const y = { field: 'value', type: 'quantitative', title: text(options.axis), ...axisOfNothing(values) };
   // Long enough to show a dash.
   const legend = { symbolSize: 500, symbolStrokeWidth: 2 };
   const look = {

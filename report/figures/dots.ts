@@ -2,7 +2,15 @@
 import { memorySizesGib, memorySizesOf, scenariosOf, valuesOf } from '../record/cells.ts';
 import type { RunRow } from '../record/run-row.ts';
 import { mean, quantile } from '../statistics/spread.ts';
-import { absenceMark, panelsOf, sum, type Drawing, type FigureContext, type Spec } from './figure.ts';
+import {
+  absenceMark,
+  axisOfNothing,
+  panelsOf,
+  sum,
+  type Drawing,
+  type FigureContext,
+  type Spec,
+} from './figure.ts';
 import type { TextKey } from './text.ts';
 import { inkColour, rampColours } from './theme.ts';
 
@@ -15,6 +23,11 @@ const ways: readonly (readonly [label: TextKey, value: Value, shape: string])[] 
   ['way.qemu', (row) => row.downtime_qemu_ms, 'cross'],
 ];
 const wayColours = [rampColours[0], '#d9730d', '#0b7a5c', '#7d7d7d'];
+
+const spreadAxis: Spec = {
+  scale: { type: 'symlog', constant: 100, domainMin: 0 },
+  axis: { values: [0, 100, 300, 1e3, 3e3, 1e4, 3e4, 1e5], labelOverlap: false, tickCount: 20 },
+};
 
 /** Every run's downtime, as client, QEMU events and QEMU itself saw it. */
 export function downtimeWays(context: FigureContext): Drawing {
@@ -63,16 +76,7 @@ export function downtimeWays(context: FigureContext): Drawing {
                 field: 'value',
                 type: 'quantitative',
                 title: text('axis.downtime-any'),
-                ...(isSpread
-                  ? {
-                      scale: { type: 'symlog', constant: 100, domainMin: 0 },
-                      axis: {
-                        values: [0, 100, 300, 1e3, 3e3, 1e4, 3e4, 1e5],
-                        labelOverlap: false,
-                        tickCount: 20,
-                      },
-                    }
-                  : { scale: { zero: true } }),
+                ...(axisOfNothing(values) ?? (isSpread ? spreadAxis : { scale: { zero: true } })),
               },
               color: { ...legend, scale: { domain: labels, range: wayColours } },
               shape: { ...legend, scale: { domain: labels, range: ways.map(([, , shape]) => shape) } },

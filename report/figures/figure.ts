@@ -239,6 +239,17 @@ export function panelsOf(cells: readonly Cell[], { text, panelTitle }: FigureCon
   };
 }
 
+/**
+ * Scale and axis where no value is above zero: a zero at the bottom if there are values, else neither ticks nor labels. From
+ * zero to zero, Vega's one tick would be "0.000000". Undefined where there is a value to scale by.
+ */
+export function axisOfNothing(values: readonly number[]): Spec | undefined {
+  if (values.some((value) => value > 0)) return undefined;
+  const axis =
+    values.length > 0 ? { values: [0], format: 'd' } : { labels: false, ticks: false, grid: false };
+  return { scale: { domain: [0, 1] }, axis };
+}
+
 /** What stands in the place of a value that a cell does not have. */
 export function absenceMark(cell: Cell, { text }: Pick<FigureContext, 'text'>): string {
   if (cell.runs.length === 0) return text('mark.missing');

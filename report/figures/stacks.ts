@@ -4,7 +4,7 @@ import type { Run } from '../record/read-set.ts';
 import { mean, standardDeviation } from '../statistics/spread.ts';
 import { absenceMark, panelsOf, sum, type Drawing, type FigureContext, type Spec } from './figure.ts';
 import type { TextKey } from './text.ts';
-import { labelLayers, scaleWithLabels, spreadLayers } from './bar-layers.ts';
+import { axisWithLabels, labelLayers, spreadLayers } from './bar-layers.ts';
 import { inkColour, rampColours } from './theme.ts';
 
 export interface Part {
@@ -65,8 +65,7 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
   const engines = [...new Set(cells.map((cell) => engineTitle(cell.engine)))];
   const labels = parts.map(({ label }) => text(label));
   const tops = rows.flatMap((row) => (typeof row['top'] === 'number' ? [row['top']] : []));
-  const scale = scaleWithLabels(tops);
-  const y = { field: 'value', type: 'quantitative', title: text(axis), scale };
+  const y = { field: 'value', type: 'quantitative', title: text(axis), ...axisWithLabels(tops) };
   return {
     cells,
     notes: [cells.some((cell) => cell.runs.length > 1) ? 'note.stacks' : 'note.one-run'],
