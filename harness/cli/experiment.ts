@@ -60,7 +60,7 @@ async function main(atEnd: AtEnd): Promise<number> {
   say(planText(options));
   const signal = abortOnSignals(say);
   const progress = new Progress(process.stderr, timedSteps(configuration));
-  const view = await startLiveView(options.live, path.basename(path.resolve(options.out)), say);
+  const view = await startLiveView(options.live, { name: path.basename(path.resolve(options.out)) }, say);
   let failed = false;
   let skipped = false;
   for (let repeat = 1; repeat <= options.repeat && !signal.aborted && !skipped; repeat += 1) {

@@ -11,23 +11,33 @@ import { UsageError } from './options.ts';
 const program = path.join(import.meta.dirname, '../../report/cli/live.ts');
 
 export interface LiveView {
-  /** Shows a run from now on: one that begins, or one that is done. */
+  /** Shows a run that begins, from now on. */
   readonly show: (folder: string) => void;
 }
 
 /**
  * @param option `--live` as it was given: true for a free port; undefined, and nothing is started
+ * @param name shown as the set's
+ * @param set a matrix's folder, which need not be there yet: all runs in it that are done are shown. Undefined: of the runs
+ * that `show` is given, those that are done
  * @throws UsageError where the port cannot be had
  */
 export async function startLiveView(
   option: number | true | undefined,
-  name: string,
+  { name, set }: { readonly name: string; readonly set?: string },
   say: (line: string) => void,
 ): Promise<LiveView> {
   if (option === undefined) return { show: () => undefined };
-  const child = spawn(process.execPath, [program, name, option === true ? '0' : String(option)], {
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
+  const child = spawn(
+    process.execPath,
+    [
+      program,
+      name,
+      option === true ? '0' : String(option),
+      ...(set === undefined ? [] : [path.resolve(set)]),
+    ],
+    { stdio: ['pipe', 'pipe', 'pipe'] },
+  );
   const complaints: string[] = [];
   child.stderr.setEncoding('utf8').on('data', (text: string) => complaints.push(text));
   // A view that has ended must not end the run.

@@ -71,7 +71,7 @@ async function main(atEnd: AtEnd): Promise<number> {
   say(planText(options, cells));
 
   const signal = abortOnSignals(say);
-  const view = await startLiveView(options.live, path.basename(path.resolve(set)), say);
+  const view = await startLiveView(options.live, { name: path.basename(path.resolve(set)), set }, say);
   // Nothing is refused any more, and a matrix that is refused changes nothing.
   await addPlannedCells(set, [...plannedBefore, ...cells]);
   const lines: TableLine[] = [];
@@ -82,7 +82,6 @@ async function main(atEnd: AtEnd): Promise<number> {
     const done = options.resume ? await doneRow(folder) : undefined;
     if (done !== undefined) {
       say(`${name}: done before`);
-      view.show(folder);
       lines.push({ name, outcome: String(done.outcome), row: done });
       continue;
     }

@@ -1,12 +1,16 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
 import { execa } from 'execa';
+import { plannedCellsFile, plannedCellsText } from '../../experiments/planned-cells.ts';
+import { cellsOf } from '../record/cells.ts';
 import { svgOf } from '../render/draw.ts';
 import { GrownRun } from '../testing/grow-run.ts';
+import { madeUpSet } from '../testing/made-up-set.ts';
+import { writeSet } from '../testing/write-set.ts';
 import { serveLive } from './live-server.ts';
 import { LiveSet, type RunningView } from './live-set.ts';
 
@@ -73,10 +77,58 @@ test('a run that grows: before the migration, while it goes on, and when it is d
   );
   for (const [name, spec] of figures) t.regex(await svgOf(name, spec), /<path/);
 
-  t.is((await live.done()).runs.length, 0);
+  t.is((await live.done()).set.runs.length, 0);
   await run.end();
   t.is(await live.running(), undefined);
-  t.is((await live.done()).runs[0]?.row.total_time_ms, 20_000);
+  t.is((await live.done()).set.runs[0]?.row.total_time_ms, 20_000);
+});
+
+test('a matrix: runs of its folder, and of what was planned only what failed is missing', async (t) => {
+  const folder = path.join(dir, 'matrix');
+  const live = new LiveSet('matrix', folder);
+  const cellsNow = async () =>
+    cellsOf((await live.done()).set).map(({ engine, memGib, runs }) => [engine, memGib, runs.length]);
+  // The view starts before the matrix writes anything.
+  t.deepEqual(await cellsNow(), []);
+  await mkdir(folder);
+  const plan = (['precopy', 'restore', 'balance'] as const).flatMap((engine) =>
+    (['4', '16'] as const).map((mem) => ({ scenario: 'rw', mem, engine, repeat: 1 }) as const),
+  );
+  await writeFile(path.join(folder, plannedCellsFile), plannedCellsText(plan));
+  t.deepEqual(await cellsNow(), []);
+
+  // Done by an earlier matrix, and not told of.
+  const earlier = madeUpSet({ scenarios: ['rw'], memorySizes: [4], engines: ['precopy'] });
+  await writeSet(folder, earlier);
+  const run = new GrownRun(path.join(folder, 'rw-16-precopy-r1'));
+  live.add(run.folder);
+  await run.begin();
+  await run.load(0, 10_000);
+  t.is((await live.running())?.name, 'rw-16-precopy-r1');
+  t.deepEqual(await cellsNow(), [['precopy', 4, 1]]);
+  await run.end();
+  t.deepEqual(await cellsNow(), [
+    ['precopy', 4, 1],
+    ['precopy', 16, 1],
+  ]);
+
+  // One that failed is missing until it is made again: no other engine of its row and no other row of its engine is.
+  const restore = madeUpSet({ scenarios: ['rw'], memorySizes: [16], engines: ['restore'] });
+  const failed = restore.runs.map((one) => ({ ...one, row: { ...one.row, outcome: 'failed' as const } }));
+  await writeSet(folder, { runs: failed });
+  t.deepEqual((await cellsNow()).at(-1), ['restore', 16, 0]);
+  const { set, version } = await live.done();
+  t.deepEqual(
+    set.leftOut.map(({ name }) => name),
+    failed.map(({ name }) => name),
+  );
+  t.like(set, { names: ['matrix'], recordedPlans: [folder] });
+  t.is((await live.done()).set, set);
+  await writeSet(folder, restore);
+  const later = await live.done();
+  t.not(later.version, version);
+  t.is(later.set.runs.length, 3);
+  t.deepEqual(later.set.leftOut, []);
 });
 
 const get = (port: number, target: string, host: string, method = 'GET') =>

@@ -62,7 +62,7 @@ async function answer(
       return;
     }
     const url = new URL(request.url ?? '/', 'http://127.0.0.1');
-    if (url.pathname === '/') send(200, 'text/html', await livePage(await live.done()));
+    if (url.pathname === '/') send(200, 'text/html', await livePage((await live.done()).set));
     else if (url.pathname === '/live.json')
       send(200, 'application/json', JSON.stringify(await newsOf(live, url.searchParams.get('version'))));
     else send(404, 'text/plain', 'there is nothing here\n');
@@ -74,12 +74,11 @@ async function answer(
 /** The set's figures are sent only to a page that does not have them. */
 async function newsOf(live: LiveSet, version: string | null): Promise<unknown> {
   const running = (await live.running()) ?? null;
-  const set = await live.done();
-  const current = set.runs.length + set.leftOut.length;
-  if (version === String(current)) return { running, version };
+  const { set, version: current } = await live.done();
+  if (version === current) return { running, version };
   return {
     running,
-    version: String(current),
+    version: current,
     set: { claims: claimsSection(set, 'en'), runs: runsSection(set, 'en'), specs: pageSpecs(set, 'en') },
   };
 }

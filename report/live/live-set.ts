@@ -1,11 +1,14 @@
 /** What the live view shows: the run that goes on, and those of the set that are done. */
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
+import { plannedCellsFile } from '../../experiments/planned-cells.ts';
 import { contextOf, specOf, type Figure, type Spec } from '../figures/figure.ts';
 import { beyondFigures } from '../figures/beyond.ts';
 import { liveLatency } from '../figures/latency-over-time.ts';
 import { paperCurves } from '../figures/paper-curves.ts';
-import { readSet, type Run, type RunSet } from '../record/read-set.ts';
+import { readSet, runFoldersOf, type Run, type RunSet } from '../record/read-set.ts';
 import { GrowingRun } from './growing-run.ts';
 
 /** The figures of the run that goes on, in the order of the page. */
@@ -18,32 +21,55 @@ export interface RunningView {
   readonly figures: Readonly<Partial<Record<RunningFigureName, Spec>>>;
 }
 
+export interface DoneRuns {
+  readonly set: RunSet;
+  /** Says what the set was read from: another one where a run is done, or made again. */
+  readonly version: string;
+}
+
 export class LiveSet {
   readonly #name: string;
+  readonly #setFolder: string | undefined;
   readonly #folders: string[] = [];
   #growing: GrowingRun | undefined;
-  #done: { readonly key: string; readonly set: RunSet } | undefined;
+  #done: DoneRuns | undefined;
 
-  /** @param name shown as the set's */
-  constructor(name: string) {
+  /**
+   * @param name shown as the set's
+   * @param setFolder of a matrix: all runs in it are shown, by its record of planned cells. It need not be there yet.
+   * Without it, the runs that are added are shown.
+   */
+  constructor(name: string, setFolder?: string) {
     this.#name = name;
+    this.#setFolder = setFolder === undefined ? undefined : path.resolve(setFolder);
   }
 
-  /** A run that begins, or is done already. Of those that are not done, the last one is the one that goes on. */
+  /** A run that begins. The last one is the one that goes on, until it is done. */
   add(folder: string): void {
     this.#folders.push(path.resolve(folder));
   }
 
-  /** Runs with figures. The same object until one more is done. */
-  async done(): Promise<RunSet> {
-    const folders = this.#folders.filter((folder) => existsSync(path.join(folder, 'runs.csv')));
-    const key = folders.join('\n');
-    if (this.#done?.key !== key) {
-      const set = await readSet(folders, { failedToo: false });
-      const runs = set.runs.map((run) => ({ ...run, set: this.#name }));
-      this.#done = { key, set: { ...set, names: [this.#name], runs } };
-    }
-    return this.#done.set;
+  /** Runs with figures. The same object until there is something new. */
+  async done(): Promise<DoneRuns> {
+    const folders = (await this.#runFolders()).filter((folder) => existsSync(path.join(folder, 'runs.csv')));
+    const files = folders.map((folder) => path.join(folder, 'runs.csv'));
+    if (this.#setFolder !== undefined) files.push(path.join(this.#setFolder, plannedCellsFile));
+    const version = await versionOf(files);
+    if (this.#done?.version !== version) this.#done = { version, set: await this.#read(folders) };
+    return this.#done;
+  }
+
+  async #runFolders(): Promise<readonly string[]> {
+    if (this.#setFolder === undefined) return this.#folders;
+    return existsSync(this.#setFolder) ? await runFoldersOf(this.#setFolder) : [];
+  }
+
+  async #read(folders: readonly string[]): Promise<RunSet> {
+    // A folder in which nothing is written yet is no set to readSet.
+    if (this.#setFolder !== undefined && folders.length > 0)
+      return { ...(await readSet([this.#setFolder], { growing: true })), names: [this.#name] };
+    const set = await readSet(folders);
+    return { ...set, names: [this.#name], runs: set.runs.map((run) => ({ ...run, set: this.#name })) };
   }
 
   async running(): Promise<RunningView | undefined> {
@@ -59,6 +85,14 @@ export class LiveSet {
       figures: run === undefined ? {} : figuresOf(run),
     };
   }
+}
+
+/** Of files, those that are not there as well: a file that is made again has another time. */
+async function versionOf(files: readonly string[]): Promise<string> {
+  const states = await Promise.all(
+    files.map(async (file) => [file, (await stat(file).catch(() => undefined))?.mtimeMs ?? null]),
+  );
+  return createHash('sha256').update(JSON.stringify(states)).digest('hex').slice(0, 16);
 }
 
 function figuresOf(run: Run): RunningView['figures'] {

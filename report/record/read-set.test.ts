@@ -117,6 +117,12 @@ test('a set that records its plan says what was never run', async (t) => {
     ['idle', 4, 'restore', 0],
     ['rw', 16, 'precopy', 1],
   ]);
+  // One goes on, and one is yet to come, where the set still grows.
+  const goesOn = path.join(dir, 'rw-16-precopy-r2', 'manifest.json');
+  await cp(path.join(run, 'manifest.json'), goesOn, { recursive: true });
+  const growing = await readSet([dir], { growing: true });
+  t.like(growing, { leftOut: [], planned: [], recordedPlans: [dir] });
+  t.is(growing.runs.length, 1);
   // A run that is given by itself is no set.
   t.like(await readSet([run]), { leftOut: [], planned: [], recordedPlans: [] });
 

@@ -49,6 +49,8 @@ export interface RunSet {
 export interface ReadOptions {
   /** Take runs whose checks failed too, where they have a row of figures. */
   readonly failedToo?: boolean;
+  /** The sets grow: a run without figures goes on, and a planned cell without a run is yet to come. Neither is missing. */
+  readonly growing?: boolean;
 }
 
 /**
@@ -79,6 +81,7 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
         runs.push({ name, set, manifest, ...measured });
         continue;
       }
+      if (measured === undefined && options.growing === true) continue;
       leftOut.push({
         name,
         reason: measured === undefined ? 'has no figures (no runs.csv)' : reasonOf(measured),
@@ -87,6 +90,7 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
     }
     if (plan === undefined) continue;
     recordedPlans.push(set);
+    if (options.growing === true) continue;
     for (const cell of plan.filter((one) => !begun.has(cellName(one)))) {
       leftOut.push({ name: cellName(cell), reason: 'was planned, and there is no run of it' });
       planned.push({ set, scenario: cell.scenario, memGib: Number(cell.mem), engine: cell.engine });
@@ -96,7 +100,8 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
   return { names, runs, leftOut, planned, recordedPlans };
 }
 
-async function runFoldersOf(folder: string): Promise<string[]> {
+/** Absolute, by name. @throws ReportError `not-readable` */
+export async function runFoldersOf(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
     throw new ReportError('not-readable', `cannot read the folder ${folder}`, { cause: error });
   });
