@@ -1,6 +1,9 @@
 /** A recorded run (results/README.md) as a setup to simulate, and what was measured. */
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
 import { parse } from 'csv-parse/sync';
 import { z } from 'zod';
 import { pageSizeBytes } from '../pages/page-list.ts';
@@ -59,7 +62,7 @@ export async function readMeasuredRun(folder: string): Promise<MeasuredRun> {
 
 async function readRun(folder: string): Promise<MeasuredRun> {
   const [manifestText, runsText, samplesText] = await Promise.all(
-    ['manifest.json', 'runs.csv', 'samples.csv'].map((name) => readFile(path.join(folder, name), 'utf8')),
+    ['manifest.json', 'runs.csv', 'samples.csv'].map((name) => readText(path.join(folder, name))),
   );
   const { goodputBytesPerSecond } = manifestSchema.parse(JSON.parse(manifestText ?? ''));
   const [row] = z.tuple([runRowSchema]).parse(parse(runsText ?? '', csvOptions));
@@ -95,11 +98,20 @@ async function readRun(folder: string): Promise<MeasuredRun> {
       },
       migrationRate: constantRate(goodputBytesPerSecond.migration),
       storageRate: constantRate(goodputBytesPerSecond.storage),
-      compressionRatio: median(during('engine_compression_ratio')) ?? defaultSetup.compressionRatio,
+      // Of all that was sent; older runs have only samples of the moment.
+      compressionRatio:
+        (value('compression_ratio_total') || median(during('engine_compression_ratio'))) ??
+        defaultSetup.compressionRatio,
       listLatencyMs: listColumns.reduce((sum, column) => sum + value(column), 0),
       downtimeLimitMs: value('downtime_limit_ms'),
     },
   };
+}
+
+/** Committed runs have their samples compressed. */
+async function readText(file: string): Promise<string> {
+  if (!existsSync(`${file}.gz`)) return await readFile(file, 'utf8');
+  return (await promisify(gunzip)(await readFile(`${file}.gz`))).toString('utf8');
 }
 
 function median(values: readonly number[]): number | undefined {
