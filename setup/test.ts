@@ -46,7 +46,8 @@ const stop = (signal: NodeJS.Signals): void => {
 process.once('SIGINT', stop);
 process.once('SIGTERM', stop);
 
-const counts = { passed: 0, failed: 0, skipped: 0 };
+const counts = { passed: 0, skipped: 0 };
+const failed: string[] = [];
 for await (const line of createInterface({ input: ava.stdout })) {
   const result = /^(not ok|ok) \d+ - (.*)$/.exec(line);
   if (result === null) {
@@ -58,10 +59,12 @@ for await (const line of createInterface({ input: ava.stdout })) {
     counts.passed += 1;
     console.log(`ok ${result[2] ?? ''}`);
   } else {
-    counts.failed += 1;
+    failed.push(result[2] ?? line);
     console.log(`NOT OK ${result[2] ?? ''}`);
   }
 }
 const { exitCode } = await ava;
-console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
-process.exitCode = exitCode === 0 && counts.failed === 0 && counts.passed > 0 ? 0 : 1;
+// Again at the end, where they are found without reading all of it.
+for (const name of failed) console.log(`failed: ${name}`);
+console.log(`${counts.passed} passed, ${failed.length} failed, ${counts.skipped} skipped`);
+process.exitCode = exitCode === 0 && failed.length === 0 && counts.passed > 0 ? 0 : 1;

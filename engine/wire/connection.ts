@@ -3,10 +3,10 @@
  * the sender knows how much is under way, with heartbeats, and with a reason when it ends early.
  */
 import type { Socket } from 'node:net';
-import { constants, zstdCompress } from 'node:zlib';
 import type { SocketOpener } from './fast-socket.ts';
 import { type FrameType, FrameReader, frameHeader } from './frame.ts';
 import { type Abort, decodeMessage, encodeMessage, messageSchemas } from './messages.ts';
+import { SendQueue } from './send-queue.ts';
 import { WireError } from './wire-error.ts';
 
 export interface ConnectionOptions {
@@ -28,20 +28,6 @@ export interface ConnectionOptions {
   readonly onClosed: (error: Error | undefined) => void;
 }
 
-/** A frame that waits for its turn. */
-interface Waiting {
-  readonly type: FrameType;
-  readonly payload: Buffer;
-  readonly onSent: (() => void) | undefined;
-  /** Header and payload as they go over the link; undefined until it is known whether and how it is compressed. */
-  bytes: readonly Buffer[] | undefined;
-}
-
-/** Shorter payloads are sent plain: they are not worth a task of the thread pool. */
-const leastCompressedBytes = 1024;
-/** Frames that are with the thread pool, so that its threads have a next one without waiting for this one. */
-const mostCompressions = 16;
-const recentDecay = 0.9;
 /** What is good to read at once. */
 export const readBytes = 256 * 1024;
 /**
@@ -56,21 +42,12 @@ const abortFlushMs = 500;
 export class EngineConnection {
   /** Bytes written, headers included. */
   sentBytes = 0;
-  /** Payload of all frames before compression. */
-  rawBytes = 0;
   readonly #socket: Socket;
   readonly #options: ConnectionOptions;
   readonly #reader: FrameReader;
-  /** All frames that were not sent, in order. */
-  readonly #queue: Waiting[] = [];
-  /** Those of them that wait for a compressor. */
-  readonly #toCompress: Waiting[] = [];
-  #queuedBytes = 0;
-  #compressions = 0;
-  /** Decaying sums over the frames that could be compressed. */
-  #recentRawBytes = 1;
-  #recentBytes = 1;
-  #compressionLevel: number | undefined;
+  readonly #queue = new SendQueue(() => {
+    if (!this.#closed) this.#pump();
+  });
   #acknowledgedBytes = 0;
   #heartbeat: NodeJS.Timeout | undefined;
   #sentSinceHeartbeat = false;
@@ -112,9 +89,14 @@ export class EngineConnection {
     return this.#reader.wireBytes;
   }
 
+  /** Payload of all frames before compression. */
+  get rawBytes(): number {
+    return this.#queue.rawBytes;
+  }
+
   /** What compression has saved of late: bytes before it per byte after it. */
   get compressionRatio(): number {
-    return this.#recentRawBytes / this.#recentBytes;
+    return this.#queue.compressionRatio;
   }
 
   /** Bytes that the other engine has acknowledged to have taken and delivered. */
@@ -124,12 +106,12 @@ export class EngineConnection {
 
   /** Estimate of the bytes that are under way: sent but not acknowledged, or waiting to be sent. */
   get outstandingBytes(): number {
-    return this.sentBytes - this.#acknowledgedBytes + this.#queuedBytes / this.compressionRatio;
+    return this.sentBytes - this.#acknowledgedBytes + this.#queue.estimatedBytes;
   }
 
   /** Compresses frames sent with `compressible` from now on. */
   enableCompression(level: number): void {
-    this.#compressionLevel = level;
+    this.#queue.enableCompression(level);
   }
 
   /**
@@ -139,14 +121,7 @@ export class EngineConnection {
    */
   send(type: FrameType, payload: Buffer, compressible = false, onSent?: () => void): void {
     if (this.#closed || this.#ending) return;
-    this.rawBytes += payload.length;
-    const waiting: Waiting = { type, payload, onSent, bytes: undefined };
-    this.#queue.push(waiting);
-    this.#queuedBytes += payload.length;
-    const compress =
-      compressible && this.#compressionLevel !== undefined && payload.length >= leastCompressedBytes;
-    if (compress) this.#toCompress.push(waiting);
-    else waiting.bytes = plain(waiting);
+    this.#queue.add(type, payload, compressible, onSent);
     this.#pump();
   }
 
@@ -181,7 +156,7 @@ export class EngineConnection {
     if (this.#closed) return;
     const abort: Abort = { code: error.code ?? 'failed', message: error.message.slice(0, 1000) };
     const payload = encodeMessage(abort);
-    this.#queue.length = 0;
+    this.#queue.clear();
     this.#socket.write(frameHeader('abort', payload.length, payload.length, false));
     this.#socket.end(payload);
     setTimeout(() => this.#socket.destroy(), abortFlushMs).unref();
@@ -240,52 +215,22 @@ export class EngineConnection {
   }
 
   #pump(): void {
-    const level = this.#compressionLevel;
-    while (level !== undefined && this.#compressions < mostCompressions) {
-      const next = this.#toCompress.shift();
-      if (next === undefined) break;
-      this.#compress(next, level);
-    }
+    this.#queue.compress();
     // A link that is faster than the compressors does not wait for them: it gets a frame as it is beside theirs.
     if (this.#options.runsDry?.(this.sentBytes - this.#acknowledgedBytes) === true) {
-      const next = this.#toCompress.shift();
-      if (next !== undefined) next.bytes = plain(next);
+      this.#queue.giveUpCompressingOne();
     }
-    for (let first = this.#queue[0]; first?.bytes !== undefined; first = this.#queue[0]) {
-      this.#queue.shift();
-      this.#queuedBytes -= first.payload.length;
+    for (let first = this.#queue.take(); first !== undefined; first = this.#queue.take()) {
+      const { bytes, onSent } = first;
       this.#sentSinceHeartbeat = true;
       this.#socket.cork();
-      const { onSent } = first;
-      first.bytes.forEach((part, index) => {
+      bytes.forEach((part, index) => {
         this.sentBytes += part.length;
         this.#socket.write(part, index === 1 && onSent !== undefined ? onSent : undefined);
       });
       this.#socket.uncork();
     }
-    if (this.#ending && this.#queue.length === 0) this.#socket.end();
-  }
-
-  #compress(waiting: Waiting, level: number): void {
-    const { type, payload } = waiting;
-    this.#compressions += 1;
-    // Knowing the size, zstd takes small tables; with room for all that it makes, it is one task of the pool.
-    const options = {
-      params: { [constants.ZSTD_c_compressionLevel]: level },
-      pledgedSrcSize: payload.length,
-      chunkSize: payload.length + 1024,
-    };
-    zstdCompress(payload, options, (error, compressed) => {
-      this.#compressions -= 1;
-      if (this.#closed) return;
-      // Compression that does not help, or fails for want of memory, is no reason to stop.
-      const helps = error === null && compressed.length < payload.length;
-      const bytes = helps ? compressed : payload;
-      this.#recentRawBytes = this.#recentRawBytes * recentDecay + payload.length;
-      this.#recentBytes = this.#recentBytes * recentDecay + bytes.length;
-      waiting.bytes = helps ? [frameHeader(type, bytes.length, payload.length, true), bytes] : plain(waiting);
-      this.#pump();
-    });
+    if (this.#ending && this.#queue.isEmpty) this.#socket.end();
   }
 
   #beat(): void {
@@ -303,14 +248,8 @@ export class EngineConnection {
     if (this.#closed) return;
     this.#closed = true;
     clearInterval(this.#heartbeat);
-    this.#queue.length = 0;
-    this.#toCompress.length = 0;
+    this.#queue.clear();
     if (destroy) this.#socket.destroy();
     this.#options.onClosed(error);
   }
-}
-
-/** A frame that is not compressed. */
-function plain({ type, payload }: Waiting): readonly Buffer[] {
-  return [frameHeader(type, payload.length, payload.length, false), payload];
 }
