@@ -12,6 +12,7 @@ import { type GuestRamPlace, parseGuestRamPlace } from '../source/guest-ram.ts';
 import { runSource } from '../source/source-engine.ts';
 import { formatSummary, StreamInspector } from '../stream/inspect.ts';
 import { tcpAddress, type TcpAddress, unixPath } from './arguments.ts';
+import { number } from './quantities.ts';
 import { jsonSink, textSink } from './report.ts';
 
 /** What the program's exit status means. */
@@ -33,6 +34,13 @@ interface CommonOptions {
 }
 
 const jsonOption = (): Option => new Option('--json', 'write events as JSON lines to standard output');
+const agentTimeoutOption = (): Option =>
+  new Option(
+    '--agent-timeout <seconds>',
+    'take a guest that has not answered for so long for one without agent',
+  )
+    .argParser(number(0.1))
+    .default(10);
 const vmOption = (): Option =>
   new Option('--vm <name>', 'name of the VM; both engines must be given the same');
 
@@ -49,6 +57,7 @@ interface SourceArguments extends CommonOptions {
   readonly listen: string;
   readonly connect: TcpAddress;
   readonly agent?: string;
+  readonly agentTimeout: number;
   readonly listFile?: string;
   readonly ram?: GuestRamPlace;
   readonly strategy: Strategy;
@@ -63,6 +72,7 @@ program
   .requiredOption('--listen <unix:PATH>', 'socket for QEMU: migrate unix:PATH', unixPath)
   .requiredOption('--connect <HOST:PORT>', 'the destination engine', tcpAddress)
   .option('--agent <path>', "the guest agent's socket on this host")
+  .addOption(agentTimeoutOption())
   .option('--list-file <path>', 'take an encoded page list from a file instead of an agent')
   .option(
     '--ram <place>',
@@ -139,6 +149,7 @@ program
 
 interface ListArguments extends CommonOptions {
   readonly agent: string;
+  readonly agentTimeout: number;
   readonly clean: 'none' | 'checkpoint';
 }
 
@@ -146,6 +157,7 @@ program
   .command('list')
   .description('ask the guest agent for the page list and say what is in it')
   .requiredOption('--agent <path>', "the guest agent's socket on this host")
+  .addOption(agentTimeoutOption())
   .addOption(
     new Option('--clean <how>', 'have the database write its dirty pages first')
       .choices(['none', 'checkpoint'])
@@ -155,6 +167,7 @@ program
   .action(async (args: ListArguments) => {
     const { list, listBytes, timings } = await requestPageList(args.agent, {
       clean: args.clean,
+      firstAnswerTimeoutMs: args.agentTimeout * 1000,
       signal: signals.signal,
     });
     const summary = {
@@ -195,7 +208,7 @@ function argument<T>(read: (text: string) => T): (text: string) => T {
 }
 
 function listRequest(args: SourceArguments): ((signal: AbortSignal) => Promise<PageListAnswer>) | undefined {
-  const { agent, listFile, clean } = args;
+  const { agent, agentTimeout, listFile, clean } = args;
   if (listFile !== undefined) {
     return async () => {
       const bytes = await readFile(listFile);
@@ -203,7 +216,8 @@ function listRequest(args: SourceArguments): ((signal: AbortSignal) => Promise<P
       return { list: decodePageList(bytes), listBytes: bytes.length, timings };
     };
   }
-  return agent === undefined ? undefined : (signal) => requestPageList(agent, { clean, signal });
+  if (agent === undefined) return undefined;
+  return (signal) => requestPageList(agent, { clean, firstAnswerTimeoutMs: agentTimeout * 1000, signal });
 }
 
 const signals = new AbortController();

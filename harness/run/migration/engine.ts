@@ -19,6 +19,8 @@ import { SwitchoverBandwidth } from './switchover-bandwidth.ts';
 const outgoingSocket = '/run/poolshift/outgoing.sock';
 const incomingSocket = '/run/poolshift/incoming.sock';
 const startTimeoutMs = 20_000;
+/** The lab's guests have an agent, which may answer late where they are emulated and have just booted. */
+const agentTimeoutSeconds = 40;
 
 export function throughEngine(context: MigrationContext, engine: PoolshiftEngine): Migration {
   const { testbed, log } = context;
@@ -53,7 +55,7 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
       const source = await start(
         'src',
         `source --listen unix:${outgoingSocket} --connect ${address} --agent ${vmPaths.agentSocket} ` +
-          `--ram file:${vmPaths.ram} --strategy ${engine.strategy}`,
+          `--agent-timeout ${agentTimeoutSeconds} --ram file:${vmPaths.ram} --strategy ${engine.strategy}`,
         tellSwitchoverBandwidth(context),
       );
       await source.waitFor('listening', startTimeoutMs);

@@ -1,0 +1,46 @@
+import test from 'ava';
+import { GuestError } from './guest-error.ts';
+import { listPages } from './list-pages.ts';
+import type { CachedPages, CachingProgram } from './page-finder.ts';
+
+const nothingCached: CachedPages = {
+  pid: process.pid,
+  pageSizeBytes: 16_384,
+  count: 0,
+  address: new Float64Array(0),
+  file: new Uint32Array(0),
+  page: new Uint32Array(0),
+  files: [],
+  server: {
+    product: 'other',
+    version: '1',
+    method: 'descriptors',
+    cachedPages: 0,
+    dirtyPages: 0,
+    excludedPages: 0,
+  },
+};
+
+test('a request that comes while pages are found is read before the next phase', async (t) => {
+  const log: string[] = [];
+  const program = (name: string): CachingProgram => ({
+    pid: process.pid,
+    description: name,
+    isReady: () => true,
+    writeDirtyPages: async () => undefined,
+    findPages: async () => {
+      log.push(`find pages of ${name}`);
+      setImmediate(() => log.push('read a request'));
+      return {
+        ...nothingCached,
+        // What the next phase asks for first.
+        get address() {
+          if (log.at(-1) !== 'translate') log.push('translate');
+          return nothingCached.address;
+        },
+      };
+    },
+  });
+  await t.throwsAsync(listPages([program('one')]), { instanceOf: GuestError });
+  t.deepEqual(log.slice(0, 3), ['find pages of one', 'read a request', 'translate']);
+});
