@@ -1,4 +1,5 @@
 /** The engine as one file, for hosts that have Node 24 and nothing else: `node engine/cli/bundle.ts OUT.mjs`. */
+import { chmod } from 'node:fs/promises';
 import path from 'node:path';
 import { build } from 'esbuild';
 
@@ -20,6 +21,7 @@ export async function bundleEngine(outfile: string): Promise<void> {
     },
     logLevel: 'silent',
   });
+  await chmod(outfile, 0o755);
 }
 
 if (import.meta.main) {

@@ -1,5 +1,6 @@
 /** The command line as a user meets it. */
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -48,6 +49,15 @@ test('a wrong command line says what is wrong, with status 2', async (t) => {
     t.is(status, 2, args.join(' '));
     t.regex(stderr, text);
   }
+});
+
+test('a reader of its output that has gone does not change how it ends', async (t) => {
+  const child = spawn(process.execPath, [main, '--help'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  child.stdout.destroy();
+  let stderr = '';
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  t.deepEqual(await once(child, 'exit'), [0, null]);
+  t.is(stderr, '');
 });
 
 test('a destination that cannot be reached is reported, with status 1', async (t) => {

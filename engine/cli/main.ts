@@ -227,6 +227,9 @@ for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   });
 }
 
+// A migration does not end because nobody reads its events any more.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+
 function sink(args: CommonOptions): EventSink {
   if (args.json === true) return jsonSink((line) => process.stdout.write(line));
   return textSink((text) => process.stderr.write(text), process.stderr.isTTY);

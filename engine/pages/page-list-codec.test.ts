@@ -191,6 +191,14 @@ test('a list larger than its limits is refused before anything of its size is al
     code(() => decodePageList(lying)),
     'too-large',
   );
+  // Columns that alone would take a large part of the host's memory.
+  const wide = Buffer.from(bytes);
+  wide.writeUInt32LE(2 ** 27, 12);
+  wide.writeUInt32LE(2 ** 30, 16);
+  t.is(
+    code(() => decodePageList(wide)),
+    'too-large',
+  );
   // A zip bomb: 64 MiB of zeros behind a header that admits to 3 bytes a run.
   const body = deflateSync(Buffer.alloc(64 * 1024 * 1024));
   const header = Buffer.from(bytes.subarray(0, 24));

@@ -31,10 +31,12 @@ const headerBytes = 24;
 const maxRunBytes = 5 + 3 + 5;
 const minRunBytes = 3;
 const maxMetadataBytes = 8 * 1024 * 1024;
+/** Five bytes for each run of four pages of 1 TiB take 340 MB. The guest is not to take more of the host's memory than that. */
+const maxColumnBytes = 512 * 1024 * 1024;
 const blockNumbers = 2 ** 32;
 
 export interface DecodeLimits {
-  /** Most pages a list may name: the VM's memory / 4096 is the natural choice. Default 2^25, 128 GiB. */
+  /** Most pages a list may name: the VM's memory / 4096 is the natural choice. Default 2^28, 1 TiB. */
   readonly maxPages?: number;
 }
 
@@ -71,7 +73,7 @@ export function encodePageList(list: PageList, nowMs: () => number = () => perfo
  * @throws PageListError
  */
 export function decodePageList(bytes: Buffer, limits: DecodeLimits = {}): PageList {
-  const maxPages = limits.maxPages ?? 2 ** 25;
+  const maxPages = limits.maxPages ?? 2 ** 28;
   if (bytes.length < headerBytes) throw malformed(`${bytes.length} bytes are too few for a page list`);
   if (!bytes.subarray(0, 4).equals(magic)) throw malformed('it does not start with "PSPL"');
   const version = bytes.readUInt32LE(4);
@@ -89,6 +91,7 @@ export function decodePageList(bytes: Buffer, limits: DecodeLimits = {}): PageLi
     throw new PageListError('too-large', `${metadataBytes} bytes of metadata`);
   if (runCount > maxPages)
     throw new PageListError('too-large', `${runCount} runs; at most ${maxPages} pages are allowed`);
+  if (rawBytes > maxColumnBytes) throw new PageListError('too-large', `${rawBytes} bytes of columns`);
   if (bytes.length !== headerBytes + metadataBytes + bodyBytes) {
     throw malformed(
       `it has ${bytes.length} bytes where its header says ${headerBytes + metadataBytes + bodyBytes}`,
@@ -202,6 +205,15 @@ class VarintReader {
     this.bytes = bytes;
   }
 
+  /** Passes over so many numbers, whatever they are. */
+  skip(count: number): void {
+    for (let passed = 0; passed < count; this.offset++) {
+      const byte = this.bytes[this.offset];
+      if (byte === undefined) throw malformed('a number is cut short');
+      if (byte < 0x80) passed++;
+    }
+  }
+
   unsigned(): number {
     let value = 0;
     let scale = 1;
@@ -235,19 +247,11 @@ function decodeColumns(
     guestFrame: new Uint32Array(runCount),
     count: new Uint16Array(runCount),
   };
-  const gaps = new Float64Array(runCount);
+  // The first two columns are read side by side, so that distances need no memory.
+  const distances = new VarintReader(raw);
   const reader = new VarintReader(raw);
-  for (let run = 0; run < runCount; run++) gaps[run] = reader.signed();
-  let pageCount = 0;
-  for (let run = 0; run < runCount; run++) {
-    const count = reader.unsigned() + 1;
-    if (count > 0xffff) throw malformed(`run ${run} has ${count} pages`);
-    runs.count[run] = count;
-    pageCount += count;
-  }
-  if (pageCount > maxPages)
-    throw new PageListError('too-large', `${pageCount} pages; at most ${maxPages} are allowed`);
-  placeOnSources(runs, gaps, metadata);
+  reader.skip(runCount);
+  const pageCount = placeOnSources(runs, distances, reader, metadata, maxPages);
   let frame = 0;
   for (let run = 0; run < runCount; run++) {
     const count = runs.count[run] ?? 0;
@@ -261,24 +265,41 @@ function decodeColumns(
   return { runs, pageCount };
 }
 
-/** Turns distances between runs into block numbers and checks that the runs are in storage order. */
-function placeOnSources(runs: PageRuns, gaps: Float64Array, metadata: PageListMetadata): void {
+/**
+ * Turns distances between runs into block numbers and checks that the runs are in storage order.
+ * @returns the number of pages
+ */
+function placeOnSources(
+  runs: PageRuns,
+  distances: VarintReader,
+  counts: VarintReader,
+  metadata: PageListMetadata,
+  maxPages: number,
+): number {
+  const runCount = runs.count.length;
+  let pageCount = 0;
   let run = 0;
   for (const [index, source] of metadata.sources.entries()) {
     const end = run + source.runs;
-    if (end > gaps.length) throw malformed('its sources have more runs than there are');
+    if (end > runCount) throw malformed('its sources have more runs than there are');
     let previous = 0;
     let expected = 0;
     for (; run < end; run++) {
-      const count = runs.count[run] ?? 0;
-      const block = expected + (gaps[run] ?? 0);
+      const count = counts.unsigned() + 1;
+      if (count > 0xffff) throw malformed(`run ${run} has ${count} pages`);
+      const block = expected + distances.signed();
       if (block < previous) throw malformed(`run ${run} is not in storage order`);
       if (block + count > blockNumbers) throw malformed(`run ${run} has a storage block out of range`);
       runs.sourceIndex[run] = index;
       runs.storageBlock[run] = block;
+      runs.count[run] = count;
+      pageCount += count;
       previous = block;
       expected = block + count;
     }
   }
-  if (run !== gaps.length) throw malformed('its sources have fewer runs than there are');
+  if (run !== runCount) throw malformed('its sources have fewer runs than there are');
+  if (pageCount > maxPages)
+    throw new PageListError('too-large', `${pageCount} pages; at most ${maxPages} are allowed`);
+  return pageCount;
 }

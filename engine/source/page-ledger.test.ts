@@ -67,3 +67,29 @@ test('a page that was sent before the list came cannot be listed, nor one outsid
   t.false(ledger.list(2));
   t.false(ledger.list(10));
 });
+
+test('a page that is planned again is compared with its newest hash', (t) => {
+  const ledger = new PageLedger(10);
+  ledger.list(3);
+  ledger.plan(3, ...hashOf(content));
+  ledger.plan(3, ...hashOf(other));
+  t.false(ledger.pageRecord(3, other, 0));
+});
+
+test('hashes are kept only until the pages have come', (t) => {
+  const ledger = new PageLedger(20_000);
+  const emptyBytes = ledger.hashBytes;
+  const [low, high] = hashOf(content);
+  for (let page = 0; page < 20_000; page++) {
+    ledger.list(page);
+    ledger.plan(page, low, high);
+  }
+  t.true(ledger.hashBytes > 20_000 * 8);
+  for (let page = 0; page < 20_000; page++) {
+    if (page % 4 === 0) t.true(ledger.pageRecord(page, other, 0));
+    else if (page % 4 === 1) ledger.zeroRecord(page);
+    else if (page % 4 === 2) t.false(ledger.pageRecord(page, content, 0));
+    else ledger.drop(page);
+  }
+  t.is(ledger.hashBytes, emptyBytes);
+});

@@ -10,14 +10,12 @@
  * It becomes plain again with the first of its records that is forwarded.
  */
 import { hashPage } from '../pages/content-hash.ts';
+import { PageHashes } from './page-hashes.ts';
 
 export const pageState = { plain: 0, listed: 1, owed: 2, planned: 3, plannedOwed: 4 } as const;
 
 const stateBits = 0x07;
 const seenBit = 0x80;
-/** Hashes are kept in pieces, so that memory is taken only where pages are planned before QEMU sends them. */
-const pagesPerPiece = 8192;
-
 export class PageLedger {
   readonly pageCount: number;
   /** Pages of which QEMU has sent a record. */
@@ -27,12 +25,18 @@ export class PageLedger {
   /** Whether QEMU has sent a second record of some page: its first pass is over. */
   repeated = false;
   readonly #states: Uint8Array;
-  readonly #hashes: (Uint32Array | undefined)[] = [];
+  /** Of the pages that are `planned`. */
+  readonly #hashes = new PageHashes();
   readonly #hash = new Uint32Array(2);
 
   constructor(pageCount: number) {
     this.pageCount = pageCount;
     this.#states = new Uint8Array(pageCount);
+  }
+
+  /** Memory that is held for hashes. */
+  get hashBytes(): number {
+    return this.#hashes.bytes;
   }
 
   state(page: number): number {
@@ -86,11 +90,7 @@ export class PageLedger {
       this.#set(page, pageState.plannedOwed);
       return;
     }
-    const piece = Math.floor(page / pagesPerPiece);
-    const hashes = (this.#hashes[piece] ??= new Uint32Array(2 * pagesPerPiece));
-    const index = 2 * (page % pagesPerPiece);
-    hashes[index] = low;
-    hashes[index + 1] = high;
+    this.#hashes.set(page, low, high);
     this.#set(page, pageState.planned);
   }
 
@@ -110,13 +110,12 @@ export class PageLedger {
     const byte = this.#states[page] ?? 0;
     if ((byte & stateBits) === pageState.owed) this.owedPages -= 1;
     if (state === pageState.owed) this.owedPages += 1;
+    if ((byte & stateBits) === pageState.planned && state !== pageState.planned) this.#hashes.delete(page);
     this.#states[page] = (byte & seenBit) | state;
   }
 
   #hasPlannedHash(page: number, buffer: Buffer, offset: number): boolean {
-    const hashes = this.#hashes[Math.floor(page / pagesPerPiece)];
-    const index = 2 * (page % pagesPerPiece);
     hashPage(buffer, offset, this.#hash, 0);
-    return hashes !== undefined && hashes[index] === this.#hash[0] && hashes[index + 1] === this.#hash[1];
+    return this.#hashes.has(page, this.#hash[0] ?? 0, this.#hash[1] ?? 0);
   }
 }

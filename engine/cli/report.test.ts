@@ -1,0 +1,63 @@
+import test from 'ava';
+import type { EngineCounters, EngineEvent } from '../restore/engine-event.ts';
+import { jsonSink, textSink } from './report.ts';
+
+const counters: EngineCounters = {
+  pages_listed: 0,
+  pages_planned: 0,
+  pages_left_out: 0,
+  pages_restored: 2048,
+  pages_mismatched: 0,
+  pages_unreadable: 0,
+  pages_cancelled: 0,
+  pages_sent_after_all: 0,
+  pages_pending: 7,
+  qemu_bytes: 0,
+  migration_link_bytes: 3 * 2 ** 20,
+  migration_link_back_bytes: 0,
+  storage_link_bytes: 8 * 2 ** 20,
+  compression_ratio: 1,
+  compression_ratio_total: 1,
+  restore_rate_bytes_per_second: 2 ** 20,
+  cpu_ms: 0,
+  rss_bytes: 0,
+};
+const progress: EngineEvent = { event: 'progress', ...counters };
+const held: EngineEvent = { event: 'gate-held', by: 'agreement-withheld' };
+
+function shown(isTerminal: boolean, events: readonly EngineEvent[]): string[] {
+  const written: string[] = [];
+  const sink = textSink((text) => written.push(text), isTerminal);
+  for (const event of events) sink(event);
+  return written.map((text) => text.replace(/\d+\.\d s {2}/, 'T '));
+}
+
+test('on a terminal progress overwrites itself, and other lines take its place', (t) => {
+  const written = shown(true, [progress, progress, held, held]);
+  const figures =
+    '3.0 MiB on the migration link, 8.0 MiB from storage (1.0 MiB/s), 2048 pages restored, 7 pending';
+  const line = `   T ${figures}`;
+  t.deepEqual(written, [
+    `\r${line}\u001b[K`,
+    `\r${line}\u001b[K`,
+    '\r\u001b[K   T holding the switch-over (agreement-withheld)\n',
+    '   T holding the switch-over (agreement-withheld)\n',
+  ]);
+});
+
+test('elsewhere there are plain lines, and not one for each progress', (t) => {
+  const written = shown(false, [held, progress, progress]);
+  t.is(written[0], '   T holding the switch-over (agreement-withheld)\n');
+  t.true(written.length <= 2);
+  t.false(written.some((text) => /[\r\u001b]/.test(text)));
+});
+
+test('JSON lines have a time and the event as it is', (t) => {
+  const lines: string[] = [];
+  jsonSink((line) => lines.push(line))(held);
+  const { t_ms: tMs, time, ...event } = JSON.parse(lines.join('')) as Record<string, unknown>;
+  t.deepEqual(event, held);
+  t.is(typeof tMs, 'number');
+  t.false(Number.isNaN(Date.parse(String(time))));
+  t.true(lines[0]?.endsWith('\n'));
+});
