@@ -1,4 +1,8 @@
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import test from 'ava';
+import { type NewRunEvent, type Sample } from '../record/event.ts';
 import { LiveFigures } from './live-figures.ts';
 
 test('rates come from counters, the time left from what remains and both links', (t) => {
@@ -27,3 +31,42 @@ test('what is not known yet is left out', (t) => {
   figures.take({ at_ms: 0, host: 'src', metric: 'ram_remaining_bytes', value: 3_000_000 });
   t.is(figures.line, '3 MB remaining');
 });
+
+function linesOf<T>(run: string, name: string): T[] {
+  const file = path.join(import.meta.dirname, '../../results', run, name);
+  const content = existsSync(file) ? readFileSync(file) : gunzipSync(readFileSync(`${file}.gz`));
+  const lines = content.toString('utf8').split('\n');
+  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as T);
+}
+
+/** Estimates of a recorded run, over the time that really was left, at a quarter, half and three quarters of it. */
+function replay(run: string): number[] {
+  const events = linesOf<NewRunEvent>(run, 'events.jsonl');
+  const samples = linesOf<Sample>(run, 'samples.jsonl');
+  const startMs = events.find(({ event }) => event === 'migrate-command')?.at_ms ?? NaN;
+  const endMs = events.find((event) => event.event === 'qmp' && event.name === 'RESUME')?.at_ms ?? NaN;
+  return [0.25, 0.5, 0.75].map((share) => {
+    const nowMs = startMs + share * (endMs - startMs);
+    const figures = new LiveFigures();
+    const isPast = ({ at_ms: atMs }: { readonly at_ms: number }): boolean => atMs >= startMs && atMs <= nowMs;
+    for (const event of events.filter(isPast)) figures.event(event);
+    for (const sample of samples.filter(isPast)) figures.take(sample);
+    return ((figures.secondsLeft ?? NaN) * 1000) / (endMs - nowMs);
+  });
+}
+
+for (const run of [
+  'reference-2026-11-26/rw-16-precopy-r1',
+  'reference-2026-11-26/rw-16-restore-r1',
+  'reference-2026-11-26-engines/rw-16-balance-r1',
+  'reference-2026-11-26-engines/idle-16-balance-r2',
+]) {
+  test(`time left, at any time of a recorded run: ${run}`, (t) => {
+    const ratios = replay(run);
+    t.log(ratios.map((ratio) => ratio.toFixed(2)).join(', '));
+    t.true(
+      ratios.every((ratio) => ratio > 0.6 && ratio < 1.5),
+      ratios.join(', '),
+    );
+  });
+}

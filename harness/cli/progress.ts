@@ -34,6 +34,7 @@ export class Progress {
       this.#live = new LiveFigures();
       this.#step = { name: event.step, startMs: performance.now() };
     }
+    this.#live.event(event);
     const starts = this.#output.isTTY === true ? 'step-started' : 'migrate-command';
     if (event.event === starts) this.#startLive();
     // The step of the migration ends when the target runs or the migration has failed.
