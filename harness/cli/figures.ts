@@ -33,7 +33,13 @@ const figures: readonly Figure[] = [
       `${oneDecimal(row.tps_before)} / ${oneDecimal(row.tps_during)} / ${oneDecimal(row.tps_after)}`,
   },
   { title: 'TPS back at 90 % after', value: (row) => seconds(row.tps_recovery_ms) },
-  { title: 'bound, efficiency', value: (row) => `${seconds(row.bound_ms)}, ${twoDecimals(row.efficiency)}` },
+  {
+    title: 'bound, efficiency',
+    value: (row) =>
+      row.efficiency_compressed === undefined
+        ? `${seconds(row.bound_ms)}, ${twoDecimals(row.efficiency)}`
+        : `${seconds(row.bound_compressed_ms)}, ${twoDecimals(row.efficiency_compressed)}`,
+  },
   { title: 'pages listed', value: (row) => number(row.pages_listed) },
   { title: 'pages restored', value: (row) => number(row.pages_restored) },
   { title: 'pages mismatched', value: (row) => number(row.pages_mismatched) },

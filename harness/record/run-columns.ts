@@ -104,6 +104,15 @@ export const runColumns = {
   list_clean_ms: { unit: 'ms', meaning: 'guest agent: writing dirty pages first, if asked to' },
   engine_cpu_ms_src: { unit: 'ms', meaning: 'CPU time of the source engine' },
   engine_cpu_ms_dst: { unit: 'ms', meaning: 'CPU time of the destination engine' },
+  qemu_cpu_ms_src: {
+    unit: 'ms',
+    meaning: 'CPU time of the source QEMU during the migration, guest included',
+  },
+  qemu_cpu_ms_dst: { unit: 'ms', meaning: 'CPU time of the target QEMU during the migration' },
+  postcopy_blocktime_ms: {
+    unit: 'ms',
+    meaning: 'post-copy: time in which every virtual CPU waited for a page, as the target QEMU counts it',
+  },
 } as const satisfies Readonly<Record<string, Definition>>;
 
 export type RunColumn = keyof typeof runColumns;

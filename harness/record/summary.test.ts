@@ -74,6 +74,13 @@ const samples: readonly Sample[] = [
     [...Array(20).keys()].map((index) => index * 20_000_000),
   ),
   ...every(10_000, 0, 'dst', 'nic_out_bytes:storage', Array<number>(20).fill(3)),
+  ...every(
+    10_000,
+    0,
+    'src',
+    'process_cpu_ms:qemu',
+    [...Array(20).keys()].map((index) => index * 8000),
+  ),
 ];
 
 const summary = (events: readonly RunEvent[], changes: Partial<Manifest> = {}) =>
@@ -97,6 +104,9 @@ test('a completed migration', (t) => {
     storage_link_bytes_src: 60.5 * 1_500_000,
     storage_link_bytes_dst: 60.5 * 2_000_000,
     qemu_transferred_bytes: 1_700_000_000,
+    qemu_cpu_ms_src: 60.5 * 800,
+    qemu_cpu_ms_dst: undefined,
+    postcopy_blocktime_ms: undefined,
     tps_before: 8,
     tps_during: 4,
     ledger_acknowledged: 812,
@@ -249,4 +259,9 @@ test('a restart has times and bytes by link, and nothing that only a migration s
     'pages_listed',
   ] as const)
     t.is(row[column], undefined, column);
+});
+
+test('the time for which a VM in post-copy was blocked is what the target says', (t) => {
+  const row = summary([...migrated, status(160_700, 'completed', { 'postcopy-blocktime': 4321 }, 'dst')]);
+  t.is(row.postcopy_blocktime_ms, 4321);
 });

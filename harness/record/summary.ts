@@ -26,7 +26,7 @@ export function summarize(record: RunRecord): RunRow {
   return {
     ...identity(record),
     ...durations(record, timeline),
-    ...traffic(record, timeline),
+    ...consumption(record, timeline),
     ...throughput(record, timeline),
     ...checks(record.events),
     ...engineFigures(record.events),
@@ -69,8 +69,11 @@ function endOf(timeline: Timeline | undefined, verifyRam: boolean): number | und
 }
 
 /** The numbers of `query-migrate` at the source's end of the migration. */
-function finalFigures(events: readonly RunEvent[]): Readonly<Record<string, number>> {
-  const final = events.findLast((event) => event.event === 'migration-status' && event.host === 'src');
+function finalFigures(
+  events: readonly RunEvent[],
+  host: 'src' | 'dst' = 'src',
+): Readonly<Record<string, number>> {
+  const final = events.findLast((event) => event.event === 'migration-status' && event.host === host);
   return final?.event === 'migration-status' ? final.figures : {};
 }
 
@@ -95,6 +98,7 @@ function durations({ manifest, events, samples }: RunRecord, timeline: Timeline 
         : (seriesOf(samples, 'src', 'downtime_limit_ms').at(-1)?.value ??
           manifest.configuration.downtimeLimitMs),
     dirty_sync_count: passes,
+    postcopy_blocktime_ms: finalFigures(events, 'dst')['postcopy-blocktime'],
     converged: convergedOf(events, timeline),
   };
 }
@@ -120,7 +124,8 @@ function longestGapDuring(
   return gaps.length === 0 ? undefined : Math.max(...gaps);
 }
 
-function traffic({ manifest, events, samples }: RunRecord, timeline: Timeline | undefined) {
+/** What grew while the VM migrated. */
+function consumption({ manifest, events, samples }: RunRecord, timeline: Timeline | undefined) {
   const endMs = endOf(timeline, manifest.configuration.verifyRam);
   const until = endMs ?? timeline?.ended?.atMs;
   const grown = (host: ClockName, metric: string): number | undefined => {
@@ -153,6 +158,8 @@ function traffic({ manifest, events, samples }: RunRecord, timeline: Timeline | 
     storage_link_bytes_src: sum(grown('src', 'nic_in_bytes:storage'), grown('src', 'nic_out_bytes:storage')),
     storage_link_bytes_dst: sum(storageIn, grown('dst', 'nic_out_bytes:storage')),
     qemu_transferred_bytes: figures['ram.transferred'],
+    qemu_cpu_ms_src: grown('src', 'process_cpu_ms:qemu'),
+    qemu_cpu_ms_dst: grown('dst', 'process_cpu_ms:qemu'),
     content_bytes: totalMs === undefined ? undefined : contentBytes,
     bound_ms: totalMs === undefined ? undefined : bound_ms,
     efficiency: ratio(bound_ms, totalMs),

@@ -61,6 +61,7 @@ export type MigrationCapability =
   | 'events'
   | 'multifd'
   | 'pause-before-switchover'
+  | 'postcopy-blocktime'
   | 'postcopy-ram'
   | 'return-path'
   | 'switchover-ack'

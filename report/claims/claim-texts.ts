@@ -124,6 +124,13 @@ export const tableTexts = {
   verdict: { en: 'Verdict', ja: '判定' },
   holds: { en: 'holds', ja: '成立' },
   'does-not-hold': { en: 'does not hold', ja: '不成立' },
-  'too-few-runs': { en: 'undecided: fewer than 3 runs a cell', ja: '判定不能（1 条件 3 回未満）' },
+  'holds-in-single-runs': {
+    en: 'holds in these runs (fewer than 3 a cell)',
+    ja: 'この計測では成立（1 条件 3 回未満）',
+  },
+  'does-not-hold-in-single-runs': {
+    en: 'does not hold in these runs (fewer than 3 a cell)',
+    ja: 'この計測では不成立（1 条件 3 回未満）',
+  },
   missing: { en: 'missing', ja: '計測なし' },
 } as const satisfies Readonly<Record<string, Words>>;

@@ -29,9 +29,12 @@ test('claims follow the data', (t) => {
   t.is(finding(slow, 'total-time-shorter').verdict, 'does-not-hold');
 });
 
-test('fewer than three runs of a cell decide nothing', (t) => {
-  const findings = findingsOf(madeUpSet({ repeats: 2 }), 'en');
-  t.true(findings.every(({ verdict, measured }) => verdict === 'too-few-runs' && measured !== ''));
+test('fewer than three runs of a cell say what these runs say, and that they are few', (t) => {
+  const findings = findingsOf(madeUpSet({ noise: 0.01, repeats: 2 }), 'en');
+  t.true(findings.every(({ verdict, measured }) => verdict.endsWith('-in-single-runs') && measured !== ''));
+  t.is(finding(findings, 'total-time-shorter').verdict, 'holds-in-single-runs');
+  t.is(finding(findings, 'sending-the-list-dominates').verdict, 'does-not-hold-in-single-runs');
+  t.regex(claimsMarkdown(findings, 'en'), /does not hold in these runs \(fewer than 3 a cell\)/);
 });
 
 test('cells that were not run are not counted', (t) => {

@@ -5,8 +5,12 @@ import { claimTexts, type ClaimId } from './claim-texts.ts';
 import { pairsOf } from './paired-cells.ts';
 import { paperClaims } from './paper-claims.ts';
 
-/** `too-few-runs`: a cell that it rests on was run less than three times, so that noise cannot be told from an effect. */
-export type Verdict = 'holds' | 'does-not-hold' | 'too-few-runs' | 'missing';
+/**
+ * `…-in-single-runs`: a cell that it rests on was run less than three times. The rule is met, or not, by these runs; noise
+ * cannot be told from an effect.
+ */
+export type Verdict =
+  'holds' | 'does-not-hold' | 'holds-in-single-runs' | 'does-not-hold-in-single-runs' | 'missing';
 
 const leastRuns = 3;
 
@@ -38,8 +42,13 @@ export function findingsOf(set: Pick<RunSet, 'runs'>, language: Language): Findi
       claim: claimTexts[id].claim[language],
       rule: claimTexts[id].rule[language],
       measured: isMissing ? '' : outcome.measured,
-      verdict: isMissing ? 'missing' : tooFew ? 'too-few-runs' : outcome.holds ? 'holds' : 'does-not-hold',
+      verdict: isMissing ? 'missing' : verdictOf(outcome.holds, tooFew),
       cells: { measured: outcome.pairs, inPaper },
     };
   });
+}
+
+function verdictOf(holds: boolean, tooFew: boolean): Verdict {
+  if (tooFew) return holds ? 'holds-in-single-runs' : 'does-not-hold-in-single-runs';
+  return holds ? 'holds' : 'does-not-hold';
 }

@@ -1,5 +1,6 @@
 /** Figures that the paper does not have. */
 import type { Run } from '../record/read-set.ts';
+import { efficiencyOf } from '../record/run-row.ts';
 import { bars } from './bars.ts';
 import { downtimeWays, enginesCompared } from './dots.ts';
 import { sum, type Figure } from './figure.ts';
@@ -22,7 +23,7 @@ export const beyondFigures: readonly Figure[] = [
     title: 'title.efficiency',
     draw: (context) =>
       bars(context, {
-        value: (row) => row.efficiency,
+        value: efficiencyOf,
         axis: 'axis.efficiency',
         notes: ['note.efficiency'],
         rules: [0.5, 1],

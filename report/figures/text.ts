@@ -144,8 +144,8 @@ const texts = {
     ja: '毎秒の p95。棒：区間内の各秒の 10–90 パーセンタイル、線：中央値、丸：最悪の 1 秒。対数軸',
   },
   'note.efficiency': {
-    en: 'Bound: guest memory without zero pages, at the measured rates of both links. Dashed: 1, and 0.5 (one link of two).',
-    ja: '限界：ゼロページを除くメモリ量を両リンクの実測速度で送る時間。破線：1 と 0.5（片リンクのみ）',
+    en: 'Bound: guest memory without zero pages, at the measured rates of both links; what an engine compressed counts at its ratio in that run. Dashed: 1, and 0.5 (one link of two).',
+    ja: '限界：ゼロページを除くメモリ量を両リンクの実測速度で送る時間。圧縮する方式ではその実行の圧縮率を算入。破線：1 と 0.5（片リンクのみ）',
   },
   'note.ratio': {
     en: 'Figures of a cell divided by pre-copy’s; below 1 is better. Log scale. One mark per load and memory row: mean of its repeats. None where pre-copy’s figure is 0.',

@@ -54,6 +54,7 @@ export const runRowSchema = z.object({
   content_bytes: number,
   bound_ms: number,
   efficiency: number,
+  efficiency_compressed: number,
   busiest_link_efficiency: number,
   pages_listed: number,
   pages_left_out: number,
@@ -73,6 +74,11 @@ export const runRowSchema = z.object({
 });
 
 export type RunRow = z.output<typeof runRowSchema>;
+
+/** Bound / total time; what an engine compressed is counted in the bound, at the ratio of that run (docs/measurements.md). */
+export function efficiencyOf(row: RunRow): number | undefined {
+  return row.efficiency_compressed ?? row.efficiency;
+}
 
 /** Columns that hold a number, or nothing. */
 export type NumberColumn = {

@@ -14,8 +14,8 @@ section { margin-top: 2rem; } h2 { font-size: 1.1rem; border-bottom: 1px solid #
 table { border-collapse: collapse; font-size: 0.85rem; margin: 0.8rem 0; }
 th, td { border: 1px solid #ddd; padding: 0.3rem 0.5rem; text-align: left; vertical-align: top; }
 th { background: #f3f3f3; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
-.holds td:last-child::before { content: '✓ '; } .does-not-hold td:last-child::before { content: '✗ '; }
-.claims td:nth-last-child(-n+2) { white-space: nowrap; } .does-not-hold td:last-child { font-weight: bold; } .missing td { color: #777; }
+[class^="holds"] td:last-child::before { content: '✓ '; } [class^="does-not-hold"] td:last-child::before { content: '✗ '; }
+.claims td:nth-last-child(-n+2) { white-space: nowrap; } [class^="does-not-hold"] td:last-child { font-weight: bold; } .missing td { color: #777; }
 @media (max-width: 60rem) { body { display: block; } nav { position: static; max-height: none; } }
 @media print { nav { display: none; } body { display: block; } section { break-inside: avoid; } }
 `;

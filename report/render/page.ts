@@ -13,7 +13,7 @@ import { fontFamilies } from '../figures/theme.ts';
 import { unmeasuredRows } from '../record/cells.ts';
 import { conditionNames, conditionsOf } from '../record/conditions.ts';
 import type { Run, RunSet } from '../record/read-set.ts';
-import type { RunRow } from '../record/run-row.ts';
+import { efficiencyOf, type RunRow } from '../record/run-row.ts';
 import { escapeHtml, scriptJson } from './escape-html.ts';
 import { pageScript, pageStyle } from './page-assets.ts';
 import { pageTexts } from './page-texts.ts';
@@ -124,7 +124,7 @@ const runColumns: readonly (readonly [title: string, value: (row: RunRow) => str
   ['TPS before, 1/s', (row) => shown(row.tps_before, 1, 1)],
   ['TPS during, 1/s', (row) => shown(row.tps_during, 1, 1)],
   ['TPS recovery, s', (row) => shown(row.tps_recovery_ms, 1000, 1)],
-  ['efficiency', (row) => shown(row.efficiency, 1, 2)],
+  ['efficiency', (row) => shown(efficiencyOf(row), 1, 2)],
   ['pages restored', (row) => shown(row.pages_restored, 1, 0)],
   ['pages cancelled', (row) => shown(row.pages_cancelled, 1, 0)],
   ['pages mismatched', (row) => shown(row.pages_mismatched, 1, 0)],

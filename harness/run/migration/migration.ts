@@ -5,7 +5,8 @@ import type { PoolshiftEngine, StockEngine } from '../../../experiments/engines.
 import type { RunLog } from '../../record/run-log.ts';
 import type { Testbed } from '../../testbed/host.ts';
 import type { QmpClient } from '../../vm/qmp.ts';
-import type { MigrationInfo } from '../../vm/qmp-messages.ts';
+import { QmpError } from '../../vm/qmp-error.ts';
+import type { MigrationCapability, MigrationInfo } from '../../vm/qmp-messages.ts';
 import { nowMs } from '../../probes/wall-clock.ts';
 import { qemuSettings } from './qemu-settings.ts';
 
@@ -41,7 +42,7 @@ export class MigrationError extends Error {
 /** TCP port of the migration, on the destination's address in the migration network. */
 export const migrationPort = 4444;
 
-/** Sets capabilities and parameters on both sides. @throws QmpError where QEMU lacks one */
+/** Sets capabilities and parameters on both sides. @throws QmpError where QEMU lacks one that is not optional */
 export async function setUpQemu(
   context: MigrationContext,
   engine: StockEngine | PoolshiftEngine,
@@ -53,6 +54,21 @@ export async function setUpQemu(
   for (const qemu of [context.source, context.target]) {
     await qemu.execute('migrate-set-capabilities', { capabilities });
     await qemu.execute('migrate-set-parameters', parameters);
+  }
+  if (engine.kind === 'stock')
+    for (const capability of engine.optionalCapabilities ?? []) await switchOn(capability, context);
+}
+
+async function switchOn(
+  capability: MigrationCapability,
+  { source, target, log }: MigrationContext,
+): Promise<void> {
+  try {
+    for (const qemu of [source, target])
+      await qemu.execute('migrate-set-capabilities', { capabilities: [{ capability, state: true }] });
+  } catch (error) {
+    if (!(error instanceof QmpError) || error.code !== 'command-failed') throw error;
+    log.event({ event: 'note', at_ms: nowMs(), text: `without ${capability}: ${error.message}` });
   }
 }
 
