@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { every } from './record.fixture.ts';
-import { counterIncrease, meanOfSeconds, seriesOf, smoothSeconds } from './series.ts';
+import { counterIncrease, meanOfSeconds, processIncrease, seriesOf, smoothSeconds } from './series.ts';
 
 const points = (...pairs: [number, number][]) => pairs.map(([atMs, value]) => ({ atMs, value }));
 
@@ -22,6 +22,16 @@ test('a counter grows evenly between samples', (t) => {
   t.is(counterIncrease(counter, 300, 700), undefined, 'the record ends before');
   t.is(counterIncrease(counter, -1, 300), undefined, 'the record begins after');
   t.is(counterIncrease([], 0, 1), undefined);
+});
+
+test('a process that starts or ends in between counts from 0, and up to its last sample', (t) => {
+  const counter = points([100, 50], [200, 150], [300, 350]);
+  t.is(processIncrease(counter, 150, 250), counterIncrease(counter, 150, 250));
+  t.is(processIncrease(counter, 0, 250), 250, 'started in between');
+  t.is(processIncrease(counter, 150, 1000), 250, 'ended in between');
+  t.is(processIncrease(counter, 0, 1000), 350, 'both');
+  t.is(processIncrease(counter, 0, 99), undefined, 'not yet started');
+  t.is(processIncrease(counter, 300, 1000), undefined, 'ended before');
 });
 
 test('increases over neighbouring times add up', (t) => {

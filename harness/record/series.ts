@@ -23,6 +23,17 @@ export function counterIncrease(series: readonly Point[], fromMs: number, toMs: 
   return from === undefined || to === undefined ? undefined : to - from;
 }
 
+/**
+ * How much of a process's own counter fell between two times, if it may have started or ended in between: it begins at 0,
+ * and what came after its last sample is not known. Undefined without samples in between.
+ */
+export function processIncrease(series: readonly Point[], fromMs: number, toMs: number): number | undefined {
+  const within = series.filter(({ atMs }) => atMs > fromMs && atMs <= toMs);
+  const last = within.at(-1);
+  if (last === undefined) return undefined;
+  return (valueAt(series, toMs) ?? last.value) - (valueAt(series, fromMs) ?? 0);
+}
+
 function valueAt(series: readonly Point[], atMs: number): number | undefined {
   const index = series.findIndex((point) => point.atMs >= atMs);
   const after = series[index];

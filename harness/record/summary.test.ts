@@ -81,6 +81,8 @@ const samples: readonly Sample[] = [
     'process_cpu_ms:qemu',
     [...Array(20).keys()].map((index) => index * 8000),
   ),
+  // As a restart has it; a migration's target is there from the command on.
+  ...every(10_000, 110_000, 'dst', 'process_cpu_ms:qemu', [500, 4500, 6500, 8500, 9000, 9500]),
 ];
 
 const summary = (events: readonly RunEvent[], changes: Partial<Manifest> = {}) =>
@@ -244,6 +246,8 @@ test('a restart has times and bytes by link, and nothing that only a migration s
     downtime_heartbeat_ms: 19_900,
     converged: true,
     storage_link_bytes_dst: 120_000_000,
+    qemu_cpu_ms_src: 48_000,
+    qemu_cpu_ms_dst: 9500,
     tps_before: 8,
     tps_during: 4,
     tps_after: 7,

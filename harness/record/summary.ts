@@ -4,7 +4,7 @@ import { shardName } from '../../experiments/shard.ts';
 import type { ClockName, RunEvent } from './event.ts';
 import type { RunRecord } from './read-run.ts';
 import type { RunRow } from './run-columns.ts';
-import { counterIncrease, meanOfSeconds, seriesOf } from './series.ts';
+import { counterIncrease, meanOfSeconds, processIncrease, seriesOf } from './series.ts';
 import { timelineOf, type Timeline } from './timeline.ts';
 import { tpsRecoveryMs } from './tps-recovery.ts';
 
@@ -132,6 +132,13 @@ function consumption({ manifest, events, samples }: RunRecord, timeline: Timelin
     if (timeline === undefined || until === undefined) return undefined;
     return round(counterIncrease(seriesOf(samples, host, metric), timeline.commandMs, until));
   };
+  // A restart ends the QEMU of the source and starts that of the destination in between.
+  const isRestart = events.some((event) => event.event === 'restart');
+  const qemuCpu = (host: ClockName): number | undefined => {
+    const metric = 'process_cpu_ms:qemu';
+    if (!isRestart || timeline === undefined || until === undefined) return grown(host, metric);
+    return round(processIncrease(seriesOf(samples, host, metric), timeline.commandMs, until));
+  };
   const storageIn = grown('dst', 'nic_in_bytes:storage');
   const migrationBytes = grown('src', 'nic_out_bytes:migration');
   const figures = finalFigures(events);
@@ -158,8 +165,8 @@ function consumption({ manifest, events, samples }: RunRecord, timeline: Timelin
     storage_link_bytes_src: sum(grown('src', 'nic_in_bytes:storage'), grown('src', 'nic_out_bytes:storage')),
     storage_link_bytes_dst: sum(storageIn, grown('dst', 'nic_out_bytes:storage')),
     qemu_transferred_bytes: figures['ram.transferred'],
-    qemu_cpu_ms_src: grown('src', 'process_cpu_ms:qemu'),
-    qemu_cpu_ms_dst: grown('dst', 'process_cpu_ms:qemu'),
+    qemu_cpu_ms_src: qemuCpu('src'),
+    qemu_cpu_ms_dst: qemuCpu('dst'),
     content_bytes: totalMs === undefined ? undefined : contentBytes,
     bound_ms: totalMs === undefined ? undefined : bound_ms,
     efficiency: ratio(bound_ms, totalMs),
