@@ -42,11 +42,15 @@ export class MigrationError extends Error {
 /** TCP port of the migration, on the destination's address in the migration network. */
 export const migrationPort = 4444;
 
+type SetUp = Pick<
+  MigrationContext,
+  'source' | 'target' | 'configuration' | 'migrationGoodputBytesPerSecond'
+> & {
+  readonly log: Pick<RunLog, 'event'>;
+};
+
 /** Sets capabilities and parameters on both sides. @throws QmpError where QEMU lacks one that is not optional */
-export async function setUpQemu(
-  context: MigrationContext,
-  engine: StockEngine | PoolshiftEngine,
-): Promise<void> {
+export async function setUpQemu(context: SetUp, engine: StockEngine | PoolshiftEngine): Promise<void> {
   const { capabilities, parameters } = qemuSettings(engine, {
     downtimeLimitMs: context.configuration.downtimeLimitMs,
     migrationGoodputBytesPerSecond: context.migrationGoodputBytesPerSecond,
@@ -59,10 +63,7 @@ export async function setUpQemu(
     for (const capability of engine.optionalCapabilities ?? []) await switchOn(capability, context);
 }
 
-async function switchOn(
-  capability: MigrationCapability,
-  { source, target, log }: MigrationContext,
-): Promise<void> {
+async function switchOn(capability: MigrationCapability, { source, target, log }: SetUp): Promise<void> {
   try {
     for (const qemu of [source, target])
       await qemu.execute('migrate-set-capabilities', { capabilities: [{ capability, state: true }] });
