@@ -1,4 +1,6 @@
 /** Ways to migrate. Each name is what `--engine` takes; docs/engine.md tells how they work. */
+import type { ProfileName } from './profiles.ts';
+
 export const engineNames = [
   'precopy',
   'restore',
@@ -84,9 +86,8 @@ export const engines: Readonly<Record<EngineName, Engine>> = {
   },
 };
 
-/** What a matrix runs unless told otherwise: the paper's two methods and ours. */
-export const defaultMatrixEngines = [
-  'precopy',
-  'restore',
-  'balance',
-] as const satisfies readonly EngineName[];
+/** What a matrix runs unless told otherwise, by profile: the paper's two methods, and ours where it is not the paper's matrix. */
+export const defaultMatrixEngines: Readonly<Record<ProfileName, readonly EngineName[]>> = {
+  lab: ['precopy', 'restore', 'balance'],
+  paper: ['precopy', 'restore'],
+};

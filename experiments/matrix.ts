@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { optionsSchema } from './configuration.ts';
 import { type EngineName, defaultMatrixEngines, engineNames } from './engines.ts';
+import type { ProfileName } from './profiles.ts';
 import { type MemoryRowName, memoryRowNames } from './memory-rows.ts';
 import { type ScenarioName, scenarioNames } from './scenarios.ts';
 import { type Shard, pairOption, shardBlocks, shardOption } from './shard.ts';
@@ -19,8 +20,8 @@ export const matrixOptionsSchema = optionsSchema
       .default([...memoryRowNames])
       .describe("the paper's memory rows in GiB"),
     engines: listOf(engineNames)
-      .default([...defaultMatrixEngines])
-      .describe('ways to migrate'),
+      .optional()
+      .describe('ways to migrate (default precopy restore balance; with --profile paper precopy restore)'),
     repeat: z.coerce.number().int().min(1).max(100).default(1).describe('runs of each combination'),
     out: z.string().min(1).optional().describe('folder of the set (default results/matrix-<time>)'),
     resume: z.boolean().default(false).describe('skip what is done in --out already'),
@@ -54,9 +55,11 @@ export function cellName(
  */
 export function matrixCells(
   options: Pick<MatrixOptions, 'scenarios' | 'mems' | 'engines' | 'repeat'> & {
+    readonly profile?: ProfileName;
     readonly shard?: Shard | undefined;
   },
 ): readonly Cell[] {
+  const engines = options.engines ?? defaultMatrixEngines[options.profile ?? 'lab'];
   const blocks: Omit<Cell, 'engine'>[] = [];
   for (let repeat = 1; repeat <= options.repeat; repeat += 1) {
     for (const mem of options.mems) {
@@ -66,7 +69,7 @@ export function matrixCells(
   const combinations = options.mems.length * options.scenarios.length;
   const own = options.shard === undefined ? blocks : shardBlocks(blocks, combinations, options.shard);
   return own.flatMap((block, position) =>
-    (position % 2 === 0 ? options.engines : [...options.engines].reverse()).map((engine) => ({
+    (position % 2 === 0 ? engines : engines.toReversed()).map((engine) => ({
       ...block,
       engine,
     })),

@@ -33,6 +33,13 @@ put() {
   fi
 }
 
+# Puts a line for a file system into /etc/fstab, in place of what else is at its mount point.
+mount_at_boot() {
+  local point
+  point=$(echo "$1" | cut -d' ' -f2)
+  if ! grep -sqxF "$1" /etc/fstab; then { grep -sv " $point " /etc/fstab || true; echo "$1"; } | put /etc/fstab; fi
+}
+
 missing=()
 for package in "${packages[@]}"; do
   [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$package" 2> /dev/null)" = installed ] || missing+=("$package")
@@ -70,9 +77,14 @@ if [ $# -gt 1 ]; then
   mount=/mnt/poolshift
   if grep -qw nfs4 /proc/filesystems || modprobe --quiet --dry-run nfsv4; then
     mkdir -p "$mount"
-    line="$2 $mount nfs vers=4.2,hard,proto=tcp,nconnect=4,nofail,_netdev 0 0"
-    { grep -sv " $mount " /etc/fstab || true; echo "$line"; } | put /etc/fstab
+    mount_at_boot "$2 $mount nfs vers=4.2,hard,proto=tcp,nconnect=4,nofail,_netdev 0 0"
   else
     echo "no NFS client in this kernel: $2 is not mounted" >&2
   fi
+fi
+
+# The VM's memory is a file in /dev/shm, which has half of the machine's by default.
+if [ "$1" = host ] && [ -d /run/systemd/system ]; then
+  mount_at_boot 'tmpfs /dev/shm tmpfs nosuid,nodev,size=90% 0 0'
+  mount -o remount,size=90% /dev/shm
 fi

@@ -2,7 +2,8 @@
  * Sizes and addresses of the Vagrant machines: the one place to change them. `node setup/start.mjs
  * harness/testbed/vagrant/write-machines.ts` checks them and writes machines.json, which the Vagrantfile reads.
  *
- * These hold the lab's rows (VMs of up to 3 GiB). For the paper's rows give src and dst 28 GiB and nfs a disk of 80 GiB.
+ * These hold the lab's rows (VMs of up to 3 GiB: provision.sh lets /dev/shm have 90 % of the memory). For the paper's rows give
+ * src and dst 28 GiB and nfs a disk of 80 GiB.
  */
 import type { VagrantTestbed } from '../harness/testbed/vagrant/machines.ts';
 

@@ -1,5 +1,5 @@
 /** What a matrix is going to do: the configuration of each cell, and how long all of them are expected to take. Pure. */
-import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
+import { type Configuration, optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
 import { type Cell, type MatrixOptions, cellName } from '../../experiments/matrix.ts';
 import { shardName } from '../../experiments/shard.ts';
 import { expectedSeconds } from '../run/plan.ts';
@@ -17,6 +17,18 @@ export function configurationOf(options: MatrixOptions, { scenario, mem, engine 
   });
 }
 
+/** What a row is run with. */
+function settingsText(configuration: Configuration): string {
+  const { memoryRow, vmMemoryBytes, bufferPoolBytes, linkBitsPerSecond, threads, rateTps } = configuration;
+  const mebibytes = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MiB`;
+  const load = rateTps === 0 ? 'at full speed' : `at ${rateTps} transactions a second`;
+  return (
+    `${memoryRow} GiB: VM ${mebibytes(vmMemoryBytes)}, pool ${mebibytes(bufferPoolBytes)}, ` +
+    `links ${linkBitsPerSecond / 1e6} Mbit/s, ${threads} threads ${load}, ` +
+    `${configuration.beforeSeconds} s of load before and ${configuration.afterSeconds} s after`
+  );
+}
+
 /** The runs, and the minutes that they are expected to take. */
 export function planText(options: MatrixOptions, cells: readonly Cell[]): string {
   const configurations = cells.map((cell) => configurationOf(options, cell));
@@ -32,6 +44,7 @@ export function planText(options: MatrixOptions, cells: readonly Cell[]): string
   const part = options.shard === undefined ? '' : ` of shard ${shardName(options.shard)}`;
   return [
     `${cells.length} runs${part}:`,
+    ...new Set(configurations.map(settingsText)),
     ...lines,
     `expected: ${total(underTcg)} min under TCG, ${total(underKvm)} min with KVM`,
   ].join('\n');

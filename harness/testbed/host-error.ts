@@ -31,8 +31,11 @@ export class HostError extends Error {
   }
 }
 
+/** `MYSQL_PWD='…'`, `--mysql-password=…`: errors are shown and recorded. */
+const secret = /([\w-]*(?:pwd|password)[\w-]*=)(?:'(?:[^']|'\\'')*'|\S+)/gi;
+
 /** Scripts are long; their first lines tell which one it was. */
 function shorten(command: string): string {
-  const line = command.trim().replace(/\s+/g, ' ');
+  const line = command.trim().replace(/\s+/g, ' ').replace(secret, '$1…');
   return line.length <= 160 ? line : `${line.slice(0, 160)}…`;
 }

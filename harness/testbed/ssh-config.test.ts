@@ -21,6 +21,7 @@ test('an agent and a file of known hosts are used where they are named', (t) => 
   const text = sshConfig('/run/x', [
     { ...host, alias: 'src', identityAgent: 'SSH_AUTH_SOCK', hostKey: { kind: 'file', path: '/known' } },
   ]);
-  t.regex(text, /IdentityAgent SSH_AUTH_SOCK\n {2}UserKnownHostsFile "\/known"\n/);
+  // The keys in ~/.ssh are not asked for.
+  t.regex(text, /IdentityFile none\n {2}IdentityAgent SSH_AUTH_SOCK\n {2}UserKnownHostsFile "\/known"\n/);
   t.notRegex(text, /IdentityAgent none|HostKeyAlias/);
 });

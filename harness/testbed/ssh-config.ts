@@ -31,7 +31,10 @@ function entryLines(entry: SshEntry): string {
     `HostName ${entry.address}`,
     ...(entry.port === undefined ? [] : [`Port ${entry.port}`]),
     `User ${entry.user}`,
-    ...(identityFile === undefined ? [] : [`IdentityFile ${word(identityFile)}`, 'IdentitiesOnly yes']),
+    // Without a file only what the agent has: else ssh would try the keys in ~/.ssh.
+    ...(identityFile === undefined
+      ? ['IdentityFile none']
+      : [`IdentityFile ${word(identityFile)}`, 'IdentitiesOnly yes']),
     `IdentityAgent ${identityAgent ?? 'none'}`,
     ...(hostKey.kind === 'alias' ? [`HostKeyAlias ${alias}`] : []),
     ...(hostKey.kind === 'file' ? [`UserKnownHostsFile ${word(hostKey.path)}`] : []),

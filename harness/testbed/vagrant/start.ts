@@ -77,7 +77,8 @@ async function vagrantUp(execution: Execution, log: Log): Promise<void> {
   });
   const lastLines: string[] = [];
   for await (const line of createInterface({ input: up.all })) {
-    if (/^==> \S+: \S/.test(line)) log(line.replace(/^==> /, ''));
+    // Vagrant's own words, and what provision.sh says that it has changed.
+    if (/^==> \S+: \S|^ {4}\S+: changed /.test(line)) log(line.replace(/^(==>| {3}) /, ''));
     lastLines.push(line);
     if (lastLines.length > 20) lastLines.shift();
   }
