@@ -1,0 +1,126 @@
+import test from 'ava';
+import { madeUpSet } from '../testing/made-up-set.ts';
+import { conditionNames, describeDifferences, differencesAmong, type ConditionName } from './conditions.ts';
+import type { Run } from './read-set.ts';
+
+type Measured = Pick<Run, 'row' | 'manifest'>;
+type Change = (run: Measured) => Measured;
+
+const withRow =
+  (row: Partial<Run['row']>): Change =>
+  (run) => ({ ...run, row: { ...run.row, ...row } });
+const withVersions =
+  (versions: Partial<Run['manifest']['versions']>): Change =>
+  ({ row, manifest }) => ({
+    row,
+    manifest: { ...manifest, versions: { ...manifest.versions, ...versions } },
+  });
+const withMachine =
+  (machine: Partial<Run['manifest']['machine']>): Change =>
+  ({ row, manifest }) => ({ row, manifest: { ...manifest, machine: { ...manifest.machine, ...machine } } });
+const withConfiguration =
+  (configuration: Partial<Run['manifest']['configuration']>): Change =>
+  ({ row, manifest }) => ({
+    row,
+    manifest: { ...manifest, configuration: { ...manifest.configuration, ...configuration } },
+  });
+
+interface Case {
+  readonly change: Change;
+  /** What the refusal says of it. */
+  readonly says: string;
+}
+
+/** A condition without a case here does not compile. */
+const cases: Readonly<Record<ConditionName, readonly Case[]>> = {
+  testbed: [{ change: withRow({ testbed: 'hosts' }), says: 'local | hosts' }],
+  accelerator: [{ change: withRow({ accelerator: 'kvm' }), says: 'tcg | kvm' }],
+  machine: [
+    {
+      change: withMachine({ cpuModel: 'other' }),
+      says: 'made up, 2 cores, 24 GiB | other, 2 cores, 24 GiB',
+    },
+    { change: withMachine({ cores: 4 }), says: 'made up, 2 cores, 24 GiB | made up, 4 cores, 24 GiB' },
+    {
+      change: withMachine({ memoryBytes: 2 ** 35 }),
+      says: 'made up, 2 cores, 24 GiB | made up, 2 cores, 32 GiB',
+    },
+  ],
+  scale: [{ change: withRow({ scale: 1 }), says: '1/8 | 1/1' }],
+  'link rate': [
+    { change: withRow({ link_bits_per_second: 1e9 }), says: '125 Mbit/s | 1000 Mbit/s' },
+    { change: withRow({ link_bits_per_second: 62.5e6 }), says: '125 Mbit/s | 62.5 Mbit/s' },
+  ],
+  DBMS: [{ change: withRow({ dbms: 'mysql' }), says: 'mariadb | mysql' }],
+  'database server': [
+    {
+      change: withVersions({ databaseServer: '11.8.6-MariaDB' }),
+      says: '10.11.19-MariaDB | 11.8.6-MariaDB',
+    },
+    { change: withVersions({ databaseServer: undefined }), says: '10.11.19-MariaDB | unknown' },
+  ],
+  QEMU: [
+    {
+      change: withVersions({ qemu: 'QEMU emulator version 7.2.22' }),
+      says: 'QEMU emulator version 10.0.13 | QEMU emulator version 7.2.22',
+    },
+    { change: withVersions({ qemu: undefined }), says: 'QEMU emulator version 10.0.13 | unknown' },
+  ],
+  'sysbench threads': [{ change: withRow({ threads: 8 }), says: '2 | 8' }],
+  'sysbench rate': [
+    { change: withRow({ rate_tps: 40 }), says: '8 | 40' },
+    { change: withRow({ rate_tps: undefined }), says: '8 | unknown' },
+  ],
+  'downtime limit': [{ change: withRow({ downtime_limit_ms: 1000 }), says: '300 ms | 1000 ms' }],
+  'RAM comparison': [{ change: withConfiguration({ verifyRam: true }), says: 'false | true' }],
+};
+
+const { runs } = madeUpSet({ scenarios: ['rw'], memorySizes: [8, 16], engines: ['restore'] });
+
+test('runs under the same conditions may differ in load, memory row, engine and revision', (t) => {
+  const all = madeUpSet({ repeats: 2 }).runs.map((run) => ({
+    ...run,
+    manifest: { ...run.manifest, revision: { commit: run.name, dirty: false } },
+  }));
+  t.deepEqual(differencesAmong(all), []);
+});
+
+for (const condition of conditionNames) {
+  test(`${condition}: one run under another is named, and nothing else`, (t) => {
+    for (const { change, says } of cases[condition]) {
+      const differing = runs.map((run, index) => (index === runs.length - 1 ? change(run) : run));
+      t.is(describeDifferences(differencesAmong(differing)), `  ${condition}: ${says}`);
+    }
+  });
+}
+
+test('VM, pool or tables of another size are named with the memory row that has them', (t) => {
+  const tables = (mib: number) => withConfiguration({ tableDataBytes: mib * 2 ** 20 });
+  const sizes: readonly Case[] = [
+    {
+      change: withRow({ vm_memory_bytes: 3 * 2 ** 30 }),
+      says: '2048 MiB / 1536 MiB / 1700 MiB | 3072 MiB / 1536 MiB / 1700 MiB',
+    },
+    {
+      change: withRow({ buffer_pool_bytes: 2 ** 30 }),
+      says: '2048 MiB / 1536 MiB / 1700 MiB | 2048 MiB / 1024 MiB / 1700 MiB',
+    },
+    { change: tables(1500), says: '2048 MiB / 1536 MiB / 1700 MiB | 2048 MiB / 1536 MiB / 1500 MiB' },
+  ];
+  const [small, large] = runs.map((run) => tables(1700)(run));
+  if (small === undefined || large === undefined) throw new TypeError('two rows are needed');
+  t.deepEqual(differencesAmong([small, large]), []);
+  for (const { change, says } of sizes) {
+    t.is(
+      describeDifferences(differencesAmong([small, large, change(large)])),
+      `  memory / pool / tables of row 16: ${says}`,
+    );
+  }
+});
+
+test('several differences are named, a line each', (t) => {
+  const [first] = runs;
+  if (first === undefined) throw new TypeError('a run is needed');
+  const other = withRow({ scale: 1, dbms: 'mysql' })(first);
+  t.is(describeDifferences(differencesAmong([first, other])), '  scale: 1/8 | 1/1\n  DBMS: mariadb | mysql');
+});
