@@ -121,7 +121,10 @@ export function bootstrapInterval(
   const hasRepeats = cells.every(({ base, next }) => base.length > 1 && next.length > 1);
   if (!hasRepeats && cells.length < 2) return undefined;
   const pick = <Item>(items: readonly Item[]): Item[] =>
-    items.flatMap(() => items.slice(Math.floor(random() * items.length)).slice(0, 1));
+    items.flatMap(() => {
+      const index = Math.floor(random() * items.length);
+      return items.slice(index, index + 1);
+    });
   const changes = Array.from({ length: resamples }, () =>
     statistic(
       hasRepeats ? cells.map(({ base, next }) => ({ base: pick(base), next: pick(next) })) : pick(cells),
