@@ -3,6 +3,9 @@ import test from 'ava';
 import { execa } from 'execa';
 import { InvalidArgumentError } from 'commander';
 import { z } from 'zod';
+import { modelErrors, modelErrorTable } from '../simulation/model-error.ts';
+import { notSimulated } from '../simulation/not-simulated.ts';
+import { simulatedEngines } from '../simulation/simulate.ts';
 import { bitsPerSecond, bytes, number, share } from './quantities.ts';
 
 const program = path.join(import.meta.dirname, 'predict.ts');
@@ -50,6 +53,29 @@ test('a prediction scales: memory and links divided alike take the same time', a
   whole.forEach((time, index) => {
     t.true(Math.abs((scaled[index] ?? 0) / time - 1) < 0.05, `${time} and ${scaled[index] ?? ''} ms`);
   });
+});
+
+test('every engine has figures or the reason why it has none, and the model’s error stands below', async (t) => {
+  const options = ['--mem', '0.125', '--link-rate', '1gbit'];
+  const [table, json] = await Promise.all([predict(...options), predict(...options, '--json')]);
+  for (const engine of simulatedEngines) t.regex(table.stdout, new RegExp(`^${engine} +\\d+\\.\\d `, 'm'));
+  for (const [engine, reason] of Object.entries(notSimulated)) {
+    t.regex(table.stdout, new RegExp(`^${engine} +not modelled: ${reason}$`, 'm'));
+  }
+  const printed = table.stdout.split('\n').map((line) => line.replaceAll(/ {2,}/g, ' | '));
+  t.deepEqual(
+    printed.slice(-modelErrorTable().length),
+    modelErrorTable().map((row) => row.join(' | ')),
+  );
+  const named = z.array(z.object({ engine: z.string() }));
+  const outcome = z
+    .object({ predictions: named, notModelled: named, modelErrors: z.unknown() })
+    .parse(JSON.parse(json.stdout));
+  t.deepEqual(
+    [...outcome.predictions, ...outcome.notModelled].map(({ engine }) => engine),
+    [...simulatedEngines, ...Object.keys(notSimulated)],
+  );
+  t.deepEqual(outcome.modelErrors, JSON.parse(JSON.stringify(modelErrors)));
 });
 
 test('wrong command lines end with status 2, help with 0', async (t) => {

@@ -4,6 +4,8 @@ import { compressors, defaultSetup, zstdBytesPerSecondPerCore } from '../simulat
 import { constantRate } from '../simulation/link.ts';
 import { type MeasuredRun, readMeasuredRun, UnusableRunError } from '../simulation/measured-run.ts';
 import type { Setup, SimulatedMigration } from '../simulation/migration.ts';
+import { modelErrors, modelErrorTable } from '../simulation/model-error.ts';
+import { notSimulated } from '../simulation/not-simulated.ts';
 import { simulate, type SimulatedEngine, simulatedEngines } from '../simulation/simulate.ts';
 import { bitsPerSecond, bytes, number, share } from './quantities.ts';
 
@@ -90,36 +92,56 @@ const seconds = (ms: number): string => (ms / 1000).toFixed(1);
 const megabytes = (count: number): string => (count / 1e6).toFixed(0);
 const percent = (part: number, whole: number): string => `${((100 * part) / whole).toFixed(0)} %`;
 
-function printTable(rows: readonly (readonly string[])[]): void {
+/** @param notes rows that have a text in place of figures, under the others */
+function printTable(
+  rows: readonly (readonly string[])[],
+  notes: readonly (readonly [string, string])[] = [],
+): void {
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
+  widths[0] = Math.max(widths[0] ?? 0, ...notes.map(([name]) => name.length));
   for (const row of rows) {
     const cells = row.map((cell, column) =>
       column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0),
     );
     console.log(cells.join('  '));
   }
+  for (const [name, note] of notes) console.log(`${name.padEnd(widths[0])}  ${note}`);
 }
 
 function printPredictions(predictions: readonly Prediction[]): void {
   const precopy = predictions.find(({ engine, converged }) => engine === 'precopy' && converged);
-  printTable([
-    ['engine', 'total s', 'speed-up', 'migration MB', 'busy', 'storage MB', 'busy', 'downtime ms', 'passes'],
-    ...predictions.map((prediction) => {
-      const { engine, converged, totalTimeMs, migrationLink, storageLink, downtimeMs, passes } = prediction;
-      const speedUp = converged && precopy !== undefined ? precopy.totalTimeMs / totalTimeMs : undefined;
-      return [
-        engine,
-        converged ? seconds(totalTimeMs) : 'never converges',
-        speedUp?.toFixed(2) ?? '-',
-        converged ? megabytes(migrationLink.bytes) : '-',
-        percent(migrationLink.busyMs, totalTimeMs),
-        megabytes(storageLink.bytes),
-        percent(storageLink.busyMs, totalTimeMs),
-        converged ? downtimeMs.toFixed(0) : '-',
-        String(passes),
-      ];
-    }),
-  ]);
+  const head = [
+    'engine',
+    'total s',
+    'speed-up',
+    'migration MB',
+    'busy',
+    'storage MB',
+    'busy',
+    'downtime ms',
+    'passes',
+  ];
+  const figures = predictions.map((prediction) => {
+    const { engine, converged, totalTimeMs, migrationLink, storageLink, downtimeMs, passes } = prediction;
+    const speedUp = converged && precopy !== undefined ? precopy.totalTimeMs / totalTimeMs : undefined;
+    return [
+      engine,
+      converged ? seconds(totalTimeMs) : 'never converges',
+      speedUp?.toFixed(2) ?? '-',
+      converged ? megabytes(migrationLink.bytes) : '-',
+      percent(migrationLink.busyMs, totalTimeMs),
+      megabytes(storageLink.bytes),
+      percent(storageLink.busyMs, totalTimeMs),
+      converged ? downtimeMs.toFixed(0) : '-',
+      String(passes),
+    ];
+  });
+  printTable(
+    [head, ...figures],
+    Object.entries(notSimulated).map(([engine, reason]) => [engine, `not modelled: ${reason}`]),
+  );
+  console.log('\nThe model’s error: predicted over measured total time, less 1 (docs/predict.md)');
+  printTable(modelErrorTable());
 }
 
 interface Comparison extends Omit<MeasuredRun, 'setup'> {
@@ -173,8 +195,10 @@ async function main(): Promise<void> {
   if (mem === undefined) program.error("error: required option '--mem <GiB>' not specified");
   const setup = setupOf({ ...options, mem });
   const predictions = simulatedEngines.map((engine) => ({ engine, ...simulate(engine, setup) }));
-  if (options.json) console.log(JSON.stringify({ setup, predictions }, null, 2));
-  else printPredictions(predictions);
+  if (options.json) {
+    const notModelled = Object.entries(notSimulated).map(([engine, reason]) => ({ engine, reason }));
+    console.log(JSON.stringify({ setup, predictions, notModelled, modelErrors }, null, 2));
+  } else printPredictions(predictions);
 }
 
 try {
