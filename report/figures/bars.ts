@@ -124,7 +124,7 @@ export function bars(context: FigureContext, { value, axis, notes = [], rules = 
           {
             transform: [{ filter: "datum.kind === 'run'" }],
             mark: { type: 'point', filled: true, fill: 'white', stroke: inkColour, strokeWidth: 1, size: 22 },
-            encoding: { y: y('value'), tooltip: [...tooltip, { field: 'run' }] },
+            encoding: { y: y('value'), tooltip: [...tooltip, { field: 'run', title: text('run.name') }] },
           },
           ...(barWidth < labelledBar ? [] : labelLayers({ y: y('top'), text: { field: 'label' } })),
           {

@@ -81,7 +81,7 @@ export function downtimeWays(context: FigureContext): Drawing {
               color: { ...legend, scale: { domain: labels, range: wayColours } },
               shape: { ...legend, scale: { domain: labels, range: ways.map(([, , shape]) => shape) } },
               tooltip: [
-                { field: 'run' },
+                { field: 'run', title: text('run.name') },
                 { field: 'way', title: text('legend.way') },
                 { field: 'value', title: text('axis.downtime-any'), format: ',.1f' },
               ],

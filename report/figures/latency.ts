@@ -59,8 +59,12 @@ export function latency(context: FigureContext): Drawing {
   const spanRows = [{ filter: "datum.kind === 'span'" }];
   const tooltip = [
     { field: 'engine', title: text('legend.engine') },
-    { field: 'span' },
-    ...['p10', 'median', 'p90', 'worst'].map((field) => ({ field, format: ',.0f' })),
+    { field: 'span', title: text('legend.span') },
+    ...(['p10', 'median', 'p90', 'worst'] as const).map((field) => ({
+      field,
+      title: text(`latency.${field}`),
+      format: ',.0f',
+    })),
   ];
   return {
     cells: drawn.map(({ cell }) => cell),

@@ -110,7 +110,10 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
             mark: { type: 'point', filled: true, fill: 'white', stroke: inkColour, strokeWidth: 1, size: 18 },
             encoding: {
               y,
-              tooltip: [{ field: 'run' }, { field: 'value', title: text(axis), format: ',.3~f' }],
+              tooltip: [
+                { field: 'run', title: text('run.name') },
+                { field: 'value', title: text(axis), format: ',.3~f' },
+              ],
             },
           },
           ...labelLayers({ y: { ...y, field: 'top' }, text: { field: 'label' } }),

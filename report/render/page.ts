@@ -8,7 +8,7 @@ import { findingsOf } from '../claims/claims.ts';
 import { claimsHtml } from '../claims/claims-table.ts';
 import { figures } from '../figures/all.ts';
 import { contextOf, describeRows, specOf, titleOf, type Spec } from '../figures/figure.ts';
-import type { Language } from '../figures/text.ts';
+import { textIn, type Language, type TextKey } from '../figures/text.ts';
 import { fontFamilies } from '../figures/theme.ts';
 import { unmeasuredRows } from '../record/cells.ts';
 import { conditionNames, conditionsOf } from '../record/conditions.ts';
@@ -51,7 +51,8 @@ export function claimsSection(set: RunSet, language: Language): string {
 }
 
 export function runsSection(set: RunSet, language: Language): string {
-  const tables = set.runs.length === 0 ? '' : `${conditionsTable(set.runs)}\n${runsTable(set.runs)}`;
+  const tables =
+    set.runs.length === 0 ? '' : `${conditionsTable(set.runs, language)}\n${runsTable(set.runs, language)}`;
   return `${tables}\n${leftOutList(set, pageTexts[language].leftOut)}`;
 }
 
@@ -97,7 +98,7 @@ ${pageScript}${extras?.script ?? ''}</script>
 `;
 }
 
-function conditionsTable(runs: readonly Run[]): string {
+function conditionsTable(runs: readonly Run[], language: Language): string {
   const all = runs.map(conditionsOf);
   const revisions = runs.map(({ manifest: { revision } }) =>
     revision.commit === undefined
@@ -109,35 +110,36 @@ function conditionsTable(runs: readonly Run[]): string {
     ['revision', revisions] as const,
   ].map(
     ([name, values]) =>
-      `<tr><th>${escapeHtml(name)}</th><td>${escapeHtml([...new Set(values)].join(' | '))}</td></tr>`,
+      `<tr><th>${escapeHtml(textIn(language, `condition.${name}`))}</th><td>${escapeHtml([...new Set(values)].join(' | '))}</td></tr>`,
   );
   return `<table>${rows.join('')}</table>`;
 }
 
-const runColumns: readonly (readonly [title: string, value: (row: RunRow) => string])[] = [
-  ['outcome', (row) => row.outcome],
-  ['total, s', (row) => shown(row.total_time_ms, 1000, 1)],
-  ['downtime STOP–RESUME, ms', (row) => shown(row.downtime_stop_resume_ms, 1, 0)],
-  ['client gap, ms', (row) => shown(row.downtime_client_ms, 1, 0)],
-  ['migration link, MB', (row) => shown(row.migration_link_bytes, 1e6, 0)],
-  ['storage link dst, MB', (row) => shown(row.storage_link_bytes_dst, 1e6, 0)],
-  ['TPS before, 1/s', (row) => shown(row.tps_before, 1, 1)],
-  ['TPS during, 1/s', (row) => shown(row.tps_during, 1, 1)],
-  ['TPS recovery, s', (row) => shown(row.tps_recovery_ms, 1000, 1)],
-  ['efficiency', (row) => shown(efficiencyOf(row), 1, 2)],
-  ['pages restored', (row) => shown(row.pages_restored, 1, 0)],
-  ['pages cancelled', (row) => shown(row.pages_cancelled, 1, 0)],
-  ['pages mismatched', (row) => shown(row.pages_mismatched, 1, 0)],
-  ['pages unreadable', (row) => shown(row.pages_unreadable, 1, 0)],
-  ['lost commits', (row) => shown(row.ledger_lost, 1, 0)],
+const runColumns: readonly (readonly [title: TextKey, value: (row: RunRow) => string])[] = [
+  ['run.outcome', (row) => row.outcome],
+  ['run.total', (row) => shown(row.total_time_ms, 1000, 1)],
+  ['run.downtime', (row) => shown(row.downtime_stop_resume_ms, 1, 0)],
+  ['run.client-gap', (row) => shown(row.downtime_client_ms, 1, 0)],
+  ['run.migration-link', (row) => shown(row.migration_link_bytes, 1e6, 0)],
+  ['run.storage-link', (row) => shown(row.storage_link_bytes_dst, 1e6, 0)],
+  ['run.tps-before', (row) => shown(row.tps_before, 1, 1)],
+  ['run.tps-during', (row) => shown(row.tps_during, 1, 1)],
+  ['run.tps-recovery', (row) => shown(row.tps_recovery_ms, 1000, 1)],
+  ['run.efficiency', (row) => shown(efficiencyOf(row), 1, 2)],
+  ['run.restored', (row) => shown(row.pages_restored, 1, 0)],
+  ['run.cancelled', (row) => shown(row.pages_cancelled, 1, 0)],
+  ['run.mismatched', (row) => shown(row.pages_mismatched, 1, 0)],
+  ['run.unreadable', (row) => shown(row.pages_unreadable, 1, 0)],
+  ['run.lost', (row) => shown(row.ledger_lost, 1, 0)],
 ];
 
 const shown = (value: number | undefined, divisor: number, digits: number): string =>
   value === undefined ? '–' : (value / divisor).toFixed(digits);
 
-function runsTable(runs: readonly Run[]): string {
+function runsTable(runs: readonly Run[], language: Language): string {
   const hasSets = new Set(runs.map(({ set }) => set)).size > 1;
-  const head = ['run', ...runColumns.map(([title]) => title)].map((title) => `<th>${escapeHtml(title)}</th>`);
+  const titles: readonly TextKey[] = ['run.name', ...runColumns.map(([title]) => title)];
+  const head = titles.map((title) => `<th>${escapeHtml(textIn(language, title))}</th>`);
   const rows = runs.map(({ name, set, row }) => {
     const title = hasSets ? `${path.basename(set)}/${name}` : name;
     const cells = runColumns.map(([, value]) => `<td class="number">${escapeHtml(value(row))}</td>`);
