@@ -11,6 +11,8 @@ const mib = 2 ** 20;
 /** A few quanta: the plan waits behind a window (30 ms), and the end is noticed with a status (25 ms). */
 const quantaMs = 100;
 const runs = { numRuns: 30, seed: 1 } as const;
+/** Of `balance` alone, which takes less time. */
+const moreRuns = { numRuns: 60, seed: 1 } as const;
 
 const slowestRate = 5e6;
 const fastestRate = 3e8;
@@ -39,7 +41,8 @@ const changingRate: fc.Arbitrary<Rate> = fc
     }),
   );
 
-function setups(rates: fc.Arbitrary<Rate>, dirtyBytesPerSecond: fc.Arbitrary<number>): fc.Arbitrary<Setup> {
+/** @param dirtyShare of the least rate of the migration link that is no stall: what the guest writes */
+function setups(rates: fc.Arbitrary<Rate>, dirtyShare: fc.Arbitrary<number>): fc.Arbitrary<Setup> {
   const share = (min: number, max: number): fc.Arbitrary<number> => fc.double({ min, max, noNaN: true });
   return fc
     .record({
@@ -53,12 +56,13 @@ function setups(rates: fc.Arbitrary<Rate>, dirtyBytesPerSecond: fc.Arbitrary<num
         zeroShare: share(0, 0.4),
         listedShare: share(0, 1),
         hotShare: share(0.01, 0.3),
-        dirtyBytesPerSecond,
+        dirtyShare,
       }),
     })
-    .map((random) => ({
+    .map(({ guest: { dirtyShare: written, ...guest }, ...random }) => ({
       ...defaultSetup,
       ...random,
+      guest: { ...guest, dirtyBytesPerSecond: written * leastRate(random.migrationRate) },
       // Only the links are to be scarce.
       targetBytesPerSecond: 1e12,
       compressorBytesPerSecond: 1e12,
@@ -68,7 +72,19 @@ function setups(rates: fc.Arbitrary<Rate>, dirtyBytesPerSecond: fc.Arbitrary<num
 }
 
 const idle = fc.constant(0);
-const writes = fc.double({ min: 1e4, max: 2e6, noNaN: true });
+const writes = fc.double({ min: 0.001, max: 0.8, noNaN: true });
+
+/** Of the link's rate, before the switch-over may come (engine/wire/send-window.ts). */
+const pageWindowMs = 150;
+
+/** 11 bytes a page (engine/wire/plan-codec.ts). */
+function planBytes({ guest }: Setup): number {
+  return (guest.memoryBytes / 4096) * 11;
+}
+
+function leastRate(rate: Rate): number {
+  return Math.min(...rate.map((piece) => piece.bytesPerSecond).filter((bytes) => bytes > 0));
+}
 
 function stalledMs(rate: Rate): number {
   return rate.reduce(
@@ -99,9 +115,11 @@ test('balance: at steady rates both links are busy until the gate opens', (t) =>
       if (shared === undefined) return;
       const allowedMs = 0.02 * shared.durationMs + quantaMs;
       t.true(shared.migrationIdleMs <= allowedMs, `migration link idle for ${shared.migrationIdleMs} ms`);
-      t.true(shared.storageIdleMs <= allowedMs, `storage link idle for ${shared.storageIdleMs} ms`);
+      // Storage that is many times faster than the migration link waits for plans to cross that, behind a window.
+      const plansMs = pageWindowMs + (planBytes(setup) / leastRate(setup.migrationRate)) * 1000;
+      t.true(shared.storageIdleMs <= allowedMs + plansMs, `storage link idle for ${shared.storageIdleMs} ms`);
     }),
-    runs,
+    moreRuns,
   );
 });
 
@@ -118,19 +136,18 @@ test('balance: while rates change and links stall, the migration link never wait
       const plansLateMs = stalledMs(setup.migrationRate) + windowMs;
       t.true(shared.storageIdleMs <= allowedMs + plansLateMs, `storage idle for ${shared.storageIdleMs} ms`);
     }),
-    runs,
+    moreRuns,
   );
 });
 
 /**
- * What the optimum knows nothing of and must cross the migration link: a window before the first plan, the plans (11 bytes
- * a page), device state.
+ * What the optimum knows nothing of and must cross the migration link: a window before the first plan, the plans, a window
+ * of pages before device state, device state.
  */
-function overheadMs({ migrationRate, guest }: Setup): number {
+function overheadMs(setup: Setup): number {
   const leastWindowBytes = 256 * 1024;
-  const planBytes = (guest.memoryBytes / 4096) * 11;
-  const bytes = leastWindowBytes + planBytes + deviceStateBytes;
-  return (bytes / (migrationRate[0]?.bytesPerSecond ?? 0)) * 1000;
+  const bytes = leastWindowBytes + planBytes(setup) + deviceStateBytes;
+  return pageWindowMs + (bytes / leastRate(setup.migrationRate)) * 1000;
 }
 
 test('balance: at steady rates, a guest that writes nothing takes no longer than the optimum and a tenth', (t) => {
@@ -140,7 +157,7 @@ test('balance: at steady rates, a guest that writes nothing takes no longer than
       const allowedMs = 1.1 * leastSharedTimeMs(setup) + overheadMs(setup) + quantaMs;
       t.true(totalTimeMs <= allowedMs, `${totalTimeMs} ms, allowed ${allowedMs}`);
     }),
-    runs,
+    moreRuns,
   );
 });
 
@@ -158,6 +175,6 @@ test('balance: what the guest writes is sent again once or twice, not over and o
         setup.downtimeLimitMs;
       t.true(totalTimeMs <= allowedMs, `${totalTimeMs} ms, allowed ${allowedMs}`);
     }),
-    runs,
+    moreRuns,
   );
 });

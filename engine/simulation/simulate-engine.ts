@@ -32,8 +32,8 @@ export function simulateEngine(setup: Setup, strategy: Strategy): SimulatedMigra
   const wire = new Wire(guest, setup, strategy === 'balance');
   const source = new SimulatedSource(guest, schedule, wire);
   const destination = new SimulatedDestination(guest, setup);
-  const rate = setup.migrationRate[0]?.bytesPerSecond ?? 0;
-  // avail-switchover-bandwidth is set to the link's rate.
+  // avail-switchover-bandwidth is set to the link's rate, which is not that of a stall.
+  const rate = setup.migrationRate.find(({ bytesPerSecond }) => bytesPerSecond > 0)?.bytesPerSecond ?? 0;
   const switchoverBytes = (rate * setup.downtimeLimitMs) / 1000;
   const pagesPerStep = Math.max(1, (setup.qemuBytesPerSecond / pageSizeBytes / 1000) * stepMs);
   const held = (): boolean => schedule.holdsQemu(true, source.almostThrough);
