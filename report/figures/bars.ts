@@ -117,7 +117,7 @@ export function bars(context: FigureContext, { value, axis, notes = [], rules = 
                 // Where each bar has its name below, nothing is left to say.
                 legend: isOneRow ? null : { columns: 4 },
               },
-              tooltip: [...tooltip, { field: 'runs', title: 'n' }],
+              tooltip: [...tooltip, { field: 'runs', title: text('legend.runs') }],
             },
           },
           ...spreadLayers({ y: y('low'), y2: { field: 'high' } }),

@@ -53,7 +53,7 @@ export const beyondFigures: readonly Figure[] = [
           },
           {
             label: 'origin.shared',
-            colour: '#009e73',
+            colour: '#00775a',
             // What storage did not give is among them, and has a part of its own.
             value: ({ row }) =>
               row.pages_sent_after_all === undefined

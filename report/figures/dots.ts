@@ -124,14 +124,16 @@ export function enginesCompared(context: FigureContext): Drawing {
       const ratio = mean(after) / mean(before);
       // A figure of zero (throughput that never fell) has no place on a logarithmic axis.
       if (!(ratio > 0 && Number.isFinite(ratio))) return [];
+      const each = after.map((value) => value / mean(before)).filter((one) => one > 0);
+      const place = {
+        metric: text(label),
+        engine: engineTitle(cell.engine),
+        scenario: text(`scenario.${cell.scenario}`),
+        memory: cell.memGib,
+      };
       return [
-        {
-          metric: text(label),
-          engine: engineTitle(cell.engine),
-          scenario: text(`scenario.${cell.scenario}`),
-          memory: cell.memGib,
-          ratio,
-        },
+        { ...place, kind: 'mean', ratio, low: Math.min(...each), high: Math.max(...each) },
+        ...each.map((one) => ({ ...place, kind: 'run', ratio: one })),
       ];
     });
   });
@@ -151,7 +153,13 @@ export function enginesCompared(context: FigureContext): Drawing {
             mark: { type: 'rule', color: inkColour, strokeDash: [5, 3] },
             encoding: { x: { datum: 1 } },
           },
+          ...runLayers(
+            others.map(engineTitle),
+            loads.map((name) => text(`scenario.${name}`)),
+            text('axis.ratio'),
+          ),
           {
+            transform: [{ filter: "datum.kind === 'mean'" }],
             mark: {
               type: 'point',
               filled: true,
@@ -197,7 +205,7 @@ export function enginesCompared(context: FigureContext): Drawing {
               },
               tooltip: [
                 { field: 'engine', title: text('legend.engine') },
-                { field: 'metric' },
+                { field: 'metric', title: text('legend.metric') },
                 { field: 'scenario', title: text('legend.scenario') },
                 { field: 'memory', title: text('legend.memory') },
                 { field: 'ratio', title: text('axis.ratio'), format: '.3f' },
@@ -217,8 +225,29 @@ export function enginesCompared(context: FigureContext): Drawing {
   };
 }
 
+/** Every run over pre-copy's mean, and a line from the least to the greatest. */
+function runLayers(engines: readonly string[], loads: readonly string[], title: string): Spec[] {
+  const place = {
+    y: { field: 'engine', type: 'nominal', scale: { domain: engines } },
+    yOffset: { field: 'scenario', scale: { domain: loads } },
+  };
+  return [
+    {
+      transform: [{ filter: "datum.kind === 'mean'" }],
+      mark: { type: 'rule', color: inkColour, strokeWidth: 1 },
+      encoding: { ...place, x: { field: 'low', type: 'quantitative', title }, x2: { field: 'high' } },
+    },
+    {
+      transform: [{ filter: "datum.kind === 'run'" }],
+      mark: { type: 'tick', color: inkColour, thickness: 1, size: 9 },
+      encoding: { ...place, x: { field: 'ratio', type: 'quantitative', title } },
+    },
+  ];
+}
+
 function ratioLabels(engines: readonly string[], loads: readonly string[]): Spec[] {
   return [{ stroke: 'white', strokeWidth: 3 }, {}].map((look) => ({
+    transform: [{ filter: "datum.kind === 'mean'" }],
     mark: { type: 'text', align: 'right', dx: -7, fontSize: 9, color: inkColour, ...look },
     encoding: {
       x: { field: 'ratio', type: 'quantitative' },

@@ -100,7 +100,7 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
                 { field: 'engine', title: text('legend.engine') },
                 { field: 'part', title: text(legend) },
                 { field: 'value', title: text(axis), format: ',.3~f' },
-                { field: 'runs', title: 'n' },
+                { field: 'runs', title: text('legend.runs') },
               ],
             },
           },

@@ -48,6 +48,8 @@ const texts = {
   'legend.origin': { en: 'Origin', ja: '転送元' },
   'legend.memory': { en: 'Memory (GiB)', ja: 'メモリ（GiB）' },
   'legend.scenario': { en: 'Load', ja: '負荷' },
+  'legend.metric': { en: 'Figure', ja: '指標' },
+  'legend.runs': { en: 'Runs', ja: '実行数' },
 
   'link.migration': { en: 'migration link', ja: '移行リンク' },
   'link.storage': { en: 'storage link (into dst)', ja: 'ストレージリンク（dst 受信）' },
@@ -185,8 +187,8 @@ const texts = {
     ja: '限界：ゼロページを除くメモリ量を両リンクの実測速度で送る時間。圧縮する方式ではその実行の圧縮率を算入。破線：1 と 0.5（片リンクのみ）',
   },
   'note.ratio': {
-    en: 'Figures of a cell divided by pre-copy’s; below 1 is better. Log scale. One mark per load and memory row: mean of its repeats. None where pre-copy’s figure is 0.',
-    ja: '同条件の pre-copy に対する比。1 未満が良い。対数軸。負荷とメモリごとに繰返しの平均。pre-copy が 0 の場合は表示なし',
+    en: 'Figures of a cell divided by pre-copy’s; below 1 is better. Log scale. One mark per load and memory row: mean of its repeats; line and ticks: its runs, over pre-copy’s mean. None where pre-copy’s figure is 0.',
+    ja: '同条件の pre-copy に対する比。1 未満が良い。対数軸。負荷とメモリごとに繰返しの平均、線と目盛は各実行（pre-copy の平均に対する比）。pre-copy が 0 の場合は表示なし',
   },
   'note.timeline': {
     en: 'One run an engine (of repeats, that with the median total time); 0 is the migrate command.',

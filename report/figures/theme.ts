@@ -16,8 +16,8 @@ const engineLooks: Readonly<Record<string, Look>> = {
   'multifd-zstd': { colour: '#f2d64b', lineColour: '#b59a00', dash: [9, 3, 2, 3] },
   postcopy: { colour: '#0b7a5c', dash: [4, 4] },
   xbzrle: { colour: '#7b3f98', dash: [1, 3] },
-  'auto-converge': { colour: '#b8b8b8', lineColour: '#8f8f8f', dash: [10, 2, 2, 2, 2, 2] },
-  restart: { colour: '#f7c7d4', lineColour: '#c2527a', dash: [5, 2, 1, 2] },
+  'auto-converge': { colour: '#a6a6a6', lineColour: '#8f8f8f', dash: [10, 2, 2, 2, 2, 2] },
+  restart: { colour: '#fde6ee', lineColour: '#c2527a', dash: [5, 2, 1, 2] },
 };
 
 const otherLook: Look = { colour: '#6b6b6b', dash: [3, 1] };
