@@ -22,7 +22,7 @@ import { startInventoryTestbed } from '../inventory/start.ts';
 import { sshConfig } from '../ssh-config.ts';
 import { SshHost, programFolder } from '../ssh-host.ts';
 import { testStartVagrant } from '../vagrant/start.fixture.ts';
-import { addSudoUser, labInventory, sudoUser } from './lab-inventory.fixture.ts';
+import { addSudoUser, labInventory, sudoUsers } from './lab-inventory.fixture.ts';
 import { labAddress, labSshEntries } from './lab-network.ts';
 import { labFolder, sshConfigPath } from './lab-folder.ts';
 import { currentLab } from './lab-state.ts';
@@ -169,7 +169,7 @@ async function cut(host: Host): Promise<() => Promise<void>> {
 
 test.serial('an inventory of these hosts becomes a testbed, which brings Node where it is not', async (t) => {
   t.is((await listed.hosts.client.run('command -v node')).stdout, `${programFolder}/node\n`);
-  t.is((await listed.hosts.src.run('echo $SUDO_USER')).stdout, `${sudoUser}\n`);
+  t.is((await listed.hosts.src.run('echo $SUDO_USER')).stdout, `${sudoUsers.src}\n`);
   t.deepEqual(listed.networks.migration.addresses, testbed.networks.migration.addresses);
 });
 
