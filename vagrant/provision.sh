@@ -85,6 +85,10 @@ fi
 
 # The VM's memory is a file in /dev/shm, which has half of the machine's by default.
 if [ "$1" = host ] && [ -d /run/systemd/system ]; then
-  mount_at_boot 'tmpfs /dev/shm tmpfs nosuid,nodev,size=90% 0 0'
-  mount -o remount,size=90% /dev/shm
+  memory_kib=$(awk '/^MemTotal:/ { print $2 }' /proc/meminfo)
+  shared_kib=$(df --output=size -k /dev/shm | tail -1)
+  if [ "$shared_kib" -lt $((memory_kib * 88 / 100)) ]; then
+    mount_at_boot 'tmpfs /dev/shm tmpfs nosuid,nodev,size=90% 0 0'
+    mount -o remount,size=90% /dev/shm
+  fi
 fi
