@@ -31,7 +31,7 @@ const headerBytes = 24;
 const maxRunBytes = 5 + 3 + 5;
 const minRunBytes = 3;
 const maxMetadataBytes = 8 * 1024 * 1024;
-/** Five bytes for each run of four pages of 1 TiB take 340 MB. The guest is not to take more of the host's memory than that. */
+/** Five bytes for each run of four pages of 1 TiB take 340 MB. A decoded list takes up to four times its columns' size. */
 const maxColumnBytes = 512 * 1024 * 1024;
 const blockNumbers = 2 ** 32;
 

@@ -16,6 +16,7 @@ export const pageState = { plain: 0, listed: 1, owed: 2, planned: 3, plannedOwed
 
 const stateBits = 0x07;
 const seenBit = 0x80;
+
 export class PageLedger {
   readonly pageCount: number;
   /** Pages of which QEMU has sent a record. */

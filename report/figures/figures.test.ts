@@ -160,3 +160,25 @@ test('recorded runs: remaining memory falls by the listed pages once the list is
   t.true(Math.abs(before - after - leftOut) < 0.1 * leftOut);
   t.true(points.every(({ value }) => value >= 0));
 });
+
+test('a run that has not begun to migrate has no numbers on the axis of its phases', async (t) => {
+  const figure = figures.find(({ name }) => name === 'extra-05-phases');
+  if (figure === undefined) throw new Error('no phases');
+  const { runs, ...set } = madeUpSet({ scenarios: ['rw'], memorySizes: [16], engines: ['precopy'] });
+  const begun = runs.map((run) => ({
+    ...run,
+    row: {
+      ...run.row,
+      total_time_ms: undefined,
+      downtime_stop_resume_ms: undefined,
+      tps_recovery_ms: undefined,
+    },
+    events: [],
+    series: new Map(),
+  }));
+  const texts = textsOf(await svgOf('5', specOf(figure, contextOf({ ...set, runs: begun }, 'en', false))));
+  t.deepEqual(
+    texts.filter((text) => /^[\d.]+$/.test(text)),
+    [],
+  );
+});

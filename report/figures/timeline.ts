@@ -3,7 +3,7 @@ import { memorySizesGib, typicalRun } from '../record/cells.ts';
 import { scenarioNames } from '../../experiments/scenarios.ts';
 import { phaseNames, phasesOf } from '../record/phases.ts';
 import type { Run } from '../record/read-set.ts';
-import type { Drawing, FigureContext } from './figure.ts';
+import { axisOfNothing, type Drawing, type FigureContext } from './figure.ts';
 import { inkColour, rampColours } from './theme.ts';
 
 /** Of the row with most engines; under writes rather than idle, large rather than small. */
@@ -30,12 +30,12 @@ export function timeline(context: FigureContext): Drawing {
     })),
   }));
   const titles = phaseNames.map((phase) => text(`timeline.${phase}`));
-  const lastS = Math.max(0, ...timelines.flatMap(({ phases }) => phases.map(({ to }) => to)));
+  const ends = timelines.flatMap(({ phases }) => phases.map(({ to }) => to));
   const x = {
     type: 'quantitative',
     title: text('axis.time'),
     // Room for the label of the longest.
-    scale: { domain: [0, lastS * 1.08], nice: false },
+    ...(axisOfNothing(ends) ?? { scale: { domain: [0, Math.max(...ends) * 1.08], nice: false } }),
   };
   const y = { field: 'phase', type: 'nominal', sort: titles, title: null, axis: { labelLimit: 260 } };
   return {
