@@ -61,18 +61,19 @@ export async function readMeasuredRun(folder: string): Promise<MeasuredRun> {
 }
 
 async function readRun(folder: string): Promise<MeasuredRun> {
-  const [manifestText, runsText, samplesText] = await Promise.all(
-    ['manifest.json', 'runs.csv', 'samples.csv'].map((name) => readText(path.join(folder, name))),
-  );
-  const { goodputBytesPerSecond } = manifestSchema.parse(JSON.parse(manifestText ?? ''));
-  const [row] = z.tuple([runRowSchema]).parse(parse(runsText ?? '', csvOptions));
+  // One after the other: the first that is missing is named, and it is the same one each time.
+  const manifestText = await readText(path.join(folder, 'manifest.json'));
+  const runsText = await readText(path.join(folder, 'runs.csv'));
+  const samplesText = await readText(path.join(folder, 'samples.csv'));
+  const { goodputBytesPerSecond } = manifestSchema.parse(JSON.parse(manifestText));
+  const [row] = z.tuple([runRowSchema]).parse(parse(runsText, csvOptions));
   const value = (column: string): number => Number(row[column] ?? '');
   const engine = simulatedEngines.find((name) => name === row.engine);
   const totalTimeMs = value('total_time_ms');
   if (engine === undefined || row.converged !== 'true' || !(totalTimeMs > 0)) {
     throw new UnusableRunError(`${folder}: a ${row.engine} run that is not simulated, or did not converge`);
   }
-  const samples = z.array(sampleSchema).parse(parse(samplesText ?? '', csvOptions));
+  const samples = z.array(sampleSchema).parse(parse(samplesText, csvOptions));
   const during = (wanted: string): number[] =>
     samples
       .filter(({ host, metric }) => host === 'src' && metric === wanted)

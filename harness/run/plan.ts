@@ -123,6 +123,7 @@ export function expectedSteps(
     { name: 'copy the disk image', durationSeconds: (configuration.tableDataBytes + 500 * mib) / 500e6 },
     { name: 'boot the source VM', durationSeconds: accelerator === 'tcg' ? 25 : 12 },
     { name: 'warm the pool', durationSeconds: configuration.tableDataBytes / warmUpBytesPerSecond },
+    { name: 'wait for the guest agent', durationSeconds: accelerator === 'tcg' ? 5 : 1 },
     { name: 'load before the migration', durationSeconds: loaded ? configuration.beforeSeconds : 5 },
     { name: 'migrate', durationSeconds: Math.min(moveSeconds, configuration.maxTimeSeconds) },
     { name: 'load after the migration', durationSeconds: loaded ? configuration.afterSeconds : 5 },

@@ -15,6 +15,7 @@ import type { RunLog } from '../record/run-log.ts';
 import type { Host } from '../testbed/host.ts';
 import { startTestbed } from '../testbed/start-testbed.ts';
 import { probeAccelerator } from '../vm/accelerator.ts';
+import { waitForAgent } from '../vm/guest-agent.ts';
 import { startVm, stopVm, waitForServer } from '../vm/machine.ts';
 import { type MachineDescription, vmPaths } from '../vm/qemu-arguments.ts';
 import type { QmpClient } from '../vm/qmp.ts';
@@ -213,6 +214,9 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     ...manifest,
     goodputBytesPerSecond: goodput,
     poolInUseReachedBytes: pool.dataBytes,
+  });
+  await steps.step('wait for the guest agent', async () => {
+    note(await whileVmLives(source, waitForAgent(src, signal)));
   });
 
   const target: { qmp?: QmpClient } = {};

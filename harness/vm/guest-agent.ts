@@ -1,0 +1,28 @@
+/** The guest agent as the harness knows it: something that must have come up before a run measures anything. */
+import { requestPageList } from '../../engine/pages/agent-client.ts';
+import type { Host } from '../testbed/host.ts';
+import { vmPaths } from './qemu-arguments.ts';
+
+/** An emulated guest on a busy machine needs this long to start a server and to make the first list, and more. */
+const timeoutMs = 180_000;
+
+/**
+ * Has the agent make one list, which is dropped, so that the list of the migration is that of an agent which has run for a
+ * while. Resolves with what it answered, in words; an agent that cannot is no error here, for engines do without it.
+ *
+ * @throws HostError; the signal's reason when it aborts
+ */
+export async function waitForAgent(host: Host, signal: AbortSignal): Promise<string> {
+  const socket = await host.forwardSocket(vmPaths.agentSocket);
+  try {
+    const { list, timings } = await requestPageList(socket, {
+      firstAnswerTimeoutMs: timeoutMs,
+      timeoutMs,
+      signal,
+    });
+    return `the guest agent lists ${list.pageCount} pages (${(timings.totalMs / 1000).toFixed(1)} s)`;
+  } catch (error) {
+    signal.throwIfAborted();
+    return `the guest agent makes no list: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
