@@ -46,25 +46,38 @@ const stop = (signal: NodeJS.Signals): void => {
 process.once('SIGINT', stop);
 process.once('SIGTERM', stop);
 
+/** A run's row is longer, and stands above in full. */
+const maxLineLength = 500;
 const counts = { passed: 0, skipped: 0 };
-const failed: string[] = [];
+/** By name, with what ava says of it. */
+const failures = new Map<string, string[]>();
+let ofFailure: string[] | undefined;
 for await (const line of createInterface({ input: ava.stdout })) {
   const result = /^(not ok|ok) \d+ - (.*)$/.exec(line);
   if (result === null) {
+    ofFailure?.push(line);
     if (!/^(TAP version|1\.\.|# (tests|pass|fail|skip))/.test(line) && line.trim() !== '') console.log(line);
-  } else if (line.includes('# SKIP')) {
+    continue;
+  }
+  ofFailure = undefined;
+  if (line.includes('# SKIP')) {
     counts.skipped += 1;
     console.log(`-  ${result[2] ?? ''}`);
   } else if (result[1] === 'ok') {
     counts.passed += 1;
     console.log(`ok ${result[2] ?? ''}`);
   } else {
-    failed.push(result[2] ?? line);
+    ofFailure = [];
+    failures.set(result[2] ?? line, ofFailure);
     console.log(`NOT OK ${result[2] ?? ''}`);
   }
 }
 const { exitCode } = await ava;
 // Again at the end, where they are found without reading all of it.
-for (const name of failed) console.log(`failed: ${name}`);
-console.log(`${counts.passed} passed, ${failed.length} failed, ${counts.skipped} skipped`);
-process.exitCode = exitCode === 0 && failed.length === 0 && counts.passed > 0 ? 0 : 1;
+for (const [name, lines] of failures) {
+  console.log(`failed: ${name}`);
+  for (const line of lines)
+    console.log(line.length > maxLineLength ? `${line.slice(0, maxLineLength)} ...` : line);
+}
+console.log(`${counts.passed} passed, ${failures.size} failed, ${counts.skipped} skipped`);
+process.exitCode = exitCode === 0 && failures.size === 0 && counts.passed > 0 ? 0 : 1;
