@@ -41,7 +41,7 @@ export class AgentError extends Error {
 export interface AgentRequestOptions {
   /** How long to wait for the agent's first sign of life. Default 10 000. */
   readonly firstAnswerTimeoutMs?: number;
-  /** How long to wait for the whole answer. Default 60 000. */
+  /** How long to wait for the whole answer. Default: 50 000 more than for the first sign. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
 }
@@ -129,7 +129,7 @@ function ask(
   maxListBytes: number,
 ): Promise<Answer> {
   const firstAnswerTimeoutMs = options.firstAnswerTimeoutMs ?? 10_000;
-  const timeoutMs = options.timeoutMs ?? 60_000;
+  const timeoutMs = options.timeoutMs ?? firstAnswerTimeoutMs + 50_000;
   const { signal } = options;
   return new Promise<Answer>((resolve, reject) => {
     const reader = new AnswerReader(request.id, maxListBytes);

@@ -4,7 +4,7 @@ import type { Host } from '../testbed/host.ts';
 import { vmPaths } from './qemu-arguments.ts';
 
 /** An emulated guest on a busy machine needs this long to start a server and to make the first list, and more. */
-const timeoutMs = 180_000;
+const firstAnswerTimeoutMs = 120_000;
 
 /**
  * Has the agent make one list, which is dropped, so that the list of the migration is that of an agent which has run for a
@@ -16,8 +16,7 @@ export async function waitForAgent(host: Host, signal: AbortSignal): Promise<str
   const socket = await host.forwardSocket(vmPaths.agentSocket);
   try {
     const { list, timings } = await requestPageList(socket, {
-      firstAnswerTimeoutMs: timeoutMs,
-      timeoutMs,
+      firstAnswerTimeoutMs,
       signal,
     });
     return `the guest agent lists ${list.pageCount} pages (${(timings.totalMs / 1000).toFixed(1)} s)`;
