@@ -1,4 +1,5 @@
 /** Migration through our engine: a source engine and a destination engine between the two QEMUs. */
+import { randomUUID } from 'node:crypto';
 import type { PoolshiftEngine } from '../../../experiments/engines.ts';
 import { prepareEngine } from './engine-bundle.ts';
 import type { HostProcess } from '../../testbed/host.ts';
@@ -25,6 +26,8 @@ const agentTimeoutSeconds = 40;
 export function throughEngine(context: MigrationContext, engine: PoolshiftEngine): Migration {
   const { testbed, log } = context;
   const processes: HostProcess[] = [];
+  /** Of this migration alone: an engine that another one left behind is refused. */
+  const vm = randomUUID();
 
   const start = async (
     host: 'src' | 'dst',
@@ -37,7 +40,7 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
       }),
       host,
     );
-    const child = testbed.hosts[host].spawn(`exec node ${bundle} ${arguments_} --json`);
+    const child = testbed.hosts[host].spawn(`exec node ${bundle} ${arguments_} --vm ${vm} --json`);
     processes.push(child);
     return new EngineOutput(host, child, log, onCounters);
   };
