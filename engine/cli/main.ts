@@ -11,6 +11,7 @@ import { parseStoragePlace, type StoragePlace } from '../restore/storage-place.t
 import { type GuestRamPlace, parseGuestRamPlace } from '../source/guest-ram.ts';
 import { runSource } from '../source/source-engine.ts';
 import { formatSummary, StreamInspector } from '../stream/inspect.ts';
+import { restartWithAllocatorSettings } from './allocator.ts';
 import { tcpAddress, type TcpAddress, unixPath } from './arguments.ts';
 import { number } from './quantities.ts';
 import { jsonSink, textSink } from './report.ts';
@@ -99,6 +100,7 @@ program
   .addOption(vmOption())
   .addOption(jsonOption())
   .action(async (args: SourceArguments) => {
+    restartWithAllocatorSettings();
     const requestList = listRequest(args);
     const outcome = await runSource({
       listenPath: args.listen,
@@ -136,6 +138,7 @@ program
   .addOption(vmOption())
   .addOption(jsonOption())
   .action(async (args: DestinationArguments) => {
+    restartWithAllocatorSettings();
     const outcome = await runDestination({
       listen: args.listen,
       incomingPath: args.incoming,

@@ -1,0 +1,23 @@
+/** Settings of the C library's memory allocator, which it takes from the environment only, when a program starts. */
+
+/**
+ * By default glibc gets each block of 128 KiB or more from the kernel and gives it back when it is freed (mallopt(3)). Frames,
+ * zstd's contexts and the storage daemon's reads are such blocks: every page of each of them would be faulted in anew, which
+ * took more processor time than compressing. So all but the large tables are kept and used again, up to 64 MiB of them.
+ */
+const settings = {
+  MALLOC_MMAP_THRESHOLD_: String(32 * 1024 * 1024),
+  MALLOC_TRIM_THRESHOLD_: String(64 * 1024 * 1024),
+  MALLOC_TOP_PAD_: String(4 * 1024 * 1024),
+} as const;
+
+/**
+ * Starts this program again in the same process, with these settings, for itself and the storage daemons that it starts.
+ * Settings that are there already stay. Call it before anything is open.
+ */
+export function restartWithAllocatorSettings(): void {
+  if (process.execve === undefined) return;
+  if (Object.keys(settings).some((name) => process.env[name] !== undefined)) return;
+  const argv = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+  process.execve(process.execPath, argv, { ...process.env, ...settings });
+}
