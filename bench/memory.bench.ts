@@ -2,13 +2,14 @@
  * Memory that the source engine needs for what it knows of each page, with VMs larger than this machine: a page list of
  * 83 % of the guest, InnoDB pages of 16 KiB in no order of memory, planned at the rate of one link while QEMU's first pass
  * goes at that of another, over which 17 % of the pages go. No VM, no sockets: guest memory is made up page by page. Each
- * size has a process of its own. `node bench/memory.bench.ts [--gib N...] [--json]`
+ * size has a process of its own. `node bench/memory.bench.ts [--gib N]... [--json]`
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { restartWithAllocatorSettings } from '../engine/cli/allocator.ts';
 import { decodePageList, encodePageList } from '../engine/pages/page-list-codec.ts';
 import { type PageList, pageSizeBytes } from '../engine/pages/page-list.ts';
 import type { GuestRam } from '../engine/source/guest-ram.ts';
@@ -137,4 +138,6 @@ function describe(result: Result): string {
   );
 }
 
+// As the engine does: it decides how much of what was freed stays resident.
+restartWithAllocatorSettings();
 main();
