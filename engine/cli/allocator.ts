@@ -1,9 +1,9 @@
 /** Settings of the C library's memory allocator, which it takes from the environment only, when a program starts. */
 
 /**
- * By default glibc gets each block of 128 KiB or more from the kernel and gives it back when it is freed (mallopt(3)). Frames,
- * zstd's contexts and the storage daemon's reads are such blocks: every page of each of them would be faulted in anew, which
- * took more processor time than compressing. So all but the large tables are kept and used again, up to 64 MiB of them.
+ * By default glibc takes large blocks from the kernel and soon gives back what is freed (mallopt(3)). Frames, zstd's contexts
+ * and the storage daemon's reads are such blocks, whose pages are then faulted in again and again (docs/performance.md has
+ * figures). So all but the large tables are kept and used again, up to 64 MiB of them.
  */
 const settings = {
   MALLOC_MMAP_THRESHOLD_: String(32 * 1024 * 1024),
