@@ -64,7 +64,7 @@ test('QEMU waits after its first pass, or before it where only that stops the sw
   t.false(schedule.holdsQemu(true, true));
 });
 
-test('near the end of the list QEMU goes on for one dirty pass, while it cannot switch over', (t) => {
+test('near the end of the list QEMU goes on for two dirty passes, while it cannot switch over', (t) => {
   const schedule = new Schedule('restore');
   schedule.listArrived(900);
   schedule.listWalked(800, 100);
@@ -81,6 +81,14 @@ test('near the end of the list QEMU goes on for one dirty pass, while it cannot 
   t.false(schedule.holdsQemu(true, true));
   schedule.dirtyPassThrough();
   t.true(schedule.holdsQemu(true, true));
+  schedule.listWalked(50, 0);
+  schedule.status(status(900, 19), 30);
+  t.true(schedule.holdsQemu(true, true));
+  schedule.status(status(900, 18), 40);
+  t.false(schedule.holdsQemu(true, true), 'one part in 48 is left');
+  schedule.dirtyPassThrough();
+  schedule.status(status(900, 1), 50);
+  t.true(schedule.holdsQemu(true, true), 'the gate is about to open');
 });
 
 test('planning keeps ahead of storage, by what storage does in a second', (t) => {

@@ -22,10 +22,11 @@ const rateSampleMs = 200;
 /** With so much of the send window free, QEMU does not use the link. */
 const idleRoom = 0.25;
 /**
- * QEMU's pass over the pages that the guest has dirtied begins when one part in so many of the list is left, so that the
- * links work side by side to the end. Earlier, more pages would be dirtied again and sent twice.
+ * QEMU passes over the pages that the guest has dirtied when one part in so many of the list is left, so that the links work
+ * side by side to the end. The first pass has what was dirtied since QEMU was held, the second what was dirtied during the
+ * first: little is left for the time when nothing else is to be done. Earlier, more pages would be dirtied again and sent twice.
  */
-const dirtyPassShare = 9;
+const dirtyPassShares = [9, 48] as const;
 /** Storage that gives other content for most of so many pages is another disk, and not asked any more. */
 const judgedPages = 4096;
 
@@ -39,7 +40,7 @@ export class Schedule {
   readonly #strategy: Strategy;
   #list: ListState;
   #firstPassThrough = false;
-  #dirtyPassThrough = false;
+  #dirtyPassesThrough = 0;
   #plannedPages = 0;
   #status: RestoreStatus | undefined;
   #rateSample: { readonly atMs: number; readonly settledPages: number } | undefined;
@@ -92,16 +93,17 @@ export class Schedule {
     this.#firstPassThrough = true;
   }
 
-  /** Whether QEMU, if it does not know of the target's agreement, may send what the guest has dirtied, once. */
+  /** Whether QEMU, if it does not know of the target's agreement, may make its next pass over what the guest has dirtied. */
   get dirtyPassMayGo(): boolean {
-    if (!this.#firstPassThrough || this.#dirtyPassThrough || this.#list.is !== 'there') return false;
+    const share = dirtyPassShares[this.#dirtyPassesThrough];
+    if (!this.#firstPassThrough || share === undefined || this.#list.is !== 'there') return false;
     const unsettledPages = this.#list.remainingPages + this.#unsettledPages;
-    return unsettledPages * dirtyPassShare <= this.#list.totalPages;
+    return unsettledPages * share <= this.#list.totalPages;
   }
 
   /** QEMU has sent what the guest had dirtied, and begins another pass. */
   dirtyPassThrough(): void {
-    this.#dirtyPassThrough = true;
+    this.#dirtyPassesThrough += 1;
   }
 
   /** Pages were planned, or sent by the engine; `remainingPages` of the list are left. */
@@ -127,7 +129,7 @@ export class Schedule {
 
   /**
    * Whether QEMU is to wait, so that it neither switches over nor sends dirty pages over and over. While the agreement is
-   * withheld it goes on once, for its dirty pass, near the end of the list.
+   * withheld it goes on for its dirty passes, near the end of the list.
    *
    * @param agreementWithheld the target agreed to the switch-over and QEMU does not know it: it cannot switch over before
    * @param almostThrough without that, QEMU must be stopped while it still has to send more than fits into its downtime

@@ -71,7 +71,10 @@ export class SimulatedSource {
     this.#dirtyPass.at(nowMs);
     if (page < 0) this.#dirtyPass.partEnds();
     else this.#takePage(page);
-    if (this.#dirtyPass.through && this.#schedule.dirtyPassMayGo) this.#schedule.dirtyPassThrough();
+    if (this.#dirtyPass.through && this.#schedule.dirtyPassMayGo) {
+      this.#schedule.dirtyPassThrough();
+      this.#dirtyPass.end();
+    }
   }
 
   #takePage(page: number): void {

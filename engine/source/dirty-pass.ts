@@ -1,7 +1,8 @@
 /**
  * Recognises in QEMU's stream that it has sent, once, what the guest had dirtied up to the moment when it was let go. It walks
- * memory upwards (migration/ram.c, ram_find_and_save_block), so that a step back begins another pass; a part of the RAM
- * section without a page says that nothing is dirty.
+ * memory upwards, round after round (migration/ram.c, find_dirty_block), and looks for dirty pages wherever it is when little
+ * is left of those that it knows: at the latest when it is back where it was held. From there, one more round sends them all.
+ * A part of the RAM section without a page says that nothing is dirty.
  */
 
 /** What was read so soon after QEMU was let go may have waited in its socket, from before. */
@@ -10,16 +11,31 @@ const graceMs = 100;
 export class DirtyPass {
   #begunAtMs: number | undefined;
   #nowMs = 0;
-  #lastBlock = -1;
-  #lastPage = -1;
+  /** Place of the last record. */
+  #block = -1;
+  #page = -1;
+  /** Of the last one before QEMU was let go. */
+  #heldBlock = -1;
+  #heldPage = -1;
+  /** Steps back in memory since then: each begins another round. */
   #stepsBack = 0;
   #partHasPages = false;
   #through = false;
 
-  /** QEMU is let go. */
+  /** QEMU is let go; nothing happens if it was already. */
   begin(nowMs: number): void {
-    this.#begunAtMs ??= nowMs;
+    if (this.#begunAtMs !== undefined) return;
+    this.#begunAtMs = nowMs;
     this.#nowMs = nowMs;
+    this.#heldBlock = this.#block;
+    this.#heldPage = this.#page;
+  }
+
+  /** QEMU waits again. */
+  end(): void {
+    this.#begunAtMs = undefined;
+    this.#stepsBack = 0;
+    this.#through = false;
   }
 
   /** The time of the records and ends that follow. */
@@ -28,14 +44,17 @@ export class DirtyPass {
   }
 
   record(blockIndex: number, page: number): void {
-    const back = blockIndex < this.#lastBlock || (blockIndex === this.#lastBlock && page < this.#lastPage);
-    this.#lastBlock = blockIndex;
-    this.#lastPage = page;
+    const isBack = isBeyond(this.#block, this.#page, blockIndex, page);
+    this.#block = blockIndex;
+    this.#page = page;
     this.#partHasPages = true;
-    if (!back || this.#begunAtMs === undefined) return;
-    // The first step back ends an earlier pass; several of them may have waited.
-    this.#stepsBack = this.#isLate ? this.#stepsBack + 1 : 1;
-    if (this.#stepsBack > 1) this.#through = true;
+    if (this.#begunAtMs === undefined) return;
+    // Several rounds may have waited.
+    if (isBack) this.#stepsBack = this.#isLate ? this.#stepsBack + 1 : 1;
+    if (this.#stepsBack < 2) return;
+    if (this.#stepsBack > 2 || isBeyond(blockIndex, page, this.#heldBlock, this.#heldPage)) {
+      this.#through = true;
+    }
   }
 
   /** A part of the RAM section has ended. */
@@ -51,4 +70,8 @@ export class DirtyPass {
   get #isLate(): boolean {
     return this.#begunAtMs !== undefined && this.#nowMs >= this.#begunAtMs + graceMs;
   }
+}
+
+function isBeyond(block: number, page: number, otherBlock: number, otherPage: number): boolean {
+  return block > otherBlock || (block === otherBlock && page > otherPage);
 }

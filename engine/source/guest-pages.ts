@@ -181,6 +181,7 @@ export class GuestPages {
     }
     if (this.#dirtyPass.through && this.#schedule.dirtyPassMayGo) {
       this.#schedule.dirtyPassThrough();
+      this.#dirtyPass.end();
       this.#onEvent({ event: 'dirty-pass-done' });
     }
     if (this.#firstPassThrough || this.#ledgers.length === 0) return;
