@@ -175,7 +175,7 @@ program
     });
     const summary = {
       pages: list.pageCount,
-      runs: list.runs.count.length,
+      runs: list.runs.length,
       list_bytes: listBytes,
       sources: list.sources,
       guest_ram: list.guestRam,

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { AgentError, requestPageList, requestStatus } from './agent-client.ts';
 import { formatAnswer, RequestReader } from './agent-protocol.ts';
+import { unpackAll } from './packed-runs.ts';
 import { encodePageList, PageListError } from './page-list-codec.ts';
 import type { PageList } from './page-list.ts';
 
@@ -70,7 +71,7 @@ test('a list comes through behind stale bytes, in pieces, with the time that sen
     setTimeout(() => socket.write(bytes.subarray(10)), 60);
   });
   const answer = await requestPageList(path);
-  t.deepEqual(answer.list.runs, list.runs);
+  t.deepEqual(unpackAll(answer.list.runs), list.runs);
   t.is(answer.listBytes, bytes.length);
   t.is(answer.timings.cleanMs, 5);
   t.is(answer.timings.agentMs, 9);

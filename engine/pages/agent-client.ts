@@ -9,8 +9,7 @@ import {
   type Cleaning,
   formatRequest,
 } from './agent-protocol.ts';
-import { decodePageList, type DecodeLimits } from './page-list-codec.ts';
-import type { PageList } from './page-list.ts';
+import { decodePageList, type DecodeLimits, type PackedPageList } from './page-list-codec.ts';
 
 export type AgentErrorCode =
   /** Nothing listens on the socket. */
@@ -54,7 +53,7 @@ export interface PageListOptions extends AgentRequestOptions, DecodeLimits {
 }
 
 export interface PageListAnswer {
-  readonly list: PageList;
+  readonly list: PackedPageList;
   /** Bytes of the list as sent. */
   readonly listBytes: number;
   readonly timings: {

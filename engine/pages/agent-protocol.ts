@@ -104,7 +104,7 @@ export type AnswerEvent =
 type AnswerState =
   | { readonly at: 'marker' }
   | { readonly at: 'header' }
-  | { readonly at: 'list'; readonly chunks: Buffer[]; missingBytes: number }
+  | { readonly at: 'list'; readonly bytes: Buffer; missingBytes: number }
   | { readonly at: 'end' };
 
 /** The host's side: finds the answer to one request in whatever else the channel holds. */
@@ -139,14 +139,14 @@ export class AnswerReader {
     chunk: Buffer,
     events: AnswerEvent[],
   ): Buffer {
-    const part = chunk.subarray(0, state.missingBytes);
-    state.chunks.push(part);
-    state.missingBytes -= part.length;
+    const { bytes } = state;
+    const taken = chunk.copy(bytes, bytes.length - state.missingBytes);
+    state.missingBytes -= taken;
     if (state.missingBytes === 0) {
       this.state = { at: 'end' };
-      events.push({ kind: 'list', bytes: Buffer.concat(state.chunks) });
+      events.push({ kind: 'list', bytes });
     }
-    return chunk.subarray(part.length);
+    return chunk.subarray(taken);
   }
 
   /** Looks for the marker, then for the end of its line. Gives back what is not yet looked at. */
@@ -178,9 +178,10 @@ export class AnswerReader {
     }
     events.push({ kind: 'header', header });
     if (header.status === 'working') this.state = { at: 'marker' };
-    else if (header.status === 'list')
-      this.state = { at: 'list', chunks: [], missingBytes: header.byteLength };
-    else this.state = { at: 'end' };
+    else if (header.status === 'list') {
+      const { byteLength } = header;
+      this.state = { at: 'list', bytes: Buffer.allocUnsafeSlow(byteLength), missingBytes: byteLength };
+    } else this.state = { at: 'end' };
     // The marker begins with the line feed that ended this line when another answer follows directly.
     return text.subarray(header.status === 'working' ? end : end + 1);
   }

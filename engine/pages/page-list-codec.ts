@@ -18,22 +18,22 @@
  *  1. storage block, zigzag; 2. count - 1; 3. guest frame, zigzag.
  */
 import { deflateSync, inflateSync } from 'node:zlib';
+import { blockNumbers, maxRunBytes, minRunBytes, PackedRuns } from './packed-runs.ts';
 import type { PageList, PageRuns, PageSource } from './page-list.ts';
+import { malformed, PageListError } from './page-list-error.ts';
 import { type PageListMetadata, parseMetadata } from './page-list-metadata.ts';
-import { PageListError } from './page-list-error.ts';
 
 export { PageListError } from './page-list-error.ts';
 
 const magic = Buffer.from('PSPL', 'latin1');
 export const pageListVersion = 1;
 const headerBytes = 24;
-/** A varint of a zigzag 33-bit number takes 5 bytes, a count (16 bits) 3. */
-const maxRunBytes = 5 + 3 + 5;
-const minRunBytes = 3;
 const maxMetadataBytes = 8 * 1024 * 1024;
-/** Five bytes for each run of four pages of 1 TiB take 340 MB. A decoded list takes up to four times its columns' size. */
+/** Five bytes for each run of four pages of 1 TiB take 340 MB. */
 const maxColumnBytes = 512 * 1024 * 1024;
-const blockNumbers = 2 ** 32;
+
+/** A list as it was decoded: its runs stay packed. */
+export type PackedPageList = Omit<PageList, 'runs'> & { readonly runs: PackedRuns };
 
 export interface DecodeLimits {
   /** Most pages a list may name: the VM's memory / 4096 is the natural choice. Default 2^28, 1 TiB. */
@@ -72,7 +72,7 @@ export function encodePageList(list: PageList, nowMs: () => number = () => perfo
  * matter; see PageList.
  * @throws PageListError
  */
-export function decodePageList(bytes: Buffer, limits: DecodeLimits = {}): PageList {
+export function decodePageList(bytes: Buffer, limits: DecodeLimits = {}): PackedPageList {
   const maxPages = limits.maxPages ?? 2 ** 28;
   if (bytes.length < headerBytes) throw malformed(`${bytes.length} bytes are too few for a page list`);
   if (!bytes.subarray(0, 4).equals(magic)) throw malformed('it does not start with "PSPL"');
@@ -102,7 +102,12 @@ export function decodePageList(bytes: Buffer, limits: DecodeLimits = {}): PageLi
   }
   const metadata = parseMetadata(bytes.subarray(headerBytes, headerBytes + metadataBytes));
   const raw = inflate(bytes.subarray(headerBytes + metadataBytes), rawBytes);
-  const { runs, pageCount } = decodeColumns(raw, runCount, metadata, maxPages);
+  const runs = new PackedRuns(
+    raw,
+    runCount,
+    metadata.sources.map((source) => source.runs),
+    maxPages,
+  );
   const sources = metadata.sources.map((entry): PageSource =>
     entry.kind === 'disk'
       ? { kind: 'disk', disk: entry.disk }
@@ -111,21 +116,21 @@ export function decodePageList(bytes: Buffer, limits: DecodeLimits = {}): PageLi
   return {
     sources,
     runs,
-    pageCount,
+    pageCount: runs.pageCount,
     guestRam: metadata.guestRam,
     timings: metadata.timings,
     server: metadata.server,
   };
 }
 
-function malformed(what: string, cause?: unknown): PageListError {
-  return new PageListError('malformed', `not a valid page list: ${what}`, cause);
-}
-
 function inflate(body: Buffer, rawBytes: number): Buffer {
   let raw: Buffer;
   try {
-    raw = inflateSync(body, { maxOutputLength: Math.max(rawBytes, 1) });
+    // In one piece, which need not be put together: what is not written to costs no memory.
+    raw = inflateSync(body, {
+      maxOutputLength: Math.max(rawBytes, 1),
+      chunkSize: Math.max(rawBytes + 1, 64),
+    });
   } catch (cause) {
     throw malformed('its columns do not decompress', cause);
   }
@@ -194,112 +199,4 @@ function encodeColumns(runs: PageRuns): Buffer {
     expected = frame + (count[run] ?? 0);
   }
   return bytes.subarray(0, offset);
-}
-
-/** Reads varints one after the other; a varint that is cut or longer than 5 bytes is an error. */
-class VarintReader {
-  offset = 0;
-  private readonly bytes: Buffer;
-
-  constructor(bytes: Buffer) {
-    this.bytes = bytes;
-  }
-
-  /** Passes over so many numbers, whatever they are. */
-  skip(count: number): void {
-    for (let passed = 0; passed < count; this.offset++) {
-      const byte = this.bytes[this.offset];
-      if (byte === undefined) throw malformed('a number is cut short');
-      if (byte < 0x80) passed++;
-    }
-  }
-
-  unsigned(): number {
-    let value = 0;
-    let scale = 1;
-    for (let length = 0; length < 5; length++) {
-      const byte = this.bytes[this.offset];
-      if (byte === undefined) throw malformed('a number is cut short');
-      this.offset++;
-      value += (byte & 0x7f) * scale;
-      if (byte < 0x80) return value;
-      scale *= 0x80;
-    }
-    throw malformed('a number is longer than 5 bytes');
-  }
-
-  signed(): number {
-    const value = this.unsigned();
-    return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
-  }
-}
-
-function decodeColumns(
-  raw: Buffer,
-  runCount: number,
-  metadata: PageListMetadata,
-  maxPages: number,
-): { runs: PageRuns; pageCount: number } {
-  // The caller saw to it that `raw` holds at least 3 bytes a run, so these arrays are at most 4 times its size.
-  const runs = {
-    sourceIndex: new Uint16Array(runCount),
-    storageBlock: new Uint32Array(runCount),
-    guestFrame: new Uint32Array(runCount),
-    count: new Uint16Array(runCount),
-  };
-  // The first two columns are read side by side, so that distances need no memory.
-  const distances = new VarintReader(raw);
-  const reader = new VarintReader(raw);
-  reader.skip(runCount);
-  const pageCount = placeOnSources(runs, distances, reader, metadata, maxPages);
-  let frame = 0;
-  for (let run = 0; run < runCount; run++) {
-    const count = runs.count[run] ?? 0;
-    frame += reader.signed();
-    if (frame < 0 || frame + count > blockNumbers)
-      throw malformed(`run ${run} has a guest frame out of range`);
-    runs.guestFrame[run] = frame;
-    frame += count;
-  }
-  if (reader.offset !== raw.length) throw malformed('bytes are left over after the last column');
-  return { runs, pageCount };
-}
-
-/**
- * Turns distances between runs into block numbers and checks that the runs are in storage order.
- * @returns the number of pages
- */
-function placeOnSources(
-  runs: PageRuns,
-  distances: VarintReader,
-  counts: VarintReader,
-  metadata: PageListMetadata,
-  maxPages: number,
-): number {
-  const runCount = runs.count.length;
-  let pageCount = 0;
-  let run = 0;
-  for (const [index, source] of metadata.sources.entries()) {
-    const end = run + source.runs;
-    if (end > runCount) throw malformed('its sources have more runs than there are');
-    let previous = 0;
-    let expected = 0;
-    for (; run < end; run++) {
-      const count = counts.unsigned() + 1;
-      if (count > 0xffff) throw malformed(`run ${run} has ${count} pages`);
-      const block = expected + distances.signed();
-      if (block < previous) throw malformed(`run ${run} is not in storage order`);
-      if (block + count > blockNumbers) throw malformed(`run ${run} has a storage block out of range`);
-      runs.sourceIndex[run] = index;
-      runs.storageBlock[run] = block;
-      runs.count[run] = count;
-      pageCount += count;
-      previous = block;
-      expected = block + count;
-    }
-  }
-  if (run !== runCount) throw malformed('its sources have fewer runs than there are');
-  if (pageCount > maxPages)
-    throw new PageListError('too-large', `${pageCount} pages; at most ${maxPages} are allowed`);
-  return pageCount;
 }

@@ -10,3 +10,7 @@ export class PageListError extends Error {
     this.code = code;
   }
 }
+
+export function malformed(what: string, cause?: unknown): PageListError {
+  return new PageListError('malformed', `not a valid page list: ${what}`, cause);
+}

@@ -2,7 +2,8 @@
  * The guest's pages as the source engine keeps track of them: which ones QEMU has sent, which are listed, what of the list
  * is planned, settled at the destination, or sent from guest memory after all.
  */
-import { pageSizeBytes, type PageList } from '../pages/page-list.ts';
+import type { PackedPageList } from '../pages/page-list-codec.ts';
+import { pageSizeBytes } from '../pages/page-list.ts';
 import type { EventSink } from '../restore/engine-event.ts';
 import type { Schedule } from '../restore/schedule.ts';
 import { nameOf } from '../restore/storage-place.ts';
@@ -52,7 +53,7 @@ export class GuestPages {
   #mainBlock = -1;
   #ram: GuestRam | undefined;
   #ramCheck: RamCheck | undefined;
-  #list: PageList | undefined;
+  #list: PackedPageList | undefined;
   #storage: Storage | undefined;
   #plan: PlanBuilder | undefined;
   /** Pages that the destination asked for. */
@@ -111,7 +112,7 @@ export class GuestPages {
     this.#ledgers[blockIndex]?.zeroRecord(page);
   }
 
-  takeList(list: PageList): void {
+  takeList(list: PackedPageList): void {
     this.#list = list;
   }
 

@@ -6,6 +6,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { hashPage } from '../pages/content-hash.ts';
+import { decodePageList, encodePageList, type PackedPageList } from '../pages/page-list-codec.ts';
 import type { PageList } from '../pages/page-list.ts';
 import { type Extent, RestorePlan } from '../restore/restore-plan.ts';
 import type { PlanPart } from '../wire/plan-codec.ts';
@@ -41,7 +42,7 @@ class World {
   builder: PlanBuilder | undefined;
   /** Pages of which a record came while storage was read. */
   overtaken = 0;
-  readonly #list: PageList;
+  readonly #list: PackedPageList;
   readonly #dirty = new Array<boolean>(pageCount).fill(true);
   #nextPage = 0;
   #nextId = 100;
@@ -54,7 +55,7 @@ class World {
     this.ram = [...ram];
     this.storage = storage;
     const sorted = [...entries].sort((a, b) => a.block - b.block);
-    this.#list = {
+    const list: PageList = {
       sources: [{ kind: 'disk', disk: 'vda' }],
       runs: {
         sourceIndex: new Uint16Array(sorted.length),
@@ -74,6 +75,7 @@ class World {
         excludedPages: 0,
       },
     };
+    this.#list = decodePageList(encodePageList(list));
   }
 
   /** Does a step if it can be done; returns whether it was. `choice` picks among alternatives. */

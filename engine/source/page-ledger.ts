@@ -1,5 +1,5 @@
 /**
- * What becomes of each page of a RAM block, as the source knows it: one byte a page. A page is
+ * What becomes of each page of a RAM block, as the source knows it: half a byte a page. A page is
  *
  * - `plain`: QEMU's records of it are forwarded;
  * - `listed`: storage may have it; QEMU's first record of it has not come, and the destination knows nothing of it;
@@ -15,7 +15,8 @@ import { PageHashes } from './page-hashes.ts';
 export const pageState = { plain: 0, listed: 1, owed: 2, planned: 3, plannedOwed: 4 } as const;
 
 const stateBits = 0x07;
-const seenBit = 0x80;
+const seenBit = 0x08;
+const pageBits = stateBits | seenBit;
 
 export class PageLedger {
   readonly pageCount: number;
@@ -25,14 +26,15 @@ export class PageLedger {
   owedPages = 0;
   /** Whether QEMU has sent a second record of some page: its first pass is over. */
   repeated = false;
-  readonly #states: Uint8Array;
+  /** Two pages a byte: state and seen bit. */
+  readonly #pages: Uint8Array;
   /** Of the pages that are `planned`. */
   readonly #hashes = new PageHashes();
   readonly #hash = new Uint32Array(2);
 
   constructor(pageCount: number) {
     this.pageCount = pageCount;
-    this.#states = new Uint8Array(pageCount);
+    this.#pages = new Uint8Array(Math.ceil(pageCount / 2));
   }
 
   /** Memory that is held for hashes. */
@@ -41,13 +43,13 @@ export class PageLedger {
   }
 
   state(page: number): number {
-    return (this.#states[page] ?? 0) & stateBits;
+    return this.#bits(page) & stateBits;
   }
 
   /** Marks a page as listed. Returns false if it cannot be: QEMU has sent it already. */
   list(page: number): boolean {
-    if (((this.#states[page] ?? seenBit) & seenBit) !== 0) return false;
-    this.#states[page] = pageState.listed;
+    if (page >= this.pageCount || (this.#bits(page) & seenBit) !== 0) return false;
+    this.#write(page, pageState.listed);
     return true;
   }
 
@@ -97,26 +99,41 @@ export class PageLedger {
 
   /** Marks the page as seen and returns its state. */
   #see(page: number): number {
-    const byte = this.#states[page] ?? 0;
-    if ((byte & seenBit) !== 0) {
+    const bits = this.#bits(page);
+    if ((bits & seenBit) !== 0) {
       this.repeated = true;
     } else {
       this.seenPages += 1;
-      this.#states[page] = byte | seenBit;
+      this.#write(page, bits | seenBit);
     }
-    return byte & stateBits;
+    return bits & stateBits;
   }
 
   #set(page: number, state: number): void {
-    const byte = this.#states[page] ?? 0;
-    if ((byte & stateBits) === pageState.owed) this.owedPages -= 1;
+    const bits = this.#bits(page);
+    const before = bits & stateBits;
+    if (before === pageState.owed) this.owedPages -= 1;
     if (state === pageState.owed) this.owedPages += 1;
-    if ((byte & stateBits) === pageState.planned && state !== pageState.planned) this.#hashes.delete(page);
-    this.#states[page] = (byte & seenBit) | state;
+    if (before === pageState.planned && state !== pageState.planned) this.#hashes.delete(page);
+    this.#write(page, (bits & seenBit) | state);
+  }
+
+  #bits(page: number): number {
+    return ((this.#pages[page >>> 1] ?? 0) >>> shiftOf(page)) & pageBits;
+  }
+
+  #write(page: number, bits: number): void {
+    const others = (this.#pages[page >>> 1] ?? 0) & ~(pageBits << shiftOf(page));
+    this.#pages[page >>> 1] = others | (bits << shiftOf(page));
   }
 
   #hasPlannedHash(page: number, buffer: Buffer, offset: number): boolean {
     hashPage(buffer, offset, this.#hash, 0);
     return this.#hashes.has(page, this.#hash[0] ?? 0, this.#hash[1] ?? 0);
   }
+}
+
+/** Where a page's half of its byte begins. */
+function shiftOf(page: number): number {
+  return (page & 1) * 4;
 }

@@ -3,7 +3,9 @@
  * are sent from guest memory instead. The list is kept as it came: refused entries are those that the ledger never listed.
  */
 import { hashPage } from '../pages/content-hash.ts';
-import { type PageList, type PageRuns, pageSizeBytes } from '../pages/page-list.ts';
+import type { PackedRuns, RunCursor } from '../pages/packed-runs.ts';
+import type { PackedPageList } from '../pages/page-list-codec.ts';
+import { pageSizeBytes } from '../pages/page-list.ts';
 import { maxPlanPages, type PlanPart } from '../wire/plan-codec.ts';
 import { GuestFrames } from './guest-frames.ts';
 import type { GuestRam } from './guest-ram.ts';
@@ -25,9 +27,9 @@ export interface ListedPages {
   readonly refused: RefusedPages;
 }
 
-/** A place in the list: page `offset` of run `run`. */
+/** A place in the list: page `offset` of a run. */
 interface Place {
-  run: number;
+  readonly run: RunCursor;
   offset: number;
 }
 
@@ -37,14 +39,14 @@ const zeroPage = Buffer.alloc(pageSizeBytes);
 
 export class PlanBuilder {
   readonly listed: ListedPages;
-  readonly #runs: PageRuns;
+  readonly #runs: PackedRuns;
   readonly #frames: GuestFrames;
   readonly #ledger: PageLedger;
   readonly #ram: GuestRam;
   readonly #storageBlocks: readonly (number | undefined)[];
   readonly #blockIndex: number;
   /** Next page from the front. */
-  readonly #front: Place = { run: 0, offset: 0 };
+  readonly #front: Place;
   /** Page after the next one from the back. */
   readonly #back: Place;
   /** Position in the list of `#front` and `#back`. */
@@ -59,7 +61,7 @@ export class PlanBuilder {
    * @param ledger of the RAM block that holds the guest's frames
    */
   constructor(
-    list: PageList,
+    list: PackedPageList,
     storageBlocks: readonly (number | undefined)[],
     blockIndex: number,
     ledger: PageLedger,
@@ -73,8 +75,9 @@ export class PlanBuilder {
     this.#frames = new GuestFrames(list.guestRam, ledger.pageCount);
     hashPage(zeroPage, 0, this.#zeroHash, 0);
     this.listed = this.#list();
-    const last = this.#runs.count.length - 1;
-    this.#back = { run: Math.max(last, 0), offset: this.#runs.count[last] ?? 0 };
+    this.#front = { run: list.runs.cursor(), offset: 0 };
+    this.#back = { run: list.runs.cursor(), offset: 0 };
+    this.#back.run.moveTo(list.runs.length);
     this.#backPosition = list.pageCount;
   }
 
@@ -85,22 +88,21 @@ export class PlanBuilder {
 
   #list(): ListedPages {
     const refused: RefusedPages = { beyondRam: 0, duplicateFrame: 0, unknownSource: 0, beyondStorage: 0 };
-    const { sourceIndex, storageBlock, guestFrame, count } = this.#runs;
+    const cursor = this.#runs.cursor();
     let listedPages = 0;
     let alreadySentPages = 0;
-    for (let run = 0; run < count.length; run++) {
-      const pages = count[run] ?? 0;
-      const blocks = this.#storageBlocks[sourceIndex[run] ?? 0];
+    for (let run = 0; run < this.#runs.length; run++) {
+      cursor.moveTo(run);
+      const { sourceIndex, storageBlock, guestFrame, count } = cursor;
+      const blocks = this.#storageBlocks[sourceIndex];
       if (blocks === undefined) {
-        refused.unknownSource += pages;
+        refused.unknownSource += count;
         continue;
       }
-      const block = storageBlock[run] ?? 0;
-      const frame = guestFrame[run] ?? 0;
-      for (let i = 0; i < pages; i++) {
-        const page = this.#frames.pageOf(frame + i);
+      for (let i = 0; i < count; i++) {
+        const page = this.#frames.pageOf(guestFrame + i);
         if (page < 0) refused.beyondRam += 1;
-        else if (block + i >= blocks) refused.beyondStorage += 1;
+        else if (storageBlock + i >= blocks) refused.beyondStorage += 1;
         else if (this.#ledger.state(page) !== pageState.plain) refused.duplicateFrame += 1;
         else if (this.#ledger.list(page)) listedPages += 1;
         else alreadySentPages += 1;
@@ -118,29 +120,20 @@ export class PlanBuilder {
    * @throws SourceError 'guest-ram'
    */
   planNext(maxPages: number, onZero: (page: number) => void): PlanPart | undefined {
-    const { sourceIndex, storageBlock, guestFrame, count } = this.#runs;
+    const { run } = this.#front;
     const limit = Math.min(maxPages, this.remainingPages, maxPlanPages);
-    const source = sourceIndex[this.#front.run] ?? 0;
+    const source = run.sourceIndex;
     const runs: number[] = [];
     const hashes = new Uint32Array(2 * limit);
     let planned = 0;
     let walked = 0;
-    while (walked < limit && (sourceIndex[this.#front.run] ?? 0) === source) {
-      const { run, offset } = this.#front;
-      const pages = Math.min((count[run] ?? 0) - offset, limit - walked, readPages);
-      const frame = (guestFrame[run] ?? 0) + offset;
+    while (walked < limit && run.sourceIndex === source) {
+      const { offset } = this.#front;
+      const pages = Math.min(run.count - offset, limit - walked, readPages);
+      const block = run.storageBlock + offset;
       // The same entries are left alone as when the list was taken in: their pages may be listed elsewhere too.
-      const blocks = (this.#storageBlocks[source] ?? 0) - (storageBlock[run] ?? 0) - offset;
-      const usable = Math.min(pages, Math.max(0, blocks));
-      planned += this.#planRun(
-        (storageBlock[run] ?? 0) + offset,
-        frame,
-        usable,
-        runs,
-        hashes,
-        planned,
-        onZero,
-      );
+      const usable = Math.min(pages, Math.max(0, (this.#storageBlocks[source] ?? 0) - block));
+      planned += this.#planRun(block, run.guestFrame + offset, usable, runs, hashes, planned, onZero);
       walked += pages;
       this.#advance(pages);
     }
@@ -218,7 +211,7 @@ export class PlanBuilder {
     let taken = 0;
     while (taken < maxPages && this.#backPosition > downTo) {
       const pages = this.#retreat(Math.min(maxPages - taken, this.#backPosition - downTo));
-      const first = this.#frames.pageOf((this.#runs.guestFrame[this.#back.run] ?? 0) + this.#back.offset);
+      const first = this.#frames.pageOf(this.#back.run.guestFrame + this.#back.offset);
       if (first < 0) continue;
       this.#ram.read(first, pages, this.#content, 0);
       for (let i = pages - 1; i >= 0; i--) {
@@ -250,21 +243,23 @@ export class PlanBuilder {
   }
 
   #advance(pages: number): void {
+    const { run } = this.#front;
     this.#frontPosition += pages;
     this.#front.offset += pages;
-    if (this.#front.offset === this.#runs.count[this.#front.run]) {
-      this.#front.run += 1;
+    if (this.#front.offset === run.count) {
+      run.moveTo(run.run + 1);
       this.#front.offset = 0;
     }
   }
 
   /** Goes back by at most `limit` entries, whose pages follow each other in memory; returns by how many. */
   #retreat(limit: number): number {
+    const { run } = this.#back;
     while (this.#back.offset === 0) {
-      this.#back.run -= 1;
-      this.#back.offset = this.#runs.count[this.#back.run] ?? 0;
+      run.moveTo(run.run - 1);
+      this.#back.offset = run.count;
     }
-    const end = (this.#runs.guestFrame[this.#back.run] ?? 0) + this.#back.offset;
+    const end = run.guestFrame + this.#back.offset;
     const last = this.#frames.pageOf(end - 1);
     const most = Math.min(limit, this.#back.offset, readPages);
     let pages = 1;

@@ -5,7 +5,8 @@ import { once } from 'node:events';
 import test from 'ava';
 import { requestPageList, requestStatus } from '../../engine/pages/agent-client.ts';
 import { formatRequest } from '../../engine/pages/agent-protocol.ts';
-import type { PageList } from '../../engine/pages/page-list.ts';
+import { unpackAll } from '../../engine/pages/packed-runs.ts';
+import type { PackedPageList } from '../../engine/pages/page-list-codec.ts';
 import type { Comparison } from './compare.ts';
 import { diskSerial, GuestMachine } from './guest-machine.ts';
 
@@ -13,12 +14,12 @@ const mebibyte = 1024 * 1024;
 const tables = 2;
 
 /** The guest's memory at the listed frames against the image at the listed blocks. */
-function compareWithImage(list: PageList, machine: GuestMachine): Comparison {
+function compareWithImage(list: PackedPageList, machine: GuestMachine): Comparison {
   const ram = openSync(machine.ramPath, 'r');
   const disk = openSync(machine.diskPath, 'r');
   const inMemory = Buffer.alloc(4096);
   const onDisk = Buffer.alloc(4096);
-  const { storageBlock, guestFrame, count } = list.runs;
+  const { storageBlock, guestFrame, count } = unpackAll(list.runs);
   let differing = 0;
   for (let run = 0; run < count.length; run++) {
     for (let page = 0; page < (count[run] ?? 0); page++) {

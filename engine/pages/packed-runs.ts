@@ -1,0 +1,258 @@
+/**
+ * The runs of a page list as they came: in columns of varints (page-list-codec.ts), which take half of what they do as numbers,
+ * and with them the larger part of an engine's memory. A cursor unpacks them some thousands at a time, from either end.
+ */
+import type { PageRuns } from './page-list.ts';
+import { malformed, PageListError } from './page-list-error.ts';
+
+/** A varint of a zigzag 33-bit number takes 5 bytes, a count (16 bits) 3. */
+export const maxRunBytes = 5 + 3 + 5;
+export const minRunBytes = 3;
+/** Frame and block numbers have 32 bits. */
+export const blockNumbers = 2 ** 32;
+/** Runs that are unpacked at once. */
+export const groupRuns = 4096;
+
+/** Where the varints of a group of runs begin, and what they count from. */
+interface Group {
+  readonly distanceAt: number;
+  readonly countAt: number;
+  readonly frameAt: number;
+  readonly sourceIndex: number;
+  readonly block: number;
+  readonly frame: number;
+}
+
+export class PackedRuns {
+  readonly length: number;
+  /** Sum of all counts. */
+  readonly pageCount: number;
+  readonly #columns: Buffer;
+  readonly #groups: readonly Group[];
+  /** For each source the run after its last one. */
+  readonly #sourceEnds: Uint32Array;
+
+  /**
+   * Takes the columns over and checks all of them.
+   *
+   * @param runsBySource how many runs each source has
+   * @throws PageListError 'malformed', 'too-large'
+   */
+  constructor(columns: Buffer, length: number, runsBySource: readonly number[], maxPages: number) {
+    this.#columns = columns;
+    this.length = length;
+    this.#sourceEnds = sumsOf(runsBySource, length);
+    const reader = RunReader.atStart(columns, length, this.#sourceEnds);
+    const groups: Group[] = [];
+    let pageCount = 0;
+    for (let run = 0; run < length; run++) {
+      if (run % groupRuns === 0) groups.push(reader.group);
+      reader.next(run);
+      reader.check(run);
+      pageCount += reader.count;
+    }
+    if (reader.group.frameAt !== columns.length) throw malformed('bytes are left over after the last column');
+    if (pageCount > maxPages)
+      throw new PageListError('too-large', `${pageCount} pages; at most ${maxPages} are allowed`);
+    this.#groups = groups;
+    this.pageCount = pageCount;
+  }
+
+  /** A cursor at the first run. */
+  cursor(): RunCursor {
+    return new RunCursor(this);
+  }
+
+  /** Unpacks up to groupRuns runs, those from `group * groupRuns` on. */
+  unpack(group: number, into: PageRuns): void {
+    const from = this.#groups[group];
+    if (from === undefined) return;
+    const reader = new RunReader(this.#columns, from, this.#sourceEnds);
+    const firstRun = group * groupRuns;
+    const runs = Math.min(groupRuns, this.length - firstRun);
+    for (let i = 0; i < runs; i++) {
+      reader.next(firstRun + i);
+      into.sourceIndex[i] = reader.sourceIndex;
+      into.storageBlock[i] = reader.block;
+      into.guestFrame[i] = reader.frame;
+      into.count[i] = reader.count;
+    }
+  }
+}
+
+/** A run among packed ones. Outside of the list all of it is 0. */
+export class RunCursor {
+  run = -1;
+  sourceIndex = 0;
+  storageBlock = 0;
+  guestFrame = 0;
+  count = 0;
+  readonly #runs: PackedRuns;
+  readonly #group = emptyRuns(groupRuns);
+  #groupIndex = -1;
+
+  constructor(runs: PackedRuns) {
+    this.#runs = runs;
+    this.moveTo(0);
+  }
+
+  moveTo(run: number): void {
+    this.run = run;
+    const inside = run >= 0 && run < this.#runs.length;
+    const groupIndex = Math.floor(run / groupRuns);
+    if (inside && groupIndex !== this.#groupIndex) {
+      this.#runs.unpack(groupIndex, this.#group);
+      this.#groupIndex = groupIndex;
+    }
+    const at = inside ? run % groupRuns : -1;
+    this.sourceIndex = this.#group.sourceIndex[at] ?? 0;
+    this.storageBlock = this.#group.storageBlock[at] ?? 0;
+    this.guestFrame = this.#group.guestFrame[at] ?? 0;
+    this.count = this.#group.count[at] ?? 0;
+  }
+}
+
+/** All runs as numbers, for those who need no more than a few. */
+export function unpackAll(runs: PackedRuns): PageRuns {
+  const all = emptyRuns(runs.length);
+  const cursor = runs.cursor();
+  for (let run = 0; run < runs.length; run++) {
+    cursor.moveTo(run);
+    all.sourceIndex[run] = cursor.sourceIndex;
+    all.storageBlock[run] = cursor.storageBlock;
+    all.guestFrame[run] = cursor.guestFrame;
+    all.count[run] = cursor.count;
+  }
+  return all;
+}
+
+function emptyRuns(length: number): PageRuns {
+  return {
+    sourceIndex: new Uint16Array(length),
+    storageBlock: new Uint32Array(length),
+    guestFrame: new Uint32Array(length),
+    count: new Uint16Array(length),
+  };
+}
+
+function sumsOf(runsBySource: readonly number[], length: number): Uint32Array {
+  let sum = 0;
+  const sums = runsBySource.map((runs) => (sum += runs));
+  if (sum > length) throw malformed('its sources have more runs than there are');
+  if (sum < length) throw malformed('its sources have fewer runs than there are');
+  return Uint32Array.from(sums);
+}
+
+/** Reads runs one after the other. */
+class RunReader {
+  sourceIndex: number;
+  block = 0;
+  frame = 0;
+  count = 0;
+  /** Block and frame after the run before. */
+  #expectedBlock: number;
+  #expectedFrame: number;
+  /** Block of the run before on the same source. */
+  #previousBlock: number;
+  readonly #sourceEnds: Uint32Array;
+  readonly #distances: VarintReader;
+  readonly #counts: VarintReader;
+  readonly #frames: VarintReader;
+
+  constructor(columns: Buffer, group: Group, sourceEnds: Uint32Array) {
+    this.sourceIndex = group.sourceIndex;
+    this.#expectedBlock = group.block;
+    this.#expectedFrame = group.frame;
+    this.#previousBlock = 0;
+    this.#sourceEnds = sourceEnds;
+    this.#distances = new VarintReader(columns, group.distanceAt);
+    this.#counts = new VarintReader(columns, group.countAt);
+    this.#frames = new VarintReader(columns, group.frameAt);
+  }
+
+  static atStart(columns: Buffer, length: number, sourceEnds: Uint32Array): RunReader {
+    // Two of the columns are passed over, so that the three are read side by side.
+    const passed = new VarintReader(columns, 0);
+    passed.skip(length);
+    const countAt = passed.offset;
+    passed.skip(length);
+    const start = { distanceAt: 0, countAt, frameAt: passed.offset, sourceIndex: 0, block: 0, frame: 0 };
+    return new RunReader(columns, start, sourceEnds);
+  }
+
+  /** Where the next run begins. */
+  get group(): Group {
+    return {
+      distanceAt: this.#distances.offset,
+      countAt: this.#counts.offset,
+      frameAt: this.#frames.offset,
+      sourceIndex: this.sourceIndex,
+      block: this.#expectedBlock,
+      frame: this.#expectedFrame,
+    };
+  }
+
+  next(run: number): void {
+    while (run >= (this.#sourceEnds[this.sourceIndex] ?? Infinity)) {
+      this.sourceIndex += 1;
+      this.#expectedBlock = 0;
+      this.#previousBlock = 0;
+    }
+    this.count = this.#counts.unsigned() + 1;
+    this.block = this.#expectedBlock + this.#distances.signed();
+    this.frame = this.#expectedFrame + this.#frames.signed();
+    this.#expectedBlock = this.block + this.count;
+    this.#expectedFrame = this.frame + this.count;
+  }
+
+  /** To be called after each run of a list that is not trusted yet. */
+  check(run: number): void {
+    const { count, block, frame } = this;
+    if (count > 0xffff) throw malformed(`run ${run} has ${count} pages`);
+    if (block < this.#previousBlock) throw malformed(`run ${run} is not in storage order`);
+    if (block + count > blockNumbers) throw malformed(`run ${run} has a storage block out of range`);
+    if (frame < 0 || frame + count > blockNumbers) {
+      throw malformed(`run ${run} has a guest frame out of range`);
+    }
+    this.#previousBlock = block;
+  }
+}
+
+/** Reads varints one after the other; a varint that is cut or longer than 5 bytes is an error. */
+class VarintReader {
+  offset: number;
+  private readonly bytes: Buffer;
+
+  constructor(bytes: Buffer, offset: number) {
+    this.bytes = bytes;
+    this.offset = offset;
+  }
+
+  /** Passes over so many numbers, whatever they are. */
+  skip(count: number): void {
+    for (let passed = 0; passed < count; this.offset++) {
+      const byte = this.bytes[this.offset];
+      if (byte === undefined) throw malformed('a number is cut short');
+      if (byte < 0x80) passed++;
+    }
+  }
+
+  unsigned(): number {
+    let value = 0;
+    let scale = 1;
+    for (let length = 0; length < 5; length++) {
+      const byte = this.bytes[this.offset];
+      if (byte === undefined) throw malformed('a number is cut short');
+      this.offset++;
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) return value;
+      scale *= 0x80;
+    }
+    throw malformed('a number is longer than 5 bytes');
+  }
+
+  signed(): number {
+    const value = this.unsigned();
+    return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+  }
+}
