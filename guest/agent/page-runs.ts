@@ -3,6 +3,7 @@ import { pageSizeBytes, type PageRuns, type PageSource } from '../../engine/page
 import type { Extent } from './file-extents.ts';
 import type { FileLocation } from './file-location.ts';
 import type { CachedPages } from './page-finder.ts';
+import { ascending, sortStably } from './stable-sort.ts';
 
 /** Pages of one process with all that a list needs to know of them. */
 export interface LocatedPages {
@@ -34,8 +35,8 @@ interface SortedPages extends LocatedPages {
   readonly order: Uint32Array;
   /** Where each file begins in `order`; one more than there are files. */
   readonly fileStart: Uint32Array;
-  /** Blocks of a page that are found, for pages that no single extent holds whole: by position in `order`. */
-  readonly partial: Map<number, number>;
+  /** Blocks of each page that an extent holds, by position in `order`. */
+  readonly foundBlocks: Uint8Array;
 }
 
 const maxRunPages = 0xffff;
@@ -51,77 +52,56 @@ const maxBlocks = 2 ** 32;
 export function buildRuns(sets: readonly LocatedPages[]): ListedRuns {
   const sources: PageSource[] = [];
   const extents = placeExtents(sets.map(sortPages), sources);
-  for (const extent of extents) countPartialPages(extent);
-  const runs = new RunBuilder(sets.reduce((blocks, { frames }) => blocks + frames.length, 0));
-  for (const extent of extents) addExtent(extent, runs);
-  return { sources, runs: runs.finish(), pageCount: runs.pageCount };
+  for (const extent of extents) countBlocks(extent);
+  const columns = emptyColumns(sets.reduce((blocks, { frames }) => blocks + frames.length, 0));
+  const tally = new Float64Array(2);
+  for (const extent of extents) addExtent(extent, columns, tally);
+  const [runs, pageCount] = [tally[0] ?? 0, tally[1] ?? 0];
+  const { sourceIndex, storageBlock, guestFrame, count } = columns;
+  return {
+    sources,
+    runs: {
+      sourceIndex: sourceIndex.subarray(0, runs),
+      storageBlock: storageBlock.subarray(0, runs),
+      guestFrame: guestFrame.subarray(0, runs),
+      count: count.subarray(0, runs),
+    },
+    pageCount,
+  };
 }
+
+/** @param capacity most runs that there can be; memory is taken only for those that there are */
+function emptyColumns(capacity: number): PageRuns {
+  return {
+    sourceIndex: new Uint16Array(capacity),
+    storageBlock: new Uint32Array(capacity),
+    guestFrame: new Uint32Array(capacity),
+    count: new Uint16Array(capacity),
+  };
+}
+
+// Loops over pages stand in functions of their own, which get numbers and typed arrays alone (docs/agent.md, V8's optimiser).
 
 function sortPages(located: LocatedPages): SortedPages {
   const { pages } = located;
   const fileStart = new Uint32Array(pages.files.length + 1);
-  for (let index = 0; index < pages.count; index++) {
-    const next = (pages.file[index] ?? 0) + 1;
-    fileStart[next] = (fileStart[next] ?? 0) + 1;
-  }
+  countKeys(pages.file, pages.count, fileStart);
   for (let file = 0; file < pages.files.length; file++)
     fileStart[file + 1] = (fileStart[file + 1] ?? 0) + (fileStart[file] ?? 0);
-  const order = new Uint32Array(pages.count);
-  for (let index = 0; index < pages.count; index++) order[index] = index;
-  const sort = new StableSort(order);
-  sort.by(pages.page);
-  sort.by(pages.file);
+  const byPage = sortStably(ascending(pages.count), pages.page);
   return {
     ...located,
     blocksPerPage: pages.pageSizeBytes / pageSizeBytes,
-    order: sort.indices,
+    order: sortStably(byPage, pages.file),
     fileStart,
-    partial: new Map(),
+    foundBlocks: new Uint8Array(pages.count),
   };
 }
 
-/**
- * Radix sort of indices by key, 16 bits a pass; passes in which all keys agree are left out. Two arrays serve all passes.
- * Plain loops: a list is made once, and in an emulated guest for..of takes three times as long before it is compiled.
- */
-class StableSort {
-  indices: Uint32Array;
-  private spare: Uint32Array;
-  /** Where each digit's indices begin; one more than there are digits. */
-  private readonly starts = new Uint32Array(0x10001);
-
-  /** @param indices are taken over */
-  constructor(indices: Uint32Array) {
-    this.indices = indices;
-    this.spare = new Uint32Array(indices.length);
-  }
-
-  by(key: Uint32Array): void {
-    let largest = 0;
-    for (let at = 0; at < this.indices.length; at++)
-      largest = Math.max(largest, key[this.indices[at] ?? 0] ?? 0);
-    for (let shift = 0; shift < 32 && largest >>> shift > 0; shift += 16)
-      this.pass(key, shift, Math.min(largest >>> shift, 0xffff) + 1);
-  }
-
-  private pass(key: Uint32Array, shift: number, digits: number): void {
-    const { indices: from, spare: to } = this;
-    const start = this.starts.subarray(0, digits + 1).fill(0);
-    for (let at = 0; at < from.length; at++) {
-      const next = (((key[from[at] ?? 0] ?? 0) >>> shift) & 0xffff) + 1;
-      start[next] = (start[next] ?? 0) + 1;
-    }
-    for (let digit = 0; digit < digits; digit++)
-      start[digit + 1] = (start[digit + 1] ?? 0) + (start[digit] ?? 0);
-    for (let at = 0; at < from.length; at++) {
-      const index = from[at] ?? 0;
-      const digit = ((key[index] ?? 0) >>> shift) & 0xffff;
-      const place = start[digit] ?? 0;
-      to[place] = index;
-      start[digit] = place + 1;
-    }
-    this.indices = to;
-    this.spare = from;
+function countKeys(keys: Uint32Array, count: number, next: Uint32Array): void {
+  for (let index = 0; index < count; index++) {
+    const at = (keys[index] ?? 0) + 1;
+    next[at] = (next[at] ?? 0) + 1;
   }
 }
 
@@ -147,25 +127,6 @@ function placeExtents(sets: readonly SortedPages[], sources: PageSource[]): Plac
   return extents.sort((a, b) => a.sourceIndex - b.sourceIndex || a.physicalBlock - b.physicalBlock);
 }
 
-/** Calls `visit` for each cached page that touches the extent, with the blocks [first, end) of the page that lie in it. */
-function visitPages(
-  extent: PlacedExtent,
-  visit: (position: number, firstBlock: number, endBlock: number) => void,
-): void {
-  const { set, file, logicalBlock, count } = extent;
-  const { order, blocksPerPage } = set;
-  const end = set.fileStart[file + 1] ?? 0;
-  for (let position = firstPosition(extent); position < end; position++) {
-    const pageBlock = (set.pages.page[order[position] ?? 0] ?? 0) * blocksPerPage;
-    if (pageBlock >= logicalBlock + count) return;
-    visit(
-      position,
-      Math.max(0, logicalBlock - pageBlock),
-      Math.min(blocksPerPage, logicalBlock + count - pageBlock),
-    );
-  }
-}
-
 /** Position of the first page of the file that ends after the extent's start. */
 function firstPosition({ set, file, logicalBlock }: PlacedExtent): number {
   let low = set.fileStart[file] ?? 0;
@@ -179,81 +140,122 @@ function firstPosition({ set, file, logicalBlock }: PlacedExtent): number {
   return low;
 }
 
-function countPartialPages(extent: PlacedExtent): void {
-  const { partial, blocksPerPage } = extent.set;
-  // An extent of whole pages has no partial ones, which is the rule.
-  if (extent.logicalBlock % blocksPerPage === 0 && extent.count % blocksPerPage === 0) return;
-  visitPages(extent, (position, first, end) => {
-    if (end - first < blocksPerPage) partial.set(position, (partial.get(position) ?? 0) + end - first);
-  });
+function countBlocks(extent: PlacedExtent): void {
+  const { set, logicalBlock, count } = extent;
+  countFoundBlocks(
+    firstPosition(extent),
+    set.fileStart[extent.file + 1] ?? 0,
+    set.order,
+    set.pages.page,
+    set.blocksPerPage,
+    set.foundBlocks,
+    logicalBlock,
+    logicalBlock + count,
+  );
 }
 
-function addExtent(extent: PlacedExtent, runs: RunBuilder): void {
-  const { set, sourceIndex, logicalBlock, physicalBlock } = extent;
-  const { order, blocksPerPage, frames, partial, pages } = set;
-  visitPages(extent, (position, first, end) => {
-    if (end - first < blocksPerPage && partial.get(position) !== blocksPerPage) return;
+/** For the pages at positions [first, end): how many of their blocks lie in blocks [from, to) of the file. */
+function countFoundBlocks(
+  first: number,
+  end: number,
+  order: Uint32Array,
+  pages: Uint32Array,
+  blocksPerPage: number,
+  foundBlocks: Uint8Array,
+  from: number,
+  to: number,
+): void {
+  for (let position = first; position < end; position++) {
+    const block = (pages[order[position] ?? 0] ?? 0) * blocksPerPage;
+    if (block >= to) return;
+    const blocks = Math.min(blocksPerPage, to - block) - Math.max(0, from - block);
+    foundBlocks[position] = (foundBlocks[position] ?? 0) + blocks;
+  }
+}
+
+/** @param tally runs and pages so far */
+function addExtent(extent: PlacedExtent, columns: PageRuns, tally: Float64Array): void {
+  const { set, file, sourceIndex, logicalBlock, physicalBlock, count } = extent;
+  addPages(
+    firstPosition(extent),
+    set.fileStart[file + 1] ?? 0,
+    set.order,
+    set.pages.page,
+    set.blocksPerPage,
+    set.foundBlocks,
+    set.frames,
+    logicalBlock,
+    logicalBlock + count,
+    physicalBlock - logicalBlock,
+    sourceIndex,
+    columns.sourceIndex,
+    columns.storageBlock,
+    columns.guestFrame,
+    columns.count,
+    tally,
+  );
+}
+
+/**
+ * Adds the pages at positions [first, end) as far as they lie in blocks [from, to) of the file, `distance` blocks before their
+ * place on the source. Those that follow each other in storage and in memory are joined.
+ */
+function addPages(
+  first: number,
+  end: number,
+  order: Uint32Array,
+  pages: Uint32Array,
+  blocksPerPage: number,
+  foundBlocks: Uint8Array,
+  frames: Uint32Array,
+  from: number,
+  to: number,
+  distance: number,
+  source: number,
+  sources: Uint16Array,
+  storageBlocks: Uint32Array,
+  guestFrames: Uint32Array,
+  counts: Uint16Array,
+  tally: Float64Array,
+): void {
+  let last = (tally[0] ?? 0) - 1;
+  let added = 0;
+  for (let position = first; position < end; position++) {
     const index = order[position] ?? 0;
-    const storageBlock = physicalBlock + (pages.page[index] ?? 0) * blocksPerPage - logicalBlock;
-    // A page's frames mostly follow each other.
-    for (let block = first; block < end;) {
-      const frame = frames[index * blocksPerPage + block] ?? 0;
+    const pageBlock = (pages[index] ?? 0) * blocksPerPage;
+    if (pageBlock >= to) break;
+    if (foundBlocks[position] !== blocksPerPage) continue;
+    const frameAt = index * blocksPerPage;
+    const endBlock = Math.min(blocksPerPage, to - pageBlock);
+    for (let block = Math.max(0, from - pageBlock); block < endBlock;) {
+      const frame = frames[frameAt + block] ?? 0;
+      // A page's frames mostly follow each other.
       let count = 1;
+      while (frame !== 0 && block + count < endBlock && frames[frameAt + block + count] === frame + count)
+        count++;
       if (frame !== 0) {
-        const at = index * blocksPerPage + block;
-        while (block + count < end && frames[at + count] === frame + count) count++;
-        runs.add(sourceIndex, storageBlock + block, frame, count);
+        const storageBlock = distance + pageBlock + block;
+        const length = last < 0 ? 0 : (counts[last] ?? 0);
+        const joins =
+          length > 0 &&
+          length + count <= maxRunPages &&
+          sources[last] === source &&
+          (storageBlocks[last] ?? 0) + length === storageBlock &&
+          (guestFrames[last] ?? 0) + length === frame;
+        if (joins) {
+          counts[last] = length + count;
+        } else {
+          last++;
+          sources[last] = source;
+          storageBlocks[last] = storageBlock;
+          guestFrames[last] = frame;
+          counts[last] = count;
+        }
+        added += count;
       }
       block += count;
     }
-  });
-}
-
-/** Joins pages that follow each other in storage and in memory. */
-class RunBuilder {
-  pageCount = 0;
-  private readonly sourceIndex: Uint16Array;
-  private readonly storageBlock: Uint32Array;
-  private readonly guestFrame: Uint32Array;
-  private readonly count: Uint16Array;
-  private runs = 0;
-
-  /** @param capacity most runs that there can be; memory is taken only for those that there are */
-  constructor(capacity: number) {
-    this.sourceIndex = new Uint16Array(capacity);
-    this.storageBlock = new Uint32Array(capacity);
-    this.guestFrame = new Uint32Array(capacity);
-    this.count = new Uint16Array(capacity);
   }
-
-  /** @param pages at most as many as a database page has */
-  add(source: number, block: number, frame: number, pages: number): void {
-    this.pageCount += pages;
-    const last = this.runs - 1;
-    const length = this.count[last] ?? 0;
-    if (
-      length > 0 &&
-      length + pages <= maxRunPages &&
-      this.sourceIndex[last] === source &&
-      (this.storageBlock[last] ?? 0) + length === block &&
-      (this.guestFrame[last] ?? 0) + length === frame
-    ) {
-      this.count[last] = length + pages;
-      return;
-    }
-    this.sourceIndex[this.runs] = source;
-    this.storageBlock[this.runs] = block;
-    this.guestFrame[this.runs] = frame;
-    this.count[this.runs] = pages;
-    this.runs++;
-  }
-
-  finish(): PageRuns {
-    return {
-      sourceIndex: this.sourceIndex.subarray(0, this.runs),
-      storageBlock: this.storageBlock.subarray(0, this.runs),
-      guestFrame: this.guestFrame.subarray(0, this.runs),
-      count: this.count.subarray(0, this.runs),
-    };
-  }
+  tally[0] = last + 1;
+  tally[1] = (tally[1] ?? 0) + added;
 }

@@ -21,23 +21,54 @@ export type ReadPagemap = (index: number, into: Uint8Array) => number;
  * @throws GuestError 'not-permitted' when the kernel hides frame numbers
  */
 export function translateToFrames(pages: CachedPages, readPagemap: ReadPagemap): Uint32Array {
+  const { count, address } = pages;
   const framesPerPage = pages.pageSizeBytes / pageSizeBytes;
-  const frames = new Uint32Array(pages.count * framesPerPage);
+  const frames = new Uint32Array(count * framesPerPage);
   const window = new Uint32Array(windowEntries * 2);
   const windowBytes = new Uint8Array(window.buffer);
-  let windowStart = 0;
-  let windowEnd = 0;
+  const tally = new Uint32Array(2);
+  for (let page = 0; page < count;) {
+    const start = (address[page] ?? 0) / pageSizeBytes;
+    const entries = Math.floor(readPagemap(start, windowBytes) / entryBytes);
+    page = takeFrames(page, count, address, framesPerPage, window, start, entries, frames, tally);
+  }
+  const [present = 0, known = 0] = tally;
+  if (present > 0 && known === 0) {
+    throw new GuestError(
+      'not-permitted',
+      'the kernel hides page frame numbers: the agent needs CAP_SYS_ADMIN',
+    );
+  }
+  return frames;
+}
+
+/**
+ * Takes the frames of the pages from `page` on that lie in the window of pagemap entries from `start` on, and at least of one.
+ * `tally` counts pages that are present, and frames that are known. Numbers and typed arrays alone (docs/agent.md, V8's
+ * optimiser).
+ *
+ * @returns the first page that does not lie in it
+ */
+function takeFrames(
+  page: number,
+  pageCount: number,
+  address: Float64Array,
+  framesPerPage: number,
+  window: Uint32Array,
+  start: number,
+  entries: number,
+  frames: Uint32Array,
+  tally: Uint32Array,
+): number {
   let present = 0;
   let known = 0;
-  for (let page = 0; page < pages.count; page++) {
-    const entry = (pages.address[page] ?? 0) / pageSizeBytes;
-    if (entry < windowStart || entry + framesPerPage > windowEnd) {
-      windowStart = entry;
-      windowEnd = entry + Math.floor(readPagemap(entry, windowBytes) / entryBytes);
-    }
-    const readable = Math.min(framesPerPage, windowEnd - entry);
+  let next = page;
+  for (; next < pageCount; next++) {
+    const first = (address[next] ?? 0) / pageSizeBytes - start;
+    if (next > page && (first < 0 || first + framesPerPage > entries)) break;
+    const readable = Math.min(framesPerPage, entries - first);
     for (let part = 0; part < readable; part++) {
-      const at = (entry - windowStart + part) * 2;
+      const at = (first + part) * 2;
       const upper = window[at + 1] ?? 0;
       if ((upper & presentBit) === 0) continue;
       present++;
@@ -46,16 +77,12 @@ export function translateToFrames(pages: CachedPages, readPagemap: ReadPagemap):
       const frame = window[at] ?? 0;
       if (frame === 0) continue;
       known++;
-      frames[page * framesPerPage + part] = frame;
+      frames[next * framesPerPage + part] = frame;
     }
   }
-  if (present > 0 && known === 0) {
-    throw new GuestError(
-      'not-permitted',
-      'the kernel hides page frame numbers: the agent needs CAP_SYS_ADMIN',
-    );
-  }
-  return frames;
+  tally[0] = (tally[0] ?? 0) + present;
+  tally[1] = (tally[1] ?? 0) + known;
+  return next;
 }
 
 /** Translates the pages of a running process. @throws GuestError */

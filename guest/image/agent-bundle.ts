@@ -10,12 +10,11 @@ const sharedFolder = path.join(repository, 'engine/pages');
 
 /**
  * How Node should be started, so that the agent takes little memory: the columns of a list go back to the kernel when they
- * are freed (glibc else raises this threshold up to 32 MiB), and V8's young generation stays small; and so that V8 optimises
- * only what runs for long, in pools of many GiB. What it optimises during one list it loses with the garbage of that list, and to do it
- * again takes longer than most lists. guest-init.sh and the unit in docs/agent.md say the same.
+ * are freed (glibc else raises this threshold up to 32 MiB), and V8's young generation stays small. guest-init.sh and the
+ * unit in docs/agent.md say the same.
  */
 export const agentStart = {
-  nodeOptions: ['--max-semi-space-size=1', '--interrupt-budget=4000000'],
+  nodeOptions: ['--max-semi-space-size=1'],
   environment: { MALLOC_MMAP_THRESHOLD_: '131072' },
 } as const;
 

@@ -96,7 +96,7 @@ export TCMALLOC_AGGRESSIVE_DECOMMIT=t
 if [ -e $here/agent.js ]; then
   while :; do
     # Ahead of the server for the second that a list takes: the migration waits for it.
-    MALLOC_MMAP_THRESHOLD_=131072 nice -n -10 node --max-semi-space-size=1 --interrupt-budget=4000000 $here/agent.js > /dev/console 2>&1
+    MALLOC_MMAP_THRESHOLD_=131072 nice -n -10 node --max-semi-space-size=1 $here/agent.js > /dev/console 2>&1
     say "agent-exited $?"
     sleep 1
   done &

@@ -37,12 +37,14 @@ class DescriptorWalk {
   private readonly pageSize: number;
   private readonly pages: PoolPages;
   private readonly window = new Uint32Array(windowBytes / 4);
+  private readonly words: Uint32Array;
 
   constructor(memory: Memory, layout: BlockLayout, pageSize: number, pages: PoolPages) {
     this.memory = memory;
     this.layout = layout;
     this.pageSize = pageSize;
     this.pages = pages;
+    this.words = wordsOf(layout);
   }
 
   walk(areas: readonly Mapping[]): void {
@@ -87,16 +89,12 @@ class DescriptorWalk {
     address: number,
     areaEnd: number,
   ): number | undefined {
-    const frame = this.frameAt(words, word);
-    const second = this.frameAt(words, word + this.layout.strideBytes / 4);
+    const frameWord = word + this.layout.frameOffset / 4;
+    const frame = u64(words, frameWord);
+    const second = u64(words, frameWord + this.layout.strideBytes / 4);
     const fits = frame >= address + 2 * this.layout.strideBytes && frame < areaEnd;
     if (!fits || frame % this.pageSize !== 0 || frame - address > maxArrayBytes) return undefined;
     return second === frame + this.pageSize ? frame : undefined;
-  }
-
-  private frameAt(words: Uint32Array, word: number): number {
-    const at = word + this.layout.frameOffset / 4;
-    return (words[at] ?? 0) + (words[at + 1] ?? 0) * 2 ** 32;
   }
 
   /**
@@ -126,25 +124,76 @@ class DescriptorWalk {
 
   /** Reads descriptors in the window; stops at one whose frame is not the next. Gives the number that fitted. */
   private readDescriptors(count: number, firstFrame: number): number {
-    const { layout, pages, window, pageSize } = this;
-    const stride = layout.strideBytes / 4;
-    const state = layout.state.offset / 4;
-    const modified = layout.modifiedOffset / 4;
-    const space = layout.spaceOffset / 4;
-    const page = layout.pageOffset / 4;
-    for (let index = 0; index < count; index++) {
-      const word = index * stride;
-      const frame = firstFrame + index * pageSize;
-      if (this.frameAt(window, word) !== frame) return index;
-      const stateWord = ((window[word + state] ?? 0) & layout.state.mask) >>> 0;
-      if (stateWord < layout.state.first || stateWord > layout.state.last) continue;
-      const isClean =
-        (window[word + modified] ?? 0) <= layout.cleanUpTo && (window[word + modified + 1] ?? 0) === 0;
-      if (isClean) pages.add(frame, window[word + space] ?? 0, window[word + page] ?? 0);
-      else pages.dirty++;
-    }
-    return count;
+    const { pages, pageSize } = this;
+    const tally = Uint32Array.of(pages.count, pages.dirty);
+    const { address, space, page } = pages;
+    const fitted = takePages(
+      this.window,
+      this.words,
+      count,
+      firstFrame,
+      pageSize,
+      address,
+      space,
+      page,
+      tally,
+    );
+    pages.count = tally[0] ?? 0;
+    pages.dirty = tally[1] ?? 0;
+    return fitted;
   }
+}
+
+/** A layout as words: stride, frame, state, its mask, first and last, modified, clean up to, space, page. */
+function wordsOf({ strideBytes, frameOffset, state, ...layout }: BlockLayout): Uint32Array {
+  return Uint32Array.of(
+    ...[strideBytes / 4, frameOffset / 4, state.offset / 4, state.mask, state.first, state.last],
+    ...[layout.modifiedOffset / 4, layout.cleanUpTo, layout.spaceOffset / 4, layout.pageOffset / 4],
+  );
+}
+
+/**
+ * Takes the pages of descriptors that lie in `window`, for readDescriptors. `tally` has the number of clean and dirty pages.
+ * As all loops over pages, it works on numbers and typed arrays alone (docs/agent.md, V8's optimiser).
+ */
+function takePages(
+  window: Uint32Array,
+  layout: Uint32Array,
+  count: number,
+  firstFrame: number,
+  pageSize: number,
+  addresses: Float64Array,
+  spaces: Uint32Array,
+  pages: Uint32Array,
+  tally: Uint32Array,
+): number {
+  const [stride = 0, frame = 0, state = 0, mask = 0, first = 0, last = 0] = layout;
+  const [modified = 0, cleanUpTo = 0, space = 0, page = 0] = layout.subarray(6);
+  let clean = tally[0] ?? 0;
+  let dirty = tally[1] ?? 0;
+  let index = 0;
+  for (; index < count; index++) {
+    const word = index * stride;
+    const address = firstFrame + index * pageSize;
+    if (u64(window, word + frame) !== address) break;
+    const stateWord = ((window[word + state] ?? 0) & mask) >>> 0;
+    if (stateWord < first || stateWord > last) continue;
+    if ((window[word + modified] ?? 0) > cleanUpTo || (window[word + modified + 1] ?? 0) !== 0) {
+      dirty++;
+      continue;
+    }
+    addresses[clean] = address;
+    spaces[clean] = window[word + space] ?? 0;
+    pages[clean] = window[word + page] ?? 0;
+    clean++;
+  }
+  tally[0] = clean;
+  tally[1] = dirty;
+  return index;
+}
+
+function u64(words: Uint32Array, word: number): number {
+  return (words[word] ?? 0) + (words[word + 1] ?? 0) * 2 ** 32;
 }
 
 function roundUp(value: number, unit: number): number {
@@ -182,9 +231,10 @@ export function verifyPages(
   let named = 0;
   let valid = 0;
   const step = Math.max(1, Math.floor(pages.count / samples));
-  let next = 0;
-  for (let index = 0; index < pages.count; index++) {
-    if (index < next || !isComparable(pages.space[index] ?? 0)) continue;
+  for (let next = 0; next < pages.count;) {
+    const index = next;
+    next += 1;
+    if (!isComparable(pages.space[index] ?? 0)) continue;
     next = index + step;
     if (memory.read(pages.address[index] ?? 0, frame) < pageHeaderBytes) continue;
     sampled++;
