@@ -2,7 +2,7 @@
  * The runs of a page list as they came: in columns of varints (page-list-codec.ts), which take half of what they do as numbers,
  * and with them the larger part of an engine's memory. A cursor unpacks them some thousands at a time, from either end.
  */
-import type { PageRuns } from './page-list.ts';
+import { emptyRuns, type PageRuns } from './page-list.ts';
 import { malformed, PageListError } from './page-list-error.ts';
 
 /** A varint of a zigzag 33-bit number takes 5 bytes, a count (16 bits) 3. */
@@ -124,15 +124,6 @@ export function unpackAll(runs: PackedRuns): PageRuns {
     all.count[run] = cursor.count;
   }
   return all;
-}
-
-function emptyRuns(length: number): PageRuns {
-  return {
-    sourceIndex: new Uint16Array(length),
-    storageBlock: new Uint32Array(length),
-    guestFrame: new Uint32Array(length),
-    count: new Uint16Array(length),
-  };
 }
 
 function sumsOf(runsBySource: readonly number[], length: number): Uint32Array {

@@ -31,6 +31,16 @@ export interface PageRuns {
   readonly count: Uint16Array;
 }
 
+/** Room for so many runs; memory is taken only for those that are written. */
+export function emptyRuns(length: number): PageRuns {
+  return {
+    sourceIndex: new Uint16Array(length),
+    storageBlock: new Uint32Array(length),
+    guestFrame: new Uint32Array(length),
+    count: new Uint16Array(length),
+  };
+}
+
 export interface PageList {
   readonly sources: readonly PageSource[];
   readonly runs: PageRuns;

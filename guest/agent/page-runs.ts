@@ -1,5 +1,5 @@
 /** From cached pages, their frames and the files' places to runs in storage order. */
-import { pageSizeBytes, type PageRuns, type PageSource } from '../../engine/pages/page-list.ts';
+import { emptyRuns, pageSizeBytes, type PageRuns, type PageSource } from '../../engine/pages/page-list.ts';
 import type { Extent } from './file-extents.ts';
 import type { FileLocation } from './file-location.ts';
 import type { CachedPages } from './page-finder.ts';
@@ -53,7 +53,7 @@ export function buildRuns(sets: readonly LocatedPages[]): ListedRuns {
   const sources: PageSource[] = [];
   const extents = placeExtents(sets.map(sortPages), sources);
   for (const extent of extents) countBlocks(extent);
-  const columns = emptyColumns(sets.reduce((blocks, { frames }) => blocks + frames.length, 0));
+  const columns = emptyRuns(sets.reduce((blocks, { frames }) => blocks + frames.length, 0));
   const tally = new Float64Array(2);
   for (const extent of extents) addExtent(extent, columns, tally);
   const [runs, pageCount] = [tally[0] ?? 0, tally[1] ?? 0];
@@ -67,16 +67,6 @@ export function buildRuns(sets: readonly LocatedPages[]): ListedRuns {
       count: count.subarray(0, runs),
     },
     pageCount,
-  };
-}
-
-/** @param capacity most runs that there can be; memory is taken only for those that there are */
-function emptyColumns(capacity: number): PageRuns {
-  return {
-    sourceIndex: new Uint16Array(capacity),
-    storageBlock: new Uint32Array(capacity),
-    guestFrame: new Uint32Array(capacity),
-    count: new Uint16Array(capacity),
   };
 }
 
