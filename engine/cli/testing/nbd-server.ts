@@ -1,12 +1,19 @@
 /** A QEMU without a machine that exports a disk over NBD, as slowly as asked: real storage for tests. */
 import { Qemu, type QemuInstallation } from '../../stream/capture/qemu.ts';
 
+export interface NbdServer {
+  readonly pid: number | undefined;
+  /** As the engine's `--storage` takes it. */
+  readonly location: string;
+  stop(): Promise<void>;
+}
+
 export async function startNbdServer(
   installation: QemuInstallation,
   disk: string,
   socketPath: string,
   bytesPerSecond?: number,
-): Promise<{ readonly location: string; stop(): Promise<void> }> {
+): Promise<NbdServer> {
   const limit =
     bytesPerSecond === undefined ? '' : `,x-bps-read=${bytesPerSecond},x-bps-read-max=${bytesPerSecond}`;
   const qemu = await Qemu.start(installation, [
@@ -21,5 +28,10 @@ export async function startNbdServer(
     await qemu.stop();
     throw error;
   }
-  return { location: `nbd+unix:///vm%20disk?socket=${socketPath}`, stop: () => qemu.stop() };
+  return { pid: qemu.pid, location: nbdLocation(socketPath), stop: () => qemu.stop() };
+}
+
+/** The export of a server, or of a proxy before it, on this socket. */
+export function nbdLocation(socketPath: string): string {
+  return `nbd+unix:///vm%20disk?socket=${socketPath}`;
 }

@@ -30,6 +30,31 @@ export interface PairOptions {
   readonly parameters?: Readonly<Record<string, unknown>>;
   /** Whether the target starts its VM when it has everything. Default false: memory stays as it came. */
   readonly targetStarts?: boolean;
+  /** Arguments that only one of the two QEMUs gets: a device that the other one lacks. */
+  readonly arguments?: Readonly<Partial<Record<'source' | 'target', readonly string[]>>>;
+}
+
+/** How an engine is started. */
+export interface EngineLaunch {
+  /** What runs node, e.g. strace. */
+  readonly prefix?: readonly string[];
+  /** The engine's program. Default: the one of this checkout. */
+  readonly program?: string;
+  /** Added to the environment of this process. */
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+export interface EnginePairOptions extends EngineLaunch {
+  /** More arguments of each. */
+  readonly source?: readonly string[];
+  readonly destination?: readonly string[];
+  readonly storage?: string;
+  /** Default: the file behind the source's memory. */
+  readonly ram?: string;
+  /** Unix socket at which the destination engine finds the target: a proxy's. Default: the target's own. */
+  readonly incoming?: string;
+  /** Where the source engine is to connect to reach the destination engine: a proxy in between. */
+  readonly connect?: (address: string) => Promise<string>;
 }
 
 /** Pages of the disk that the guest has in memory: `count` blocks from `block` on lie from `page` on. */
@@ -47,11 +72,12 @@ export class EngineProcess {
   readonly #child: ChildProcess;
   readonly #waiting: { readonly name: string; readonly resolve: () => void }[] = [];
 
-  constructor(args: readonly string[], prefix: readonly string[] = []) {
-    const main = path.join(import.meta.dirname, '../main.ts');
+  constructor(args: readonly string[], { prefix = [], program, environment }: EngineLaunch = {}) {
+    const main = program ?? path.join(import.meta.dirname, '../main.ts');
     const [command, ...before] = [...prefix, process.execPath];
     this.#child = spawn(command, [...before, main, ...args, '--json'], {
       stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...environment },
     });
     this.#child.stderr?.on('data', (text: Buffer) => (this.errors += text.toString()));
     if (this.#child.stdout !== null) {
@@ -89,6 +115,15 @@ export class EngineProcess {
     return find() as Extract<EngineEvent, { event: N }>;
   }
 
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /** The signal that ended it; undefined while it runs, or when it exited. */
+  get endedBy(): NodeJS.Signals | undefined {
+    return this.#child.signalCode ?? undefined;
+  }
+
   kill(signal: NodeJS.Signals): void {
     this.#child.kill(signal);
   }
@@ -117,7 +152,7 @@ export class VmPair {
     ) as Buffer;
     bootSector(options.program).copy(disk);
     writeFileSync(path.join(folder, 'disk'), disk);
-    const machine = (side: string): string[] => [
+    const machine = (side: 'source' | 'target'): string[] => [
       ...[
         '-machine',
         'q35,graphics=off,memory-backend=ram0',
@@ -134,20 +169,40 @@ export class VmPair {
         `memory-backend-file,id=ram0,size=${options.ramBytes}B,share=on,mem-path=${ramPath(folder, side)}`,
       ],
       ...['-drive', `file=${path.join(folder, 'disk')},format=raw,if=ide,file.locking=off`],
+      ...(options.arguments?.[side] ?? []),
     ];
     for (const side of ['source', 'target']) {
       writeFileSync(ramPath(folder, side), '');
       truncateSync(ramPath(folder, side), options.ramBytes);
     }
-    const source = await Qemu.start(installation, machine('source'));
     const paused = options.targetStarts === true ? [] : ['-S'];
-    const target = await Qemu.start(installation, [...machine('target'), '-incoming', 'defer', ...paused]);
-    const pair = new VmPair(folder, options, source, target);
-    for (const qemu of [source, target]) await qemu.setCapabilities(['events', ...options.capabilities]);
-    await source.execute('migrate-set-parameters', { 'max-bandwidth': 10e9, ...options.parameters });
-    await target.execute('migrate-incoming', { uri: `unix:${path.join(folder, 'incoming')}` });
-    await pair.#untilGuestRuns();
+    const started = await Promise.allSettled([
+      Qemu.start(installation, machine('source')),
+      Qemu.start(installation, [...machine('target'), '-incoming', 'defer', ...paused]),
+    ]);
+    const [source, target] = started;
+    if (source.status === 'rejected' || target.status === 'rejected') {
+      for (const side of started) if (side.status === 'fulfilled') await side.value.stop();
+      removeFiles(folder);
+      const failed = started.find((side) => side.status === 'rejected');
+      throw new Error('QEMU does not start', { cause: failed?.reason });
+    }
+    const pair = new VmPair(folder, options, source.value, target.value);
+    try {
+      await pair.#prepare();
+    } catch (error) {
+      await pair.stop();
+      throw error;
+    }
     return pair;
+  }
+
+  async #prepare(): Promise<void> {
+    const { capabilities, parameters } = this.options;
+    for (const qemu of [this.source, this.target]) await qemu.setCapabilities(['events', ...capabilities]);
+    await this.source.execute('migrate-set-parameters', { 'max-bandwidth': 10e9, ...parameters });
+    await this.target.execute('migrate-incoming', { uri: `unix:${this.incomingPath}` });
+    await this.#untilGuestRuns();
   }
 
   /** Waits until the boot sector's program has changed the first of its pages. */
@@ -170,6 +225,16 @@ export class VmPair {
     return path.join(this.folder, 'disk');
   }
 
+  /** Unix socket on which the target waits. */
+  get incomingPath(): string {
+    return path.join(this.folder, 'incoming');
+  }
+
+  /** Unix socket on which the source engine waits for QEMU. */
+  get outgoingPath(): string {
+    return path.join(this.folder, 'outgoing');
+  }
+
   /** Puts blocks of the disk into the source's memory, as if the guest had read them. */
   cache(runs: readonly CachedRun[]): void {
     const disk = openSync(this.diskPath, 'r');
@@ -186,46 +251,47 @@ export class VmPair {
   /** Starts both engines; the source's listens when this settles. */
   async startEngines(
     list: PageList | undefined,
-    args: {
-      readonly source?: readonly string[];
-      readonly storage?: string;
-      /** Default: the file behind the source's memory. */
-      readonly ram?: string;
-      readonly prefix?: readonly string[];
-    } = {},
+    args: EnginePairOptions = {},
   ): Promise<{ source: EngineProcess; destination: EngineProcess }> {
-    const { folder } = this;
     const destination = new EngineProcess(
       [
-        ...['destination', '--listen', '127.0.0.1:0', '--incoming', `unix:${path.join(folder, 'incoming')}`],
-        ...['--storage', args.storage ?? this.diskPath],
+        ...[
+          'destination',
+          '--listen',
+          '127.0.0.1:0',
+          '--incoming',
+          `unix:${args.incoming ?? this.incomingPath}`,
+        ],
+        ...['--storage', args.storage ?? this.diskPath, ...(args.destination ?? [])],
       ],
-      args.prefix,
+      args,
     );
     this.#engines.push(destination);
     const { address } = await destination.event('listening');
     const listArguments: string[] = [];
     if (list !== undefined) {
-      const file = path.join(folder, 'list');
+      const file = path.join(this.folder, 'list');
       writeFileSync(file, encodePageList(list));
-      listArguments.push('--list-file', file, '--ram', args.ram ?? `file:${ramPath(folder, 'source')}`);
+      const ram = args.ram ?? `file:${ramPath(this.folder, 'source')}`;
+      listArguments.push('--list-file', file, '--ram', ram);
     }
+    const connect = (await args.connect?.(address)) ?? address;
     const source = new EngineProcess(
       [
-        ...['source', '--listen', `unix:${path.join(folder, 'outgoing')}`, '--connect', address],
+        ...['source', '--listen', `unix:${this.outgoingPath}`, '--connect', connect],
         ...listArguments,
         ...(args.source ?? []),
       ],
-      args.prefix,
+      args,
     );
     this.#engines.push(source);
     await source.event('listening');
     return { source, destination };
   }
 
-  /** Commands the migration. */
-  async migrate(): Promise<void> {
-    await this.source.execute('migrate', { uri: `unix:${path.join(this.folder, 'outgoing')}` });
+  /** Commands the migration, to the source engine's socket or to a proxy's before it. */
+  async migrate(outgoing = this.outgoingPath): Promise<void> {
+    await this.source.execute('migrate', { uri: `unix:${outgoing}` });
   }
 
   /**
@@ -260,9 +326,13 @@ export class VmPair {
   async stop(): Promise<void> {
     for (const engine of this.#engines) engine.kill('SIGKILL');
     await Promise.all([this.source.stop(), this.target.stop(), ...this.#engines.map(({ ended }) => ended)]);
-    rmSync(this.folder, { recursive: true, force: true });
-    for (const side of ['source', 'target']) rmSync(ramPath(this.folder, side), { force: true });
+    removeFiles(this.folder);
   }
+}
+
+function removeFiles(folder: string): void {
+  rmSync(folder, { recursive: true, force: true });
+  for (const side of ['source', 'target']) rmSync(ramPath(folder, side), { force: true });
 }
 
 function ramPath(folder: string, side: string): string {

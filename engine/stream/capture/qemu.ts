@@ -40,6 +40,8 @@ export function qemuInTree(tree: string): QemuInstallation {
 export interface QmpEvent {
   readonly event: string;
   readonly data?: Readonly<Record<string, unknown>>;
+  /** Of QEMU's clock, which is the machine's. */
+  readonly timestamp: { readonly seconds: number; readonly microseconds: number };
 }
 
 /** A running QEMU with its monitor on standard input and output. */
@@ -48,7 +50,8 @@ export class Qemu {
   readonly #process: ChildProcess;
   readonly #answers: ((message: Record<string, unknown>) => void)[] = [];
   #errors = '';
-  readonly #ended: Promise<void>;
+  /** Settles when the process has ended. */
+  readonly ended: Promise<void>;
 
   private constructor(installation: QemuInstallation, args: readonly string[]) {
     this.#process = spawn(
@@ -59,7 +62,7 @@ export class Qemu {
     this.#process.stderr?.on('data', (text: Buffer) => (this.#errors += text.toString()));
     // Writing to a QEMU that has died must not end this process; the command's answer reports it.
     this.#process.stdin?.on('error', () => undefined);
-    this.#ended = new Promise((resolve) => {
+    this.ended = new Promise((resolve) => {
       this.#process.once('close', () => {
         for (const answer of this.#answers.splice(0))
           answer({ error: { desc: `QEMU ended: ${this.#errors}` } });
@@ -86,6 +89,11 @@ export class Qemu {
   /** Id of the process. */
   get pid(): number | undefined {
     return this.#process.pid;
+  }
+
+  /** What it has written to its standard error. */
+  get errors(): string {
+    return this.#errors;
   }
 
   /** Runs a QMP command and returns its result. @throws Error with QEMU's own message */
@@ -123,7 +131,7 @@ export class Qemu {
   /** Kills it and waits for its end. Idempotent. */
   async stop(): Promise<void> {
     this.#process.kill('SIGKILL');
-    await this.#ended;
+    await this.ended;
   }
 
   #take(message: Record<string, unknown>): void {
