@@ -1,0 +1,274 @@
+/**
+ * The switchover as the source engine knows it: one state, events in, actions out (docs/engine.md, Switchover, has the
+ * picture). Pure, so that the engine and the model test run the same code.
+ */
+
+export type SourceState =
+  /** Greeting the destination, or waiting for QEMU to connect. */
+  | { readonly is: 'preparing' }
+  /** QEMU sends. The target cannot start: the destination holds all device state. */
+  | { readonly is: 'moving'; readonly returnPath: boolean }
+  /** QEMU's stream is complete and the destination was told to deliver it. The target may start at any moment. */
+  | { readonly is: 'committing'; readonly qemu: QemuEnd }
+  /** The target has the VM; QEMU has still to close its connection. */
+  | { readonly is: 'closing' }
+  /** Nobody here can tell whether the target has the VM. */
+  | { readonly is: 'in-doubt'; readonly why: Error; readonly qemu: QemuEnd; readonly link: 'up' | 'down' }
+  | { readonly is: 'over'; readonly end: SourceEnd };
+
+/**
+ * What QEMU does after its last byte: with a return path it waits for the target's word, its VM stopped, as long as its
+ * connection stands; without one it has completed by itself; `closed-early`: it gave up waiting (migrate_cancel, killed), so
+ * that its VM may run.
+ */
+export type QemuEnd = 'waits' | 'completes' | 'completed' | 'closed-early';
+
+export type SourceEnd =
+  | { readonly at: 'destination' }
+  | { readonly at: 'source'; readonly vm: SourceVm; readonly why: Error }
+  /** Ended by a signal before the commit. */
+  | { readonly at: 'source-cancelled'; readonly vm: SourceVm }
+  | { readonly at: 'in-doubt'; readonly why: Error; readonly qemu: QemuEnd };
+
+/**
+ * What becomes of the VM at the source: QEMU lets it run on by itself; QEMU has taken the migration for completed and keeps it
+ * stopped; or, without a return path, one of the two: only QEMU knows.
+ */
+export type SourceVm = 'runs-on' | 'stopped' | 'runs-on-or-stopped';
+
+export type SourceEvent =
+  | { readonly type: 'qemu-connected' }
+  /** QEMU has opened its return path: it will wait for the target's word. */
+  | { readonly type: 'return-path' }
+  | { readonly type: 'stream-complete' }
+  | { readonly type: 'qemu-closed'; readonly why: Error }
+  /** The destination says that the target has everything, and said so. */
+  | { readonly type: 'started' }
+  /** The destination says that the target will never run. */
+  | { readonly type: 'target-failed'; readonly why: Error }
+  | { readonly type: 'link-broken'; readonly why: Error }
+  /** An error of this engine, before or after the commit. */
+  | { readonly type: 'failed'; readonly why: Error }
+  | { readonly type: 'interrupted' }
+  /** What is waited for has not come within its limit. */
+  | { readonly type: 'limit'; readonly why: Error };
+
+export type SourceAction =
+  /** Tell the destination to deliver. */
+  | { readonly do: 'commit' }
+  /** Tell the destination why, and end the connection to it. */
+  | { readonly do: 'abort'; readonly why: Error }
+  /** Tell QEMU that the target has everything (SHUT 0): only now may its migration complete. */
+  | { readonly do: 'finish-qemu' }
+  /** Break QEMU's connection off: it takes the migration for failed, and its VM runs on. */
+  | { readonly do: 'let-qemu-go' }
+  /** Say loudly where to look. */
+  | { readonly do: 'say-in-doubt'; readonly why: Error }
+  /** Say why a signal does not end this now. */
+  | { readonly do: 'refuse-signal' };
+
+export interface SourceStep {
+  readonly state: SourceState;
+  readonly actions: readonly SourceAction[];
+}
+
+export const sourceStart: SourceState = { is: 'preparing' };
+
+export function stepSource(state: SourceState, event: SourceEvent): SourceStep {
+  switch (state.is) {
+    case 'preparing':
+    case 'moving':
+      return beforeCommit(state, event);
+    case 'committing':
+      return committing(state, event);
+    case 'closing':
+      return closing(state, event);
+    case 'in-doubt':
+      return inDoubt(state, event);
+    case 'over':
+      return stay(state);
+  }
+}
+
+function beforeCommit(
+  state: Extract<SourceState, { is: 'preparing' | 'moving' }>,
+  event: SourceEvent,
+): SourceStep {
+  switch (event.type) {
+    case 'qemu-connected':
+      return { state: { is: 'moving', returnPath: false }, actions: [] };
+    case 'return-path':
+      return state.is === 'moving' ? { state: { is: 'moving', returnPath: true }, actions: [] } : stay(state);
+    case 'stream-complete':
+      if (state.is !== 'moving') return stay(state);
+      return {
+        state: { is: 'committing', qemu: state.returnPath ? 'waits' : 'completes' },
+        actions: [{ do: 'commit' }],
+      };
+    case 'started': {
+      // It holds all device state, so that this is a lie or a fault; either way it must not run here beside.
+      const why = new Error('the destination says that the target has started before it was told to');
+      return enterDoubt(why, 'waits', 'up', [{ do: 'abort', why }]);
+    }
+    case 'qemu-closed':
+    case 'target-failed':
+    case 'failed':
+    case 'limit':
+      return atSource(vmBeforeCommit(state), event.why, [
+        { do: 'abort', why: event.why },
+        { do: 'let-qemu-go' },
+      ]);
+    case 'link-broken':
+      return atSource(vmBeforeCommit(state), event.why, [{ do: 'let-qemu-go' }]);
+    case 'interrupted':
+      return {
+        state: { is: 'over', end: { at: 'source-cancelled', vm: vmBeforeCommit(state) } },
+        actions: [{ do: 'abort', why: interruption() }, { do: 'let-qemu-go' }],
+      };
+  }
+}
+
+/**
+ * Without a return path QEMU completes when the kernel has taken its last byte, which may be before this engine has read it.
+ */
+function vmBeforeCommit(state: Extract<SourceState, { is: 'preparing' | 'moving' }>): SourceVm {
+  return state.is === 'preparing' || state.returnPath ? 'runs-on' : 'runs-on-or-stopped';
+}
+
+function committing(state: Extract<SourceState, { is: 'committing' }>, event: SourceEvent): SourceStep {
+  const { qemu } = state;
+  switch (event.type) {
+    case 'qemu-connected':
+    case 'return-path':
+    case 'stream-complete':
+      return stay(state);
+    case 'started':
+      return qemu === 'completed' ? over({ at: 'destination' }) : close();
+    case 'target-failed':
+      return targetFailed(qemu, event.why);
+    case 'qemu-closed':
+      if (qemu !== 'waits') return { state: { is: 'committing', qemu: 'completed' }, actions: [] };
+      // Its own word that the migration is over must come after the target's: this QEMU was cancelled or killed, and the
+      // commit cannot be called back. The destination is told, and drops what it has not delivered yet.
+      return enterDoubt(event.why, 'closed-early', 'up', []);
+    case 'link-broken':
+      return enterDoubt(event.why, qemu, 'down', []);
+    case 'failed':
+      return enterDoubt(event.why, qemu, 'down', [{ do: 'abort', why: event.why }]);
+    case 'limit':
+      return enterDoubt(event.why, qemu, 'up', []);
+    case 'interrupted':
+      return { state, actions: [{ do: 'refuse-signal' }] };
+  }
+}
+
+function close(): SourceStep {
+  return { state: { is: 'closing' }, actions: [{ do: 'finish-qemu' }] };
+}
+
+function closing(state: SourceState, event: SourceEvent): SourceStep {
+  switch (event.type) {
+    case 'qemu-closed':
+    case 'limit':
+      return over({ at: 'destination' });
+    case 'interrupted':
+      return { state, actions: [{ do: 'refuse-signal' }] };
+    case 'qemu-connected':
+    case 'return-path':
+    case 'stream-complete':
+    case 'started':
+    case 'target-failed':
+    case 'link-broken':
+    case 'failed':
+      return stay(state);
+  }
+}
+
+function inDoubt(state: Extract<SourceState, { is: 'in-doubt' }>, event: SourceEvent): SourceStep {
+  const { why, qemu, link } = state;
+  switch (event.type) {
+    case 'qemu-connected':
+    case 'return-path':
+    case 'stream-complete':
+      return stay(state);
+    case 'started':
+      switch (qemu) {
+        case 'waits':
+        case 'completes':
+          return close();
+        case 'completed':
+          return over({ at: 'destination' });
+        case 'closed-early':
+          return leaveDoubt(
+            new Error(
+              `the target has the VM, and the QEMU here ended its migration by itself: ${why.message}`,
+            ),
+            qemu,
+          );
+      }
+    // Every case above returns.
+    case 'target-failed':
+      return targetFailed(qemu, event.why);
+    case 'qemu-closed': {
+      const ended: QemuEnd = qemu === 'waits' ? 'closed-early' : qemu === 'completes' ? 'completed' : qemu;
+      if (link === 'down') return leaveDoubt(why, ended);
+      return { state: { ...state, qemu: ended }, actions: [] };
+    }
+    case 'link-broken':
+    case 'failed':
+      if (qemu === 'completed' || qemu === 'closed-early') return leaveDoubt(why, qemu);
+      return { state: { ...state, link: 'down' }, actions: [] };
+    case 'limit':
+      if (qemu === 'completed' || qemu === 'closed-early') {
+        return { ...leaveDoubt(why, qemu), actions: [{ do: 'abort', why }] };
+      }
+      return { state, actions: [{ do: 'say-in-doubt', why }] };
+    case 'interrupted':
+      // Ending would let QEMU go, and its VM run beside the target's. Whoever has looked tells QEMU.
+      return { state, actions: [{ do: 'refuse-signal' }] };
+  }
+}
+
+/** QEMU that waits has been told by the target, or is told by the broken connection; one that completed stays stopped. */
+function targetFailed(qemu: QemuEnd, why: Error): SourceStep {
+  const stopped = qemu === 'completes' || qemu === 'completed';
+  return atSource(stopped ? 'stopped' : 'runs-on', why, [{ do: 'let-qemu-go' }]);
+}
+
+function enterDoubt(
+  why: Error,
+  qemu: QemuEnd,
+  link: 'up' | 'down',
+  before: readonly SourceAction[],
+): SourceStep {
+  const actions: readonly SourceAction[] = [...before, { do: 'say-in-doubt', why }];
+  // Where QEMU holds nothing for us and nobody can bring news, there is nothing to stay for.
+  if (link === 'down' && (qemu === 'completed' || qemu === 'closed-early')) {
+    return { state: { is: 'over', end: { at: 'in-doubt', why, qemu } }, actions };
+  }
+  return { state: { is: 'in-doubt', why, qemu, link }, actions };
+}
+
+function leaveDoubt(why: Error, qemu: QemuEnd): SourceStep {
+  return {
+    state: { is: 'over', end: { at: 'in-doubt', why, qemu } },
+    actions: [{ do: 'say-in-doubt', why }],
+  };
+}
+
+function atSource(vm: SourceVm, why: Error, actions: readonly SourceAction[]): SourceStep {
+  return { state: { is: 'over', end: { at: 'source', vm, why } }, actions };
+}
+
+function over(end: SourceEnd): SourceStep {
+  return { state: { is: 'over', end }, actions: [] };
+}
+
+function stay(state: SourceState): SourceStep {
+  return { state, actions: [] };
+}
+
+/** What the other engine is told of a signal. */
+export function interruption(): Error & { readonly code: 'interrupted' } {
+  return Object.assign(new Error('interrupted'), { code: 'interrupted' as const });
+}

@@ -1,0 +1,474 @@
+/**
+ * Both engines' switchover between two modelled QEMUs and a link that loses what is on it, with every fault at every moment.
+ * All reachable states are visited, so that nothing depends on luck; a random walk with several faults goes where the search
+ * is bounded to two.
+ */
+import test from 'ava';
+import { Random } from '../simulation/random.ts';
+import {
+  type DestinationEvent,
+  type DestinationState,
+  destinationStart,
+  stepDestination,
+} from './destination-switchover.ts';
+import { type SourceEvent, type SourceState, sourceStart, stepSource } from './source-switchover.ts';
+
+type ToDestination = 'begins' | 'commit' | 'abort' | 'closed';
+type ToSource = 'started' | 'target-failed' | 'in-doubt' | 'closed';
+
+interface World {
+  readonly returnPath: boolean;
+  /** The target runs its VM by itself; else a manager continues it once the source's QEMU says `completed`. */
+  readonly autoStart: boolean;
+  readonly lacksDevice: boolean;
+  source: SourceState | 'dead';
+  destination: DestinationState | 'dead';
+  link: 'up' | 'broken';
+  readonly toDestination: ToDestination[];
+  readonly toSource: ToSource[];
+  sourceQemu: {
+    vm: 'running' | 'stopped';
+    migration: 'setup' | 'sending' | 'sent' | 'completed' | 'failed' | 'dead';
+    /** The engine has yet to see that QEMU closed its connection. */
+    closeUnseen: boolean;
+    endUnseen: boolean;
+  };
+  target: {
+    /** What it has, or will read in any case: it lies in the kernel. */
+    has: 'nothing' | 'memory' | 'all';
+    is: 'loading' | 'loaded' | 'failed' | 'dead';
+    vm: 'absent' | 'paused' | 'running';
+    /** The destination engine has yet to see what became of it. */
+    wordUnseen: boolean;
+    connected: boolean;
+  };
+  /** Released by the destination engine and not in the kernel yet. */
+  undelivered: boolean;
+  faults: number;
+  /** A cancelled QEMU or a killed source engine after the commit: what nobody but a manager can make safe. */
+  beyondEngines: boolean;
+}
+
+const why = new Error('a fault');
+
+function begin(kind: Pick<World, 'returnPath' | 'autoStart' | 'lacksDevice'>): World {
+  return {
+    ...kind,
+    source: sourceStart,
+    destination: destinationStart,
+    link: 'up',
+    toDestination: [],
+    toSource: [],
+    sourceQemu: { vm: 'running', migration: 'setup', closeUnseen: false, endUnseen: false },
+    target: { has: 'nothing', is: 'loading', vm: 'absent', wordUnseen: false, connected: true },
+    undelivered: false,
+    faults: 0,
+    beyondEngines: false,
+  };
+}
+
+function sourceTakes(world: World, event: SourceEvent): void {
+  if (world.source === 'dead') return;
+  const { state, actions } = stepSource(world.source, event);
+  const wasOver = world.source.is === 'over';
+  world.source = state;
+  for (const action of actions) {
+    switch (action.do) {
+      case 'commit':
+        send(world, world.toDestination, 'commit');
+        break;
+      case 'abort':
+        send(world, world.toDestination, 'abort');
+        break;
+      case 'finish-qemu':
+        if (world.sourceQemu.migration === 'sent') qemuCompletes(world);
+        break;
+      case 'let-qemu-go':
+        qemuLosesConnection(world);
+        break;
+      case 'say-in-doubt':
+      case 'refuse-signal':
+        break;
+    }
+  }
+  if (state.is === 'over' && !wasOver) sourceEnds(world);
+}
+
+/** Its process ends: both of its connections close. */
+function sourceEnds(world: World): void {
+  qemuLosesConnection(world);
+  send(world, world.toDestination, 'closed');
+}
+
+function destinationTakes(world: World, event: DestinationEvent): void {
+  if (world.destination === 'dead') return;
+  const { state, actions } = stepDestination(world.destination, event);
+  const wasOver = world.destination.is === 'over';
+  world.destination = state;
+  for (const action of actions) {
+    switch (action.do) {
+      case 'release':
+        world.undelivered = true;
+        break;
+      case 'say-started':
+        send(world, world.toSource, 'started');
+        break;
+      case 'abort':
+        send(world, world.toSource, 'target-failed');
+        break;
+      case 'abort-in-doubt':
+        send(world, world.toSource, 'in-doubt');
+        break;
+      case 'drop-target':
+        targetLosesConnection(world);
+        break;
+      case 'say-in-doubt':
+      case 'refuse-signal':
+        break;
+    }
+  }
+  if (state.is === 'over' && !wasOver) destinationEnds(world);
+}
+
+function destinationEnds(world: World): void {
+  targetLosesConnection(world);
+  send(world, world.toSource, 'closed');
+}
+
+function send<T>(world: World, queue: T[], message: T): void {
+  if (world.link === 'up') queue.push(message);
+}
+
+function qemuCompletes({ sourceQemu }: World): void {
+  sourceQemu.migration = 'completed';
+  sourceQemu.closeUnseen = true;
+}
+
+/** QEMU that has not heard the target's word takes a closed connection for a failed migration, and its VM runs on. */
+function qemuLosesConnection({ sourceQemu }: World): void {
+  if (sourceQemu.migration === 'sending' || sourceQemu.migration === 'sent') {
+    sourceQemu.migration = 'failed';
+    sourceQemu.vm = 'running';
+  }
+}
+
+function targetLosesConnection(world: World): void {
+  const { target } = world;
+  world.undelivered = false;
+  target.connected = false;
+  if (target.is === 'loading' && target.has !== 'all') target.is = 'failed';
+}
+
+/** One thing that may happen now. */
+interface Move {
+  readonly name: string;
+  readonly fault: boolean;
+  readonly play: (world: World) => void;
+}
+
+function moves(world: World): Move[] {
+  const all: Move[] = [];
+  const can = (when: boolean, name: string, play: (world: World) => void, fault = false): void => {
+    if (when) all.push({ name, fault, play });
+  };
+  const { source, destination, sourceQemu, target } = world;
+  const sourceLives = source !== 'dead' && source.is !== 'over';
+  const destinationLives = destination !== 'dead' && destination.is !== 'over';
+
+  can(sourceQemu.migration === 'setup' && sourceLives, 'QEMU connects', (w) => {
+    w.sourceQemu.migration = 'sending';
+    sourceTakes(w, { type: 'qemu-connected' });
+    if (w.returnPath) sourceTakes(w, { type: 'return-path' });
+    send(w, w.toDestination, 'begins');
+  });
+  can(sourceQemu.migration === 'sending' && sourceQemu.vm === 'running', 'QEMU stops its VM', (w) => {
+    w.sourceQemu.vm = 'stopped';
+  });
+  can(
+    sourceQemu.migration === 'sending' && sourceQemu.vm === 'stopped' && sourceLives,
+    'QEMU has sent everything',
+    (w) => {
+      w.sourceQemu.migration = 'sent';
+      w.sourceQemu.endUnseen = true;
+      if (!w.returnPath) qemuCompletes(w);
+    },
+  );
+  can(sourceQemu.endUnseen && sourceLives, 'the source sees the end of the stream', (w) => {
+    w.sourceQemu.endUnseen = false;
+    sourceTakes(w, { type: 'stream-complete' });
+  });
+  can(sourceQemu.closeUnseen && !sourceQemu.endUnseen && sourceLives, 'the source sees QEMU close', (w) => {
+    w.sourceQemu.closeUnseen = false;
+    sourceTakes(w, { type: 'qemu-closed', why });
+  });
+  can(world.toDestination.length > 0, 'a message reaches the destination', (w) => {
+    const message = w.toDestination.shift();
+    if (message === 'begins') {
+      if (w.target.is === 'loading') w.target.has = 'memory';
+      destinationTakes(w, { type: 'stream-begins' });
+    } else if (message === 'commit') destinationTakes(w, { type: 'commit' });
+    else if (message === 'abort')
+      destinationTakes(w, { type: 'source-aborted', why, undelivered: w.undelivered });
+    else destinationTakes(w, { type: 'link-closed', why });
+  });
+  can(world.toSource.length > 0, 'a message reaches the source', (w) => {
+    const message = w.toSource.shift();
+    if (message === 'started') sourceTakes(w, { type: 'started' });
+    else if (message === 'target-failed') sourceTakes(w, { type: 'target-failed', why });
+    else sourceTakes(w, { type: 'link-broken', why });
+  });
+  can(world.undelivered && destinationLives, 'the kernel takes the rest of the stream', (w) => {
+    w.undelivered = false;
+    if (w.target.is === 'loading') w.target.has = 'all';
+  });
+  can(target.is === 'loading' && target.has === 'all', 'the target reads everything', (w) => {
+    w.target.is = w.lacksDevice ? 'failed' : 'loaded';
+    if (!w.lacksDevice) w.target.vm = w.autoStart ? 'running' : 'paused';
+    w.target.wordUnseen = true;
+  });
+  can(
+    target.wordUnseen && target.connected && destinationLives,
+    'the destination hears of the target',
+    (w) => {
+      w.target.wordUnseen = false;
+      // Without a return path it looks whether the process still lives.
+      if (w.target.is === 'loaded') destinationTakes(w, { type: 'target-started' });
+      else if (w.target.is === 'failed') destinationTakes(w, { type: 'target-failed', why });
+      else if (w.target.has === 'all') destinationTakes(w, { type: 'target-silent-end', why });
+      else destinationTakes(w, { type: 'target-failed', why });
+    },
+  );
+  can(
+    !world.autoStart &&
+      sourceQemu.migration === 'completed' &&
+      target.vm === 'paused' &&
+      target.is === 'loaded',
+    'the manager continues the target',
+    (w) => {
+      w.target.vm = 'running';
+    },
+  );
+
+  // Faults.
+  for (let there = 0; there <= world.toDestination.length; there++) {
+    for (let back = 0; back <= world.toSource.length; back++) {
+      can(
+        world.link === 'up',
+        `the link breaks, ${there} and ${back} messages still arrive`,
+        (w) => {
+          w.link = 'broken';
+          w.toDestination.splice(there, Infinity, 'closed');
+          w.toSource.splice(back, Infinity, 'closed');
+        },
+        true,
+      );
+    }
+  }
+  can(
+    sourceLives,
+    'kill -9 of the source engine',
+    (w) => {
+      if (isCommitted(w)) w.beyondEngines = true;
+      w.source = 'dead';
+      sourceEnds(w);
+    },
+    true,
+  );
+  can(
+    destinationLives,
+    'kill -9 of the destination engine',
+    (w) => {
+      w.destination = 'dead';
+      destinationEnds(w);
+    },
+    true,
+  );
+  can(
+    sourceQemu.migration !== 'dead',
+    'kill -9 of the source QEMU',
+    (w) => {
+      w.sourceQemu = { ...w.sourceQemu, vm: 'stopped', migration: 'dead', closeUnseen: true };
+    },
+    true,
+  );
+  can(
+    sourceQemu.migration === 'sending' || sourceQemu.migration === 'sent',
+    'migrate_cancel',
+    (w) => {
+      if (isCommitted(w)) w.beyondEngines = true;
+      w.sourceQemu = { ...w.sourceQemu, vm: 'running', migration: 'failed', closeUnseen: true };
+    },
+    true,
+  );
+  can(
+    target.is === 'loading' || target.is === 'loaded',
+    'kill -9 of the target',
+    (w) => {
+      w.target = { ...w.target, is: 'dead', vm: 'absent', wordUnseen: true };
+    },
+    true,
+  );
+  can(
+    sourceLives,
+    'SIGTERM to the source engine',
+    (w) => {
+      sourceTakes(w, { type: 'interrupted' });
+    },
+    true,
+  );
+  can(
+    destinationLives,
+    'SIGTERM to the destination engine',
+    (w) => {
+      destinationTakes(w, { type: 'interrupted' });
+    },
+    true,
+  );
+  can(
+    sourceLives && source.is !== 'preparing',
+    'a limit of the source is over',
+    (w) => {
+      sourceTakes(w, { type: 'limit', why });
+    },
+    true,
+  );
+  can(
+    destinationLives && destination.is !== 'preparing',
+    'a limit of the destination is over',
+    (w) => {
+      destinationTakes(w, { type: 'limit', why, undelivered: w.undelivered });
+    },
+    true,
+  );
+  can(
+    sourceLives,
+    'an error of the source engine',
+    (w) => {
+      sourceTakes(w, { type: 'failed', why });
+    },
+    true,
+  );
+  can(
+    destinationLives,
+    'an error of the destination engine',
+    (w) => {
+      destinationTakes(w, { type: 'failed', why, undelivered: w.undelivered });
+    },
+    true,
+  );
+  return all;
+}
+
+function isCommitted({ source }: World): boolean {
+  return source !== 'dead' && ['committing', 'closing', 'in-doubt'].includes(source.is);
+}
+
+/** What must hold in every state; undefined if it does. */
+function violation(world: World): string | undefined {
+  const { source, destination, sourceQemu, target } = world;
+  const excused = world.autoStart && world.beyondEngines;
+  if (sourceQemu.vm === 'running' && target.vm === 'running' && !excused) return 'two VMs run';
+  const canStillRun =
+    target.is === 'loaded' || (target.is === 'loading' && target.has === 'all') || world.undelivered;
+  if (source !== 'dead' && source.is === 'over') {
+    const { end } = source;
+    if (end.at === 'destination' && target.is !== 'loaded' && target.is !== 'dead')
+      return 'the source says "at the destination", and the target has no VM';
+    if ((end.at === 'source' || end.at === 'source-cancelled') && canStillRun)
+      return 'the source says "at the source", and the target can run';
+    const vm = end.at === 'source' || end.at === 'source-cancelled' ? end.vm : undefined;
+    if (vm === 'runs-on' && sourceQemu.migration === 'completed')
+      return 'the source says that its VM runs on, and QEMU has completed';
+  }
+  if (destination !== 'dead' && destination.is === 'over') {
+    const { end } = destination;
+    if (end.at === 'destination' && target.is !== 'loaded' && target.is !== 'dead')
+      return 'the destination says "at the destination", and the target has no VM';
+    if ((end.at === 'source' || end.at === 'source-cancelled') && canStillRun)
+      return 'the destination says "at the source", and the target can run';
+  }
+  return undefined;
+}
+
+const kinds = [true, false].flatMap((returnPath) =>
+  [true, false].flatMap((autoStart) =>
+    [true, false].map((lacksDevice) => ({ returnPath, autoStart, lacksDevice })),
+  ),
+);
+
+interface Visited {
+  readonly world: World;
+  readonly path: readonly string[];
+}
+
+/** All states that are reached with at most so many faults. @throws Error with the way to a violation */
+function explore(kind: (typeof kinds)[number], maxFaults: number): { states: number; ends: Set<string> } {
+  const seen = new Set<string>();
+  const ends = new Set<string>();
+  const waiting: Visited[] = [{ world: begin(kind), path: [] }];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const { world, path } = next;
+    const possible = moves(world).filter(({ fault }) => !fault || world.faults < maxFaults);
+    if (!possible.some(({ fault }) => !fault)) ends.add(describeEnd(world));
+    for (const { name, fault, play } of possible) {
+      const after = structuredClone(world);
+      if (fault) after.faults += 1;
+      play(after);
+      const key = JSON.stringify(after);
+      if (seen.has(key)) continue;
+      seen.add(key);
+      const wrong = violation(after);
+      if (wrong !== undefined) throw new Error(`${wrong}: ${[...path, name].join(' > ')}`);
+      waiting.push({ world: after, path: [...path, name] });
+    }
+  }
+  return { states: seen.size, ends };
+}
+
+function describeEnd({ source, destination, sourceQemu, target }: World): string {
+  const at = (state: SourceState | DestinationState | 'dead'): string =>
+    state === 'dead' ? 'dead' : state.is === 'over' ? state.end.at : state.is;
+  return `${at(source)} / ${at(destination)} / ${sourceQemu.vm} / ${target.vm}`;
+}
+
+for (const kind of kinds) {
+  const name = Object.entries(kind)
+    .map(([key, value]) => `${key} ${value ? 'yes' : 'no'}`)
+    .join(', ');
+  test(`without faults there is one end: ${name}`, (t) => {
+    const { ends } = explore(kind, 0);
+    t.deepEqual(
+      [...ends],
+      kind.lacksDevice
+        ? [`source / source / ${kind.returnPath ? 'running' : 'stopped'} / absent`]
+        : ['destination / destination / stopped / running'],
+    );
+  });
+
+  test(`never two VMs, and every end is true, with any two faults at any moment: ${name}`, (t) => {
+    const { states, ends } = explore(kind, 2);
+    t.log(`${states} states, ${ends.size} ends`);
+    t.true(states > 1000);
+  });
+
+  test(`random walks with up to six faults: ${name}`, (t) => {
+    const random = new Random(kinds.indexOf(kind) + 1);
+    for (let walk = 0; walk < 1000; walk++) {
+      const world = begin(kind);
+      const path: string[] = [];
+      for (;;) {
+        const possible = moves(world).filter(
+          ({ fault }) => !fault || (world.faults < 6 && random.below(100) < 15),
+        );
+        const move = possible[random.below(possible.length)];
+        if (move === undefined) break;
+        if (move.fault) world.faults += 1;
+        path.push(move.name);
+        move.play(world);
+        const wrong = violation(world);
+        if (wrong !== undefined) t.fail(`${wrong}: ${path.join(' > ')}`);
+      }
+    }
+    t.pass();
+  });
+}
