@@ -14,10 +14,13 @@ import type { DestinationOutcome } from '../destination/destination-options.ts';
 import type { EngineEvent } from '../restore/engine-event.ts';
 import { runSource } from '../source/source-engine.ts';
 import type { SourceOutcome } from '../source/source-options.ts';
+import { StreamReader } from '../stream/reader.ts';
 import { readFixture } from '../stream/testing/fixtures.ts';
 import { FrameReader, type FrameType } from '../wire/frame.ts';
 
 const stream = readFixture('qemu-10.0-switchover-ack');
+/** The target reports error 1 (migration/migration.c, migrate_send_rp_shut). */
+const failure = Buffer.from([0, 1, 0, 4, 0, 0, 0, 1]);
 const answers = readFixture('qemu-10.0-switchover-ack.return-path');
 
 /** What the connection between the engines does with frames of the source: `cut` breaks it before the frame passes. */
@@ -31,13 +34,21 @@ interface Run {
   readonly qemu: Socket;
   /** What the target has got. */
   readonly received: () => Buffer;
-  readonly interrupt: AbortController;
+  /** A signal to both engines. */
+  readonly interrupt: () => void;
 }
 
 async function start(
   t: ExecutionContext,
   verdict: (type: FrameType, passedBytes: number) => Verdict,
-  options: { readonly dropsAnswers?: boolean; readonly vm?: string } = {},
+  options: {
+    readonly dropsAnswers?: boolean;
+    readonly vm?: string;
+    /** Before it closes, when it has everything; default: success. */
+    readonly targetSays?: Buffer;
+    /** Default: all of the stream. */
+    readonly qemuSendsBytes?: number;
+  } = {},
 ): Promise<Run> {
   const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-engines-'));
   const servers: Server[] = [];
@@ -53,14 +64,18 @@ async function start(
       received.push(chunk);
       bytes += chunk.length;
       // Like QEMU, it says that it is done, and closes, when it has everything.
-      if (bytes === stream.length) socket.end(answers);
+      if (bytes === stream.length) socket.end(options.targetSays ?? answers);
     });
     socket.on('end', () => socket.end());
   }).listen(path.join(folder, 'incoming'));
   servers.push(target);
 
   const events: EngineEvent[] = [];
-  const interrupt = new AbortController();
+  const listeners: (() => void)[] = [];
+  const interrupts = { subscribe: (listener: () => void) => void listeners.push(listener) };
+  const interrupt = (): void => {
+    for (const listener of listeners) listener();
+  };
   const onEvent = (event: EngineEvent): void => {
     events.push(event);
   };
@@ -70,7 +85,7 @@ async function start(
     incomingPath: path.join(folder, 'incoming'),
     storage: [],
     vm: 'one',
-    signal: interrupt.signal,
+    interrupts,
     onEvent: (event) => {
       if (event.event === 'listening') listening.resolve(Number(event.address.split(':')[1]));
       else onEvent(event);
@@ -90,7 +105,7 @@ async function start(
     strategy: 'passthrough',
     compression: 'zstd',
     vm: options.vm ?? 'one',
-    signal: interrupt.signal,
+    interrupts,
     onEvent: (event) => {
       if (event.event === 'listening' || event.event === 'failed') sourceListens.resolve(undefined);
       onEvent(event);
@@ -101,9 +116,9 @@ async function start(
   qemu.on('error', () => undefined);
   t.teardown(() => {
     qemu.destroy();
-    interrupt.abort();
+    interrupt();
   });
-  qemu.write(stream);
+  qemu.write(stream.subarray(0, options.qemuSendsBytes));
   return { source, destination, events, qemu, received: () => Buffer.concat(received), interrupt };
 }
 
@@ -187,22 +202,40 @@ test('cut in the middle, the migration fails on both sides and QEMU is told', as
   t.true(run.received().length < stream.length);
 });
 
-test('cut before the commit arrives, the target never has the last byte, and the source cannot know', async (t) => {
+/** Up to the end of RAM: no device state. */
+const memoryBytes = endOfMemory();
+
+function endOfMemory(): number {
+  let bytes = 0;
+  let inDeviceState = false;
+  const reader = new StreamReader({ deviceState: () => (inDeviceState = true) }, (_buffer, start, end) => {
+    if (!inDeviceState) bytes += end - start;
+  });
+  reader.push(stream);
+  return bytes;
+}
+
+const named = (run: Run, name: EngineEvent['event']): boolean =>
+  run.events.some(({ event }) => event === name);
+
+test('cut before the commit arrives, the target has no device state, and the source cannot know', async (t) => {
   const run = await start(t, (type) => (type === 'commit' ? 'cut' : 'pass'));
   let qemuClosed = false;
   run.qemu.resume();
   run.qemu.on('end', () => (qemuClosed = true));
   t.like(await run.destination, { result: 'failed' });
   await sleep(300);
-  // A cut may also drop what was still on its way to the target: it has a beginning of the stream, never all of it.
   const received = run.received();
-  t.true(received.length < stream.length);
+  t.true(received.length <= memoryBytes);
   t.true(received.equals(stream.subarray(0, received.length)));
-  t.true(run.events.some(({ event }) => event === 'in-doubt'));
-  t.false(qemuClosed, 'the source VM must not go on by itself');
-  run.interrupt.abort();
+  t.true(named(run, 'in-doubt'));
+  run.interrupt();
+  await sleep(100);
+  t.true(named(run, 'signal-refused'));
+  t.false(qemuClosed, 'the source VM must not go on by itself, nor at a signal');
+  // Somebody has looked, and tells QEMU.
+  run.qemu.destroy();
   t.like(await run.source, { result: 'in-doubt' });
-  await closeOf(run.qemu);
 });
 
 test("cut after the commit, the target has everything, and the source's VM stays stopped", async (t) => {
@@ -213,10 +246,53 @@ test("cut after the commit, the target has everything, and the source's VM stays
   t.like(await run.destination, { result: 'migrated' });
   t.true(run.received().equals(stream));
   await sleep(200);
-  t.true(run.events.some(({ event }) => event === 'in-doubt'));
+  t.true(named(run, 'in-doubt'));
+  run.interrupt();
+  await sleep(100);
   t.false(qemuClosed, 'there would be two running VMs');
-  run.interrupt.abort();
+  run.qemu.destroy();
   t.like(await run.source, { result: 'in-doubt' });
+});
+
+test('a target that reports an error leaves the VM at the source, on both sides', async (t) => {
+  const run = await start(t, () => 'pass', { targetSays: failure });
+  await closeOf(run.qemu);
+  t.like(await run.source, { result: 'failed' });
+  t.like(await run.destination, { result: 'failed' });
+  t.false(named(run, 'in-doubt'));
+});
+
+test('a target that ends without a word when it has everything is in doubt on both sides', async (t) => {
+  const run = await start(t, () => 'pass', { targetSays: Buffer.alloc(0) });
+  t.like(await run.destination, { result: 'in-doubt' });
+  let qemuClosed = false;
+  run.qemu.resume();
+  run.qemu.on('end', () => (qemuClosed = true));
+  await sleep(200);
+  t.true(run.events.filter(({ event }) => event === 'in-doubt').length >= 2);
+  t.false(qemuClosed);
+  run.qemu.destroy();
+  t.like(await run.source, { result: 'in-doubt' });
+});
+
+test('QEMU that is cancelled before its last byte leaves the VM at the source', async (t) => {
+  for (const bytes of [100, memoryBytes, memoryBytes + 1000, stream.length - 1]) {
+    const run = await start(t, () => 'pass', { qemuSendsBytes: bytes });
+    run.qemu.destroy();
+    t.like(await run.source, { result: 'failed' }, `${bytes} bytes`);
+    t.like(await run.destination, { result: 'failed' }, `${bytes} bytes`);
+    t.true(run.received().length <= memoryBytes, `${bytes} bytes`);
+  }
+});
+
+test('a signal before the commit cancels on both sides', async (t) => {
+  const run = await start(t, () => 'pass', { qemuSendsBytes: stream.length - 1 });
+  await sleep(100);
+  run.interrupt();
+  t.like(await run.source, { result: 'cancelled' });
+  t.like(await run.destination, { result: 'cancelled' });
+  await closeOf(run.qemu);
+  t.true(run.received().length <= memoryBytes);
 });
 
 test('engines of different VMs do not start', async (t) => {

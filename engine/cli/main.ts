@@ -4,11 +4,13 @@ import { readFile } from 'node:fs/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type PageListAnswer, requestPageList } from '../pages/agent-client.ts';
 import { decodePageList } from '../pages/page-list-codec.ts';
+import type { Interrupts } from '../core/interrupts.ts';
 import { runDestination } from '../destination/destination-engine.ts';
 import type { EventSink } from '../restore/engine-event.ts';
 import { type Strategy, strategies } from '../restore/schedule.ts';
 import { parseStoragePlace, type StoragePlace } from '../restore/storage-place.ts';
 import { type GuestRamPlace, parseGuestRamPlace } from '../source/guest-ram.ts';
+import type { SourceOutcome } from '../source/source-options.ts';
 import { runSource } from '../source/source-engine.ts';
 import { formatSummary, StreamInspector } from '../stream/inspect.ts';
 import { restartWithAllocatorSettings } from './allocator.ts';
@@ -23,7 +25,7 @@ export const exitCode = {
   failed: 1,
   /** The command line is wrong. */
   usage: 2,
-  /** The connection broke when the target may have started. */
+  /** Nobody here can tell whether the target has the VM. */
   inDoubt: 3,
   /** Ended by SIGINT or SIGTERM; the VM runs on at the source. */
   interrupted: 130,
@@ -109,12 +111,12 @@ program
       listAt: args.listAt,
       compression: args.compress ?? (args.strategy === 'balance' ? 'zstd' : 'none'),
       onEvent: sink(args),
-      signal: signals.signal,
+      interrupts,
       ...(args.vm === undefined ? {} : { vm: args.vm }),
       ...(args.ram === undefined ? {} : { ram: args.ram }),
       ...(requestList === undefined ? {} : { requestList }),
     });
-    process.exitCode = outcome.result === 'in-doubt' ? exitCode.inDoubt : exitStatus(outcome.result);
+    process.exitCode = exitStatus(outcome.result);
   });
 
 interface DestinationArguments extends CommonOptions {
@@ -144,7 +146,7 @@ program
       incomingPath: args.incoming,
       storage: args.storage,
       onEvent: sink(args),
-      signal: signals.signal,
+      interrupts,
       ...(args.vm === undefined ? {} : { vm: args.vm }),
     });
     process.exitCode = exitStatus(outcome.result);
@@ -224,9 +226,17 @@ function listRequest(args: SourceArguments): ((signal: AbortSignal) => Promise<P
 }
 
 const signals = new AbortController();
+const listeners: (() => void)[] = [];
+const interrupts: Interrupts = {
+  subscribe: (listener) => {
+    listeners.push(listener);
+    if (signals.signal.aborted) listener();
+  },
+};
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(name, () => {
     signals.abort();
+    for (const listener of listeners) listener();
   });
 }
 
@@ -238,9 +248,17 @@ function sink(args: CommonOptions): EventSink {
   return textSink((text) => process.stderr.write(text), process.stderr.isTTY);
 }
 
-function exitStatus(result: 'migrated' | 'failed'): number {
-  if (result === 'migrated') return exitCode.migrated;
-  return signals.signal.aborted ? exitCode.interrupted : exitCode.failed;
+function exitStatus(result: SourceOutcome['result']): number {
+  switch (result) {
+    case 'migrated':
+      return exitCode.migrated;
+    case 'failed':
+      return exitCode.failed;
+    case 'cancelled':
+      return exitCode.interrupted;
+    case 'in-doubt':
+      return exitCode.inDoubt;
+  }
 }
 
 try {

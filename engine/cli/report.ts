@@ -71,15 +71,28 @@ function describe(event: EngineEvent): string {
       return progress(event);
     case 'done':
       return `done: ${progress(event)}`;
-    case 'failed':
-      return `failed: ${event.reason}`;
-    case 'in-doubt':
+    case 'committed':
+      return 'the stream is whole: the target gets all of it';
+    case 'started':
+      return 'the target has everything';
+    case 'waiting-for':
       return (
-        `in doubt: ${event.reason}. The target may have started. Its VM is stopped here as long as this program runs: ` +
-        'look at the target; if it does not run, end this program (Ctrl-C) and the VM goes on here; ' +
-        'if it runs, quit the QEMU here first'
+        `waiting for ${event.what}: ${event.seconds} s` +
+        (event.limit_seconds > 0 ? ` of at most ${event.limit_seconds}` : '')
       );
+    case 'signal-refused':
+      return `not ended: ${event.reason}`;
+    case 'failed':
+      return `failed: ${event.reason}${withAdvice(event.advice)}`;
+    case 'cancelled':
+      return `cancelled: the VM is at the source${withAdvice(event.advice)}`;
+    case 'in-doubt':
+      return `IN DOUBT: ${event.reason}. ${event.advice}`;
   }
+}
+
+function withAdvice(advice: string | undefined): string {
+  return advice === undefined ? '' : `. ${advice}`;
 }
 
 function refusals(event: Extract<EngineEvent, { event: 'accepted' }>): string {

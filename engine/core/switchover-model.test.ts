@@ -295,7 +295,8 @@ function moves(world: World): Move[] {
     sourceQemu.migration === 'sending' || sourceQemu.migration === 'sent',
     'migrate_cancel',
     (w) => {
-      if (isCommitted(w)) w.beyondEngines = true;
+      // Its last byte may be on its way to the engine, and the close behind it.
+      if (isCommitted(w) || w.sourceQemu.migration === 'sent') w.beyondEngines = true;
       w.sourceQemu = { ...w.sourceQemu, vm: 'running', migration: 'failed', closeUnseen: true };
     },
     true,

@@ -2,6 +2,15 @@
  * The destination engine: the only writer of the target QEMU's incoming stream. It relays what the source engine sends and
  * adds pages that it reads from shared storage. docs/engine.md says why the guest's memory arrives complete.
  */
+import {
+  type DestinationAction,
+  type DestinationEnd,
+  type DestinationEvent,
+  type DestinationState,
+  destinationStart,
+  stepDestination,
+} from '../core/destination-switchover.ts';
+import { type Wait, WaitWatch } from '../core/wait-watch.ts';
 import { pageSizeBytes, type PageSource } from '../pages/page-list.ts';
 import type { EngineCounters } from '../restore/engine-event.ts';
 import { RestorePlan } from '../restore/restore-plan.ts';
@@ -16,6 +25,8 @@ import { WireError } from '../wire/wire-error.ts';
 import { DestinationError } from './destination-error.ts';
 import type { DestinationOptions, DestinationOutcome } from './destination-options.ts';
 import { destinationCounters, StorageRate } from './destination-report.ts';
+import { defaultLimits } from '../core/limits.ts';
+import { inDoubtAtDestination, signalRefused } from '../core/advice.ts';
 import { openSources } from './open-sources.ts';
 import { type SourceHandler, SourceListener } from './source-listener.ts';
 import { StatusReport } from './status-report.ts';
@@ -24,20 +35,21 @@ import { TargetStream } from './target-stream.ts';
 
 const statusMs = 25;
 const progressMs = 200;
+/** The source engine has all that it needs; it is given this time to end its connection. */
+const closeMs = 5000;
 
 /** Serves one migration; settles when it is over. */
 export function runDestination(options: DestinationOptions): Promise<DestinationOutcome> {
   return new DestinationEngine(options).run();
 }
 
-type Phase = 'waiting-for-source' | 'greeting' | 'migrating' | 'over';
-
 class DestinationEngine implements SourceHandler, RestoreSink {
   readonly #options: DestinationOptions;
   readonly #listener: SourceListener;
   readonly #plan = new RestorePlan();
   readonly #rate = new StorageRate();
-  #phase: Phase = 'waiting-for-source';
+  readonly #waits = new WaitWatch();
+  #state: DestinationState = destinationStart;
   #finish: (outcome: DestinationOutcome) => void = () => undefined;
   #connection: EngineConnection | undefined;
   #target: TargetConnection | undefined;
@@ -45,11 +57,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
   #readers: (StorageReader | undefined)[] = [];
   #restorer: Restorer | undefined;
   #status: StatusReport | undefined;
-  /** The source has vouched that the stream is complete: the last byte of it may go. */
-  #committed = false;
   #readFailed = false;
-  #streamEnded = false;
-  #targetClosed = false;
   #statusTimer: NodeJS.Timeout | undefined;
   #progress: NodeJS.Timeout | undefined;
 
@@ -59,16 +67,17 @@ class DestinationEngine implements SourceHandler, RestoreSink {
   }
 
   run(): Promise<DestinationOutcome> {
-    const { listen, signal } = this.#options;
+    const { listen, interrupts } = this.#options;
     return new Promise((resolve) => {
       this.#finish = resolve;
-      const abort = (): void => {
-        // After the commit the target has everything: it is over in a moment by itself.
-        if (!this.#committed) this.fail(Object.assign(new Error('interrupted'), { code: 'interrupted' }));
+      const interrupt = (): void => {
+        this.#step({ type: 'interrupted' });
       };
-      if (signal?.aborted === true) abort();
-      signal?.addEventListener('abort', abort, { once: true });
       this.#listener.listen(listen.host, listen.port);
+      this.#progress = setInterval(() => {
+        this.#tick();
+      }, progressMs);
+      interrupts?.subscribe(interrupt);
     });
   }
 
@@ -78,7 +87,6 @@ class DestinationEngine implements SourceHandler, RestoreSink {
 
   greeted(connection: EngineConnection, peer: string, compression: 'none' | 'zstd'): void {
     this.#connection = connection;
-    this.#phase = 'greeting';
     this.#options.onEvent({ event: 'connected', peer, compression });
   }
 
@@ -89,12 +97,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
         this.#stream?.push(payload);
         return;
       case 'commit':
-        this.#committed = true;
-        if (this.#target !== undefined) this.#target.output.keepsLastByte = false;
-        return;
-      case 'streamEnd':
-        this.#streamEnded = true;
-        this.#target?.output.end();
+        this.#step({ type: 'commit' });
         return;
       case 'sources':
         this.#openSources(decodeMessage(messageSchemas.sources, payload).sources);
@@ -117,29 +120,36 @@ class DestinationEngine implements SourceHandler, RestoreSink {
   /** QEMU has begun to send: connects to the target. What is written before that is done waits in the socket. */
   #begin(): void {
     const connection = this.#connection;
-    if (this.#phase !== 'greeting' || connection === undefined) return;
-    this.#phase = 'migrating';
+    if (this.#state.is !== 'preparing' || connection === undefined) return;
     const { incomingPath, onEvent } = this.#options;
     const restorer = new Restorer(this.#plan, this.#readers, this);
-    const target = new TargetConnection(incomingPath, {
-      returnPath: (bytes) => {
-        connection.send('returnPath', bytes);
+    const target: TargetConnection = new TargetConnection(
+      incomingPath,
+      () => this.#stream?.hasReturnPath === true,
+      {
+        returnPath: (bytes) => {
+          connection.send('returnPath', bytes);
+        },
+        room: () => {
+          this.#guarded(() => {
+            connection.resumeReading();
+            restorer.pump();
+          });
+        },
+        started: () => {
+          this.#step({ type: 'target-started' });
+        },
+        failed: (why) => {
+          this.#step({ type: 'target-failed', why });
+        },
+        endedSilently: (why) => {
+          this.#step({ type: 'target-silent-end', why });
+        },
+        malformed: (error) => {
+          this.fail(error);
+        },
       },
-      room: () => {
-        this.#guarded(() => {
-          connection.resumeReading();
-          restorer.pump();
-        });
-      },
-      ended: () => {
-        this.#guarded(() => {
-          this.#targetEnded();
-        });
-      },
-      failed: (error) => {
-        this.fail(error);
-      },
-    });
+    );
     const status = new StatusReport(this.#plan, restorer, connection);
     this.#target = target;
     this.#stream = new TargetStream(this.#plan, target.output, onEvent);
@@ -150,14 +160,11 @@ class DestinationEngine implements SourceHandler, RestoreSink {
         status.send();
       });
     }, statusMs);
-    this.#progress = setInterval(() => {
-      this.#rate.sample(restorer.storageBytes, performance.now());
-      onEvent({ event: 'progress', ...this.#counters() });
-    }, progressMs);
+    this.#step({ type: 'stream-begins' });
   }
 
   afterBatch(): void {
-    if (this.#phase !== 'migrating') return;
+    if (this.#isOver || this.#target === undefined) return;
     this.#restorer?.pump();
     const connection = this.#connection;
     const output = this.#target?.output;
@@ -175,7 +182,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
       .then(({ readers, answer }) => {
         this.#readers.push(...readers);
         this.#connection?.send('storage', encodeMessage(answer));
-        if (this.#phase === 'over') this.#closeReaders();
+        if (this.#isOver) this.#closeReaders();
       })
       .catch((error: unknown) => {
         this.fail(error);
@@ -203,7 +210,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
   }
 
   readFailed(error: unknown): void {
-    if (this.#readFailed) return;
+    if (this.#readFailed || this.#isOver) return;
     this.#readFailed = true;
     this.#options.onEvent({
       event: 'read-failed',
@@ -211,39 +218,45 @@ class DestinationEngine implements SourceHandler, RestoreSink {
     });
   }
 
-  #targetEnded(): void {
-    if (this.#targetClosed) return;
-    this.#targetClosed = true;
-    if (!this.#committed && this.#stream?.passesThrough !== true) {
-      this.fail(
-        new DestinationError('target-failed', 'the target QEMU closed its connection in mid-migration'),
-      );
-      return;
+  get targetNeverRuns(): boolean {
+    switch (this.#state.is) {
+      case 'preparing':
+      case 'moving':
+        return true;
+      case 'committing':
+      case 'in-doubt':
+        return this.#undelivered;
+      case 'closing':
+        return false;
+      case 'over':
+        return this.#state.end.at === 'source' || this.#state.end.at === 'source-cancelled';
     }
-    this.#connection?.send('returnPathEnd', Buffer.alloc(0));
-    if (this.#connection?.isClosed === true) this.#done();
   }
 
   sourceClosed(error: Error | undefined): void {
-    if (this.#targetClosed && (this.#streamEnded || this.#committed)) {
-      this.#done();
-    } else if (this.#committed) {
-      // The target has everything, or will have it with what waits here; the source counts on that.
-      this.#streamEnded = true;
-      this.#target?.output.end();
-    } else {
-      this.fail(error ?? new WireError('closed', 'the source ended the connection'));
-    }
+    const why = error ?? new WireError('closed', 'the source ended the connection');
+    if (!(why instanceof WireError)) this.fail(why);
+    else if (why.code === 'peer-aborted') {
+      this.#step({ type: 'source-aborted', why, undelivered: this.#undelivered });
+    } else if (why.code === 'closed' || why.code === 'timeout') this.#step({ type: 'link-closed', why });
+    else this.fail(why);
   }
 
-  #done(): void {
-    if (this.#phase === 'over') return;
-    this.#options.onEvent({ event: 'done', ...this.#counters() });
-    this.#over({ result: 'migrated' });
+  fail(cause: unknown): void {
+    const why = cause instanceof Error ? cause : new Error(String(cause));
+    this.#step({ type: 'failed', why, undelivered: this.#undelivered });
+  }
+
+  get #undelivered(): boolean {
+    return this.#target?.output.undelivered === true;
+  }
+
+  get #isOver(): boolean {
+    return this.#state.is === 'over';
   }
 
   #guarded(body: () => void): void {
-    if (this.#phase === 'over') return;
+    if (this.#isOver) return;
     try {
       body();
     } catch (error) {
@@ -251,26 +264,116 @@ class DestinationEngine implements SourceHandler, RestoreSink {
     }
   }
 
-  fail(cause: unknown): void {
-    if (this.#phase === 'over') return;
-    const error: Error & { readonly code?: string } =
-      cause instanceof Error ? cause : new Error(String(cause));
-    const peer = error instanceof WireError && error.code === 'peer-aborted';
-    this.#options.onEvent({ event: 'progress', ...this.#counters() });
-    this.#options.onEvent({ event: 'failed', code: error.code ?? 'failed', reason: error.message, peer });
-    this.#over({ result: 'failed', error });
-    this.#connection?.abort(error);
+  /** Every 200 ms. */
+  #tick(): void {
+    if (this.#target !== undefined) {
+      this.#rate.sample(this.#restorer?.storageBytes ?? 0, performance.now());
+      this.#options.onEvent({ event: 'progress', ...this.#counters() });
+    }
+    const verdict = this.#waits.update(this.#wait, performance.now());
+    if (verdict.is === 'quiet') return;
+    const { what, limitMs = 0 } = verdict.wait;
+    const seconds = Math.round(verdict.waitedMs / 1000);
+    this.#options.onEvent({ event: 'waiting-for', what, seconds, limit_seconds: limitMs / 1000 });
+    if (verdict.is === 'limit') {
+      const why = new DestinationError('limit', `nothing was heard of ${what} for ${seconds} s`);
+      this.#step({ type: 'limit', why, undelivered: this.#undelivered });
+    }
   }
 
-  #over(outcome: DestinationOutcome): void {
-    this.#phase = 'over';
+  /** What cannot go on by itself now. */
+  get #wait(): Wait | undefined {
+    const { switchoverMs, stallMs } = this.#options.limits ?? defaultLimits;
+    switch (this.#state.is) {
+      case 'preparing':
+        return { what: this.#connection === undefined ? 'the source engine' : "the source's QEMU" };
+      case 'moving': {
+        const output = this.#target?.output;
+        if (output?.hasRoom === false) {
+          return { what: 'the target QEMU to read', limitMs: stallMs, progress: output.writtenBytes };
+        }
+        if (this.#plan.pendingPages === 0) return undefined;
+        // The source ends a migration whose storage stalls for good.
+        return { what: 'storage', progress: this.#plan.pendingPages + (this.#restorer?.storageBytes ?? 0) };
+      }
+      case 'committing':
+      case 'in-doubt':
+        return { what: "the target QEMU's word that it has everything", limitMs: switchoverMs };
+      case 'closing':
+        return { what: 'the source engine to end', limitMs: closeMs };
+      case 'over':
+        return undefined;
+    }
+  }
+
+  #step(event: DestinationEvent): void {
+    const before = this.#state;
+    if (before.is === 'over') return;
+    const { state, actions } = stepDestination(before, event);
+    this.#state = state;
+    for (const action of actions) this.#act(action);
+    if (state.is === 'over') this.#over(state.end, event);
+  }
+
+  #act(action: DestinationAction): void {
+    const { onEvent } = this.#options;
+    switch (action.do) {
+      case 'release':
+        onEvent({ event: 'committed' });
+        this.#target?.output.release();
+        return;
+      case 'say-started':
+        onEvent({ event: 'started' });
+        this.#connection?.send('started', Buffer.alloc(0));
+        return;
+      case 'drop-target':
+        this.#target?.destroy();
+        return;
+      case 'abort':
+      case 'abort-in-doubt':
+        this.#connection?.abort(action.why);
+        return;
+      case 'say-in-doubt':
+        onEvent({ event: 'in-doubt', reason: action.why.message, advice: inDoubtAtDestination });
+        return;
+      case 'refuse-signal':
+        onEvent({ event: 'signal-refused', reason: signalRefused });
+    }
+  }
+
+  #over(end: DestinationEnd, { type }: DestinationEvent): void {
+    const { onEvent } = this.#options;
     clearInterval(this.#statusTimer);
     clearInterval(this.#progress);
     this.#listener.close();
     this.#restorer?.stop();
+    switch (end.at) {
+      case 'destination':
+        onEvent({ event: 'done', ...this.#counters() });
+        this.#finish({ result: 'migrated' });
+        break;
+      case 'source': {
+        const error: Error & { readonly code?: string } = end.why;
+        onEvent({ event: 'progress', ...this.#counters() });
+        onEvent({
+          event: 'failed',
+          code: error.code ?? 'failed',
+          reason: error.message,
+          peer: type === 'source-aborted',
+        });
+        this.#finish({ result: 'failed', error });
+        break;
+      }
+      case 'source-cancelled':
+        onEvent({ event: 'cancelled' });
+        this.#finish({ result: 'cancelled' });
+        break;
+      case 'in-doubt':
+        this.#finish({ result: 'in-doubt', error: end.why });
+    }
     this.#target?.destroy();
     this.#closeReaders();
-    this.#finish(outcome);
+    this.#connection?.end();
   }
 
   #closeReaders(): void {

@@ -3,6 +3,12 @@ export type DestinationErrorCode =
   | 'target-failed'
   /** The source let RAM end with pages pending. */
   | 'incomplete'
+  /** The stream cannot be held until it is whole: more device state than there is room for. */
+  | 'device-state'
+  /** What the target is or does within a limit cannot be told. */
+  | 'target-silent'
+  /** Something did not come within its limit. */
+  | 'limit'
   /** The engine cannot listen. */
   | 'listen-failed';
 

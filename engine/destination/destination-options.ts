@@ -1,4 +1,6 @@
 /** What a destination engine is started with, and how it ends. */
+import type { Interrupts } from '../core/interrupts.ts';
+import type { Limits } from '../core/limits.ts';
 import type { EventSink } from '../restore/engine-event.ts';
 import type { StoragePlace } from '../restore/storage-place.ts';
 import type { Liveness } from '../wire/hello.ts';
@@ -10,12 +12,18 @@ export interface DestinationOptions {
   readonly storage: readonly StoragePlace[];
   readonly vm?: string;
   readonly liveness?: Liveness;
+  readonly limits?: Limits;
   readonly onEvent: EventSink;
-  /** Ends the migration: the target fails, the source VM goes on. */
-  readonly signal?: AbortSignal;
+  /** End the migration where it can be ended: before the commit. */
+  readonly interrupts?: Interrupts;
 }
 
 export type DestinationOutcome =
+  /** The target has everything; it runs, or waits to be continued. */
   | { readonly result: 'migrated' }
-  /** The target did not get the whole stream. */
-  | { readonly result: 'failed'; readonly error: Error };
+  /** The target will never run. */
+  | { readonly result: 'failed'; readonly error: Error }
+  /** Interrupted before the commit. */
+  | { readonly result: 'cancelled' }
+  /** The target has everything, and nobody here can tell whether it runs. */
+  | { readonly result: 'in-doubt'; readonly error: Error };

@@ -17,6 +17,8 @@ export interface SourceHandler {
   afterBatch(): void;
   /** The source's connection has ended: with its error, or without one. */
   sourceClosed(error: Error | undefined): void;
+  /** Whether the target will never run if this engine gives up now. */
+  readonly targetNeverRuns: boolean;
   /** It cannot listen. */
   fail(error: DestinationError): void;
 }
@@ -74,6 +76,7 @@ export class SourceListener {
       onBatch: () => {
         if (connection === this.#served) handler.afterBatch();
       },
+      targetNeverRuns: () => handler.targetNeverRuns,
       onClosed: (error) => {
         if (connection === this.#served) handler.sourceClosed(error);
       },

@@ -4,63 +4,113 @@ import { returnPathMessage } from '../stream/records.ts';
 import { ReturnPathReader } from '../stream/return-path.ts';
 import { DestinationError } from './destination-error.ts';
 import { TargetOutput } from './target-output.ts';
+import { findListener, isAlive, type ProcessIdentity } from './target-process.ts';
 
 export interface TargetHandler {
   /** Bytes of the return path. */
   returnPath(bytes: Buffer): void;
   /** The target takes more. */
   room(): void;
-  /** The target has closed its end. */
-  ended(): void;
-  failed(error: unknown): void;
+  /** It has everything: it has said so, or, without a return path, has closed its connection and lives. */
+  started(): void;
+  /** It has said that it failed, or has closed its connection before it had read everything. */
+  failed(error: DestinationError): void;
+  /** It has closed its connection without a word, and may have had everything. */
+  endedSilently(error: DestinationError): void;
+  /** Its return path cannot be read. */
+  malformed(error: unknown): void;
 }
+
+/** A process that exits closes its connection before it is gone. */
+const lastBreathMs = 200;
 
 export class TargetConnection {
   readonly output: TargetOutput;
   readonly #socket: Socket;
   readonly #handler: TargetHandler;
-  /** The target has reported success on the return path (migration/migration.c, migrate_send_rp_shut). */
-  #succeeded = false;
+  readonly #hasReturnPath: () => boolean;
+  readonly #process: ProcessIdentity | undefined;
+  /** What the target has reported on the return path; 0 is success (migration/migration.c, migrate_send_rp_shut). */
+  #word: number | undefined;
+  #ended = false;
 
   /** What is written before the connection stands waits for it. */
-  constructor(path: string, handler: TargetHandler) {
+  constructor(path: string, hasReturnPath: () => boolean, handler: TargetHandler) {
+    this.#process = findListener(path);
     const socket = connect({ path, allowHalfOpen: true });
     this.#socket = socket;
     this.#handler = handler;
+    this.#hasReturnPath = hasReturnPath;
     this.output = new TargetOutput(socket);
     const returnPath = new ReturnPathReader(({ type, data }) => {
-      if (type === returnPathMessage.shut) this.#succeeded = data.length >= 4 && data.readUInt32BE() === 0;
+      if (type === returnPathMessage.shut && data.length >= 4) this.#takeWord(data.readUInt32BE());
     });
     socket.on('data', (bytes: Buffer) => {
+      // First, so that what the target said before its last word reaches QEMU before that does.
+      handler.returnPath(Buffer.from(bytes));
       try {
         returnPath.push(bytes);
       } catch (error) {
-        handler.failed(error);
-        return;
+        handler.malformed(error);
       }
-      handler.returnPath(Buffer.from(bytes));
     });
     socket.on('drain', () => {
       handler.room();
     });
     socket.on('end', () => {
-      handler.ended();
+      this.#closed();
     });
     socket.on('error', (cause) => {
-      this.#broke(cause);
+      // The kernel reports a connection that was closed with bytes in it that nobody had read.
+      this.#fails(`the target QEMU broke off: ${cause.message}`, cause);
     });
   }
 
+  /** Breaks the connection off; nothing is reported any more. */
   destroy(): void {
+    this.#ended = true;
     this.#socket.destroy();
   }
 
-  /** A target that has said that it has everything may close as it likes. */
-  #broke(cause: Error): void {
-    if (this.#succeeded) this.#handler.ended();
-    else {
-      const reason = `the target QEMU broke off: ${cause.message}`;
-      this.#handler.failed(new DestinationError('target-failed', reason, cause));
+  #takeWord(status: number): void {
+    if (this.#word !== undefined || this.#ended) return;
+    this.#word = status;
+    if (status === 0) this.#handler.started();
+    else this.#fails(`the target QEMU reports error ${status}; its own messages say why`);
+  }
+
+  #closed(): void {
+    if (this.#word !== undefined || this.#ended) return;
+    if (this.output.undelivered) {
+      this.#fails('the target QEMU closed its connection before it had everything');
+      return;
     }
+    if (this.#hasReturnPath()) {
+      this.#endsSilently('the target QEMU closed its connection without saying whether it has everything');
+      return;
+    }
+    const process = this.#process;
+    if (process === undefined) {
+      this.#endsSilently(
+        'without return-path the target QEMU does not say that it has everything, and its process cannot be seen from here',
+      );
+      return;
+    }
+    setTimeout(() => {
+      if (this.#ended) return;
+      if (isAlive(process)) this.#handler.started();
+      else this.#endsSilently(`the target QEMU (process ${process.pid}) ended when it had everything`);
+    }, lastBreathMs);
+  }
+
+  #fails(reason: string, cause?: Error): void {
+    if (this.#ended || this.#word === 0) return;
+    this.#ended = true;
+    this.#handler.failed(new DestinationError('target-failed', reason, cause));
+  }
+
+  #endsSilently(reason: string): void {
+    this.#ended = true;
+    this.#handler.endedSilently(new DestinationError('target-silent', reason));
   }
 }

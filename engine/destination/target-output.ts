@@ -1,8 +1,9 @@
 /**
- * What goes to the target QEMU. Small pieces are copied together; delivery is counted; and the last byte of a stream whose
- * end nobody has vouched for is kept back, so that the target cannot start without the source's consent.
+ * What goes to the target QEMU. Small pieces are copied together; delivery is counted; and the part of the stream without
+ * which the target cannot start is held until the source engine vouches that it is whole.
  */
 import type { Socket } from 'node:net';
+import { DestinationError } from './destination-error.ts';
 
 const batchBytes = 512 * 1024;
 const mostFree = 8;
@@ -10,17 +11,21 @@ const mostFree = 8;
 const mostWaitingBytes = 4 * 1024 * 1024;
 /** Beyond which no more should come from storage: the source's stream must not wait behind it. */
 const mostWaitingBesideBytes = 768 * 1024;
+/** Device state beyond it is refused: stock devices of a PC need less than a hundredth of it. */
+const mostHeldBytes = 256 * 1024 * 1024;
 
 export class TargetOutput {
   /** Bytes given to the socket. */
   writtenBytes = 0;
-  /** Whether the last byte is kept back. */
-  keepsLastByte = false;
   readonly #socket: Socket;
   readonly #free: Buffer[] = [];
   #buffer: Buffer | undefined;
   #filledBytes = 0;
-  #ended = false;
+  /** What is held, in order; undefined where nothing is to be held. */
+  #held: Buffer[] | undefined;
+  #heldBytes = 0;
+  /** So much of the end is held; what is before it goes. */
+  #heldTailBytes = Infinity;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -36,10 +41,54 @@ export class TargetOutput {
     return this.#socket.writableLength < mostWaitingBesideBytes;
   }
 
+  /** Bytes that are held. */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
+  /** Whether bytes of the stream have not left this process, so that the target cannot have all of it. */
+  get undelivered(): boolean {
+    return this.#heldBytes > 0 || this.#filledBytes > 0 || this.#socket.writableLength > 0;
+  }
+
+  /** Holds everything that is added from now on, or its last `tailBytes`. */
+  hold(tailBytes = Infinity): void {
+    this.#held ??= [];
+    this.#heldTailBytes = Math.min(this.#heldTailBytes, tailBytes);
+  }
+
+  /** Delivers what is held, and holds nothing any more. */
+  release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    this.#heldBytes = 0;
+    for (const part of held) this.add(part, 0, part.length);
+    this.flush();
+  }
+
+  /** @throws DestinationError 'device-state' when more is to be held than there is room for */
   add(source: Buffer, start: number, end: number): void {
+    if (this.#held === undefined) this.#fill(source, start, end);
+    else this.#holdBack(this.#held, Buffer.from(source.subarray(start, end)));
+  }
+
+  #holdBack(held: Buffer[], part: Buffer): void {
+    held.push(part);
+    this.#heldBytes += part.length;
+    for (let first = held[0]; first !== undefined; first = held[0]) {
+      if (this.#heldBytes - first.length < this.#heldTailBytes) break;
+      held.shift();
+      this.#heldBytes -= first.length;
+      this.#fill(first, 0, first.length);
+    }
+    if (this.#heldBytes > mostHeldBytes) {
+      throw new DestinationError('device-state', `the device state has more than ${mostHeldBytes} bytes`);
+    }
+  }
+
+  #fill(source: Buffer, start: number, end: number): void {
     let at = start;
     while (at < end) {
-      // Room is made before a byte is added, not after, so that there is always a last byte to keep.
       if (this.#filledBytes === batchBytes) this.#write(batchBytes);
       const buffer = (this.#buffer ??= this.#free.pop() ?? Buffer.allocUnsafeSlow(batchBytes));
       const copied = source.copy(buffer, this.#filledBytes, at, end);
@@ -50,16 +99,7 @@ export class TargetOutput {
 
   /** Writes what there is. @param onDelivered called when the target has taken it, and everything before */
   flush(onDelivered?: () => void): void {
-    if (this.#ended) return;
-    this.#write(this.#filledBytes - (this.keepsLastByte ? 1 : 0), onDelivered);
-  }
-
-  /** Writes what there is, the last byte included, and ends the target's input. */
-  end(): void {
-    this.keepsLastByte = false;
-    this.flush();
-    this.#ended = true;
-    this.#socket.end();
+    this.#write(this.#filledBytes, onDelivered);
   }
 
   #write(bytes: number, onDelivered?: () => void): void {
@@ -68,10 +108,8 @@ export class TargetOutput {
       if (onDelivered !== undefined) this.#socket.write(Buffer.alloc(0), onDelivered);
       return;
     }
-    const rest = this.#filledBytes - bytes;
     this.#buffer = undefined;
     this.#filledBytes = 0;
-    if (rest > 0) this.add(buffer, bytes, bytes + rest);
     this.writtenBytes += bytes;
     this.#socket.write(buffer.subarray(0, bytes), () => {
       if (this.#free.length < mostFree) this.#free.push(buffer);

@@ -2,13 +2,22 @@
 import type { EventSink } from '../restore/engine-event.ts';
 import type { RestorePlan } from '../restore/restore-plan.ts';
 import { StreamInjector } from '../stream/injector.ts';
+import { refuseUnvouched } from '../stream/obstacles.ts';
+import { streamCommand } from '../stream/records.ts';
 import { DestinationError } from './destination-error.ts';
 import type { TargetOutput } from './target-output.ts';
+
+/**
+ * Where device state begins cannot be told in a stream that is passed through; the target needs its end of file byte and the
+ * description behind it, which is far shorter than this, to start.
+ */
+const passThroughTailBytes = 1024 * 1024;
 
 export class TargetStream {
   readonly injector: StreamInjector;
   readonly #plan: RestorePlan;
   #machine = '';
+  #returnPath = false;
 
   /** A record of a page in the stream supersedes the plan's. */
   constructor(plan: RestorePlan, output: TargetOutput, onEvent: EventSink) {
@@ -34,11 +43,16 @@ export class TargetStream {
         zeroPage: (blockIndex, page) => {
           plan.supersede(blockIndex, page);
         },
+        command: (command) => {
+          if (command === streamCommand.openReturnPath) this.#returnPath = true;
+        },
         deviceState: () => {
-          output.keepsLastByte = true;
+          output.hold();
           onEvent({ event: 'switch-over' });
         },
         unsupported: (code, reason) => {
+          refuseUnvouched(code, reason);
+          output.hold(passThroughTailBytes);
           onEvent({ event: 'stream-unfilterable', code, reason });
         },
       },
@@ -49,9 +63,9 @@ export class TargetStream {
     );
   }
 
-  /** The stream cannot be filtered: when it is complete is between the two QEMUs. */
-  get passesThrough(): boolean {
-    return this.injector.reader.position === 'pass-through';
+  /** The source's QEMU waits for the target's word on it. */
+  get hasReturnPath(): boolean {
+    return this.#returnPath;
   }
 
   /**

@@ -51,9 +51,31 @@ export type EngineEvent =
   /** Every 200 ms, and with the totals before the end. */
   | ({ readonly event: 'progress' } & EngineCounters)
   | ({ readonly event: 'done' } & EngineCounters)
-  | { readonly event: 'failed'; readonly code: string; readonly reason: string; readonly peer: boolean }
-  /** The connection broke when the target may have started: see docs/engine.md, In doubt. */
-  | { readonly event: 'in-doubt'; readonly reason: string };
+  /** The stream is whole: the destination delivers what it held, and the target may start. */
+  | { readonly event: 'committed' }
+  /** The target has everything. */
+  | { readonly event: 'started' }
+  /** Something has not come for so long; `limit_seconds` is when it is given up, 0 if never. */
+  | {
+      readonly event: 'waiting-for';
+      readonly what: string;
+      readonly seconds: number;
+      readonly limit_seconds: number;
+    }
+  /** The VM is at the source. `advice` says what to do where it does not run on by itself. */
+  | {
+      readonly event: 'failed';
+      readonly code: string;
+      readonly reason: string;
+      readonly peer: boolean;
+      readonly advice?: string;
+    }
+  /** A signal has ended the migration before the commit. */
+  | { readonly event: 'cancelled'; readonly advice?: string }
+  /** Nobody here can tell whether the target has the VM: see docs/engine.md, In doubt. */
+  | { readonly event: 'in-doubt'; readonly reason: string; readonly advice: string }
+  /** A signal does not end the engine now. */
+  | { readonly event: 'signal-refused'; readonly reason: string };
 
 /** Sums since the start. Counters that an engine does not have are 0. */
 export interface EngineCounters {

@@ -11,8 +11,9 @@ export interface QemuHandler {
   connected(): void;
   /** Takes a chunk, valid only during the call; returns whether to read on, or to wait for `readOn`. */
   chunk(chunk: Buffer): boolean;
-  /** QEMU has closed its end. */
-  ended(): void;
+  /** QEMU has closed its end, or the connection broke; nothing comes any more. */
+  closed(error: SourceError): void;
+  /** It cannot listen. */
   failed(error: SourceError): void;
 }
 
@@ -22,6 +23,7 @@ export class QemuConnection {
   readonly #server: Server;
   #socket: Socket | undefined;
   #waiting = false;
+  #closed = false;
 
   constructor(path: string, handler: QemuHandler) {
     this.#path = path;
@@ -82,13 +84,16 @@ export class QemuConnection {
     });
     this.#socket = socket;
     this.#server.close();
+    const closed = (reason: string, cause?: Error): void => {
+      if (this.#closed) return;
+      this.#closed = true;
+      this.#handler.closed(new SourceError('qemu-closed', reason, cause));
+    };
     socket.on('end', () => {
-      this.#handler.ended();
+      closed('QEMU has ended its migration: it was cancelled, or failed, or QEMU ended');
     });
     socket.on('error', (cause) => {
-      this.#handler.failed(
-        new SourceError('qemu-closed', `the connection to QEMU broke: ${cause.message}`, cause),
-      );
+      closed(`the connection to QEMU broke: ${cause.message}`, cause);
     });
     this.#handler.connected();
     socket.resume();

@@ -5,14 +5,20 @@
 import type { EventSink } from '../restore/engine-event.ts';
 import type { Schedule } from '../restore/schedule.ts';
 import { StreamInjector } from '../stream/injector.ts';
+import { refuseUnvouched } from '../stream/obstacles.ts';
+import { streamCommand } from '../stream/records.ts';
 import { encodePlanPart } from '../wire/plan-codec.ts';
 import type { DestinationLink } from './destination-link.ts';
 import { GuestPages } from './guest-pages.ts';
 import type { GuestRamPlace } from './guest-ram.ts';
 import { StreamEnd } from './stream-end.ts';
 
-/** QEMU that is silent for so long in its device state has said all, though the end was not recognised. */
-const silentEndMs = 100;
+export interface QemuStreamHandler {
+  /** QEMU has a return path: it waits for the target's word when it has sent everything. */
+  returnPathOpens(): void;
+  /** QEMU has sent everything, and what is left of it is handed on. */
+  complete(): void;
+}
 
 export class QemuStream {
   readonly pages: GuestPages;
@@ -20,24 +26,23 @@ export class QemuStream {
   readonly #schedule: Schedule;
   readonly #link: DestinationLink;
   readonly #onEvent: EventSink;
-  readonly #onComplete: () => void;
+  readonly #handler: QemuStreamHandler;
   readonly #end = new StreamEnd();
   #machine = '';
-  #inDeviceState = false;
-  #silence: NodeJS.Timeout | undefined;
+  /** What is handed on now may hold the end of the stream. */
+  #mayEnd = false;
 
-  /** @param onComplete called when QEMU has sent everything; perhaps several times */
   constructor(
     schedule: Schedule,
     ram: GuestRamPlace | undefined,
     link: DestinationLink,
     onEvent: EventSink,
-    onComplete: () => void,
+    handler: QemuStreamHandler,
   ) {
     this.#schedule = schedule;
     this.#link = link;
     this.#onEvent = onEvent;
-    this.#onComplete = onComplete;
+    this.#handler = handler;
     this.injector = this.#createInjector();
     this.pages = new GuestPages(schedule, ram, onEvent, {
       injector: this.injector,
@@ -48,11 +53,6 @@ export class QemuStream {
         return link.room;
       },
     });
-  }
-
-  /** The stream cannot be filtered: when it is complete is between the two QEMUs. */
-  get passesThrough(): boolean {
-    return this.injector.reader.position === 'pass-through';
   }
 
   /**
@@ -66,9 +66,19 @@ export class QemuStream {
     return goesOn;
   }
 
-  /** No longer waits for QEMU to be silent. */
-  stopWatching(): void {
-    clearTimeout(this.#silence);
+  /** Whether QEMU has sent everything. */
+  get isComplete(): boolean {
+    return this.#end.complete;
+  }
+
+  /**
+   * QEMU has closed its connection. Hands on what is left, and returns whether the stream can have been whole without having
+   * been seen to be.
+   */
+  close(): boolean {
+    if (!this.#mayEnd || this.#end.complete) return false;
+    this.injector.end();
+    return this.#end.endsWithoutDescription;
   }
 
   #createInjector(): StreamInjector {
@@ -95,27 +105,25 @@ export class QemuStream {
         ramSectionEnds: () => {
           this.pages.partEnds();
         },
+        command: (command) => {
+          if (command === streamCommand.openReturnPath) this.#handler.returnPathOpens();
+        },
         deviceState: () => {
-          this.#inDeviceState = true;
+          this.#mayEnd = true;
           this.#onEvent({ event: 'switch-over' });
         },
         unsupported: (code, reason) => {
+          refuseUnvouched(code, reason);
+          this.#mayEnd = true;
           this.#onEvent({ event: 'stream-unfilterable', code, reason });
           this.#schedule.noList();
         },
       },
       (buffer, start, end) => {
         batch.add(buffer, start, end);
-        if (this.#inDeviceState) this.#watchEnd(buffer.subarray(start, end));
+        if (this.#mayEnd && this.#end.push(buffer.subarray(start, end))) this.#handler.complete();
       },
       { holdAtEnd: true },
     );
-  }
-
-  /** Looks for the end of the stream, upon which the target may get the last byte. */
-  #watchEnd(deviceState: Buffer): void {
-    clearTimeout(this.#silence);
-    const complete = this.#end.push(deviceState);
-    this.#silence = setTimeout(this.#onComplete, complete ? 0 : silentEndMs);
   }
 }

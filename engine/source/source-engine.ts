@@ -3,16 +3,35 @@
  * the destination can read from shared storage, sends what storage does not give, and holds the switch-over until nothing
  * is pending. docs/engine.md says why the guest's memory arrives complete.
  */
+import {
+  inDoubtAtSource,
+  inDoubtBothMayRun,
+  inDoubtSourceCompleted,
+  signalRefused,
+  sourceVmRunsOrStopped,
+  sourceVmStopped,
+} from '../core/advice.ts';
+import { defaultLimits } from '../core/limits.ts';
+import {
+  type QemuEnd,
+  type SourceAction,
+  type SourceEnd,
+  type SourceEvent,
+  type SourceState,
+  sourceStart,
+  stepSource,
+} from '../core/source-switchover.ts';
+import { type Wait, WaitWatch } from '../core/wait-watch.ts';
 import type { EngineCounters } from '../restore/engine-event.ts';
 import { Schedule } from '../restore/schedule.ts';
 import { returnPathMessage } from '../stream/records.ts';
+import { encodeReturnPathMessage } from '../stream/return-path.ts';
 import type { FrameType } from '../wire/frame.ts';
 import { decodeMessage, messageSchemas, type RestoreStatus } from '../wire/messages.ts';
 import { decodeAsk } from '../wire/plan-codec.ts';
 import { WireError } from '../wire/wire-error.ts';
 import { askForList } from './ask-for-list.ts';
 import { DestinationLink, type DestinationLinkHandler } from './destination-link.ts';
-import { MigrationPhase } from './migration-phase.ts';
 import { QemuConnection } from './qemu-connection.ts';
 import { QemuStream } from './qemu-stream.ts';
 import { SourceError } from './source-error.ts';
@@ -21,6 +40,14 @@ import { sourceCounters } from './source-report.ts';
 import { SwitchoverHold } from './switchover-hold.ts';
 
 const progressMs = 200;
+/** The destination engine answers before that, or is not there. */
+const greetingMs = 30_000;
+/** QEMU has the target's word; it is given this time to close its connection. */
+const closeMs = 10_000;
+/** The destination engine's limit comes first, and with it what it knows. */
+const afterDestinationMs = 10_000;
+/** The target has everything (migration/migration.c, migrate_send_rp_shut). */
+const success = encodeReturnPathMessage({ type: returnPathMessage.shut, data: Buffer.alloc(4) });
 
 /** Runs one migration; settles when it is over. */
 export function runSource(options: SourceOptions): Promise<SourceOutcome> {
@@ -31,15 +58,15 @@ class SourceEngine implements DestinationLinkHandler {
   readonly #options: SourceOptions;
   readonly #schedule: Schedule;
   readonly #abortList = new AbortController();
-  readonly #phase = new MigrationPhase();
+  readonly #waits = new WaitWatch();
   readonly #link: DestinationLink;
   readonly #stream: QemuStream;
   readonly #hold: SwitchoverHold;
   readonly #qemu: QemuConnection;
   #settle: (outcome: SourceOutcome) => void = () => undefined;
   #status: RestoreStatus | undefined;
-  /** What the target reported on the return path; 0 is success. */
-  #targetStatus = 0;
+  #state: SourceState = sourceStart;
+  #greeted = false;
   #advanceScheduled = false;
   #progress: NodeJS.Timeout | undefined;
 
@@ -47,10 +74,16 @@ class SourceEngine implements DestinationLinkHandler {
     this.#options = options;
     this.#schedule = new Schedule(options.strategy);
     this.#link = new DestinationLink(options, !this.#schedule.gateOpen, this);
-    this.#stream = new QemuStream(this.#schedule, options.ram, this.#link, options.onEvent, () => {
-      this.#guarded(() => {
-        this.#commit();
-      });
+    this.#stream = new QemuStream(this.#schedule, options.ram, this.#link, options.onEvent, {
+      returnPathOpens: () => {
+        this.#step({ type: 'return-path' });
+      },
+      complete: () => {
+        // A QEMU that was cancelled when it had sent everything has closed its connection by now: that is seen first.
+        setImmediate(() => {
+          this.#step({ type: 'stream-complete' });
+        });
+      },
     });
     this.#hold = new SwitchoverHold(this.#schedule, this.#stream, this.#link, options.onEvent, (message) => {
       this.#toQemu(message);
@@ -59,14 +92,15 @@ class SourceEngine implements DestinationLinkHandler {
   }
 
   run(): Promise<SourceOutcome> {
-    const { signal } = this.#options;
+    const { interrupts } = this.#options;
     return new Promise((resolve) => {
       this.#settle = resolve;
-      const interrupt = (): void => {
-        this.#interrupted();
-      };
-      if (signal?.aborted === true) interrupt();
-      signal?.addEventListener('abort', interrupt, { once: true });
+      this.#progress = setInterval(() => {
+        this.#tick();
+      }, progressMs);
+      interrupts?.subscribe(() => {
+        this.#step({ type: 'interrupted' });
+      });
     });
   }
 
@@ -77,27 +111,21 @@ class SourceEngine implements DestinationLinkHandler {
         onEvent({ event: 'listening', address: `unix:${listenPath}` });
       },
       connected: () => {
-        this.#phase.qemuConnected();
-        this.#progress = setInterval(() => {
-          onEvent({ event: 'progress', ...this.#counters() });
-        }, progressMs);
+        this.#step({ type: 'qemu-connected' });
         if (listAt !== 'start' && this.#schedule.waitsForList) this.#askForList();
       },
       chunk: (chunk) => this.#guarded(() => this.#takeFromQemu(chunk)) ?? false,
-      ended: () => {
+      closed: (why) => {
         this.#guarded(() => {
-          this.#qemuHasEnded();
+          // Where QEMU waits for no word, it closes when it has sent everything.
+          const waits = this.#state.is === 'moving' && this.#state.returnPath;
+          if (!waits && (this.#stream.close() || this.#stream.isComplete))
+            this.#step({ type: 'stream-complete' });
+          this.#step({ type: 'qemu-closed', why });
         });
       },
       failed: (error) => {
-        // QEMU that is done may close as it likes.
-        if (this.#phase.current.is === 'committed') {
-          this.#guarded(() => {
-            this.#qemuHasEnded();
-          });
-        } else {
-          this.fail(error);
-        }
+        this.#step({ type: 'failed', why: error });
       },
     });
   }
@@ -107,13 +135,13 @@ class SourceEngine implements DestinationLinkHandler {
   }
 
   greeted(compression: SourceOptions['compression']): void {
-    if (this.#phase.current.is !== 'greeting') return;
+    if (this.#greeted || this.#state.is !== 'preparing') return;
     const { destination, listAt, onEvent } = this.#options;
-    this.#phase.greeted();
+    this.#greeted = true;
     onEvent({ event: 'connected', peer: `${destination.host}:${destination.port}`, compression });
     if (listAt === 'start' && this.#schedule.waitsForList) {
       this.#askForList(() => {
-        if (this.#phase.current.is === 'waiting-for-qemu') this.#qemu.listen();
+        if (this.#state.is === 'preparing') this.#qemu.listen();
       });
     } else {
       this.#qemu.listen();
@@ -139,25 +167,6 @@ class SourceEngine implements DestinationLinkHandler {
     return this.#mayRead;
   }
 
-  #commit(): void {
-    if (this.#phase.current.is !== 'migrating') return;
-    this.#stream.stopWatching();
-    this.#link.sendInOrder('commit');
-    this.#phase.committed();
-  }
-
-  #qemuHasEnded(): void {
-    if (this.#phase.qemuEnded) return;
-    this.#phase.qemuHasEnded();
-    if (this.#phase.current.is === 'migrating') {
-      // The migration was cancelled, or failed: a stream that is not complete throws here.
-      this.#stream.injector.end();
-      this.#commit();
-    }
-    this.#link.sendInOrder('streamEnd');
-    this.#finishIfOver();
-  }
-
   frame(type: FrameType, payload: Buffer): void {
     const { pages } = this.#stream;
     switch (type) {
@@ -175,13 +184,9 @@ class SourceEngine implements DestinationLinkHandler {
       case 'returnPath':
         this.#hold.pushReturnPath(payload);
         break;
-      case 'returnPathEnd':
-        if (this.#phase.current.is === 'migrating' && !this.#stream.passesThrough) {
-          throw new SourceError('target-failed', 'the target closed its connection in mid-migration');
-        }
-        this.#phase.returnPathHasEnded();
-        this.#qemu.end();
-        this.#finishIfOver();
+      case 'started':
+        this.#options.onEvent({ event: 'started' });
+        this.#step({ type: 'started' });
         break;
       default:
         throw new WireError('malformed', `the destination sent "${type}"`);
@@ -190,7 +195,7 @@ class SourceEngine implements DestinationLinkHandler {
   }
 
   scheduleAdvance(): void {
-    if (this.#advanceScheduled || this.#phase.current.is === 'over') return;
+    if (this.#advanceScheduled || this.#state.is === 'over') return;
     this.#advanceScheduled = true;
     setImmediate(() => {
       this.#advanceScheduled = false;
@@ -202,7 +207,7 @@ class SourceEngine implements DestinationLinkHandler {
 
   /** Does what there is to do, a slice at a time. */
   #advance(): void {
-    const migrating = this.#phase.current.is === 'migrating';
+    const migrating = this.#state.is === 'moving';
     const more = migrating && this.#stream.pages.advance(this.#hold.holdsQemu);
     this.#updateHold();
     this.#link.batch.flush();
@@ -219,78 +224,182 @@ class SourceEngine implements DestinationLinkHandler {
   }
 
   #toQemu(message: Buffer): void {
-    // Its word that the target has everything, or not (migration/migration.c, migrate_send_rp_shut).
-    if (message.readUInt16BE(0) === returnPathMessage.shut && message.length >= 8) {
-      this.#targetStatus = message.readUInt32BE(4);
-    }
-    this.#qemu.write(message);
-  }
-
-  #finishIfOver(): void {
-    if (!this.#phase.bothEnded) return;
-    if (this.#targetStatus !== 0) {
-      this.fail(new SourceError('target-failed', `the target reported error ${this.#targetStatus}`));
-      return;
-    }
-    this.#options.onEvent({ event: 'done', ...this.#counters() });
-    this.#over({ result: 'migrated' });
-  }
-
-  /** From the commit on the migration ends by itself in a moment, or is in doubt. */
-  #interrupted(): void {
-    const phase = this.#phase.current;
-    if (phase.is === 'in-doubt') this.#over({ result: 'in-doubt', error: phase.error });
-    else if (phase.is !== 'committed') {
-      this.fail(Object.assign(new Error('interrupted'), { code: 'interrupted' }));
-    }
+    // Whether the target has the VM is for `started` to say: QEMU is told when this engine knows it.
+    if (message.readUInt16BE(0) !== returnPathMessage.shut) this.#qemu.write(message);
   }
 
   #guarded<T>(body: () => T): T | undefined {
-    if (this.#phase.current.is === 'over') return undefined;
+    if (this.#state.is === 'over') return undefined;
     try {
       return body();
     } catch (error) {
-      this.fail(error);
+      this.#failed(error);
       return undefined;
     }
   }
 
+  /** The connection to the destination has ended, or an error has ended it. */
   fail(cause: unknown): void {
-    const error: Error & { readonly code?: string } =
-      cause instanceof Error ? cause : new Error(String(cause));
+    if (!(cause instanceof WireError)) this.#failed(cause);
+    else if (cause.targetNeverRuns) this.#step({ type: 'target-failed', why: cause });
+    else if (['closed', 'timeout', 'peer-aborted'].includes(cause.code)) {
+      this.#step({ type: 'link-broken', why: cause });
+    } else this.#failed(cause);
+  }
+
+  #failed(cause: unknown): void {
+    this.#step({ type: 'failed', why: cause instanceof Error ? cause : new Error(String(cause)) });
+  }
+
+  /** Every 200 ms. */
+  #tick(): void {
     const { onEvent } = this.#options;
-    switch (this.#phase.takeError(error)) {
-      case 'ignored':
-        return;
-      case 'in-doubt':
-        // Closing QEMU's connection would let the source VM run too. So it stays open, and the VM stopped, until somebody
-        // who has looked at the target ends this process.
-        onEvent({ event: 'in-doubt', reason: error.message });
-        if (this.#phase.qemuEnded) this.#over({ result: 'in-doubt', error });
-        return;
-      case 'failed': {
-        const peer = error instanceof WireError && error.code === 'peer-aborted';
-        onEvent({ event: 'progress', ...this.#counters() });
-        onEvent({ event: 'failed', code: error.code ?? 'failed', reason: error.message, peer });
-        this.#over({ result: 'failed', error });
-        this.#link.connection.abort(error);
-      }
+    if (this.#state.is !== 'preparing') onEvent({ event: 'progress', ...this.#counters() });
+    const verdict = this.#waits.update(this.#wait, performance.now());
+    if (verdict.is === 'quiet') return;
+    const { what, limitMs = 0 } = verdict.wait;
+    const seconds = Math.round(verdict.waitedMs / 1000);
+    onEvent({ event: 'waiting-for', what, seconds, limit_seconds: limitMs / 1000 });
+    if (verdict.is === 'limit') {
+      this.#step({
+        type: 'limit',
+        why: new SourceError('limit', `nothing was heard of ${what} for ${seconds} s`),
+      });
     }
   }
 
-  #over(outcome: SourceOutcome): void {
-    this.#phase.over();
-    this.#stream.stopWatching();
+  /** What cannot go on by itself now. */
+  get #wait(): Wait | undefined {
+    const { switchoverMs, stallMs } = this.#options.limits ?? defaultLimits;
+    switch (this.#state.is) {
+      case 'preparing':
+        return this.#greeted
+          ? { what: 'QEMU to migrate to the socket' }
+          : { what: 'the destination engine', limitMs: greetingMs };
+      case 'moving':
+        return { ...this.#waitWhileMoving(), limitMs: stallMs };
+      case 'committing':
+        return { what: "the target's word", limitMs: switchoverMs + afterDestinationMs };
+      case 'closing':
+        return { what: 'QEMU to complete', limitMs: closeMs };
+      case 'in-doubt':
+        return { what: 'somebody to look at the target', limitMs: switchoverMs };
+      case 'over':
+        return undefined;
+    }
+  }
+
+  #waitWhileMoving(): Wait {
+    const { connection } = this.#link;
+    if (this.#link.room <= 0) {
+      return { what: 'the destination to take data', progress: connection.acknowledgedBytes };
+    }
+    if (this.#hold.holdsQemu) {
+      const status = this.#status;
+      const storageBytes = status?.storageBytes ?? 0;
+      return {
+        what: this.#schedule.waitsForList ? 'the page list' : 'storage',
+        progress: storageBytes + (status?.pendingPages ?? 0) + this.#stream.pages.sentAfterAllPages,
+      };
+    }
+    return { what: 'QEMU to send', progress: this.#stream.injector.reader.counters.bytes };
+  }
+
+  #step(event: SourceEvent): void {
+    const before = this.#state;
+    if (before.is === 'over') return;
+    const { state, actions } = stepSource(before, event);
+    this.#state = state;
+    for (const action of actions) this.#act(action);
+    if (state.is === 'over') this.#over(state.end, event);
+  }
+
+  #act(action: SourceAction): void {
+    const { onEvent } = this.#options;
+    switch (action.do) {
+      case 'commit':
+        onEvent({ event: 'committed' });
+        this.#link.sendInOrder('commit');
+        return;
+      case 'abort':
+        this.#link.connection.abort(action.why);
+        return;
+      case 'finish-qemu':
+        this.#qemu.write(success);
+        this.#qemu.end();
+        return;
+      case 'let-qemu-go':
+        this.#qemu.destroy();
+        return;
+      case 'say-in-doubt':
+        onEvent({ event: 'in-doubt', reason: action.why.message, advice: doubtAdvice(this.#state) });
+        return;
+      case 'refuse-signal':
+        onEvent({ event: 'signal-refused', reason: signalRefused });
+    }
+  }
+
+  #over(end: SourceEnd, { type, ...event }: SourceEvent): void {
+    const { onEvent } = this.#options;
     clearInterval(this.#progress);
     this.#abortList.abort();
     this.#qemu.stopListening();
     this.#stream.pages.close();
-    if (outcome.result === 'migrated') this.#link.connection.end();
-    else this.#qemu.destroy();
-    this.#settle(outcome);
+    switch (end.at) {
+      case 'destination':
+        onEvent({ event: 'done', ...this.#counters() });
+        this.#settle({ result: 'migrated' });
+        break;
+      case 'source': {
+        const error: Error & { readonly code?: string } = end.why;
+        const advice = vmAdvice[end.vm];
+        const peer = 'why' in event && event.why instanceof WireError && event.why.code === 'peer-aborted';
+        onEvent({ event: 'progress', ...this.#counters() });
+        onEvent({
+          ...{ event: 'failed', code: error.code ?? 'failed', reason: error.message, peer },
+          ...(advice === undefined ? {} : { advice }),
+        });
+        this.#settle({ result: 'failed', error });
+        break;
+      }
+      case 'source-cancelled': {
+        const advice = vmAdvice[end.vm];
+        onEvent({ event: 'cancelled', ...(advice === undefined ? {} : { advice }) });
+        this.#settle({ result: 'cancelled' });
+        break;
+      }
+      case 'in-doubt':
+        this.#settle({ result: 'in-doubt', error: end.why });
+    }
+    this.#link.connection.end();
+    this.#qemu.destroy();
   }
 
   #counters(): EngineCounters {
     return sourceCounters(this.#stream, this.#link.connection, this.#schedule, this.#status);
+  }
+}
+
+const vmAdvice = {
+  'runs-on': undefined,
+  stopped: sourceVmStopped,
+  'runs-on-or-stopped': sourceVmRunsOrStopped,
+} as const;
+
+function doubtAdvice(state: SourceState): string {
+  const qemu: QemuEnd =
+    state.is === 'in-doubt'
+      ? state.qemu
+      : state.is === 'over' && state.end.at === 'in-doubt'
+        ? state.end.qemu
+        : 'waits';
+  switch (qemu) {
+    case 'waits':
+      return inDoubtAtSource;
+    case 'closed-early':
+      return inDoubtBothMayRun;
+    case 'completes':
+    case 'completed':
+      return inDoubtSourceCompleted;
   }
 }

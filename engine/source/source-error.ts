@@ -5,6 +5,8 @@ export type SourceErrorCode =
   | 'guest-ram-differs'
   /** QEMU closed its connection before the migration was over. */
   | 'qemu-closed'
+  /** Something did not come within its limit. */
+  | 'limit'
   /** The target did not take the whole stream. */
   | 'target-failed';
 

@@ -1,5 +1,7 @@
 /** What a source engine is started with, and how it ends. */
 import type { PageListAnswer } from '../pages/agent-client.ts';
+import type { Interrupts } from '../core/interrupts.ts';
+import type { Limits } from '../core/limits.ts';
 import type { EventSink } from '../restore/engine-event.ts';
 import type { Strategy } from '../restore/schedule.ts';
 import type { Liveness } from '../wire/hello.ts';
@@ -23,14 +25,18 @@ export interface SourceOptions {
    */
   readonly listAt?: 'start' | 'migrate';
   readonly liveness?: Liveness;
+  readonly limits?: Limits;
   readonly onEvent: EventSink;
-  /** Ends the migration: the source VM goes on. */
-  readonly signal?: AbortSignal;
+  /** End the migration where it can be ended: before the commit. */
+  readonly interrupts?: Interrupts;
 }
 
 export type SourceOutcome =
+  /** The target has the VM. */
   | { readonly result: 'migrated' }
-  /** The VM runs on at the source. */
+  /** The VM is at the source. */
   | { readonly result: 'failed'; readonly error: Error }
-  /** The target may run or not; QEMU was kept waiting, its VM stopped, until `signal` said to let go. */
+  /** Interrupted before the commit: the VM is at the source. */
+  | { readonly result: 'cancelled' }
+  /** The target may run or not. QEMU has ended its migration by itself, or was told to. */
   | { readonly result: 'in-doubt'; readonly error: Error };

@@ -35,10 +35,35 @@ for (const fixture of fixtureNames.filter((name) =>
   });
 }
 
+function description(text: string): Buffer {
+  const header = Buffer.from([0x00, 0x06, 0, 0, 0, text.length]);
+  return Buffer.concat([header, Buffer.from(text)]);
+}
+
 test('text that only looks like a description is not the end', (t) => {
-  const header = Buffer.from([0x00, 0x06, 0, 0, 0, 9]);
-  t.false(new StreamEnd().push(Buffer.concat([header, Buffer.from('{"a":1}')])));
-  t.true(new StreamEnd().push(Buffer.concat([header, Buffer.from('{"a": 1 }')])));
+  t.true(new StreamEnd().push(description('{"page_size":4096,"devices":[]}')));
+  t.false(new StreamEnd().push(description('{"page_size":4096,"devices":[]}').subarray(1)));
+  t.false(new StreamEnd().push(description('{"page_size":4096,"gadgets":[]}')));
+  t.false(new StreamEnd().push(description('{"page_size":4096,"devices":}')));
+  t.false(new StreamEnd().push(description('{"page_size":4096,"devices":[]} }').fill(0x5b, 6, 7)));
   t.false(new StreamEnd().push(Buffer.from('}')));
   t.false(new StreamEnd().push(Buffer.from([6, 0, 0, 0, 1, 0x7d])));
+});
+
+test('a stream that goes on behind its end is an error', (t) => {
+  const end = new StreamEnd();
+  t.true(end.push(description('{"page_size":4096,"devices":[]}')));
+  t.true(end.complete);
+  t.throws(() => end.push(Buffer.from([0])), { message: /goes on/ });
+});
+
+test('without a description, a footer and the end of file may be the end', (t) => {
+  const end = new StreamEnd();
+  t.false(end.endsWithoutDescription);
+  end.push(Buffer.from([1, 2, 3, 0x7e, 0, 0, 0]));
+  t.false(end.endsWithoutDescription);
+  end.push(Buffer.from([9, 0]));
+  t.true(end.endsWithoutDescription);
+  end.push(Buffer.from([0]));
+  t.false(end.endsWithoutDescription);
 });

@@ -1,34 +1,52 @@
 /**
  * Tells when QEMU has written its whole stream. With a return path QEMU leaves the connection open and waits for the
- * target's word, so that only the content says it: the stream ends with the description of the device state, 06 length32
- * JSON (migration/savevm.c, qemu_savevm_state_complete_precopy_non_iterable).
+ * target's word, so that only the content says it: the stream ends with 00 and the description of the device state, 06
+ * length32 JSON (migration/savevm.c, qemu_savevm_state_complete_precopy_non_iterable). A machine with suppress-vmdesc=on
+ * has no description: its end is seen only where QEMU closes its connection.
  */
 import { sectionType } from '../stream/records.ts';
 
-/** Longer descriptions are not recognised; then the end shows in QEMU's silence. */
+/** Longer descriptions are not recognised. A machine with 30 devices has 60 kB. */
 const longestBytes = 4 * 1024 * 1024;
-const headerBytes = 5;
-const openBrace = 0x7b;
+/** 00, 06, length32. */
+const headerBytes = 6;
+const footerAndEndBytes = 6;
 const closeBrace = 0x7d;
 
 export class StreamEnd {
   #bytes = Buffer.allocUnsafe(64 * 1024);
   #filledBytes = 0;
+  #complete = false;
 
-  /** Takes bytes of the device state, cut anywhere. Returns whether the stream is complete with them. */
+  /** Whether the stream's last byte was taken. */
+  get complete(): boolean {
+    return this.#complete;
+  }
+
+  /**
+   * Takes bytes of the stream behind RAM, cut anywhere. Returns whether the stream is complete with them.
+   *
+   * @throws Error if a stream that was complete goes on
+   */
   push(chunk: Buffer): boolean {
+    if (chunk.length === 0) return this.#complete;
+    if (this.#complete) throw new Error('the migration stream goes on behind its end');
     this.#append(chunk);
-    const tail = this.#bytes.subarray(0, this.#filledBytes);
-    if (tail.at(-1) !== closeBrace) return false;
-    // The text holds no control characters, so that only the last few bytes of this value can be the marker.
-    let at = tail.lastIndexOf(sectionType.description);
-    for (let tries = 0; at >= 0 && tries < headerBytes; tries++) {
-      const text = at + headerBytes;
-      if (text < tail.length && tail.readUInt32BE(at + 1) === tail.length - text)
-        return tail[text] === openBrace;
-      at = at === 0 ? -1 : tail.lastIndexOf(sectionType.description, at - 1);
-    }
-    return false;
+    this.#complete = endsWithDescription(this.#bytes.subarray(0, this.#filledBytes));
+    return this.#complete;
+  }
+
+  /**
+   * Whether a stream whose writer has closed can have been whole without a description: it ends with a section's footer, 7e
+   * id32, and 00.
+   */
+  get endsWithoutDescription(): boolean {
+    const tail = this.#bytes.subarray(Math.max(0, this.#filledBytes - footerAndEndBytes), this.#filledBytes);
+    return (
+      tail.length === footerAndEndBytes &&
+      tail[0] === sectionType.footer &&
+      tail.at(-1) === sectionType.endOfFile
+    );
   }
 
   #append(chunk: Buffer): void {
@@ -43,5 +61,28 @@ export class StreamEnd {
       this.#filledBytes = kept;
     }
     this.#filledBytes += added.copy(this.#bytes, this.#filledBytes);
+  }
+}
+
+function endsWithDescription(tail: Buffer): boolean {
+  if (tail.at(-1) !== closeBrace) return false;
+  // The text holds no control characters, so that only the last few bytes of this value can be the marker.
+  let at = tail.lastIndexOf(sectionType.description);
+  for (let tries = 0; at > 0 && tries < headerBytes; tries++) {
+    const text = at + headerBytes - 1;
+    const fits = text < tail.length && tail.readUInt32BE(at + 1) === tail.length - text;
+    if (fits && tail[at - 1] === sectionType.endOfFile) return isDescription(tail.subarray(text));
+    at = tail.lastIndexOf(sectionType.description, at - 1);
+  }
+  return false;
+}
+
+/** What guest memory or a device's registers hold by chance is no such text (migration/savevm.c, vmdesc). */
+function isDescription(text: Buffer): boolean {
+  try {
+    const value: unknown = JSON.parse(text.toString('latin1'));
+    return typeof value === 'object' && value !== null && 'page_size' in value && 'devices' in value;
+  } catch {
+    return false;
   }
 }

@@ -10,6 +10,7 @@ import {
   streamVersion,
   tlsHandshake,
 } from './records.ts';
+import { StreamError } from './stream-error.ts';
 
 export interface Obstacle {
   readonly reason: UnsupportedReason;
@@ -97,4 +98,26 @@ export function obstacleInRecord(flags: number): Obstacle {
 
 export function malformed(detail: string): Obstacle {
   return { reason: 'malformed', detail };
+}
+
+/** What to change so that such a stream can be vouched for. */
+const remedies: Partial<Record<UnsupportedReason, string>> = {
+  'not-a-stream': 'tell QEMU to migrate to the socket of the source engine',
+  tls: "switch QEMU's own TLS off (tls-creds): the engines encrypt",
+  multifd: 'switch the capability multifd off',
+  postcopy: 'switch the capability postcopy-ram off',
+  colo: 'switch the capability x-colo off',
+  rdma: 'migrate to a unix socket',
+  'mapped-ram': 'switch the capability mapped-ram off',
+};
+
+/**
+ * Refuses a stream in which neither engine can see where it ends: with it nobody could promise that only one VM runs. Others
+ * that cannot be filtered may be passed through.
+ *
+ * @throws StreamError 'unsupported' that says what to change
+ */
+export function refuseUnvouched(reason: UnsupportedReason, detail: string): void {
+  const remedy = remedies[reason];
+  if (remedy !== undefined) throw new StreamError('unsupported', `${detail}: ${remedy}`, reason);
 }

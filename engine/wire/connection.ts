@@ -24,6 +24,8 @@ export interface ConnectionOptions {
    * a compressor then go as they are; without it they always wait.
    */
   readonly runsDry?: (unacknowledgedBytes: number) => boolean;
+  /** At the destination: whether the target will never run if this engine gives up now. */
+  readonly targetNeverRuns?: () => boolean;
   /** Called once, when the connection has ended: with its error, or without one after `end()`. */
   readonly onClosed: (error: Error | undefined) => void;
 }
@@ -154,7 +156,11 @@ export class EngineConnection {
   /** Tells the other engine why, and ends the connection at once. `onClosed` is called with `error`. */
   abort(error: Error & { readonly code?: string }): void {
     if (this.#closed) return;
-    const abort: Abort = { code: error.code ?? 'failed', message: error.message.slice(0, 1000) };
+    const abort: Abort = {
+      code: error.code ?? 'failed',
+      message: error.message.slice(0, 1000),
+      targetNeverRuns: this.#options.targetNeverRuns?.() === true,
+    };
     const payload = encodeMessage(abort);
     this.#queue.clear();
     this.#socket.write(frameHeader('abort', payload.length, payload.length, false));
@@ -194,8 +200,9 @@ export class EngineConnection {
         this.#options.onRoom?.();
         return;
       case 'abort': {
-        const { code, message } = decodeMessage(messageSchemas.abort, payload);
-        throw new WireError('peer-aborted', `the other engine gave up: ${message}`, undefined, code);
+        const { code, message, targetNeverRuns } = decodeMessage(messageSchemas.abort, payload);
+        const reason = `the other engine gave up: ${message}`;
+        throw new WireError('peer-aborted', reason, undefined, code, targetNeverRuns);
       }
       default:
         this.#options.onFrame(type, payload);

@@ -32,7 +32,7 @@ const sample = Buffer.concat([
   compressed('stream', Buffer.alloc(70_000, 7)),
   plain('commit', Buffer.alloc(0)),
   plain('ask', Buffer.alloc(8, 1)),
-  plain('streamEnd', Buffer.alloc(0)),
+  plain('started', Buffer.alloc(0)),
 ]);
 
 test('a header is as documented', (t) => {
@@ -43,7 +43,7 @@ test('frames are the same wherever the bytes are cut', (t) => {
   const whole = read([sample]);
   t.deepEqual(
     whole.map(({ type }) => type),
-    ['heartbeat', 'stream', 'stream', 'commit', 'ask', 'streamEnd'],
+    ['heartbeat', 'stream', 'stream', 'commit', 'ask', 'started'],
   );
   t.is(whole[1]?.payload, text.toString('hex'));
   t.is(whole[2]?.payload, Buffer.alloc(70_000, 7).toString('hex'));

@@ -17,10 +17,8 @@ export const frameTypes = {
   hello: { id: 1, maxBytes: 64 * 1024 },
   /** Source to destination: bytes of QEMU's stream, filtered. */
   stream: { id: 2, maxBytes: 1024 * 1024 },
-  /** Source to destination: QEMU has written its whole stream, the last byte of it may be delivered. */
+  /** Source to destination: QEMU has written its whole stream; what is held of it may be delivered. */
   commit: { id: 3, maxBytes: 0 },
-  /** Source to destination: QEMU has closed its connection. */
-  streamEnd: { id: 4, maxBytes: 0 },
   /** Source to destination: JSON, `Sources`. */
   sources: { id: 5, maxBytes: 8 * 1024 * 1024 },
   /** Destination to source, answers `sources`: JSON, `Storage`. */
@@ -35,12 +33,12 @@ export const frameTypes = {
   acknowledge: { id: 10, maxBytes: 8 },
   /** Destination to source: bytes of QEMU's return path. */
   returnPath: { id: 11, maxBytes: 64 * 1024 },
-  /** Destination to source: the target has closed its connection. */
-  returnPathEnd: { id: 12, maxBytes: 0 },
   /** Both ways, so that the other engine hears something. */
   heartbeat: { id: 13, maxBytes: 0 },
   /** Both ways, last: JSON, `Abort`. */
   abort: { id: 14, maxBytes: 4096 },
+  /** Destination to source, answers `commit`: the target has everything, and has said so. */
+  started: { id: 15, maxBytes: 0 },
 } as const;
 
 export type FrameType = keyof typeof frameTypes;

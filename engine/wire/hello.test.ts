@@ -13,7 +13,7 @@ test('an engine that fits is taken, named or not', (t) => {
 });
 
 for (const [what, other, message] of [
-  ['another protocol', { protocol: own.protocol + 1 }, /protocol 1 here, 2 there/],
+  ['another protocol', { protocol: own.protocol + 1 }, /protocol 2 here, 3 there/],
   ['a second source', { role: 'source' }, /both engines are a source/],
   ['another VM', { vm: 'billing' }, /VM "orders" here, "billing" there/],
   ['other pages', { pageSizeBytes: 65_536 }, /page sizes differ/],

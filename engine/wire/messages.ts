@@ -4,7 +4,7 @@ import type { PageSource } from '../pages/page-list.ts';
 import { WireError } from './wire-error.ts';
 
 /** Raised with every change that an engine of the version before would misunderstand. */
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 
 const count = z.number().int().nonnegative();
 
@@ -57,7 +57,12 @@ const statusSchema = z.object({
 /** How far the destination is. All but `pendingPages` only grow. */
 export type RestoreStatus = z.infer<typeof statusSchema>;
 
-const abortSchema = z.object({ code: z.string().max(100), message: z.string().max(2048) });
+const abortSchema = z.object({
+  code: z.string().max(100),
+  message: z.string().max(2048),
+  /** The destination vouches that the target does not have the VM, and will never have it. */
+  targetNeverRuns: z.boolean().default(false),
+});
 export type Abort = z.infer<typeof abortSchema>;
 
 export const messageSchemas = {

@@ -18,10 +18,19 @@ export class WireError extends Error {
   readonly code: WireErrorCode;
   /** With 'peer-aborted': the code of the other engine's error. */
   readonly peerCode: string | undefined;
+  /** With 'peer-aborted': the destination vouches that the target will never run. */
+  readonly targetNeverRuns: boolean;
 
-  constructor(code: WireErrorCode, message: string, cause?: unknown, peerCode?: string) {
+  constructor(
+    code: WireErrorCode,
+    message: string,
+    cause?: unknown,
+    peerCode?: string,
+    targetNeverRuns = false,
+  ) {
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
     this.peerCode = peerCode;
+    this.targetNeverRuns = targetNeverRuns;
   }
 }

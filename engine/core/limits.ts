@@ -1,0 +1,9 @@
+/** How long the engines wait for what does not come. */
+export interface Limits {
+  /** For the target's word after the commit. */
+  readonly switchoverMs: number;
+  /** Without any progress before it: storage, the target, the link, QEMU. */
+  readonly stallMs: number;
+}
+
+export const defaultLimits: Limits = { switchoverMs: 30_000, stallMs: 300_000 };

@@ -1,0 +1,50 @@
+/** Sees to it that nothing is waited for without a word, or for ever. Pure: time comes with the calls. */
+
+/** What an engine waits for. */
+export interface Wait {
+  /** In the words of the event `waiting-for`. */
+  readonly what: string;
+  /** Given up after so long without progress; undefined: never. */
+  readonly limitMs?: number;
+  /** Changes when some of it comes. */
+  readonly progress?: number;
+}
+
+export type WaitVerdict =
+  | { readonly is: 'quiet' }
+  /** It has not come for so long: say so. */
+  | { readonly is: 'say'; readonly wait: Wait; readonly waitedMs: number }
+  | { readonly is: 'limit'; readonly wait: Wait; readonly waitedMs: number };
+
+const firstSaidMs = 10_000;
+const quiet: WaitVerdict = { is: 'quiet' };
+
+export class WaitWatch {
+  #wait: Wait | undefined;
+  #sinceMs = 0;
+  #sayAtMs = 0;
+
+  /** To be called several times a second with what is waited for now. What has reached its limit is told once for each limit. */
+  update(wait: Wait | undefined, nowMs: number): WaitVerdict {
+    const same =
+      wait !== undefined && wait.what === this.#wait?.what && wait.progress === this.#wait.progress;
+    this.#wait = wait;
+    if (!same) {
+      this.#restart(nowMs);
+      return quiet;
+    }
+    const waitedMs = nowMs - this.#sinceMs;
+    if (wait.limitMs !== undefined && waitedMs >= wait.limitMs) {
+      this.#restart(nowMs);
+      return { is: 'limit', wait, waitedMs };
+    }
+    if (waitedMs < this.#sayAtMs) return quiet;
+    this.#sayAtMs = 2 * waitedMs;
+    return { is: 'say', wait, waitedMs };
+  }
+
+  #restart(nowMs: number): void {
+    this.#sinceMs = nowMs;
+    this.#sayAtMs = firstSaidMs;
+  }
+}
