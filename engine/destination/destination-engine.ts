@@ -164,11 +164,10 @@ class DestinationEngine implements SourceHandler, RestoreSink {
   }
 
   afterBatch(): void {
-    if (this.#isOver || this.#target === undefined) return;
-    this.#restorer?.pump();
     const connection = this.#connection;
     const output = this.#target?.output;
-    if (connection === undefined || output === undefined) return;
+    if (this.#isOver || connection === undefined || output === undefined) return;
+    this.#restorer?.pump();
     const takenBytes = connection.receivedBytes;
     output.flush(() => {
       connection.acknowledge(takenBytes);
@@ -312,7 +311,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
     const { state, actions } = stepDestination(before, event);
     this.#state = state;
     for (const action of actions) this.#act(action);
-    if (state.is === 'over') this.#over(state.end, event);
+    if (state.is === 'over') this.#over(state.end);
   }
 
   #act(action: DestinationAction): void {
@@ -341,7 +340,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
     }
   }
 
-  #over(end: DestinationEnd, { type }: DestinationEvent): void {
+  #over(end: DestinationEnd): void {
     const { onEvent } = this.#options;
     clearInterval(this.#statusTimer);
     clearInterval(this.#progress);
@@ -359,7 +358,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
           event: 'failed',
           code: error.code ?? 'failed',
           reason: error.message,
-          peer: type === 'source-aborted',
+          peer: error instanceof WireError && error.code === 'peer-aborted',
         });
         this.#finish({ result: 'failed', error });
         break;

@@ -311,7 +311,7 @@ class SourceEngine implements DestinationLinkHandler {
     const { state, actions } = stepSource(before, event);
     this.#state = state;
     for (const action of actions) this.#act(action);
-    if (state.is === 'over') this.#over(state.end, event);
+    if (state.is === 'over') this.#over(state.end);
   }
 
   #act(action: SourceAction): void {
@@ -339,7 +339,7 @@ class SourceEngine implements DestinationLinkHandler {
     }
   }
 
-  #over(end: SourceEnd, { type, ...event }: SourceEvent): void {
+  #over(end: SourceEnd): void {
     const { onEvent } = this.#options;
     clearInterval(this.#progress);
     this.#abortList.abort();
@@ -353,7 +353,7 @@ class SourceEngine implements DestinationLinkHandler {
       case 'source': {
         const error: Error & { readonly code?: string } = end.why;
         const advice = vmAdvice[end.vm];
-        const peer = 'why' in event && event.why instanceof WireError && event.why.code === 'peer-aborted';
+        const peer = error instanceof WireError && error.code === 'peer-aborted';
         onEvent({ event: 'progress', ...this.#counters() });
         onEvent({
           ...{ event: 'failed', code: error.code ?? 'failed', reason: error.message, peer },
