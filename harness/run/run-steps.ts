@@ -175,7 +175,6 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     tapInterface: tapName,
     macAddress: '52:54:00:aa:00:10',
     role: host === 'src' ? 'source' : 'target',
-    startPaused: host === 'dst' && configuration.verifyRam,
   });
 
   // A lab that is kept is kept for a look at its VM.

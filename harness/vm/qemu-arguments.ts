@@ -44,10 +44,11 @@ export interface MachineDescription {
   /** Tap interface on the host, which is a port of the service network's bridge. */
   readonly tapInterface: string;
   readonly macAddress: string;
-  /** A target waits for a migration (`-incoming defer`). Everything else must equal the source. */
+  /**
+   * A target waits for a migration (`-incoming defer`), and when it has everything, to be continued (`-S`): only the source
+   * knows that its VM will not run again. Everything else must equal the source.
+   */
   readonly role: 'source' | 'target';
-  /** Does not run the processors until QMP says `cont`; a target then stays paused after the migration. */
-  readonly startPaused?: boolean;
 }
 
 /** For all accelerators: no mitigations (they would only be measured), one reboot is an exit (`-no-reboot`). */
@@ -108,8 +109,7 @@ export function qemuArguments(machine: MachineDescription): readonly string[] {
       `unix:${socket},server=on,wait=off`,
     ]),
     ...['-pidfile', vmPaths.pidFile],
-    ...(machine.role === 'target' ? ['-incoming', 'defer'] : []),
-    ...(machine.startPaused === true ? ['-S'] : []),
+    ...(machine.role === 'target' ? ['-incoming', 'defer', '-S'] : []),
   ];
 }
 

@@ -63,11 +63,12 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
       );
       await source.waitFor('listening', startTimeoutMs);
       try {
-        const outcome = await commandMigration(
-          context,
-          `unix:${outgoingSocket}`,
-          raiseDowntimeLimit(context, source),
-        );
+        const raiseLimit = raiseDowntimeLimit(context, source);
+        const outcome = await commandMigration(context, `unix:${outgoingSocket}`, (info) => {
+          // QEMU waits for as long as nobody decides; the target stays paused.
+          if (source.hasReported('in-doubt')) throw new MigrationError('the switchover is in doubt');
+          raiseLimit(info);
+        });
         // Both report their totals before they end.
         await Promise.all([source.ended, destination.ended]);
         return outcome;

@@ -6,7 +6,7 @@ import type { RunLog } from '../../record/run-log.ts';
 import type { Testbed } from '../../testbed/host.ts';
 import type { QmpClient } from '../../vm/qmp.ts';
 import { QmpError } from '../../vm/qmp-error.ts';
-import type { MigrationCapability, MigrationInfo } from '../../vm/qmp-messages.ts';
+import type { MigrationCapability, MigrationInfo, QmpEvent } from '../../vm/qmp-messages.ts';
 import { nowMs } from '../../probes/wall-clock.ts';
 import { qemuSettings } from './qemu-settings.ts';
 
@@ -87,13 +87,52 @@ export async function commandMigration(
 ): Promise<MigrationOutcome> {
   const { source, target, configuration, log, signal } = context;
   log.event({ event: 'migrate-command', at_ms: nowMs(), uri });
-  await source.execute('migrate', { uri });
+  const stopContinuing = configuration.verifyRam ? undefined : continueWhenMoved(source, target, log);
+  try {
+    await source.execute('migrate', { uri });
+    const outcome = await waitForSource(context, onInfo);
+    if (outcome === 'cancelled') return outcome;
+  } finally {
+    stopContinuing?.();
+  }
+  // Its event may have been lost; a VM that runs already is left as it is.
+  if (!configuration.verifyRam) await target.execute('cont');
+  await waitForTarget(target, configuration.verifyRam, signal);
+  return 'completed';
+}
+
+/**
+ * Continues the target, which was started with -S, as soon as the source's VM cannot run any more: QEMU there has completed,
+ * or, in post-copy, the target has the processors' state. Returns what ends it.
+ */
+function continueWhenMoved(source: QmpClient, target: QmpClient, log: Pick<RunLog, 'event'>): () => void {
+  const onStatus = (status: string) => (event: QmpEvent) => {
+    if (event.name !== 'MIGRATION' || event.status !== status) return;
+    target.execute('cont').catch((error: unknown) => {
+      log.event({
+        event: 'note',
+        at_ms: nowMs(),
+        text: `the target could not be continued: ${String(error)}`,
+      });
+    });
+  };
+  const ends = [source.onEvent(onStatus('completed')), target.onEvent(onStatus('postcopy-active'))];
+  return () => {
+    for (const end of ends) end();
+  };
+}
+
+/** @throws MigrationError with QEMU's reason when it failed */
+async function waitForSource(
+  { source, configuration, log, signal }: MigrationContext,
+  onInfo: (info: MigrationInfo) => void,
+): Promise<MigrationOutcome> {
   const deadlineMs = performance.now() + configuration.maxTimeSeconds * 1000;
   let cancelling = false;
   for (;;) {
     signal.throwIfAborted();
     const info = await source.execute('query-migrate');
-    if (info.status === 'completed') break;
+    if (info.status === 'completed') return 'completed';
     if (info.status === 'cancelled') return 'cancelled';
     if (info.status === 'failed') {
       if (cancelling) return 'cancelled';
@@ -115,11 +154,9 @@ export async function commandMigration(
     }
     await sleep(pollMs, undefined, { signal });
   }
-  await waitForTarget(target, configuration.verifyRam, signal);
-  return 'completed';
 }
 
-/** With --verify-ram the target was started paused and stays so when all has arrived. */
+/** With --verify-ram the target stays paused when all has arrived. */
 async function waitForTarget(target: QmpClient, staysPaused: boolean, signal: AbortSignal): Promise<void> {
   const deadlineMs = performance.now() + 30_000;
   for (;;) {

@@ -58,7 +58,7 @@ test('pages of files on NFS come from the export', async (t) => {
     'nothing of the pool lies on the disk',
   );
 
-  const target = await startVm(dst, { ...machine, role: 'target', startPaused: true });
+  const target = await startVm(dst, { ...machine, role: 'target' });
   t.teardown(() => stopVm(dst));
   for (const qemu of [source, target])
     await qemu.execute('migrate-set-capabilities', {
