@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type PageListAnswer, requestPageList } from '../pages/agent-client.ts';
 import { decodePageList } from '../pages/page-list-codec.ts';
+import { defaultLimits, type Limits } from '../core/limits.ts';
 import type { Interrupts } from '../core/interrupts.ts';
 import { runDestination } from '../destination/destination-engine.ts';
 import type { EventSink } from '../restore/engine-event.ts';
@@ -36,6 +37,11 @@ interface CommonOptions {
   readonly vm?: string;
 }
 
+interface MigrationOptions extends CommonOptions {
+  readonly stallLimit: number;
+  readonly switchoverLimit: number;
+}
+
 const jsonOption = (): Option => new Option('--json', 'write events as JSON lines to standard output');
 const agentTimeoutOption = (): Option =>
   new Option(
@@ -44,6 +50,18 @@ const agentTimeoutOption = (): Option =>
   )
     .argParser(number(0.1))
     .default(10);
+const stallLimitOption = (): Option =>
+  new Option('--stall-limit <seconds>', 'give up when nothing has come for so long before the switchover')
+    .argParser(number(1))
+    .default(defaultLimits.stallMs / 1000);
+const switchoverLimitOption = (): Option =>
+  new Option('--switchover-limit <seconds>', "wait so long for the target's word after the commit")
+    .argParser(number(1))
+    .default(defaultLimits.switchoverMs / 1000);
+const limitsOf = ({ stallLimit, switchoverLimit }: MigrationOptions): Limits => ({
+  stallMs: stallLimit * 1000,
+  switchoverMs: switchoverLimit * 1000,
+});
 const vmOption = (): Option =>
   new Option('--vm <name>', 'name of the VM; both engines must be given the same');
 
@@ -53,10 +71,10 @@ const program = new Command('poolshift-engine')
   .showHelpAfterError()
   .addHelpText(
     'after',
-    '\nExit status: 0 done, 1 failed (the VM runs on at the source), 2 usage, 3 in doubt, 130 interrupted.',
+    '\nExit status: 0 done, 1 failed (the VM is at the source), 2 usage, 3 in doubt, 130 cancelled by a signal.',
   );
 
-interface SourceArguments extends CommonOptions {
+interface SourceArguments extends MigrationOptions {
   readonly listen: string;
   readonly connect: TcpAddress;
   readonly agent?: string;
@@ -99,6 +117,8 @@ program
       .choices(['start', 'migrate'])
       .default('migrate'),
   )
+  .addOption(stallLimitOption())
+  .addOption(switchoverLimitOption())
   .addOption(vmOption())
   .addOption(jsonOption())
   .action(async (args: SourceArguments) => {
@@ -112,6 +132,7 @@ program
       compression: args.compress ?? (args.strategy === 'balance' ? 'zstd' : 'none'),
       onEvent: sink(args),
       interrupts,
+      limits: limitsOf(args),
       ...(args.vm === undefined ? {} : { vm: args.vm }),
       ...(args.ram === undefined ? {} : { ram: args.ram }),
       ...(requestList === undefined ? {} : { requestList }),
@@ -119,7 +140,7 @@ program
     process.exitCode = exitStatus(outcome.result);
   });
 
-interface DestinationArguments extends CommonOptions {
+interface DestinationArguments extends MigrationOptions {
   readonly listen: TcpAddress;
   readonly incoming: string;
   readonly storage: readonly StoragePlace[];
@@ -137,6 +158,8 @@ program
     (text: string, before: readonly StoragePlace[]) => [...before, parseStoragePlace(text)],
     [],
   )
+  .addOption(stallLimitOption())
+  .addOption(switchoverLimitOption())
   .addOption(vmOption())
   .addOption(jsonOption())
   .action(async (args: DestinationArguments) => {
@@ -147,6 +170,7 @@ program
       storage: args.storage,
       onEvent: sink(args),
       interrupts,
+      limits: limitsOf(args),
       ...(args.vm === undefined ? {} : { vm: args.vm }),
     });
     process.exitCode = exitStatus(outcome.result);
