@@ -40,6 +40,7 @@ interface CommonOptions {
 interface MigrationOptions extends CommonOptions {
   readonly stallLimit: number;
   readonly switchoverLimit: number;
+  readonly storageLimit?: number;
 }
 
 const jsonOption = (): Option => new Option('--json', 'write events as JSON lines to standard output');
@@ -58,7 +59,19 @@ const switchoverLimitOption = (): Option =>
   new Option('--switchover-limit <seconds>', "wait so long for the target's word after the commit")
     .argParser(number(1))
     .default(defaultLimits.switchoverMs / 1000);
-const limitsOf = ({ stallLimit, switchoverLimit }: MigrationOptions): Limits => ({
+const storageLimitOption = (): Option =>
+  new Option(
+    '--storage-limit <seconds>',
+    'give storage up that has not answered for so long; its pages come from the source',
+  )
+    .argParser(number(1))
+    .default(defaultLimits.storageMs / 1000);
+const limitsOf = ({
+  stallLimit,
+  switchoverLimit,
+  storageLimit = defaultLimits.storageMs / 1000,
+}: MigrationOptions): Limits => ({
+  storageMs: storageLimit * 1000,
   stallMs: stallLimit * 1000,
   switchoverMs: switchoverLimit * 1000,
 });
@@ -158,6 +171,7 @@ program
     (text: string, before: readonly StoragePlace[]) => [...before, parseStoragePlace(text)],
     [],
   )
+  .addOption(storageLimitOption())
   .addOption(stallLimitOption())
   .addOption(switchoverLimitOption())
   .addOption(vmOption())

@@ -4,6 +4,8 @@ export interface Limits {
   readonly switchoverMs: number;
   /** Without any progress before it: storage, the target, the link, QEMU. */
   readonly stallMs: number;
+  /** For one read of storage; then its pages, and all others of it, come from the source's memory. */
+  readonly storageMs: number;
 }
 
-export const defaultLimits: Limits = { switchoverMs: 30_000, stallMs: 300_000 };
+export const defaultLimits: Limits = { switchoverMs: 30_000, stallMs: 300_000, storageMs: 30_000 };

@@ -13,6 +13,7 @@ import {
 import { type Wait, WaitWatch } from '../core/wait-watch.ts';
 import { pageSizeBytes, type PageSource } from '../pages/page-list.ts';
 import type { EngineCounters } from '../restore/engine-event.ts';
+import { limitedReader } from '../restore/limited-reader.ts';
 import { RestorePlan } from '../restore/restore-plan.ts';
 import { Restorer, type RestoreSink } from '../restore/restorer.ts';
 import type { StorageReader } from '../restore/storage-reader.ts';
@@ -179,7 +180,10 @@ class DestinationEngine implements SourceHandler, RestoreSink {
   #openSources(sources: readonly PageSource[]): void {
     openSources(sources, this.#options.storage, this.#options.onEvent)
       .then(({ readers, answer }) => {
-        this.#readers.push(...readers);
+        const { storageMs } = this.#options.limits ?? defaultLimits;
+        this.#readers.push(
+          ...readers.map((reader) => (reader === undefined ? undefined : limitedReader(reader, storageMs))),
+        );
         this.#connection?.send('storage', encodeMessage(answer));
         if (this.#isOver) this.#closeReaders();
       })

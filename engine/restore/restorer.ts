@@ -7,6 +7,7 @@ import { pageSizeBytes } from '../pages/page-list.ts';
 import type { PageName } from '../wire/plan-codec.ts';
 import { allocateAligned } from './file-storage.ts';
 import type { Extent, RestorePlan } from './restore-plan.ts';
+import { StorageError } from './storage-error.ts';
 import type { StorageReader } from './storage-reader.ts';
 
 /** Large enough for a spinning disk or an NFS server to stream. */
@@ -42,7 +43,7 @@ export class Restorer {
   readonly #readers: readonly (StorageReader | undefined)[];
   readonly #sink: RestoreSink;
   readonly #free: Buffer[] = [];
-  readonly #read: { readonly extent: Extent; readonly buffer: Buffer; readonly failed: boolean }[] = [];
+  readonly #read: { readonly extent: Extent; readonly buffer: Buffer; readonly error: unknown }[] = [];
   readonly #hash = new Uint32Array(2);
   #reading = 0;
   #stopped = false;
@@ -85,7 +86,7 @@ export class Restorer {
       this.#reading -= 1;
       if (error === undefined) this.storageBytes += extent.lengthBytes;
       else this.#sink.readFailed(error);
-      this.#read.push({ extent, buffer, failed: error !== undefined });
+      this.#read.push({ extent, buffer, error });
       this.pump();
     };
     // A source without a reader is refused when it is announced, so that no plan names it.
@@ -110,9 +111,11 @@ export class Restorer {
     while (this.#read.length > 0 && this.#sink.canTake) {
       const next = this.#read.shift();
       if (next === undefined) break;
-      this.#handOverExtent(next.extent, next.buffer, next.failed);
+      this.#handOverExtent(next.extent, next.buffer, next.error !== undefined);
       this.#plan.extentDone(next.extent);
-      this.#free.push(next.buffer);
+      // A read that was given up may still write into its buffer.
+      if (!(next.error instanceof StorageError && next.error.code === 'no-answer'))
+        this.#free.push(next.buffer);
       any = true;
     }
     if (any) this.#sink.taken();

@@ -4,6 +4,10 @@ export type StorageErrorCode =
   /** A path that leads out of the folder it must stay in. */
   | 'outside'
   | 'read-failed'
+  /** It has not answered a read within the limit. */
+  | 'no-answer'
+  /** It did not answer an earlier one. */
+  | 'given-up'
   /** The NBD server, or qemu-storage-daemon behind it, does not do what is needed. */
   | 'nbd'
   /** A place that cannot be understood. */
