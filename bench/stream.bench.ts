@@ -15,7 +15,7 @@ import type { StreamHandler } from '../engine/stream/handler.ts';
 import { StreamInjector } from '../engine/stream/injector.ts';
 import { StreamReader } from '../engine/stream/reader.ts';
 import { ramFlag } from '../engine/stream/records.ts';
-import { adopt, createPausedServer } from '../engine/wire/fast-socket.ts';
+import { adopt, createPausedServer, ReadBuffer } from '../engine/wire/fast-socket.ts';
 import { writePartHeader, writeRecordHeader, writeSectionTail } from '../engine/stream/writer.ts';
 
 const ramBytes = 256 << 20;
@@ -164,7 +164,7 @@ async function throughSocket(makeSubject: Subject, stream: Buffer, folder: strin
   const server = createPausedServer(true, (accepted) => {
     let stop: (() => Round) | undefined;
     let bytes = 0;
-    const socket = adopt(accepted, chunkBytes, (chunk) => {
+    const socket = adopt(accepted, new ReadBuffer(chunkBytes), (chunk) => {
       // From the first byte on: the sender reads its file before that.
       stop ??= stopwatch(stream.length);
       subject.push(chunk);

@@ -9,7 +9,15 @@ const main = path.join(import.meta.dirname, 'main.ts');
 
 /** The environment that an engine which listens was started with. */
 async function environmentOfEngine(changes: Readonly<Record<string, string>>): Promise<string[]> {
-  const arguments_ = ['destination', '--listen', '127.0.0.1:0', '--incoming', 'unix:/nowhere', '--json'];
+  const arguments_ = [
+    'destination',
+    '--listen',
+    '127.0.0.1:0',
+    '--incoming',
+    'unix:/nowhere',
+    '--insecure-plaintext',
+    '--json',
+  ];
   const engine = spawn(process.execPath, [main, ...arguments_], {
     env: { ...process.env, ...changes },
     stdio: ['ignore', 'pipe', 'ignore'],

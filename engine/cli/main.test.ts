@@ -68,6 +68,7 @@ test('a destination that cannot be reached is reported, with status 1', async (t
     'unix:/tmp/x',
     '--connect',
     '127.0.0.1:1',
+    '--insecure-plaintext',
     '--json',
   );
   t.is(status, 1);

@@ -14,8 +14,10 @@ import { type GuestRamPlace, parseGuestRamPlace } from '../source/guest-ram.ts';
 import type { SourceOutcome } from '../source/source-options.ts';
 import { runSource } from '../source/source-engine.ts';
 import { formatSummary, StreamInspector } from '../stream/inspect.ts';
+import { descriptorOf } from '../wire/pre-shared-key.ts';
 import { restartWithAllocatorSettings } from './allocator.ts';
 import { tcpAddress, type TcpAddress, unixPath } from './arguments.ts';
+import { addPeerOptions, keyCommand, type PeerArguments, peerSecurity, UsageError } from './peer-options.ts';
 import { number } from './quantities.ts';
 import { jsonSink, textSink } from './report.ts';
 
@@ -76,7 +78,7 @@ const limitsOf = ({
   switchoverMs: switchoverLimit * 1000,
 });
 const vmOption = (): Option =>
-  new Option('--vm <name>', 'name of the VM; both engines must be given the same');
+  new Option('--vm <name>', "the VM's name or uuid; both engines must be given the same, or none");
 
 const program = new Command('poolshift-engine')
   .description('Live migration in which cached pages come from shared storage. Nothing is patched.')
@@ -87,7 +89,7 @@ const program = new Command('poolshift-engine')
     '\nExit status: 0 done, 1 failed (the VM is at the source), 2 usage, 3 in doubt, 130 cancelled by a signal.',
   );
 
-interface SourceArguments extends MigrationOptions {
+interface SourceArguments extends MigrationOptions, PeerArguments {
   readonly listen: string;
   readonly connect: TcpAddress;
   readonly agent?: string;
@@ -100,8 +102,7 @@ interface SourceArguments extends MigrationOptions {
   readonly listAt: 'start' | 'migrate';
 }
 
-program
-  .command('source')
+addPeerOptions(program.command('source'), 'source')
   .description('run on the host that the VM leaves; then tell its QEMU to migrate to the socket')
   .requiredOption('--listen <unix:PATH>', 'socket for QEMU: migrate unix:PATH', unixPath)
   .requiredOption('--connect <HOST:PORT>', 'the destination engine', tcpAddress)
@@ -135,11 +136,13 @@ program
   .addOption(vmOption())
   .addOption(jsonOption())
   .action(async (args: SourceArguments) => {
-    restartWithAllocatorSettings();
+    restartUnlessKeyWouldBeLost(args);
+    const security = peerSecurity('source', args);
     const requestList = listRequest(args);
     const outcome = await runSource({
       listenPath: args.listen,
       destination: args.connect,
+      security,
       strategy: args.strategy,
       listAt: args.listAt,
       compression: args.compress ?? (args.strategy === 'balance' ? 'zstd' : 'none'),
@@ -153,14 +156,13 @@ program
     process.exitCode = exitStatus(outcome.result);
   });
 
-interface DestinationArguments extends MigrationOptions {
+interface DestinationArguments extends MigrationOptions, PeerArguments {
   readonly listen: TcpAddress;
   readonly incoming: string;
   readonly storage: readonly StoragePlace[];
 }
 
-program
-  .command('destination')
+addPeerOptions(program.command('destination'), 'destination')
   .description('run on the host that the VM comes to, whose QEMU waits on the socket')
   .requiredOption('--listen <HOST:PORT>', 'where the source engine connects', tcpAddress)
   .requiredOption('--incoming <unix:PATH>', 'socket on which the target QEMU waits', unixPath)
@@ -177,9 +179,10 @@ program
   .addOption(vmOption())
   .addOption(jsonOption())
   .action(async (args: DestinationArguments) => {
-    restartWithAllocatorSettings();
+    restartUnlessKeyWouldBeLost(args);
     const outcome = await runDestination({
       listen: args.listen,
+      security: peerSecurity('destination', args),
       incomingPath: args.incoming,
       storage: args.storage,
       onEvent: sink(args),
@@ -226,6 +229,14 @@ program
   });
 
 program
+  .command('key')
+  .description('make a key for --psk-file: bring it to both hosts, where only the engines can read it')
+  .option('--out <file>', 'a new file, mode 0600 (default: standard output)')
+  .action((args: { readonly out?: string }) => {
+    process.stdout.write(keyCommand(args.out));
+  });
+
+program
   .command('inspect-stream')
   .description("summarise a file that holds QEMU's migration stream")
   .argument('<file>')
@@ -238,6 +249,11 @@ program
     const summary = inspector.finish();
     process.stdout.write(args.json === true ? `${JSON.stringify(summary)}\n` : formatSummary(summary));
   });
+
+/** Node closes inherited descriptors but the first three when a program is started again. */
+function restartUnlessKeyWouldBeLost({ pskFile }: PeerArguments): void {
+  if (pskFile === undefined || (descriptorOf(pskFile) ?? 0) <= 2) restartWithAllocatorSettings();
+}
 
 /** Turns a reader's error into commander's. */
 function argument<T>(read: (text: string) => T): (text: string) => T {
@@ -310,5 +326,6 @@ try {
   // commander has written its own errors already; help and version are no errors.
   const isUsage = code?.startsWith('commander.') === true;
   if (!isUsage) process.stderr.write(`poolshift-engine: ${message}\n`);
-  process.exitCode = isUsage ? (status === 0 ? 0 : exitCode.usage) : exitCode.failed;
+  if (isUsage) process.exitCode = status === 0 ? 0 : exitCode.usage;
+  else process.exitCode = error instanceof UsageError ? exitCode.usage : exitCode.failed;
 }

@@ -37,6 +37,10 @@ function describe(event: EngineEvent): string {
   switch (event.event) {
     case 'listening':
       return `listening on ${event.address}`;
+    case 'insecure-plaintext':
+      return "WITHOUT TLS (--insecure-plaintext): the network can read and change the guest's memory";
+    case 'stranger':
+      return `${event.peer} was not let in: ${event.reason} (${event.strangers} so far)`;
     case 'connected':
       return `connected to ${event.peer}, compression ${event.compression}`;
     case 'qemu-connected':

@@ -64,7 +64,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
 
   constructor(options: DestinationOptions) {
     this.#options = options;
-    this.#listener = new SourceListener(options.vm, options.liveness ?? defaultLiveness, this);
+    this.#listener = new SourceListener({ liveness: defaultLiveness, ...options }, this);
   }
 
   run(): Promise<DestinationOutcome> {

@@ -4,12 +4,16 @@ import type { Limits } from '../core/limits.ts';
 import type { EventSink } from '../restore/engine-event.ts';
 import type { StoragePlace } from '../restore/storage-place.ts';
 import type { Liveness } from '../wire/hello.ts';
+import type { PeerSecurity } from '../wire/peer-security.ts';
 
 export interface DestinationOptions {
   readonly listen: { readonly host: string; readonly port: number };
   /** Unix socket on which the target QEMU waits (`-incoming unix:PATH`, or migrate-incoming). */
   readonly incomingPath: string;
   readonly storage: readonly StoragePlace[];
+  /** How the source engine is known. */
+  readonly security: PeerSecurity;
+  /** Name or uuid of the VM: the source must have been given the same, or none as here. */
   readonly vm?: string;
   readonly liveness?: Liveness;
   readonly limits?: Limits;

@@ -1,12 +1,21 @@
-/** Waits for the source engine: the first that connects and greets is the one that is served. */
+/**
+ * Waits for the source engine. Whoever connects is a stranger until it has shown that it is the source of this migration:
+ * strangers get little time and memory, are told nothing, and end nothing but themselves.
+ */
 import type { Server, Socket } from 'node:net';
-import { EngineConnection, readBytes } from '../wire/connection.ts';
-import { adopt, createPausedServer } from '../wire/fast-socket.ts';
+import type { EventSink } from '../restore/engine-event.ts';
+import { EngineConnection } from '../wire/connection.ts';
+import { adopt, createPausedServer, type SocketOpener } from '../wire/fast-socket.ts';
 import type { FrameType } from '../wire/frame.ts';
 import { type Liveness, ownHello, takeHello } from '../wire/hello.ts';
 import { encodeMessage } from '../wire/messages.ts';
+import { type PeerSecurity, protectionOf, securePeer } from '../wire/peer-security.ts';
+import { type Waiting, WaitingRoom } from '../wire/waiting-room.ts';
 import { WireError } from '../wire/wire-error.ts';
 import { DestinationError } from './destination-error.ts';
+
+/** Of which the source needs one, for a moment. */
+const places = 16;
 
 export interface SourceHandler {
   listening(address: string): void;
@@ -23,16 +32,30 @@ export interface SourceHandler {
   fail(error: DestinationError): void;
 }
 
+export interface ListenerOptions {
+  readonly security: PeerSecurity;
+  readonly vm?: string;
+  readonly liveness: Liveness;
+  readonly onEvent: EventSink;
+}
+
+interface Stranger extends Waiting {
+  readonly peer: string;
+  /** What stands for its connection now: it changes hands (fast-socket.ts, adopt). */
+  socket: Socket;
+  isRefused: boolean;
+}
+
 export class SourceListener {
-  readonly #vm: string | undefined;
-  readonly #liveness: Liveness;
+  readonly #options: ListenerOptions;
   readonly #handler: SourceHandler;
   readonly #server: Server;
+  readonly #room = new WaitingRoom<Stranger>(places);
+  #strangers = 0;
   #served: EngineConnection | undefined;
 
-  constructor(vm: string | undefined, liveness: Liveness, handler: SourceHandler) {
-    this.#vm = vm;
-    this.#liveness = liveness;
+  constructor(options: ListenerOptions, handler: SourceHandler) {
+    this.#options = options;
     this.#handler = handler;
     this.#server = createPausedServer(false, (accepted) => {
       this.#accept(accepted);
@@ -43,6 +66,7 @@ export class SourceListener {
   }
 
   listen(host: string, port: number): void {
+    if (this.#options.security.by === 'nothing') this.#options.onEvent({ event: 'insecure-plaintext' });
     this.#server.listen(port, host, () => {
       const address = this.#server.address();
       const boundPort = typeof address === 'object' && address !== null ? address.port : port;
@@ -52,26 +76,79 @@ export class SourceListener {
 
   close(): void {
     this.#server.close();
+    for (const stranger of this.#room.all) {
+      stranger.socket.destroy();
+    }
   }
 
-  /** Something that connects and does not greet, such as a port scan, is let go. */
   #accept(accepted: Socket): void {
-    const peer = `${accepted.remoteAddress ?? ''}:${accepted.remotePort ?? 0}`;
+    accepted.on('error', () => undefined);
+    const address = accepted.remoteAddress ?? '';
+    const peer = `${address}:${accepted.remotePort ?? 0}`;
+    const stranger: Stranger = {
+      address,
+      peer,
+      isAuthenticated: false,
+      socket: accepted,
+      isRefused: false,
+    };
+    const { security, liveness } = this.#options;
+    const dueMs = performance.now() + liveness.timeoutMs;
+    const late = setTimeout(() => {
+      this.#refuse(stranger, `it has not greeted within ${liveness.timeoutMs} ms`);
+      stranger.socket.destroy();
+    }, liveness.timeoutMs);
+    accepted.once('close', () => {
+      clearTimeout(late);
+      this.#room.leave(stranger);
+    });
+    const displaced = this.#room.enter(stranger);
+    if (displaced !== undefined) {
+      this.#refuse(displaced, 'too many connections that have not greeted');
+      displaced.socket.destroy();
+    }
+    securePeer(
+      security,
+      accepted,
+      liveness.timeoutMs,
+      (secured) => {
+        clearTimeout(late);
+        stranger.isAuthenticated = security.by !== 'nothing';
+        this.#awaitHello(stranger, secured, Math.max(1, dueMs - performance.now()));
+      },
+      (reason) => {
+        this.#refuse(stranger, reason);
+      },
+    );
+  }
+
+  #awaitHello(stranger: Stranger, secured: Socket, greetingMs: number): void {
+    const { security, vm, liveness } = this.#options;
     const handler = this.#handler;
-    const own = ownHello('destination', this.#vm, this.#liveness);
-    const connection = new EngineConnection((onChunk) => adopt(accepted, readBytes, onChunk), {
-      ...this.#liveness,
+    const own = ownHello('destination', vm, liveness);
+    const open: SocketOpener = (onChunk, buffer) => {
+      stranger.socket = adopt(secured, buffer, onChunk);
+      return stranger.socket.once('close', () => {
+        this.#room.leave(stranger);
+      });
+    };
+    const connection = new EngineConnection(open, {
+      ...liveness,
+      protection: protectionOf(security),
+      greetingMs,
       onFrame: (type, payload) => {
         if (connection === this.#served) {
           handler.takeFrame(type, payload);
           return;
         }
-        if (type !== 'hello') throw new WireError('malformed', `the other engine begins with "${type}"`);
+        const other = takeHello(own, vm, payload, liveness.timeoutMs);
         if (this.#served !== undefined) throw new WireError('incompatible', 'another migration is served');
-        const other = takeHello(own, payload, this.#liveness.timeoutMs);
+        this.#room.leave(stranger);
         this.#served = connection;
         this.close();
-        handler.greeted(connection, peer, other.compression.includes('zstd') ? 'zstd' : 'none');
+        connection.greeted();
+        connection.send('hello', encodeMessage(own));
+        handler.greeted(connection, stranger.peer, other.compression.includes('zstd') ? 'zstd' : 'none');
       },
       onBatch: () => {
         if (connection === this.#served) handler.afterBatch();
@@ -79,8 +156,18 @@ export class SourceListener {
       targetNeverRuns: () => handler.targetNeverRuns,
       onClosed: (error) => {
         if (connection === this.#served) handler.sourceClosed(error);
+        else this.#refuse(stranger, (error ?? new WireError('closed', 'it went away')).message);
       },
     });
-    connection.send('hello', encodeMessage(own));
+  }
+
+  /** Tells of it: one line for each of the first strangers, then ever fewer, however many come. */
+  #refuse(stranger: Stranger, reason: string): void {
+    if (stranger.isRefused || this.#served !== undefined) return;
+    stranger.isRefused = true;
+    this.#strangers += 1;
+    const isTold = this.#strangers <= 8 || Number.isInteger(Math.log2(this.#strangers));
+    if (!isTold) return;
+    this.#options.onEvent({ event: 'stranger', peer: stranger.peer, reason, strangers: this.#strangers });
   }
 }

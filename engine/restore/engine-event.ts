@@ -2,6 +2,15 @@
 
 export type EngineEvent =
   | { readonly event: 'listening'; readonly address: string }
+  /** Told not to use TLS: whoever can reach the connection can read the guest's memory and change it. */
+  | { readonly event: 'insecure-plaintext' }
+  /** Somebody connected to the destination who was not let in; how many there were. Not all are told of. */
+  | {
+      readonly event: 'stranger';
+      readonly peer: string;
+      readonly reason: string;
+      readonly strangers: number;
+    }
   | { readonly event: 'connected'; readonly peer: string; readonly compression: 'none' | 'zstd' }
   /** QEMU has begun to send, and its memory is known. */
   | {

@@ -2,11 +2,12 @@
  * The connection to the destination engine: the greeting, frames in the order of the stream, and how much may be under way
  * at a time.
  */
-import { EngineConnection, readBytes } from '../wire/connection.ts';
-import { connectTo } from '../wire/fast-socket.ts';
+import { EngineConnection } from '../wire/connection.ts';
+import type { SocketOpener } from '../wire/fast-socket.ts';
 import type { FrameType } from '../wire/frame.ts';
 import { defaultLiveness, ownHello, takeHello } from '../wire/hello.ts';
 import { encodeMessage } from '../wire/messages.ts';
+import { connectToPeer, explainBreak, protectionOf } from '../wire/peer-security.ts';
 import { SendWindow } from '../wire/send-window.ts';
 import { WireError } from '../wire/wire-error.ts';
 import type { SourceOptions } from './source-options.ts';
@@ -34,28 +35,41 @@ export class DestinationLink {
 
   /** @param switchOverBarred whether QEMU cannot switch over yet, until `switchOverMayCome` */
   constructor(
-    options: Pick<SourceOptions, 'destination' | 'vm' | 'compression' | 'liveness'>,
+    options: Pick<SourceOptions, 'destination' | 'security' | 'vm' | 'compression' | 'liveness' | 'onEvent'>,
     switchOverBarred: boolean,
     handler: DestinationLinkHandler,
   ) {
-    const { destination, vm, liveness = defaultLiveness } = options;
+    const { destination, security, vm, liveness = defaultLiveness } = options;
+    if (security.by === 'nothing') options.onEvent({ event: 'insecure-plaintext' });
     const own = ownHello('source', vm, liveness);
-    let greeted = false;
+    let phase: 'connecting' | 'greeting' | 'greeted' = 'connecting';
     const window = new SendWindow(switchOverBarred);
-    const { host, port } = destination;
-    const connection = new EngineConnection((onChunk) => connectTo(host, port, readBytes, onChunk), {
+    const open: SocketOpener = (onChunk, buffer) =>
+      connectToPeer(security, destination, buffer, onChunk, () => {
+        phase = 'greeting';
+        connection.send('hello', encodeMessage(own));
+      });
+    const connection = new EngineConnection(open, {
       ...liveness,
+      protection: protectionOf(security),
+      explain: (cause) => explainBreak(cause, security),
       onFrame: (type, payload) => {
-        if (greeted) {
-          handler.frame(type, payload);
-          return;
+        switch (phase) {
+          case 'greeted':
+            handler.frame(type, payload);
+            return;
+          case 'connecting':
+            throw new WireError('not-authenticated', 'the destination speaks before it is known');
+          case 'greeting': {
+            const other = takeHello(own, vm, payload, liveness.timeoutMs);
+            const readsZstd = other.compression.includes('zstd');
+            const compression = options.compression === 'zstd' && readsZstd ? 'zstd' : 'none';
+            if (compression === 'zstd') connection.enableCompression(compressionLevel);
+            phase = 'greeted';
+            connection.greeted();
+            handler.greeted(compression);
+          }
         }
-        if (type !== 'hello') throw new WireError('malformed', `the destination begins with "${type}"`);
-        const readsZstd = takeHello(own, payload, liveness.timeoutMs).compression.includes('zstd');
-        const compression = options.compression === 'zstd' && readsZstd ? 'zstd' : 'none';
-        if (compression === 'zstd') connection.enableCompression(compressionLevel);
-        greeted = true;
-        handler.greeted(compression);
       },
       runsDry: (unacknowledgedBytes) => window.runsDry(unacknowledgedBytes),
       onRoom: () => {
@@ -64,13 +78,13 @@ export class DestinationLink {
         handler.scheduleAdvance();
       },
       onClosed: (error) => {
-        handler.fail(error ?? new WireError('closed', 'the destination ended the connection'));
+        const reason = error ?? new WireError('closed', 'the destination ended the connection');
+        handler.fail(phase === 'greeted' ? reason : withoutGreeting(reason));
       },
     });
     this.connection = connection;
     this.batch = new StreamBatch(connection);
     this.#window = window;
-    connection.send('hello', encodeMessage(own));
   }
 
   /** Share of the send window that is free; below 0 there is too much under way. */
@@ -89,4 +103,12 @@ export class DestinationLink {
     this.batch.flush();
     this.connection.send(type, payload, compressible);
   }
+}
+
+/** A destination that takes this engine for a stranger tells it nothing. */
+function withoutGreeting(error: Error): Error {
+  if (!(error instanceof WireError) || error.code !== 'closed') return error;
+  const hint =
+    'before it greeted; if it has another key or certificate, or only one engine has one, it says so there';
+  return new WireError('closed', `${error.message}, ${hint}`, error);
 }

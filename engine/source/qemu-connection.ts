@@ -1,7 +1,7 @@
 /** The source QEMU's connection: it migrates to a unix socket; one connection is taken. */
 import { rmSync } from 'node:fs';
 import type { Server, Socket } from 'node:net';
-import { adopt, createPausedServer } from '../wire/fast-socket.ts';
+import { adopt, createPausedServer, ReadBuffer } from '../wire/fast-socket.ts';
 import { SourceError } from './source-error.ts';
 
 const readBytes = 1024 * 1024;
@@ -78,7 +78,7 @@ export class QemuConnection {
       accepted.destroy();
       return;
     }
-    const socket = adopt(accepted, readBytes, (chunk) => {
+    const socket = adopt(accepted, new ReadBuffer(readBytes), (chunk) => {
       this.#waiting = !this.#handler.chunk(chunk);
       return !this.#waiting;
     });

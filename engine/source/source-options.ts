@@ -5,13 +5,16 @@ import type { Limits } from '../core/limits.ts';
 import type { EventSink } from '../restore/engine-event.ts';
 import type { Strategy } from '../restore/schedule.ts';
 import type { Liveness } from '../wire/hello.ts';
+import type { PeerSecurity } from '../wire/peer-security.ts';
 import type { GuestRamPlace } from './guest-ram.ts';
 
 export interface SourceOptions {
   /** Unix socket to which QEMU is told to migrate. */
   readonly listenPath: string;
   readonly destination: { readonly host: string; readonly port: number };
-  /** Name of the VM, compared with the destination's. */
+  /** How the destination engine is known. */
+  readonly security: PeerSecurity;
+  /** Name or uuid of the VM: the destination must have been given the same, or none as here. */
   readonly vm?: string;
   readonly strategy: Strategy;
   readonly compression: 'none' | 'zstd';

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
-import { EngineConnection, readBytes } from './connection.ts';
+import { EngineConnection } from './connection.ts';
 import { adopt, createPausedServer, type SocketOpener } from './fast-socket.ts';
 import { frameHeader, type FrameType } from './frame.ts';
 import { WireError } from './wire-error.ts';
@@ -27,6 +27,7 @@ function end(
   let close: (error: Error | undefined) => void = () => undefined;
   const closed = new Promise<Error | undefined>((resolve) => (close = resolve));
   const connection = new EngineConnection(reading(socket), {
+    protection: 'checksums',
     heartbeatMs,
     timeoutMs,
     runsDry,
@@ -36,13 +37,14 @@ function end(
       close(error);
     },
   });
+  connection.greeted();
   return { connection, socket, frames, closed };
 }
 
 /** As the engines read: the accepted end through a fixed buffer; the client's, which sends most, as Node does. */
 function reading(socket: Socket): SocketOpener {
-  return (onChunk) => {
-    if (socket.isPaused()) return adopt(socket, readBytes, onChunk);
+  return (onChunk, buffer) => {
+    if (socket.isPaused()) return adopt(socket, buffer, onChunk);
     return socket.on('data', (chunk: Buffer) => {
       if (!onChunk(chunk)) socket.pause();
     });
@@ -127,7 +129,7 @@ test('a stream that comes in small pieces is read in larger ones, and all of it'
   const payload = randomBytes(3000);
   const frames = 200;
   for (let i = 0; i < frames; i++) {
-    raw.write(frameHeader('stream', payload.length, payload.length, false));
+    raw.write(frameHeader('stream', payload, undefined, 'checksums'));
     raw.write(payload);
     await new Promise(setImmediate);
   }
@@ -140,7 +142,7 @@ test('what is under way is known', async (t) => {
   const [a, b] = await pair(t);
   t.is(a.connection.outstandingBytes, 0);
   a.connection.send('stream', Buffer.alloc(1000));
-  t.is(a.connection.outstandingBytes, 1012);
+  t.is(a.connection.outstandingBytes, 1020);
   while (b.frames.length === 0) await sleep(5);
   b.connection.acknowledge(b.connection.receivedBytes);
   while (a.connection.acknowledgedBytes === 0) await sleep(5);
@@ -179,7 +181,8 @@ test('an error of the receiver ends the connection on both sides', async (t) => 
   const sender = end(a);
   let close: (error: Error | undefined) => void = () => undefined;
   const closed = new Promise<Error | undefined>((resolve) => (close = resolve));
-  new EngineConnection(reading(socket), {
+  const receiver = new EngineConnection(reading(socket), {
+    protection: 'checksums',
     heartbeatMs: 1000,
     timeoutMs: 10_000,
     onFrame: () => {
@@ -189,6 +192,7 @@ test('an error of the receiver ends the connection on both sides', async (t) => 
       close(error);
     },
   });
+  receiver.greeted();
   sender.connection.send('stream', Buffer.alloc(10));
   t.like(await closed, { message: 'no room' });
   t.like(await sender.closed, { code: 'peer-aborted' });

@@ -3,16 +3,19 @@
  * the sender knows how much is under way, with heartbeats, and with a reason when it ends early.
  */
 import type { Socket } from 'node:net';
-import type { SocketOpener } from './fast-socket.ts';
-import { type FrameType, FrameReader, frameHeader } from './frame.ts';
+import { ReadBuffer, type SocketOpener } from './fast-socket.ts';
+import { type FrameProtection, FrameReader, type FrameType, frameHeader } from './frame.ts';
 import { type Abort, decodeMessage, encodeMessage, messageSchemas } from './messages.ts';
 import { SendQueue } from './send-queue.ts';
 import { WireError } from './wire-error.ts';
 
 export interface ConnectionOptions {
+  readonly protection: FrameProtection;
   readonly heartbeatMs: number;
   /** Give up when nothing was heard for so long. */
   readonly timeoutMs: number;
+  /** Give up when `greeted` was not called within it. Default `timeoutMs`. */
+  readonly greetingMs?: number;
   /** Called for each frame but heartbeats, acknowledgements and aborts; the payload is valid only during the call. */
   readonly onFrame: (type: FrameType, payload: Buffer) => void;
   /** Called after the frames that a chunk completes. */
@@ -26,12 +29,16 @@ export interface ConnectionOptions {
   readonly runsDry?: (unacknowledgedBytes: number) => boolean;
   /** At the destination: whether the target will never run if this engine gives up now. */
   readonly targetNeverRuns?: () => boolean;
+  /** What it means that the connection broke, where more is known than the system says. */
+  readonly explain?: (cause: Error) => WireError | undefined;
   /** Called once, when the connection has ended: with its error, or without one after `end()`. */
   readonly onClosed: (error: Error | undefined) => void;
 }
 
-/** What is good to read at once. */
-export const readBytes = 256 * 1024;
+/** What is good to read at once, from an engine that has greeted; nobody else gets so much memory. */
+const readBytes = 256 * 1024;
+const greetingReadBytes = 4096;
+const beforeGreeting: readonly FrameType[] = ['hello', 'abort'];
 /**
  * A stream that comes in pieces between these sizes comes more slowly than it is read. It is given this time to gather: each
  * piece costs both engines system calls and an acknowledgement, which add up to a third of a processor on a link of 125
@@ -47,39 +54,63 @@ export class EngineConnection {
   readonly #socket: Socket;
   readonly #options: ConnectionOptions;
   readonly #reader: FrameReader;
-  readonly #queue = new SendQueue(() => {
-    if (!this.#closed) this.#pump();
-  });
+  readonly #buffer = new ReadBuffer(greetingReadBytes);
+  readonly #queue: SendQueue;
   #acknowledgedBytes = 0;
   #heartbeat: NodeJS.Timeout | undefined;
   #sentSinceHeartbeat = false;
   #heardAtMs = performance.now();
   #readingPaused = false;
+  #greeted = false;
+  readonly #greetingLimit: NodeJS.Timeout;
+  /** Bytes that were read since the last batch ended, and of the frames up to there. */
+  #batchBytes = 0;
+  #batchedWireBytes = 0;
+  #batchEnd: NodeJS.Immediate | undefined;
   #closed = false;
   #ending = false;
 
   constructor(open: SocketOpener, options: ConnectionOptions) {
-    const socket = open((chunk) => this.#read(chunk));
-    this.#socket = socket;
+    const { protection, timeoutMs, greetingMs = timeoutMs } = options;
     this.#options = options;
-    this.#reader = new FrameReader((type, payload) => {
-      this.#take(type, payload);
+    this.#queue = new SendQueue(protection, () => {
+      if (!this.#closed) this.#pump();
     });
+    this.#reader = new FrameReader(
+      protection,
+      (type, payload) => {
+        this.#take(type, payload);
+      },
+      (type) => this.#greeted || beforeGreeting.includes(type),
+    );
+    const socket = open((chunk) => this.#read(chunk), this.#buffer);
+    this.#socket = socket;
     socket.setNoDelay(true);
     socket.on('drain', () => options.onRoom?.());
     socket.on('error', (cause) => {
-      this.#close(
-        new WireError('closed', `the connection to the other engine broke: ${cause.message}`, cause),
-      );
+      const broke = `the connection to the other engine broke: ${cause.message}`;
+      this.#close(options.explain?.(cause) ?? new WireError('closed', broke, cause));
     });
     socket.on('close', () => {
       this.#close(
         this.#ending ? undefined : new WireError('closed', 'the other engine closed the connection'),
       );
     });
+    this.#greetingLimit = setTimeout(() => {
+      this.abort(new WireError('timeout', `it has not greeted within ${timeoutMs} ms`));
+    }, greetingMs);
+  }
+
+  /** The other engine is the right one: frames of any kind may come, and it is to be heard from again and again. */
+  greeted(): void {
+    if (this.#closed || this.#greeted) return;
+    this.#greeted = true;
+    clearTimeout(this.#greetingLimit);
+    this.#buffer.grow(readBytes);
+    this.#heardAtMs = performance.now();
     this.#heartbeat = setInterval(() => {
       this.#beat();
-    }, options.heartbeatMs);
+    }, this.#options.heartbeatMs);
   }
 
   get isClosed(): boolean {
@@ -163,7 +194,7 @@ export class EngineConnection {
     };
     const payload = encodeMessage(abort);
     this.#queue.clear();
-    this.#socket.write(frameHeader('abort', payload.length, payload.length, false));
+    this.#socket.write(frameHeader('abort', payload, undefined, this.#options.protection));
     this.#socket.end(payload);
     setTimeout(() => this.#socket.destroy(), abortFlushMs).unref();
     this.#close(error, false);
@@ -174,15 +205,32 @@ export class EngineConnection {
   #read(chunk: Buffer): boolean {
     this.#heardAtMs = performance.now();
     this.#guard(() => {
-      const earlierBytes = this.#reader.wireBytes;
       this.#reader.push(chunk);
-      if (this.#reader.wireBytes > earlierBytes) this.#options.onBatch?.();
+    });
+    this.#batchBytes += chunk.length;
+    if (this.#options.protection !== 'tls') return this.#endBatch();
+    // What is read at once comes as many records of TLS. Acknowledging each would cost more than deciphering it.
+    this.#batchEnd ??= setImmediate(() => {
+      this.#batchEnd = undefined;
+      if (!this.#endBatch()) this.#socket.pause();
+    });
+    return this.#closed || !this.#readingPaused;
+  }
+
+  /** Returns whether to read on at once. */
+  #endBatch(): boolean {
+    const bytes = this.#batchBytes;
+    this.#batchBytes = 0;
+    this.#guard(() => {
+      if (this.#reader.wireBytes === this.#batchedWireBytes) return;
+      this.#batchedWireBytes = this.#reader.wireBytes;
+      this.#options.onBatch?.();
     });
     // What still comes after the end is dropped: left in the kernel, it would break the connection before the other engine
     // has read why.
     if (this.#closed) return true;
     if (this.#readingPaused) return false;
-    if (chunk.length <= gathering.aboveBytes || chunk.length >= gathering.belowBytes) return true;
+    if (bytes <= gathering.aboveBytes || bytes >= gathering.belowBytes) return true;
     setTimeout(() => {
       if (this.#closed || !this.#readingPaused) this.#socket.resume();
     }, gathering.ms);
@@ -252,9 +300,15 @@ export class EngineConnection {
   }
 
   #close(error: Error | undefined, destroy = true): void {
+    if (this.#batchEnd !== undefined) {
+      clearImmediate(this.#batchEnd);
+      this.#batchEnd = undefined;
+      this.#endBatch();
+    }
     if (this.#closed) return;
     this.#closed = true;
     clearInterval(this.#heartbeat);
+    clearTimeout(this.#greetingLimit);
     this.#queue.clear();
     if (destroy) this.#socket.destroy();
     this.#options.onClosed(error);

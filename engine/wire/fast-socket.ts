@@ -10,8 +10,31 @@ import { connect, createServer, type Server, Socket } from 'node:net';
  */
 export type ChunkHandler = (chunk: Buffer) => boolean;
 
+/** What a socket is read through; it can grow while it is in use. */
+export class ReadBuffer {
+  #buffer: Buffer;
+
+  constructor(bytes: number) {
+    this.#buffer = Buffer.allocUnsafeSlow(bytes);
+  }
+
+  /** From the next but one read on, more is read at once. */
+  grow(bytes: number): void {
+    this.#buffer = Buffer.allocUnsafeSlow(bytes);
+  }
+
+  /** As net.Socket's option `onread` takes it. */
+  handler(onChunk: ChunkHandler) {
+    return {
+      buffer: (): Buffer => this.#buffer,
+      callback: (length: number, buffer: Uint8Array): boolean =>
+        onChunk(Buffer.from(buffer.buffer, buffer.byteOffset, length)),
+    };
+  }
+}
+
 /** Opens a socket whose bytes go to the handler. */
-export type SocketOpener = (onChunk: ChunkHandler) => Socket;
+export type SocketOpener = (onChunk: ChunkHandler, buffer: ReadBuffer) => Socket;
 
 /**
  * A server whose connections are meant for `adopt`.
@@ -22,27 +45,22 @@ export function createPausedServer(allowHalfOpen: boolean, onConnection: (accept
   return createServer({ pauseOnConnect: true, allowHalfOpen }, onConnection);
 }
 
-/** Takes over the connection of `accepted`, which must be paused. */
-export function adopt(accepted: Socket, bufferBytes: number, onChunk: ChunkHandler): Socket {
+/**
+ * Takes over the connection of `accepted`: a paused one, or one of TLS that was secured in this very call of its event, so
+ * that nothing of it was read by anybody.
+ */
+export function adopt(accepted: Socket, buffer: ReadBuffer, onChunk: ChunkHandler): Socket {
   // Node offers `onread` for its own connections only; an accepted one has to change its wrapper. The handle is what
   // net.Socket documents as the `handle` option's type, without naming it.
   const holder = accepted as unknown as { _handle: unknown };
   const handle = holder._handle;
   holder._handle = null;
   const { allowHalfOpen } = accepted;
-  const options = { handle, allowHalfOpen, onread: fixedBuffer(bufferBytes, onChunk) };
+  const options = { handle, allowHalfOpen, onread: buffer.handler(onChunk) };
   return new Socket(options as unknown as ConstructorParameters<typeof Socket>[0]);
 }
 
 /** Connects to a TCP port. */
-export function connectTo(host: string, port: number, bufferBytes: number, onChunk: ChunkHandler): Socket {
-  return connect({ host, port, onread: fixedBuffer(bufferBytes, onChunk) });
-}
-
-function fixedBuffer(bytes: number, onChunk: ChunkHandler) {
-  return {
-    buffer: Buffer.allocUnsafeSlow(bytes),
-    callback: (length: number, buffer: Uint8Array): boolean =>
-      onChunk(Buffer.from(buffer.buffer, buffer.byteOffset, length)),
-  };
+export function connectTo(host: string, port: number, buffer: ReadBuffer, onChunk: ChunkHandler): Socket {
+  return connect({ host, port, onread: buffer.handler(onChunk) });
 }

@@ -7,14 +7,19 @@
  *          2     2  0
  *          4     4  bytes of payload that follow
  *          8     4  bytes of payload once decompressed
+ *
+ * Without TLS, which lets no bit change, two checksums follow (CRC-32 as in zlib):
+ *
+ *         12     4  of the payload as it follows
+ *         16     4  of the 16 bytes before: a length is not believed, nor waited for, before this fits
  */
-import { zstdDecompressSync } from 'node:zlib';
+import { crc32, zstdDecompressSync } from 'node:zlib';
 import { WireError } from './wire-error.ts';
 
 /** Number and greatest payload, decompressed, of each kind of frame. */
 export const frameTypes = {
   /** Both ways, first: JSON, `Hello`. */
-  hello: { id: 1, maxBytes: 64 * 1024 },
+  hello: { id: 1, maxBytes: 4096 },
   /** Source to destination: bytes of QEMU's stream, filtered. */
   stream: { id: 2, maxBytes: 1024 * 1024 },
   /** Source to destination: QEMU has written its whole stream; what is held of it may be delivered. */
@@ -43,9 +48,14 @@ export const frameTypes = {
 
 export type FrameType = keyof typeof frameTypes;
 
-export const frameHeaderBytes = 12;
+/** What finds a changed bit: TLS below the frames, or checksums of their own. */
+export type FrameProtection = 'tls' | 'checksums';
+
+const plainHeaderBytes = 12;
 const encodingPlain = 0;
 const encodingZstd = 1;
+/** First bytes of TLS records, which are no types of frames: handshake and alert (RFC 8446, 5.1). */
+const tlsRecordTypes: readonly number[] = [22, 21];
 
 const typeById = new Map<number, FrameType>(
   (Object.keys(frameTypes) as FrameType[]).map((type) => [frameTypes[type].id, type]),
@@ -54,18 +64,31 @@ const typeById = new Map<number, FrameType>(
 /** Greatest payload of any frame as it crosses the wire; compression is left out where it does not make it shorter. */
 const longestPayloadBytes = Math.max(...Object.values(frameTypes).map(({ maxBytes }) => maxBytes));
 
-/** Header of a frame; `compressed` if the payload that follows is zstd. */
+export function frameHeaderBytes(protection: FrameProtection): number {
+  return protection === 'checksums' ? plainHeaderBytes + 8 : plainHeaderBytes;
+}
+
+/**
+ * Header of a frame.
+ *
+ * @param payload as it follows
+ * @param rawBytes of payload before compression; undefined if it is not compressed
+ */
 export function frameHeader(
   type: FrameType,
-  payloadBytes: number,
-  rawBytes: number,
-  compressed: boolean,
+  payload: Buffer,
+  rawBytes: number | undefined,
+  protection: FrameProtection,
 ): Buffer {
-  const header = Buffer.alloc(frameHeaderBytes);
+  const header = Buffer.alloc(frameHeaderBytes(protection));
   header.writeUInt8(frameTypes[type].id, 0);
-  header.writeUInt8(compressed ? encodingZstd : encodingPlain, 1);
-  header.writeUInt32BE(payloadBytes, 4);
-  header.writeUInt32BE(rawBytes, 8);
+  header.writeUInt8(rawBytes === undefined ? encodingPlain : encodingZstd, 1);
+  header.writeUInt32BE(payload.length, 4);
+  header.writeUInt32BE(rawBytes ?? payload.length, 8);
+  if (protection === 'checksums') {
+    header.writeUInt32BE(crc32(payload), 12);
+    header.writeUInt32BE(crc32(header.subarray(0, 16)), 16);
+  }
   return header;
 }
 
@@ -77,7 +100,9 @@ export class FrameReader {
   /** Bytes of all frames taken so far, headers included. */
   wireBytes = 0;
   readonly #onFrame: FrameHandler;
-  readonly #header = Buffer.alloc(frameHeaderBytes);
+  readonly #protection: FrameProtection;
+  readonly #accepts: (type: FrameType) => boolean;
+  readonly #header: Buffer;
   #headerBytes = 0;
   #type: FrameType = 'heartbeat';
   #payloadBytes = 0;
@@ -85,23 +110,35 @@ export class FrameReader {
   #cut: Buffer = Buffer.alloc(0);
   #cutBytes = 0;
 
-  constructor(onFrame: FrameHandler) {
+  /** @param accepts whether a frame of this type may come now; asked before anything is kept of it */
+  constructor(
+    protection: FrameProtection,
+    onFrame: FrameHandler,
+    accepts: (type: FrameType) => boolean = () => true,
+  ) {
+    this.#protection = protection;
+    this.#header = Buffer.alloc(frameHeaderBytes(protection));
     this.#onFrame = onFrame;
+    this.#accepts = accepts;
   }
 
   /**
    * Takes the next bytes, cut anywhere.
    *
-   * @throws WireError 'malformed' or 'too-long'; the reader is of no use afterwards
+   * @throws WireError 'malformed', 'corrupt' or 'too-long'; the reader is of no use afterwards
    */
   push(chunk: Buffer): void {
     let at = 0;
     while (at < chunk.length) {
-      if (this.#headerBytes < frameHeaderBytes) {
+      if (this.#headerBytes < this.#header.length) {
         const taken = chunk.copy(this.#header, this.#headerBytes, at);
         at += taken;
         this.#headerBytes += taken;
-        if (this.#headerBytes < frameHeaderBytes) return;
+        if (this.#headerBytes < this.#header.length) {
+          // Another program may say less than a header, and wait.
+          this.#checkFirstByte();
+          return;
+        }
         this.#checkHeader();
       }
       const missing = this.#payloadBytes - this.#cutBytes;
@@ -117,7 +154,8 @@ export class FrameReader {
       at += available;
     }
     // A frame without payload is complete with its header, though no byte of it is left.
-    if (this.#headerBytes === frameHeaderBytes && this.#payloadBytes === 0) this.#complete(Buffer.alloc(0));
+    if (this.#headerBytes === this.#header.length && this.#payloadBytes === 0)
+      this.#complete(Buffer.alloc(0));
   }
 
   #grown(bytes: number): Buffer {
@@ -126,14 +164,32 @@ export class FrameReader {
     return larger;
   }
 
-  #checkHeader(): void {
-    const type = typeById.get(this.#header.readUInt8(0));
-    const encoding = this.#header.readUInt8(1);
-    if (type === undefined || encoding > encodingZstd || this.#header.readUInt16BE(2) !== 0) {
-      throw new WireError('malformed', `no frame starts with ${this.#header.toString('hex')}`);
+  /** Says what other programs get who speak first to an engine. */
+  #checkFirstByte(): void {
+    const first = this.#header.readUInt8(0);
+    if (this.wireBytes > 0 || typeById.has(first)) return;
+    if (tlsRecordTypes.includes(first)) {
+      throw new WireError('malformed', 'the other engine speaks TLS, this one was told --insecure-plaintext');
     }
-    const payloadBytes = this.#header.readUInt32BE(4);
-    const rawBytes = this.#header.readUInt32BE(8);
+    throw new WireError('malformed', `no frame starts with the byte ${first}`);
+  }
+
+  #checkHeader(): void {
+    const header = this.#header;
+    this.#checkFirstByte();
+    if (this.#protection === 'checksums' && crc32(header.subarray(0, 16)) !== header.readUInt32BE(16)) {
+      throw corrupt();
+    }
+    const type = typeById.get(header.readUInt8(0));
+    const encoding = header.readUInt8(1);
+    if (type === undefined || encoding > encodingZstd || header.readUInt16BE(2) !== 0) {
+      throw new WireError('malformed', `no frame starts with ${header.toString('hex')}`);
+    }
+    if (!this.#accepts(type)) {
+      throw new WireError('malformed', `the other engine sends "${type}" before its greeting`);
+    }
+    const payloadBytes = header.readUInt32BE(4);
+    const rawBytes = header.readUInt32BE(8);
     const { maxBytes } = frameTypes[type];
     if (rawBytes > maxBytes || payloadBytes > maxBytes) {
       throw new WireError('too-long', `a frame "${type}" of ${Math.max(rawBytes, payloadBytes)} bytes`);
@@ -146,13 +202,19 @@ export class FrameReader {
   }
 
   #complete(payload: Buffer): void {
-    const rawBytes = this.#header.readUInt32BE(8);
-    const compressed = this.#header.readUInt8(1) === encodingZstd;
+    const header = this.#header;
+    const rawBytes = header.readUInt32BE(8);
+    const compressed = header.readUInt8(1) === encodingZstd;
+    if (this.#protection === 'checksums' && crc32(payload) !== header.readUInt32BE(12)) throw corrupt();
     this.#headerBytes = 0;
     this.#cutBytes = 0;
-    this.wireBytes += frameHeaderBytes + payload.length;
+    this.wireBytes += header.length + payload.length;
     this.#onFrame(this.#type, compressed ? decompress(payload, rawBytes) : payload);
   }
+}
+
+function corrupt(): WireError {
+  return new WireError('corrupt', 'bytes were changed on their way between the engines');
 }
 
 function decompress(payload: Buffer, rawBytes: number): Buffer {

@@ -2,7 +2,7 @@
  * Frames that wait to be sent, in order, and compressed meanwhile by the thread pool. It knows nothing of the socket.
  */
 import { constants, zstdCompress } from 'node:zlib';
-import { type FrameType, frameHeader } from './frame.ts';
+import { type FrameProtection, type FrameType, frameHeader } from './frame.ts';
 
 /** A frame that waits for its turn. */
 interface Waiting {
@@ -28,6 +28,7 @@ const recentDecay = 0.9;
 export class SendQueue {
   /** Payload of all frames ever added, before compression. */
   rawBytes = 0;
+  readonly #protection: FrameProtection;
   readonly #onCompressed: () => void;
   /** All frames that were not taken, in order. */
   readonly #frames: Waiting[] = [];
@@ -41,7 +42,8 @@ export class SendQueue {
   #compressionLevel: number | undefined;
 
   /** @param onCompressed called when a compressor has done a frame, after `clear()` too for those it had taken before */
-  constructor(onCompressed: () => void) {
+  constructor(protection: FrameProtection, onCompressed: () => void) {
+    this.#protection = protection;
     this.#onCompressed = onCompressed;
   }
 
@@ -73,7 +75,7 @@ export class SendQueue {
     const compress =
       compressible && this.#compressionLevel !== undefined && payload.length >= leastCompressedBytes;
     if (compress) this.#toCompress.push(waiting);
-    else waiting.bytes = plain(waiting);
+    else waiting.bytes = this.#plain(waiting);
   }
 
   /** Gives the thread pool as many frames as it should have. */
@@ -89,7 +91,7 @@ export class SendQueue {
   /** Lets the first frame that no compressor has taken yet go as it is. */
   giveUpCompressingOne(): void {
     const next = this.#toCompress.shift();
-    if (next !== undefined) next.bytes = plain(next);
+    if (next !== undefined) next.bytes = this.#plain(next);
   }
 
   /** Takes the first frame, where it is ready. */
@@ -124,13 +126,14 @@ export class SendQueue {
       const bytes = helps ? compressed : payload;
       this.#recentRawBytes = this.#recentRawBytes * recentDecay + payload.length;
       this.#recentBytes = this.#recentBytes * recentDecay + bytes.length;
-      waiting.bytes = helps ? [frameHeader(type, bytes.length, payload.length, true), bytes] : plain(waiting);
+      waiting.bytes = helps
+        ? [frameHeader(type, bytes, payload.length, this.#protection), bytes]
+        : this.#plain(waiting);
       this.#onCompressed();
     });
   }
-}
 
-/** A frame that is not compressed. */
-function plain({ type, payload }: Waiting): readonly Buffer[] {
-  return [frameHeader(type, payload.length, payload.length, false), payload];
+  #plain({ type, payload }: Waiting): readonly Buffer[] {
+    return [frameHeader(type, payload, undefined, this.#protection), payload];
+  }
 }

@@ -3,6 +3,10 @@ export type WireErrorCode =
   | 'malformed'
   /** A frame longer than its type allows. */
   | 'too-long'
+  /** Bytes were changed on their way. */
+  | 'corrupt'
+  /** The other end is not the engine that it should be: it has another key, or no certificate that holds here. */
+  | 'not-authenticated'
   /** The other engine speaks another version, or is of another VM or another page size. */
   | 'incompatible'
   /** Nothing was heard from the other engine for too long. */

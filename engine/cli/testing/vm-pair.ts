@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
 import {
   closeSync,
+  existsSync,
   mkdtempSync,
   openSync,
   readSync,
@@ -19,6 +20,7 @@ import { type PageList, pageSizeBytes } from '../../pages/page-list.ts';
 import { encodePageList } from '../../pages/page-list-codec.ts';
 import type { EngineEvent } from '../../restore/engine-event.ts';
 import { Qemu, type QemuInstallation } from '../../stream/capture/qemu.ts';
+import { makeKey, writeKey } from '../../wire/pre-shared-key.ts';
 import { bootSector, type GuestProgram } from './guest-program.ts';
 
 export interface PairOptions {
@@ -53,6 +55,8 @@ export interface EnginePairOptions extends EngineLaunch {
   readonly ram?: string;
   /** Unix socket at which the destination engine finds the target: a proxy's. Default: the target's own. */
   readonly incoming?: string;
+  /** How both engines know each other. Default: by a key of this pair's own. */
+  readonly peers?: readonly string[];
   /** Where the source engine is to connect to reach the destination engine: a proxy in between. */
   readonly connect?: (address: string) => Promise<string>;
 }
@@ -253,6 +257,7 @@ export class VmPair {
     list: PageList | undefined,
     args: EnginePairOptions = {},
   ): Promise<{ source: EngineProcess; destination: EngineProcess }> {
+    const peers = args.peers ?? ['--psk-file', this.#keyFile()];
     const destination = new EngineProcess(
       [
         ...[
@@ -262,7 +267,7 @@ export class VmPair {
           '--incoming',
           `unix:${args.incoming ?? this.incomingPath}`,
         ],
-        ...['--storage', args.storage ?? this.diskPath, ...(args.destination ?? [])],
+        ...['--storage', args.storage ?? this.diskPath, ...peers, ...(args.destination ?? [])],
       ],
       args,
     );
@@ -278,7 +283,7 @@ export class VmPair {
     const connect = (await args.connect?.(address)) ?? address;
     const source = new EngineProcess(
       [
-        ...['source', '--listen', `unix:${this.outgoingPath}`, '--connect', connect],
+        ...['source', '--listen', `unix:${this.outgoingPath}`, '--connect', connect, ...peers],
         ...listArguments,
         ...(args.source ?? []),
       ],
@@ -287,6 +292,12 @@ export class VmPair {
     this.#engines.push(source);
     await source.event('listening');
     return { source, destination };
+  }
+
+  #keyFile(): string {
+    const file = path.join(this.folder, 'key');
+    if (!existsSync(file)) writeKey(file, makeKey());
+    return file;
   }
 
   /** Commands the migration, to the source engine's socket or to a proxy's before it. */

@@ -3,6 +3,7 @@ import type { NewRunEvent } from '../../record/event.ts';
 import type { HostName, HostProcess, Testbed } from '../../testbed/host.ts';
 import { quote } from '../../testbed/ssh-host.ts';
 import { vmPaths } from '../../vm/qemu-arguments.ts';
+import { bringEngineKey, type EngineKey } from './engine-key.ts';
 import { EngineOutput } from './engine-output.ts';
 import { migrationPort } from './migration.ts';
 
@@ -31,6 +32,7 @@ export class EnginePair {
   readonly #processes: HostProcess[] = [];
   readonly #testbed: Testbed;
   readonly #bundle: string;
+  #key: EngineKey | undefined;
 
   constructor(testbed: Testbed, bundle: string) {
     this.#testbed = testbed;
@@ -41,13 +43,16 @@ export class EnginePair {
   async start({ outgoingSocket, incomingSocket, ram, storage }: EnginePlaces): Promise<Engines> {
     const address = `${this.#testbed.networks.migration.addresses.dst}:${migrationPort}`;
     const places = storage.map((place) => ` --storage ${quote(place)}`).join('');
+    this.#key ??= await bringEngineKey(this.#testbed);
     const destination = this.#start(
       'dst',
+      this.#key,
       `destination --listen ${address} --incoming unix:${incomingSocket}${places}`,
     );
     await destination.waitFor('listening', startTimeoutMs);
     const source = this.#start(
       'src',
+      this.#key,
       `source --listen unix:${outgoingSocket} --connect ${address} --agent ${vmPaths.agentSocket} ` +
         `--ram ${ram} --strategy restore`,
     );
@@ -55,9 +60,9 @@ export class EnginePair {
     return { source, destination };
   }
 
-  #start(host: 'src' | 'dst', command: string): EngineOutput {
+  #start(host: 'src' | 'dst', key: EngineKey, command: string): EngineOutput {
     const child = this.#testbed.hosts[host].spawn(
-      `echo $$ > ${enginePidFile}; exec node ${this.#bundle} ${command} --json`,
+      `echo $$ > ${enginePidFile}; exec node ${this.#bundle} ${command} --psk-file ${key.path} --json`,
     );
     this.#processes.push(child);
     return new EngineOutput(host, child, {
@@ -76,5 +81,6 @@ export class EnginePair {
 
   async stop(): Promise<void> {
     await Promise.all(this.#processes.map((child) => child.stop()));
+    await this.#key?.remove();
   }
 }

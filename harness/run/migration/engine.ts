@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { PoolshiftEngine } from '../../../experiments/engines.ts';
 import { prepareEngine } from './engine-bundle.ts';
+import { bringEngineKey, type EngineKey } from './engine-key.ts';
 import type { HostProcess } from '../../testbed/host.ts';
 import type { MigrationInfo } from '../../vm/qmp-messages.ts';
 import { vmPaths } from '../../vm/qemu-arguments.ts';
@@ -26,8 +27,9 @@ const agentTimeoutSeconds = 40;
 export function throughEngine(context: MigrationContext, engine: PoolshiftEngine): Migration {
   const { testbed, log } = context;
   const processes: HostProcess[] = [];
-  /** Of this migration alone: an engine that another one left behind is refused. */
-  const vm = randomUUID();
+  /** Of this migration alone, as its key is: an engine that another one left behind is refused. */
+  const vm = `run-${randomUUID()}`;
+  let key: EngineKey | undefined;
 
   const start = async (
     host: 'src' | 'dst',
@@ -40,7 +42,10 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
       }),
       host,
     );
-    const child = testbed.hosts[host].spawn(`exec node ${bundle} ${arguments_} --vm ${vm} --json`);
+    key ??= await bringEngineKey(testbed);
+    const child = testbed.hosts[host].spawn(
+      `exec node ${bundle} ${arguments_} --psk-file ${key.path} --vm ${vm} --json`,
+    );
     processes.push(child);
     return new EngineOutput(host, child, log, onCounters);
   };
@@ -80,6 +85,7 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
     },
     close: async () => {
       await Promise.all(processes.map((child) => child.stop()));
+      await key?.remove();
     },
   };
 }

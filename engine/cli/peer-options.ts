@@ -1,0 +1,114 @@
+/** The options by which the engines know each other, and `poolshift-engine key`. */
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { type Command, Option } from 'commander';
+import type { PeerSecurity } from '../wire/peer-security.ts';
+import { KeyError, makeKey, readKey, writeKey } from '../wire/pre-shared-key.ts';
+
+export interface PeerArguments {
+  readonly pskFile?: string;
+  readonly tlsDir?: string;
+  readonly tlsHostname?: string;
+  readonly insecurePlaintext?: true;
+}
+
+/** What was asked for on the command line cannot be done: exit status 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+export function addPeerOptions(command: Command, role: 'source' | 'destination'): Command {
+  const ours = role === 'source' ? 'client' : 'server';
+  command
+    .option(
+      '--psk-file <path>',
+      'the key that both engines have, made by "poolshift-engine key"; or fd:N for an inherited descriptor',
+    )
+    .option(
+      '--tls-dir <folder>',
+      `certificates as QEMU has them: ca-cert.pem, ${ours}-cert.pem, ${ours}-key.pem (e.g. /etc/pki/qemu)`,
+    )
+    .addOption(
+      new Option(
+        '--insecure-plaintext',
+        "no TLS: whoever reaches the connection reads and writes the guest's memory",
+      ),
+    );
+  if (role === 'source') {
+    command.option(
+      '--tls-hostname <name>',
+      "what the destination's certificate is made out to (default: the host in --connect)",
+    );
+  }
+  return command;
+}
+
+/** @throws UsageError */
+export function peerSecurity(role: 'source' | 'destination', args: PeerArguments): PeerSecurity {
+  const ways = [args.pskFile, args.tlsDir, args.insecurePlaintext].filter((way) => way !== undefined);
+  if (ways.length !== 1) {
+    throw new UsageError(
+      `${ways.length === 0 ? 'how is the other engine known?' : 'only one of these can be:'} ` +
+        'Give both engines --psk-file with a key that "poolshift-engine key --out FILE" has made, ' +
+        'or --tls-dir with certificates, or --insecure-plaintext on a network that nobody else reaches',
+    );
+  }
+  if (args.tlsHostname !== undefined && args.tlsDir === undefined) {
+    throw new UsageError('--tls-hostname is for certificates (--tls-dir)');
+  }
+  if (args.pskFile !== undefined) {
+    const place = args.pskFile;
+    return { by: 'pre-shared-key', key: asUsage(() => readKey(place)) };
+  }
+  return args.tlsDir === undefined ? { by: 'nothing' } : certificates(role, args.tlsDir, args.tlsHostname);
+}
+
+/** Files as QEMU names them (docs/system/tls.rst; crypto/tlscredsx509.c), so that hosts which have them need no others. */
+function certificates(
+  role: 'source' | 'destination',
+  folder: string,
+  hostName: string | undefined,
+): PeerSecurity {
+  const ours = role === 'source' ? 'client' : 'server';
+  const read = (name: string): Buffer => {
+    const file = path.join(folder, name);
+    try {
+      return readFileSync(file);
+    } catch (cause) {
+      throw new UsageError(`cannot read ${file}: ${(cause as Error).message}`, { cause });
+    }
+  };
+  const keyFile = path.join(folder, `${ours}-key.pem`);
+  const security = {
+    by: 'certificates',
+    authority: read('ca-cert.pem'),
+    certificate: read(`${ours}-cert.pem`),
+    key: read(`${ours}-key.pem`),
+    ...(existsSync(path.join(folder, 'ca-crl.pem')) ? { revoked: read('ca-crl.pem') } : {}),
+    ...(hostName === undefined ? {} : { hostName }),
+  } as const;
+  // A group of its own that QEMU is in is how distributions have it.
+  if ((statSync(keyFile).mode & 0o007) !== 0) {
+    throw new UsageError(`others may read or write ${keyFile}: chmod o= it`);
+  }
+  return security;
+}
+
+/** `poolshift-engine key`: returns what is to be printed. @throws UsageError */
+export function keyCommand(out: string | undefined): string {
+  const key = makeKey();
+  if (out === undefined) return `${key}\n`;
+  asUsage(() => {
+    writeKey(out, key);
+  });
+  return '';
+}
+
+function asUsage<T>(body: () => T): T {
+  try {
+    return body();
+  } catch (cause) {
+    if (cause instanceof KeyError) throw new UsageError(cause.message, { cause });
+    throw cause;
+  }
+}
