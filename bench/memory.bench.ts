@@ -72,7 +72,6 @@ const madeUpRam: GuestRam = {
   read: (page, count, into, offset) => {
     for (let i = 0; i < count; i++) into.writeUInt32LE(page + i + 1, offset + i * pageSizeBytes);
   },
-  close: () => undefined,
 };
 
 /** In a process of its own, whose peak is its memory. */

@@ -1,7 +1,7 @@
 /** The command line as a user meets it. */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test from 'ava';
@@ -61,11 +61,16 @@ test('a reader of its output that has gone does not change how it ends', async (
 });
 
 test('a destination that cannot be reached is reported, with status 1', async (t) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-cli-'));
+  t.teardown(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const socket = `unix:${folder}/socket`;
   const { status, stdout } = await run(
     main,
     'source',
     '--listen',
-    'unix:/tmp/x',
+    socket,
     '--connect',
     '127.0.0.1:1',
     '--insecure-plaintext',
@@ -75,6 +80,29 @@ test('a destination that cannot be reached is reported, with status 1', async (t
   const last = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Record<string, unknown>;
   t.like(last, { event: 'failed', code: 'closed', peer: false });
   t.regex(String(last['reason']), /ECONNREFUSED/);
+});
+
+test('a file in the place of the socket stays, and nothing begins', async (t) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-cli-'));
+  t.teardown(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const disk = path.join(folder, 'disk.img');
+  writeFileSync(disk, 'precious');
+  const { status, stdout, stderr } = await run(
+    main,
+    'source',
+    '--listen',
+    `unix:${disk}`,
+    '--connect',
+    '127.0.0.1:1',
+    '--insecure-plaintext',
+    '--json',
+  );
+  t.is(status, 1);
+  t.is(stdout, '');
+  t.regex(stderr, /disk\.img is there and is no socket; nothing was changed/);
+  t.is(readFileSync(disk, 'utf8'), 'precious');
 });
 
 test('a stream is summarised', async (t) => {

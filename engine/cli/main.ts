@@ -1,6 +1,7 @@
 /** `poolshift-engine`: the migration engine for a VM that somebody else started (docs/engine.md). */
 import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type PageListAnswer, requestPageList } from '../pages/agent-client.ts';
 import { decodePageList } from '../pages/page-list-codec.ts';
@@ -10,7 +11,13 @@ import { runDestination } from '../destination/destination-engine.ts';
 import type { EventSink } from '../restore/engine-event.ts';
 import { type Strategy, strategies } from '../restore/schedule.ts';
 import { parseStoragePlace, type StoragePlace } from '../restore/storage-place.ts';
-import { type GuestRamPlace, parseGuestRamPlace } from '../source/guest-ram.ts';
+import {
+  type GuestRamPlace,
+  type GuestRamSource,
+  openGuestRam,
+  parseGuestRamPlace,
+} from '../source/guest-ram.ts';
+import { prepareSocketFolder, staleSocketAt } from '../source/socket-file.ts';
 import type { SourceOutcome } from '../source/source-options.ts';
 import { runSource } from '../source/source-engine.ts';
 import { formatSummary, StreamInspector } from '../stream/inspect.ts';
@@ -20,6 +27,7 @@ import { tcpAddress, type TcpAddress, unixPath } from './arguments.ts';
 import { addPeerOptions, keyCommand, type PeerArguments, peerSecurity, UsageError } from './peer-options.ts';
 import { number } from './quantities.ts';
 import { jsonSink, textSink } from './report.ts';
+import { become, makeFolderFor, type User, userNamed } from './run-as-user.ts';
 
 /** What the program's exit status means. */
 export const exitCode = {
@@ -79,6 +87,8 @@ const limitsOf = ({
 });
 const vmOption = (): Option =>
   new Option('--vm <name>', "the VM's name or uuid; both engines must be given the same, or none");
+const userOption = (): Option =>
+  new Option('--user <name>', 'go on as this user, once what needs root is open').argParser(userNamed);
 
 const program = new Command('poolshift-engine')
   .description('Live migration in which cached pages come from shared storage. Nothing is patched.')
@@ -96,6 +106,7 @@ interface SourceArguments extends MigrationOptions, PeerArguments {
   readonly agentTimeout: number;
   readonly listFile?: string;
   readonly ram?: GuestRamPlace;
+  readonly user?: User;
   readonly strategy: Strategy;
   readonly compress?: 'none' | 'zstd';
   readonly clean: 'none' | 'checkpoint';
@@ -134,11 +145,20 @@ addPeerOptions(program.command('source'), 'source')
   .addOption(stallLimitOption())
   .addOption(switchoverLimitOption())
   .addOption(vmOption())
+  .addOption(userOption())
   .addOption(jsonOption())
   .action(async (args: SourceArguments) => {
     restartUnlessKeyWouldBeLost(args);
     const security = peerSecurity('source', args);
-    const requestList = listRequest(args);
+    const onEvent = sink(args);
+    const ram = args.ram === undefined ? undefined : openRam(args.ram, onEvent);
+    const agent = args.user === undefined || args.agent === undefined ? undefined : openAgent(args.agent);
+    if (args.user !== undefined) {
+      makeFolderFor(args.user, args.listen);
+      become(args.user);
+    }
+    await checkSocketPath(args.listen, onEvent);
+    const requestList = listRequest(args, agent);
     const outcome = await runSource({
       listenPath: args.listen,
       destination: args.connect,
@@ -146,11 +166,11 @@ addPeerOptions(program.command('source'), 'source')
       strategy: args.strategy,
       listAt: args.listAt,
       compression: args.compress ?? (args.strategy === 'balance' ? 'zstd' : 'none'),
-      onEvent: sink(args),
+      onEvent,
       interrupts,
       limits: limitsOf(args),
       ...(args.vm === undefined ? {} : { vm: args.vm }),
-      ...(args.ram === undefined ? {} : { ram: args.ram }),
+      ...(ram === undefined ? {} : { ram }),
       ...(requestList === undefined ? {} : { requestList }),
     });
     process.exitCode = exitStatus(outcome.result);
@@ -160,6 +180,7 @@ interface DestinationArguments extends MigrationOptions, PeerArguments {
   readonly listen: TcpAddress;
   readonly incoming: string;
   readonly storage: readonly StoragePlace[];
+  readonly user?: User;
 }
 
 addPeerOptions(program.command('destination'), 'destination')
@@ -177,12 +198,15 @@ addPeerOptions(program.command('destination'), 'destination')
   .addOption(stallLimitOption())
   .addOption(switchoverLimitOption())
   .addOption(vmOption())
+  .addOption(userOption())
   .addOption(jsonOption())
   .action(async (args: DestinationArguments) => {
     restartUnlessKeyWouldBeLost(args);
+    const security = peerSecurity('destination', args);
+    if (args.user !== undefined) become(args.user);
     const outcome = await runDestination({
       listen: args.listen,
-      security: peerSecurity('destination', args),
+      security,
       incomingPath: args.incoming,
       storage: args.storage,
       onEvent: sink(args),
@@ -266,7 +290,33 @@ function argument<T>(read: (text: string) => T): (text: string) => T {
   };
 }
 
-function listRequest(args: SourceArguments): ((signal: AbortSignal) => Promise<PageListAnswer>) | undefined {
+function openRam(place: GuestRamPlace, onEvent: EventSink): GuestRamSource {
+  const ram = openGuestRam(place);
+  if (ram.readableByOthers && place.kind === 'file') {
+    const reason = `${place.path} holds the guest's memory, and other users of this host may read it: chmod 600`;
+    onEvent({ event: 'warning', code: 'ram-readable-by-others', reason });
+  }
+  return ram;
+}
+
+/** Opened as root: the request of the list takes it over, and reports what is wrong with it. */
+function openAgent(path: string): Socket {
+  return connect(path).on('error', () => undefined);
+}
+
+/** So early that nothing else has begun when it is no place for a socket. */
+async function checkSocketPath(path: string, onEvent: EventSink): Promise<void> {
+  if (prepareSocketFolder(path).writableByOthers) {
+    const reason = `other users may write to the folder of ${path}: use one of mode 700`;
+    onEvent({ event: 'warning', code: 'folder-writable-by-others', reason });
+  }
+  await staleSocketAt(path);
+}
+
+function listRequest(
+  args: SourceArguments,
+  opened: Socket | undefined,
+): ((signal: AbortSignal) => Promise<PageListAnswer>) | undefined {
   const { agent, agentTimeout, listFile, clean } = args;
   if (listFile !== undefined) {
     return async () => {
@@ -276,7 +326,8 @@ function listRequest(args: SourceArguments): ((signal: AbortSignal) => Promise<P
     };
   }
   if (agent === undefined) return undefined;
-  return (signal) => requestPageList(agent, { clean, firstAnswerTimeoutMs: agentTimeout * 1000, signal });
+  const options = { clean, firstAnswerTimeoutMs: agentTimeout * 1000, ...(opened && { opened }) };
+  return (signal) => requestPageList(agent, { ...options, signal });
 }
 
 const signals = new AbortController();

@@ -47,6 +47,8 @@ function describe(event: EngineEvent): string {
       return `QEMU (${event.machine}) migrates ${mebibytes(event.ram_pages * 4096)} in ${event.ram_blocks} RAM blocks`;
     case 'listed':
       return `${event.server} lists ${event.pages_listed} pages in ${event.list_total_ms.toFixed(0)} ms`;
+    case 'warning':
+      return `warning: ${event.reason}`;
     case 'no-list':
       return `without a page list: ${event.reason}`;
     case 'accepted':

@@ -1,6 +1,6 @@
 /** The host's end of the guest agent's port: a unix socket that QEMU listens on (`-chardev socket,server=on`). */
 import { randomBytes } from 'node:crypto';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import {
   type AgentRequest,
   type AgentStatus,
@@ -43,6 +43,8 @@ export interface AgentRequestOptions {
   /** How long to wait for the whole answer. Default: 50 000 more than for the first sign. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /** A connection to the socket that was opened before, and is closed with the answer. */
+  readonly opened?: Socket;
 }
 
 export interface PageListOptions extends AgentRequestOptions, DecodeLimits {
@@ -134,7 +136,7 @@ function ask(
     const reader = new AnswerReader(request.id, maxListBytes);
     let header: AnswerHeader | undefined;
     let headerAtMs = 0;
-    const socket = connect(socketPath);
+    const socket = options.opened ?? connect(socketPath);
 
     const finish = (settle: () => void): void => {
       clearTimeout(firstTimer);
@@ -166,7 +168,8 @@ function ask(
       fail('timeout', `the guest agent's answer is not complete after ${timeoutMs} ms: ${state}`);
     }, timeoutMs);
 
-    socket.on('connect', () => socket.write(formatRequest(request)));
+    if (socket.readyState === 'open') socket.write(formatRequest(request));
+    else socket.on('connect', () => socket.write(formatRequest(request)));
     socket.on('error', (cause) => {
       const code = socket.connecting || header === undefined ? 'no-socket' : 'closed';
       fail(code, `cannot use the guest agent's socket ${socketPath}: ${cause.message}`, cause);

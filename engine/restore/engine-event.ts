@@ -32,6 +32,8 @@ export type EngineEvent =
       readonly list_clean_ms: number;
       readonly server: string;
     }
+  /** Something on this host lets others in; the migration goes on. */
+  | { readonly event: 'warning'; readonly code: string; readonly reason: string }
   /** There is no list to work with: the migration goes on without one. */
   | { readonly event: 'no-list'; readonly code: string; readonly reason: string }
   | {

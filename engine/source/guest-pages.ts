@@ -13,7 +13,7 @@ import type { RestoreStatus, Storage } from '../wire/messages.ts';
 import type { PageName, PlanPart } from '../wire/plan-codec.ts';
 import { WireError } from '../wire/wire-error.ts';
 import { DirtyPass } from './dirty-pass.ts';
-import { type GuestRam, type GuestRamPlace, openGuestRam } from './guest-ram.ts';
+import type { GuestRam, GuestRamSource } from './guest-ram.ts';
 import { PageLedger, pageState } from './page-ledger.ts';
 import { PlanBuilder } from './plan-builder.ts';
 import { RamCheck } from './ram-check.ts';
@@ -42,7 +42,7 @@ export class GuestPages {
   /** Listed pages that were sent from guest memory. */
   sentAfterAllPages = 0;
   readonly #schedule: Schedule;
-  readonly #ramPlace: GuestRamPlace | undefined;
+  readonly #ramSource: GuestRamSource | undefined;
   readonly #onEvent: EventSink;
   readonly #output: PageOutput;
   #ledgers: PageLedger[] = [];
@@ -66,12 +66,12 @@ export class GuestPages {
 
   constructor(
     schedule: Schedule,
-    ramPlace: GuestRamPlace | undefined,
+    ramSource: GuestRamSource | undefined,
     onEvent: EventSink,
     output: PageOutput,
   ) {
     this.#schedule = schedule;
-    this.#ramPlace = ramPlace;
+    this.#ramSource = ramSource;
     this.#onEvent = onEvent;
     this.#output = output;
   }
@@ -90,9 +90,9 @@ export class GuestPages {
     this.#totalPages = blocks.reduce((sum, { pageCount }) => sum + pageCount, 0);
     const main = blocks.reduce((largest, block) => (block.pageCount > largest.pageCount ? block : largest));
     this.#mainBlock = main.index;
-    if (!this.#schedule.waitsForList || this.#ramPlace === undefined) return;
+    if (!this.#schedule.waitsForList || this.#ramSource === undefined) return;
     try {
-      this.#ram = openGuestRam(this.#ramPlace, main.lengthBytes);
+      this.#ram = this.#ramSource.block(main.lengthBytes);
       this.#ramCheck = new RamCheck(this.#ram);
     } catch (error) {
       this.giveUpList('guest-ram', (error as SourceError).message);
@@ -222,7 +222,7 @@ export class GuestPages {
   }
 
   close(): void {
-    this.#ram?.close();
+    this.#ramSource?.close();
   }
 
   get #unseenPages(): number {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test from 'ava';
@@ -12,7 +12,8 @@ test('reads pages of a file', (t) => {
   });
   const file = path.join(folder, 'ram');
   writeFileSync(file, Buffer.concat([1, 2, 3, 4].map((value) => Buffer.alloc(4096, value))));
-  const ram = openGuestRam({ kind: 'file', path: file }, 4 * 4096);
+  const source = openGuestRam({ kind: 'file', path: file });
+  const ram = source.block(4 * 4096);
   const into = Buffer.alloc(3 * 4096);
   ram.read(2, 2, into, 4096);
   t.deepEqual([into[0], into[4096], into[8191], into[8192], into[12287]], [0, 3, 3, 4, 4]);
@@ -22,8 +23,8 @@ test('reads pages of a file', (t) => {
     },
     { instanceOf: SourceError },
   );
-  ram.close();
-  t.throws(() => openGuestRam({ kind: 'file', path: file }, 5 * 4096), { instanceOf: SourceError });
+  t.throws(() => source.block(5 * 4096), { instanceOf: SourceError });
+  source.close();
 });
 
 test('says what a place must look like', (t) => {
@@ -33,8 +34,36 @@ test('says what a place must look like', (t) => {
 });
 
 test('a process without memory of that size is refused', (t) => {
-  t.throws(() => openGuestRam({ kind: 'pid', pid: process.pid }, 12_345 * 4096 * 4096), {
-    instanceOf: SourceError,
-  });
-  t.throws(() => openGuestRam({ kind: 'pid', pid: 0x7fff_fffe }, 4096), { instanceOf: SourceError });
+  const own = openGuestRam({ kind: 'pid', pid: process.pid });
+  t.throws(() => own.block(12_345 * 4096 * 4096), { instanceOf: SourceError });
+  own.close();
+  t.throws(() => openGuestRam({ kind: 'pid', pid: 0x7fff_fffe }), { instanceOf: SourceError });
+});
+
+test('memory is read on when the file has no name any more, and is nobody else’s then', (t) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-ram-'));
+  const file = path.join(folder, 'ram');
+  writeFileSync(file, Buffer.alloc(4096, 7), { mode: 0o600 });
+  const opened = (): boolean => {
+    const ram = openGuestRam({ kind: 'file', path: file });
+    ram.close();
+    return ram.readableByOthers;
+  };
+  t.false(opened());
+  for (const mode of [0o640, 0o604]) {
+    chmodSync(file, mode);
+    t.true(opened());
+  }
+  const ram = openGuestRam({ kind: 'file', path: file });
+  const fd = openSync(file, 'r');
+  rmSync(folder, { recursive: true });
+  const nameless = openGuestRam({ kind: 'file', path: `/proc/self/fd/${fd}` });
+  closeSync(fd);
+  t.false(nameless.readableByOthers);
+  for (const source of [ram, nameless]) {
+    const into = Buffer.alloc(4096);
+    source.block(4096).read(0, 1, into, 0);
+    t.is(into[4095], 7);
+    source.close();
+  }
 });

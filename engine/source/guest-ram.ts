@@ -9,7 +9,6 @@ import { SourceError } from './source-error.ts';
 export interface GuestRam {
   /** Reads `count` pages from `page` on. @throws SourceError 'guest-ram' */
   read(page: number, count: number, into: Buffer, offset: number): void;
-  close(): void;
 }
 
 /** Where guest memory is. */
@@ -27,28 +26,74 @@ export function parseGuestRamPlace(text: string): GuestRamPlace {
   return { kind: 'pid', pid: Number(pid) };
 }
 
+/** Guest memory that is open, before it is known which part of it is the RAM block. */
+export interface GuestRamSource {
+  /** Whether users who are not QEMU's and not root may read the guest's memory. */
+  readonly readableByOthers: boolean;
+  /** The memory of a RAM block of `lengthBytes`. @throws SourceError 'guest-ram' */
+  block(lengthBytes: number): GuestRam;
+  close(): void;
+}
+
 /**
- * Opens the memory of a RAM block of `lengthBytes`.
+ * Opens guest memory. From then on it can be read whatever becomes of the rights of this process, or of the file's name.
  *
  * @throws SourceError 'guest-ram'
  */
-export function openGuestRam(place: GuestRamPlace, lengthBytes: number): GuestRam {
-  if (place.kind === 'file') return openAt(place.path, 0, lengthBytes);
-  return openAt(`/proc/${place.pid}/mem`, findMapping(place.pid, lengthBytes), undefined);
+export function openGuestRam(place: GuestRamPlace): GuestRamSource {
+  return place.kind === 'file' ? openFile(place.path) : openProcess(place.pid);
 }
 
-function openAt(path: string, startBytes: number, expectedBytes: number | undefined): GuestRam {
-  let fd: number;
+function openFile(path: string): GuestRamSource {
+  const fd = open(path, path);
+  const { mode, nlink } = fstatSync(fd);
+  return {
+    // A memfd, or a file without a name, is only reached through its process.
+    readableByOthers: nlink > 0 && (mode & 0o044) !== 0,
+    block: (lengthBytes) => {
+      const sizeBytes = fstatSync(fd).size;
+      if (sizeBytes < lengthBytes) {
+        throw new SourceError(
+          'guest-ram',
+          `${path} has ${sizeBytes} bytes, the RAM block has ${lengthBytes}`,
+        );
+      }
+      return readerOf(fd, path, 0);
+    },
+    close: () => {
+      closeSync(fd);
+    },
+  };
+}
+
+function openProcess(pid: number): GuestRamSource {
+  const path = `/proc/${pid}/mem`;
+  const fd = open(path, `process ${pid}`);
+  // The kernel asks for the right to look into the process when the file is opened, and not when it is read.
+  const maps = open(`/proc/${pid}/maps`, `process ${pid}`);
+  return {
+    readableByOthers: false,
+    block: (lengthBytes) => readerOf(fd, path, findMapping(pid, readFileSync(maps, 'utf8'), lengthBytes)),
+    close: () => {
+      closeSync(fd);
+      closeSync(maps);
+    },
+  };
+}
+
+function open(path: string, what: string): number {
   try {
-    fd = openSync(path, 'r');
+    return openSync(path, 'r');
   } catch (cause) {
-    throw new SourceError('guest-ram', `cannot open guest memory at ${path}`, cause);
+    throw new SourceError(
+      'guest-ram',
+      `cannot open guest memory, ${what}: ${(cause as Error).message}`,
+      cause,
+    );
   }
-  const sizeBytes = fstatSync(fd).size;
-  if (expectedBytes !== undefined && sizeBytes < expectedBytes) {
-    closeSync(fd);
-    throw new SourceError('guest-ram', `${path} has ${sizeBytes} bytes, the RAM block has ${expectedBytes}`);
-  }
+}
+
+function readerOf(fd: number, path: string, startBytes: number): GuestRam {
   return {
     read: (page, count, into, offset) => {
       let done = 0;
@@ -64,20 +109,11 @@ function openAt(path: string, startBytes: number, expectedBytes: number | undefi
         done += part;
       }
     },
-    close: () => {
-      closeSync(fd);
-    },
   };
 }
 
 /** Start of QEMU's mapping of the RAM block. QEMU maps each block of its own, guard pages around it. */
-function findMapping(pid: number, lengthBytes: number): number {
-  let maps: string;
-  try {
-    maps = readFileSync(`/proc/${pid}/maps`, 'utf8');
-  } catch (cause) {
-    throw new SourceError('guest-ram', `cannot look into process ${pid}`, cause);
-  }
+function findMapping(pid: number, maps: string, lengthBytes: number): number {
   const starts = maps.split('\n').flatMap((line) => {
     const match = /^([0-9a-f]+)-([0-9a-f]+) rw/.exec(line);
     if (match === null) return [];

@@ -192,7 +192,6 @@ class World {
       read: (page, count, into, offset) => {
         for (let i = 0; i < count; i++) pageOf(this.ram[page + i] ?? 0).copy(into, offset + i * 4096);
       },
-      close: () => undefined,
     };
   }
 

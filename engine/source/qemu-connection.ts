@@ -1,10 +1,19 @@
-/** The source QEMU's connection: it migrates to a unix socket; one connection is taken. */
-import { rmSync } from 'node:fs';
+/**
+ * The source QEMU's connection: it migrates to a unix socket. The first connection on which something is sent is the one
+ * that is served, so that whoever only looks whether somebody listens does no harm.
+ */
 import type { Server, Socket } from 'node:net';
+import { multifdMagic } from '../stream/records.ts';
 import { adopt, createPausedServer, ReadBuffer } from '../wire/fast-socket.ts';
+import { SocketFile } from './socket-file.ts';
 import { SourceError } from './source-error.ts';
 
 const readBytes = 1024 * 1024;
+/** Connections on which nothing was sent are let go after a while, and there may be no more than a few. */
+const silentLimitMs = 10_000;
+const silentLimit = 8;
+/** What is read of a further connection. */
+const magicBytes = 4;
 
 export interface QemuHandler {
   listening(): void;
@@ -21,6 +30,9 @@ export class QemuConnection {
   readonly #path: string;
   readonly #handler: QemuHandler;
   readonly #server: Server;
+  readonly #silent = new Set<Socket>();
+  #file: SocketFile | undefined;
+  #stopped = false;
   #socket: Socket | undefined;
   #waiting = false;
   #closed = false;
@@ -31,16 +43,25 @@ export class QemuConnection {
     this.#server = createPausedServer(true, (accepted) => {
       this.#accept(accepted);
     });
-    this.#server.on('error', (cause) => {
-      handler.failed(new SourceError('qemu-closed', `cannot listen on ${path}: ${cause.message}`, cause));
-    });
   }
 
   listen(): void {
-    rmSync(this.#path, { force: true });
-    this.#server.listen(this.#path, () => {
-      this.#handler.listening();
-    });
+    SocketFile.listen(this.#server, this.#path).then(
+      (file) => {
+        this.#file = file;
+        // Later than that, an error is of a single accept().
+        this.#server.on('error', (cause) => {
+          this.#handler.failed(
+            new SourceError('qemu-closed', `cannot listen on ${this.#path}: ${cause.message}`, cause),
+          );
+        });
+        if (this.#stopped) this.stopListening();
+        else this.#handler.listening();
+      },
+      (error: unknown) => {
+        this.#handler.failed(error as SourceError);
+      },
+    );
   }
 
   /** Whether reading waits for `readOn`. */
@@ -65,7 +86,11 @@ export class QemuConnection {
   }
 
   stopListening(): void {
+    this.#stopped = true;
+    this.#file?.remove();
+    this.#file = undefined;
     this.#server.close();
+    for (const socket of this.#silent) socket.destroy();
   }
 
   /** Breaks off: QEMU takes the migration for failed. */
@@ -74,28 +99,62 @@ export class QemuConnection {
   }
 
   #accept(accepted: Socket): void {
-    if (this.#socket !== undefined) {
+    if (this.#silent.size >= silentLimit) {
       accepted.destroy();
       return;
     }
-    const socket = adopt(accepted, new ReadBuffer(readBytes), (chunk) => {
-      this.#waiting = !this.#handler.chunk(chunk);
-      return !this.#waiting;
-    });
-    this.#socket = socket;
-    this.#server.close();
+    const socket = adopt(
+      accepted,
+      new ReadBuffer(this.#socket === undefined ? readBytes : magicBytes),
+      (chunk) => {
+        if (this.#silent.delete(socket)) this.#speaks(socket, chunk);
+        if (socket !== this.#socket) return false;
+        this.#waiting = !this.#handler.chunk(chunk);
+        return !this.#waiting;
+      },
+    );
+    this.#silent.add(socket);
+    const tooSilent = setTimeout(() => {
+      if (this.#silent.has(socket)) socket.destroy();
+    }, silentLimitMs);
     const closed = (reason: string, cause?: Error): void => {
-      if (this.#closed) return;
+      if (socket !== this.#socket || this.#closed) return;
       this.#closed = true;
       this.#handler.closed(new SourceError('qemu-closed', reason, cause));
     };
     socket.on('end', () => {
+      if (socket !== this.#socket) socket.destroy();
       closed('QEMU has ended its migration: it was cancelled, or failed, or QEMU ended');
     });
     socket.on('error', (cause) => {
       closed(`the connection to QEMU broke: ${cause.message}`, cause);
     });
-    this.#handler.connected();
+    socket.on('close', () => {
+      clearTimeout(tooSilent);
+      this.#silent.delete(socket);
+    });
     socket.resume();
+  }
+
+  /** The first bytes of a connection. Each of multifd's says what it is (migration/multifd.c, MultiFDInit_t). */
+  #speaks(socket: Socket, chunk: Buffer): void {
+    if (chunk.length >= magicBytes && chunk.readUInt32BE(0) === multifdMagic) {
+      socket.destroy();
+      this.#handler.failed(
+        new SourceError(
+          'multifd',
+          'QEMU migrates with multifd, which cannot be filtered: switch it off with {"execute": ' +
+            '"migrate-set-capabilities", "arguments": {"capabilities": [{"capability": "multifd", "state": false}]}} ' +
+            '(libvirt: without --parallel)',
+        ),
+      );
+      return;
+    }
+    if (this.#socket !== undefined) {
+      socket.destroy();
+      return;
+    }
+    this.#socket = socket;
+    this.#handler.connected();
   }
 }

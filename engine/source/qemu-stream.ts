@@ -10,7 +10,7 @@ import { streamCommand } from '../stream/records.ts';
 import { encodePlanPart } from '../wire/plan-codec.ts';
 import type { DestinationLink } from './destination-link.ts';
 import { GuestPages } from './guest-pages.ts';
-import type { GuestRamPlace } from './guest-ram.ts';
+import type { GuestRamSource } from './guest-ram.ts';
 import { StreamEnd } from './stream-end.ts';
 
 export interface QemuStreamHandler {
@@ -34,7 +34,7 @@ export class QemuStream {
 
   constructor(
     schedule: Schedule,
-    ram: GuestRamPlace | undefined,
+    ram: GuestRamSource | undefined,
     link: DestinationLink,
     onEvent: EventSink,
     handler: QemuStreamHandler,

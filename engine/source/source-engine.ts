@@ -319,6 +319,8 @@ class SourceEngine implements DestinationLinkHandler {
     switch (action.do) {
       case 'commit':
         onEvent({ event: 'committed' });
+        // From here on nobody who connects can be a part of this migration.
+        this.#qemu.stopListening();
         this.#link.sendInOrder('commit');
         return;
       case 'abort':

@@ -3,10 +3,14 @@ export type SourceErrorCode =
   | 'guest-ram'
   /** What is read as guest memory is not what QEMU sends. */
   | 'guest-ram-differs'
+  /** The path on which to wait for QEMU is taken, or no socket can be made there. */
+  | 'socket-path'
   /** QEMU closed its connection before the migration was over. */
   | 'qemu-closed'
   /** Something did not come within its limit. */
   | 'limit'
+  /** QEMU sends pages on connections of their own. */
+  | 'multifd'
   /** The target did not take the whole stream. */
   | 'target-failed';
 

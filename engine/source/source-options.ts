@@ -6,7 +6,7 @@ import type { EventSink } from '../restore/engine-event.ts';
 import type { Strategy } from '../restore/schedule.ts';
 import type { Liveness } from '../wire/hello.ts';
 import type { PeerSecurity } from '../wire/peer-security.ts';
-import type { GuestRamPlace } from './guest-ram.ts';
+import type { GuestRamSource } from './guest-ram.ts';
 
 export interface SourceOptions {
   /** Unix socket to which QEMU is told to migrate. */
@@ -18,8 +18,8 @@ export interface SourceOptions {
   readonly vm?: string;
   readonly strategy: Strategy;
   readonly compression: 'none' | 'zstd';
-  /** Where guest memory is; without it nothing is restored from storage. */
-  readonly ram?: GuestRamPlace;
+  /** Guest memory, which is closed at the end; without it nothing is restored from storage. */
+  readonly ram?: GuestRamSource;
   /** Asks for the page list; without it nothing is restored from storage. */
   readonly requestList?: (signal: AbortSignal) => Promise<PageListAnswer>;
   /**

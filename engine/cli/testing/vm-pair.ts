@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
 import {
+  chownSync,
   closeSync,
   existsSync,
   mkdtempSync,
@@ -34,6 +35,8 @@ export interface PairOptions {
   readonly targetStarts?: boolean;
   /** Arguments that only one of the two QEMUs gets: a device that the other one lacks. */
   readonly arguments?: Readonly<Partial<Record<'source' | 'target', readonly string[]>>>;
+  /** Owner of all its files, where QEMU does not run as root. */
+  readonly owner?: { readonly uid: number; readonly gid: number };
 }
 
 /** How an engine is started. */
@@ -176,8 +179,14 @@ export class VmPair {
       ...(options.arguments?.[side] ?? []),
     ];
     for (const side of ['source', 'target']) {
-      writeFileSync(ramPath(folder, side), '');
+      // QEMU makes it readable for everybody where it is not there (system/physmem.c, file_ram_open).
+      writeFileSync(ramPath(folder, side), '', { mode: 0o600, flag: 'wx' });
       truncateSync(ramPath(folder, side), options.ramBytes);
+    }
+    if (options.owner !== undefined) {
+      const { uid, gid } = options.owner;
+      const files = [folder, path.join(folder, 'disk'), ramPath(folder, 'source'), ramPath(folder, 'target')];
+      for (const file of files) chownSync(file, uid, gid);
     }
     const paused = options.targetStarts === true ? [] : ['-S'];
     const started = await Promise.allSettled([
@@ -296,7 +305,10 @@ export class VmPair {
 
   #keyFile(): string {
     const file = path.join(this.folder, 'key');
-    if (!existsSync(file)) writeKey(file, makeKey());
+    if (existsSync(file)) return file;
+    writeKey(file, makeKey());
+    const { owner } = this.options;
+    if (owner !== undefined) chownSync(file, owner.uid, owner.gid);
     return file;
   }
 
@@ -346,7 +358,8 @@ function removeFiles(folder: string): void {
   for (const side of ['source', 'target']) rmSync(ramPath(folder, side), { force: true });
 }
 
-function ramPath(folder: string, side: string): string {
+/** The file behind the memory of one side. */
+export function ramPath(folder: string, side: string): string {
   return path.join('/dev/shm', `${path.basename(folder)}-${side}`);
 }
 
