@@ -1,12 +1,11 @@
 // First thing every npm script calls: needs nothing but Node.js 18 and npm. Installs the node packages when they are
-// missing or out of date, then runs the named TypeScript program under the Node 24 that came with them.
+// missing, unfinished or out of date, then runs the named TypeScript program under the Node 24 that came with them.
 //   node setup/start.mjs PROGRAM.ts [arguments...]
-import { spawn, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
 import path from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
+import { install, nodeOf } from './install.mjs';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const [program, ...programArguments] = process.argv.slice(2);
@@ -26,26 +25,22 @@ if (process.platform !== 'linux' || !['x64', 'arm64'].includes(process.arch)) {
   fail(`runs on Linux on x64 or arm64 only, this is ${process.platform} on ${process.arch}`);
 }
 
-const lock = readFileSync(path.join(root, 'package-lock.json'));
-const wanted = createHash('sha256').update(lock).update(process.arch).digest('hex');
-const stamp = path.join(root, 'node_modules', '.poolshift-installed');
-const installed = existsSync(stamp) ? readFileSync(stamp, 'utf8') : '';
-if (installed !== wanted) {
-  const count = Object.keys(JSON.parse(lock.toString()).packages).length - 1;
-  process.stderr.write(
-    `poolshift: installing up to ${count} node packages with npm ci (no install scripts)\n`,
-  );
-  const npm = spawnSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
-    cwd: root,
-    stdio: ['ignore', 2, 2],
-  });
-  if (npm.error) fail(`npm could not be started (${npm.error.message}); on Debian: apt-get install npm`);
-  if (npm.status !== 0) fail(`npm ci failed with exit code ${npm.status}; its output is above`);
-  writeFileSync(stamp, wanted);
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+const interrupted = new AbortController();
+const interrupt = (signal) => interrupted.abort(signal);
+for (const signal of signals) process.on(signal, interrupt);
+const say = (message) => process.stderr.write(`poolshift: ${message}\n`);
+await install(root, say, interrupted.signal).catch((error) => {
+  if (!interrupted.signal.aborted) fail(error.message);
+});
+for (const signal of signals) process.off(signal, interrupt);
+if (interrupted.signal.aborted) {
+  process.kill(process.pid, interrupted.signal.reason);
+  // The signal ends this process before that.
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  process.exit(1);
 }
-
-const node = path.join(root, 'node_modules', `node-linux-${process.arch}`, 'bin', 'node');
-if (!existsSync(node)) fail(`${node} is missing; remove node_modules and run this again`);
+const node = nodeOf(root);
 
 // If this process is killed, even with -9, the program gets SIGTERM and tears down what it has set up.
 const child = spawn(
@@ -57,7 +52,7 @@ const child = spawn(
   },
 );
 // A Ctrl-C in a terminal reaches both processes; the program ignores the second of two signals in quick succession.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+for (const signal of signals) process.on(signal, () => child.kill(signal));
 child.on('error', (error) => fail(`could not start ${node}: ${error.message}`));
 child.on('exit', (code, signal) => {
   if (signal === null) process.exit(code ?? 1);
