@@ -42,7 +42,7 @@ const machinePackages = ['mmdebstrap', 'e2fsprogs', 'sysbench', 'cpio', 'zstd'];
 
 const projectRoot = path.resolve(import.meta.dirname, '../..');
 const tables = 4;
-const ledgerFile = '/var/tmp/poolshift-ledger';
+const ledgerFile = '/run/poolshift/ledger';
 const serverReadyTimeoutMs = 180_000;
 /** Probes see the quiet VM for this long before the migration, and after it, when no load runs. */
 const idleSeconds = 5;

@@ -24,6 +24,12 @@ export interface SshHostOptions {
 /** Programs that the harness brings with it, such as Node. */
 export const programFolder = `${hostFolder}/bin`;
 
+/**
+ * Shell command: makes the folder of sockets and consoles, which is root's alone, or that of the user whose ssh connection
+ * forwards the sockets, and who may become root there.
+ */
+export const makeRunFolder = `install -d -m 700 -o "\${SUDO_UID:-0}" /run/poolshift`;
+
 const defaultTimeoutMs = 60_000;
 const outputTailLines = 20;
 /** Exit code of ssh itself. */
@@ -212,6 +218,7 @@ function linesOf(stdout: Readable): AsyncIterable<string> {
 function spawnScript(folder: string, command: string): string {
   const start = `echo $$ > ${folder}/group; [ ! -e ${folder}/stopped ] || exit 143; exec bash -c "$1"`;
   return `set -u
+${makeRunFolder}
 mkdir -p ${folder}
 watch() {
   cat

@@ -48,6 +48,10 @@ test('a guest starts, answers, and is stopped; what fails says why', async (t) =
   t.deepEqual(steps.slice(0, 4), ['initrd', 'boot', 'network', 'server-up'], await consoleTail(src));
   const { stdout: ram } = await src.run(`stat --format=%s ${vmPaths.ram}`);
   t.is(Number(ram), machine.memoryBytes);
+  // Nobody else on the host may look at the guest, nor speak for it.
+  const ofTheGuest = [vmPaths.ram, vmPaths.console, vmPaths.controlSocket, vmPaths.agentSocket].join(' ');
+  t.is((await src.run(`stat --format=%A ${ofTheGuest} | grep -v -- '------$' || true`)).stdout, '');
+  t.is((await src.run('stat --format=%A /run/poolshift')).stdout.trim(), 'drwx------');
 
   t.deepEqual(await qmp.execute('query-status'), { status: 'running', running: true });
 

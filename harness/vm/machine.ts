@@ -1,7 +1,7 @@
 /** Life of the virtual machine on a host: a transient systemd unit, which outlives the ssh session that started it. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Host } from '../testbed/host.ts';
-import { quote } from '../testbed/ssh-host.ts';
+import { makeRunFolder, quote } from '../testbed/ssh-host.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { runSql } from '../workload/sql-client.ts';
 import { qemuArguments, vmPaths, type MachineDescription } from './qemu-arguments.ts';
@@ -35,13 +35,15 @@ export async function startVm(host: Host, machine: MachineDescription): Promise<
 function startScript(qemuBinary: string, machine: MachineDescription): string {
   const command = [qemuBinary, ...qemuArguments(machine)].map(quote).join(' ');
   return `set -eu
-mkdir -p /run/poolshift
+${makeRunFolder}
 # A left-over RAM file would be the new machine's memory.
 rm -f ${[...ownSockets, vmPaths.console, vmPaths.ram].join(' ')}
+# QEMU makes it readable for everybody where it is not there.
+(umask 077; set -o noclobber; : > ${vmPaths.ram})
 date '+%Y-%m-%d %H:%M:%S'
 systemctl reset-failed ${vmUnit} 2> /dev/null || true
 systemd-run --quiet --collect --unit=${vmUnit} --property=LimitMEMLOCK=infinity --property=OOMScoreAdjust=-100 \\
-  --property=TimeoutStopSec=5 ${command}
+  --property=TimeoutStopSec=5 --property=UMask=0077 ${command}
 for attempt in $(seq 200); do
   [ -S ${vmPaths.recorderSocket} ] && break
   systemctl --quiet is-active ${vmUnit} || break

@@ -1,5 +1,6 @@
 /** Makes a host ready for the machine: the guest becomes one more station on the service network. */
 import type { Host, Testbed } from '../testbed/host.ts';
+import { makeRunFolder } from '../testbed/ssh-host.ts';
 
 export const bridgeName = 'br0';
 export const tapName = 'tap0';
@@ -17,7 +18,7 @@ export async function prepareVmHost(host: Host, testbed: Testbed): Promise<void>
 /** Shell script; the whole of it runs in one ssh command, so a host that is reached over this interface stays reachable. */
 export function vmHostScript(serviceInterface: string, address: string): string {
   return `set -eu
-mkdir -p /run/poolshift
+${makeRunFolder}
 if ! ip link show ${bridgeName} > /dev/null 2>&1; then
   # Its own hardware address, or the bridge would take the lowest of its ports', which changes with every tap.
   ip link add ${bridgeName} address "$(cat /sys/class/net/${serviceInterface}/address)" type bridge forward_delay 0

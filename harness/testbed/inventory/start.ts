@@ -12,7 +12,7 @@ import {
   networkNames,
 } from '../host.ts';
 import { shapingArguments } from '../shaping.ts';
-import { programFolder } from '../ssh-host.ts';
+import { makeRunFolder, programFolder } from '../ssh-host.ts';
 import { type Connections, openConnections } from './connections.ts';
 import { type Hold, holdHosts } from './hold.ts';
 import { InventoryError } from './inventory-error.ts';
@@ -88,7 +88,7 @@ async function onEveryHost(action: (name: HostName) => Promise<void>): Promise<v
 }
 
 async function meet(host: Host): Promise<void> {
-  const user = (await host.run('id -u; mkdir -p /run/poolshift')).stdout.trim();
+  const user = (await host.run(`id -u; ${makeRunFolder}`)).stdout.trim();
   if (user !== '0') throw new InventoryError(`${host.name}: commands run as user ${user} there, not as root`);
 }
 

@@ -15,7 +15,7 @@ import {
   networkNames,
 } from '../host.ts';
 import { shapingArguments } from '../shaping.ts';
-import { SshHost } from '../ssh-host.ts';
+import { makeRunFolder, SshHost } from '../ssh-host.ts';
 import { startGanesha } from './ganesha.ts';
 import { LabError } from './lab-error.ts';
 import { type NetworkRates, guestAddress, labNetworks, networkPlans } from './lab-network.ts';
@@ -87,7 +87,7 @@ export async function attachLocalTestbed(): Promise<Testbed> {
 async function waitForHost(host: Host): Promise<void> {
   for (let attempt = 0; ; attempt += 1) {
     try {
-      await host.run('mkdir -p /run/poolshift', { timeoutMs: 10_000 });
+      await host.run(makeRunFolder, { timeoutMs: 10_000 });
       return;
     } catch (error) {
       if (attempt < bootAttempts && !existsSync(path.join(labFolder, `${host.name}.ended`))) {
