@@ -1,9 +1,9 @@
 /** Which bytes of a device hold which bytes of a file: FIEMAP, through e2fsprogs' filefrag (Node has no ioctl). */
-import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { promisify } from 'node:util';
+import type { FileHandle } from 'node:fs/promises';
 import { pageSizeBytes } from '../../engine/pages/page-list.ts';
-import { GuestError } from './guest-error.ts';
+import { GuestError, systemErrorCode } from './guest-error.ts';
+import { openRegularFile } from './safe-files.ts';
+import { findTrustedProgram, runTrusted } from './trusted-program.ts';
 
 /** A piece of a file that lies in one piece on its device, all numbers in 4096-byte blocks. */
 export interface Extent {
@@ -58,35 +58,59 @@ function alignedExtent(logical: number, physical: number, length: number): Exten
   };
 }
 
-/** Extents of each file; files that vanished meanwhile are missing. @throws GuestError 'command-failed' */
+/** What 200 files in 3,000 pieces each take. */
+const maxOutputBytes = 64 * 1024 * 1024;
+const programPaths = ['/usr/sbin/filefrag', '/sbin/filefrag', '/usr/bin/filefrag'];
+
+/** Extents of each regular file; files that vanished meanwhile are missing. @throws GuestError 'command-failed' */
 export async function readExtents(paths: readonly string[]): Promise<Map<string, Extent[]>> {
+  const program = findTrustedProgram(programPaths);
   const all = new Map<string, Extent[]>();
-  for (let start = 0; start < paths.length; start += batchSize) {
-    const text = await runFilefrag(paths.slice(start, start + batchSize));
-    for (const [path, extents] of parseFilefrag(text)) all.set(path, extents);
-  }
+  for (let start = 0; start < paths.length; start += batchSize)
+    await readBatch(program, paths.slice(start, start + batchSize), all);
   return all;
 }
 
-async function runFilefrag(paths: readonly string[]): Promise<string> {
-  const environment = { ...process.env, LC_ALL: 'C', PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` };
+async function readBatch(
+  program: string,
+  paths: readonly string[],
+  all: Map<string, Extent[]>,
+): Promise<void> {
+  const files: { readonly path: string; readonly handle: FileHandle }[] = [];
   try {
-    const { stdout } = await promisify(execFile)('filefrag', ['-e', '-b1', ...paths], {
-      env: environment,
-      maxBuffer: 256 * 1024 * 1024,
-      timeout: 60_000,
-    });
-    return stdout;
-  } catch (cause) {
-    // A file that was dropped since it was found gives a failing exit code, with all other files printed.
-    const stdout = cause instanceof Error && 'stdout' in cause ? cause.stdout : undefined;
-    if (typeof stdout === 'string' && (stdout !== '' || !paths.some((path) => existsSync(path))))
-      return stdout;
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new GuestError(
-      'command-failed',
-      `filefrag (Debian package e2fsprogs) cannot show extents: ${reason}`,
-      cause,
+    for (const path of paths) {
+      const handle = await openIfThere(path);
+      if (handle !== undefined) files.push({ path, handle });
+    }
+    if (files.length === 0) return;
+    const nameOf = (index: number): string => `/proc/self/fd/${index + 3}`;
+    const { stdout, status, stderr } = await runTrusted(
+      program,
+      ['-e', '-b1', ...files.map((_, index) => nameOf(index))],
+      files.map(({ handle }) => handle),
+      { timeoutMs: 60_000, maxOutputBytes },
     );
+    // A file that it cannot tell of gives a failing exit code, with all other files printed.
+    if (stdout === '')
+      throw new GuestError(
+        'command-failed',
+        `${program} shows no extents (exit ${status}): ${stderr.trim()}`,
+      );
+    const found = parseFilefrag(stdout);
+    for (const [index, { path }] of files.entries()) {
+      const extents = found.get(nameOf(index));
+      if (extents !== undefined) all.set(path, extents);
+    }
+  } finally {
+    for (const { handle } of files) await handle.close();
+  }
+}
+
+async function openIfThere(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await openRegularFile(path);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw error;
   }
 }

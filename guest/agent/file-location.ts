@@ -1,11 +1,11 @@
 /** Where files lie on storage that the host can reach. */
-import { readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { pageSizeBytes, type PageSource } from '../../engine/pages/page-list.ts';
 import { findDisk, majorMinor } from './block-device.ts';
 import { readExtents, type Extent } from './file-extents.ts';
 import { systemErrorCode } from './guest-error.ts';
 import { parseNetworkMounts, placeOnNetwork } from './mounts.ts';
+import { readProc } from './safe-files.ts';
 
 export interface FileLocation {
   readonly source: PageSource;
@@ -23,7 +23,7 @@ export async function locateFiles(
   extentIndex: ExtentIndex,
 ): Promise<(FileLocation | undefined)[]> {
   const root = `/proc/${pid}/root`;
-  const mounts = parseNetworkMounts(readFileSync(`/proc/${pid}/mountinfo`, 'utf8'));
+  const mounts = parseNetworkMounts(readProc(`/proc/${pid}/mountinfo`));
   const files = await Promise.all(paths.map(async (path) => ({ path, ...(await identify(path)) })));
   const onDisk = files.filter(({ device }) => device !== undefined && findDisk(device) !== undefined);
   const extents = await extentIndex.read(onDisk);

@@ -7,10 +7,12 @@ export type GuestErrorCode =
   | 'unknown-layout'
   /** The server's files do not lie where blocks can be named: a plain disk or partition, or NFS. */
   | 'unsupported-storage'
-  /** A program that the agent runs (filefrag, the SQL client) is missing or failed. */
+  /** A program that the agent runs (filefrag) is missing, could be changed by others than root, or failed. */
   | 'command-failed'
   /** Reducing dirty pages was asked for, but the server could not be told to. */
   | 'clean-failed'
+  /** A process that looks like a server has more memory areas, files or mounts than the agent looks at. */
+  | 'too-large'
   | 'internal';
 
 /** Why the agent cannot give a page list. It becomes an error answer on the port. */

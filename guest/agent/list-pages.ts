@@ -22,15 +22,18 @@ export async function listPages(programs: readonly CachingProgram[]): Promise<Pa
   const located: LocatedPages[] = [];
   const known = extentIndexes;
   extentIndexes = new Map();
+  const failures: unknown[] = [];
   for (const program of programs) {
     try {
       located.push(await locatePages(program, known, timings));
     } catch (error) {
-      // A server that ends meanwhile is no reason to do without the others.
-      if (isRunning(program.pid)) throw error;
+      // What is wrong with one program, or what only calls itself so, is no reason to do without the others.
+      if (isRunning(program.pid)) failures.push(error);
     }
   }
   if (located.length === 0) {
+    const [failure] = failures;
+    if (failure instanceof Error) throw failure;
     const rights = process.geteuid?.() === 0 ? '' : ' that this user may look at (the agent needs root)';
     throw new GuestError(
       'no-server',

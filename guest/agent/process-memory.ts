@@ -1,6 +1,7 @@
 /** Memory of a running program, read through /proc without stopping it. */
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { GuestError, systemErrorCode } from './guest-error.ts';
+import { readProc } from './safe-files.ts';
 
 export interface Memory {
   /**
@@ -39,9 +40,9 @@ export function parseMaps(text: string): Mapping[] {
   return mappings;
 }
 
-/** @throws GuestError 'not-permitted' without root's rights, 'no-server' when the process is gone. */
+/** @throws GuestError 'not-permitted' without root's rights, 'no-server' when the process is gone, 'too-large' */
 export function readMappings(pid: number): Mapping[] {
-  return parseMaps(openOrExplain(pid, () => readFileSync(`/proc/${pid}/maps`, 'utf8')));
+  return parseMaps(openOrExplain(pid, () => readProc(`/proc/${pid}/maps`)));
 }
 
 export class ProcessMemory implements Memory {

@@ -52,7 +52,7 @@ async function answer(
     if (request.request === 'status') return [formatAnswer(request.id, await describeAgent(programs))];
     const startMs = performance.now();
     const running = await programs();
-    if (request.clean === 'checkpoint') for (const program of running) await program.writeDirtyPages();
+    if (request.clean === 'checkpoint') await writeDirtyPages(running);
     const cleanMs = request.clean === 'checkpoint' ? performance.now() - startMs : 0;
     const list = encodePageList(await listPages(running));
     const totalMs = performance.now() - startMs;
@@ -60,6 +60,13 @@ async function answer(
   } catch (error) {
     return [formatAnswer(request.id, describeError(error))];
   }
+}
+
+/** All at once, so that one that does not answer holds nobody up. @throws GuestError if none of them could be told to */
+async function writeDirtyPages(programs: readonly CachingProgram[]): Promise<void> {
+  const ends = await Promise.allSettled(programs.map((program) => program.writeDirtyPages()));
+  const [failure] = ends.filter((end) => end.status === 'rejected');
+  if (failure !== undefined && !ends.some(({ status }) => status === 'fulfilled')) throw failure.reason;
 }
 
 async function describeAgent(programs: () => Promise<readonly CachingProgram[]>): Promise<AnswerHeader> {

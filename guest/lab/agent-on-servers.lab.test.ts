@@ -123,7 +123,7 @@ for (const dbms of ['mariadb', 'mysql'] as const) {
     });
     report(t, 'idle', idle.pages, idle.comparison);
     t.is(idle.pages.server.method, 'descriptors');
-    t.is(idle.pages.server.version, server.version);
+    t.true(server.version.startsWith(idle.pages.server.version), idle.pages.server.version);
     // MariaDB's temporary tablespace stays dirty, and purging goes on.
     t.true(idle.pages.server.dirtyPages < 0.1 * idle.pages.server.cachedPages);
     t.true(idle.pages.count * idle.pages.pageSizeBytes > 2 * rows * 150, 'both tables are in the pool');

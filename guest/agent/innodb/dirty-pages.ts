@@ -1,60 +1,61 @@
-/** Has a server write its dirty pages, through its own SQL client. This is the only thing the agent says to a server. */
-import { execFile } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+/** Has a server write its dirty pages. This is the only thing the agent says to a server. */
+import { readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { GuestError, systemErrorCode } from '../guest-error.ts';
+import { entriesOf, openRegularFile, readProc } from '../safe-files.ts';
 import type { ServerProcess } from './server-process.ts';
+import { type Credentials, SqlSession } from './sql-session.ts';
 
-/** User and password for the client, if root may not log in by itself (unix_socket or auth_socket). */
+/** User and password for the server, if root may not log in by itself (unix_socket or auth_socket). */
 export const credentialsPath = '/etc/poolshift/agent.cnf';
 
 /** MySQL writes in the background; it is given this long. */
 const maxWritingMs = 15_000;
+/** The host waits for a list no longer than a minute. */
+const sessionMs = 40_000;
 const pollMs = 100;
+const maxDescriptors = 200_000;
 
 /** @throws GuestError 'clean-failed' */
 export async function writeDirtyPages(server: ServerProcess): Promise<void> {
   const socket = findServerSocket(server.pid);
   if (socket === undefined)
     throw new GuestError('clean-failed', `server ${server.pid} listens on no unix socket`);
-  if (server.product === 'mariadb') {
+  const credentials = await credentialsFor(server);
+  const session = await SqlSession.open(`/proc/${server.pid}/root${socket}`, credentials, sessionMs);
+  try {
     // A checkpoint at the current LSN: returns when everything dirty before it is written.
-    await runSql(server.pid, socket, 'SET GLOBAL innodb_log_checkpoint_now = ON');
-    return;
+    if (server.product === 'mariadb') await session.query('SET GLOBAL innodb_log_checkpoint_now = ON');
+    else await lowerLimits(session);
+  } finally {
+    session.close();
   }
-  const settings = await runSql(
-    server.pid,
-    socket,
+}
+
+async function lowerLimits(session: SqlSession): Promise<void> {
+  const settings = await session.query(
     'SELECT @@GLOBAL.innodb_max_dirty_pages_pct, @@GLOBAL.innodb_max_dirty_pages_pct_lwm',
   );
-  const [percent = '90', lowWaterMark = '10'] = settings.trim().split('\t');
+  const [percent = '90', lowWaterMark = '10'] = settings[0] ?? [];
   // The low water mark must not exceed the other, so it goes first and comes back last.
-  await runSql(
-    server.pid,
-    socket,
-    'SET GLOBAL innodb_max_dirty_pages_pct_lwm = 0; SET GLOBAL innodb_max_dirty_pages_pct = 0',
-  );
+  await session.query('SET GLOBAL innodb_max_dirty_pages_pct_lwm = 0');
+  await session.query('SET GLOBAL innodb_max_dirty_pages_pct = 0');
   try {
-    await waitUntilWritten(server.pid, socket);
+    await waitUntilWritten(session);
   } finally {
-    await runSql(
-      server.pid,
-      socket,
-      `SET GLOBAL innodb_max_dirty_pages_pct = ${Number(percent)}; ` +
-        `SET GLOBAL innodb_max_dirty_pages_pct_lwm = ${Number(lowWaterMark)}`,
-    );
+    await session.query(`SET GLOBAL innodb_max_dirty_pages_pct = ${Number(percent)}`);
+    await session.query(`SET GLOBAL innodb_max_dirty_pages_pct_lwm = ${Number(lowWaterMark)}`);
   }
 }
 
 /** Under load the count never reaches 0: enough when it no longer falls. */
-async function waitUntilWritten(pid: number, socket: string): Promise<void> {
+async function waitUntilWritten(session: SqlSession): Promise<void> {
   const endMs = performance.now() + maxWritingMs;
   let fewest = Infinity;
   let roundsWithoutProgress = 0;
   while (performance.now() < endMs && roundsWithoutProgress < 5) {
-    const text = await runSql(pid, socket, "SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool_pages_dirty'");
-    const dirty = Number(text.trim().split('\t')[1] ?? NaN);
+    const rows = await session.query("SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool_pages_dirty'");
+    const dirty = Number(rows[0]?.[1] ?? NaN);
     if (dirty === 0) return;
     roundsWithoutProgress = dirty < fewest ? 0 : roundsWithoutProgress + 1;
     fewest = Math.min(fewest, dirty);
@@ -62,46 +63,54 @@ async function waitUntilWritten(pid: number, socket: string): Promise<void> {
   }
 }
 
-/** Runs statements with the client that lies in the server's root, as root of it. Gives tab-separated rows. */
-async function runSql(pid: number, socket: string, sql: string): Promise<string> {
-  const root = `/proc/${pid}/root`;
-  const client = ['/usr/bin/mariadb', '/usr/bin/mysql'].find((path) => existsSync(`${root}${path}`));
-  if (client === undefined)
-    throw new GuestError('clean-failed', 'neither mariadb nor mysql, the SQL client, is installed');
-  const credentials = existsSync(`${root}${credentialsPath}`)
-    ? [`--defaults-file=${credentialsPath}`]
-    : ['--no-defaults'];
+/**
+ * A password is told only to servers that run as root or as the user `mysql`: whoever else calls a process mysqld would only
+ * have to listen. Root without a password is what the kernel tells of a connection, which is no secret.
+ *
+ * @throws GuestError 'clean-failed' if others than root can read the password
+ */
+async function credentialsFor({ userId }: ServerProcess): Promise<Credentials> {
+  const withoutPassword = { user: 'root', password: '' };
+  if (userId !== 0 && userId !== userIdOf('mysql')) return withoutPassword;
   try {
-    const { stdout } = await promisify(execFile)(
-      'chroot',
-      [
-        root,
-        client,
-        ...credentials,
-        `--socket=${socket}`,
-        '--batch',
-        '--skip-column-names',
-        '--execute',
-        sql,
-      ],
-      { timeout: 60_000 },
-    );
-    return stdout;
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new GuestError('clean-failed', `the server did not take "${sql}": ${reason}`, cause);
+    const file = await openRegularFile(credentialsPath);
+    if (file === undefined) return withoutPassword;
+    try {
+      const { uid, mode } = await file.stat();
+      if (uid !== 0 || (mode & 0o077) !== 0)
+        throw new GuestError('clean-failed', `${credentialsPath} must be root's, with mode 600`);
+      return parseCredentials(await file.readFile('utf8'));
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return withoutPassword;
+    throw error;
   }
+}
+
+function userIdOf(name: string): number | undefined {
+  const users = readFileSync('/etc/passwd', 'utf8').split('\n');
+  const fields = users.map((line) => line.split(':')).find(([user]) => user === name);
+  return fields === undefined ? undefined : Number(fields[2]);
+}
+
+/** Lines `user = NAME` and `password = WORD`. */
+export function parseCredentials(text: string): Credentials {
+  const value = (name: string): string | undefined =>
+    new RegExp(`^\\s*${name}\\s*=\\s*(.*?)\\s*$`, 'm').exec(text)?.[1];
+  return { user: value('user') ?? 'root', password: value('password') ?? '' };
 }
 
 /** The server's listening socket, as a path in the server's root. */
 function findServerSocket(pid: number): string | undefined {
   const inodes = new Set<string>();
-  for (const descriptor of readdirSync(`/proc/${pid}/fd`)) {
+  for (const { name: descriptor } of entriesOf(`/proc/${pid}/fd`, maxDescriptors)) {
     const inode = /^socket:\[(\d+)\]$/.exec(readLink(`/proc/${pid}/fd/${descriptor}`))?.[1];
     if (inode !== undefined) inodes.add(inode);
   }
   const sockets: string[] = [];
-  for (const line of readFileSync(`/proc/${pid}/net/unix`, 'utf8').split('\n')) {
+  for (const line of readProc(`/proc/${pid}/net/unix`).split('\n')) {
     // Num: RefCount Protocol Flags Type St Inode Path; flag 0x10000 is __SO_ACCEPTCON.
     const [, , , flags, , , inode = '', path] = line.trim().split(/\s+/);
     if (flags === '00010000' && inodes.has(inode) && path?.startsWith('/') === true) sockets.push(path);

@@ -1,4 +1,5 @@
 /** Pages in the buffer pools of MariaDB and MySQL servers. */
+import { totalmem } from 'node:os';
 import { GuestError } from '../guest-error.ts';
 import type { CachedPages, CachingProgram, PageFinder } from '../page-finder.ts';
 import { type Mapping, type Memory, ProcessMemory, readMappings } from '../process-memory.ts';
@@ -36,12 +37,16 @@ export class InnodbFinder implements PageFinder {
   }
 }
 
-/** @throws GuestError 'unknown-layout' */
+/** @throws GuestError 'unknown-layout', 'too-large' */
 function findPages(server: ServerProcess, tablespaces: readonly TablespaceFile[]): CachedPages {
   const pageSizeBytes = tablespaces[0]?.pageSizeBytes ?? 16 * 1024;
   const memory = new ProcessMemory(server.pid);
   try {
     const areas = poolMemory(readMappings(server.pid));
+    const areaBytes = areas.reduce((bytes, { start, end }) => bytes + end - start, 0);
+    // Address space costs a process nothing, but every page of it would be looked at.
+    if (areaBytes > 2 * totalmem())
+      throw new GuestError('too-large', `process ${server.pid} has ${areaBytes} bytes of memory areas`);
     const found = findInPool(memory, areas, server, pageSizeBytes, tablespaces);
     return { pid: server.pid, pageSizeBytes, ...selectPages(found.pages, tablespaces, server, found.method) };
   } finally {
@@ -65,6 +70,8 @@ export function findInPool(
     if (isTrustworthy(verifyPages(memory, pages, pageSizeBytes, isPlain)))
       return { pages, method: 'descriptors' };
   }
+  if (spaceIds.size === 0)
+    throw new GuestError('unknown-layout', `no tablespace of ${server.product} ${server.version} was found`);
   const pages = scanFrames(memory, areas, pageSizeBytes, isPlain);
   if (pages.count > 0) return { pages, method: 'scan' };
   throw new GuestError(

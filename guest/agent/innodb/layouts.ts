@@ -52,7 +52,7 @@ export const layouts: readonly BlockLayout[] = [
   },
   {
     product: 'mysql',
-    versions: /^9\.7\./,
+    versions: /^9\.7\b/,
     strideBytes: 368,
     spaceOffset: 0,
     pageOffset: 4,

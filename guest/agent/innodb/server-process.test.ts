@@ -1,43 +1,64 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, mkdtemp, rm } from 'node:fs/promises';
+import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync, chmodSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import test from 'ava';
-import { findServers, parseVersion } from './server-process.ts';
+import test, { type ExecutionContext } from 'ava';
+import { findServers } from './server-process.ts';
+import { searchVersion } from './server-program.ts';
 
-test('a server is found by its program, but not one that the agent has started itself', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'servers-'));
-  const program = join(folder, 'mariadbd');
-  await copyFile('/bin/sleep', program);
-  const own = spawn(program, ['60']);
-  // "&" and an end of its own make it a child of somebody else.
-  const starter = spawn('sh', ['-c', '"$0" 60 >&- & echo $!', program]);
-  const [printed] = (await once(starter.stdout, 'data')) as [Buffer];
-  const other = Number(printed.toString());
-  t.teardown(async () => {
-    own.kill();
-    process.kill(other);
-    await rm(folder, { recursive: true });
+function folder(t: ExecutionContext): string {
+  const made = mkdtempSync(join(tmpdir(), 'servers-'));
+  t.teardown(() => {
+    rmSync(made, { recursive: true });
   });
-  const found = await findServers();
-  t.false(found.some(({ pid }) => pid === own.pid));
-  const server = found.find(({ pid }) => pid === other);
-  t.is(server?.product, 'mariadb');
+  return made;
+}
+
+test('a server is found by its program, which is not run', async (t) => {
+  const where = folder(t);
+  const program = join(where, 'mariadbd');
+  const ran = join(where, 'ran');
+  copyFileSync('/bin/sleep', program);
+  const child = spawn(program, ['60']);
+  t.teardown(() => {
+    child.kill();
+  });
+  await once(child, 'spawn');
+  // What lies at its path now would be run by who asks the program for its version.
+  rmSync(program);
+  writeFileSync(program, `#!/bin/sh\necho ran > ${ran}\necho Ver 10.11.19-MariaDB\n`);
+  chmodSync(program, 0o755);
+  const server = (await findServers()).find(({ pid }) => pid === child.pid);
+  t.like(server, { product: 'mariadb', version: 'unknown', userId: process.geteuid?.() ?? -1 });
   t.regex(server?.startTicks ?? '', /^\d+$/);
+  t.false(existsSync(ran));
 });
 
-test('product and version are read from what the program says', (t) => {
-  t.deepEqual(
-    parseVersion('mariadbd  Ver 10.11.19-MariaDB-0+deb12u1 for debian-linux-gnu', '/usr/sbin/mariadbd'),
-    {
-      product: 'mariadb',
-      version: '10.11.19-MariaDB-0+deb12u1',
-    },
-  );
-  t.deepEqual(parseVersion('/usr/sbin/mysqld  Ver 9.7.0 for Linux on x86_64', '/usr/sbin/mysqld'), {
+test('product and version are read from the bytes of the program, wherever they lie in it', async (t) => {
+  const where = folder(t);
+  const search = async (name: 'mariadb' | 'mysql', content: Buffer): Promise<unknown> => {
+    writeFileSync(join(where, 'program'), content);
+    const file = await open(join(where, 'program'));
+    try {
+      return await searchVersion(file, name);
+    } finally {
+      await file.close();
+    }
+  };
+  for (const at of [0, 1, 1024 * 1024 - 10, 1024 * 1024, 3_000_000]) {
+    const program = Buffer.alloc(4_000_000);
+    program.write('\0mysqld-10.11\0', 100 + at, 'latin1');
+    program.write('\x0010.11.19-MariaDB-log\0', at, 'latin1');
+    t.deepEqual(await search('mysql', program), { product: 'mariadb', version: '10.11.19-MariaDB-log' });
+  }
+  t.deepEqual(await search('mysql', Buffer.from('x\0mysqld-9.7\0')), { product: 'mysql', version: '9.7' });
+  const endless = Buffer.from(`\x0010.11.19-MariaDB${'x'.repeat(5000)}\0`);
+  t.deepEqual(await search('mariadb', endless), { product: 'mariadb', version: 'unknown' });
+  // What would change a terminal or a log is no version.
+  t.deepEqual(await search('mysql', Buffer.from('\x0010.11.19-MariaDB\u001b[2J\0')), {
     product: 'mysql',
-    version: '9.7.0',
+    version: 'unknown',
   });
-  t.deepEqual(parseVersion('', '/usr/sbin/mariadbd'), { product: 'mariadb', version: 'unknown' });
 });

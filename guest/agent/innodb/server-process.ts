@@ -1,82 +1,65 @@
 /** Finds running MariaDB and MySQL servers. */
-import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
-import { promisify } from 'node:util';
 import { systemErrorCode } from '../guest-error.ts';
+import { readServerProgram, type ServerProgram } from './server-program.ts';
 
-export interface ServerProcess {
+export interface ServerProcess extends ServerProgram {
   readonly pid: number;
   /** Tells this process from an earlier one with its number. */
   readonly startTicks: string;
-  readonly product: 'mariadb' | 'mysql';
-  /** "10.11.19-MariaDB-0+deb12u1", or "unknown" when the server's program does not tell. */
-  readonly version: string;
+  /** Whom it runs as, in the agent's user namespace. */
+  readonly userId: number;
 }
 
 const serverPrograms = new Set(['mariadbd', 'mysqld']);
 
-/** Versions by process, since asking for one runs the server's program. */
-let versions = new Map<string, { product: 'mariadb' | 'mysql'; version: string }>();
+/** Anybody can start any number of processes of these names; the largest ones are looked at. */
+const maxServers = 16;
 
+/** By process, since reading one's program takes a while. */
+let programs = new Map<string, ServerProgram>();
+
+/** The running servers, those with the most memory first. */
 export async function findServers(): Promise<ServerProcess[]> {
+  const found = readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry))
+    .flatMap((entry) => inspect(Number(entry)) ?? [])
+    .sort((a, b) => b.residentPages - a.residentPages)
+    .slice(0, maxServers);
   const servers: ServerProcess[] = [];
-  const running: typeof versions = new Map();
-  for (const entry of readdirSync('/proc')) {
-    if (!/^\d+$/.test(entry)) continue;
-    const pid = Number(entry);
-    const server = inspect(pid);
-    // The agent's own child is a server's program that is asked for its version.
-    if (server === undefined || server.parentPid === process.pid) continue;
-    const key = `${pid}:${server.startTicks}`;
-    const known = versions.get(key) ?? (await readVersion(pid, server.program));
+  const running: typeof programs = new Map();
+  for (const { pid, startTicks, userId, program } of found) {
+    const key = `${pid}:${startTicks}`;
+    const known = programs.get(key) ?? (await readServerProgram(pid, program));
     running.set(key, known);
-    servers.push({ pid, startTicks: server.startTicks, ...known });
+    servers.push({ pid, startTicks, userId, ...known });
   }
-  versions = running;
+  programs = running;
   return servers;
 }
 
-function inspect(pid: number): { program: string; parentPid: number; startTicks: string } | undefined {
+interface Inspected {
+  readonly pid: number;
+  readonly program: string;
+  readonly startTicks: string;
+  readonly residentPages: number;
+  readonly userId: number;
+}
+
+function inspect(pid: number): Inspected | undefined {
   try {
-    const executable = readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, '');
-    if (!serverPrograms.has(basename(executable))) return undefined;
-    const root = readlinkSync(`/proc/${pid}/root`);
-    const program =
-      root !== '/' && executable.startsWith(`${root}/`) ? executable.slice(root.length) : executable;
-    // proc_pid_stat(5): the program's name, in brackets, may hold spaces; the parent is field 4, the start time field 22.
+    const program = readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, '');
+    if (!serverPrograms.has(basename(program))) return undefined;
+    // proc_pid_stat(5): the program's name, in brackets, may hold spaces; start time and resident pages are fields 22 and 24.
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return { program, parentPid: Number(fields[1]), startTicks: fields[19] ?? '' };
+    const userId = Number(/^Uid:\s+\d+\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+    return { pid, program, startTicks: fields[19] ?? '', residentPages: Number(fields[21]), userId };
   } catch (error) {
     // Ended meanwhile, or a kernel thread, which has no program.
     const code = systemErrorCode(error);
     if (code === 'ENOENT' || code === 'ESRCH' || code === 'EACCES') return undefined;
     throw error;
   }
-}
-
-async function readVersion(
-  pid: number,
-  program: string,
-): Promise<{ product: 'mariadb' | 'mysql'; version: string }> {
-  // In the server's own root: its libraries may be others than ours.
-  const command = ['chroot', `/proc/${pid}/root`, program, '--no-defaults', '--version'] as const;
-  let text = '';
-  try {
-    text = (await promisify(execFile)(command[0], command.slice(1), { timeout: 20_000 })).stdout;
-  } catch {
-    // A program that was replaced by an upgrade, or does not run: the layout is found without its version.
-  }
-  return parseVersion(text, program);
-}
-
-/** Reads "mariadbd  Ver 10.11.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)". */
-export function parseVersion(
-  text: string,
-  program: string,
-): { product: 'mariadb' | 'mysql'; version: string } {
-  const version = /Ver (\d\S*)/.exec(text)?.[1] ?? 'unknown';
-  const isMariadb = /mariadb/i.test(text) || basename(program) === 'mariadbd';
-  return { product: isMariadb ? 'mariadb' : 'mysql', version };
 }

@@ -1,6 +1,7 @@
 /** Whether a server accepts connections yet: it begins to when its pool is there. */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { systemErrorCode } from '../guest-error.ts';
+import { readlinkSync } from 'node:fs';
+import { GuestError, systemErrorCode } from '../guest-error.ts';
+import { entriesOf, readProc } from '../safe-files.ts';
 
 /** proc_pid_net(5): column and value of the state in which a socket of that kind listens, and the column with its inode. */
 const tables = [
@@ -11,16 +12,20 @@ const tables = [
   { file: 'unix', state: 3, listening: '00010000', inode: 6 },
 ] as const;
 
+const maxDescriptors = 200_000;
+
 /** Whether the process has a socket, TCP or unix, that listens. False when it has ended. */
 export function isListening(pid: number): boolean {
   try {
     const inodes = listeningInodes(pid);
     const folder = `/proc/${pid}/fd`;
-    return readdirSync(folder).some((name) => {
+    for (const { name } of entriesOf(folder, maxDescriptors)) {
       const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`${folder}/${name}`))?.[1];
-      return inode !== undefined && inodes.has(inode);
-    });
+      if (inode !== undefined && inodes.has(inode)) return true;
+    }
+    return false;
   } catch (error) {
+    if (error instanceof GuestError) return false;
     const code = systemErrorCode(error);
     // The process, or a file of it that was just closed.
     if (code === 'ENOENT' || code === 'ESRCH' || code === 'EACCES') return false;
@@ -44,7 +49,7 @@ function listeningInodes(pid: number): Set<string> {
 /** Empty when there is none, as for tcp6 in a kernel without IPv6. */
 function readTable(path: string): string {
   try {
-    return readFileSync(path, 'utf8');
+    return readProc(path);
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return '';
     throw error;

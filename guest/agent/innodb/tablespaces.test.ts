@@ -2,7 +2,6 @@ import test from 'ava';
 import { poolMemory } from './pool-memory.ts';
 import { selectPages } from './finder.ts';
 import { PoolPages } from './pool-pages.ts';
-import { parseVersion } from './server-process.ts';
 import { describeTablespace, type TablespaceFile } from './tablespaces.ts';
 
 function firstPage(spaceId: number, flags: number, page = 0): Buffer {
@@ -97,23 +96,4 @@ test('the heap, stacks, files and reservations hold no pool; huge pages do', (t)
   t.false(isPool({ permissions: '---p' }));
   t.false(isPool({ inode: 77, path: '/usr/lib/libc.so' }));
   t.false(isPool({ end: mapping.start + 1024 * 1024 }));
-});
-
-test('versions as the servers print them', (t) => {
-  t.deepEqual(
-    parseVersion(
-      'mariadbd  Ver 10.11.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)',
-      '/usr/sbin/mariadbd',
-    ),
-    { product: 'mariadb', version: '10.11.19-MariaDB-0+deb12u1' },
-  );
-  t.deepEqual(
-    parseVersion('/usr/sbin/mysqld  Ver 9.7.4-2 for Linux on x86_64 ((Debian))', '/usr/sbin/mysqld'),
-    {
-      product: 'mysql',
-      version: '9.7.4-2',
-    },
-  );
-  t.deepEqual(parseVersion('mysqld  Ver 10.4.1-MariaDB for Linux', '/usr/sbin/mysqld').product, 'mariadb');
-  t.deepEqual(parseVersion('', '/usr/sbin/mysqld'), { product: 'mysql', version: 'unknown' });
 });

@@ -1,8 +1,9 @@
 /** Which file holds which tablespace, from the files' own first pages: no SQL, no dictionary. */
-import { readdirSync, readlinkSync } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
+import { readlinkSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { systemErrorCode } from '../guest-error.ts';
+import { GuestError, systemErrorCode } from '../guest-error.ts';
+import { entriesOf, openRegularFile } from '../safe-files.ts';
 import { readU32, pageNumberOffset, spaceIdOffset } from './page-format.ts';
 
 export interface TablespaceFile {
@@ -17,6 +18,9 @@ export interface TablespaceFile {
 
 /** Bytes of a file that describeTablespace needs: the largest first page. */
 export const firstPageBytes = 64 * 1024;
+
+/** Files of a folder or a server: a process that calls itself a server can name any number. */
+const maxFiles = 200_000;
 
 /** FSP_SPACE_FLAGS: FSP_HEADER_OFFSET (38) + 16. */
 const flagsOffset = 54;
@@ -85,12 +89,15 @@ export function findTablespacePaths(pid: number): string[] {
     processRoot !== '/' && path.startsWith(`${processRoot}/`) ? path.slice(processRoot.length) : path;
   const paths = new Set<string>();
   for (const path of listFiles(`${root}${asSeenByProcess(dataDirectory)}`, 2)) paths.add(path);
-  for (const descriptor of readdirSync(`/proc/${pid}/fd`)) {
+  for (const { name: descriptor } of entriesOf(`/proc/${pid}/fd`, maxFiles)) {
     const target = readLink(`/proc/${pid}/fd/${descriptor}`);
     if (target?.startsWith('/') === true && !target.endsWith(' (deleted)'))
       paths.add(`${root}${asSeenByProcess(target)}`);
   }
-  return [...paths].filter((path) => isTablespaceName(basename(path)));
+  const tablespaces = [...paths].filter((path) => isTablespaceName(basename(path)));
+  if (tablespaces.length > maxFiles)
+    throw new GuestError('too-large', `process ${pid} has more than ${maxFiles} tablespace files`);
+  return tablespaces;
 }
 
 /** `ibtmp1` and `*.ibt` are temporary; `undo_001`, `undo001` and `undo_x.ibu` hold undo logs. */
@@ -99,19 +106,19 @@ function isTablespaceName(name: string): boolean {
 }
 
 function listFiles(folder: string, depth: number): string[] {
-  let entries;
+  const paths: string[] = [];
   try {
-    entries = readdirSync(folder, { withFileTypes: true });
+    for (const { name, kind } of entriesOf(folder, maxFiles)) {
+      const path = join(folder, name);
+      if (kind === 'file') paths.push(path);
+      // A database may be a symbolic link to a folder elsewhere.
+      else if (depth > 1 && kind !== 'other')
+        for (const file of listFolder(path, depth - 1)) paths.push(file);
+    }
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return [];
-    throw error;
+    if (systemErrorCode(error) !== 'ENOENT') throw error;
   }
-  return entries.flatMap((entry) => {
-    const path = join(folder, entry.name);
-    if (entry.isFile()) return [path];
-    // A database may be a symbolic link to a folder elsewhere.
-    return depth > 1 && (entry.isDirectory() || entry.isSymbolicLink()) ? listFolder(path, depth - 1) : [];
-  });
+  return paths;
 }
 
 function listFolder(path: string, depth: number): string[] {
@@ -170,13 +177,14 @@ export class TablespaceIndex {
   }
 }
 
+/** Empty for what is no regular file. */
 async function readStart(path: string): Promise<Uint8Array> {
-  const file = await open(path, 'r');
+  const file = await openRegularFile(path);
+  const bytes = new Uint8Array(firstPageBytes);
   try {
-    const bytes = new Uint8Array(firstPageBytes);
-    const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
+    const { bytesRead } = (await file?.read(bytes, 0, bytes.length, 0)) ?? { bytesRead: 0 };
     return bytes.subarray(0, bytesRead);
   } finally {
-    await file.close();
+    await file?.close();
   }
 }
