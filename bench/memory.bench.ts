@@ -78,7 +78,7 @@ const madeUpRam: GuestRam = {
 function measure(vmGib: number, listFile: string): Result {
   const pageCount = (vmGib * 2 ** 30) / pageSizeBytes;
   const bytes = readFileSync(listFile);
-  const list = decodePageList(bytes);
+  const list = decodePageList(bytes, { maxPages: 2 ** 28 });
   const ledger = new PageLedger(pageCount);
   const plan = new PlanBuilder(list, [list.pageCount], 0, ledger, madeUpRam);
   const page = Buffer.alloc(pageSizeBytes);

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type PageListAnswer, requestPageList } from '../pages/agent-client.ts';
-import { decodePageList } from '../pages/page-list-codec.ts';
+import { decodePageListInSlices } from '../pages/page-list-codec.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';
 import type { Interrupts } from '../core/interrupts.ts';
 import { runDestination } from '../destination/destination-engine.ts';
@@ -322,7 +322,7 @@ function listRequest(
     return async () => {
       const bytes = await readFile(listFile);
       const timings = { cleanMs: 0, agentMs: 0, sendMs: 0, decodeMs: 0, totalMs: 0 };
-      return { list: decodePageList(bytes), listBytes: bytes.length, timings };
+      return { list: await decodePageListInSlices(bytes), listBytes: bytes.length, timings };
     };
   }
   if (agent === undefined) return undefined;

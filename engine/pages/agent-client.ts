@@ -9,7 +9,7 @@ import {
   type Cleaning,
   formatRequest,
 } from './agent-protocol.ts';
-import { decodePageList, type DecodeLimits, type PackedPageList } from './page-list-codec.ts';
+import { decodePageListInSlices, type DecodeLimits, type PackedPageList } from './page-list-codec.ts';
 
 export type AgentErrorCode =
   /** Nothing listens on the socket. */
@@ -84,7 +84,7 @@ export async function requestPageList(
   const answer = await ask(socketPath, request, options, options.maxListBytes ?? 256 * 1024 * 1024);
   if (answer.header.status !== 'list') throw unexpected(answer.header);
   const decodeStartMs = performance.now();
-  const list = decodePageList(answer.listBytes, options);
+  const list = await decodePageListInSlices(answer.listBytes, options);
   const endMs = performance.now();
   return {
     list,

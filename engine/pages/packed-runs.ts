@@ -32,30 +32,49 @@ export class PackedRuns {
   /** For each source the run after its last one. */
   readonly #sourceEnds: Uint32Array;
 
+  private constructor(
+    columns: Buffer,
+    length: number,
+    sourceEnds: Uint32Array,
+    groups: readonly Group[],
+    pageCount: number,
+  ) {
+    this.#columns = columns;
+    this.length = length;
+    this.#sourceEnds = sourceEnds;
+    this.#groups = groups;
+    this.pageCount = pageCount;
+  }
+
   /**
-   * Takes the columns over and checks all of them.
+   * Takes the columns over and checks all of them, with a break after each slice of work.
    *
    * @param runsBySource how many runs each source has
    * @throws PageListError 'malformed', 'too-large'
    */
-  constructor(columns: Buffer, length: number, runsBySource: readonly number[], maxPages: number) {
-    this.#columns = columns;
-    this.length = length;
-    this.#sourceEnds = sumsOf(runsBySource, length);
-    const reader = RunReader.atStart(columns, length, this.#sourceEnds);
+  static *check(
+    columns: Buffer,
+    length: number,
+    runsBySource: readonly number[],
+    maxPages: number,
+  ): Generator<undefined, PackedRuns> {
+    const sourceEnds = sumsOf(runsBySource, length);
+    const reader = yield* RunReader.atStart(columns, length, sourceEnds);
     const groups: Group[] = [];
     let pageCount = 0;
     for (let run = 0; run < length; run++) {
-      if (run % groupRuns === 0) groups.push(reader.group);
+      if (run % groupRuns === 0) {
+        groups.push(reader.group);
+        yield;
+      }
       reader.next(run);
       reader.check(run);
       pageCount += reader.count;
+      if (pageCount > maxPages)
+        throw new PageListError('too-large', `more than the ${maxPages} pages that are allowed`);
     }
     if (reader.group.frameAt !== columns.length) throw malformed('bytes are left over after the last column');
-    if (pageCount > maxPages)
-      throw new PageListError('too-large', `${pageCount} pages; at most ${maxPages} are allowed`);
-    this.#groups = groups;
-    this.pageCount = pageCount;
+    return new PackedRuns(columns, length, sourceEnds, groups, pageCount);
   }
 
   /** A cursor at the first run. */
@@ -161,12 +180,12 @@ class RunReader {
     this.#frames = new VarintReader(columns, group.frameAt);
   }
 
-  static atStart(columns: Buffer, length: number, sourceEnds: Uint32Array): RunReader {
+  static *atStart(columns: Buffer, length: number, sourceEnds: Uint32Array): Generator<undefined, RunReader> {
     // Two of the columns are passed over, so that the three are read side by side.
     const passed = new VarintReader(columns, 0);
-    passed.skip(length);
+    yield* passed.skip(length);
     const countAt = passed.offset;
-    passed.skip(length);
+    yield* passed.skip(length);
     const start = { distanceAt: 0, countAt, frameAt: passed.offset, sourceIndex: 0, block: 0, frame: 0 };
     return new RunReader(columns, start, sourceEnds);
   }
@@ -219,12 +238,23 @@ class VarintReader {
     this.offset = offset;
   }
 
-  /** Passes over so many numbers, whatever they are. */
-  skip(count: number): void {
-    for (let passed = 0; passed < count; this.offset++) {
+  /** Passes over so many numbers, whatever they are, with breaks. */
+  *skip(count: number): Generator<undefined, void> {
+    for (let left = count; left > 0; left -= Math.min(left, 16 * groupRuns)) {
+      this.skipAtOnce(Math.min(left, 16 * groupRuns));
+      yield;
+    }
+  }
+
+  private skipAtOnce(count: number): void {
+    for (let passed = 0, length = 1; passed < count; this.offset++, length++) {
       const byte = this.bytes[this.offset];
       if (byte === undefined) throw malformed('a number is cut short');
-      if (byte < 0x80) passed++;
+      // Else one number could be as long as all of the columns.
+      if (length > 5) throw malformed('a number is longer than 5 bytes');
+      if (byte >= 0x80) continue;
+      passed++;
+      length = 0;
     }
   }
 

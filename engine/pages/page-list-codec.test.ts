@@ -1,7 +1,7 @@
 import { deflateSync } from 'node:zlib';
 import test from 'ava';
 import fc from 'fast-check';
-import { decodePageList, encodePageList, PageListError } from './page-list-codec.ts';
+import { decodePageList, decodePageListInSlices, encodePageList, PageListError } from './page-list-codec.ts';
 import { unpackAll } from './packed-runs.ts';
 import type { PageList, PageSource } from './page-list.ts';
 
@@ -238,4 +238,49 @@ test('runs out of order are not encoded', (t) => {
 test('a page of the pool costs a few bytes', (t) => {
   const bytes = encodePageList(poolList(20_000));
   t.true(bytes.length / 20_000 < 5.5, `${bytes.length / 20_000} bytes a page`);
+});
+
+test('other events get their turn while a list is decoded', async (t) => {
+  const bytes = encodePageList(poolList(40_000));
+  let turns = 0;
+  const count = (): void => {
+    turns += 1;
+    timer = setImmediate(count);
+  };
+  let timer = setImmediate(count);
+  const { pageCount, runs } = await decodePageListInSlices(bytes);
+  clearImmediate(timer);
+  t.is(pageCount, 160_000);
+  t.true(turns >= runs.length / 4096, `${turns} turns`);
+  await t.throwsAsync(decodePageListInSlices(bytes.subarray(0, -1)), { instanceOf: PageListError });
+});
+
+test('names and sources beyond what an engine takes are refused', (t) => {
+  const named = (disk: string): string =>
+    code(() => decodePageList(encodePageList(listOf([], [{ kind: 'disk', disk }]))));
+  t.is(named('x'.repeat(256)), 'no error');
+  t.is(named('x'.repeat(257)), 'malformed');
+  const of = (count: number): string =>
+    code(() =>
+      decodePageList(
+        encodePageList(
+          listOf(
+            [],
+            Array.from({ length: count }, () => ({ kind: 'disk', disk: 'a' })),
+          ),
+        ),
+      ),
+    );
+  t.is(of(4096), 'no error');
+  t.is(of(4097), 'malformed');
+});
+
+test('a few bytes that stand for more pages than this host has memory are refused', (t) => {
+  const runs = Array.from({ length: 4096 }, () => ({ source: 0, block: 0, frame: 0, count: 65_535 }));
+  const bytes = encodePageList(listOf(runs.map((run, index) => ({ ...run, block: index * 65_535 }))));
+  // As the limit of a host with 256 GiB.
+  t.is(
+    code(() => decodePageList(bytes, { maxPages: 2 ** 26 })),
+    'too-large',
+  );
 });

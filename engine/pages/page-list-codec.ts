@@ -17,9 +17,12 @@
  * disk and in memory then give runs of equal bytes, which deflate reduces to almost nothing.
  *  1. storage block, zigzag; 2. count - 1; 3. guest frame, zigzag.
  */
-import { deflateSync, inflateSync } from 'node:zlib';
+import { totalmem } from 'node:os';
+import { setImmediate as otherEvents } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { deflateSync, inflate, inflateSync, type ZlibOptions } from 'node:zlib';
 import { blockNumbers, maxRunBytes, minRunBytes, PackedRuns } from './packed-runs.ts';
-import type { PageList, PageRuns, PageSource } from './page-list.ts';
+import { pageSizeBytes, type PageList, type PageRuns, type PageSource } from './page-list.ts';
 import { malformed, PageListError } from './page-list-error.ts';
 import { type PageListMetadata, parseMetadata } from './page-list-metadata.ts';
 
@@ -28,7 +31,7 @@ export { PageListError } from './page-list-error.ts';
 const magic = Buffer.from('PSPL', 'latin1');
 export const pageListVersion = 1;
 const headerBytes = 24;
-const maxMetadataBytes = 8 * 1024 * 1024;
+const maxMetadataBytes = 4 * 1024 * 1024;
 /** Five bytes for each run of four pages of 1 TiB take 340 MB. */
 const maxColumnBytes = 512 * 1024 * 1024;
 
@@ -36,7 +39,10 @@ const maxColumnBytes = 512 * 1024 * 1024;
 export type PackedPageList = Omit<PageList, 'runs'> & { readonly runs: PackedRuns };
 
 export interface DecodeLimits {
-  /** Most pages a list may name: the VM's memory / 4096 is the natural choice. Default 2^28, 1 TiB. */
+  /**
+   * Most pages a list may name. Default: as many as this host's memory has, for a VM has no more, and 2^28 (1 TiB) at most.
+   * Memory and time that a list takes follow from it: 13 bytes of columns for each page at most.
+   */
   readonly maxPages?: number;
 }
 
@@ -73,7 +79,51 @@ export function encodePageList(list: PageList, nowMs: () => number = () => perfo
  * @throws PageListError
  */
 export function decodePageList(bytes: Buffer, limits: DecodeLimits = {}): PackedPageList {
-  const maxPages = limits.maxPages ?? 2 ** 28;
+  const opened = openList(bytes, limits);
+  const { body, rawBytes } = opened;
+  let raw: Buffer;
+  try {
+    raw = inflateSync(body, inflateOptions(rawBytes));
+  } catch (cause) {
+    throw malformed('its columns do not decompress', cause);
+  }
+  const checks = checkRuns(opened, raw);
+  for (;;) {
+    const { done, value } = checks.next();
+    if (done === true) return assemble(opened.metadata, value);
+  }
+}
+
+/** The same, in slices between which other events get their turn: heartbeats go on whatever the guest sends. */
+export async function decodePageListInSlices(
+  bytes: Buffer,
+  limits: DecodeLimits = {},
+): Promise<PackedPageList> {
+  const opened = openList(bytes, limits);
+  const { body, rawBytes } = opened;
+  const raw = await promisify<Buffer, ZlibOptions, Buffer>(inflate)(body, inflateOptions(rawBytes)).catch(
+    (cause: unknown) => {
+      throw malformed('its columns do not decompress', cause);
+    },
+  );
+  const checks = checkRuns(opened, raw);
+  for (;;) {
+    const { done, value } = checks.next();
+    if (done === true) return assemble(opened.metadata, value);
+    await otherEvents();
+  }
+}
+
+interface OpenedList {
+  readonly metadata: PageListMetadata;
+  readonly body: Buffer;
+  readonly rawBytes: number;
+  readonly runCount: number;
+  readonly maxPages: number;
+}
+
+function openList(bytes: Buffer, limits: DecodeLimits): OpenedList {
+  const maxPages = limits.maxPages ?? Math.min(2 ** 28, Math.ceil(totalmem() / pageSizeBytes));
   if (bytes.length < headerBytes) throw malformed(`${bytes.length} bytes are too few for a page list`);
   if (!bytes.subarray(0, 4).equals(magic)) throw malformed('it does not start with "PSPL"');
   const version = bytes.readUInt32LE(4);
@@ -101,13 +151,28 @@ export function decodePageList(bytes: Buffer, limits: DecodeLimits = {}): Packed
     throw malformed(`${rawBytes} bytes of columns cannot hold ${runCount} runs`);
   }
   const metadata = parseMetadata(bytes.subarray(headerBytes, headerBytes + metadataBytes));
-  const raw = inflate(bytes.subarray(headerBytes + metadataBytes), rawBytes);
-  const runs = new PackedRuns(
+  return { metadata, body: bytes.subarray(headerBytes + metadataBytes), rawBytes, runCount, maxPages };
+}
+
+/** In one piece, which need not be put together: what is not written to costs no memory. */
+function inflateOptions(rawBytes: number): ZlibOptions {
+  return { maxOutputLength: Math.max(rawBytes, 1), chunkSize: Math.max(rawBytes + 1, 64) };
+}
+
+function checkRuns(
+  { metadata, rawBytes, runCount, maxPages }: OpenedList,
+  raw: Buffer,
+): Generator<undefined, PackedRuns> {
+  if (raw.length !== rawBytes) throw malformed(`its columns have ${raw.length} bytes instead of ${rawBytes}`);
+  return PackedRuns.check(
     raw,
     runCount,
     metadata.sources.map((source) => source.runs),
     maxPages,
   );
+}
+
+function assemble(metadata: PageListMetadata, runs: PackedRuns): PackedPageList {
   const sources = metadata.sources.map((entry): PageSource =>
     entry.kind === 'disk'
       ? { kind: 'disk', disk: entry.disk }
@@ -121,21 +186,6 @@ export function decodePageList(bytes: Buffer, limits: DecodeLimits = {}): Packed
     timings: metadata.timings,
     server: metadata.server,
   };
-}
-
-function inflate(body: Buffer, rawBytes: number): Buffer {
-  let raw: Buffer;
-  try {
-    // In one piece, which need not be put together: what is not written to costs no memory.
-    raw = inflateSync(body, {
-      maxOutputLength: Math.max(rawBytes, 1),
-      chunkSize: Math.max(rawBytes + 1, 64),
-    });
-  } catch (cause) {
-    throw malformed('its columns do not decompress', cause);
-  }
-  if (raw.length !== rawBytes) throw malformed(`its columns have ${raw.length} bytes instead of ${rawBytes}`);
-  return raw;
 }
 
 function countRunsBySource({ sources, runs }: PageList): Uint32Array {

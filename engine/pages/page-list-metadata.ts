@@ -11,10 +11,18 @@ export interface PageListMetadata {
   readonly server: PageList['server'];
 }
 
-/** `sourceIndex` has 16 bits. */
-const maxSources = 0x10000;
+/**
+ * What one list may name: each source costs the destination a descriptor, and each name crosses the wire, whose messages
+ * (engine/wire/messages.ts) take no longer ones. A virtio disk's serial has 20 characters, a path of Linux at most 4095.
+ */
+export const listLimits = {
+  sources: 4096,
+  diskName: 256,
+  fileSystem: 1024,
+  path: 4095,
+  version: 1024,
+} as const;
 const maxRamRanges = 4096;
-const maxStringLength = 8192;
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -30,7 +38,7 @@ export function parseMetadata(bytes: Buffer): PageListMetadata {
   const timings = asFields(fields['timings'], 'timings');
   const server = asFields(fields['server'], 'server');
   return {
-    sources: asArray(fields['sources'], 'sources', maxSources).map((source) => parseSource(source)),
+    sources: asArray(fields['sources'], 'sources', listLimits.sources).map((source) => parseSource(source)),
     guestRam: parseRam(fields['guestRam']),
     timings: {
       findMs: asDuration(timings['findMs'], 'timings.findMs'),
@@ -40,7 +48,7 @@ export function parseMetadata(bytes: Buffer): PageListMetadata {
     },
     server: {
       product: asOneOf(server['product'], ['mariadb', 'mysql', 'other'], 'server.product'),
-      version: asString(server['version'], 'server.version'),
+      version: asString(server['version'], 'server.version', listLimits.version),
       method: asOneOf(server['method'], ['descriptors', 'scan'], 'server.method'),
       cachedPages: asCount(server['cachedPages'], 'server.cachedPages'),
       dirtyPages: asCount(server['dirtyPages'], 'server.dirtyPages'),
@@ -54,11 +62,11 @@ function parseSource(value: unknown): PageSource & { runs: number } {
   const runs = asCount(fields['runs'], 'source.runs');
   const kind = asOneOf(fields['kind'], ['disk', 'file'], 'source.kind');
   return kind === 'disk'
-    ? { kind, disk: asString(fields['disk'], 'source.disk'), runs }
+    ? { kind, disk: asString(fields['disk'], 'source.disk', listLimits.diskName), runs }
     : {
         kind,
-        fileSystem: asString(fields['fileSystem'], 'source.fileSystem'),
-        path: asString(fields['path'], 'source.path'),
+        fileSystem: asString(fields['fileSystem'], 'source.fileSystem', listLimits.fileSystem),
+        path: asString(fields['path'], 'source.path', listLimits.path),
         runs,
       };
 }
@@ -90,9 +98,9 @@ function asArray(value: unknown, name: string, maxLength: number): readonly unkn
   return value as readonly unknown[];
 }
 
-function asString(value: unknown, name: string): string {
-  if (typeof value !== 'string' || value.length > maxStringLength)
-    throw wrong(name, `a string of at most ${maxStringLength}`);
+function asString(value: unknown, name: string, maxLength: number): string {
+  if (typeof value !== 'string' || value.length > maxLength)
+    throw wrong(name, `a string of at most ${maxLength}`);
   return value;
 }
 

@@ -1,5 +1,6 @@
 /** From cached pages, their frames and the files' places to runs in storage order. */
 import { emptyRuns, pageSizeBytes, type PageRuns, type PageSource } from '../../engine/pages/page-list.ts';
+import { listLimits } from '../../engine/pages/page-list-metadata.ts';
 import type { Extent } from './file-extents.ts';
 import type { FileLocation } from './file-location.ts';
 import type { CachedPages } from './page-finder.ts';
@@ -40,8 +41,8 @@ interface SortedPages extends LocatedPages {
 }
 
 const maxRunPages = 0xffff;
-/** Source numbers have 16 bits; files on NFS beyond that are left out. */
-const maxSources = 0x10000;
+/** Files on NFS beyond that are left out. */
+const maxSources = listLimits.sources;
 /** Storage block numbers have 32 bits. */
 const maxBlocks = 2 ** 32;
 
