@@ -32,6 +32,7 @@ export type UnsupportedReason =
   | 'mapped-ram'
   | 'ignore-shared'
   | 'postcopy'
+  | 'dirty-bitmaps'
   | 'colo'
   | 'machine'
   | 'page-size'

@@ -56,7 +56,13 @@ export function obstacleInConfiguration(configuration: StreamConfiguration): Obs
   return undefined;
 }
 
-export function obstacleInCommand(command: number): Obstacle | undefined {
+const postcopy: Obstacle = {
+  reason: 'postcopy',
+  detail: 'the migration may become post-copy (capability postcopy-ram)',
+};
+
+/** @param lengthBytes of the command's data */
+export function obstacleInCommand(command: number, lengthBytes: number): Obstacle | undefined {
   switch (command) {
     case streamCommand.openReturnPath:
     case streamCommand.ping:
@@ -65,16 +71,20 @@ export function obstacleInCommand(command: number): Obstacle | undefined {
     case streamCommand.enableColo:
       return { reason: 'colo', detail: 'the VM is replicated (capability x-colo)' };
     case streamCommand.postcopyAdvise:
+      // Page sizes are its data where RAM may be sent later (migration/savevm.c, qemu_savevm_send_postcopy_advise).
+      return lengthBytes === 0
+        ? {
+            reason: 'dirty-bitmaps',
+            detail: 'dirty bitmaps of disks may be sent when the target runs (capability dirty-bitmaps)',
+          }
+        : postcopy;
     case streamCommand.postcopyListen:
     case streamCommand.postcopyRun:
     case streamCommand.postcopyRamDiscard:
     case streamCommand.postcopyResume:
     case streamCommand.receivedBitmap:
     case streamCommand.packaged:
-      return {
-        reason: 'postcopy',
-        detail: 'the migration may become post-copy (capability postcopy-ram)',
-      };
+      return postcopy;
     default:
       return { reason: 'unknown-section', detail: `command ${command}` };
   }
@@ -106,6 +116,7 @@ const remedies: Partial<Record<UnsupportedReason, string>> = {
   tls: "switch QEMU's own TLS off (tls-creds): the engines encrypt",
   multifd: 'switch the capability multifd off',
   postcopy: 'switch the capability postcopy-ram off',
+  'dirty-bitmaps': 'switch the capability dirty-bitmaps off',
   colo: 'switch the capability x-colo off',
   rdma: 'migrate to a unix socket',
   'mapped-ram': 'switch the capability mapped-ram off',

@@ -42,9 +42,10 @@ export function readSectionHeader(
     case sectionType.command: {
       if (end - at < 5) return incomplete(5);
       const command = buffer.readUInt16BE(at + 1);
-      const obstacle = obstacleInCommand(command);
+      const lengthBytes = buffer.readUInt16BE(at + 3);
+      const obstacle = obstacleInCommand(command, lengthBytes);
       if (obstacle !== undefined) return stoppedBy(obstacle);
-      return { is: 'command', command, lengthBytes: buffer.readUInt16BE(at + 3), next: at + 5 };
+      return { is: 'command', command, lengthBytes, next: at + 5 };
     }
     default:
       return unknownSection(`a section of type 0x${type.toString(16)}`);

@@ -107,6 +107,15 @@ const made: Readonly<Record<string, readonly [UnsupportedReason, Buffer]>> = {
       ),
     ]),
   ],
+  // As qemu_savevm_send_postcopy_advise writes it with either capability.
+  'postcopy-ram': [
+    'postcopy',
+    Buffer.concat([build.magic, build.configuration('pc-q35-10.0'), build.command(3, Buffer.alloc(16))]),
+  ],
+  'dirty bitmaps without post-copy': [
+    'dirty-bitmaps',
+    Buffer.concat([build.magic, build.configuration('pc-q35-10.0'), build.command(3)]),
+  ],
   COLO: ['colo', Buffer.concat([build.magic, build.configuration('pc-q35-10.0'), build.command(8)])],
   'an unknown command': ['unknown-section', Buffer.concat([ready, build.command(77, Buffer.alloc(9))])],
   'another iterable section': [
