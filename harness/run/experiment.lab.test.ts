@@ -216,7 +216,7 @@ test.serial(
 
 test.serial('a step that fails names itself, and everything is taken down', async (t) => {
   const before = await machineState();
-  const { outcome, reason } = await run(
+  const { outcome, reason, folder: made } = await run(
     t,
     { scenario: 'idle' },
     {
@@ -228,6 +228,9 @@ test.serial('a step that fails names itself, and everything is taken down', asyn
   );
   t.is(outcome, 'failed');
   t.regex(reason ?? '', /^warm the pool: .*connection to QEMU ended/s);
+  // Its evidence is kept.
+  t.regex(await readFile(path.join(made, 'logs', 'console-src.log'), 'utf8'), /POOLSHIFT \S+ server-up/);
+  t.true((await readdir(path.join(made, 'logs'))).includes('qemu-src.log'));
   t.deepEqual(await machineState(), before);
 });
 

@@ -1,13 +1,10 @@
 /** The recorders of a run: started as hosts and VMs come up, stopped in good order so that their last reports arrive. */
-import path from 'node:path';
-import { writeFile } from 'node:fs/promises';
 import type { ProbeConfig } from '../probes/report.ts';
 import { type Recorder, type RecorderError, startRecorder } from '../probes/recorder-process.ts';
 import { nowMs } from '../probes/wall-clock.ts';
 import { Intake } from '../record/intake.ts';
 import type { RunLog } from '../record/run-log.ts';
-import type { Host, HostName, Testbed } from '../testbed/host.ts';
-import { consoleTail } from '../vm/machine.ts';
+import type { Host, HostName } from '../testbed/host.ts';
 
 interface Running {
   readonly host: HostName;
@@ -64,14 +61,5 @@ export class Recorders {
     const running = this.#running;
     this.#running = [];
     await Promise.all(running.map(({ recorder }) => recorder.stop()));
-  }
-
-  /** Keeps the guests' consoles with the run. */
-  async saveLogs(testbed: Testbed, folder: string): Promise<void> {
-    for (const host of [testbed.hosts.src, testbed.hosts.dst])
-      await writeFile(
-        path.join(folder, 'logs', `console-${host.name}.log`),
-        `${await consoleTail(host, 500)}\n`,
-      );
   }
 }

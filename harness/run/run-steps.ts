@@ -36,6 +36,7 @@ import { migrationOf } from './migration/start-migration.ts';
 import { Recorders } from './recorders.ts';
 import { collectHostMachine, collectVersions } from './versions.ts';
 import type { Steps } from './steps.ts';
+import { saveVmLogs } from './vm-logs.ts';
 
 /** sysbench and the image builders run on the machine itself. */
 const machinePackages = ['mmdebstrap', 'e2fsprogs', 'sysbench', 'cpio', 'zstd'];
@@ -180,6 +181,16 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   // A lab that is kept is kept for a look at its VM.
   const stopUnlessKept = (host: Host): Promise<void> =>
     options.keepsLab() ? Promise.resolve() : stopVm(host);
+  // In the undo, so that a run that fails keeps its evidence too; after the stop, so that last words are in it.
+  const stopAndKeepLogs = async (host: Host): Promise<void> => {
+    try {
+      await stopUnlessKept(host);
+    } finally {
+      await saveVmLogs(host, log.folder).catch((error: unknown) => {
+        note(`the logs of ${host.name} could not be kept: ${String(error)}`);
+      });
+    }
+  };
 
   const checks = new Checks(log);
   const source = await steps.step(
@@ -193,7 +204,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
       await checks.freshDisk(await runSql(client, server, 'SELECT COUNT(*) FROM poolshift.ledger'));
       return qmp;
     },
-    () => stopUnlessKept(src),
+    () => stopAndKeepLogs(src),
   );
 
   const pool = await steps.step('warm the pool', () =>
@@ -235,7 +246,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
       ]);
       return qmp;
     },
-    () => stopUnlessKept(dst),
+    () => stopAndKeepLogs(dst),
   );
 
   const load = loadProbe(configuration, server, { tables, rowsPerTable });
@@ -285,7 +296,6 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     if (converged && !configuration.verifyRam) checks.clientGap();
     await checks.ledger(client, server, ledgerFile);
     await checks.tables(client, server, tables);
-    await recorders.saveLogs(testbed, log.folder);
   });
   return { converged, failedChecks: checks.failed };
 }

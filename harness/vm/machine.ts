@@ -147,6 +147,14 @@ export function parseBootSteps(console: string): BootStep[] {
   }));
 }
 
+/** The last lines that QEMU itself has written: why it refused a stream stands only there. */
+export async function qemuOutput(host: Host, lines = 200): Promise<string> {
+  const { stdout } = await host.run(
+    `journalctl --unit=${vmUnit} --lines=${lines} --output=short-iso --quiet --no-pager || true`,
+  );
+  return stdout.trimEnd();
+}
+
 async function journalSince(host: Host, startedAt: string): Promise<string> {
   const { stdout } = await host.run(
     `journalctl --unit=${vmUnit} --since=${quote(startedAt)} --lines=20 --output=cat --quiet --no-pager`,
