@@ -43,6 +43,7 @@ test('a wrong command line says what is wrong, with status 2', async (t) => {
     [['source', '--listen', 'unix:/tmp/x', '--connect', 'nowhere'], /HOST:PORT/],
     [['source', '--listen', 'unix:/tmp/x', '--connect', 'h:1', '--strategy', 'magic'], /restore, balance/],
     [['source', '--listen', 'unix:/tmp/x', '--connect', 'h:1', '--ram', 'x'], /pid:NUMBER/],
+    [['list', '--agent', '/tmp/x', '--agent-timeout', '3000000'], /86400 at most/],
     [['destination', '--listen', 'h:99999', '--incoming', 'unix:/tmp/x'], /HOST:PORT/],
   ] as const) {
     const { status, stderr } = await run(main, ...args);
@@ -116,6 +117,10 @@ test('a stream is summarised', async (t) => {
   t.is(status, 0);
   t.like(JSON.parse(stdout), { end: { is: 'complete' } });
   t.is((await run(main, 'inspect-stream', path.join(folder, 'nothing'))).status, 1);
+  writeFileSync(file, Buffer.alloc(100_000, 'noise'));
+  t.is((await run(main, 'inspect-stream', file)).status, 1);
+  writeFileSync(file, '');
+  t.is((await run(main, 'inspect-stream', file)).status, 1);
 });
 
 test('the bundle runs by itself', async (t) => {

@@ -25,7 +25,8 @@ import { descriptorOf } from '../wire/pre-shared-key.ts';
 import { restartWithAllocatorSettings } from './allocator.ts';
 import { tcpAddress, type TcpAddress, unixPath } from './arguments.ts';
 import { addPeerOptions, keyCommand, type PeerArguments, peerSecurity, UsageError } from './peer-options.ts';
-import { number } from './quantities.ts';
+import { seconds } from './quantities.ts';
+import { cleanJson, cleanText } from './clean-text.ts';
 import { jsonSink, textSink } from './report.ts';
 import { become, makeFolderFor, type User, userNamed } from './run-as-user.ts';
 
@@ -59,22 +60,22 @@ const agentTimeoutOption = (): Option =>
     '--agent-timeout <seconds>',
     'take a guest that has not answered for so long for one without agent',
   )
-    .argParser(number(0.1))
+    .argParser(seconds(0.1))
     .default(10);
 const stallLimitOption = (): Option =>
   new Option('--stall-limit <seconds>', 'give up when nothing has come for so long before the switchover')
-    .argParser(number(1))
+    .argParser(seconds(1))
     .default(defaultLimits.stallMs / 1000);
 const switchoverLimitOption = (): Option =>
   new Option('--switchover-limit <seconds>', "wait so long for the target's word after the commit")
-    .argParser(number(1))
+    .argParser(seconds(1))
     .default(defaultLimits.switchoverMs / 1000);
 const storageLimitOption = (): Option =>
   new Option(
     '--storage-limit <seconds>',
     'give storage up that has not answered for so long; its pages come from the source',
   )
-    .argParser(number(1))
+    .argParser(seconds(1))
     .default(defaultLimits.storageMs / 1000);
 const limitsOf = ({
   stallLimit,
@@ -249,7 +250,9 @@ program
       server: list.server,
       timings: { ...list.timings, ...timings },
     };
-    process.stdout.write(`${JSON.stringify(summary, undefined, args.json === true ? undefined : 2)}\n`);
+    process.stdout.write(
+      `${cleanJson(JSON.stringify(summary, undefined, args.json === true ? undefined : 2))}\n`,
+    );
   });
 
 program
@@ -271,7 +274,14 @@ program
       inspector.push(chunk as Buffer);
     }
     const summary = inspector.finish();
-    process.stdout.write(args.json === true ? `${JSON.stringify(summary)}\n` : formatSummary(summary));
+    process.stdout.write(
+      args.json === true
+        ? `${cleanJson(JSON.stringify(summary))}\n`
+        : formatSummary(summary).split('\n').map(cleanText).join('\n'),
+    );
+    const { end } = summary;
+    if (end.is === 'truncated' || (end.is === 'unfilterable' && end.reason === 'not-a-stream'))
+      process.exitCode = exitCode.failed;
   });
 
 /** Node closes inherited descriptors but the first three when a program is started again. */
@@ -376,7 +386,7 @@ try {
   } = error as Error & { readonly code?: string; readonly exitCode?: number };
   // commander has written its own errors already; help and version are no errors.
   const isUsage = code?.startsWith('commander.') === true;
-  if (!isUsage) process.stderr.write(`poolshift-engine: ${message}\n`);
+  if (!isUsage) process.stderr.write(`poolshift-engine: ${cleanText(message)}\n`);
   if (isUsage) process.exitCode = status === 0 ? 0 : exitCode.usage;
   else process.exitCode = error instanceof UsageError ? exitCode.usage : exitCode.failed;
 }

@@ -33,13 +33,19 @@ export function share(text: string): number {
   return value;
 }
 
-/** A number of at least `least`. */
-export function number(least: number): (text: string) => number {
+/** A number of at least `least`, and at most `most`. */
+export function number(least: number, most = Infinity): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (text.trim() === '' || !Number.isFinite(value) || value < least) {
-      throw new InvalidArgumentError(`It must be a number, ${least} at least.`);
+    if (text.trim() === '' || !Number.isFinite(value) || value < least || value > most) {
+      const limit = most === Infinity ? '' : ` and ${most} at most`;
+      throw new InvalidArgumentError(`It must be a number, ${least} at least${limit}.`);
     }
     return value;
   };
+}
+
+/** Seconds, up to a day: a timer of Node takes no more than 24 days, and fires at once beyond. */
+export function seconds(least: number): (text: string) => number {
+  return number(least, 86_400);
 }

@@ -1,4 +1,5 @@
 /** How engine events reach people and programs: lines on a terminal, or JSON lines. */
+import { cleanJson, cleanText } from './clean-text.ts';
 import type { EngineCounters, EngineEvent, EventSink } from '../restore/engine-event.ts';
 
 /** JSON lines with a time: `t_ms` since the start of the program, `time` as a date. */
@@ -6,7 +7,7 @@ export function jsonSink(write: (line: string) => void): EventSink {
   const startMs = performance.now();
   return (event) => {
     const tMs = Math.round((performance.now() - startMs) * 10) / 10;
-    write(`${JSON.stringify({ t_ms: tMs, time: new Date().toISOString(), ...event })}\n`);
+    write(`${cleanJson(JSON.stringify({ t_ms: tMs, time: new Date().toISOString(), ...event }))}\n`);
   };
 }
 
@@ -22,7 +23,7 @@ export function textSink(write: (text: string) => void, isTerminal: boolean): Ev
       shownMs = nowMs;
     }
     const time = `${((nowMs - startMs) / 1000).toFixed(1).padStart(6)} s  `;
-    const text = time + describe(event);
+    const text = time + cleanText(describe(event));
     if (isTerminal && event.event === 'progress') {
       write(`\r${text}\u001b[K`);
       open = true;

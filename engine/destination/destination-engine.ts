@@ -178,7 +178,9 @@ class DestinationEngine implements SourceHandler, RestoreSink {
   }
 
   #openSources(sources: readonly PageSource[]): void {
-    openSources(sources, this.#options.storage, this.#options.onEvent)
+    openSources(sources, this.#options.storage, (event) => {
+      if (!this.#isOver) this.#options.onEvent(event);
+    })
       .then(({ readers, answer }) => {
         const { storageMs } = this.#options.limits ?? defaultLimits;
         this.#readers.push(
@@ -380,7 +382,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
   }
 
   #closeReaders(): void {
-    for (const reader of this.#readers.splice(0)) {
+    for (const reader of new Set(this.#readers.splice(0))) {
       reader?.close().catch(() => undefined);
     }
   }

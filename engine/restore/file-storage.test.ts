@@ -1,11 +1,14 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { allocateAligned, openFileStorage } from './file-storage.ts';
 import { StorageError } from './storage-error.ts';
+import { sweepFolders } from './nbd-export.ts';
 import { openSource } from './storage-place.ts';
+import { openSources } from '../destination/open-sources.ts';
 
 function folder(t: ExecutionContext, parent = tmpdir()): string {
   const made = mkdtempSync(path.join(parent, 'poolshift-storage-'));
@@ -90,4 +93,53 @@ test('a disk is found by its name, else the one place without a name is taken', 
     t.is(storage.sizeBytes, blocks * 4096);
     await storage.close();
   }
+});
+
+test('a FIFO, a socket or a device in a shared folder is refused at once', async (t) => {
+  const mount = folder(t);
+  execFileSync('mkfifo', [path.join(mount, 'fifo')]);
+  symlinkSync('fifo', path.join(mount, 'link'));
+  mkdirSync(path.join(mount, 'folder'));
+  for (const name of ['fifo', 'link', 'folder']) {
+    const open = openSource({ kind: 'file', fileSystem: 's:/e', path: name }, [
+      { name: 's:/e', location: mount },
+    ]);
+    t.is((await t.throwsAsync<StorageError>(open)).code, 'cannot-open', name);
+  }
+  await t.throwsAsync(openFileStorage(path.join(mount, 'fifo')), { instanceOf: StorageError });
+});
+
+test('a place is opened once for all sources of a list, and a list gets so many daemons', async (t) => {
+  const file = path.join(folder(t), 'disk');
+  writeFileSync(file, Buffer.alloc(8192));
+  const disks = Array.from({ length: 2000 }, (_, i) => ({ kind: 'disk', disk: `d${i}` }) as const);
+  const { readers } = await openSources(disks, [{ name: undefined, location: file }], () => undefined);
+  t.is(new Set(readers).size, 1);
+  await readers[0]?.close();
+  const files = Array.from(
+    { length: 40 },
+    (_, i) => ({ kind: 'file', fileSystem: 's:/e', path: `t${i}.ibd` }) as const,
+  );
+  // Nobody serves there: each daemon ends by itself.
+  const nfs = [{ name: 's:/e', location: 'nfs://127.0.0.1/srv/export' }];
+  const { answer } = await openSources(files, nfs, () => undefined);
+  const refused = answer.storage.filter(
+    (found) => !found.usable && found.reason.includes('16 storage daemons'),
+  );
+  t.is(refused.length, 24);
+});
+
+test("folders of engines that were killed are removed, those of running ones and of others' are not", async (t) => {
+  const parent = folder(t);
+  // Beyond the largest number that Linux gives.
+  for (const name of [
+    'poolshift-storage-99999999-a',
+    `poolshift-storage-${process.pid}-b`,
+    'other-99999999-c',
+  ])
+    mkdirSync(path.join(parent, name));
+  await sweepFolders(parent);
+  t.false(existsSync(path.join(parent, 'poolshift-storage-99999999-a')));
+  t.true(existsSync(path.join(parent, `poolshift-storage-${process.pid}-b`)));
+  t.true(existsSync(path.join(parent, 'other-99999999-c')));
 });

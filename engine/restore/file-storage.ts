@@ -1,6 +1,6 @@
 /** Shared storage as a file or a block device of this host, read past the page cache. */
 import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, readlink } from 'node:fs/promises';
 import { StorageError } from './storage-error.ts';
 import { type StorageReader, storageAlignmentBytes } from './storage-reader.ts';
 
@@ -8,18 +8,20 @@ import { type StorageReader, storageAlignmentBytes } from './storage-reader.ts';
  * Opens a file or block device for reading. Where the file system has no O_DIRECT (tmpfs, some FUSE file systems), reads
  * go through the page cache; over NFS that may give content that the file no longer has, which the content hash catches.
  *
- * @throws StorageError 'cannot-open'
+ * @param folder real path of the folder that the file must lie in, wherever links lead; then it may be no device either
+ * @throws StorageError 'cannot-open', 'outside'
  */
-export async function openFileStorage(path: string): Promise<StorageReader> {
+export async function openFileStorage(path: string, folder?: string): Promise<StorageReader> {
   let file: FileHandle;
   let sizeBytes: number;
   try {
-    file = await openDirect(path);
+    file = await openHeld(path, folder);
   } catch (cause) {
+    if (cause instanceof StorageError) throw cause;
     throw new StorageError('cannot-open', `cannot open ${path}: ${messageOf(cause)}`, cause);
   }
   try {
-    sizeBytes = await sizeOf(file, path);
+    sizeBytes = await sizeOf(file);
   } catch (cause) {
     await file.close();
     throw cause;
@@ -44,9 +46,35 @@ export async function openFileStorage(path: string): Promise<StorageReader> {
   };
 }
 
-async function openDirect(path: string): Promise<FileHandle> {
+/** O_PATH of open(2), which Node does not name: a hold on a file, which does not open it. */
+const holdOnly = 0o10_000_000;
+
+/**
+ * Holds what the path names, looks at it, and opens that very file: a FIFO or a character device is never opened, and nobody
+ * can put another file in its place between the look and the opening.
+ */
+async function openHeld(path: string, folder: string | undefined): Promise<FileHandle> {
+  const hold = await open(path, holdOnly);
   try {
-    const file = await open(path, constants.O_RDONLY | constants.O_DIRECT);
+    const stat = await hold.stat();
+    if (!stat.isFile() && !(stat.isBlockDevice() && folder === undefined))
+      throw new StorageError(
+        'cannot-open',
+        `${path} is no file${folder === undefined ? ' and no block device' : ''}`,
+      );
+    const held = `/proc/self/fd/${hold.fd}`;
+    if (folder !== undefined && !(await readlink(held)).startsWith(folder === '/' ? '/' : `${folder}/`))
+      throw new StorageError('outside', `${path} is not in ${folder}`);
+    return await openDirect(held);
+  } finally {
+    await hold.close();
+  }
+}
+
+async function openDirect(path: string): Promise<FileHandle> {
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK;
+  try {
+    const file = await open(path, flags | constants.O_DIRECT);
     try {
       // Some file systems take the flag and then refuse every read.
       await file.read(allocateAligned(storageAlignmentBytes), 0, storageAlignmentBytes, 0);
@@ -57,14 +85,12 @@ async function openDirect(path: string): Promise<FileHandle> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
   }
-  return open(path, constants.O_RDONLY);
+  return open(path, flags);
 }
 
-async function sizeOf(file: FileHandle, path: string): Promise<number> {
+async function sizeOf(file: FileHandle): Promise<number> {
   const stat = await file.stat();
-  if (stat.isFile()) return stat.size;
-  if (!stat.isBlockDevice()) throw new StorageError('cannot-open', `${path} is no file and no block device`);
-  return blockDeviceSize(file);
+  return stat.isFile() ? stat.size : blockDeviceSize(file);
 }
 
 /** Size of a block device by bisection: a read at its end gives nothing, and Node has no ioctl. */

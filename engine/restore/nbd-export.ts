@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { lstat, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,6 +14,20 @@ import type { StorageReader } from './storage-reader.ts';
 
 const startTimeoutMs = 10_000;
 const errorTailBytes = 2000;
+
+const folderPrefix = 'poolshift-storage-';
+
+/** Removes what engines of this user have left that were killed: the folder's name has the process that made it. */
+export async function sweepFolders(parent = tmpdir()): Promise<void> {
+  for (const name of await readdir(parent)) {
+    const pid = new RegExp(`^${folderPrefix}(\\d+)-`).exec(name)?.[1];
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
+    const folder = path.join(parent, name);
+    const stat = await lstat(folder).catch(() => undefined);
+    if (stat?.isDirectory() !== true || stat.uid !== process.geteuid?.()) continue;
+    await rm(folder, { recursive: true, force: true });
+  }
+}
 
 /** QEMU's description of an NFS image, from its URI (block/nfs.c). @throws StorageError 'invalid-place' */
 export function nfsBlockdev(uri: string): Record<string, unknown> {
@@ -37,7 +51,8 @@ export function nfsBlockdev(uri: string): Record<string, unknown> {
 export async function openThroughStorageDaemon(
   blockdev: Readonly<Record<string, unknown>>,
 ): Promise<StorageReader> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'poolshift-storage-'));
+  await sweepFolders();
+  const folder = await mkdtemp(path.join(tmpdir(), `${folderPrefix}${process.pid}-`));
   const socketPath = path.join(folder, 'nbd');
   // The daemon writes it when the export is there; its socket is there before it listens (storage-daemon/qemu-storage-daemon.c).
   const readyPath = path.join(folder, 'pid');

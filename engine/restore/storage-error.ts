@@ -10,6 +10,8 @@ export type StorageErrorCode =
   | 'given-up'
   /** The NBD server, or qemu-storage-daemon behind it, does not do what is needed. */
   | 'nbd'
+  /** One list names more than a destination opens. */
+  | 'too-many'
   /** A place that cannot be understood. */
   | 'invalid-place';
 

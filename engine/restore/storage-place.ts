@@ -31,6 +31,24 @@ export function nameOf(source: PageSource): string {
   return source.kind === 'disk' ? source.disk : `${source.fileSystem}:${source.path}`;
 }
 
+/** Storage that `source` is read from: sources with the same key are the same bytes. Undefined if no place is given for it. */
+export function storageKeyOf(source: PageSource, places: readonly StoragePlace[]): string | undefined {
+  const location = placeOf(source, places)?.location;
+  if (location === undefined) return undefined;
+  return source.kind === 'disk' ? location : `${location}\0${source.path}`;
+}
+
+/** Whether reading it takes a storage daemon of its own. */
+export function takesDaemon(source: PageSource, places: readonly StoragePlace[]): boolean {
+  return placeOf(source, places)?.location.startsWith('nfs://') === true;
+}
+
+function placeOf(source: PageSource, places: readonly StoragePlace[]): StoragePlace | undefined {
+  return source.kind === 'file'
+    ? places.find(({ name }) => name === source.fileSystem)
+    : (places.find(({ name }) => name === source.disk) ?? places.find(({ name }) => name === undefined));
+}
+
 /**
  * Opens what `source` names.
  *
@@ -40,17 +58,15 @@ export async function openSource(
   source: PageSource,
   places: readonly StoragePlace[],
 ): Promise<StorageReader> {
+  const place = placeOf(source, places);
   switch (source.kind) {
     case 'disk': {
-      const named = places.find(({ name }) => name === source.disk);
-      const place = named ?? places.find(({ name }) => name === undefined);
       if (place === undefined) {
         throw new StorageError('invalid-place', `no --storage is given for the disk "${source.disk}"`);
       }
       return openLocation(place.location);
     }
     case 'file': {
-      const place = places.find(({ name }) => name === source.fileSystem);
       if (place === undefined) {
         throw new StorageError(
           'invalid-place',
@@ -59,7 +75,7 @@ export async function openSource(
       }
       return place.location.startsWith('nfs://')
         ? openThroughStorageDaemon(nfsBlockdev(uriBelow(place.location, source.path)))
-        : openFileStorage(await confine(place.location, source.path));
+        : openBelow(place.location, source.path);
     }
   }
 }
@@ -85,17 +101,12 @@ function uriBelow(exportUri: string, relativePath: string): string {
 }
 
 /** The guest names the path, so that it must not lead out of the folder, by ".." or by a link. */
-async function confine(folder: string, relativePath: string): Promise<string> {
+async function openBelow(folder: string, relativePath: string): Promise<StorageReader> {
   let root: string;
-  let file: string;
   try {
     root = await realpath(folder);
-    file = await realpath(path.join(root, relativePath));
   } catch (cause) {
-    throw new StorageError('cannot-open', `cannot open "${relativePath}" in ${folder}`, cause);
+    throw new StorageError('cannot-open', `cannot open ${folder}`, cause);
   }
-  if (!file.startsWith(root === '/' ? root : `${root}/`)) {
-    throw new StorageError('outside', `"${relativePath}" is not in ${folder}`);
-  }
-  return file;
+  return openFileStorage(path.join(root, relativePath), root);
 }

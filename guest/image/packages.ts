@@ -1,5 +1,5 @@
 /** Which Debian packages a guest is made of, and how they are fetched. */
-import { debianMirror } from '../../setup/mirror.ts';
+import { aptSourceOptions, debianMirror } from '../../setup/mirror.ts';
 import type { Log } from '../../setup/cache.ts';
 import { runConfined } from './confined.ts';
 
@@ -37,6 +37,11 @@ export interface BootstrapOptions {
   readonly log: Log;
 }
 
+/** Lines of apt.conf. */
+function aptDateOptions(): string[] {
+  return aptSourceOptions().filter((line) => line.startsWith('Acquire::Check-'));
+}
+
 /** Fills `dir` from the machine's own Debian mirror. */
 export async function bootstrap(
   dir: string,
@@ -59,8 +64,11 @@ export async function bootstrap(
       `--include=${packages.join(',')}`,
       '--aptopt=Apt::Install-Recommends "false"',
       '--aptopt=Acquire::Retries "3"',
-      // A mirror that is a snapshot keeps an old date, which the unstable suite's Release file declares expired.
-      '--aptopt=Acquire::Check-Valid-Until "false"',
+      // A mirror that is a snapshot keeps an old date, which the unstable suite's Release file declares expired. Its signature is
+      // checked all the same; for other suites the date is, too, unless this machine's own apt does without.
+      ...(suite === 'sid' ? ['Acquire::Check-Valid-Until "false";'] : aptDateOptions()).map(
+        (option) => `--aptopt=${option}`,
+      ),
       ...['man', 'locale', 'doc', 'info', 'lintian', 'bug'].map(
         (folder) => `--dpkgopt=path-exclude=/usr/share/${folder}/*`,
       ),
