@@ -216,7 +216,11 @@ test.serial(
 
 test.serial('a step that fails names itself, and everything is taken down', async (t) => {
   const before = await machineState();
-  const { outcome, reason, folder: made } = await run(
+  const {
+    outcome,
+    reason,
+    folder: made,
+  } = await run(
     t,
     { scenario: 'idle' },
     {
