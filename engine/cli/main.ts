@@ -390,3 +390,10 @@ try {
   if (isUsage) process.exitCode = status === 0 ? 0 : exitCode.usage;
   else process.exitCode = error instanceof UsageError ? exitCode.usage : exitCode.failed;
 }
+
+/**
+ * A read of storage that the kernel does not give back keeps a process of Node from ending, by process.exit() too. What there
+ * was to say has been said by now.
+ */
+const hungMs = 5000;
+setTimeout(() => process.kill(process.pid, 'SIGKILL'), hungMs).unref();
