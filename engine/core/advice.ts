@@ -11,8 +11,8 @@ export const inDoubtAtSource =
 
 /** The source's QEMU has ended its migration by itself, and its VM may run. */
 export const inDoubtBothMayRun =
-  `${lookAtTarget} If it has the VM, {"execute": "quit"} the QEMU here AT ONCE: it ended its migration by itself, so that its ` +
-  'VM may run here as well (query-status tells).';
+  'The QEMU here ended its migration by itself: ask it {"execute": "query-status"}. ' +
+  `If its VM runs, {"execute": "quit"} the target QEMU AT ONCE, which may have the VM as well. If not: ${lookAtTarget}`;
 
 /** The source's QEMU has completed, its VM stopped. */
 export const inDoubtSourceCompleted = `${lookAtTarget} If it does not have the VM, {"execute": "cont"} lets it go on here, where QEMU keeps it stopped.`;

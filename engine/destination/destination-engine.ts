@@ -59,11 +59,18 @@ class DestinationEngine implements SourceHandler, RestoreSink {
   #restorer: Restorer | undefined;
   #status: StatusReport | undefined;
   #readFailed = false;
+  #isSilent = false;
   #statusTimer: NodeJS.Timeout | undefined;
   #progress: NodeJS.Timeout | undefined;
 
   constructor(options: DestinationOptions) {
-    this.#options = options;
+    this.#options = {
+      ...options,
+      // Nothing is said after the last word.
+      onEvent: (event) => {
+        if (!this.#isSilent) options.onEvent(event);
+      },
+    };
     this.#listener = new SourceListener({ liveness: defaultLiveness, ...options }, this);
   }
 
@@ -376,6 +383,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
       case 'in-doubt':
         this.#finish({ result: 'in-doubt', error: end.why });
     }
+    this.#isSilent = true;
     this.#target?.destroy();
     this.#closeReaders();
     this.#connection?.end();

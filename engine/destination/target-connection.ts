@@ -22,7 +22,7 @@ export interface TargetHandler {
 }
 
 /** A process that exits closes its connection before it is gone. */
-const lastBreathMs = 200;
+const lastBreathMs = 500;
 
 export class TargetConnection {
   readonly output: TargetOutput;
@@ -32,6 +32,7 @@ export class TargetConnection {
   readonly #process: ProcessIdentity | undefined;
   /** What the target has reported on the return path; 0 is success (migration/migration.c, migrate_send_rp_shut). */
   #word: number | undefined;
+  #isClosed = false;
   #ended = false;
 
   /** What is written before the connection stands waits for it. */
@@ -58,11 +59,11 @@ export class TargetConnection {
       handler.room();
     });
     socket.on('end', () => {
-      this.#closed();
+      this.#closed('the target QEMU closed its connection', this.output.undelivered);
     });
     socket.on('error', (cause) => {
-      // The kernel reports a connection that was closed with bytes in it that nobody had read.
-      this.#fails(`the target QEMU broke off: ${cause.message}`, cause);
+      // The kernel says so where bytes were not taken, or lay unread in a connection that was closed.
+      this.#closed(`the target QEMU broke off: ${cause.message}`, true, cause);
     });
   }
 
@@ -79,38 +80,48 @@ export class TargetConnection {
     else this.#fails(`the target QEMU reports error ${status}; its own messages say why`);
   }
 
-  #closed(): void {
-    if (this.#word !== undefined || this.#ended) return;
-    if (this.output.undelivered) {
-      this.#fails('the target QEMU closed its connection before it had everything');
-      return;
-    }
-    if (this.#hasReturnPath()) {
-      this.#endsSilently('the target QEMU closed its connection without saying whether it has everything');
-      return;
-    }
+  /**
+   * It is closed, and what the target has said last may have been lost with it.
+   *
+   * @param lacks not all of the stream was taken from the connection
+   */
+  #closed(reason: string, lacks: boolean, cause?: Error): void {
+    if (this.#word !== undefined || this.#ended || this.#isClosed) return;
+    this.#isClosed = true;
+    // Without device state it cannot start.
+    if (!this.output.isReleased) this.#fails(reason, cause);
+    else this.#judge(reason, lacks, cause, performance.now() + lastBreathMs);
+  }
+
+  /** Whether the target lives says what became of it. */
+  #judge(reason: string, lacks: boolean, cause: Error | undefined, untilMs: number): void {
+    if (this.#ended) return;
     const process = this.#process;
-    if (process === undefined) {
-      this.#endsSilently(
-        'without return-path the target QEMU does not say that it has everything, and its process cannot be seen from here',
-      );
+    const lives = process !== undefined && isAlive(process);
+    if (lives && performance.now() < untilMs) {
+      setTimeout(() => {
+        this.#judge(reason, lacks, cause, untilMs);
+      }, 50);
       return;
     }
-    setTimeout(() => {
-      if (this.#ended) return;
-      if (isAlive(process)) this.#handler.started();
-      else this.#endsSilently(`the target QEMU (process ${process.pid}) ended when it had everything`);
-    }, lastBreathMs);
+    if (process === undefined) {
+      this.#endsSilently(`${reason}; its process cannot be seen from here`, cause);
+    } else if (!lives) {
+      const ended = `${reason}; its process ${process.pid} has ended`;
+      if (lacks) this.#fails(ended, cause);
+      else this.#endsSilently(`${ended} when it had everything`, cause);
+    } else if (!lacks && !this.#hasReturnPath()) this.#handler.started();
+    else this.#endsSilently(`${reason} without saying whether it has everything`, cause);
   }
 
   #fails(reason: string, cause?: Error): void {
-    if (this.#ended || this.#word === 0) return;
+    if (this.#ended) return;
     this.#ended = true;
     this.#handler.failed(new DestinationError('target-failed', reason, cause));
   }
 
-  #endsSilently(reason: string): void {
+  #endsSilently(reason: string, cause?: Error): void {
     this.#ended = true;
-    this.#handler.endedSilently(new DestinationError('target-silent', reason));
+    this.#handler.endedSilently(new DestinationError('target-silent', reason, cause));
   }
 }

@@ -21,9 +21,13 @@ export class TargetOutput {
   readonly #free: Buffer[] = [];
   #buffer: Buffer | undefined;
   #filledBytes = 0;
+  /** Writes that the kernel has not taken yet, and what is to be called when it has taken all of them. */
+  #underWay = 0;
+  readonly #waiting: (() => void)[] = [];
   /** What is held, in order; undefined where nothing is to be held. */
   #held: Buffer[] | undefined;
   #heldBytes = 0;
+  #released = false;
   /** So much of the end is held; what is before it goes. */
   #heldTailBytes = Infinity;
 
@@ -57,8 +61,14 @@ export class TargetOutput {
     this.#heldTailBytes = Math.min(this.#heldTailBytes, tailBytes);
   }
 
+  /** Whether `release` was called: before it the target cannot have everything. */
+  get isReleased(): boolean {
+    return this.#released;
+  }
+
   /** Delivers what is held, and holds nothing any more. */
   release(): void {
+    this.#released = true;
     const held = this.#held ?? [];
     this.#held = undefined;
     this.#heldBytes = 0;
@@ -104,16 +114,22 @@ export class TargetOutput {
 
   #write(bytes: number, onDelivered?: () => void): void {
     const buffer = this.#buffer;
-    if (buffer === undefined || bytes <= 0) {
-      if (onDelivered !== undefined) this.#socket.write(Buffer.alloc(0), onDelivered);
+    if (buffer === undefined || bytes === 0) {
+      // A write of nothing would fail on a target that has everything and has closed.
+      if (onDelivered === undefined) return;
+      if (this.#underWay === 0) onDelivered();
+      else this.#waiting.push(onDelivered);
       return;
     }
     this.#buffer = undefined;
     this.#filledBytes = 0;
     this.writtenBytes += bytes;
+    this.#underWay += 1;
     this.#socket.write(buffer.subarray(0, bytes), () => {
+      this.#underWay -= 1;
       if (this.#free.length < mostFree) this.#free.push(buffer);
       onDelivered?.();
+      if (this.#underWay === 0) for (const waiting of this.#waiting.splice(0)) waiting();
     });
   }
 }

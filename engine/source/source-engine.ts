@@ -67,14 +67,22 @@ class SourceEngine implements DestinationLinkHandler {
   #status: RestoreStatus | undefined;
   #state: SourceState = sourceStart;
   #greeted = false;
+  #isSilent = false;
   #advanceScheduled = false;
   #progress: NodeJS.Timeout | undefined;
 
   constructor(options: SourceOptions) {
-    this.#options = options;
+    this.#options = {
+      ...options,
+      // Nothing is said after the last word.
+      onEvent: (event) => {
+        if (!this.#isSilent) options.onEvent(event);
+      },
+    };
+    const { onEvent } = this.#options;
     this.#schedule = new Schedule(options.strategy);
-    this.#link = new DestinationLink(options, !this.#schedule.gateOpen, this);
-    this.#stream = new QemuStream(this.#schedule, options.ram, this.#link, options.onEvent, {
+    this.#link = new DestinationLink(this.#options, !this.#schedule.gateOpen, this);
+    this.#stream = new QemuStream(this.#schedule, options.ram, this.#link, onEvent, {
       returnPathOpens: () => {
         this.#step({ type: 'return-path' });
       },
@@ -85,7 +93,7 @@ class SourceEngine implements DestinationLinkHandler {
         });
       },
     });
-    this.#hold = new SwitchoverHold(this.#schedule, this.#stream, this.#link, options.onEvent, (message) => {
+    this.#hold = new SwitchoverHold(this.#schedule, this.#stream, this.#link, onEvent, (message) => {
       this.#toQemu(message);
     });
     this.#qemu = this.#createQemuConnection();
@@ -373,6 +381,7 @@ class SourceEngine implements DestinationLinkHandler {
       case 'in-doubt':
         this.#settle({ result: 'in-doubt', error: end.why });
     }
+    this.#isSilent = true;
     this.#link.connection.end();
     this.#qemu.destroy();
   }

@@ -71,9 +71,12 @@ export interface CachedRun {
   readonly count: number;
 }
 
+/** As the engine writes it with `--json`. */
+export type ReportedEvent = EngineEvent & { readonly t_ms: number; readonly time: string };
+
 /** An engine as a child process, and what it has reported. */
 export class EngineProcess {
-  readonly events: (EngineEvent & { readonly t_ms: number })[] = [];
+  readonly events: ReportedEvent[] = [];
   readonly ended: Promise<number | undefined>;
   errors = '';
   readonly #child: ChildProcess;
@@ -89,7 +92,7 @@ export class EngineProcess {
     this.#child.stderr?.on('data', (text: Buffer) => (this.errors += text.toString()));
     if (this.#child.stdout !== null) {
       createInterface({ input: this.#child.stdout }).on('line', (line) => {
-        const event = JSON.parse(line) as EngineEvent & { readonly t_ms: number };
+        const event = JSON.parse(line) as ReportedEvent;
         this.events.push(event);
         for (const { name, resolve } of this.#waiting) if (name === event.event) resolve();
       });
@@ -141,7 +144,7 @@ export class VmPair {
   readonly options: PairOptions;
   readonly source: Qemu;
   readonly target: Qemu;
-  readonly #engines: EngineProcess[] = [];
+  readonly #engines: { source?: EngineProcess; destination?: EngineProcess } = {};
 
   private constructor(folder: string, options: PairOptions, source: Qemu, target: Qemu) {
     this.folder = folder;
@@ -234,6 +237,11 @@ export class VmPair {
     }
   }
 
+  /** Those that were started, even where `startEngines` has failed. */
+  get engines(): Readonly<Partial<Record<'source' | 'destination', EngineProcess>>> {
+    return this.#engines;
+  }
+
   get diskPath(): string {
     return path.join(this.folder, 'disk');
   }
@@ -280,7 +288,7 @@ export class VmPair {
       ],
       args,
     );
-    this.#engines.push(destination);
+    this.#engines.destination = destination;
     const { address } = await destination.event('listening');
     const listArguments: string[] = [];
     if (list !== undefined) {
@@ -298,7 +306,7 @@ export class VmPair {
       ],
       args,
     );
-    this.#engines.push(source);
+    this.#engines.source = source;
     await source.event('listening');
     return { source, destination };
   }
@@ -347,8 +355,9 @@ export class VmPair {
 
   /** Ends everything and removes its files. Idempotent. */
   async stop(): Promise<void> {
-    for (const engine of this.#engines) engine.kill('SIGKILL');
-    await Promise.all([this.source.stop(), this.target.stop(), ...this.#engines.map(({ ended }) => ended)]);
+    const engines = Object.values(this.#engines);
+    for (const engine of engines) engine.kill('SIGKILL');
+    await Promise.all([this.source.stop(), this.target.stop(), ...engines.map(({ ended }) => ended)]);
     removeFiles(this.folder);
   }
 }

@@ -99,7 +99,8 @@ export class Qemu {
   /** Runs a QMP command and returns its result. @throws Error with QEMU's own message */
   async execute(command: string, args: Record<string, unknown> = {}): Promise<unknown> {
     const answer = await new Promise<Record<string, unknown>>((resolve) => {
-      if (this.#process.exitCode !== null) resolve({ error: { desc: `QEMU ended: ${this.#errors}` } });
+      const { exitCode, signalCode } = this.#process;
+      if (exitCode !== null || signalCode !== null) resolve({ error: { desc: `QEMU ended: ${this.#errors}` } });
       this.#answers.push(resolve);
       this.#process.stdin?.write(`${JSON.stringify({ execute: command, arguments: args })}\n`);
     });

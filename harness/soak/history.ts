@@ -1,0 +1,69 @@
+/** What happened in a run of the soak test, as the checker reads it. */
+import type { Fault } from './plan.ts';
+
+export interface SoakEvent {
+  readonly event: string;
+  /** Of the machine's clock. */
+  readonly atMs: number;
+  readonly code?: string | undefined;
+  readonly reason?: string | undefined;
+}
+
+export interface EngineHistory {
+  /**
+   * Exit status; the signal that ended it; `limit`: it was still there when the run's time was over; `absent`: it was not
+   * started, because the other one had failed.
+   */
+  readonly end: number | NodeJS.Signals | 'limit' | 'absent';
+  /** Without `progress`. */
+  readonly events: readonly SoakEvent[];
+  /** Standard error. */
+  readonly errors: string;
+}
+
+export interface VmHistory {
+  /** When it ran, of the machine's clock; the last one may go on (Infinity). */
+  readonly runs: readonly (readonly [fromMs: number, toMs: number])[];
+  /** QMP query-status at the end, or `ended` where QEMU has ended, `silent` where it does not answer. */
+  readonly status: string;
+  /** QMP query-migrate at the end; undefined where there is no answer. */
+  readonly migration: string | undefined;
+}
+
+export interface History {
+  readonly fault: Fault;
+  /** Whether the fault's moment came, and when. */
+  readonly faultAtMs: number | undefined;
+  readonly source: EngineHistory;
+  readonly destination: EngineHistory;
+  readonly sourceVm: VmHistory;
+  readonly targetVm: VmHistory;
+  /** The target has loaded everything, and has said so. */
+  readonly targetHasVm: boolean;
+  /** What somebody who had to decide after "in doubt" did, having looked at the target. */
+  readonly resolution?: { readonly atMs: number; readonly to: 'source' | 'target' } | undefined;
+  /** QEMU held the migration for completed at the source, but no target had the VM: it was continued at the source. */
+  readonly continuedAtSource: boolean;
+  /** Pages that differ; undefined where the target has no memory to compare. */
+  readonly differingPages?: readonly number[] | undefined;
+  /** Processes, sockets and files that engines have left behind. */
+  readonly leftovers: readonly string[];
+}
+
+/** When a VM ran, from QEMU's STOP and RESUME events in their order. */
+export function runsOf(
+  events: readonly { readonly event: string; readonly atMs: number }[],
+  startedMs: number | undefined,
+  endedMs = Infinity,
+): readonly (readonly [number, number])[] {
+  const runs: [number, number][] = [];
+  let since = startedMs;
+  for (const { event, atMs } of events) {
+    if (event === 'RESUME') since ??= atMs;
+    if (event !== 'STOP' || since === undefined) continue;
+    runs.push([since, atMs]);
+    since = undefined;
+  }
+  if (since !== undefined) runs.push([since, endedMs]);
+  return runs;
+}
