@@ -143,7 +143,7 @@ function inDoubt(history: History): Violation[] {
   const ran = sourceVm.runs.some(([fromMs]) => fromMs > doubt.atMs && fromMs < untilMs);
   // A cancelled QEMU lets its VM run on by itself.
   const letGo = fault.kind === 'action' && (fault.action.kind === 'cancel' || isCutFromQemu(fault.action));
-  if (ran && !letGo && !killed(history, 'source-engine'))
+  if (ran && !letGo && !history.continuedAtSource && !killed(history, 'source-engine'))
     found.push(violation('ran-in-doubt', 'the VM went on at the source before anybody decided'));
   return found;
 }
