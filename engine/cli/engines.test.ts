@@ -120,7 +120,13 @@ async function start(
     qemu.destroy();
     interrupt();
   });
-  qemu.write(stream.subarray(0, options.qemuSendsBytes));
+  const sent = new Promise<void>((resolve) => {
+    qemu.write(stream.subarray(0, options.qemuSendsBytes), () => {
+      resolve();
+    });
+  });
+  // What is not in the kernel by then is lost when the connection is destroyed.
+  if (options.qemuSendsBytes !== undefined) await sent;
   return { source, destination, events, qemu, received: () => Buffer.concat(received), interrupt };
 }
 

@@ -33,6 +33,8 @@ export class TargetConnection {
   /** What the target has reported on the return path; 0 is success (migration/migration.c, migrate_send_rp_shut). */
   #word: number | undefined;
   #isClosed = false;
+  /** Not all that was written was taken from the connection. */
+  #broke = false;
   #ended = false;
 
   /** What is written before the connection stands waits for it. */
@@ -59,11 +61,12 @@ export class TargetConnection {
       handler.room();
     });
     socket.on('end', () => {
-      this.#closed('the target QEMU closed its connection', this.output.undelivered);
+      this.#closed('the target QEMU closed its connection');
     });
     socket.on('error', (cause) => {
       // The kernel says so where bytes were not taken, or lay unread in a connection that was closed.
-      this.#closed(`the target QEMU broke off: ${cause.message}`, true, cause);
+      this.#broke = true;
+      this.#closed(`the target QEMU broke off: ${cause.message}`, cause);
     });
   }
 
@@ -80,27 +83,23 @@ export class TargetConnection {
     else this.#fails(`the target QEMU reports error ${status}; its own messages say why`);
   }
 
-  /**
-   * It is closed, and what the target has said last may have been lost with it.
-   *
-   * @param lacks not all of the stream was taken from the connection
-   */
-  #closed(reason: string, lacks: boolean, cause?: Error): void {
+  /** It is closed, and what the target has said last may have been lost with it. */
+  #closed(reason: string, cause?: Error): void {
     if (this.#word !== undefined || this.#ended || this.#isClosed) return;
     this.#isClosed = true;
     // Without device state it cannot start.
-    if (!this.output.isReleased) this.#fails(reason, cause);
-    else this.#judge(reason, lacks, cause, performance.now() + lastBreathMs);
+    if (!this.output.isReleased || this.output.undelivered) this.#fails(reason, cause);
+    else this.#judge(reason, cause, performance.now() + lastBreathMs);
   }
 
   /** Whether the target lives says what became of it. */
-  #judge(reason: string, lacks: boolean, cause: Error | undefined, untilMs: number): void {
+  #judge(reason: string, cause: Error | undefined, untilMs: number): void {
     if (this.#ended) return;
     const process = this.#process;
     const lives = process !== undefined && isAlive(process);
     if (lives && performance.now() < untilMs) {
       setTimeout(() => {
-        this.#judge(reason, lacks, cause, untilMs);
+        this.#judge(reason, cause, untilMs);
       }, 50);
       return;
     }
@@ -108,9 +107,9 @@ export class TargetConnection {
       this.#endsSilently(`${reason}; its process cannot be seen from here`, cause);
     } else if (!lives) {
       const ended = `${reason}; its process ${process.pid} has ended`;
-      if (lacks) this.#fails(ended, cause);
+      if (this.#broke) this.#fails(ended, cause);
       else this.#endsSilently(`${ended} when it had everything`, cause);
-    } else if (!lacks && !this.#hasReturnPath()) this.#handler.started();
+    } else if (!this.#broke && !this.#hasReturnPath()) this.#handler.started();
     else this.#endsSilently(`${reason} without saying whether it has everything`, cause);
   }
 

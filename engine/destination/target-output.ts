@@ -3,6 +3,7 @@
  * which the target cannot start is held until the source engine vouches that it is whole.
  */
 import type { Socket } from 'node:net';
+import { endOfFileAt } from '../stream/stream-end.ts';
 import { DestinationError } from './destination-error.ts';
 
 const batchBytes = 512 * 1024;
@@ -27,6 +28,8 @@ export class TargetOutput {
   /** What is held, in order; undefined where nothing is to be held. */
   #held: Buffer[] | undefined;
   #heldBytes = 0;
+  /** What waits for the kernel to take all that was written before. */
+  #last: Buffer | undefined;
   #released = false;
   /** So much of the end is held; what is before it goes. */
   #heldTailBytes = Infinity;
@@ -50,9 +53,9 @@ export class TargetOutput {
     return this.#heldBytes;
   }
 
-  /** Whether bytes of the stream have not left this process, so that the target cannot have all of it. */
+  /** Whether what the target needs to start has not left this process. Then it will never start if its connection is closed. */
   get undelivered(): boolean {
-    return this.#heldBytes > 0 || this.#filledBytes > 0 || this.#socket.writableLength > 0;
+    return this.#heldBytes > 0 || this.#last !== undefined;
   }
 
   /** Holds everything that is added from now on, or its last `tailBytes`. */
@@ -66,14 +69,20 @@ export class TargetOutput {
     return this.#released;
   }
 
-  /** Delivers what is held, and holds nothing any more. */
+  /**
+   * Delivers what is held, and holds nothing any more. What the target needs to start, from the end of file byte on, goes only
+   * when the kernel has taken everything before it: until then the target certainly cannot start.
+   */
   release(): void {
     this.#released = true;
-    const held = this.#held ?? [];
+    const held = Buffer.concat(this.#held ?? []);
     this.#held = undefined;
     this.#heldBytes = 0;
-    for (const part of held) this.add(part, 0, part.length);
+    const lastAt = endOfFileAt(held);
+    this.#fill(held, 0, lastAt);
     this.flush();
+    this.#last = held.subarray(lastAt);
+    this.#writeLast();
   }
 
   /** @throws DestinationError 'device-state' when more is to be held than there is room for */
@@ -112,6 +121,14 @@ export class TargetOutput {
     this.#write(this.#filledBytes, onDelivered);
   }
 
+  #writeLast(): void {
+    const last = this.#last;
+    if (last === undefined || this.#underWay > 0 || this.#socket.destroyed) return;
+    this.#last = undefined;
+    this.#fill(last, 0, last.length);
+    this.flush();
+  }
+
   #write(bytes: number, onDelivered?: () => void): void {
     const buffer = this.#buffer;
     if (buffer === undefined || bytes === 0) {
@@ -129,7 +146,9 @@ export class TargetOutput {
       this.#underWay -= 1;
       if (this.#free.length < mostFree) this.#free.push(buffer);
       onDelivered?.();
-      if (this.#underWay === 0) for (const waiting of this.#waiting.splice(0)) waiting();
+      if (this.#underWay > 0) return;
+      this.#writeLast();
+      for (const waiting of this.#waiting.splice(0)) waiting();
     });
   }
 }

@@ -11,7 +11,7 @@ import { encodePlanPart } from '../wire/plan-codec.ts';
 import type { DestinationLink } from './destination-link.ts';
 import { GuestPages } from './guest-pages.ts';
 import type { GuestRamSource } from './guest-ram.ts';
-import { StreamEnd } from './stream-end.ts';
+import { StreamEnd } from '../stream/stream-end.ts';
 
 export interface QemuStreamHandler {
   /** QEMU has a return path: it waits for the target's word when it has sent everything. */

@@ -100,7 +100,8 @@ export class Qemu {
   async execute(command: string, args: Record<string, unknown> = {}): Promise<unknown> {
     const answer = await new Promise<Record<string, unknown>>((resolve) => {
       const { exitCode, signalCode } = this.#process;
-      if (exitCode !== null || signalCode !== null) resolve({ error: { desc: `QEMU ended: ${this.#errors}` } });
+      if (exitCode !== null || signalCode !== null)
+        resolve({ error: { desc: `QEMU ended: ${this.#errors}` } });
       this.#answers.push(resolve);
       this.#process.stdin?.write(`${JSON.stringify({ execute: command, arguments: args })}\n`);
     });

@@ -4,7 +4,7 @@
  * length32 JSON (migration/savevm.c, qemu_savevm_state_complete_precopy_non_iterable). A machine with suppress-vmdesc=on
  * has no description: its end is seen only where QEMU closes its connection.
  */
-import { sectionType } from '../stream/records.ts';
+import { sectionType } from './records.ts';
 
 /** Longer descriptions are not recognised. A machine with 30 devices has 60 kB. */
 const longestBytes = 4 * 1024 * 1024;
@@ -65,16 +65,30 @@ export class StreamEnd {
 }
 
 function endsWithDescription(tail: Buffer): boolean {
-  if (tail.at(-1) !== closeBrace) return false;
+  return descriptionAt(tail) !== undefined;
+}
+
+/**
+ * Where a whole stream's end of file byte stands in its last bytes: before its description, or at its end. A target that does
+ * not have this byte cannot start; one that has it may, whatever is missing of the description.
+ */
+export function endOfFileAt(tail: Buffer): number {
+  const at = descriptionAt(tail);
+  return at === undefined ? Math.max(0, tail.length - 1) : at - 1;
+}
+
+/** Where the description begins with which `tail` ends. */
+function descriptionAt(tail: Buffer): number | undefined {
+  if (tail.at(-1) !== closeBrace) return undefined;
   // The text holds no control characters, so that only the last few bytes of this value can be the marker.
   let at = tail.lastIndexOf(sectionType.description);
   for (let tries = 0; at > 0 && tries < headerBytes; tries++) {
     const text = at + headerBytes - 1;
     const fits = text < tail.length && tail.readUInt32BE(at + 1) === tail.length - text;
-    if (fits && tail[at - 1] === sectionType.endOfFile) return isDescription(tail.subarray(text));
+    if (fits && tail[at - 1] === sectionType.endOfFile && isDescription(tail.subarray(text))) return at;
     at = tail.lastIndexOf(sectionType.description, at - 1);
   }
-  return false;
+  return undefined;
 }
 
 /** What guest memory or a device's registers hold by chance is no such text (migration/savevm.c, vmdesc). */

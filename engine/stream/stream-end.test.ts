@@ -1,7 +1,7 @@
 import test from 'ava';
-import { StreamReader } from '../stream/reader.ts';
-import { fixtureNames, readFixture } from '../stream/testing/fixtures.ts';
-import { StreamEnd } from './stream-end.ts';
+import { StreamReader } from './reader.ts';
+import { fixtureNames, readFixture } from './testing/fixtures.ts';
+import { endOfFileAt, StreamEnd } from './stream-end.ts';
 
 /** The part of a stream after RAM. */
 function deviceState(stream: Buffer): Buffer {
@@ -66,4 +66,12 @@ test('without a description, a footer and the end of file may be the end', (t) =
   t.true(end.endsWithoutDescription);
   end.push(Buffer.from([0]));
   t.false(end.endsWithoutDescription);
+});
+
+test('the end of file byte stands before the description, or at the end', (t) => {
+  const state = Buffer.from([1, 2, 3, 0x7e, 0, 0, 0, 9]);
+  const whole = Buffer.concat([state, description('{"page_size":4096,"devices":[]}')]);
+  t.is(endOfFileAt(whole), state.length);
+  t.is(endOfFileAt(Buffer.concat([state, Buffer.from([0])])), state.length);
+  t.is(endOfFileAt(Buffer.alloc(0)), 0);
 });
