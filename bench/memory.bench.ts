@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { restartWithAllocatorSettings } from '../engine/cli/allocator.ts';
+import { PageHasher, randomHashKey } from '../engine/pages/content-hash.ts';
 import { decodePageList, encodePageList } from '../engine/pages/page-list-codec.ts';
 import { type PageList, pageSizeBytes } from '../engine/pages/page-list.ts';
 import type { GuestRam } from '../engine/source/guest-ram.ts';
@@ -79,7 +80,7 @@ function measure(vmGib: number, listFile: string): Result {
   const pageCount = (vmGib * 2 ** 30) / pageSizeBytes;
   const bytes = readFileSync(listFile);
   const list = decodePageList(bytes, { maxPages: 2 ** 28 });
-  const ledger = new PageLedger(pageCount);
+  const ledger = new PageLedger(pageCount, new PageHasher(randomHashKey()));
   const plan = new PlanBuilder(list, [list.pageCount], 0, ledger, madeUpRam);
   const page = Buffer.alloc(pageSizeBytes);
   let next = 0;

@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { hashPage } from '../engine/pages/content-hash.ts';
+import { PageHasher, randomHashKey } from '../engine/pages/content-hash.ts';
 import { pageSizeBytes } from '../engine/pages/page-list.ts';
 import type { StreamHandler } from '../engine/stream/handler.ts';
 import { StreamInjector } from '../engine/stream/injector.ts';
@@ -83,6 +83,7 @@ function collector(): (buffer: Buffer, start: number, end: number) => void {
 }
 
 const hashes = new Uint32Array(2);
+const hasher = new PageHasher(randomHashKey());
 
 /** Spread like cached database pages: 16 KiB at a time, seven of ten left out. */
 function isLeftOut(pageIndex: number): boolean {
@@ -99,7 +100,7 @@ const subjects = {
     new StreamReader(
       {
         page: (_, __, buffer, offset) => {
-          hashPage(buffer, offset, hashes, 0);
+          hasher.hashPage(buffer, offset, hashes, 0);
           return true;
         },
       },
@@ -122,7 +123,7 @@ function hashing(): StreamHandler {
   return {
     page: (_, page, buffer, offset) => {
       if (!isLeftOut(page)) return true;
-      hashPage(buffer, offset, hashes, 0);
+      hasher.hashPage(buffer, offset, hashes, 0);
       return false;
     },
   };

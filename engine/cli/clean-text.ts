@@ -3,7 +3,7 @@
  * the terminal, begins a line, or turns the direction of writing (C0, DEL, C1, line separators, bidirectional controls) is
  * shown as an escape.
  */
- 
+
 const controls = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
 
 const escape = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;

@@ -66,12 +66,12 @@ test('what a guest or a peer says does not reach a terminal or a log as controls
   const hostile = '\u001b]0;owned\u0007\u001b[2J\u009b31m\r\nVM migrated\u202etxt\u2028\u007f';
   const event: EngineEvent = { event: 'no-list', code: 'refused', reason: hostile };
   const text = shown(true, [event]).join('');
-   
+
   t.notRegex(text.slice(0, -1), /[\u0000-\u001f\u007f-\u009f\u2028-\u202e]/);
   t.true(text.includes('\\u001b[2J') && text.includes('VM migrated'));
   const lines: string[] = [];
   jsonSink((line) => lines.push(line))(event);
-   
+
   t.notRegex(lines.join('').slice(0, -1), /[\u0000-\u001f\u007f-\u009f\u2028-\u202e]/);
   t.is((JSON.parse(lines.join('')) as { reason: string }).reason, hostile);
 });

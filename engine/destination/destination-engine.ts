@@ -11,7 +11,8 @@ import {
   stepDestination,
 } from '../core/destination-switchover.ts';
 import { type Wait, WaitWatch } from '../core/wait-watch.ts';
-import { pageSizeBytes, type PageSource } from '../pages/page-list.ts';
+import { PageHasher } from '../pages/content-hash.ts';
+import { pageSizeBytes } from '../pages/page-list.ts';
 import type { EngineCounters } from '../restore/engine-event.ts';
 import { limitedReader } from '../restore/limited-reader.ts';
 import { RestorePlan } from '../restore/restore-plan.ts';
@@ -20,7 +21,7 @@ import type { StorageReader } from '../restore/storage-reader.ts';
 import type { EngineConnection } from '../wire/connection.ts';
 import type { FrameType } from '../wire/frame.ts';
 import { defaultLiveness } from '../wire/hello.ts';
-import { decodeMessage, encodeMessage, messageSchemas } from '../wire/messages.ts';
+import { decodeMessage, encodeMessage, messageSchemas, type Sources } from '../wire/messages.ts';
 import { decodePlanPart, encodeAsk, maxAskedPages, type PageName } from '../wire/plan-codec.ts';
 import { WireError } from '../wire/wire-error.ts';
 import { DestinationError } from './destination-error.ts';
@@ -56,6 +57,8 @@ class DestinationEngine implements SourceHandler, RestoreSink {
   #target: TargetConnection | undefined;
   #stream: TargetStream | undefined;
   #readers: (StorageReader | undefined)[] = [];
+  /** There once the source has named its list's sources. */
+  #hasher: PageHasher | undefined;
   #restorer: Restorer | undefined;
   #status: StatusReport | undefined;
   #readFailed = false;
@@ -108,7 +111,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
         this.#step({ type: 'commit' });
         return;
       case 'sources':
-        this.#openSources(decodeMessage(messageSchemas.sources, payload).sources);
+        this.#openSources(decodeMessage(messageSchemas.sources, payload));
         return;
       case 'plan': {
         const part = decodePlanPart(payload);
@@ -130,7 +133,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
     const connection = this.#connection;
     if (this.#state.is !== 'preparing' || connection === undefined) return;
     const { incomingPath, onEvent } = this.#options;
-    const restorer = new Restorer(this.#plan, this.#readers, this);
+    const restorer = new Restorer(this.#plan, this.#readers, () => this.#keyedHasher, this);
     const target: TargetConnection = new TargetConnection(
       incomingPath,
       () => this.#stream?.hasReturnPath === true,
@@ -184,10 +187,10 @@ class DestinationEngine implements SourceHandler, RestoreSink {
     this.#status?.sendIfNothingPends();
   }
 
-  #openSources(sources: readonly PageSource[]): void {
-    openSources(sources, this.#options.storage, (event) => {
-      if (!this.#isOver) this.#options.onEvent(event);
-    })
+  #openSources({ sources, hashKey }: Sources): void {
+    if (this.#hasher !== undefined) throw new WireError('malformed', 'the source names sources twice');
+    this.#hasher = new PageHasher(Buffer.from(hashKey, 'hex'));
+    openSources(sources, this.#options.storage, this.#options.onEvent)
       .then(({ readers, answer }) => {
         const { storageMs } = this.#options.limits ?? defaultLimits;
         this.#readers.push(
@@ -199,6 +202,12 @@ class DestinationEngine implements SourceHandler, RestoreSink {
       .catch((error: unknown) => {
         this.fail(error);
       });
+  }
+
+  get #keyedHasher(): PageHasher {
+    // A plan without sources is refused.
+    if (this.#hasher === undefined) throw new Error('no key for the hashes of the plan');
+    return this.#hasher;
   }
 
   get canTake(): boolean {

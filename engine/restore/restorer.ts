@@ -2,7 +2,7 @@
  * Restores pages from shared storage: keeps a few large reads going, verifies each block against the plan's hash, and
  * hands pages over in the order in which reads come back. Memory is bounded by its buffers.
  */
-import { hashPage } from '../pages/content-hash.ts';
+import type { PageHasher } from '../pages/content-hash.ts';
 import { pageSizeBytes } from '../pages/page-list.ts';
 import type { PageName } from '../wire/plan-codec.ts';
 import { allocateAligned } from './file-storage.ts';
@@ -41,6 +41,7 @@ export class Restorer {
   storageBytes = 0;
   readonly #plan: RestorePlan;
   readonly #readers: readonly (StorageReader | undefined)[];
+  readonly #hasher: () => PageHasher;
   readonly #sink: RestoreSink;
   readonly #free: Buffer[] = [];
   readonly #read: { readonly extent: Extent; readonly buffer: Buffer; readonly error: unknown }[] = [];
@@ -48,10 +49,19 @@ export class Restorer {
   #reading = 0;
   #stopped = false;
 
-  /** @param readers by source index */
-  constructor(plan: RestorePlan, readers: readonly (StorageReader | undefined)[], sink: RestoreSink) {
+  /**
+   * @param readers by source index
+   * @param hasher with the key that came with the sources
+   */
+  constructor(
+    plan: RestorePlan,
+    readers: readonly (StorageReader | undefined)[],
+    hasher: () => PageHasher,
+    sink: RestoreSink,
+  ) {
     this.#plan = plan;
     this.#readers = readers;
+    this.#hasher = hasher;
     this.#sink = sink;
     const arena = allocateAligned(buffers * readBytes);
     for (let i = 0; i < buffers; i++) this.#free.push(arena.subarray(i * readBytes, (i + 1) * readBytes));
@@ -124,13 +134,14 @@ export class Restorer {
   #handOverExtent(extent: Extent, buffer: Buffer, failed: boolean): void {
     const { blockIndex, pages, slots, hashes } = extent;
     const asked: PageName[] = [];
+    const hasher = this.#hasher();
     for (let i = 0; i < extent.pageCount; i++) {
       const page = pages[i] ?? 0;
       // A newer record may have come while the block was read.
       if (!this.#plan.isPending(blockIndex, page)) continue;
       const offset = (slots[i] ?? 0) * pageSizeBytes;
       if (!failed) {
-        hashPage(buffer, offset, this.#hash, 0);
+        hasher.hashPage(buffer, offset, this.#hash, 0);
         if (this.#hash[0] === hashes[2 * i] && this.#hash[1] === hashes[2 * i + 1]) {
           this.#sink.take(blockIndex, page, buffer, offset);
           this.#plan.settle(blockIndex, page);

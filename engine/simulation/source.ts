@@ -2,7 +2,7 @@
  * The source engine in simulated time: the real Schedule and PageLedger, with the list, guest memory and the wire in place of
  * GuestPages, PlanBuilder and the connection. docs/engine.md says what it does.
  */
-import { hashPage } from '../pages/content-hash.ts';
+import { PageHasher, hashKeyBytes } from '../pages/content-hash.ts';
 import { pageSizeBytes } from '../pages/page-list.ts';
 import type { Schedule } from '../restore/schedule.ts';
 import { DirtyPass } from '../source/dirty-pass.ts';
@@ -41,7 +41,7 @@ export class SimulatedSource {
     this.#guest = guest;
     this.#schedule = schedule;
     this.#wire = wire;
-    this.#ledger = new PageLedger(guest.pageCount);
+    this.#ledger = new PageLedger(guest.pageCount, new PageHasher(Buffer.alloc(hashKeyBytes)));
     this.#back = guest.list.length;
   }
 
@@ -180,7 +180,7 @@ export class SimulatedSource {
     // The ledger keeps no hash of a page whose record was left out already.
     if (state === pageState.listed) {
       this.#readPage(page);
-      hashPage(this.#content, 0, this.#hash, 0);
+      this.#ledger.hasher.hashPage(this.#content, 0, this.#hash, 0);
     }
     this.#ledger.plan(page, this.#hash[0] ?? 0, this.#hash[1] ?? 0);
   }

@@ -28,6 +28,7 @@ export async function askForList(
   if (answer === undefined) return false;
   onEvent(listedEvent(answer));
   pages.takeList(answer.list);
-  destination.send('sources', encodeMessage({ sources: answer.list.sources }), true);
+  const { sources } = answer.list;
+  destination.send('sources', encodeMessage({ sources, hashKey: pages.hashKey.toString('hex') }), true);
   return true;
 }

@@ -2,6 +2,7 @@
  * The guest's pages as the source engine keeps track of them: which ones QEMU has sent, which are listed, what of the list
  * is planned, settled at the destination, or sent from guest memory after all.
  */
+import { PageHasher, randomHashKey } from '../pages/content-hash.ts';
 import type { PackedPageList } from '../pages/page-list-codec.ts';
 import { pageSizeBytes } from '../pages/page-list.ts';
 import type { EventSink } from '../restore/engine-event.ts';
@@ -41,6 +42,8 @@ export class GuestPages {
   plannedPages = 0;
   /** Listed pages that were sent from guest memory. */
   sentAfterAllPages = 0;
+  /** Of the hashes of this migration's plans; nobody but the destination is told. */
+  readonly hashKey = randomHashKey();
   readonly #schedule: Schedule;
   readonly #ramSource: GuestRamSource | undefined;
   readonly #onEvent: EventSink;
@@ -86,7 +89,8 @@ export class GuestPages {
   }
 
   takeBlocks(blocks: readonly RamBlock[]): void {
-    this.#ledgers = blocks.map(({ pageCount }) => new PageLedger(pageCount));
+    const hasher = new PageHasher(this.hashKey);
+    this.#ledgers = blocks.map(({ pageCount }) => new PageLedger(pageCount, hasher));
     this.#totalPages = blocks.reduce((sum, { pageCount }) => sum + pageCount, 0);
     const main = blocks.reduce((largest, block) => (block.pageCount > largest.pageCount ? block : largest));
     this.#mainBlock = main.index;

@@ -5,7 +5,7 @@
  */
 import test from 'ava';
 import fc from 'fast-check';
-import { hashPage } from '../pages/content-hash.ts';
+import { PageHasher, randomHashKey } from '../pages/content-hash.ts';
 import { decodePageList, encodePageList, type PackedPageList } from '../pages/page-list-codec.ts';
 import type { PageList } from '../pages/page-list.ts';
 import { type Extent, RestorePlan } from '../restore/restore-plan.ts';
@@ -14,6 +14,7 @@ import type { GuestRam } from './guest-ram.ts';
 import { PageLedger, pageState } from './page-ledger.ts';
 import { PlanBuilder } from './plan-builder.ts';
 
+const hashKey = randomHashKey();
 const pageCount = 24;
 const storageBlocks = 40;
 
@@ -37,8 +38,10 @@ class World {
   readonly ram: number[];
   readonly target = new Array<number>(pageCount).fill(-1);
   readonly storage: readonly number[];
-  readonly ledger = new PageLedger(pageCount);
+  readonly ledger = new PageLedger(pageCount, new PageHasher(hashKey));
   readonly plan = new RestorePlan();
+  /** The destination's. */
+  readonly hasher = new PageHasher(hashKey);
   builder: PlanBuilder | undefined;
   /** Pages of which a record came while storage was read. */
   overtaken = 0;
@@ -171,7 +174,7 @@ class World {
         return;
       }
       const id = this.storage[extent.offsetBytes / 4096 + (extent.slots[i] ?? 0)] ?? 0;
-      hashPage(pageOf(id), 0, hash, 0);
+      this.hasher.hashPage(pageOf(id), 0, hash, 0);
       if (hash[0] === extent.hashes[2 * i] && hash[1] === extent.hashes[2 * i + 1]) {
         this.target[page] = id;
         this.plan.settle(0, page);

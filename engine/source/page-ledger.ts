@@ -9,7 +9,7 @@
  *
  * It becomes plain again with the first of its records that is forwarded.
  */
-import { hashPage } from '../pages/content-hash.ts';
+import type { PageHasher } from '../pages/content-hash.ts';
 import { PageHashes } from './page-hashes.ts';
 
 export const pageState = { plain: 0, listed: 1, owed: 2, planned: 3, plannedOwed: 4 } as const;
@@ -20,6 +20,8 @@ const pageBits = stateBits | seenBit;
 
 export class PageLedger {
   readonly pageCount: number;
+  /** For the hashes that pages are planned with. */
+  readonly hasher: PageHasher;
   /** Pages of which QEMU has sent a record. */
   seenPages = 0;
   /** Pages that were left out and are neither planned nor sent: while there are any, the guest is not complete. */
@@ -32,8 +34,9 @@ export class PageLedger {
   readonly #hashes = new PageHashes();
   readonly #hash = new Uint32Array(2);
 
-  constructor(pageCount: number) {
+  constructor(pageCount: number, hasher: PageHasher) {
     this.pageCount = pageCount;
+    this.hasher = hasher;
     this.#pages = new Uint8Array(Math.ceil(pageCount / 2));
   }
 
@@ -128,7 +131,7 @@ export class PageLedger {
   }
 
   #hasPlannedHash(page: number, buffer: Buffer, offset: number): boolean {
-    hashPage(buffer, offset, this.#hash, 0);
+    this.hasher.hashPage(buffer, offset, this.#hash, 0);
     return this.#hashes.has(page, this.#hash[0] ?? 0, this.#hash[1] ?? 0);
   }
 }

@@ -2,7 +2,6 @@
  * Walks the page list from its front, in storage order, and makes parts of the plan; or from its back, and gives pages that
  * are sent from guest memory instead. The list is kept as it came: refused entries are those that the ledger never listed.
  */
-import { hashPage } from '../pages/content-hash.ts';
 import type { PackedRuns, RunCursor } from '../pages/packed-runs.ts';
 import type { PackedPageList } from '../pages/page-list-codec.ts';
 import { pageSizeBytes } from '../pages/page-list.ts';
@@ -73,7 +72,7 @@ export class PlanBuilder {
     this.#ram = ram;
     this.#storageBlocks = storageBlocks;
     this.#frames = new GuestFrames(list.guestRam, ledger.pageCount);
-    hashPage(zeroPage, 0, this.#zeroHash, 0);
+    ledger.hasher.hashPage(zeroPage, 0, this.#zeroHash, 0);
     this.listed = this.#list();
     this.#front = { run: list.runs.cursor(), offset: 0 };
     this.#back = { run: list.runs.cursor(), offset: 0 };
@@ -167,7 +166,7 @@ export class PlanBuilder {
       if (length > 0) this.#ram.read(page, length, this.#content, 0);
       for (let k = 0; k < length; k++) {
         const index = 2 * (planned + added);
-        hashPage(this.#content, k * pageSizeBytes, hashes, index);
+        ledger.hasher.hashPage(this.#content, k * pageSizeBytes, hashes, index);
         const low = hashes[index] ?? 0;
         const high = hashes[index + 1] ?? 0;
         if (low === this.#zeroHash[0] && high === this.#zeroHash[1]) {
@@ -221,7 +220,7 @@ export class PlanBuilder {
         const content = this.#content.subarray(i * pageSizeBytes, (i + 1) * pageSizeBytes);
         if (state === pageState.listed || state === pageState.planned) {
           // QEMU's first record of it is still to come, and is left out if it says the same.
-          hashPage(content, 0, this.#hash, 0);
+          ledger.hasher.hashPage(content, 0, this.#hash, 0);
           ledger.plan(page, this.#hash[0] ?? 0, this.#hash[1] ?? 0);
         } else {
           ledger.drop(page);

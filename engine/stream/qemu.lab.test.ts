@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
-import { hashPage } from '../pages/content-hash.ts';
+import { PageHasher, randomHashKey } from '../pages/content-hash.ts';
 import { pageSizeBytes } from '../pages/page-list.ts';
 import { findQemu } from './capture/find-qemu.ts';
 import { Qemu, writeBootDisk } from './capture/qemu.ts';
@@ -54,6 +54,7 @@ function relay(
       const gate = new SwitchoverGate((message) => source.write(message));
       const pending = new Map<string, { block: number; page: number; content: Buffer; hash: Uint32Array }>();
       const hash = new Uint32Array(2);
+      const hasher = new PageHasher(randomHashKey());
       let refused = Buffer.alloc(0);
       let cancelled = 0;
       let bytesBetween = 0;
@@ -71,7 +72,7 @@ function relay(
         let left = most;
         for (const [key, { block, page, content, hash: wanted }] of pending) {
           if (left === 0 || !injector.canInject) return;
-          hashPage(content, 0, hash, 0);
+          hasher.hashPage(content, 0, hash, 0);
           if (hash[0] !== wanted[0] || hash[1] !== wanted[1]) throw new Error(`page ${key} has changed`);
           injector.injectPage(block, page, content, 0);
           pending.delete(key);
@@ -87,7 +88,7 @@ function relay(
           },
           pageLeftOut: (block, page) => {
             const wanted = new Uint32Array(2);
-            hashPage(refused, 0, wanted, 0);
+            hasher.hashPage(refused, 0, wanted, 0);
             // A page that is left out twice waits at its new place in the order.
             if (pending.delete(`${block}/${page}`)) cancelled += 1;
             pending.set(`${block}/${page}`, { block, page, content: refused, hash: wanted });

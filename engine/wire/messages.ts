@@ -1,5 +1,6 @@
 /** What the engines say to each other in JSON (frame.ts names the frames). Read with a schema: neither trusts the other. */
 import { z } from 'zod';
+import { hashKeyBytes } from '../pages/content-hash.ts';
 import type { PageSource } from '../pages/page-list.ts';
 import { WireError } from './wire-error.ts';
 
@@ -26,9 +27,16 @@ const sourceSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('disk'), disk: z.string().max(1024) }),
   z.object({ kind: z.literal('file'), fileSystem: z.string().max(4096), path: z.string().max(4096) }),
 ]);
-const sourcesSchema = z.object({ sources: z.array(sourceSchema).max(65_536) });
-/** The places on shared storage that plans refer to by index. */
-export type Sources = { readonly sources: readonly PageSource[] };
+const sourcesSchema = z.object({
+  sources: z.array(sourceSchema).max(65_536),
+  hashKey: z.string().regex(new RegExp(`^[0-9a-f]{${2 * hashKeyBytes}}$`)),
+});
+export interface Sources {
+  /** The places on shared storage that plans refer to by index. */
+  readonly sources: readonly PageSource[];
+  /** Key of the hashes in plans, in hexadecimal digits (content-hash.ts). */
+  readonly hashKey: string;
+}
 
 const storageSchema = z.object({
   storage: z

@@ -4,11 +4,15 @@
  */
 import { createHash } from 'node:crypto';
 import { readdir, readFile, readlink } from 'node:fs/promises';
+import { hashKeyBytes, PageHasher } from '../../pages/content-hash.ts';
 import { pageSizeBytes } from '../../pages/page-list.ts';
 import { openFileStorage } from '../file-storage.ts';
 import { RestorePlan } from '../restore-plan.ts';
 import { Restorer } from '../restorer.ts';
 import type { StorageReader } from '../storage-reader.ts';
+
+/** With a key that both sides of the test know. */
+export const restoreFileHasher = new PageHasher(Buffer.alloc(hashKeyBytes, 7));
 
 export interface RestoreFileAnswer {
   /** Octal flags of the open file (Linux, Documentation/filesystems/proc.rst, fdinfo). */
@@ -42,7 +46,7 @@ export class FileRestore {
     return new FileRestore(path, mountPoint, await openFileStorage(path));
   }
 
-  /** @param hashes two halves for each page of the file */
+  /** @param hashes of `restoreFileHasher`, two halves for each page of the file */
   async restore(hashes: Uint32Array): Promise<RestoreFileAnswer> {
     const pageCount = hashes.length / 2;
     const plan = new RestorePlan();
@@ -57,7 +61,7 @@ export class FileRestore {
       resolve = onOver;
       reject = onError;
     });
-    const restorer = new Restorer(plan, [this.#storage], {
+    const restorer = new Restorer(plan, [this.#storage], () => restoreFileHasher, {
       canTake: true,
       take: (_block, page, buffer, offset) =>
         void buffer.copy(memory, page * pageSizeBytes, offset, offset + pageSizeBytes),

@@ -11,8 +11,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import test from 'ava';
 import { build } from 'esbuild';
-import { hashPage } from '../../../engine/pages/content-hash.ts';
-import type { RestoreFileAnswer } from '../../../engine/restore/testing/restore-file.ts';
+import { type RestoreFileAnswer, restoreFileHasher } from '../../../engine/restore/testing/restore-file.ts';
 import { makeInitrd } from '../../../guest/image/initrd.ts';
 import { prepareGuestImage } from '../../../guest/image/prepare-guest-image.ts';
 import { prepareGuestLab } from '../../vm/guest.fixture.ts';
@@ -43,7 +42,8 @@ test('pages come from a mount of the kernel, with O_DIRECT', async (t) => {
 
   const content = randomBytes(pageCount * pageBytes);
   const hashes = new Uint32Array(2 * pageCount);
-  for (let page = 0; page < pageCount; page++) hashPage(content, page * pageBytes, hashes, 2 * page);
+  for (let page = 0; page < pageCount; page++)
+    restoreFileHasher.hashPage(content, page * pageBytes, hashes, 2 * page);
   const put = async (name: string, bytes: Uint8Array | string): Promise<void> => {
     await writeFile(path.join(folder, name), bytes);
     await nfs.copyTo(path.join(folder, name), `${testbed.exportPath}/${name}`);
