@@ -30,10 +30,6 @@ const optionsSchema = z.object({
   count: integer(1, 1_000_000).optional().describe('end after so many runs'),
   seed: integer(0, mostSeed).optional().describe('seed of the first run; the next run has the next one'),
   only: z.array(integer(0, mostSeed)).optional().describe('run just these seeds'),
-  vm: z
-    .enum(['small', 'db'])
-    .default('small')
-    .describe('small: two QEMUs with a loop as guest; db: a MariaDB guest in the lab, under load'),
   aimed: z
     .boolean()
     .default(false)
