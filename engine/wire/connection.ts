@@ -47,6 +47,8 @@ const beforeGreeting: readonly FrameType[] = ['hello', 'abort'];
 const gathering = { aboveBytes: 1024, belowBytes: 64 * 1024, ms: 2 };
 /** An abort must reach the other engine, but a dead connection must not keep this one alive. */
 const abortFlushMs = 500;
+/** So must the last word of a migration that is over, which may be behind much else. */
+const endFlushMs = 2000;
 
 export class EngineConnection {
   /** Bytes written, headers included. */
@@ -182,6 +184,8 @@ export class EngineConnection {
     if (this.#closed) return;
     this.#ending = true;
     this.#pump();
+    // A link that carries nothing any more must not keep this process alive.
+    setTimeout(() => this.#socket.destroy(), endFlushMs).unref();
   }
 
   /** Tells the other engine why, and ends the connection at once. `onClosed` is called with `error`. */
