@@ -163,7 +163,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
     );
     const status = new StatusReport(this.#plan, restorer, connection);
     this.#target = target;
-    this.#stream = new TargetStream(this.#plan, target.output, onEvent);
+    this.#stream = new TargetStream(this.#plan, target.output, this.#options.vm, onEvent);
     this.#restorer = restorer;
     this.#status = status;
     this.#statusTimer = setInterval(() => {

@@ -4,6 +4,7 @@ import type { RestorePlan } from '../restore/restore-plan.ts';
 import { StreamInjector } from '../stream/injector.ts';
 import { refuseUnvouched } from '../stream/obstacles.ts';
 import { streamCommand } from '../stream/records.ts';
+import { checkVm } from '../stream/vm-identity.ts';
 import { DestinationError } from './destination-error.ts';
 import type { TargetOutput } from './target-output.ts';
 
@@ -18,14 +19,22 @@ export class TargetStream {
   readonly #plan: RestorePlan;
   #machine = '';
   #returnPath = false;
+  /** The beginning of the stream, until it is known whether it is of the right VM: nothing of another one reaches the target. */
+  #beginning: Buffer[] | undefined = [];
 
-  /** A record of a page in the stream supersedes the plan's. */
-  constructor(plan: RestorePlan, output: TargetOutput, onEvent: EventSink) {
+  /**
+   * A record of a page in the stream supersedes the plan's.
+   *
+   * @param vm name or uuid that the engine was told
+   */
+  constructor(plan: RestorePlan, output: TargetOutput, vm: string | undefined, onEvent: EventSink) {
     this.#plan = plan;
     this.injector = new StreamInjector(
       {
-        configuration: ({ machine }) => {
-          this.#machine = machine;
+        configuration: (configuration) => {
+          checkVm(vm, configuration);
+          this.#machine = configuration.machine;
+          this.#release(output);
         },
         ramBlocks: (blocks) => {
           const pages = blocks.reduce((sum, { pageCount }) => sum + pageCount, 0);
@@ -52,15 +61,22 @@ export class TargetStream {
         },
         unsupported: (code, reason) => {
           refuseUnvouched(code, reason);
+          this.#release(output);
           output.hold(passThroughTailBytes);
           onEvent({ event: 'stream-unfilterable', code, reason });
         },
       },
       (buffer, start, end) => {
-        output.add(buffer, start, end);
+        if (this.#beginning === undefined) output.add(buffer, start, end);
+        else this.#beginning.push(Buffer.from(buffer.subarray(start, end)));
       },
       { holdAtEnd: true },
     );
+  }
+
+  #release(output: TargetOutput): void {
+    for (const bytes of this.#beginning ?? []) output.add(bytes, 0, bytes.length);
+    this.#beginning = undefined;
   }
 
   /** The source's QEMU waits for the target's word on it. */
@@ -72,6 +88,7 @@ export class TargetStream {
    * Takes bytes of the source's stream.
    *
    * @throws DestinationError 'incomplete' if RAM ends with pages pending
+   * @throws StreamError 'another-vm', before any of it has reached the target
    */
   push(bytes: Buffer): void {
     if (this.injector.push(bytes)) return;

@@ -7,11 +7,18 @@ import type { Schedule } from '../restore/schedule.ts';
 import { StreamInjector } from '../stream/injector.ts';
 import { refuseUnvouched } from '../stream/obstacles.ts';
 import { streamCommand } from '../stream/records.ts';
+import { checkVm } from '../stream/vm-identity.ts';
 import { encodePlanPart } from '../wire/plan-codec.ts';
 import type { DestinationLink } from './destination-link.ts';
 import { GuestPages } from './guest-pages.ts';
 import type { GuestRamSource } from './guest-ram.ts';
 import { StreamEnd } from '../stream/stream-end.ts';
+
+const vmNotInStream = {
+  code: 'vm-not-compared',
+  reason:
+    'QEMU does not say which VM it migrates (-uuid, capability validate-uuid): only what the engines were told is the same',
+} as const;
 
 export interface QemuStreamHandler {
   /** QEMU has a return path: it waits for the target's word when it has sent everything. */
@@ -32,8 +39,10 @@ export class QemuStream {
   /** What is handed on now may hold the end of the stream. */
   #mayEnd = false;
 
+  /** @param vm name or uuid that the engine was told */
   constructor(
     schedule: Schedule,
+    vm: string | undefined,
     ram: GuestRamSource | undefined,
     link: DestinationLink,
     onEvent: EventSink,
@@ -43,7 +52,7 @@ export class QemuStream {
     this.#link = link;
     this.#onEvent = onEvent;
     this.#handler = handler;
-    this.injector = this.#createInjector();
+    this.injector = this.#createInjector(vm);
     this.pages = new GuestPages(schedule, ram, onEvent, {
       injector: this.injector,
       sendPlan: (part) => {
@@ -57,7 +66,7 @@ export class QemuStream {
 
   /**
    * Takes a chunk of it. Returns false if all of RAM was read: its end waits for `injector.release`. Throws as
-   * StreamInjector.push and GuestPages.chunkTaken do.
+   * StreamInjector.push, GuestPages.chunkTaken and checkVm do.
    */
   push(chunk: Buffer): boolean {
     this.pages.chunkComes(performance.now());
@@ -81,12 +90,13 @@ export class QemuStream {
     return this.#end.endsWithoutDescription;
   }
 
-  #createInjector(): StreamInjector {
+  #createInjector(vm: string | undefined): StreamInjector {
     const { batch } = this.#link;
     return new StreamInjector(
       {
-        configuration: ({ machine }) => {
-          this.#machine = machine;
+        configuration: (configuration) => {
+          if (!checkVm(vm, configuration)) this.#onEvent({ event: 'warning', ...vmNotInStream });
+          this.#machine = configuration.machine;
         },
         ramBlocks: (blocks) => {
           const pages = blocks.reduce((sum, { pageCount }) => sum + pageCount, 0);

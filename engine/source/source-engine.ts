@@ -82,7 +82,7 @@ class SourceEngine implements DestinationLinkHandler {
     const { onEvent } = this.#options;
     this.#schedule = new Schedule(options.strategy);
     this.#link = new DestinationLink(this.#options, !this.#schedule.gateOpen, this);
-    this.#stream = new QemuStream(this.#schedule, options.ram, this.#link, onEvent, {
+    this.#stream = new QemuStream(this.#schedule, options.vm, options.ram, this.#link, onEvent, {
       returnPathOpens: () => {
         this.#step({ type: 'return-path' });
       },

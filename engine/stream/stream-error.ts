@@ -7,6 +7,8 @@ export type StreamErrorCode =
   | 'truncated'
   /** A page was to be injected where the format has no place for one. */
   | 'not-injectable'
+  /** It is of another VM than the engine was told. */
+  | 'another-vm'
   /** A message of the return path that no QEMU sends. */
   | 'return-path';
 
