@@ -248,7 +248,8 @@ for (const security of [plaintext, newKey()]) {
   });
 
   test(`who trickles is let go, and does not keep the source out (by ${security.by})`, async (t) => {
-    const liveness = { heartbeatMs: 50, timeoutMs: 400 };
+    // Time enough for the real source on a busy machine.
+    const liveness = { heartbeatMs: 50, timeoutMs: 3000 };
     const { port, events } = await destination(t, security, { liveness });
     const begins =
       security.by === 'nothing'
@@ -262,7 +263,7 @@ for (const security of [plaintext, newKey()]) {
       clearInterval(trickle);
     });
     await Promise.all(tricklers.map(({ gone }) => gone));
-    t.regex((await events.next('stranger')).reason, /not greeted within 400 ms|handshake/);
+    t.regex((await events.next('stranger')).reason, /not greeted within 3000 ms|handshake/);
     t.like(await source(t, port, security, { liveness }), { event: 'connected' });
   });
 }
