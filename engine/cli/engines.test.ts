@@ -23,8 +23,11 @@ const stream = readFixture('qemu-10.0-switchover-ack');
 const failure = Buffer.from([0, 1, 0, 4, 0, 0, 0, 1]);
 const answers = readFixture('qemu-10.0-switchover-ack.return-path');
 
-/** What the connection between the engines does with frames of the source: `cut` breaks it before the frame passes. */
-type Verdict = 'pass' | 'cut';
+/**
+ * What the connection between the engines does with frames of the source: `cut` breaks it before the frame passes; with a
+ * number it changes a bit of this byte of it, counted from the frame's end where that is negative.
+ */
+type Verdict = 'pass' | 'cut' | number;
 
 interface Run {
   readonly source: Promise<SourceOutcome>;
@@ -149,7 +152,8 @@ function relay(
   let pending: Buffer = Buffer.alloc(0);
   const reader = new FrameReader('checksums', (type) => {
     if (isCut) return;
-    if (verdict(type, passed) === 'cut') {
+    const decided = verdict(type, passed);
+    if (decided === 'cut') {
       isCut = true;
       // What passed before is delivered; then both see the connection end.
       toDestination.end();
@@ -157,7 +161,12 @@ function relay(
       return;
     }
     const bytes = reader.wireBytes - passed;
-    toDestination.write(Buffer.from(pending.subarray(0, bytes)));
+    const frame = Buffer.from(pending.subarray(0, bytes));
+    if (decided !== 'pass') {
+      const at = decided < 0 ? bytes + decided : decided;
+      frame.writeUInt8(frame.readUInt8(at) ^ 4, at);
+    }
+    toDestination.write(frame);
     pending = pending.subarray(bytes);
     passed = reader.wireBytes;
   });
@@ -201,6 +210,29 @@ test('a stream arrives as it was, and both QEMUs are let go', async (t) => {
   t.true(run.received().equals(stream));
   t.true(Buffer.concat(answered).equals(answers));
 });
+
+for (const [what, at] of [
+  ['kind', 0],
+  ['length', 5],
+  ['checksum', 15],
+  ['first byte', 20],
+  ['last byte', -1],
+] as const) {
+  test(`a bit changed on the way, in a frame's ${what}, ends the migration on both sides and never reaches the target`, async (t) => {
+    let changed = false;
+    const run = await start(t, (type, bytes) => {
+      if (changed || type !== 'stream' || bytes < 100_000) return 'pass';
+      changed = true;
+      return at;
+    });
+    await closeOf(run.qemu);
+    const [source, destination] = await Promise.all([run.source, run.destination]);
+    t.like(destination, { result: 'failed', error: { code: 'corrupt' } });
+    t.like(source, { result: 'failed', error: { code: 'peer-aborted', peerCode: 'corrupt' } });
+    const received = run.received();
+    t.true(received.equals(stream.subarray(0, received.length)));
+  });
+}
 
 test('cut in the middle, the migration fails on both sides and QEMU is told', async (t) => {
   const run = await start(t, (type, bytes) => (type === 'stream' && bytes > 100_000 ? 'cut' : 'pass'));

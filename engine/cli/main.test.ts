@@ -1,7 +1,16 @@
 /** The command line as a user meets it. */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test from 'ava';
@@ -49,6 +58,66 @@ test('a wrong command line says what is wrong, with status 2', async (t) => {
     const { status, stderr } = await run(main, ...args);
     t.is(status, 2, args.join(' '));
     t.regex(stderr, text);
+  }
+});
+
+test('without a word on how the other engine is known no engine starts, and says what to do', async (t) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-cli-'));
+  t.teardown(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const readable = path.join(folder, 'readable');
+  writeFileSync(readable, 'ab'.repeat(32));
+  chmodSync(readable, 0o644);
+  const source = ['source', '--listen', `unix:${folder}/socket`, '--connect', '127.0.0.1:1'];
+  const destination = ['destination', '--listen', '127.0.0.1:0', '--incoming', 'unix:/nowhere'];
+  for (const [args, text] of [
+    [source, /--psk-file .*poolshift-engine key.*--tls-dir.*--insecure-plaintext/],
+    [destination, /--psk-file .*poolshift-engine key.*--tls-dir.*--insecure-plaintext/],
+    [[...source, '--insecure-plaintext', '--psk-file', readable], /only one of these/],
+    [[...source, '--psk-file', readable], /others may read/],
+    [[...destination, '--psk-file', path.join(folder, 'nothing')], /ENOENT/],
+    [[...destination, '--tls-dir', folder], /ca-cert\.pem/],
+    [[...source, '--insecure-plaintext', '--tls-hostname', 'x'], /--tls-dir/],
+  ] as const) {
+    const { status, stderr } = await run(main, ...args);
+    t.is(status, 2, args.join(' '));
+    t.regex(stderr, text);
+  }
+});
+
+test('a key is made once, and taken from a file or a descriptor', async (t) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-cli-'));
+  t.teardown(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const file = path.join(folder, 'key');
+  t.like(await run(main, 'key', '--out', file), { status: 0, stdout: '', stderr: '' });
+  t.is(statSync(file).mode & 0o777, 0o600);
+  const again = await run(main, 'key', '--out', file);
+  t.is(again.status, 2);
+  t.regex(again.stderr, /EEXIST/);
+  t.regex((await run(main, 'key')).stdout, /^[0-9a-f]{64}\n$/);
+  for (const [place, descriptor] of [
+    [file, undefined],
+    ['fd:0', 0],
+    ['fd:3', 3],
+  ] as const) {
+    const key = openSync(file, 'r');
+    const engine = spawn(
+      process.execPath,
+      [
+        ...[main, 'destination', '--listen', '127.0.0.1:0', '--incoming', 'unix:/nowhere'],
+        ...['--psk-file', place, '--json'],
+      ],
+      { stdio: [descriptor === 0 ? key : 'ignore', 'pipe', 'inherit', key] },
+    );
+    closeSync(key);
+    if (engine.stdout === null) throw new Error('no pipe');
+    const [first] = (await once(engine.stdout, 'data')) as [Buffer];
+    engine.kill('SIGTERM');
+    await once(engine, 'exit');
+    t.regex(first.toString(), /"event":"listening"/, place);
   }
 });
 
