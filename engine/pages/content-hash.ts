@@ -7,9 +7,9 @@
  * Two different pages, chosen in whatever way without knowing the key, have the same hash with a probability of 2^-63 at
  * most, over the choice of the key:
  *
- * - NH of words of 32 bits (Black, Halevi, Krawczyk, Krovetz, Rogaway: UMAC, CRYPTO 1999, theorem 4.2) gives two different
+ * - NH of words of 32 bits (Black, Halevi, Krawczyk, Krovetz, Rogaway: UMAC, CRYPTO 1999) gives two different
  *   messages of one length the same 64 bits with a probability of 2^-32 at most; two of them with keys of their own, 2^-64;
- * - Multilinear (Lemire, Kaser: Strongly universal string hashing is fast, theorem 3.1) gives two different strings, here
+ * - Multilinear (Lemire, Kaser: Strongly universal string hashing is fast) gives two different strings, here
  *   those 128 bits, the same 32 bits with a probability of 2^-32; two of them with keys of their own, 2^-64.
  *
  * For n comparisons it is n times that: 2^-43 for a guest of 4 GiB each page of which is stale, and 2^-35 for the longest list
