@@ -29,6 +29,7 @@ export async function askForList(
   onEvent(listedEvent(answer));
   pages.takeList(answer.list);
   const { sources } = answer.list;
-  destination.send('sources', encodeMessage({ sources, hashKey: pages.hashKey.toString('hex') }), true);
+  // Not compressed: the guest chose the names beside the key.
+  destination.send('sources', encodeMessage({ sources, hashKey: pages.hashKey.toString('hex') }));
   return true;
 }
