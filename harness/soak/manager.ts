@@ -8,7 +8,8 @@ import type { Qemu } from '../../engine/stream/capture/qemu.ts';
 import type { History } from './history.ts';
 
 const pollMs = 30;
-const answerMs = 1500;
+/** A stopped QEMU answers when it goes on; a busy machine is slow. */
+const answerMs = 20_000;
 /** A target that has been told nothing more for so long says whether it has the VM. */
 const targetDecidesMs = 20_000;
 /** An engine that has said its last word is gone by then. */
