@@ -231,7 +231,9 @@ function testLosses(test: TestFn, subject: TestbedUnderTest, seconds: number): v
     `${name}: a host whose connection ends in mid-command is unreachable, and can be used again`,
     async (t) => {
       const { src } = testbed().hosts;
-      const beside = src.spawn(`sleep ${seconds}`);
+      const beside = src.spawn(`echo up; exec sleep ${seconds}`);
+      // A client that is late would make a connection of its own, and nothing would end it.
+      t.deepEqual(await beside.lines[Symbol.asyncIterator]().next(), { done: false, value: 'up' });
       const error = await t.throwsAsync(src.run(`${killOwnConnection}; sleep ${seconds + 1}`), {
         instanceOf: HostError,
       });
