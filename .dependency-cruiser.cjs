@@ -5,7 +5,7 @@ const only = (from, allowed, comment) => ({
   severity: 'error',
   from: { path: `^${from}/` },
   to: {
-    path: '^(experiments|harness|engine|guest|report|vagrant|setup|bench)/',
+    path: '^(experiments|record|harness|engine|guest|report|vagrant|setup|bench)/',
     pathNot: `^(${[from, ...allowed].join('|')})/`,
   },
 });
@@ -17,19 +17,23 @@ module.exports = {
     {
       name: 'no-dev-dependencies-in-product-code',
       severity: 'error',
-      from: { path: '^(experiments|harness|engine|guest|report)/', pathNot: '\\.(test|fixture)\\.ts$' },
+      from: {
+        path: '^(experiments|record|harness|engine|guest|report)/',
+        pathNot: '\\.(test|fixture)\\.ts$',
+      },
       to: { dependencyTypes: ['npm-dev'], pathNot: 'node_modules/@types/' },
     },
     only('experiments', [], 'Experiments are data; they know nothing of how they are run.'),
+    only('record', [], 'The recorded format stands at the bottom: whoever writes or reads results uses it.'),
     only('engine', [], 'The engine stands on its own.'),
     only('guest/agent', ['engine/pages'], 'Agent and engine share only the page list.'),
     only('guest/image', ['setup'], 'The image recipe needs the cache of prepared things, nothing else.'),
     only(
       'harness',
-      ['experiments', 'engine', 'guest', 'setup', 'vagrant'],
+      ['experiments', 'record', 'engine', 'guest', 'setup', 'vagrant'],
       'The harness drives everything but the report.',
     ),
-    only('report', ['experiments', 'setup'], 'The report reads results, never the harness.'),
+    only('report', ['experiments', 'record', 'setup'], 'The report reads results, never the harness.'),
     only('setup', [], 'Set-up stands at the bottom.'),
   ],
   options: {

@@ -15,6 +15,7 @@ const checks: readonly (readonly [name: string, command: string, ...arguments_: 
     'layers',
     'depcruise',
     'experiments',
+    'record',
     'harness',
     'engine',
     'guest',

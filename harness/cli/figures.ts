@@ -1,5 +1,5 @@
 /** The figures of runs as a table for the terminal. Pure. */
-import type { RunRow } from '../record/run-columns.ts';
+import type { RunRow } from '../../record/run-columns.ts';
 
 interface Figure {
   readonly title: string;

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import test from 'ava';
-import { type NewRunEvent, type Sample } from '../record/event.ts';
+import { type NewRunEvent, type Sample } from '../../record/event.ts';
 import { LiveFigures } from './live-figures.ts';
 
 test('rates come from counters, the time left from what remains and both links', (t) => {

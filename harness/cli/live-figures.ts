@@ -1,6 +1,6 @@
 /** What a migration is doing right now, from the samples and events as they arrive. Pure. */
 import { pageSizeBytes } from '../../engine/pages/page-list.ts';
-import type { NewRunEvent, Sample } from '../record/event.ts';
+import type { NewRunEvent, Sample } from '../../record/event.ts';
 
 interface Rate {
   readonly atMs: number;

@@ -3,7 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { execa } from 'execa';
-import { writeRunsCsv } from '../record/csv.ts';
+import { writeRunsCsv } from '../../record/csv.ts';
 import { writeManifest } from '../record/manifest.ts';
 import { addPlannedCells } from '../record/planned-cells.ts';
 import { manifest } from '../record/record.fixture.ts';

@@ -5,7 +5,7 @@ import test, { type ExecutionContext } from 'ava';
 import { execa } from 'execa';
 import type { EngineName } from '../../experiments/engines.ts';
 import { plannedCellsFile } from '../../experiments/planned-cells.ts';
-import { writeRunsCsv } from '../record/csv.ts';
+import { writeRunsCsv } from '../../record/csv.ts';
 import { type Manifest, writeManifest } from '../record/manifest.ts';
 import { addPlannedCells, readPlannedCells } from '../record/planned-cells.ts';
 import { manifest } from '../record/record.fixture.ts';

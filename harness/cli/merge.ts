@@ -11,7 +11,7 @@ import {
   repeatedCells,
 } from '../record/merge.ts';
 import { readPlannedCells } from '../record/planned-cells.ts';
-import { RecordError } from '../record/record-error.ts';
+import { RecordError } from '../../record/record-error.ts';
 import { type RunOnDisk, readRecordedSet, writeMergedSet } from '../record/recorded-sets.ts';
 import { UsageError, exitCodes, parseOptions } from './options.ts';
 import { runCommand } from './run-command.ts';

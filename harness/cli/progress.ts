@@ -1,5 +1,5 @@
 /** Shows a run's events to people: one line each; steps and checks, not every QMP event. */
-import type { NewRunEvent, Sample } from '../record/event.ts';
+import type { NewRunEvent, Sample } from '../../record/event.ts';
 import { LiveFigures } from './live-figures.ts';
 
 export interface ProgressOutput {

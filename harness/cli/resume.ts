@@ -8,9 +8,9 @@ import { derive } from '../record/derive.ts';
 import { readManifest } from '../record/manifest.ts';
 import { cellOf } from '../record/merge.ts';
 import { readPlannedCells } from '../record/planned-cells.ts';
-import { RecordError } from '../record/record-error.ts';
+import { RecordError } from '../../record/record-error.ts';
 import { readRecordedRuns } from '../record/recorded-sets.ts';
-import type { RunRow } from '../record/run-columns.ts';
+import type { RunRow } from '../../record/run-columns.ts';
 import { UsageError } from './options.ts';
 
 const hasRun = (folder: string): boolean => existsSync(path.join(folder, 'manifest.json'));

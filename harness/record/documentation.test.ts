@@ -2,9 +2,9 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import test from 'ava';
-import { definitionTable } from './definition.ts';
-import { metrics } from './metrics.ts';
-import { runColumns } from './run-columns.ts';
+import { definitionTable } from '../../record/definition.ts';
+import { metrics } from '../../record/metrics.ts';
+import { runColumns } from '../../record/run-columns.ts';
 
 /** prettier pads the cells of tables. */
 const unpadded = (markdown: string): string =>

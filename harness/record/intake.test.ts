@@ -1,8 +1,8 @@
 import test from 'ava';
 import { reportSchema, type ProbeReport } from '../probes/report.ts';
-import { runEventSchema, sampleSchema, type NewRunEvent, type Sample } from './event.ts';
+import { runEventSchema, sampleSchema, type NewRunEvent, type Sample } from '../../record/event.ts';
 import { Intake } from './intake.ts';
-import { isKnownMetric } from './metrics.ts';
+import { isKnownMetric } from '../../record/metrics.ts';
 
 /** Takes the reports of the client and returns what came of them. */
 function taken(reports: readonly ProbeReport[]) {

@@ -1,8 +1,8 @@
 /** Turns what recorders report into events and samples. */
 import type { ProbeReport } from '../probes/report.ts';
-import type { HostName } from '../testbed/host.ts';
+import type { HostName } from '../../record/event.ts';
 import { SysbenchOutput } from '../workload/sysbench.ts';
-import type { NewRunEvent, Sample } from './event.ts';
+import type { NewRunEvent, Sample } from '../../record/event.ts';
 
 /** Where events and samples go: the run log. */
 export interface Log {

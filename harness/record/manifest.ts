@@ -10,7 +10,7 @@ import { engineNames } from '../../experiments/engines.ts';
 import { memoryRowNames } from '../../experiments/memory-rows.ts';
 import { profileNames } from '../../experiments/profiles.ts';
 import { scenarioNames } from '../../experiments/scenarios.ts';
-import { RecordError } from './record-error.ts';
+import { RecordError } from '../../record/record-error.ts';
 
 const bytes = z.number().nonnegative();
 

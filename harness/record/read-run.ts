@@ -1,11 +1,11 @@
 /** Reads a result folder back, with all times on the harness's clock. */
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { z } from 'zod';
-import { clockCorrection } from './clock-correction.ts';
-import { runEventSchema, sampleSchema, type RunEvent, type Sample } from './event.ts';
+import { clockCorrection } from '../../record/clock-correction.ts';
+import { runEventSchema, sampleSchema, type RunEvent, type Sample } from '../../record/event.ts';
 import { readManifest, type Manifest } from './manifest.ts';
-import { RecordError } from './record-error.ts';
+import { RecordError } from '../../record/record-error.ts';
+import { readStored } from '../../record/stored-file.ts';
 
 export interface RunRecord {
   readonly manifest: Manifest;
@@ -49,13 +49,15 @@ export function onOneClock(
   return { events: events.sort(byTime), samples: samples.sort(byTime) };
 }
 
-/** @throws RecordError `not-readable` */
+/** Raw files may be compressed. @throws RecordError `not-readable` */
 export async function readRun(folder: string): Promise<RunRecord> {
   const read = async <Value>(name: string, schema: z.ZodType<Value>): Promise<Value[]> => {
     const file = path.join(folder, name);
-    const text = await readFile(file, 'utf8').catch((error: unknown) => {
+    const text = await readStored(file).catch((error: unknown) => {
       throw new RecordError('not-readable', `cannot read ${file}`, { cause: error });
     });
+    if (text === undefined)
+      throw new RecordError('not-readable', `cannot read ${file}: there is no such file, nor a .gz of it`);
     return parseJsonLines(text, schema, file);
   };
   const manifest = await readManifest(folder);

@@ -1,5 +1,5 @@
 import test from 'ava';
-import type { RunEvent } from './event.ts';
+import type { RunEvent } from '../../record/event.ts';
 import { every } from './record.fixture.ts';
 import { fillSilentSeconds } from './silent-seconds.ts';
 

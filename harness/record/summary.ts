@@ -1,10 +1,10 @@
 /** One row of runs.csv, derived from what a run recorded. Pure. Definitions: runColumns, and docs/measurements.md. */
 import { memoryRows } from '../../experiments/memory-rows.ts';
 import { shardName } from '../../experiments/shard.ts';
-import type { ClockName, RunEvent } from './event.ts';
+import type { ClockName, RunEvent } from '../../record/event.ts';
 import type { RunRecord } from './read-run.ts';
-import type { RunRow } from './run-columns.ts';
-import { counterIncrease, meanOfSeconds, processIncrease, seriesOf } from './series.ts';
+import type { RunRow } from '../../record/run-columns.ts';
+import { counterIncrease, meanOfSeconds, processIncrease, seriesOf } from '../../record/series.ts';
 import { timelineOf, type Timeline } from './timeline.ts';
 import { tpsRecoveryMs } from './tps-recovery.ts';
 
@@ -99,6 +99,8 @@ function durations({ manifest, events, samples }: RunRecord, timeline: Timeline 
           manifest.configuration.downtimeLimitMs),
     dirty_sync_count: passes,
     postcopy_blocktime_ms: finalFigures(events, 'dst')['postcopy-blocktime'],
+    revision: manifest.revision.commit,
+    dirty: manifest.revision.dirty,
     converged: convergedOf(events, timeline),
   };
 }

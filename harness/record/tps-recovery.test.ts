@@ -4,7 +4,7 @@ import { tpsRecoveryMs } from './tps-recovery.ts';
 /** One value a second; the command comes after `before` of them. */
 function recovery(values: readonly number[], before: number, endSecond: number, tpsBefore = 100) {
   return tpsRecoveryMs({
-    tps: values.map((value, index) => ({ atMs: (index + 1) * 1000, value })),
+    tps: values.map((value, index) => ({ tMs: (index + 1) * 1000, value })),
     beforeFromMs: 0,
     tpsBefore,
     // Just after a second has ended, so that this second is before the command.

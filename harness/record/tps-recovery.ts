@@ -1,4 +1,4 @@
-import { smoothSeconds, type Point } from './series.ts';
+import { smoothSeconds, type Point } from '../../record/series.ts';
 
 const recoveredShare = 0.9;
 const stayMs = 5000;
@@ -27,14 +27,14 @@ export function tpsRecoveryMs(input: RecoveryInput): number | undefined {
   const { tps, commandMs, endMs, beforeFromMs, tpsBefore } = input;
   const smoothed = smoothSeconds(tps);
   // Smoothed apart, so that the first seconds after the command have no part in what is usual.
-  const usual = smoothSeconds(tps.filter(({ atMs }) => atMs >= beforeFromMs && atMs < commandMs));
+  const usual = smoothSeconds(tps.filter(({ tMs }) => tMs >= beforeFromMs && tMs < commandMs));
   const threshold = Math.min(recoveredShare * tpsBefore, ...usual.map((point) => point.value));
 
   let backMs = commandMs;
-  for (const { atMs, value } of smoothed) {
-    if (atMs < commandMs) continue;
-    if (value < threshold) backMs = atMs;
-    else if (atMs >= Math.max(backMs, endMs) + stayMs) return backMs - commandMs;
+  for (const { tMs, value } of smoothed) {
+    if (tMs < commandMs) continue;
+    if (value < threshold) backMs = tMs;
+    else if (tMs >= Math.max(backMs, endMs) + stayMs) return backMs - commandMs;
   }
   return undefined;
 }

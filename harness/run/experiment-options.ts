@@ -2,7 +2,7 @@
 import type { Configuration } from '../../experiments/configuration.ts';
 import type { Shard } from '../../experiments/shard.ts';
 import type { Inventory } from '../testbed/inventory/schema.ts';
-import type { NewRunEvent, Sample } from '../record/event.ts';
+import type { NewRunEvent, Sample } from '../../record/event.ts';
 
 export interface ExperimentOptions {
   readonly configuration: Configuration;

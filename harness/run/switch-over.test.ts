@@ -1,5 +1,5 @@
 import test from 'ava';
-import type { NewRunEvent } from '../record/event.ts';
+import type { NewRunEvent } from '../../record/event.ts';
 import { SwitchOver } from './switch-over.ts';
 
 const gap = (at_ms: number, gap_ms: number): NewRunEvent => ({

@@ -1,5 +1,5 @@
 /** When the VM stopped at the source and started at the target, and how long the client was without answer around that. */
-import type { NewRunEvent } from '../record/event.ts';
+import type { NewRunEvent } from '../../record/event.ts';
 
 interface Gap {
   readonly fromMs: number;

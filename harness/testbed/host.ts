@@ -3,9 +3,10 @@
  * machines differ only in the ssh configuration behind these interfaces (docs/architecture.md, Testbed).
  */
 
-/** The four roles of the testbed: two VM hosts, the NFS server and the load generator. */
-export const hostNames = ['src', 'dst', 'nfs', 'client'] as const;
-export type HostName = (typeof hostNames)[number];
+import type { HostName } from '../../record/event.ts';
+
+/** The roles are recorded with every event and sample, so the record defines them. */
+export { hostNames, type HostName } from '../../record/event.ts';
 
 /** The measured networks. The control network, which carries ssh, is not one of them and is never shaped. */
 export const networkNames = ['migration', 'storage', 'service'] as const;

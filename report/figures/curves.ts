@@ -1,7 +1,7 @@
 /** Lines over the time of the migration, a panel for each memory row. Pure. */
 import { memorySizesGib, memorySizesOf, typicalRun, type Cell } from '../record/cells.ts';
 import type { Run } from '../record/read-set.ts';
-import type { Point } from '../record/series.ts';
+import type { Point } from '../../record/series.ts';
 import { absenceMark, axisOfNothing, type Drawing, type FigureContext, type Spec } from './figure.ts';
 import type { TextKey } from './text.ts';
 import { faintColour, inkColour, type Look } from './theme.ts';

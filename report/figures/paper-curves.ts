@@ -1,7 +1,8 @@
 /** The paper's figures over time: 9 to 14, 16 and 17. */
 import type { ScenarioName } from '../../experiments/scenarios.ts';
 import type { Run } from '../record/read-set.ts';
-import { ratePerSecond, smooth, thin, valueAt, type Point } from '../record/series.ts';
+import { valueAt, type Point } from '../../record/series.ts';
+import { ratePerSecond, smooth, thin } from '../record/series.ts';
 import { curves } from './curves.ts';
 import type { Figure, FigureContext } from './figure.ts';
 import { engineLook, linkLooks, type Look } from './theme.ts';

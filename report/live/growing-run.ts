@@ -2,22 +2,24 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
+import { sampleSchema, type ClockName } from '../../record/event.ts';
 import { relativeEvents } from '../record/events.ts';
 import { manifestSchema } from '../record/manifest.ts';
 import type { Run } from '../record/read-set.ts';
 import { runRowSchema } from '../record/run-row.ts';
-import { isWantedMetric, type Point } from '../record/series.ts';
+import type { Point } from '../../record/series.ts';
+import { isWantedMetric } from '../record/series.ts';
 import { JsonLinesTail } from './json-lines-tail.ts';
 
-const sampleSchema = z.object({ at_ms: z.number(), host: z.string(), metric: z.string(), value: z.number() });
 const stepSchema = z.object({
   event: z.enum(['step-started', 'step-ended', 'step-failed', 'run-ended']),
   step: z.string().default(''),
 });
 
-interface RawPoint {
-  readonly atMs: number;
-  readonly value: number;
+/** What one host measured of one metric, by that host's clock. */
+interface RawSeries {
+  readonly host: ClockName;
+  readonly points: Point[];
 }
 
 export class GrowingRun {
@@ -25,7 +27,7 @@ export class GrowingRun {
   readonly #events: JsonLinesTail;
   readonly #samples: JsonLinesTail;
   readonly #rawEvents: unknown[] = [];
-  readonly #rawSeries = new Map<string, RawPoint[]>();
+  readonly #rawSeries = new Map<string, RawSeries>();
   #step = '';
 
   constructor(folder: string) {
@@ -47,12 +49,12 @@ export class GrowingRun {
       if (step !== undefined) this.#step = step.event === 'step-started' ? step.step : '';
     }
     for (const value of await this.#samples.read()) {
-      const { at_ms: atMs, host, metric, value: figure } = sampleSchema.parse(value);
+      const { at_ms: tMs, host, metric, value: figure } = sampleSchema.parse(value);
       if (!isWantedMetric(metric)) continue;
       const key = `${host} ${metric}`;
-      const points = this.#rawSeries.get(key);
-      if (points === undefined) this.#rawSeries.set(key, [{ atMs, value: figure }]);
-      else points.push({ atMs, value: figure });
+      const series = this.#rawSeries.get(key) ?? { host, points: [] };
+      if (series.points.length === 0) this.#rawSeries.set(key, series);
+      series.points.push({ tMs, value: figure });
     }
   }
 
@@ -62,18 +64,18 @@ export class GrowingRun {
     if (text === undefined) return undefined;
     const manifest = manifestSchema.parse(JSON.parse(text));
     const { startedAt, repeat, accelerator, configuration } = manifest;
-    const { events, offsets, zeroMs } = relativeEvents(this.#rawEvents);
-    const corrected = [...this.#rawSeries].map(([key, points]) => {
-      const offsetMs = offsets.get(key.split(' ')[0] ?? '') ?? 0;
-      return [key, points.map(({ atMs, value }) => ({ atMs: atMs - offsetMs, value }))] as const;
-    });
-    const lastMs = Math.max(...corrected.map(([, points]) => points.at(-1)?.atMs ?? -Infinity));
+    const { events, correct, zeroMs } = relativeEvents(this.#rawEvents);
+    const corrected = [...this.#rawSeries].map(
+      ([key, { host, points }]) =>
+        [key, points.map(({ tMs, value }) => ({ tMs: correct(host, tMs), value }))] as const,
+    );
+    const lastMs = Math.max(...corrected.map(([, points]) => points.at(-1)?.tMs ?? -Infinity));
     if (lastMs === -Infinity) return undefined;
     const startMs = zeroMs ?? lastMs;
     const series = new Map<string, readonly Point[]>(
       corrected.map(([key, points]) => [
         key,
-        points.map(({ atMs, value }) => ({ tMs: atMs - startMs, value })),
+        points.map(({ tMs, value }) => ({ tMs: tMs - startMs, value })),
       ]),
     );
     return {

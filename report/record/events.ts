@@ -1,43 +1,24 @@
-/** The events of a run that figures are made from, on one clock and relative to the migrate command. Pure. */
-import { z } from 'zod';
+/** The events of a run as figures take them: on one clock and relative to the migrate command. Pure. */
+import { clockCorrection, type ClockCorrection } from '../../record/clock-correction.ts';
+import { runEventSchema, type RunEvent as RecordedEvent } from '../../record/event.ts';
 
-const when = { at_ms: z.number(), host: z.string().default('harness') };
-
-const eventSchema = z.discriminatedUnion('event', [
-  z.object({ event: z.literal('migrate-command'), ...when }),
-  z.object({ event: z.literal('qmp'), ...when, name: z.string() }),
-  z.object({ event: z.literal('migration-status'), ...when, status: z.string() }),
-  z.object({
-    event: z.literal('engine'),
-    ...when,
-    name: z.string(),
-    fields: z.record(z.string(), z.union([z.number(), z.string(), z.boolean()])),
-  }),
-  z.object({ event: z.literal('clock-offset'), ...when, offset_ms: z.number() }),
-  z.object({ event: z.literal('run-ended'), ...when, reason: z.string().optional() }),
-]);
-
-type RecordedEvent = z.output<typeof eventSchema>;
 export type RunEvent = RecordedEvent & { readonly tMs: number };
 
-const kinds: ReadonlySet<unknown> = new Set(eventSchema.options.map((option) => option.shape.event.value));
+const kinds: ReadonlySet<unknown> = new Set(runEventSchema.options.map((option) => option.shape.event.value));
 
 /**
- * Other kinds of events are passed over, and so is a last line that a crash cut short. The offset of a host's clock is
- * taken as constant, as measured last: good to some ms, which is enough to draw. Figures in runs.csv are corrected more
- * closely by the harness.
+ * Kinds of events that are not known here are passed over, and so is a last line that a crash cut short.
  * @throws ZodError, SyntaxError
  */
 export function parseEvents(text: string): RunEvent[] {
   const lines = text.split('\n').slice(0, -1);
-  const { events, zeroMs } = relativeEvents(lines.map((line): unknown => JSON.parse(line)));
-  return zeroMs === undefined ? [] : events;
+  return relativeEvents(lines.map((line): unknown => JSON.parse(line))).events;
 }
 
 export interface RelativeEvents {
+  /** By time. */
   readonly events: RunEvent[];
-  /** By how much each host's clock is ahead, ms. */
-  readonly offsets: ReadonlyMap<string, number>;
+  readonly correct: ClockCorrection;
   /** When the migration was commanded, ms since the epoch; undefined before it, when there are no events to draw either. */
   readonly zeroMs: number | undefined;
 }
@@ -46,16 +27,19 @@ export interface RelativeEvents {
 export function relativeEvents(values: readonly unknown[]): RelativeEvents {
   const events = values
     .filter((value) => kinds.has((value as { event?: unknown }).event))
-    .map((value) => eventSchema.parse(value));
+    .map((value) => runEventSchema.parse(value));
+  const correct = clockCorrection(events);
   const zeroMs = events.findLast(({ event }) => event === 'migrate-command')?.at_ms;
-  const offsets = new Map<string, number>();
-  for (const event of events) if (event.event === 'clock-offset') offsets.set(event.host, event.offset_ms);
-  if (zeroMs === undefined) return { events: [], offsets, zeroMs };
+  if (zeroMs === undefined) return { events: [], correct, zeroMs };
   return {
     events: events
-      .map((event) => ({ ...event, tMs: event.at_ms - (offsets.get(event.host) ?? 0) - zeroMs }))
+      // The time of a clock measurement is the harness's already.
+      .map((event) => {
+        const atMs = event.event === 'clock-offset' ? event.at_ms : correct(event.host, event.at_ms);
+        return { ...event, tMs: atMs - zeroMs };
+      })
       .sort((a, b) => a.tMs - b.tMs),
-    offsets,
+    correct,
     zeroMs,
   };
 }

@@ -1,11 +1,10 @@
 /** Finds and reads the runs below the folders that a report is made from. */
 import { existsSync } from 'node:fs';
-import { readFile, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
 import { cellName } from '../../experiments/matrix.ts';
 import { parsePlannedCells, plannedCellsFile, type PlannedCell } from '../../experiments/planned-cells.ts';
+import { readStored } from '../../record/stored-file.ts';
 import { ReportError } from '../report-error.ts';
 import { parseEvents, type RunEvent } from './events.ts';
 import { manifestSchema, type Manifest } from './manifest.ts';
@@ -115,7 +114,7 @@ export async function runFoldersOf(folder: string): Promise<string[]> {
 /** The set's planned-cells.json, if it has one. */
 async function planOf(folder: string): Promise<readonly PlannedCell[] | undefined> {
   const file = path.join(folder, plannedCellsFile);
-  const text = await readText(file);
+  const text = await readStored(file);
   if (text === undefined) return undefined;
   const parsed = parsePlannedCells(text);
   if (!parsed.ok)
@@ -139,7 +138,7 @@ function reasonOf({ row, events }: Measured): string {
 async function readRun(folder: string): Promise<Pick<Run, 'manifest'> & { measured: Measured | undefined }> {
   const parsed = async <Value>(name: string, parse: (text: string) => Value): Promise<Value | undefined> => {
     try {
-      const text = await readText(path.join(folder, name));
+      const text = await readStored(path.join(folder, name));
       return text === undefined ? undefined : parse(text);
     } catch (error) {
       throw new ReportError('not-readable', `${path.join(folder, name)} is not as described`, {
@@ -159,11 +158,4 @@ async function readRun(folder: string): Promise<Pick<Run, 'manifest'> & { measur
       series: (await parsed('samples.csv', parseSamplesCsv)) ?? new Map(),
     },
   };
-}
-
-async function readText(file: string): Promise<string | undefined> {
-  if (existsSync(file)) return await readFile(file, 'utf8');
-  if (existsSync(`${file}.gz`))
-    return (await promisify(gunzip)(await readFile(`${file}.gz`))).toString('utf8');
-  return undefined;
 }

@@ -1,12 +1,7 @@
 /** Samples of a run over time, and what is derived from them for drawing. Pure. */
 import { parse } from 'csv-parse/sync';
 import { z } from 'zod';
-
-export interface Point {
-  /** Since the migrate command. */
-  readonly tMs: number;
-  readonly value: number;
-}
+import { valueAt, type Point } from '../../record/series.ts';
 
 /** Points by "host metric". */
 export type SeriesByName = ReadonlyMap<string, readonly Point[]>;
@@ -40,16 +35,6 @@ export function parseSamplesCsv(text: string): SeriesByName {
     points.push({ tMs: t_ms, value });
   }
   return series;
-}
-
-/** Value at a time, taken to change evenly between samples; undefined outside of them. */
-export function valueAt(points: readonly Point[], tMs: number): number | undefined {
-  const index = points.findIndex((point) => point.tMs >= tMs);
-  const after = points[index];
-  if (after === undefined || after.tMs === tMs) return after?.value;
-  const before = points[index - 1];
-  if (before === undefined) return undefined;
-  return before.value + ((tMs - before.tMs) / (after.tMs - before.tMs)) * (after.value - before.value);
 }
 
 /** Mean growth per second of a cumulative counter in each interval [t, t + binMs), stamped with the interval's middle. */

@@ -2,7 +2,7 @@
 import { memorySizesGib } from '../record/cells.ts';
 import type { Run, RunSet } from '../record/read-set.ts';
 import { runRowSchema } from '../record/run-row.ts';
-import type { Point } from '../record/series.ts';
+import type { Point } from '../../record/series.ts';
 import { normal, seededRandom } from '../statistics/seeded-random.ts';
 import {
   madeUpLinkBitsPerSecond,
@@ -120,28 +120,29 @@ function madeUpRun({ scenario, memGib, engine, repeat, noisy, factor }: Place): 
     ...Object.fromEntries(cells.map(([column, value]) => [column, String(value)])),
   });
   const event = { at_ms: 0, event: 'engine' } as const;
+  const qmp = { at_ms: 0, event: 'qmp', data: {}, delay_ms: 0 } as const;
   return {
     name,
     set: madeUpName,
     row,
     manifest: madeUpManifest(row.run_id, { scenario, memGib, engine, repeat }),
     events: [
-      { event: 'migrate-command', host: 'harness', at_ms: 0, tMs: 0 },
+      { event: 'migrate-command', host: 'harness', at_ms: 0, uri: 'unix:made-up', tMs: 0 },
       ...(isRestore
         ? [
-            { ...event, host: 'src', name: 'listed', fields: { list_total_ms: 200 }, tMs: 250 },
-            { ...event, host: 'dst', name: 'gate-held', fields: {}, tMs: totalMs * 0.7 },
+            { ...event, host: 'src' as const, name: 'listed', fields: { list_total_ms: 200 }, tMs: 250 },
+            { ...event, host: 'dst' as const, name: 'gate-held', fields: {}, tMs: totalMs * 0.7 },
             {
               ...event,
-              host: 'dst',
+              host: 'dst' as const,
               name: 'gate-released',
               fields: { held_ms: totalMs * 0.25 },
               tMs: totalMs * 0.95,
             },
           ]
         : []),
-      { event: 'qmp', host: 'src', name: 'STOP', at_ms: 0, tMs: totalMs - 250 },
-      { event: 'qmp', host: 'dst', name: 'RESUME', at_ms: 0, tMs: totalMs },
+      { ...qmp, host: 'src', name: 'STOP', tMs: totalMs - 250 },
+      { ...qmp, host: 'dst', name: 'RESUME', tMs: totalMs },
     ],
     series: madeUpSeries({ totalMs, vmBytes, sentBytes, storageBytes, listed, hasLoad, noisy }),
   };

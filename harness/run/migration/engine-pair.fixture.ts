@@ -1,6 +1,7 @@
 /** The engines' program on the lab's VM hosts, beside QEMUs that a test starts itself. */
-import type { NewRunEvent } from '../../record/event.ts';
-import type { HostName, HostProcess, Testbed } from '../../testbed/host.ts';
+import type { NewRunEvent } from '../../../record/event.ts';
+import type { HostName } from '../../../record/event.ts';
+import type { HostProcess, Testbed } from '../../testbed/host.ts';
 import { quote } from '../../testbed/ssh-host.ts';
 import { vmPaths } from '../../vm/qemu-arguments.ts';
 import { bringEngineKey, type EngineKey } from './engine-key.ts';

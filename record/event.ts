@@ -3,7 +3,10 @@
  * of it. Names are those of the files, which outlive the code: snake_case with units.
  */
 import { z } from 'zod';
-import { hostNames } from '../testbed/host.ts';
+
+/** The four roles of the testbed: two VM hosts, the NFS server and the load generator. */
+export const hostNames = ['src', 'dst', 'nfs', 'client'] as const;
+export type HostName = (typeof hostNames)[number];
 
 /** Whose clock a time is of: `at_ms` is never corrected in the raw files, only when they are read (clock-correction.ts). */
 export const clockNames = [...hostNames, 'harness'] as const;

@@ -113,6 +113,8 @@ export const runColumns = {
     unit: 'ms',
     meaning: 'post-copy: time in which every virtual CPU waited for a page, as the target QEMU counts it',
   },
+  revision: { unit: 'text', meaning: 'git commit of the checkout that ran; empty without git' },
+  dirty: { unit: 'true/false', meaning: 'whether files differed from that commit' },
 } as const satisfies Readonly<Record<string, Definition>>;
 
 export type RunColumn = keyof typeof runColumns;

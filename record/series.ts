@@ -1,8 +1,9 @@
 /** Figures from rows of samples. Pure. */
 import type { ClockName, Sample } from './event.ts';
 
+/** A value at a time. All points of one series have one zero: the epoch, or the migrate command. */
 export interface Point {
-  readonly atMs: number;
+  readonly tMs: number;
   readonly value: number;
 }
 
@@ -10,7 +11,7 @@ export interface Point {
 export function seriesOf(samples: readonly Sample[], host: ClockName, metric: string): Point[] {
   return samples
     .filter((sample) => sample.metric === metric && sample.host === host)
-    .map((sample) => ({ atMs: sample.at_ms, value: sample.value }));
+    .map((sample) => ({ tMs: sample.at_ms, value: sample.value }));
 }
 
 /**
@@ -28,19 +29,20 @@ export function counterIncrease(series: readonly Point[], fromMs: number, toMs: 
  * and what came after its last sample is not known. Undefined without samples in between.
  */
 export function processIncrease(series: readonly Point[], fromMs: number, toMs: number): number | undefined {
-  const within = series.filter(({ atMs }) => atMs > fromMs && atMs <= toMs);
+  const within = series.filter(({ tMs }) => tMs > fromMs && tMs <= toMs);
   const last = within.at(-1);
   if (last === undefined) return undefined;
   return (valueAt(series, toMs) ?? last.value) - (valueAt(series, fromMs) ?? 0);
 }
 
-function valueAt(series: readonly Point[], atMs: number): number | undefined {
-  const index = series.findIndex((point) => point.atMs >= atMs);
+/** Value at a time, taken to change evenly between samples; undefined outside of them. */
+export function valueAt(series: readonly Point[], tMs: number): number | undefined {
+  const index = series.findIndex((point) => point.tMs >= tMs);
   const after = series[index];
-  if (after === undefined || after.atMs === atMs) return after?.value;
+  if (after === undefined || after.tMs === tMs) return after?.value;
   const before = series[index - 1];
   if (before === undefined) return undefined;
-  return before.value + ((atMs - before.atMs) / (after.atMs - before.atMs)) * (after.value - before.value);
+  return before.value + ((tMs - before.tMs) / (after.tMs - before.tMs)) * (after.value - before.value);
 }
 
 /** A report of sysbench is of the second before it: the middle of that second decides where it belongs. */
@@ -49,15 +51,15 @@ const halfSecondMs = 500;
 /** Mean of the seconds whose middle is within [fromMs, toMs); undefined if there are none. */
 export function meanOfSeconds(series: readonly Point[], fromMs: number, toMs: number): number | undefined {
   const values = series
-    .filter(({ atMs }) => atMs - halfSecondMs >= fromMs && atMs - halfSecondMs < toMs)
+    .filter(({ tMs }) => tMs - halfSecondMs >= fromMs && tMs - halfSecondMs < toMs)
     .map((point) => point.value);
   return values.length === 0 ? undefined : values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 /** Each second's mean with its two neighbours, where it has them. */
 export function smoothSeconds(series: readonly Point[]): Point[] {
-  return series.map(({ atMs }, index) => {
+  return series.map(({ tMs }, index) => {
     const near = series.slice(Math.max(0, index - 1), index + 2);
-    return { atMs, value: near.reduce((sum, point) => sum + point.value, 0) / near.length };
+    return { tMs, value: near.reduce((sum, point) => sum + point.value, 0) / near.length };
   });
 }

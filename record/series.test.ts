@@ -1,16 +1,16 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { every } from './record.fixture.ts';
 import { counterIncrease, meanOfSeconds, processIncrease, seriesOf, smoothSeconds } from './series.ts';
 
-const points = (...pairs: [number, number][]) => pairs.map(([atMs, value]) => ({ atMs, value }));
+const points = (...pairs: [number, number][]) => pairs.map(([tMs, value]) => ({ tMs, value }));
 
 test('a series is of one host and one metric', (t) => {
   const samples = [
-    ...every(1, 0, 'src', 'tps', [1, 2]),
-    ...every(1, 0, 'dst', 'tps', [3]),
-    ...every(1, 0, 'src', 'qps', [4]),
-  ];
+    { at_ms: 0, host: 'src', metric: 'tps', value: 1 },
+    { at_ms: 1, host: 'src', metric: 'tps', value: 2 },
+    { at_ms: 0, host: 'dst', metric: 'tps', value: 3 },
+    { at_ms: 0, host: 'src', metric: 'qps', value: 4 },
+  ] as const;
   t.deepEqual(seriesOf(samples, 'src', 'tps'), points([0, 1], [1, 2]));
 });
 
@@ -37,7 +37,7 @@ test('a process that starts or ends in between counts from 0, and up to its last
 test('increases over neighbouring times add up', (t) => {
   const counter = fc.array(fc.nat(1e9), { minLength: 2 }).map((steps) => {
     let value = 0;
-    return steps.map((step, index) => ({ atMs: index * 200, value: (value += step) }));
+    return steps.map((step, index) => ({ tMs: index * 200, value: (value += step) }));
   });
   fc.assert(
     fc.property(counter, fc.double({ min: 0, max: 1, noNaN: true }), (series, share) => {
