@@ -1,0 +1,46 @@
+/** `npm run derive -- DIR...`: makes the tables of recorded runs again from their raw files. */
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { z } from 'zod';
+import { RecordError } from '../../record/record-error.ts';
+import { derive } from '../record/derive.ts';
+import { type RunOnDisk, readRecordedSet, writeSetTable } from '../record/recorded-sets.ts';
+import { UsageError, exitCodes, parseOptions } from './options.ts';
+import { runCommand } from './run-command.ts';
+
+const deriveOptionsSchema = z.object({
+  folders: z.array(z.string().min(1)).min(1).describe('result folders, or sets of them'),
+});
+
+/** A set's own table as well. Returns how many runs there were. @throws RecordError */
+async function deriveFolder(folder: string): Promise<number> {
+  if (existsSync(path.join(folder, 'manifest.json'))) {
+    await derive(folder);
+    return 1;
+  }
+  const runs: RunOnDisk[] = [];
+  for (const run of await readRecordedSet(folder)) runs.push({ ...run, row: await derive(run.folder) });
+  await writeSetTable(folder, runs);
+  return runs.length;
+}
+
+async function main(): Promise<number> {
+  const options = parseOptions(
+    'derive',
+    'Makes runs.csv and samples.csv again from manifest, events and samples, which may be compressed.',
+    deriveOptionsSchema,
+    process.argv.slice(2),
+    'folders',
+  );
+  if (options === undefined) return exitCodes.ok;
+  for (const folder of options.folders) {
+    const runs = await deriveFolder(folder).catch((error: unknown) => {
+      if (error instanceof RecordError) throw new UsageError(error.message, { cause: error });
+      throw error;
+    });
+    console.log(`${folder}: ${runs} ${runs === 1 ? 'run' : 'runs'}`);
+  }
+  return exitCodes.ok;
+}
+
+await runCommand('derive', main);
