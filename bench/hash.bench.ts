@@ -1,6 +1,6 @@
 /**
  * `npm run bench -- hash [--rounds N]`: the keyed hash of pages against XXH64, which it replaced, in turns: GB per second of
- * processor time, medians and extremes. Pages lie in a buffer of 256 MiB, so that they come from memory and not from a cache.
+ * CPU time, medians and extremes. Pages lie in a buffer of 256 MiB, so that they come from memory and not from a cache.
  */
 import { randomFillSync } from 'node:crypto';
 import { parseArgs } from 'node:util';

@@ -69,7 +69,7 @@ function greatestCommonDivisor(a: number, b: number): number {
 }
 
 /** Each page has its number as content. */
-const madeUpRam: GuestRam = {
+const syntheticRam: GuestRam = {
   read: (page, count, into, offset) => {
     for (let i = 0; i < count; i++) into.writeUInt32LE(page + i + 1, offset + i * pageSizeBytes);
   },
@@ -81,14 +81,14 @@ function measure(vmGib: number, listFile: string): Result {
   const bytes = readFileSync(listFile);
   const list = decodePageList(bytes, { maxPages: 2 ** 28 });
   const ledger = new PageLedger(pageCount, new PageHasher(randomHashKey()));
-  const plan = new PlanBuilder(list, [list.pageCount], 0, ledger, madeUpRam);
+  const plan = new PlanBuilder(list, [list.pageCount], 0, ledger, syntheticRam);
   const page = Buffer.alloc(pageSizeBytes);
   let next = 0;
   let peakHashBytes = 0;
   while (plan.remainingPages > 0) {
     plan.planNext(planPages, () => undefined);
     for (let i = 0; i < planPages / (1 - listedShare) && next < pageCount; i++, next++) {
-      madeUpRam.read(next, 1, page, 0);
+      syntheticRam.read(next, 1, page, 0);
       ledger.pageRecord(next, page, 0);
     }
     peakHashBytes = Math.max(peakHashBytes, ledger.hashBytes);

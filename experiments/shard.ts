@@ -8,16 +8,16 @@ export interface Shard {
   readonly count: number;
 }
 
-const mostShards = 1000;
+const maxShards = 1000;
 
 /** "2/5" is the second of five parts. */
 export const shardOption = z.string().transform((text, context): Shard => {
   const match = /^([1-9]\d{0,3})\/([1-9]\d{0,3})$/.exec(text);
   const [index, count] = [Number(match?.[1]), Number(match?.[2])];
-  if (!(index <= count && count <= mostShards)) {
+  if (!(index <= count && count <= maxShards)) {
     context.addIssue({
       code: 'custom',
-      message: `a part and the number of parts are needed, such as 2/5: from 1/N to N/N, N up to ${mostShards}`,
+      message: `a part and the number of parts are needed, such as 2/5: from 1/N to N/N, N up to ${maxShards}`,
     });
     return z.NEVER;
   }

@@ -67,7 +67,7 @@ export const metrics = {
   'process_rss_bytes:<process>': { unit: 'bytes', meaning: 'resident memory of a process or unit' },
   switchover_bytes_per_second: {
     unit: 'bytes/s',
-    meaning: 'what QEMU was told of the link at switch-over: its rate times the compression ratio of late',
+    meaning: 'what QEMU was told of the link at switchover: its rate times the compression ratio of late',
   },
   downtime_limit_ms: {
     unit: 'ms',

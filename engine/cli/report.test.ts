@@ -40,14 +40,14 @@ test('on a terminal progress overwrites itself, and other lines take its place',
   t.deepEqual(written, [
     `\r${line}\u001b[K`,
     `\r${line}\u001b[K`,
-    '\r\u001b[K   T holding the switch-over (agreement-withheld)\n',
-    '   T holding the switch-over (agreement-withheld)\n',
+    '\r\u001b[K   T holding the switchover (ack withheld)\n',
+    '   T holding the switchover (ack withheld)\n',
   ]);
 });
 
 test('elsewhere there are plain lines, and not one for each progress', (t) => {
   const written = shown(false, [held, progress, progress]);
-  t.is(written[0], '   T holding the switch-over (agreement-withheld)\n');
+  t.is(written[0], '   T holding the switchover (ack withheld)\n');
   t.true(written.length <= 2);
   t.false(written.some((text) => /[\r\u001b]/.test(text)));
 });

@@ -67,13 +67,13 @@ function describe(event: EngineEvent): string {
     case 'dirty-pass-done':
       return 'what the guest had dirtied is sent';
     case 'gate-held':
-      return `holding the switch-over (${event.by})`;
+      return `holding the switchover (${event.by === 'agreement-withheld' ? 'ack withheld' : 'reading stalled'})`;
     case 'gate-released':
-      return `switch-over released after ${event.held_ms} ms`;
+      return `switchover released after ${event.held_ms} ms`;
     case 'stream-unfilterable':
       return `passing the stream through: ${event.reason}`;
     case 'switch-over':
-      return 'switch-over';
+      return 'switchover: the VM has stopped';
     case 'progress':
       return progress(event);
     case 'done':

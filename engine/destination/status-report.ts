@@ -41,7 +41,7 @@ export class StatusReport {
     this.#connection.send('status', payload);
   }
 
-  /** Says at once that nothing pends any more: the source waits for it with the switch-over. */
+  /** Says at once that nothing pends any more: the source waits for it with the switchover. */
   sendIfNothingPends(): void {
     if (this.#plan.pendingPages === 0 && this.#sentPendingPages > 0) this.send();
   }

@@ -7,13 +7,13 @@ import { endOfFileAt } from '../stream/stream-end.ts';
 import { DestinationError } from './destination-error.ts';
 
 const batchBytes = 512 * 1024;
-const mostFree = 8;
+const maxFree = 8;
 /** Bytes that QEMU has not taken yet, beyond which no more should come from the source. */
-const mostWaitingBytes = 4 * 1024 * 1024;
+const maxWaitingBytes = 4 * 1024 * 1024;
 /** Beyond which no more should come from storage: the source's stream must not wait behind it. */
-const mostWaitingBesideBytes = 768 * 1024;
+const maxWaitingBesideBytes = 768 * 1024;
 /** Device state beyond it is refused: stock devices of a PC need less than a hundredth of it. */
-const mostHeldBytes = 256 * 1024 * 1024;
+const maxHeldBytes = 256 * 1024 * 1024;
 
 export class TargetOutput {
   /** Bytes given to the socket. */
@@ -40,12 +40,12 @@ export class TargetOutput {
 
   /** Whether more may come; the socket's 'drain' says when it changes. */
   get hasRoom(): boolean {
-    return this.#socket.writableLength < mostWaitingBytes;
+    return this.#socket.writableLength < maxWaitingBytes;
   }
 
   /** Whether restored pages may come beside the source's stream. */
   get hasRoomBeside(): boolean {
-    return this.#socket.writableLength < mostWaitingBesideBytes;
+    return this.#socket.writableLength < maxWaitingBesideBytes;
   }
 
   /** Bytes that are held. */
@@ -100,8 +100,8 @@ export class TargetOutput {
       this.#heldBytes -= first.length;
       this.#fill(first, 0, first.length);
     }
-    if (this.#heldBytes > mostHeldBytes) {
-      throw new DestinationError('device-state', `the device state has more than ${mostHeldBytes} bytes`);
+    if (this.#heldBytes > maxHeldBytes) {
+      throw new DestinationError('device-state', `the device state has more than ${maxHeldBytes} bytes`);
     }
   }
 
@@ -144,7 +144,7 @@ export class TargetOutput {
     this.#underWay += 1;
     this.#socket.write(buffer.subarray(0, bytes), () => {
       this.#underWay -= 1;
-      if (this.#free.length < mostFree) this.#free.push(buffer);
+      if (this.#free.length < maxFree) this.#free.push(buffer);
       onDelivered?.();
       if (this.#underWay > 0) return;
       this.#writeLast();

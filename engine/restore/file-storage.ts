@@ -121,13 +121,13 @@ async function blockDeviceSize(file: FileHandle): Promise<number> {
  */
 export function allocateAligned(bytes: number): Buffer {
   // The C library maps by itself what is larger than a threshold that grows up to 32 MiB, as such memory is freed.
-  const block = Buffer.allocUnsafeSlow(Math.max(bytes + 2 * storageAlignmentBytes, leastMappedBytes));
+  const block = Buffer.allocUnsafeSlow(Math.max(bytes + 2 * storageAlignmentBytes, minMappedBytes));
   const start = storageAlignmentBytes - mallocHeaderBytes;
   return block.subarray(start, start + bytes);
 }
 
 const mallocHeaderBytes = 16;
-const leastMappedBytes = 33 * 1024 * 1024;
+const minMappedBytes = 33 * 1024 * 1024;
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

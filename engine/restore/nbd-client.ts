@@ -19,7 +19,7 @@ const replyInfo = 3;
 const replyErrorBit = 0x8000_0000;
 const infoExport = 0;
 const commandRead = 0;
-const longestOptionReply = 64 * 1024;
+const maxOptionReply = 64 * 1024;
 
 interface Request {
   readonly into: Buffer;
@@ -151,7 +151,7 @@ class NbdClient implements StorageReader {
       case 'option-reply': {
         if (bytes.length < 20) return 0;
         const length = bytes.readUInt32BE(16);
-        if (bytes.readBigUInt64BE(0) !== optionReplyMagic || length > longestOptionReply) {
+        if (bytes.readBigUInt64BE(0) !== optionReplyMagic || length > maxOptionReply) {
           this.#fail(new StorageError('nbd', `${this.#where} gives a reply that no NBD server gives`));
           return 20;
         }

@@ -52,10 +52,10 @@ test('without a list, or with an empty one, the gate opens', (t) => {
   t.true(empty.gateOpen);
 });
 
-test('QEMU waits after its first pass, or before it where only that stops the switch-over', (t) => {
+test('QEMU waits after its first pass, or before it where only that stops the switchover', (t) => {
   const schedule = new Schedule('restore');
   schedule.listArrived(10);
-  t.false(schedule.holdsQemu(true, true), 'it cannot switch over without the agreement');
+  t.false(schedule.holdsQemu(true, true), 'it cannot switch over without the ack');
   t.true(schedule.holdsQemu(false, true));
   t.false(schedule.holdsQemu(false, false));
   schedule.firstPassThrough();

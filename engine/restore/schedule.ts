@@ -1,5 +1,5 @@
 /**
- * What the source engine does next: read on from QEMU or hold it, plan pages, send listed pages itself, let the switch-over
+ * What the source engine does next: read on from QEMU or hold it, plan pages, send listed pages itself, let the switchover
  * happen. Pure: events in, decisions out; time comes with the events. A simulation can drive it as the engine does.
  */
 import type { RestoreStatus } from '../wire/messages.ts';
@@ -15,7 +15,7 @@ export type Strategy =
 export const strategies = ['passthrough', 'restore', 'balance'] as const satisfies readonly Strategy[];
 
 /** Pages that may be planned and not settled, at least: what storage reads in a while, at any rate. */
-const leastAheadPages = 8192;
+const minAheadPages = 8192;
 /** And at most so many milliseconds of what storage gives. */
 const aheadMs = 1000;
 const rateSampleMs = 200;
@@ -53,7 +53,7 @@ export class Schedule {
     this.#gateOpen = strategy === 'passthrough';
   }
 
-  /** Whether the switch-over may happen: nothing is pending, and nothing will be. Once open it stays open. */
+  /** Whether the switchover may happen: nothing is pending, and nothing will be. Once open it stays open. */
   get gateOpen(): boolean {
     return this.#gateOpen;
   }
@@ -93,7 +93,7 @@ export class Schedule {
     this.#firstPassThrough = true;
   }
 
-  /** Whether QEMU, if it does not know of the target's agreement, may make its next pass over what the guest has dirtied. */
+  /** Whether QEMU, if it does not know of the target's ack, may make its next pass over what the guest has dirtied. */
   get dirtyPassMayGo(): boolean {
     const share = dirtyPassShares[this.#dirtyPassesThrough];
     if (!this.#firstPassThrough || share === undefined || this.#list.is !== 'there') return false;
@@ -128,21 +128,21 @@ export class Schedule {
   }
 
   /**
-   * Whether QEMU is to wait, so that it neither switches over nor sends dirty pages over and over. While the agreement is
+   * Whether QEMU is to wait, so that it neither switches over nor sends dirty pages over and over. While the ack is
    * withheld it goes on for its dirty passes, near the end of the list.
    *
-   * @param agreementWithheld the target agreed to the switch-over and QEMU does not know it: it cannot switch over before
+   * @param ackWithheld the target has acknowledged the switchover and QEMU does not know it: it cannot switch over before
    * @param almostThrough without that, QEMU must be stopped while it still has to send more than fits into its downtime
    */
-  holdsQemu(agreementWithheld: boolean, almostThrough: boolean): boolean {
-    if (this.#gateOpen || (agreementWithheld && this.dirtyPassMayGo)) return false;
-    return this.#firstPassThrough || (almostThrough && !agreementWithheld);
+  holdsQemu(ackWithheld: boolean, almostThrough: boolean): boolean {
+    if (this.#gateOpen || (ackWithheld && this.dirtyPassMayGo)) return false;
+    return this.#firstPassThrough || (almostThrough && !ackWithheld);
   }
 
   /** Entries of the list that may be planned now. */
   get pagesToPlan(): number {
     if (this.#list.is !== 'there' || this.storageUnusable) return 0;
-    const aheadPages = Math.max(leastAheadPages, (this.#settledPagesPerSecond * aheadMs) / 1000);
+    const aheadPages = Math.max(minAheadPages, (this.#settledPagesPerSecond * aheadMs) / 1000);
     const allowedPages = Math.floor(aheadPages) - this.#unsettledPages;
     return Math.max(0, Math.min(this.#list.remainingPages, allowedPages));
   }

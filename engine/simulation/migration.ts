@@ -46,8 +46,8 @@ export interface SimulatedMigration {
   readonly restoredPages: number;
   /** Undefined where there was no list, or it came too late. */
   readonly shared: SharedTime | undefined;
-  /** Pages that storage still owed when the VM stopped. */
-  readonly pendingPagesAtSwitchOver: number;
+  /** Pages that storage had not given when the VM stopped. */
+  readonly pendingPagesAtSwitchover: number;
   /** Pages whose content at the target is not the source's. */
   readonly lostPages: number;
 }
@@ -55,7 +55,7 @@ export interface SimulatedMigration {
 /** Length of a step. */
 export const stepMs = 2;
 /** A migration is given up after so many passes. */
-export const mostPasses = 60;
+export const maxPasses = 60;
 /** Of a record of a page: its header, 8 bytes, and for zeros one byte more (migration/ram.c). */
 export const recordHeaderBytes = 8;
 export const zeroRecordBytes = 9;

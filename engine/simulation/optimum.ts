@@ -9,7 +9,7 @@ const rateAt = (rate: Rate, nowMs: number): number =>
  * With both links. Until the list is there, the migration link takes pages as they come; from then on, first those that it
  * alone can bring, and what storage has comes over either. Pages that the guest writes meanwhile are not counted.
  */
-export function leastSharedTimeMs({ guest, ...setup }: Setup): number {
+export function minSharedTimeMs({ guest, ...setup }: Setup): number {
   const notZeroBytes = guest.memoryBytes * (1 - guest.zeroShare);
   let listedBytes = notZeroBytes * guest.listedShare;
   let otherBytes = notZeroBytes - listedBytes;

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { defaultSetup } from './defaults.ts';
 import { constantRate, type Rate } from './link.ts';
 import { deviceStateBytes, type Setup } from './migration.ts';
-import { leastSharedTimeMs } from './optimum.ts';
+import { minSharedTimeMs } from './optimum.ts';
 import { simulate, simulatedEngines } from './simulate.ts';
 
 const mib = 2 ** 20;
@@ -62,7 +62,7 @@ function setups(rates: fc.Arbitrary<Rate>, dirtyShare: fc.Arbitrary<number>): fc
     .map(({ guest: { dirtyShare: written, ...guest }, ...random }) => ({
       ...defaultSetup,
       ...random,
-      guest: { ...guest, dirtyBytesPerSecond: written * leastRate(random.migrationRate) },
+      guest: { ...guest, dirtyBytesPerSecond: written * minRate(random.migrationRate) },
       // Only the links are to be scarce.
       targetBytesPerSecond: 1e12,
       compressorBytesPerSecond: 1e12,
@@ -74,7 +74,7 @@ function setups(rates: fc.Arbitrary<Rate>, dirtyShare: fc.Arbitrary<number>): fc
 const idle = fc.constant(0);
 const writes = fc.double({ min: 0.001, max: 0.8, noNaN: true });
 
-/** Of the link's rate, before the switch-over may come (engine/wire/send-window.ts). */
+/** Of the link's rate, before the switchover may come (engine/wire/send-window.ts). */
 const pageWindowMs = 150;
 
 /** 11 bytes a page (engine/wire/plan-codec.ts). */
@@ -82,7 +82,7 @@ function planBytes({ guest }: Setup): number {
   return (guest.memoryBytes / 4096) * 11;
 }
 
-function leastRate(rate: Rate): number {
+function minRate(rate: Rate): number {
   return Math.min(...rate.map((piece) => piece.bytesPerSecond).filter((bytes) => bytes > 0));
 }
 
@@ -95,13 +95,13 @@ function stalledMs(rate: Rate): number {
 }
 
 for (const engine of simulatedEngines) {
-  test(`${engine}: no page is lost, and nothing is pending at the switch-over`, (t) => {
+  test(`${engine}: no page is lost, and nothing is pending at the switchover`, (t) => {
     fc.assert(
       fc.property(setups(changingRate, fc.oneof(idle, writes)), (setup) => {
         const outcome = simulate(engine, setup);
         t.true(outcome.converged);
         t.is(outcome.lostPages, 0);
-        t.is(outcome.pendingPagesAtSwitchOver, 0);
+        t.is(outcome.pendingPagesAtSwitchover, 0);
       }),
       runs,
     );
@@ -116,7 +116,7 @@ test('balance: at steady rates both links are busy until the gate opens', (t) =>
       const allowedMs = 0.02 * shared.durationMs + quantaMs;
       t.true(shared.migrationIdleMs <= allowedMs, `migration link idle for ${shared.migrationIdleMs} ms`);
       // Storage that is many times faster than the migration link waits for plans to cross that, behind a window.
-      const plansMs = pageWindowMs + (planBytes(setup) / leastRate(setup.migrationRate)) * 1000;
+      const plansMs = pageWindowMs + (planBytes(setup) / minRate(setup.migrationRate)) * 1000;
       t.true(shared.storageIdleMs <= allowedMs + plansMs, `storage link idle for ${shared.storageIdleMs} ms`);
     }),
     moreRuns,
@@ -145,16 +145,16 @@ test('balance: while rates change and links stall, the migration link never wait
  * of pages before device state, device state.
  */
 function overheadMs(setup: Setup): number {
-  const leastWindowBytes = 256 * 1024;
-  const bytes = leastWindowBytes + planBytes(setup) + deviceStateBytes;
-  return pageWindowMs + (bytes / leastRate(setup.migrationRate)) * 1000;
+  const minWindowBytes = 256 * 1024;
+  const bytes = minWindowBytes + planBytes(setup) + deviceStateBytes;
+  return pageWindowMs + (bytes / minRate(setup.migrationRate)) * 1000;
 }
 
 test('balance: at steady rates, a guest that writes nothing takes no longer than the optimum and a tenth', (t) => {
   fc.assert(
     fc.property(setups(bytesPerSecond.map(constantRate), idle), (setup) => {
       const { totalTimeMs } = simulate('balance', setup);
-      const allowedMs = 1.1 * leastSharedTimeMs(setup) + overheadMs(setup) + quantaMs;
+      const allowedMs = 1.1 * minSharedTimeMs(setup) + overheadMs(setup) + quantaMs;
       t.true(totalTimeMs <= allowedMs, `${totalTimeMs} ms, allowed ${allowedMs}`);
     }),
     moreRuns,
@@ -168,7 +168,7 @@ test('balance: what the guest writes is sent again once or twice, not over and o
       const sendsPerMs = ((setup.migrationRate[0]?.bytesPerSecond ?? 0) * setup.compressionRatio) / 1000;
       const writtenBytes = (setup.guest.dirtyBytesPerSecond * totalTimeMs) / 1000;
       const allowedMs =
-        1.1 * leastSharedTimeMs(setup) +
+        1.1 * minSharedTimeMs(setup) +
         overheadMs(setup) +
         (2 * writtenBytes) / sendsPerMs +
         quantaMs +

@@ -25,16 +25,16 @@ export class SimulatedQemu {
    * and stops the VM if still little enough is left.
    *
    * @param switchoverBytes what QEMU believes it can send within the downtime limit
-   * @param maySwitchOver the target has agreed
+   * @param maySwitchover the target has acknowledged it
    */
-  next(nowMs: number, switchoverBytes: number, maySwitchOver: boolean): number {
+  next(nowMs: number, switchoverBytes: number, maySwitchover: boolean): number {
     const isLittle = (): boolean => this.remainingPages * pageSizeBytes <= switchoverBytes;
     if (!this.stopped && (isLittle() || this.remainingPages === 0) && this.#lookedAtMs !== nowMs) {
       this.#lookedAtMs = nowMs;
       const found = this.#takeLog();
-      this.stopped = maySwitchOver && isLittle();
+      this.stopped = maySwitchover && isLittle();
       // Looking again and again because it may not switch over makes no pass.
-      if (found > 0 && (maySwitchOver || found === this.remainingPages)) this.passes += 1;
+      if (found > 0 && (maySwitchover || found === this.remainingPages)) this.passes += 1;
     }
     if (this.remainingPages === 0) return -1;
     let page = this.#bitmap.indexOf(1, this.#cursor);

@@ -6,7 +6,7 @@ import { SimulatedGuest } from './guest.ts';
 import {
   countLost,
   deviceStateBytes,
-  mostPasses,
+  maxPasses,
   type Setup,
   type SharedTime,
   type SimulatedMigration,
@@ -47,12 +47,12 @@ export function simulateEngine(setup: Setup, strategy: Strategy): SimulatedMigra
   let nextStatusMs = 0;
   let pendingTold = 0;
   let stoppedAtMs = 0;
-  let pendingPagesAtSwitchOver = 0;
+  let pendingPagesAtSwitchover = 0;
   let listAt: Idle | undefined;
   let shared: SharedTime | undefined;
   let storageFirst = false;
   let done = false;
-  while (!done && nowMs < setup.maxTimeMs && qemu.passes < mostPasses) {
+  while (!done && nowMs < setup.maxTimeMs && qemu.passes < maxPasses) {
     if (!qemu.stopped) guest.run(stepMs);
     wire.begin(nowMs);
     destination.begin(nowMs);
@@ -72,7 +72,7 @@ export function simulateEngine(setup: Setup, strategy: Strategy): SimulatedMigra
       source.takeStatus(status, nowMs);
     }
     source.advance(held());
-    if (schedule.gateOpen) wire.switchOverMayCome();
+    if (schedule.gateOpen) wire.allowSwitchover();
     for (let pages = 0; pages < pagesPerStep && !held() && wire.room > 0; pages++) {
       const page = qemu.next(nowMs, switchoverBytes, schedule.gateOpen);
       source.takeRecord(page, nowMs);
@@ -80,7 +80,7 @@ export function simulateEngine(setup: Setup, strategy: Strategy): SimulatedMigra
     }
     if (qemu.stopped && stoppedAtMs === 0) {
       stoppedAtMs = nowMs;
-      pendingPagesAtSwitchOver = destination.pendingPages + source.owedPages;
+      pendingPagesAtSwitchover = destination.pendingPages + source.withheldPages;
     }
     if (listAt !== undefined && shared === undefined && source.hasList && schedule.gateOpen) {
       const now = idleNow();
@@ -105,7 +105,7 @@ export function simulateEngine(setup: Setup, strategy: Strategy): SimulatedMigra
     storageLink: { bytes: destination.storageLink.bytes, busyMs: destination.storageLink.busyMs },
     restoredPages: destination.restoredPages,
     shared,
-    pendingPagesAtSwitchOver,
+    pendingPagesAtSwitchover,
     lostPages: done ? countLost(guest.versions, destination.atTarget) : 0,
   };
 }

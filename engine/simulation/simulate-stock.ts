@@ -5,7 +5,7 @@ import { constantRate, SimulatedLink } from './link.ts';
 import {
   countLost,
   deviceStateBytes,
-  mostPasses,
+  maxPasses,
   recordHeaderBytes,
   type Setup,
   type SimulatedMigration,
@@ -32,7 +32,7 @@ export function simulateStock(setup: Setup, compressed: boolean): SimulatedMigra
   let stoppedAtMs = 0;
   let stateSent = false;
   let nowMs = 0;
-  while (!stateSent && nowMs < setup.maxTimeMs && qemu.passes < mostPasses) {
+  while (!stateSent && nowMs < setup.maxTimeMs && qemu.passes < maxPasses) {
     if (!qemu.stopped) guest.run(stepMs);
     link.begin(nowMs, stepMs);
     pages.begin(nowMs, stepMs);
@@ -73,7 +73,7 @@ export function simulateStock(setup: Setup, compressed: boolean): SimulatedMigra
     storageLink: { bytes: 0, busyMs: 0 },
     restoredPages: 0,
     shared: undefined,
-    pendingPagesAtSwitchOver: 0,
+    pendingPagesAtSwitchover: 0,
     lostPages: stateSent ? countLost(guest.versions, atTarget) : 0,
   };
 }

@@ -50,8 +50,8 @@ export class SimulatedSource {
   }
 
   /** Pages that would be lost if QEMU switched over now. */
-  get owedPages(): number {
-    return this.#ledger.owedPages;
+  get withheldPages(): number {
+    return this.#ledger.withheldPages;
   }
 
   get almostThrough(): boolean {
@@ -110,7 +110,7 @@ export class SimulatedSource {
   answer(pages: readonly number[]): void {
     for (const page of pages) {
       const state = this.#ledger.state(page);
-      if (state !== pageState.planned && state !== pageState.plannedOwed) continue;
+      if (state !== pageState.planned && state !== pageState.plannedWithheld) continue;
       this.#ledger.drop(page);
       this.#wire.sendPage(page);
     }
@@ -137,7 +137,7 @@ export class SimulatedSource {
     for (const end = this.#front + pages; this.#front < end; this.#front++) {
       const page = this.#guest.list[this.#front] ?? 0;
       const state = this.#ledger.state(page);
-      if (state !== pageState.listed && state !== pageState.owed) continue;
+      if (state !== pageState.listed && state !== pageState.withheld) continue;
       this.#planPage(page, state);
       appendToRuns(runs, this.#front, page);
       hashes.push(this.#guest.versions[page] ?? 0, 0);

@@ -33,8 +33,8 @@ export class Wire {
     return 1 - this.#outstandingBytes / this.#window.limitBytes;
   }
 
-  switchOverMayCome(): void {
-    this.#window.switchOverMayCome();
+  allowSwitchover(): void {
+    this.#window.allowSwitchover();
   }
 
   get isEmpty(): boolean {

@@ -33,17 +33,17 @@ export class DestinationLink {
   readonly batch: StreamBatch;
   readonly #window: SendWindow;
 
-  /** @param switchOverBarred whether QEMU cannot switch over yet, until `switchOverMayCome` */
+  /** @param switchoverBarred whether QEMU cannot switch over yet, until `allowSwitchover` */
   constructor(
     options: Pick<SourceOptions, 'destination' | 'security' | 'vm' | 'compression' | 'liveness' | 'onEvent'>,
-    switchOverBarred: boolean,
+    switchoverBarred: boolean,
     handler: DestinationLinkHandler,
   ) {
     const { destination, security, vm, liveness = defaultLiveness } = options;
     if (security.by === 'nothing') options.onEvent({ event: 'insecure-plaintext' });
     const own = ownHello('source', vm, liveness);
     let phase: 'connecting' | 'greeting' | 'greeted' = 'connecting';
-    const window = new SendWindow(switchOverBarred);
+    const window = new SendWindow(switchoverBarred);
     const open: SocketOpener = (onChunk, buffer) =>
       connectToPeer(security, destination, buffer, onChunk, () => {
         phase = 'greeting';
@@ -94,8 +94,8 @@ export class DestinationLink {
   }
 
   /** From now on little may be under way. */
-  switchOverMayCome(): void {
-    this.#window.switchOverMayCome();
+  allowSwitchover(): void {
+    this.#window.allowSwitchover();
   }
 
   /** Sends a frame that keeps its place behind what was added to the stream before. */

@@ -32,7 +32,7 @@ export interface PageOutput {
 const planSlicePages = 512;
 const takeSlicePages = 64;
 /**
- * Without a withheld agreement QEMU is stopped while so much of its first pass is left that it does not fit into the
+ * Without a withheld ack QEMU is stopped while so much of its first pass is left that it does not fit into the
  * downtime. Pages of zeros take nine bytes in its socket, so that it may be 22 000 pages ahead of what was read.
  */
 const stallPages = 32_768;
@@ -41,7 +41,7 @@ export class GuestPages {
   /** Pages that the destination was told to restore. */
   plannedPages = 0;
   /** Listed pages that were sent from guest memory. */
-  sentAfterAllPages = 0;
+  pagesSentFromMemory = 0;
   /** Of the hashes of this migration's plans; nobody but the destination is told. */
   readonly hashKey = randomHashKey();
   readonly #schedule: Schedule;
@@ -219,10 +219,11 @@ export class GuestPages {
     return plans || takes;
   }
 
-  /** To be called before the switch-over. @throws Error if a page would be lost */
+  /** To be called before the switchover. @throws Error if a page would be lost */
   checkComplete(): void {
-    const owedPages = this.#ledgers.reduce((sum, ledger) => sum + ledger.owedPages, 0);
-    if (owedPages > 0) throw new Error(`${owedPages} pages were left out and neither planned nor sent`);
+    const withheldPages = this.#ledgers.reduce((sum, ledger) => sum + ledger.withheldPages, 0);
+    if (withheldPages > 0)
+      throw new Error(`${withheldPages} pages were left out and neither planned nor sent`);
   }
 
   close(): void {
@@ -263,7 +264,7 @@ export class GuestPages {
     for (const { pageIndex } of this.#asked.splice(0)) {
       const ledger = this.#ledgers[this.#mainBlock];
       const state = ledger?.state(pageIndex);
-      if (state !== pageState.planned && state !== pageState.plannedOwed) continue;
+      if (state !== pageState.planned && state !== pageState.plannedWithheld) continue;
       ledger?.drop(pageIndex);
       this.#ram?.read(pageIndex, 1, this.#page, 0);
       this.#send(pageIndex, this.#page);
@@ -299,6 +300,6 @@ export class GuestPages {
   #send(page: number, content: Buffer | undefined): void {
     if (content === undefined) this.#output.injector.injectZeroPage(this.#mainBlock, page);
     else this.#output.injector.injectPage(this.#mainBlock, page, content, 0);
-    this.sentAfterAllPages += 1;
+    this.pagesSentFromMemory += 1;
   }
 }

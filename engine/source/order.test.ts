@@ -136,7 +136,7 @@ class World {
         const page = this.#asked.shift();
         if (page === undefined) return false;
         const state = this.ledger.state(page);
-        if (state === pageState.planned || state === pageState.plannedOwed) {
+        if (state === pageState.planned || state === pageState.plannedWithheld) {
           this.ledger.drop(page);
           this.#sendFromRam(page);
         }
@@ -247,7 +247,7 @@ test("whatever the interleaving, the target's memory is the source's in the end"
         world.settle();
         t.deepEqual(world.target, world.ram);
         t.is(world.plan.pendingPages, 0);
-        t.is(world.ledger.owedPages, 0);
+        t.is(world.ledger.withheldPages, 0);
         restored += world.plan.receivedPages - world.plan.askedPages - world.plan.cancelledPages;
         asked += world.plan.askedPages;
         cancelled += world.plan.cancelledPages;

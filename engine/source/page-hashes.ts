@@ -3,15 +3,15 @@
  * the pages that are in it. A Map would take several times as much.
  */
 
-const leastSlots = 1024;
+const minSlots = 1024;
 /** Words of a slot: page + 1 (0: free), low and high half of the hash. */
 const slotWords = 3;
 
 export class PageHashes {
-  #table = new Uint32Array(leastSlots * slotWords);
-  #slots = leastSlots;
+  #table = new Uint32Array(minSlots * slotWords);
+  #slots = minSlots;
   /** The top bits of a product of 32 bits that name a slot. */
-  #shift = 32 - Math.log2(leastSlots);
+  #shift = 32 - Math.log2(minSlots);
   #count = 0;
 
   get count(): number {
@@ -56,7 +56,7 @@ export class PageHashes {
     }
     this.#table[free * slotWords] = 0;
     this.#count -= 1;
-    if (this.#slots > leastSlots && this.#count < this.#slots / 8) this.#resize(this.#slots / 2);
+    if (this.#slots > minSlots && this.#count < this.#slots / 8) this.#resize(this.#slots / 2);
   }
 
   /** The page's slot, or the free one where it belongs. */

@@ -24,26 +24,26 @@ test('a page that is not listed is forwarded, each time', (t) => {
   t.true(ledger.repeated);
 });
 
-test('the first record of a listed page is owed until it is planned or comes again', (t) => {
+test('the first record of a listed page is withheld until it is planned or comes again', (t) => {
   const ledger = new PageLedger(10, hasher);
   t.true(ledger.list(3));
   t.false(ledger.pageRecord(3, content, 0));
-  t.is(ledger.owedPages, 1);
+  t.is(ledger.withheldPages, 1);
   ledger.plan(3, 1, 2);
-  t.is(ledger.owedPages, 0);
-  t.is(ledger.state(3), pageState.plannedOwed);
+  t.is(ledger.withheldPages, 0);
+  t.is(ledger.state(3), pageState.plannedWithheld);
   t.true(ledger.pageRecord(3, content, 0));
   t.is(ledger.state(3), pageState.plain);
 
   ledger.list(4);
   ledger.pageRecord(4, content, 0);
   t.true(ledger.pageRecord(4, content, 0));
-  t.is(ledger.owedPages, 0);
+  t.is(ledger.withheldPages, 0);
 
   ledger.list(5);
   ledger.pageRecord(5, content, 0);
   ledger.zeroRecord(5);
-  t.is(ledger.owedPages, 0);
+  t.is(ledger.withheldPages, 0);
   t.is(ledger.state(5), pageState.plain);
 });
 
@@ -53,8 +53,8 @@ test('a page that is planned first is left out only with the planned content', (
     ledger.list(page);
     ledger.plan(page, ...hashOf(content));
     t.false(ledger.pageRecord(page, content, 0));
-    t.is(ledger.state(page), pageState.plannedOwed);
-    t.is(ledger.owedPages, 0);
+    t.is(ledger.state(page), pageState.plannedWithheld);
+    t.is(ledger.withheldPages, 0);
 
     const changed = new PageLedger(10_000, hasher);
     changed.list(page);

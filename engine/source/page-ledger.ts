@@ -3,16 +3,16 @@
  *
  * - `plain`: QEMU's records of it are forwarded;
  * - `listed`: storage may have it; QEMU's first record of it has not come, and the destination knows nothing of it;
- * - `owed`: its first record was left out, and nothing was sent in its stead yet;
+ * - `withheld`: its first record was left out, and nothing was sent in its stead yet;
  * - `planned`: the destination restores it if storage has the hash; its first record has not come;
- * - `plannedOwed`: the same, and its first record was left out, or carried just that hash.
+ * - `plannedWithheld`: the same, and its first record was left out, or carried just that hash.
  *
  * It becomes plain again with the first of its records that is forwarded.
  */
 import type { PageHasher } from '../pages/content-hash.ts';
 import { PageHashes } from './page-hashes.ts';
 
-export const pageState = { plain: 0, listed: 1, owed: 2, planned: 3, plannedOwed: 4 } as const;
+export const pageState = { plain: 0, listed: 1, withheld: 2, planned: 3, plannedWithheld: 4 } as const;
 
 const stateBits = 0x07;
 const seenBit = 0x08;
@@ -25,7 +25,7 @@ export class PageLedger {
   /** Pages of which QEMU has sent a record. */
   seenPages = 0;
   /** Pages that were left out and are neither planned nor sent: while there are any, the guest is not complete. */
-  owedPages = 0;
+  withheldPages = 0;
   /** Whether QEMU has sent a second record of some page: its first pass is over. */
   repeated = false;
   /** Two pages a byte: state and seen bit. */
@@ -61,17 +61,17 @@ export class PageLedger {
     const before = this.#see(page);
     switch (before) {
       case pageState.listed:
-        this.#set(page, pageState.owed);
+        this.#set(page, pageState.withheld);
         return false;
       case pageState.planned:
         if (this.#hasPlannedHash(page, buffer, offset)) {
-          this.#set(page, pageState.plannedOwed);
+          this.#set(page, pageState.plannedWithheld);
           return false;
         }
         this.#set(page, pageState.plain);
         return true;
-      case pageState.owed:
-      case pageState.plannedOwed:
+      case pageState.withheld:
+      case pageState.plannedWithheld:
         this.#set(page, pageState.plain);
         return true;
       default:
@@ -90,10 +90,10 @@ export class PageLedger {
     this.#set(page, pageState.plain);
   }
 
-  /** A listed or owed page becomes planned, with the hash of its content as it is now. */
+  /** A listed or withheld page becomes planned, with the hash of its content as it is now. */
   plan(page: number, low: number, high: number): void {
-    if (this.state(page) === pageState.owed) {
-      this.#set(page, pageState.plannedOwed);
+    if (this.state(page) === pageState.withheld) {
+      this.#set(page, pageState.plannedWithheld);
       return;
     }
     this.#hashes.set(page, low, high);
@@ -115,8 +115,8 @@ export class PageLedger {
   #set(page: number, state: number): void {
     const bits = this.#bits(page);
     const before = bits & stateBits;
-    if (before === pageState.owed) this.owedPages -= 1;
-    if (state === pageState.owed) this.owedPages += 1;
+    if (before === pageState.withheld) this.withheldPages -= 1;
+    if (state === pageState.withheld) this.withheldPages += 1;
     if (before === pageState.planned && state !== pageState.planned) this.#hashes.delete(page);
     this.#write(page, (bits & seenBit) | state);
   }

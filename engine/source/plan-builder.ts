@@ -114,7 +114,7 @@ export class PlanBuilder {
    * Makes the next part of the plan from at most `maxPages` entries of the list. Pages are read here, so that the caller
    * must put the part into the stream at once.
    *
-   * @param onZero called for an owed page that holds zeros: it is to be sent as such
+   * @param onZero called for a withheld page that holds zeros: it is to be sent as such
    * @returns undefined if none of these entries is to be planned
    * @throws SourceError 'guest-ram'
    */
@@ -146,7 +146,7 @@ export class PlanBuilder {
     };
   }
 
-  /** Plans those of `pages` entries that are listed or owed; returns how many. */
+  /** Plans those of `pages` entries that are listed or withheld; returns how many. */
   #planRun(
     block: number,
     frame: number,
@@ -171,7 +171,7 @@ export class PlanBuilder {
         const high = hashes[index + 1] ?? 0;
         if (low === this.#zeroHash[0] && high === this.#zeroHash[1]) {
           // QEMU sends zeros in nine bytes; storage would cost a whole block.
-          if (ledger.state(page + k) === pageState.owed) onZero(page + k);
+          if (ledger.state(page + k) === pageState.withheld) onZero(page + k);
           ledger.drop(page + k);
         } else {
           ledger.plan(page + k, low, high);
@@ -184,12 +184,12 @@ export class PlanBuilder {
     return added;
   }
 
-  /** The page of a frame if it is listed or owed, else -1. */
+  /** The page of a frame if it is listed or withheld, else -1. */
   #openPage(frame: number): number {
     const page = this.#frames.pageOf(frame);
     if (page < 0) return -1;
     const state = this.#ledger.state(page);
-    return state === pageState.listed || state === pageState.owed ? page : -1;
+    return state === pageState.listed || state === pageState.withheld ? page : -1;
   }
 
   /**

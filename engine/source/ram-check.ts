@@ -11,7 +11,7 @@ const windowPages = 128;
  * Share of them that must be equal. Other memory has next to none in common with what QEMU sends (pages of zeros do not
  * count); of the right one, pages differ that the guest has written since QEMU read them, a moment ago.
  */
-const leastEqualShare = 0.25;
+const minEqualShare = 0.25;
 /** After the first judgement in its favour one page of so many is compared. */
 const stride = 64;
 
@@ -47,7 +47,7 @@ export class RamCheck {
     if (buffer.compare(this.#page, 0, pageSizeBytes, offset, offset + pageSizeBytes) === 0)
       this.#equalPages += 1;
     if (this.#comparedPages < windowPages) return;
-    const same = this.#equalPages >= windowPages * leastEqualShare;
+    const same = this.#equalPages >= windowPages * minEqualShare;
     if (same) this.#judgement = 'same';
     else this.#judgement = this.#judgement === 'doubtful' ? 'other' : 'doubtful';
     this.#comparedPages = 0;

@@ -18,7 +18,7 @@ import path from 'node:path';
 import { SourceError } from './source-error.ts';
 
 /** Longest path that a socket's address holds (unix(7)), without the zero at its end. */
-const longestPathBytes = 107;
+const maxPathBytes = 107;
 const permissionBits = 0o777;
 
 /**
@@ -30,10 +30,10 @@ const permissionBits = 0o777;
 export function prepareSocketFolder(socketPath: string): { readonly writableByOthers: boolean } {
   const folder = path.dirname(path.resolve(socketPath));
   const longest = Math.max(Buffer.byteLength(socketPath), Buffer.byteLength(hiddenPath(socketPath)));
-  if (longest > longestPathBytes) {
+  if (longest > maxPathBytes) {
     throw new SourceError(
       'socket-path',
-      `the path ${socketPath} is ${longest - longestPathBytes} bytes too long for a socket`,
+      `the path ${socketPath} is ${longest - maxPathBytes} bytes too long for a socket`,
     );
   }
   try {

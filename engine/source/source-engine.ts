@@ -1,6 +1,6 @@
 /**
  * The source engine: stands between the source QEMU and the destination engine. It leaves pages out of QEMU's stream that
- * the destination can read from shared storage, sends what storage does not give, and holds the switch-over until nothing
+ * the destination can read from shared storage, sends what storage does not give, and holds the switchover until nothing
  * is pending. docs/engine.md says why the guest's memory arrives complete.
  */
 import {
@@ -307,7 +307,7 @@ class SourceEngine implements DestinationLinkHandler {
       const storageBytes = status?.storageBytes ?? 0;
       return {
         what: this.#schedule.waitsForList ? 'the page list' : 'storage',
-        progress: storageBytes + (status?.pendingPages ?? 0) + this.#stream.pages.sentAfterAllPages,
+        progress: storageBytes + (status?.pendingPages ?? 0) + this.#stream.pages.pagesSentFromMemory,
       };
     }
     return { what: 'QEMU to send', progress: this.#stream.injector.reader.counters.bytes };

@@ -29,7 +29,7 @@ export function sourceCounters(
     pages_mismatched: status?.mismatchedPages ?? 0,
     pages_unreadable: status?.unreadablePages ?? 0,
     pages_cancelled: status?.cancelledPages ?? 0,
-    pages_sent_after_all: pages.sentAfterAllPages,
+    pages_sent_after_all: pages.pagesSentFromMemory,
     pages_pending: status?.pendingPages ?? 0,
     qemu_bytes: counters.bytes,
     migration_link_bytes: connection.sentBytes,

@@ -1,10 +1,10 @@
 /** Collects what goes to the destination into frames: small pieces are copied together, which compresses and sends better. */
 import type { EngineConnection } from '../wire/connection.ts';
 
-/** Large enough to compress well (a fifth less processor time than 64 KiB), small enough to be compressed, sent and taken at the same time. */
+/** Large enough to compress well (a fifth less CPU time than 64 KiB), small enough to be compressed, sent and taken at the same time. */
 const batchBytes = 128 * 1024;
 /** Buffers kept for reuse; more are under way only while compressors lag. */
-const mostFree = 32;
+const maxFree = 32;
 
 export class StreamBatch {
   readonly #connection: EngineConnection;
@@ -40,7 +40,7 @@ export class StreamBatch {
     this.#buffer = undefined;
     this.#filledBytes = 0;
     this.#connection.send('stream', payload, true, () => {
-      if (this.#free.length < mostFree) this.#free.push(buffer);
+      if (this.#free.length < maxFree) this.#free.push(buffer);
     });
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Holds the switch-over until nothing is pending: withholds the target's agreement to it, and says when QEMU is not to be
+ * Holds the switchover until nothing is pending: withholds the target's ack, and says when QEMU is not to be
  * read from (docs/engine.md).
  */
 import type { EventSink } from '../restore/engine-event.ts';
@@ -61,7 +61,7 @@ export class SwitchoverHold {
     }
     if (!this.#released) {
       this.#released = true;
-      this.#link.switchOverMayCome();
+      this.#link.allowSwitchover();
       this.#stream.pages.checkComplete();
       const heldMs = this.#heldSinceMs === undefined ? 0 : nowMs - this.#heldSinceMs;
       this.#onEvent({ event: 'gate-released', held_ms: Math.round(heldMs) });
@@ -73,7 +73,7 @@ export class SwitchoverHold {
     }
   }
 
-  /** The target has agreed to the switch-over, and QEMU does not know it. */
+  /** The target has acknowledged the switchover, and QEMU does not know it. */
   get #withholds(): boolean {
     return this.#gate.state === 'ack-withheld';
   }

@@ -8,9 +8,9 @@ import { malformed } from './obstacles.ts';
 import { sectionType } from './records.ts';
 
 /** QEMU's longest machine name is far below; a longer one is garbage. */
-const longestMachineNameBytes = 255;
+const maxMachineNameBytes = 255;
 /** QEMU 11 has 25 capabilities. */
-const mostCapabilities = 256;
+const maxCapabilities = 256;
 
 export type ConfigurationStep =
   /** An item was read; the next one starts at `next`. */
@@ -47,7 +47,7 @@ export class ConfigurationReader {
   #readMachine(buffer: Buffer, at: number, bytes: number): ConfigurationStep {
     if (bytes < 5) return incomplete(5);
     const nameBytes = buffer.readUInt32BE(at + 1);
-    if (nameBytes > longestMachineNameBytes) {
+    if (nameBytes > maxMachineNameBytes) {
       return stoppedBy(malformed(`the configuration has a machine name of ${nameBytes} bytes`));
     }
     if (bytes < 5 + nameBytes) return incomplete(5 + nameBytes);
@@ -78,7 +78,7 @@ export class ConfigurationReader {
       this.#targetPageBits = buffer.readUInt32BE(at + data);
     } else {
       this.#capabilitiesLeft = buffer.readUInt32BE(at + data);
-      if (this.#capabilitiesLeft > mostCapabilities) {
+      if (this.#capabilitiesLeft > maxCapabilities) {
         return stoppedBy(malformed(`the configuration has ${this.#capabilitiesLeft} capabilities`));
       }
     }

@@ -4,8 +4,8 @@ export class CutItem {
   /** Bytes of the buffer that are filled; 0 if nothing was cut. */
   filledBytes = 0;
 
-  constructor(longestItemBytes: number) {
-    this.buffer = Buffer.allocUnsafeSlow(longestItemBytes);
+  constructor(maxItemBytes: number) {
+    this.buffer = Buffer.allocUnsafeSlow(maxItemBytes);
   }
 
   /** Keeps the bytes of a chunk from `start` on: they are less than an item. */

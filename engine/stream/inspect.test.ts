@@ -33,11 +33,11 @@ for (const fixture of fixtureNames.filter((name) =>
 }
 
 test('tells versions, blocks and passes of a capture', (t) => {
-  const { configuration, leastQemuVersion, blocks, passes, commands } = inspect(
+  const { configuration, minQemuVersion, blocks, passes, commands } = inspect(
     readFixture('qemu-7.2-virtio-two-blocks'),
   );
   t.is(configuration?.machine, 'pc-q35-7.2');
-  t.is(leastQemuVersion, '7.2');
+  t.is(minQemuVersion, '7.2');
   t.deepEqual(
     blocks.slice(0, 2).map(({ name, pageCount }) => [name, pageCount]),
     [

@@ -9,7 +9,7 @@ export interface StreamSummary {
   readonly bytes: number;
   readonly configuration: StreamConfiguration | undefined;
   /** QEMU that the machine type belongs to, e.g. "10.0": the stream's QEMU is at least as new. */
-  readonly leastQemuVersion: string | undefined;
+  readonly minQemuVersion: string | undefined;
   readonly blocks: readonly BlockSummary[];
   /** Parts of the RAM section: one START, any number of PARTs, one END. */
   readonly ramSections: number;
@@ -114,7 +114,7 @@ export class StreamInspector {
     return {
       bytes,
       configuration: this.#configuration,
-      leastQemuVersion: /-(\d+\.\d+)$/.exec(this.#configuration?.machine ?? '')?.[1],
+      minQemuVersion: /-(\d+\.\d+)$/.exec(this.#configuration?.machine ?? '')?.[1],
       blocks: this.#reader.blocks.flatMap((block, index) => {
         const count = this.#counts[index];
         if (count === undefined) return [];
@@ -152,7 +152,7 @@ export function formatSummary(summary: StreamSummary): string {
   const { configuration, end } = summary;
   const lines = [
     `machine        ${configuration?.machine ?? 'unknown'}`,
-    `QEMU           ${summary.leastQemuVersion === undefined ? 'unknown' : `${summary.leastQemuVersion} or newer`}`,
+    `QEMU           ${summary.minQemuVersion === undefined ? 'unknown' : `${summary.minQemuVersion} or newer`}`,
     `capabilities   ${configuration?.capabilities.join(', ') || 'none listed'}`,
     `commands       ${summary.commands.join(', ') || 'none'}`,
     `size           ${summary.bytes} bytes: RAM ${summary.ramBytes}, device state ${summary.deviceStateBytes}`,

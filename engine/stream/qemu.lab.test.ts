@@ -170,7 +170,7 @@ for (const [name, share] of [
     const file = (leaf: string): string => path.join(folder, leaf);
     writeBootDisk(file('disk'));
     writeFileSync(file('content'), randomFillSync(Buffer.alloc(contentBytes)));
-    // A versioned machine: that of QEMU 11.1 does not acknowledge the switch-over (docs/stream-format.md).
+    // A versioned machine: that of QEMU 11.1 does not acknowledge the switchover (docs/stream-format.md).
     const machine = (ram: string): string[] => [
       ...['-object', `memory-backend-file,id=ram0,size=64M,share=on,mem-path=${file(ram)}`],
       ...[

@@ -5,7 +5,7 @@ import { incomplete, type ItemStop, stoppedBy } from './item-stop.ts';
 import { malformed } from './obstacles.ts';
 
 /** More blocks than any VM has; without a cap, blocks of length 0 could follow one another for ever. */
-const mostBlocks = 65_536;
+const maxBlocks = 65_536;
 
 export class RamBlocks {
   readonly list: readonly RamBlock[];
@@ -63,7 +63,7 @@ export class RamBlocksReader {
     if (
       this.#remainingBytes < 0 ||
       lengthBytes % pageSizeBytes !== 0 ||
-      index === mostBlocks ||
+      index === maxBlocks ||
       this.#names.has(name)
     ) {
       return stoppedBy(malformed(`RAM block "${name}" of ${lengthBytes} bytes`));

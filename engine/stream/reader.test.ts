@@ -7,7 +7,7 @@ import { blocks, content, smallStream } from './testing/small-stream.ts';
 import { startReader as start } from './testing/start-reader.ts';
 
 /** Longest that may be kept back: a page with a long block name; the tail of a section is shorter. */
-const longestItemBytes = 8 + 1 + 255 + 4096;
+const maxItemBytes = 8 + 1 + 255 + 4096;
 
 const filterable = fixtureNames.filter(
   (fixture) =>
@@ -109,7 +109,7 @@ test('a small stream cut at every byte hands on the same bytes, none too early a
     const soFar = run.output();
     if (!wholeOutput.subarray(0, soFar.length).equals(soFar)) t.fail(`wrong before the cut at ${cut}`);
     const leftOutBytes = run.reader.counters.pagesLeftOut * 4096;
-    if (soFar.length < cut - leftOutBytes - longestItemBytes) t.fail(`too late at ${cut}`);
+    if (soFar.length < cut - leftOutBytes - maxItemBytes) t.fail(`too late at ${cut}`);
     run.reader.push(smallStream.subarray(cut));
     if (!run.output().equals(wholeOutput)) t.fail(`wrong after the cut at ${cut}`);
     if (!sameTexts(run.events, whole.events)) t.fail(`other events when cut at ${cut}`);

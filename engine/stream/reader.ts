@@ -36,7 +36,7 @@ export interface StreamReaderOptions {
 }
 
 /** Longest item that is parsed in one piece: a page with a block name of 255 bytes. */
-const longestItemBytes = recordHeaderRoomBytes + pageSizeBytes;
+const maxItemBytes = recordHeaderRoomBytes + pageSizeBytes;
 
 export class StreamReader {
   readonly counters: StreamCounters = {
@@ -59,7 +59,7 @@ export class StreamReader {
   #endReleased = false;
   /** Bytes that the item at hand has at least; set by each step that stops at an incomplete one. */
   #neededBytes = 0;
-  readonly #cut = new CutItem(longestItemBytes);
+  readonly #cut = new CutItem(maxItemBytes);
   /** What was pushed but not parsed when the reader was held. */
   #heldBytes: Buffer = Buffer.alloc(0);
 

@@ -84,7 +84,7 @@ export const sectionTailBytes = 8 + 5;
 export const shortHeaderBytes = 8;
 
 /** Header of a record with the longest block name: offset and flags, length, name. */
-export const longestHeaderBytes = 8 + 1 + 255;
+export const maxHeaderBytes = 8 + 1 + 255;
 
 /** Messages of the return path, destination to source (migration/migration.c, enum mig_rp_message_type). */
 export const returnPathMessage = {
@@ -98,6 +98,6 @@ export const returnPathMessage = {
   requestPages: 4,
   receivedBitmap: 5,
   resumeAck: 6,
-  /** The destination agrees to the switch-over (capability switchover-ack, QEMU 8.1 on). */
+  /** The destination acknowledges the switchover (capability switchover-ack, QEMU 8.1 on). */
   switchoverAck: 7,
 } as const;

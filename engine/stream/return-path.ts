@@ -15,7 +15,7 @@ export interface ReturnPathMessage {
  * QEMU reads messages into a buffer of 512 bytes; the longest it sends has 12 bytes and a block name. What follows a
  * RECV_BITMAP has another format, but is sent only to recover a broken post-copy, which is never filtered.
  */
-const longestDataBytes = 512;
+const maxDataBytes = 512;
 const headerBytes = 4;
 /** A type beyond any that QEMU has or is likely to get means that the reader is out of step. */
 const greatestType = 0xff;
@@ -23,7 +23,7 @@ const greatestType = 0xff;
 /** Incremental parser. */
 export class ReturnPathReader {
   readonly #onMessage: (message: ReturnPathMessage) => void;
-  readonly #cut = Buffer.alloc(headerBytes + longestDataBytes);
+  readonly #cut = Buffer.alloc(headerBytes + maxDataBytes);
   #cutBytes = 0;
 
   /** The data of a message given to `onMessage` is valid only during the call. */
@@ -47,7 +47,7 @@ export class ReturnPathReader {
       if (this.#cutBytes < headerBytes) return;
       const type = this.#cut.readUInt16BE(0);
       const dataBytes = this.#cut.readUInt16BE(2);
-      if (type === 0 || type > greatestType || dataBytes > longestDataBytes) {
+      if (type === 0 || type > greatestType || dataBytes > maxDataBytes) {
         throw new StreamError('return-path', `a return path message of type ${type} and ${dataBytes} bytes`);
       }
       if (this.#cutBytes === headerBytes + dataBytes) {
@@ -67,7 +67,7 @@ export function encodeReturnPathMessage({ type, data }: ReturnPathMessage): Buff
 }
 
 /**
- * Relays the return path and withholds the destination's agreement to the switch-over until the gate opens. A source
+ * Relays the return path and withholds the destination's switchover ack until the gate opens. A source
  * with the capability switchover-ack goes on iterating meanwhile (migration/migration.c, migration_iteration_run).
  */
 export class SwitchoverGate {
@@ -81,7 +81,7 @@ export class SwitchoverGate {
     this.#output = output;
   }
 
-  /** 'ack-withheld': the destination has agreed and the source does not know it yet. */
+  /** 'ack-withheld': the destination has sent it and the source does not know it yet. */
   get state(): 'closed' | 'ack-withheld' | 'open' {
     return this.#state;
   }
@@ -91,7 +91,7 @@ export class SwitchoverGate {
     this.#reader.push(chunk);
   }
 
-  /** Lets the agreement pass, at once if it is there. Idempotent. */
+  /** Lets the ack pass, at once if it is there. Idempotent. */
   open(): void {
     const withheld = this.#state === 'ack-withheld';
     this.#state = 'open';

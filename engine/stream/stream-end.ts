@@ -7,7 +7,7 @@
 import { sectionType } from './records.ts';
 
 /** Longer descriptions are not recognised. A machine with 30 devices has 60 kB. */
-const longestBytes = 4 * 1024 * 1024;
+const maxBytes = 4 * 1024 * 1024;
 /** 00, 06, length32. */
 const headerBytes = 6;
 const footerAndEndBytes = 6;
@@ -50,11 +50,11 @@ export class StreamEnd {
   }
 
   #append(chunk: Buffer): void {
-    const added = chunk.subarray(Math.max(0, chunk.length - longestBytes));
+    const added = chunk.subarray(Math.max(0, chunk.length - maxBytes));
     if (this.#filledBytes + added.length > this.#bytes.length) {
       // Room for twice the longest description, so that what is kept is not moved with each chunk.
-      const kept = Math.min(this.#filledBytes, longestBytes);
-      const wanted = Math.min(2 * longestBytes, 2 * (kept + added.length));
+      const kept = Math.min(this.#filledBytes, maxBytes);
+      const wanted = Math.min(2 * maxBytes, 2 * (kept + added.length));
       const larger = wanted > this.#bytes.length ? Buffer.allocUnsafe(wanted) : this.#bytes;
       this.#bytes.copy(larger, 0, this.#filledBytes - kept, this.#filledBytes);
       this.#bytes = larger;

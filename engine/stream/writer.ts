@@ -1,11 +1,11 @@
 /** Writes records of QEMU's migration stream (migration/ram.c, save_page_header; migration/savevm.c). */
-import { longestHeaderBytes, ramFlag, sectionTailBytes, sectionType, shortHeaderBytes } from './records.ts';
+import { maxHeaderBytes, ramFlag, sectionTailBytes, sectionType, shortHeaderBytes } from './records.ts';
 
 /** Bytes of the header that starts a PART or END. */
 export const partHeaderBytes = 5;
 
 /** Room that `writeRecordHeader` may need. */
-export const recordHeaderRoomBytes = longestHeaderBytes;
+export const recordHeaderRoomBytes = maxHeaderBytes;
 
 /**
  * Writes the header of a RAM record at `at` and returns the position after it.

@@ -62,7 +62,7 @@ const typeById = new Map<number, FrameType>(
 );
 
 /** Greatest payload of any frame as it crosses the wire; compression is left out where it does not make it shorter. */
-const longestPayloadBytes = Math.max(...Object.values(frameTypes).map(({ maxBytes }) => maxBytes));
+const maxPayloadBytes = Math.max(...Object.values(frameTypes).map(({ maxBytes }) => maxBytes));
 
 export function frameHeaderBytes(protection: FrameProtection): number {
   return protection === 'checksums' ? plainHeaderBytes + 8 : plainHeaderBytes;
@@ -159,7 +159,7 @@ export class FrameReader {
   }
 
   #grown(bytes: number): Buffer {
-    const larger = Buffer.allocUnsafeSlow(Math.min(longestPayloadBytes, 2 ** Math.ceil(Math.log2(bytes))));
+    const larger = Buffer.allocUnsafeSlow(Math.min(maxPayloadBytes, 2 ** Math.ceil(Math.log2(bytes))));
     this.#cut.copy(larger, 0, 0, this.#cutBytes);
     return larger;
   }

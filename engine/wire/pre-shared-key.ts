@@ -4,7 +4,7 @@ import { closeSync, fstatSync, openSync, readSync, writeFileSync } from 'node:fs
 
 const keyBytes = 32;
 /** More than a key and its line end, so that more than a key is seen. */
-const mostBytes = 2 * keyBytes + 16;
+const maxBytes = 2 * keyBytes + 16;
 
 /** The key cannot be used, or not made. */
 export class KeyError extends Error {
@@ -61,7 +61,7 @@ export function descriptorOf(place: string): number | undefined {
 }
 
 function readText(descriptor: number): string {
-  const buffer = Buffer.alloc(mostBytes);
+  const buffer = Buffer.alloc(maxBytes);
   let filled = 0;
   for (;;) {
     const read = readSync(descriptor, buffer, filled, buffer.length - filled, null);

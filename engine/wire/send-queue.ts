@@ -20,9 +20,9 @@ export interface ReadyFrame {
 }
 
 /** Shorter payloads are sent plain: they are not worth a task of the thread pool. */
-const leastCompressedBytes = 1024;
+const minCompressedBytes = 1024;
 /** Frames that are with the thread pool, so that its threads have a next one without waiting for this one. */
-const mostCompressions = 16;
+const maxCompressions = 16;
 const recentDecay = 0.9;
 
 export class SendQueue {
@@ -73,7 +73,7 @@ export class SendQueue {
     this.#frames.push(waiting);
     this.#waitingBytes += payload.length;
     const compress =
-      compressible && this.#compressionLevel !== undefined && payload.length >= leastCompressedBytes;
+      compressible && this.#compressionLevel !== undefined && payload.length >= minCompressedBytes;
     if (compress) this.#toCompress.push(waiting);
     else waiting.bytes = this.#plain(waiting);
   }
@@ -81,7 +81,7 @@ export class SendQueue {
   /** Gives the thread pool as many frames as it should have. */
   compress(): void {
     const level = this.#compressionLevel;
-    while (level !== undefined && this.#compressions < mostCompressions) {
+    while (level !== undefined && this.#compressions < maxCompressions) {
       const next = this.#toCompress.shift();
       if (next === undefined) return;
       this.#compress(next, level);

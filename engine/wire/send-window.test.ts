@@ -43,11 +43,11 @@ test('the window grows on a link that runs dry, within limits, and shrinks again
   t.true(window.limitBytes < 1.2 * before, `${window.limitBytes}`);
 });
 
-test('while the switch-over is barred more may be under way, and at once less when it may come', (t) => {
+test('while the switchover is barred more may be under way, and at once less when it may come', (t) => {
   const window = new SendWindow(true);
   drive(40e6, 1000, window);
   t.true(Math.abs(window.limitBytes - 6e6) < 0.05 * 6e6, `${window.limitBytes}`);
-  window.switchOverMayCome();
+  window.allowSwitchover();
   t.true(Math.abs(window.limitBytes - 1.2e6) < 0.05 * 1.2e6, `${window.limitBytes}`);
   drive(40e6, 1000, window, 1000, 40e6);
   t.true(window.limitBytes < 1.3e6, `${window.limitBytes}`);

@@ -1,16 +1,16 @@
 /**
  * How much may be under way between source QEMU and target. Everything beyond it waits in QEMU, which therefore sees the
- * link as it is, and at the switch-over only little is left to deliver. Pure: time comes with the events.
+ * link as it is, and at the switchover only little is left to deliver. Pure: time comes with the events.
  */
 
 /** Even a slow link gets so much at once. */
-const leastBytes = 256 * 1024;
-const mostBytes = 16 * 1024 * 1024;
+const minBytes = 256 * 1024;
+const maxBytes = 16 * 1024 * 1024;
 /** What may be under way, as time on the link: as little as keeps the link busy. */
-const leastDepthMs = 30;
-const mostDepthMs = 150;
+const minDepthMs = 30;
+const maxDepthMs = 150;
 /**
- * While the switch-over is barred, what is under way makes no downtime. Hosts without a processor to spare need more, because
+ * While the switchover is barred, what is under way makes no downtime. Hosts without a processor to spare need more, because
  * a frame waits for each of the threads and processes on its way, while the link may have nothing to carry.
  */
 const barredDepthMs = 150;
@@ -24,21 +24,21 @@ export class SendWindow {
   limitBytes: number;
   /** Rate at which the other engine takes data, bytes per second. */
   rateBytesPerSecond = 0;
-  #switchOverBarred: boolean;
-  #depthMs = leastDepthMs;
+  #switchoverBarred: boolean;
+  #depthMs = minDepthMs;
   #ranDry = false;
   #sampleStartMs: number | undefined;
   #sampleStartBytes = 0;
 
-  /** @param switchOverBarred whether QEMU cannot switch over yet, until `switchOverMayCome` */
-  constructor(switchOverBarred = false) {
-    this.#switchOverBarred = switchOverBarred;
+  /** @param switchoverBarred whether QEMU cannot switch over yet, until `allowSwitchover` */
+  constructor(switchoverBarred = false) {
+    this.#switchoverBarred = switchoverBarred;
     this.limitBytes = this.#limit();
   }
 
   /** From now on little may be under way. */
-  switchOverMayCome(): void {
-    this.#switchOverBarred = false;
+  allowSwitchover(): void {
+    this.#switchoverBarred = false;
     this.limitBytes = this.#limit();
   }
 
@@ -65,7 +65,7 @@ export class SendWindow {
     const rate = ((bytes - this.#sampleStartBytes) / elapsedMs) * 1000;
     this.rateBytesPerSecond = Math.max(rate, this.rateBytesPerSecond * decay);
     const depthMs = this.#depthMs * (this.#ranDry ? 1.25 : 0.98);
-    this.#depthMs = Math.min(mostDepthMs, Math.max(leastDepthMs, depthMs));
+    this.#depthMs = Math.min(maxDepthMs, Math.max(minDepthMs, depthMs));
     this.#ranDry = false;
     this.limitBytes = this.#limit();
     this.#sampleStartMs = nowMs;
@@ -73,7 +73,7 @@ export class SendWindow {
   }
 
   #limit(): number {
-    const depthMs = this.#switchOverBarred ? barredDepthMs : this.#depthMs;
-    return Math.min(mostBytes, Math.max(leastBytes, (this.rateBytesPerSecond * depthMs) / 1000));
+    const depthMs = this.#switchoverBarred ? barredDepthMs : this.#depthMs;
+    return Math.min(maxBytes, Math.max(minBytes, (this.rateBytesPerSecond * depthMs) / 1000));
   }
 }

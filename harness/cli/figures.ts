@@ -44,7 +44,7 @@ const figures: readonly Figure[] = [
   { title: 'pages restored', value: (row) => number(row.pages_restored) },
   { title: 'pages mismatched', value: (row) => number(row.pages_mismatched) },
   {
-    title: 'processor time of the engine, src / dst',
+    title: 'CPU time of the engine, src / dst',
     value: (row) => `${seconds(row.engine_cpu_ms_src)} / ${seconds(row.engine_cpu_ms_dst)}`,
   },
   {

@@ -7,7 +7,7 @@ interface Rate {
   readonly value: number;
   readonly perSecond: number | undefined;
   /** The greatest so far: what the link carries when it is asked to. */
-  readonly mostPerSecond: number;
+  readonly maxPerSecond: number;
 }
 
 /** Counters are read every 200 ms; a rate over less than this would jump. */
@@ -44,11 +44,11 @@ export class LiveFigures {
   #count(name: string, atMs: number, value: number): void {
     const last = this.#rates.get(name);
     if (last === undefined) {
-      this.#rates.set(name, { atMs, value, perSecond: undefined, mostPerSecond: 0 });
+      this.#rates.set(name, { atMs, value, perSecond: undefined, maxPerSecond: 0 });
     } else if (atMs - last.atMs >= rateWindowMs) {
       const perSecond = ((value - last.value) / (atMs - last.atMs)) * 1000;
-      const mostPerSecond = Math.max(last.mostPerSecond, perSecond);
-      this.#rates.set(name, { atMs, value, perSecond, mostPerSecond });
+      const maxPerSecond = Math.max(last.maxPerSecond, perSecond);
+      this.#rates.set(name, { atMs, value, perSecond, maxPerSecond });
     }
   }
 
@@ -75,14 +75,14 @@ export class LiveFigures {
     if (left === undefined) return undefined;
     const ratio = this.#newest.get('src engine_compression_ratio') ?? 1;
     const both = (migration?.perSecond ?? 0) * ratio + storage;
-    const sentAfterAll = this.#newest.get('src engine_pages_sent_after_all') ?? 0;
-    const isShared = sentAfterAll > sharedFrom * (this.#acceptedPages ?? 0);
+    const sentFromMemory = this.#newest.get('src engine_pages_sent_after_all') ?? 0;
+    const isShared = sentFromMemory > sharedFrom * (this.#acceptedPages ?? 0);
     if (left.listBytes === 0 || isShared) {
       return both < idleBytesPerSecond ? undefined : (left.qemuBytes + left.listBytes) / both;
     }
     // Storage alone works on the list; dirty pages wait for its end, so the migration link may be idle.
     if (storage < idleBytesPerSecond) return undefined;
-    const migrationSeconds = left.qemuBytes / Math.max(migration?.mostPerSecond ?? 0, idleBytesPerSecond);
+    const migrationSeconds = left.qemuBytes / Math.max(migration?.maxPerSecond ?? 0, idleBytesPerSecond);
     return Math.max(migrationSeconds, left.listBytes / storage);
   }
 

@@ -19,7 +19,7 @@ import { type AtEnd, runCommand } from './run-command.ts';
 const integer = (least: number, most: number) =>
   z.coerce.number(`a whole number from ${least} to ${most} is needed`).int().min(least).max(most);
 /** Seeds of one campaign follow one another. */
-const mostSeed = 2 ** 31 - 1;
+const maxSeed = 2 ** 31 - 1;
 
 const optionsSchema = z.object({
   minutes: z.coerce
@@ -28,8 +28,8 @@ const optionsSchema = z.object({
     .default(10)
     .describe('start no run after so many minutes'),
   count: integer(1, 1_000_000).optional().describe('end after so many runs'),
-  seed: integer(0, mostSeed).optional().describe('seed of the first run; the next run has the next one'),
-  only: z.array(integer(0, mostSeed)).optional().describe('run just these seeds'),
+  seed: integer(0, maxSeed).optional().describe('seed of the first run; the next run has the next one'),
+  only: z.array(integer(0, maxSeed)).optional().describe('run just these seeds'),
   aimed: z
     .boolean()
     .default(false)
@@ -83,7 +83,7 @@ function* seedsOf({ only, seed, count, aimed }: Options): Generator<number> {
     return;
   }
   const first = seed ?? (aimed ? 0 : randomInt(1_000_000_000));
-  for (let i = 0; i < (count ?? (aimed ? aimedRuns : Infinity)); i++) yield (first + i) % (mostSeed + 1);
+  for (let i = 0; i < (count ?? (aimed ? aimedRuns : Infinity)); i++) yield (first + i) % (maxSeed + 1);
 }
 
 async function formOf(options: Options, atEnd: AtEnd): Promise<ReturnType<typeof smallForm>> {

@@ -19,7 +19,7 @@ export interface HostExpectations {
 }
 
 /** QEMU 7.2 loses guest writes while it migrates under TCG; 9.0 is the oldest whose command line fits (qemu-arguments.ts). */
-const leastQemuMajor = 9;
+const minQemuMajor = 9;
 
 const provisionRoles: Readonly<Record<HostName, string>> = {
   src: 'host',
@@ -84,10 +84,10 @@ function judgeQemu({ qemu }: HostFacts, { host }: HostExpectations): Finding {
       fix: `${provision(host)} on it, or name QEMU's path as hosts.${host}.qemu in the inventory`,
     });
   const found = qemu.replace(/^QEMU emulator version /, '');
-  if (version[0] >= leastQemuMajor) return verdict('QEMU', [host], found);
+  if (version[0] >= minQemuMajor) return verdict('QEMU', [host], found);
   return verdict('QEMU', [host], found, {
     status: 'problem',
-    fix: `QEMU ${leastQemuMajor}.0 or newer is needed (Debian 13 has 10.0); name its path as hosts.${host}.qemu`,
+    fix: `QEMU ${minQemuMajor}.0 or newer is needed (Debian 13 has 10.0); name its path as hosts.${host}.qemu`,
   });
 }
 

@@ -70,8 +70,8 @@ export async function examineLink(
 }
 
 /** Headers take 5 % of Ethernet; the rest is what a short measurement may miss. */
-const leastShare = 0.85;
-const mostShare = 1.25;
+const minShare = 0.85;
+const maxShare = 1.25;
 
 const mbit = (bitsPerSecond: number): string => `${Math.round(bitsPerSecond / 1e6)} Mbit/s`;
 
@@ -82,12 +82,12 @@ export function judgeLink(
 ): Finding {
   const check = `${network} link`;
   const found = `carries ${mbit(payloadBitsPerSecond)} of payload from ${from} to ${to}, ${mbit(bitsPerSecond)} ${shaped ? 'will be set' : 'is wanted'}`;
-  if (payloadBitsPerSecond < leastShare * bitsPerSecond)
+  if (payloadBitsPerSecond < minShare * bitsPerSecond)
     return verdict(check, [from, to], found, {
       status: 'problem',
       fix: 'end what else uses the link, see what "ethtool" says of its speed, or give a lower --link-rate',
     });
-  if (!shaped && payloadBitsPerSecond > mostShare * bitsPerSecond)
+  if (!shaped && payloadBitsPerSecond > maxShare * bitsPerSecond)
     return verdict(check, [from, to], found, {
       status: 'warning',
       fix: 'say "shape: true" in the inventory to have the rate set, or give --link-rate what the link has',

@@ -1,7 +1,7 @@
 import { StringDecoder } from 'node:string_decoder';
 
 /** Longer lines are cut: no program here prints such lines, and a stuck writer must not fill the memory. */
-const longestLineCharacters = 1 << 20;
+const maxLineCharacters = 1 << 20;
 
 /** Makes lines of chunks that are cut anywhere, also within a UTF-8 character. */
 export class LineSplitter {
@@ -12,7 +12,7 @@ export class LineSplitter {
     const lines = (
       this.#rest + this.#decoder.write(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength))
     ).split('\n');
-    this.#rest = (lines.pop() ?? '').slice(0, longestLineCharacters);
+    this.#rest = (lines.pop() ?? '').slice(0, maxLineCharacters);
     return lines;
   }
 

@@ -1,7 +1,7 @@
 import { nowMs } from './wall-clock.ts';
 
 const shortestBackoffMs = 20;
-const longestBackoffMs = 1000;
+const maxBackoffMs = 1000;
 
 export interface PacedLoop {
   /** Starts no further turn; settles when the current one has ended. */
@@ -36,7 +36,7 @@ export function startPacedLoop(intervalMs: number, turn: () => Promise<void>): P
       } catch {
         // The turn has reported its failure itself.
         await sleep(backoffMs);
-        backoffMs = Math.min(backoffMs * 2, longestBackoffMs);
+        backoffMs = Math.min(backoffMs * 2, maxBackoffMs);
       }
     }
   };

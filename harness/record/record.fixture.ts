@@ -1,4 +1,4 @@
-/** A made-up run for tests: a manifest and the means to write down what happened in it. */
+/** A synthetic run for tests: a manifest and the means to write down what happened in it. */
 import type { RunEvent, Sample, ClockName } from '../../record/event.ts';
 import type { Manifest } from './manifest.ts';
 

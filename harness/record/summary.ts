@@ -80,7 +80,7 @@ function finalFigures(
 function durations({ manifest, events, samples }: RunRecord, timeline: Timeline | undefined) {
   const { verifyRam } = manifest.configuration;
   const endMs = endOf(timeline, verifyRam);
-  const switchOver =
+  const switchover =
     verifyRam || timeline?.stopMs === undefined || timeline.resumeMs === undefined
       ? undefined
       : { fromMs: timeline.stopMs, toMs: timeline.resumeMs };
@@ -88,9 +88,9 @@ function durations({ manifest, events, samples }: RunRecord, timeline: Timeline 
   const passes = figures['ram.dirty-sync-count'];
   return {
     total_time_ms: timeline === undefined ? undefined : difference(endMs, timeline.commandMs),
-    downtime_stop_resume_ms: difference(switchOver?.toMs, switchOver?.fromMs),
-    downtime_client_ms: longestGapDuring(events, 'ping', switchOver),
-    downtime_heartbeat_ms: longestGapDuring(events, 'heartbeat', switchOver),
+    downtime_stop_resume_ms: difference(switchover?.toMs, switchover?.fromMs),
+    downtime_client_ms: longestGapDuring(events, 'ping', switchover),
+    downtime_heartbeat_ms: longestGapDuring(events, 'heartbeat', switchover),
     downtime_qemu_ms: timeline?.ended?.status === 'completed' ? figures['downtime'] : undefined,
     downtime_limit_reached_ms:
       passes === undefined

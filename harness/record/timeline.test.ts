@@ -21,7 +21,7 @@ test('STOP at the source, RESUME at the target, and QEMU’s own moment of compl
   );
 });
 
-test('a switch-over that was given up does not count: the source stopped again later', (t) => {
+test('a switchover that was given up does not count: the source stopped again later', (t) => {
   const timeline = timelineOf([
     command(100),
     qmp(500, 'src', 'STOP'),
@@ -33,7 +33,7 @@ test('a switch-over that was given up does not count: the source stopped again l
   t.is(timeline?.stopMs, 900);
 });
 
-test('after a cancelled migration the source runs on: no switch-over', (t) => {
+test('after a cancelled migration the source runs on: no switchover', (t) => {
   t.deepEqual(
     timelineOf([command(100), qmp(500, 'src', 'STOP'), qmp(520, 'src', 'RESUME'), status(900, 'cancelled')]),
     { commandMs: 100, stopMs: undefined, resumeMs: undefined, ended: { status: 'cancelled', atMs: 900 } },

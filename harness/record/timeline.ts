@@ -6,7 +6,7 @@ type Ended = 'completed' | 'failed' | 'cancelled';
 export interface Timeline {
   /** The migrate command: t = 0. */
   readonly commandMs: number;
-  /** The source's last STOP before the target ran; undefined if there was no switch-over. Of a restart: the command. */
+  /** The source's last STOP before the target ran; undefined if there was no switchover. Of a restart: the command. */
   readonly stopMs: number | undefined;
   /** The target's first RESUME. Of a restart: when the server took a connection again. */
   readonly resumeMs: number | undefined;
@@ -26,7 +26,7 @@ export function timelineOf(events: readonly RunEvent[]): Timeline | undefined {
   const qmp = after.filter((event) => event.event === 'qmp');
 
   const resumeMs = qmp.find((event) => event.host === 'dst' && event.name === 'RESUME')?.at_ms;
-  // A switch-over that was given up leaves a STOP, and a RESUME at the source, behind.
+  // A switchover that was given up leaves a STOP, and a RESUME at the source, behind.
   const lastSourceState = qmp.findLast(
     (event) =>
       event.host === 'src' &&

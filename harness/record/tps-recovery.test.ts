@@ -30,7 +30,7 @@ test('good seconds before a dip, and between two dips, are not recovery', (t) =>
   t.is(recovery(values, 10, 12), 20_000 - 1);
 });
 
-test('a dip at the switch-over is waited for, however long the time before was good', (t) => {
+test('a dip at the switchover is waited for, however long the time before was good', (t) => {
   const values = [...of(10, 100), ...of(40, 100), ...of(2, 0), ...of(20, 100)];
   t.is(recovery(values, 10, 41), 43_000 - 1);
 });

@@ -9,7 +9,7 @@ import { checkTables } from '../workload/table-check.ts';
 import { nowMs } from '../probes/wall-clock.ts';
 import type { Deploy } from './deploy.ts';
 import { compareRam } from './ram-comparison.ts';
-import { SwitchOver } from './switch-over.ts';
+import { Switchover } from './switchover.ts';
 
 /** The ping probe reports no shorter gap. */
 const gapThresholdMs = 20;
@@ -18,7 +18,7 @@ const gapThresholdMs = 20;
  * A source VM that answers nothing for so long was held up by its migration: an emulated guest without a processor to spare
  * was seen to be silent for 1.1 s.
  */
-const mostSilentMs = 5000;
+const maxSilentMs = 5000;
 
 /** Clocks of two hosts are known to each other to about this. */
 const clockToleranceMs = 2;
@@ -26,13 +26,13 @@ const clockToleranceMs = 2;
 export class Checks {
   readonly #log: RunLog;
   readonly #failed: string[] = [];
-  readonly #switchOver: SwitchOver;
+  readonly #switchover: Switchover;
 
   constructor(log: RunLog) {
     this.#log = log;
-    this.#switchOver = new SwitchOver();
+    this.#switchover = new Switchover();
     log.onEvent((event) => {
-      this.#switchOver.take(event);
+      this.#switchover.take(event);
     });
   }
 
@@ -64,22 +64,22 @@ export class Checks {
     this.#record('one-vm', ok, `src: ${onSource}, dst: ${onTarget}`);
   }
 
-  /** A live migration leaves the VM running until the switch-over. */
+  /** A live migration leaves the VM running until the switchover. */
   sourceAnswers(): void {
-    const silentMs = this.#switchOver.longestGapBeforeMs ?? 0;
+    const silentMs = this.#switchover.longestGapBeforeMs ?? 0;
     this.#record(
       'source-answers',
-      silentMs <= mostSilentMs,
+      silentMs <= maxSilentMs,
       silentMs === 0
-        ? `never without answer for ${gapThresholdMs} ms before the switch-over`
-        : `at most ${silentMs.toFixed(1)} ms without answer before the switch-over`,
+        ? `never without answer for ${gapThresholdMs} ms before the switchover`
+        : `at most ${silentMs.toFixed(1)} ms without answer before the switchover`,
       { silent_ms: silentMs },
     );
   }
 
   /** A client cannot have been without answer for less time than no VM ran. */
   clientGap(): void {
-    const { stopMs, resumeMs, longestGapMs } = this.#switchOver;
+    const { stopMs, resumeMs, longestGapMs } = this.#switchover;
     if (stopMs === undefined || resumeMs === undefined) {
       this.#record(
         'client-gap',

@@ -120,7 +120,7 @@ test('an engine that says "at source" of a VM that is at the target, or nowhere'
   t.deepEqual(names({ ...atSource, sourceVm: stopped }), ['no-vm', 'false-at-source', 'false-at-source']);
 });
 
-test('doubt where nothing broke, or before the switch-over', (t) => {
+test('doubt where nothing broke, or before the switchover', (t) => {
   t.true(names({ ...doubted, ...none }).includes('false-in-doubt'));
   t.deepEqual(names({ ...doubted, fault: { kind: 'missing-device' }, faultAtMs: 0 }), ['false-in-doubt']);
   t.deepEqual(names({ ...doubted, source: engine(3, 'in-doubt') }), ['false-in-doubt']);

@@ -138,7 +138,7 @@ function inDoubt(history: History): Violation[] {
   if (doubt === undefined) return [];
   const found: Violation[] = [];
   if (!source.events.some(({ event }) => event === 'switch-over'))
-    found.push(violation('false-in-doubt', 'the source engine was in doubt before the switch-over'));
+    found.push(violation('false-in-doubt', 'the source engine was in doubt before the switchover'));
   const untilMs = resolution?.atMs ?? Infinity;
   const ran = sourceVm.runs.some(([fromMs]) => fromMs > doubt.atMs && fromMs < untilMs);
   // A cancelled QEMU lets its VM run on by itself.

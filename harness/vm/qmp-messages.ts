@@ -40,7 +40,7 @@ export interface MigrationInfo {
 export interface MigrationParameters {
   /** Bytes per second; 0 is no limit. */
   readonly 'max-bandwidth'?: number;
-  /** Bytes per second that the link gives at switch-over, instead of QEMU's own estimate. */
+  /** Bytes per second that the link gives at switchover, instead of QEMU's own estimate. */
   readonly 'avail-switchover-bandwidth'?: number;
   readonly 'downtime-limit'?: number;
   readonly 'multifd-channels'?: number;

@@ -57,7 +57,7 @@ export const claimTexts = {
       ja: '復元が律速となり、移行はストレージを待つ（図 9〜11）。',
     },
     rule: {
-      en: 'share of the total time for which the switch-over was held back; at least 5 % in most cells',
+      en: 'share of the total time for which the switchover was held back; at least 5 % in most cells',
       ja: '切替を保留した時間の割合。過半の条件で 5 % 以上',
     },
   },

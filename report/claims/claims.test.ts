@@ -1,5 +1,5 @@
 import test from 'ava';
-import { madeUpSet } from '../testing/made-up-set.ts';
+import { syntheticSet } from '../testing/synthetic-set.ts';
 import { claimsHtml, claimsMarkdown } from './claims-table.ts';
 import { findingsOf, type Finding } from './claims.ts';
 
@@ -17,7 +17,7 @@ test('without runs every claim is missing', (t) => {
 });
 
 test('claims follow the data', (t) => {
-  const findings = findingsOf(madeUpSet({ noise: 0.01, repeats: 3 }), 'en');
+  const findings = findingsOf(syntheticSet({ noise: 0.01, repeats: 3 }), 'en');
   t.is(finding(findings, 'total-time-shorter').verdict, 'holds');
   t.is(finding(findings, 'downtime-alike').verdict, 'holds');
   t.is(finding(findings, 'waits-for-storage').verdict, 'holds');
@@ -25,12 +25,12 @@ test('claims follow the data', (t) => {
   t.is(finding(findings, 'sending-the-list-dominates').verdict, 'does-not-hold');
   t.deepEqual(finding(findings, 'tps-drops').cells, { measured: 8, inPaper: 8 });
 
-  const slow = findingsOf(madeUpSet({ noise: 0.01, repeats: 3, slower: { restore: 1.6 } }), 'en');
+  const slow = findingsOf(syntheticSet({ noise: 0.01, repeats: 3, slower: { restore: 1.6 } }), 'en');
   t.is(finding(slow, 'total-time-shorter').verdict, 'does-not-hold');
 });
 
 test('fewer than three runs of a cell say what these runs say, and that they are few', (t) => {
-  const findings = findingsOf(madeUpSet({ noise: 0.01, repeats: 2 }), 'en');
+  const findings = findingsOf(syntheticSet({ noise: 0.01, repeats: 2 }), 'en');
   t.true(findings.every(({ verdict, measured }) => verdict.endsWith('-in-single-runs') && measured !== ''));
   t.is(finding(findings, 'total-time-shorter').verdict, 'holds-in-single-runs');
   t.is(finding(findings, 'sending-the-list-dominates').verdict, 'does-not-hold-in-single-runs');
@@ -38,15 +38,24 @@ test('fewer than three runs of a cell say what these runs say, and that they are
 });
 
 test('cells that were not run are not counted', (t) => {
-  const findings = findingsOf(madeUpSet({ scenarios: ['rw'], memorySizes: [4, 8] }), 'en');
+  const findings = findingsOf(syntheticSet({ scenarios: ['rw'], memorySizes: [4, 8] }), 'en');
   t.deepEqual(finding(findings, 'total-time-shorter').cells, { measured: 2, inPaper: 12 });
-  const half = madeUpSet({ engines: ['restore'] });
+  const half = syntheticSet({ engines: ['restore'] });
   t.is(finding(findingsOf(half, 'en'), 'total-time-shorter').verdict, 'missing');
 });
 
 test('the denominator is the paper’s, whatever was planned', (t) => {
-  const planned = [4, 8, 24].map((memGib) => ({ set: 'made-up', scenario: 'rw', memGib, engine: 'precopy' }));
-  const set = { ...madeUpSet({ scenarios: ['rw'], memorySizes: [16] }), planned, recordedPlans: ['made-up'] };
+  const planned = [4, 8, 24].map((memGib) => ({
+    set: 'synthetic',
+    scenario: 'rw',
+    memGib,
+    engine: 'precopy',
+  }));
+  const set = {
+    ...syntheticSet({ scenarios: ['rw'], memorySizes: [16] }),
+    planned,
+    recordedPlans: ['synthetic'],
+  };
   t.deepEqual(finding(findingsOf(set, 'en'), 'total-time-shorter').cells, { measured: 1, inPaper: 12 });
 });
 

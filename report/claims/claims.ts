@@ -12,7 +12,7 @@ import { paperClaims } from './paper-claims.ts';
 export type Verdict =
   'holds' | 'does-not-hold' | 'holds-in-single-runs' | 'does-not-hold-in-single-runs' | 'missing';
 
-const leastRuns = 3;
+const minRuns = 3;
 
 export interface Finding {
   readonly id: ClaimId;
@@ -31,7 +31,7 @@ export interface Finding {
 export function findingsOf(set: Pick<RunSet, 'runs'>, language: Language): Finding[] {
   const pairs = pairsOf(set);
   const tooFew = pairs.some(
-    ({ precopy, restore }) => Math.min(precopy.runs.length, restore.runs.length) < leastRuns,
+    ({ precopy, restore }) => Math.min(precopy.runs.length, restore.runs.length) < minRuns,
   );
   return (Object.keys(paperClaims) as ClaimId[]).map((id) => {
     const { inPaper, evaluate } = paperClaims[id];

@@ -46,7 +46,7 @@ const bothLinksBytes: Value = (row) =>
     ? undefined
     : row.migration_link_bytes + row.storage_link_bytes_dst;
 
-/** Share of the total time for which the engine held the switch-over back, in the run that stands for the cell. */
+/** Share of the total time for which the engine held the switchover back, in the run that stands for the cell. */
 function heldShare(cell: Cell): number | undefined {
   const run = typicalRun(cell);
   const totalMs = run?.row.total_time_ms;

@@ -3,14 +3,14 @@ import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
 import { execa } from 'execa';
-import { madeUpSet, type MadeUpOptions } from '../testing/made-up-set.ts';
+import { syntheticSet, type SyntheticOptions } from '../testing/synthetic-set.ts';
 import { writeSet } from '../testing/write-set.ts';
 
 const program = path.join(import.meta.dirname, 'compare.ts');
 let dir: string;
 
-const cells: MadeUpOptions = { memorySizes: [8], engines: ['restore'], repeats: 3 };
-const sets: Readonly<Record<string, MadeUpOptions>> = {
+const cells: SyntheticOptions = { memorySizes: [8], engines: ['restore'], repeats: 3 };
+const sets: Readonly<Record<string, SyntheticOptions>> = {
   base: cells,
   same: { ...cells, seed: 2 },
   slow: { ...cells, seed: 3, slower: { restore: 1.2 } },
@@ -20,8 +20,8 @@ const sets: Readonly<Record<string, MadeUpOptions>> = {
 test.before(async () => {
   dir = await mkdtemp(path.join(os.tmpdir(), 'compare-'));
   for (const [name, options] of Object.entries(sets))
-    await writeSet(path.join(dir, name), madeUpSet(options));
-  const other = madeUpSet(cells);
+    await writeSet(path.join(dir, name), syntheticSet(options));
+  const other = syntheticSet(cells);
   const runs = other.runs.map((run) => ({ ...run, row: { ...run.row, link_bits_per_second: 1e9 } }));
   await writeSet(path.join(dir, 'faster-links'), { runs });
 });

@@ -1,15 +1,15 @@
 import test from 'ava';
-import { madeUpSet, type MadeUpOptions } from '../testing/made-up-set.ts';
+import { syntheticSet, type SyntheticOptions } from '../testing/synthetic-set.ts';
 import { compareSets } from './compare.ts';
 
-const cells: MadeUpOptions = {
+const cells: SyntheticOptions = {
   scenarios: ['idle', 'ro', 'rw'],
   memorySizes: [8],
   engines: ['restore'],
   repeats: 3,
 };
-const kindOf = (base: MadeUpOptions, next: MadeUpOptions, metric: string): string | undefined =>
-  compareSets(madeUpSet({ ...cells, ...base }), madeUpSet({ ...cells, ...next })).findings.find(
+const kindOf = (base: SyntheticOptions, next: SyntheticOptions, metric: string): string | undefined =>
+  compareSets(syntheticSet({ ...cells, ...base }), syntheticSet({ ...cells, ...next })).findings.find(
     (finding) => finding.metric === metric,
   )?.kind;
 
@@ -19,8 +19,8 @@ test('repeats of one build raise no alarm', (t) => {
   for (let pair = 0; pair < pairs; pair += 1) {
     // As noisy as the machine that the lab was made on: changes of the mean exceed 5 % by chance.
     const { findings } = compareSets(
-      madeUpSet({ ...cells, noise: 0.12, seed: 2 * pair + 1 }),
-      madeUpSet({ ...cells, noise: 0.12, seed: 2 * pair + 2 }),
+      syntheticSet({ ...cells, noise: 0.12, seed: 2 * pair + 1 }),
+      syntheticSet({ ...cells, noise: 0.12, seed: 2 * pair + 2 }),
     );
     if (findings.some(({ kind }) => kind === 'regression')) alarms += 1;
   }
@@ -51,23 +51,23 @@ test('a change below the minimum is no regression, however certain', (t) => {
 });
 
 test('a single pair of runs cannot tell', (t) => {
-  const one: MadeUpOptions = { scenarios: ['rw'], repeats: 1 };
+  const one: SyntheticOptions = { scenarios: ['rw'], repeats: 1 };
   const { findings } = compareSets(
-    madeUpSet({ ...cells, ...one }),
-    madeUpSet({ ...cells, ...one, seed: 2, slower: { restore: 2 } }),
+    syntheticSet({ ...cells, ...one }),
+    syntheticSet({ ...cells, ...one, seed: 2, slower: { restore: 2 } }),
   );
   t.true(findings.length > 0);
   t.true(findings.every(({ kind }) => kind === 'too-few-samples'));
 });
 
 test('a build that no longer converges is a regression, though it has no times', (t) => {
-  const options: MadeUpOptions = { ...cells, repeats: 4 };
-  const next = madeUpSet({ ...options, seed: 2 });
+  const options: SyntheticOptions = { ...cells, repeats: 4 };
+  const next = syntheticSet({ ...options, seed: 2 });
   const broken = next.runs.map((run) => ({
     ...run,
     row: { ...run.row, outcome: 'not-converged' as const, total_time_ms: undefined },
   }));
-  const { findings } = compareSets(madeUpSet(options), { runs: broken });
+  const { findings } = compareSets(syntheticSet(options), { runs: broken });
   t.is(findings.find(({ metric }) => metric === 'unfinished')?.kind, 'regression');
   t.is(
     findings.find(({ metric }) => metric === 'total time'),
@@ -77,8 +77,8 @@ test('a build that no longer converges is a regression, though it has no times',
 
 test('cells that one set has alone are named, and not compared', (t) => {
   const { unpaired, findings } = compareSets(
-    madeUpSet({ ...cells, memorySizes: [8, 16] }),
-    madeUpSet({ ...cells, memorySizes: [8] }),
+    syntheticSet({ ...cells, memorySizes: [8, 16] }),
+    syntheticSet({ ...cells, memorySizes: [8] }),
   );
   t.deepEqual(unpaired, ['idle 16 GiB restore', 'ro 16 GiB restore', 'rw 16 GiB restore']);
   t.is(findings.find(({ metric }) => metric === 'total time')?.cells, 3);

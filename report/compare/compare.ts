@@ -65,7 +65,7 @@ export function compareSets(base: Pick<RunSet, 'runs'>, next: Pick<RunSet, 'runs
     }),
   );
   const corrected = holm(tested.map(({ p }) => p));
-  const findings = tested.map(({ engine, metric, cells, leastP }, index): Finding => {
+  const findings = tested.map(({ engine, metric, cells, minP }, index): Finding => {
     const p = corrected[index] ?? 1;
     const [before, after] = [
       mean(cells.map((cell) => mean(cell.base))),
@@ -73,7 +73,7 @@ export function compareSets(base: Pick<RunSet, 'runs'>, next: Pick<RunSet, 'runs
     ];
     const change = relativeChange(cells);
     const matters = Math.abs(change) >= metric.minimumChange && Math.abs(after - before) > metric.noiseFloor;
-    const couldTell = leastP * tested.length <= significanceLevel;
+    const couldTell = minP * tested.length <= significanceLevel;
     return {
       metric: metric.name,
       unit: metric.unit,

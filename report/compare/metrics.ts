@@ -38,7 +38,7 @@ export const metrics: readonly Metric[] = [
     noiseFloor: 200,
     minimumChange: 0.05,
   },
-  // Pings are 5 ms apart; scheduling on a busy machine moves a switch-over by some tens of ms.
+  // Pings are 5 ms apart; scheduling on a busy machine moves a switchover by some tens of ms.
   {
     name: 'downtime',
     unit: 'ms',

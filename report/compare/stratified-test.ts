@@ -34,7 +34,7 @@ export interface PermutationResult {
   /** Two-sided: share of relabellings that change at least as much. */
   readonly p: number;
   /** The least p that so many repeats can show, whatever the values. */
-  readonly leastP: number;
+  readonly minP: number;
 }
 
 const allUpTo = 20_000;
@@ -57,13 +57,13 @@ export function permutationTest(cells: readonly PairedCell[], random: Random): P
     let extreme = 0;
     for (const arrangement of arrangements(cells))
       if (Math.abs(statistic(arrangement)) >= observed) extreme += 1;
-    return { p: extreme / ways, leastP: mirrored / ways };
+    return { p: extreme / ways, minP: mirrored / ways };
   }
   let extreme = 1; // the arrangement that was observed
   for (let index = 0; index < drawn; index += 1) {
     if (Math.abs(statistic(cells.map((cell) => relabelled(cell, random)))) >= observed) extreme += 1;
   }
-  return { p: extreme / (drawn + 1), leastP: 1 / (drawn + 1) };
+  return { p: extreme / (drawn + 1), minP: 1 / (drawn + 1) };
 }
 
 /** Every way to choose which of a cell's values are of the base, for all cells together. */

@@ -2,13 +2,13 @@ import path from 'node:path';
 import test from 'ava';
 import { readSet, type RunSet } from '../record/read-set.ts';
 import { svgOf } from '../render/draw.ts';
-import { madeUpSet } from '../testing/made-up-set.ts';
+import { syntheticSet } from '../testing/synthetic-set.ts';
 import { figures } from './all.ts';
 import { contextOf, specOf, titleOf } from './figure.ts';
 import { remainingBytes } from './paper-curves.ts';
 import { languages } from './text.ts';
 
-const grid = madeUpSet({ repeats: 2 });
+const grid = syntheticSet({ repeats: 2 });
 const textsOf = (svg: string): string[] =>
   [...svg.matchAll(/>([^<>]+)<\/(?:text|tspan)>/g)].map((match) => match[1] ?? '');
 
@@ -24,7 +24,7 @@ for (const figure of figures) {
       const texts = textsOf(await svgOf(figure.name, specOf(figure, context)));
       t.true(texts.includes(titleOf(figure, context)));
       t.true(
-        texts.some((text) => text.includes('made-up: ')),
+        texts.some((text) => text.includes('synthetic: ')),
         'names its runs',
       );
       t.true(
@@ -66,7 +66,7 @@ test('cells that nobody meant to run are not shown, and rows of the paper withou
     textsOf(await svgOf('8', specOf(figure, contextOf(set, 'en', false))));
   const crosses = (texts: readonly string[]) => texts.filter((text) => text === '×').length;
 
-  const oneRow = madeUpSet({ scenarios: ['rw'], memorySizes: [16], engines: ['precopy', 'balance'] });
+  const oneRow = syntheticSet({ scenarios: ['rw'], memorySizes: [16], engines: ['precopy', 'balance'] });
   const texts = await textsFor(oneRow);
   t.is(crosses(texts), 0);
   t.true(
@@ -78,7 +78,7 @@ test('cells that nobody meant to run are not shown, and rows of the paper withou
   t.false(texts.includes('restore'));
 
   // A run that was left out was meant to be, in its row and with its engine: with the other row, four cells miss a run.
-  const planned = [{ set: 'made-up', scenario: 'rw', memGib: 8, engine: 'xbzrle' }];
+  const planned = [{ set: 'synthetic', scenario: 'rw', memGib: 8, engine: 'xbzrle' }];
   t.is(crosses(await textsFor({ ...oneRow, planned })), 4);
   // That of another set says nothing of the engines of this one.
   const elsewhere = [{ set: 'other', scenario: 'rw', memGib: 8, engine: 'xbzrle' }];
@@ -92,9 +92,9 @@ test('of a set that records its plan, what was planned is missing, and nothing e
     const texts = textsOf(await svgOf('8', specOf(figure, contextOf(set, 'en', false))));
     return texts.filter((text) => text === '×').length;
   };
-  const place = (memGib: number, engine: string) => ({ set: 'made-up', scenario: 'rw', memGib, engine });
-  const run = madeUpSet({ scenarios: ['rw'], memorySizes: [16], engines: ['precopy', 'restore'] });
-  const set = (...planned: RunSet['planned']): RunSet => ({ ...run, planned, recordedPlans: ['made-up'] });
+  const place = (memGib: number, engine: string) => ({ set: 'synthetic', scenario: 'rw', memGib, engine });
+  const run = syntheticSet({ scenarios: ['rw'], memorySizes: [16], engines: ['precopy', 'restore'] });
+  const set = (...planned: RunSet['planned']): RunSet => ({ ...run, planned, recordedPlans: ['synthetic'] });
   // One row was planned, and run.
   t.is(await crossesOf(set()), 0);
   // Another engine in another row: of the four cells that rows and engines would make more of, one was planned.
@@ -110,9 +110,9 @@ test('of a set that records its plan, what was planned is missing, and nothing e
 
 test('every figure is drawn of a set that was planned and of which nothing was run', async (t) => {
   const planned = ['idle', 'rw'].flatMap((scenario) =>
-    ['precopy', 'restore'].map((engine) => ({ set: 'made-up', scenario, memGib: 16, engine })),
+    ['precopy', 'restore'].map((engine) => ({ set: 'synthetic', scenario, memGib: 16, engine })),
   );
-  const set: RunSet = { names: ['made-up'], runs: [], leftOut: [], planned, recordedPlans: ['made-up'] };
+  const set: RunSet = { names: ['synthetic'], runs: [], leftOut: [], planned, recordedPlans: ['synthetic'] };
   for (const figure of figures) {
     const texts = textsOf(await svgOf(figure.name, specOf(figure, contextOf(set, 'en', true))));
     // Nothing is measured, so there is nothing to scale by; efficiency has its rule at 1.
@@ -126,7 +126,7 @@ test('every figure is drawn of a set that was planned and of which nothing was r
 });
 
 test('a figure of nothing but zeros has a zero on its axis', async (t) => {
-  const set = madeUpSet({ scenarios: ['rw'], memorySizes: [16], engines: ['precopy', 'restore'] });
+  const set = syntheticSet({ scenarios: ['rw'], memorySizes: [16], engines: ['precopy', 'restore'] });
   const zeros = set.runs.map((run) => ({ ...run, row: { ...run.row, downtime_stop_resume_ms: 0 } }));
   const figure = figures.find(({ name }) => name === 'figure-07-downtime');
   if (figure === undefined) throw new Error('no figure 7');
@@ -137,7 +137,7 @@ test('a figure of nothing but zeros has a zero on its axis', async (t) => {
 });
 
 test('an engine that the report has never heard of has its place', async (t) => {
-  const set = madeUpSet({ engines: ['precopy', 'restore', 'teleport'] });
+  const set = syntheticSet({ engines: ['precopy', 'restore', 'teleport'] });
   for (const figure of figures) {
     await t.notThrowsAsync(svgOf(figure.name, specOf(figure, contextOf(set, 'en', true))));
   }
@@ -164,7 +164,7 @@ test('recorded runs: remaining memory falls by the listed pages once the list is
 test('a run that has not begun to migrate has no numbers on the axis of its phases', async (t) => {
   const figure = figures.find(({ name }) => name === 'extra-05-phases');
   if (figure === undefined) throw new Error('no phases');
-  const { runs, ...set } = madeUpSet({ scenarios: ['rw'], memorySizes: [16], engines: ['precopy'] });
+  const { runs, ...set } = syntheticSet({ scenarios: ['rw'], memorySizes: [16], engines: ['precopy'] });
   const begun = runs.map((run) => ({
     ...run,
     row: {

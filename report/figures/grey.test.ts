@@ -1,7 +1,7 @@
 /** Series that only their fill tells apart differ in lightness, so that figures can be read in grey. */
 import test from 'ava';
 import { engineNames } from '../../experiments/engines.ts';
-import { madeUpSet } from '../testing/made-up-set.ts';
+import { syntheticSet } from '../testing/synthetic-set.ts';
 import { figures } from './all.ts';
 import { contextOf, specOf } from './figure.ts';
 
@@ -28,7 +28,7 @@ function fillsOf(spec: unknown): string[][] {
   return [...(colours.length > 1 ? [colours] : []), ...Object.values(spec).flatMap(fillsOf)];
 }
 
-const leastDifference = 6;
+const minDifference = 6;
 
 test('lightness is that of known colours', (t) => {
   t.is(Math.round(lightness('#ffffff')), 100);
@@ -37,7 +37,7 @@ test('lightness is that of known colours', (t) => {
 });
 
 test('fills of one figure differ in lightness, with every engine', (t) => {
-  const context = contextOf(madeUpSet({ engines: engineNames, memorySizes: [16] }), 'en', false);
+  const context = contextOf(syntheticSet({ engines: engineNames, memorySizes: [16] }), 'en', false);
   let scales = 0;
   for (const figure of figures) {
     for (const colours of fillsOf(specOf(figure, context))) {
@@ -47,10 +47,7 @@ test('fills of one figure differ in lightness, with every engine', (t) => {
         const darker = sorted[index - 1];
         if (darker === undefined) continue;
         const difference = lightness(colour) - lightness(darker);
-        t.true(
-          difference >= leastDifference,
-          `${figure.name}: ${darker}, ${colour}: ${difference.toFixed(1)}`,
-        );
+        t.true(difference >= minDifference, `${figure.name}: ${darker}, ${colour}: ${difference.toFixed(1)}`);
       }
     }
   }

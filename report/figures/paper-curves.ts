@@ -11,11 +11,11 @@ const [migrationLook, storageLook] = linkLooks;
 /** What is drawn before and after a migration, beside the migration itself. */
 const marginMs = 5000;
 /** Intervals of throughput: short where the migration is short, and never below what 200 ms samples can tell. */
-const leastBinMs = 500;
-const mostPoints = 200;
+const minBinMs = 500;
+const maxPoints = 200;
 const pageBytes = 4096;
 /** More curves of throughput than these hide each other. */
-const mostShared = 4;
+const maxShared = 4;
 
 function endMs({ row, series }: Run): number {
   return row.total_time_ms ?? series.get('src ram_remaining_bytes')?.at(-1)?.tMs ?? 0;
@@ -30,7 +30,7 @@ function megabits(run: Run, metric: string): Point[] {
   const fromMs = nowMs === undefined ? -marginMs : (counter[0]?.tMs ?? 0);
   const toMs = nowMs ?? endMs(run) + afterMs;
   const spanMs = toMs - fromMs;
-  const binMs = Math.max(leastBinMs, Math.ceil(spanMs / mostPoints / 100) * 100);
+  const binMs = Math.max(minBinMs, Math.ceil(spanMs / maxPoints / 100) * 100);
   return ratePerSecond(counter, fromMs, toMs, binMs).map(({ tMs, value }) => ({
     tMs,
     value: (value * 8) / 1e6,
@@ -90,7 +90,7 @@ const remaining = (number: string, scenario: ScenarioName): Figure => ({
       curves: (run, { engine }) => [
         {
           label: context.engineTitle(engine),
-          points: thin(remainingBytes(run), mostPoints).map(({ tMs, value }) => ({
+          points: thin(remainingBytes(run), maxPoints).map(({ tMs, value }) => ({
             tMs,
             value: value / 2 ** 20,
           })),
@@ -124,7 +124,7 @@ const tps = (number: string, scenario: 'ro' | 'rw'): Figure => ({
       legend: 'legend.engine',
       notes: ['note.typical', 'note.tps', 'note.begin-end'],
       interpolate: 'linear',
-      ...(context.engines.length > mostShared
+      ...(context.engines.length > maxShared
         ? { rowPerEngine: true, height: 90, axis: 'axis.tps-short' }
         : {}),
     }),

@@ -125,8 +125,8 @@ const texts = {
   'timeline.first-pass': { en: 'first pass', ja: '最初の転送パス' },
   'timeline.further-passes': { en: 'further passes', ja: '以降の転送パス' },
   'timeline.restore': { en: 'restore from storage', ja: 'ストレージから復元' },
-  'timeline.gate': { en: 'switch-over held', ja: '切替の保留' },
-  'timeline.switch-over': { en: 'switch-over (VM stopped)', ja: '切替（VM 停止）' },
+  'timeline.gate': { en: 'switchover held back', ja: '切替の保留' },
+  'timeline.switchover': { en: 'switchover (VM stopped)', ja: '切替（VM 停止）' },
   'timeline.recovery': { en: 'throughput below normal', ja: 'スループット低下中' },
 
   'metric.total-time': { en: 'total time', ja: '総移行時間' },
@@ -195,7 +195,7 @@ const texts = {
     ja: '方式ごとに 1 回（繰返しでは総移行時間が中央値の実行）。0 は移行命令の時刻',
   },
   'note.downtime-ways': {
-    en: 'Each mark is a run. Gaps that clients see contain the switch-over and what it takes the network and the server to answer again.',
+    en: 'Each mark is a run. Gaps that clients see contain the switchover and what it takes the network and the server to answer again.',
     ja: '各点は 1 回の実行。クライアントから見た停止は、切替とネットワーク・サーバの応答再開を含む',
   },
   'note.stacks': {

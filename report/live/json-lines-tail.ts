@@ -2,7 +2,7 @@
 import { open } from 'node:fs/promises';
 
 /** Of one read; what is left comes with the next one. */
-const mostBytes = 16 * 2 ** 20;
+const maxBytes = 16 * 2 ** 20;
 
 export class JsonLinesTail {
   readonly #file: string;
@@ -30,7 +30,7 @@ export class JsonLinesTail {
     if (handle === undefined) return '';
     try {
       const { size } = await handle.stat();
-      const bytes = Buffer.alloc(Math.min(mostBytes, Math.max(0, size - this.#offset)));
+      const bytes = Buffer.alloc(Math.min(maxBytes, Math.max(0, size - this.#offset)));
       const { bytesRead } = await handle.read(bytes, 0, bytes.length, this.#offset);
       // What follows the last line end is a line that is not yet whole.
       const length = bytes.subarray(0, bytesRead).lastIndexOf('\n') + 1;

@@ -9,7 +9,7 @@ import { plannedCellsFile, plannedCellsText } from '../../experiments/planned-ce
 import { cellsOf } from '../record/cells.ts';
 import { svgOf } from '../render/draw.ts';
 import { GrownRun } from '../testing/grow-run.ts';
-import { madeUpSet } from '../testing/made-up-set.ts';
+import { syntheticSet } from '../testing/synthetic-set.ts';
 import { writeSet } from '../testing/write-set.ts';
 import { serveLive } from './live-server.ts';
 import { LiveSet, type RunningView } from './live-set.ts';
@@ -98,7 +98,7 @@ test('a matrix: runs of its folder, and of what was planned only what failed is 
   t.deepEqual(await cellsNow(), []);
 
   // Done by an earlier matrix, and not told of.
-  const earlier = madeUpSet({ scenarios: ['rw'], memorySizes: [4], engines: ['precopy'] });
+  const earlier = syntheticSet({ scenarios: ['rw'], memorySizes: [4], engines: ['precopy'] });
   await writeSet(folder, earlier);
   const run = new GrownRun(path.join(folder, 'rw-16-precopy-r1'));
   live.add(run.folder);
@@ -113,7 +113,7 @@ test('a matrix: runs of its folder, and of what was planned only what failed is 
   ]);
 
   // One that failed is missing until it is made again: no other engine of its row and no other row of its engine is.
-  const restore = madeUpSet({ scenarios: ['rw'], memorySizes: [16], engines: ['restore'] });
+  const restore = syntheticSet({ scenarios: ['rw'], memorySizes: [16], engines: ['restore'] });
   const failed = restore.runs.map((one) => ({ ...one, row: { ...one.row, outcome: 'failed' as const } }));
   await writeSet(folder, { runs: failed });
   t.deepEqual((await cellsNow()).at(-1), ['restore', 16, 0]);

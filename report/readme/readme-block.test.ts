@@ -1,9 +1,9 @@
 import test from 'ava';
-import { madeUpSet } from '../testing/made-up-set.ts';
+import { syntheticSet } from '../testing/synthetic-set.ts';
 import { readmeBlock, readmeFigures, withBlock } from './readme-block.ts';
 
 const names = (scenarios: readonly string[]) =>
-  readmeFigures(madeUpSet({ scenarios, memorySizes: [4] })).map(({ name }) => name);
+  readmeFigures(syntheticSet({ scenarios, memorySizes: [4] })).map(({ name }) => name);
 
 test('shows the load that has most to tell', (t) => {
   t.deepEqual(names(['idle', 'ro', 'rw']), [
@@ -15,7 +15,7 @@ test('shows the load that has most to tell', (t) => {
 });
 
 test('takes the place of the block that was there, and of nothing else', (t) => {
-  const set = madeUpSet({ memorySizes: [4] });
+  const set = syntheticSet({ memorySizes: [4] });
   const block = readmeBlock(set, ['results/a', 'results/b'], 'docs/figures');
   t.true(block.includes('    npm run report -- results/a results/b --readme\n'));
   t.true(

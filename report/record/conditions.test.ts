@@ -1,5 +1,5 @@
 import test from 'ava';
-import { madeUpSet } from '../testing/made-up-set.ts';
+import { syntheticSet } from '../testing/synthetic-set.ts';
 import { conditionNames, describeDifferences, differencesAmong, type ConditionName } from './conditions.ts';
 import type { Run } from './read-set.ts';
 
@@ -75,10 +75,10 @@ const cases: Readonly<Record<ConditionName, readonly Case[]>> = {
   'RAM comparison': [{ change: withConfiguration({ verifyRam: true }), says: 'false | true' }],
 };
 
-const { runs } = madeUpSet({ scenarios: ['rw'], memorySizes: [8, 16], engines: ['restore'] });
+const { runs } = syntheticSet({ scenarios: ['rw'], memorySizes: [8, 16], engines: ['restore'] });
 
 test('runs under the same conditions may differ in load, memory row, engine and revision', (t) => {
-  const all = madeUpSet({ repeats: 2 }).runs.map((run) => ({
+  const all = syntheticSet({ repeats: 2 }).runs.map((run) => ({
     ...run,
     manifest: { ...run.manifest, revision: { commit: run.name, dirty: false } },
   }));

@@ -8,7 +8,7 @@ export const phaseNames = [
   'further-passes',
   'restore',
   'gate',
-  'switch-over',
+  'switchover',
   'recovery',
 ] as const;
 
@@ -57,7 +57,7 @@ export function phasesOf({ row, manifest, events, series, nowMs }: Run): Phase[]
     restored.find(({ value }) => value >= finalPages)?.tMs,
   );
 
-  // The switch-over may be held more than once.
+  // The switchover may be held more than once.
   let heldMs: number | undefined;
   for (const event of events) {
     if (event.event !== 'engine') continue;
@@ -68,7 +68,7 @@ export function phasesOf({ row, manifest, events, series, nowMs }: Run): Phase[]
     }
   }
   // With --verify-ram the target waits for the comparison, which is no part of the migration.
-  if (manifest.configuration.verifyRam !== true) add('switch-over', stopMs, resumeMs);
+  if (manifest.configuration.verifyRam !== true) add('switchover', stopMs, resumeMs);
   add('recovery', 0, row.tps_recovery_ms);
   return phases;
 }

@@ -11,7 +11,7 @@ import { figures } from '../figures/all.ts';
 import { languages, type Language } from '../figures/text.ts';
 import type { RunSet } from '../record/read-set.ts';
 import { readSet } from '../record/read-set.ts';
-import { madeUpSet } from '../testing/made-up-set.ts';
+import { syntheticSet } from '../testing/synthetic-set.ts';
 import { pageOf } from './page.ts';
 
 let browser: Browser;
@@ -80,7 +80,7 @@ async function comesTrue(isTrue: () => Promise<boolean>): Promise<boolean> {
 
 for (const language of languages) {
   test.serial(`draws every figure without a complaint or a request (${language})`, async (t) => {
-    const { page, complaints } = await open(madeUpSet({ repeats: 2 }), language);
+    const { page, complaints } = await open(syntheticSet({ repeats: 2 }), language);
     t.deepEqual(complaints, []);
     for (const { name } of figures) {
       const box = await page.locator(`[data-figure="${name}"] svg`).first().boundingBox();
@@ -105,7 +105,7 @@ test.serial('draws recorded runs', async (t) => {
 });
 
 test.serial('a bar shows its numbers', async (t) => {
-  const { page, complaints } = await open(madeUpSet(), 'en');
+  const { page, complaints } = await open(syntheticSet(), 'en');
   const figure = page.locator('[data-figure="figure-08-total-time"]');
   await figure.scrollIntoViewIfNeeded();
   await figure.locator('svg .mark-rect.role-mark path').first().hover();
@@ -119,7 +119,7 @@ test.serial('a bar shows its numbers', async (t) => {
 });
 
 test.serial('a point of a curve shows its numbers, and the wheel zooms', async (t) => {
-  const { page, complaints } = await open(madeUpSet(), 'en');
+  const { page, complaints } = await open(syntheticSet(), 'en');
   const figure = page.locator('[data-figure="figure-17-tps-rw"]');
   await figure.scrollIntoViewIfNeeded();
   const box = await figure.locator('svg .mark-line.role-mark path').first().boundingBox();

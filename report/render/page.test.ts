@@ -1,5 +1,5 @@
 import test from 'ava';
-import { madeUpSet } from '../testing/made-up-set.ts';
+import { syntheticSet } from '../testing/synthetic-set.ts';
 import { runsSection } from './page.ts';
 
 const headsOf = (html: string): string[] =>
@@ -7,7 +7,7 @@ const headsOf = (html: string): string[] =>
 
 test('tables of runs and conditions are in the language of the page', (t) => {
   const [english, japanese] = (['en', 'ja'] as const).map((language) =>
-    headsOf(runsSection(madeUpSet({}), language)),
+    headsOf(runsSection(syntheticSet({}), language)),
   );
   t.true(english?.includes('efficiency'));
   t.true(english?.includes('link rate'));

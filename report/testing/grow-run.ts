@@ -2,12 +2,17 @@
 import { appendFile, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'csv-stringify/sync';
-import { madeUpLinkBitsPerSecond, madeUpManifest, madeUpScale, type MadeUpCell } from './made-up-manifest.ts';
+import {
+  syntheticLinkBitsPerSecond,
+  syntheticManifest,
+  syntheticScale,
+  type SyntheticCell,
+} from './synthetic-manifest.ts';
 
 const startMs = Date.UTC(2026, 0, 2);
 /** By so much the clock of every host is ahead of the harness's. */
 const offsetMs = 1000;
-const cell: MadeUpCell = { scenario: 'rw', memGib: 16, engine: 'precopy', repeat: 1 };
+const cell: SyntheticCell = { scenario: 'rw', memGib: 16, engine: 'precopy', repeat: 1 };
 
 export class GrownRun {
   readonly folder: string;
@@ -22,7 +27,7 @@ export class GrownRun {
 
   async begin(): Promise<void> {
     await mkdir(this.folder, { recursive: true });
-    const manifest = madeUpManifest(this.#id, cell, startMs);
+    const manifest = syntheticManifest(this.#id, cell, startMs);
     await writeFile(path.join(this.folder, 'manifest.json'), JSON.stringify(manifest));
     for (const host of ['src', 'dst', 'client'])
       await this.event(0, { event: 'clock-offset', host, offset_ms: offsetMs, uncertainty_ms: 1 });
@@ -62,9 +67,9 @@ export class GrownRun {
       scenario,
       engine,
       mem_gib: memGib,
-      scale: madeUpScale,
+      scale: syntheticScale,
       repeat,
-      link_bits_per_second: madeUpLinkBitsPerSecond,
+      link_bits_per_second: syntheticLinkBitsPerSecond,
       total_time_ms: 20_000,
       downtime_stop_resume_ms: 300,
     };

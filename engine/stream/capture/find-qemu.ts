@@ -5,7 +5,7 @@ import path from 'node:path';
 import { qemuInTree, type QemuInstallation } from './qemu.ts';
 
 /** Older ones lose guest writes while they migrate under TCG. */
-const leastVersion = 9;
+const minVersion = 9;
 
 export interface FoundQemu {
   readonly installation: QemuInstallation;
@@ -25,7 +25,7 @@ export function findQemu(): FoundQemu | undefined {
   for (const candidate of candidates) {
     try {
       const found = identify(candidate());
-      if (found.majorVersion >= leastVersion) return found;
+      if (found.majorVersion >= minVersion) return found;
     } catch {
       // Not installed, or a tree that is not complete: try the next.
     }

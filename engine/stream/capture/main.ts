@@ -24,8 +24,8 @@ interface Variant {
   readonly capabilities?: readonly string[];
   readonly machineArguments: (disk: string) => readonly string[];
   readonly parameters?: Readonly<Record<string, unknown>>;
-  /** Let this many passes go by before the switch-over. Default: as many as come by themselves. */
-  readonly leastPasses?: number;
+  /** Let this many passes go by before the switchover. Default: as many as come by themselves. */
+  readonly minPasses?: number;
 }
 
 const all = releases.map(({ qemu }) => qemu);
@@ -37,13 +37,13 @@ const ideDisk = (disk: string): readonly string[] => [
 const small = (disk: string): readonly string[] => [...q35, '-m', '16M', ...ideDisk(disk)];
 
 const variants: readonly Variant[] = [
-  { name: 'plain', versions: all, machineArguments: small, leastPasses: 3 },
+  { name: 'plain', versions: all, machineArguments: small, minPasses: 3 },
   {
     name: 'switchover-ack',
     versions: ['10.0', '11'],
     capabilities: ['return-path', 'switchover-ack'],
     machineArguments: small,
-    leastPasses: 3,
+    minPasses: 3,
   },
   {
     // QEMU 11.1 asks for an acknowledgement only if a device wants one, unless told to do as before.
@@ -67,7 +67,7 @@ const variants: readonly Variant[] = [
       ...['-device', 'virtio-net-pci,netdev=n0,romfile=', '-device', 'virtio-serial-pci'],
       ...['-chardev', 'null,id=c0', '-device', 'virtserialport,chardev=c0,name=agent'],
     ],
-    leastPasses: 3,
+    minPasses: 3,
   },
   {
     name: 'microvm',
@@ -75,7 +75,7 @@ const variants: readonly Variant[] = [
     machineArguments: () => ['-machine', 'microvm', '-accel', 'tcg', '-m', '8M'],
   },
   // What cannot be filtered.
-  { name: 'xbzrle', versions: ['10.0'], capabilities: ['xbzrle'], machineArguments: small, leastPasses: 4 },
+  { name: 'xbzrle', versions: ['10.0'], capabilities: ['xbzrle'], machineArguments: small, minPasses: 4 },
   { name: 'compress', versions: ['7.2'], capabilities: ['compress'], machineArguments: small },
   { name: 'multifd', versions: all, capabilities: ['multifd'], machineArguments: small },
   { name: 'postcopy', versions: ['10.0'], capabilities: ['postcopy-ram'], machineArguments: small },
@@ -177,7 +177,7 @@ async function capture(
     await target.execute('migrate-incoming', { uri: `unix:${targetPath}` });
     // Wait for the boot program: until then little changes.
     await new Promise((resolve) => setTimeout(resolve, 4000));
-    const passes = variant.leastPasses ?? 0;
+    const passes = variant.minPasses ?? 0;
     await source.execute('migrate-set-parameters', {
       'max-bandwidth': 4 << 20,
       'downtime-limit': passes > 0 ? 1 : 300,

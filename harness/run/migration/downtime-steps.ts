@@ -10,28 +10,28 @@ const passesPerStep = 5;
 const stepFactor = 1.25;
 
 export class DowntimeSteps {
-  readonly #mostMs: number;
+  readonly #maxMs: number;
   #limitMs: number;
   #nextAtPass: number | undefined;
 
   /**
    * @param limitMs what QEMU was told first
-   * @param mostMs never more than this; a most below `limitMs` raises nothing
+   * @param maxMs never more than this; a most below `limitMs` raises nothing
    */
-  constructor(limitMs: number, mostMs: number) {
+  constructor(limitMs: number, maxMs: number) {
     this.#limitMs = limitMs;
-    this.#mostMs = mostMs;
+    this.#maxMs = maxMs;
   }
 
   /**
-   * Takes the number of passes so far (dirty-sync-count), once the switch-over may come; gives the limit that QEMU is to be
+   * Takes the number of passes so far (dirty-sync-count), once the switchover may come; gives the limit that QEMU is to be
    * told, in ms, if that has changed.
    */
   update(passes: number): number | undefined {
     this.#nextAtPass ??= passes + freePasses;
-    if (passes < this.#nextAtPass || this.#limitMs >= this.#mostMs) return undefined;
+    if (passes < this.#nextAtPass || this.#limitMs >= this.#maxMs) return undefined;
     this.#nextAtPass = passes + passesPerStep;
-    this.#limitMs = Math.min(Math.round(this.#limitMs * stepFactor), this.#mostMs);
+    this.#limitMs = Math.min(Math.round(this.#limitMs * stepFactor), this.#maxMs);
     return this.#limitMs;
   }
 }

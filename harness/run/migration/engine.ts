@@ -90,7 +90,7 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
   };
 }
 
-/** Keeps QEMU informed of how fast its dirty pages would cross the link at switch-over. */
+/** Keeps QEMU informed of how fast its dirty pages would cross the link at switchover. */
 function tellSwitchoverBandwidth(context: MigrationContext): CountersSink {
   const bandwidth = new SwitchoverBandwidth(context.migrationGoodputBytesPerSecond);
   return (counters) => {

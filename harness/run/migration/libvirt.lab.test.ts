@@ -135,7 +135,7 @@ test('libvirt migrates its domain through the engines', async (t) => {
   t.is(await virsh(dst, `domstate ${domainName}`), 'running');
   t.deepEqual(await runSql(client, server, 'SELECT COUNT(*) FROM sbtest.sbtest2'), [[String(rowsPerTable)]]);
 
-  // libvirt has both QEMUs agree to the switch-over (switchover-ack), and the engine withheld that.
+  // libvirt has both QEMUs use the ack (switchover-ack), and the engine withheld that.
   const held = pair.last('src', 'gate-held');
   const sums = pair.last('src', 'done');
   log(JSON.stringify({ ...held, ...pair.last('src', 'gate-released') }));

@@ -8,7 +8,7 @@
 /** The ratio of so many counters of the past, at five a second. */
 const windowLength = 15;
 /** Below this relative change QEMU is not told again. */
-const leastChange = 0.1;
+const minChange = 0.1;
 
 interface Sent {
   readonly rawBytes: number;
@@ -41,7 +41,7 @@ export class SwitchoverBandwidth {
     if (first === undefined || now.linkBytes === first.linkBytes) return undefined;
     const recentRatio = (now.rawBytes - first.rawBytes) / (now.linkBytes - first.linkBytes);
     const bytesPerSecond = Math.round(this.#linkBytesPerSecond * Math.max(1, recentRatio));
-    if (Math.abs(bytesPerSecond - this.#told) < leastChange * this.#told) return undefined;
+    if (Math.abs(bytesPerSecond - this.#told) < minChange * this.#told) return undefined;
     this.#told = bytesPerSecond;
     return bytesPerSecond;
   }

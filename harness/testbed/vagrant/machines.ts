@@ -8,10 +8,10 @@ import { type HostName, hostNames, networkNames } from '../host.ts';
 const wholeNumber = (minimum: number, maximum: number) => z.number().int().min(minimum).max(maximum);
 
 /** Two VM hosts that run QEMU themselves need more than the others. */
-const machine = (leastMemoryMib: number) =>
+const machine = (minMemoryMib: number) =>
   z.strictObject({
     cpus: wholeNumber(1, 256),
-    memoryMib: wholeNumber(leastMemoryMib, 2 ** 22),
+    memoryMib: wholeNumber(minMemoryMib, 2 ** 22),
     /** Size of the disk; a box's own is grown to it, never made smaller. */
     diskGib: wholeNumber(10, 65_536),
   });

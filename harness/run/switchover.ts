@@ -6,7 +6,7 @@ interface Gap {
   readonly gapMs: number;
 }
 
-export class SwitchOver {
+export class Switchover {
   stopMs: number | undefined;
   resumeMs: number | undefined;
   #commandMs: number | undefined;

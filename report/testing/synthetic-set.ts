@@ -1,20 +1,20 @@
-/** Made-up runs, for tests of figures and statistics on a full grid. Nothing here was measured. */
+/** Synthetic runs, for tests of figures and statistics on a full grid. Nothing here was measured. */
 import { memorySizesGib } from '../record/cells.ts';
 import type { Run, RunSet } from '../record/read-set.ts';
 import { runRowSchema } from '../record/run-row.ts';
 import type { Point } from '../../record/series.ts';
 import { normal, seededRandom } from '../statistics/seeded-random.ts';
 import {
-  madeUpLinkBitsPerSecond,
-  madeUpManifest,
-  madeUpRateTps,
-  madeUpScale,
-  madeUpThreads,
+  syntheticLinkBitsPerSecond,
+  syntheticManifest,
+  syntheticRateTps,
+  syntheticScale,
+  syntheticThreads,
   vmBytesOf,
-  type MadeUpCell,
-} from './made-up-manifest.ts';
+  type SyntheticCell,
+} from './synthetic-manifest.ts';
 
-export interface MadeUpOptions {
+export interface SyntheticOptions {
   readonly scenarios?: readonly string[];
   readonly memorySizes?: readonly number[];
   readonly engines?: readonly string[];
@@ -26,10 +26,10 @@ export interface MadeUpOptions {
   readonly slower?: Readonly<Record<string, number>>;
 }
 
-const madeUpName = 'made-up';
-const linkBytesPerSecond = madeUpLinkBitsPerSecond / 8;
+const syntheticName = 'synthetic';
+const linkBytesPerSecond = syntheticLinkBitsPerSecond / 8;
 
-export function madeUpSet(options: MadeUpOptions = {}): RunSet {
+export function syntheticSet(options: SyntheticOptions = {}): RunSet {
   const {
     scenarios = ['idle', 'ro', 'rw'],
     memorySizes = memorySizesGib,
@@ -45,20 +45,20 @@ export function madeUpSet(options: MadeUpOptions = {}): RunSet {
     memorySizes.flatMap((memGib) =>
       engines.flatMap((engine) =>
         Array.from({ length: repeats }, (_, index) =>
-          madeUpRun({ scenario, memGib, engine, repeat: index + 1, noisy, factor: slower[engine] ?? 1 }),
+          syntheticRun({ scenario, memGib, engine, repeat: index + 1, noisy, factor: slower[engine] ?? 1 }),
         ),
       ),
     ),
   );
-  return { names: [madeUpName], runs, leftOut: [], planned: [], recordedPlans: [] };
+  return { names: [syntheticName], runs, leftOut: [], planned: [], recordedPlans: [] };
 }
 
-interface Place extends MadeUpCell {
+interface Place extends SyntheticCell {
   readonly noisy: (value: number) => number;
   readonly factor: number;
 }
 
-function madeUpRun({ scenario, memGib, engine, repeat, noisy, factor }: Place): Run {
+function syntheticRun({ scenario, memGib, engine, repeat, noisy, factor }: Place): Run {
   const isRestore = engine !== 'precopy';
   const vmBytes = vmBytesOf(memGib);
   const listed = isRestore ? Math.round((vmBytes * 0.6) / 4096) : undefined;
@@ -69,13 +69,13 @@ function madeUpRun({ scenario, memGib, engine, repeat, noisy, factor }: Place): 
   const hasLoad = scenario !== 'idle';
   const figures: Readonly<Record<string, number | undefined>> = {
     mem_gib: memGib,
-    scale: madeUpScale,
+    scale: syntheticScale,
     repeat,
-    link_bits_per_second: madeUpLinkBitsPerSecond,
+    link_bits_per_second: syntheticLinkBitsPerSecond,
     vm_memory_bytes: vmBytes,
     buffer_pool_bytes: vmBytes * 0.75,
-    threads: madeUpThreads,
-    rate_tps: madeUpRateTps,
+    threads: syntheticThreads,
+    rate_tps: syntheticRateTps,
     downtime_limit_ms: 300,
     total_time_ms: totalMs,
     downtime_stop_resume_ms: noisy(250),
@@ -110,7 +110,7 @@ function madeUpRun({ scenario, memGib, engine, repeat, noisy, factor }: Place): 
   const cells = Object.entries(figures).filter(([, value]) => value !== undefined);
   const name = `${scenario}-${memGib}-${engine}-r${repeat}`;
   const row = runRowSchema.parse({
-    run_id: `made-up-${name}`,
+    run_id: `synthetic-${name}`,
     outcome: 'completed',
     testbed: 'local',
     accelerator: 'tcg',
@@ -123,11 +123,11 @@ function madeUpRun({ scenario, memGib, engine, repeat, noisy, factor }: Place): 
   const qmp = { at_ms: 0, event: 'qmp', data: {}, delay_ms: 0 } as const;
   return {
     name,
-    set: madeUpName,
+    set: syntheticName,
     row,
-    manifest: madeUpManifest(row.run_id, { scenario, memGib, engine, repeat }),
+    manifest: syntheticManifest(row.run_id, { scenario, memGib, engine, repeat }),
     events: [
-      { event: 'migrate-command', host: 'harness', at_ms: 0, uri: 'unix:made-up', tMs: 0 },
+      { event: 'migrate-command', host: 'harness', at_ms: 0, uri: 'unix:synthetic', tMs: 0 },
       ...(isRestore
         ? [
             { ...event, host: 'src' as const, name: 'listed', fields: { list_total_ms: 200 }, tMs: 250 },
@@ -144,7 +144,7 @@ function madeUpRun({ scenario, memGib, engine, repeat, noisy, factor }: Place): 
       { ...qmp, host: 'src', name: 'STOP', tMs: totalMs - 250 },
       { ...qmp, host: 'dst', name: 'RESUME', tMs: totalMs },
     ],
-    series: madeUpSeries({ totalMs, vmBytes, sentBytes, storageBytes, listed, hasLoad, noisy }),
+    series: syntheticSeries({ totalMs, vmBytes, sentBytes, storageBytes, listed, hasLoad, noisy }),
   };
 }
 
@@ -158,7 +158,7 @@ interface Shape {
   readonly noisy: (value: number) => number;
 }
 
-function madeUpSeries({ totalMs, vmBytes, sentBytes, storageBytes, listed, hasLoad, noisy }: Shape) {
+function syntheticSeries({ totalMs, vmBytes, sentBytes, storageBytes, listed, hasLoad, noisy }: Shape) {
   const points = (fromMs: number, toMs: number, stepMs: number, value: (tMs: number) => number): Point[] =>
     Array.from({ length: Math.floor((toMs - fromMs) / stepMs) }, (_, index) => {
       const tMs = fromMs + index * stepMs;

@@ -1,22 +1,22 @@
-/** The manifest of a made-up run, for tests. Nothing here was measured. */
+/** The manifest of a synthetic run, for tests. Nothing here was measured. */
 import type { Manifest } from '../record/manifest.ts';
 
-export const madeUpScale = 8;
-export const madeUpLinkBitsPerSecond = 125e6;
-export const madeUpThreads = 2;
-export const madeUpRateTps = 8;
+export const syntheticScale = 8;
+export const syntheticLinkBitsPerSecond = 125e6;
+export const syntheticThreads = 2;
+export const syntheticRateTps = 8;
 
-export interface MadeUpCell {
+export interface SyntheticCell {
   readonly scenario: string;
   readonly memGib: number;
   readonly engine: string;
   readonly repeat: number;
 }
 
-export const vmBytesOf = (memGib: number): number => (memGib * 2 ** 30) / madeUpScale;
+export const vmBytesOf = (memGib: number): number => (memGib * 2 ** 30) / syntheticScale;
 
 /** @param startMs since the epoch */
-export function madeUpManifest(runId: string, cell: MadeUpCell, startMs = 0): Manifest {
+export function syntheticManifest(runId: string, cell: SyntheticCell, startMs = 0): Manifest {
   const { scenario, memGib, engine, repeat } = cell;
   return {
     format: 1,
@@ -29,12 +29,12 @@ export function madeUpManifest(runId: string, cell: MadeUpCell, startMs = 0): Ma
       engine,
       testbed: 'local',
       profile: 'lab',
-      scale: madeUpScale,
+      scale: syntheticScale,
       dbms: 'mariadb',
-      linkBitsPerSecond: madeUpLinkBitsPerSecond,
+      linkBitsPerSecond: syntheticLinkBitsPerSecond,
       vmMemoryBytes: vmBytesOf(memGib),
-      threads: madeUpThreads,
-      rateTps: madeUpRateTps,
+      threads: syntheticThreads,
+      rateTps: syntheticRateTps,
       beforeSeconds: 30,
       afterSeconds: 60,
     },
