@@ -1,5 +1,8 @@
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import test, { type ExecutionContext } from 'ava';
 import { afterBytes, Relay } from './relay.ts';
@@ -113,4 +116,15 @@ test('a relay that refuses lets no new connection through', async (t) => {
   // The one that is there goes on.
   client.end('still');
   t.is(await text(server), 'still');
+});
+
+test('so does one on a unix socket, which cannot be reset', async (t) => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'poolshift-relay-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const relay = await Relay.start({ host: '127.0.0.1', port: 1 }, path.join(folder, 'socket'));
+  t.teardown(() => {
+    relay.close();
+  });
+  relay.refuse(true);
+  t.false(await reached(connect(relay.address)));
 });

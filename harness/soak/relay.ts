@@ -32,7 +32,7 @@ export class Relay {
     this.#server = createServer({ allowHalfOpen: true }, (near) => {
       if (this.#refuses) {
         near.on('error', () => undefined);
-        near.resetAndDestroy();
+        reset(near);
       } else this.#join(near, target);
     });
   }
