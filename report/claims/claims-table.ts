@@ -1,6 +1,7 @@
 /** The table of claims in Markdown and in HTML. Pure. */
 import type { Language } from '../figures/text.ts';
 import { escapeHtml } from '../render/escape-html.ts';
+import { markdownTable } from '../render/markdown-table.ts';
 import { tableTexts } from './claim-texts.ts';
 import type { Finding } from './claims.ts';
 
@@ -16,17 +17,11 @@ function cellsOf({ claim, rule, measured, cells, verdict }: Finding, language: L
   ];
 }
 
-/** Columns are of even width, as prettier wants them of a page. */
 export function claimsMarkdown(findings: readonly Finding[], language: Language): string {
-  const rows = [
+  return markdownTable([
     columns.map((column) => tableTexts[column][language]),
-    ...findings.map((finding) => cellsOf(finding, language).map((cell) => cell.replaceAll('|', '\\|'))),
-  ];
-  const widths = columns.map((_, index) => Math.max(...rows.map((row) => row[index]?.length ?? 0)));
-  const line = (cells: readonly string[], filler = ' '): string =>
-    `| ${widths.map((width, index) => (cells[index] ?? '').padEnd(width, filler)).join(' | ')} |`;
-  const [head = [], ...body] = rows;
-  return [line(head), line([], '-'), ...body.map((row) => line(row)), ''].join('\n');
+    ...findings.map((finding) => cellsOf(finding, language)),
+  ]);
 }
 
 export function claimsHtml(findings: readonly Finding[], language: Language): string {

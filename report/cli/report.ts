@@ -9,7 +9,7 @@ import { figures } from '../figures/all.ts';
 import { contextOf, specOf } from '../figures/figure.ts';
 import { languages, type Language } from '../figures/text.ts';
 import { describeDifferences, differencesAmong } from '../record/conditions.ts';
-import { readmeBlock, readmeFigures, withBlock } from '../readme/readme-block.ts';
+import { readmeBlock, readmeFigure, withBlock } from '../readme/readme-block.ts';
 import { readSet, type RunSet } from '../record/read-set.ts';
 import { pdfOf, pngOf, svgOf } from '../render/draw.ts';
 import { pageOf } from '../render/page.ts';
@@ -36,10 +36,10 @@ const command = new Command('report')
   .addOption(new Option('--lang <lang>', 'language of labels').choices(languages).default('en'))
   .option('--failed-too', 'also take runs whose checks failed', false)
   .option('--allow-different', 'also put runs side by side that were made under different conditions', false)
-  .option('--readme', 'also put the main figures and the claims into README.md and docs/figures/', false)
+  .option('--readme', 'also put a figure and the table of engines into README.md and docs/figures/', false)
   .addHelpText(
     'after',
-    '\nExit codes: 0 done; 1 not readable or not drawn; 2 wrong option, or runs that do not go together.',
+    '\nExit codes: 0 done; 1 not readable or not drawn; 2 wrong option, or incompatible runs.',
   )
   .exitOverride();
 
@@ -56,9 +56,8 @@ async function showInReadme(
   const images = path.join(root, readmeImages);
   await mkdir(images, { recursive: true });
   for (const name of await readdir(images)) if (/^figure-\d\d-/.test(name)) await rm(path.join(images, name));
-  for (const { name } of readmeFigures(set))
-    for (const type of ['svg', 'png'])
-      await cp(path.join(made, `${name}.${type}`), path.join(images, `${name}.${type}`));
+  const picture = `${readmeFigure(set).name}.png`;
+  await cp(path.join(made, picture), path.join(images, picture));
   const readme = path.join(root, 'README.md');
   const fromRoot = folders.map((folder) => path.relative(root, path.resolve(folder)));
   const flags = [

@@ -1,30 +1,40 @@
 import test from 'ava';
 import { syntheticSet } from '../testing/synthetic-set.ts';
-import { readmeBlock, readmeFigures, withBlock } from './readme-block.ts';
+import { enginesTable, readmeBlock, readmeFigure, withBlock } from './readme-block.ts';
 
-const names = (scenarios: readonly string[]) =>
-  readmeFigures(syntheticSet({ scenarios, memorySizes: [4] })).map(({ name }) => name);
+const nameOf = (scenarios: readonly string[]) =>
+  readmeFigure(syntheticSet({ scenarios, memorySizes: [4] })).name;
 
 test('shows the load that has most to tell', (t) => {
-  t.deepEqual(names(['idle', 'ro', 'rw']), [
-    'figure-08-total-time',
-    'figure-11-nic-throughput-rw',
-    'figure-17-tps-rw',
-  ]);
-  t.deepEqual(names(['idle']), ['figure-08-total-time', 'figure-09-nic-throughput-idle']);
+  t.is(nameOf(['idle', 'ro', 'rw']), 'figure-11-nic-throughput-rw');
+  t.is(nameOf(['idle']), 'figure-09-nic-throughput-idle');
+});
+
+test('a line for each engine, or for each engine and memory row; a dash where no run is', (t) => {
+  const linesOf = (memorySizes: readonly number[]) =>
+    enginesTable(syntheticSet({ memorySizes, engines: ['precopy', 'balance'], scenarios: ['rw'] })).split(
+      '\n',
+    );
+  t.is(linesOf([4]).length, 2 + 2 + 1);
+  t.regex(linesOf([4])[2] ?? '', /^\| `precopy`: stock QEMU pre-copy +\| [\d.]+ s, \d+ ms +\|$/);
+  t.is(linesOf([4, 8]).length, 2 + 4 + 1);
+  t.true(linesOf([4, 8])[2]?.includes('`--mem 4`'));
+
+  const planned = [{ set: 'synthetic', scenario: 'idle' as const, memGib: 4, engine: 'precopy' }];
+  const set = syntheticSet({ memorySizes: [4], engines: ['precopy'], scenarios: ['rw'] });
+  t.regex(enginesTable({ ...set, planned }).split('\n')[2] ?? '', /\| – +\| [\d.]+ s/);
 });
 
 test('takes the place of the block that was there, and of nothing else', (t) => {
   const set = syntheticSet({ memorySizes: [4] });
   const block = readmeBlock(set, ['results/a', 'results/b'], 'docs/figures');
-  t.true(block.includes('    npm run report -- results/a results/b --readme\n'));
+  t.true(block.includes('`npm run report -- results/a results/b --readme`'));
   t.true(
     readmeBlock(set, ['results/a'], 'docs/figures', ['--failed-too']).includes(
-      '    npm run report -- results/a --failed-too --readme\n',
+      '`npm run report -- results/a --failed-too --readme`',
     ),
   );
-  t.true(block.includes('![Figure 8. Total migration time](docs/figures/figure-08-total-time.png)'));
-  t.true(block.includes('| Downtime: no real difference'));
+  t.true(block.includes('](docs/figures/figure-11-nic-throughput-rw.png)'));
   const page = withBlock('before\n<!-- report -->\nold\n<!-- /report -->\nafter\n', block);
   t.is(page, `before\n${block}\nafter\n`);
   t.is(withBlock(page, block), page);

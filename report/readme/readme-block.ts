@@ -1,27 +1,98 @@
-/** What README.md shows of a set: three figures and the table of claims, between two marks. Pure. */
+/** What README.md shows of a set: one figure and the table of engines, between two marks. Pure. */
 import path from 'node:path';
-import { claimsMarkdown } from '../claims/claims-table.ts';
-import { findingsOf } from '../claims/claims.ts';
+import { engines, engineNames } from '../../experiments/engines.ts';
+import { scenarios } from '../../experiments/scenarios.ts';
 import { figures } from '../figures/all.ts';
 import { contextOf, titleOf, type Figure } from '../figures/figure.ts';
-import type { RunSet } from '../record/read-set.ts';
+import { cellsOf, enginesOf, memorySizesOf, scenariosOf, type Cell } from '../record/cells.ts';
+import type { Run, RunSet } from '../record/read-set.ts';
+import { markdownTable } from '../render/markdown-table.ts';
 import { ReportError } from '../report-error.ts';
+import { quantile } from '../statistics/spread.ts';
 
 const [begin, end] = ['<!-- report -->', '<!-- /report -->'];
 
-/** Loads by how much they have to tell, for figures that show one. */
+/** Loads by how much they have to tell, for a figure that shows one. */
 const loads = ['rw', 'ro', 'idle'] as const;
 
-/** Total time, throughput of the links, TPS: the latter two of the first of the loads that the set has. */
-export function readmeFigures({ runs }: Pick<RunSet, 'runs'>): Figure[] {
-  const load = loads.find((name) => runs.some(({ row }) => row.scenario === name));
-  const endings = ['total-time', `nic-throughput-${load ?? ''}`, `tps-${load ?? ''}`];
-  return endings.flatMap((ending) => figures.find(({ name }) => name.endsWith(`-${ending}`)) ?? []);
+/** Throughput of both links, which shows how long a migration takes and why: of the first of the loads that the set has. */
+export function readmeFigure({ runs }: Pick<RunSet, 'runs'>): Figure {
+  const load = loads.find((name) => runs.some(({ row }) => row.scenario === name)) ?? 'rw';
+  const figure = figures.find(({ name }) => name.endsWith(`-nic-throughput-${load}`));
+  if (figure === undefined) throw new RangeError(`no figure of throughput, ${load}`);
+  return figure;
+}
+
+const medianOf = (
+  runs: readonly Run[],
+  value: (row: Run['row']) => number | undefined,
+): number | undefined => {
+  const values = runs.flatMap(({ row }) => value(row) ?? []);
+  return values.length === 0 ? undefined : quantile(values, 0.5);
+};
+
+function figuresOf(cell: Cell | undefined): string {
+  const totalMs = medianOf(cell?.runs ?? [], (row) => row.total_time_ms);
+  const downtimeMs = medianOf(cell?.runs ?? [], (row) => row.downtime_stop_resume_ms);
+  if (totalMs === undefined) return '–';
+  return [
+    `${(totalMs / 1000).toFixed(1)} s`,
+    ...(downtimeMs === undefined ? [] : [`${downtimeMs.toFixed(0)} ms`]),
+  ].join(', ');
+}
+
+function engineTitle(engine: string): string {
+  const known = engineNames.find((name) => name === engine);
+  return known === undefined ? `\`${engine}\`` : `\`${engine}\`: ${engines[known].title}`;
+}
+
+/** Medians of total time and downtime: a line for each engine and memory row, a column for each load. */
+export function enginesTable(set: RunSet): string {
+  const cells = cellsOf(set);
+  const sizes = memorySizesOf(cells);
+  const columns = scenariosOf(cells);
+  const rows = sizes.flatMap((memGib) =>
+    enginesOf(set).map((engine) => [
+      engineTitle(engine) + (sizes.length > 1 ? `, \`--mem ${memGib}\`` : ''),
+      ...columns.map((scenario) =>
+        figuresOf(
+          cells.find(
+            (cell) => cell.scenario === scenario && cell.memGib === memGib && cell.engine === engine,
+          ),
+        ),
+      ),
+    ]),
+  );
+  return markdownTable([['Method', ...columns.map((scenario) => scenarios[scenario].title)], ...rows]);
+}
+
+/** How many repeats the cells have: "3" or "1 to 3". */
+function repeatsOf(cells: readonly Cell[]): string {
+  const counts = cells.map(({ runs }) => runs.length).filter((count) => count > 0);
+  const [min, max] = [Math.min(...counts), Math.max(...counts)];
+  return min === max ? String(min) : `${min} to ${max}`;
+}
+
+/** "2 GiB": of the runs' VMs. */
+function memoryOf(runs: readonly Run[]): string {
+  const sizes = new Set(runs.flatMap(({ row }) => row.vm_memory_bytes ?? []));
+  return [...sizes]
+    .sort((a, b) => a - b)
+    .map((bytes) => `${bytes / 2 ** 30} GiB`)
+    .join(', ');
+}
+
+function ratesOf(runs: readonly Run[]): string {
+  const rates = new Set(runs.map(({ row }) => row.link_bits_per_second));
+  return [...rates]
+    .sort((a, b) => a - b)
+    .map((rate) => `${rate / 1e6} Mbit/s`)
+    .join(', ');
 }
 
 /**
  * @param folders of the sets, from the root of the checkout
- * @param images folder of the figures, likewise
+ * @param images folder of the figure, likewise
  * @param flags that the report was made with, beside --readme
  */
 export function readmeBlock(
@@ -31,21 +102,17 @@ export function readmeBlock(
   flags: readonly string[] = [],
 ): string {
   const context = contextOf(set, 'en', false);
-  const sets = folders.map((folder) => `\`${folder}\``).join(', ');
+  const figure = readmeFigure(set);
   const lines = [
     begin,
     '',
-    `All that follows is from ${sets} (${set.runs.length} runs), and made by`,
+    `![${titleOf(figure, context)}](${path.posix.join(images, figure.name)}.png)`,
     '',
-    `    npm run report -- ${[...folders, ...flags, '--readme'].join(' ')}`,
+    `Total time and downtime (STOP to RESUME), medians of ${repeatsOf(cellsOf(set))} runs each: VM of ${memoryOf(set.runs)}, links of ${ratesOf(set.runs)}.`,
     '',
-    ...readmeFigures(set).flatMap((figure) => [
-      `![${titleOf(figure, context)}](${path.posix.join(images, figure.name)}.png)`,
-      '',
-    ]),
-    'The paper’s claims, held against these runs ([how they are judged](docs/report.md)):',
+    enginesTable(set),
+    `Made by \`npm run report -- ${[...folders, ...flags, '--readme'].join(' ')}\`.`,
     '',
-    claimsMarkdown(findingsOf(set, 'en'), 'en'),
     end,
   ];
   return lines.join('\n');
@@ -56,6 +123,6 @@ export function withBlock(page: string, block: string): string {
   const from = page.indexOf(begin);
   const to = page.indexOf(end);
   if (from === -1 || to < from)
-    throw new ReportError('no-block', `README.md has no place for figures: ${begin} and ${end}`);
+    throw new ReportError('no-block', `README.md has no place for the report: ${begin} and ${end}`);
   return page.slice(0, from) + block + page.slice(to + end.length);
 }
