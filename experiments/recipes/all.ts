@@ -1,0 +1,29 @@
+/** Every recipe, in the order of docs/results.md. */
+import type { Recipe } from '../recipe.ts';
+import { beyondTheLink } from './beyond-the-link.ts';
+import { bitExact } from './bit-exact.ts';
+import { bitExactMysql } from './bit-exact-mysql.ts';
+import { downtimePairs } from './downtime-pairs.ts';
+import { enginesRecipe } from './engines.ts';
+import { everyMethod } from './every-method.ts';
+import { farBeyondTheLink } from './far-beyond-the-link.ts';
+import { fullSpeed } from './full-speed.ts';
+import { paperMatrix } from './paper-matrix.ts';
+import { restart } from './restart.ts';
+import { restoreRepeats } from './restore-repeats.ts';
+import { smoke } from './smoke.ts';
+
+export const recipes: readonly Recipe[] = [
+  enginesRecipe,
+  fullSpeed,
+  everyMethod,
+  restart,
+  paperMatrix,
+  restoreRepeats,
+  downtimePairs,
+  beyondTheLink,
+  farBeyondTheLink,
+  bitExact,
+  bitExactMysql,
+  smoke,
+];

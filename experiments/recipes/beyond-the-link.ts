@@ -1,0 +1,43 @@
+import { type Recipe, noCommitLost } from '../recipe.ts';
+
+export const beyondTheLink: Recipe = {
+  name: 'beyond-the-link',
+  title: 'A load beyond the link',
+  question: 'What becomes of a migration when the guest dirties memory faster than the link can carry it?',
+  scenarios: ['rw'],
+  mems: ['4'],
+  engines: ['precopy', 'balance'],
+  repeat: 1,
+  conditions: { rate: 0, threads: 4, linkRate: '24mbit', maxTime: 480, before: 5, after: 5 },
+  tables: [
+    {
+      caption: 'Time and bytes',
+      figures: [
+        'converged',
+        'total',
+        'passes',
+        'downtime',
+        'downtime-limit',
+        'client-gap',
+        'migration-link',
+        'storage-link',
+        'compression',
+      ],
+    },
+    { caption: 'Load', figures: ['tps-before', 'tps-during', 'commits', 'commits-lost'] },
+  ],
+  claims: [
+    {
+      says: 'Stock pre-copy does not converge.',
+      measure: { kind: 'each-run', figure: 'converged', engine: 'precopy' },
+      holdsIf: { is: 0 },
+    },
+    {
+      says: '`balance` converges.',
+      measure: { kind: 'each-run', figure: 'converged', engine: 'balance' },
+      holdsIf: { is: 1 },
+    },
+    noCommitLost,
+  ],
+  figures: ['figure-14-remaining-memory-rw'],
+};

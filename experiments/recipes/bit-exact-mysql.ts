@@ -1,0 +1,39 @@
+import { type Recipe, noCommitLost } from '../recipe.ts';
+
+export const bitExactMysql: Recipe = {
+  name: 'bit-exact-mysql',
+  title: 'Guest memory is exact: MySQL',
+  question: 'Does the target hold every byte that the source held, when pages came from storage?',
+  scenarios: ['idle', 'ro', 'rw'],
+  mems: ['4'],
+  engines: ['restore', 'balance'],
+  repeat: 1,
+  conditions: { dbms: 'mysql', before: 5, after: 5, verifyRam: true },
+  tables: [
+    {
+      caption: 'Pages of 4 KiB',
+      figures: [
+        'pages-compared',
+        'pages-differing',
+        'pages-listed',
+        'pages-restored',
+        'pages-mismatched',
+        'commits-lost',
+      ],
+    },
+  ],
+  claims: [
+    {
+      says: 'No page differs.',
+      measure: { kind: 'each-run', figure: 'pages-differing' },
+      holdsIf: { is: 0 },
+    },
+    {
+      says: 'Pages did come from storage.',
+      measure: { kind: 'each-run', figure: 'pages-restored' },
+      holdsIf: { atLeast: 1 },
+    },
+    noCommitLost,
+  ],
+  figures: [],
+};

@@ -1,0 +1,76 @@
+import { type Recipe, noCommitLost } from '../recipe.ts';
+
+export const enginesRecipe: Recipe = {
+  name: 'engines',
+  title: 'Both links at once, against the best of stock QEMU',
+  question:
+    'How much faster is `balance` than stock pre-copy, and than multifd with zstd, the best that stock QEMU offers, and what does it cost in processor time, downtime and latency?',
+  scenarios: ['rw', 'idle', 'ro'],
+  mems: ['16'],
+  engines: ['precopy', 'balance', 'multifd-zstd'],
+  repeat: 3,
+  conditions: { before: 15, after: 15 },
+  tables: [
+    {
+      caption: 'Time and bytes',
+      figures: ['total', 'downtime', 'client-gap', 'passes', 'migration-link', 'storage-link', 'compression'],
+    },
+    {
+      caption: 'Processors and links',
+      figures: [
+        'busiest-link',
+        'efficiency',
+        'engine-cpu-src',
+        'engine-cpu-dst',
+        'qemu-cpu-src',
+        'qemu-cpu-dst',
+      ],
+    },
+    {
+      caption: 'What the database’s clients see',
+      figures: [
+        'tps-before',
+        'tps-during',
+        'tps-after',
+        'tps-back',
+        'p95-before',
+        'p95-during',
+        'p95-worst',
+        'slow-seconds',
+        'list',
+        'commits-lost',
+      ],
+    },
+  ],
+  claims: [
+    {
+      says: '`balance` is at least 2.8 times as fast as pre-copy where the guest writes nothing.',
+      measure: { kind: 'ratio', figure: 'total', of: 'precopy', to: 'balance' },
+      holdsIf: { atLeast: 2.8 },
+      scenarios: ['idle', 'ro'],
+    },
+    {
+      says: '`balance` is at least 2.5 times as fast as pre-copy where it writes.',
+      measure: { kind: 'ratio', figure: 'total', of: 'precopy', to: 'balance' },
+      holdsIf: { atLeast: 2.5 },
+      scenarios: ['rw'],
+    },
+    {
+      says: '`balance` is at least 1.2 times as fast as multifd with zstd.',
+      measure: { kind: 'ratio', figure: 'total', of: 'multifd-zstd', to: 'balance' },
+      holdsIf: { atLeast: 1.2 },
+    },
+    {
+      says: '`balance` has no more downtime than pre-copy.',
+      measure: { kind: 'difference', figure: 'downtime', of: 'balance', from: 'precopy' },
+      holdsIf: { atMost: 0 },
+    },
+    {
+      says: '`balance` reaches 85 % of what both links allow.',
+      measure: { kind: 'each-run', figure: 'efficiency', engine: 'balance' },
+      holdsIf: { atLeast: 0.85 },
+    },
+    noCommitLost,
+  ],
+  figures: ['figure-08-total-time', 'figure-11-nic-throughput-rw', 'extra-02-latency'],
+};

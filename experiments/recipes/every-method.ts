@@ -1,0 +1,33 @@
+import { type Recipe, noCommitLost } from '../recipe.ts';
+
+export const everyMethod: Recipe = {
+  name: 'every-method',
+  title: 'Every way to migrate',
+  question: 'Which of QEMU’s own methods is worth comparing with?',
+  scenarios: ['rw'],
+  mems: ['16'],
+  engines: ['precopy', 'restore', 'balance', 'multifd-zstd', 'postcopy', 'xbzrle', 'auto-converge'],
+  repeat: 1,
+  conditions: { before: 15, after: 15 },
+  tables: [
+    {
+      caption: 'Time and bytes',
+      figures: ['total', 'downtime', 'client-gap', 'passes', 'migration-link', 'storage-link', 'blocked'],
+    },
+    { caption: 'Load', figures: ['tps-before', 'tps-during', 'commits-lost'] },
+  ],
+  claims: [
+    ...(['postcopy', 'xbzrle', 'auto-converge'] as const).map((engine) => ({
+      says: `\`${engine}\` takes about as long as pre-copy.`,
+      measure: { kind: 'ratio' as const, figure: 'total', of: 'precopy' as const, to: engine },
+      holdsIf: { atMost: 1.1 },
+    })),
+    {
+      says: 'multifd with zstd is more than twice as fast as pre-copy.',
+      measure: { kind: 'ratio', figure: 'total', of: 'precopy', to: 'multifd-zstd' },
+      holdsIf: { atLeast: 2 },
+    },
+    noCommitLost,
+  ],
+  figures: ['extra-06-engines'],
+};

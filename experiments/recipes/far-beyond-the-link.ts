@@ -1,0 +1,40 @@
+import { type Recipe, noCommitLost } from '../recipe.ts';
+
+export const farBeyondTheLink: Recipe = {
+  name: 'far-beyond-the-link',
+  title: 'A load far beyond the link',
+  question:
+    'Does `balance` still converge where stock pre-copy would have to carry five times what the link does?',
+  scenarios: ['rw'],
+  mems: ['4'],
+  engines: ['balance'],
+  repeat: 1,
+  conditions: { rate: 0, threads: 4, linkRate: '16mbit', maxTime: 250, before: 5, after: 5 },
+  tables: [
+    {
+      caption: 'Time and bytes',
+      figures: [
+        'converged',
+        'total',
+        'passes',
+        'downtime',
+        'downtime-limit',
+        'client-gap',
+        'migration-link',
+        'storage-link',
+        'compression',
+        'busiest-link',
+      ],
+    },
+    { caption: 'Load', figures: ['tps-before', 'tps-during', 'commits', 'commits-lost'] },
+  ],
+  claims: [
+    {
+      says: '`balance` converges.',
+      measure: { kind: 'each-run', figure: 'converged', engine: 'balance' },
+      holdsIf: { is: 1 },
+    },
+    noCommitLost,
+  ],
+  figures: [],
+};

@@ -1,0 +1,30 @@
+import { type Recipe, noCommitLost } from '../recipe.ts';
+
+export const paperMatrix: Recipe = {
+  name: 'paper-matrix',
+  title: 'The paper’s matrix',
+  question:
+    'Do the paper’s findings hold with stock software: how do pre-copy and pages from storage compare in each load and memory row?',
+  scenarios: ['idle', 'ro', 'rw'],
+  mems: ['4', '8', '16', '24'],
+  engines: ['precopy', 'restore'],
+  repeat: 3,
+  conditions: { before: 20, after: 30 },
+  tables: [
+    {
+      caption: 'Time and bytes',
+      figures: ['total', 'downtime', 'client-gap', 'migration-link', 'storage-link', 'busiest-link'],
+    },
+    { caption: 'Load and list', figures: ['tps-before', 'tps-during', 'list', 'commits-lost'] },
+  ],
+  claims: [
+    {
+      says: 'Taking cached pages from storage is faster than pre-copy.',
+      measure: { kind: 'ratio', figure: 'total', of: 'precopy', to: 'restore' },
+      holdsIf: { atLeast: 1 },
+    },
+    noCommitLost,
+  ],
+  paperClaims: true,
+  figures: ['figure-08-total-time', 'figure-11-nic-throughput-rw', 'figure-17-tps-rw'],
+};

@@ -1,0 +1,41 @@
+import { type Recipe, noCommitLost } from '../recipe.ts';
+
+export const restart: Recipe = {
+  name: 'restart',
+  title: 'Without live migration',
+  question:
+    'What would an administrator lose who stops the server and starts it again at the destination, from the shared disk?',
+  scenarios: ['rw', 'idle', 'ro'],
+  mems: ['16'],
+  engines: ['restart'],
+  repeat: 1,
+  conditions: { before: 15, after: 60 },
+  tables: [
+    {
+      caption: 'Time, from the command',
+      figures: [
+        'vm-stopped',
+        'vm-started',
+        'server-answers',
+        'total',
+        'downtime',
+        'sql-gap',
+        'client-gap',
+        'storage-link',
+      ],
+    },
+    {
+      caption: 'Load',
+      figures: ['tps-before', 'tps-during', 'tps-after', 'tps-back', 'commits', 'commits-lost'],
+    },
+  ],
+  claims: [
+    {
+      says: 'No VM runs for more than ten seconds.',
+      measure: { kind: 'each-run', figure: 'downtime' },
+      holdsIf: { atLeast: 10_000 },
+    },
+    noCommitLost,
+  ],
+  figures: [],
+};
