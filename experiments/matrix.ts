@@ -1,6 +1,6 @@
 /** A matrix of runs: every combination of scenario, memory row and engine, repeated, in an order that is fair to all engines. */
 import { z } from 'zod';
-import { optionsSchema } from './configuration.ts';
+import { type Configuration, optionsSchema, resolveConfiguration } from './configuration.ts';
 import { type EngineName, defaultMatrixEngines, engineNames } from './engines.ts';
 import type { ProfileName } from './profiles.ts';
 import { type MemoryRowName, memoryRowNames } from './memory-rows.ts';
@@ -74,4 +74,20 @@ export function matrixCells(
       engine,
     })),
   );
+}
+
+/** A cell's configuration is that of `npm run experiment` with the matrix's options and the cell's own three. */
+export function configurationOf(
+  options: MatrixOptions,
+  { scenario, mem, engine }: Pick<Cell, 'scenario' | 'mem' | 'engine'>,
+): Configuration {
+  return resolveConfiguration({
+    ...optionsSchema.parse({}),
+    ...options,
+    scenario,
+    mem,
+    engine,
+    repeat: 1,
+    out: '',
+  });
 }

@@ -1,21 +1,8 @@
 /** What a matrix is going to do: the configuration of each cell, and how long all of them are expected to take. Pure. */
-import { type Configuration, optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
-import { type Cell, type MatrixOptions, cellName } from '../../experiments/matrix.ts';
+import type { Configuration } from '../../experiments/configuration.ts';
+import { type Cell, type MatrixOptions, cellName, configurationOf } from '../../experiments/matrix.ts';
 import { shardName } from '../../experiments/shard.ts';
 import { expectedSeconds } from '../run/plan.ts';
-
-/** A cell's configuration is that of `npm run experiment` with the matrix's options and the cell's own three. */
-export function configurationOf(options: MatrixOptions, { scenario, mem, engine }: Cell) {
-  return resolveConfiguration({
-    ...optionsSchema.parse({}),
-    ...options,
-    scenario,
-    mem,
-    engine,
-    repeat: 1,
-    out: '',
-  });
-}
 
 /** What a row is run with. */
 function settingsText(configuration: Configuration): string {

@@ -1,0 +1,161 @@
+/** Runs of a matrix, one after the other, into one set: for `npm run matrix` and `npm run reproduce`. */
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import path from 'node:path';
+import type { EngineName } from '../../experiments/engines.ts';
+import {
+  type Cell,
+  type MatrixOptions,
+  cellName,
+  configurationOf,
+  matrixCells,
+} from '../../experiments/matrix.ts';
+import { shardName } from '../../experiments/shard.ts';
+import { addPlannedCells } from '../record/planned-cells.ts';
+import { readRecordedSet, writeSetTable } from '../record/recorded-sets.ts';
+import { runExperiment } from '../run/experiment.ts';
+import { timedSteps } from '../run/plan.ts';
+import { runIdOf } from '../run/run-folder.ts';
+import type { Inventory } from '../testbed/inventory/schema.ts';
+import type { TableLine } from './figures.ts';
+import { abortOnSignals } from './interrupt.ts';
+import { startLiveView } from './live-view.ts';
+import { planText } from './matrix-plan.ts';
+import { matrixFailed } from './matrix-status.ts';
+import { UsageError } from './options.ts';
+import { Progress } from './progress.ts';
+import { cellsPlannedBefore, doneRow, refuseOtherRuns, setAside } from './resume.ts';
+import type { AtEnd } from './run-command.ts';
+import { inventoryOf, refuseWhatDoesNotFit, waitForTestbed } from './testbed-options.ts';
+
+export interface PlannedMatrix {
+  readonly options: MatrixOptions;
+  readonly cells: readonly Cell[];
+  /** Of `--testbed inventory`. */
+  readonly inventory: Inventory | undefined;
+}
+
+/** Works out what is to be run, and changes nothing. @throws UsageError, InventoryError */
+export async function planMatrix(
+  options: MatrixOptions,
+  say: (line: string) => void,
+): Promise<PlannedMatrix> {
+  const cells = matrixCells(options);
+  const [anyCell] = cells;
+  if (anyCell === undefined)
+    throw new UsageError(
+      `--shard: there is nothing for shard ${options.shard === undefined ? '' : shardName(options.shard)}: a shard has whole blocks (a scenario, memory row and repeat with all engines), and there are fewer blocks than shards`,
+    );
+  const inventory = await inventoryOf(configurationOf(options, anyCell));
+  await refuseWhatDoesNotFit(
+    cells.map((cell) => ({ name: cellName(cell), configuration: configurationOf(options, cell) })),
+    { dryRun: options.dryRun, say },
+  );
+  return { options, cells, inventory };
+}
+
+export interface MatrixUse {
+  /** Folder of the set. */
+  readonly set: string;
+  /** Whether somebody asked for this very folder: it must be new then, or be gone on with. */
+  readonly setIsGiven: boolean;
+  /** What the user ran, for the message that others get. */
+  readonly owner: string;
+  readonly say: (line: string) => void;
+}
+
+export interface MatrixResult {
+  /** A run a line, in order; fewer than planned where it was stopped. */
+  readonly lines: readonly TableLine[];
+  readonly interrupted: boolean;
+  /** A run failed, or was never reached. */
+  readonly failed: boolean;
+}
+
+/**
+ * Goes on after a failed run, and stops in good order at Ctrl-C.
+ * @throws UsageError, LabError, InventoryError, VagrantError before anything has been changed; RecordError
+ */
+export async function runMatrix(
+  { options, cells, inventory: listed }: PlannedMatrix,
+  { set, setIsGiven, owner, say }: MatrixUse,
+  atEnd: AtEnd,
+): Promise<MatrixResult> {
+  const inventory = await waitForTestbed({ testbed: options.testbed, inventory: listed, owner, say }, atEnd);
+  if (existsSync(set) && !options.resume && setIsGiven)
+    throw new UsageError(`${set} is there already: add --resume to go on with it, or give another --out`);
+  const places = cells.map((cell) => ({
+    cell,
+    name: cellName(cell),
+    folder: path.join(set, cellName(cell)),
+    configuration: configurationOf(options, cell),
+  }));
+  if (options.resume) await refuseOtherRuns(set, places);
+  const plannedBefore = await cellsPlannedBefore(set);
+  say(planText(options, cells));
+
+  const signal = abortOnSignals(say);
+  const view = await startLiveView(options.live, { name: path.basename(path.resolve(set)), set }, say);
+  // Nothing is refused any more, and a matrix that is refused changes nothing.
+  await addPlannedCells(set, [...plannedBefore, ...cells]);
+  const lines: TableLine[] = [];
+  /** Engines that the hosts' QEMU does not offer, with its reason: it is asked once. */
+  const unavailable = new Map<EngineName, string | undefined>();
+  for (const { cell, name, folder, configuration } of places) {
+    if (signal.aborted) break;
+    const done = options.resume ? await doneRow(folder) : undefined;
+    if (done !== undefined) {
+      say(`${name}: done before`);
+      lines.push({ name, outcome: String(done.outcome), row: done });
+      continue;
+    }
+    if (unavailable.has(cell.engine)) {
+      const reason = unavailable.get(cell.engine);
+      say(`${name}: skipped: ${reason ?? ''}`);
+      lines.push({ name, outcome: 'skipped', reason, row: undefined });
+      continue;
+    }
+    await setAside(folder);
+    view.show(folder);
+    say(`\n${name} (${lines.length + 1} of ${cells.length})`);
+    const progress = new Progress(process.stderr, timedSteps(configuration));
+    const { outcome, reason, row } = await runExperiment({
+      configuration,
+      inventory,
+      repeat: cell.repeat,
+      shard: options.shard,
+      pair: options.pair,
+      runId: runIdOf(configuration, cell.repeat, new Date()),
+      folder,
+      keep: false,
+      keepOnFailure: options.keepOnFailure,
+      owner,
+      signal,
+      onEvent: (event) => {
+        if (options.json) console.log(JSON.stringify(event));
+        else progress.event(event);
+      },
+      onSample: (sample) => {
+        progress.sample(sample);
+      },
+    });
+    say(`${name}: ${outcome}${reason === undefined ? '' : `: ${reason}`}`);
+    lines.push({ name, outcome, reason, row });
+    if (outcome === 'skipped') {
+      unavailable.set(cell.engine, reason);
+      // Nothing was measured; the next --resume asks again.
+      await rm(folder, { recursive: true });
+    }
+    if (row !== undefined) await writeSet(set);
+    // A lab that was left up for its evidence leaves no room for the next run.
+    if (outcome === 'failed' && options.keepOnFailure) break;
+  }
+  // With --resume the last cells may have been done before.
+  if (lines.some(({ row }) => row !== undefined)) await writeSet(set);
+  return { lines, interrupted: signal.aborted, failed: matrixFailed(lines, cells.length) };
+}
+
+/** All runs of the set, also those that an earlier matrix with other cells has left there. */
+async function writeSet(set: string): Promise<void> {
+  await writeSetTable(set, await readRecordedSet(set));
+}
