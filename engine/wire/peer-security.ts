@@ -36,7 +36,8 @@ const tls13 = {
   maxVersion: 'TLSv1.3',
   ciphers: 'TLS_AES_128_GCM_SHA256',
 } as const;
-const pskIdentity = 'poolshift';
+/** All engines show the same: the key says who they are. */
+export const pskIdentity = 'poolshift';
 
 export function protectionOf(security: PeerSecurity): FrameProtection {
   return security.by === 'nothing' ? 'checksums' : 'tls';
