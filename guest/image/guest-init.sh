@@ -53,7 +53,8 @@ if [ -n "$nfs" ]; then
     busybox poweroff -f
   }
   if [ ! -e /tmp/nfs/data ]; then
-    cp -a /var/lib/mysql /tmp/nfs/filling && sync && mv /tmp/nfs/filling /tmp/nfs/data
+    # What reads them on the host need not be root there.
+    cp -a /var/lib/mysql /tmp/nfs/filling && chmod -R o+rX /tmp/nfs/filling && sync && mv /tmp/nfs/filling /tmp/nfs/data
   fi
   options="--datadir=/tmp/nfs/data $options"
   say nfs

@@ -25,6 +25,8 @@ export interface EnginePlaces {
   readonly ram: string;
   /** As `--storage` takes them. */
   readonly storage: readonly string[];
+  /** As `--user` takes it. Default: they stay root. */
+  readonly user?: string;
 }
 
 /** Both engines of a lab test's migrations, one after the other. */
@@ -41,21 +43,22 @@ export class EnginePair {
   }
 
   /** The source's engine listens when this settles. */
-  async start({ outgoingSocket, incomingSocket, ram, storage }: EnginePlaces): Promise<Engines> {
+  async start({ outgoingSocket, incomingSocket, ram, storage, user }: EnginePlaces): Promise<Engines> {
     const address = `${this.#testbed.networks.migration.addresses.dst}:${migrationPort}`;
+    const asUser = user === undefined ? '' : ` --user ${user}`;
     const places = storage.map((place) => ` --storage ${quote(place)}`).join('');
     this.#key ??= await bringEngineKey(this.#testbed);
     const destination = this.#start(
       'dst',
       this.#key,
-      `destination --listen ${address} --incoming unix:${incomingSocket}${places}`,
+      `destination --listen ${address} --incoming unix:${incomingSocket}${places}${asUser}`,
     );
     await destination.waitFor('listening', startTimeoutMs);
     const source = this.#start(
       'src',
       this.#key,
       `source --listen unix:${outgoingSocket} --connect ${address} --agent ${vmPaths.agentSocket} ` +
-        `--ram ${ram} --strategy restore`,
+        `--ram ${ram} --strategy restore${asUser}`,
     );
     await source.waitFor('listening', startTimeoutMs);
     return { source, destination };

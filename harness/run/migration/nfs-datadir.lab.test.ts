@@ -1,6 +1,7 @@
 /**
  * A guest whose data directory lies on NFS that it mounts itself: the page list names files, the destination reads them from
- * the export over its own network, and both VMs have the same RAM. About 90 seconds under TCG.
+ * the export over its own network, and both VMs have the same RAM. The engines give up root once guest memory and the agent's
+ * port are open: neither those nor NFS need it. About 90 seconds under TCG.
  */
 import test from 'ava';
 import { requestPageList } from '../../../engine/pages/agent-client.ts';
@@ -11,10 +12,13 @@ import { runSql } from '../../workload/sql-client.ts';
 import { deployer } from '../deploy.ts';
 import { compareRam } from '../ram-comparison.ts';
 import { prepareEngine } from './engine-bundle.ts';
-import { EnginePair } from './engine-pair.fixture.ts';
+import { enginePidFile, EnginePair } from './engine-pair.fixture.ts';
 
-const outgoingSocket = '/run/poolshift/outgoing.sock';
-const incomingSocket = '/run/poolshift/incoming.sock';
+const engineUser = 'nobody';
+/** The engines' user's own. */
+const socketFolder = '/run/poolshift-engines';
+const outgoingSocket = `${socketFolder}/outgoing.sock`;
+const incomingSocket = `${socketFolder}/incoming.sock`;
 /** The lab's export as NFSv4 names it (harness/testbed/local/ganesha.ts). */
 const pseudoPath = '/export';
 
@@ -69,7 +73,10 @@ test('pages of files on NFS come from the export', async (t) => {
       ],
     });
   await source.execute('migrate-set-parameters', { 'max-bandwidth': 1e11 });
+  await dst.run(`install -d -m 700 -o ${engineUser} ${socketFolder}`);
   await target.execute('migrate-incoming', { uri: `unix:${incomingSocket}` });
+  // QEMU is root's here, and so is the socket that it has made.
+  await dst.run(`chown ${engineUser} ${incomingSocket}`);
   const pair = new EnginePair(testbed, await deploy(await prepareEngine(log), 'src'));
   t.teardown(() => pair.stop());
   const engines = await pair.start({
@@ -80,7 +87,12 @@ test('pages of files on NFS come from the export', async (t) => {
       `nfs://${storage.addresses.nfs}${diskPath}`,
       `${fileSystem}=nfs://${storage.addresses.nfs}${testbed.exportPath}`,
     ],
+    user: engineUser,
   });
+  for (const host of [src, dst]) {
+    const { stdout } = await host.run(`grep -E '^(Uid|CapEff):' /proc/$(cat ${enginePidFile})/status`);
+    t.regex(stdout, /^Uid:\t65534\t65534\t65534\t65534\nCapEff:\t0+\n$/);
+  }
   const completed = source.waitForEvent(
     (event) => event.name === 'MIGRATION' && event.status === 'completed',
     { timeoutMs: 180_000 },
