@@ -5,14 +5,17 @@ import os from 'node:os';
 import path from 'node:path';
 import { z } from 'zod';
 import { bundleEngine } from '../../engine/cli/bundle.ts';
+import { Keeper } from '../../engine/cli/testing/keeper.ts';
 import { findQemu } from '../../engine/stream/capture/find-qemu.ts';
 import { qemuInTree } from '../../engine/stream/capture/qemu.ts';
-import { runCampaign } from '../soak/campaign.ts';
+import { runCampaign, type SoakForm } from '../soak/campaign.ts';
 import { aimedPlan, aimedRuns } from '../soak/aimed.ts';
+import { dbForm } from '../soak/db-form.ts';
 import { smallPlan } from '../soak/plan.ts';
 import { smallForm } from '../soak/small-form.ts';
 import { type SoakRow, soakSummary, soakTable } from '../soak/table.ts';
 import { abortOnSignals } from './interrupt.ts';
+import { waitForRoom } from '../testbed/local/lab-process.ts';
 import { exitCodes, parseOptions, UsageError } from './options.ts';
 import { type AtEnd, runCommand } from './run-command.ts';
 
@@ -22,6 +25,10 @@ const integer = (least: number, most: number) =>
 const maxSeed = 2 ** 31 - 1;
 
 const optionsSchema = z.object({
+  vm: z
+    .enum(['small', 'db'])
+    .default('small')
+    .describe('small: two QEMUs whose guest is a loop; db: a MariaDB guest under load, in the lab'),
   minutes: z.coerce
     .number('a number of minutes is needed')
     .positive()
@@ -58,7 +65,7 @@ async function main(atEnd: AtEnd): Promise<number> {
   mkdirSync(options.out, { recursive: true });
   const rowsFile = path.join(options.out, 'rows.jsonl');
   const rows: SoakRow[] = [];
-  const form = await formOf(options, atEnd);
+  const form = await formOf(options, atEnd, signal);
   await runCampaign(form, {
     seeds: seedsOf(options),
     untilMs: performance.now() + (options.only === undefined ? options.minutes * 60_000 : Infinity),
@@ -86,7 +93,18 @@ function* seedsOf({ only, seed, count, aimed }: Options): Generator<number> {
   for (let i = 0; i < (count ?? (aimed ? aimedRuns : Infinity)); i++) yield (first + i) % (maxSeed + 1);
 }
 
-async function formOf(options: Options, atEnd: AtEnd): Promise<ReturnType<typeof smallForm>> {
+async function formOf(options: Options, atEnd: AtEnd, signal: AbortSignal): Promise<SoakForm> {
+  if (options.vm === 'db') {
+    const unfit = (['aimed', 'qemu'] as const).find(
+      (name) => options[name] !== undefined && options[name] !== false,
+    );
+    if (unfit !== undefined) throw new UsageError(`--${unfit} is for --vm small`);
+    await waitForRoom(say);
+    const owner = ['npm run soak --', ...process.argv.slice(2)].join(' ');
+    const form = dbForm({ owner, log: say, signal });
+    atEnd(() => form.close());
+    return form;
+  }
   const qemus = options.qemu?.map((tree) => qemuInTree(tree)) ?? [];
   if (qemus.length === 0) {
     const found = findQemu();
@@ -95,8 +113,10 @@ async function formOf(options: Options, atEnd: AtEnd): Promise<ReturnType<typeof
     qemus.push(found.installation);
   }
   const folder = mkdtempSync(path.join(os.tmpdir(), 'poolshift-soak-'));
+  const keeper = Keeper.start({ files: [folder] });
   atEnd(() => {
     rmSync(folder, { recursive: true, force: true });
+    keeper.release();
     return Promise.resolve();
   });
   const engineProgram = path.join(folder, 'poolshift-engine.mjs');

@@ -22,6 +22,8 @@ export interface SoakResult {
   readonly plan: unknown;
   readonly history: History;
   readonly pagesCompared?: number | undefined;
+  /** More evidence, by name. */
+  readonly logs?: () => Promise<Readonly<Record<string, string>>>;
 }
 
 export interface CampaignOptions {
@@ -70,9 +72,10 @@ async function runSeed(
       violations,
       durationMs: Math.round(performance.now() - startedMs),
       ...(result.pagesCompared === undefined ? {} : { pagesCompared: result.pagesCompared }),
+      ...databaseOf(result.history),
       settings: result.settings,
     };
-    if (violations.length > 0) keepEvidence(path.join(out, `seed-${seed}`), result, row);
+    if (violations.length > 0) await keepEvidence(path.join(out, `seed-${seed}`), result, row);
     return row;
   } catch (error) {
     if (signal.aborted) return undefined;
@@ -85,7 +88,17 @@ async function runSeed(
   }
 }
 
-function keepEvidence(folder: string, { plan, history }: SoakResult, row: SoakRow): void {
+function databaseOf({ database }: History): Pick<SoakRow, 'database'> {
+  if (database === undefined) return {};
+  const { startedAnew, acknowledged, lost } = database;
+  return { database: { startedAnew, acknowledged, lost } };
+}
+
+async function keepEvidence(
+  folder: string,
+  { plan, history, logs }: SoakResult,
+  row: SoakRow,
+): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const write = (name: string, value: unknown): void => {
     writeFileSync(path.join(folder, name), `${JSON.stringify(value, undefined, 2)}\n`);
@@ -93,4 +106,7 @@ function keepEvidence(folder: string, { plan, history }: SoakResult, row: SoakRo
   write('row.json', row);
   write('plan.json', plan);
   write('history.json', history);
+  // A host that does not answer any more must not cost the rest.
+  for (const [name, text] of Object.entries((await logs?.().catch(() => undefined)) ?? {}))
+    writeFileSync(path.join(folder, `${name}.log`), `${text}\n`);
 }

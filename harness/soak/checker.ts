@@ -18,6 +18,9 @@ export const violationNames = [
   'crashed',
   'hangs',
   'leftovers',
+  'no-answer',
+  'lost-commits',
+  'broken-tables',
 ] as const;
 export type ViolationName = (typeof violationNames)[number];
 
@@ -53,6 +56,7 @@ export function violationsIn(history: History): readonly Violation[] {
     ...inDoubt(history),
     ...control(history),
     ...(history.leftovers.length === 0 ? [] : [violation('leftovers', history.leftovers.join(', '))]),
+    ...promises(history),
   ];
 }
 
@@ -159,6 +163,21 @@ function control({ fault, source, destination }: History): Violation[] {
   return ends.every((end) => end === exits.migrated)
     ? []
     : [violation('not-migrated', `the engines ended with ${ends.join(' and ')}`)];
+}
+
+/** What a client was told is so. */
+function promises({ database }: History): Violation[] {
+  if (database === undefined) return [];
+  const { answered, acknowledged, lost, firstLost, tables } = database;
+  if (!answered) return [violation('no-answer', 'no commit was acknowledged after the migration')];
+  const broken = tables.filter(({ ok }) => !ok).map(({ table, message }) => `${table}: ${message}`);
+  return [
+    ...(lost === 0
+      ? []
+      : [violation('lost-commits', `${lost} of ${acknowledged}, first ${firstLost ?? 'unknown'}`)]),
+    ...(tables.length === 0 ? [violation('broken-tables', 'there is none')] : []),
+    ...(broken.length === 0 ? [] : [violation('broken-tables', broken.join('; '))]),
+  ];
 }
 
 /** Where the VM is. */

@@ -30,6 +30,20 @@ export interface VmHistory {
   readonly migration: string | undefined;
 }
 
+/** What became of what clients had been promised, on the VM that lives. */
+export interface DatabaseHistory {
+  /** No VM was left: the guest was booted from its disk, and the server has recovered. */
+  readonly startedAnew: boolean;
+  /** A client had commits acknowledged after the migration was over. */
+  readonly answered: boolean;
+  /** Commits of the whole run. */
+  readonly acknowledged: number;
+  readonly lost: number;
+  readonly firstLost?: number | undefined;
+  /** What CHECK TABLE says; empty where the server did not answer. */
+  readonly tables: readonly { readonly table: string; readonly ok: boolean; readonly message: string }[];
+}
+
 export interface History {
   readonly fault: Fault;
   /** Whether the fault's moment came, and when. */
@@ -48,6 +62,8 @@ export interface History {
   readonly differingPages?: readonly number[] | undefined;
   /** Processes, sockets and files that engines have left behind. */
   readonly leftovers: readonly string[];
+  /** Where the guest has a database. */
+  readonly database?: DatabaseHistory | undefined;
 }
 
 /** When a VM ran, from QEMU's STOP and RESUME events in their order. */

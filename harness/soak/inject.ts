@@ -1,10 +1,12 @@
 /** Waits for a run's moment and does its fault, to real processes and connections. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { EngineProcess, VmPair } from '../../engine/cli/testing/vm-pair.ts';
 import type { EngineEvent } from '../../engine/restore/engine-event.ts';
 import { inDeviceState } from './device-state.ts';
 import type { Action, Fault, Moment, PlaceName, ProcessName } from './plan.ts';
-import { afterBytes, type Relay } from './relay.ts';
+import { afterBytes, Relay } from './relay.ts';
+
+/** A QEMU that does not answer must not hold the run up. */
+const letGoMs = 10_000;
 
 /** The proxies that a fault needs, at the moment or for the action. */
 export function placesOf(fault: Fault): ReadonlySet<PlaceName> {
@@ -15,10 +17,26 @@ export function placesOf(fault: Fault): ReadonlySet<PlaceName> {
   return places;
 }
 
+/** A connection that can be held up: a proxy, or the link itself. */
+export interface Conduit {
+  pause(): void | Promise<void>;
+  resume(): void | Promise<void>;
+  /** Undefined: as fast as it goes. */
+  limit(bytesPerSecond: number | undefined): void | Promise<void>;
+}
+
 export interface InjectorParts {
-  readonly relays: ReadonlyMap<PlaceName, Relay>;
-  readonly pidOf: (process: ProcessName) => number | undefined;
-  readonly qemu: VmPair['source'];
+  readonly conduits: ReadonlyMap<PlaceName, Conduit>;
+  /** Returns whether there was a process to send it to. */
+  readonly signal: (process: ProcessName, signal: NodeJS.Signals) => boolean | Promise<boolean>;
+  /** The source's. */
+  readonly qemu: {
+    execute(command: 'migrate_cancel' | 'query-status' | 'system_reset'): Promise<unknown>;
+  };
+}
+
+interface WatchedEngine {
+  event(name: EngineEvent['event']): Promise<unknown>;
 }
 
 export class Injector {
@@ -26,6 +44,7 @@ export class Injector {
   readonly #parts: InjectorParts;
   readonly #ended = Promise.withResolvers<undefined>();
   #done: { readonly atMs: number } | undefined;
+  #acting: Promise<void> = Promise.resolve();
   #over = false;
   #endedAtMs: number | undefined;
 
@@ -38,7 +57,7 @@ export class Injector {
       const watch =
         moment.when === 'bytes' ? afterBytes(moment.bytes) : inDeviceState(moment.section, moment.bytes);
       const direction = moment.when === 'bytes' ? moment.direction : 'forward';
-      parts.relays.get(moment.place)?.watch(direction, watch, () => this.#held(moment));
+      this.#relayAt(moment.place)?.watch(direction, watch, () => this.#held(moment));
     }
   }
 
@@ -53,7 +72,7 @@ export class Injector {
   }
 
   /** To be called when QEMU is told to migrate, with the engines as they are there. */
-  start(engines: Readonly<Record<'source' | 'destination', EngineProcess>>): void {
+  start(engines: Readonly<Record<'source' | 'destination', WatchedEngine>>): void {
     if (this.#fault.kind !== 'action') return;
     const { moment } = this.#fault;
     switch (moment.when) {
@@ -68,10 +87,15 @@ export class Injector {
     }
   }
 
-  /** No fault begins any more; what one holds up goes on. */
-  stop(): void {
+  /** No fault begins any more; settles when what one holds up goes on, or cannot be let go. */
+  async stop(): Promise<void> {
     this.#over = true;
     this.#ended.resolve(undefined);
+    const late = new AbortController();
+    const limit = sleep(letGoMs, undefined, { signal: late.signal });
+    limit.catch(() => undefined);
+    await Promise.race([this.#acting, limit]);
+    late.abort();
   }
 
   async #after(moment: Promise<unknown>, afterMs: number): Promise<void> {
@@ -101,8 +125,13 @@ export class Injector {
 
   async #act(): Promise<void> {
     if (this.#over || this.#done !== undefined || this.#fault.kind !== 'action') return;
+    this.#acting = this.#actOnce(this.#fault.action);
+    await this.#acting;
+  }
+
+  async #actOnce(action: Action): Promise<void> {
     this.#done = { atMs: Date.now() };
-    const done = await this.#do(this.#fault.action);
+    const done = await this.#do(action);
     if (!done) this.#done = undefined;
     this.#endedAtMs = performance.now();
   }
@@ -111,11 +140,11 @@ export class Injector {
   async #do(action: Action): Promise<boolean> {
     switch (action.kind) {
       case 'signal':
-        return this.#signal(action.process, action.signal);
+        return this.#parts.signal(action.process, action.signal);
       case 'stop': {
-        if (!this.#signal(action.process, 'SIGSTOP')) return false;
+        if (!(await this.#parts.signal(action.process, 'SIGSTOP'))) return false;
         await this.#waits(action.forMs);
-        this.#signal(action.process, 'SIGCONT');
+        await this.#parts.signal(action.process, 'SIGCONT');
         return true;
       }
       case 'cancel':
@@ -127,8 +156,17 @@ export class Injector {
         };
         return status.status === 'running' && this.#execute('system_reset');
       }
+      case 'pause':
+      case 'slow': {
+        const conduit = this.#parts.conduits.get(action.place);
+        if (conduit === undefined) return false;
+        await (action.kind === 'pause'
+          ? this.#pause(conduit, action.forMs)
+          : this.#slow(conduit, action.bytesPerSecond, action.forMs));
+        return true;
+      }
       default: {
-        const relay = this.#parts.relays.get(action.place);
+        const relay = this.#relayAt(action.place);
         if (relay === undefined) return false;
         await this.#onRelay(relay, action);
         return true;
@@ -136,13 +174,24 @@ export class Injector {
     }
   }
 
-  async #onRelay(relay: Relay, action: Extract<Action, { readonly place: PlaceName }>): Promise<void> {
+  async #pause(conduit: Conduit, forMs: number): Promise<void> {
+    await conduit.pause();
+    await this.#waits(forMs);
+    await conduit.resume();
+  }
+
+  async #slow(conduit: Conduit, bytesPerSecond: number, forMs: number): Promise<void> {
+    await conduit.limit(bytesPerSecond);
+    await this.#waits(forMs);
+    await conduit.limit(undefined);
+  }
+
+  /** What only a proxy can do. */
+  async #onRelay(
+    relay: Relay,
+    action: Extract<Action, { readonly kind: 'cut' | 'drop' | 'flip' }>,
+  ): Promise<void> {
     switch (action.kind) {
-      case 'pause':
-        relay.pause();
-        await this.#waits(action.forMs);
-        relay.resume();
-        return;
       case 'cut':
         relay.cut(action.how);
         return;
@@ -152,28 +201,17 @@ export class Injector {
         await this.#waits(action.forMs);
         relay.refuse(false);
         return;
-      case 'slow':
-        relay.limit(action.bytesPerSecond);
-        await this.#waits(action.forMs);
-        relay.limit(undefined);
-        return;
       case 'flip':
         relay.flip(action.direction, action.fraction, action.bit);
     }
   }
 
-  #signal(name: ProcessName, signal: NodeJS.Signals): boolean {
-    const pid = this.#parts.pidOf(name);
-    if (pid === undefined) return false;
-    try {
-      return process.kill(pid, signal);
-    } catch {
-      // It has ended.
-      return false;
-    }
+  #relayAt(place: PlaceName): Relay | undefined {
+    const conduit = this.#parts.conduits.get(place);
+    return conduit instanceof Relay ? conduit : undefined;
   }
 
-  async #execute(command: string): Promise<boolean> {
+  async #execute(command: 'migrate_cancel' | 'system_reset'): Promise<boolean> {
     try {
       await this.#parts.qemu.execute(command);
       return true;

@@ -3,8 +3,6 @@
  * says that the migration has completed, and decides after "in doubt" by a look at the target.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { EngineProcess, VmPair } from '../../engine/cli/testing/vm-pair.ts';
-import type { Qemu } from '../../engine/stream/capture/qemu.ts';
 import type { History } from './history.ts';
 
 const pollMs = 30;
@@ -19,7 +17,7 @@ const afterDecisionMs = 15_000;
 const comesMs = 5000;
 
 /** QMP's answer, or its absence: `ended`, `silent`. */
-export async function ask(qemu: Qemu, command: 'query-status' | 'query-migrate'): Promise<string> {
+export async function ask(qemu: ManagedVm, command: 'query-status' | 'query-migrate'): Promise<string> {
   const over = new AbortController();
   const answer = qemu.execute(command).then(
     (result) => (result as { status?: string }).status ?? 'none',
@@ -32,13 +30,37 @@ export async function ask(qemu: Qemu, command: 'query-status' | 'query-migrate')
   return status;
 }
 
+export interface ManagedEngine {
+  readonly events: readonly { readonly event: string }[];
+  readonly ended: Promise<unknown>;
+  kill(signal: NodeJS.Signals): void;
+}
+
 export interface ManagedEngines {
-  readonly source: EngineProcess;
-  readonly destination: EngineProcess;
+  readonly source: ManagedEngine;
+  readonly destination: ManagedEngine;
+}
+
+export interface ManagedVm {
+  /** QMP. */
+  execute(command: 'query-status' | 'query-migrate' | 'migrate_cancel' | 'stop' | 'cont'): Promise<unknown>;
+  readonly events: readonly {
+    readonly event: string;
+    readonly data?: Readonly<Record<string, unknown>> | undefined;
+  }[];
+  /** Ends its QEMU. */
+  stop(): Promise<void>;
+}
+
+export interface ManagedPair {
+  readonly source: ManagedVm;
+  readonly target: ManagedVm;
+  /** Of both memories, while both VMs are stopped; undefined where they cannot be compared. */
+  differingPages(): readonly number[] | undefined | Promise<readonly number[] | undefined>;
 }
 
 export class Manager {
-  readonly #pair: VmPair;
+  readonly #pair: ManagedPair;
   readonly #engines: ManagedEngines;
   /** Whether memory is comparable when the target has it. */
   readonly #compares: boolean;
@@ -47,7 +69,7 @@ export class Manager {
   continuedAtSource = false;
   differingPages: readonly number[] | undefined;
 
-  constructor(pair: VmPair, engines: ManagedEngines, compares: boolean) {
+  constructor(pair: ManagedPair, engines: ManagedEngines, compares: boolean) {
     this.#pair = pair;
     this.#engines = engines;
     this.#compares = compares;
@@ -144,12 +166,12 @@ export class Manager {
   async #continueTarget(): Promise<void> {
     const { target } = this.#pair;
     await target.execute('stop').catch(() => undefined);
-    if (this.#compares) this.differingPages = this.#pair.differingPages();
+    if (this.#compares) this.differingPages = await this.#pair.differingPages();
     await target.execute('cont').catch(() => undefined);
   }
 }
 
-async function endsWithin(engine: EngineProcess, ms: number): Promise<boolean> {
+async function endsWithin(engine: ManagedEngine, ms: number): Promise<boolean> {
   const over = new AbortController();
   const late = sleep(ms, false, { signal: over.signal });
   late.catch(() => undefined);
@@ -158,11 +180,11 @@ async function endsWithin(engine: EngineProcess, ms: number): Promise<boolean> {
   return ended;
 }
 
-function said(engine: EngineProcess, name: string): boolean {
+function said(engine: ManagedEngine, name: string): boolean {
   return engine.events.some(({ event }) => event === name);
 }
 
-function endOf(engine: EngineProcess): { ended: boolean } {
+function endOf(engine: ManagedEngine): { ended: boolean } {
   const end = { ended: false };
   void engine.ended.then(() => {
     end.ended = true;

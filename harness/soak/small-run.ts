@@ -59,7 +59,7 @@ export async function runSmall(
   });
   const run = new SmallRun(plan, pair, startedMs);
   try {
-    return await run.run(installation, engineProgram, signal);
+    return await run.run(engineProgram, signal);
   } finally {
     await run.close();
   }
@@ -82,7 +82,7 @@ class SmallRun {
       void qemu.ended.then(() => this.#vmEndedMs.set(qemu, Date.now()));
   }
 
-  async run(installation: QemuInstallation, program: string, signal: AbortSignal): Promise<History> {
+  async run(program: string, signal: AbortSignal): Promise<History> {
     const { folder, source: qemu, target } = this.#pair;
     const places = placesOf(this.#plan.fault);
     const relayed = async (place: PlaceName, to: string): Promise<string> => {
@@ -96,7 +96,7 @@ class SmallRun {
       this.#pair.cache([...listed.right, ...listed.stale]);
       overwrite(this.#pair.diskPath, listed.stale);
     }
-    const storage = await this.#startStorage(installation, relayed);
+    const storage = await this.#startStorage(relayed);
     const outgoing = await relayed('outgoing', this.#pair.outgoingPath);
     const incoming = await relayed('incoming', this.#pair.incomingPath);
     const temporary = path.join(folder, 'tmp');
@@ -144,7 +144,7 @@ class SmallRun {
     const beganMs = performance.now();
     await manager.run(() => !signal.aborted && performance.now() - (injector.endedAtMs ?? beganMs) < limitMs);
     signal.throwIfAborted();
-    injector.stop();
+    await injector.stop();
     await sleep(settleMs);
     const [sourceEnd, destinationEnd] = await Promise.all([endOf(source), endOf(destination)]);
     return {
@@ -162,12 +162,9 @@ class SmallRun {
     };
   }
 
-  async #startStorage(
-    installation: QemuInstallation,
-    relayed: (place: PlaceName, to: string) => Promise<string>,
-  ): Promise<string> {
+  async #startStorage(relayed: (place: PlaceName, to: string) => Promise<string>): Promise<string> {
     const { storage } = this.#plan;
-    const { diskPath, folder } = this.#pair;
+    const { diskPath, folder, installation } = this.#pair;
     if (storage.kind === 'file') return diskPath;
     const socket = path.join(folder, 'nbd');
     this.#nbd = await startNbdServer(installation, diskPath, socket, storage.bytesPerSecond);
@@ -183,8 +180,16 @@ class SmallRun {
       storage: () => this.#nbd?.pid,
     };
     this.#injector = new Injector(this.#plan.fault, {
-      relays: this.#relays,
-      pidOf: (name) => pids[name](),
+      conduits: this.#relays,
+      signal: (name, signal) => {
+        const pid = pids[name]();
+        try {
+          return pid !== undefined && process.kill(pid, signal);
+        } catch {
+          // It has ended.
+          return false;
+        }
+      },
       qemu: this.#pair.source,
     });
     return this.#injector;
@@ -219,7 +224,7 @@ class SmallRun {
   }
 
   async close(): Promise<void> {
-    this.#injector?.stop();
+    await this.#injector?.stop();
     for (const relay of this.#relays.values()) relay.close();
     await this.#pair.stop();
     await this.#nbd?.stop();

@@ -18,6 +18,9 @@ export interface SoakRow {
   readonly durationMs: number;
   /** Pages of memory compared; absent where nothing was to compare. */
   readonly pagesCompared?: number | undefined;
+  /** Commits of the whole run, and those that were lost; whether the guest had to be booted from its disk for that. */
+  readonly database?:
+    { readonly startedAnew: boolean; readonly acknowledged: number; readonly lost: number } | undefined;
   readonly settings: Readonly<Record<string, string | number>>;
   /** The run itself could not be made: no word on the engine. */
   readonly failure?: string | undefined;

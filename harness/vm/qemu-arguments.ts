@@ -49,6 +49,8 @@ export interface MachineDescription {
    * knows that its VM will not run again. Everything else must equal the source.
    */
   readonly role: 'source' | 'target';
+  /** Default true. A target without the agent's port lacks a device of its source. */
+  readonly agentPort?: boolean;
 }
 
 /** For all accelerators: no mitigations (they would only be measured), one reboot is an exit (`-no-reboot`). */
@@ -102,7 +104,9 @@ export function qemuArguments(machine: MachineDescription): readonly string[] {
     ...['-device', `virtio-net-pci,netdev=net0,mac=${machine.macAddress},romfile=`],
     ...['-device', 'virtio-serial-pci'],
     ...['-chardev', `socket,id=agent0,path=${vmPaths.agentSocket},server=on,wait=off`],
-    ...['-device', `virtserialport,chardev=agent0,name=${agentPortName}`],
+    ...(machine.agentPort === false
+      ? []
+      : ['-device', `virtserialport,chardev=agent0,name=${agentPortName}`]),
     ...['-serial', `file:${vmPaths.console}`],
     ...[vmPaths.controlSocket, vmPaths.recorderSocket].flatMap((socket) => [
       '-qmp',

@@ -104,6 +104,7 @@ export interface QmpCommands {
   ];
   readonly stop: readonly [None, None];
   readonly cont: readonly [None, None];
+  readonly system_reset: readonly [None, None];
   readonly quit: readonly [None, None];
 }
 

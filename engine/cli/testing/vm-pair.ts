@@ -23,6 +23,7 @@ import type { EngineEvent } from '../../restore/engine-event.ts';
 import { Qemu, type QemuInstallation } from '../../stream/capture/qemu.ts';
 import { makeKey, writeKey } from '../../wire/pre-shared-key.ts';
 import { bootSector, type GuestProgram } from './guest-program.ts';
+import { Keeper } from './keeper.ts';
 
 export interface PairOptions {
   readonly ramBytes: number;
@@ -139,23 +140,40 @@ export class EngineProcess {
   }
 }
 
+/** In the environment of all processes of a pair: its folder. */
+const pairMarker = 'POOLSHIFT_PAIR';
+
 export class VmPair {
   readonly folder: string;
+  /** How this pair's processes are started: they end with the process that has made the pair, and its files go. */
+  readonly installation: QemuInstallation;
   readonly options: PairOptions;
   readonly source: Qemu;
   readonly target: Qemu;
   readonly #engines: { source?: EngineProcess; destination?: EngineProcess } = {};
+  readonly #keeper: Keeper;
 
-  private constructor(folder: string, options: PairOptions, source: Qemu, target: Qemu) {
+  private constructor(
+    folder: string,
+    installation: QemuInstallation,
+    keeper: Keeper,
+    options: PairOptions,
+    source: Qemu,
+    target: Qemu,
+  ) {
     this.folder = folder;
+    this.installation = installation;
+    this.#keeper = keeper;
     this.options = options;
     this.source = source;
     this.target = target;
   }
 
-  static async start(installation: QemuInstallation, options: PairOptions): Promise<VmPair> {
+  static async start(qemu: QemuInstallation, options: PairOptions): Promise<VmPair> {
     // The RAM files lie in memory, the disk where O_DIRECT works.
     const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-pair-'));
+    const installation = { ...qemu, environment: { ...qemu.environment, [pairMarker]: folder } };
+    const keeper = Keeper.start({ marker: `${pairMarker}=${folder}`, files: filesOf(folder) });
     // Every block is another one, and compresses to about a half, as a database's do.
     const disk = randomFillSync(Buffer.allocUnsafeSlow(options.diskBytes)).map(
       (byte) => byte & 0x0f,
@@ -200,10 +218,11 @@ export class VmPair {
     if (source.status === 'rejected' || target.status === 'rejected') {
       for (const side of started) if (side.status === 'fulfilled') await side.value.stop();
       removeFiles(folder);
+      keeper.release();
       const failed = started.find((side) => side.status === 'rejected');
       throw new Error('QEMU does not start', { cause: failed?.reason });
     }
-    const pair = new VmPair(folder, options, source.value, target.value);
+    const pair = new VmPair(folder, installation, keeper, options, source.value, target.value);
     try {
       await pair.#prepare();
     } catch (error) {
@@ -274,6 +293,7 @@ export class VmPair {
     list: PageList | undefined,
     args: EnginePairOptions = {},
   ): Promise<{ source: EngineProcess; destination: EngineProcess }> {
+    const launch = { ...args, environment: { ...args.environment, [pairMarker]: this.folder } };
     const peers = args.peers ?? ['--psk-file', this.#keyFile()];
     const destination = new EngineProcess(
       [
@@ -286,7 +306,7 @@ export class VmPair {
         ],
         ...['--storage', args.storage ?? this.diskPath, ...peers, ...(args.destination ?? [])],
       ],
-      args,
+      launch,
     );
     this.#engines.destination = destination;
     const { address } = await destination.event('listening');
@@ -304,7 +324,7 @@ export class VmPair {
         ...listArguments,
         ...(args.source ?? []),
       ],
-      args,
+      launch,
     );
     this.#engines.source = source;
     await source.event('listening');
@@ -359,12 +379,16 @@ export class VmPair {
     for (const engine of engines) engine.kill('SIGKILL');
     await Promise.all([this.source.stop(), this.target.stop(), ...engines.map(({ ended }) => ended)]);
     removeFiles(this.folder);
+    this.#keeper.release();
   }
 }
 
+function filesOf(folder: string): readonly string[] {
+  return [folder, ramPath(folder, 'source'), ramPath(folder, 'target')];
+}
+
 function removeFiles(folder: string): void {
-  rmSync(folder, { recursive: true, force: true });
-  for (const side of ['source', 'target']) rmSync(ramPath(folder, side), { force: true });
+  for (const file of filesOf(folder)) rmSync(file, { recursive: true, force: true });
 }
 
 /** The file behind the memory of one side. */
