@@ -1,6 +1,6 @@
 import test from 'ava';
-import { endOf, type ViolationName, violationsIn } from './checker.ts';
-import { type EngineHistory, type History, runsOf } from './history.ts';
+import { cancelWon, endOf, type ViolationName, violationsIn } from './checker.ts';
+import { type DatabaseHistory, type EngineHistory, type History, runsOf } from './history.ts';
 import type { Action, Fault } from './plan.ts';
 
 const engine = (end: EngineHistory['end'], ...names: string[]): EngineHistory => ({
@@ -161,6 +161,64 @@ test('an engine that goes without a word, in an unknown way, or not at all', (t)
   t.deepEqual(names({ ...atSource, source: stack }), ['crashed']);
   t.deepEqual(names({ ...atSource, source: engine('limit', 'gate-held') }), ['hangs']);
   t.deepEqual(names({ ...atSource, source: engine('limit', 'waiting-for') }), []);
+});
+
+const endsAtSource: History = {
+  ...migrated,
+  ...fault({ kind: 'cancel' }),
+  sourceVm: {
+    runs: [
+      [0, 1000],
+      [1100, Infinity],
+    ],
+    status: 'running',
+    migration: 'cancelled',
+  },
+  targetVm: { runs: [], status: 'paused', migration: 'completed' },
+  differingPages: undefined,
+};
+
+test('a cancel that wins against the word of the target is counted, and is no violation', (t) => {
+  t.deepEqual(names(endsAtSource), []);
+  t.true(cancelWon(endsAtSource));
+  t.is(endOf(endsAtSource), 'at source');
+  t.false(cancelWon(migrated));
+  t.false(cancelWon({ ...atSource, ...fault({ kind: 'cancel' }) }));
+});
+
+test('exit status 0 and a VM at the source, where nobody has cancelled', (t) => {
+  t.deepEqual(names({ ...endsAtSource, ...cutLink }), ['false-migrated', 'false-migrated']);
+  const failed = { ...endsAtSource.sourceVm, migration: 'failed' };
+  t.deepEqual(names({ ...endsAtSource, sourceVm: failed }), ['false-migrated', 'false-migrated']);
+});
+
+const database: DatabaseHistory = {
+  startedAnew: false,
+  answered: true,
+  acknowledged: 100,
+  lost: 0,
+  tables: [{ table: 'poolshift.ledger', ok: true, message: 'OK' }],
+};
+
+test('a database that has all that was promised, on the VM that lives or after a crash', (t) => {
+  t.deepEqual(names({ ...migrated, database }), []);
+  t.deepEqual(names({ ...migrated, database: { ...database, startedAnew: true } }), []);
+});
+
+test('commits that are lost, tables that are broken or gone, and a server that serves nobody', (t) => {
+  t.deepEqual(violationsIn({ ...migrated, database: { ...database, lost: 2, firstLost: 7 } }), [
+    { name: 'lost-commits', detail: '2 of 100, first 7' },
+  ]);
+  const [table] = database.tables;
+  const broken = [
+    { table: 'sbtest.sbtest1', ok: false, message: 'error: Corrupt' },
+    ...(table ? [table] : []),
+  ];
+  t.deepEqual(violationsIn({ ...migrated, database: { ...database, tables: broken } }), [
+    { name: 'broken-tables', detail: 'sbtest.sbtest1: error: Corrupt' },
+  ]);
+  t.deepEqual(names({ ...migrated, database: { ...database, tables: [] } }), ['broken-tables']);
+  t.deepEqual(names({ ...migrated, database: { ...database, answered: false, tables: [] } }), ['no-answer']);
 });
 
 test('what engines leave behind', (t) => {

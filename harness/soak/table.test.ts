@@ -15,7 +15,7 @@ const row: SoakRow = {
   settings: {},
 };
 const rows: readonly SoakRow[] = [
-  row,
+  { ...row, cancelWon: true },
   { ...row, seed: 2, end: 'at target', exits: [3, 0], inDoubt: true, pagesCompared: 100 },
   {
     ...row,
@@ -37,12 +37,12 @@ test('a line for each fault, a column for each end, and their sums', (t) => {
     );
   t.deepEqual(cells[0], [
     ...['fault', 'runs', 'came', 'at target', 'at source', 'gone with its host', 'violated'],
-    'was in doubt',
+    ...['was in doubt', 'cancel won'],
   ]);
   t.deepEqual(cells.slice(2), [
-    ['cut link', '2', '2', '1', '1', '', '', '1'],
-    ['none', '1', '', '', '', '', '1', ''],
-    ['all', '3', '2', '1', '1', '', '1', '1'],
+    ['cut link', '2', '2', '1', '1', '', '', '1', '1'],
+    ['none', '1', '', '', '', '', '1', '', ''],
+    ['all', '3', '2', '1', '1', '', '1', '1', '1'],
   ]);
 });
 
@@ -62,5 +62,17 @@ test('a violation is named with the seed that repeats it, and so is a run that c
     '3 runs, memory compared in 2, 1 violated',
     'differing-pages: 1 (--only 3)',
     'seed 4 could not be run: QEMU does not start',
+  ]);
+});
+
+test('commits and databases are summed up where there are any', (t) => {
+  const database = { startedAnew: false, acknowledged: 40, lost: 0 };
+  const made: readonly SoakRow[] = [
+    { ...row, vm: 'db', database },
+    { ...row, vm: 'db', database: { startedAnew: true, acknowledged: 2, lost: 1 } },
+  ];
+  t.deepEqual(soakSummary(made).split('\n'), [
+    '2 runs, memory compared in 0, 0 violated',
+    '42 commits acknowledged, 1 lost; tables checked in 2 runs, in 1 after the VM was started anew',
   ]);
 });

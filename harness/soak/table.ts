@@ -14,6 +14,8 @@ export interface SoakRow {
   readonly exits: readonly (number | string)[];
   /** An engine said "in doubt". */
   readonly inDoubt: boolean;
+  /** An engine ended with 0, and a migrate_cancel that came together with the target's word left the VM at the source. */
+  readonly cancelWon?: boolean | undefined;
   readonly violations: readonly Violation[];
   readonly durationMs: number;
   /** Pages of memory compared; absent where nothing was to compare. */
@@ -37,9 +39,10 @@ export function soakTable(rows: readonly SoakRow[]): string {
       count((row) => ofFault(row) && row.reached),
       ...endNames.map((end) => count((row) => ofFault(row) && row.end === end)),
       count((row) => ofFault(row) && row.inDoubt),
+      count((row) => ofFault(row) && row.cancelWon === true),
     ].map((number) => (number === 0 ? '' : String(number)));
   const table = [
-    ['fault', 'runs', 'came', ...endNames, 'was in doubt'],
+    ['fault', 'runs', 'came', ...endNames, 'was in doubt', 'cancel won'],
     ...faults.map((fault) => [fault, ...cells((row) => row.fault === fault)]),
     ['all', ...cells(() => true)],
   ];
@@ -57,6 +60,9 @@ export function soakTable(rows: readonly SoakRow[]): string {
 export function soakSummary(rows: readonly SoakRow[]): string {
   const made = rows.filter(({ failure }) => failure === undefined);
   const compared = made.filter(({ pagesCompared }) => pagesCompared !== undefined);
+  const databases = made.flatMap(({ database }) => database ?? []);
+  const sum = (of: (database: (typeof databases)[number]) => number): number =>
+    databases.reduce((total, database) => total + of(database), 0);
   const violated = made.filter(({ violations }) => violations.length > 0);
   const failed = rows.filter(({ failure }) => failure !== undefined);
   const byName = new Map<string, number[]>();
@@ -64,6 +70,12 @@ export function soakSummary(rows: readonly SoakRow[]): string {
     for (const { name } of violations) byName.set(name, [...(byName.get(name) ?? []), seed]);
   return [
     `${made.length} runs, memory compared in ${compared.length}, ${violated.length} violated`,
+    ...(databases.length === 0
+      ? []
+      : [
+          `${sum(({ acknowledged }) => acknowledged)} commits acknowledged, ${sum(({ lost }) => lost)} lost; ` +
+            `tables checked in ${databases.length} runs, in ${sum(({ startedAnew }) => (startedAnew ? 1 : 0))} after the VM was started anew`,
+        ]),
     ...[...byName].map(([name, seeds]) => `${name}: ${seeds.length} (--only ${seeds.join(' ')})`),
     ...failed.map(({ seed, failure }) => `seed ${seed} could not be run: ${failure ?? ''}`),
   ].join('\n');
