@@ -3,6 +3,7 @@
  * from it, and at the pipe's end kills what is marked and removes what was named. Linux.
  */
 import { spawn } from 'node:child_process';
+import { Socket } from 'node:net';
 
 export interface Kept {
   /** An entry of the environment, NAME=VALUE, that only processes of this owner have: they are killed. */
@@ -39,7 +40,7 @@ export class Keeper {
     shell.stdin.on('error', () => undefined);
     // It waits for this process, and not this process for it.
     shell.unref();
-    if ('unref' in shell.stdin && typeof shell.stdin.unref === 'function') shell.stdin.unref();
+    if (shell.stdin instanceof Socket) shell.stdin.unref();
     return new Keeper(shell.stdin);
   }
 
