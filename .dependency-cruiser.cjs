@@ -24,7 +24,11 @@ module.exports = {
       to: { dependencyTypes: ['npm-dev'], pathNot: 'node_modules/@types/' },
     },
     only('experiments', [], 'Experiments are data; they know nothing of how they are run.'),
-    only('record', [], 'The recorded format stands at the bottom: whoever writes or reads results uses it.'),
+    only(
+      'record',
+      ['experiments'],
+      'The recorded format uses the words of experiments; whoever writes or reads results uses it.',
+    ),
     only('engine', [], 'The engine stands on its own.'),
     only('guest/agent', ['engine/pages'], 'Agent and engine share only the page list.'),
     only('guest/image', ['setup'], 'The image recipe needs the cache of prepared things, nothing else.'),

@@ -136,3 +136,9 @@ export const sampleSchema = z.object({
 });
 
 export type Sample = z.infer<typeof sampleSchema>;
+
+/** Where events and samples go: the run log. */
+export interface Log {
+  event(event: NewRunEvent): void;
+  sample(sample: Sample): void;
+}

@@ -9,7 +9,7 @@ import test from 'ava';
 import { parse } from 'csv-parse/sync';
 import { execa } from 'execa';
 import { runsCsv } from '../../record/csv.ts';
-import { deriveRow } from '../record/derive.ts';
+import { deriveRow } from '../../record/derive/derive.ts';
 
 const results = path.resolve(import.meta.dirname, '../../results');
 const derive = (...folders: string[]) =>

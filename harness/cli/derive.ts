@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { RecordError } from '../../record/record-error.ts';
-import { derive } from '../record/derive.ts';
-import { type RunOnDisk, readRecordedSet, writeSetTable } from '../record/recorded-sets.ts';
+import { derive } from '../../record/derive/derive.ts';
+import { type RunOnDisk, readRecordedSet, writeSetTable } from '../../record/sets/recorded-sets.ts';
 import { UsageError, exitCodes, parseOptions } from './options.ts';
 import { runCommand } from './run-command.ts';
 

@@ -4,9 +4,9 @@ import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { execa } from 'execa';
 import { writeRunsCsv } from '../../record/csv.ts';
-import { writeManifest } from '../record/manifest.ts';
-import { addPlannedCells } from '../record/planned-cells.ts';
-import { manifest } from '../record/record.fixture.ts';
+import { writeManifest } from '../../record/manifest.ts';
+import { addPlannedCells } from '../../record/sets/planned-cells.ts';
+import { manifest } from '../../record/record.fixture.ts';
 
 /** A command with a live view, in a process of its own: the view ends when that does. Shows the runs, and says the address. */
 const command = `

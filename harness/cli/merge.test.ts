@@ -6,9 +6,9 @@ import { execa } from 'execa';
 import type { EngineName } from '../../experiments/engines.ts';
 import { plannedCellsFile } from '../../experiments/planned-cells.ts';
 import { writeRunsCsv } from '../../record/csv.ts';
-import { type Manifest, writeManifest } from '../record/manifest.ts';
-import { addPlannedCells, readPlannedCells } from '../record/planned-cells.ts';
-import { manifest } from '../record/record.fixture.ts';
+import { type Manifest, writeManifest } from '../../record/manifest.ts';
+import { addPlannedCells, readPlannedCells } from '../../record/sets/planned-cells.ts';
+import { manifest } from '../../record/record.fixture.ts';
 
 const merge = (...arguments_: string[]) =>
   execa(process.execPath, [path.join(import.meta.dirname, 'merge.ts'), ...arguments_], { reject: false });

@@ -9,10 +9,10 @@ import {
   missingCells,
   missingShards,
   repeatedCells,
-} from '../record/merge.ts';
-import { readPlannedCells } from '../record/planned-cells.ts';
+} from '../../record/sets/merge.ts';
+import { readPlannedCells } from '../../record/sets/planned-cells.ts';
 import { RecordError } from '../../record/record-error.ts';
-import { type RunOnDisk, readRecordedSet, writeMergedSet } from '../record/recorded-sets.ts';
+import { type RunOnDisk, readRecordedSet, writeMergedSet } from '../../record/sets/recorded-sets.ts';
 import { UsageError, exitCodes, parseOptions } from './options.ts';
 import { runCommand } from './run-command.ts';
 

@@ -3,9 +3,9 @@ import os from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { plannedCellsFile } from '../../experiments/planned-cells.ts';
-import { writeManifest } from '../record/manifest.ts';
-import { addPlannedCells, readPlannedCells } from '../record/planned-cells.ts';
-import { manifest } from '../record/record.fixture.ts';
+import { writeManifest } from '../../record/manifest.ts';
+import { addPlannedCells, readPlannedCells } from '../../record/sets/planned-cells.ts';
+import { manifest } from '../../record/record.fixture.ts';
 import { UsageError } from './options.ts';
 import { cellsPlannedBefore, doneRow, refuseOtherRuns, setAside } from './resume.ts';
 

@@ -4,12 +4,12 @@ import { rename } from 'node:fs/promises';
 import path from 'node:path';
 import type { Configuration } from '../../experiments/configuration.ts';
 import type { PlannedCell } from '../../experiments/planned-cells.ts';
-import { derive } from '../record/derive.ts';
-import { readManifest } from '../record/manifest.ts';
-import { cellOf } from '../record/merge.ts';
-import { readPlannedCells } from '../record/planned-cells.ts';
+import { derive } from '../../record/derive/derive.ts';
+import { readManifest } from '../../record/manifest.ts';
+import { cellOf } from '../../record/sets/merge.ts';
+import { readPlannedCells } from '../../record/sets/planned-cells.ts';
 import { RecordError } from '../../record/record-error.ts';
-import { readRecordedRuns } from '../record/recorded-sets.ts';
+import { readRecordedRuns } from '../../record/sets/recorded-sets.ts';
 import type { RunRow } from '../../record/run-columns.ts';
 import { UsageError } from './options.ts';
 

@@ -11,8 +11,8 @@ import {
   matrixCells,
 } from '../../experiments/matrix.ts';
 import { shardName } from '../../experiments/shard.ts';
-import { addPlannedCells } from '../record/planned-cells.ts';
-import { readRecordedSet, writeSetTable } from '../record/recorded-sets.ts';
+import { addPlannedCells } from '../../record/sets/planned-cells.ts';
+import { readRecordedSet, writeSetTable } from '../../record/sets/recorded-sets.ts';
 import { runExperiment } from '../run/experiment.ts';
 import { timedSteps } from '../run/plan.ts';
 import { runIdOf } from '../run/run-folder.ts';

@@ -1,6 +1,6 @@
 /**
  * What recorders are told to do and what they print: one JSON object a line. Every `at` is the host's own clock, as ms
- * since the epoch with fractions; `harness/record` brings all hosts to one clock with the offsets that `clock.ts` finds.
+ * since the epoch with fractions; `record/` brings all hosts to one clock with the offsets that `clock.ts` finds.
  */
 import { z } from 'zod';
 import type { DatabaseServer } from '../workload/database-server.ts';

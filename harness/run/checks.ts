@@ -1,6 +1,6 @@
 /** The checks of every run. A failed one makes the run fail; each is recorded with its figures. */
-import type { RunLog } from '../record/run-log.ts';
-import { checkFigures } from '../record/summary.ts';
+import type { RunLog } from '../../record/run-log.ts';
+import { checkFigures } from '../../record/derive/summary.ts';
 import type { Host, Testbed } from '../testbed/host.ts';
 import type { QmpClient } from '../vm/qmp.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';

@@ -5,10 +5,10 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { nowMs } from '../probes/wall-clock.ts';
-import { derive } from '../record/derive.ts';
+import { derive } from '../../record/derive/derive.ts';
 import type { runOutcomes } from '../../record/event.ts';
 import type { RunRow } from '../../record/run-columns.ts';
-import { RunLog } from '../record/run-log.ts';
+import { RunLog } from '../../record/run-log.ts';
 import type { ExperimentOptions } from './experiment-options.ts';
 import { EngineUnavailableError } from './migration/qemu-support.ts';
 import { runSteps } from './run-steps.ts';

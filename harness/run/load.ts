@@ -3,7 +3,7 @@ import type { Configuration } from '../../experiments/configuration.ts';
 import { engines } from '../../experiments/engines.ts';
 import { scenarios } from '../../experiments/scenarios.ts';
 import type { ProbeConfig } from '../probes/report.ts';
-import { sysbenchName } from '../record/intake.ts';
+import { sysbenchName } from './intake.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { sysbenchCommand } from '../workload/sysbench.ts';
 

@@ -2,8 +2,8 @@
 import type { ProbeConfig } from '../probes/report.ts';
 import { type Recorder, type RecorderError, startRecorder } from '../probes/recorder-process.ts';
 import { nowMs } from '../probes/wall-clock.ts';
-import { Intake } from '../record/intake.ts';
-import type { RunLog } from '../record/run-log.ts';
+import { Intake } from './intake.ts';
+import type { RunLog } from '../../record/run-log.ts';
 import type { Host, HostName } from '../testbed/host.ts';
 
 interface Running {

@@ -1,6 +1,10 @@
-/** Versions of everything that a run's figures may depend on. */
+/** Versions, machine and checkout: everything that a run's figures may depend on. */
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import os from 'node:os';
+import { promisify } from 'node:util';
 import type { GuestImage } from '../../guest/image/prepare-guest-image.ts';
-import type { Manifest } from '../record/manifest.ts';
+import type { Manifest } from '../../record/manifest.ts';
 import type { Host, Testbed } from '../testbed/host.ts';
 import { quote } from '../testbed/ssh-host.ts';
 
@@ -34,4 +38,29 @@ uname -r
   const [cpuModel = 'unknown', cores, memoryBytes, kernel = 'unknown', distribution = 'unknown'] =
     stdout.split('\n');
   return { cpuModel, cores: Number(cores), memoryBytes: Number(memoryBytes), kernel, distribution };
+}
+
+/** The machine that the harness runs on; with the local testbed, that of all hosts. */
+export async function collectMachine(): Promise<Manifest['machine']> {
+  const release = await readFile('/etc/os-release', 'utf8').catch(() => '');
+  return {
+    cpuModel: os.cpus()[0]?.model ?? 'unknown',
+    cores: os.availableParallelism(),
+    memoryBytes: os.totalmem(),
+    kernel: os.release(),
+    distribution: /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(release)?.[1] ?? 'unknown',
+  };
+}
+
+/** Commit and state of the checkout at `root`. A copy without git has no commit and counts as changed. */
+export async function collectRevision(root: string): Promise<Manifest['revision']> {
+  const git = async (...args: string[]): Promise<string> => {
+    const { stdout } = await promisify(execFile)('git', ['-C', root, ...args]);
+    return stdout.trim();
+  };
+  try {
+    return { commit: await git('rev-parse', 'HEAD'), dirty: (await git('status', '--porcelain')) !== '' };
+  } catch {
+    return { dirty: true };
+  }
 }

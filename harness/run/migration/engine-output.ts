@@ -1,6 +1,6 @@
 /** Reads what an engine prints with --json into the run's record. */
 import { z } from 'zod';
-import type { Log } from '../../record/intake.ts';
+import type { Log } from '../../../record/event.ts';
 import type { HostName, HostProcess } from '../../testbed/host.ts';
 import { MigrationError } from './migration.ts';
 

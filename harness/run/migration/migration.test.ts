@@ -6,7 +6,7 @@ import test, { type ExecutionContext } from 'ava';
 import { engines, type StockEngine } from '../../../experiments/engines.ts';
 import { LineSplitter } from '../../probes/line-splitter.ts';
 import type { NewRunEvent } from '../../../record/event.ts';
-import { manifest } from '../../record/record.fixture.ts';
+import { manifest } from '../../../record/record.fixture.ts';
 import { QmpClient } from '../../vm/qmp.ts';
 import { QmpError } from '../../vm/qmp-error.ts';
 import { setUpQemu } from './migration.ts';

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Configuration } from '../../../experiments/configuration.ts';
 import type { PoolshiftEngine, StockEngine } from '../../../experiments/engines.ts';
-import type { RunLog } from '../../record/run-log.ts';
+import type { RunLog } from '../../../record/run-log.ts';
 import type { Testbed } from '../../testbed/host.ts';
 import type { QmpClient } from '../../vm/qmp.ts';
 import { QmpError } from '../../vm/qmp-error.ts';

@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Configuration } from '../../../experiments/configuration.ts';
 import { nowMs } from '../../probes/wall-clock.ts';
-import type { RunLog } from '../../record/run-log.ts';
+import type { RunLog } from '../../../record/run-log.ts';
 import type { Host, Testbed } from '../../testbed/host.ts';
 import { consoleTail, waitForServer, waitForVmEnd } from '../../vm/machine.ts';
 import type { MachineDescription } from '../../vm/qemu-arguments.ts';

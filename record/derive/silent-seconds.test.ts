@@ -1,6 +1,6 @@
 import test from 'ava';
-import type { RunEvent } from '../../record/event.ts';
-import { every } from './record.fixture.ts';
+import type { RunEvent } from '../event.ts';
+import { every } from '../record.fixture.ts';
 import { fillSilentSeconds } from './silent-seconds.ts';
 
 const ended = (at_ms: number): RunEvent => ({

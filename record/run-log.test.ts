@@ -4,13 +4,13 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { parse } from 'csv-parse/sync';
-import { sampleColumns } from '../../record/csv.ts';
-import { derive } from './derive.ts';
+import { sampleColumns } from './csv.ts';
+import { derive } from './derive/derive.ts';
 import { writeManifest } from './manifest.ts';
 import { readRun } from './read-run.ts';
 import { command, manifest, qmp } from './record.fixture.ts';
 import { RunLog } from './run-log.ts';
-import { runColumns } from '../../record/run-columns.ts';
+import { runColumns } from './run-columns.ts';
 
 async function temporaryFolder(t: { teardown: (undo: () => Promise<void>) => void }): Promise<string> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-record-'));

@@ -1,10 +1,10 @@
 /** One row of runs.csv, derived from what a run recorded. Pure. Definitions: runColumns, and docs/measurements.md. */
 import { memoryRows } from '../../experiments/memory-rows.ts';
 import { shardName } from '../../experiments/shard.ts';
-import type { ClockName, RunEvent } from '../../record/event.ts';
-import type { RunRecord } from './read-run.ts';
-import type { RunRow } from '../../record/run-columns.ts';
-import { counterIncrease, meanOfSeconds, processIncrease, seriesOf } from '../../record/series.ts';
+import type { ClockName, RunEvent } from '../event.ts';
+import type { RunRecord } from '../read-run.ts';
+import type { RunRow } from '../run-columns.ts';
+import { counterIncrease, meanOfSeconds, processIncrease, seriesOf } from '../series.ts';
 import { timelineOf, type Timeline } from './timeline.ts';
 import { tpsRecoveryMs } from './tps-recovery.ts';
 

@@ -2,9 +2,9 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import test from 'ava';
-import { definitionTable } from '../../record/definition.ts';
-import { metrics } from '../../record/metrics.ts';
-import { runColumns } from '../../record/run-columns.ts';
+import { definitionTable } from './definition.ts';
+import { metrics } from './metrics.ts';
+import { runColumns } from './run-columns.ts';
 
 /** prettier pads the cells of tables. */
 const unpadded = (markdown: string): string =>
@@ -19,7 +19,7 @@ for (const [title, definitions] of [
   ['metric', metrics],
 ] as const) {
   test(`the table of each ${title} is on the page`, async (t) => {
-    const page = await readFile(path.resolve(import.meta.dirname, '../../results/README.md'), 'utf8');
+    const page = await readFile(path.resolve(import.meta.dirname, '../results/README.md'), 'utf8');
     const table = definitionTable(title, definitions);
     t.true(unpadded(page).includes(unpadded(table)), `replace the table in results/README.md by:\n${table}`);
   });

@@ -9,7 +9,7 @@ import {
   plannedCellsText,
   unionOfPlans,
 } from '../../experiments/planned-cells.ts';
-import { RecordError } from '../../record/record-error.ts';
+import { RecordError } from '../record-error.ts';
 
 /**
  * Undefined where the set has no such file: it was made before there was one.

@@ -1,5 +1,5 @@
 /** Seconds in which sysbench did not run, because it had lost its server and was started again. Pure. */
-import type { RunEvent, Sample } from '../../record/event.ts';
+import type { RunEvent, Sample } from '../event.ts';
 
 const secondMs = 1000;
 

@@ -1,5 +1,5 @@
 /** When what happened in a migration, on the harness's clock. Pure. */
-import type { RunEvent } from '../../record/event.ts';
+import type { RunEvent } from '../event.ts';
 
 type Ended = 'completed' | 'failed' | 'cancelled';
 

@@ -1,8 +1,8 @@
 import test from 'ava';
-import type { RunEvent, Sample } from '../../record/event.ts';
-import type { Manifest } from './manifest.ts';
-import { command, connected, every, gap, manifest, qmp, restarted, status } from './record.fixture.ts';
-import { runColumns } from '../../record/run-columns.ts';
+import type { RunEvent, Sample } from '../event.ts';
+import type { Manifest } from '../manifest.ts';
+import { command, connected, every, gap, manifest, qmp, restarted, status } from '../record.fixture.ts';
+import { runColumns } from '../run-columns.ts';
 import { summarize } from './summary.ts';
 
 const figures = {

@@ -1,11 +1,11 @@
 /** Reads a result folder back, with all times on the harness's clock. */
 import path from 'node:path';
 import type { z } from 'zod';
-import { clockCorrection } from '../../record/clock-correction.ts';
-import { runEventSchema, sampleSchema, type RunEvent, type Sample } from '../../record/event.ts';
+import { clockCorrection } from './clock-correction.ts';
+import { runEventSchema, sampleSchema, type RunEvent, type Sample } from './event.ts';
 import { readManifest, type Manifest } from './manifest.ts';
-import { RecordError } from '../../record/record-error.ts';
-import { readStored } from '../../record/stored-file.ts';
+import { RecordError } from './record-error.ts';
+import { readStored } from './stored-file.ts';
 
 export interface RunRecord {
   readonly manifest: Manifest;

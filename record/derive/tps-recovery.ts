@@ -1,4 +1,4 @@
-import { smoothSeconds, type Point } from '../../record/series.ts';
+import { smoothSeconds, type Point } from '../series.ts';
 
 const recoveredShare = 0.9;
 const stayMs = 5000;

@@ -1,6 +1,6 @@
 import test from 'ava';
 import type { EngineName } from '../../experiments/engines.ts';
-import type { Manifest } from './manifest.ts';
+import type { Manifest } from '../manifest.ts';
 import {
   cellNameOf,
   differencesAmong,
@@ -9,7 +9,7 @@ import {
   missingShards,
   repeatedCells,
 } from './merge.ts';
-import { manifest } from './record.fixture.ts';
+import { manifest } from '../record.fixture.ts';
 
 const run = (set: string, changes: Partial<Manifest> = {}) => ({
   set,

@@ -2,7 +2,7 @@
 import { type Cell, cellName } from '../../experiments/matrix.ts';
 import { type PlannedCell, unionOfPlans } from '../../experiments/planned-cells.ts';
 import { shardName } from '../../experiments/shard.ts';
-import type { Manifest } from './manifest.ts';
+import type { Manifest } from '../manifest.ts';
 
 export interface RecordedRun {
   /** The set's folder, as it was given. */

@@ -1,14 +1,7 @@
 /** Turns what recorders report into events and samples. */
 import type { ProbeReport } from '../probes/report.ts';
-import type { HostName } from '../../record/event.ts';
 import { SysbenchOutput } from '../workload/sysbench.ts';
-import type { NewRunEvent, Sample } from '../../record/event.ts';
-
-/** Where events and samples go: the run log. */
-export interface Log {
-  event(event: NewRunEvent): void;
-  sample(sample: Sample): void;
-}
+import type { HostName, Log } from '../../record/event.ts';
 
 /** The name under which the `lines` probe runs sysbench. */
 export const sysbenchName = 'sysbench';

@@ -1,16 +1,13 @@
 /** manifest.json: what a run was asked to be and on what it ran. Written when the run starts, filled in as it goes. */
-import { execFile } from 'node:child_process';
 import { readFile, rename, writeFile } from 'node:fs/promises';
-import os from 'node:os';
 import path from 'node:path';
-import { promisify } from 'node:util';
 import { z } from 'zod';
-import { type Configuration, testbedNames } from '../../experiments/configuration.ts';
-import { engineNames } from '../../experiments/engines.ts';
-import { memoryRowNames } from '../../experiments/memory-rows.ts';
-import { profileNames } from '../../experiments/profiles.ts';
-import { scenarioNames } from '../../experiments/scenarios.ts';
-import { RecordError } from '../../record/record-error.ts';
+import { type Configuration, testbedNames } from '../experiments/configuration.ts';
+import { engineNames } from '../experiments/engines.ts';
+import { memoryRowNames } from '../experiments/memory-rows.ts';
+import { profileNames } from '../experiments/profiles.ts';
+import { scenarioNames } from '../experiments/scenarios.ts';
+import { RecordError } from './record-error.ts';
 
 const bytes = z.number().nonnegative();
 
@@ -100,30 +97,5 @@ export async function readManifest(folder: string): Promise<Manifest> {
     return manifestSchema.parse(JSON.parse(await readFile(file, 'utf8')));
   } catch (error) {
     throw new RecordError('not-readable', `${file} is not a manifest`, { cause: error });
-  }
-}
-
-/** The machine that the harness runs on; with the local testbed, that of all hosts. */
-export async function collectMachine(): Promise<Manifest['machine']> {
-  const release = await readFile('/etc/os-release', 'utf8').catch(() => '');
-  return {
-    cpuModel: os.cpus()[0]?.model ?? 'unknown',
-    cores: os.availableParallelism(),
-    memoryBytes: os.totalmem(),
-    kernel: os.release(),
-    distribution: /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(release)?.[1] ?? 'unknown',
-  };
-}
-
-/** Commit and state of the checkout at `root`. A copy without git has no commit and counts as changed. */
-export async function collectRevision(root: string): Promise<Manifest['revision']> {
-  const git = async (...args: string[]): Promise<string> => {
-    const { stdout } = await promisify(execFile)('git', ['-C', root, ...args]);
-    return stdout.trim();
-  };
-  try {
-    return { commit: await git('rev-parse', 'HEAD'), dirty: (await git('status', '--porcelain')) !== '' };
-  } catch {
-    return { dirty: true };
   }
 }

@@ -4,12 +4,12 @@ import { cp, mkdir, mkdtemp, readFile, readdir, rename, rm } from 'node:fs/promi
 import path from 'node:path';
 import { parse } from 'csv-parse/sync';
 import { type PlannedCell, plannedCellsFile } from '../../experiments/planned-cells.ts';
-import { writeRunsCsv } from '../../record/csv.ts';
-import { readManifest } from './manifest.ts';
+import { writeRunsCsv } from '../csv.ts';
+import { readManifest } from '../manifest.ts';
 import { type RecordedRun, cellNameOf } from './merge.ts';
 import { addPlannedCells } from './planned-cells.ts';
-import { RecordError } from '../../record/record-error.ts';
-import type { RunRow } from '../../record/run-columns.ts';
+import { RecordError } from '../record-error.ts';
+import type { RunRow } from '../run-columns.ts';
 
 export interface RunOnDisk extends RecordedRun {
   readonly folder: string;

@@ -3,11 +3,11 @@ import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import test from 'ava';
-import { plannedCellsFile, plannedCellsSchema } from '../../experiments/planned-cells.ts';
-import { runEventSchema } from '../../record/event.ts';
-import { isKnownMetric } from '../../record/metrics.ts';
+import { plannedCellsFile, plannedCellsSchema } from '../experiments/planned-cells.ts';
+import { runEventSchema } from './event.ts';
+import { isKnownMetric } from './metrics.ts';
 
-const results = path.resolve(import.meta.dirname, '../../results');
+const results = path.resolve(import.meta.dirname, '../results');
 const page = readFileSync(path.join(results, 'README.md'), 'utf8');
 
 /** Names in the first column of the table below a heading. */

@@ -1,9 +1,8 @@
 /** Writes a run's events and samples as they come: events.jsonl and samples.jsonl in the result folder. */
 import { mkdir, open, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
-import type { NewRunEvent, Sample } from '../../record/event.ts';
-import type { Log } from './intake.ts';
-import { RecordError } from '../../record/record-error.ts';
+import type { Log, NewRunEvent, Sample } from './event.ts';
+import { RecordError } from './record-error.ts';
 
 /** What a crash of the harness loses at most. */
 const flushMs = 500;

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { command, connected, qmp, restarted, status } from './record.fixture.ts';
+import { command, connected, qmp, restarted, status } from '../record.fixture.ts';
 import { timelineOf } from './timeline.ts';
 
 test('no command, no timeline', (t) => {

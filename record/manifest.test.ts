@@ -2,8 +2,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
-import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
-import { collectMachine, collectRevision, manifestSchema, readManifest, writeManifest } from './manifest.ts';
+import { optionsSchema, resolveConfiguration } from '../experiments/configuration.ts';
+import { manifestSchema, readManifest, writeManifest } from './manifest.ts';
 import { manifest } from './record.fixture.ts';
 
 test('the configuration of any command line fits the manifest', (t) => {
@@ -28,12 +28,4 @@ test('a manifest is written whole and read back', async (t) => {
   const file = path.join(folder, 'manifest.json');
   await writeFile(file, (await readFile(file, 'utf8')).slice(0, 100));
   await t.throwsAsync(readManifest(folder), { code: 'not-readable' });
-});
-
-test('this machine and this checkout', async (t) => {
-  const machine = manifestSchema.shape.machine.parse(await collectMachine());
-  t.true(machine.cores >= 1 && machine.memoryBytes > 2 ** 28 && machine.kernel !== '');
-  const revision = await collectRevision(path.resolve(import.meta.dirname, '../..'));
-  t.regex(revision.commit ?? '', /^[0-9a-f]{40}$/);
-  t.deepEqual(await collectRevision('/'), { dirty: true }, 'no git, no commit');
 });

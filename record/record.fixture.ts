@@ -1,5 +1,5 @@
 /** A synthetic run for tests: a manifest and the means to write down what happened in it. */
-import type { RunEvent, Sample, ClockName } from '../../record/event.ts';
+import type { RunEvent, Sample, ClockName } from './event.ts';
 import type { Manifest } from './manifest.ts';
 
 export const manifest: Manifest = {

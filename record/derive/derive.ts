@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { writeRunsCsv, writeSamplesCsv } from '../../record/csv.ts';
-import { type RunRecord, readRun } from './read-run.ts';
-import type { RunRow } from '../../record/run-columns.ts';
+import { writeRunsCsv, writeSamplesCsv } from '../csv.ts';
+import { type RunRecord, readRun } from '../read-run.ts';
+import type { RunRow } from '../run-columns.ts';
 import { fillSilentSeconds } from './silent-seconds.ts';
 import { summarize } from './summary.ts';
 import { timelineOf } from './timeline.ts';
