@@ -63,7 +63,7 @@ export const optionsSchema = z.object({
     ),
   before: number(0, 86_400).optional().describe('seconds of load before the migration (lab: 30, paper: 300)'),
   after: number(0, 86_400).optional().describe('seconds of load after it (lab: 60, paper: 600)'),
-  repeat: integer(1, 100).default(1).describe('how often to run it'),
+  repeat: integer(1, 100).default(1).describe('number of repeats'),
   maxTime: number(5, 86_400)
     .optional()
     .describe('cancel a migration that takes longer, in s (lab: 600, paper: 3600)'),

@@ -56,24 +56,24 @@ interface MigrationOptions extends CommonOptions {
 
 const jsonOption = (): Option => new Option('--json', 'write events as JSON lines to standard output');
 const agentTimeoutOption = (): Option =>
-  new Option(
-    '--agent-timeout <seconds>',
-    'take a guest that has not answered for so long for one without agent',
-  )
+  new Option('--agent-timeout <seconds>', 'treat the guest as having no agent after this many seconds')
     .argParser(seconds(0.1))
     .default(10);
 const stallLimitOption = (): Option =>
-  new Option('--stall-limit <seconds>', 'give up when nothing has come for so long before the switchover')
+  new Option('--stall-limit <seconds>', 'fail after this many seconds without progress before the switchover')
     .argParser(seconds(1))
     .default(defaultLimits.stallMs / 1000);
 const switchoverLimitOption = (): Option =>
-  new Option('--switchover-limit <seconds>', "wait so long for the target's word after the commit")
+  new Option(
+    '--switchover-limit <seconds>',
+    "wait this many seconds for the target's answer after the commit",
+  )
     .argParser(seconds(1))
     .default(defaultLimits.switchoverMs / 1000);
 const storageLimitOption = (): Option =>
   new Option(
     '--storage-limit <seconds>',
-    'give storage up that has not answered for so long; its pages come from the source',
+    'give up storage that has not answered for this many seconds; its pages come from the source',
   )
     .argParser(seconds(1))
     .default(defaultLimits.storageMs / 1000);
@@ -89,10 +89,10 @@ const limitsOf = ({
 const vmOption = (): Option =>
   new Option('--vm <name>', "the VM's name or uuid; both engines must be given the same, or none");
 const userOption = (): Option =>
-  new Option('--user <name>', 'go on as this user, once what needs root is open').argParser(userNamed);
+  new Option('--user <name>', 'drop to this user once what needs root is open').argParser(userNamed);
 
 const program = new Command('poolshift-engine')
-  .description('Live migration in which cached pages come from shared storage. Nothing is patched.')
+  .description('Live migration that reads cached pages from shared storage. Nothing is patched.')
   .exitOverride()
   .showHelpAfterError()
   .addHelpText(
@@ -115,7 +115,7 @@ interface SourceArguments extends MigrationOptions, PeerArguments {
 }
 
 addPeerOptions(program.command('source'), 'source')
-  .description('run on the host that the VM leaves; then tell its QEMU to migrate to the socket')
+  .description('run on the source host; then tell its QEMU to migrate to the socket')
   .requiredOption('--listen <unix:PATH>', 'socket for QEMU: migrate unix:PATH', unixPath)
   .requiredOption('--connect <HOST:PORT>', 'the destination engine', tcpAddress)
   .option('--agent <path>', "the guest agent's socket on this host")
@@ -126,11 +126,15 @@ addPeerOptions(program.command('source'), 'source')
     'guest memory: file:PATH (memory-backend-file) or pid:NUMBER (QEMU)',
     argument(parseGuestRamPlace),
   )
-  .addOption(new Option('--strategy <name>', 'what comes from where').choices(strategies).default('restore'))
+  .addOption(
+    new Option('--strategy <name>', 'which pages come from storage and which over the link')
+      .choices(strategies)
+      .default('restore'),
+  )
   .addOption(
     new Option(
       '--compress <how>',
-      'compress what crosses the migration link (default: zstd with balance, else none)',
+      'compress the migration link (default: zstd with balance, else none)',
     ).choices(['none', 'zstd']),
   )
   .addOption(
@@ -139,7 +143,7 @@ addPeerOptions(program.command('source'), 'source')
       .default('none'),
   )
   .addOption(
-    new Option('--list-at <when>', 'ask for the list when QEMU begins to send, or before listening for QEMU')
+    new Option('--list-at <when>', 'request the list when QEMU starts sending, or before listening for QEMU')
       .choices(['start', 'migrate'])
       .default('migrate'),
   )
@@ -185,7 +189,7 @@ interface DestinationArguments extends MigrationOptions, PeerArguments {
 }
 
 addPeerOptions(program.command('destination'), 'destination')
-  .description('run on the host that the VM comes to, whose QEMU waits on the socket')
+  .description('run on the destination host, whose QEMU waits on the socket')
   .requiredOption('--listen <HOST:PORT>', 'where the source engine connects', tcpAddress)
   .requiredOption('--incoming <unix:PATH>', 'socket on which the target QEMU waits', unixPath)
   .option(
@@ -226,7 +230,7 @@ interface ListArguments extends CommonOptions {
 
 program
   .command('list')
-  .description('ask the guest agent for the page list and say what is in it')
+  .description('request the page list from the guest agent and summarise it')
   .requiredOption('--agent <path>', "the guest agent's socket on this host")
   .addOption(agentTimeoutOption())
   .addOption(
@@ -257,7 +261,7 @@ program
 
 program
   .command('key')
-  .description('make a key for --psk-file: bring it to both hosts, where only the engines can read it')
+  .description('make a key for --psk-file; copy it to both hosts, readable by the engines alone')
   .option('--out <file>', 'a new file, mode 0600 (default: standard output)')
   .action((args: { readonly out?: string }) => {
     process.stdout.write(keyCommand(args.out));

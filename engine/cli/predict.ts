@@ -49,7 +49,7 @@ const program: Command = new Command('predict')
   .option('--hot <share>', 'share of used memory that it writes', share, guest.hotShare)
   .option('--zero <share>', 'share of memory that holds zeros', share, guest.zeroShare)
   .option('--listed <share>', 'share of the rest that storage has too', share, guest.listedShare)
-  .option('--compression <ratio>', 'what zstd makes of pages', number(1), defaultSetup.compressionRatio)
+  .option('--compression <ratio>', 'compression ratio of zstd', number(1), defaultSetup.compressionRatio)
   .option('--zstd-rate <bytes>', 'what a core compresses in a second', bytes, zstdBytesPerSecondPerCore)
   .option('--compressors <n>', 'cores that compress', number(1), compressors)
   .option(
@@ -58,7 +58,7 @@ const program: Command = new Command('predict')
     bytes,
     defaultSetup.targetBytesPerSecond,
   )
-  .option('--list-latency <ms>', 'until the list is there', number(0), defaultSetup.listLatencyMs)
+  .option('--list-latency <ms>', 'time until the list arrives, in ms', number(0), defaultSetup.listLatencyMs)
   .option('--downtime-limit <ms>', "QEMU's downtime limit", number(1), defaultSetup.downtimeLimitMs)
   .option('--against <folders...>', 'instead: simulate recorded runs, and compare')
   .option('--json', 'write JSON to standard output')

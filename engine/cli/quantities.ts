@@ -33,19 +33,19 @@ export function share(text: string): number {
   return value;
 }
 
-/** A number of at least `least`, and at most `most`. */
-export function number(least: number, most = Infinity): (text: string) => number {
+/** A number of at least `min`, and at most `max`. */
+export function number(min: number, max = Infinity): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (text.trim() === '' || !Number.isFinite(value) || value < least || value > most) {
-      const limit = most === Infinity ? '' : ` and ${most} at most`;
-      throw new InvalidArgumentError(`It must be a number, ${least} at least${limit}.`);
+    if (text.trim() === '' || !Number.isFinite(value) || value < min || value > max) {
+      const limit = max === Infinity ? '' : ` and ${max} at most`;
+      throw new InvalidArgumentError(`It must be a number of at least ${min}${limit}.`);
     }
     return value;
   };
 }
 
 /** Seconds, up to a day: a timer of Node takes no more than 24 days, and fires at once beyond. */
-export function seconds(least: number): (text: string) => number {
-  return number(least, 86_400);
+export function seconds(min: number): (text: string) => number {
+  return number(min, 86_400);
 }

@@ -41,7 +41,7 @@ function describe(event: EngineEvent): string {
     case 'insecure-plaintext':
       return "WITHOUT TLS (--insecure-plaintext): the network can read and change the guest's memory";
     case 'stranger':
-      return `${event.peer} was not let in: ${event.reason} (${event.strangers} so far)`;
+      return `${event.peer} was rejected: ${event.reason} (${event.strangers} so far)`;
     case 'connected':
       return `connected to ${event.peer}, compression ${event.compression}`;
     case 'qemu-connected':
@@ -51,9 +51,9 @@ function describe(event: EngineEvent): string {
     case 'warning':
       return `warning: ${event.reason}`;
     case 'no-list':
-      return `without a page list: ${event.reason}`;
+      return `no page list: ${event.reason}`;
     case 'accepted':
-      return `${event.pages_accepted} pages accepted, ${event.pages_already_sent} were sent already; refused: ${refusals(event)}`;
+      return `${event.pages_accepted} pages accepted, ${event.pages_already_sent} already sent; refused: ${refusals(event)}`;
     case 'storage':
       return `storage "${event.source}": ${mebibytes(event.size_bytes)}`;
     case 'storage-unusable':
@@ -63,9 +63,9 @@ function describe(event: EngineEvent): string {
     case 'planned':
       return 'all listed pages are planned or sent';
     case 'first-pass-done':
-      return "QEMU's first pass is through";
+      return "QEMU's first pass is done";
     case 'dirty-pass-done':
-      return 'what the guest had dirtied is sent';
+      return 'dirty pass done';
     case 'gate-held':
       return `holding the switchover (${event.by === 'agreement-withheld' ? 'ack withheld' : 'reading stalled'})`;
     case 'gate-released':
@@ -79,7 +79,7 @@ function describe(event: EngineEvent): string {
     case 'done':
       return `done: ${progress(event)}`;
     case 'committed':
-      return 'the stream is whole: the target gets all of it';
+      return 'committed: the stream is complete and goes to the target';
     case 'started':
       return 'the target has everything';
     case 'waiting-for':
@@ -88,7 +88,7 @@ function describe(event: EngineEvent): string {
         (event.limit_seconds > 0 ? ` of at most ${event.limit_seconds}` : '')
       );
     case 'signal-refused':
-      return `not ended: ${event.reason}`;
+      return `signal ignored: ${event.reason}`;
     case 'failed':
       return `failed: ${event.reason}${withAdvice(event.advice)}`;
     case 'cancelled':

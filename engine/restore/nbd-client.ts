@@ -152,7 +152,7 @@ class NbdClient implements StorageReader {
         if (bytes.length < 20) return 0;
         const length = bytes.readUInt32BE(16);
         if (bytes.readBigUInt64BE(0) !== optionReplyMagic || length > maxOptionReply) {
-          this.#fail(new StorageError('nbd', `${this.#where} gives a reply that no NBD server gives`));
+          this.#fail(new StorageError('nbd', `${this.#where}: invalid NBD reply`));
           return 20;
         }
         if (bytes.length < 20 + length) return 0;
@@ -164,7 +164,7 @@ class NbdClient implements StorageReader {
         const handle = Number(bytes.readBigUInt64BE(8));
         const request = this.#requests.get(handle);
         if (bytes.readUInt32BE(0) !== simpleReplyMagic || request === undefined) {
-          this.#fail(new StorageError('nbd', `${this.#where} gives a reply that no NBD server gives`));
+          this.#fail(new StorageError('nbd', `${this.#where}: invalid NBD reply`));
           return 16;
         }
         this.#requests.delete(handle);
@@ -204,7 +204,7 @@ class NbdClient implements StorageReader {
     const reading = this.#state.in === 'data' ? this.#state.request : undefined;
     this.#state = { in: 'ended', error };
     this.#settleReady?.reject(error);
-    // Who never waited for `ready` must not meet its rejection as an unhandled one.
+    // Avoids an unhandled rejection when nobody awaits `ready`.
     this.ready.catch(() => undefined);
     reading?.reject(error);
     for (const { reject } of this.#requests.values()) reject(error);

@@ -59,7 +59,7 @@ test('machines that do not answer are problems, and the rest is not checked', as
 test('the same as text: a line for what is found and one for what to do', async (t) => {
   const { exitCode, stdout } = await run('--inventory', await inventory(t), '--mem', '4', '24');
   t.is(exitCode, 1);
-  t.regex(stdout, /^FIX {2}src {9}ssh {15}.*Connection refused\n {17}→ see that the machine runs/m);
+  t.regex(stdout, /^FIX {2}src {9}ssh {15}.*Connection refused\n {17}→ check that the machine is up/m);
   t.regex(stdout, /^- {4}nfs dst {5}storage link {6}needs ssh to nfs and dst$/m);
   t.regex(stdout, /\n0 ok, 0 warnings, 4 problems, \d+ not checked$/);
 });

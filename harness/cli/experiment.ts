@@ -28,13 +28,13 @@ function planText(options: Options): string {
   return [
     `scenario ${configuration.scenario}: ${scenarios[configuration.scenario].title}`,
     `engine ${configuration.engine}: ${engines[configuration.engine].title}`,
-    `VM ${mib(configuration.vmMemoryBytes)}, buffer pool ${mib(configuration.bufferPoolBytes)} (asked ${mib(configuration.bufferPoolAskedBytes)}), tables ${mib(configuration.tableDataBytes)} (asked ${mib(configuration.poolInUseAskedBytes)}), links ${configuration.linkBitsPerSecond / 1e6} Mbit/s, ${configuration.dbms}`,
+    `VM ${mib(configuration.vmMemoryBytes)}, buffer pool ${mib(configuration.bufferPoolBytes)} (requested ${mib(configuration.bufferPoolAskedBytes)}), tables ${mib(configuration.tableDataBytes)} (requested ${mib(configuration.poolInUseAskedBytes)}), links ${configuration.linkBitsPerSecond / 1e6} Mbit/s, ${configuration.dbms}`,
     `  ${'expected'.padEnd(26)}${column('TCG')}${column('KVM')}`,
     ...expectedSteps(configuration, 'tcg').map(
       ({ name, durationSeconds }, index) =>
         `  ${name.padEnd(26)}${column(`${durationSeconds.toFixed(0)} s`)}${column(`${underKvm[index]?.durationSeconds.toFixed(0) ?? ''} s`)}`,
     ),
-    `expected: ${options.repeat} x ${minutes('tcg')} min under TCG, ${minutes('kvm')} min with KVM, after what needs preparing (a few minutes, once)`,
+    `expected: ${options.repeat} x ${minutes('tcg')} min under TCG, ${minutes('kvm')} min with KVM, plus one-time preparation (a few minutes)`,
   ].join('\n');
 }
 

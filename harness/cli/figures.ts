@@ -32,7 +32,7 @@ const figures: readonly Figure[] = [
     value: (row) =>
       `${oneDecimal(row.tps_before)} / ${oneDecimal(row.tps_during)} / ${oneDecimal(row.tps_after)}`,
   },
-  { title: 'TPS back at 90 % after', value: (row) => seconds(row.tps_recovery_ms) },
+  { title: 'time until TPS is back at 90 %', value: (row) => seconds(row.tps_recovery_ms) },
   {
     title: 'bound, efficiency',
     value: (row) =>

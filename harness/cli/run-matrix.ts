@@ -105,7 +105,7 @@ export async function runMatrix(
     if (signal.aborted) break;
     const done = options.resume ? await doneRow(folder) : undefined;
     if (done !== undefined) {
-      say(`${name}: done before`);
+      say(`${name}: already done`);
       lines.push({ name, outcome: String(done.outcome), row: done });
       continue;
     }

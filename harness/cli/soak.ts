@@ -19,8 +19,8 @@ import { waitForRoom } from '../testbed/local/lab-process.ts';
 import { exitCodes, parseOptions, UsageError } from './options.ts';
 import { type AtEnd, runCommand } from './run-command.ts';
 
-const integer = (least: number, most: number) =>
-  z.coerce.number(`a whole number from ${least} to ${most} is needed`).int().min(least).max(most);
+const integer = (min: number, max: number) =>
+  z.coerce.number(`a whole number from ${min} to ${max} is needed`).int().min(min).max(max);
 /** Seeds of one campaign follow one another. */
 const maxSeed = 2 ** 31 - 1;
 
@@ -33,8 +33,8 @@ const optionsSchema = z.object({
     .number('a number of minutes is needed')
     .positive()
     .default(10)
-    .describe('start no run after so many minutes'),
-  count: integer(1, 1_000_000).optional().describe('end after so many runs'),
+    .describe('start no run after this many minutes'),
+  count: integer(1, 1_000_000).optional().describe('end after this many runs'),
   seed: integer(0, maxSeed).optional().describe('seed of the first run; the next run has the next one'),
   only: z.array(integer(0, maxSeed)).optional().describe('run just these seeds'),
   aimed: z
@@ -56,7 +56,7 @@ const say = (line: string): void => {
 async function main(atEnd: AtEnd): Promise<number> {
   const options = parseOptions(
     'soak',
-    'Migrates VMs again and again, breaks something each time, and checks what came of it.',
+    'Migrates small VMs again and again, breaks something each time, and checks the result.',
     optionsSchema,
     process.argv.slice(2),
   );

@@ -48,7 +48,7 @@ export async function refuseWhatDoesNotFit(
     if (capacity.fits) continue;
     if (!dryRun) refuse(name, capacity.reason);
     if (!said.has(capacity.reason))
-      say(`this machine could not run ${name === '' ? 'it' : `${name} and its like`}: ${capacity.reason}`);
+      say(`this machine cannot run ${name === '' ? 'this' : name}: ${capacity.reason}`);
     said.add(capacity.reason);
   }
 }

@@ -22,7 +22,7 @@ const sshTroubles: readonly (readonly [said: RegExp, fix: (host: HostName) => st
   [/Could not resolve hostname/, (host) => `correct hosts.${host}.ssh.address`],
   [
     /Connection (?:refused|closed|reset)|timed out|No route to host|after \d+ ms/i,
-    (host) => `see that the machine runs and that sshd answers at hosts.${host}.ssh.address and port`,
+    (host) => `check that the machine is up and that sshd answers at hosts.${host}.ssh.address and port`,
   ],
 ];
 

@@ -132,9 +132,9 @@ export class Draw {
     for (let i = 0; i < 16; i++) this.#random.below(2);
   }
 
-  /** A whole number from `least` to `most`. */
-  between(least: number, most: number): number {
-    return least + this.#random.below(most - least + 1);
+  /** A whole number from `min` to `max`. */
+  between(min: number, max: number): number {
+    return min + this.#random.below(max - min + 1);
   }
 
   /** One of them. A value that is named twice comes twice as often. */
@@ -142,9 +142,9 @@ export class Draw {
     return values[this.#random.below(values.length)] ?? values[0];
   }
 
-  /** A whole number from 1 to `most`, each order of magnitude as likely as another. */
-  magnitude(most: number): number {
-    return Math.max(1, Math.round(Math.exp((this.#random.below(1e6) / 1e6) * Math.log(most))));
+  /** A whole number from 1 to `max`, each order of magnitude as likely as another. */
+  magnitude(max: number): number {
+    return Math.max(1, Math.round(Math.exp((this.#random.below(1e6) / 1e6) * Math.log(max))));
   }
 }
 

@@ -97,7 +97,7 @@ export const claimTexts = {
       ja: '提案方式ではスループットが早く回復する（図 16、17）。',
     },
     rule: {
-      en: 'least recovery time of pre-copy − largest of restore; above 0 in every cell',
+      en: 'min recovery time of pre-copy − max of restore; above 0 in every cell',
       ja: '回復時間の差（pre-copy の最小 − restore の最大）。全条件で正',
     },
   },
@@ -125,11 +125,11 @@ export const tableTexts = {
   holds: { en: 'holds', ja: '成立' },
   'does-not-hold': { en: 'does not hold', ja: '不成立' },
   'holds-in-single-runs': {
-    en: 'holds in these runs (fewer than 3 a cell)',
+    en: 'holds in these runs (fewer than 3 per cell)',
     ja: 'この計測では成立（1 条件 3 回未満）',
   },
   'does-not-hold-in-single-runs': {
-    en: 'does not hold in these runs (fewer than 3 a cell)',
+    en: 'does not hold in these runs (fewer than 3 per cell)',
     ja: 'この計測では不成立（1 条件 3 回未満）',
   },
   missing: { en: 'missing', ja: '計測なし' },

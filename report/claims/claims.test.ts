@@ -34,7 +34,7 @@ test('fewer than three runs of a cell say what these runs say, and that they are
   t.true(findings.every(({ verdict, measured }) => verdict.endsWith('-in-single-runs') && measured !== ''));
   t.is(finding(findings, 'total-time-shorter').verdict, 'holds-in-single-runs');
   t.is(finding(findings, 'sending-the-list-dominates').verdict, 'does-not-hold-in-single-runs');
-  t.regex(claimsMarkdown(findings, 'en'), /does not hold in these runs \(fewer than 3 a cell\)/);
+  t.regex(claimsMarkdown(findings, 'en'), /does not hold in these runs \(fewer than 3 per cell\)/);
 });
 
 test('cells that were not run are not counted', (t) => {

@@ -25,7 +25,7 @@ const command = new Command('compare')
   .option('--allow-different', 'also compare sets that were made under different conditions', false)
   .addHelpText(
     'after',
-    '\nExit codes: 0 no regression; 1 regression; 2 wrong option, not readable, or sets that do not go together; ' +
+    '\nExit codes: 0 no regression; 1 regression; 2 wrong option, not readable, or incompatible sets; ' +
       '3 too few samples to tell.',
   )
   .exitOverride();
@@ -41,7 +41,7 @@ async function compare(baseFolder: string, nextFolder: string, options: Options)
   if (differences.length > 0 && !options.allowDifferent) {
     throw new ReportError(
       'different-conditions',
-      `the sets were made under different conditions (--allow-different compares them all the same):\n${describeDifferences(differences)}`,
+      `the sets were made under different conditions (--allow-different compares them anyway):\n${describeDifferences(differences)}`,
     );
   }
   const { findings, unpaired } = compareSets(base, next);

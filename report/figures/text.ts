@@ -16,7 +16,7 @@ const texts = {
   'title.tps-ro': { en: 'sysbench throughput, RO', ja: 'sysbench のスループット（RO）' },
   'title.tps-rw': { en: 'sysbench throughput, RW', ja: 'sysbench のスループット（RW）' },
   'title.list-time': { en: 'Time to get the page list, by phase', ja: 'ページリスト取得時間（段階別）' },
-  'title.downtime-ways': { en: 'Downtime by way of measuring', ja: '計測方法別のダウンタイム' },
+  'title.downtime-ways': { en: 'Downtime by measurement method', ja: '計測方法別のダウンタイム' },
   'title.latency': { en: 'Transaction latency around the migration', ja: '移行前後のトランザクション遅延' },
   'title.efficiency': { en: 'Efficiency against the bound', ja: '理論限界に対する効率' },
   'title.page-origins': { en: 'Where each page came from', ja: 'ページの転送元' },
@@ -65,7 +65,7 @@ const texts = {
   'list.map': { en: 'map to disk blocks', ja: 'ディスクブロックへの対応付け' },
   'list.encode': { en: 'encode', ja: '符号化' },
   'list.send': { en: 'send to the source engine', ja: '送信元エンジンへの送信' },
-  'list.rest': { en: 'rest (asking, waiting)', ja: 'その他（要求・待機）' },
+  'list.rest': { en: 'other (request, wait)', ja: 'その他（要求・待機）' },
   'list.clean': { en: 'write dirty pages first', ja: 'ダーティページの書き出し' },
 
   'origin.zero': { en: 'zero pages', ja: 'ゼロページ' },
@@ -151,13 +151,13 @@ const texts = {
   'note.missing': { en: '× no run recorded.', ja: '×：記録なし' },
   'note.not-converged': { en: 'n/c did not converge.', ja: 'n/c：収束せず' },
   'note.no-figure': { en: '– does not apply, or not measured.', ja: '–：該当しない、または計測なし' },
-  'note.one-run': { en: 'One run a bar.', ja: '各棒は 1 回の実行' },
+  'note.one-run': { en: 'One run per bar.', ja: '各棒は 1 回の実行' },
   'note.bars': {
     en: 'Bars: mean of the repeats; circles: single runs; whiskers: ± one standard deviation.',
     ja: '棒：繰返しの平均、丸：各実行、ひげ：標準偏差',
   },
   'note.typical': {
-    en: 'One run a cell (of repeats, that with the median total time).',
+    en: 'One run per cell (of repeats, the one with the median total time).',
     ja: '各条件 1 回（繰返しでは総移行時間が中央値の実行）',
   },
   'note.symlog': { en: 'The axis is logarithmic above 100 ms.', ja: '100 ms 以上は対数軸' },
@@ -187,15 +187,15 @@ const texts = {
     ja: '限界：ゼロページを除くメモリ量を両リンクの実測速度で送る時間。圧縮する方式ではその実行の圧縮率を算入。破線：1 と 0.5（片リンクのみ）',
   },
   'note.ratio': {
-    en: 'Figures of a cell divided by pre-copy’s; below 1 is better. Log scale. One mark per load and memory row: mean of its repeats; line and ticks: its runs, over pre-copy’s mean. None where pre-copy’s figure is 0.',
+    en: 'Figures of a cell divided by pre-copy’s; below 1 is better. Log scale. One mark per load and memory row: mean of its repeats; line and ticks: its runs, over pre-copy’s mean. No mark where pre-copy’s figure is 0.',
     ja: '同条件の pre-copy に対する比。1 未満が良い。対数軸。負荷とメモリごとに繰返しの平均、線と目盛は各実行（pre-copy の平均に対する比）。pre-copy が 0 の場合は表示なし',
   },
   'note.timeline': {
-    en: 'One run an engine (of repeats, that with the median total time); 0 is the migrate command.',
+    en: 'One run per engine (of repeats, the one with the median total time); 0 is the migrate command.',
     ja: '方式ごとに 1 回（繰返しでは総移行時間が中央値の実行）。0 は移行命令の時刻',
   },
   'note.downtime-ways': {
-    en: 'Each mark is a run. Gaps that clients see contain the switchover and what it takes the network and the server to answer again.',
+    en: 'Each mark is a run. Gaps that clients see contain the switchover and the time the network and the server take to respond again.',
     ja: '各点は 1 回の実行。クライアントから見た停止は、切替とネットワーク・サーバの応答再開を含む',
   },
   'note.stacks': {

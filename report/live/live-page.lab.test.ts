@@ -45,7 +45,7 @@ test('the page follows a run without being loaded again', async (t) => {
   page.on('pageerror', (error) => complaints.push(error.message));
   await page.goto(server.url);
   const status = page.locator('#running-status');
-  await status.filter({ hasText: 'No run goes on' }).waitFor();
+  await status.filter({ hasText: 'No run in progress' }).waitFor();
 
   const run = new GrownRun(path.join(dir, 'rw-16-precopy-r1'));
   live.add(run.folder);
@@ -73,7 +73,7 @@ test('the page follows a run without being loaded again', async (t) => {
   t.is(await bars.count(), 0);
   await run.end();
   await bars.first().waitFor();
-  await status.filter({ hasText: 'No run goes on' }).waitFor();
+  await status.filter({ hasText: 'No run in progress' }).waitFor();
   t.regex((await page.locator('#runs').textContent()) ?? '', /rw-16-precopy-r1.*completed/);
   t.is(loads, 1);
   t.deepEqual(complaints, []);

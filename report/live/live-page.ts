@@ -40,7 +40,7 @@ async function update() {
   if (!response.ok) throw new Error(await response.text());
   const news = await response.json();
   status.classList.remove('lost');
-  status.textContent = news.running === null ? 'No run goes on.'
+  status.textContent = news.running === null ? 'No run in progress.'
     : news.running.name + ': ' + (news.running.step === '' ? 'between steps' : news.running.step);
   for (const place of document.querySelectorAll('[data-running]'))
     await redraw(place, news.running?.figures[place.dataset.running]);

@@ -159,7 +159,7 @@ async function holdHost(host: Host, holder: Holder, log: Log): Promise<Hold | Ho
     void process.ended.then(async () => {
       if (released) return;
       await takeAgain().catch((error: unknown) => {
-        log(`others are not kept from ${host.name} any more: ${String(error)}`);
+        log(`lost the lock on ${host.name}: ${String(error)}`);
       });
     });
   };
