@@ -30,7 +30,7 @@ module.exports = {
       'The recorded format uses the words of experiments; whoever writes or reads results uses it.',
     ),
     only('engine', [], 'The engine stands on its own.'),
-    only('guest/agent', ['engine/pages'], 'Agent and engine share only the page list.'),
+    only('guest/agent', ['engine/list'], 'Agent and engine share only the page list.'),
     only('guest/image', ['setup'], 'The image recipe needs the cache of prepared things, nothing else.'),
     only(
       'harness',

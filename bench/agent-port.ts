@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type PageListAnswer, requestPageList } from '../engine/pages/agent-client.ts';
+import { type PageListAnswer, requestPageList } from '../engine/list/agent-client.ts';
 import { agentStart } from '../guest/image/agent-bundle.ts';
 
 /** Requests `count` lists of all servers on this machine, one after the other. */

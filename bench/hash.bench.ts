@@ -5,8 +5,8 @@
 import { randomFillSync } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import xxhashWasm from 'xxhash-wasm';
-import { PageHasher, randomHashKey } from '../engine/pages/content-hash.ts';
-import { pageSizeBytes } from '../engine/pages/page-list.ts';
+import { PageHasher, randomHashKey } from '../engine/list/content-hash.ts';
+import { pageSizeBytes } from '../engine/list/page-list.ts';
 
 const { values } = parseArgs({
   options: { rounds: { type: 'string', default: '7' }, json: { type: 'boolean', default: false } },

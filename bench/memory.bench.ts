@@ -10,12 +10,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { restartWithAllocatorSettings } from '../engine/cli/allocator.ts';
-import { PageHasher, randomHashKey } from '../engine/pages/content-hash.ts';
-import { decodePageList, encodePageList } from '../engine/pages/page-list-codec.ts';
-import { type PageList, pageSizeBytes } from '../engine/pages/page-list.ts';
+import { PageHasher, randomHashKey } from '../engine/list/content-hash.ts';
+import { decodePageList, encodePageList } from '../engine/list/page-list-codec.ts';
+import { type PageList, pageSizeBytes } from '../engine/list/page-list.ts';
 import type { GuestRam } from '../engine/source/guest-ram.ts';
-import { PageLedger } from '../engine/source/page-ledger.ts';
-import { PlanBuilder } from '../engine/source/plan-builder.ts';
+import { PageLedger } from '../engine/core/page-ledger.ts';
+import { PlanBuilder } from '../engine/core/plan-builder.ts';
 
 const listedShare = 0.83;
 const pagesPerRun = 4;

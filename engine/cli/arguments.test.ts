@@ -1,6 +1,6 @@
 import test from 'ava';
 import { InvalidArgumentError } from 'commander';
-import { parseStoragePlace } from '../restore/storage-place.ts';
+import { parseStoragePlace } from '../storage/storage-place.ts';
 import { tcpAddress, unixPath } from './arguments.ts';
 
 test('addresses', (t) => {

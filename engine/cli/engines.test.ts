@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { runDestination } from '../destination/destination-engine.ts';
 import type { DestinationOutcome } from '../destination/destination-options.ts';
-import type { EngineEvent } from '../restore/engine-event.ts';
+import type { EngineEvent } from '../core/engine-event.ts';
 import { runSource } from '../source/source-engine.ts';
 import type { SourceOutcome } from '../source/source-options.ts';
 import { StreamReader } from '../stream/reader.ts';

@@ -3,14 +3,14 @@ import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { type PageListAnswer, requestPageList } from '../pages/agent-client.ts';
-import { decodePageListInSlices } from '../pages/page-list-codec.ts';
+import { type PageListAnswer, requestPageList } from '../list/agent-client.ts';
+import { decodePageListInSlices } from '../list/page-list-codec.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';
 import type { Interrupts } from '../core/interrupts.ts';
 import { runDestination } from '../destination/destination-engine.ts';
-import type { EventSink } from '../restore/engine-event.ts';
-import { type Strategy, strategies } from '../restore/schedule.ts';
-import { parseStoragePlace, type StoragePlace } from '../restore/storage-place.ts';
+import type { EventSink } from '../core/engine-event.ts';
+import { type Strategy, strategies } from '../core/schedule.ts';
+import { parseStoragePlace, type StoragePlace } from '../storage/storage-place.ts';
 import {
   type GuestRamPlace,
   type GuestRamSource,

@@ -8,7 +8,7 @@ import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import type { Interrupts } from '../core/interrupts.ts';
 import { runDestination } from '../destination/destination-engine.ts';
-import type { EngineEvent } from '../restore/engine-event.ts';
+import type { EngineEvent } from '../core/engine-event.ts';
 import { runSource } from '../source/source-engine.ts';
 import { frameHeader } from '../wire/frame.ts';
 import { defaultLiveness, type Liveness, ownHello } from '../wire/hello.ts';

@@ -1,5 +1,5 @@
 import test from 'ava';
-import type { EngineCounters, EngineEvent } from '../restore/engine-event.ts';
+import type { EngineCounters, EngineEvent } from '../core/engine-event.ts';
 import { jsonSink, textSink } from './report.ts';
 
 const counters: EngineCounters = {

@@ -1,6 +1,6 @@
 /** How engine events reach people and programs: lines on a terminal, or JSON lines. */
 import { cleanJson, cleanText } from './clean-text.ts';
-import type { EngineCounters, EngineEvent, EventSink } from '../restore/engine-event.ts';
+import type { EngineCounters, EngineEvent, EventSink } from '../core/engine-event.ts';
 
 /** JSON lines with a time: `t_ms` since the start of the program, `time` as a date. */
 export function jsonSink(write: (line: string) => void): EventSink {

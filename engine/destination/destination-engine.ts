@@ -11,13 +11,13 @@ import {
   stepDestination,
 } from '../core/destination-switchover.ts';
 import { type Wait, WaitWatch } from '../core/wait-watch.ts';
-import { PageHasher } from '../pages/content-hash.ts';
-import { pageSizeBytes } from '../pages/page-list.ts';
-import type { EngineCounters } from '../restore/engine-event.ts';
-import { limitedReader } from '../restore/limited-reader.ts';
-import { RestorePlan } from '../restore/restore-plan.ts';
-import { Restorer, type RestoreSink } from '../restore/restorer.ts';
-import type { StorageReader } from '../restore/storage-reader.ts';
+import { PageHasher } from '../list/content-hash.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
+import type { EngineCounters } from '../core/engine-event.ts';
+import { limitedReader } from '../storage/limited-reader.ts';
+import { RestorePlan } from '../core/restore-plan.ts';
+import { Restorer, type RestoreSink } from './restorer.ts';
+import type { StorageReader } from '../storage/storage-reader.ts';
 import type { EngineConnection } from '../wire/connection.ts';
 import type { FrameType } from '../wire/frame.ts';
 import { defaultLiveness } from '../wire/hello.ts';

@@ -1,8 +1,8 @@
 /** What a destination engine is started with, and how it ends. */
 import type { Interrupts } from '../core/interrupts.ts';
 import type { Limits } from '../core/limits.ts';
-import type { EventSink } from '../restore/engine-event.ts';
-import type { StoragePlace } from '../restore/storage-place.ts';
+import type { EventSink } from '../core/engine-event.ts';
+import type { StoragePlace } from '../storage/storage-place.ts';
 import type { Liveness } from '../wire/hello.ts';
 import type { PeerSecurity } from '../wire/peer-security.ts';
 

@@ -1,7 +1,7 @@
 /** What the destination engine reports of itself. */
-import { emptyCounters, type EngineCounters, processCounters } from '../restore/engine-event.ts';
-import type { RestorePlan } from '../restore/restore-plan.ts';
-import type { Restorer } from '../restore/restorer.ts';
+import { emptyCounters, type EngineCounters, processCounters } from '../core/engine-event.ts';
+import type { RestorePlan } from '../core/restore-plan.ts';
+import type { Restorer } from './restorer.ts';
 import type { EngineConnection } from '../wire/connection.ts';
 import type { TargetOutput } from './target-output.ts';
 

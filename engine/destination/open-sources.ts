@@ -1,15 +1,15 @@
 /** Opens what the page list names. */
-import type { PageSource } from '../pages/page-list.ts';
-import type { EventSink } from '../restore/engine-event.ts';
-import { StorageError } from '../restore/storage-error.ts';
+import type { PageSource } from '../list/page-list.ts';
+import type { EventSink } from '../core/engine-event.ts';
+import { StorageError } from '../storage/storage-error.ts';
 import {
   nameOf,
   openSource,
   storageKeyOf,
   type StoragePlace,
   takesDaemon,
-} from '../restore/storage-place.ts';
-import type { StorageReader } from '../restore/storage-reader.ts';
+} from '../storage/storage-place.ts';
+import type { StorageReader } from '../storage/storage-reader.ts';
 import type { Storage } from '../wire/messages.ts';
 
 export interface OpenedSources {

@@ -3,7 +3,7 @@
  * strangers get little time and memory, are told nothing, and end nothing but themselves.
  */
 import type { Server, Socket } from 'node:net';
-import type { EventSink } from '../restore/engine-event.ts';
+import type { EventSink } from '../core/engine-event.ts';
 import { EngineConnection } from '../wire/connection.ts';
 import { adopt, createPausedServer, type SocketOpener } from '../wire/fast-socket.ts';
 import type { FrameType } from '../wire/frame.ts';

@@ -1,6 +1,6 @@
 /** Tells the source engine how far restoring is. */
-import type { RestorePlan } from '../restore/restore-plan.ts';
-import type { Restorer } from '../restore/restorer.ts';
+import type { RestorePlan } from '../core/restore-plan.ts';
+import type { Restorer } from './restorer.ts';
 import type { EngineConnection } from '../wire/connection.ts';
 import { encodeMessage, type RestoreStatus } from '../wire/messages.ts';
 

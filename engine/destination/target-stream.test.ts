@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import test, { type ExecutionContext } from 'ava';
-import { RestorePlan } from '../restore/restore-plan.ts';
+import { RestorePlan } from '../core/restore-plan.ts';
 import { smallStream } from '../stream/testing/small-stream.ts';
 import { TargetOutput } from './target-output.ts';
 import { TargetStream } from './target-stream.ts';

@@ -1,6 +1,6 @@
 /** The target's incoming stream: what the source engine sends, and pages restored from storage between its records. */
-import type { EventSink } from '../restore/engine-event.ts';
-import type { RestorePlan } from '../restore/restore-plan.ts';
+import type { EventSink } from '../core/engine-event.ts';
+import type { RestorePlan } from '../core/restore-plan.ts';
 import { StreamInjector } from '../stream/injector.ts';
 import { refuseUnvouched } from '../stream/obstacles.ts';
 import { streamCommand } from '../stream/records.ts';

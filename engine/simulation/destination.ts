@@ -1,13 +1,13 @@
 /** The destination engine in simulated time: the real RestorePlan, with storage and the target in place of Restorer and QEMU. */
-import { pageSizeBytes } from '../pages/page-list.ts';
-import { type Extent, RestorePlan } from '../restore/restore-plan.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
+import { type Extent, RestorePlan } from '../core/restore-plan.ts';
 import type { RestoreStatus } from '../wire/messages.ts';
 import type { SimulatedGuest } from './guest.ts';
 import { constantRate, SimulatedLink } from './link.ts';
 import { type Setup, stepMs } from './migration.ts';
 import type { Frame } from './wire.ts';
 
-/** As in engine/restore/restorer.ts. */
+/** As in engine/destination/restorer.ts. */
 const readBytes = 1024 * 1024;
 const readsAtOnce = 6;
 const buffers = 12;

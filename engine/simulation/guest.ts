@@ -1,5 +1,5 @@
 /** A guest's memory in simulated time. A page's content is its version: how often the guest has written it. */
-import { pageSizeBytes } from '../pages/page-list.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
 import { Random } from './random.ts';
 
 export interface GuestShape {

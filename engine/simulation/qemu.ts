@@ -1,5 +1,5 @@
 /** QEMU's iteration over guest memory (migration/ram.c and migration_iteration_run in migration/migration.c, 10.0). */
-import { pageSizeBytes } from '../pages/page-list.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
 import type { SimulatedGuest } from './guest.ts';
 
 export class SimulatedQemu {

@@ -1,6 +1,6 @@
 /** Our engine between the two QEMUs: `restore` and `balance`. Time goes on in steps. */
-import { pageSizeBytes } from '../pages/page-list.ts';
-import { Schedule, type Strategy } from '../restore/schedule.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
+import { Schedule, type Strategy } from '../core/schedule.ts';
 import { SimulatedDestination } from './destination.ts';
 import { SimulatedGuest } from './guest.ts';
 import {

@@ -1,5 +1,5 @@
 /** Stock QEMU: pre-copy, and multifd with zstd. */
-import { pageSizeBytes } from '../pages/page-list.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
 import { SimulatedGuest } from './guest.ts';
 import { constantRate, SimulatedLink } from './link.ts';
 import {

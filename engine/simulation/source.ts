@@ -2,17 +2,17 @@
  * The source engine in simulated time: the real Schedule and PageLedger, with the list, guest memory and the wire in place of
  * GuestPages, PlanBuilder and the connection. docs/engine.md says what it does.
  */
-import { PageHasher, hashKeyBytes } from '../pages/content-hash.ts';
-import { pageSizeBytes } from '../pages/page-list.ts';
-import type { Schedule } from '../restore/schedule.ts';
-import { DirtyPass } from '../source/dirty-pass.ts';
-import { PageLedger, pageState } from '../source/page-ledger.ts';
+import { PageHasher, hashKeyBytes } from '../list/content-hash.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
+import type { Schedule } from '../core/schedule.ts';
+import { DirtyPass } from '../core/dirty-pass.ts';
+import { PageLedger, pageState } from '../core/page-ledger.ts';
 import type { RestoreStatus } from '../wire/messages.ts';
 import { maxPlanPages, type PlanPart } from '../wire/plan-codec.ts';
 import type { SimulatedGuest } from './guest.ts';
 import type { Wire } from './wire.ts';
 
-/** As in engine/source/guest-pages.ts. */
+/** As in engine/core/guest-pages.ts. */
 const planSlicePages = 512;
 const takeSlicePages = 64;
 const stallPages = 32_768;

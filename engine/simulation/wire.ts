@@ -1,5 +1,5 @@
 /** The connection between the engines in simulated time: frames in order, no more under way than the real SendWindow lets. */
-import { pageSizeBytes } from '../pages/page-list.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
 import type { PlanPart } from '../wire/plan-codec.ts';
 import { SendWindow } from '../wire/send-window.ts';
 import type { SimulatedGuest } from './guest.ts';

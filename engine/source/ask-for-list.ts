@@ -1,7 +1,7 @@
 /** Gets the page list from the agent and hands it to who works with it. */
 import type { EngineConnection } from '../wire/connection.ts';
 import { encodeMessage } from '../wire/messages.ts';
-import type { GuestPages } from './guest-pages.ts';
+import type { GuestPages } from '../core/guest-pages.ts';
 import type { SourceOptions } from './source-options.ts';
 import { listedEvent } from './source-report.ts';
 

@@ -3,7 +3,7 @@
  * purpose: a page must be read and put in its place in the stream with nothing in between (docs/engine.md, Order).
  */
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
-import { pageSizeBytes } from '../pages/page-list.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
 import { SourceError } from './source-error.ts';
 
 export interface GuestRam {

@@ -2,15 +2,15 @@
  * QEMU's stream on its way through the source engine: records of listed pages are left out of it, pages and plans are put
  * into it, and its end is recognised.
  */
-import type { EventSink } from '../restore/engine-event.ts';
-import type { Schedule } from '../restore/schedule.ts';
+import type { EventSink } from '../core/engine-event.ts';
+import type { Schedule } from '../core/schedule.ts';
 import { StreamInjector } from '../stream/injector.ts';
 import { refuseUnvouched } from '../stream/obstacles.ts';
 import { streamCommand } from '../stream/records.ts';
 import { checkVm } from '../stream/vm-identity.ts';
 import { encodePlanPart } from '../wire/plan-codec.ts';
 import type { DestinationLink } from './destination-link.ts';
-import { GuestPages } from './guest-pages.ts';
+import { GuestPages } from '../core/guest-pages.ts';
 import type { GuestRamSource } from './guest-ram.ts';
 import { StreamEnd } from '../stream/stream-end.ts';
 

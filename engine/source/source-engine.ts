@@ -22,8 +22,8 @@ import {
   stepSource,
 } from '../core/source-switchover.ts';
 import { type Wait, WaitWatch } from '../core/wait-watch.ts';
-import type { EngineCounters } from '../restore/engine-event.ts';
-import { Schedule } from '../restore/schedule.ts';
+import type { EngineCounters } from '../core/engine-event.ts';
+import { Schedule } from '../core/schedule.ts';
 import { returnPathMessage } from '../stream/records.ts';
 import { encodeReturnPathMessage } from '../stream/return-path.ts';
 import type { FrameType } from '../wire/frame.ts';
@@ -37,7 +37,7 @@ import { QemuStream } from './qemu-stream.ts';
 import { SourceError } from './source-error.ts';
 import type { SourceOptions, SourceOutcome } from './source-options.ts';
 import { sourceCounters } from './source-report.ts';
-import { SwitchoverHold } from './switchover-hold.ts';
+import { SwitchoverHold } from '../core/switchover-hold.ts';
 
 const progressMs = 200;
 /** The destination engine answers before that, or is not there. */

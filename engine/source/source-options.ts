@@ -1,9 +1,9 @@
 /** What a source engine is started with, and how it ends. */
-import type { PageListAnswer } from '../pages/agent-client.ts';
+import type { PageListAnswer } from '../list/agent-client.ts';
 import type { Interrupts } from '../core/interrupts.ts';
 import type { Limits } from '../core/limits.ts';
-import type { EventSink } from '../restore/engine-event.ts';
-import type { Strategy } from '../restore/schedule.ts';
+import type { EventSink } from '../core/engine-event.ts';
+import type { Strategy } from '../core/schedule.ts';
 import type { Liveness } from '../wire/hello.ts';
 import type { PeerSecurity } from '../wire/peer-security.ts';
 import type { GuestRamSource } from './guest-ram.ts';

@@ -1,13 +1,13 @@
 /** What the source engine reports of itself: counters and the size and times of the list. */
-import type { PageListAnswer } from '../pages/agent-client.ts';
-import { pageSizeBytes } from '../pages/page-list.ts';
+import type { PageListAnswer } from '../list/agent-client.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
 import {
   emptyCounters,
   type EngineCounters,
   type EngineEvent,
   processCounters,
-} from '../restore/engine-event.ts';
-import type { Schedule } from '../restore/schedule.ts';
+} from '../core/engine-event.ts';
+import type { Schedule } from '../core/schedule.ts';
 import type { EngineConnection } from '../wire/connection.ts';
 import type { RestoreStatus } from '../wire/messages.ts';
 import type { QemuStream } from './qemu-stream.ts';

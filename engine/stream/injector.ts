@@ -4,7 +4,7 @@
  * right.
  */
 import type { StreamHandler, StreamOutput } from './handler.ts';
-import { pageSizeBytes } from '../pages/page-list.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
 import { StreamReader, type StreamReaderOptions } from './reader.ts';
 import { ramFlag } from './records.ts';
 import { StreamError } from './stream-error.ts';

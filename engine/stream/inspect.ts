@@ -1,6 +1,6 @@
 /** Summary of a migration stream, for `inspect-stream` and for people who wonder what is in one. */
 import type { RamBlock, StreamConfiguration, UnsupportedReason } from './handler.ts';
-import { pageSizeBytes } from '../pages/page-list.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
 import { StreamReader } from './reader.ts';
 import { streamCommand } from './records.ts';
 import { StreamError } from './stream-error.ts';

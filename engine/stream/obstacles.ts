@@ -1,6 +1,6 @@
 /** What keeps a stream from being filtered, and how it shows in the stream (docs/stream-format.md). */
 import type { StreamConfiguration, UnsupportedReason } from './handler.ts';
-import { pageSizeBytes } from '../pages/page-list.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
 import {
   multifdMagic,
   ramFlag,

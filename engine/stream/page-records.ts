@@ -2,7 +2,7 @@
  * The page records of the RAM section: leaves out the pages that the handler refuses, and names a record's block again
  * where the record that named it was left out.
  */
-import { pageSizeBytes } from '../pages/page-list.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
 import type { FilteredOutput } from './filtered-output.ts';
 import type { StreamCounters, StreamHandler } from './handler.ts';
 import { type ItemStop, stoppedBy } from './item-stop.ts';

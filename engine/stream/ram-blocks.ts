@@ -1,5 +1,5 @@
 /** The RAM blocks of a stream: MEM_SIZE's list of them, (u8 length + name, size64) each, and the way from a name to one. */
-import { pageSizeBytes } from '../pages/page-list.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
 import type { RamBlock } from './handler.ts';
 import { incomplete, type ItemStop, stoppedBy } from './item-stop.ts';
 import { malformed } from './obstacles.ts';

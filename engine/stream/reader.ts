@@ -3,7 +3,7 @@
  * else verbatim, but for block names that have to be written again (docs/stream-format.md). Memory is constant: one
  * record, at most, is kept between two chunks.
  */
-import { pageSizeBytes } from '../pages/page-list.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
 import { ConfigurationReader } from './configuration.ts';
 import { readControlRecord } from './control-record.ts';
 import { CutItem } from './cut-item.ts';

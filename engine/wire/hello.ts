@@ -1,6 +1,6 @@
 /** What both ends of a connection do first. Neither tells which VM it serves, not even in what it refuses. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { pageSizeBytes } from '../pages/page-list.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
 import { decodeMessage, type Hello, messageSchemas, protocolVersion } from './messages.ts';
 import { WireError } from './wire-error.ts';
 

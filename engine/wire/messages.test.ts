@@ -1,5 +1,5 @@
 import test from 'ava';
-import { randomHashKey } from '../pages/content-hash.ts';
+import { randomHashKey } from '../list/content-hash.ts';
 import { decodeMessage, encodeMessage, messageSchemas } from './messages.ts';
 
 test('sources bring the key of the hashes, whole, or are refused', (t) => {

@@ -1,7 +1,7 @@
 /** What the engines say to each other in JSON (frame.ts names the frames). Read with a schema: neither trusts the other. */
 import { z } from 'zod';
-import { hashKeyBytes } from '../pages/content-hash.ts';
-import type { PageSource } from '../pages/page-list.ts';
+import { hashKeyBytes } from '../list/content-hash.ts';
+import type { PageSource } from '../list/page-list.ts';
 import { WireError } from './wire-error.ts';
 
 /** Raised with every change that an engine of the version before would misunderstand. */

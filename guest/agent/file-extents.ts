@@ -1,6 +1,6 @@
 /** Which bytes of a device hold which bytes of a file: FIEMAP, through e2fsprogs' filefrag (Node has no ioctl). */
 import type { FileHandle } from 'node:fs/promises';
-import { pageSizeBytes } from '../../engine/pages/page-list.ts';
+import { pageSizeBytes } from '../../engine/list/page-list.ts';
 import { GuestError, systemErrorCode } from './guest-error.ts';
 import { openRegularFile } from './safe-files.ts';
 import { findTrustedProgram, runTrusted } from './trusted-program.ts';

@@ -1,6 +1,6 @@
 /** Where files lie on storage that the host can reach. */
 import { stat } from 'node:fs/promises';
-import { pageSizeBytes, type PageSource } from '../../engine/pages/page-list.ts';
+import { pageSizeBytes, type PageSource } from '../../engine/list/page-list.ts';
 import { findDisk, majorMinor } from './block-device.ts';
 import { readExtents, type Extent } from './file-extents.ts';
 import { systemErrorCode } from './guest-error.ts';

@@ -1,6 +1,6 @@
 /** Where RAM lies in the guest's physical address space. */
 import { readFileSync } from 'node:fs';
-import { pageSizeBytes, type PageList } from '../../engine/pages/page-list.ts';
+import { pageSizeBytes, type PageList } from '../../engine/list/page-list.ts';
 import { GuestError } from './guest-error.ts';
 
 /**

@@ -1,7 +1,7 @@
 /** Makes the page list: find, translate, map. */
 import { readlinkSync } from 'node:fs';
 import { setImmediate as answerRequests } from 'node:timers/promises';
-import type { PageList } from '../../engine/pages/page-list.ts';
+import type { PageList } from '../../engine/list/page-list.ts';
 import { ExtentIndex, locateFiles } from './file-location.ts';
 import { GuestError, systemErrorCode } from './guest-error.ts';
 import { readGuestRam } from './guest-ram.ts';

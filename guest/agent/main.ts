@@ -3,8 +3,8 @@
  * PID]` prints what it would list, without any port.
  */
 import { parseArgs } from 'node:util';
-import { agentPortName } from '../../engine/pages/agent-protocol.ts';
-import { encodePageList } from '../../engine/pages/page-list-codec.ts';
+import { agentPortName } from '../../engine/list/agent-protocol.ts';
+import { encodePageList } from '../../engine/list/page-list-codec.ts';
 import { findPrograms } from './finders.ts';
 import { GuestError } from './guest-error.ts';
 import { listPages } from './list-pages.ts';

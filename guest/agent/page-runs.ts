@@ -1,6 +1,6 @@
 /** From cached pages, their frames and the files' places to runs in storage order. */
-import { emptyRuns, pageSizeBytes, type PageRuns, type PageSource } from '../../engine/pages/page-list.ts';
-import { listLimits } from '../../engine/pages/page-list-metadata.ts';
+import { emptyRuns, pageSizeBytes, type PageRuns, type PageSource } from '../../engine/list/page-list.ts';
+import { listLimits } from '../../engine/list/page-list-metadata.ts';
 import type { Extent } from './file-extents.ts';
 import type { FileLocation } from './file-location.ts';
 import type { CachedPages } from './page-finder.ts';

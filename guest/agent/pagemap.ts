@@ -1,6 +1,6 @@
 /** Virtual addresses to guest page frames, through /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst). */
 import { closeSync, openSync, readSync } from 'node:fs';
-import { pageSizeBytes } from '../../engine/pages/page-list.ts';
+import { pageSizeBytes } from '../../engine/list/page-list.ts';
 import { GuestError, systemErrorCode } from './guest-error.ts';
 import type { CachedPages } from './page-finder.ts';
 import { openOrExplain } from './process-memory.ts';

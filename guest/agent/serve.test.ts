@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { AgentError, requestPageList, requestStatus } from '../../engine/pages/agent-client.ts';
+import { AgentError, requestPageList, requestStatus } from '../../engine/list/agent-client.ts';
 import { GuestError } from './guest-error.ts';
 import type { CachingProgram } from './page-finder.ts';
 import { serve } from './serve.ts';

@@ -4,8 +4,8 @@ import {
   type AnswerHeader,
   formatAnswer,
   RequestReader,
-} from '../../engine/pages/agent-protocol.ts';
-import { encodePageList } from '../../engine/pages/page-list-codec.ts';
+} from '../../engine/list/agent-protocol.ts';
+import { encodePageList } from '../../engine/list/page-list-codec.ts';
 import { findPrograms } from './finders.ts';
 import { GuestError } from './guest-error.ts';
 import { listPages } from './list-pages.ts';

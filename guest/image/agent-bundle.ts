@@ -6,7 +6,7 @@ import { hashFiles, prepare, type Log } from '../../setup/cache.ts';
 
 const repository = path.join(import.meta.dirname, '../..');
 const agentFolder = path.join(repository, 'guest/agent');
-const sharedFolder = path.join(repository, 'engine/pages');
+const sharedFolder = path.join(repository, 'engine/list');
 
 /**
  * How Node should be started, so that the agent takes little memory: the columns of a list go back to the kernel when they

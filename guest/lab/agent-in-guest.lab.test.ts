@@ -3,10 +3,10 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { connect } from 'node:net';
 import { once } from 'node:events';
 import test from 'ava';
-import { requestPageList, requestStatus } from '../../engine/pages/agent-client.ts';
-import { formatRequest } from '../../engine/pages/agent-protocol.ts';
-import { unpackAll } from '../../engine/pages/packed-runs.ts';
-import type { PackedPageList } from '../../engine/pages/page-list-codec.ts';
+import { requestPageList, requestStatus } from '../../engine/list/agent-client.ts';
+import { formatRequest } from '../../engine/list/agent-protocol.ts';
+import { unpackAll } from '../../engine/list/packed-runs.ts';
+import type { PackedPageList } from '../../engine/list/page-list-codec.ts';
 import type { Comparison } from './compare.ts';
 import { diskSerial, GuestMachine } from './guest-machine.ts';
 

@@ -1,5 +1,5 @@
 /** What a migration is doing right now, from the samples and events as they arrive. Pure. */
-import { pageSizeBytes } from '../../engine/pages/page-list.ts';
+import { pageSizeBytes } from '../../engine/list/page-list.ts';
 import type { NewRunEvent, Sample } from '../../record/event.ts';
 
 interface Rate {

@@ -1,5 +1,5 @@
 /** What one run with a database does, drawn wholly from a seed. Pure. */
-import type { Strategy } from '../../engine/restore/schedule.ts';
+import type { Strategy } from '../../engine/core/schedule.ts';
 import { type Action, capabilityKinds, Draw, type Fault, type Moment } from './plan.ts';
 
 export interface DbPlan {

@@ -1,6 +1,6 @@
 /** Waits for a run's moment and does its fault, to real processes and connections. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { EngineEvent } from '../../engine/restore/engine-event.ts';
+import type { EngineEvent } from '../../engine/core/engine-event.ts';
 import { inDeviceState } from './device-state.ts';
 import type { Action, Fault, Moment, PlaceName, ProcessName } from './plan.ts';
 import { afterBytes, Relay } from './relay.ts';

@@ -4,7 +4,7 @@
  */
 import type { GuestProgram } from '../../engine/cli/testing/guest-program.ts';
 import type { CachedRun } from '../../engine/cli/testing/vm-pair.ts';
-import type { Strategy } from '../../engine/restore/schedule.ts';
+import type { Strategy } from '../../engine/core/schedule.ts';
 import { Random } from '../../engine/simulation/random.ts';
 
 const MiB = 2 ** 20;

@@ -1,5 +1,5 @@
 /** The guest agent as the harness knows it: something that must have come up before a run measures anything. */
-import { requestPageList } from '../../engine/pages/agent-client.ts';
+import { requestPageList } from '../../engine/list/agent-client.ts';
 import type { Host } from '../testbed/host.ts';
 import { vmPaths } from './qemu-arguments.ts';
 

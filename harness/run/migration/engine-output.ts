@@ -22,7 +22,7 @@ const sampled = [
   'cpu_ms',
 ];
 
-/** Counters of one moment, by name (engine/restore/engine-event.ts, EngineCounters). */
+/** Counters of one moment, by name (engine/core/engine-event.ts, EngineCounters). */
 export type CountersSink = (counters: Readonly<Record<string, unknown>>) => void;
 
 export class EngineOutput {

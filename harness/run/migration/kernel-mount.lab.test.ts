@@ -11,7 +11,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import test from 'ava';
 import { build } from 'esbuild';
-import { type RestoreFileAnswer, restoreFileHasher } from '../../../engine/restore/testing/restore-file.ts';
+import { type RestoreFileAnswer, restoreFileHasher } from '../../../engine/storage/testing/restore-file.ts';
 import { makeInitrd } from '../../../guest/image/initrd.ts';
 import { prepareGuestImage } from '../../../guest/image/prepare-guest-image.ts';
 import { prepareGuestLab } from '../../vm/guest.fixture.ts';
@@ -21,7 +21,7 @@ import { vmPaths } from '../../vm/qemu-arguments.ts';
 const pageBytes = 4096;
 const pageCount = 4096;
 const rowsPerTable = 20_000;
-const program = path.resolve(import.meta.dirname, '../../../engine/restore/testing/restore-file-on-port.ts');
+const program = path.resolve(import.meta.dirname, '../../../engine/storage/testing/restore-file-on-port.ts');
 
 test('pages come from a mount of the kernel, with O_DIRECT', async (t) => {
   t.timeout(15 * 60_000);

@@ -4,7 +4,7 @@
  * port are open: neither those nor NFS need it. About 90 seconds under TCG.
  */
 import test from 'ava';
-import { requestPageList } from '../../../engine/pages/agent-client.ts';
+import { requestPageList } from '../../../engine/list/agent-client.ts';
 import { guestServer as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
 import { startVm, stopVm, waitForServer } from '../../vm/machine.ts';
 import { type MachineDescription, vmPaths } from '../../vm/qemu-arguments.ts';

@@ -2,11 +2,11 @@
  * Holds the switchover until nothing is pending: withholds the target's ack, and says when QEMU is not to be
  * read from (docs/engine.md).
  */
-import type { EventSink } from '../restore/engine-event.ts';
-import type { Schedule } from '../restore/schedule.ts';
+import type { EventSink } from './engine-event.ts';
+import type { Schedule } from './schedule.ts';
 import { SwitchoverGate } from '../stream/return-path.ts';
-import type { DestinationLink } from './destination-link.ts';
-import type { QemuStream } from './qemu-stream.ts';
+import type { DestinationLink } from '../source/destination-link.ts';
+import type { QemuStream } from '../source/qemu-stream.ts';
 
 export class SwitchoverHold {
   readonly #schedule: Schedule;

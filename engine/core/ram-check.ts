@@ -2,8 +2,8 @@
  * Makes sure that what is read as guest memory is what QEMU sends. A page that is left out may be sent from there later,
  * so that the wrong memory (another VM's file, a private mapping, another block) would corrupt the guest unnoticed.
  */
-import { pageSizeBytes } from '../pages/page-list.ts';
-import type { GuestRam } from './guest-ram.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
+import type { GuestRam } from '../source/guest-ram.ts';
 
 /** Pages compared for one judgement. */
 const windowPages = 128;

@@ -4,11 +4,11 @@
  */
 import { createHash } from 'node:crypto';
 import { readdir, readFile, readlink } from 'node:fs/promises';
-import { hashKeyBytes, PageHasher } from '../../pages/content-hash.ts';
-import { pageSizeBytes } from '../../pages/page-list.ts';
+import { hashKeyBytes, PageHasher } from '../../list/content-hash.ts';
+import { pageSizeBytes } from '../../list/page-list.ts';
 import { openFileStorage } from '../file-storage.ts';
-import { RestorePlan } from '../restore-plan.ts';
-import { Restorer } from '../restorer.ts';
+import { RestorePlan } from '../../core/restore-plan.ts';
+import { Restorer } from '../../destination/restorer.ts';
 import type { StorageReader } from '../storage-reader.ts';
 
 /** With a key that both sides of the test know. */

@@ -2,7 +2,7 @@
  * What the destination still has to restore. Pure: it gets parts of the plan, records that supersede pages, and results of
  * reads; it gives extents of storage to read, in storage order. Pages wait as bits, hashes only until they are read.
  */
-import { pageSizeBytes } from '../pages/page-list.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
 import type { PlanPart } from '../wire/plan-codec.ts';
 import { WireError } from '../wire/wire-error.ts';
 import { PageSet } from './page-set.ts';

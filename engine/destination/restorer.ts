@@ -2,13 +2,13 @@
  * Restores pages from shared storage: keeps a few large reads going, verifies each block against the plan's hash, and
  * hands pages over in the order in which reads come back. Memory is bounded by its buffers.
  */
-import type { PageHasher } from '../pages/content-hash.ts';
-import { pageSizeBytes } from '../pages/page-list.ts';
+import type { PageHasher } from '../list/content-hash.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
 import type { PageName } from '../wire/plan-codec.ts';
-import { allocateAligned } from './file-storage.ts';
-import type { Extent, RestorePlan } from './restore-plan.ts';
-import { StorageError } from './storage-error.ts';
-import type { StorageReader } from './storage-reader.ts';
+import { allocateAligned } from '../storage/file-storage.ts';
+import type { Extent, RestorePlan } from '../core/restore-plan.ts';
+import { StorageError } from '../storage/storage-error.ts';
+import type { StorageReader } from '../storage/storage-reader.ts';
 
 /** Large enough for a spinning disk or an NFS server to stream. */
 const readBytes = 1024 * 1024;

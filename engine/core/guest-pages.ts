@@ -2,23 +2,23 @@
  * The guest's pages as the source engine keeps track of them: which ones QEMU has sent, which are listed, what of the list
  * is planned, settled at the destination, or sent from guest memory after all.
  */
-import { PageHasher, randomHashKey } from '../pages/content-hash.ts';
-import type { PackedPageList } from '../pages/page-list-codec.ts';
-import { pageSizeBytes } from '../pages/page-list.ts';
-import type { EventSink } from '../restore/engine-event.ts';
-import type { Schedule } from '../restore/schedule.ts';
-import { nameOf } from '../restore/storage-place.ts';
+import { PageHasher, randomHashKey } from '../list/content-hash.ts';
+import type { PackedPageList } from '../list/page-list-codec.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
+import type { EventSink } from './engine-event.ts';
+import type { Schedule } from './schedule.ts';
+import { nameOf } from '../storage/storage-place.ts';
 import type { RamBlock } from '../stream/handler.ts';
 import type { StreamInjector } from '../stream/injector.ts';
 import type { RestoreStatus, Storage } from '../wire/messages.ts';
 import type { PageName, PlanPart } from '../wire/plan-codec.ts';
 import { WireError } from '../wire/wire-error.ts';
 import { DirtyPass } from './dirty-pass.ts';
-import type { GuestRam, GuestRamSource } from './guest-ram.ts';
+import type { GuestRam, GuestRamSource } from '../source/guest-ram.ts';
 import { PageLedger, pageState } from './page-ledger.ts';
 import { PlanBuilder } from './plan-builder.ts';
 import { RamCheck } from './ram-check.ts';
-import { SourceError } from './source-error.ts';
+import { SourceError } from '../source/source-error.ts';
 
 /** Where pages and plans go: each call puts something into the order of the stream (docs/engine.md, Order). */
 export interface PageOutput {

@@ -2,12 +2,12 @@
  * Walks the page list from its front, in storage order, and makes parts of the plan; or from its back, and gives pages that
  * are sent from guest memory instead. The list is kept as it came: refused entries are those that the ledger never listed.
  */
-import type { PackedRuns, RunCursor } from '../pages/packed-runs.ts';
-import type { PackedPageList } from '../pages/page-list-codec.ts';
-import { pageSizeBytes } from '../pages/page-list.ts';
+import type { PackedRuns, RunCursor } from '../list/packed-runs.ts';
+import type { PackedPageList } from '../list/page-list-codec.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
 import { maxPlanPages, type PlanPart } from '../wire/plan-codec.ts';
 import { GuestFrames } from './guest-frames.ts';
-import type { GuestRam } from './guest-ram.ts';
+import type { GuestRam } from '../source/guest-ram.ts';
 import { type PageLedger, pageState } from './page-ledger.ts';
 
 /** Why entries of the list were refused, in pages. */

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import test from 'ava';
 import xxhash from 'xxhash-wasm';
-import { PageHasher, randomHashKey } from '../pages/content-hash.ts';
-import { twins } from '../pages/testing/xxh64-twins.ts';
+import { PageHasher, randomHashKey } from '../list/content-hash.ts';
+import { twins } from '../list/testing/xxh64-twins.ts';
 import { PageLedger, pageState } from './page-ledger.ts';
 
 const xxh64 = await xxhash();

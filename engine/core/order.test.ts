@@ -5,12 +5,12 @@
  */
 import test from 'ava';
 import fc from 'fast-check';
-import { PageHasher, randomHashKey } from '../pages/content-hash.ts';
-import { decodePageList, encodePageList, type PackedPageList } from '../pages/page-list-codec.ts';
-import type { PageList } from '../pages/page-list.ts';
-import { type Extent, RestorePlan } from '../restore/restore-plan.ts';
+import { PageHasher, randomHashKey } from '../list/content-hash.ts';
+import { decodePageList, encodePageList, type PackedPageList } from '../list/page-list-codec.ts';
+import type { PageList } from '../list/page-list.ts';
+import { type Extent, RestorePlan } from './restore-plan.ts';
 import type { PlanPart } from '../wire/plan-codec.ts';
-import type { GuestRam } from './guest-ram.ts';
+import type { GuestRam } from '../source/guest-ram.ts';
 import { PageLedger, pageState } from './page-ledger.ts';
 import { PlanBuilder } from './plan-builder.ts';
 

@@ -9,7 +9,7 @@
  *
  * It becomes plain again with the first of its records that is forwarded.
  */
-import type { PageHasher } from '../pages/content-hash.ts';
+import type { PageHasher } from '../list/content-hash.ts';
 import { PageHashes } from './page-hashes.ts';
 
 export const pageState = { plain: 0, listed: 1, withheld: 2, planned: 3, plannedWithheld: 4 } as const;

@@ -1,7 +1,7 @@
 /** Where the destination finds what the page list names: the `--storage` arguments, matched to the list's sources. */
 import { realpath } from 'node:fs/promises';
 import path from 'node:path';
-import type { PageSource } from '../pages/page-list.ts';
+import type { PageSource } from '../list/page-list.ts';
 import { openFileStorage } from './file-storage.ts';
 import { connectNbd } from './nbd-client.ts';
 import { nfsBlockdev, openThroughStorageDaemon } from './nbd-export.ts';
