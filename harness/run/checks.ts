@@ -2,12 +2,14 @@
 import type { RunLog } from '../../record/run-log.ts';
 import { checkFigures } from '../../record/derive/summary.ts';
 import type { Host, Testbed } from '../testbed/host.ts';
+import { HostError } from '../testbed/host-error.ts';
 import type { QmpClient } from '../vm/qmp.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { checkLedger } from '../workload/ledger-check.ts';
 import { checkTables } from '../workload/table-check.ts';
 import { nowMs } from '../probes/wall-clock.ts';
 import type { Deploy } from './deploy.ts';
+import { sysbenchName } from './intake.ts';
 import { compareRam } from './ram-comparison.ts';
 import { Switchover } from './switchover.ts';
 
@@ -27,12 +29,22 @@ export class Checks {
   readonly #log: RunLog;
   readonly #failed: string[] = [];
   readonly #switchover: Switchover;
+  /** When sysbench was there no more, and what it said last. */
+  #loadEnded: { readonly atMs: number; readonly how: string } | undefined;
+  #loadSaid = '';
 
   constructor(log: RunLog) {
     this.#log = log;
     this.#switchover = new Switchover();
     log.onEvent((event) => {
       this.#switchover.take(event);
+      if (event.event === 'output' && event.name === sysbenchName && event.text.startsWith('FATAL'))
+        this.#loadSaid = event.text;
+      if (event.event === 'workload-ended')
+        this.#loadEnded ??= {
+          atMs: event.at_ms,
+          how: event.exit_code === null ? (event.signal ?? 'no status') : `exit code ${event.exit_code}`,
+        };
     });
   }
 
@@ -77,6 +89,26 @@ export class Checks {
     );
   }
 
+  /**
+   * The load is there until it is ended with the run: what is measured without it is not what was asked for. Asked before the
+   * probes are stopped, and not of a restart, which takes the server from it.
+   */
+  loadRan(): void {
+    if (this.#loadEnded === undefined) {
+      this.#record('load', true, 'sysbench ran until the end');
+      return;
+    }
+    const { atMs, how } = this.#loadEnded;
+    const missingMs = nowMs() - atMs;
+    const said = this.#loadSaid === '' ? '' : `, ${this.#loadSaid}`;
+    this.#record(
+      'load',
+      false,
+      `sysbench ended by itself ${(missingMs / 1000).toFixed(1)} s before the end (${how}${said}): no load since then`,
+      { missing_ms: missingMs },
+    );
+  }
+
   /** A client cannot have been without answer for less time than no VM ran. */
   clientGap(): void {
     const { stopMs, resumeMs, longestGapMs } = this.#switchover;
@@ -97,7 +129,9 @@ export class Checks {
   }
 
   async ledger(client: Host, server: DatabaseServer, file: string): Promise<void> {
-    const { acknowledged, lost, firstLost } = await checkLedger(client, server, file);
+    const ledger = await this.#orNoAnswer(checkFigures.ledger, checkLedger(client, server, file));
+    if (ledger === undefined) return;
+    const { acknowledged, lost, firstLost } = ledger;
     this.#record(
       checkFigures.ledger,
       lost === 0 && acknowledged > 0,
@@ -107,7 +141,8 @@ export class Checks {
   }
 
   async tables(client: Host, server: DatabaseServer, sysbenchTables: number): Promise<void> {
-    const results = await checkTables(client, server);
+    const results = await this.#orNoAnswer(checkFigures.tables, checkTables(client, server));
+    if (results === undefined) return;
     const bad = results.filter((result) => !result.ok);
     this.#record(
       checkFigures.tables,
@@ -116,6 +151,18 @@ export class Checks {
         ? `${results.length} tables`
         : bad.map(({ table, message }) => `${table}: ${message}`).join('; '),
     );
+  }
+
+  /** A server that is gone fails the check, and the others still say what they can. */
+  async #orNoAnswer<Result>(name: string, asking: Promise<Result>): Promise<Result | undefined> {
+    try {
+      return await asking;
+    } catch (error) {
+      if (!(error instanceof HostError) || error.code !== 'command-failed') throw error;
+      const reason = error.message.split('\n').at(-1) ?? '';
+      this.#record(name, false, `not checked: the database server does not answer (${reason})`);
+      return undefined;
+    }
   }
 
   async ram(testbed: Testbed, deploy: Deploy, log: (line: string) => void): Promise<void> {

@@ -291,6 +291,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   await steps.step('check', async () => {
     await recorders.measureClocks();
     await checks.oneVm(converged, source, target.qmp);
+    if (load !== undefined && engine.kind !== 'restart') checks.loadRan();
     await recorders.stopProbes('client');
     checks.sourceAnswers();
     if (converged && !configuration.verifyRam) checks.clientGap();

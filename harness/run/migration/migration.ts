@@ -140,10 +140,19 @@ async function waitForSource(
         `QEMU reports that the migration failed: ${info['error-desc'] ?? 'no reason given'}`,
       );
     }
+    if (info.status === 'postcopy-paused')
+      throw new MigrationError(
+        'post-copy has lost its connection: the VM is at the destination, stands wherever it needs a page that has not come ' +
+          `yet, and would go on waiting for it (QEMU: ${info['error-desc'] ?? 'no reason given'}; migrate-recover would mend it)`,
+      );
     onInfo(info);
     // Half of a VM in post-copy is at the destination: cancelling would lose it.
     const canCancel = info.status?.startsWith('postcopy') !== true;
-    if (!cancelling && canCancel && performance.now() > deadlineMs) {
+    if (!canCancel && performance.now() > deadlineMs)
+      throw new MigrationError(
+        `post-copy has not ended within ${configuration.maxTimeSeconds} s (--max-time), and cannot be cancelled: its VM is at the destination already`,
+      );
+    if (!cancelling && performance.now() > deadlineMs) {
       cancelling = true;
       log.event({
         event: 'note',
