@@ -1,4 +1,5 @@
 /** What one run with a database does, drawn wholly from a seed. Pure. */
+import type { EngineEvent } from '../../engine/core/engine-event.ts';
 import type { Strategy } from '../../engine/core/schedule.ts';
 import { type Action, capabilityKinds, Draw, type Fault, type Moment } from './plan.ts';
 
@@ -36,7 +37,7 @@ const sourceEvents = [
   'committed',
   'started',
   'done',
-] as const;
+] as const satisfies readonly EngineEvent['event'][];
 const destinationEvents = [
   'qemu-connected',
   'storage',
@@ -44,7 +45,7 @@ const destinationEvents = [
   'committed',
   'started',
   'done',
-] as const;
+] as const satisfies readonly EngineEvent['event'][];
 
 /** The run of this seed. */
 export function dbPlan(seed: number): DbPlan {
