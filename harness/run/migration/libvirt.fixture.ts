@@ -1,4 +1,6 @@
 /** Two libvirt daemons on the lab's VM hosts, and the lab's guest as one of their domains. */
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
 import type { Host, HostProcess, Testbed } from '../../testbed/host.ts';
 import { quote } from '../../testbed/ssh-host.ts';
 import {
@@ -78,52 +80,47 @@ done`);
   return { qemuPid: Number(pid), ramPath };
 }
 
-/** The machine as a domain of libvirt, whose memory is a shared memfd (libvirt docs/formatdomain.rst). */
-export function domainXml(machine: MachineDescription): string {
+const example = path.join(import.meta.dirname, '../../../examples/domain.xml');
+
+/**
+ * The machine as a domain of libvirt (libvirt docs/formatdomain.rst): that of examples/domain.xml, with the lab's names and paths, the
+ * lab's kernel and interface, and without KVM where there is none.
+ */
+export async function domainXml(machine: MachineDescription): Promise<string> {
   if (machine.disk.kind !== 'nfs') throw new Error('the disk must be on NFS');
   const kvm = machine.accelerator === 'kvm';
   const processor = kvm
-    ? `<cpu mode='host-passthrough'/>`
-    : `<cpu mode='custom' match='exact' check='none'><model fallback='forbid'>Nehalem</model></cpu>`;
-  return `<domain type='${kvm ? 'kvm' : 'qemu'}'>
-  <name>${domainName}</name>
-  <memory unit='b'>${machine.memoryBytes}</memory>
-  <memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>
-  <vcpu>${machine.processors}</vcpu>
-  <os>
-    <type arch='x86_64' machine='q35'>hvm</type>
-    <kernel>${machine.kernelPath}</kernel>
+    ? `<cpu mode="host-passthrough"/>`
+    : `<cpu mode="custom" match="exact" check="none"><model fallback="forbid">Nehalem</model></cpu>`;
+  const replacements: readonly (readonly [RegExp, string])[] = [
+    [/<domain type="kvm">/, `<domain type="${kvm ? 'kvm' : 'qemu'}">`],
+    [/<name>.*<\/name>/, `<name>${domainName}</name>`],
+    [/<memory .*<\/memory>/, `<memory unit="b">${machine.memoryBytes}</memory>`],
+    [/<vcpu>.*<\/vcpu>/, `<vcpu>${machine.processors}</vcpu>`],
+    [
+      /<boot dev="hd"\/>/,
+      `<kernel>${machine.kernelPath}</kernel>
     <initrd>${machine.initrdPath}</initrd>
-    <cmdline>${kernelCommandLine(machine)}</cmdline>
-  </os>
-  <features><acpi/></features>
-  ${processor}
-  <on_reboot>destroy</on_reboot>
-  <devices>
-    <emulator>/usr/bin/qemu-system-x86_64</emulator>
-    <disk type='network' device='disk'>
-      <driver name='qemu' type='raw' cache='none'/>
-      <source protocol='nfs' name='${machine.disk.path}'>
-        <host name='${machine.disk.server}'/>
-        <identity user='0' group='0'/>
-      </source>
-      <target dev='vda' bus='virtio'/>
-      <serial>${diskSerial}</serial>
-    </disk>
-    <interface type='ethernet'>
-      <mac address='${machine.macAddress}'/>
-      <target dev='${machine.tapInterface}' managed='no'/>
-      <model type='virtio'/>
-      <rom enabled='no'/>
-    </interface>
-    <channel type='unix'>
-      <source mode='bind' path='${vmPaths.agentSocket}'/>
-      <target type='virtio' name='${agentPortName}'/>
-    </channel>
-    <serial type='file'><source path='${vmPaths.console}'/></serial>
-    <controller type='usb' model='none'/>
-    <memballoon model='none'/>
-  </devices>
-</domain>
-`;
+    <cmdline>${kernelCommandLine(machine)}</cmdline>`,
+    ],
+    [/<cpu .*\/>/, `${processor}\n  <on_reboot>destroy</on_reboot>`],
+    [/(?<=<source protocol="nfs" name=")[^"]*/, machine.disk.path],
+    [/(?<=<host name=")[^"]*/, machine.disk.server],
+    [/(?<=<serial>)[^<]*/, diskSerial],
+    [
+      /<interface type="bridge">\s*<source bridge="br0"\/>/,
+      `<interface type="ethernet">
+      <mac address="${machine.macAddress}"/>
+      <target dev="${machine.tapInterface}" managed="no"/>`,
+    ],
+    [/(?<=<source mode="bind" path=")[^"]*/, vmPaths.agentSocket],
+    [/(?<=<target type="virtio" name=")[^"]*/, agentPortName],
+    [/<serial type="pty"\/>/, `<serial type="file"><source path="${vmPaths.console}"/></serial>`],
+  ];
+  let xml = await readFile(example, 'utf8');
+  for (const [pattern, replacement] of replacements) {
+    if (!pattern.test(xml)) throw new Error(`examples/domain.xml has nothing like ${String(pattern)}`);
+    xml = xml.replace(pattern, () => replacement);
+  }
+  return xml;
 }

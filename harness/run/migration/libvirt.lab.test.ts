@@ -72,8 +72,8 @@ test('libvirt migrates its domain through the engines', async (t) => {
   const forwards = await forwardLibvirt(testbed);
   t.teardown(() => Promise.all(forwards.map((forward) => forward.stop())));
 
-  await src.run(`cat > /run/poolshift/domain.xml`, { input: domainXml(machine) });
-  await virsh(src, 'create /run/poolshift/domain.xml');
+  await src.run(`cat > /run/poolshift/domain.xml`, { input: await domainXml(machine) });
+  await virsh(src, 'create --validate /run/poolshift/domain.xml');
   await untilAnswers(client, src);
   log('the server answers');
   for (const table of [1, 2])
