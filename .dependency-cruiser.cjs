@@ -5,7 +5,7 @@ const only = (from, allowed, comment) => ({
   severity: 'error',
   from: { path: `^${from}/` },
   to: {
-    path: '^(experiments|record|harness|engine|guest|report|vagrant|setup|bench)/',
+    path: '^(foundation|qemu|experiments|record|harness|engine|guest|report|vagrant|setup|bench)/',
     pathNot: `^(${[from, ...allowed].join('|')})/`,
   },
 });
@@ -18,7 +18,7 @@ module.exports = {
       name: 'no-dev-dependencies-in-product-code',
       severity: 'error',
       from: {
-        path: '^(experiments|record|harness|engine|guest|report)/',
+        path: '^(foundation|qemu|experiments|record|harness|engine|guest|report)/',
         pathNot: '\\.(test|fixture)\\.ts$',
       },
       to: { dependencyTypes: ['npm-dev'], pathNot: 'node_modules/@types/' },
@@ -29,12 +29,21 @@ module.exports = {
       ['experiments'],
       'The recorded format uses the words of experiments; whoever writes or reads results uses it.',
     ),
-    only('engine', [], 'The engine stands on its own.'),
+    only('foundation', [], 'What everything stands on knows nobody.'),
+    only('qemu', ['foundation'], 'The one place that speaks to QEMU knows nobody who uses it.'),
+    only('engine', ['foundation', 'qemu'], 'The engine stands on its own.'),
+    {
+      name: 'engine-speaks-to-no-qemu',
+      comment: 'The engine sees QEMU through its stream only; its tests start real ones.',
+      severity: 'error',
+      from: { path: '^engine/', pathNot: '\\.test\\.ts$|/testing/' },
+      to: { path: '^qemu/' },
+    },
     only('guest/agent', ['engine/list'], 'Agent and engine share only the page list.'),
     only('guest/image', ['setup'], 'The image recipe needs the cache of prepared things, nothing else.'),
     only(
       'harness',
-      ['experiments', 'record', 'engine', 'guest', 'setup', 'vagrant'],
+      ['foundation', 'qemu', 'experiments', 'record', 'engine', 'guest', 'setup', 'vagrant'],
       'The harness drives everything but the report.',
     ),
     only('report', ['experiments', 'record', 'setup'], 'The report reads results, never the harness.'),

@@ -14,6 +14,8 @@ const checks: readonly (readonly [name: string, command: string, ...arguments_: 
   [
     'layers',
     'depcruise',
+    'foundation',
+    'qemu',
     'experiments',
     'record',
     'harness',

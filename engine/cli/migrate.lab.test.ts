@@ -11,7 +11,7 @@ import xxhash from 'xxhash-wasm';
 import type { PageList } from '../list/page-list.ts';
 import { twins } from '../list/testing/xxh64-twins.ts';
 import type { EngineCounters } from '../core/engine-event.ts';
-import { findQemu } from '../stream/capture/find-qemu.ts';
+import { findQemu } from '../../qemu/find-qemu.ts';
 import { startNbdServer } from './testing/nbd-server.ts';
 import { type CachedRun, type EngineProcess, listOf, type PairOptions, VmPair } from './testing/vm-pair.ts';
 
@@ -31,7 +31,7 @@ const cachedRuns: CachedRun[] = Array.from({ length: cachedGroups }, (_, group) 
 }));
 
 const quiet = { startBytes: 160 * MiB, endBytes: 161 * MiB, strideBytes: 4096, delayRounds: 200_000 };
-const modern = ['return-path', 'switchover-ack'];
+const modern = ['return-path', 'switchover-ack'] as const;
 
 const installation = findQemu()?.installation;
 const serially = installation === undefined ? test.serial.skip : test.serial;

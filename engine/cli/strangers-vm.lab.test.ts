@@ -9,7 +9,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectByTls, type PSKCallbackNegotation } from 'node:tls';
 import test from 'ava';
-import { findQemu } from '../stream/capture/find-qemu.ts';
+import { findQemu } from '../../qemu/find-qemu.ts';
 import { frameHeader, type FrameProtection, type FrameType } from '../wire/frame.ts';
 import { defaultLiveness, ownHello } from '../wire/hello.ts';
 import { encodeMessage } from '../wire/messages.ts';

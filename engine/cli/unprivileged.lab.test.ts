@@ -4,8 +4,8 @@
  */
 import { chmodSync, chownSync, copyFileSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
-import { findQemu } from '../stream/capture/find-qemu.ts';
-import type { QemuInstallation } from '../stream/capture/qemu.ts';
+import { findQemu } from '../../qemu/find-qemu.ts';
+import type { QemuInstallation } from '../../qemu/installation.ts';
 import { userNamed } from './run-as-user.ts';
 import { type CachedRun, EngineProcess, listOf, ramPath, VmPair } from './testing/vm-pair.ts';
 

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test from 'ava';
 import { startNbdServer } from '../cli/testing/nbd-server.ts';
-import { findQemu } from '../stream/capture/find-qemu.ts';
+import { findQemu } from '../../qemu/find-qemu.ts';
 import { connectNbd } from './nbd-client.ts';
 import { StorageError } from './storage-error.ts';
 import { openSource } from './storage-place.ts';

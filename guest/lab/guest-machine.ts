@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 import { createConnection } from 'mysql2/promise';
 import { requestStatus } from '../../engine/list/agent-client.ts';
 import { agentPortName } from '../../engine/list/agent-protocol.ts';
-import { findQemu } from '../../engine/stream/capture/find-qemu.ts';
+import { findQemu } from '../../qemu/find-qemu.ts';
 import type { Log } from '../../setup/cache.ts';
 import { bundleAgent } from '../image/agent-bundle.ts';
 import { makeInitrd } from '../image/initrd.ts';

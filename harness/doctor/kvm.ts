@@ -1,7 +1,7 @@
 /** Whether KVM runs a VM on a host: a tiny one is started, since a /dev/kvm that is there says little. */
 import type { Host, HostName } from '../testbed/host.ts';
 import { quote } from '../testbed/ssh-host.ts';
-import { processorArguments } from '../vm/qemu-arguments.ts';
+import { processorArguments } from '../../qemu/machine-arguments.ts';
 import { type Finding, verdict } from './finding.ts';
 
 const bootSeconds = 10;

@@ -14,7 +14,7 @@ export async function bundleProgram(name: ProgramName, log: Log): Promise<string
     name,
     keyParts: [
       version,
-      await hashFiles([import.meta.dirname]),
+      await hashFiles([import.meta.dirname, path.join(root, 'qemu/qmp'), path.join(root, 'foundation')]),
       await readFile(path.join(root, 'node_modules/mysql2/package.json'), 'utf8'),
     ],
     build: async (dir) => {

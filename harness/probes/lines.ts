@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { createConnection } from 'node:net';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LineSplitter } from './line-splitter.ts';
+import { LineSplitter } from '../../foundation/line-splitter.ts';
 import type { Emit, Probe, ProbeConfig } from './report.ts';
 import { nowMs } from './wall-clock.ts';
 

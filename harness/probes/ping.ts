@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { GapTracker } from './gap-tracker.ts';
-import { LineSplitter } from './line-splitter.ts';
+import { LineSplitter } from '../../foundation/line-splitter.ts';
 import type { Emit, Probe, ProbeConfig } from './report.ts';
 import { nowMs } from './wall-clock.ts';
 

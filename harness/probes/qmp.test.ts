@@ -7,7 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
-import { findQemu } from '../../engine/stream/capture/find-qemu.ts';
+import { findQemu } from '../../qemu/find-qemu.ts';
 import { startQmp } from './qmp.ts';
 import type { ProbeReport } from './report.ts';
 import { nowMs } from './wall-clock.ts';

@@ -2,8 +2,10 @@
  * Follows a QEMU through a QMP socket of its own: forwards every event and polls `query-migrate`
  * (QEMU docs/interop/qmp-spec.rst, qapi/migration.json).
  */
-import { createConnection, type Socket } from 'node:net';
-import { LineSplitter } from './line-splitter.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { QmpClient } from '../../qemu/qmp/client.ts';
+import type { QmpError } from '../../qemu/qmp/qmp-error.ts';
+import type { MigrationInfo, QmpEvent } from '../../qemu/qmp/messages.ts';
 import type { Emit, Probe, ProbeConfig } from './report.ts';
 import { nowMs } from './wall-clock.ts';
 
@@ -33,105 +35,73 @@ export function migrationFigures(answer: Json, prefix = ''): Record<string, numb
 
 export function startQmp(config: Extract<ProbeConfig, { probe: 'qmp' }>, emit: Emit): Probe {
   const intervalMs = config.intervalMs ?? 100;
-  let socket: Socket | undefined;
-  let timer: NodeJS.Timeout | undefined;
-  let stopped = false;
-  let wasConnected = false;
-  let lastStatus: unknown;
+  const over = new AbortController();
+  const { signal } = over;
 
-  const send = (message: Json): void => {
-    socket?.write(`${JSON.stringify(message)}\n`);
+  const reportEvent = ({ name, data, atMs, receivedAtMs }: QmpEvent): void => {
+    emit({ report: 'qmp-event', at: atMs, receivedAt: receivedAtMs, name, data });
   };
 
-  const poll = (): void => {
-    send({ execute: 'query-migrate', id: 'query-migrate' });
-  };
-
-  const receive = (message: Json): void => {
-    const at = nowMs();
-    if ('QMP' in message) {
-      send({ execute: 'qmp_capabilities', id: 'qmp_capabilities' });
-    } else if (typeof message['event'] === 'string') {
-      emit({
-        report: 'qmp-event',
-        at: eventTimeMs(message['timestamp']) ?? at,
-        receivedAt: at,
-        name: message['event'],
-        data: isObject(message['data']) ? message['data'] : {},
-      });
-    } else if (message['id'] === 'qmp_capabilities') {
-      wasConnected = true;
-      emit({ report: 'connection', at, probe: 'qmp', state: 'connected', detail: config.socket });
-      poll();
-    } else if (message['id'] === 'query-migrate') {
-      const answer = message['return'];
-      if (isObject(answer)) reportMigration(at, answer);
+  /** Settles when QEMU is gone. */
+  const follow = async (qemu: QmpClient): Promise<void> => {
+    let lastStatus: string | undefined;
+    while (!qemu.isLost) {
       // The next question only after this answer: QEMU answers late while it switches over.
-      timer = setTimeout(poll, intervalMs);
+      const answer = await qemu.execute('query-migrate').catch(() => undefined);
+      // Without a status there has been no migration yet; "none" is what a finished target may say.
+      const status = answer?.status;
+      if (answer !== undefined && status !== undefined && status !== 'none') {
+        if (status !== lastStatus || !endedStates.has(status)) reportMigration(status, answer);
+      }
+      lastStatus = status;
+      await sleep(intervalMs, undefined, { signal });
     }
   };
 
-  const reportMigration = (at: number, answer: Json): void => {
-    const status = answer['status'];
-    const news = status !== lastStatus || !endedStates.has(status);
-    lastStatus = status;
-    // Without a status there has been no migration yet; "none" is what a finished target may say.
-    if (typeof status !== 'string' || status === 'none' || !news) return;
+  const reportLoss = ({ cause }: QmpError): void => {
+    if (signal.aborted) return;
+    const detail = cause instanceof Error ? cause.message : 'closed by QEMU';
+    emit({ report: 'connection', at: nowMs(), probe: 'qmp', state: 'lost', detail });
+  };
+
+  const reportMigration = (status: string, answer: MigrationInfo): void => {
     const error = answer['error-desc'];
     emit({
       report: 'migration',
-      at,
+      at: nowMs(),
       status,
       figures: migrationFigures(answer),
-      ...(typeof error === 'string' ? { error } : {}),
+      ...(error === undefined ? {} : { error }),
     });
   };
 
-  const connect = (): void => {
-    const lines = new LineSplitter();
-    let detail = 'closed by QEMU';
-    socket = createConnection(config.socket);
-    socket.on('data', (chunk) => {
-      for (const line of lines.push(chunk)) {
-        const message: unknown = line.trim() === '' ? undefined : parse(line);
-        if (isObject(message)) receive(message);
+  const run = async (): Promise<void> => {
+    // QEMU is not started yet, or will be started again.
+    for (;;) {
+      const qemu = await QmpClient.connect(config.socket, { signal, onEvent: reportEvent }).catch(
+        () => undefined,
+      );
+      if (qemu === undefined) {
+        await sleep(retryMs, undefined, { signal });
+        continue;
       }
-    });
-    socket.on('error', (error) => (detail = error.message));
-    socket.on('close', () => {
-      clearTimeout(timer);
-      if (stopped) return;
-      if (wasConnected) emit({ report: 'connection', at: nowMs(), probe: 'qmp', state: 'lost', detail });
-      wasConnected = false;
-      lastStatus = undefined;
-      // QEMU is not started yet, or will be started again.
-      timer = setTimeout(connect, retryMs);
-    });
+      emit({ report: 'connection', at: nowMs(), probe: 'qmp', state: 'connected', detail: config.socket });
+      qemu.onLoss(reportLoss);
+      try {
+        await follow(qemu);
+      } finally {
+        qemu.close();
+      }
+    }
   };
-  connect();
+  const ended = run().catch((error: unknown) => {
+    if (!signal.aborted) throw error;
+  });
 
   return {
     stop: () => {
-      stopped = true;
-      clearTimeout(timer);
-      socket?.destroy();
-      return Promise.resolve();
+      over.abort();
+      return ended;
     },
   };
-}
-
-function parse(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined; // QEMU never writes such a line; one must not end the other probes
-  }
-}
-
-function eventTimeMs(timestamp: unknown): number | undefined {
-  if (!isObject(timestamp)) return undefined;
-  const { seconds, microseconds } = timestamp as { seconds?: unknown; microseconds?: unknown };
-  // QEMU writes -1 where it could not read the clock.
-  if (typeof seconds !== 'number' || typeof microseconds !== 'number' || seconds < 0) return undefined;
-  return seconds * 1000 + microseconds / 1000;
 }

@@ -4,7 +4,7 @@
  */
 import { startHeartbeat } from './heartbeat.ts';
 import { startLedger } from './ledger.ts';
-import { LineSplitter } from './line-splitter.ts';
+import { LineSplitter } from '../../foundation/line-splitter.ts';
 import { startLines } from './lines.ts';
 import { startLoad } from './load.ts';
 import { startNic } from './nic.ts';

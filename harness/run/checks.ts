@@ -3,7 +3,7 @@ import type { RunLog } from '../../record/run-log.ts';
 import { checkFigures } from '../../record/derive/summary.ts';
 import type { Host, Testbed } from '../testbed/host.ts';
 import { HostError } from '../testbed/host-error.ts';
-import type { QmpClient } from '../vm/qmp.ts';
+import type { QmpClient } from '../../qemu/qmp/client.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { checkLedger } from '../workload/ledger-check.ts';
 import { checkTables } from '../workload/table-check.ts';

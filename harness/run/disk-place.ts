@@ -1,6 +1,6 @@
 /** One disk image on shared storage, as each who opens it names it. Pure. */
 import type { Testbed } from '../testbed/host.ts';
-import type { Disk } from '../vm/qemu-arguments.ts';
+import type { Disk } from '../../qemu/machine-arguments.ts';
 
 export interface DiskPlace {
   /** On the nfs host. */

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { bundleProgram } from '../probes/bundle.ts';
 import type { HostProcess, Testbed } from '../testbed/host.ts';
 import { quote } from '../testbed/ssh-host.ts';
-import { vmPaths } from '../vm/qemu-arguments.ts';
+import { vmPaths } from '../../qemu/machine-arguments.ts';
 import type { MigrationContext } from './migration/migration.ts';
 
 const port = 4445;

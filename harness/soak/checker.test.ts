@@ -227,10 +227,10 @@ test('what engines leave behind', (t) => {
 
 test('when a VM ran, by its events', (t) => {
   const events = [
-    { event: 'STOP', atMs: 10 },
-    { event: 'MIGRATION', atMs: 11 },
-    { event: 'RESUME', atMs: 20 },
-    { event: 'RESUME', atMs: 21 },
+    { name: 'STOP', atMs: 10 },
+    { name: 'MIGRATION', atMs: 11 },
+    { name: 'RESUME', atMs: 20 },
+    { name: 'RESUME', atMs: 21 },
   ];
   t.deepEqual(runsOf(events, 0), [
     [0, 10],

@@ -4,7 +4,7 @@ import { type Recorder, startRecorder } from '../probes/recorder-process.ts';
 import { bringEngineKey, type EngineKey } from '../run/migration/engine-key.ts';
 import { migrationPort } from '../run/migration/migration.ts';
 import { compareRam } from '../run/ram-comparison.ts';
-import { vmPaths } from '../vm/qemu-arguments.ts';
+import { vmPaths } from '../../qemu/machine-arguments.ts';
 import { checkLedger } from '../workload/ledger-check.ts';
 import { sysbenchCommand } from '../workload/sysbench.ts';
 import { checkTables } from '../workload/table-check.ts';

@@ -68,15 +68,15 @@ export interface History {
 
 /** When a VM ran, from QEMU's STOP and RESUME events in their order. */
 export function runsOf(
-  events: readonly { readonly event: string; readonly atMs: number }[],
+  events: readonly { readonly name: string; readonly atMs: number }[],
   startedMs: number | undefined,
   endedMs = Infinity,
 ): readonly (readonly [number, number])[] {
   const runs: [number, number][] = [];
   let since = startedMs;
-  for (const { event, atMs } of events) {
-    if (event === 'RESUME') since ??= atMs;
-    if (event !== 'STOP' || since === undefined) continue;
+  for (const { name, atMs } of events) {
+    if (name === 'RESUME') since ??= atMs;
+    if (name !== 'STOP' || since === undefined) continue;
     runs.push([since, atMs]);
     since = undefined;
   }

@@ -1,5 +1,6 @@
 /** Waits for a run's moment and does its fault, to real processes and connections. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { QmpClient } from '../../qemu/qmp/client.ts';
 import type { EngineEvent } from '../../engine/core/engine-event.ts';
 import { inDeviceState } from './device-state.ts';
 import type { Action, Fault, Moment, PlaceName, ProcessName } from './plan.ts';
@@ -31,7 +32,7 @@ export interface InjectorParts {
   readonly signal: (process: ProcessName, signal: NodeJS.Signals) => boolean | Promise<boolean>;
   /** The source's. */
   readonly qemu: {
-    execute(command: 'migrate_cancel' | 'query-status' | 'system_reset'): Promise<unknown>;
+    readonly execute: QmpClient['execute'];
   };
 }
 
@@ -151,10 +152,8 @@ export class Injector {
         return this.#execute('migrate_cancel');
       case 'reset': {
         // A VM that has left must not be touched: its memory is what the target's is compared with.
-        const status = (await this.#parts.qemu.execute('query-status').catch(() => ({}))) as {
-          status?: string;
-        };
-        return status.status === 'running' && this.#execute('system_reset');
+        const answer = await this.#parts.qemu.execute('query-status').catch(() => undefined);
+        return answer?.status === 'running' && this.#execute('system_reset');
       }
       case 'pause':
       case 'slow': {

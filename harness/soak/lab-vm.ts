@@ -1,20 +1,14 @@
 /** A VM on a host of the lab, as manager and checker see it. */
 import type { Host } from '../testbed/host.ts';
 import { startVm, stopVm } from '../vm/machine.ts';
-import type { MachineDescription } from '../vm/qemu-arguments.ts';
-import type { QmpEvent } from '../vm/qmp-messages.ts';
-import type { QmpClient } from '../vm/qmp.ts';
+import type { MachineDescription } from '../../qemu/machine-arguments.ts';
+import type { Answer, QmpCommand, QmpEvent } from '../../qemu/qmp/messages.ts';
+import type { CommandArguments, QmpClient } from '../../qemu/qmp/client.ts';
 import { runsOf, type VmHistory } from './history.ts';
 import { ask, type ManagedVm } from './manager.ts';
 
-interface LabVmEvent {
-  readonly event: string;
-  readonly data: Readonly<Record<string, unknown>>;
-  readonly atMs: number;
-}
-
 export class LabVm implements ManagedVm {
-  readonly events: LabVmEvent[] = [];
+  readonly events: QmpEvent[] = [];
   readonly qmp: QmpClient;
   readonly #host: Host;
   #endedMs: number | undefined;
@@ -22,12 +16,8 @@ export class LabVm implements ManagedVm {
   private constructor(host: Host, qmp: QmpClient) {
     this.#host = host;
     this.qmp = qmp;
-    qmp.onEvent((event) => this.events.push(asLabVmEvent(event)));
-    qmp
-      .waitForEvent(() => false, { timeoutMs: 2 ** 31 - 1 })
-      .catch(() => {
-        this.#endedMs = Date.now();
-      });
+    qmp.onEvent((event) => this.events.push(event));
+    qmp.onLoss(() => (this.#endedMs = Date.now()));
   }
 
   /** The VM must be one that waits to be continued: else its first RESUME is missed. @throws VmError, HostError */
@@ -40,8 +30,8 @@ export class LabVm implements ManagedVm {
     return this.#endedMs === undefined;
   }
 
-  execute(command: Parameters<ManagedVm['execute']>[0] | 'system_reset'): Promise<unknown> {
-    return this.qmp.execute(command);
+  execute<Name extends QmpCommand>(command: Name, ...rest: CommandArguments<Name>): Promise<Answer<Name>> {
+    return this.qmp.execute(command, ...rest);
   }
 
   async stop(): Promise<void> {
@@ -54,20 +44,5 @@ export class LabVm implements ManagedVm {
     const status = await ask(this, 'query-status');
     const migration = await ask(this, 'query-migrate');
     return { runs: runsOf(this.events, undefined, this.#endedMs), status, migration };
-  }
-}
-
-function asLabVmEvent(event: QmpEvent): LabVmEvent {
-  const { atMs } = event;
-  switch (event.name) {
-    case 'STOP':
-    case 'RESUME':
-      return { event: event.name, data: {}, atMs };
-    case 'MIGRATION':
-      return { event: event.name, data: { status: event.status }, atMs };
-    case 'SHUTDOWN':
-      return { event: event.name, data: { reason: event.reason }, atMs };
-    case 'other':
-      return { event: event.event, data: event.data, atMs };
   }
 }

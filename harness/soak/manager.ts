@@ -3,6 +3,9 @@
  * says that the migration has completed, and decides after "in doubt" by a look at the target.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { QmpClient } from '../../qemu/qmp/client.ts';
+import { QmpError } from '../../qemu/qmp/qmp-error.ts';
+import type { QmpEvent } from '../../qemu/qmp/messages.ts';
 import type { History } from './history.ts';
 
 const pollMs = 30;
@@ -18,16 +21,11 @@ const comesMs = 5000;
 
 /** QMP's answer, or its absence: `ended`, `silent`. */
 export async function ask(qemu: ManagedVm, command: 'query-status' | 'query-migrate'): Promise<string> {
-  const over = new AbortController();
-  const answer = qemu.execute(command).then(
-    (result) => (result as { status?: string }).status ?? 'none',
-    () => 'ended',
-  );
-  const silence = sleep(answerMs, 'silent', { signal: over.signal });
-  silence.catch(() => undefined);
-  const status = await Promise.race([answer, silence]);
-  over.abort();
-  return status;
+  try {
+    return (await qemu.execute(command, {}, { timeoutMs: answerMs })).status ?? 'none';
+  } catch (error) {
+    return error instanceof QmpError && error.code === 'timeout' ? 'silent' : 'ended';
+  }
 }
 
 export interface ManagedEngine {
@@ -43,11 +41,8 @@ export interface ManagedEngines {
 
 export interface ManagedVm {
   /** QMP. */
-  execute(command: 'query-status' | 'query-migrate' | 'migrate_cancel' | 'stop' | 'cont'): Promise<unknown>;
-  readonly events: readonly {
-    readonly event: string;
-    readonly data?: Readonly<Record<string, unknown>> | undefined;
-  }[];
+  readonly execute: QmpClient['execute'];
+  readonly events: readonly QmpEvent[];
   /** Ends its QEMU. */
   stop(): Promise<void>;
 }
@@ -78,7 +73,7 @@ export class Manager {
   /** The target has loaded everything, and has said so (QMP MIGRATION). */
   get targetHasVm(): boolean {
     return this.#pair.target.events.some(
-      ({ event, data }) => event === 'RESUME' || (event === 'MIGRATION' && data?.['status'] === 'completed'),
+      ({ name, data }) => name === 'RESUME' || (name === 'MIGRATION' && data['status'] === 'completed'),
     );
   }
 

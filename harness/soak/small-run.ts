@@ -5,7 +5,9 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { nbdLocation, startNbdServer, type NbdServer } from '../../engine/cli/testing/nbd-server.ts';
 import { type EngineProcess, listOf, VmPair } from '../../engine/cli/testing/vm-pair.ts';
-import type { Qemu, QemuInstallation } from '../../engine/stream/capture/qemu.ts';
+import type { Qemu } from '../../qemu/qemu-process.ts';
+import type { MigrationCapability } from '../../qemu/qmp/messages.ts';
+import type { QemuInstallation } from '../../qemu/installation.ts';
 import type { EngineHistory, History, VmHistory } from './history.ts';
 import { runsOf } from './history.ts';
 import { Injector, placesOf } from './inject.ts';
@@ -31,7 +33,7 @@ const limitMs = 45_000;
 /** What an engine that ends leaves to others is gone by then. */
 const settleMs = 200;
 
-const capabilities: Readonly<Record<SmallPlan['capabilities'], readonly string[]>> = {
+const capabilities: Readonly<Record<SmallPlan['capabilities'], readonly MigrationCapability[]>> = {
   'switchover-ack': ['return-path', 'switchover-ack'],
   'return-path': ['return-path'],
   none: [],
@@ -203,13 +205,13 @@ class SmallRun {
 
   async #vmHistory(qemu: Qemu, startedRunning: boolean): Promise<VmHistory> {
     const status = await ask(qemu, 'query-status');
-    const events = qemu.events.map(({ event, timestamp }) => ({
-      event,
-      atMs: timestamp.seconds * 1000 + timestamp.microseconds / 1000,
-    }));
     const endedMs = this.#vmEndedMs.get(qemu);
     const migration = await ask(qemu, 'query-migrate');
-    return { runs: runsOf(events, startedRunning ? this.#startedMs : undefined, endedMs), status, migration };
+    return {
+      runs: runsOf(qemu.events, startedRunning ? this.#startedMs : undefined, endedMs),
+      status,
+      migration,
+    };
   }
 
   /** What the engines should have taken with them. One that was killed cannot remove files, but nothing of it may run. */

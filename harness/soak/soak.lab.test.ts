@@ -7,7 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
 import { bundleEngine } from '../../engine/cli/bundle.ts';
-import { findQemu } from '../../engine/stream/capture/find-qemu.ts';
+import { findQemu } from '../../qemu/find-qemu.ts';
 import { aimedPlan } from './aimed.ts';
 import { runCampaign } from './campaign.ts';
 import { smallPlan } from './plan.ts';

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { prepare, type Log } from '../../setup/cache.ts';
 import type { Host } from '../testbed/host.ts';
 import { quote } from '../testbed/ssh-host.ts';
-import { processorArguments, type Accelerator } from './qemu-arguments.ts';
+import { processorArguments, type Accelerator } from '../../qemu/machine-arguments.ts';
 
 export interface AcceleratorChoice {
   readonly accelerator: Accelerator;

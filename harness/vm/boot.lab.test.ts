@@ -4,9 +4,9 @@ import type { Testbed } from '../testbed/host.ts';
 import { runSql } from '../workload/sql-client.ts';
 import { guestServer as server, prepareGuestLab } from './guest.fixture.ts';
 import { consoleTail, parseBootSteps, startVm, stopVm, vmState, waitForServer } from './machine.ts';
-import { vmPaths } from './qemu-arguments.ts';
-import { QmpError } from './qmp-error.ts';
-import type { QmpClient } from './qmp.ts';
+import { vmPaths } from '../../qemu/machine-arguments.ts';
+import { QmpError } from '../../qemu/qmp/qmp-error.ts';
+import type { QmpClient } from '../../qemu/qmp/client.ts';
 import { VmError } from './vm-error.ts';
 import { prepareVmHost } from './vm-host.ts';
 
@@ -84,7 +84,7 @@ async function migrate(testbed: Testbed, source: QmpClient, target: QmpClient): 
   const stopped = source.waitForEvent((event) => event.name === 'STOP', limit);
   const resumed = target.waitForEvent((event) => event.name === 'RESUME', limit);
   const completed = source.waitForEvent(
-    (event) => event.name === 'MIGRATION' && event.status === 'completed',
+    (event) => event.name === 'MIGRATION' && event.data['status'] === 'completed',
     limit,
   );
   await source.execute('migrate', { uri });

@@ -1,7 +1,7 @@
 /** The guest agent as the harness knows it: something that must have come up before a run measures anything. */
 import { requestPageList } from '../../engine/list/agent-client.ts';
 import type { Host } from '../testbed/host.ts';
-import { vmPaths } from './qemu-arguments.ts';
+import { vmPaths } from '../../qemu/machine-arguments.ts';
 
 /** An emulated guest on a busy machine needs this long to start a server and to make the first list, and more. */
 const firstAnswerTimeoutMs = 120_000;

@@ -10,7 +10,7 @@ import { authorizedKeyPath } from '../testbed/local/lab-folder.ts';
 import { startLocalTestbed } from '../testbed/local/start.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { probeAccelerator } from './accelerator.ts';
-import type { MachineDescription } from './qemu-arguments.ts';
+import type { MachineDescription } from '../../qemu/machine-arguments.ts';
 import { prepareVmHost, tapName } from './vm-host.ts';
 
 const mib = 2 ** 20;

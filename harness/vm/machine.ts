@@ -4,8 +4,8 @@ import type { Host } from '../testbed/host.ts';
 import { makeRunFolder, quote } from '../testbed/ssh-host.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { runSql } from '../workload/sql-client.ts';
-import { qemuArguments, vmPaths, type MachineDescription } from './qemu-arguments.ts';
-import { QmpClient } from './qmp.ts';
+import { qemuArguments, vmPaths, type MachineDescription } from '../../qemu/machine-arguments.ts';
+import { QmpClient } from '../../qemu/qmp/client.ts';
 import { VmError } from './vm-error.ts';
 
 export const vmUnit = 'poolshift-vm';

@@ -1,4 +1,4 @@
-import type { QmpClient } from './qmp.ts';
+import type { QmpClient } from '../../qemu/qmp/client.ts';
 
 /**
  * Settles as `work` does, or fails as soon as QEMU is gone: a client whose server vanishes without a word waits for it

@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { LineSplitter } from '../probes/line-splitter.ts';
+import { LineSplitter } from '../../foundation/line-splitter.ts';
 import { parseInterval, sysbenchCommand, SysbenchOutput, type SysbenchInterval } from './sysbench.ts';
 
 /** Printed by sysbench 1.0.20 (Debian) with --rate=20 --threads=2, shortened. */

@@ -1,5 +1,6 @@
 /** A QEMU without a machine that exports a disk over NBD, as slowly as asked: real storage for tests. */
-import { Qemu, type QemuInstallation } from '../../stream/capture/qemu.ts';
+import { Qemu } from '../../../qemu/qemu-process.ts';
+import type { QemuInstallation } from '../../../qemu/installation.ts';
 
 export interface NbdServer {
   readonly pid: number | undefined;

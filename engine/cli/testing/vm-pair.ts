@@ -20,7 +20,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type PageList, pageSizeBytes } from '../../list/page-list.ts';
 import { encodePageList } from '../../list/page-list-codec.ts';
 import type { EngineEvent } from '../../core/engine-event.ts';
-import { Qemu, type QemuInstallation } from '../../stream/capture/qemu.ts';
+import { Qemu } from '../../../qemu/qemu-process.ts';
+import type { QemuInstallation } from '../../../qemu/installation.ts';
+import type { MigrationCapability, MigrationParameters } from '../../../qemu/qmp/messages.ts';
 import { makeKey, writeKey } from '../../wire/pre-shared-key.ts';
 import { bootSector, type GuestProgram } from './guest-program.ts';
 import { Keeper } from './keeper.ts';
@@ -30,8 +32,8 @@ export interface PairOptions {
   readonly diskBytes: number;
   readonly program: GuestProgram;
   /** Capabilities of both QEMUs. */
-  readonly capabilities: readonly string[];
-  readonly parameters?: Readonly<Record<string, unknown>>;
+  readonly capabilities: readonly MigrationCapability[];
+  readonly parameters?: MigrationParameters;
   /** Whether the target starts its VM when it has everything. Default false: memory stays as it came. */
   readonly targetStarts?: boolean;
   /** Arguments that only one of the two QEMUs gets: a device that the other one lacks. */

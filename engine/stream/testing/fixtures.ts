@@ -4,7 +4,7 @@ import { zstdDecompressSync } from 'node:zlib';
 
 const folder = path.join(import.meta.dirname, '../fixtures');
 
-/** Names of the recorded streams (engine/stream/capture); those of other connections and directions left out. */
+/** Names of the recorded streams (qemu/capture); those of other connections and directions left out. */
 export const fixtureNames = readdirSync(folder)
   .filter((file) => /^qemu-[\d.]+-[a-z-]+\.zst$/.test(file))
   .map((file) => file.slice(0, -'.zst'.length));

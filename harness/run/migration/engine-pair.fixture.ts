@@ -3,7 +3,7 @@ import type { NewRunEvent } from '../../../record/event.ts';
 import type { HostName } from '../../../record/event.ts';
 import type { HostProcess, Testbed } from '../../testbed/host.ts';
 import { quote } from '../../testbed/ssh-host.ts';
-import { vmPaths } from '../../vm/qemu-arguments.ts';
+import { vmPaths } from '../../../qemu/machine-arguments.ts';
 import { bringEngineKey, type EngineKey } from './engine-key.ts';
 import { EngineOutput } from './engine-output.ts';
 import { migrationPort } from './migration.ts';

@@ -4,8 +4,8 @@ import type { PoolshiftEngine } from '../../../experiments/engines.ts';
 import { prepareEngine } from './engine-bundle.ts';
 import { bringEngineKey, type EngineKey } from './engine-key.ts';
 import type { HostProcess } from '../../testbed/host.ts';
-import type { MigrationInfo } from '../../vm/qmp-messages.ts';
-import { vmPaths } from '../../vm/qemu-arguments.ts';
+import type { MigrationInfo } from '../../../qemu/qmp/messages.ts';
+import { vmPaths } from '../../../qemu/machine-arguments.ts';
 import { DowntimeSteps } from './downtime-steps.ts';
 import { type CountersSink, EngineOutput } from './engine-output.ts';
 import {

@@ -16,7 +16,7 @@ import { makeInitrd } from '../../../guest/image/initrd.ts';
 import { prepareGuestImage } from '../../../guest/image/prepare-guest-image.ts';
 import { prepareGuestLab } from '../../vm/guest.fixture.ts';
 import { consoleTail, startVm, stopVm } from '../../vm/machine.ts';
-import { vmPaths } from '../../vm/qemu-arguments.ts';
+import { vmPaths } from '../../../qemu/machine-arguments.ts';
 
 const pageBytes = 4096;
 const pageCount = 4096;

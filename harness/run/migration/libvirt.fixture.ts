@@ -9,7 +9,7 @@ import {
   diskSerial,
   kernelCommandLine,
   vmPaths,
-} from '../../vm/qemu-arguments.ts';
+} from '../../../qemu/machine-arguments.ts';
 
 export const domainName = 'poolshift';
 

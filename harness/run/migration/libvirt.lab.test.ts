@@ -8,7 +8,7 @@ import { bundleProgram } from '../../probes/bundle.ts';
 import { HostError } from '../../testbed/host-error.ts';
 import type { Host } from '../../testbed/host.ts';
 import { guestServer as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
-import { vmPaths } from '../../vm/qemu-arguments.ts';
+import { vmPaths } from '../../../qemu/machine-arguments.ts';
 import { runSql } from '../../workload/sql-client.ts';
 import { deployer } from '../deploy.ts';
 import { compareWithOffer, offerRam } from '../ram-comparison.ts';

@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { engines, type StockEngine } from '../../../experiments/engines.ts';
-import { LineSplitter } from '../../probes/line-splitter.ts';
+import { LineSplitter } from '../../../foundation/line-splitter.ts';
 import type { NewRunEvent } from '../../../record/event.ts';
 import { manifest } from '../../../record/record.fixture.ts';
-import { QmpClient } from '../../vm/qmp.ts';
-import { QmpError } from '../../vm/qmp-error.ts';
+import { QmpClient } from '../../../qemu/qmp/client.ts';
+import { QmpError } from '../../../qemu/qmp/qmp-error.ts';
 import { setUpQemu } from './migration.ts';
 
 const stock = (name: keyof typeof engines): StockEngine => {

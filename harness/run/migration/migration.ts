@@ -4,9 +4,9 @@ import type { Configuration } from '../../../experiments/configuration.ts';
 import type { PoolshiftEngine, StockEngine } from '../../../experiments/engines.ts';
 import type { RunLog } from '../../../record/run-log.ts';
 import type { Testbed } from '../../testbed/host.ts';
-import type { QmpClient } from '../../vm/qmp.ts';
-import { QmpError } from '../../vm/qmp-error.ts';
-import type { MigrationCapability, MigrationInfo, QmpEvent } from '../../vm/qmp-messages.ts';
+import type { QmpClient } from '../../../qemu/qmp/client.ts';
+import { QmpError } from '../../../qemu/qmp/qmp-error.ts';
+import type { MigrationCapability, MigrationInfo, QmpEvent } from '../../../qemu/qmp/messages.ts';
 import { nowMs } from '../../probes/wall-clock.ts';
 import { qemuSettings } from './qemu-settings.ts';
 
@@ -107,7 +107,7 @@ export async function commandMigration(
  */
 function continueWhenMoved(source: QmpClient, target: QmpClient, log: Pick<RunLog, 'event'>): () => void {
   const onStatus = (status: string) => (event: QmpEvent) => {
-    if (event.name !== 'MIGRATION' || event.status !== status) return;
+    if (event.name !== 'MIGRATION' || event.data['status'] !== status) return;
     target.execute('cont').catch((error: unknown) => {
       log.event({
         event: 'note',

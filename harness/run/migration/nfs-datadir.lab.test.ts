@@ -7,7 +7,7 @@ import test from 'ava';
 import { requestPageList } from '../../../engine/list/agent-client.ts';
 import { guestServer as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
 import { startVm, stopVm, waitForServer } from '../../vm/machine.ts';
-import { type MachineDescription, vmPaths } from '../../vm/qemu-arguments.ts';
+import { type MachineDescription, vmPaths } from '../../../qemu/machine-arguments.ts';
 import { runSql } from '../../workload/sql-client.ts';
 import { deployer } from '../deploy.ts';
 import { compareRam } from '../ram-comparison.ts';
@@ -94,7 +94,7 @@ test('pages of files on NFS come from the export', async (t) => {
     t.regex(stdout, /^Uid:\t65534\t65534\t65534\t65534\nCapEff:\t0+\n$/);
   }
   const completed = source.waitForEvent(
-    (event) => event.name === 'MIGRATION' && event.status === 'completed',
+    (event) => event.name === 'MIGRATION' && event.data['status'] === 'completed',
     { timeoutMs: 180_000 },
   );
   await source.execute('migrate', { uri: `unix:${outgoingSocket}` });

@@ -1,6 +1,7 @@
 /** What both QEMUs are set to before a migration. Pure. */
 import type { PoolshiftEngine, StockEngine } from '../../../experiments/engines.ts';
-import type { MigrationCapability, MigrationParameters } from '../../vm/qmp-messages.ts';
+import type { MigrationCapability, MigrationParameters } from '../../../qemu/qmp/messages.ts';
+import type { MigrationSettings } from '../../../qemu/settings-probe.ts';
 
 /**
  * Set alike in every run: the meaning of QEMU's `downtime` depends on `return-path`. Events give the time of each state.
@@ -15,11 +16,6 @@ const announceParameters: MigrationParameters = {
   'announce-step': 40,
 };
 
-export interface QemuSettings {
-  readonly capabilities: readonly { readonly capability: MigrationCapability; readonly state: boolean }[];
-  readonly parameters: MigrationParameters;
-}
-
 export function qemuSettings(
   engine: StockEngine | PoolshiftEngine,
   run: {
@@ -27,7 +23,7 @@ export function qemuSettings(
     /** Payload that the migration link carries, in bytes per second. */
     readonly migrationGoodputBytesPerSecond: number;
   },
-): QemuSettings {
+): MigrationSettings {
   const own: Pick<StockEngine, 'capabilities'> & { readonly parameters: MigrationParameters } =
     engine.kind === 'stock'
       ? engine

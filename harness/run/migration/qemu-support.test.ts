@@ -1,11 +1,11 @@
 /** With QEMU's own answers, where one is installed. */
 import test from 'ava';
 import { type StockEngine, engines } from '../../../experiments/engines.ts';
-import { findQemu } from '../../../engine/stream/capture/find-qemu.ts';
+import { findQemu } from '../../../qemu/find-qemu.ts';
 import { localShell } from '../../probes/local-shell.fixture.ts';
 import { quote } from '../../testbed/ssh-host.ts';
 import { qemuSettings } from './qemu-settings.ts';
-import { EngineUnavailableError, refusalIn, requireQemuSupport, settingLines } from './qemu-support.ts';
+import { EngineUnavailableError, requireQemuSupport } from './qemu-support.ts';
 
 const run = { downtimeLimitMs: 300, migrationGoodputBytesPerSecond: 14_920_000.4 };
 
@@ -27,28 +27,6 @@ test('every engine has the settings that make runs comparable, and its own', (t)
   t.not(restore.kind, 'restart');
   if (restore.kind !== 'restart')
     t.is(qemuSettings(restore, run).parameters['avail-switchover-bandwidth'], 14_920_000);
-});
-
-const greeting = '{"QMP": {"version": {}, "capabilities": []}}\n';
-
-test('the first refusal is named by its command', (t) => {
-  t.is(refusalIn(`${greeting}{"return": {}, "id": 0}\r\n{"return": {}, "id": 1}\r\n`), undefined);
-  const refused =
-    '{"id": 2, "error": {"class": "GenericError", "desc": "Parameter \'multifd-compression\' does not accept value \'zstd\'"}}\n';
-  t.is(
-    refusalIn(`${greeting}{"return": {}, "id": 0}\n{"return": {}, "id": 1}\n${refused}`),
-    "migrate-set-parameters: Parameter 'multifd-compression' does not accept value 'zstd'",
-  );
-});
-
-test('what is asked is one command a line, and the last one ends QEMU', (t) => {
-  const lines = settingLines(qemuSettings(engines.precopy as StockEngine, run))
-    .trimEnd()
-    .split('\n');
-  t.deepEqual(
-    lines.map((line) => (JSON.parse(line) as { execute: string }).execute),
-    ['qmp_capabilities', 'migrate-set-capabilities', 'migrate-set-parameters', 'quit'],
-  );
 });
 
 const installed = findQemu()?.installation;

@@ -9,9 +9,9 @@ import { nowMs } from '../../probes/wall-clock.ts';
 import type { RunLog } from '../../../record/run-log.ts';
 import type { Host, Testbed } from '../../testbed/host.ts';
 import { consoleTail, waitForServer, waitForVmEnd } from '../../vm/machine.ts';
-import type { MachineDescription } from '../../vm/qemu-arguments.ts';
-import type { QmpEvent } from '../../vm/qmp-messages.ts';
-import type { QmpClient } from '../../vm/qmp.ts';
+import type { MachineDescription } from '../../../qemu/machine-arguments.ts';
+import type { QmpEvent } from '../../../qemu/qmp/messages.ts';
+import type { QmpClient } from '../../../qemu/qmp/client.ts';
 import { whileVmLives } from '../../vm/while-vm-lives.ts';
 import type { DatabaseServer } from '../../workload/database-server.ts';
 import { parseRows, runSql, sqlClientCommand } from '../../workload/sql-client.ts';
@@ -94,14 +94,13 @@ SELECT @@innodb_io_capacity, @@innodb_io_capacity_max`,
   return { usual, whileLoading };
 }
 
-type Shutdown = Extract<QmpEvent, { name: 'SHUTDOWN' }>;
-const isShutdown = (event: QmpEvent): event is Shutdown => event.name === 'SHUTDOWN';
+const isShutdown = (event: QmpEvent): boolean => event.name === 'SHUTDOWN';
 
 /** The guest turns itself off only when the server has ended well and the disk is written (guest/image/guest-init.sh). */
-async function confirmShutdown(shutdown: Promise<Shutdown>, src: Host): Promise<void> {
+async function confirmShutdown(shutdown: Promise<QmpEvent>, src: Host): Promise<void> {
   try {
-    const { reason } = await shutdown;
-    if (reason !== 'guest-shutdown') throw new MigrationError(`QEMU gives the reason ${reason}`);
+    const { reason } = (await shutdown).data;
+    if (reason !== 'guest-shutdown') throw new MigrationError(`QEMU gives the reason ${String(reason)}`);
   } catch (error) {
     throw new MigrationError(
       `the source VM did not shut down in good order: ${error instanceof Error ? error.message : String(error)}; its console:\n${await consoleTail(src)}`,

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import path from 'node:path';
-import { qemuInTree, type QemuInstallation } from './qemu.ts';
+import { qemuInTree, type QemuInstallation } from './installation.ts';
 
 /** Older ones lose guest writes while they migrate under TCG. */
 const minVersion = 9;

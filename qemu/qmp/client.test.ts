@@ -3,10 +3,10 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { LineSplitter } from '../probes/line-splitter.ts';
+import { LineSplitter } from '../../foundation/line-splitter.ts';
 import { QmpError } from './qmp-error.ts';
-import { parseMessage, type QmpMessage } from './qmp-messages.ts';
-import { QmpClient } from './qmp.ts';
+import { parseMessage, type QmpMessage } from './messages.ts';
+import { QmpClient } from './client.ts';
 
 // As QEMU 10.0 writes them.
 const greeting =
@@ -20,18 +20,17 @@ const session =
   '{"id": 7, "error": {"class": "GenericError", "desc": "There is no migration"}}\r\n';
 
 const expected: readonly QmpMessage[] = [
-  { kind: 'greeting' },
+  { kind: 'greeting', outOfBand: true },
   { kind: 'answer', id: 1, value: {} },
-  { kind: 'event', event: { name: 'STOP', atMs: 1_700_000_000_250, receivedAtMs: 5 } },
+  { kind: 'event', event: { name: 'STOP', data: {}, atMs: 1_700_000_000_250, receivedAtMs: 5 } },
   {
     kind: 'event',
-    event: { name: 'MIGRATION', status: 'completed', atMs: 1_700_000_000_500, receivedAtMs: 5 },
+    event: { name: 'MIGRATION', data: { status: 'completed' }, atMs: 1_700_000_000_500, receivedAtMs: 5 },
   },
   {
     kind: 'event',
     event: {
-      name: 'other',
-      event: 'NIC_RX_FILTER_CHANGED',
+      name: 'NIC_RX_FILTER_CHANGED',
       data: { name: 'münchen' },
       atMs: 5,
       receivedAtMs: 5,

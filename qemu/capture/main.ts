@@ -1,15 +1,18 @@
 /**
  * Records the fixtures of the stream's tests: real migrations between two QEMUs of the same version, of Debian's
- * releases. Run as root: `node engine/stream/capture/main.ts [work folder]`; needs mmdebstrap and Debian's archive.
+ * releases. Run as root: `node qemu/capture/main.ts [work folder]`; needs mmdebstrap and Debian's archive.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, connect, type Server, type Socket } from 'node:net';
 import path from 'node:path';
 import { constants, zstdCompressSync } from 'node:zlib';
-import { Qemu, qemuInTree, writeBootDisk, type QemuInstallation } from './qemu.ts';
+import type { MigrationCapability, MigrationParameters } from '../qmp/messages.ts';
+import { Qemu } from '../qemu-process.ts';
+import { qemuInTree, type QemuInstallation } from '../installation.ts';
+import { writeBootDisk } from './boot-disk.ts';
 
-const fixtures = path.join(import.meta.dirname, '../fixtures');
+const fixtures = path.join(import.meta.dirname, '../../engine/stream/fixtures');
 
 /** Debian suites, oldest first, each with the QEMU that is to be expected in it. */
 const releases = [
@@ -21,9 +24,9 @@ const releases = [
 interface Variant {
   readonly name: string;
   readonly versions: readonly string[];
-  readonly capabilities?: readonly string[];
+  readonly capabilities?: readonly MigrationCapability[];
   readonly machineArguments: (disk: string) => readonly string[];
-  readonly parameters?: Readonly<Record<string, unknown>>;
+  readonly parameters?: MigrationParameters;
   /** Let this many passes go by before the switchover. Default: as many as come by themselves. */
   readonly minPasses?: number;
 }

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { kernelCommandLine, qemuArguments, type MachineDescription } from './qemu-arguments.ts';
+import { kernelCommandLine, qemuArguments, type MachineDescription } from './machine-arguments.ts';
 
 const machine: MachineDescription = {
   accelerator: 'tcg',
