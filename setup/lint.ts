@@ -3,7 +3,7 @@ import { globSync } from 'node:fs';
 import { execa } from 'execa';
 import { ensurePackages } from './packages.ts';
 
-const scripts = globSync('{vagrant,harness,docs}/**/*.{sh,sbatch}');
+const scripts = globSync('{vagrant,harness,examples}/**/*.{sh,sbatch}');
 const guestScripts = globSync('guest/**/*.sh');
 await ensurePackages(['shellcheck'], console.error);
 
