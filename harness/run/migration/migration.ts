@@ -73,6 +73,11 @@ async function switchOn(capability: MigrationCapability, { source, target, log }
   }
 }
 
+/** What waiting for a migration's end needs. */
+type Waiting = Pick<MigrationContext, 'source' | 'target' | 'configuration' | 'signal'> & {
+  readonly log: Pick<RunLog, 'event'>;
+};
+
 const pollMs = 50;
 
 /**
@@ -81,7 +86,7 @@ const pollMs = 50;
  * @throws MigrationError with QEMU's reason when it failed
  */
 export async function commandMigration(
-  context: MigrationContext,
+  context: Waiting,
   uri: string,
   onInfo: (info: MigrationInfo) => void = () => undefined,
 ): Promise<MigrationOutcome> {
@@ -124,7 +129,7 @@ function continueWhenMoved(source: QmpClient, target: QmpClient, log: Pick<RunLo
 
 /** @throws MigrationError with QEMU's reason when it failed */
 async function waitForSource(
-  { source, configuration, log, signal }: MigrationContext,
+  { source, configuration, log, signal }: Waiting,
   onInfo: (info: MigrationInfo) => void,
 ): Promise<MigrationOutcome> {
   const deadlineMs = performance.now() + configuration.maxTimeSeconds * 1000;
