@@ -31,7 +31,11 @@ module.exports = {
     ),
     only('foundation', [], 'What everything stands on knows nobody.'),
     only('qemu', ['foundation'], 'The one place that speaks to QEMU knows nobody who uses it.'),
-    only('engine', ['foundation', 'qemu'], 'The engine stands on its own.'),
+    only(
+      'engine',
+      ['foundation', 'qemu', 'record'],
+      'The engine knows the events that it reports, and predictions read recorded runs.',
+    ),
     {
       name: 'engine-speaks-to-no-qemu',
       comment: 'The engine sees QEMU through its stream only; its tests start real ones.',

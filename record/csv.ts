@@ -1,8 +1,7 @@
 /** The derived tables: runs.csv and samples.csv. */
 import { createWriteStream } from 'node:fs';
-import { rename, rm, writeFile } from 'node:fs/promises';
+import { rename, writeFile } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
-import { createGzip } from 'node:zlib';
 import { stringify, type Options } from 'csv-stringify';
 import { stringify as stringifySync } from 'csv-stringify/sync';
 import type { Sample } from './event.ts';
@@ -31,19 +30,14 @@ export interface SamplesTable {
   /** Time of the migrate command: `t_ms` is relative to it. */
   readonly zeroMs: number;
   readonly samples: readonly Sample[];
-  /** Store it as `.gz`, in place of one that is not compressed; otherwise the other way round. */
-  readonly compressed: boolean;
 }
 
 export async function writeSamplesCsv(file: string, table: SamplesTable): Promise<void> {
-  const { runId, zeroMs, samples, compressed } = table;
+  const { runId, zeroMs, samples } = table;
   const rows = function* (): Generator<readonly (string | number)[]> {
     for (const { at_ms, host, metric, value } of samples) yield [runId, at_ms - zeroMs, host, metric, value];
   };
   const text = stringify({ header: true, columns: [...sampleColumns], cast });
-  const written = createWriteStream(`${file}.new`);
-  if (compressed) await pipeline(rows, text, createGzip(), written);
-  else await pipeline(rows, text, written);
-  await rename(`${file}.new`, compressed ? `${file}.gz` : file);
-  await rm(compressed ? file : `${file}.gz`, { force: true });
+  await pipeline(rows, text, createWriteStream(`${file}.new`));
+  await rename(`${file}.new`, file);
 }

@@ -1,11 +1,24 @@
 /** Reads a result folder back, with all times on the harness's clock. */
+import { existsSync } from 'node:fs';
 import path from 'node:path';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { clockCorrection } from './clock-correction.ts';
 import { runEventSchema, sampleSchema, type RunEvent, type Sample } from './event.ts';
 import { readManifest, type Manifest } from './manifest.ts';
 import { RecordError } from './record-error.ts';
+import { readSamplesFile } from './samples-file.ts';
 import { readStored } from './stored-file.ts';
+
+/** Of a result folder. Raw ones are written while a run goes on; `samples` takes the place of `rawSamples` at its end. */
+export const runFiles = {
+  manifest: 'manifest.json',
+  events: 'events.jsonl',
+  rawSamples: 'samples.jsonl',
+  samples: 'samples.parquet',
+  row: 'runs.csv',
+  /** Derived for those who ask for it; nothing here reads it. */
+  samplesTable: 'samples.csv',
+} as const;
 
 export interface RunRecord {
   readonly manifest: Manifest;
@@ -15,23 +28,65 @@ export interface RunRecord {
   readonly samples: readonly Sample[];
 }
 
+export type IsWanted = (metric: string) => boolean;
+
+const kinds: ReadonlySet<string> = new Set(runEventSchema.options.map((option) => option.shape.event.value));
+const kindSchema = z.looseObject({ event: z.string() });
+
+/** Undefined for a kind of event that is not known here: a later version wrote it. @throws ZodError */
+export function parseEvent(value: unknown): RunEvent | undefined {
+  return kinds.has(kindSchema.parse(value).event) ? runEventSchema.parse(value) : undefined;
+}
+
 /**
  * Values of a JSON Lines text. What follows the last line end is a line that a crash cut short: it is left out.
  * @throws RecordError `not-readable`, with the line's number
  */
-export function parseJsonLines<Value>(text: string, schema: z.ZodType<Value>, name: string): Value[] {
+function parseJsonLines<Value>(text: string, parse: (value: unknown) => Value, name: string): Value[] {
   return text
     .split('\n')
     .slice(0, -1)
     .map((line, index) => {
       try {
-        return schema.parse(JSON.parse(line));
+        return parse(JSON.parse(line));
       } catch (error) {
         throw new RecordError('not-readable', `${name}, line ${index + 1} is not one of ours`, {
           cause: error,
         });
       }
     });
+}
+
+async function readJsonLines<Value>(
+  file: string,
+  parse: (value: unknown) => Value,
+): Promise<Value[] | undefined> {
+  const text = await readStored(file).catch((error: unknown) => {
+    throw new RecordError('not-readable', `cannot read ${file}`, { cause: error });
+  });
+  return text === undefined ? undefined : parseJsonLines(text, parse, file);
+}
+
+/** As recorded: by each host's clock. Undefined if there is no such file. @throws RecordError `not-readable` */
+export async function readEvents(folder: string): Promise<RunEvent[] | undefined> {
+  const events = await readJsonLines(path.join(folder, runFiles.events), parseEvent);
+  return events?.filter((event) => event !== undefined);
+}
+
+/** As recorded: by each host's clock. Undefined if there is no file of them. @throws RecordError `not-readable` */
+export async function readSamples(
+  folder: string,
+  isWanted: IsWanted = () => true,
+): Promise<Sample[] | undefined> {
+  const file = path.join(folder, runFiles.samples);
+  if (existsSync(file))
+    return readSamplesFile(file, isWanted).catch((error: unknown) => {
+      throw new RecordError('not-readable', `${file} is not a file of samples`, { cause: error });
+    });
+  const samples = await readJsonLines(path.join(folder, runFiles.rawSamples), (value) =>
+    sampleSchema.parse(value),
+  );
+  return samples?.filter(({ metric }) => isWanted(metric));
 }
 
 /** Corrects the clocks and sorts by time. Pure. */
@@ -49,19 +104,16 @@ export function onOneClock(
   return { events: events.sort(byTime), samples: samples.sort(byTime) };
 }
 
-/** Raw files may be compressed. @throws RecordError `not-readable` */
-export async function readRun(folder: string): Promise<RunRecord> {
-  const read = async <Value>(name: string, schema: z.ZodType<Value>): Promise<Value[]> => {
-    const file = path.join(folder, name);
-    const text = await readStored(file).catch((error: unknown) => {
-      throw new RecordError('not-readable', `cannot read ${file}`, { cause: error });
-    });
-    if (text === undefined)
-      throw new RecordError('not-readable', `cannot read ${file}: there is no such file, nor a .gz of it`);
-    return parseJsonLines(text, schema, file);
-  };
+/** @throws RecordError `not-readable`, also where one of the files is missing */
+export async function readRun(folder: string, isWanted?: IsWanted): Promise<RunRecord> {
   const manifest = await readManifest(folder);
-  const events = await read('events.jsonl', runEventSchema);
-  const samples = await read('samples.jsonl', sampleSchema);
+  const events = await readEvents(folder);
+  if (events === undefined) throw missing(folder, runFiles.events);
+  const samples = await readSamples(folder, isWanted);
+  if (samples === undefined) throw missing(folder, `${runFiles.samples}, nor ${runFiles.rawSamples}`);
   return { manifest, ...onOneClock(events, samples) };
+}
+
+function missing(folder: string, name: string): RecordError {
+  return new RecordError('not-readable', `cannot read ${folder}: it has no ${name}`);
 }

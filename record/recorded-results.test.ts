@@ -4,8 +4,10 @@ import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import test from 'ava';
 import { plannedCellsFile, plannedCellsSchema } from '../experiments/planned-cells.ts';
+import { sampleColumns } from './csv.ts';
 import { runEventSchema } from './event.ts';
 import { isKnownMetric } from './metrics.ts';
+import { metricsInFile } from './samples-file.ts';
 
 const results = path.resolve(import.meta.dirname, '../results');
 const page = readFileSync(path.join(results, 'README.md'), 'utf8');
@@ -57,20 +59,10 @@ test('columns of runs.csv', (t) => {
   );
 });
 
-test('columns and metrics of samples.csv', (t) => {
-  const described = namesUnder('Columns of samples.csv');
-  const metrics = new Set<string>();
-  for (const file of named('samples.csv')) {
-    const text = read(file);
-    const head = headOf(text);
-    t.deepEqual(
-      head.filter((column) => !described.has(column)),
-      [],
-    );
-    t.is(head.indexOf('metric'), 3);
-    for (const [, metric = ''] of text.matchAll(/^[^,\n]*,[^,\n]*,[^,\n]*,([^,\n]*),/gm)) metrics.add(metric);
-  }
-  metrics.delete('metric');
+test('metrics of samples.parquet, and columns of samples.csv', async (t) => {
+  const described = namesUnder('Columns of samples');
+  for (const column of sampleColumns) t.true(described.has(column), column);
+  const metrics = new Set((await Promise.all(named('samples.parquet').map(metricsInFile))).flat());
   t.true(metrics.size > 30);
   t.deepEqual(
     [...metrics].filter((metric) => !isKnownMetric(metric)),

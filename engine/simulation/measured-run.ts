@@ -1,11 +1,11 @@
 /** A recorded run (results/README.md) as a setup to simulate, and what was measured. */
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
 import { parse } from 'csv-parse/sync';
 import { z } from 'zod';
+import { timelineOf } from '../../record/derive/timeline.ts';
+import { readRun as readRecord, runFiles } from '../../record/read-run.ts';
+import { seriesOf } from '../../record/series.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
 import { defaultSetup } from './defaults.ts';
 import { constantRate } from './link.ts';
@@ -31,12 +31,7 @@ const manifestSchema = z.object({
 });
 const csvOptions = { columns: true, skip_empty_lines: true } as const;
 const runRowSchema = z.looseObject({ run_id: z.string(), engine: z.string(), converged: z.string() });
-const sampleSchema = z.object({
-  t_ms: z.coerce.number(),
-  host: z.string(),
-  metric: z.string(),
-  value: z.coerce.number(),
-});
+const wantedMetrics: readonly string[] = ['dirty_pages_per_second', 'engine_compression_ratio'];
 const listColumns = [
   'list_find_ms',
   'list_translate_ms',
@@ -62,9 +57,8 @@ export async function readMeasuredRun(folder: string): Promise<MeasuredRun> {
 
 async function readRun(folder: string): Promise<MeasuredRun> {
   // One after the other: the first that is missing is named, and it is the same one each time.
-  const manifestText = await readText(path.join(folder, 'manifest.json'));
-  const runsText = await readText(path.join(folder, 'runs.csv'));
-  const samplesText = await readText(path.join(folder, 'samples.csv'));
+  const manifestText = await readFile(path.join(folder, runFiles.manifest), 'utf8');
+  const runsText = await readFile(path.join(folder, runFiles.row), 'utf8');
   const { goodputBytesPerSecond } = manifestSchema.parse(JSON.parse(manifestText));
   const [row] = z.tuple([runRowSchema]).parse(parse(runsText, csvOptions));
   const value = (column: string): number => Number(row[column] ?? '');
@@ -73,12 +67,15 @@ async function readRun(folder: string): Promise<MeasuredRun> {
   if (engine === undefined || row.converged !== 'true' || !(totalTimeMs > 0)) {
     throw new UnusableRunError(`${folder}: a ${row.engine} run that is not simulated, or did not converge`);
   }
-  const samples = z.array(sampleSchema).parse(parse(samplesText, csvOptions));
+  const { events, samples } = await readRecord(folder, (metric) => wantedMetrics.includes(metric));
+  const commandMs = timelineOf(events)?.commandMs;
+  if (commandMs === undefined) throw new UnusableRunError(`${folder}: no migration was commanded`);
   const during = (wanted: string): number[] =>
-    samples
-      .filter(({ host, metric }) => host === 'src' && metric === wanted)
-      .filter(({ t_ms, value: measured }) => t_ms >= 0 && t_ms <= totalTimeMs && measured > 0)
-      .map((sample) => sample.value);
+    seriesOf(samples, 'src', wanted)
+      .filter(
+        ({ tMs, value: measured }) => tMs >= commandMs && tMs <= commandMs + totalTimeMs && measured > 0,
+      )
+      .map((point) => point.value);
   const memoryBytes = value('vm_memory_bytes');
   const contentBytes = value('content_bytes');
   const listed = (value('pages_listed') * pageSizeBytes) / contentBytes;
@@ -107,12 +104,6 @@ async function readRun(folder: string): Promise<MeasuredRun> {
       downtimeLimitMs: value('downtime_limit_ms'),
     },
   };
-}
-
-/** Committed runs have their samples compressed. */
-async function readText(file: string): Promise<string> {
-  if (!existsSync(`${file}.gz`)) return await readFile(file, 'utf8');
-  return (await promisify(gunzip)(await readFile(`${file}.gz`))).toString('utf8');
 }
 
 function median(values: readonly number[]): number | undefined {

@@ -1,15 +1,15 @@
 /** `npm run derive` as a program, on copies of what results/ holds. */
 import { existsSync, globSync } from 'node:fs';
-import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import test from 'ava';
 import { parse } from 'csv-parse/sync';
 import { execa } from 'execa';
 import { runsCsv } from '../../record/csv.ts';
 import { deriveRow } from '../../record/derive/derive.ts';
+import { readSamples } from '../../record/read-run.ts';
 
 const results = path.resolve(import.meta.dirname, '../../results');
 const derive = (...folders: string[]) =>
@@ -18,9 +18,6 @@ const derive = (...folders: string[]) =>
 type Row = Readonly<Record<string, string>>;
 const tableOf = async (folder: string): Promise<Row[]> =>
   parse(await readFile(path.join(folder, 'runs.csv')), { columns: true });
-const samplesOf = async (run: string): Promise<string> =>
-  (await promisify(gunzip)(await readFile(path.join(run, 'samples.csv.gz')))).toString('utf8');
-
 /** Columns were added since a row was recorded: those that it has must be the same. */
 const columnsOf = (row: Row | undefined, recorded: Row): Row =>
   Object.fromEntries(Object.keys(recorded).map((column) => [column, row?.[column] ?? 'gone']));
@@ -46,14 +43,13 @@ test('every recorded run derives to the row that it holds, and its set holds tha
   }
 });
 
-test('the tables of a set of compressed runs are made again', async (t) => {
+test('the tables of a set are made again, with every sample in a line', async (t) => {
   const recorded = path.join(results, 'reference-2026-11-26-restart');
   const set = path.join(await temporaryFolder(t), 'set');
   await cp(recorded, set, { recursive: true });
   const [run = ''] = globSync('*/manifest.json', { cwd: set }).map((file) => path.dirname(file));
   // Without them there is nothing else that they could come from.
-  for (const table of ['runs.csv', `${run}/runs.csv`, `${run}/samples.csv.gz`])
-    await rm(path.join(set, table));
+  for (const table of ['runs.csv', `${run}/runs.csv`]) await rm(path.join(set, table));
 
   const { exitCode, stderr, stdout } = await derive(set);
   t.is(exitCode, 0, stderr);
@@ -63,8 +59,42 @@ test('the tables of a set of compressed runs are made again', async (t) => {
   t.deepEqual(ofSet, ofRun);
   t.regex(ofRun?.['revision'] ?? '', /^[0-9a-f]{40}$/);
   t.is(ofRun?.['dirty'], 'false');
-  t.is(await samplesOf(path.join(set, run)), await samplesOf(path.join(recorded, run)));
-  t.false(existsSync(path.join(set, run, 'samples.csv')));
+  const samples = parse<Row>(await readFile(path.join(set, run, 'samples.csv')), { columns: true });
+  const raw = (await readSamples(path.join(recorded, run))) ?? [];
+  // The seconds in which nobody was served are added.
+  const silent = samples.length - raw.length;
+  t.true(
+    silent > 0 && samples.filter(({ metric, value }) => metric === 'tps' && value === '0').length >= silent,
+  );
+  const times = samples.map((sample) => Number(sample['t_ms']));
+  t.deepEqual(
+    times,
+    times.toSorted((a, b) => a - b),
+  );
+  t.true((times[0] ?? 0) < 0 && (times.at(-1) ?? 0) > Number(ofRun?.['total_time_ms']));
+});
+
+test('a run that was recorded before samples.parquet is read, and packed once it has ended', async (t) => {
+  const run = path.join(await temporaryFolder(t), 'run');
+  const recorded = path.join(results, 'reference-2026-11-26-restart', 'rw-16-restart-r1');
+  await cp(recorded, run, { recursive: true });
+  const samples = (await readSamples(recorded)) ?? [];
+  const lines = samples.map((sample) => `${JSON.stringify(sample)}\n`).join('');
+  const events = gunzipSync(await readFile(path.join(run, 'events.jsonl.gz'))).toString('utf8');
+  const row = await deriveRow(run);
+  await rm(path.join(run, 'samples.parquet'));
+  await writeFile(path.join(run, 'samples.jsonl.gz'), gzipSync(lines));
+  await writeFile(path.join(run, 'events.jsonl'), events.replace(/^.*"run-ended".*\n/m, ''));
+
+  t.is((await derive(run)).exitCode, 0);
+  t.false(existsSync(path.join(run, 'samples.parquet')), 'it may be written to still');
+  t.deepEqual(await deriveRow(run), { ...row, outcome: undefined });
+
+  await rm(path.join(run, 'events.jsonl'));
+  t.is((await derive(run)).exitCode, 0);
+  t.false(existsSync(path.join(run, 'samples.jsonl.gz')));
+  t.deepEqual(await readSamples(run), samples);
+  t.deepEqual(await deriveRow(run), row);
 });
 
 test('a folder that is no run and no set is refused', async (t) => {

@@ -3,8 +3,9 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { RecordError } from '../../record/record-error.ts';
-import { derive } from '../../record/derive/derive.ts';
+import { derive, deriveSamplesTable } from '../../record/derive/derive.ts';
 import { type RunOnDisk, readRecordedSet, writeSetTable } from '../../record/sets/recorded-sets.ts';
+import type { RunRow } from '../../record/run-columns.ts';
 import { UsageError, exitCodes, parseOptions } from './options.ts';
 import { runCommand } from './run-command.ts';
 
@@ -12,14 +13,20 @@ const deriveOptionsSchema = z.object({
   folders: z.array(z.string().min(1)).min(1).describe('result folders, or sets of them'),
 });
 
+async function deriveRun(folder: string): Promise<RunRow> {
+  const row = await derive(folder);
+  await deriveSamplesTable(folder);
+  return row;
+}
+
 /** A set's own table as well. Returns how many runs there were. @throws RecordError */
 async function deriveFolder(folder: string): Promise<number> {
   if (existsSync(path.join(folder, 'manifest.json'))) {
-    await derive(folder);
+    await deriveRun(folder);
     return 1;
   }
   const runs: RunOnDisk[] = [];
-  for (const run of await readRecordedSet(folder)) runs.push({ ...run, row: await derive(run.folder) });
+  for (const run of await readRecordedSet(folder)) runs.push({ ...run, row: await deriveRun(run.folder) });
   await writeSetTable(folder, runs);
   return runs.length;
 }
@@ -27,7 +34,7 @@ async function deriveFolder(folder: string): Promise<number> {
 async function main(): Promise<number> {
   const options = parseOptions(
     'derive',
-    'Makes runs.csv and samples.csv again from manifest, events and samples, which may be compressed.',
+    'Makes runs.csv and samples.csv, a sample in each line, from what was recorded.',
     deriveOptionsSchema,
     process.argv.slice(2),
     'folders',

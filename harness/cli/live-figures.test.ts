@@ -1,8 +1,6 @@
-import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { gunzipSync } from 'node:zlib';
 import test from 'ava';
-import { type NewRunEvent, type Sample } from '../../record/event.ts';
+import { readEvents, readSamples } from '../../record/read-run.ts';
 import { LiveFigures } from './live-figures.ts';
 
 test('rates come from counters, the time left from what remains and both links', (t) => {
@@ -32,17 +30,11 @@ test('what is not known yet is left out', (t) => {
   t.is(figures.line, '3 MB remaining');
 });
 
-function linesOf<T>(run: string, name: string): T[] {
-  const file = path.join(import.meta.dirname, '../../results', run, name);
-  const content = existsSync(file) ? readFileSync(file) : gunzipSync(readFileSync(`${file}.gz`));
-  const lines = content.toString('utf8').split('\n');
-  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as T);
-}
-
 /** Estimates of a recorded run, over the time that really was left, at a quarter, half and three quarters of it. */
-function replay(run: string): number[] {
-  const events = linesOf<NewRunEvent>(run, 'events.jsonl');
-  const samples = linesOf<Sample>(run, 'samples.jsonl');
+async function replay(run: string): Promise<number[]> {
+  const folder = path.join(import.meta.dirname, '../../results', run);
+  const events = (await readEvents(folder)) ?? [];
+  const samples = ((await readSamples(folder)) ?? []).sort((a, b) => a.at_ms - b.at_ms);
   const startMs = events.find(({ event }) => event === 'migrate-command')?.at_ms ?? NaN;
   const endMs = events.find((event) => event.event === 'qmp' && event.name === 'RESUME')?.at_ms ?? NaN;
   return [0.25, 0.5, 0.75].map((share) => {
@@ -61,8 +53,8 @@ for (const run of [
   'reference-2026-11-26-engines/rw-16-balance-r1',
   'reference-2026-11-26-engines/idle-16-balance-r2',
 ]) {
-  test(`time left, at any time of a recorded run: ${run}`, (t) => {
-    const ratios = replay(run);
+  test(`time left, at any time of a recorded run: ${run}`, async (t) => {
+    const ratios = await replay(run);
     t.log(ratios.map((ratio) => ratio.toFixed(2)).join(', '));
     t.true(
       ratios.every((ratio) => ratio > 0.6 && ratio < 1.5),

@@ -13,7 +13,7 @@ import { hostNames } from '../../record/event.ts';
 import { addSudoUser, labInventory, rename } from '../testbed/local/lab-inventory.fixture.ts';
 import { clearLeftovers, waitForRoom } from '../testbed/local/lab-process.ts';
 import { attachLocalTestbed, startLocalTestbed } from '../testbed/local/start.ts';
-import { readRun } from '../../record/read-run.ts';
+import { readRun, readSamples } from '../../record/read-run.ts';
 import { runColumns } from '../../record/run-columns.ts';
 import { machineState } from './machine-state.ts';
 import { folder, run, small } from './small-run.fixture.ts';
@@ -72,16 +72,13 @@ test.serial('a stock migration under load is recorded and checked, and nothing i
     'logs',
     'manifest.json',
     'runs.csv',
-    'samples.csv',
-    'samples.jsonl',
+    'samples.parquet',
   ]);
   const [record] = parse<Record<string, string>>(await readFile(path.join(made, 'runs.csv')), {
     columns: true,
   });
   t.deepEqual(Object.keys(record ?? {}), Object.keys(runColumns));
-  const samples = parse<{ metric: string; host: string }>(await readFile(path.join(made, 'samples.csv')), {
-    columns: true,
-  });
+  const samples = (await readSamples(made)) ?? [];
   for (const metric of [
     'ram_remaining_bytes',
     'ram_transferred_bytes',
@@ -267,7 +264,8 @@ test.serial('Ctrl-C in mid-migration takes everything down, with the status of a
   t.regex(stdout, /aborted: migrate: interrupted by SIGINT/);
   t.deepEqual(await machineState(), before);
   const [made = ''] = await readdir(out);
-  t.true((await readFile(path.join(out, made, 'samples.jsonl'), 'utf8')).includes('ram_remaining_bytes'));
+  const samples = (await readSamples(path.join(out, made))) ?? [];
+  t.true(samples.some(({ metric }) => metric === 'ram_remaining_bytes'));
 });
 
 test.serial('kill -9 of the harness leaves nothing that runs, and the next start cleans up', async (t) => {

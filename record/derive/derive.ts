@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { writeRunsCsv, writeSamplesCsv } from '../csv.ts';
-import { type RunRecord, readRun } from '../read-run.ts';
+import { readEvents, readRun, readSamples, runFiles, type RunRecord } from '../read-run.ts';
 import type { RunRow } from '../run-columns.ts';
+import { writeSamplesFile } from '../samples-file.ts';
 import { fillSilentSeconds } from './silent-seconds.ts';
 import { summarize } from './summary.ts';
 import { timelineOf } from './timeline.ts';
@@ -18,21 +20,43 @@ async function readDerivable(folder: string): Promise<RunRecord> {
 }
 
 /**
- * Makes runs.csv and samples.csv of a result folder from its raw files, again if need be, also after a crash. Without a
- * migrate command, times count from the first event. Where the raw samples are compressed, so is their table.
+ * Makes runs.csv of a result folder, again if need be, also after a crash; a run that has ended gets its samples into the
+ * file that they are kept in.
  * @throws RecordError `not-readable`
  */
 export async function derive(folder: string): Promise<RunRow> {
-  const record = await readDerivable(folder);
-  const { manifest, events, samples } = record;
-  const row = summarize(record);
-  const zeroMs = timelineOf(events)?.commandMs ?? events[0]?.at_ms ?? Date.parse(manifest.startedAt);
-  await writeSamplesCsv(path.join(folder, 'samples.csv'), {
-    runId: manifest.runId,
-    zeroMs,
-    samples,
-    compressed: !existsSync(path.join(folder, 'samples.jsonl')),
-  });
-  await writeRunsCsv(path.join(folder, 'runs.csv'), [row]);
+  await packSamples(folder);
+  const row = await deriveRow(folder);
+  await writeRunsCsv(path.join(folder, runFiles.row), [row]);
   return row;
+}
+
+/**
+ * samples.jsonl becomes samples.parquet. Without the event of the run's end it stays: the harness may be writing it still.
+ * @throws RecordError `not-readable`
+ */
+async function packSamples(folder: string): Promise<void> {
+  const packed = path.join(folder, runFiles.samples);
+  const raw = path.join(folder, runFiles.rawSamples);
+  if (!existsSync(packed)) {
+    const events = await readEvents(folder);
+    if (!(events ?? []).some(({ event }) => event === 'run-ended')) return;
+    const samples = await readSamples(folder);
+    if (samples === undefined) return;
+    await writeSamplesFile(packed, samples);
+  }
+  for (const file of [raw, `${raw}.gz`]) await rm(file, { force: true });
+}
+
+/**
+ * Makes samples.csv: every sample in a line, with its time relative to the migrate command; without one, to the first event.
+ * @throws RecordError `not-readable`
+ */
+export async function deriveSamplesTable(folder: string): Promise<void> {
+  const { manifest, events, samples } = await readDerivable(folder);
+  const zeroMs = timelineOf(events)?.commandMs ?? events[0]?.at_ms ?? Date.parse(manifest.startedAt);
+  const file = path.join(folder, runFiles.samplesTable);
+  await writeSamplesCsv(file, { runId: manifest.runId, zeroMs, samples });
+  // Older folders have it compressed.
+  await rm(`${file}.gz`, { force: true });
 }

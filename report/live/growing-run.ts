@@ -1,8 +1,8 @@
 /** A run that is going on, read from its folder while the harness writes to it. */
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { z } from 'zod';
-import { sampleSchema, type ClockName } from '../../record/event.ts';
+import { sampleSchema, type ClockName, type RunEvent } from '../../record/event.ts';
+import { parseEvent, runFiles } from '../../record/read-run.ts';
 import { relativeEvents } from '../record/events.ts';
 import { manifestSchema } from '../record/manifest.ts';
 import type { Run } from '../record/read-set.ts';
@@ -11,10 +11,7 @@ import type { Point } from '../../record/series.ts';
 import { isWantedMetric } from '../record/series.ts';
 import { JsonLinesTail } from './json-lines-tail.ts';
 
-const stepSchema = z.object({
-  event: z.enum(['step-started', 'step-ended', 'step-failed', 'run-ended']),
-  step: z.string().default(''),
-});
+const stepEnds: ReadonlySet<string> = new Set<RunEvent['event']>(['step-ended', 'step-failed', 'run-ended']);
 
 /** What one host measured of one metric, by that host's clock. */
 interface RawSeries {
@@ -26,14 +23,14 @@ export class GrowingRun {
   readonly folder: string;
   readonly #events: JsonLinesTail;
   readonly #samples: JsonLinesTail;
-  readonly #rawEvents: unknown[] = [];
+  readonly #rawEvents: RunEvent[] = [];
   readonly #rawSeries = new Map<string, RawSeries>();
   #step = '';
 
   constructor(folder: string) {
     this.folder = folder;
-    this.#events = new JsonLinesTail(path.join(folder, 'events.jsonl'));
-    this.#samples = new JsonLinesTail(path.join(folder, 'samples.jsonl'));
+    this.#events = new JsonLinesTail(path.join(folder, runFiles.events));
+    this.#samples = new JsonLinesTail(path.join(folder, runFiles.rawSamples));
   }
 
   /** The step that goes on: "warm the pool"; empty between steps. */
@@ -43,10 +40,12 @@ export class GrowingRun {
 
   /** Takes in what has been written since the last call. */
   async read(): Promise<void> {
-    for (const event of await this.#events.read()) {
+    for (const value of await this.#events.read()) {
+      const event = parseEvent(value);
+      if (event === undefined) continue;
       this.#rawEvents.push(event);
-      const step = stepSchema.safeParse(event).data;
-      if (step !== undefined) this.#step = step.event === 'step-started' ? step.step : '';
+      if (event.event === 'step-started') this.#step = event.step;
+      else if (stepEnds.has(event.event)) this.#step = '';
     }
     for (const value of await this.#samples.read()) {
       const { at_ms: tMs, host, metric, value: figure } = sampleSchema.parse(value);
@@ -60,7 +59,7 @@ export class GrowingRun {
 
   /** As figures take it; undefined until the run has a manifest and a sample. Before the migration, t = 0 is now. */
   async run(): Promise<Run | undefined> {
-    const text = await readFile(path.join(this.folder, 'manifest.json'), 'utf8').catch(() => undefined);
+    const text = await readFile(path.join(this.folder, runFiles.manifest), 'utf8').catch(() => undefined);
     if (text === undefined) return undefined;
     const manifest = manifestSchema.parse(JSON.parse(text));
     const { startedAt, repeat, accelerator, configuration } = manifest;

@@ -1,19 +1,8 @@
 /** The events of a run as figures take them: on one clock and relative to the migrate command. Pure. */
 import { clockCorrection, type ClockCorrection } from '../../record/clock-correction.ts';
-import { runEventSchema, type RunEvent as RecordedEvent } from '../../record/event.ts';
+import type { RunEvent as RecordedEvent } from '../../record/event.ts';
 
 export type RunEvent = RecordedEvent & { readonly tMs: number };
-
-const kinds: ReadonlySet<unknown> = new Set(runEventSchema.options.map((option) => option.shape.event.value));
-
-/**
- * Kinds of events that are not known here are passed over, and so is a last line that a crash cut short.
- * @throws ZodError, SyntaxError
- */
-export function parseEvents(text: string): RunEvent[] {
-  const lines = text.split('\n').slice(0, -1);
-  return relativeEvents(lines.map((line): unknown => JSON.parse(line))).events;
-}
 
 export interface RelativeEvents {
   /** By time. */
@@ -23,11 +12,7 @@ export interface RelativeEvents {
   readonly zeroMs: number | undefined;
 }
 
-/** @throws ZodError */
-export function relativeEvents(values: readonly unknown[]): RelativeEvents {
-  const events = values
-    .filter((value) => kinds.has((value as { event?: unknown }).event))
-    .map((value) => runEventSchema.parse(value));
+export function relativeEvents(events: readonly RecordedEvent[]): RelativeEvents {
   const correct = clockCorrection(events);
   const zeroMs = events.findLast(({ event }) => event === 'migrate-command')?.at_ms;
   if (zeroMs === undefined) return { events: [], correct, zeroMs };

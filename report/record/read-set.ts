@@ -4,12 +4,15 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { cellName } from '../../experiments/matrix.ts';
 import { parsePlannedCells, plannedCellsFile, type PlannedCell } from '../../experiments/planned-cells.ts';
+import { fillSilentSeconds } from '../../record/derive/silent-seconds.ts';
+import { onOneClock, readEvents, readSamples, runFiles } from '../../record/read-run.ts';
+import { RecordError } from '../../record/record-error.ts';
 import { readStored } from '../../record/stored-file.ts';
 import { ReportError } from '../report-error.ts';
-import { parseEvents, type RunEvent } from './events.ts';
+import { relativeEvents, type RunEvent } from './events.ts';
 import { manifestSchema, type Manifest } from './manifest.ts';
 import { parseRunsCsv, type RunRow } from './run-row.ts';
-import { parseSamplesCsv, type SeriesByName } from './series.ts';
+import { isWantedMetric, seriesByName, type SeriesByName } from './series.ts';
 
 export interface Run {
   /** Folder name; within a set it is the cell's. */
@@ -53,7 +56,7 @@ export interface ReadOptions {
 }
 
 /**
- * A folder is a run (it has a manifest.json) or a set of runs. Files may be compressed: `samples.csv.gz`. Attempts that a
+ * A folder is a run (it has a manifest.json) or a set of runs. Attempts that a
  * matrix has set aside (`*.failed-1`) are passed over. A set in which nothing was run yet may have a plan all the same.
  * @throws ReportError `not-readable`
  */
@@ -146,16 +149,22 @@ async function readRun(folder: string): Promise<Pick<Run, 'manifest'> & { measur
       });
     }
   };
-  const row = (await parsed('runs.csv', parseRunsCsv))?.[0];
-  const manifest = await parsed('manifest.json', (text) => manifestSchema.parse(JSON.parse(text)));
-  if (manifest === undefined) throw new ReportError('not-readable', `${folder} has no manifest.json`);
-  if (row === undefined) return { manifest, measured: undefined };
-  return {
-    manifest,
-    measured: {
-      row,
-      events: (await parsed('events.jsonl', parseEvents)) ?? [],
-      series: (await parsed('samples.csv', parseSamplesCsv)) ?? new Map(),
-    },
-  };
+  const row = (await parsed(runFiles.row, parseRunsCsv))?.[0];
+  const manifest = await parsed(runFiles.manifest, (text) => manifestSchema.parse(JSON.parse(text)));
+  if (manifest === undefined) throw new ReportError('not-readable', `${folder} has no ${runFiles.manifest}`);
+  return { manifest, measured: row === undefined ? undefined : { row, ...(await readOverTime(folder)) } };
+}
+
+/** Files that are missing are empty: figures over time are then missing, too. */
+async function readOverTime(folder: string): Promise<Pick<Run, 'events' | 'series'>> {
+  try {
+    const recorded = (await readEvents(folder)) ?? [];
+    const raw = onOneClock(recorded, (await readSamples(folder, isWantedMetric)) ?? []);
+    const samples = fillSilentSeconds(raw.events, raw.samples);
+    const { events, zeroMs } = relativeEvents(recorded);
+    return { events, series: seriesByName(samples, zeroMs ?? raw.events[0]?.at_ms ?? 0) };
+  } catch (error) {
+    if (!(error instanceof RecordError)) throw error;
+    throw new ReportError('not-readable', error.message, { cause: error });
+  }
 }

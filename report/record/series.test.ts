@@ -1,14 +1,19 @@
 import test from 'ava';
-import { parseEvents } from './events.ts';
+import type { RunEvent } from '../../record/event.ts';
+import { relativeEvents } from './events.ts';
 import { valueAt } from '../../record/series.ts';
-import { parseSamplesCsv, ratePerSecond, smooth, thin } from './series.ts';
+import { isWantedMetric, ratePerSecond, seriesByName, smooth, thin } from './series.ts';
 
-test('reads the metrics that figures use, by host', (t) => {
-  const series = parseSamplesCsv(
-    'run_id,t_ms,host,metric,value\nr,-5.5,client,tps,8\nr,994.5,client,tps,9\nr,0,nfs,cpu_percent,12\n',
-  );
+test('samples become series by host and metric, relative to the command', (t) => {
+  const sample = (at_ms: number, host: 'client' | 'src', value: number) =>
+    ({ at_ms, host, metric: 'tps', value }) as const;
   t.deepEqual(
-    [...series],
+    [
+      ...seriesByName(
+        [sample(994.5, 'client', 8), sample(1000, 'src', 1), sample(1994.5, 'client', 9)],
+        1000,
+      ),
+    ],
     [
       [
         'client tps',
@@ -17,8 +22,11 @@ test('reads the metrics that figures use, by host', (t) => {
           { tMs: 994.5, value: 9 },
         ],
       ],
+      ['src tps', [{ tMs: 0, value: 1 }]],
     ],
   );
+  t.true(isWantedMetric('tps'));
+  t.false(isWantedMetric('cpu_percent'), 'no figure uses it');
 });
 
 test('a counter between its samples, and not beyond them', (t) => {
@@ -48,16 +56,20 @@ test('smoothing and thinning keep the ends', (t) => {
 });
 
 test('events are put on the harness’s clock, relative to the last migrate command', (t) => {
-  const lines = [
-    { event: 'migrate-command', at_ms: 1000, uri: 'tcp:x' },
-    { event: 'of-a-later-version', at_ms: 1500 },
-    { event: 'migrate-command', at_ms: 2000, uri: 'tcp:x' },
+  const command = (at_ms: number): RunEvent => ({
+    event: 'migrate-command',
+    at_ms,
+    host: 'harness',
+    uri: 'tcp:x',
+  });
+  const recorded: RunEvent[] = [
+    command(1000),
+    command(2000),
     { event: 'clock-offset', at_ms: 2100, host: 'dst', offset_ms: 40, uncertainty_ms: 1 },
     { event: 'qmp', at_ms: 2540, host: 'dst', name: 'RESUME', data: {}, delay_ms: 0 },
-  ].map((line) => `${JSON.stringify(line)}\n`);
-  const events = parseEvents(`${lines.join('')}{"event":"qmp","at_`);
+  ];
   t.deepEqual(
-    events.map(({ event, tMs }) => [event, tMs]),
+    relativeEvents(recorded).events.map(({ event, tMs }) => [event, tMs]),
     [
       ['migrate-command', -1000],
       ['migrate-command', 0],
@@ -66,5 +78,5 @@ test('events are put on the harness’s clock, relative to the last migrate comm
       ['qmp', 500],
     ],
   );
-  t.deepEqual(parseEvents(lines[1] ?? ''), [], 'without a migration there is no zero');
+  t.deepEqual(relativeEvents(recorded.slice(2)).events, [], 'without a migration there is no zero');
 });

@@ -1,17 +1,9 @@
 /** Samples of a run over time, and what is derived from them for drawing. Pure. */
-import { parse } from 'csv-parse/sync';
-import { z } from 'zod';
+import type { Sample } from '../../record/event.ts';
 import { valueAt, type Point } from '../../record/series.ts';
 
 /** Points by "host metric". */
 export type SeriesByName = ReadonlyMap<string, readonly Point[]>;
-
-const sampleSchema = z.object({
-  t_ms: z.coerce.number(),
-  host: z.string(),
-  metric: z.string(),
-  value: z.coerce.number(),
-});
 
 /** Metrics that no figure uses are left out: they are most of the file. */
 const wanted =
@@ -19,22 +11,14 @@ const wanted =
 
 export const isWantedMetric = (metric: string): boolean => wanted.test(metric);
 
-/** @throws ZodError, CsvError */
-export function parseSamplesCsv(text: string): SeriesByName {
-  const series = new Map<string, Point[]>();
-  const rows = parse(text, {
-    columns: true,
-    skip_empty_lines: true,
-    onRecord: (row: { metric?: string }) => (isWantedMetric(row.metric ?? '') ? row : undefined),
-  });
-  for (const row of rows) {
-    const { host, metric, t_ms, value } = sampleSchema.parse(row);
-    const name = `${host} ${metric}`;
-    const points = series.get(name) ?? [];
-    if (points.length === 0) series.set(name, points);
-    points.push({ tMs: t_ms, value });
-  }
-  return series;
+/** @param zeroMs becomes t = 0 */
+export function seriesByName(samples: readonly Sample[], zeroMs: number): SeriesByName {
+  return new Map(
+    [...Map.groupBy(samples, ({ host, metric }) => `${host} ${metric}`)].map(([name, ofSeries]) => [
+      name,
+      ofSeries.map(({ at_ms, value }) => ({ tMs: at_ms - zeroMs, value })),
+    ]),
+  );
 }
 
 /** Mean growth per second of a cumulative counter in each interval [t, t + binMs), stamped with the interval's middle. */
