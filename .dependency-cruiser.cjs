@@ -5,7 +5,7 @@ const only = (from, allowed, comment) => ({
   severity: 'error',
   from: { path: `^${from}/` },
   to: {
-    path: '^(foundation|qemu|experiments|record|harness|engine|guest|report|vagrant|setup|bench)/',
+    path: '^(foundation|qemu|experiments|record|harness|engine|guest|report|reproduce|vagrant|setup|bench)/',
     pathNot: `^(${[from, ...allowed].join('|')})/`,
   },
 });
@@ -18,7 +18,7 @@ module.exports = {
       name: 'no-dev-dependencies-in-product-code',
       severity: 'error',
       from: {
-        path: '^(foundation|qemu|experiments|record|harness|engine|guest|report)/',
+        path: '^(foundation|qemu|experiments|record|harness|engine|guest|report|reproduce)/',
         pathNot: '\\.(test|fixture)\\.ts$',
       },
       to: { dependencyTypes: ['npm-dev'], pathNot: 'node_modules/@types/' },
@@ -51,6 +51,11 @@ module.exports = {
       'The harness drives everything but the report.',
     ),
     only('report', ['experiments', 'record', 'setup'], 'The report reads results, never the harness.'),
+    only(
+      'reproduce',
+      ['experiments', 'record', 'harness', 'report'],
+      'Runs an experiment and reports it: the one room above harness and report.',
+    ),
     only('setup', [], 'Set-up stands at the bottom.'),
   ],
   options: {

@@ -26,10 +26,10 @@ export interface RecipeConditions {
   readonly tableData?: number;
 }
 
-/** A table of figures: a line a cell, a column a figure (report/recipes/run-figures.ts has their names). */
+/** A line a cell. The names of columns: report/recipes/columns.ts. */
 export interface RecipeTable {
   readonly caption: string;
-  readonly figures: readonly string[];
+  readonly columns: readonly string[];
 }
 
 /**
@@ -37,16 +37,16 @@ export interface RecipeTable {
  * load, memory row and repeat.
  */
 export type Measure =
-  | { readonly kind: 'each-run'; readonly figure: string; readonly engine?: EngineName }
+  | { readonly kind: 'each-run'; readonly column: string; readonly engine?: EngineName }
   | {
       readonly kind: 'ratio';
-      readonly figure: string;
+      readonly column: string;
       readonly of: EngineName;
       readonly to: EngineName;
     }
   | {
       readonly kind: 'difference';
-      readonly figure: string;
+      readonly column: string;
       readonly of: EngineName;
       readonly from: EngineName;
     };
@@ -63,7 +63,7 @@ export interface RecipeClaim {
 /** Said of every experiment with a load. */
 export const noCommitLost: RecipeClaim = {
   says: 'No commit that the server acknowledged is lost.',
-  measure: { kind: 'each-run', figure: 'commits-lost' },
+  measure: { kind: 'each-run', column: 'commits-lost' },
   holdsIf: { is: 0 },
 };
 

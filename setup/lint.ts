@@ -22,6 +22,7 @@ const checks: readonly (readonly [name: string, command: string, ...arguments_: 
     'engine',
     'guest',
     'report',
+    'reproduce',
     'setup',
     'vagrant',
     '--output-type',

@@ -12,7 +12,7 @@ export const beyondTheLink: Recipe = {
   tables: [
     {
       caption: 'Time and bytes',
-      figures: [
+      columns: [
         'converged',
         'total',
         'passes',
@@ -24,17 +24,17 @@ export const beyondTheLink: Recipe = {
         'compression',
       ],
     },
-    { caption: 'Load', figures: ['tps-before', 'tps-during', 'commits', 'commits-lost'] },
+    { caption: 'Load', columns: ['tps-before', 'tps-during', 'commits', 'commits-lost'] },
   ],
   claims: [
     {
       says: 'Stock pre-copy does not converge.',
-      measure: { kind: 'each-run', figure: 'converged', engine: 'precopy' },
+      measure: { kind: 'each-run', column: 'converged', engine: 'precopy' },
       holdsIf: { is: 0 },
     },
     {
       says: '`balance` converges.',
-      measure: { kind: 'each-run', figure: 'converged', engine: 'balance' },
+      measure: { kind: 'each-run', column: 'converged', engine: 'balance' },
       holdsIf: { is: 1 },
     },
     noCommitLost,

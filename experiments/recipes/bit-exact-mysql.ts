@@ -12,7 +12,7 @@ export const bitExactMysql: Recipe = {
   tables: [
     {
       caption: 'Pages of 4 KiB',
-      figures: [
+      columns: [
         'pages-compared',
         'pages-differing',
         'pages-listed',
@@ -25,12 +25,12 @@ export const bitExactMysql: Recipe = {
   claims: [
     {
       says: 'No page differs.',
-      measure: { kind: 'each-run', figure: 'pages-differing' },
+      measure: { kind: 'each-run', column: 'pages-differing' },
       holdsIf: { is: 0 },
     },
     {
       says: 'Pages did come from storage.',
-      measure: { kind: 'each-run', figure: 'pages-restored' },
+      measure: { kind: 'each-run', column: 'pages-restored' },
       holdsIf: { atLeast: 1 },
     },
     noCommitLost,

@@ -12,13 +12,13 @@ export const downtimePairs: Recipe = {
   tables: [
     {
       caption: 'Time',
-      figures: ['downtime', 'client-gap', 'total', 'tps-before', 'tps-during', 'commits-lost'],
+      columns: ['downtime', 'client-gap', 'total', 'tps-before', 'tps-during', 'commits-lost'],
     },
   ],
   claims: [
     {
       says: 'Downtime with `restore` is no longer than with pre-copy.',
-      measure: { kind: 'difference', figure: 'downtime', of: 'restore', from: 'precopy' },
+      measure: { kind: 'difference', column: 'downtime', of: 'restore', from: 'precopy' },
       holdsIf: { atMost: 0 },
     },
     noCommitLost,

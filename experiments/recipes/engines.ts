@@ -13,11 +13,11 @@ export const enginesRecipe: Recipe = {
   tables: [
     {
       caption: 'Time and bytes',
-      figures: ['total', 'downtime', 'client-gap', 'passes', 'migration-link', 'storage-link', 'compression'],
+      columns: ['total', 'downtime', 'client-gap', 'passes', 'migration-link', 'storage-link', 'compression'],
     },
     {
       caption: 'Processors and links',
-      figures: [
+      columns: [
         'busiest-link',
         'efficiency',
         'engine-cpu-src',
@@ -28,7 +28,7 @@ export const enginesRecipe: Recipe = {
     },
     {
       caption: 'What the database’s clients see',
-      figures: [
+      columns: [
         'tps-before',
         'tps-during',
         'tps-after',
@@ -45,29 +45,29 @@ export const enginesRecipe: Recipe = {
   claims: [
     {
       says: '`balance` is at least 2.8 times as fast as pre-copy where the guest writes nothing.',
-      measure: { kind: 'ratio', figure: 'total', of: 'precopy', to: 'balance' },
+      measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'balance' },
       holdsIf: { atLeast: 2.8 },
       scenarios: ['idle', 'ro'],
     },
     {
       says: '`balance` is at least 2.5 times as fast as pre-copy where it writes.',
-      measure: { kind: 'ratio', figure: 'total', of: 'precopy', to: 'balance' },
+      measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'balance' },
       holdsIf: { atLeast: 2.5 },
       scenarios: ['rw'],
     },
     {
       says: '`balance` is at least 1.2 times as fast as multifd with zstd.',
-      measure: { kind: 'ratio', figure: 'total', of: 'multifd-zstd', to: 'balance' },
+      measure: { kind: 'ratio', column: 'total', of: 'multifd-zstd', to: 'balance' },
       holdsIf: { atLeast: 1.2 },
     },
     {
       says: '`balance` has no more downtime than pre-copy.',
-      measure: { kind: 'difference', figure: 'downtime', of: 'balance', from: 'precopy' },
+      measure: { kind: 'difference', column: 'downtime', of: 'balance', from: 'precopy' },
       holdsIf: { atMost: 0 },
     },
     {
       says: '`balance` reaches 85 % of what both links allow.',
-      measure: { kind: 'each-run', figure: 'efficiency', engine: 'balance' },
+      measure: { kind: 'each-run', column: 'efficiency', engine: 'balance' },
       holdsIf: { atLeast: 0.85 },
     },
     noCommitLost,

@@ -12,19 +12,19 @@ export const everyMethod: Recipe = {
   tables: [
     {
       caption: 'Time and bytes',
-      figures: ['total', 'downtime', 'client-gap', 'passes', 'migration-link', 'storage-link', 'blocked'],
+      columns: ['total', 'downtime', 'client-gap', 'passes', 'migration-link', 'storage-link', 'blocked'],
     },
-    { caption: 'Load', figures: ['tps-before', 'tps-during', 'commits-lost'] },
+    { caption: 'Load', columns: ['tps-before', 'tps-during', 'commits-lost'] },
   ],
   claims: [
     ...(['postcopy', 'xbzrle', 'auto-converge'] as const).map((engine) => ({
       says: `\`${engine}\` takes about as long as pre-copy.`,
-      measure: { kind: 'ratio' as const, figure: 'total', of: 'precopy' as const, to: engine },
+      measure: { kind: 'ratio' as const, column: 'total', of: 'precopy' as const, to: engine },
       holdsIf: { atMost: 1.1 },
     })),
     {
       says: 'multifd with zstd is more than twice as fast as pre-copy.',
-      measure: { kind: 'ratio', figure: 'total', of: 'precopy', to: 'multifd-zstd' },
+      measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'multifd-zstd' },
       holdsIf: { atLeast: 2 },
     },
     noCommitLost,

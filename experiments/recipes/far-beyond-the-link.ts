@@ -13,7 +13,7 @@ export const farBeyondTheLink: Recipe = {
   tables: [
     {
       caption: 'Time and bytes',
-      figures: [
+      columns: [
         'converged',
         'total',
         'passes',
@@ -26,12 +26,12 @@ export const farBeyondTheLink: Recipe = {
         'busiest-link',
       ],
     },
-    { caption: 'Load', figures: ['tps-before', 'tps-during', 'commits', 'commits-lost'] },
+    { caption: 'Load', columns: ['tps-before', 'tps-during', 'commits', 'commits-lost'] },
   ],
   claims: [
     {
       says: '`balance` converges.',
-      measure: { kind: 'each-run', figure: 'converged', engine: 'balance' },
+      measure: { kind: 'each-run', column: 'converged', engine: 'balance' },
       holdsIf: { is: 1 },
     },
     noCommitLost,

@@ -13,7 +13,7 @@ export const fullSpeed: Recipe = {
   tables: [
     {
       caption: 'Time, processors and links',
-      figures: [
+      columns: [
         'total',
         'downtime',
         'client-gap',
@@ -24,12 +24,12 @@ export const fullSpeed: Recipe = {
         'qemu-cpu-dst',
       ],
     },
-    { caption: 'Load', figures: ['tps-before', 'tps-during', 'tps-after', 'tps-back', 'p95-during'] },
+    { caption: 'Load', columns: ['tps-before', 'tps-during', 'tps-after', 'tps-back', 'p95-during'] },
   ],
   claims: [
     {
       says: 'Where no processor is free, multifd with zstd is faster than `balance`.',
-      measure: { kind: 'ratio', figure: 'total', of: 'balance', to: 'multifd-zstd' },
+      measure: { kind: 'ratio', column: 'total', of: 'balance', to: 'multifd-zstd' },
       holdsIf: { atLeast: 1 },
     },
     noCommitLost,

@@ -13,14 +13,14 @@ export const paperMatrix: Recipe = {
   tables: [
     {
       caption: 'Time and bytes',
-      figures: ['total', 'downtime', 'client-gap', 'migration-link', 'storage-link', 'busiest-link'],
+      columns: ['total', 'downtime', 'client-gap', 'migration-link', 'storage-link', 'busiest-link'],
     },
-    { caption: 'Load and list', figures: ['tps-before', 'tps-during', 'list', 'commits-lost'] },
+    { caption: 'Load and list', columns: ['tps-before', 'tps-during', 'list', 'commits-lost'] },
   ],
   claims: [
     {
       says: 'Taking cached pages from storage is faster than pre-copy.',
-      measure: { kind: 'ratio', figure: 'total', of: 'precopy', to: 'restore' },
+      measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'restore' },
       holdsIf: { atLeast: 1 },
     },
     noCommitLost,

@@ -13,7 +13,7 @@ export const restart: Recipe = {
   tables: [
     {
       caption: 'Time, from the command',
-      figures: [
+      columns: [
         'vm-stopped',
         'vm-started',
         'server-answers',
@@ -26,13 +26,13 @@ export const restart: Recipe = {
     },
     {
       caption: 'Load',
-      figures: ['tps-before', 'tps-during', 'tps-after', 'tps-back', 'commits', 'commits-lost'],
+      columns: ['tps-before', 'tps-during', 'tps-after', 'tps-back', 'commits', 'commits-lost'],
     },
   ],
   claims: [
     {
       says: 'No VM runs for more than ten seconds.',
-      measure: { kind: 'each-run', figure: 'downtime' },
+      measure: { kind: 'each-run', column: 'downtime' },
       holdsIf: { atLeast: 10_000 },
     },
     noCommitLost,

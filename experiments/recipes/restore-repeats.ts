@@ -12,32 +12,32 @@ export const restoreRepeats: Recipe = {
   tables: [
     {
       caption: 'Time and bytes',
-      figures: ['total', 'downtime', 'client-gap', 'migration-link', 'storage-link', 'both-links'],
+      columns: ['total', 'downtime', 'client-gap', 'migration-link', 'storage-link', 'both-links'],
     },
     {
       caption: 'Link, list and load',
-      figures: ['busiest-link', 'list', 'tps-before', 'tps-during', 'tps-back', 'commits-lost'],
+      columns: ['busiest-link', 'list', 'tps-before', 'tps-during', 'tps-back', 'commits-lost'],
     },
   ],
   claims: [
     {
       says: '`restore` fills its busier link for 90 % of the time.',
-      measure: { kind: 'each-run', figure: 'busiest-link', engine: 'restore' },
+      measure: { kind: 'each-run', column: 'busiest-link', engine: 'restore' },
       holdsIf: { atLeast: 0.9 },
     },
     {
       says: '`restore` is faster than pre-copy.',
-      measure: { kind: 'ratio', figure: 'total', of: 'precopy', to: 'restore' },
+      measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'restore' },
       holdsIf: { atLeast: 1 },
     },
     {
       says: 'Downtime with `restore` is at most 50 ms longer than with pre-copy.',
-      measure: { kind: 'difference', figure: 'downtime', of: 'restore', from: 'precopy' },
+      measure: { kind: 'difference', column: 'downtime', of: 'restore', from: 'precopy' },
       holdsIf: { atMost: 50 },
     },
     {
       says: 'Both links together carry little more than pre-copy’s.',
-      measure: { kind: 'ratio', figure: 'both-links', of: 'restore', to: 'precopy' },
+      measure: { kind: 'ratio', column: 'both-links', of: 'restore', to: 'precopy' },
       holdsIf: { atMost: 1.1 },
     },
     noCommitLost,

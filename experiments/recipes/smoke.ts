@@ -12,18 +12,18 @@ export const smoke: Recipe = {
   tables: [
     {
       caption: 'Pages of 4 KiB',
-      figures: ['pages-compared', 'pages-differing', 'pages-restored', 'commits', 'commits-lost'],
+      columns: ['pages-compared', 'pages-differing', 'pages-restored', 'commits', 'commits-lost'],
     },
   ],
   claims: [
     {
       says: 'No page differs.',
-      measure: { kind: 'each-run', figure: 'pages-differing' },
+      measure: { kind: 'each-run', column: 'pages-differing' },
       holdsIf: { is: 0 },
     },
     {
       says: 'Pages did come from storage.',
-      measure: { kind: 'each-run', figure: 'pages-restored', engine: 'restore' },
+      measure: { kind: 'each-run', column: 'pages-restored', engine: 'restore' },
       holdsIf: { atLeast: 1 },
     },
     noCommitLost,

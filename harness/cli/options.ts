@@ -16,6 +16,9 @@ export class UsageError extends Error {
 
 const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
+/** One of the list that is given without an option's name. */
+const operandName = (key: string): string => key.replace(/s$/, '').toUpperCase();
+
 interface OptionShape {
   readonly key: string;
   readonly isFlag: boolean;
@@ -60,7 +63,8 @@ function commandOf(
   for (const [key, field] of Object.entries(schema.shape)) {
     const shape = shapeOf(key, field as z.ZodType);
     if (key === operands) {
-      command.argument(`<${key.replace(/s$/, '').toUpperCase()}...>`, shape.description);
+      const operand = `${operandName(key)}...`;
+      command.argument(shape.defaultText === undefined ? `<${operand}>` : `[${operand}]`, shape.description);
       continue;
     }
     const value = shape.choices?.join('|') ?? kebab(key).split('-').at(-1) ?? key;
@@ -115,7 +119,7 @@ export function parseOptions<Schema extends z.ZodObject>(
     const shown = value === undefined ? '' : ` ${JSON.stringify(value)}`;
     const choices = field === undefined ? undefined : shapeOf(key, field).choices;
     const valid = choices === undefined ? issue.message : `valid: ${choices.join(', ')}`;
-    return `--${kebab(key)}${shown}: ${valid}`;
+    return `${key === operands ? operandName(key) : `--${kebab(key)}`}${shown}: ${valid}`;
   });
   throw new UsageError(problems.join('\n'));
 }

@@ -3,28 +3,28 @@ import type { Language } from '../figures/text.ts';
 import { escapeHtml } from '../render/escape-html.ts';
 import { markdownTable } from '../render/markdown-table.ts';
 import { tableTexts } from './claim-texts.ts';
-import type { Finding } from './claims.ts';
+import type { JudgedClaim } from './claims.ts';
 
 const columns = ['claim', 'rule', 'measured', 'cells', 'verdict'] as const;
 
-function cellsOf({ claim, rule, measured, cells, verdict }: Finding, language: Language): string[] {
+function cellsOf({ claim, rule, measured, cells, verdict }: JudgedClaim, language: Language): string[] {
   return [
     claim,
     rule,
     measured === '' ? '–' : measured,
-    `${cells.measured} / ${cells.inPaper}`,
+    `${cells.measured} / ${cells.wanted}`,
     tableTexts[verdict][language],
   ];
 }
 
-export function claimsMarkdown(findings: readonly Finding[], language: Language): string {
+export function claimsMarkdown(findings: readonly JudgedClaim[], language: Language): string {
   return markdownTable([
     columns.map((column) => tableTexts[column][language]),
     ...findings.map((finding) => cellsOf(finding, language)),
   ]);
 }
 
-export function claimsHtml(findings: readonly Finding[], language: Language): string {
+export function claimsHtml(findings: readonly JudgedClaim[], language: Language): string {
   const head = columns.map((column) => `<th>${escapeHtml(tableTexts[column][language])}</th>`).join('');
   const rows = findings.map((finding) => {
     const cells = cellsOf(finding, language).map((cell) => `<td>${escapeHtml(cell)}</td>`);

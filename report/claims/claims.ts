@@ -12,19 +12,24 @@ import { paperClaims } from './paper-claims.ts';
 export type Verdict =
   'holds' | 'does-not-hold' | 'holds-in-single-runs' | 'does-not-hold-in-single-runs' | 'missing';
 
-const minRuns = 3;
+/** Below so many runs of a cell noise cannot be told from an effect. */
+export const minRuns = 3;
 
-export interface Finding {
-  readonly id: ClaimId;
-  /** The paper's words, in brief. */
+/** What a set says of a claim, whoever made that. */
+export interface JudgedClaim {
+  /** In brief. */
   readonly claim: string;
   /** What is measured for it, and when it counts as holding. */
   readonly rule: string;
   /** Numbers; empty if missing. */
   readonly measured: string;
   readonly verdict: Verdict;
-  /** Cells that have what the claim needs, of those that the paper has. */
-  readonly cells: { readonly measured: number; readonly inPaper: number };
+  /** Cells that have what the claim needs, of those that the paper, or the recipe, has. */
+  readonly cells: { readonly measured: number; readonly wanted: number };
+}
+
+export interface Finding extends JudgedClaim {
+  readonly id: ClaimId;
 }
 
 /** Every claim of the paper with what the set says of it. */
@@ -43,12 +48,12 @@ export function findingsOf(set: Pick<RunSet, 'runs'>, language: Language): Findi
       rule: claimTexts[id].rule[language],
       measured: isMissing ? '' : outcome.measured,
       verdict: isMissing ? 'missing' : verdictOf(outcome.holds, tooFew),
-      cells: { measured: outcome.pairs, inPaper },
+      cells: { measured: outcome.pairs, wanted: inPaper },
     };
   });
 }
 
-function verdictOf(holds: boolean, tooFew: boolean): Verdict {
+export function verdictOf(holds: boolean, tooFew: boolean): Verdict {
   if (tooFew) return holds ? 'holds-in-single-runs' : 'does-not-hold-in-single-runs';
   return holds ? 'holds' : 'does-not-hold';
 }

@@ -2,17 +2,14 @@
 import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
-import { ensurePackages } from '../../setup/packages.ts';
 import { claimsMarkdown } from '../claims/claims-table.ts';
 import { findingsOf } from '../claims/claims.ts';
 import { figures } from '../figures/all.ts';
-import { contextOf, specOf } from '../figures/figure.ts';
 import { languages, type Language } from '../figures/text.ts';
 import { describeDifferences, differencesAmong } from '../record/conditions.ts';
 import { readmeBlock, readmeFigure, withBlock } from '../readme/readme-block.ts';
 import { readSet, type RunSet } from '../record/read-set.ts';
-import { pdfOf, pngOf, svgOf } from '../render/draw.ts';
-import { pageOf } from '../render/page.ts';
+import { writeReport } from '../render/write-report.ts';
 import { ReportError } from '../report-error.ts';
 
 const exitCodes = { ok: 0, failed: 1, usage: 2 } as const;
@@ -82,24 +79,9 @@ async function report(folders: readonly string[], options: Options): Promise<voi
     );
   }
   const out = options.out ?? path.join(folders[0] ?? '.', 'report');
-  await ensurePackages(
-    ['librsvg2-bin', options.lang === 'ja' ? 'fonts-ipafont-gothic' : 'fonts-dejavu-core'],
-    say,
-  );
-  await mkdir(out, { recursive: true });
-  const context = contextOf(set, options.lang, false);
-  for (const figure of figures) {
-    const svg = await svgOf(figure.name, specOf(figure, context));
-    const file = path.join(out, figure.name);
-    await writeFile(`${file}.svg`, svg);
-    await writeFile(`${file}.png`, await pngOf(svg));
-    await writeFile(`${file}.pdf`, await pdfOf(svg));
-  }
-  const findings = findingsOf(set, options.lang);
-  await writeFile(path.join(out, 'claims.md'), claimsMarkdown(findings, options.lang));
-  await writeFile(path.join(out, 'index.html'), await pageOf(set, options.lang));
+  await writeReport(set, out, options.lang, say);
   if (options.readme) await showInReadme(set, folders, out, options);
-  console.log(claimsMarkdown(findings, options.lang));
+  console.log(claimsMarkdown(findingsOf(set, options.lang), options.lang));
   console.log(
     `${figures.length} figures of ${set.runs.length} runs in ${path.resolve(out)}; open index.html`,
   );

@@ -53,6 +53,8 @@ export interface ReadOptions {
   readonly failedToo?: boolean;
   /** The sets grow: a run without figures goes on, and a planned cell without a run is yet to come. Neither is missing. */
   readonly growing?: boolean;
+  /** Read no samples, which are most of a run: figures over time are not to be had then. */
+  readonly withoutSamples?: boolean;
 }
 
 /**
@@ -76,7 +78,7 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
     const begun = new Set<string>();
     for (const runFolder of runFolders) {
       const name = path.basename(runFolder);
-      const { manifest, measured } = await readRun(runFolder);
+      const { manifest, measured } = await readRun(runFolder, options);
       const { scenario, memoryRow, engine } = manifest.configuration;
       begun.add(cellName({ scenario, mem: memoryRow, engine, repeat: manifest.repeat }));
       if (measured !== undefined && isUsable(measured.row.outcome, options)) {
@@ -138,7 +140,10 @@ function reasonOf({ row, events }: Measured): string {
 }
 
 /** Without figures there is only what was asked for. */
-async function readRun(folder: string): Promise<Pick<Run, 'manifest'> & { measured: Measured | undefined }> {
+async function readRun(
+  folder: string,
+  { withoutSamples = false }: ReadOptions,
+): Promise<Pick<Run, 'manifest'> & { measured: Measured | undefined }> {
   const parsed = async <Value>(name: string, parse: (text: string) => Value): Promise<Value | undefined> => {
     try {
       const text = await readStored(path.join(folder, name));
@@ -152,16 +157,23 @@ async function readRun(folder: string): Promise<Pick<Run, 'manifest'> & { measur
   const row = (await parsed(runFiles.row, parseRunsCsv))?.[0];
   const manifest = await parsed(runFiles.manifest, (text) => manifestSchema.parse(JSON.parse(text)));
   if (manifest === undefined) throw new ReportError('not-readable', `${folder} has no ${runFiles.manifest}`);
-  return { manifest, measured: row === undefined ? undefined : { row, ...(await readOverTime(folder)) } };
+  return {
+    manifest,
+    measured: row === undefined ? undefined : { row, ...(await readOverTime(folder, withoutSamples)) },
+  };
 }
 
 /** Files that are missing are empty: figures over time are then missing, too. */
-async function readOverTime(folder: string): Promise<Pick<Run, 'events' | 'series'>> {
+async function readOverTime(
+  folder: string,
+  withoutSamples: boolean,
+): Promise<Pick<Run, 'events' | 'series'>> {
   try {
     const recorded = (await readEvents(folder)) ?? [];
+    const { events, zeroMs } = relativeEvents(recorded);
+    if (withoutSamples) return { events, series: new Map() };
     const raw = onOneClock(recorded, (await readSamples(folder, isWantedMetric)) ?? []);
     const samples = fillSilentSeconds(raw.events, raw.samples);
-    const { events, zeroMs } = relativeEvents(recorded);
     return { events, series: seriesByName(samples, zeroMs ?? raw.events[0]?.at_ms ?? 0) };
   } catch (error) {
     if (!(error instanceof RecordError)) throw error;

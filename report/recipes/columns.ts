@@ -1,0 +1,156 @@
+/** The columns that tables and claims of recipes may name: what each is of a run, and how it is written. Pure. */
+import { engineNames, engines, type EngineName } from '../../experiments/engines.ts';
+import type { Run } from '../record/read-set.ts';
+import { efficiencyOf, type NumberColumn } from '../record/run-row.ts';
+import { quantile } from '../statistics/spread.ts';
+
+export interface Column {
+  /** With its unit. */
+  readonly title: string;
+  /** Undefined where it does not apply, or was not measured. */
+  readonly value: (run: Run) => number | undefined;
+  readonly text: (value: number) => string;
+  /** It is made from samples, which are not read where nobody needs them. */
+  readonly fromSamples?: true;
+}
+
+const digits = (count: number) => (value: number) => value.toFixed(count);
+const seconds = (ms: number): string => (ms / 1000).toFixed(1);
+const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0);
+
+const ofRow = (title: string, column: NumberColumn, text: (value: number) => string = digits(0)): Column => ({
+  title,
+  value: ({ row }) => row[column],
+  text,
+});
+
+const sum = (...values: readonly (number | undefined)[]): number | undefined =>
+  values.some((value) => value === undefined)
+    ? undefined
+    : values.reduce<number>((total, value) => total + (value ?? 0), 0);
+
+/** When a restart had come so far, since the command. */
+const phase = (title: string, name: 'vm-stopped' | 'vm-started' | 'server-answers'): Column => ({
+  title,
+  value: ({ events }) => events.find((event) => event.event === 'restart' && event.phase === name)?.tMs,
+  text: seconds,
+});
+
+/** The bound of what QEMU compresses itself is not known: it does not say by how much. */
+function compressesUnseen(name: string): boolean {
+  const engine = engineNames.some((known) => known === name) ? engines[name as EngineName] : undefined;
+  return (
+    engine?.kind === 'stock' &&
+    (engine.capabilities.includes('xbzrle') || engine.parameters['multifd-compression'] !== undefined)
+  );
+}
+
+const beforeMs = 15_000;
+const slowMs = 1000;
+
+/** sysbench's 95th percentile in each second of a span. A second in which nothing ended has none, and reads as 0: left out. */
+function latencies({ series }: Run, fromMs: number, toMs: number): number[] {
+  // sysbench reports a second at its end; its middle decides where it belongs.
+  return (series.get('client latency_p95_ms') ?? [])
+    .filter(({ tMs, value }) => value > 0 && tMs - 500 >= fromMs && tMs - 500 < toMs)
+    .map(({ value }) => value);
+}
+
+const latency = (
+  title: string,
+  of: (values: readonly number[]) => number,
+  span: 'before' | 'during' = 'during',
+): Column => ({
+  title,
+  value: (run) => {
+    const values =
+      span === 'before'
+        ? latencies(run, -beforeMs, 0)
+        : latencies(run, 0, run.row.total_time_ms ?? Number.POSITIVE_INFINITY);
+    return values.length === 0 ? undefined : of(values);
+  },
+  text: digits(0),
+  fromSamples: true,
+});
+
+const median = (values: readonly number[]): number => quantile(values, 0.5);
+
+export const columns: Readonly<Record<string, Column>> = {
+  total: ofRow('total s', 'total_time_ms', seconds),
+  downtime: ofRow('STOP to RESUME ms', 'downtime_stop_resume_ms'),
+  'client-gap': ofRow('no ping reply ms', 'downtime_client_ms'),
+  'sql-gap': ofRow('no SQL answer ms', 'downtime_heartbeat_ms'),
+  'downtime-limit': ofRow('downtime limit at the end ms', 'downtime_limit_reached_ms'),
+  converged: {
+    title: 'converged',
+    value: ({ row }) => (row.converged === undefined ? undefined : Number(row.converged)),
+    text: (value) => (value === 1 ? 'yes' : value === 0 ? 'no' : 'in part'),
+  },
+  passes: ofRow('passes', 'dirty_sync_count'),
+  blocked: ofRow('virtual CPUs blocked s', 'postcopy_blocktime_ms', seconds),
+  'migration-link': ofRow('migration link MB', 'migration_link_bytes', megabytes),
+  'storage-link': ofRow('storage link of dst MB', 'storage_link_bytes_dst', megabytes),
+  'both-links': {
+    title: 'both links MB',
+    value: ({ row }) => sum(row.migration_link_bytes, row.storage_link_bytes_dst),
+    text: megabytes,
+  },
+  compression: ofRow('compression ratio', 'compression_ratio_total', digits(2)),
+  'busiest-link': ofRow('busiest link', 'busiest_link_efficiency', digits(2)),
+  efficiency: {
+    title: 'efficiency',
+    value: ({ row }) => (compressesUnseen(row.engine) ? undefined : efficiencyOf(row)),
+    text: digits(2),
+  },
+  'engine-cpu-src': ofRow('engine CPU s, src', 'engine_cpu_ms_src', seconds),
+  'engine-cpu-dst': ofRow('engine CPU s, dst', 'engine_cpu_ms_dst', seconds),
+  'qemu-cpu-src': ofRow('QEMU CPU s, src', 'qemu_cpu_ms_src', seconds),
+  'qemu-cpu-dst': ofRow('QEMU CPU s, dst', 'qemu_cpu_ms_dst', seconds),
+  'all-cpu': {
+    title: 'CPU s, QEMUs and engines',
+    value: ({ row }) => {
+      const qemu = sum(row.qemu_cpu_ms_src, row.qemu_cpu_ms_dst);
+      const hasEngine = row.engine_cpu_ms_src !== undefined || row.engine_cpu_ms_dst !== undefined;
+      return hasEngine ? sum(qemu, row.engine_cpu_ms_src, row.engine_cpu_ms_dst) : qemu;
+    },
+    text: seconds,
+  },
+  'tps-before': ofRow('TPS before', 'tps_before', digits(1)),
+  'tps-during': ofRow('TPS during', 'tps_during', digits(1)),
+  'tps-after': ofRow('TPS after', 'tps_after', digits(1)),
+  'tps-back': ofRow('TPS back s', 'tps_recovery_ms', seconds),
+  'p95-before': latency('p95 before ms', median, 'before'),
+  'p95-during': latency('p95 during ms', median),
+  'p95-worst': latency('p95, worst second ms', (values) => Math.max(...values)),
+  'slow-seconds': latency('seconds of p95 above 1 s', (values) => values.filter((ms) => ms > slowMs).length),
+  list: {
+    title: 'list s',
+    value: ({ row }) =>
+      sum(row.list_find_ms, row.list_translate_ms, row.list_map_ms, row.list_encode_ms, row.list_send_ms),
+    text: seconds,
+  },
+  'vm-stopped': phase('VM stopped after s', 'vm-stopped'),
+  'vm-started': phase('VM started after s', 'vm-started'),
+  'server-answers': phase('server answers after s', 'server-answers'),
+  commits: ofRow('commits acknowledged', 'ledger_acknowledged'),
+  'commits-lost': ofRow('commits lost', 'ledger_lost'),
+  'pages-compared': ofRow('compared', 'ram_pages_compared'),
+  'pages-differing': ofRow('differing', 'ram_pages_differing'),
+  'pages-listed': ofRow('listed', 'pages_listed'),
+  'pages-restored': ofRow('restored from storage', 'pages_restored'),
+  'pages-mismatched': ofRow('refused: storage differs', 'pages_mismatched'),
+};
+
+/** @throws RangeError: a recipe names a column that there is none of */
+export function columnOf(name: string): Column {
+  const column = columns[name];
+  if (column === undefined) throw new RangeError(`no column "${name}": ${Object.keys(columns).join(', ')}`);
+  return column;
+}
+
+/** Median, and least and greatest where they read otherwise: "119.8 (119.7 to 120.1)". Empty without values. */
+export function medianText({ text }: Pick<Column, 'text'>, values: readonly number[]): string {
+  if (values.length === 0) return '';
+  const [middle, low, high] = [median(values), Math.min(...values), Math.max(...values)].map(text);
+  return low === high ? (middle ?? '') : `${middle ?? ''} (${low ?? ''} to ${high ?? ''})`;
+}

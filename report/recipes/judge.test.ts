@@ -1,0 +1,95 @@
+import test from 'ava';
+import type { Recipe, RecipeClaim } from '../../experiments/recipe.ts';
+import { syntheticSet } from '../testing/synthetic-set.ts';
+import { columnOf } from './columns.ts';
+import { judgedClaims } from './judge.ts';
+
+const recipe: Recipe = {
+  name: 'made-up',
+  title: '',
+  question: '',
+  scenarios: ['ro', 'rw'],
+  mems: ['4'],
+  engines: ['precopy', 'restore'],
+  repeat: 3,
+  conditions: { before: 1, after: 1 },
+  tables: [],
+  claims: [],
+  figures: [],
+};
+
+/** Total times in s by load and engine, a repeat each. */
+type Totals = Readonly<Record<'ro' | 'rw', Readonly<Record<'precopy' | 'restore', readonly number[]>>>>;
+
+function judged(totals: Totals, ...claims: readonly Omit<RecipeClaim, 'says'>[]) {
+  const [any] = syntheticSet({ scenarios: ['rw'], memorySizes: [4] }).runs;
+  if (any === undefined) throw new RangeError('no run');
+  const runs = (['ro', 'rw'] as const).flatMap((scenario) =>
+    (['precopy', 'restore'] as const).flatMap((engine) =>
+      totals[scenario][engine].map((seconds, index) => ({
+        ...any,
+        row: { ...any.row, scenario, engine, repeat: index + 1, total_time_ms: seconds * 1000 },
+      })),
+    ),
+  );
+  const withClaims = { ...recipe, claims: claims.map((claim) => ({ says: 'so', ...claim })) };
+  const set = { names: [], leftOut: [], planned: [], recordedPlans: [], runs };
+  return judgedClaims({ recipe: withClaims, set, wanted: 12 });
+}
+
+const ratio = { kind: 'ratio', column: 'total', of: 'precopy', to: 'restore' } as const;
+const three: Totals = {
+  ro: { precopy: [20, 22, 90], restore: [10, 10, 10] },
+  rw: { precopy: [30, 30, 30], restore: [10, 20, 10] },
+};
+
+test('pairs are of one repeat, and the median of every cell counts', (t) => {
+  const [atLeast, atMost, difference] = judged(
+    three,
+    { measure: ratio, holdsIf: { atLeast: 2.2 } },
+    { measure: ratio, holdsIf: { atMost: 2.9 } },
+    {
+      measure: { kind: 'difference', column: 'total', of: 'restore', from: 'precopy' },
+      holdsIf: { atMost: -12_000 },
+    },
+  );
+  t.is(atLeast?.measured, 'ro: 2.20; rw: 3.00');
+  t.is(atLeast?.verdict, 'holds');
+  t.is(atMost?.verdict, 'does-not-hold');
+  t.is(difference?.measured, 'ro: -12.0; rw: -20.0');
+  t.is(difference?.verdict, 'holds');
+  t.deepEqual(difference?.cells, { measured: 2, wanted: 2 });
+});
+
+test('a claim may be of some loads, or of every run of an engine', (t) => {
+  const [ofRw, each, exact] = judged(
+    three,
+    { measure: ratio, holdsIf: { atLeast: 2.5 }, scenarios: ['rw'] },
+    { measure: { kind: 'each-run', column: 'total', engine: 'precopy' }, holdsIf: { atMost: 80_000 } },
+    { measure: { kind: 'each-run', column: 'total', engine: 'restore' }, holdsIf: { is: 10_000 } },
+  );
+  t.is(ofRw?.verdict, 'holds');
+  t.is(each?.measured, '20.0 … 90.0');
+  t.is(each?.verdict, 'does-not-hold');
+  t.is(exact?.verdict, 'does-not-hold');
+});
+
+test('a cell with fewer than three runs is said to be one, and what was not run is missing', (t) => {
+  const one: Totals = { ro: { precopy: [20], restore: [10] }, rw: { precopy: [], restore: [10] } };
+  const [found, every, none] = judged(
+    one,
+    { measure: ratio, holdsIf: { atLeast: 2 } },
+    { measure: { kind: 'each-run', column: 'total' }, holdsIf: { atLeast: 10_000 } },
+    { measure: ratio, holdsIf: { atLeast: 2 }, scenarios: ['rw'] },
+  );
+  t.is(found?.verdict, 'holds-in-single-runs');
+  t.deepEqual(found?.cells, { measured: 1, wanted: 2 });
+  t.is(every?.verdict, 'holds-in-single-runs');
+  t.deepEqual(every?.cells, { measured: 3, wanted: 4 });
+  t.is(none?.verdict, 'missing');
+  t.is(none?.measured, '');
+});
+
+test('a column that there is none of is refused', (t) => {
+  t.throws(() => columnOf('speed'), { instanceOf: RangeError, message: /no column "speed"/ });
+});

@@ -1,0 +1,98 @@
+/** Holds a recipe's claims against its runs. Pure. */
+import type { Measure, Recipe, RecipeClaim } from '../../experiments/recipe.ts';
+import { type JudgedClaim, minRuns, verdictOf } from '../claims/claims.ts';
+import type { Run } from '../record/read-set.ts';
+import { quantile } from '../statistics/spread.ts';
+import { type Column, columnOf } from './columns.ts';
+import type { RecipeSet } from './recipe-set.ts';
+
+/** What is held against a claim's bound: the values of one cell, or of the pairs of one load and memory row. */
+interface Place {
+  readonly name: string;
+  readonly values: readonly number[];
+}
+
+/** The recipe's own; those of the paper are judged by `findingsOf`. */
+export function judgedClaims({ recipe, set }: RecipeSet): JudgedClaim[] {
+  return recipe.claims.map((claim) => judge(recipe, claim, set.runs));
+}
+
+function judge(recipe: Recipe, claim: RecipeClaim, runs: readonly Run[]): JudgedClaim {
+  const { says, measure, holdsIf, scenarios = recipe.scenarios } = claim;
+  const column = columnOf(measure.column);
+  // Without a load there are no transactions, so a cell may have nothing to say.
+  // Every run of an engine is a matter of its own; pairs are of two.
+  const engines = measure.kind === 'each-run' ? (measure.engine ?? recipe.engines) : measure.of;
+  const places = recipe.mems.flatMap((mem) =>
+    scenarios.flatMap((scenario) =>
+      [engines].flat().map((engine): Place => {
+        const ofPlace = runs.filter(({ row }) => row.scenario === scenario && row.mem_gib === Number(mem));
+        const name = recipe.mems.length === 1 ? scenario : `${scenario} ${mem}`;
+        return { name, values: valuesOf(measure, column, engine, ofPlace) };
+      }),
+    ),
+  );
+  const measured = places.filter(({ values }) => values.length > 0);
+  const isMissing = measured.length === 0;
+  const held = measured.flatMap(({ values }) =>
+    measure.kind === 'each-run' ? values : [quantile(values, 0.5)],
+  );
+  const holds = held.every((value) => isWithin(value, holdsIf));
+  const tooFew = measured.some(({ values }) => values.length < minRuns);
+  return {
+    claim: says,
+    rule: `${measureText(measure, column)}; ${boundText(claim, column)}`,
+    measured: isMissing ? '' : measuredText(measure, column, measured),
+    verdict: isMissing ? 'missing' : verdictOf(holds, tooFew),
+    cells: { measured: measured.length, wanted: places.length },
+  };
+}
+
+function valuesOf(measure: Measure, column: Column, engine: string, runs: readonly Run[]): number[] {
+  const own = runs.filter(({ row }) => row.engine === engine);
+  if (measure.kind === 'each-run') return own.flatMap((run) => column.value(run) ?? []);
+  const other = measure.kind === 'ratio' ? measure.to : measure.from;
+  return own.flatMap((run) => {
+    const beside = runs.find(({ row }) => row.engine === other && row.repeat === run.row.repeat);
+    const [value, base] = [column.value(run), beside === undefined ? undefined : column.value(beside)];
+    if (value === undefined || base === undefined) return [];
+    return [measure.kind === 'ratio' ? value / base : value - base];
+  });
+}
+
+function isWithin(value: number, bound: RecipeClaim['holdsIf']): boolean {
+  if ('atLeast' in bound) return value >= bound.atLeast;
+  if ('atMost' in bound) return value <= bound.atMost;
+  return value === bound.is;
+}
+
+function measureText(measure: Measure, { title }: Column): string {
+  if (measure.kind === 'each-run')
+    return measure.engine === undefined ? title : `${title} of \`${measure.engine}\``;
+  return measure.kind === 'ratio'
+    ? `${title}, \`${measure.of}\` / \`${measure.to}\` by pairs`
+    : `${title}, \`${measure.of}\` − \`${measure.from}\` by pairs`;
+}
+
+const unitText = (measure: Measure, { text }: Column, value: number): string =>
+  measure.kind === 'ratio' ? value.toFixed(2) : text(value);
+
+function boundText({ measure, holdsIf }: RecipeClaim, column: Column): string {
+  const what = measure.kind === 'each-run' ? 'every run' : 'the median of every cell';
+  if ('atLeast' in holdsIf) return `${what} at least ${unitText(measure, column, holdsIf.atLeast)}`;
+  if ('atMost' in holdsIf) return `${what} at most ${unitText(measure, column, holdsIf.atMost)}`;
+  return `${what} ${unitText(measure, column, holdsIf.is)}`;
+}
+
+/** Each cell's median where they are few, else their range; of single runs always the range. */
+function measuredText(measure: Measure, column: Column, places: readonly Place[]): string {
+  const text = (value: number): string => unitText(measure, column, value);
+  const all =
+    measure.kind === 'each-run'
+      ? places.flatMap(({ values }) => values)
+      : places.map(({ values }) => quantile(values, 0.5));
+  if (measure.kind !== 'each-run' && places.length <= 3)
+    return places.map(({ name, values }) => `${name}: ${text(quantile(values, 0.5))}`).join('; ');
+  const [low, high] = [text(Math.min(...all)), text(Math.max(...all))];
+  return low === high ? low : `${low} … ${high}`;
+}

@@ -1,0 +1,142 @@
+/** What docs/results.md says of one recipe: question, command, conditions, tables, claims, figures. Pure. */
+import { matrixCommandOf, type Recipe, type RecipeTable } from '../../experiments/recipe.ts';
+import { claimsMarkdown } from '../claims/claims-table.ts';
+import { findingsOf } from '../claims/claims.ts';
+import { figures } from '../figures/all.ts';
+import { contextOf, titleOf } from '../figures/figure.ts';
+import { describeDifferences, differencesAmong } from '../record/conditions.ts';
+import type { Run } from '../record/read-set.ts';
+import { markdownTable } from '../render/markdown-table.ts';
+import { columnOf, medianText } from './columns.ts';
+import { judgedClaims } from './judge.ts';
+import type { RecipeSet } from './recipe-set.ts';
+
+/** Where its pictures lie, from docs/. */
+export const picturesOf = ({ name }: Pick<Recipe, 'name'>): string => `figures/${name}`;
+
+/** Question and commands: all that there is to say without runs. */
+function headOf(recipe: Recipe): string[] {
+  return [
+    `## ${recipe.title}`,
+    '',
+    recipe.question,
+    '',
+    `    npm run reproduce -- ${recipe.name}`,
+    '',
+    `The same runs one level down: \`${matrixCommandOf(recipe)}\`.`,
+    '',
+  ];
+}
+
+/** @returns lines */
+export function blockWithoutRuns(recipe: Recipe): string[] {
+  return [...headOf(recipe), 'No set is recorded.'];
+}
+
+/**
+ * @param folders of the sets, from the root of the checkout
+ * @returns lines
+ */
+export function recipeBlock(recipeSet: RecipeSet, folders: readonly string[]): string[] {
+  const { recipe, set, wanted } = recipeSet;
+  const { runs } = set;
+  const differences = differencesAmong(runs);
+  const context = contextOf(set, 'en', false);
+  const shown = figures.filter(({ name }) => recipe.figures.includes(name));
+  return [
+    ...headOf(recipe),
+    `${runs.length === wanted ? `${wanted} runs` : `**${runs.length} of ${wanted} runs**`}, ${daysOf(runs)}, ` +
+      `in ${folders.map((folder) => `\`${folder}\``).join(', ')}. ${madeOn(runs)}`,
+    '',
+    ...(differences.length === 0
+      ? []
+      : ['**Conditions differ among these runs:**', '', '```', describeDifferences(differences), '```', '']),
+    ...recipe.tables.flatMap((table) => [
+      `${table.caption}: medians, least and greatest.`,
+      '',
+      tableOf(recipe, table, runs),
+    ]),
+    claimsMarkdown(judgedClaims(recipeSet), 'en'),
+    ...(recipe.paperClaims === true
+      ? [
+          'The paper’s claims, held against the same runs ([how they are judged](report.md)):',
+          '',
+          claimsMarkdown(findingsOf(set, 'en'), 'en'),
+        ]
+      : []),
+    ...shown.flatMap((figure) => [
+      `![${titleOf(figure, context)}](${picturesOf(recipe)}/${figure.name}.png)`,
+      '',
+    ]),
+  ];
+}
+
+/** Cells of which there is no run are left out: how many are missing stands above. */
+function tableOf({ mems, scenarios, engines }: Recipe, table: RecipeTable, runs: readonly Run[]): string {
+  const columns = table.columns.map(columnOf);
+  const lines = mems.flatMap((mem) =>
+    scenarios.flatMap((scenario) =>
+      engines.flatMap((engine) => {
+        const ofCell = runs.filter(
+          ({ row }) => row.scenario === scenario && row.mem_gib === Number(mem) && row.engine === engine,
+        );
+        if (ofCell.length === 0) return [];
+        const figuresOfCell = columns.map((column) =>
+          medianText(
+            column,
+            ofCell.flatMap((run) => column.value(run) ?? []),
+          ),
+        );
+        return [[mem, scenario, `\`${engine}\``, String(ofCell.length), ...figuresOfCell]];
+      }),
+    ),
+  );
+  const head = ['row', 'load', 'engine', 'runs', ...columns.map(({ title }) => title)];
+  // A column that was not measured in any of the runs would say nothing.
+  const kept = head.map((_, index) => index < 4 || lines.some((line) => line[index] !== ''));
+  return markdownTable([head, ...lines].map((line) => line.filter((_, index) => kept[index])));
+}
+
+const each = (values: readonly string[]): string => [...new Set(values)].sort().join(', ');
+
+const daysOf = (runs: readonly Run[]): string => each(runs.map(({ row }) => row.started_at.slice(0, 10)));
+
+const versionIn = (words: string | undefined): string => /\d+(\.\d+)+/.exec(words ?? '')?.[0] ?? '?';
+const serverTitles: Readonly<Record<string, string>> = { mariadb: 'MariaDB', mysql: 'MySQL' };
+
+/** Machine, software and commit; how fast the machine emulated shows in the boot of its guest. */
+function madeOn(runs: readonly Run[]): string {
+  const of = (value: (run: Run) => string): string => each(runs.map(value));
+  const commits = of(
+    ({ manifest: { revision } }) =>
+      `${revision.commit?.slice(0, 7) ?? '?'}${revision.dirty ? ' (modified)' : ''}`,
+  );
+  const machine = of(
+    ({ manifest: { machine } }) =>
+      `${machine.cores} cores (${machine.cpuModel.trim()}), ${(machine.memoryBytes / 2 ** 30).toFixed(0)} GiB, ${machine.distribution ?? '?'}`,
+  );
+  const software = of(
+    ({ row, manifest: { versions } }) =>
+      `QEMU ${versionIn(versions.qemu)} (${row.accelerator}), ${serverTitles[row.dbms] ?? row.dbms} ${versionIn(versions.databaseServer)}`,
+  );
+  const boots = runs.flatMap(({ events }) =>
+    events.flatMap((event) =>
+      event.event === 'step-ended' && event.step === 'boot the source VM' ? event.duration_ms / 1000 : [],
+    ),
+  );
+  return `Commit ${commits}; ${machine}; ${software}.${bootText(boots)}`;
+}
+
+/** Boots of one machine on one day differ by less. */
+const steadyBoots = 2;
+
+function bootText(boots: readonly number[]): string {
+  if (boots.length === 0) return '';
+  const [fastest, slowest] = [Math.min(...boots), Math.max(...boots)];
+  const [low, high] = [fastest.toFixed(0), slowest.toFixed(0)];
+  const uneven =
+    slowest > steadyBoots * fastest
+      ? ', so the machine was not equally fast for all of them: **compare what ran side by side only**'
+      : '';
+  return ` The source VM booted in ${low === high ? low : `${low} to ${high}`} s${uneven}.`;
+}

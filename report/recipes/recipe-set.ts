@@ -1,0 +1,76 @@
+/** The runs of recorded sets that a recipe asks for, and what of it is missing. */
+import { type Cell, cellName, configurationOf } from '../../experiments/matrix.ts';
+import { cellsOfRecipe, matrixOptionsOf, type Recipe } from '../../experiments/recipe.ts';
+import { readSet, type Run, type RunSet } from '../record/read-set.ts';
+import { ReportError } from '../report-error.ts';
+import { columnOf } from './columns.ts';
+
+export interface RecipeSet {
+  readonly recipe: Recipe;
+  /** Its runs only, whatever else is in the sets. */
+  readonly set: RunSet;
+  /** How many runs the recipe has. */
+  readonly wanted: number;
+}
+
+/** What must be as the recipe says; where the hosts are is left open. */
+const conditions = [
+  'dbms',
+  'linkBitsPerSecond',
+  'vmMemoryBytes',
+  'tableDataBytes',
+  'threads',
+  'rateTps',
+  'beforeSeconds',
+  'afterSeconds',
+  'maxTimeSeconds',
+  'verifyRam',
+] as const;
+
+function nameOf({ manifest: { configuration, repeat } }: Run): string {
+  const { scenario, memoryRow, engine } = configuration;
+  return cellName({ scenario, mem: memoryRow, engine, repeat });
+}
+
+/** @throws ReportError `different-conditions`: a run was made with other options than the recipe's */
+function refuseOtherConditions(recipe: Recipe, cell: Cell, { name, manifest }: Run): void {
+  const asked = configurationOf(matrixOptionsOf(recipe), cell);
+  for (const condition of conditions) {
+    const found = manifest.configuration[condition];
+    if (found === undefined || found === asked[condition]) continue;
+    throw new ReportError(
+      'different-conditions',
+      `${name} is no run of the recipe ${recipe.name}: its ${condition} is ${String(found)}, the recipe's ${String(asked[condition])}`,
+    );
+  }
+}
+
+const needsSamples = ({ paperClaims, tables, claims }: Recipe): boolean =>
+  paperClaims === true ||
+  [...tables.flatMap(({ columns }) => columns), ...claims.map(({ measure }) => measure.column)].some(
+    (name) => columnOf(name).fromSamples === true,
+  );
+
+/**
+ * @param samples whether figures over time are to be drawn; otherwise they are read where a table or a claim needs them
+ * @throws ReportError `not-readable`, `different-conditions`
+ */
+export async function readRecipeSet(
+  recipe: Recipe,
+  folders: readonly string[],
+  { samples = false }: { readonly samples?: boolean } = {},
+): Promise<RecipeSet> {
+  const all = await readSet(folders, { withoutSamples: !samples && !needsSamples(recipe) });
+  const cells = new Map(cellsOfRecipe(recipe).map((cell) => [cellName(cell), cell]));
+  const runs = all.runs.filter((run) => {
+    const cell = cells.get(nameOf(run));
+    if (cell !== undefined) refuseOtherConditions(recipe, cell, run);
+    return cell !== undefined;
+  });
+  if (runs.length === 0)
+    throw new ReportError(
+      'not-readable',
+      `there is no run of the recipe ${recipe.name} in ${folders.join(', ')}`,
+    );
+  return { recipe, set: { ...all, runs }, wanted: cells.size };
+}

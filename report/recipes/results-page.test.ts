@@ -1,0 +1,104 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import test from 'ava';
+import { recipes } from '../../experiments/recipes/all.ts';
+import { figures } from '../figures/all.ts';
+import { columnOf } from './columns.ts';
+import { picturesOf } from './recipe-block.ts';
+import { parseResultsPage, resultsPageText, withBlocks } from './results-page.ts';
+import { makeBlock, readResultsPage } from './write-results.ts';
+
+const root = path.join(import.meta.dirname, '..', '..');
+
+test('docs/results.md has a block for each recipe, in their order, and is as it would be written', async (t) => {
+  const text = await readFile(path.join(root, 'docs/results.md'), 'utf8');
+  const page = parseResultsPage(text);
+  t.deepEqual(
+    page.blocks.map(({ recipe }) => recipe),
+    recipes.map(({ name }) => name),
+    'npm run reproduce -- --report-only makes it again',
+  );
+  t.is(resultsPageText(page, recipes), text);
+});
+
+for (const recipe of recipes) {
+  test(`docs/results.md says of ${recipe.name} what the recorded sets show`, async (t) => {
+    const block = (await readResultsPage(root)).blocks.find(({ recipe: name }) => name === recipe.name);
+    const sets = block?.sets ?? [];
+    const made = await makeBlock(root, recipe, sets, false);
+    t.is(
+      made.block.lines.join('\n').trimEnd(),
+      block?.lines.join('\n').trimEnd() ?? '',
+      `npm run reproduce -- ${recipe.name} --report-only makes it again`,
+    );
+    if (sets.length === 0) return;
+    t.true(
+      sets.every((set) => set.startsWith('results/reference-')),
+      'only these are committed',
+    );
+    for (const name of recipe.figures)
+      t.true(existsSync(path.join(root, 'docs', picturesOf(recipe), `${name}.png`)), name);
+  });
+
+  test(`${recipe.name} names columns and figures that there are`, (t) => {
+    const names = [
+      ...recipe.tables.flatMap(({ columns }) => columns),
+      ...recipe.claims.map(({ measure }) => measure.column),
+    ];
+    for (const name of names) t.notThrows(() => columnOf(name));
+    const known = figures.map(({ name }) => name);
+    t.deepEqual(
+      recipe.figures.filter((name) => !known.includes(name)),
+      [],
+    );
+  });
+}
+
+const names = [{ name: 'a' }, { name: 'b' }, { name: 'c' }];
+const text = `# Title
+
+Words.
+
+<!-- recipe a: results/x results/y -->
+
+of a
+
+<!-- /recipe -->
+
+<!-- recipe c -->
+
+of c
+
+<!-- /recipe -->
+`;
+
+test('blocks are put in place of their own and nothing else changes', (t) => {
+  const page = parseResultsPage(text);
+  t.deepEqual(page, {
+    head: '# Title\n\nWords.',
+    blocks: [
+      { recipe: 'a', sets: ['results/x', 'results/y'], lines: ['of a'] },
+      { recipe: 'c', sets: [], lines: ['of c'] },
+    ],
+  });
+  t.is(resultsPageText(page, names), text);
+  const made = withBlocks(page, [
+    { recipe: 'b', sets: ['results/z'], lines: ['of b', ''] },
+    { recipe: 'c', sets: ['results/z'], lines: ['of c now'] },
+  ]);
+  const written = resultsPageText(made, names);
+  t.regex(written, /of a\n\n<!-- \/recipe -->\n\n<!-- recipe b: results\/z -->\n\nof b\n\n<!-- \/recipe -->/);
+  t.regex(written, /<!-- recipe c: results\/z -->\n\nof c now\n\n<!-- \/recipe -->\n$/);
+  t.is(resultsPageText(parseResultsPage(written), names), written);
+  t.false(resultsPageText(page, [{ name: 'a' }]).includes('of c'), 'a recipe that is no more');
+});
+
+test('what would be lost is refused', (t) => {
+  const refused = (wrong: string, message: RegExp) => {
+    t.throws(() => parseResultsPage(wrong), { code: 'no-block', message });
+  };
+  refused(`${text}\nWords at the end`, /"Words at the end" stands between blocks/);
+  refused(text.replace('<!-- /recipe -->', ''), /the block of a has no end/);
+  refused(text.slice(0, -18), /the block of c has no end/);
+});

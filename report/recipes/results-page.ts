@@ -1,0 +1,72 @@
+/** docs/results.md: words, then a block for each recipe between two marks, the first of which names its sets. Pure. */
+import type { Recipe } from '../../experiments/recipe.ts';
+import { ReportError } from '../report-error.ts';
+
+/** A block as it stands on the page. */
+export interface Block {
+  readonly recipe: string;
+  /** Folders of the sets that it is made from, from the root of the checkout. Empty: none is recorded. */
+  readonly sets: readonly string[];
+  /** Between the marks. */
+  readonly lines: readonly string[];
+}
+
+export interface ResultsPage {
+  /** What stands before the first block. */
+  readonly head: string;
+  readonly blocks: readonly Block[];
+}
+
+const beginOf = ({ recipe, sets }: Block): string =>
+  sets.length === 0 ? `<!-- recipe ${recipe} -->` : `<!-- recipe ${recipe}: ${sets.join(' ')} -->`;
+const end = '<!-- /recipe -->';
+const beginning = /^<!-- recipe ([\w-]+)(?:: (.*))? -->$/;
+
+/** @throws ReportError `no-block`: a block does not end, or something stands between blocks */
+export function parseResultsPage(text: string): ResultsPage {
+  const head: string[] = [];
+  const blocks: Block[] = [];
+  let open: { recipe: string; sets: string[]; lines: string[] } | undefined;
+  for (const line of text.split('\n')) {
+    const [, recipe, sets = ''] = beginning.exec(line) ?? [];
+    if (open !== undefined) {
+      if (recipe !== undefined)
+        throw new ReportError('no-block', `docs/results.md: the block of ${open.recipe} has no end`);
+      if (line === end) {
+        blocks.push({ ...open, lines: open.lines.slice(1, -1) });
+        open = undefined;
+      } else open.lines.push(line);
+    } else if (recipe !== undefined)
+      open = { recipe, sets: sets.split(' ').filter((set) => set !== ''), lines: [] };
+    else if (blocks.length === 0) head.push(line);
+    else if (line.trim() !== '')
+      throw new ReportError(
+        'no-block',
+        `docs/results.md: "${line}" stands between blocks, where it would be lost`,
+      );
+  }
+  if (open !== undefined)
+    throw new ReportError('no-block', `docs/results.md: the block of ${open.recipe} has no end`);
+  return { head: head.join('\n').trimEnd(), blocks };
+}
+
+/** Blocks in the order of the recipes; those of recipes that are no more are dropped. */
+export function resultsPageText(
+  { head, blocks }: ResultsPage,
+  recipes: readonly Pick<Recipe, 'name'>[],
+): string {
+  const inOrder = recipes.flatMap(({ name }) => blocks.find(({ recipe }) => recipe === name) ?? []);
+  const texts = inOrder.map((block) => [beginOf(block), '', ...trimmed(block.lines), '', end].join('\n'));
+  return `${[head, ...texts].join('\n\n')}\n`;
+}
+
+/** Without empty lines at the end. */
+function trimmed(lines: readonly string[]): readonly string[] {
+  return lines.join('\n').trimEnd().split('\n');
+}
+
+/** The page with these blocks in place of those of the same recipes, or beside the others. */
+export function withBlocks({ head, blocks }: ResultsPage, made: readonly Block[]): ResultsPage {
+  const others = blocks.filter((block) => !made.some(({ recipe }) => recipe === block.recipe));
+  return { head, blocks: [...others, ...made] };
+}

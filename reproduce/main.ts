@@ -1,0 +1,198 @@
+/**
+ * `npm run reproduce -- NAME`: runs an experiment that the docs make a claim with, reports it, judges its claims, and writes
+ * its block of docs/results.md. It stands above harness and report, which know nothing of each other.
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { z } from 'zod';
+import { optionsSchema } from '../experiments/configuration.ts';
+import { matrixOptionsOf, type Recipe } from '../experiments/recipe.ts';
+import { recipes } from '../experiments/recipes/all.ts';
+import { matrixTable } from '../harness/cli/figures.ts';
+import { planText } from '../harness/cli/matrix-plan.ts';
+import { UsageError, exitCodes, parseOptions } from '../harness/cli/options.ts';
+import { type AtEnd, runCommand } from '../harness/cli/run-command.ts';
+import { planMatrix, runMatrix } from '../harness/cli/run-matrix.ts';
+import { findingsOf } from '../report/claims/claims.ts';
+import { judgedClaims } from '../report/recipes/judge.ts';
+import { makeBlock, readResultsPage, writeBlocks, type MadeBlock } from '../report/recipes/write-results.ts';
+import { writeReport } from '../report/render/write-report.ts';
+import { ReportError } from '../report/report-error.ts';
+import { claimsText } from './claims-text.ts';
+import { listOf, listText } from './list.ts';
+
+const root = path.join(import.meta.dirname, '..');
+
+const say = (line: string): void => {
+  process.stderr.write(`${line}\n`);
+};
+
+const schema = z.object({
+  names: z
+    .array(z.enum(recipes.map(({ name }) => name)))
+    .default([])
+    .describe('recipes (experiments/recipes/), as --list has them'),
+  list: z
+    .boolean()
+    .default(false)
+    .describe('list recipes: question, runs, expected duration, last recorded run'),
+  resume: z
+    .boolean()
+    .default(false)
+    .describe('go on with the set in --out, or with the newest of the recipe; what is done is not run again'),
+  out: z.string().min(1).optional().describe('folder of the set (default results/<name>-<date>)'),
+  reportOnly: z
+    .boolean()
+    .default(false)
+    .describe('run nothing: make the blocks again from the sets that they name (default: all blocks)'),
+  from: z
+    .array(z.string().min(1))
+    .min(1)
+    .optional()
+    .describe('run nothing: make the block of one recipe from these sets'),
+  testbed: optionsSchema.shape.testbed,
+  inventory: optionsSchema.shape.inventory,
+  keepOnFailure: optionsSchema.shape.keepOnFailure,
+  live: optionsSchema.shape.live,
+  dryRun: optionsSchema.shape.dryRun,
+  json: z.boolean().default(false).describe('print events, and at the end the result, as JSON lines'),
+});
+
+type Options = z.infer<typeof schema>;
+
+/** The one recipe that is named. @throws UsageError */
+function oneOf(named: readonly Recipe[], what: string): Recipe {
+  const [recipe] = named;
+  if (recipe !== undefined && named.length === 1) return recipe;
+  const names = recipes.map(({ name }) => name).join(', ');
+  throw new UsageError(`name one recipe to ${what}: ${names}; --list says what they are`);
+}
+
+/** @throws UsageError: the set is not in this checkout, or is not there */
+function fromRoot(set: string): string {
+  const relative = path.relative(root, path.resolve(set));
+  if (relative.startsWith('..') || path.isAbsolute(relative))
+    throw new UsageError(`${set} is outside of this checkout, so docs/results.md cannot name it`);
+  if (!existsSync(path.join(root, relative))) throw new UsageError(`there is no ${set}`);
+  return relative;
+}
+
+/** Folder of a new set, or of the recipe's newest one. */
+function setOf({ name }: Recipe, { out, resume }: Options): string {
+  if (out !== undefined) return out;
+  const pattern = new RegExp(`^${name}-\\d{4}-\\d\\d-\\d\\d$`);
+  const results = path.join(root, 'results');
+  const newest = readdirSync(results)
+    .filter((entry) => pattern.test(entry))
+    .sort()
+    .at(-1);
+  const today = `${name}-${new Date().toISOString().slice(0, 10)}`;
+  return path.join(results, resume ? (newest ?? today) : today);
+}
+
+/** Blocks from recorded sets, without a run. */
+async function reportAgain(named: readonly Recipe[], { from, json }: Options): Promise<number> {
+  const page = await readResultsPage(root);
+  const setsOf = ({ name }: Recipe): readonly string[] =>
+    from?.map(fromRoot) ?? page.blocks.find(({ recipe }) => recipe === name)?.sets ?? [];
+  const made: MadeBlock[] = [];
+  for (const recipe of from === undefined && named.length === 0 ? recipes : named)
+    made.push(await makeBlock(root, recipe, setsOf(recipe), recipe.figures.length > 0));
+  await writeBlocks(root, made);
+  for (const { block, recipeSet } of made) printResult(block.recipe, block.sets, recipeSet, json);
+  return exitCodes.ok;
+}
+
+function printResult(
+  name: string,
+  sets: readonly string[],
+  recipeSet: MadeBlock['recipeSet'],
+  json: boolean,
+): void {
+  if (recipeSet === undefined) {
+    if (json) console.log(JSON.stringify({ event: 'result', recipe: name, sets, runs: 0 }));
+    else console.log(`${name}: no set is recorded`);
+    return;
+  }
+  const { recipe, set, wanted } = recipeSet;
+  const claims = judgedClaims(recipeSet);
+  const paperClaims = recipe.paperClaims === true ? findingsOf(set, 'en') : [];
+  const runs = set.runs.length;
+  if (json)
+    console.log(JSON.stringify({ event: 'result', recipe: name, sets, runs, wanted, claims, paperClaims }));
+  else
+    console.log(
+      `${name}: ${runs} of ${wanted} runs in ${sets.join(', ')}\n${claimsText([...claims, ...paperClaims])}`,
+    );
+}
+
+async function run(recipe: Recipe, options: Options, atEnd: AtEnd): Promise<number> {
+  const { resume, testbed, inventory, keepOnFailure, live, dryRun, json } = options;
+  const matrix = {
+    ...matrixOptionsOf(recipe),
+    resume,
+    testbed,
+    inventory,
+    keepOnFailure,
+    live,
+    dryRun,
+    json,
+  };
+  const plan = await planMatrix(matrix, say);
+  if (dryRun) {
+    if (json) console.log(JSON.stringify((await listOf(root, [recipe], await readResultsPage(root)))[0]));
+    else console.log(`${recipe.name}: ${recipe.question}\n${planText(matrix, plan.cells)}`);
+    return exitCodes.ok;
+  }
+  const set = setOf(recipe, options);
+  const owner = ['npm run reproduce --', ...process.argv.slice(2)].join(' ');
+  const { lines, interrupted, failed } = await runMatrix(plan, { set, setIsGiven: true, owner, say }, atEnd);
+  if (!json) console.log(`\n${matrixTable(lines)}\n`);
+  if (interrupted || failed) {
+    const given = options.out === undefined ? '' : ` --out ${options.out}`;
+    say(`docs/results.md is left as it is; go on with: npm run reproduce -- ${recipe.name} --resume${given}`);
+    return interrupted ? exitCodes.interrupted : exitCodes.failed;
+  }
+  const relative = path.relative(root, path.resolve(set));
+  const made = await makeBlock(root, recipe, [relative], true);
+  if (made.recipeSet !== undefined)
+    await writeReport(made.recipeSet.set, path.join(set, 'report'), 'en', say);
+  if (relative.startsWith('..')) say(`${set} is outside of this checkout: docs/results.md is left as it is`);
+  else await writeBlocks(root, [made]);
+  printResult(recipe.name, [relative], made.recipeSet, json);
+  if (!json)
+    console.log(
+      `report in ${path.join(set, 'report')}. Git ignores the set: to commit it with its block, move it to results/reference-… ` +
+        `and run: npm run reproduce -- ${recipe.name} --from results/reference-…`,
+    );
+  return exitCodes.ok;
+}
+
+async function main(atEnd: AtEnd): Promise<number> {
+  const options = parseOptions(
+    'reproduce',
+    'Runs an experiment that the docs make a claim with, and writes what it shows into docs/results.md.',
+    schema,
+    process.argv.slice(2),
+    'names',
+  );
+  if (options === undefined) return exitCodes.ok;
+  const named = recipes.filter(({ name }) => options.names.includes(name));
+  if (options.list) {
+    const listed = await listOf(root, named.length === 0 ? recipes : named, await readResultsPage(root));
+    console.log(options.json ? JSON.stringify(listed, undefined, 2) : listText(listed));
+    return exitCodes.ok;
+  }
+  try {
+    if (options.from !== undefined) return await reportAgain([oneOf(named, 'make from these sets')], options);
+    if (options.reportOnly) return await reportAgain(named, options);
+    return await run(oneOf(named, 'run'), options, atEnd);
+  } catch (error) {
+    if (!(error instanceof ReportError)) throw error;
+    if (error.code === 'different-conditions') throw new UsageError(error.message, { cause: error });
+    say(`reproduce: ${error.message}`);
+    return exitCodes.failed;
+  }
+}
+
+await runCommand('reproduce', main);
