@@ -4,7 +4,7 @@ export const enginesRecipe: Recipe = {
   name: 'engines',
   title: 'Both links at once, against the best of stock QEMU',
   question:
-    'How much faster is `balance` than stock pre-copy, and than multifd with zstd, the best that stock QEMU offers, and what does it cost in processor time, downtime and latency?',
+    'How much faster is `balance` than stock pre-copy, and than multifd with zstd, the best that stock QEMU offers, and what does it cost in CPU time, downtime and latency?',
   scenarios: ['rw', 'idle', 'ro'],
   mems: ['16'],
   engines: ['precopy', 'balance', 'multifd-zstd'],
@@ -16,7 +16,7 @@ export const enginesRecipe: Recipe = {
       columns: ['total', 'downtime', 'client-gap', 'passes', 'migration-link', 'storage-link', 'compression'],
     },
     {
-      caption: 'Processors and links',
+      caption: 'CPU time and links',
       columns: [
         'busiest-link',
         'efficiency',

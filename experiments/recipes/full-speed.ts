@@ -2,9 +2,9 @@ import { type Recipe, noCommitLost } from '../recipe.ts';
 
 export const fullSpeed: Recipe = {
   name: 'full-speed',
-  title: 'Where no processor is free',
+  title: 'Where no CPU is free',
   question:
-    'What is left of the gain when the guest’s load takes every processor that the migration would need?',
+    'What is left of the gain when the guest’s load takes all the CPU time that the migration would need?',
   scenarios: ['ro'],
   mems: ['16'],
   engines: ['balance', 'multifd-zstd'],
@@ -12,7 +12,7 @@ export const fullSpeed: Recipe = {
   conditions: { rate: 0, before: 20, after: 40 },
   tables: [
     {
-      caption: 'Time, processors and links',
+      caption: 'Time, CPU time and links',
       columns: [
         'total',
         'downtime',
@@ -28,7 +28,7 @@ export const fullSpeed: Recipe = {
   ],
   claims: [
     {
-      says: 'Where no processor is free, multifd with zstd is faster than `balance`.',
+      says: 'Where no CPU is free, multifd with zstd is faster than `balance`.',
       measure: { kind: 'ratio', column: 'total', of: 'balance', to: 'multifd-zstd' },
       holdsIf: { atLeast: 1 },
     },

@@ -148,7 +148,7 @@ export function columnOf(name: string): Column {
   return column;
 }
 
-/** Median, and least and greatest where they read otherwise: "119.8 (119.7 to 120.1)". Empty without values. */
+/** Median, with min and max where they read otherwise: "119.8 (119.7 to 120.1)". Empty without values. */
 export function medianText({ text }: Pick<Column, 'text'>, values: readonly number[]): string {
   if (values.length === 0) return '';
   const [middle, low, high] = [median(values), Math.min(...values), Math.max(...values)].map(text);

@@ -52,7 +52,7 @@ export function recipeBlock(recipeSet: RecipeSet, folders: readonly string[]): s
       ? []
       : ['**Conditions differ among these runs:**', '', '```', describeDifferences(differences), '```', '']),
     ...recipe.tables.flatMap((table) => [
-      `${table.caption}: medians, least and greatest.`,
+      `${table.caption}: median (min to max).`,
       '',
       tableOf(recipe, table, runs),
     ]),
@@ -81,17 +81,17 @@ function tableOf({ mems, scenarios, engines }: Recipe, table: RecipeTable, runs:
           ({ row }) => row.scenario === scenario && row.mem_gib === Number(mem) && row.engine === engine,
         );
         if (ofCell.length === 0) return [];
-        const figuresOfCell = columns.map((column) =>
+        const numbersOfCell = columns.map((column) =>
           medianText(
             column,
             ofCell.flatMap((run) => column.value(run) ?? []),
           ),
         );
-        return [[mem, scenario, `\`${engine}\``, String(ofCell.length), ...figuresOfCell]];
+        return [[mem, scenario, `\`${engine}\``, String(ofCell.length), ...numbersOfCell]];
       }),
     ),
   );
-  const head = ['row', 'load', 'engine', 'runs', ...columns.map(({ title }) => title)];
+  const head = ['row', 'load', 'method', 'runs', ...columns.map(({ title }) => title)];
   // A column that was not measured in any of the runs would say nothing.
   const kept = head.map((_, index) => index < 4 || lines.some((line) => line[index] !== ''));
   return markdownTable([head, ...lines].map((line) => line.filter((_, index) => kept[index])));
