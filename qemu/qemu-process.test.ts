@@ -3,10 +3,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
+import { CodedError } from '../foundation/coded-error.ts';
 import { findQemu } from './find-qemu.ts';
 import { Qemu } from './qemu-process.ts';
 import { QmpClient } from './qmp/client.ts';
-import { QmpError } from './qmp/qmp-error.ts';
 
 const installation = findQemu()?.installation;
 const withQemu = installation === undefined ? test.skip : test;
@@ -23,7 +23,8 @@ withQemu('answers are typed, refusals are told, events have the time of the cloc
   t.like(await qemu.execute('query-status'), { status: 'running', running: true });
   t.is((await qemu.execute('query-migrate')).status, undefined);
   const refused = await t.throwsAsync(qemu.execute('migrate-incoming', { uri: 'tcp:0:1' }), {
-    instanceOf: QmpError,
+    instanceOf: CodedError,
+    name: 'QmpError',
     message: /^migrate-incoming: '-incoming' was not specified on the command line/,
   });
   t.is(refused.code, 'command-failed');
@@ -45,7 +46,8 @@ withQemu('a command has a limit; an answer that comes later is not taken for the
   if (qemu.pid === undefined) throw new Error('it has ended');
   process.kill(qemu.pid, 'SIGSTOP');
   const late = await t.throwsAsync(qemu.execute('query-status', {}, { timeoutMs: 50 }), {
-    instanceOf: QmpError,
+    instanceOf: CodedError,
+    name: 'QmpError',
   });
   t.is(late.code, 'timeout');
   process.kill(qemu.pid, 'SIGCONT');
@@ -57,14 +59,20 @@ withQemu('a QEMU that ends takes its commands with it', async (t) => {
   const qemu = await start();
   if (qemu.pid === undefined) throw new Error('it has ended');
   process.kill(qemu.pid, 'SIGSTOP');
-  const waiting = t.throwsAsync(qemu.execute('query-status'), { instanceOf: QmpError });
+  const waiting = t.throwsAsync(qemu.execute('query-status'), { instanceOf: CodedError, name: 'QmpError' });
   await qemu.stop();
   t.is((await waiting).code, 'connection-lost');
-  t.is((await t.throwsAsync(qemu.execute('stop'), { instanceOf: QmpError })).code, 'connection-lost');
+  t.is(
+    (await t.throwsAsync(qemu.execute('stop'), { instanceOf: CodedError, name: 'QmpError' })).code,
+    'connection-lost',
+  );
 });
 
 withQemu('a QEMU that does not start says why', async (t) => {
-  const error = await t.throwsAsync(start('-device', 'no-such-device'), { instanceOf: QmpError });
+  const error = await t.throwsAsync(start('-device', 'no-such-device'), {
+    instanceOf: CodedError,
+    name: 'QmpError',
+  });
   t.is(error.code, 'connect-failed');
   t.regex(error.message, /no-such-device/);
 });
@@ -80,13 +88,15 @@ withQemu('a command out of band where the client asked for them', async (t) => {
   const withThem = await QmpClient.connect(socket, { outOfBand: true });
   // QEMU knows the way: it refuses the command, which may not go it.
   await t.throwsAsync(withThem.execute('query-status', {}, { outOfBand: true }), {
-    instanceOf: QmpError,
+    instanceOf: CodedError,
+    name: 'QmpError',
     message: /does not support OOB/,
   });
   withThem.close();
   const without = await QmpClient.connect(socket);
   await t.throwsAsync(without.execute('query-status', {}, { outOfBand: true }), {
-    instanceOf: QmpError,
+    instanceOf: CodedError,
+    name: 'QmpError',
     message: /QMP input member 'exec-oob' is unexpected|Out-of-band/,
   });
   without.close();

@@ -1,9 +1,9 @@
 /** Small QEMU machines for captures, tests and the soak, each a child of this process with its monitor on its pipes. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CodedError, isCoded } from '../foundation/coded-error.ts';
 import type { QemuInstallation } from './installation.ts';
 import { type CommandArguments, QmpClient } from './qmp/client.ts';
-import { QmpError } from './qmp/qmp-error.ts';
 import type { Answer, MigrationCapability, MigrationInfo, QmpCommand, QmpEvent } from './qmp/messages.ts';
 
 /** A busy machine is slow to start one. */
@@ -32,7 +32,7 @@ export class Qemu {
     });
   }
 
-  /** @throws QmpError with QEMU's own message if it does not start */
+  /** @throws CodedError 'qmp' with QEMU's own message if it does not start */
   static async start(installation: QemuInstallation, args: readonly string[]): Promise<Qemu> {
     const { command, leadingArguments, environment } = installation;
     const child = spawn(
@@ -48,7 +48,9 @@ export class Qemu {
       });
     } catch (error) {
       await qemu.stop();
-      throw new QmpError('connect-failed', `QEMU does not start: ${qemu.#errors.trim()}`, { cause: error });
+      throw new CodedError('qmp', 'connect-failed', `QEMU does not start: ${qemu.#errors.trim()}`, {
+        cause: error,
+      });
     }
     return qemu;
   }
@@ -63,17 +65,18 @@ export class Qemu {
     return this.#errors;
   }
 
-  /** Runs a QMP command and returns its answer. @throws QmpError as the client does, with what QEMU wrote on its way out */
+  /** Runs a QMP command and returns its answer. @throws CodedError 'qmp' as the client does, with what QEMU wrote on its way out */
   async execute<Name extends QmpCommand>(
     command: Name,
     ...rest: CommandArguments<Name>
   ): Promise<Answer<Name>> {
-    if (this.#client === undefined) throw new QmpError('connection-lost', `${command}: QEMU does not run`);
+    if (this.#client === undefined)
+      throw new CodedError('qmp', 'connection-lost', `${command}: QEMU does not run`);
     try {
       return await this.#client.execute(command, ...rest);
     } catch (error) {
-      if (!(error instanceof QmpError) || this.#errors === '') throw error;
-      throw new QmpError(error.code, `${error.message} ${this.#errors.trim()}`, { cause: error });
+      if (!isCoded(error, 'qmp') || this.#errors === '') throw error;
+      throw new CodedError('qmp', error.code, `${error.message} ${this.#errors.trim()}`, { cause: error });
     }
   }
 

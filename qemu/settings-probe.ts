@@ -27,7 +27,7 @@ export function settingLines({ capabilities, parameters }: MigrationSettings): s
 
 /**
  * QEMU's first refusal in its answers to `settingLines`, or undefined when it accepted all.
- * @throws QmpError 'protocol' where a line is not QMP
+ * @throws CodedError 'qmp', 'protocol' where a line is not QMP
  */
 export function refusalIn(answers: string): string | undefined {
   for (const line of answers.split('\n').filter((text) => text.trim() !== '')) {

@@ -2,12 +2,12 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
+import { CodedError } from '../foundation/coded-error.ts';
 import { type Configuration, testbedNames } from '../experiments/configuration.ts';
 import { engineNames } from '../experiments/engines.ts';
 import { memoryRowNames } from '../experiments/memory-rows.ts';
 import { profileNames } from '../experiments/profiles.ts';
 import { scenarioNames } from '../experiments/scenarios.ts';
-import { RecordError } from './record-error.ts';
 
 const bytes = z.number().nonnegative();
 
@@ -90,12 +90,12 @@ export async function writeManifest(folder: string, manifest: Manifest): Promise
   await rename(`${file}.new`, file);
 }
 
-/** @throws RecordError `not-readable` */
+/** @throws CodedError 'record' `not-readable` */
 export async function readManifest(folder: string): Promise<Manifest> {
   const file = path.join(folder, 'manifest.json');
   try {
     return manifestSchema.parse(JSON.parse(await readFile(file, 'utf8')));
   } catch (error) {
-    throw new RecordError('not-readable', `${file} is not a manifest`, { cause: error });
+    throw new CodedError('record', 'not-readable', `${file} is not a manifest`, { cause: error });
   }
 }

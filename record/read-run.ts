@@ -2,10 +2,10 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
+import { CodedError } from '../foundation/coded-error.ts';
 import { clockCorrection } from './clock-correction.ts';
 import { runEventSchema, sampleSchema, type RunEvent, type Sample } from './event.ts';
 import { readManifest, type Manifest } from './manifest.ts';
-import { RecordError } from './record-error.ts';
 import { readSamplesFile } from './samples-file.ts';
 import { readStored } from './stored-file.ts';
 
@@ -40,7 +40,7 @@ export function parseEvent(value: unknown): RunEvent | undefined {
 
 /**
  * Values of a JSON Lines text. What follows the last line end is a line that a crash cut short: it is left out.
- * @throws RecordError `not-readable`, with the line's number
+ * @throws CodedError 'record' `not-readable`, with the line's number
  */
 function parseJsonLines<Value>(text: string, parse: (value: unknown) => Value, name: string): Value[] {
   return text
@@ -50,7 +50,7 @@ function parseJsonLines<Value>(text: string, parse: (value: unknown) => Value, n
       try {
         return parse(JSON.parse(line));
       } catch (error) {
-        throw new RecordError('not-readable', `${name}, line ${index + 1} is not one of ours`, {
+        throw new CodedError('record', 'not-readable', `${name}, line ${index + 1} is not one of ours`, {
           cause: error,
         });
       }
@@ -62,18 +62,18 @@ async function readJsonLines<Value>(
   parse: (value: unknown) => Value,
 ): Promise<Value[] | undefined> {
   const text = await readStored(file).catch((error: unknown) => {
-    throw new RecordError('not-readable', `cannot read ${file}`, { cause: error });
+    throw new CodedError('record', 'not-readable', `cannot read ${file}`, { cause: error });
   });
   return text === undefined ? undefined : parseJsonLines(text, parse, file);
 }
 
-/** As recorded: by each host's clock. Undefined if there is no such file. @throws RecordError `not-readable` */
+/** As recorded: by each host's clock. Undefined if there is no such file. @throws CodedError 'record' `not-readable` */
 export async function readEvents(folder: string): Promise<RunEvent[] | undefined> {
   const events = await readJsonLines(path.join(folder, runFiles.events), parseEvent);
   return events?.filter((event) => event !== undefined);
 }
 
-/** As recorded: by each host's clock. Undefined if there is no file of them. @throws RecordError `not-readable` */
+/** As recorded: by each host's clock. Undefined if there is no file of them. @throws CodedError 'record' `not-readable` */
 export async function readSamples(
   folder: string,
   isWanted: IsWanted = () => true,
@@ -81,7 +81,7 @@ export async function readSamples(
   const file = path.join(folder, runFiles.samples);
   if (existsSync(file))
     return readSamplesFile(file, isWanted).catch((error: unknown) => {
-      throw new RecordError('not-readable', `${file} is not a file of samples`, { cause: error });
+      throw new CodedError('record', 'not-readable', `${file} is not a file of samples`, { cause: error });
     });
   const samples = await readJsonLines(path.join(folder, runFiles.rawSamples), (value) =>
     sampleSchema.parse(value),
@@ -104,7 +104,7 @@ export function onOneClock(
   return { events: events.sort(byTime), samples: samples.sort(byTime) };
 }
 
-/** @throws RecordError `not-readable`, also where one of the files is missing */
+/** @throws CodedError 'record' `not-readable`, also where one of the files is missing */
 export async function readRun(folder: string, isWanted?: IsWanted): Promise<RunRecord> {
   const manifest = await readManifest(folder);
   const events = await readEvents(folder);
@@ -114,6 +114,6 @@ export async function readRun(folder: string, isWanted?: IsWanted): Promise<RunR
   return { manifest, ...onOneClock(events, samples) };
 }
 
-function missing(folder: string, name: string): RecordError {
-  return new RecordError('not-readable', `cannot read ${folder}: it has no ${name}`);
+function missing(folder: string, name: string): CodedError<'record'> {
+  return new CodedError('record', 'not-readable', `cannot read ${folder}: it has no ${name}`);
 }

@@ -1,8 +1,8 @@
 /** Writes a run's events and samples as they come: events.jsonl and samples.jsonl in the result folder. */
 import { mkdir, open, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
+import { CodedError } from '../foundation/coded-error.ts';
 import type { Log, NewRunEvent, Sample } from './event.ts';
-import { RecordError } from './record-error.ts';
 
 /** What a crash of the harness loses at most. */
 const flushMs = 500;
@@ -62,7 +62,7 @@ export class RunLog implements Log {
 
   /**
    * Makes the result folder, with `logs/` in it. The two files must not be there yet.
-   * @throws RecordError `not-writable`
+   * @throws CodedError 'record' `not-writable`
    */
   static async create(folder: string): Promise<RunLog> {
     try {
@@ -71,7 +71,7 @@ export class RunLog implements Log {
       const samples = await open(path.join(folder, 'samples.jsonl'), 'ax');
       return new RunLog(folder, new JsonLinesFile(events), new JsonLinesFile(samples));
     } catch (error) {
-      throw new RecordError('not-writable', `cannot record in ${folder}`, { cause: error });
+      throw new CodedError('record', 'not-writable', `cannot record in ${folder}`, { cause: error });
     }
   }
 
@@ -97,14 +97,14 @@ export class RunLog implements Log {
 
   /**
    * Writes what is left and waits until it is on the disk.
-   * @throws RecordError `not-writable` if anything could not be written
+   * @throws CodedError 'record' `not-writable` if anything could not be written
    */
   async close(): Promise<void> {
     clearInterval(this.#timer);
     const results = await Promise.allSettled([this.#events.close(), this.#samples.close()]);
     for (const result of results) if (result.status === 'rejected') this.#failure ??= result.reason;
     if (this.#failure !== undefined) {
-      throw new RecordError('not-writable', `the record in ${this.folder} is not complete`, {
+      throw new CodedError('record', 'not-writable', `the record in ${this.folder} is not complete`, {
         cause: this.#failure,
       });
     }

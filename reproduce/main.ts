@@ -5,19 +5,19 @@
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
+import { CodedError, isCoded } from '../foundation/coded-error.ts';
 import { optionsSchema } from '../experiments/configuration.ts';
 import { matrixOptionsOf, type Recipe } from '../experiments/recipe.ts';
 import { recipes } from '../experiments/recipes/all.ts';
 import { matrixTable } from '../harness/cli/figures.ts';
 import { planText } from '../harness/cli/matrix-plan.ts';
-import { UsageError, exitCodes, parseOptions } from '../harness/cli/options.ts';
+import { exitCodes, parseOptions } from '../harness/cli/options.ts';
 import { type AtEnd, runCommand } from '../harness/cli/run-command.ts';
 import { planMatrix, runMatrix } from '../harness/cli/run-matrix.ts';
 import { findingsOf } from '../report/claims/claims.ts';
 import { judgedClaims } from '../report/recipes/judge.ts';
 import { makeBlock, readResultsPage, writeBlocks, type MadeBlock } from '../report/recipes/write-results.ts';
 import { writeReport } from '../report/render/write-report.ts';
-import { ReportError } from '../report/report-error.ts';
 import { claimsText } from './claims-text.ts';
 import { listOf, listText } from './list.ts';
 
@@ -60,20 +60,24 @@ const schema = z.object({
 
 type Options = z.infer<typeof schema>;
 
-/** The one recipe that is named. @throws UsageError */
+/** The one recipe that is named. @throws CodedError 'command', 'usage' */
 function oneOf(named: readonly Recipe[], what: string): Recipe {
   const [recipe] = named;
   if (recipe !== undefined && named.length === 1) return recipe;
   const names = recipes.map(({ name }) => name).join(', ');
-  throw new UsageError(`name one recipe to ${what}: ${names}; --list says what they are`);
+  throw new CodedError('command', 'usage', `name one recipe to ${what}: ${names}; --list says what they are`);
 }
 
-/** @throws UsageError: the set is not in this checkout, or is not there */
+/** @throws CodedError 'command', 'usage': the set is not in this checkout, or is not there */
 function fromRoot(set: string): string {
   const relative = path.relative(root, path.resolve(set));
   if (relative.startsWith('..') || path.isAbsolute(relative))
-    throw new UsageError(`${set} is outside of this checkout, so docs/results.md cannot name it`);
-  if (!existsSync(path.join(root, relative))) throw new UsageError(`there is no ${set}`);
+    throw new CodedError(
+      'command',
+      'usage',
+      `${set} is outside of this checkout, so docs/results.md cannot name it`,
+    );
+  if (!existsSync(path.join(root, relative))) throw new CodedError('command', 'usage', `there is no ${set}`);
   return relative;
 }
 
@@ -188,8 +192,9 @@ async function main(atEnd: AtEnd): Promise<number> {
     if (options.reportOnly) return await reportAgain(named, options);
     return await run(oneOf(named, 'run'), options, atEnd);
   } catch (error) {
-    if (!(error instanceof ReportError)) throw error;
-    if (error.code === 'different-conditions') throw new UsageError(error.message, { cause: error });
+    if (!isCoded(error, 'report')) throw error;
+    if (error.code === 'different-conditions')
+      throw new CodedError('command', 'usage', error.message, { cause: error });
     say(`reproduce: ${error.message}`);
     return exitCodes.failed;
   }

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import test from 'ava';
-import { hashFiles, prepare, PrepareError } from './cache.ts';
+import { CodedError } from '../foundation/coded-error.ts';
+import { hashFiles, prepare } from './cache.ts';
 
 const silent = (): void => undefined;
 let root = '';
@@ -47,7 +48,7 @@ test.serial('builds once and again only for another key', async (t) => {
 test.serial('a build that throws leaves nothing', async (t) => {
   const error = await t.throwsAsync(
     prepare({ name: 'thing', keyParts: [], log: silent, build: () => Promise.reject(new Error('no disk')) }),
-    { instanceOf: PrepareError, message: 'thing: no disk' },
+    { instanceOf: CodedError, name: 'SetUpError', message: 'thing: no disk' },
   );
   t.is(error.code, 'build-failed');
   t.deepEqual(

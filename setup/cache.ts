@@ -8,6 +8,7 @@ import { createReadStream, existsSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, rename, stat, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { CodedError } from '../foundation/coded-error.ts';
 import { takeLock } from './lock.ts';
 
 export type Log = (line: string) => void;
@@ -22,17 +23,6 @@ export interface PrepareOptions {
   readonly log: Log;
 }
 
-/** `build-failed`: the build threw (see `cause`). */
-export class PrepareError extends Error {
-  readonly code: 'build-failed';
-
-  constructor(code: PrepareError['code'], message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = 'PrepareError';
-    this.code = code;
-  }
-}
-
 /** The folder of all prepared things; `POOLSHIFT_CACHE` names another. */
 export function cacheRoot(): string {
   return path.resolve(process.env['POOLSHIFT_CACHE'] ?? '/var/cache/poolshift');
@@ -42,7 +32,7 @@ export function cacheRoot(): string {
  * Returns the folder of a prepared thing, and builds it first if there is none. Two processes that want the same thing
  * build it once: the second waits. A build that was killed leaves a partial folder, which the next one removes.
  *
- * @throws PrepareError, LockError
+ * @throws CodedError 'set-up', CodedError 'set-up', 'lock-failed'
  */
 export async function prepare(options: PrepareOptions): Promise<string> {
   const { name, log } = options;
@@ -67,7 +57,7 @@ export async function prepare(options: PrepareOptions): Promise<string> {
       await options.build(partial, log);
     } catch (error) {
       await removeTree(partial);
-      throw new PrepareError('build-failed', `${name}: ${messageOf(error)}`, { cause: error });
+      throw new CodedError('set-up', 'build-failed', `${name}: ${messageOf(error)}`, { cause: error });
     }
     await rename(partial, finished);
     log(`${name}: built in ${((performance.now() - startedAtMs) / 1000).toFixed(1)} s`);

@@ -3,15 +3,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { CodedError } from '../foundation/coded-error.ts';
 
 export interface FileLock {
   release(): Promise<void>;
-}
-
-/** The lock could not be taken for another reason than that somebody holds it. */
-export class LockError extends Error {
-  override readonly name = 'LockError';
-  readonly code = 'lock-failed';
 }
 
 /** `flock` says with it that another process has the lock. */
@@ -22,7 +17,7 @@ const heldByAnother = 75;
  *
  * A `flock` child has it, which ends with us because its input is our pipe: the kernel drops the lock of a dead holder,
  * so there is nothing stale to judge by pid.
- * @throws LockError
+ * @throws CodedError 'set-up', 'lock-failed'
  */
 export async function takeLock(file: string, onWait: (holder: string) => void): Promise<FileLock> {
   await mkdir(path.dirname(file), { recursive: true });
@@ -31,7 +26,7 @@ export async function takeLock(file: string, onWait: (holder: string) => void): 
     onWait((await readFile(file, 'utf8')).trim() || 'unknown');
     holder = await tryLock(file, []);
   }
-  if (holder === undefined) throw new LockError(`cannot lock ${file}`);
+  if (holder === undefined) throw new CodedError('set-up', 'lock-failed', `cannot lock ${file}`);
   await writeFile(file, `${process.pid}\n`);
   const held = holder;
   return {
@@ -57,9 +52,13 @@ async function tryLock(file: string, flags: readonly string[]): Promise<ChildPro
     once(child.stdout, 'data').then(() => 'held' as const),
     once(child, 'exit').then(([code]) => code as number | null),
   ]).catch((error: unknown) => {
-    throw new LockError(`cannot lock ${file}: ${String(error)}`, { cause: error });
+    throw new CodedError('set-up', 'lock-failed', `cannot lock ${file}: ${String(error)}`, { cause: error });
   });
   if (outcome === 'held') return child;
   if (outcome === heldByAnother) return undefined;
-  throw new LockError(`cannot lock ${file}: flock ended with ${outcome ?? 'a signal'}`);
+  throw new CodedError(
+    'set-up',
+    'lock-failed',
+    `cannot lock ${file}: flock ended with ${outcome ?? 'a signal'}`,
+  );
 }

@@ -1,31 +1,22 @@
 /** Debian packages that this machine itself needs; everything else lives in the hosts' and the guest's own trees. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import { CodedError } from '../foundation/coded-error.ts';
 import type { Log } from './cache.ts';
 import { takeLock } from './lock.ts';
 
 const run = promisify(execFile);
 
-/** `not-root`, `not-debian`, or `install-failed` with apt-get's last lines. */
-export class PackagesError extends Error {
-  override readonly name = 'PackagesError';
-  readonly code: 'not-root' | 'not-debian' | 'install-failed';
-
-  constructor(code: PackagesError['code'], message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
-}
-
 /**
  * Installs those of the packages that are missing, after saying which.
- * @throws PackagesError
+ * @throws CodedError 'set-up'
  */
 export async function ensurePackages(names: readonly string[], log: Log): Promise<void> {
   const missing = await missingPackages(names);
   if (missing.length === 0) return;
   if (process.getuid?.() !== 0) {
-    throw new PackagesError(
+    throw new CodedError(
+      'set-up',
       'not-root',
       `root is needed to install Debian packages (${missing.join(' ')}), and to make namespaces, containers and mounts; run this as root`,
     );
@@ -54,9 +45,14 @@ async function install(missing: readonly string[], log: Log): Promise<void> {
   } catch (error) {
     const { stderr = '' } = error as { stderr?: string };
     const tail = stderr.trim().split('\n').slice(-10).join('\n');
-    throw new PackagesError('install-failed', `apt-get could not install ${missing.join(' ')}:\n${tail}`, {
-      cause: error,
-    });
+    throw new CodedError(
+      'set-up',
+      'install-failed',
+      `apt-get could not install ${missing.join(' ')}:\n${tail}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 
@@ -80,7 +76,8 @@ async function missingPackages(names: readonly string[]): Promise<readonly strin
     );
     return names.filter((name) => !installed.has(name));
   } catch (error) {
-    throw new PackagesError(
+    throw new CodedError(
+      'set-up',
       'not-debian',
       'dpkg-query could not be run: the local lab needs Debian 12 or 13',
       {

@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { isCoded } from '../../foundation/coded-error.ts';
 import { type PageListAnswer, requestPageList } from '../list/agent-client.ts';
 import { decodePageListInSlices } from '../list/page-list-codec.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';
@@ -24,7 +25,7 @@ import { formatSummary, StreamInspector } from '../stream/inspect.ts';
 import { descriptorOf } from '../wire/pre-shared-key.ts';
 import { restartWithAllocatorSettings } from './allocator.ts';
 import { tcpAddress, type TcpAddress, unixPath } from './arguments.ts';
-import { addPeerOptions, keyCommand, type PeerArguments, peerSecurity, UsageError } from './peer-options.ts';
+import { addPeerOptions, keyCommand, type PeerArguments, peerSecurity } from './peer-options.ts';
 import { seconds } from './quantities.ts';
 import { cleanJson, cleanText } from './clean-text.ts';
 import { jsonSink, textSink } from './report.ts';
@@ -392,7 +393,7 @@ try {
   const isUsage = code?.startsWith('commander.') === true;
   if (!isUsage) process.stderr.write(`poolshift-engine: ${cleanText(message)}\n`);
   if (isUsage) process.exitCode = status === 0 ? 0 : exitCode.usage;
-  else process.exitCode = error instanceof UsageError ? exitCode.usage : exitCode.failed;
+  else process.exitCode = isCoded(error, 'command') ? exitCode.usage : exitCode.failed;
 }
 
 /**

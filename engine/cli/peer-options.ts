@@ -2,19 +2,15 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { type Command, Option } from 'commander';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import type { PeerSecurity } from '../wire/peer-security.ts';
-import { KeyError, makeKey, readKey, writeKey } from '../wire/pre-shared-key.ts';
+import { makeKey, readKey, writeKey } from '../wire/pre-shared-key.ts';
 
 export interface PeerArguments {
   readonly pskFile?: string;
   readonly tlsDir?: string;
   readonly tlsHostname?: string;
   readonly insecurePlaintext?: true;
-}
-
-/** What was asked for on the command line cannot be done: exit status 2. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
 }
 
 export function addPeerOptions(command: Command, role: 'source' | 'destination'): Command {
@@ -43,18 +39,20 @@ export function addPeerOptions(command: Command, role: 'source' | 'destination')
   return command;
 }
 
-/** @throws UsageError */
+/** @throws CodedError 'command', 'usage' */
 export function peerSecurity(role: 'source' | 'destination', args: PeerArguments): PeerSecurity {
   const ways = [args.pskFile, args.tlsDir, args.insecurePlaintext].filter((way) => way !== undefined);
   if (ways.length !== 1) {
-    throw new UsageError(
+    throw new CodedError(
+      'command',
+      'usage',
       `${ways.length === 0 ? 'how is the other engine known?' : 'only one of these can be:'} ` +
         'Give both engines --psk-file with a key that "poolshift-engine key --out FILE" has made, ' +
         'or --tls-dir with certificates, or --insecure-plaintext on a network that nobody else reaches',
     );
   }
   if (args.tlsHostname !== undefined && args.tlsDir === undefined) {
-    throw new UsageError('--tls-hostname is for certificates (--tls-dir)');
+    throw new CodedError('command', 'usage', '--tls-hostname is for certificates (--tls-dir)');
   }
   if (args.pskFile !== undefined) {
     const place = args.pskFile;
@@ -75,7 +73,7 @@ function certificates(
     try {
       return readFileSync(file);
     } catch (cause) {
-      throw new UsageError(`cannot read ${file}: ${(cause as Error).message}`, { cause });
+      throw new CodedError('command', 'usage', `cannot read ${file}: ${(cause as Error).message}`, { cause });
     }
   };
   const keyFile = path.join(folder, `${ours}-key.pem`);
@@ -89,12 +87,12 @@ function certificates(
   } as const;
   // A group of its own that QEMU is in is how distributions have it.
   if ((statSync(keyFile).mode & 0o007) !== 0) {
-    throw new UsageError(`others may read or write ${keyFile}: chmod o= it`);
+    throw new CodedError('command', 'usage', `others may read or write ${keyFile}: chmod o= it`);
   }
   return security;
 }
 
-/** `poolshift-engine key`: returns what is to be printed. @throws UsageError */
+/** `poolshift-engine key`: returns what is to be printed. @throws CodedError 'command', 'usage' */
 export function keyCommand(out: string | undefined): string {
   const key = makeKey();
   if (out === undefined) return `${key}\n`;
@@ -108,7 +106,7 @@ function asUsage<T>(body: () => T): T {
   try {
     return body();
   } catch (cause) {
-    if (cause instanceof KeyError) throw new UsageError(cause.message, { cause });
+    if (isCoded(cause, 'key')) throw new CodedError('command', 'usage', cause.message, { cause });
     throw cause;
   }
 }

@@ -1,8 +1,9 @@
 /** `npm run predict`: how long migrations would take on machines that one does not have (docs/predict.md). */
 import { Command, CommanderError } from 'commander';
+import { isCoded } from '../../foundation/coded-error.ts';
 import { compressors, defaultSetup, zstdBytesPerSecondPerCore } from '../simulation/defaults.ts';
 import { constantRate } from '../simulation/link.ts';
-import { type MeasuredRun, readMeasuredRun, UnusableRunError } from '../simulation/measured-run.ts';
+import { type MeasuredRun, readMeasuredRun } from '../simulation/measured-run.ts';
 import type { Setup, SimulatedMigration } from '../simulation/migration.ts';
 import { modelErrors, modelErrorTable } from '../simulation/model-error.ts';
 import { notSimulated } from '../simulation/not-simulated.ts';
@@ -154,7 +155,7 @@ async function compare(folders: readonly string[]): Promise<Comparison[]> {
   const comparisons: Comparison[] = [];
   for (const folder of folders) {
     const run = await readMeasuredRun(folder).catch((error: unknown) => {
-      if (!(error instanceof UnusableRunError)) throw error;
+      if (!isCoded(error, 'prediction')) throw error;
       console.error(`left out: ${error.message}`);
       return undefined;
     });

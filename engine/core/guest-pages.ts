@@ -2,6 +2,7 @@
  * The guest's pages as the source engine keeps track of them: which ones QEMU has sent, which are listed, what of the list
  * is planned, settled at the destination, or sent from guest memory after all.
  */
+import { CodedError } from '../../foundation/coded-error.ts';
 import { PageHasher, randomHashKey } from '../list/content-hash.ts';
 import type { PackedPageList } from '../list/page-list-codec.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
@@ -12,13 +13,11 @@ import type { RamBlock } from '../stream/handler.ts';
 import type { StreamInjector } from '../stream/injector.ts';
 import type { RestoreStatus, Storage } from '../wire/messages.ts';
 import type { PageName, PlanPart } from '../wire/plan-codec.ts';
-import { WireError } from '../wire/wire-error.ts';
 import { DirtyPass } from './dirty-pass.ts';
 import type { GuestRam, GuestRamSource } from '../source/guest-ram.ts';
 import { PageLedger, pageState } from './page-ledger.ts';
 import { PlanBuilder } from './plan-builder.ts';
 import { RamCheck } from './ram-check.ts';
-import { SourceError } from '../source/source-error.ts';
 
 /** Where pages and plans go: each call puts something into the order of the stream (docs/engine.md, Order). */
 export interface PageOutput {
@@ -99,7 +98,7 @@ export class GuestPages {
       this.#ram = this.#ramSource.block(main.lengthBytes);
       this.#ramCheck = new RamCheck(this.#ram);
     } catch (error) {
-      this.giveUpList('guest-ram', (error as SourceError).message);
+      this.giveUpList('guest-ram', (error as CodedError<'source'>).message);
     }
   }
 
@@ -144,13 +143,17 @@ export class GuestPages {
   /**
    * The destination asks for pages.
    *
-   * @throws WireError 'malformed' if it asks for pages that cannot have been planned
+   * @throws CodedError 'wire', 'malformed' if it asks for pages that cannot have been planned
    */
   takeAsk(pages: readonly PageName[]): void {
     const pageCount = this.#ledgers[this.#mainBlock]?.pageCount ?? 0;
     for (const { blockIndex, pageIndex } of pages) {
       if (blockIndex !== this.#mainBlock || pageIndex >= pageCount) {
-        throw new WireError('malformed', `page ${pageIndex} of RAM block ${blockIndex} is asked for`);
+        throw new CodedError(
+          'wire',
+          'malformed',
+          `page ${pageIndex} of RAM block ${blockIndex} is asked for`,
+        );
       }
     }
     this.#asked.push(...pages);
@@ -176,12 +179,12 @@ export class GuestPages {
   /**
    * To be called after each chunk of QEMU's stream.
    *
-   * @throws SourceError 'guest-ram-differs' when pages were left out on the strength of the wrong memory
+   * @throws CodedError 'source', 'guest-ram-differs' when pages were left out on the strength of the wrong memory
    */
   chunkTaken(): void {
     if (this.#ramCheck?.differs === true) {
       const reason = 'what was given as guest memory is not what QEMU sends';
-      if (this.#plan !== undefined) throw new SourceError('guest-ram-differs', reason);
+      if (this.#plan !== undefined) throw new CodedError('source', 'guest-ram-differs', reason);
       this.giveUpList('guest-ram-differs', reason);
     }
     if (this.#dirtyPass.through && this.#schedule.dirtyPassMayGo) {

@@ -116,7 +116,7 @@ export class PlanBuilder {
    *
    * @param onZero called for a withheld page that holds zeros: it is to be sent as such
    * @returns undefined if none of these entries is to be planned
-   * @throws SourceError 'guest-ram'
+   * @throws CodedError 'source', 'guest-ram'
    */
   planNext(maxPages: number, onZero: (page: number) => void): PlanPart | undefined {
     const { run } = this.#front;
@@ -199,7 +199,7 @@ export class PlanBuilder {
    * @param downTo entries of the list before this position are left alone
    * @param onPage gets the page's content, or undefined for zeros; the buffer is valid only during the call
    * @returns how many pages were taken
-   * @throws SourceError 'guest-ram'
+   * @throws CodedError 'source', 'guest-ram'
    */
   takeFromBack(
     maxPages: number,

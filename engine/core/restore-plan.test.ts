@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
+import { CodedError } from '../../foundation/coded-error.ts';
 import type { PlanPart } from '../wire/plan-codec.ts';
-import { WireError } from '../wire/wire-error.ts';
 import { type Extent, RestorePlan } from './restore-plan.ts';
 
 const blockPages = 1000;
@@ -70,7 +70,7 @@ test('pages that do not exist, or are planned twice, are refused', (t) => {
       () => {
         new RestorePlan().add(part(runs), blockPages, storageBlocks);
       },
-      { instanceOf: WireError },
+      { instanceOf: CodedError, name: 'WireError' },
     );
   }
 });

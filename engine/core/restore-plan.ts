@@ -2,9 +2,9 @@
  * What the destination still has to restore. Pure: it gets parts of the plan, records that supersede pages, and results of
  * reads; it gives extents of storage to read, in storage order. Pages wait as bits, hashes only until they are read.
  */
+import { CodedError } from '../../foundation/coded-error.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
 import type { PlanPart } from '../wire/plan-codec.ts';
-import { WireError } from '../wire/wire-error.ts';
 import { PageSet } from './page-set.ts';
 
 /** Blocks between two wanted ones that are read along, because a request of its own would cost more. */
@@ -66,7 +66,7 @@ export class RestorePlan {
    *
    * @param blockPages pages of the part's RAM block
    * @param storageBlocks whole blocks of the part's source
-   * @throws WireError 'malformed' if it names a page or a block that is not there, or a page that is pending already
+   * @throws CodedError 'wire', 'malformed' if it names a page or a block that is not there, or a page that is pending already
    */
   add(part: PlanPart, blockPages: number, storageBlocks: number): void {
     let pending = this.#pending.get(part.blockIndex);
@@ -80,10 +80,11 @@ export class RestorePlan {
       const page = part.runs[i + 1] ?? 0;
       const count = part.runs[i + 2] ?? 0;
       if (page + count > blockPages || storageBlock + count > storageBlocks) {
-        throw new WireError('malformed', 'the plan names a page that is not there');
+        throw new CodedError('wire', 'malformed', 'the plan names a page that is not there');
       }
       for (let k = 0; k < count; k++) {
-        if (!pending.add(page + k)) throw new WireError('malformed', `the plan names page ${page + k} twice`);
+        if (!pending.add(page + k))
+          throw new CodedError('wire', 'malformed', `the plan names page ${page + k} twice`);
       }
     }
     this.#queue.push({ part, run: 0, pageInRun: 0, page: 0 });

@@ -2,6 +2,7 @@
  * The destination engine: the only writer of the target QEMU's incoming stream. It relays what the source engine sends and
  * adds pages that it reads from shared storage. docs/engine.md says why the guest's memory arrives complete.
  */
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import {
   type DestinationAction,
   type DestinationEnd,
@@ -23,8 +24,6 @@ import type { FrameType } from '../wire/frame.ts';
 import { defaultLiveness } from '../wire/hello.ts';
 import { decodeMessage, encodeMessage, messageSchemas, type Sources } from '../wire/messages.ts';
 import { decodePlanPart, encodeAsk, maxAskedPages, type PageName } from '../wire/plan-codec.ts';
-import { WireError } from '../wire/wire-error.ts';
-import { DestinationError } from './destination-error.ts';
 import type { DestinationOptions, DestinationOutcome } from './destination-options.ts';
 import { destinationCounters, StorageRate } from './destination-report.ts';
 import { defaultLimits } from '../core/limits.ts';
@@ -118,13 +117,17 @@ class DestinationEngine implements SourceHandler, RestoreSink {
         const block = this.#stream?.injector.reader.blocks[part.blockIndex];
         const reader = this.#readers[part.sourceIndex];
         if (block === undefined || reader === undefined) {
-          throw new WireError('malformed', 'the plan names a RAM block or a source that is not there');
+          throw new CodedError(
+            'wire',
+            'malformed',
+            'the plan names a RAM block or a source that is not there',
+          );
         }
         this.#plan.add(part, block.pageCount, Math.floor(reader.sizeBytes / pageSizeBytes));
         return;
       }
       default:
-        throw new WireError('malformed', `the source sent "${type}"`);
+        throw new CodedError('wire', 'malformed', `the source sent "${type}"`);
     }
   }
 
@@ -188,7 +191,8 @@ class DestinationEngine implements SourceHandler, RestoreSink {
   }
 
   #openSources({ sources, hashKey }: Sources): void {
-    if (this.#hasher !== undefined) throw new WireError('malformed', 'the source names sources twice');
+    if (this.#hasher !== undefined)
+      throw new CodedError('wire', 'malformed', 'the source names sources twice');
     this.#hasher = new PageHasher(Buffer.from(hashKey, 'hex'));
     openSources(sources, this.#options.storage, this.#options.onEvent)
       .then(({ readers, answer }) => {
@@ -255,8 +259,8 @@ class DestinationEngine implements SourceHandler, RestoreSink {
   }
 
   sourceClosed(error: Error | undefined): void {
-    const why = error ?? new WireError('closed', 'the source ended the connection');
-    if (!(why instanceof WireError)) this.fail(why);
+    const why = error ?? new CodedError('wire', 'closed', 'the source ended the connection');
+    if (!isCoded(why, 'wire')) this.fail(why);
     else if (why.code === 'peer-aborted') {
       this.#step({ type: 'source-aborted', why, undelivered: this.#undelivered });
     } else if (why.code === 'closed' || why.code === 'timeout') this.#step({ type: 'link-closed', why });
@@ -297,7 +301,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
     const seconds = Math.round(verdict.waitedMs / 1000);
     this.#options.onEvent({ event: 'waiting-for', what, seconds, limit_seconds: limitMs / 1000 });
     if (verdict.is === 'limit') {
-      const why = new DestinationError('limit', `nothing was heard of ${what} for ${seconds} s`);
+      const why = new CodedError('destination', 'limit', `nothing was heard of ${what} for ${seconds} s`);
       this.#step({ type: 'limit', why, undelivered: this.#undelivered });
     }
   }
@@ -380,7 +384,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
           event: 'failed',
           code: error.code ?? 'failed',
           reason: error.message,
-          peer: error instanceof WireError && error.code === 'peer-aborted',
+          peer: isCoded(error, 'wire') && error.code === 'peer-aborted',
         });
         this.#finish({ result: 'failed', error });
         break;

@@ -1,7 +1,7 @@
 /** Opens what the page list names. */
+import { CodedError } from '../../foundation/coded-error.ts';
 import type { PageSource } from '../list/page-list.ts';
 import type { EventSink } from '../core/engine-event.ts';
-import { StorageError } from '../storage/storage-error.ts';
 import {
   nameOf,
   openSource,
@@ -43,7 +43,7 @@ export async function openSources(
     if (before !== undefined) return before;
     if (takesDaemon(source, places) && ++daemons > maxDaemons) {
       const reason = `a list gets ${maxDaemons} storage daemons at most; mount the file system and give its folder`;
-      return Promise.reject(new StorageError('too-many', reason));
+      return Promise.reject(new CodedError('storage', 'too-many', reason));
     }
     const reader = openSource(source, places);
     if (key !== undefined) opened.set(key, reader);

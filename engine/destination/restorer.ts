@@ -2,12 +2,12 @@
  * Restores pages from shared storage: keeps a few large reads going, verifies each block against the plan's hash, and
  * hands pages over in the order in which reads come back. Memory is bounded by its buffers.
  */
+import { isCoded } from '../../foundation/coded-error.ts';
 import type { PageHasher } from '../list/content-hash.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
 import type { PageName } from '../wire/plan-codec.ts';
 import { allocateAligned } from '../storage/file-storage.ts';
 import type { Extent, RestorePlan } from '../core/restore-plan.ts';
-import { StorageError } from '../storage/storage-error.ts';
 import type { StorageReader } from '../storage/storage-reader.ts';
 
 /** Large enough for a spinning disk or an NFS server to stream. */
@@ -124,8 +124,7 @@ export class Restorer {
       this.#handOverExtent(next.extent, next.buffer, next.error !== undefined);
       this.#plan.extentDone(next.extent);
       // A read that was given up may still write into its buffer.
-      if (!(next.error instanceof StorageError && next.error.code === 'no-answer'))
-        this.#free.push(next.buffer);
+      if (!(isCoded(next.error, 'storage') && next.error.code === 'no-answer')) this.#free.push(next.buffer);
       any = true;
     }
     if (any) this.#sink.taken();

@@ -3,6 +3,7 @@
  * strangers get little time and memory, are told nothing, and end nothing but themselves.
  */
 import type { Server, Socket } from 'node:net';
+import { CodedError } from '../../foundation/coded-error.ts';
 import type { EventSink } from '../core/engine-event.ts';
 import { EngineConnection } from '../wire/connection.ts';
 import { adopt, createPausedServer, type SocketOpener } from '../wire/fast-socket.ts';
@@ -11,8 +12,6 @@ import { type Liveness, ownHello, takeHello } from '../wire/hello.ts';
 import { encodeMessage } from '../wire/messages.ts';
 import { type PeerSecurity, protectionOf, securePeer } from '../wire/peer-security.ts';
 import { type Waiting, WaitingRoom } from '../wire/waiting-room.ts';
-import { WireError } from '../wire/wire-error.ts';
-import { DestinationError } from './destination-error.ts';
 
 /** Of which the source needs one, for a moment. */
 const places = 16;
@@ -29,7 +28,7 @@ export interface SourceHandler {
   /** Whether the target will never run if this engine gives up now. */
   readonly targetNeverRuns: boolean;
   /** It cannot listen. */
-  fail(error: DestinationError): void;
+  fail(error: CodedError<'destination'>): void;
 }
 
 export interface ListenerOptions {
@@ -61,7 +60,9 @@ export class SourceListener {
       this.#accept(accepted);
     });
     this.#server.on('error', (cause) => {
-      handler.fail(new DestinationError('listen-failed', `cannot listen: ${cause.message}`, cause));
+      handler.fail(
+        new CodedError('destination', 'listen-failed', `cannot listen: ${cause.message}`, { cause }),
+      );
     });
   }
 
@@ -142,7 +143,8 @@ export class SourceListener {
           return;
         }
         const other = takeHello(own, vm, payload, liveness.timeoutMs);
-        if (this.#served !== undefined) throw new WireError('incompatible', 'another migration is served');
+        if (this.#served !== undefined)
+          throw new CodedError('wire', 'incompatible', 'another migration is served');
         this.#room.leave(stranger);
         this.#served = connection;
         this.close();
@@ -156,7 +158,7 @@ export class SourceListener {
       targetNeverRuns: () => handler.targetNeverRuns,
       onClosed: (error) => {
         if (connection === this.#served) handler.sourceClosed(error);
-        else this.#refuse(stranger, (error ?? new WireError('closed', 'it went away')).message);
+        else this.#refuse(stranger, (error ?? new CodedError('wire', 'closed', 'it went away')).message);
       },
     });
   }

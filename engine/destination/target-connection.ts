@@ -1,8 +1,8 @@
 /** The connection to the target QEMU, which waits on a unix socket for its incoming migration. */
 import { connect, type Socket } from 'node:net';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { returnPathMessage } from '../stream/records.ts';
 import { ReturnPathReader } from '../stream/return-path.ts';
-import { DestinationError } from './destination-error.ts';
 import { TargetOutput } from './target-output.ts';
 import { findListener, isAlive, type ProcessIdentity } from './target-process.ts';
 
@@ -14,9 +14,9 @@ export interface TargetHandler {
   /** It has everything: it has said so, or, without a return path, has closed its connection and lives. */
   started(): void;
   /** It has said that it failed, or has closed its connection before it had read everything. */
-  failed(error: DestinationError): void;
+  failed(error: CodedError<'destination'>): void;
   /** It has closed its connection without a word, and may have had everything. */
-  endedSilently(error: DestinationError): void;
+  endedSilently(error: CodedError<'destination'>): void;
   /** Its return path cannot be read. */
   malformed(error: unknown): void;
 }
@@ -116,11 +116,11 @@ export class TargetConnection {
   #fails(reason: string, cause?: Error): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#handler.failed(new DestinationError('target-failed', reason, cause));
+    this.#handler.failed(new CodedError('destination', 'target-failed', reason, { cause }));
   }
 
   #endsSilently(reason: string, cause?: Error): void {
     this.#ended = true;
-    this.#handler.endedSilently(new DestinationError('target-silent', reason, cause));
+    this.#handler.endedSilently(new CodedError('destination', 'target-silent', reason, { cause }));
   }
 }

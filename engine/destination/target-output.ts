@@ -3,8 +3,8 @@
  * which the target cannot start is held until the source engine vouches that it is whole.
  */
 import type { Socket } from 'node:net';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { endOfFileAt } from '../stream/stream-end.ts';
-import { DestinationError } from './destination-error.ts';
 
 const batchBytes = 512 * 1024;
 const maxFree = 8;
@@ -85,7 +85,7 @@ export class TargetOutput {
     this.#writeLast();
   }
 
-  /** @throws DestinationError 'device-state' when more is to be held than there is room for */
+  /** @throws CodedError 'destination', 'device-state' when more is to be held than there is room for */
   add(source: Buffer, start: number, end: number): void {
     if (this.#held === undefined) this.#fill(source, start, end);
     else this.#holdBack(this.#held, Buffer.from(source.subarray(start, end)));
@@ -101,7 +101,11 @@ export class TargetOutput {
       this.#fill(first, 0, first.length);
     }
     if (this.#heldBytes > maxHeldBytes) {
-      throw new DestinationError('device-state', `the device state has more than ${maxHeldBytes} bytes`);
+      throw new CodedError(
+        'destination',
+        'device-state',
+        `the device state has more than ${maxHeldBytes} bytes`,
+      );
     }
   }
 

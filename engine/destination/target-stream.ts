@@ -1,11 +1,11 @@
 /** The target's incoming stream: what the source engine sends, and pages restored from storage between its records. */
+import { CodedError } from '../../foundation/coded-error.ts';
 import type { EventSink } from '../core/engine-event.ts';
 import type { RestorePlan } from '../core/restore-plan.ts';
 import { StreamInjector } from '../stream/injector.ts';
 import { refuseUnvouched } from '../stream/obstacles.ts';
 import { streamCommand } from '../stream/records.ts';
 import { checkVm } from '../stream/vm-identity.ts';
-import { DestinationError } from './destination-error.ts';
 import type { TargetOutput } from './target-output.ts';
 
 /**
@@ -87,14 +87,18 @@ export class TargetStream {
   /**
    * Takes bytes of the source's stream.
    *
-   * @throws DestinationError 'incomplete' if RAM ends with pages pending
-   * @throws StreamError 'another-vm', before any of it has reached the target
+   * @throws CodedError 'destination', 'incomplete' if RAM ends with pages pending
+   * @throws CodedError 'stream', 'another-vm', before any of it has reached the target
    */
   push(bytes: Buffer): void {
     if (this.injector.push(bytes)) return;
     // The source releases the end of RAM only when nothing is pending. If it were otherwise, memory would be incomplete.
     if (this.#plan.pendingPages > 0) {
-      throw new DestinationError('incomplete', `RAM ends with ${this.#plan.pendingPages} pages pending`);
+      throw new CodedError(
+        'destination',
+        'incomplete',
+        `RAM ends with ${this.#plan.pendingPages} pages pending`,
+      );
     }
     this.injector.release();
   }

@@ -3,10 +3,11 @@ import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { AgentError, requestPageList, requestStatus } from './agent-client.ts';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
+import { requestPageList, requestStatus } from './agent-client.ts';
 import { formatAnswer, RequestReader } from './agent-protocol.ts';
 import { unpackAll } from './packed-runs.ts';
-import { encodePageList, PageListError } from './page-list-codec.ts';
+import { encodePageList } from './page-list-codec.ts';
 import type { PageList } from './page-list.ts';
 
 const list: PageList = {
@@ -53,7 +54,7 @@ async function code(asked: Promise<unknown>): Promise<string> {
   try {
     await asked;
   } catch (error) {
-    if (error instanceof AgentError || error instanceof PageListError) return error.code;
+    if (isCoded(error, 'agent') || isCoded(error, 'page-list')) return error.code;
     throw error;
   }
   return 'no error';
@@ -95,7 +96,10 @@ test('every way to fail has its code', async (t) => {
   const refusing = await port(t, (id, socket) =>
     socket.write(formatAnswer(id, { status: 'error', code: 'no-server', message: 'no server runs' })),
   );
-  const refusal = await t.throwsAsync(requestPageList(refusing), { instanceOf: AgentError });
+  const refusal = await t.throwsAsync(requestPageList(refusing), {
+    instanceOf: CodedError,
+    name: 'AgentError',
+  });
   t.is(refusal.code, 'refused');
   t.regex(refusal.message, /no server runs/);
 

@@ -1,6 +1,8 @@
 /** The host's end of the guest agent's port: a unix socket that QEMU listens on (`-chardev socket,server=on`). */
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
+import { CodedError } from '../../foundation/coded-error.ts';
+import type { ErrorCodes } from '../../foundation/error-codes.ts';
 import {
   type AgentRequest,
   type AgentStatus,
@@ -10,32 +12,6 @@ import {
   formatRequest,
 } from './agent-protocol.ts';
 import { decodePageListInSlices, type DecodeLimits, type PackedPageList } from './page-list-codec.ts';
-
-export type AgentErrorCode =
-  /** Nothing listens on the socket. */
-  | 'no-socket'
-  /** QEMU took the request, but nobody in the guest answered. */
-  | 'no-agent'
-  /** The agent answered that it cannot; the message says why. */
-  | 'refused'
-  /** The agent began, but the answer did not come in time. */
-  | 'timeout'
-  /** The answer is longer than allowed, or not an answer. */
-  | 'invalid-answer'
-  /** QEMU closed the socket before the answer was complete. */
-  | 'closed'
-  | 'aborted';
-
-/** A request to the guest agent that failed. */
-export class AgentError extends Error {
-  override readonly name = 'AgentError';
-  readonly code: AgentErrorCode;
-
-  constructor(code: AgentErrorCode, message: string, cause?: unknown) {
-    super(message, cause === undefined ? undefined : { cause });
-    this.code = code;
-  }
-}
 
 export interface AgentRequestOptions {
   /** How long to wait for the agent's first sign of life. Default 10 000. */
@@ -73,7 +49,7 @@ export interface PageListAnswer {
 
 /**
  * Asks the agent for the page list.
- * @throws AgentError, or PageListError when what the agent sent is no valid list.
+ * @throws CodedError 'agent', or CodedError 'page-list' when what the agent sent is no valid list.
  */
 export async function requestPageList(
   socketPath: string,
@@ -99,7 +75,7 @@ export async function requestPageList(
   };
 }
 
-/** Asks the agent how it is. @throws AgentError */
+/** Asks the agent how it is. @throws CodedError 'agent' */
 export async function requestStatus(
   socketPath: string,
   options: AgentRequestOptions = {},
@@ -113,8 +89,12 @@ function newId(): string {
   return randomBytes(8).toString('hex');
 }
 
-function unexpected(header: AnswerHeader): AgentError {
-  return new AgentError('invalid-answer', `the guest agent answered "${header.status}" to another question`);
+function unexpected(header: AnswerHeader): CodedError<'agent'> {
+  return new CodedError(
+    'agent',
+    'invalid-answer',
+    `the guest agent answered "${header.status}" to another question`,
+  );
 }
 
 interface Answer {
@@ -145,9 +125,9 @@ function ask(
       socket.destroy();
       settle();
     };
-    const fail = (code: AgentErrorCode, message: string, cause?: unknown): void => {
+    const fail = (code: ErrorCodes['agent'], message: string, cause?: unknown): void => {
       finish(() => {
-        reject(new AgentError(code, message, cause));
+        reject(new CodedError('agent', code, message, { cause }));
       });
     };
     const abort = (): void => {

@@ -2,8 +2,9 @@
  * The runs of a page list as they came: in columns of varints (page-list-codec.ts), which take half of what they do as numbers,
  * and with them the larger part of an engine's memory. A cursor unpacks them some thousands at a time, from either end.
  */
+import { CodedError } from '../../foundation/coded-error.ts';
 import { emptyRuns, type PageRuns } from './page-list.ts';
-import { malformed, PageListError } from './page-list-error.ts';
+import { malformed } from './page-list-error.ts';
 
 /** A varint of a zigzag 33-bit number takes 5 bytes, a count (16 bits) 3. */
 export const maxRunBytes = 5 + 3 + 5;
@@ -50,7 +51,7 @@ export class PackedRuns {
    * Takes the columns over and checks all of them, with a break after each slice of work.
    *
    * @param runsBySource how many runs each source has
-   * @throws PageListError 'malformed', 'too-large'
+   * @throws CodedError 'page-list', 'malformed', 'too-large'
    */
   static *check(
     columns: Buffer,
@@ -71,7 +72,7 @@ export class PackedRuns {
       reader.check(run);
       pageCount += reader.count;
       if (pageCount > maxPages)
-        throw new PageListError('too-large', `more than the ${maxPages} pages that are allowed`);
+        throw new CodedError('page-list', 'too-large', `more than the ${maxPages} pages that are allowed`);
     }
     if (reader.group.frameAt !== columns.length) throw malformed('bytes are left over after the last column');
     return new PackedRuns(columns, length, sourceEnds, groups, pageCount);

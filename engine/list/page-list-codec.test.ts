@@ -1,7 +1,8 @@
 import { deflateSync } from 'node:zlib';
 import test from 'ava';
 import fc from 'fast-check';
-import { decodePageList, decodePageListInSlices, encodePageList, PageListError } from './page-list-codec.ts';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
+import { decodePageList, decodePageListInSlices, encodePageList } from './page-list-codec.ts';
 import { unpackAll } from './packed-runs.ts';
 import type { PageList, PageSource } from './page-list.ts';
 
@@ -77,7 +78,7 @@ function code(action: () => unknown): string {
   try {
     action();
   } catch (error) {
-    if (error instanceof PageListError) return error.code;
+    if (isCoded(error, 'page-list')) return error.code;
     throw error;
   }
   return 'no error';
@@ -151,7 +152,7 @@ test('damaged bytes give a PageListError or a list within its limits, never anyt
       try {
         decodePageList(damaged, { maxPages: 4096 });
       } catch (error) {
-        if (!(error instanceof PageListError)) throw error;
+        if (!isCoded(error, 'page-list')) throw error;
       }
     }),
     { numRuns: 2000 },
@@ -173,7 +174,7 @@ test('columns of random bytes are refused or decode to a list in storage order',
         const { storageBlock, count } = list.runs.cursor();
         t.true(storageBlock + count <= 2 ** 32);
       } catch (error) {
-        if (!(error instanceof PageListError)) throw error;
+        if (!isCoded(error, 'page-list')) throw error;
       }
     }),
     { numRuns: 2000 },
@@ -218,7 +219,7 @@ test('a list larger than its limits is refused before anything of its size is al
 test('another version is named in the error', (t) => {
   const bytes = encodePageList(listOf([]));
   bytes.writeUInt32LE(9, 4);
-  const error = t.throws(() => decodePageList(bytes), { instanceOf: PageListError });
+  const error = t.throws(() => decodePageList(bytes), { instanceOf: CodedError, name: 'PageListError' });
   t.is(error.code, 'unsupported-version');
   t.regex(error.message, /version 9/);
 });
@@ -252,7 +253,10 @@ test('other events get their turn while a list is decoded', async (t) => {
   clearImmediate(timer);
   t.is(pageCount, 160_000);
   t.true(turns >= runs.length / 4096, `${turns} turns`);
-  await t.throwsAsync(decodePageListInSlices(bytes.subarray(0, -1)), { instanceOf: PageListError });
+  await t.throwsAsync(decodePageListInSlices(bytes.subarray(0, -1)), {
+    instanceOf: CodedError,
+    name: 'PageListError',
+  });
 });
 
 test('names and sources beyond what an engine takes are refused', (t) => {

@@ -1,6 +1,6 @@
 /**
  * The page list as bytes. Made in the guest, read on the host, so decoding trusts nothing: every length is capped before
- * anything is allocated by it, and whatever is wrong ends in a PageListError.
+ * anything is allocated by it, and whatever is wrong ends in a CodedError 'page-list'.
  *
  *     offset  size  field (integers little-endian)
  *          0     4  magic "PSPL"
@@ -21,12 +21,11 @@ import { totalmem } from 'node:os';
 import { setImmediate as otherEvents } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { deflateSync, inflate, inflateSync, type ZlibOptions } from 'node:zlib';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { blockNumbers, maxRunBytes, minRunBytes, PackedRuns } from './packed-runs.ts';
 import { pageSizeBytes, type PageList, type PageRuns, type PageSource } from './page-list.ts';
-import { malformed, PageListError } from './page-list-error.ts';
+import { malformed } from './page-list-error.ts';
 import { type PageListMetadata, parseMetadata } from './page-list-metadata.ts';
-
-export { PageListError } from './page-list-error.ts';
 
 const magic = Buffer.from('PSPL', 'latin1');
 export const pageListVersion = 1;
@@ -48,7 +47,7 @@ export interface DecodeLimits {
 
 /**
  * Encodes a list. `timings.encodeMs` is replaced by the time that encoding takes here.
- * @throws PageListError 'unsorted' when the runs are not in storage order or a run is empty or out of range.
+ * @throws CodedError 'page-list', 'unsorted' when the runs are not in storage order or a run is empty or out of range.
  */
 export function encodePageList(list: PageList, nowMs: () => number = () => performance.now()): Buffer {
   const startMs = nowMs();
@@ -76,7 +75,7 @@ export function encodePageList(list: PageList, nowMs: () => number = () => perfo
 /**
  * Decodes a list and checks all of it: sizes, order, ranges and the metadata's form. Whether the list is true is another
  * matter; see PageList.
- * @throws PageListError
+ * @throws CodedError 'page-list'
  */
 export function decodePageList(bytes: Buffer, limits: DecodeLimits = {}): PackedPageList {
   const opened = openList(bytes, limits);
@@ -128,7 +127,8 @@ function openList(bytes: Buffer, limits: DecodeLimits): OpenedList {
   if (!bytes.subarray(0, 4).equals(magic)) throw malformed('it does not start with "PSPL"');
   const version = bytes.readUInt32LE(4);
   if (version !== pageListVersion) {
-    throw new PageListError(
+    throw new CodedError(
+      'page-list',
       'unsupported-version',
       `page list version ${version}; only version ${pageListVersion} is known`,
     );
@@ -138,10 +138,11 @@ function openList(bytes: Buffer, limits: DecodeLimits): OpenedList {
   const rawBytes = bytes.readUInt32LE(16);
   const bodyBytes = bytes.readUInt32LE(20);
   if (metadataBytes > maxMetadataBytes)
-    throw new PageListError('too-large', `${metadataBytes} bytes of metadata`);
+    throw new CodedError('page-list', 'too-large', `${metadataBytes} bytes of metadata`);
   if (runCount > maxPages)
-    throw new PageListError('too-large', `${runCount} runs; at most ${maxPages} pages are allowed`);
-  if (rawBytes > maxColumnBytes) throw new PageListError('too-large', `${rawBytes} bytes of columns`);
+    throw new CodedError('page-list', 'too-large', `${runCount} runs; at most ${maxPages} pages are allowed`);
+  if (rawBytes > maxColumnBytes)
+    throw new CodedError('page-list', 'too-large', `${rawBytes} bytes of columns`);
   if (bytes.length !== headerBytes + metadataBytes + bodyBytes) {
     throw malformed(
       `it has ${bytes.length} bytes where its header says ${headerBytes + metadataBytes + bodyBytes}`,
@@ -192,7 +193,11 @@ function countRunsBySource({ sources, runs }: PageList): Uint32Array {
   const counts = new Uint32Array(sources.length);
   const wrong = countInOrder(runs.sourceIndex, runs.storageBlock, runs.guestFrame, runs.count, counts);
   if (wrong >= 0)
-    throw new PageListError('unsorted', `run ${wrong} of the page list is out of order or out of range`);
+    throw new CodedError(
+      'page-list',
+      'unsorted',
+      `run ${wrong} of the page list is out of order or out of range`,
+    );
   return counts;
 }
 

@@ -1,6 +1,6 @@
 /** The part of an encoded page list that is JSON, checked by hand: the agent's bundle carries no schema library. */
+import { CodedError } from '../../foundation/coded-error.ts';
 import type { PageList, PageSource } from './page-list.ts';
-import { PageListError } from './page-list-error.ts';
 
 /** What an encoded list says besides its runs. */
 export interface PageListMetadata {
@@ -26,13 +26,15 @@ const maxRamRanges = 4096;
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** @throws PageListError 'malformed' */
+/** @throws CodedError 'page-list', 'malformed' */
 export function parseMetadata(bytes: Buffer): PageListMetadata {
   let value: unknown;
   try {
     value = JSON.parse(bytes.toString('utf8'));
   } catch (cause) {
-    throw new PageListError('malformed', 'not a valid page list: its metadata is not JSON', cause);
+    throw new CodedError('page-list', 'malformed', 'not a valid page list: its metadata is not JSON', {
+      cause,
+    });
   }
   const fields = asFields(value, 'metadata');
   const timings = asFields(fields['timings'], 'timings');
@@ -83,8 +85,8 @@ function parseRam(value: unknown): PageList['guestRam'] {
   });
 }
 
-function wrong(name: string, wanted: string): PageListError {
-  return new PageListError('malformed', `not a valid page list: ${name} must be ${wanted}`);
+function wrong(name: string, wanted: string): CodedError<'page-list'> {
+  return new CodedError('page-list', 'malformed', `not a valid page list: ${name} must be ${wanted}`);
 }
 
 function asFields(value: unknown, name: string): Fields {

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import test from 'ava';
-import { readMeasuredRun, UnusableRunError } from './measured-run.ts';
+import { CodedError } from '../../foundation/coded-error.ts';
+import { readMeasuredRun } from './measured-run.ts';
 
 const results = path.join(import.meta.dirname, '..', '..', 'results');
 
@@ -15,9 +16,13 @@ test('a recorded run gives links, memory, list and what was measured; its sample
 });
 
 test('a folder that is no run, or of an engine that is not simulated, is refused with the file that is missing or the engine', async (t) => {
-  await t.throwsAsync(readMeasuredRun(results), { instanceOf: UnusableRunError, message: /manifest\.json/ });
+  await t.throwsAsync(readMeasuredRun(results), {
+    instanceOf: CodedError,
+    name: 'PredictionError',
+    message: /manifest\.json/,
+  });
   await t.throwsAsync(
     readMeasuredRun(path.join(results, 'reference-2026-11-25-comparators', 'rw-16-postcopy-r1')),
-    { instanceOf: UnusableRunError, message: /postcopy run that is not simulated/ },
+    { instanceOf: CodedError, name: 'PredictionError', message: /postcopy run that is not simulated/ },
   );
 });

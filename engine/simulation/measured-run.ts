@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parse } from 'csv-parse/sync';
 import { z } from 'zod';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { timelineOf } from '../../record/derive/timeline.ts';
 import { readRun as readRecord, runFiles } from '../../record/read-run.ts';
 import { seriesOf } from '../../record/series.ts';
@@ -19,11 +20,6 @@ export interface MeasuredRun {
   readonly migrationLinkBytes: number;
   readonly storageLinkBytes: number;
   readonly setup: Setup;
-}
-
-/** The run cannot be compared. */
-export class UnusableRunError extends Error {
-  readonly code = 'unusable-run';
 }
 
 const manifestSchema = z.object({
@@ -44,14 +40,14 @@ const listColumns = [
 /**
  * Links, memory, content, list and the rate at which pages got dirty are taken from the run; the rest is assumed as ever.
  *
- * @throws UnusableRunError if it is not complete, or of an engine that is not simulated
+ * @throws CodedError 'prediction', 'unusable-run' if it is not complete, or of an engine that is not simulated
  */
 export async function readMeasuredRun(folder: string): Promise<MeasuredRun> {
   try {
     return await readRun(folder);
   } catch (cause) {
-    if (cause instanceof UnusableRunError) throw cause;
-    throw new UnusableRunError(`${folder}: ${(cause as Error).message}`, { cause });
+    if (isCoded(cause, 'prediction')) throw cause;
+    throw new CodedError('prediction', 'unusable-run', `${folder}: ${(cause as Error).message}`, { cause });
   }
 }
 
@@ -65,11 +61,16 @@ async function readRun(folder: string): Promise<MeasuredRun> {
   const engine = simulatedEngines.find((name) => name === row.engine);
   const totalTimeMs = value('total_time_ms');
   if (engine === undefined || row.converged !== 'true' || !(totalTimeMs > 0)) {
-    throw new UnusableRunError(`${folder}: a ${row.engine} run that is not simulated, or did not converge`);
+    throw new CodedError(
+      'prediction',
+      'unusable-run',
+      `${folder}: a ${row.engine} run that is not simulated, or did not converge`,
+    );
   }
   const { events, samples } = await readRecord(folder, (metric) => wantedMetrics.includes(metric));
   const commandMs = timelineOf(events)?.commandMs;
-  if (commandMs === undefined) throw new UnusableRunError(`${folder}: no migration was commanded`);
+  if (commandMs === undefined)
+    throw new CodedError('prediction', 'unusable-run', `${folder}: no migration was commanded`);
   const during = (wanted: string): number[] =>
     seriesOf(samples, 'src', wanted)
       .filter(

@@ -2,6 +2,7 @@
  * The connection to the destination engine: the greeting, frames in the order of the stream, and how much may be under way
  * at a time.
  */
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { EngineConnection } from '../wire/connection.ts';
 import type { SocketOpener } from '../wire/fast-socket.ts';
 import type { FrameType } from '../wire/frame.ts';
@@ -9,7 +10,6 @@ import { defaultLiveness, ownHello, takeHello } from '../wire/hello.ts';
 import { encodeMessage } from '../wire/messages.ts';
 import { connectToPeer, explainBreak, protectionOf } from '../wire/peer-security.ts';
 import { SendWindow } from '../wire/send-window.ts';
-import { WireError } from '../wire/wire-error.ts';
 import type { SourceOptions } from './source-options.ts';
 import { StreamBatch } from './stream-batch.ts';
 
@@ -59,7 +59,7 @@ export class DestinationLink {
             handler.frame(type, payload);
             return;
           case 'connecting':
-            throw new WireError('not-authenticated', 'the destination speaks before it is known');
+            throw new CodedError('wire', 'not-authenticated', 'the destination speaks before it is known');
           case 'greeting': {
             const other = takeHello(own, vm, payload, liveness.timeoutMs);
             const readsZstd = other.compression.includes('zstd');
@@ -78,7 +78,7 @@ export class DestinationLink {
         handler.scheduleAdvance();
       },
       onClosed: (error) => {
-        const reason = error ?? new WireError('closed', 'the destination ended the connection');
+        const reason = error ?? new CodedError('wire', 'closed', 'the destination ended the connection');
         handler.fail(phase === 'greeted' ? reason : withoutGreeting(reason));
       },
     });
@@ -107,8 +107,8 @@ export class DestinationLink {
 
 /** A destination that takes this engine for a stranger tells it nothing. */
 function withoutGreeting(error: Error): Error {
-  if (!(error instanceof WireError) || error.code !== 'closed') return error;
+  if (!isCoded(error, 'wire') || error.code !== 'closed') return error;
   const hint =
     'before it greeted; if it has another key or certificate, or only one engine has one, it says so there';
-  return new WireError('closed', `${error.message}, ${hint}`, error);
+  return new CodedError('wire', 'closed', `${error.message}, ${hint}`, { cause: error });
 }

@@ -2,8 +2,8 @@ import { chmodSync, closeSync, mkdtempSync, openSync, rmSync, writeFileSync } fr
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test from 'ava';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { openGuestRam, parseGuestRamPlace } from './guest-ram.ts';
-import { SourceError } from './source-error.ts';
 
 test('reads pages of a file', (t) => {
   const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-ram-'));
@@ -21,23 +21,26 @@ test('reads pages of a file', (t) => {
     () => {
       ram.read(3, 2, into, 0);
     },
-    { instanceOf: SourceError },
+    { instanceOf: CodedError, name: 'SourceError' },
   );
-  t.throws(() => source.block(5 * 4096), { instanceOf: SourceError });
+  t.throws(() => source.block(5 * 4096), { instanceOf: CodedError, name: 'SourceError' });
   source.close();
 });
 
 test('says what a place must look like', (t) => {
   t.deepEqual(parseGuestRamPlace('file:/dev/shm/x'), { kind: 'file', path: '/dev/shm/x' });
   t.deepEqual(parseGuestRamPlace('pid:12'), { kind: 'pid', pid: 12 });
-  t.throws(() => parseGuestRamPlace('/dev/shm/x'), { instanceOf: SourceError });
+  t.throws(() => parseGuestRamPlace('/dev/shm/x'), { instanceOf: CodedError, name: 'SourceError' });
 });
 
 test('a process without memory of that size is refused', (t) => {
   const own = openGuestRam({ kind: 'pid', pid: process.pid });
-  t.throws(() => own.block(12_345 * 4096 * 4096), { instanceOf: SourceError });
+  t.throws(() => own.block(12_345 * 4096 * 4096), { instanceOf: CodedError, name: 'SourceError' });
   own.close();
-  t.throws(() => openGuestRam({ kind: 'pid', pid: 0x7fff_fffe }), { instanceOf: SourceError });
+  t.throws(() => openGuestRam({ kind: 'pid', pid: 0x7fff_fffe }), {
+    instanceOf: CodedError,
+    name: 'SourceError',
+  });
 });
 
 test('memory is read on when the file has no name any more, and is nobody else’s then', (t) => {

@@ -3,11 +3,11 @@
  * purpose: a page must be read and put in its place in the stream with nothing in between (docs/engine.md, Order).
  */
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
-import { SourceError } from './source-error.ts';
 
 export interface GuestRam {
-  /** Reads `count` pages from `page` on. @throws SourceError 'guest-ram' */
+  /** Reads `count` pages from `page` on. @throws CodedError 'source', 'guest-ram' */
   read(page: number, count: number, into: Buffer, offset: number): void;
 }
 
@@ -18,11 +18,12 @@ export type GuestRamPlace =
   /** Process id of QEMU: whatever backend it has, private or shared, is in its address space. */
   | { readonly kind: 'pid'; readonly pid: number };
 
-/** Reads `file:PATH` or `pid:NUMBER`. @throws SourceError 'guest-ram' */
+/** Reads `file:PATH` or `pid:NUMBER`. @throws CodedError 'source', 'guest-ram' */
 export function parseGuestRamPlace(text: string): GuestRamPlace {
   if (text.startsWith('file:')) return { kind: 'file', path: text.slice('file:'.length) };
   const pid = /^pid:(\d+)$/.exec(text)?.[1];
-  if (pid === undefined) throw new SourceError('guest-ram', `"${text}" is neither file:PATH nor pid:NUMBER`);
+  if (pid === undefined)
+    throw new CodedError('source', 'guest-ram', `"${text}" is neither file:PATH nor pid:NUMBER`);
   return { kind: 'pid', pid: Number(pid) };
 }
 
@@ -30,7 +31,7 @@ export function parseGuestRamPlace(text: string): GuestRamPlace {
 export interface GuestRamSource {
   /** Whether users who are not QEMU's and not root may read the guest's memory. */
   readonly readableByOthers: boolean;
-  /** The memory of a RAM block of `lengthBytes`. @throws SourceError 'guest-ram' */
+  /** The memory of a RAM block of `lengthBytes`. @throws CodedError 'source', 'guest-ram' */
   block(lengthBytes: number): GuestRam;
   close(): void;
 }
@@ -38,7 +39,7 @@ export interface GuestRamSource {
 /**
  * Opens guest memory. From then on it can be read whatever becomes of the rights of this process, or of the file's name.
  *
- * @throws SourceError 'guest-ram'
+ * @throws CodedError 'source', 'guest-ram'
  */
 export function openGuestRam(place: GuestRamPlace): GuestRamSource {
   return place.kind === 'file' ? openFile(place.path) : openProcess(place.pid);
@@ -53,7 +54,8 @@ function openFile(path: string): GuestRamSource {
     block: (lengthBytes) => {
       const sizeBytes = fstatSync(fd).size;
       if (sizeBytes < lengthBytes) {
-        throw new SourceError(
+        throw new CodedError(
+          'source',
           'guest-ram',
           `${path} has ${sizeBytes} bytes, the RAM block has ${lengthBytes}`,
         );
@@ -85,10 +87,11 @@ function open(path: string, what: string): number {
   try {
     return openSync(path, 'r');
   } catch (cause) {
-    throw new SourceError(
+    throw new CodedError(
+      'source',
       'guest-ram',
       `cannot open guest memory, ${what}: ${(cause as Error).message}`,
-      cause,
+      { cause },
     );
   }
 }
@@ -103,9 +106,10 @@ function readerOf(fd: number, path: string, startBytes: number): GuestRam {
         try {
           part = readSync(fd, into, offset + done, bytes - done, startBytes + page * pageSizeBytes + done);
         } catch (cause) {
-          throw new SourceError('guest-ram', `cannot read guest memory at ${path}`, cause);
+          throw new CodedError('source', 'guest-ram', `cannot read guest memory at ${path}`, { cause });
         }
-        if (part === 0) throw new SourceError('guest-ram', `guest memory at ${path} ends at page ${page}`);
+        if (part === 0)
+          throw new CodedError('source', 'guest-ram', `guest memory at ${path} ends at page ${page}`);
         done += part;
       }
     },
@@ -122,7 +126,8 @@ function findMapping(pid: number, maps: string, lengthBytes: number): number {
   });
   const [start] = starts;
   if (start === undefined || starts.length > 1) {
-    throw new SourceError(
+    throw new CodedError(
+      'source',
       'guest-ram',
       `process ${pid} has ${starts.length} mappings of the RAM block's size`,
     );

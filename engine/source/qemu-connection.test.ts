@@ -16,10 +16,10 @@ import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import type { CodedError } from '../../foundation/coded-error.ts';
 import { readFixture } from '../stream/testing/fixtures.ts';
 import { QemuConnection } from './qemu-connection.ts';
 import { prepareSocketFolder } from './socket-file.ts';
-import type { SourceError } from './source-error.ts';
 
 function folder(t: ExecutionContext): string {
   const made = mkdtempSync(path.join(tmpdir(), 'poolshift-socket-'));
@@ -32,15 +32,15 @@ function folder(t: ExecutionContext): string {
 interface Listener {
   readonly connection: QemuConnection;
   /** The error that it failed with, if it does not listen. */
-  readonly outcome: Promise<SourceError | undefined>;
-  readonly failed: Promise<SourceError>;
+  readonly outcome: Promise<CodedError<'source'> | undefined>;
+  readonly failed: Promise<CodedError<'source'>>;
   readonly connected: Promise<void>;
   readonly received: () => Buffer;
 }
 
 function listen(t: ExecutionContext, socketPath: string): Listener {
-  const outcome = Promise.withResolvers<SourceError | undefined>();
-  const failed = Promise.withResolvers<SourceError>();
+  const outcome = Promise.withResolvers<CodedError<'source'> | undefined>();
+  const failed = Promise.withResolvers<CodedError<'source'>>();
   const connected = Promise.withResolvers<undefined>();
   const chunks: Buffer[] = [];
   const connection = new QemuConnection(socketPath, {

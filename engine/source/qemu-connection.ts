@@ -3,10 +3,10 @@
  * that is served, so that whoever only looks whether somebody listens does no harm.
  */
 import type { Server, Socket } from 'node:net';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { multifdMagic } from '../stream/records.ts';
 import { adopt, createPausedServer, ReadBuffer } from '../wire/fast-socket.ts';
 import { SocketFile } from './socket-file.ts';
-import { SourceError } from './source-error.ts';
 
 const readBytes = 1024 * 1024;
 /** Connections on which nothing was sent are let go after a while, and there may be no more than a few. */
@@ -21,9 +21,9 @@ export interface QemuHandler {
   /** Takes a chunk, valid only during the call; returns whether to read on, or to wait for `readOn`. */
   chunk(chunk: Buffer): boolean;
   /** QEMU has closed its end, or the connection broke; nothing comes any more. */
-  closed(error: SourceError): void;
+  closed(error: CodedError<'source'>): void;
   /** It cannot listen. */
-  failed(error: SourceError): void;
+  failed(error: CodedError<'source'>): void;
 }
 
 export class QemuConnection {
@@ -52,14 +52,16 @@ export class QemuConnection {
         // Later than that, an error is of a single accept().
         this.#server.on('error', (cause) => {
           this.#handler.failed(
-            new SourceError('qemu-closed', `cannot listen on ${this.#path}: ${cause.message}`, cause),
+            new CodedError('source', 'qemu-closed', `cannot listen on ${this.#path}: ${cause.message}`, {
+              cause,
+            }),
           );
         });
         if (this.#stopped) this.stopListening();
         else this.#handler.listening();
       },
       (error: unknown) => {
-        this.#handler.failed(error as SourceError);
+        this.#handler.failed(error as CodedError<'source'>);
       },
     );
   }
@@ -120,7 +122,7 @@ export class QemuConnection {
     const closed = (reason: string, cause?: Error): void => {
       if (socket !== this.#socket || this.#closed) return;
       this.#closed = true;
-      this.#handler.closed(new SourceError('qemu-closed', reason, cause));
+      this.#handler.closed(new CodedError('source', 'qemu-closed', reason, { cause }));
     };
     socket.on('end', () => {
       if (socket !== this.#socket) socket.destroy();
@@ -141,7 +143,8 @@ export class QemuConnection {
     if (chunk.length >= magicBytes && chunk.readUInt32BE(0) === multifdMagic) {
       socket.destroy();
       this.#handler.failed(
-        new SourceError(
+        new CodedError(
+          'source',
           'multifd',
           'QEMU migrates with multifd, which cannot be filtered: switch it off with {"execute": ' +
             '"migrate-set-capabilities", "arguments": {"capabilities": [{"capability": "multifd", "state": false}]}} ' +

@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { connect, type Server } from 'node:net';
 import path from 'node:path';
-import { SourceError } from './source-error.ts';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 
 /** Longest path that a socket's address holds (unix(7)), without the zero at its end. */
 const maxPathBytes = 107;
@@ -25,13 +25,14 @@ const permissionBits = 0o777;
  * Makes the folder of the socket, for this user only, if it is not there; says whether anybody else may write to it, who
  * could then put a socket of his own in the place of ours.
  *
- * @throws SourceError 'socket-path' when the folder cannot be made or written to, or a socket could not have this path
+ * @throws CodedError 'source', 'socket-path' when the folder cannot be made or written to, or a socket could not have this path
  */
 export function prepareSocketFolder(socketPath: string): { readonly writableByOthers: boolean } {
   const folder = path.dirname(path.resolve(socketPath));
   const longest = Math.max(Buffer.byteLength(socketPath), Buffer.byteLength(hiddenPath(socketPath)));
   if (longest > maxPathBytes) {
-    throw new SourceError(
+    throw new CodedError(
+      'source',
       'socket-path',
       `the path ${socketPath} is ${longest - maxPathBytes} bytes too long for a socket`,
     );
@@ -40,10 +41,11 @@ export function prepareSocketFolder(socketPath: string): { readonly writableByOt
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     accessSync(folder, constants.W_OK | constants.X_OK);
   } catch (cause) {
-    throw new SourceError(
+    throw new CodedError(
+      'source',
       'socket-path',
       `no socket can be made in the folder ${folder}: ${(cause as Error).message}`,
-      cause,
+      { cause },
     );
   }
   return { writableByOthers: (lstatSync(folder).mode & 0o022) !== 0 };
@@ -52,13 +54,14 @@ export function prepareSocketFolder(socketPath: string): { readonly writableByOt
 /**
  * Looks at what lies in a socket's place: nothing (undefined), or the socket of a program that has ended.
  *
- * @throws SourceError 'socket-path' when it is anything else: no socket, or one on which a program listens
+ * @throws CodedError 'source', 'socket-path' when it is anything else: no socket, or one on which a program listens
  */
 export async function staleSocketAt(socketPath: string): Promise<Stats | undefined> {
   const found = lstatSync(socketPath, { throwIfNoEntry: false });
   if (found === undefined) return undefined;
   if (!found.isSocket()) {
-    throw new SourceError(
+    throw new CodedError(
+      'source',
       'socket-path',
       `${socketPath} is there and is no socket; nothing was changed: name another path`,
     );
@@ -67,7 +70,8 @@ export async function staleSocketAt(socketPath: string): Promise<Stats | undefin
   if (answer === 'ECONNREFUSED') return found;
   // It has gone meanwhile.
   if (answer === 'ENOENT') return undefined;
-  throw new SourceError(
+  throw new CodedError(
+    'source',
     'socket-path',
     answer === undefined
       ? `another program listens on ${socketPath}: end it, or name another path`
@@ -104,7 +108,7 @@ export class SocketFile {
    * linked, which fails if the path is taken, and so that Node, which removes what it has bound when the server closes, does
    * not remove another program's socket.
    *
-   * @throws SourceError 'socket-path'
+   * @throws CodedError 'source', 'socket-path'
    */
   static async listen(server: Server, socketPath: string): Promise<SocketFile> {
     const stale = await staleSocketAt(socketPath);
@@ -119,11 +123,12 @@ export class SocketFile {
     } catch (cause) {
       server.close();
       rmSync(bound, { force: true });
-      if (cause instanceof SourceError) throw cause;
-      throw new SourceError(
+      if (isCoded(cause, 'source')) throw cause;
+      throw new CodedError(
+        'source',
         'socket-path',
         `cannot listen on ${socketPath}: ${(cause as Error).message}`,
-        cause,
+        { cause },
       );
     }
   }

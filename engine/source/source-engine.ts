@@ -3,6 +3,7 @@
  * the destination can read from shared storage, sends what storage does not give, and holds the switchover until nothing
  * is pending. docs/engine.md says why the guest's memory arrives complete.
  */
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import {
   inDoubtAtSource,
   inDoubtBothMayRun,
@@ -29,12 +30,10 @@ import { encodeReturnPathMessage } from '../stream/return-path.ts';
 import type { FrameType } from '../wire/frame.ts';
 import { decodeMessage, messageSchemas, type RestoreStatus } from '../wire/messages.ts';
 import { decodeAsk } from '../wire/plan-codec.ts';
-import { WireError } from '../wire/wire-error.ts';
 import { askForList } from './ask-for-list.ts';
 import { DestinationLink, type DestinationLinkHandler } from './destination-link.ts';
 import { QemuConnection } from './qemu-connection.ts';
 import { QemuStream } from './qemu-stream.ts';
-import { SourceError } from './source-error.ts';
 import type { SourceOptions, SourceOutcome } from './source-options.ts';
 import { sourceCounters } from './source-report.ts';
 import { SwitchoverHold } from '../core/switchover-hold.ts';
@@ -197,7 +196,7 @@ class SourceEngine implements DestinationLinkHandler {
         this.#step({ type: 'started' });
         break;
       default:
-        throw new WireError('malformed', `the destination sent "${type}"`);
+        throw new CodedError('wire', 'malformed', `the destination sent "${type}"`);
     }
     this.scheduleAdvance();
   }
@@ -248,7 +247,7 @@ class SourceEngine implements DestinationLinkHandler {
 
   /** The connection to the destination has ended, or an error has ended it. */
   fail(cause: unknown): void {
-    if (!(cause instanceof WireError)) this.#failed(cause);
+    if (!isCoded(cause, 'wire')) this.#failed(cause);
     else if (cause.targetNeverRuns) this.#step({ type: 'target-failed', why: cause });
     else if (['closed', 'timeout', 'peer-aborted'].includes(cause.code)) {
       this.#step({ type: 'link-broken', why: cause });
@@ -271,7 +270,7 @@ class SourceEngine implements DestinationLinkHandler {
     if (verdict.is === 'limit') {
       this.#step({
         type: 'limit',
-        why: new SourceError('limit', `nothing was heard of ${what} for ${seconds} s`),
+        why: new CodedError('source', 'limit', `nothing was heard of ${what} for ${seconds} s`),
       });
     }
   }
@@ -363,7 +362,7 @@ class SourceEngine implements DestinationLinkHandler {
       case 'source': {
         const error: Error & { readonly code?: string } = end.why;
         const advice = vmAdvice[end.vm];
-        const peer = error instanceof WireError && error.code === 'peer-aborted';
+        const peer = isCoded(error, 'wire') && error.code === 'peer-aborted';
         onEvent({ event: 'progress', ...this.#counters() });
         onEvent({
           ...{ event: 'failed', code: error.code ?? 'failed', reason: error.message, peer },

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { execa } from 'execa';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { allocateAligned, openFileStorage } from './file-storage.ts';
-import { StorageError } from './storage-error.ts';
 
 const blockBytes = 4096;
 
@@ -43,7 +43,8 @@ for (const blocks of [1, 2, 300, 4096]) {
       await storage.read(last, content.length - blockBytes);
       t.true(last.equals(content.subarray(content.length - blockBytes)));
       await t.throwsAsync(storage.read(into.subarray(0, blockBytes), content.length), {
-        instanceOf: StorageError,
+        instanceOf: CodedError,
+        name: 'StorageError',
       });
     },
   );

@@ -4,8 +4,8 @@ import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { allocateAligned, openFileStorage } from './file-storage.ts';
-import { StorageError } from './storage-error.ts';
 import { sweepFolders } from './nbd-export.ts';
 import { openSource } from './storage-place.ts';
 import { openSources } from '../destination/open-sources.ts';
@@ -34,14 +34,17 @@ for (const parent of [tmpdir(), '/dev/shm']) {
         t.true(into.equals(content.subarray(block * 4096, block * 4096 + into.length)));
       }),
     );
-    await t.throwsAsync(storage.read(arena.subarray(0, 4096), 301 * 4096), { instanceOf: StorageError });
+    await t.throwsAsync(storage.read(arena.subarray(0, 4096), 301 * 4096), {
+      instanceOf: CodedError,
+      name: 'StorageError',
+    });
     await storage.close();
   });
 }
 
 test('what is no file cannot be opened', async (t) => {
   for (const place of ['/nowhere/at/all', '/dev/null', tmpdir()]) {
-    await t.throwsAsync(openFileStorage(place), { instanceOf: StorageError });
+    await t.throwsAsync(openFileStorage(place), { instanceOf: CodedError, name: 'StorageError' });
   }
 });
 
@@ -58,18 +61,21 @@ test("a file that the guest names stays in its file system's folder", async (t) 
   t.is(storage.sizeBytes, 8192);
   await storage.close();
   for (const name of ['../secret', 'link', 'db/../../secret']) {
-    t.is((await t.throwsAsync<StorageError>(open(name))).code, 'outside', name);
+    t.is((await t.throwsAsync<CodedError<'storage'>>(open(name))).code, 'outside', name);
   }
-  t.is((await t.throwsAsync<StorageError>(open('nothing'))).code, 'cannot-open');
+  t.is((await t.throwsAsync<CodedError<'storage'>>(open('nothing'))).code, 'cannot-open');
   const other = { kind: 'file', fileSystem: 'other:/e', path: 'x' } as const;
-  await t.throwsAsync(openSource(other, [{ name: 's:/e', location: mount }]), { instanceOf: StorageError });
+  await t.throwsAsync(openSource(other, [{ name: 's:/e', location: mount }]), {
+    instanceOf: CodedError,
+    name: 'StorageError',
+  });
 });
 
 test('a file that the guest names stays in its NFS export', async (t) => {
   const places = [{ name: 's:/e', location: 'nfs://127.0.0.1/srv/export' }];
   for (const name of ['../secret', 'db/../../secret', '/etc/passwd', '', 'db//t.ibd']) {
     const open = openSource({ kind: 'file', fileSystem: 's:/e', path: name }, places);
-    t.is((await t.throwsAsync<StorageError>(open)).code, 'outside', name);
+    t.is((await t.throwsAsync<CodedError<'storage'>>(open)).code, 'outside', name);
   }
 });
 
@@ -104,9 +110,12 @@ test('a FIFO, a socket or a device in a shared folder is refused at once', async
     const open = openSource({ kind: 'file', fileSystem: 's:/e', path: name }, [
       { name: 's:/e', location: mount },
     ]);
-    t.is((await t.throwsAsync<StorageError>(open)).code, 'cannot-open', name);
+    t.is((await t.throwsAsync<CodedError<'storage'>>(open)).code, 'cannot-open', name);
   }
-  await t.throwsAsync(openFileStorage(path.join(mount, 'fifo')), { instanceOf: StorageError });
+  await t.throwsAsync(openFileStorage(path.join(mount, 'fifo')), {
+    instanceOf: CodedError,
+    name: 'StorageError',
+  });
 });
 
 test('a place is opened once for all sources of a list, and a list gets so many daemons', async (t) => {

@@ -1,7 +1,7 @@
 /** Shared storage as a file or a block device of this host, read past the page cache. */
 import { constants } from 'node:fs';
 import { type FileHandle, open, readlink } from 'node:fs/promises';
-import { StorageError } from './storage-error.ts';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { type StorageReader, storageAlignmentBytes } from './storage-reader.ts';
 
 /**
@@ -9,7 +9,7 @@ import { type StorageReader, storageAlignmentBytes } from './storage-reader.ts';
  * go through the page cache; over NFS that may give content that the file no longer has, which the content hash catches.
  *
  * @param folder real path of the folder that the file must lie in, wherever links lead; then it may be no device either
- * @throws StorageError 'cannot-open', 'outside'
+ * @throws CodedError 'storage', 'cannot-open', 'outside'
  */
 export async function openFileStorage(path: string, folder?: string): Promise<StorageReader> {
   let file: FileHandle;
@@ -17,8 +17,8 @@ export async function openFileStorage(path: string, folder?: string): Promise<St
   try {
     file = await openHeld(path, folder);
   } catch (cause) {
-    if (cause instanceof StorageError) throw cause;
-    throw new StorageError('cannot-open', `cannot open ${path}: ${messageOf(cause)}`, cause);
+    if (isCoded(cause, 'storage')) throw cause;
+    throw new CodedError('storage', 'cannot-open', `cannot open ${path}: ${messageOf(cause)}`, { cause });
   }
   try {
     sizeBytes = await sizeOf(file);
@@ -35,10 +35,12 @@ export async function openFileStorage(path: string, folder?: string): Promise<St
         try {
           ({ bytesRead: bytes } = await file.read(into, done, into.length - done, offsetBytes + done));
         } catch (cause) {
-          throw new StorageError('read-failed', `cannot read ${path}: ${messageOf(cause)}`, cause);
+          throw new CodedError('storage', 'read-failed', `cannot read ${path}: ${messageOf(cause)}`, {
+            cause,
+          });
         }
         if (bytes === 0)
-          throw new StorageError('read-failed', `${path} ends before ${offsetBytes + into.length}`);
+          throw new CodedError('storage', 'read-failed', `${path} ends before ${offsetBytes + into.length}`);
         done += bytes;
       }
     },
@@ -58,13 +60,14 @@ async function openHeld(path: string, folder: string | undefined): Promise<FileH
   try {
     const stat = await hold.stat();
     if (!stat.isFile() && !(stat.isBlockDevice() && folder === undefined))
-      throw new StorageError(
+      throw new CodedError(
+        'storage',
         'cannot-open',
         `${path} is no file${folder === undefined ? ' and no block device' : ''}`,
       );
     const held = `/proc/self/fd/${hold.fd}`;
     if (folder !== undefined && !(await readlink(held)).startsWith(folder === '/' ? '/' : `${folder}/`))
-      throw new StorageError('outside', `${path} is not in ${folder}`);
+      throw new CodedError('storage', 'outside', `${path} is not in ${folder}`);
     return await openDirect(held);
   } finally {
     await hold.close();

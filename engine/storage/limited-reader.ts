@@ -1,5 +1,5 @@
 /** Storage that does not answer must not hold a migration up: its pages come from the source's memory instead. */
-import { StorageError } from './storage-error.ts';
+import { CodedError } from '../../foundation/coded-error.ts';
 import type { StorageReader } from './storage-reader.ts';
 
 /**
@@ -7,14 +7,14 @@ import type { StorageReader } from './storage-reader.ts';
  * A read that was given up may still write into its buffer: the error's code is 'no-answer', and the buffer is lost.
  */
 export function limitedReader(reader: StorageReader, limitMs: number): StorageReader {
-  let givenUp: StorageError | undefined;
+  let givenUp: CodedError<'storage'> | undefined;
   return {
     sizeBytes: reader.sizeBytes,
     read: async (into, offsetBytes) => {
-      if (givenUp !== undefined) throw new StorageError('given-up', givenUp.message);
+      if (givenUp !== undefined) throw new CodedError('storage', 'given-up', givenUp.message);
       const { promise: limit, reject } = Promise.withResolvers<never>();
       const timer = setTimeout(() => {
-        givenUp = new StorageError('no-answer', `storage has not answered for ${limitMs / 1000} s`);
+        givenUp = new CodedError('storage', 'no-answer', `storage has not answered for ${limitMs / 1000} s`);
         reject(givenUp);
       }, limitMs);
       try {

@@ -5,10 +5,10 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test from 'ava';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { startNbdServer } from '../cli/testing/nbd-server.ts';
 import { findQemu } from '../../qemu/find-qemu.ts';
 import { connectNbd } from './nbd-client.ts';
-import { StorageError } from './storage-error.ts';
 import { openSource } from './storage-place.ts';
 
 const installation = findQemu()?.installation;
@@ -38,13 +38,18 @@ withQemu('reads an export, many places at once; ends with the server', async (t)
         t.true(into.equals(content.subarray(aligned, aligned + into.length)), `read ${i}`);
       }),
     );
-    const beyond = await t.throwsAsync<StorageError>(storage.read(Buffer.alloc(4096), content.length));
+    const beyond = await t.throwsAsync<CodedError<'storage'>>(
+      storage.read(Buffer.alloc(4096), content.length),
+    );
     t.is(beyond.code, 'read-failed');
     await storage.read(Buffer.alloc(4096), 0);
-    const refused = await t.throwsAsync<StorageError>(connectNbd(socketPath, 'another'));
+    const refused = await t.throwsAsync<CodedError<'storage'>>(connectNbd(socketPath, 'another'));
     t.is(refused.code, 'cannot-open');
     await server.stop();
-    await t.throwsAsync(storage.read(Buffer.alloc(4096), 0), { instanceOf: StorageError });
+    await t.throwsAsync(storage.read(Buffer.alloc(4096), 0), {
+      instanceOf: CodedError,
+      name: 'StorageError',
+    });
   } finally {
     await server.stop();
   }
@@ -58,6 +63,9 @@ test('a server of something else is refused', async (t) => {
     server.close();
     rmSync(folder, { recursive: true });
   });
-  await t.throwsAsync(connectNbd(socketPath, ''), { instanceOf: StorageError });
-  await t.throwsAsync(connectNbd(path.join(folder, 'nothing'), ''), { instanceOf: StorageError });
+  await t.throwsAsync(connectNbd(socketPath, ''), { instanceOf: CodedError, name: 'StorageError' });
+  await t.throwsAsync(connectNbd(path.join(folder, 'nothing'), ''), {
+    instanceOf: CodedError,
+    name: 'StorageError',
+  });
 });

@@ -3,7 +3,7 @@
  * any number of requests at once (the protocol is described in doc/proto.md of the NetworkBlockDevice project).
  */
 import { connect, type Socket } from 'node:net';
-import { StorageError } from './storage-error.ts';
+import { CodedError } from '../../foundation/coded-error.ts';
 import type { StorageReader } from './storage-reader.ts';
 
 const serverMagic = 'NBDMAGICIHAVEOPT';
@@ -24,7 +24,7 @@ const maxOptionReply = 64 * 1024;
 interface Request {
   readonly into: Buffer;
   readonly resolve: () => void;
-  readonly reject: (error: StorageError) => void;
+  readonly reject: (error: CodedError<'storage'>) => void;
 }
 
 type State =
@@ -32,13 +32,13 @@ type State =
   | { readonly in: 'option-reply' }
   | { readonly in: 'reply' }
   | { readonly in: 'data'; readonly request: Request; filledBytes: number }
-  | { readonly in: 'ended'; readonly error: StorageError };
+  | { readonly in: 'ended'; readonly error: CodedError<'storage'> };
 
 /**
  * Connects to an export.
  *
  * @param exportName '' is the server's default
- * @throws StorageError 'cannot-open' or 'nbd'
+ * @throws CodedError 'storage', 'cannot-open' or 'nbd'
  */
 export async function connectNbd(socketPath: string, exportName: string): Promise<StorageReader> {
   const socket = connect(socketPath);
@@ -59,7 +59,7 @@ class NbdClient implements StorageReader {
   #state: State = { in: 'greeting' };
   /** Bytes of a header that is not complete yet. */
   #cut: Buffer = Buffer.alloc(0);
-  #settleReady: { resolve: () => void; reject: (error: StorageError) => void } | undefined;
+  #settleReady: { resolve: () => void; reject: (error: CodedError<'storage'>) => void } | undefined;
 
   constructor(socket: Socket, socketPath: string, exportName: string) {
     this.#socket = socket;
@@ -72,10 +72,12 @@ class NbdClient implements StorageReader {
       this.#take(chunk);
     });
     socket.on('error', (cause) => {
-      this.#fail(new StorageError('cannot-open', `cannot reach ${this.#where}: ${cause.message}`, cause));
+      this.#fail(
+        new CodedError('storage', 'cannot-open', `cannot reach ${this.#where}: ${cause.message}`, { cause }),
+      );
     });
     socket.on('close', () => {
-      this.#fail(new StorageError('nbd', `${this.#where} closed its connection`));
+      this.#fail(new CodedError('storage', 'nbd', `${this.#where} closed its connection`));
     });
   }
 
@@ -102,7 +104,7 @@ class NbdClient implements StorageReader {
   }
 
   close(): Promise<void> {
-    this.#fail(new StorageError('nbd', `${this.#where} was closed`));
+    this.#fail(new CodedError('storage', 'nbd', `${this.#where} was closed`));
     return Promise.resolve();
   }
 
@@ -140,7 +142,11 @@ class NbdClient implements StorageReader {
         if (bytes.length < 18) return 0;
         if (bytes.toString('latin1', 0, 16) !== serverMagic || (bytes.readUInt16BE(16) & 1) === 0) {
           this.#fail(
-            new StorageError('nbd', `${this.#where} is no NBD server with fixed newstyle negotiation`),
+            new CodedError(
+              'storage',
+              'nbd',
+              `${this.#where} is no NBD server with fixed newstyle negotiation`,
+            ),
           );
           return 18;
         }
@@ -152,7 +158,7 @@ class NbdClient implements StorageReader {
         if (bytes.length < 20) return 0;
         const length = bytes.readUInt32BE(16);
         if (bytes.readBigUInt64BE(0) !== optionReplyMagic || length > maxOptionReply) {
-          this.#fail(new StorageError('nbd', `${this.#where}: invalid NBD reply`));
+          this.#fail(new CodedError('storage', 'nbd', `${this.#where}: invalid NBD reply`));
           return 20;
         }
         if (bytes.length < 20 + length) return 0;
@@ -164,13 +170,16 @@ class NbdClient implements StorageReader {
         const handle = Number(bytes.readBigUInt64BE(8));
         const request = this.#requests.get(handle);
         if (bytes.readUInt32BE(0) !== simpleReplyMagic || request === undefined) {
-          this.#fail(new StorageError('nbd', `${this.#where}: invalid NBD reply`));
+          this.#fail(new CodedError('storage', 'nbd', `${this.#where}: invalid NBD reply`));
           return 16;
         }
         this.#requests.delete(handle);
         const error = bytes.readUInt32BE(4);
         if (error === 0) this.#state = { in: 'data', request, filledBytes: 0 };
-        else request.reject(new StorageError('read-failed', `${this.#where} cannot read: error ${error}`));
+        else
+          request.reject(
+            new CodedError('storage', 'read-failed', `${this.#where} cannot read: error ${error}`),
+          );
         return 16;
       }
     }
@@ -190,7 +199,9 @@ class NbdClient implements StorageReader {
 
   #optionReply(type: number, data: Buffer): void {
     if (type >= replyErrorBit) {
-      this.#fail(new StorageError('cannot-open', `${this.#where} is refused: ${data.toString('utf8')}`));
+      this.#fail(
+        new CodedError('storage', 'cannot-open', `${this.#where} is refused: ${data.toString('utf8')}`),
+      );
     } else if (type === replyInfo && data.length >= 12 && data.readUInt16BE(0) === infoExport) {
       this.#sizeBytes = Number(data.readBigUInt64BE(2));
     } else if (type === replyAck) {
@@ -199,7 +210,7 @@ class NbdClient implements StorageReader {
     }
   }
 
-  #fail(error: StorageError): void {
+  #fail(error: CodedError<'storage'>): void {
     if (this.#state.in === 'ended') return;
     const reading = this.#state.in === 'data' ? this.#state.request : undefined;
     this.#state = { in: 'ended', error };

@@ -8,8 +8,8 @@ import { lstat, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { connectNbd } from './nbd-client.ts';
-import { StorageError } from './storage-error.ts';
 import type { StorageReader } from './storage-reader.ts';
 
 const startTimeoutMs = 10_000;
@@ -29,11 +29,11 @@ export async function sweepFolders(parent = tmpdir()): Promise<void> {
   }
 }
 
-/** QEMU's description of an NFS image, from its URI (block/nfs.c). @throws StorageError 'invalid-place' */
+/** QEMU's description of an NFS image, from its URI (block/nfs.c). @throws CodedError 'storage', 'invalid-place' */
 export function nfsBlockdev(uri: string): Record<string, unknown> {
   const url = new URL(uri);
   if (url.hostname === '' || url.pathname.length < 2 || url.port !== '') {
-    throw new StorageError('invalid-place', `"${uri}" is not nfs://HOST/PATH`);
+    throw new CodedError('storage', 'invalid-place', `"${uri}" is not nfs://HOST/PATH`);
   }
   return {
     driver: 'nfs',
@@ -46,7 +46,7 @@ export function nfsBlockdev(uri: string): Record<string, unknown> {
  * Opens an image through a storage daemon of its own, read-only. The daemon ends with `close()`, and with this process.
  *
  * @param blockdev the image's protocol layer, as in QMP's blockdev-add; its content is taken as raw
- * @throws StorageError 'nbd' with the daemon's last words
+ * @throws CodedError 'storage', 'nbd' with the daemon's last words
  */
 export async function openThroughStorageDaemon(
   blockdev: Readonly<Record<string, unknown>>,
@@ -99,7 +99,8 @@ export async function openThroughStorageDaemon(
     const deadline = performance.now() + startTimeoutMs;
     while (!existsSync(readyPath)) {
       if (over.signal.aborted || performance.now() > deadline) {
-        throw new StorageError(
+        throw new CodedError(
+          'storage',
           'nbd',
           `qemu-storage-daemon does not start: ${errors.trim() || 'no reason given'}`,
         );

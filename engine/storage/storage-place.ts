@@ -1,11 +1,11 @@
 /** Where the destination finds what the page list names: the `--storage` arguments, matched to the list's sources. */
 import { realpath } from 'node:fs/promises';
 import path from 'node:path';
+import { CodedError } from '../../foundation/coded-error.ts';
 import type { PageSource } from '../list/page-list.ts';
 import { openFileStorage } from './file-storage.ts';
 import { connectNbd } from './nbd-client.ts';
 import { nfsBlockdev, openThroughStorageDaemon } from './nbd-export.ts';
-import { StorageError } from './storage-error.ts';
 import type { StorageReader } from './storage-reader.ts';
 
 export interface StoragePlace {
@@ -52,7 +52,7 @@ function placeOf(source: PageSource, places: readonly StoragePlace[]): StoragePl
 /**
  * Opens what `source` names.
  *
- * @throws StorageError if no place is given for it or it cannot be opened
+ * @throws CodedError 'storage' if no place is given for it or it cannot be opened
  */
 export async function openSource(
   source: PageSource,
@@ -62,13 +62,18 @@ export async function openSource(
   switch (source.kind) {
     case 'disk': {
       if (place === undefined) {
-        throw new StorageError('invalid-place', `no --storage is given for the disk "${source.disk}"`);
+        throw new CodedError(
+          'storage',
+          'invalid-place',
+          `no --storage is given for the disk "${source.disk}"`,
+        );
       }
       return openLocation(place.location);
     }
     case 'file': {
       if (place === undefined) {
-        throw new StorageError(
+        throw new CodedError(
+          'storage',
           'invalid-place',
           `no --storage is given for the file system "${source.fileSystem}"`,
         );
@@ -96,7 +101,7 @@ function openLocation(location: string): Promise<StorageReader> {
 function uriBelow(exportUri: string, relativePath: string): string {
   const names = relativePath.split('/');
   if (names.some((name) => name === '' || name === '.' || name === '..'))
-    throw new StorageError('outside', `"${relativePath}" is not in ${exportUri}`);
+    throw new CodedError('storage', 'outside', `"${relativePath}" is not in ${exportUri}`);
   return `${exportUri.replace(/\/+$/, '')}/${names.map(encodeURIComponent).join('/')}`;
 }
 
@@ -106,7 +111,7 @@ async function openBelow(folder: string, relativePath: string): Promise<StorageR
   try {
     root = await realpath(folder);
   } catch (cause) {
-    throw new StorageError('cannot-open', `cannot open ${folder}`, cause);
+    throw new CodedError('storage', 'cannot-open', `cannot open ${folder}`, { cause });
   }
   return openFileStorage(path.join(root, relativePath), root);
 }

@@ -9,7 +9,7 @@ export interface StorageReader {
    * Fills `into` from `offsetBytes` on. Several reads may run at once, each with a buffer of its own.
    *
    * @param into from `allocateAligned`, or a part of it that begins and ends at multiples of `storageAlignmentBytes`
-   * @throws StorageError 'read-failed' if the bytes cannot be read or lie beyond the end
+   * @throws CodedError 'storage', 'read-failed' if the bytes cannot be read or lie beyond the end
    */
   read(into: Buffer, offsetBytes: number): Promise<void>;
   close(): Promise<void>;

@@ -73,7 +73,7 @@ export interface StreamHandler {
   /**
    * The stream cannot be filtered. Nothing was left out so far; all that follows is handed on without a look, and no
    * page is reported any more. (If something was left out already, or `refuseUnsupported` is set, the reader throws a
-   * StreamError instead.)
+   * CodedError 'stream' instead.)
    */
   unsupported?(reason: UnsupportedReason, detail: string): void;
 }

@@ -1,8 +1,8 @@
 import test from 'ava';
 import fc from 'fast-check';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { StreamInjector } from './injector.ts';
 import { StreamReader } from './reader.ts';
-import { StreamError } from './stream-error.ts';
 import * as build from './testing/build-stream.ts';
 import { fixtureNames, readFixture } from './testing/fixtures.ts';
 import { loadStream, type LoadedStream } from './testing/load-stream.ts';
@@ -213,7 +213,7 @@ test('injects nowhere else', (t) => {
     },
     (buffer, start, end) => output.push(Buffer.from(buffer.subarray(start, end))),
   );
-  const refused = { instanceOf: StreamError, code: 'not-injectable' } as const;
+  const refused = { instanceOf: CodedError, name: 'StreamError', code: 'not-injectable' } as const;
   t.throws(() => {
     injector.injectPage(0, 0, content(1), 0);
   }, refused);
@@ -234,7 +234,7 @@ test('injects nowhere else', (t) => {
     injector.injectPage(0, -1, content(1), 0);
   }, refused);
   injector.push(smallStream.subarray(firstEnd));
-  t.true(during instanceof StreamError);
+  t.true(isCoded(during, 'stream'));
   t.false(injector.canInject);
   t.throws(() => {
     injector.injectPage(0, 0, content(1), 0);
@@ -247,7 +247,8 @@ test('a stream that turns out to be unfilterable after an injection is an error'
   injector.push(build.streamStart(3, blocks));
   injector.injectZeroPage(0, 0);
   t.throws(() => injector.push(Buffer.concat([build.sectionPart(2, 3), build.number(8, 0x200)])), {
-    instanceOf: StreamError,
+    instanceOf: CodedError,
+    name: 'StreamError',
     code: 'unsupported',
   });
 });

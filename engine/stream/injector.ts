@@ -3,11 +3,11 @@
  * section, or between two sections as a part of its own. It is the only writer of its output, so that block names stay
  * right.
  */
+import { CodedError } from '../../foundation/coded-error.ts';
 import type { StreamHandler, StreamOutput } from './handler.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
 import { StreamReader, type StreamReaderOptions } from './reader.ts';
 import { ramFlag } from './records.ts';
-import { StreamError } from './stream-error.ts';
 import {
   partHeaderBytes,
   recordHeaderRoomBytes,
@@ -58,7 +58,7 @@ export class StreamInjector {
   /**
    * Adds the page whose 4096 bytes stand at `offset` in `buffer`.
    *
-   * @throws StreamError 'not-injectable' if `canInject` is false or the page is outside of its block
+   * @throws CodedError 'stream', 'not-injectable' if `canInject` is false or the page is outside of its block
    */
   injectPage(blockIndex: number, pageIndex: number, buffer: Buffer, offset: number): void {
     this.#injectHeader(blockIndex, pageIndex, ramFlag.page);
@@ -89,10 +89,14 @@ export class StreamInjector {
     const block = reader.blocks[blockIndex];
     const place = this.#pushing ? 'nowhere' : reader.placeForPages;
     if (place === 'nowhere') {
-      throw new StreamError('not-injectable', `no page can be injected at ${reader.position}`);
+      throw new CodedError('stream', 'not-injectable', `no page can be injected at ${reader.position}`);
     }
     if (block === undefined || !(pageIndex >= 0 && pageIndex < block.pageCount)) {
-      throw new StreamError('not-injectable', `there is no page ${pageIndex} of RAM block ${blockIndex}`);
+      throw new CodedError(
+        'stream',
+        'not-injectable',
+        `there is no page ${pageIndex} of RAM block ${blockIndex}`,
+      );
     }
     let at = 0;
     if (place === 'between-sections' && !this.#ownSectionOpen) {

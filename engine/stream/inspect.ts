@@ -1,9 +1,9 @@
 /** Summary of a migration stream, for `inspect-stream` and for people who wonder what is in one. */
+import { isCoded } from '../../foundation/coded-error.ts';
 import type { RamBlock, StreamConfiguration, UnsupportedReason } from './handler.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
 import { StreamReader } from './reader.ts';
 import { streamCommand } from './records.ts';
-import { StreamError } from './stream-error.ts';
 
 export interface StreamSummary {
   readonly bytes: number;
@@ -107,7 +107,7 @@ export class StreamInspector {
     try {
       this.#reader.end();
     } catch (error) {
-      if (!(error instanceof StreamError)) throw error;
+      if (!isCoded(error, 'stream')) throw error;
       this.#end = { is: 'truncated', detail: error.message };
     }
     const { bytes, ramSections } = this.#reader.counters;

@@ -1,4 +1,5 @@
 /** What keeps a stream from being filtered, and how it shows in the stream (docs/stream-format.md). */
+import { CodedError } from '../../foundation/coded-error.ts';
 import type { StreamConfiguration, UnsupportedReason } from './handler.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
 import {
@@ -10,7 +11,6 @@ import {
   streamVersion,
   tlsHandshake,
 } from './records.ts';
-import { StreamError } from './stream-error.ts';
 
 export interface Obstacle {
   readonly reason: UnsupportedReason;
@@ -126,9 +126,9 @@ const remedies: Partial<Record<UnsupportedReason, string>> = {
  * Refuses a stream in which neither engine can see where it ends: with it nobody could promise that only one VM runs. Others
  * that cannot be filtered may be passed through.
  *
- * @throws StreamError 'unsupported' that says what to change
+ * @throws CodedError 'stream', 'unsupported' that says what to change
  */
 export function refuseUnvouched(reason: UnsupportedReason, detail: string): void {
   const remedy = remedies[reason];
-  if (remedy !== undefined) throw new StreamError('unsupported', `${detail}: ${remedy}`, reason);
+  if (remedy !== undefined) throw new CodedError('stream', 'unsupported', `${detail}: ${remedy}`, { reason });
 }

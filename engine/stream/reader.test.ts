@@ -1,5 +1,5 @@
 import test from 'ava';
-import { StreamError } from './stream-error.ts';
+import { CodedError } from '../../foundation/coded-error.ts';
 import * as build from './testing/build-stream.ts';
 import { fixtureNames, readFixture } from './testing/fixtures.ts';
 import { loadStream } from './testing/load-stream.ts';
@@ -168,7 +168,7 @@ test('a stream that ends in its middle is an error', (t) => {
       () => {
         run.reader.end();
       },
-      { instanceOf: StreamError, code: 'truncated' },
+      { instanceOf: CodedError, name: 'StreamError', code: 'truncated' },
     );
     t.true(run.output().equals(smallStream.subarray(0, cut)));
   }

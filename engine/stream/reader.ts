@@ -3,6 +3,7 @@
  * else verbatim, but for block names that have to be written again (docs/stream-format.md). Memory is constant: one
  * record, at most, is kept between two chunks.
  */
+import { CodedError } from '../../foundation/coded-error.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
 import { ConfigurationReader } from './configuration.ts';
 import { readControlRecord } from './control-record.ts';
@@ -22,7 +23,6 @@ import { PageRecords } from './page-records.ts';
 import { RamBlocksReader } from './ram-blocks.ts';
 import { placeForPagesIn, positionIn, type PlaceForPages, type ReaderState } from './reader-state.ts';
 import { readSectionHeader } from './section-header.ts';
-import { StreamError } from './stream-error.ts';
 import { recordHeaderRoomBytes } from './writer.ts';
 
 export interface StreamReaderOptions {
@@ -93,7 +93,7 @@ export class StreamReader {
    * Takes the next bytes of the stream, cut anywhere. Returns false if the reader is held: nothing may be pushed until
    * `release` was called. The rest of the chunk is kept meanwhile.
    *
-   * @throws StreamError 'unsupported' as described at StreamHandler.unsupported
+   * @throws CodedError 'stream', 'unsupported' as described at StreamHandler.unsupported
    */
   push(chunk: Buffer): boolean {
     if (this.#state.in === 'held') throw new Error('push() while the reader is held');
@@ -114,13 +114,13 @@ export class StreamReader {
   /**
    * To be called when the input has ended. Hands on what is left.
    *
-   * @throws StreamError 'truncated' if the stream cannot have ended here
+   * @throws CodedError 'stream', 'truncated' if the stream cannot have ended here
    */
   end(): void {
     if (this.#cut.filledBytes > 0) this.output.insert(this.#cut.buffer, this.#cut.filledBytes);
     this.#cut.clear();
     if (this.#state.in !== 'device-state' && this.#state.in !== 'pass-through') {
-      throw new StreamError('truncated', `the migration stream ended at ${this.position}`);
+      throw new CodedError('stream', 'truncated', `the migration stream ended at ${this.position}`);
     }
   }
 
@@ -287,7 +287,9 @@ export class StreamReader {
   #giveUp(at: number, { reason, detail }: Obstacle): number {
     const { pagesLeftOut, pagesInjected } = this.counters;
     if (this.#options.refuseUnsupported === true || pagesLeftOut > 0 || pagesInjected > 0) {
-      throw new StreamError('unsupported', `the migration stream cannot be filtered: ${detail}`, reason);
+      throw new CodedError('stream', 'unsupported', `the migration stream cannot be filtered: ${detail}`, {
+        reason,
+      });
     }
     this.#state = { in: 'pass-through' };
     this.#handler.unsupported?.(reason, detail);

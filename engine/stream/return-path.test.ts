@@ -1,8 +1,8 @@
 import test from 'ava';
 import fc from 'fast-check';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { returnPathMessage } from './records.ts';
 import { encodeReturnPathMessage, ReturnPathReader, SwitchoverGate } from './return-path.ts';
-import { StreamError } from './stream-error.ts';
 import { readFixture } from './testing/fixtures.ts';
 
 function read(stream: Buffer, step: number): string[] {
@@ -44,7 +44,11 @@ test('writes what it reads', (t) => {
 
 test('refuses messages that no QEMU sends', (t) => {
   for (const bytes of ['00000000', '01000000', '00020201', 'ffffffff']) {
-    t.throws(() => read(Buffer.from(bytes, 'hex'), 4), { instanceOf: StreamError, code: 'return-path' });
+    t.throws(() => read(Buffer.from(bytes, 'hex'), 4), {
+      instanceOf: CodedError,
+      name: 'StreamError',
+      code: 'return-path',
+    });
   }
 });
 

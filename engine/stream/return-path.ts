@@ -2,8 +2,8 @@
  * The return path, destination to source, on the same connection as the stream (capability return-path): type16,
  * length16, data, big-endian (migration/migration.c, migrate_send_rp_message and source_return_path_thread).
  */
+import { CodedError } from '../../foundation/coded-error.ts';
 import { returnPathMessage } from './records.ts';
-import { StreamError } from './stream-error.ts';
 
 export interface ReturnPathMessage {
   /** One of `returnPathMessage`, or a type that this codec does not know. */
@@ -34,7 +34,7 @@ export class ReturnPathReader {
   /**
    * Takes the next bytes, cut anywhere.
    *
-   * @throws StreamError 'return-path' on a message that no QEMU sends
+   * @throws CodedError 'stream', 'return-path' on a message that no QEMU sends
    */
   push(chunk: Buffer): void {
     let at = 0;
@@ -48,7 +48,11 @@ export class ReturnPathReader {
       const type = this.#cut.readUInt16BE(0);
       const dataBytes = this.#cut.readUInt16BE(2);
       if (type === 0 || type > greatestType || dataBytes > maxDataBytes) {
-        throw new StreamError('return-path', `a return path message of type ${type} and ${dataBytes} bytes`);
+        throw new CodedError(
+          'stream',
+          'return-path',
+          `a return path message of type ${type} and ${dataBytes} bytes`,
+        );
       }
       if (this.#cutBytes === headerBytes + dataBytes) {
         this.#cutBytes = 0;

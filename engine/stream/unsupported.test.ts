@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import type { UnsupportedReason } from './handler.ts';
-import { StreamError } from './stream-error.ts';
 import * as build from './testing/build-stream.ts';
 import { readFixture } from './testing/fixtures.ts';
 import { blocks, content, smallStream } from './testing/small-stream.ts';
@@ -34,7 +34,11 @@ for (const [fixture, reason] of captured) {
       t.true(run.output().equals(stream));
     }
     const refusing = start(undefined, { refuseUnsupported: true });
-    t.throws(() => refusing.reader.push(stream), { instanceOf: StreamError, code: 'unsupported' });
+    t.throws(() => refusing.reader.push(stream), {
+      instanceOf: CodedError,
+      name: 'StreamError',
+      code: 'unsupported',
+    });
   });
 }
 
@@ -47,7 +51,10 @@ test('compression is noticed before a page is left out', (t) => {
 
 test('xbzrle shows only after pages were left out: an error, not a broken guest', (t) => {
   const run = start(() => true);
-  const error = t.throws(() => run.reader.push(readFixture('qemu-10.0-xbzrle')), { instanceOf: StreamError });
+  const error = t.throws(() => run.reader.push(readFixture('qemu-10.0-xbzrle')), {
+    instanceOf: CodedError,
+    name: 'StreamError',
+  });
   t.is(error.code, 'unsupported');
   t.is(error.reason, 'xbzrle');
   t.true(run.reader.counters.pagesLeftOut > 0);
@@ -190,7 +197,8 @@ for (const [what, [reason, stream]] of Object.entries(made)) {
     if (what === 'a page of no block') return;
     const run = start(() => true);
     const error = t.throws(() => run.reader.push(Buffer.concat([ready, pages, tail])), {
-      instanceOf: StreamError,
+      instanceOf: CodedError,
+      name: 'StreamError',
     });
     t.is(error.reason, reason);
     t.is(run.reader.counters.pagesLeftOut, 1);
@@ -220,7 +228,7 @@ test('garbage at any place neither hangs, nor is lost, nor fails otherwise than 
           for (let at = 0; at < stream.length; at += step) run.reader.push(stream.subarray(at, at + step));
           run.reader.end();
         } catch (error) {
-          if (!(error instanceof StreamError)) throw error;
+          if (!isCoded(error, 'stream')) throw error;
           return;
         }
         if (!leaveOut && !run.output().equals(stream)) throw new Error('bytes were changed');

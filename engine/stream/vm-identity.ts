@@ -1,6 +1,6 @@
 /** Whether a stream is of the VM that an engine was told of. */
+import { CodedError } from '../../foundation/coded-error.ts';
 import type { StreamConfiguration } from './handler.ts';
-import { StreamError } from './stream-error.ts';
 
 const uuidShape = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
@@ -9,13 +9,13 @@ const uuidShape = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
  * capability `validate-uuid` (migration/savevm.c, vmstate_uuid_needed). Names are not in the stream.
  *
  * @returns whether there was something to compare with; true for a name, with which nothing is to be compared
- * @throws StreamError 'another-vm', which names neither
+ * @throws CodedError 'stream', 'another-vm', which names neither
  */
 export function checkVm(vm: string | undefined, { uuid }: Pick<StreamConfiguration, 'uuid'>): boolean {
   if (vm === undefined || !uuidShape.test(vm)) return true;
   if (uuid === undefined) return false;
   if (uuid.toLowerCase() !== vm.toLowerCase()) {
-    throw new StreamError('another-vm', 'QEMU migrates another VM than the one of --vm');
+    throw new CodedError('stream', 'another-vm', 'QEMU migrates another VM than the one of --vm');
   }
   return true;
 }

@@ -4,10 +4,10 @@ import { once } from 'node:events';
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
+import { isCoded } from '../../foundation/coded-error.ts';
 import { EngineConnection } from './connection.ts';
 import { adopt, createPausedServer, type SocketOpener } from './fast-socket.ts';
 import { frameHeader, type FrameType } from './frame.ts';
-import { WireError } from './wire-error.ts';
 
 interface End {
   readonly connection: EngineConnection;
@@ -82,7 +82,7 @@ test('frames arrive in order, compressed or not', async (t) => {
   for (const payload of payloads) a.connection.send('stream', payload, true);
   a.connection.end();
   t.is(await a.closed, undefined);
-  t.true((await b.closed) instanceof WireError);
+  t.true(isCoded(await b.closed, 'wire'));
   t.is(b.frames.length, payloads.length);
   b.frames.forEach(({ payload }, i) => {
     t.true(payload.equals(payloads[i] ?? Buffer.alloc(0)), `payload ${i}`);
@@ -160,7 +160,7 @@ test('an abort tells the other engine why', async (t) => {
   a.connection.abort(error);
   t.is(await a.closed, error);
   const seen = await b.closed;
-  t.true(seen instanceof WireError);
+  t.true(isCoded(seen, 'wire'));
   t.like(seen, { code: 'peer-aborted', peerCode: 'read-failed' });
   t.regex(seen?.message ?? '', /the disk is gone/);
 });

@@ -3,11 +3,11 @@
  * the sender knows how much is under way, with heartbeats, and with a reason when it ends early.
  */
 import type { Socket } from 'node:net';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { ReadBuffer, type SocketOpener } from './fast-socket.ts';
 import { type FrameProtection, FrameReader, type FrameType, frameHeader } from './frame.ts';
 import { type Abort, decodeMessage, encodeMessage, messageSchemas } from './messages.ts';
 import { SendQueue } from './send-queue.ts';
-import { WireError } from './wire-error.ts';
 
 export interface ConnectionOptions {
   readonly protection: FrameProtection;
@@ -30,7 +30,7 @@ export interface ConnectionOptions {
   /** At the destination: whether the target will never run if this engine gives up now. */
   readonly targetNeverRuns?: () => boolean;
   /** What it means that the connection broke, where more is known than the system says. */
-  readonly explain?: (cause: Error) => WireError | undefined;
+  readonly explain?: (cause: Error) => CodedError<'wire'> | undefined;
   /** Called once, when the connection has ended: with its error, or without one after `end()`. */
   readonly onClosed: (error: Error | undefined) => void;
 }
@@ -91,15 +91,15 @@ export class EngineConnection {
     socket.on('drain', () => options.onRoom?.());
     socket.on('error', (cause) => {
       const broke = `the connection to the other engine broke: ${cause.message}`;
-      this.#close(options.explain?.(cause) ?? new WireError('closed', broke, cause));
+      this.#close(options.explain?.(cause) ?? new CodedError('wire', 'closed', broke, { cause }));
     });
     socket.on('close', () => {
       this.#close(
-        this.#ending ? undefined : new WireError('closed', 'the other engine closed the connection'),
+        this.#ending ? undefined : new CodedError('wire', 'closed', 'the other engine closed the connection'),
       );
     });
     this.#greetingLimit = setTimeout(() => {
-      this.abort(new WireError('timeout', `it has not greeted within ${timeoutMs} ms`));
+      this.abort(new CodedError('wire', 'timeout', `it has not greeted within ${timeoutMs} ms`));
     }, greetingMs);
   }
 
@@ -246,7 +246,8 @@ export class EngineConnection {
       case 'heartbeat':
         return;
       case 'acknowledge':
-        if (payload.length !== 8) throw new WireError('malformed', 'an acknowledgement of another length');
+        if (payload.length !== 8)
+          throw new CodedError('wire', 'malformed', 'an acknowledgement of another length');
         this.#acknowledgedBytes = Math.min(Number(payload.readBigUInt64BE()), this.sentBytes);
         this.#pump();
         this.#options.onRoom?.();
@@ -254,7 +255,7 @@ export class EngineConnection {
       case 'abort': {
         const { code, message, targetNeverRuns } = decodeMessage(messageSchemas.abort, payload);
         const reason = `the other engine gave up: ${message}`;
-        throw new WireError('peer-aborted', reason, undefined, code, targetNeverRuns);
+        throw new CodedError('wire', 'peer-aborted', reason, { peerCode: code, targetNeverRuns });
       }
       default:
         this.#options.onFrame(type, payload);
@@ -268,7 +269,7 @@ export class EngineConnection {
       body();
     } catch (cause) {
       const error = cause instanceof Error ? cause : new Error(String(cause));
-      if (error instanceof WireError && error.code === 'peer-aborted') this.#close(error);
+      if (isCoded(error, 'wire') && error.code === 'peer-aborted') this.#close(error);
       else this.abort(error);
     }
   }
@@ -298,7 +299,11 @@ export class EngineConnection {
     const silentMs = performance.now() - this.#heardAtMs;
     if (!this.#readingPaused && silentMs > this.#options.timeoutMs) {
       this.abort(
-        new WireError('timeout', `nothing was heard from the other engine for ${Math.round(silentMs)} ms`),
+        new CodedError(
+          'wire',
+          'timeout',
+          `nothing was heard from the other engine for ${Math.round(silentMs)} ms`,
+        ),
       );
     }
   }

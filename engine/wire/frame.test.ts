@@ -1,8 +1,8 @@
 import { crc32, zstdCompressSync } from 'node:zlib';
 import test from 'ava';
 import fc from 'fast-check';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { type FrameProtection, FrameReader, type FrameType, frameHeader, frameTypes } from './frame.ts';
-import { WireError } from './wire-error.ts';
 
 interface Frame {
   readonly type: FrameType;
@@ -97,7 +97,7 @@ test('with checksums each changed bit is found before its frame is taken', (t) =
         () => {
           reader.push(damaged);
         },
-        { instanceOf: WireError },
+        { instanceOf: CodedError, name: 'WireError' },
       );
       if (taken.some((frame, i) => frame.type !== whole[i]?.type || frame.payload !== whole[i].payload)) {
         t.fail(`bit ${bit} of byte ${at}: a changed frame was taken before "${error.message}"`);
@@ -143,7 +143,10 @@ for (const [what, header, code] of [
   ['a length once decompressed beyond its type', '020100000000000a7fffffff', 'too-long'],
 ] as const) {
   test(`${what} is refused by the header alone`, (t) => {
-    const error = t.throws(() => read([Buffer.from(header, 'hex')]), { instanceOf: WireError });
+    const error = t.throws(() => read([Buffer.from(header, 'hex')]), {
+      instanceOf: CodedError,
+      name: 'WireError',
+    });
     t.is(error.code, code);
   });
 }
@@ -152,7 +155,7 @@ test('a compressed frame cannot grow beyond what its header says', (t) => {
   const bomb = zstdCompressSync(Buffer.alloc(8 * 1024 * 1024));
   for (const rawBytes of [0, 1, 1024 * 1024]) {
     const bytes = Buffer.concat([frameHeader('stream', bomb, rawBytes, 'tls'), bomb]);
-    const error = t.throws(() => read([bytes]), { instanceOf: WireError });
+    const error = t.throws(() => read([bytes]), { instanceOf: CodedError, name: 'WireError' });
     t.is(error.code, 'malformed');
   }
 });
@@ -169,7 +172,7 @@ test('garbage ends in a WireError or in waiting, and nothing large is kept', (t)
           for (let at = 0; at < bytes.length; at += step)
             reader.push(Buffer.from(bytes.subarray(at, at + step)));
         } catch (error) {
-          if (!(error instanceof WireError)) throw error;
+          if (!isCoded(error, 'wire')) throw error;
         }
       },
     ),
@@ -190,7 +193,7 @@ test('a damaged byte never gives a longer payload than its type allows', (t) => 
       try {
         reader.push(damaged);
       } catch (error) {
-        if (!(error instanceof WireError)) throw error;
+        if (!isCoded(error, 'wire')) throw error;
       }
     }),
     { numRuns: 1000 },

@@ -14,7 +14,7 @@
  *         16     4  of the 16 bytes before: a length is not believed, nor waited for, before this fits
  */
 import { crc32, zstdDecompressSync } from 'node:zlib';
-import { WireError } from './wire-error.ts';
+import { CodedError } from '../../foundation/coded-error.ts';
 
 /** Number and greatest payload, decompressed, of each kind of frame. */
 export const frameTypes = {
@@ -125,7 +125,7 @@ export class FrameReader {
   /**
    * Takes the next bytes, cut anywhere.
    *
-   * @throws WireError 'malformed', 'corrupt' or 'too-long'; the reader is of no use afterwards
+   * @throws CodedError 'wire', 'malformed', 'corrupt' or 'too-long'; the reader is of no use afterwards
    */
   push(chunk: Buffer): void {
     let at = 0;
@@ -169,9 +169,13 @@ export class FrameReader {
     const first = this.#header.readUInt8(0);
     if (this.wireBytes > 0 || typeById.has(first)) return;
     if (tlsRecordTypes.includes(first)) {
-      throw new WireError('malformed', 'the other engine speaks TLS, this one was told --insecure-plaintext');
+      throw new CodedError(
+        'wire',
+        'malformed',
+        'the other engine speaks TLS, this one was told --insecure-plaintext',
+      );
     }
-    throw new WireError('malformed', `no frame starts with the byte ${first}`);
+    throw new CodedError('wire', 'malformed', `no frame starts with the byte ${first}`);
   }
 
   #checkHeader(): void {
@@ -183,19 +187,23 @@ export class FrameReader {
     const type = typeById.get(header.readUInt8(0));
     const encoding = header.readUInt8(1);
     if (type === undefined || encoding > encodingZstd || header.readUInt16BE(2) !== 0) {
-      throw new WireError('malformed', `no frame starts with ${header.toString('hex')}`);
+      throw new CodedError('wire', 'malformed', `no frame starts with ${header.toString('hex')}`);
     }
     if (!this.#accepts(type)) {
-      throw new WireError('malformed', `the other engine sends "${type}" before its greeting`);
+      throw new CodedError('wire', 'malformed', `the other engine sends "${type}" before its greeting`);
     }
     const payloadBytes = header.readUInt32BE(4);
     const rawBytes = header.readUInt32BE(8);
     const { maxBytes } = frameTypes[type];
     if (rawBytes > maxBytes || payloadBytes > maxBytes) {
-      throw new WireError('too-long', `a frame "${type}" of ${Math.max(rawBytes, payloadBytes)} bytes`);
+      throw new CodedError(
+        'wire',
+        'too-long',
+        `a frame "${type}" of ${Math.max(rawBytes, payloadBytes)} bytes`,
+      );
     }
     if (encoding === encodingPlain && payloadBytes !== rawBytes) {
-      throw new WireError('malformed', `a plain frame "${type}" with two lengths`);
+      throw new CodedError('wire', 'malformed', `a plain frame "${type}" with two lengths`);
     }
     this.#type = type;
     this.#payloadBytes = payloadBytes;
@@ -213,8 +221,8 @@ export class FrameReader {
   }
 }
 
-function corrupt(): WireError {
-  return new WireError('corrupt', 'bytes were changed on their way between the engines');
+function corrupt(): CodedError<'wire'> {
+  return new CodedError('wire', 'corrupt', 'bytes were changed on their way between the engines');
 }
 
 function decompress(payload: Buffer, rawBytes: number): Buffer {
@@ -223,8 +231,9 @@ function decompress(payload: Buffer, rawBytes: number): Buffer {
     // Without a chunk that holds all of it and a little more, zlib would make pieces and join them.
     raw = zstdDecompressSync(payload, { maxOutputLength: Math.max(rawBytes, 1), chunkSize: rawBytes + 64 });
   } catch (cause) {
-    throw new WireError('malformed', 'a compressed frame cannot be decompressed', cause);
+    throw new CodedError('wire', 'malformed', 'a compressed frame cannot be decompressed', { cause });
   }
-  if (raw.length !== rawBytes) throw new WireError('malformed', 'a compressed frame has another length');
+  if (raw.length !== rawBytes)
+    throw new CodedError('wire', 'malformed', 'a compressed frame has another length');
   return raw;
 }

@@ -1,8 +1,8 @@
 /** What both ends of a connection do first. Neither tells which VM it serves, not even in what it refuses. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
 import { decodeMessage, type Hello, messageSchemas, protocolVersion } from './messages.ts';
-import { WireError } from './wire-error.ts';
 
 export interface Liveness {
   /** Something is sent at least so often. Default 1000. */
@@ -30,7 +30,7 @@ export function ownHello(role: Hello['role'], vm: string | undefined, liveness: 
  * Reads the other engine's hello.
  *
  * @param vm as `own` was made with
- * @throws WireError 'malformed' or 'incompatible'
+ * @throws CodedError 'wire', 'malformed' or 'incompatible'
  */
 export function takeHello(own: Hello, vm: string | undefined, payload: Buffer, timeoutMs: number): Hello {
   const other = decodeMessage(messageSchemas.hello, payload);
@@ -41,7 +41,7 @@ export function takeHello(own: Hello, vm: string | undefined, payload: Buffer, t
     own.pageSizeBytes === other.pageSizeBytes ? '' : 'the page sizes differ',
     other.heartbeatMs * 2 > timeoutMs ? `the other engine is heard every ${other.heartbeatMs} ms only` : '',
   ].filter((text) => text !== '');
-  if (differences.length > 0) throw new WireError('incompatible', differences.join('; '));
+  if (differences.length > 0) throw new CodedError('wire', 'incompatible', differences.join('; '));
   return other;
 }
 

@@ -1,8 +1,8 @@
 /** What the engines say to each other in JSON (frame.ts names the frames). Read with a schema: neither trusts the other. */
 import { z } from 'zod';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { hashKeyBytes } from '../list/content-hash.ts';
 import type { PageSource } from '../list/page-list.ts';
-import { WireError } from './wire-error.ts';
 
 /** Raised with every change that an engine of the version before would misunderstand. */
 export const protocolVersion = 2;
@@ -87,15 +87,16 @@ export function encodeMessage(message: Hello | Sources | Storage | RestoreStatus
   return Buffer.from(JSON.stringify(message), 'utf8');
 }
 
-/** @throws WireError 'malformed' */
+/** @throws CodedError 'wire', 'malformed' */
 export function decodeMessage<T>(schema: z.ZodType<T>, payload: Buffer): T {
   let value: unknown;
   try {
     value = JSON.parse(payload.toString('utf8'));
   } catch (cause) {
-    throw new WireError('malformed', 'a message is no JSON', cause);
+    throw new CodedError('wire', 'malformed', 'a message is no JSON', { cause });
   }
   const result = schema.safeParse(value);
-  if (!result.success) throw new WireError('malformed', `a message is wrong: ${result.error.message}`);
+  if (!result.success)
+    throw new CodedError('wire', 'malformed', `a message is wrong: ${result.error.message}`);
   return result.data;
 }

@@ -10,9 +10,9 @@ import {
   type PeerCertificate,
   type TLSSocket,
 } from 'node:tls';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { type ChunkHandler, connectTo, type ReadBuffer } from './fast-socket.ts';
 import type { FrameProtection } from './frame.ts';
-import { WireError } from './wire-error.ts';
 
 export type PeerSecurity =
   /** A key that both engines have, of 32 bytes (pre-shared-key.ts). */
@@ -70,7 +70,7 @@ function clientOptions(security: Exclude<PeerSecurity, { by: 'nothing' }>, host:
       checkServerIdentity: (_: string, certificate: PeerCertificate) =>
         Object.keys(certificate).length === 0
           ? undefined
-          : new WireError('not-authenticated', 'the destination has a certificate, not the key'),
+          : new CodedError('wire', 'not-authenticated', 'the destination has a certificate, not the key'),
     };
   }
   const { authority, certificate, key, revoked, hostName = host } = security;
@@ -142,41 +142,48 @@ interface TlsError extends Error {
 }
 
 /** What it means to the source that a connection broke; undefined where the system's words say it. */
-export function explainBreak(cause: TlsError, security: PeerSecurity): WireError | undefined {
-  if (cause instanceof WireError) return cause;
+export function explainBreak(cause: TlsError, security: PeerSecurity): CodedError<'wire'> | undefined {
+  if (isCoded(cause, 'wire')) return cause;
   if (security.by === 'nothing') return undefined;
   const { code = '', message } = cause;
   if (message.includes('wrong version number')) {
-    return new WireError(
+    return new CodedError(
+      'wire',
       'not-authenticated',
       'the destination does not speak TLS: it was told --insecure-plaintext, or is no engine',
-      cause,
+      { cause },
     );
   }
   if (security.by === 'pre-shared-key') {
     // Alerts of RFC 8446, 6.2: decrypt_error where the keys differ, handshake_failure where the other end has none.
     if (/SSL alert number (40|51)/.test(message)) {
-      return new WireError('not-authenticated', 'the other engine has another key', cause);
+      return new CodedError('wire', 'not-authenticated', 'the other engine has another key', { cause });
     }
     if (certificateErrors.test(code)) {
-      return new WireError('not-authenticated', 'the destination has a certificate, not the key', cause);
+      return new CodedError('wire', 'not-authenticated', 'the destination has a certificate, not the key', {
+        cause,
+      });
     }
   } else {
     if (/SSL alert number/.test(message)) {
-      return new WireError(
+      return new CodedError(
+        'wire',
         'not-authenticated',
         'the destination refuses the certificate of this engine',
-        cause,
+        { cause },
       );
     }
     if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-      return new WireError('not-authenticated', `the destination is another host: ${message}`, cause);
+      return new CodedError('wire', 'not-authenticated', `the destination is another host: ${message}`, {
+        cause,
+      });
     }
     if (certificateErrors.test(code)) {
-      return new WireError(
+      return new CodedError(
+        'wire',
         'not-authenticated',
         `the certificate of the destination does not hold here (${code})`,
-        cause,
+        { cause },
       );
     }
   }

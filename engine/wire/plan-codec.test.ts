@@ -1,5 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import {
   decodeAsk,
   decodePlanPart,
@@ -8,7 +9,6 @@ import {
   maxPlanPages,
   type PlanPart,
 } from './plan-codec.ts';
-import { WireError } from './wire-error.ts';
 
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
 
@@ -58,9 +58,12 @@ test('a part that is cut, or longer, or counts wrongly, is refused', (t) => {
     pageCount: 3,
   });
   for (let length = 0; length < bytes.length; length++) {
-    t.throws(() => decodePlanPart(bytes.subarray(0, length)), { instanceOf: WireError });
+    t.throws(() => decodePlanPart(bytes.subarray(0, length)), { instanceOf: CodedError, name: 'WireError' });
   }
-  t.throws(() => decodePlanPart(Buffer.concat([bytes, Buffer.alloc(1)])), { instanceOf: WireError });
+  t.throws(() => decodePlanPart(Buffer.concat([bytes, Buffer.alloc(1)])), {
+    instanceOf: CodedError,
+    name: 'WireError',
+  });
   for (const [at, value] of [
     [4, 0xffff_ffff],
     [16, 0],
@@ -68,7 +71,7 @@ test('a part that is cut, or longer, or counts wrongly, is refused', (t) => {
   ] as const) {
     const wrong = Buffer.from(bytes);
     wrong.writeUInt32BE(value, at);
-    t.throws(() => decodePlanPart(wrong), { instanceOf: WireError });
+    t.throws(() => decodePlanPart(wrong), { instanceOf: CodedError, name: 'WireError' });
   }
 });
 
@@ -78,7 +81,7 @@ test('garbage is refused or read within its length', (t) => {
       try {
         t.true(decodePlanPart(Buffer.from(bytes)).pageCount <= 300 / 8);
       } catch (error) {
-        t.true(error instanceof WireError);
+        t.true(isCoded(error, 'wire'));
       }
     }),
     { numRuns: 1000 },
@@ -91,5 +94,5 @@ test('pages asked for come back as they were', (t) => {
     { blockIndex: 0xffff, pageIndex: 0xffff_ffff },
   ];
   t.deepEqual(decodeAsk(encodeAsk(pages)), pages);
-  t.throws(() => decodeAsk(Buffer.alloc(9)), { instanceOf: WireError });
+  t.throws(() => decodeAsk(Buffer.alloc(9)), { instanceOf: CodedError, name: 'WireError' });
 });

@@ -5,7 +5,7 @@
  *            then for each page, in the order of the runs: low and high half of its hash, u32 each
  *     ask:   for each page: RAM block u16, 0 u16, page u32
  */
-import { WireError } from './wire-error.ts';
+import { CodedError } from '../../foundation/coded-error.ts';
 
 /** Pages of one part at most, so that it stays within its frame: in the worst case each page is a run of its own. */
 export const maxPlanPages = 8192;
@@ -38,7 +38,7 @@ export function encodePlanPart(part: PlanPart): Buffer {
   return bytes;
 }
 
-/** @throws WireError 'malformed' if the parts do not fit together; whether pages and blocks exist is not checked here */
+/** @throws CodedError 'wire', 'malformed' if the parts do not fit together; whether pages and blocks exist is not checked here */
 export function decodePlanPart(bytes: Buffer): PlanPart {
   if (bytes.length < planHeaderBytes) throw malformed('it has no header');
   const runCount = bytes.readUInt32BE(4);
@@ -84,7 +84,7 @@ export function encodeAsk(pages: readonly PageName[]): Buffer {
   return bytes;
 }
 
-/** @throws WireError 'malformed' */
+/** @throws CodedError 'wire', 'malformed' */
 export function decodeAsk(bytes: Buffer): PageName[] {
   if (bytes.length % askBytes !== 0) throw malformed(`an ask of ${bytes.length} bytes`);
   const pages: PageName[] = [];
@@ -94,6 +94,6 @@ export function decodeAsk(bytes: Buffer): PageName[] {
   return pages;
 }
 
-function malformed(detail: string): WireError {
-  return new WireError('malformed', `a part of the plan cannot be read: ${detail}`);
+function malformed(detail: string): CodedError<'wire'> {
+  return new CodedError('wire', 'malformed', `a part of the plan cannot be read: ${detail}`);
 }

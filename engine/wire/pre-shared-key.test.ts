@@ -2,7 +2,8 @@ import { chmodSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, write
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { KeyError, makeKey, readKey, writeKey } from './pre-shared-key.ts';
+import { CodedError } from '../../foundation/coded-error.ts';
+import { makeKey, readKey, writeKey } from './pre-shared-key.ts';
 
 function fileIn(t: ExecutionContext): string {
   const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-key-'));
@@ -27,7 +28,7 @@ test('a key is read from a descriptor', (t) => {
   const key = makeKey();
   writeKey(file, key);
   t.is(readKey(`fd:${openSync(file, 'r')}`).toString('hex'), key);
-  t.throws(() => readKey('fd:999999'), { instanceOf: KeyError, message: /EBADF/ });
+  t.throws(() => readKey('fd:999999'), { instanceOf: CodedError, name: 'KeyError', message: /EBADF/ });
 });
 
 test('no file is written over', (t) => {
@@ -37,7 +38,7 @@ test('no file is written over', (t) => {
     () => {
       writeKey(file, makeKey());
     },
-    { instanceOf: KeyError, message: /EEXIST/ },
+    { instanceOf: CodedError, name: 'KeyError', message: /EEXIST/ },
   );
   t.is(readFileSync(file, 'utf8'), 'mine');
 });
@@ -47,7 +48,11 @@ for (const mode of [0o640, 0o604, 0o660, 0o602]) {
     const file = fileIn(t);
     writeKey(file, makeKey());
     chmodSync(file, mode);
-    t.throws(() => readKey(file), { instanceOf: KeyError, message: /others may read or write/ });
+    t.throws(() => readKey(file), {
+      instanceOf: CodedError,
+      name: 'KeyError',
+      message: /others may read or write/,
+    });
   });
 }
 
@@ -62,7 +67,7 @@ for (const [what, text, message] of [
   test(`a key that is ${what} is refused, and not shown`, (t) => {
     const file = fileIn(t);
     writeFileSync(file, text, { mode: 0o600 });
-    const error = t.throws(() => readKey(file), { instanceOf: KeyError, message });
+    const error = t.throws(() => readKey(file), { instanceOf: CodedError, name: 'KeyError', message });
     t.false(/ababab|secret/.test(error.message));
   });
 }

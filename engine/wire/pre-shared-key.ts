@@ -1,27 +1,24 @@
 /** The key that both engines have: 32 random bytes, as a line of 64 hexadecimal digits in a file that only its owner reads. */
 import { randomBytes } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readSync, writeFileSync } from 'node:fs';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 
 const keyBytes = 32;
 /** More than a key and its line end, so that more than a key is seen. */
 const maxBytes = 2 * keyBytes + 16;
 
-/** The key cannot be used, or not made. */
-export class KeyError extends Error {
-  override readonly name = 'KeyError';
-  readonly code = 'key';
-}
-
 export function makeKey(): string {
   return randomBytes(keyBytes).toString('hex');
 }
 
-/** Writes a key to a new file of mode 0600. @throws KeyError where there is something already */
+/** Writes a key to a new file of mode 0600. @throws CodedError 'key', 'key' where there is something already */
 export function writeKey(path: string, key: string): void {
   try {
     writeFileSync(path, `${key}\n`, { mode: 0o600, flag: 'wx' });
   } catch (cause) {
-    throw new KeyError(`cannot make the key file ${path}: ${(cause as Error).message}`, { cause });
+    throw new CodedError('key', 'key', `cannot make the key file ${path}: ${(cause as Error).message}`, {
+      cause,
+    });
   }
 }
 
@@ -29,7 +26,7 @@ export function writeKey(path: string, key: string): void {
  * Reads a key.
  *
  * @param place a path, or `fd:N` for a descriptor that was inherited; that is read and closed
- * @throws KeyError
+ * @throws CodedError 'key', 'key'
  */
 export function readKey(place: string): Buffer {
   const inherited = descriptorOf(place);
@@ -39,7 +36,9 @@ export function readKey(place: string): Buffer {
       const { mode } = fstatSync(descriptor);
       // What is no file, such as a pipe, has no readers by mode.
       if (inherited === undefined && (mode & 0o077) !== 0) {
-        throw new KeyError(
+        throw new CodedError(
+          'key',
+          'key',
           `others may read or write the key file ${place} (mode ${(mode & 0o777).toString(8).padStart(4, '0')}): ` +
             `make a new key, and chmod 600`,
         );
@@ -49,8 +48,10 @@ export function readKey(place: string): Buffer {
       closeSync(descriptor);
     }
   } catch (cause) {
-    if (cause instanceof KeyError) throw cause;
-    throw new KeyError(`cannot read the key from ${place}: ${(cause as Error).message}`, { cause });
+    if (isCoded(cause, 'key')) throw cause;
+    throw new CodedError('key', 'key', `cannot read the key from ${place}: ${(cause as Error).message}`, {
+      cause,
+    });
   }
 }
 
@@ -76,7 +77,9 @@ function parseKey(text: string, place: string): Buffer {
   const digits = text.trimEnd();
   if (!/^[0-9a-f]{64}$/i.test(digits)) {
     const what = /^[0-9a-f]*$/i.test(digits) ? `${digits.length} hexadecimal digits` : 'something else';
-    throw new KeyError(
+    throw new CodedError(
+      'key',
+      'key',
       `${place} holds ${what}, not the 64 hexadecimal digits of a key: make one with "poolshift-engine key"`,
     );
   }

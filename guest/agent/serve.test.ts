@@ -3,7 +3,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { AgentError, requestPageList, requestStatus } from '../../engine/list/agent-client.ts';
+import { CodedError } from '../../foundation/coded-error.ts';
+import { requestPageList, requestStatus } from '../../engine/list/agent-client.ts';
 import { GuestError } from './guest-error.ts';
 import type { CachingProgram } from './page-finder.ts';
 import { serve } from './serve.ts';
@@ -57,7 +58,10 @@ test('what goes wrong in the guest becomes an answer, and the next request is se
   let current: readonly CachingProgram[] = [];
   const path = await agent(t, async () => current);
   const refusal = async (clean: 'none' | 'checkpoint' = 'none'): Promise<string> => {
-    const error = await t.throwsAsync(requestPageList(path, { clean }), { instanceOf: AgentError });
+    const error = await t.throwsAsync(requestPageList(path, { clean }), {
+      instanceOf: CodedError,
+      name: 'AgentError',
+    });
     t.is(error.code, 'refused');
     return error.message;
   };

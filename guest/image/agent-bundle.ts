@@ -6,7 +6,7 @@ import { hashFiles, prepare, type Log } from '../../setup/cache.ts';
 
 const repository = path.join(import.meta.dirname, '../..');
 const agentFolder = path.join(repository, 'guest/agent');
-const sharedFolder = path.join(repository, 'engine/list');
+const sharedFolders = ['engine/list', 'foundation'].map((folder) => path.join(repository, folder));
 
 /**
  * How Node should be started, so that the agent takes little memory: the columns of a list go back to the kernel when they
@@ -20,13 +20,13 @@ export const agentStart = {
 
 /**
  * Bundles the agent, or finds the bundle of the same sources in the cache. Gives the file's path.
- * @throws PrepareError
+ * @throws CodedError 'set-up'
  */
 export async function bundleAgent(log: Log): Promise<string> {
   const name = 'agent.js';
   const folder = await prepare({
     name: 'guest-agent',
-    keyParts: [esbuildVersion, await hashFiles([agentFolder, sharedFolder, import.meta.filename])],
+    keyParts: [esbuildVersion, await hashFiles([agentFolder, ...sharedFolders, import.meta.filename])],
     log,
     build: async (dir) => {
       await build({

@@ -4,8 +4,8 @@
  */
 import { createInterface } from 'node:readline';
 import { ExecaError, execa } from 'execa';
+import { CodedError } from '../../foundation/coded-error.ts';
 import type { Log } from '../../setup/cache.ts';
-import { GuestImageError } from './guest-image-error.ts';
 
 export interface ConfinedOptions {
   readonly log: Log;
@@ -18,7 +18,7 @@ const shownErrorLines = 15;
 
 /**
  * @returns standard output
- * @throws GuestImageError 'command-failed'
+ * @throws CodedError 'guest-image', 'command-failed'
  */
 export async function runConfined(
   command: string,
@@ -39,6 +39,8 @@ export async function runConfined(
     const output =
       error instanceof ExecaError ? `${String(error.stdout)}\n${String(error.stderr)}` : String(error);
     const lastLines = output.trim().split('\n').slice(-shownErrorLines).join('\n');
-    throw new GuestImageError('command-failed', `${command} failed:\n${lastLines}`, { cause: error });
+    throw new CodedError('guest-image', 'command-failed', `${command} failed:\n${lastLines}`, {
+      cause: error,
+    });
   }
 }

@@ -2,9 +2,9 @@
 import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { hashFiles, prepare, type Log } from '../../setup/cache.ts';
 import { cpioArchive, type CpioEntry } from './cpio.ts';
-import { GuestImageError } from './guest-image-error.ts';
 import { bootstrap, kernelPackages } from './packages.ts';
 
 export interface Kernel {
@@ -39,7 +39,8 @@ async function prepareKernelTree(log: Log): Promise<string> {
 export async function prepareKernel(log: Log): Promise<Kernel> {
   const tree = await prepareKernelTree(log);
   const [version] = await readdir(path.join(tree, 'lib/modules'));
-  if (version === undefined) throw new GuestImageError('incomplete', `no kernel in ${tree}/lib/modules`);
+  if (version === undefined)
+    throw new CodedError('guest-image', 'incomplete', `no kernel in ${tree}/lib/modules`);
 
   const entry = await prepare({
     name: 'guest-boot',
@@ -113,7 +114,7 @@ async function modulesInOrder(modulesDir: string, wanted: readonly string[]): Pr
     if (ordered.has(name) || builtIn.has(name)) return;
     const file = fileOf.get(name);
     if (file === undefined)
-      throw new GuestImageError('incomplete', `the kernel has no module ${name} in ${modulesDir}`);
+      throw new CodedError('guest-image', 'incomplete', `the kernel has no module ${name} in ${modulesDir}`);
     const content = await readFile(path.join(modulesDir, file));
     for (const dependency of moduleDependencies(content)) await add(dependency);
     ordered.set(name, { name: `${name}.ko`, content });

@@ -4,10 +4,10 @@
  */
 import { mkdir, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { hashFiles, prepare, type Log } from '../../setup/cache.ts';
 import { ensurePackages } from '../../setup/packages.ts';
 import { runConfined } from './confined.ts';
-import { GuestImageError } from './guest-image-error.ts';
 import { prepareKernel } from './kernel.ts';
 import type { DatabaseSystem } from './packages.ts';
 import { prepareRootTree, type RootTree } from './root-tree.ts';
@@ -45,7 +45,7 @@ const here = (name: string): string => path.join(import.meta.dirname, name);
 /**
  * Needs root. Installs the packages that the build itself needs on this machine.
  *
- * @throws GuestImageError, or PrepareError with it as its cause; PackagesError
+ * @throws CodedError 'guest-image', or CodedError 'set-up' with it as its cause; CodedError 'set-up'
  */
 export async function prepareGuestImage({
   dbms,
@@ -54,13 +54,18 @@ export async function prepareGuestImage({
   log,
 }: GuestImageOptions): Promise<GuestImage> {
   if (process.arch !== 'x64')
-    throw new GuestImageError(
+    throw new CodedError(
+      'guest-image',
       'unsupported-machine',
       `guest images are made on x86-64 machines; this one is ${process.arch}`,
     );
   for (const [name, value] of Object.entries({ tables, rowsPerTable }))
     if (!Number.isSafeInteger(value) || value < 1)
-      throw new GuestImageError('bad-parameter', `${name} must be a positive integer, not ${value}`);
+      throw new CodedError(
+        'guest-image',
+        'bad-parameter',
+        `${name} must be a positive integer, not ${value}`,
+      );
 
   await ensurePackages(buildPackages, log);
   const kernel = await prepareKernel(log);

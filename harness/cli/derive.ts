@@ -2,11 +2,11 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
-import { RecordError } from '../../record/record-error.ts';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { derive, deriveSamplesTable } from '../../record/derive/derive.ts';
 import { type RunOnDisk, readRecordedSet, writeSetTable } from '../../record/sets/recorded-sets.ts';
 import type { RunRow } from '../../record/run-columns.ts';
-import { UsageError, exitCodes, parseOptions } from './options.ts';
+import { exitCodes, parseOptions } from './options.ts';
 import { runCommand } from './run-command.ts';
 
 const deriveOptionsSchema = z.object({
@@ -19,7 +19,7 @@ async function deriveRun(folder: string): Promise<RunRow> {
   return row;
 }
 
-/** A set's own table as well. Returns how many runs there were. @throws RecordError */
+/** A set's own table as well. Returns how many runs there were. @throws CodedError 'record' */
 async function deriveFolder(folder: string): Promise<number> {
   if (existsSync(path.join(folder, 'manifest.json'))) {
     await deriveRun(folder);
@@ -42,7 +42,7 @@ async function main(): Promise<number> {
   if (options === undefined) return exitCodes.ok;
   for (const folder of options.folders) {
     const runs = await deriveFolder(folder).catch((error: unknown) => {
-      if (error instanceof RecordError) throw new UsageError(error.message, { cause: error });
+      if (isCoded(error, 'record')) throw new CodedError('command', 'usage', error.message, { cause: error });
       throw error;
     });
     console.log(`${folder}: ${runs} ${runs === 1 ? 'run' : 'runs'}`);

@@ -1,6 +1,7 @@
 /** `npm run lab -- up|down|status|shell HOST|ssh guest`: the local lab by hand. */
 import { spawnSync } from 'node:child_process';
 import { Command, CommanderError } from 'commander';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { linkRate } from '../../experiments/configuration.ts';
 import { prepareVmHost } from '../vm/vm-host.ts';
 import { type HostName, hostNames, networkNames } from '../testbed/host.ts';
@@ -8,7 +9,7 @@ import { sshConfigPath } from '../testbed/local/lab-folder.ts';
 import { stopLab } from '../testbed/local/lab-process.ts';
 import { currentLab, describeLab } from '../testbed/local/lab-state.ts';
 import { prepareLocalTestbed, startLocalTestbed } from '../testbed/local/start.ts';
-import { UsageError, exitCodes } from './options.ts';
+import { exitCodes } from './options.ts';
 
 const log = (line: string): void => {
   console.error(line);
@@ -17,7 +18,11 @@ const log = (line: string): void => {
 async function up(options: { readonly rate: string }): Promise<void> {
   const rate = linkRate.safeParse(options.rate);
   if (!rate.success)
-    throw new UsageError(`--rate ${JSON.stringify(options.rate)}: ${rate.error.issues[0]?.message ?? ''}`);
+    throw new CodedError(
+      'command',
+      'usage',
+      `--rate ${JSON.stringify(options.rate)}: ${rate.error.issues[0]?.message ?? ''}`,
+    );
   const startedMs = performance.now();
   const testbed = await startLocalTestbed({
     rates: { migration: rate.data, storage: rate.data, service: rate.data },
@@ -59,7 +64,7 @@ async function status({ json = false }: { readonly json?: boolean }): Promise<vo
 
 async function ssh(host: HostName | 'guest', command: readonly string[]): Promise<void> {
   if ((await currentLab()) === undefined)
-    throw new UsageError('no lab is up; start one with: npm run lab -- up');
+    throw new CodedError('command', 'usage', 'no lab is up; start one with: npm run lab -- up');
   const terminal = process.stdin.isTTY && command.length === 0 ? ['-t'] : [];
   const result = spawnSync('ssh', ['-F', sshConfigPath, ...terminal, host, ...command], { stdio: 'inherit' });
   process.exitCode = result.status ?? exitCodes.failed;
@@ -99,7 +104,11 @@ program
   .action(async (name: string, command: readonly string[]) => {
     const host = hostNames.find((known) => known === name);
     if (host === undefined)
-      throw new UsageError(`host ${JSON.stringify(name)}: valid: ${hostNames.join(', ')}`);
+      throw new CodedError(
+        'command',
+        'usage',
+        `host ${JSON.stringify(name)}: valid: ${hostNames.join(', ')}`,
+      );
     await ssh(host, command);
   });
 program
@@ -110,7 +119,11 @@ program
   .passThroughOptions()
   .action(async (name: string, command: readonly string[]) => {
     if (name !== 'guest')
-      throw new UsageError(`machine ${JSON.stringify(name)}: valid: guest (hosts: lab shell)`);
+      throw new CodedError(
+        'command',
+        'usage',
+        `machine ${JSON.stringify(name)}: valid: guest (hosts: lab shell)`,
+      );
     await ssh('guest', command);
   });
 
@@ -121,6 +134,6 @@ try {
     process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
   else {
     console.error(`lab: ${error instanceof Error ? error.message : String(error)}`);
-    process.exitCode = error instanceof UsageError ? exitCodes.usage : exitCodes.failed;
+    process.exitCode = isCoded(error, 'command') ? exitCodes.usage : exitCodes.failed;
   }
 }

@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { UsageError } from './options.ts';
+import { CodedError } from '../../foundation/coded-error.ts';
 
 const program = path.join(import.meta.dirname, '../../report/cli/live.ts');
 
@@ -20,7 +20,7 @@ export interface LiveView {
  * @param name shown as the set's
  * @param set a matrix's folder, which need not be there yet: all runs in it that are done are shown. Undefined: of the runs
  * that `show` is given, those that are done
- * @throws UsageError where the port cannot be had
+ * @throws CodedError 'command', 'usage' where the port cannot be had
  */
 export async function startLiveView(
   option: number | true | undefined,
@@ -47,7 +47,8 @@ export async function startLiveView(
     once(createInterface({ input: child.stdout }), 'line').then(([line]) => String(line)),
     closed,
   ]);
-  if (address === undefined) throw new UsageError(`--live: ${complaints.join('').trim()}`);
+  if (address === undefined)
+    throw new CodedError('command', 'usage', `--live: ${complaints.join('').trim()}`);
   say(`live view: ${address}`);
   void closed.then(() => {
     say(`the live view has ended: ${complaints.join('').trim()}`);

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import {
   cellNameOf,
   differencesAmong,
@@ -11,9 +12,8 @@ import {
   repeatedCells,
 } from '../../record/sets/merge.ts';
 import { readPlannedCells } from '../../record/sets/planned-cells.ts';
-import { RecordError } from '../../record/record-error.ts';
 import { type RunOnDisk, readRecordedSet, writeMergedSet } from '../../record/sets/recorded-sets.ts';
-import { UsageError, exitCodes, parseOptions } from './options.ts';
+import { exitCodes, parseOptions } from './options.ts';
 import { runCommand } from './run-command.ts';
 
 const say = (line: string): void => {
@@ -40,24 +40,32 @@ async function main(): Promise<number> {
   );
   if (options === undefined) return exitCodes.ok;
   const { out } = options;
-  if (existsSync(out)) throw new UsageError(`${out} is there already: give another --out`);
+  if (existsSync(out))
+    throw new CodedError('command', 'usage', `${out} is there already: give another --out`);
   const [sets, plans] = await Promise.all([
     Promise.all(options.sets.map(readRecordedSet)),
     Promise.all(options.sets.map(readPlannedCells)),
   ]).catch((error: unknown) => {
-    if (error instanceof RecordError) throw new UsageError(error.message, { cause: error });
+    if (isCoded(error, 'record')) throw new CodedError('command', 'usage', error.message, { cause: error });
     throw error;
   });
   const found = sets.flat();
-  if (found.length === 0) throw new UsageError(`there is no run in ${options.sets.join(', ')}`);
+  if (found.length === 0)
+    throw new CodedError('command', 'usage', `there is no run in ${options.sets.join(', ')}`);
   const runs = found.filter(isWhole);
   const leftOut = found.filter((run) => !isWhole(run)).map(({ folder }) => folder);
   const repeated = repeatedCells(runs);
   if (repeated.length > 0)
-    throw new UsageError(`the same cell is there more than once:\n  ${repeated.join('\n  ')}`);
+    throw new CodedError(
+      'command',
+      'usage',
+      `the same cell is there more than once:\n  ${repeated.join('\n  ')}`,
+    );
   const differences = differencesAmong(runs);
   if (differences.length > 0)
-    throw new UsageError(
+    throw new CodedError(
+      'command',
+      'usage',
       `the sets were made with other options or under other conditions:\n  ${differences.join('\n  ')}`,
     );
   const plan = mergedPlan(plans, found);

@@ -1,7 +1,8 @@
 import test from 'ava';
 import { z } from 'zod';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { optionsSchema } from '../../experiments/configuration.ts';
-import { UsageError, parseOptions } from './options.ts';
+import { parseOptions } from './options.ts';
 
 const parse = (...arguments_: string[]) => parseOptions('experiment', 'runs one', optionsSchema, arguments_);
 
@@ -15,7 +16,10 @@ test('reads options by the schema', (t) => {
 });
 
 test('a wrong value names the option, the value and the valid ones', (t) => {
-  const error = t.throws(() => parse('--scenario', 'write'), { instanceOf: UsageError });
+  const error = t.throws(() => parse('--scenario', 'write'), {
+    instanceOf: CodedError,
+    name: 'CommandError',
+  });
   t.regex(error.message, /--scenario "write": valid: idle, ro, rw/);
   t.regex(
     t.throws(() => parse('--threads', 'many')).message,
@@ -31,13 +35,13 @@ test('--live stands alone or has a port', (t) => {
 });
 
 test('an unknown option lists the valid ones', (t) => {
-  const error = t.throws(() => parse('--scenaro', 'rw'), { instanceOf: UsageError });
+  const error = t.throws(() => parse('--scenaro', 'rw'), { instanceOf: CodedError, name: 'CommandError' });
   t.regex(error.message, /--scenaro/);
   t.regex(error.message, /--scenario .*--mem/);
 });
 
 test('stray arguments are refused', (t) => {
-  t.throws(() => parse('rw'), { instanceOf: UsageError });
+  t.throws(() => parse('rw'), { instanceOf: CodedError, name: 'CommandError' });
 });
 
 test('a list may be given without an option', (t) => {

@@ -1,6 +1,7 @@
 /** Turns a zod schema of options into a commander command: names, defaults and help come from the schema alone. */
 import { Command } from 'commander';
 import { z } from 'zod';
+import { CodedError } from '../../foundation/coded-error.ts';
 
 /** Exit codes of every command of the harness, shown by `--help`. */
 export const exitCodes = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
@@ -8,11 +9,6 @@ export const exitCodes = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as con
 const exitCodeHelp = `
 Exit codes: 0 done; 1 a run, check or step failed; 2 wrong option or value, or it does not fit this machine;
 130 stopped by Ctrl-C.`;
-
-/** A command line that cannot be carried out; the command prints the message and exits with code 2. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
 
 const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
@@ -84,7 +80,7 @@ function commandOf(
 /**
  * Parses `arguments_` by the schema. Prints help and returns undefined for `--help`.
  * @param operands the schema's list that is given without an option's name
- * @throws UsageError that names the option, what was given and what is valid.
+ * @throws CodedError 'command', 'usage' that names the option, what was given and what is valid.
  */
 export function parseOptions<Schema extends z.ZodObject>(
   name: string,
@@ -102,13 +98,15 @@ export function parseOptions<Schema extends z.ZodObject>(
     const known = Object.keys(schema.shape)
       .filter((key) => key !== operands)
       .map((key) => `--${kebab(key)}`);
-    throw new UsageError(
+    throw new CodedError(
+      'command',
+      'usage',
       code === 'commander.unknownOption' ? `${message}\nvalid options: ${known.join(' ')}` : message,
       { cause: error },
     );
   }
   if (command.args.length > 0 && operands === undefined)
-    throw new UsageError(`unexpected argument '${command.args.join(' ')}'; see --help`);
+    throw new CodedError('command', 'usage', `unexpected argument '${command.args.join(' ')}'; see --help`);
   const given = operands === undefined ? command.opts() : { ...command.opts(), [operands]: command.args };
   const parsed = schema.safeParse(given);
   if (parsed.success) return parsed.data;
@@ -121,5 +119,5 @@ export function parseOptions<Schema extends z.ZodObject>(
     const valid = choices === undefined ? issue.message : `valid: ${choices.join(', ')}`;
     return `${key === operands ? operandName(key) : `--${kebab(key)}`}${shown}: ${valid}`;
   });
-  throw new UsageError(problems.join('\n'));
+  throw new CodedError('command', 'usage', problems.join('\n'));
 }

@@ -2,11 +2,11 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { plannedCellsFile } from '../../experiments/planned-cells.ts';
 import { writeManifest } from '../../record/manifest.ts';
 import { addPlannedCells, readPlannedCells } from '../../record/sets/planned-cells.ts';
 import { manifest } from '../../record/record.fixture.ts';
-import { UsageError } from './options.ts';
 import { cellsPlannedBefore, doneRow, refuseOtherRuns, setAside } from './resume.ts';
 
 const { configuration } = manifest;
@@ -35,7 +35,11 @@ test('a run with other options is refused, whichever it is, and so is a broken f
   await writeManifest(last, { ...manifest, configuration: { ...configuration, seed: 2 } });
   const places = [first, last].map((folder) => ({ folder, configuration }));
   const refused = async (message: RegExp) => {
-    await t.throwsAsync(refuseOtherRuns(set, places), { instanceOf: UsageError, message });
+    await t.throwsAsync(refuseOtherRuns(set, places), {
+      instanceOf: CodedError,
+      name: 'CommandError',
+      message,
+    });
   };
   await refused(/last holds a run with other options; give another --out/);
   await writeFile(path.join(last, 'manifest.json'), '{');
@@ -72,7 +76,8 @@ test('the record of a set that had none holds the cells of its runs and those of
   await rm(path.join(set, plannedCellsFile));
   await writeFile(path.join(set, 'rw-16-precopy-r2', 'manifest.json'), '{');
   await t.throwsAsync(cellsPlannedBefore(set), {
-    instanceOf: UsageError,
+    instanceOf: CodedError,
+    name: 'CommandError',
     message: /rw-16-precopy-r2.manifest\.json is not a manifest/,
   });
 });

@@ -2,23 +2,22 @@
 import { existsSync } from 'node:fs';
 import { rename } from 'node:fs/promises';
 import path from 'node:path';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import type { Configuration } from '../../experiments/configuration.ts';
 import type { PlannedCell } from '../../experiments/planned-cells.ts';
 import { derive } from '../../record/derive/derive.ts';
 import { readManifest } from '../../record/manifest.ts';
 import { cellOf } from '../../record/sets/merge.ts';
 import { readPlannedCells } from '../../record/sets/planned-cells.ts';
-import { RecordError } from '../../record/record-error.ts';
 import { readRecordedRuns } from '../../record/sets/recorded-sets.ts';
 import type { RunRow } from '../../record/run-columns.ts';
-import { UsageError } from './options.ts';
 
 const hasRun = (folder: string): boolean => existsSync(path.join(folder, 'manifest.json'));
 
 /**
  * Looks at what is in a set before a matrix goes on with it, and changes nothing.
  * @param places the folders of the matrix's runs, which need not be there, and what they are to be
- * @throws UsageError if one holds a run with other options, or a file of the set is broken
+ * @throws CodedError 'command', 'usage' if one holds a run with other options, or a file of the set is broken
  */
 export async function refuseOtherRuns(
   set: string,
@@ -29,7 +28,9 @@ export async function refuseOtherRuns(
     for (const { folder, configuration } of places.filter((place) => hasRun(place.folder))) {
       const manifest = await readManifest(folder);
       if (JSON.stringify(manifest.configuration) !== JSON.stringify(configuration))
-        throw new UsageError(
+        throw new CodedError(
+          'command',
+          'usage',
           `${folder} holds a run with other options; give another --out, or the options that it was made with`,
         );
     }
@@ -39,7 +40,7 @@ export async function refuseOtherRuns(
 /**
  * Cells that were planned for a set before a matrix goes on with it. One that was made before sets had a record of them
  * counts with its runs: once the record is there, it is what the set was meant to have.
- * @throws UsageError if a file of the set is broken
+ * @throws CodedError 'command', 'usage' if a file of the set is broken
  */
 export async function cellsPlannedBefore(set: string): Promise<readonly PlannedCell[]> {
   if (!existsSync(set)) return [];
@@ -53,7 +54,7 @@ async function refusingBrokenFiles<Result>(read: () => Promise<Result>): Promise
   try {
     return await read();
   } catch (error) {
-    if (error instanceof RecordError) throw new UsageError(error.message, { cause: error });
+    if (isCoded(error, 'record')) throw new CodedError('command', 'usage', error.message, { cause: error });
     throw error;
   }
 }

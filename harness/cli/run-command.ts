@@ -1,8 +1,6 @@
 /** The end of every command: its exit code, and what an error looks like. */
-import { InventoryError } from '../testbed/inventory/inventory-error.ts';
-import { LabError } from '../testbed/local/lab-error.ts';
-import { VagrantError } from '../testbed/vagrant/vagrant-error.ts';
-import { UsageError, exitCodes } from './options.ts';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
+import { exitCodes } from './options.ts';
 
 /** Has something done when the command is over, however it ends. */
 export type AtEnd = (action: () => Promise<void>) => void;
@@ -19,8 +17,8 @@ export async function runCommand(name: string, main: (atEnd: AtEnd) => Promise<n
     );
   } catch (error) {
     // Nothing has been started: another lab is up, this user may not make one, or the inventory is wrong.
-    const refusals = [UsageError, LabError, InventoryError, VagrantError];
-    if (refusals.some((refusal) => error instanceof refusal) && error instanceof Error) {
+    const refusals = ['command', 'lab', 'inventory', 'vagrant'] as const;
+    if (error instanceof CodedError && refusals.some((area) => isCoded(error, area))) {
       console.error(`${name}: ${error.message}`);
       process.exit(exitCodes.usage);
     }

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
+import { CodedError } from '../../foundation/coded-error.ts';
 import type { EngineName } from '../../experiments/engines.ts';
 import {
   type Cell,
@@ -22,7 +23,6 @@ import { abortOnSignals } from './interrupt.ts';
 import { startLiveView } from './live-view.ts';
 import { planText } from './matrix-plan.ts';
 import { matrixFailed } from './matrix-status.ts';
-import { UsageError } from './options.ts';
 import { Progress } from './progress.ts';
 import { cellsPlannedBefore, doneRow, refuseOtherRuns, setAside } from './resume.ts';
 import type { AtEnd } from './run-command.ts';
@@ -35,7 +35,7 @@ export interface PlannedMatrix {
   readonly inventory: Inventory | undefined;
 }
 
-/** Works out what is to be run, and changes nothing. @throws UsageError, InventoryError */
+/** Works out what is to be run, and changes nothing. @throws CodedError 'command', 'usage', CodedError 'inventory', 'invalid' */
 export async function planMatrix(
   options: MatrixOptions,
   say: (line: string) => void,
@@ -43,7 +43,9 @@ export async function planMatrix(
   const cells = matrixCells(options);
   const [anyCell] = cells;
   if (anyCell === undefined)
-    throw new UsageError(
+    throw new CodedError(
+      'command',
+      'usage',
       `--shard: there is nothing for shard ${options.shard === undefined ? '' : shardName(options.shard)}: a shard has whole blocks (a scenario, memory row and repeat with all engines), and there are fewer blocks than shards`,
     );
   const inventory = await inventoryOf(configurationOf(options, anyCell));
@@ -74,7 +76,7 @@ export interface MatrixResult {
 
 /**
  * Goes on after a failed run, and stops in good order at Ctrl-C.
- * @throws UsageError, LabError, InventoryError, VagrantError before anything has been changed; RecordError
+ * @throws CodedError 'command', 'usage', CodedError 'lab', CodedError 'inventory', 'invalid', CodedError 'vagrant' before anything has been changed; CodedError 'record'
  */
 export async function runMatrix(
   { options, cells, inventory: listed }: PlannedMatrix,
@@ -83,7 +85,11 @@ export async function runMatrix(
 ): Promise<MatrixResult> {
   const inventory = await waitForTestbed({ testbed: options.testbed, inventory: listed, owner, say }, atEnd);
   if (existsSync(set) && !options.resume && setIsGiven)
-    throw new UsageError(`${set} is there already: add --resume to go on with it, or give another --out`);
+    throw new CodedError(
+      'command',
+      'usage',
+      `${set} is there already: add --resume to go on with it, or give another --out`,
+    );
   const places = cells.map((cell) => ({
     cell,
     name: cellName(cell),

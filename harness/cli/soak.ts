@@ -4,6 +4,7 @@ import { appendFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { z } from 'zod';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { bundleEngine } from '../../engine/cli/bundle.ts';
 import { Keeper } from '../../engine/cli/testing/keeper.ts';
 import { findQemu } from '../../qemu/find-qemu.ts';
@@ -16,7 +17,7 @@ import { smallForm } from '../soak/small-form.ts';
 import { type SoakRow, soakSummary, soakTable } from '../soak/table.ts';
 import { abortOnSignals } from './interrupt.ts';
 import { waitForRoom } from '../testbed/local/lab-process.ts';
-import { exitCodes, parseOptions, UsageError } from './options.ts';
+import { exitCodes, parseOptions } from './options.ts';
 import { type AtEnd, runCommand } from './run-command.ts';
 
 const integer = (min: number, max: number) =>
@@ -98,7 +99,7 @@ async function formOf(options: Options, atEnd: AtEnd, signal: AbortSignal): Prom
     const unfit = (['aimed', 'qemu'] as const).find(
       (name) => options[name] !== undefined && options[name] !== false,
     );
-    if (unfit !== undefined) throw new UsageError(`--${unfit} is for --vm small`);
+    if (unfit !== undefined) throw new CodedError('command', 'usage', `--${unfit} is for --vm small`);
     await waitForRoom(say);
     const owner = ['npm run soak --', ...process.argv.slice(2)].join(' ');
     const form = dbForm({ owner, log: say, signal });
@@ -109,7 +110,7 @@ async function formOf(options: Options, atEnd: AtEnd, signal: AbortSignal): Prom
   if (qemus.length === 0) {
     const found = findQemu();
     if (found === undefined)
-      throw new UsageError('no QEMU 9 or newer: npm run lab -- prepare, or --qemu TREE');
+      throw new CodedError('command', 'usage', 'no QEMU 9 or newer: npm run lab -- prepare, or --qemu TREE');
     qemus.push(found.installation);
   }
   const folder = mkdtempSync(path.join(os.tmpdir(), 'poolshift-soak-'));

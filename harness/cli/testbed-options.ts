@@ -1,14 +1,13 @@
 /** What commands do with their options before anything starts. */
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import type { Configuration } from '../../experiments/configuration.ts';
 import { checkCapacity, checkCombination } from '../run/plan.ts';
-import { HostError } from '../testbed/host-error.ts';
 import { holdInventory } from '../testbed/inventory/hold.ts';
 import { readInventory } from '../testbed/inventory/read-inventory.ts';
 import type { Inventory } from '../testbed/inventory/schema.ts';
 import { waitForRoom } from '../testbed/local/lab-process.ts';
 import { startVagrant } from '../testbed/vagrant/start.ts';
 import { localMachine } from './local-machine.ts';
-import { UsageError } from './options.ts';
 import type { AtEnd } from './run-command.ts';
 
 /** A run by its name in messages; "" for the only one. */
@@ -18,10 +17,10 @@ export interface NamedConfiguration {
 }
 
 function refuse(name: string, reason: string): never {
-  throw new UsageError(name === '' ? reason : `${name}: ${reason}`);
+  throw new CodedError('command', 'usage', name === '' ? reason : `${name}: ${reason}`);
 }
 
-/** The machines of `--testbed inventory`. @throws UsageError, InventoryError */
+/** The machines of `--testbed inventory`. @throws CodedError 'command', 'usage', CodedError 'inventory', 'invalid' */
 export async function inventoryOf(configuration: Configuration): Promise<Inventory | undefined> {
   const combination = checkCombination(configuration);
   if (!combination.fits) refuse('', combination.reason);
@@ -31,7 +30,7 @@ export async function inventoryOf(configuration: Configuration): Promise<Invento
 /**
  * Refuses runs whose options do not go together, and those that this machine cannot hold as a lab; the latter may still be
  * planned, for other machines.
- * @throws UsageError
+ * @throws CodedError 'command', 'usage'
  */
 export async function refuseWhatDoesNotFit(
   runs: readonly NamedConfiguration[],
@@ -65,15 +64,17 @@ export interface TestbedUse {
 /**
  * Brings Vagrant's machines up, and keeps machines for this command until `atEnd`; the local lab is one run's at a time by
  * itself. Returns the machines, for another testbed than the local lab.
- * @throws UsageError without root or where a machine cannot be reached; LabError, InventoryError where another user has
- * the lab or a machine and is not to be waited for; VagrantError
+ * @throws CodedError 'command', 'usage' without root or where a machine cannot be reached; CodedError 'lab', CodedError 'inventory', 'invalid' where another user has
+ * the lab or a machine and is not to be waited for; CodedError 'vagrant'
  */
 export async function waitForTestbed(
   { testbed, inventory: listed, owner, say }: TestbedUse,
   atEnd: AtEnd,
 ): Promise<Inventory | undefined> {
   if (process.getuid?.() !== 0)
-    throw new UsageError(
+    throw new CodedError(
+      'command',
+      'usage',
       testbed === 'local'
         ? 'the local testbed needs root: it installs Debian packages and makes namespaces, containers and mounts; run this as root'
         : "the guest's image is made on this machine, which needs root: run this as root",
@@ -89,9 +90,14 @@ export async function waitForTestbed(
     atEnd(() => hold.release());
     return inventory;
   } catch (error) {
-    if (!(error instanceof HostError)) throw error;
-    throw new UsageError(`${error.message}\n"npm run doctor" says what to fix (docs/doctor.md)`, {
-      cause: error,
-    });
+    if (!isCoded(error, 'host')) throw error;
+    throw new CodedError(
+      'command',
+      'usage',
+      `${error.message}\n"npm run doctor" says what to fix (docs/doctor.md)`,
+      {
+        cause: error,
+      },
+    );
   }
 }

@@ -39,7 +39,7 @@ interface Questions {
   readonly exportPath: string | undefined;
 }
 
-/** @throws HostError */
+/** @throws CodedError 'host' */
 export async function askHost(
   host: Host,
   { exportPath }: Pick<Testbed, 'exportPath'>,

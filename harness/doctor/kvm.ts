@@ -42,7 +42,7 @@ echo "firmware $(head -n 1 "$folder/firmware" | tr -d '\\r')"
 `;
 }
 
-/** @throws HostError */
+/** @throws CodedError 'host' */
 export async function examineKvm(host: Host): Promise<Finding> {
   const { stdout } = await host.run(kvmScript(host.qemuBinary), { timeoutMs: (bootSeconds + 20) * 1000 });
   return judgeKvm(host.name, stdout);

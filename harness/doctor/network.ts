@@ -21,7 +21,7 @@ async function answers({ hosts }: Machines, from: HostName, address: string): Pr
   return exitCode === 0;
 }
 
-/** @throws HostError */
+/** @throws CodedError 'host' */
 export async function examinePath(
   machines: Machines,
   { network, from, to }: { readonly network: NetworkName; readonly from: HostName; readonly to: HostName },
@@ -35,7 +35,7 @@ export async function examinePath(
       });
 }
 
-/** Nobody may have the guest's address. @throws HostError */
+/** Nobody may have the guest's address. @throws CodedError 'host' */
 export async function examineGuestAddress(machines: Machines, guestAddress: string): Promise<Finding> {
   const address = guestAddress.split('/')[0] ?? '';
   return (await answers(machines, 'client', address))
@@ -58,7 +58,7 @@ export interface WantedRate {
   readonly shaped: boolean;
 }
 
-/** One TCP stream for 3 s. @throws HostError */
+/** One TCP stream for 3 s. @throws CodedError 'host' */
 export async function examineLink(
   machines: Machines,
   link: (typeof measuredLinks)[number],

@@ -21,7 +21,7 @@ export interface MountFacts {
   readonly options: string;
 }
 
-/** @throws HostError */
+/** @throws CodedError 'host' */
 export async function examineStorage(machines: Machines): Promise<readonly Finding[]> {
   const { src, dst, nfs } = machines.hosts;
   const { mountPath } = machines;

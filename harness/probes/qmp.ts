@@ -3,8 +3,8 @@
  * (QEMU docs/interop/qmp-spec.rst, qapi/migration.json).
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { CodedError } from '../../foundation/coded-error.ts';
 import { QmpClient } from '../../qemu/qmp/client.ts';
-import type { QmpError } from '../../qemu/qmp/qmp-error.ts';
 import type { MigrationInfo, QmpEvent } from '../../qemu/qmp/messages.ts';
 import type { Emit, Probe, ProbeConfig } from './report.ts';
 import { nowMs } from './wall-clock.ts';
@@ -58,7 +58,7 @@ export function startQmp(config: Extract<ProbeConfig, { probe: 'qmp' }>, emit: E
     }
   };
 
-  const reportLoss = ({ cause }: QmpError): void => {
+  const reportLoss = ({ cause }: CodedError<'qmp'>): void => {
     if (signal.aborted) return;
     const detail = cause instanceof Error ? cause.message : 'closed by QEMU';
     emit({ report: 'connection', at: nowMs(), probe: 'qmp', state: 'lost', detail });

@@ -1,30 +1,20 @@
 /** The harness's end of a recorder: starts it on a host, reads its reports and measures the host's clock. */
+import { CodedError } from '../../foundation/coded-error.ts';
 import type { Host } from '../testbed/host.ts';
 import { estimateOffset, type ClockOffset, type RoundTrip } from './clock.ts';
 import { reportSchema, type ProbeConfig, type ProbeReport, type RecorderConfig } from './report.ts';
 import { nowMs } from './wall-clock.ts';
 
-/** `ended`: the recorder is gone. `no-answer`: it did not answer in time. `bad-report`: it printed something else. */
-export class RecorderError extends Error {
-  readonly code: 'ended' | 'no-answer' | 'bad-report';
-
-  constructor(code: RecorderError['code'], message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = 'RecorderError';
-    this.code = code;
-  }
-}
-
 export interface Recorder {
   /**
    * Measures the host's clock against ours (wall-clock.ts).
-   * @throws RecorderError
+   * @throws CodedError 'recorder'
    */
   measureClock(roundTrips?: number): Promise<ClockOffset>;
   /** Ends the probes in good order; their last reports have arrived when this settles. Never rejects. */
   stop(): Promise<void>;
   /** Settles when the recorder has ended and all reports have been delivered; tells why if it ended unasked. */
-  readonly ended: Promise<RecorderError | undefined>;
+  readonly ended: Promise<CodedError<'recorder'> | undefined>;
 }
 
 const answerTimeoutMs = 5000;
@@ -50,19 +40,20 @@ export function startRecorder(
   let nextId = 1;
   let stopping = false;
 
-  const read = async (): Promise<RecorderError | undefined> => {
-    let bad: RecorderError | undefined;
+  const read = async (): Promise<CodedError<'recorder'> | undefined> => {
+    let bad: CodedError<'recorder'> | undefined;
     for await (const line of child.lines) {
       const report = parseReport(line);
       if (report === undefined)
-        bad ??= new RecorderError('bad-report', `${host.name}: not a report: ${line.slice(0, 200)}`);
+        bad ??= new CodedError('recorder', 'bad-report', `${host.name}: not a report: ${line.slice(0, 200)}`);
       else if (report.report === 'clock') waiting.get(report.id)?.(report.at);
       else onReport(report);
     }
     const { exitCode, stderrTail } = await child.ended;
     if (bad !== undefined) return bad;
     if (stopping) return undefined;
-    return new RecorderError(
+    return new CodedError(
+      'recorder',
       'ended',
       `recorder on ${host.name} ended with ${exitCode ?? 'a signal'}: ${stderrTail}`,
     );
@@ -79,10 +70,10 @@ export function startRecorder(
           resolve({ sentMs, hostMs, receivedMs: nowMs() });
         });
         timer = setTimeout(() => {
-          reject(new RecorderError('no-answer', `recorder on ${host.name} did not tell its time`));
+          reject(new CodedError('recorder', 'no-answer', `recorder on ${host.name} did not tell its time`));
         }, answerTimeoutMs);
         void ended.then((error) => {
-          reject(error ?? new RecorderError('ended', `recorder on ${host.name} has ended`));
+          reject(error ?? new CodedError('recorder', 'ended', `recorder on ${host.name} has ended`));
         });
         child.write(`{"clock": ${id}}\n`);
       });

@@ -1,8 +1,8 @@
 /** The checks of every run. A failed one makes the run fail; each is recorded with its figures. */
+import { isCoded } from '../../foundation/coded-error.ts';
 import type { RunLog } from '../../record/run-log.ts';
 import { checkFigures } from '../../record/derive/summary.ts';
 import type { Host, Testbed } from '../testbed/host.ts';
-import { HostError } from '../testbed/host-error.ts';
 import type { QmpClient } from '../../qemu/qmp/client.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { checkLedger } from '../workload/ledger-check.ts';
@@ -158,7 +158,7 @@ export class Checks {
     try {
       return await asking;
     } catch (error) {
-      if (!(error instanceof HostError) || error.code !== 'command-failed') throw error;
+      if (!isCoded(error, 'host') || error.code !== 'command-failed') throw error;
       const reason = error.message.split('\n').at(-1) ?? '';
       this.#record(name, false, `not checked: the database server does not answer (${reason})`);
       return undefined;

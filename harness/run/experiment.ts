@@ -4,15 +4,15 @@
  */
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import { isCoded } from '../../foundation/coded-error.ts';
 import { nowMs } from '../probes/wall-clock.ts';
 import { derive } from '../../record/derive/derive.ts';
 import type { runOutcomes } from '../../record/event.ts';
 import type { RunRow } from '../../record/run-columns.ts';
 import { RunLog } from '../../record/run-log.ts';
 import type { ExperimentOptions } from './experiment-options.ts';
-import { EngineUnavailableError } from './migration/qemu-support.ts';
 import { runSteps } from './run-steps.ts';
-import { StepError, Steps } from './steps.ts';
+import { Steps } from './steps.ts';
 
 export interface ExperimentResult {
   readonly folder: string;
@@ -57,7 +57,7 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
     if (!converged && reason === undefined) reason = 'the migration did not complete within --max-time';
   } catch (error) {
     reason = error instanceof Error ? error.message : String(error);
-    if (error instanceof StepError && error.cause instanceof EngineUnavailableError) {
+    if (isCoded(error, 'run', 'step-failed') && isCoded(error.cause, 'run', 'engine-unavailable')) {
       outcome = 'skipped';
       reason = error.cause.message;
     } else outcome = signal.aborted ? 'aborted' : 'failed';

@@ -10,7 +10,7 @@ const iperfSchema = z.object({
   end: z.object({ sum_received: z.object({ bits_per_second: z.number().positive() }) }),
 });
 
-/** Payload in bytes per second from one host to another. @throws HostError */
+/** Payload in bytes per second from one host to another. @throws CodedError 'host' */
 export async function measureGoodput(
   testbed: Pick<Testbed, 'hosts' | 'networks'>,
   network: NetworkName,

@@ -16,7 +16,7 @@ const resultSchema = z.object({
 
 export type RamComparison = z.infer<typeof resultSchema>;
 
-/** The source's RAM crosses the migration network, whose measured use is over by now. @throws HostError */
+/** The source's RAM crosses the migration network, whose measured use is over by now. @throws CodedError 'host' */
 export async function compareRam(
   testbed: Testbed,
   deploy: MigrationContext['deploy'],
@@ -33,7 +33,7 @@ export async function compareRam(
 
 /**
  * Opens the source's RAM for one comparison. It is kept from then on, even if its file or its QEMU goes.
- * @throws HostError
+ * @throws CodedError 'host'
  */
 export async function offerRam(testbed: Testbed, file: string): Promise<HostProcess> {
   const { src } = testbed.hosts;
@@ -55,7 +55,7 @@ export async function offerRam(testbed: Testbed, file: string): Promise<HostProc
 /**
  * Compares what is offered with the destination's RAM.
  * @param program the bundled ram-compare.ts on the destination
- * @throws HostError
+ * @throws CodedError 'host'
  */
 export async function compareWithOffer(
   { hosts, networks }: Testbed,

@@ -1,6 +1,7 @@
 /** The recorders of a run: started as hosts and VMs come up, stopped in good order so that their last reports arrive. */
+import type { CodedError } from '../../foundation/coded-error.ts';
 import type { ProbeConfig } from '../probes/report.ts';
-import { type Recorder, type RecorderError, startRecorder } from '../probes/recorder-process.ts';
+import { type Recorder, startRecorder } from '../probes/recorder-process.ts';
 import { nowMs } from '../probes/wall-clock.ts';
 import { Intake } from './intake.ts';
 import type { RunLog } from '../../record/run-log.ts';
@@ -33,7 +34,7 @@ export class Recorders {
       await this.#programOn(host.name),
     );
     this.#running.push({ host: host.name, recorder });
-    void recorder.ended.then((error: RecorderError | undefined) => {
+    void recorder.ended.then((error: CodedError<'recorder'> | undefined) => {
       // A run goes on without it, but its record must say so.
       if (error !== undefined)
         this.#log.event({ event: 'note', at_ms: nowMs(), host: host.name, text: error.message });

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
-import { StepError, Steps } from './steps.ts';
+import { CodedError } from '../../foundation/coded-error.ts';
+import { Steps } from './steps.ts';
 
 function recorded(signal = new AbortController().signal) {
   const seen: string[] = [];
@@ -22,7 +23,7 @@ test('undos run in reverse order, also that of the step which failed', async (t)
       () => Promise.reject(new Error('no memory')),
       async () => void undone.push('vm'),
     ),
-    { instanceOf: StepError },
+    { instanceOf: CodedError, name: 'RunError', code: 'step-failed' },
   );
   t.is(error.message, 'vm: no memory');
   t.deepEqual(await steps.undoAll(), []);

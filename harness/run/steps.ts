@@ -2,16 +2,11 @@
  * The steps of a run, each with its undo. Whatever happens, every undo of a step that began is run, in reverse order:
  * after success, after a failed step, and after an interrupt, which ends the waiting for the current step at once.
  */
+import { CodedError } from '../../foundation/coded-error.ts';
 
-/** A failed step: `message` says which, `cause` why. */
-export class StepError extends Error {
-  override readonly name = 'StepError';
-  readonly step: string;
-
-  constructor(step: string, cause: unknown) {
-    super(`${step}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
-    this.step = step;
-  }
+function stepError(step: string, cause: unknown): CodedError<'run'> {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new CodedError('run', 'step-failed', `${step}: ${why}`, { cause });
 }
 
 export type StepOutcome =
@@ -35,7 +30,7 @@ export class Steps {
 
   /**
    * Runs one step. `undo` is kept from the moment the step begins, so it must cope with a step that got only half-way.
-   * @throws StepError when the step fails or the signal aborts.
+   * @throws CodedError 'run', 'step-failed' when the step fails or the signal aborts.
    */
   async step<Result>(
     name: string,
@@ -53,13 +48,13 @@ export class Steps {
       return result;
     } catch (error) {
       onStep(name, { kind: 'failed', durationMs: performance.now() - startedMs, error });
-      throw new StepError(name, error);
+      throw stepError(name, error);
     }
   }
 
   /** Runs all undos in reverse order. One that fails does not stop the others; their errors are returned. */
-  async undoAll(): Promise<readonly StepError[]> {
-    const errors: StepError[] = [];
+  async undoAll(): Promise<readonly CodedError<'run'>[]> {
+    const errors: CodedError<'run'>[] = [];
     for (let entry = this.#undos.pop(); entry !== undefined; entry = this.#undos.pop()) {
       const name = `undo ${entry.name}`;
       const startedMs = performance.now();
@@ -67,7 +62,7 @@ export class Steps {
         await entry.undo();
       } catch (error) {
         this.#options.onStep(name, { kind: 'failed', durationMs: performance.now() - startedMs, error });
-        errors.push(new StepError(name, error));
+        errors.push(stepError(name, error));
       }
     }
     return errors;

@@ -28,7 +28,7 @@ export async function collectVersions(testbed: Testbed, image: GuestImage): Prom
   };
 }
 
-/** The machine behind a host, as `collectMachine` tells it of this one. @throws HostError */
+/** The machine behind a host, as `collectMachine` tells it of this one. @throws CodedError 'host' */
 export async function collectHostMachine(host: Host): Promise<Manifest['machine']> {
   const { stdout } = await host.run(`sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1
 nproc

@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { Host } from '../testbed/host.ts';
 import { consoleTail, qemuOutput } from '../vm/machine.ts';
 
-/** Writes `console-HOST.log` and `qemu-HOST.log`. @throws HostError when the host does not answer */
+/** Writes `console-HOST.log` and `qemu-HOST.log`. @throws CodedError 'host' when the host does not answer */
 export async function saveVmLogs(host: Host, runFolder: string): Promise<void> {
   const save = (name: string, text: string): Promise<void> =>
     writeFile(path.join(runFolder, 'logs', `${name}-${host.name}.log`), `${text}\n`);

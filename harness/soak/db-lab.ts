@@ -84,7 +84,7 @@ export class DbLab {
     this.#warmDisk = diskPlace(testbed, 'warm.img').serverPath;
   }
 
-  /** @throws LabError, PackagesError, PrepareError, HostError, VmError, WarmUpError; the signal's reason when it aborts */
+  /** @throws CodedError 'lab', CodedError 'set-up', CodedError 'set-up', CodedError 'host', CodedError 'vm', CodedError 'run', 'warm-up-failed'; the signal's reason when it aborts */
   static async open(options: DbLabOptions): Promise<DbLab> {
     const { owner, log, signal } = options;
     await ensurePackages(machinePackages, log);
@@ -171,7 +171,7 @@ export class DbLab {
 
   /**
    * Ends what VMs there are, and starts two: the warmed guest runs at src, and a target waits at dst.
-   * @throws HostError, VmError, QmpError; the signal's reason when it aborts
+   * @throws CodedError 'host', CodedError 'vm', CodedError 'qmp'; the signal's reason when it aborts
    */
   async startVms({
     targetLacksDevice,
@@ -196,7 +196,7 @@ export class DbLab {
     return { source, target };
   }
 
-  /** Boots the guest at src from the disk as it is now; returns when its server answers. @throws HostError, VmError */
+  /** Boots the guest at src from the disk as it is now; returns when its server answers. @throws CodedError 'host', CodedError 'vm' */
   async bootAnew(signal: AbortSignal): Promise<QmpClient> {
     await this.stopVms();
     const { src, client } = this.testbed.hosts;

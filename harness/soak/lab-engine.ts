@@ -54,7 +54,7 @@ export class LabEngine implements ManagedEngine {
     this.ended = this.#output.ended;
   }
 
-  /** Waits for the first event of this name. @throws MigrationError when the engine ends before */
+  /** Waits for the first event of this name. @throws CodedError 'run', 'migration-failed' when the engine ends before */
   async event(name: string, withinMs = noLimitMs): Promise<void> {
     await this.#output.waitFor(name, withinMs);
   }

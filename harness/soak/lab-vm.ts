@@ -20,7 +20,7 @@ export class LabVm implements ManagedVm {
     qmp.onLoss(() => (this.#endedMs = Date.now()));
   }
 
-  /** The VM must be one that waits to be continued: else its first RESUME is missed. @throws VmError, HostError */
+  /** The VM must be one that waits to be continued: else its first RESUME is missed. @throws CodedError 'vm', CodedError 'host' */
   static async start(host: Host, machine: MachineDescription): Promise<LabVm> {
     return new LabVm(host, await startVm(host, machine));
   }

@@ -3,8 +3,8 @@
  * says that the migration has completed, and decides after "in doubt" by a look at the target.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isCoded } from '../../foundation/coded-error.ts';
 import type { QmpClient } from '../../qemu/qmp/client.ts';
-import { QmpError } from '../../qemu/qmp/qmp-error.ts';
 import type { QmpEvent } from '../../qemu/qmp/messages.ts';
 import type { History } from './history.ts';
 
@@ -24,7 +24,7 @@ export async function ask(qemu: ManagedVm, command: 'query-status' | 'query-migr
   try {
     return (await qemu.execute(command, {}, { timeoutMs: answerMs })).status ?? 'none';
   } catch (error) {
-    return error instanceof QmpError && error.code === 'timeout' ? 'silent' : 'ended';
+    return isCoded(error, 'qmp') && error.code === 'timeout' ? 'silent' : 'ended';
   }
 }
 

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TestFn } from 'ava';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { type Host, type HostProcess, type Testbed, hostNames } from './host.ts';
-import { HostError } from './host-error.ts';
 import { killOwnConnection, testSlowHosts } from './slow-host.fixture.ts';
 
 export interface TestbedUnderTest {
@@ -97,7 +97,10 @@ function testCommands(test: TestFn, { name, testbed }: TestbedUnderTest): void {
     t.is((await src.run('cat', { input })).stdout.length, 300_000);
     t.is((await src.run('echo out; echo err >&2; exit 3', { okExitCodes: [3] })).stderr, 'err\n');
 
-    const failed = await t.throwsAsync(src.run('echo why >&2; exit 4'), { instanceOf: HostError });
+    const failed = await t.throwsAsync(src.run('echo why >&2; exit 4'), {
+      instanceOf: CodedError,
+      name: 'HostError',
+    });
     t.is(failed.code, 'command-failed');
     t.is(failed.exitCode, 4);
     t.true(failed.message.endsWith('\nwhy'));
@@ -112,7 +115,8 @@ function testSpawning(test: TestFn, { name, testbed }: TestbedUnderTest, seconds
   test.serial(`${name}: run: a command that takes too long is ended with all that it started`, async (t) => {
     const { src } = testbed().hosts;
     const error = await t.throwsAsync(src.run(`${late} & echo begun; ${late}`, { timeoutMs: 500 }), {
-      instanceOf: HostError,
+      instanceOf: CodedError,
+      name: 'HostError',
     });
     t.is(error.code, 'timeout');
     t.regex(error.message, /begun/);
@@ -178,10 +182,14 @@ function testFilesAndSockets(test: TestFn, { name, testbed }: TestbedUnderTest):
 
     // A file takes the place of an older one, a folder is not mixed with another.
     await src.copyTo(path.join(folder, 'one file'), '/root/copied/there/one file');
-    const mixed = await t.throwsAsync(src.copyTo(folder, '/root/copied/there'), { instanceOf: HostError });
+    const mixed = await t.throwsAsync(src.copyTo(folder, '/root/copied/there'), {
+      instanceOf: CodedError,
+      name: 'HostError',
+    });
     t.is(mixed.code, 'copy-failed');
     const error = await t.throwsAsync(src.copyFrom('/nowhere', path.join(folder, 'none')), {
-      instanceOf: HostError,
+      instanceOf: CodedError,
+      name: 'HostError',
     });
     t.is(error.code, 'copy-failed');
     t.regex(error.message, /^on src: copy-failed: .*nowhere.*No such file/s);
@@ -235,7 +243,8 @@ function testLosses(test: TestFn, subject: TestbedUnderTest, seconds: number): v
       // A client that is late would make a connection of its own, and nothing would end it.
       t.deepEqual(await beside.lines[Symbol.asyncIterator]().next(), { done: false, value: 'up' });
       const error = await t.throwsAsync(src.run(`${killOwnConnection}; sleep ${seconds + 1}`), {
-        instanceOf: HostError,
+        instanceOf: CodedError,
+        name: 'HostError',
       });
       t.is(error.code, 'unreachable');
       t.is((await beside.ended).exitCode, 255);
@@ -255,7 +264,7 @@ function testLosses(test: TestFn, subject: TestbedUnderTest, seconds: number): v
     await sleep(500);
     const mend = await subject.cut(nfs);
     try {
-      const error = await t.throwsAsync(running, { instanceOf: HostError });
+      const error = await t.throwsAsync(running, { instanceOf: CodedError, name: 'HostError' });
       t.is(error.code, 'timeout');
     } finally {
       await mend();
@@ -268,7 +277,10 @@ function testLosses(test: TestFn, subject: TestbedUnderTest, seconds: number): v
   });
 
   test.serial(`${name}: a host with another key is not talked to`, async (t) => {
-    const error = await t.throwsAsync(subject.withWrongHostKey(), { instanceOf: HostError });
+    const error = await t.throwsAsync(subject.withWrongHostKey(), {
+      instanceOf: CodedError,
+      name: 'HostError',
+    });
     t.is(error.code, 'unreachable');
     t.regex(error.message, /Host key verification failed/);
   });

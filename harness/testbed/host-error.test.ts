@@ -1,9 +1,9 @@
 import test from 'ava';
 import { sqlClientCommand } from '../workload/sql-client.ts';
-import { HostError } from './host-error.ts';
+import { hostError } from './host-error.ts';
 
 const messageOf = (command: string): string =>
-  new HostError('command-failed', { host: 'client', command, exitCode: 1, output: 'refused' }).message;
+  hostError('command-failed', { host: 'client', command, exitCode: 1, output: 'refused' }).message;
 
 test('an error names the command and its output, and no password', (t) => {
   const server = { host: '10.30.0.10', port: 3306, user: 'sbtest', password: "it's a secret" };

@@ -1,8 +1,8 @@
+import { CodedError } from '../../foundation/coded-error.ts';
+import type { ErrorCodes } from '../../foundation/error-codes.ts';
 import type { HostName } from './host.ts';
 
-export type HostErrorCode = 'command-failed' | 'timeout' | 'unreachable' | 'copy-failed' | 'forward-failed';
-
-export interface HostErrorDetails {
+export interface FailedCommand {
   readonly host: HostName;
   readonly command: string;
   readonly exitCode?: number | undefined;
@@ -12,23 +12,12 @@ export interface HostErrorDetails {
 }
 
 /** Something that was to be done on a host failed. The message names host, command and its last lines of output. */
-export class HostError extends Error {
-  override readonly name = 'HostError';
-  readonly code: HostErrorCode;
-  readonly host: HostName;
-  readonly command: string;
-  readonly exitCode: number | undefined;
-
-  constructor(code: HostErrorCode, details: HostErrorDetails) {
-    const { host, command, exitCode, output, cause } = details;
-    const what = exitCode === undefined ? code : `exit code ${exitCode}`;
-    const tail = output.trim() === '' ? '' : `\n${output.trim()}`;
-    super(`on ${host}: ${what}: ${shorten(command)}${tail}`, { cause });
-    this.code = code;
-    this.host = host;
-    this.command = command;
-    this.exitCode = exitCode;
-  }
+export function hostError(code: ErrorCodes['host'], failed: FailedCommand): CodedError<'host'> {
+  const { host, command, exitCode, output, cause } = failed;
+  const what = exitCode === undefined ? code : `exit code ${exitCode}`;
+  const tail = output.trim() === '' ? '' : `\n${output.trim()}`;
+  const message = `on ${host}: ${what}: ${shorten(command)}${tail}`;
+  return new CodedError('host', code, message, { host, command, exitCode, cause });
 }
 
 /** `MYSQL_PWD='…'`, `--mysql-password=…`: errors are shown and recorded. */

@@ -48,7 +48,7 @@ export interface Host {
   readonly name: HostName;
   /** Program that runs VMs on this host: a name in its PATH, or a path. */
   readonly qemuBinary: string;
-  /** Runs a shell command as root. Throws HostError (code 'command-failed' | 'timeout' | 'unreachable'). */
+  /** Runs a shell command as root. Throws CodedError 'host' (code 'command-failed' | 'timeout' | 'unreachable'). */
   run(command: string, options?: RunOptions): Promise<RunResult>;
   /** Starts a long-lived shell command as root, in its own process group on the host. */
   spawn(command: string): HostProcess;

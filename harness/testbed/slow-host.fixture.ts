@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext, TestFn } from 'ava';
+import { CodedError } from '../../foundation/coded-error.ts';
 import type { Host, Testbed } from './host.ts';
-import { HostError } from './host-error.ts';
 
 /** Sets $sessions to the ssh daemon's processes of the connection that runs it. */
 const ownSessions = `process=$$ sessions=
@@ -89,7 +89,10 @@ async function openConnectionStalls(t: ExecutionContext, host: Host): Promise<vo
 async function newConnectionStalls(t: ExecutionContext, host: Host): Promise<void> {
   await host.run(stallDaemon(stallSeconds));
   await sleep(untilStalledMs);
-  const error = await t.throwsAsync(host.run(killOwnConnection), { instanceOf: HostError });
+  const error = await t.throwsAsync(host.run(killOwnConnection), {
+    instanceOf: CodedError,
+    name: 'HostError',
+  });
   t.is(error.code, 'unreachable');
   t.regex((await host.run(`cat ${stalled.daemon}; echo again`)).stdout, /^T\n\d+\nagain\n$/);
 }

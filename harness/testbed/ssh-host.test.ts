@@ -5,7 +5,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test from 'ava';
-import { HostError } from './host-error.ts';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { sshConfig } from './ssh-config.ts';
 import { SshHost } from './ssh-host.ts';
 
@@ -29,7 +29,7 @@ test('a host that accepts a connection and says nothing is unreachable after som
   await writeFile(configPath, sshConfig(folder, [entry]));
   const options = { configPath, socketFolder: folder, qemuBinary: 'qemu-system-x86_64', sudo: false };
   const host = new SshHost({ name: 'src', ...options });
-  const error = await t.throwsAsync(host.run('true'), { instanceOf: HostError });
+  const error = await t.throwsAsync(host.run('true'), { instanceOf: CodedError, name: 'HostError' });
   t.is(error.code, 'unreachable');
   t.regex(error.message, /^on src: exit code 255: true\n.*timed out/s);
 });

@@ -8,7 +8,7 @@ import type { Readable } from 'node:stream';
 import { ExecaError, execa } from 'execa';
 import type { Host, HostName, HostProcess, RunOptions, RunResult } from './host.ts';
 import { hostFolder } from './host.ts';
-import { HostError } from './host-error.ts';
+import { hostError } from './host-error.ts';
 
 export interface SshHostOptions {
   readonly name: HostName;
@@ -81,8 +81,8 @@ export class SshHost implements Host {
     // These are the exit codes of `timeout`, but a command may end with them early, of its own accord.
     const outOfTime = (exitCode === 124 || exitCode === 137) && performance.now() - startedMs >= timeoutMs;
     if (silence.signal.aborted || outOfTime)
-      throw new HostError('timeout', { ...failure, output: `after ${timeoutMs} ms\n${failure.output}` });
-    throw new HostError(
+      throw hostError('timeout', { ...failure, output: `after ${timeoutMs} ms\n${failure.output}` });
+    throw hostError(
       exitCode === connectionLost || exitCode === undefined ? 'unreachable' : 'command-failed',
       {
         ...failure,
@@ -153,7 +153,7 @@ export class SshHost implements Host {
       await execa('ssh', ['-O', 'forward', ...forward], { stdin: 'ignore', detached: true });
     } catch (error) {
       const output = error instanceof ExecaError ? tail(String(error.stderr)) : String(error);
-      throw new HostError('forward-failed', {
+      throw hostError('forward-failed', {
         host: this.name,
         command: `forward ${remotePath}`,
         output,
@@ -178,7 +178,7 @@ export class SshHost implements Host {
       await execa('bash', ['-o', 'pipefail', '-c', command], { stdin: 'ignore', detached: true });
     } catch (error) {
       const output = error instanceof ExecaError ? tail(String(error.stderr)) : String(error);
-      throw new HostError('copy-failed', { host: this.name, command, output, cause: error });
+      throw hostError('copy-failed', { host: this.name, command, output, cause: error });
     }
   }
 }

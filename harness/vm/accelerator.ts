@@ -24,7 +24,7 @@ const probeTimeoutSeconds = 20;
 
 /**
  * The answer is cached for this machine, kernel and QEMU.
- * @throws HostError if the host cannot be asked
+ * @throws CodedError 'host' if the host cannot be asked
  */
 export async function probeAccelerator(host: Host, options: ProbeOptions): Promise<AcceleratorChoice> {
   const { stdout: identity } = await host.run(

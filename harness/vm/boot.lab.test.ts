@@ -1,13 +1,12 @@
 /** A MariaDB guest in the local lab: start, first answer, a stock migration, failures, stop. Takes about a minute. */
 import test from 'ava';
+import { CodedError } from '../../foundation/coded-error.ts';
 import type { Testbed } from '../testbed/host.ts';
 import { runSql } from '../workload/sql-client.ts';
 import { guestServer as server, prepareGuestLab } from './guest.fixture.ts';
 import { consoleTail, parseBootSteps, startVm, stopVm, vmState, waitForServer } from './machine.ts';
 import { vmPaths } from '../../qemu/machine-arguments.ts';
-import { QmpError } from '../../qemu/qmp/qmp-error.ts';
 import type { QmpClient } from '../../qemu/qmp/client.ts';
-import { VmError } from './vm-error.ts';
 import { prepareVmHost } from './vm-host.ts';
 
 test('a guest starts, answers, and is stopped; what fails says why', async (t) => {
@@ -26,7 +25,7 @@ test('a guest starts, answers, and is stopped; what fails says why', async (t) =
   await prepareVmHost(src, testbed); // again: idempotent
 
   const missing = { ...machine, kernelPath: '/nonexistent/vmlinuz' };
-  const refused = await t.throwsAsync(startVm(src, missing), { instanceOf: VmError });
+  const refused = await t.throwsAsync(startVm(src, missing), { instanceOf: CodedError, name: 'VmError' });
   t.is(refused.code, 'start-failed');
   t.regex(refused.message, /^src: .*\n?[^]*\/nonexistent\/vmlinuz/);
   t.is((await vmState(src)).kind, 'absent');
@@ -34,9 +33,17 @@ test('a guest starts, answers, and is stopped; what fails says why', async (t) =
   const startedMs = performance.now();
   const qmp = await startVm(src, machine);
   t.is((await vmState(src)).kind, 'running');
-  t.is((await t.throwsAsync(startVm(src, machine), { instanceOf: VmError })).code, 'already-running');
   t.is(
-    (await t.throwsAsync(qmp.execute('migrate-incoming', { uri: 'tcp:0:1' }), { instanceOf: QmpError })).code,
+    (await t.throwsAsync(startVm(src, machine), { instanceOf: CodedError, name: 'VmError' })).code,
+    'already-running',
+  );
+  t.is(
+    (
+      await t.throwsAsync(qmp.execute('migrate-incoming', { uri: 'tcp:0:1' }), {
+        instanceOf: CodedError,
+        name: 'QmpError',
+      })
+    ).code,
     'command-failed',
   );
   t.is(await waitForServer({ client, vmHost: src, server, timeoutMs: 120_000 }), serverVersion);
@@ -62,14 +69,14 @@ test('a guest starts, answers, and is stopped; what fails says why', async (t) =
 
   await target.execute('stop');
   const unanswered = waitForServer({ client, vmHost: dst, server, timeoutMs: 2000 });
-  const notReady = await t.throwsAsync(unanswered, { instanceOf: VmError });
+  const notReady = await t.throwsAsync(unanswered, { instanceOf: CodedError, name: 'VmError' });
   t.is(notReady.code, 'not-ready');
   t.regex(notReady.message, /did not answer within 2000 ms/);
 
   await stopVm(dst);
   await stopVm(dst); // idempotent
   t.deepEqual(await vmState(dst), { kind: 'absent' });
-  await t.throwsAsync(target.execute('cont'), { instanceOf: QmpError });
+  await t.throwsAsync(target.execute('cont'), { instanceOf: CodedError, name: 'QmpError' });
   const left = await dst.run(`ls ${vmPaths.ram} ${vmPaths.controlSocket}`, { okExitCodes: [2] });
   t.is(left.stdout, '');
 });

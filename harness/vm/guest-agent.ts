@@ -10,7 +10,7 @@ const firstAnswerTimeoutMs = 120_000;
  * Has the agent make one list, which is dropped, so that the list of the migration is that of an agent which has run for a
  * while. Resolves with what it answered, in words; an agent that cannot is no error here, for engines do without it.
  *
- * @throws HostError; the signal's reason when it aborts
+ * @throws CodedError 'host'; the signal's reason when it aborts
  */
 export async function waitForAgent(host: Host, signal: AbortSignal): Promise<string> {
   const socket = await host.forwardSocket(vmPaths.agentSocket);

@@ -1,12 +1,12 @@
 /** Life of the virtual machine on a host: a transient systemd unit, which outlives the ssh session that started it. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CodedError } from '../../foundation/coded-error.ts';
 import type { Host } from '../testbed/host.ts';
 import { makeRunFolder, quote } from '../testbed/ssh-host.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { runSql } from '../workload/sql-client.ts';
 import { qemuArguments, vmPaths, type MachineDescription } from '../../qemu/machine-arguments.ts';
 import { QmpClient } from '../../qemu/qmp/client.ts';
-import { VmError } from './vm-error.ts';
 
 export const vmUnit = 'poolshift-vm';
 
@@ -14,11 +14,16 @@ const ownSockets = [vmPaths.controlSocket, vmPaths.recorderSocket, vmPaths.agent
 
 /**
  * Starts the machine and returns a client of its control socket, when QEMU answers there.
- * @throws VmError 'already-running' or 'start-failed'; HostError
+ * @throws CodedError 'vm', 'already-running' or 'start-failed'; CodedError 'host'
  */
 export async function startVm(host: Host, machine: MachineDescription): Promise<QmpClient> {
   if ((await vmState(host)).kind === 'running')
-    throw new VmError('already-running', host.name, `the unit ${vmUnit} is active; stop it first`);
+    throw new CodedError(
+      'vm',
+      'already-running',
+      `${host.name}: the unit ${vmUnit} is active; stop it first`,
+      { host: host.name },
+    );
   const { stdout } = await host.run(startScript(host.qemuBinary, machine));
   const startedAt = stdout.trim();
   try {
@@ -27,7 +32,10 @@ export async function startVm(host: Host, machine: MachineDescription): Promise<
   } catch (error) {
     const journal = await journalSince(host, startedAt);
     await stopVm(host);
-    throw new VmError('start-failed', host.name, `QEMU did not start:\n${journal}`, { cause: error });
+    throw new CodedError('vm', 'start-failed', `${host.name}: QEMU did not start:\n${journal}`, {
+      host: host.name,
+      cause: error,
+    });
   }
 }
 
@@ -71,7 +79,7 @@ export async function vmState(host: Host): Promise<VmState> {
 
 /**
  * Waits until the machine's QEMU has ended by itself.
- * @throws HostError 'timeout'
+ * @throws CodedError 'host', 'timeout'
  */
 export async function waitForVmEnd(host: Host, timeoutMs: number): Promise<void> {
   await host.run(
@@ -94,7 +102,7 @@ const askAgainMs = 100;
 
 /**
  * Waits until the server answers SQL at the client, and returns its version.
- * @throws VmError 'not-ready'; the signal's reason when it aborts
+ * @throws CodedError 'vm', 'not-ready'; the signal's reason when it aborts
  */
 export async function waitForServer(options: ReadyOptions): Promise<string> {
   const { client, vmHost, server, timeoutMs, signal } = options;
@@ -120,9 +128,15 @@ export async function waitForServer(options: ReadyOptions): Promise<string> {
         state.kind === 'absent'
           ? 'the machine ended before its server answered'
           : `the server at ${server.host}:${server.port} did not answer within ${timeoutMs} ms`;
-      throw new VmError('not-ready', vmHost.name, `${why}; its console:\n${await consoleTail(vmHost)}`, {
-        cause: error,
-      });
+      throw new CodedError(
+        'vm',
+        'not-ready',
+        `${vmHost.name}: ${why}; its console:\n${await consoleTail(vmHost)}`,
+        {
+          host: vmHost.name,
+          cause: error,
+        },
+      );
     }
   }
 }

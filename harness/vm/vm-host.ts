@@ -8,7 +8,7 @@ export const tapName = 'tap0';
 /**
  * Puts the host's service interface and a tap interface for the guest on one bridge; the host's address moves to the
  * bridge. Shaping stays on the service interface. Idempotent.
- * @throws HostError
+ * @throws CodedError 'host'
  */
 export async function prepareVmHost(host: Host, testbed: Testbed): Promise<void> {
   const { interfaces, addresses } = testbed.networks.service;
@@ -37,7 +37,7 @@ ip link set ${tapName} master ${bridgeName} up
 
 /**
  * Takes the bridge away and gives the service interface its address back. Idempotent.
- * @throws HostError
+ * @throws CodedError 'host'
  */
 export async function releaseVmHost(host: Host, testbed: Testbed): Promise<void> {
   const { interfaces, addresses } = testbed.networks.service;

@@ -26,7 +26,7 @@ export function compareLedger(acknowledged: readonly number[], stored: ReadonlyS
 
 /**
  * Compares the ledger probe's file on the client with the table.
- * @throws HostError where the file or the table cannot be read
+ * @throws CodedError 'host' where the file or the table cannot be read
  */
 export async function checkLedger(client: Host, server: DatabaseServer, file: string): Promise<LedgerResult> {
   const { stdout } = await client.run(`cat '${file}'`);

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import anyTest, { type TestFn } from 'ava';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { bundleProgram } from '../probes/bundle.ts';
 import { localShell } from '../probes/local-shell.fixture.ts';
 import { startRecorder } from '../probes/recorder-process.ts';
@@ -16,7 +17,7 @@ import { startMariadb, type TestServer } from './mariadb.fixture.ts';
 import { runSql } from './sql-client.ts';
 import { sysbenchCommand, SysbenchOutput } from './sysbench.ts';
 import { checkTables } from './table-check.ts';
-import { warmUp, WarmUpError } from './warm-up.ts';
+import { warmUp } from './warm-up.ts';
 
 const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-workload-'));
 process.env['POOLSHIFT_CACHE'] = folder;
@@ -63,7 +64,7 @@ withSysbench('sysbench runs as commanded, the pool is warmed, tables are in orde
   await rm(list, { force: true });
   const noList = await t.throwsAsync(
     warmUp(localShell, server, () => undefined),
-    { instanceOf: WarmUpError },
+    { instanceOf: CodedError, name: 'RunError', code: 'warm-up-failed' },
   );
   t.regex(noList.message, /Cannot open/);
   // The server's list of what it holds now: the tables have just been made.

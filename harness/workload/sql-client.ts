@@ -16,7 +16,7 @@ export function sqlClientCommand(server: DatabaseServer): string {
 
 /**
  * Rows of all statements, as text fields.
- * @throws HostError (`command-failed`) with the server's message
+ * @throws CodedError 'host' (`command-failed`) with the server's message
  */
 export async function runSql(
   host: Host,

@@ -27,7 +27,7 @@ export function judgeTable(table: string, rows: readonly (readonly string[])[]):
 /**
  * One table at a time, so that a failure names its table. A run without a table is not a healthy one: the caller gets
  * an empty list and must say so.
- * @throws HostError
+ * @throws CodedError 'host'
  */
 export async function checkTables(
   client: Host,

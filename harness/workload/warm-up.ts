@@ -4,6 +4,7 @@
  * that list's pages takes an emulated guest a fraction of the time that the queries take, and ends with the same pool.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CodedError } from '../../foundation/coded-error.ts';
 import type { Host } from '../testbed/host.ts';
 import type { DatabaseServer } from './database-server.ts';
 import { runSql } from './sql-client.ts';
@@ -21,10 +22,6 @@ export interface BufferPoolUse {
 
 export interface WarmUpProgress extends BufferPoolUse {
   readonly elapsedMs: number;
-}
-
-export class WarmUpError extends Error {
-  override readonly name = 'WarmUpError';
 }
 
 /** A pool of gigabytes over a slow network needs minutes. */
@@ -51,7 +48,7 @@ export function parseBufferPoolUse(rows: readonly (readonly string[])[]): Buffer
   };
 }
 
-/** @throws HostError */
+/** @throws CodedError 'host' */
 export async function readBufferPoolUse(client: Host, server: DatabaseServer): Promise<BufferPoolUse> {
   return parseBufferPoolUse(await runSql(client, server, `SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool%'`));
 }
@@ -64,7 +61,7 @@ export function judgePoolLoad(status: string): 'loading' | 'completed' | 'failed
 
 /**
  * Has the server read the pages of its list and returns what the pool holds when all of them have arrived.
- * @throws HostError, WarmUpError
+ * @throws CodedError 'host', CodedError 'run', 'warm-up-failed'
  */
 export async function warmUp(
   client: Host,
@@ -86,9 +83,15 @@ export async function warmUp(
     // MySQL calls it completed when the last reads have been asked for.
     if (load === 'completed' && use.dataBytes === previousBytes) return use;
     if (load === 'failed')
-      throw new WarmUpError(`the server does not fill its buffer pool: ${use.loadStatus}`);
+      throw new CodedError(
+        'run',
+        'warm-up-failed',
+        `the server does not fill its buffer pool: ${use.loadStatus}`,
+      );
     if (elapsedMs > timeoutMs)
-      throw new WarmUpError(
+      throw new CodedError(
+        'run',
+        'warm-up-failed',
         `the buffer pool was not filled within ${timeoutMs / 60_000} minutes: ${use.loadStatus}`,
       );
     previousBytes = use.dataBytes;

@@ -3,8 +3,8 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { LineSplitter } from '../../foundation/line-splitter.ts';
-import { QmpError } from './qmp-error.ts';
 import { parseMessage, type QmpMessage } from './messages.ts';
 import { QmpClient } from './client.ts';
 
@@ -52,7 +52,10 @@ test('messages are the same wherever the bytes are cut', (t) => {
 
 test('what is not QMP is refused', (t) => {
   for (const line of ['SSH-2.0-OpenSSH', '{}', '[]', '3'])
-    t.is(t.throws(() => parseMessage(line, 0), { instanceOf: QmpError }).code, 'protocol');
+    t.is(
+      t.throws(() => parseMessage(line, 0), { instanceOf: CodedError, name: 'QmpError' }).code,
+      'protocol',
+    );
 });
 
 /** The other end of a socket, which says what the test wants at the moment that the test wants. */
@@ -90,20 +93,24 @@ test('a lost connection rejects everything that waits', async (t) => {
   ];
   for (const outcome of await Promise.allSettled(waiting)) {
     t.is(outcome.status, 'rejected');
-    if (outcome.status === 'rejected') t.is((outcome.reason as QmpError).code, 'connection-lost');
+    if (outcome.status === 'rejected') t.is((outcome.reason as CodedError<'qmp'>).code, 'connection-lost');
   }
-  await t.throwsAsync(client.execute('stop'), { instanceOf: QmpError, message: /ended/ });
+  await t.throwsAsync(client.execute('stop'), { instanceOf: CodedError, name: 'QmpError', message: /ended/ });
 });
 
 test('a peer that never greets is given up in time', async (t) => {
   const file = await peer(t, () => undefined);
-  const error = await t.throwsAsync(QmpClient.connect(file, { timeoutMs: 200 }), { instanceOf: QmpError });
+  const error = await t.throwsAsync(QmpClient.connect(file, { timeoutMs: 200 }), {
+    instanceOf: CodedError,
+    name: 'QmpError',
+  });
   t.is(error.code, 'connect-failed');
 });
 
 test('a socket that is not there is reported with its path', async (t) => {
   const error = await t.throwsAsync(QmpClient.connect('/nonexistent/qmp.sock', { timeoutMs: 100 }), {
-    instanceOf: QmpError,
+    instanceOf: CodedError,
+    name: 'QmpError',
   });
   t.is(error.code, 'connect-failed');
   t.regex(error.message, /\/nonexistent\/qmp.sock.*ENOENT/);

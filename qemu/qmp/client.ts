@@ -2,8 +2,8 @@
 import { createConnection } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { LineSplitter } from '../../foundation/line-splitter.ts';
-import { QmpError } from './qmp-error.ts';
 import {
   type Answer,
   answerSchemas,
@@ -32,7 +32,7 @@ interface Pending {
   readonly command: string;
   readonly timer: NodeJS.Timeout;
   readonly resolve: (value: unknown) => void;
-  readonly reject: (error: QmpError) => void;
+  readonly reject: (error: CodedError<'qmp'>) => void;
 }
 
 export interface NegotiateOptions {
@@ -61,9 +61,9 @@ export class QmpClient {
   readonly #destroy: (error?: Error) => void;
   readonly #pending = new Map<number, Pending>();
   readonly #listeners = new Set<(event: QmpEvent) => void>();
-  readonly #lossListeners = new Set<(error: QmpError) => void>();
+  readonly #lossListeners = new Set<(error: CodedError<'qmp'>) => void>();
   #nextId = 1;
-  #lost: QmpError | undefined;
+  #lost: CodedError<'qmp'> | undefined;
   #onGreeting: ((greeting: Extract<QmpMessage, { kind: 'greeting' }>) => void) | undefined;
 
   private constructor(input: Readable, output: Writable) {
@@ -81,16 +81,16 @@ export class QmpClient {
         for (const line of lines.push(chunk))
           if (line.trim() !== '') this.#receive(parseMessage(line, receivedAtMs));
       } catch (error) {
-        this.#destroy(error as QmpError);
+        this.#destroy(error as CodedError<'qmp'>);
       }
     });
     for (const stream of new Set([input, output])) stream.on('error', (error) => (cause ??= error));
     input.on('close', () => {
       const why = cause === undefined ? '' : `: ${cause.message}`;
       this.#lose(
-        cause instanceof QmpError
+        isCoded(cause, 'qmp')
           ? cause
-          : new QmpError('connection-lost', `the connection to QEMU ended${why}`, { cause }),
+          : new CodedError('qmp', 'connection-lost', `the connection to QEMU ended${why}`, { cause }),
       );
     });
   }
@@ -98,7 +98,7 @@ export class QmpClient {
   /**
    * Connects, waits for QEMU's greeting and negotiates; attempts are repeated until the time is over. QEMU serves one client
    * a socket: a second one waits for its greeting until it times out.
-   * @throws QmpError 'connect-failed'; the signal's reason when it aborts
+   * @throws CodedError 'qmp', 'connect-failed'; the signal's reason when it aborts
    */
   static async connect(socketPath: string, options: ConnectOptions = {}): Promise<QmpClient> {
     const { timeoutMs = defaultGreetingMs, signal } = options;
@@ -114,7 +114,8 @@ export class QmpClient {
       } catch (error) {
         signal?.throwIfAborted();
         if (performance.now() + retryMs >= deadlineMs)
-          throw new QmpError(
+          throw new CodedError(
+            'qmp',
             'connect-failed',
             `QEMU does not answer at ${socketPath} within ${timeoutMs} ms: ${(error as Error).message}`,
             { cause: error },
@@ -128,7 +129,7 @@ export class QmpClient {
 
   /**
    * Waits for the greeting of a QEMU whose monitor is these two streams, and negotiates.
-   * @throws QmpError 'timeout', 'connection-lost' or 'protocol'
+   * @throws CodedError 'qmp', 'timeout', 'connection-lost' or 'protocol'
    */
   static async negotiate(
     input: Readable,
@@ -138,7 +139,7 @@ export class QmpClient {
     const client = new QmpClient(input, output);
     if (onEvent !== undefined) client.onEvent(onEvent);
     const timer = setTimeout(() => {
-      client.#destroy(new QmpError('timeout', 'no greeting'));
+      client.#destroy(new CodedError('qmp', 'timeout', 'no greeting'));
     }, timeoutMs);
     try {
       const greeting = await new Promise<{ readonly outOfBand: boolean }>((resolve, reject) => {
@@ -159,7 +160,7 @@ export class QmpClient {
 
   /**
    * Runs a command and returns QEMU's answer.
-   * @throws QmpError 'command-failed' with QEMU's reason, 'timeout', 'connection-lost', or 'protocol' where the answer is not
+   * @throws CodedError 'qmp', 'command-failed' with QEMU's reason, 'timeout', 'connection-lost', or 'protocol' where the answer is not
    *   what QEMU's schema says
    */
   async execute<Name extends QmpCommand>(
@@ -171,7 +172,7 @@ export class QmpClient {
       command in answerSchemas ? answerSchemas[command as keyof typeof answerSchemas] : undefined;
     const parsed = schema?.safeParse(value);
     if (parsed?.success === false)
-      throw new QmpError('protocol', `${command}: not QEMU's answer: ${parsed.error.message}`);
+      throw new CodedError('qmp', 'protocol', `${command}: not QEMU's answer: ${parsed.error.message}`);
     return (parsed?.data ?? value) as Answer<Name>;
   }
 
@@ -187,14 +188,14 @@ export class QmpClient {
   }
 
   /** Calls the listener once, when the connection has ended: at once where it has. */
-  onLoss(listener: (error: QmpError) => void): void {
+  onLoss(listener: (error: CodedError<'qmp'>) => void): void {
     if (this.#lost === undefined) this.#lossListeners.add(listener);
     else listener(this.#lost);
   }
 
   /**
    * The first event from now on that the predicate accepts: call it before what causes the event.
-   * @throws QmpError 'timeout' or 'connection-lost'; the signal's reason when it aborts
+   * @throws CodedError 'qmp', 'timeout' or 'connection-lost'; the signal's reason when it aborts
    */
   waitForEvent(
     accepts: (event: QmpEvent) => boolean,
@@ -209,7 +210,7 @@ export class QmpClient {
         signal?.removeEventListener('abort', onAbort);
         finish();
       };
-      const onLoss = (error: QmpError): void => {
+      const onLoss = (error: CodedError<'qmp'>): void => {
         settle(() => {
           reject(error);
         });
@@ -220,7 +221,7 @@ export class QmpClient {
         });
       };
       const timer = setTimeout(() => {
-        onLoss(new QmpError('timeout', `the expected event did not come within ${timeoutMs} ms`));
+        onLoss(new CodedError('qmp', 'timeout', `the expected event did not come within ${timeoutMs} ms`));
       }, timeoutMs);
       const stopListening = this.onEvent((event) => {
         if (accepts(event))
@@ -236,7 +237,7 @@ export class QmpClient {
 
   /** Ends the connection; pending commands are rejected. QEMU goes on. Idempotent. */
   close(): void {
-    this.#lose(new QmpError('connection-lost', 'the QMP connection was closed here'));
+    this.#lose(new CodedError('qmp', 'connection-lost', 'the QMP connection was closed here'));
     this.#destroy();
   }
 
@@ -250,7 +251,7 @@ export class QmpClient {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#take(id);
-        reject(new QmpError('timeout', `${command}: QEMU has not answered within ${timeoutMs} ms`));
+        reject(new CodedError('qmp', 'timeout', `${command}: QEMU has not answered within ${timeoutMs} ms`));
       }, timeoutMs);
       this.#pending.set(id, { command, timer, resolve, reject });
       const message = {
@@ -275,7 +276,7 @@ export class QmpClient {
         break;
       case 'refusal': {
         const pending = this.#take(message.id);
-        pending?.reject(new QmpError('command-failed', `${pending.command}: ${message.reason}`));
+        pending?.reject(new CodedError('qmp', 'command-failed', `${pending.command}: ${message.reason}`));
         break;
       }
     }
@@ -290,12 +291,12 @@ export class QmpClient {
     return pending;
   }
 
-  #lose(error: QmpError): void {
+  #lose(error: CodedError<'qmp'>): void {
     if (this.#lost !== undefined) return;
     this.#lost = error;
     for (const { command, timer, reject } of this.#pending.values()) {
       clearTimeout(timer);
-      reject(new QmpError(error.code, `${command}: ${error.message}`, { cause: error }));
+      reject(new CodedError('qmp', error.code, `${command}: ${error.message}`, { cause: error }));
     }
     this.#pending.clear();
     for (const listener of [...this.#lossListeners]) listener(error);

@@ -1,6 +1,6 @@
 /** What QEMU says over QMP, as types and schemas (QEMU docs/interop/qmp-spec.rst and qapi/*.json). */
 import { z } from 'zod';
-import { QmpError } from './qmp-error.ts';
+import { CodedError } from '../../foundation/coded-error.ts';
 
 const figure = z.number().optional();
 
@@ -131,14 +131,14 @@ function isObject(value: unknown): value is Json {
 
 /**
  * Reads one line of QMP.
- * @throws QmpError 'protocol'
+ * @throws CodedError 'qmp', 'protocol'
  */
 export function parseMessage(line: string, receivedAtMs: number): QmpMessage {
   let message: unknown;
   try {
     message = JSON.parse(line);
   } catch (error) {
-    throw new QmpError('protocol', `not a QMP message: ${line.slice(0, 200)}`, { cause: error });
+    throw new CodedError('qmp', 'protocol', `not a QMP message: ${line.slice(0, 200)}`, { cause: error });
   }
   if (isObject(message)) {
     const { QMP: greeting, event, error, id: anyId } = message;
@@ -155,7 +155,7 @@ export function parseMessage(line: string, receivedAtMs: number): QmpMessage {
       return { kind: 'event', event: { name: event, data, atMs, receivedAtMs } };
     }
   }
-  throw new QmpError('protocol', `not a QMP message: ${line.slice(0, 200)}`);
+  throw new CodedError('qmp', 'protocol', `not a QMP message: ${line.slice(0, 200)}`);
 }
 
 function timestampMs(timestamp: unknown): number | undefined {

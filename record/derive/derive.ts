@@ -9,7 +9,7 @@ import { fillSilentSeconds } from './silent-seconds.ts';
 import { summarize } from './summary.ts';
 import { timelineOf } from './timeline.ts';
 
-/** The row of runs.csv that a run's raw files give. Writes nothing. @throws RecordError `not-readable` */
+/** The row of runs.csv that a run's raw files give. Writes nothing. @throws CodedError 'record' `not-readable` */
 export async function deriveRow(folder: string): Promise<RunRow> {
   return summarize(await readDerivable(folder));
 }
@@ -22,7 +22,7 @@ async function readDerivable(folder: string): Promise<RunRecord> {
 /**
  * Makes runs.csv of a result folder, again if need be, also after a crash; a run that has ended gets its samples into the
  * file that they are kept in.
- * @throws RecordError `not-readable`
+ * @throws CodedError 'record' `not-readable`
  */
 export async function derive(folder: string): Promise<RunRow> {
   await packSamples(folder);
@@ -33,7 +33,7 @@ export async function derive(folder: string): Promise<RunRow> {
 
 /**
  * samples.jsonl becomes samples.parquet. Without the event of the run's end it stays: the harness may be writing it still.
- * @throws RecordError `not-readable`
+ * @throws CodedError 'record' `not-readable`
  */
 async function packSamples(folder: string): Promise<void> {
   const packed = path.join(folder, runFiles.samples);
@@ -50,7 +50,7 @@ async function packSamples(folder: string): Promise<void> {
 
 /**
  * Makes samples.csv: every sample in a line, with its time relative to the migrate command; without one, to the first event.
- * @throws RecordError `not-readable`
+ * @throws CodedError 'record' `not-readable`
  */
 export async function deriveSamplesTable(folder: string): Promise<void> {
   const { manifest, events, samples } = await readDerivable(folder);

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { CodedError } from '../../foundation/coded-error.ts';
 import {
   type PlannedCell,
   parsePlannedCells,
@@ -9,28 +10,31 @@ import {
   plannedCellsText,
   unionOfPlans,
 } from '../../experiments/planned-cells.ts';
-import { RecordError } from '../record-error.ts';
 
 /**
  * Undefined where the set has no such file: it was made before there was one.
- * @throws RecordError `not-readable`, with the place in the file and what is valid there
+ * @throws CodedError 'record' `not-readable`, with the place in the file and what is valid there
  */
 export async function readPlannedCells(set: string): Promise<readonly PlannedCell[] | undefined> {
   const file = path.join(set, plannedCellsFile);
   if (!existsSync(file)) return undefined;
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new RecordError('not-readable', `cannot read ${file}`, { cause: error });
+    throw new CodedError('record', 'not-readable', `cannot read ${file}`, { cause: error });
   });
   const parsed = parsePlannedCells(text);
   if (!parsed.ok)
-    throw new RecordError('not-readable', `${file} is not a record of planned cells: ${parsed.problem}`);
+    throw new CodedError(
+      'record',
+      'not-readable',
+      `${file} is not a record of planned cells: ${parsed.problem}`,
+    );
   return parsed.cells;
 }
 
 /**
  * Adds cells to those that the set's file has, and makes folder and file where there are none. Whole or not at all: a
  * crash must not leave half a file.
- * @throws RecordError `not-readable` if the file that is there is broken; it is left as it is. `not-writable`
+ * @throws CodedError 'record' `not-readable` if the file that is there is broken; it is left as it is. `not-writable`
  */
 export async function addPlannedCells(set: string, cells: readonly PlannedCell[]): Promise<void> {
   const planned = unionOfPlans((await readPlannedCells(set)) ?? [], cells);
@@ -41,6 +45,6 @@ export async function addPlannedCells(set: string, cells: readonly PlannedCell[]
     await rename(`${file}.new`, file);
   } catch (error) {
     await rm(`${file}.new`, { force: true }).catch(() => undefined);
-    throw new RecordError('not-writable', `cannot write ${file}`, { cause: error });
+    throw new CodedError('record', 'not-writable', `cannot write ${file}`, { cause: error });
   }
 }

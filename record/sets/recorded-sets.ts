@@ -3,12 +3,12 @@ import { constants, existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readFile, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { parse } from 'csv-parse/sync';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { type PlannedCell, plannedCellsFile } from '../../experiments/planned-cells.ts';
 import { writeRunsCsv } from '../csv.ts';
 import { readManifest } from '../manifest.ts';
 import { type RecordedRun, cellNameOf } from './merge.ts';
 import { addPlannedCells } from './planned-cells.ts';
-import { RecordError } from '../record-error.ts';
 import type { RunRow } from '../run-columns.ts';
 
 export interface RunOnDisk extends RecordedRun {
@@ -19,22 +19,26 @@ export interface RunOnDisk extends RecordedRun {
 
 /**
  * The runs of a set, as `readRecordedRuns`.
- * @throws RecordError `not-readable`, also where there is neither a run nor a record of planned cells
+ * @throws CodedError 'record' `not-readable`, also where there is neither a run nor a record of planned cells
  */
 export async function readRecordedSet(set: string): Promise<RunOnDisk[]> {
   const runs = await readRecordedRuns(set);
   if (runs.length === 0 && !existsSync(path.join(set, plannedCellsFile)))
-    throw new RecordError('not-readable', `${set} is not a set of runs: no folder in it has a manifest.json`);
+    throw new CodedError(
+      'record',
+      'not-readable',
+      `${set} is not a set of runs: no folder in it has a manifest.json`,
+    );
   return runs;
 }
 
 /**
  * The runs in a folder, which may have none; attempts that a matrix has set aside (`*.failed-1`) are passed over.
- * @throws RecordError `not-readable`
+ * @throws CodedError 'record' `not-readable`
  */
 export async function readRecordedRuns(set: string): Promise<RunOnDisk[]> {
   const entries = await readdir(set, { withFileTypes: true }).catch((error: unknown) => {
-    throw new RecordError('not-readable', `cannot read the folder ${set}`, { cause: error });
+    throw new CodedError('record', 'not-readable', `cannot read the folder ${set}`, { cause: error });
   });
   const folders = entries
     .filter((entry) => entry.isDirectory() && !/\.failed-\d+$/.test(entry.name))
@@ -56,14 +60,14 @@ async function readRow(file: string): Promise<RunRow | undefined> {
   try {
     return parse<RunRow>(await readFile(file, 'utf8'), { columns: true, skip_empty_lines: true })[0];
   } catch (error) {
-    throw new RecordError('not-readable', `${file} is not a table of runs`, { cause: error });
+    throw new CodedError('record', 'not-readable', `${file} is not a table of runs`, { cause: error });
   }
 }
 
 /**
  * Copies the runs into a new set, each under its cell's name, and writes its runs.csv by time. Whole or not at all.
  * @param planned cells that the set is to record as planned; undefined: it records none
- * @throws RecordError `not-writable`
+ * @throws CodedError 'record' `not-writable`
  */
 export async function writeMergedSet(
   out: string,
@@ -85,7 +89,7 @@ export async function writeMergedSet(
     await rename(making, out);
   } catch (error) {
     if (making !== undefined) await rm(making, { recursive: true, force: true });
-    throw new RecordError('not-writable', `cannot make the set ${out}`, { cause: error });
+    throw new CodedError('record', 'not-writable', `cannot make the set ${out}`, { cause: error });
   }
 }
 

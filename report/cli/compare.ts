@@ -1,10 +1,10 @@
 /** `npm run compare -- BASE NEW`: the regression gate between two sets of runs. */
 import { Command, CommanderError } from 'commander';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { compareSets } from '../compare/compare.ts';
 import { findingHead, findingLine } from '../compare/finding-line.ts';
 import { describeDifferences, differencesAmong } from '../record/conditions.ts';
 import { readSet } from '../record/read-set.ts';
-import { ReportError } from '../report-error.ts';
 
 const exitCodes = { noRegression: 0, regression: 1, usage: 2, tooFewSamples: 3 } as const;
 
@@ -39,7 +39,8 @@ async function compare(baseFolder: string, nextFolder: string, options: Options)
   for (const { name, reason } of [...base.leftOut, ...next.leftOut]) say(`left out: ${name} ${reason}`);
   const differences = differencesAmong([...base.runs, ...next.runs]);
   if (differences.length > 0 && !options.allowDifferent) {
-    throw new ReportError(
+    throw new CodedError(
+      'report',
       'different-conditions',
       `the sets were made under different conditions (--allow-different compares them anyway):\n${describeDifferences(differences)}`,
     );
@@ -65,7 +66,7 @@ try {
   process.exitCode = await compare(base, next, command.opts<Options>());
 } catch (error) {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : exitCodes.usage;
-  else if (error instanceof ReportError) {
+  else if (isCoded(error, 'report')) {
     say(`compare: ${error.message}`);
     process.exitCode = exitCodes.usage;
   } else throw error;

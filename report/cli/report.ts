@@ -2,6 +2,7 @@
 import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { claimsMarkdown } from '../claims/claims-table.ts';
 import { findingsOf } from '../claims/claims.ts';
 import { figures } from '../figures/all.ts';
@@ -10,7 +11,6 @@ import { describeDifferences, differencesAmong } from '../record/conditions.ts';
 import { readmeBlock, readmeFigure, withBlock } from '../readme/readme-block.ts';
 import { readSet, type RunSet } from '../record/read-set.ts';
 import { writeReport } from '../render/write-report.ts';
-import { ReportError } from '../report-error.ts';
 
 const exitCodes = { ok: 0, failed: 1, usage: 2 } as const;
 
@@ -72,7 +72,8 @@ async function report(folders: readonly string[], options: Options): Promise<voi
   for (const { name, reason } of set.leftOut) say(`left out: ${name} ${reason}`);
   const differences = differencesAmong(set.runs);
   if (differences.length > 0 && !options.allowDifferent) {
-    throw new ReportError(
+    throw new CodedError(
+      'report',
       'different-conditions',
       `these runs were made under different conditions:\n${describeDifferences(differences)}\n` +
         'make a report of each set, or add --allow-different',

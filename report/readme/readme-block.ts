@@ -1,5 +1,6 @@
 /** What README.md shows of a set: one figure and the table of engines, between two marks. Pure. */
 import path from 'node:path';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { engines, engineNames } from '../../experiments/engines.ts';
 import { scenarios } from '../../experiments/scenarios.ts';
 import { figures } from '../figures/all.ts';
@@ -7,7 +8,6 @@ import { contextOf, titleOf, type Figure } from '../figures/figure.ts';
 import { cellsOf, enginesOf, memorySizesOf, scenariosOf, type Cell } from '../record/cells.ts';
 import type { Run, RunSet } from '../record/read-set.ts';
 import { markdownTable } from '../render/markdown-table.ts';
-import { ReportError } from '../report-error.ts';
 import { quantile } from '../statistics/spread.ts';
 
 const [begin, end] = ['<!-- report -->', '<!-- /report -->'];
@@ -118,11 +118,11 @@ export function readmeBlock(
   return lines.join('\n');
 }
 
-/** @throws ReportError `no-block`: the page does not have both marks, in order */
+/** @throws CodedError 'report' `no-block`: the page does not have both marks, in order */
 export function withBlock(page: string, block: string): string {
   const from = page.indexOf(begin);
   const to = page.indexOf(end);
   if (from === -1 || to < from)
-    throw new ReportError('no-block', `README.md has no place for the report: ${begin} and ${end}`);
+    throw new CodedError('report', 'no-block', `README.md has no place for the report: ${begin} and ${end}`);
   return page.slice(0, from) + block + page.slice(to + end.length);
 }

@@ -1,8 +1,8 @@
 /** The runs of recorded sets that a recipe asks for, and what of it is missing. */
+import { CodedError } from '../../foundation/coded-error.ts';
 import { type Cell, cellName, configurationOf } from '../../experiments/matrix.ts';
 import { cellsOfRecipe, matrixOptionsOf, type Recipe } from '../../experiments/recipe.ts';
 import { readSet, type Run, type RunSet } from '../record/read-set.ts';
-import { ReportError } from '../report-error.ts';
 import { columnOf } from './columns.ts';
 
 export interface RecipeSet {
@@ -32,13 +32,14 @@ function nameOf({ manifest: { configuration, repeat } }: Run): string {
   return cellName({ scenario, mem: memoryRow, engine, repeat });
 }
 
-/** @throws ReportError `different-conditions`: a run was made with other options than the recipe's */
+/** @throws CodedError 'report' `different-conditions`: a run was made with other options than the recipe's */
 function refuseOtherConditions(recipe: Recipe, cell: Cell, { name, manifest }: Run): void {
   const asked = configurationOf(matrixOptionsOf(recipe), cell);
   for (const condition of conditions) {
     const found = manifest.configuration[condition];
     if (found === undefined || found === asked[condition]) continue;
-    throw new ReportError(
+    throw new CodedError(
+      'report',
       'different-conditions',
       `${name} is no run of the recipe ${recipe.name}: its ${condition} is ${String(found)}, the recipe's ${String(asked[condition])}`,
     );
@@ -53,7 +54,7 @@ const needsSamples = ({ paperClaims, tables, claims }: Recipe): boolean =>
 
 /**
  * @param samples whether figures over time are to be drawn; otherwise they are read where a table or a claim needs them
- * @throws ReportError `not-readable`, `different-conditions`
+ * @throws CodedError 'report' `not-readable`, `different-conditions`
  */
 export async function readRecipeSet(
   recipe: Recipe,
@@ -68,7 +69,8 @@ export async function readRecipeSet(
     return cell !== undefined;
   });
   if (runs.length === 0)
-    throw new ReportError(
+    throw new CodedError(
+      'report',
       'not-readable',
       `there is no run of the recipe ${recipe.name} in ${folders.join(', ')}`,
     );

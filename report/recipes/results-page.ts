@@ -1,6 +1,6 @@
 /** docs/results.md: words, then a block for each recipe between two marks, the first of which names its sets. Pure. */
+import { CodedError } from '../../foundation/coded-error.ts';
 import type { Recipe } from '../../experiments/recipe.ts';
-import { ReportError } from '../report-error.ts';
 
 /** A block as it stands on the page. */
 export interface Block {
@@ -22,7 +22,7 @@ const beginOf = ({ recipe, sets }: Block): string =>
 const end = '<!-- /recipe -->';
 const beginning = /^<!-- recipe ([\w-]+)(?:: (.*))? -->$/;
 
-/** @throws ReportError `no-block`: a block does not end, or something stands between blocks */
+/** @throws CodedError 'report' `no-block`: a block does not end, or something stands between blocks */
 export function parseResultsPage(text: string): ResultsPage {
   const head: string[] = [];
   const blocks: Block[] = [];
@@ -31,7 +31,7 @@ export function parseResultsPage(text: string): ResultsPage {
     const [, recipe, sets = ''] = beginning.exec(line) ?? [];
     if (open !== undefined) {
       if (recipe !== undefined)
-        throw new ReportError('no-block', `docs/results.md: the block of ${open.recipe} has no end`);
+        throw new CodedError('report', 'no-block', `docs/results.md: the block of ${open.recipe} has no end`);
       if (line === end) {
         blocks.push({ ...open, lines: open.lines.slice(1, -1) });
         open = undefined;
@@ -40,13 +40,14 @@ export function parseResultsPage(text: string): ResultsPage {
       open = { recipe, sets: sets.split(' ').filter((set) => set !== ''), lines: [] };
     else if (blocks.length === 0) head.push(line);
     else if (line.trim() !== '')
-      throw new ReportError(
+      throw new CodedError(
+        'report',
         'no-block',
         `docs/results.md: "${line}" stands between blocks, where it would be lost`,
       );
   }
   if (open !== undefined)
-    throw new ReportError('no-block', `docs/results.md: the block of ${open.recipe} has no end`);
+    throw new CodedError('report', 'no-block', `docs/results.md: the block of ${open.recipe} has no end`);
   return { head: head.join('\n').trimEnd(), blocks };
 }
 

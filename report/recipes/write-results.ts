@@ -18,7 +18,7 @@ import {
 
 const pageOf = (root: string): string => path.join(root, 'docs', 'results.md');
 
-/** @throws ReportError `no-block` */
+/** @throws CodedError 'report' `no-block` */
 export async function readResultsPage(root: string): Promise<ResultsPage> {
   return parseResultsPage(await readFile(pageOf(root), 'utf8'));
 }
@@ -33,7 +33,7 @@ export interface MadeBlock {
  * @param root of the checkout
  * @param sets from there; empty: none is recorded
  * @param samples whether figures are to be drawn of its runs
- * @throws ReportError `not-readable`, `different-conditions`
+ * @throws CodedError 'report' `not-readable`, `different-conditions`
  */
 export async function makeBlock(
   root: string,
@@ -48,7 +48,7 @@ export async function makeBlock(
   return { block: { recipe: recipe.name, sets, lines: recipeBlock(recipeSet, sets) }, recipeSet };
 }
 
-/** Puts the blocks into the page, whole or not at all, and draws their pictures. @throws ReportError */
+/** Puts the blocks into the page, whole or not at all, and draws their pictures. @throws CodedError 'report' */
 export async function writeBlocks(root: string, made: readonly MadeBlock[]): Promise<void> {
   for (const { recipeSet } of made) if (recipeSet !== undefined) await drawPictures(root, recipeSet);
   const page = withBlocks(

@@ -2,13 +2,12 @@
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { cellName } from '../../experiments/matrix.ts';
 import { parsePlannedCells, plannedCellsFile, type PlannedCell } from '../../experiments/planned-cells.ts';
 import { fillSilentSeconds } from '../../record/derive/silent-seconds.ts';
 import { onOneClock, readEvents, readSamples, runFiles } from '../../record/read-run.ts';
-import { RecordError } from '../../record/record-error.ts';
 import { readStored } from '../../record/stored-file.ts';
-import { ReportError } from '../report-error.ts';
 import { relativeEvents, type RunEvent } from './events.ts';
 import { manifestSchema, type Manifest } from './manifest.ts';
 import { parseRunsCsv, type RunRow } from './run-row.ts';
@@ -60,7 +59,7 @@ export interface ReadOptions {
 /**
  * A folder is a run (it has a manifest.json) or a set of runs. Attempts that a
  * matrix has set aside (`*.failed-1`) are passed over. A set in which nothing was run yet may have a plan all the same.
- * @throws ReportError `not-readable`
+ * @throws CodedError 'report' `not-readable`
  */
 export async function readSet(folders: readonly string[], options: ReadOptions = {}): Promise<RunSet> {
   const runs: Run[] = [];
@@ -72,7 +71,11 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
     const runFolders = isRun ? [path.resolve(folder)] : await runFoldersOf(folder);
     const plan = isRun ? undefined : await planOf(folder);
     if (runFolders.length === 0 && plan === undefined) {
-      throw new ReportError('not-readable', `${folder} is neither a result folder nor a set of them`);
+      throw new CodedError(
+        'report',
+        'not-readable',
+        `${folder} is neither a result folder nor a set of them`,
+      );
     }
     const set = isRun ? '' : path.resolve(folder);
     const begun = new Set<string>();
@@ -104,10 +107,10 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
   return { names, runs, leftOut, planned, recordedPlans };
 }
 
-/** Absolute, by name. @throws ReportError `not-readable` */
+/** Absolute, by name. @throws CodedError 'report' `not-readable` */
 export async function runFoldersOf(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
-    throw new ReportError('not-readable', `cannot read the folder ${folder}`, { cause: error });
+    throw new CodedError('report', 'not-readable', `cannot read the folder ${folder}`, { cause: error });
   });
   return entries
     .filter((entry) => entry.isDirectory() && !/\.failed-\d+$/.test(entry.name))
@@ -123,7 +126,11 @@ async function planOf(folder: string): Promise<readonly PlannedCell[] | undefine
   if (text === undefined) return undefined;
   const parsed = parsePlannedCells(text);
   if (!parsed.ok)
-    throw new ReportError('not-readable', `${file} is not a record of planned cells: ${parsed.problem}`);
+    throw new CodedError(
+      'report',
+      'not-readable',
+      `${file} is not a record of planned cells: ${parsed.problem}`,
+    );
   return parsed.cells;
 }
 
@@ -149,14 +156,15 @@ async function readRun(
       const text = await readStored(path.join(folder, name));
       return text === undefined ? undefined : parse(text);
     } catch (error) {
-      throw new ReportError('not-readable', `${path.join(folder, name)} is not as described`, {
+      throw new CodedError('report', 'not-readable', `${path.join(folder, name)} is not as described`, {
         cause: error,
       });
     }
   };
   const row = (await parsed(runFiles.row, parseRunsCsv))?.[0];
   const manifest = await parsed(runFiles.manifest, (text) => manifestSchema.parse(JSON.parse(text)));
-  if (manifest === undefined) throw new ReportError('not-readable', `${folder} has no ${runFiles.manifest}`);
+  if (manifest === undefined)
+    throw new CodedError('report', 'not-readable', `${folder} has no ${runFiles.manifest}`);
   return {
     manifest,
     measured: row === undefined ? undefined : { row, ...(await readOverTime(folder, withoutSamples)) },
@@ -176,7 +184,7 @@ async function readOverTime(
     const samples = fillSilentSeconds(raw.events, raw.samples);
     return { events, series: seriesByName(samples, zeroMs ?? raw.events[0]?.at_ms ?? 0) };
   } catch (error) {
-    if (!(error instanceof RecordError)) throw error;
-    throw new ReportError('not-readable', error.message, { cause: error });
+    if (!isCoded(error, 'record')) throw error;
+    throw new CodedError('report', 'not-readable', error.message, { cause: error });
   }
 }

@@ -3,8 +3,8 @@ import { execa } from 'execa';
 import sharp from 'sharp';
 import { parse, resetSVGDefIds, View, Warn } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
+import { CodedError } from '../../foundation/coded-error.ts';
 import type { Spec } from '../figures/figure.ts';
-import { ReportError } from '../report-error.ts';
 import { useOwnTextWidth } from './text-width.ts';
 
 useOwnTextWidth();
@@ -12,7 +12,7 @@ useOwnTextWidth();
 /** Vega counts 72 pixels an inch. */
 const pixelsPerInch = 144;
 
-/** @throws ReportError `not-drawn`: the specification is wrong; Vega-Lite's warnings count, as it drops what it warns of */
+/** @throws CodedError 'report' `not-drawn`: the specification is wrong; Vega-Lite's warnings count, as it drops what it warns of */
 export async function svgOf(name: string, spec: Spec): Promise<string> {
   try {
     const warnings: string[] = [];
@@ -37,7 +37,7 @@ export async function svgOf(name: string, spec: Spec): Promise<string> {
     view.finalize();
     return svg;
   } catch (error) {
-    throw new ReportError('not-drawn', `${name}: ${(error as Error).message}`, { cause: error });
+    throw new CodedError('report', 'not-drawn', `${name}: ${(error as Error).message}`, { cause: error });
   }
 }
 

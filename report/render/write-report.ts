@@ -11,7 +11,7 @@ import type { RunSet } from '../record/read-set.ts';
 import { pdfOf, pngOf, svgOf } from './draw.ts';
 import { pageOf } from './page.ts';
 
-/** Installs a font and what makes PDF, where they are missing. @throws ReportError `not-drawn` */
+/** Installs a font and what makes PDF, where they are missing. @throws CodedError 'report' `not-drawn` */
 export async function writeReport(
   set: RunSet,
   out: string,

@@ -4,12 +4,13 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import { CodedError } from '../../../foundation/coded-error.ts';
 import { VmPair } from '../../../engine/cli/testing/vm-pair.ts';
 import { findQemu } from '../../../qemu/find-qemu.ts';
 import { QmpClient } from '../../../qemu/qmp/client.ts';
 import { manifest } from '../../../record/record.fixture.ts';
 import { Relay } from '../../soak/relay.ts';
-import { commandMigration, MigrationError } from './migration.ts';
+import { commandMigration } from './migration.ts';
 
 const MiB = 1024 * 1024;
 const installation = findQemu()?.installation;
@@ -59,6 +60,10 @@ serially('post-copy that has lost its connection for good is no wait without end
   await source.execute('migrate-start-postcopy');
   await pair.source.waitForMigration(({ status }) => status === 'postcopy-active');
   relay.cut('reset');
-  const error = await t.throwsAsync(migrating, { instanceOf: MigrationError });
+  const error = await t.throwsAsync(migrating, {
+    instanceOf: CodedError,
+    name: 'RunError',
+    code: 'migration-failed',
+  });
   t.regex(error.message, /^post-copy has lost its connection: the VM is at the destination/);
 });

@@ -7,12 +7,12 @@ import { type Log, hashFiles, prepare } from '../../../setup/cache.ts';
 const root = path.resolve(import.meta.dirname, '../../..');
 const fileName = 'engine.mjs';
 
-/** Returns the path of the bundle. @throws PrepareError */
+/** Returns the path of the bundle. @throws CodedError 'set-up' */
 export async function prepareEngine(log: Log): Promise<string> {
   const folder = await prepare({
     name: 'engine',
     keyParts: [
-      await hashFiles([path.join(root, 'engine')]),
+      await hashFiles([path.join(root, 'engine'), path.join(root, 'foundation')]),
       await readFile(path.join(root, 'package-lock.json'), 'utf8'),
     ],
     build: (dir) => bundleEngine(path.join(dir, fileName)),

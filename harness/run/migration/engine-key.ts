@@ -13,7 +13,7 @@ export interface EngineKey {
   remove(): Promise<void>;
 }
 
-/** Brings a new key to both VM hosts: by way of standard input, where no list of processes shows it. @throws HostError */
+/** Brings a new key to both VM hosts: by way of standard input, where no list of processes shows it. @throws CodedError 'host' */
 export async function bringEngineKey({ hosts }: Pick<Testbed, 'hosts'>): Promise<EngineKey> {
   const folder = `/run/poolshift/key-${randomUUID()}`;
   const path = `${folder}/key`;

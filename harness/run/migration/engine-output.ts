@@ -1,8 +1,8 @@
 /** Reads what an engine prints with --json into the run's record. */
 import { z } from 'zod';
+import { CodedError } from '../../../foundation/coded-error.ts';
 import type { Log } from '../../../record/event.ts';
 import type { HostName, HostProcess } from '../../testbed/host.ts';
-import { MigrationError } from './migration.ts';
 
 const lineSchema = z
   .object({ time: z.iso.datetime(), event: z.string() })
@@ -51,7 +51,7 @@ export class EngineOutput {
     return this.#seen.has(name);
   }
 
-  /** @throws MigrationError when the engine ends, or the time is over, before the event comes */
+  /** @throws CodedError 'run', 'migration-failed' when the engine ends, or the time is over, before the event comes */
   async waitFor(name: string, timeoutMs: number): Promise<void> {
     if (this.#seen.has(name)) return;
     const { promise, resolve, reject } = Promise.withResolvers<undefined>();
@@ -63,11 +63,21 @@ export class EngineOutput {
     });
     const timer = setTimeout(() => {
       reject(
-        new MigrationError(`the engine on ${this.#host} did not report "${name}" within ${timeoutMs} ms`),
+        new CodedError(
+          'run',
+          'migration-failed',
+          `the engine on ${this.#host} did not report "${name}" within ${timeoutMs} ms`,
+        ),
       );
     }, timeoutMs);
     void this.ended.then(() => {
-      reject(new MigrationError(`the engine on ${this.#host} ended: ${this.#failure ?? 'without a reason'}`));
+      reject(
+        new CodedError(
+          'run',
+          'migration-failed',
+          `the engine on ${this.#host} ended: ${this.#failure ?? 'without a reason'}`,
+        ),
+      );
     });
     try {
       await promise;

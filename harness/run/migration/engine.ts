@@ -1,5 +1,6 @@
 /** Migration through our engine: a source engine and a destination engine between the two QEMUs. */
 import { randomUUID } from 'node:crypto';
+import { CodedError, isCoded } from '../../../foundation/coded-error.ts';
 import type { PoolshiftEngine } from '../../../experiments/engines.ts';
 import { prepareEngine } from './engine-bundle.ts';
 import { bringEngineKey, type EngineKey } from './engine-key.ts';
@@ -11,7 +12,6 @@ import { type CountersSink, EngineOutput } from './engine-output.ts';
 import {
   type Migration,
   type MigrationContext,
-  MigrationError,
   commandMigration,
   migrationPort,
   setUpQemu,
@@ -71,7 +71,8 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
         const raiseLimit = raiseDowntimeLimit(context, source);
         const outcome = await commandMigration(context, `unix:${outgoingSocket}`, (info) => {
           // QEMU waits for as long as nobody decides; the target stays paused.
-          if (source.hasReported('in-doubt')) throw new MigrationError('the switchover is in doubt');
+          if (source.hasReported('in-doubt'))
+            throw new CodedError('run', 'migration-failed', 'the switchover is in doubt');
           raiseLimit(info);
         });
         // Both report their totals before they end.
@@ -79,8 +80,10 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
         return outcome;
       } catch (error) {
         const reasons = [source.failure, destination.failure].filter((reason) => reason !== undefined);
-        if (!(error instanceof MigrationError) || reasons.length === 0) throw error;
-        throw new MigrationError(`${error.message}; engines: ${reasons.join('; ')}`, { cause: error });
+        if (!isCoded(error, 'run', 'migration-failed') || reasons.length === 0) throw error;
+        throw new CodedError('run', 'migration-failed', `${error.message}; engines: ${reasons.join('; ')}`, {
+          cause: error,
+        });
       }
     },
     close: async () => {

@@ -28,7 +28,7 @@ cgroup_controllers = []
 stdio_handler = "file"
 `;
 
-/** Starts the host's libvirtd; returns the versions that it reports. @throws HostError */
+/** Starts the host's libvirtd; returns the versions that it reports. @throws CodedError 'host' */
 export async function startLibvirt(host: Host, uuid: string): Promise<string> {
   // The containers share what libvirt would take the host's UUID from, and it refuses to migrate to the same host.
   const daemonConfiguration = `host_uuid = "${uuid}"\nauth_unix_rw = "none"\n`;
@@ -38,13 +38,13 @@ systemctl start libvirtd`);
   return virsh(host, 'version');
 }
 
-/** Standard output of a virsh command. @throws HostError with libvirt's message */
+/** Standard output of a virsh command. @throws CodedError 'host' with libvirt's message */
 export async function virsh(host: Host, command: string, timeoutMs = 60_000): Promise<string> {
   const { stdout } = await host.run(`virsh -c qemu:///system ${command}`, { timeoutMs });
   return stdout.trim();
 }
 
-/** Brings the destination's libvirt to a socket of the source host, as libvirt's documentation has it. @throws HostError */
+/** Brings the destination's libvirt to a socket of the source host, as libvirt's documentation has it. @throws CodedError 'host' */
 export async function forwardLibvirt({ hosts, networks }: Testbed): Promise<readonly HostProcess[]> {
   const address = networks.service.addresses.dst;
   const listening = hosts.dst.spawn(
@@ -66,7 +66,7 @@ export interface DomainProcess {
   readonly ramPath: string;
 }
 
-/** @throws HostError where the host does not run the domain */
+/** @throws CodedError 'host' where the host does not run the domain */
 export async function domainProcess(host: Host): Promise<DomainProcess> {
   const { stdout } = await host.run(`set -e
 pid=$(cat /run/libvirt/qemu/${domainName}.pid)

@@ -4,8 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import { CodedError } from '../../../foundation/coded-error.ts';
 import { bundleProgram } from '../../probes/bundle.ts';
-import { HostError } from '../../testbed/host-error.ts';
 import type { Host } from '../../testbed/host.ts';
 import { guestServer as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
 import { vmPaths } from '../../../qemu/machine-arguments.ts';
@@ -101,7 +101,7 @@ test('libvirt migrates its domain through the engines', async (t) => {
 
   // The destination engine is killed when it has most of the memory.
   const killed = await pair.start(places);
-  const failure = t.throwsAsync(migrate(''), { instanceOf: HostError });
+  const failure = t.throwsAsync(migrate(''), { instanceOf: CodedError, name: 'HostError' });
   await killed.source.waitFor('gate-held', 60_000);
   await dst.run(`kill -KILL "$(cat ${enginePidFile})"`);
   const { message } = await failure;

@@ -3,12 +3,12 @@ import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { CodedError } from '../../../foundation/coded-error.ts';
 import { engines, type StockEngine } from '../../../experiments/engines.ts';
 import { LineSplitter } from '../../../foundation/line-splitter.ts';
 import type { NewRunEvent } from '../../../record/event.ts';
 import { manifest } from '../../../record/record.fixture.ts';
 import { QmpClient } from '../../../qemu/qmp/client.ts';
-import { QmpError } from '../../../qemu/qmp/qmp-error.ts';
 import { setUpQemu } from './migration.ts';
 
 const stock = (name: keyof typeof engines): StockEngine => {
@@ -89,7 +89,10 @@ test('a QEMU that cannot count it leaves a note, and post-copy goes on', async (
 
 test('what an engine cannot do without is an error', async (t) => {
   const [source, target] = [await fakeQemu(t), await fakeQemu(t, 'postcopy-ram')];
-  const error = await t.throwsAsync(setUp(source, target, stock('postcopy')), { instanceOf: QmpError });
+  const error = await t.throwsAsync(setUp(source, target, stock('postcopy')), {
+    instanceOf: CodedError,
+    name: 'QmpError',
+  });
   t.is(error.code, 'command-failed');
 });
 

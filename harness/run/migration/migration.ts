@@ -1,11 +1,11 @@
 /** What every way to migrate has in common: both VMs are up, the target waits, the load runs. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CodedError, isCoded } from '../../../foundation/coded-error.ts';
 import type { Configuration } from '../../../experiments/configuration.ts';
 import type { PoolshiftEngine, StockEngine } from '../../../experiments/engines.ts';
 import type { RunLog } from '../../../record/run-log.ts';
 import type { Testbed } from '../../testbed/host.ts';
 import type { QmpClient } from '../../../qemu/qmp/client.ts';
-import { QmpError } from '../../../qemu/qmp/qmp-error.ts';
 import type { MigrationCapability, MigrationInfo, QmpEvent } from '../../../qemu/qmp/messages.ts';
 import { nowMs } from '../../probes/wall-clock.ts';
 import { qemuSettings } from './qemu-settings.ts';
@@ -35,10 +35,6 @@ export interface Migration {
   close(): Promise<void>;
 }
 
-export class MigrationError extends Error {
-  override readonly name = 'MigrationError';
-}
-
 /** TCP port of the migration, on the destination's address in the migration network. */
 export const migrationPort = 4444;
 
@@ -49,7 +45,7 @@ type SetUp = Pick<
   readonly log: Pick<RunLog, 'event'>;
 };
 
-/** Sets capabilities and parameters on both sides. @throws QmpError where QEMU lacks one that is not optional */
+/** Sets capabilities and parameters on both sides. @throws CodedError 'qmp' where QEMU lacks one that is not optional */
 export async function setUpQemu(context: SetUp, engine: StockEngine | PoolshiftEngine): Promise<void> {
   const { capabilities, parameters } = qemuSettings(engine, {
     downtimeLimitMs: context.configuration.downtimeLimitMs,
@@ -68,7 +64,7 @@ async function switchOn(capability: MigrationCapability, { source, target, log }
     for (const qemu of [source, target])
       await qemu.execute('migrate-set-capabilities', { capabilities: [{ capability, state: true }] });
   } catch (error) {
-    if (!(error instanceof QmpError) || error.code !== 'command-failed') throw error;
+    if (!isCoded(error, 'qmp') || error.code !== 'command-failed') throw error;
     log.event({ event: 'note', at_ms: nowMs(), text: `without ${capability}: ${error.message}` });
   }
 }
@@ -83,7 +79,7 @@ const pollMs = 50;
 /**
  * Commands the migration and waits for its end: until the target runs, or until the source has given up.
  * @param onInfo gets what QEMU says of the migration while it goes on, each time that it is asked
- * @throws MigrationError with QEMU's reason when it failed
+ * @throws CodedError 'run', 'migration-failed' with QEMU's reason when it failed
  */
 export async function commandMigration(
   context: Waiting,
@@ -127,7 +123,7 @@ function continueWhenMoved(source: QmpClient, target: QmpClient, log: Pick<RunLo
   };
 }
 
-/** @throws MigrationError with QEMU's reason when it failed */
+/** @throws CodedError 'run', 'migration-failed' with QEMU's reason when it failed */
 async function waitForSource(
   { source, configuration, log, signal }: Waiting,
   onInfo: (info: MigrationInfo) => void,
@@ -141,12 +137,16 @@ async function waitForSource(
     if (info.status === 'cancelled') return 'cancelled';
     if (info.status === 'failed') {
       if (cancelling) return 'cancelled';
-      throw new MigrationError(
+      throw new CodedError(
+        'run',
+        'migration-failed',
         `QEMU reports that the migration failed: ${info['error-desc'] ?? 'no reason given'}`,
       );
     }
     if (info.status === 'postcopy-paused')
-      throw new MigrationError(
+      throw new CodedError(
+        'run',
+        'migration-failed',
         'post-copy has lost its connection: the VM is at the destination, stands wherever it needs a page that has not come ' +
           `yet, and would go on waiting for it (QEMU: ${info['error-desc'] ?? 'no reason given'}; migrate-recover would mend it)`,
       );
@@ -154,7 +154,9 @@ async function waitForSource(
     // Half of a VM in post-copy is at the destination: cancelling would lose it.
     const canCancel = info.status?.startsWith('postcopy') !== true;
     if (!canCancel && performance.now() > deadlineMs)
-      throw new MigrationError(
+      throw new CodedError(
+        'run',
+        'migration-failed',
         `post-copy has not ended within ${configuration.maxTimeSeconds} s (--max-time), and cannot be cancelled: its VM is at the destination already`,
       );
     if (!cancelling && performance.now() > deadlineMs) {
@@ -177,7 +179,11 @@ async function waitForTarget(target: QmpClient, staysPaused: boolean, signal: Ab
     const { status } = await target.execute('query-status');
     if (status === 'running' || (staysPaused && status === 'paused')) return;
     if (performance.now() > deadlineMs)
-      throw new MigrationError(`the source has completed, but the target is still "${status}" after 30 s`);
+      throw new CodedError(
+        'run',
+        'migration-failed',
+        `the source has completed, but the target is still "${status}" after 30 s`,
+      );
     await sleep(pollMs, undefined, { signal });
   }
 }

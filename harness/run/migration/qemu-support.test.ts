@@ -1,11 +1,12 @@
 /** With QEMU's own answers, where one is installed. */
 import test from 'ava';
+import { CodedError, isCoded } from '../../../foundation/coded-error.ts';
 import { type StockEngine, engines } from '../../../experiments/engines.ts';
 import { findQemu } from '../../../qemu/find-qemu.ts';
 import { localShell } from '../../probes/local-shell.fixture.ts';
 import { quote } from '../../testbed/ssh-host.ts';
 import { qemuSettings } from './qemu-settings.ts';
-import { EngineUnavailableError, requireQemuSupport } from './qemu-support.ts';
+import { requireQemuSupport } from './qemu-support.ts';
 
 const run = { downtimeLimitMs: 300, migrationGoodputBytesPerSecond: 14_920_000.4 };
 
@@ -63,7 +64,9 @@ for (const [engine, reason] of [
 ] as const) {
   withQemu(`a QEMU that lacks something: ${reason.source}`, async (t) => {
     const error = await t.throwsAsync(requireQemuSupport(engine, hosts, 300, qemu), {
-      instanceOf: EngineUnavailableError,
+      instanceOf: CodedError,
+      name: 'RunError',
+      code: 'engine-unavailable',
     });
     t.regex(error.message, reason);
   });
@@ -75,6 +78,6 @@ test('a restart asks nothing of QEMU', async (t) => {
 
 withQemu('a QEMU that does not start is a failure, and lacks nothing', async (t) => {
   const error = await t.throwsAsync(requireQemuSupport(engines.precopy, hosts, 300, ['/no/such/qemu']));
-  t.false(error instanceof EngineUnavailableError);
+  t.false(isCoded(error, 'run', 'engine-unavailable'));
   t.regex(error.message, new RegExp(quote('/no/such/qemu').slice(1, -1)));
 });

@@ -1,18 +1,14 @@
 /** Whether the QEMUs of the hosts can do what an engine asks for, found out before anything is booted. */
+import { CodedError } from '../../../foundation/coded-error.ts';
 import type { Engine } from '../../../experiments/engines.ts';
 import type { Testbed } from '../../testbed/host.ts';
 import { quote } from '../../testbed/ssh-host.ts';
 import { probeArguments, refusalIn, settingLines } from '../../../qemu/settings-probe.ts';
 import { qemuSettings } from './qemu-settings.ts';
 
-/** The engine cannot run on these hosts, ever: nothing failed, and nothing was measured. */
-export class EngineUnavailableError extends Error {
-  override readonly name = 'EngineUnavailableError';
-}
-
 /**
  * Asks a QEMU on src and one on dst, which takes less than a second.
- * @throws EngineUnavailableError with QEMU's reason; HostError where QEMU does not start
+ * @throws CodedError 'run', 'engine-unavailable' with QEMU's reason; CodedError 'host' where QEMU does not start
  */
 export async function requireQemuSupport(
   engine: Engine,
@@ -30,6 +26,10 @@ export async function requireQemuSupport(
     });
     const refusal = refusalIn(stdout);
     if (refusal !== undefined)
-      throw new EngineUnavailableError(`QEMU on ${name} does not offer this engine: ${refusal}`);
+      throw new CodedError(
+        'run',
+        'engine-unavailable',
+        `QEMU on ${name} does not offer this engine: ${refusal}`,
+      );
   }
 }

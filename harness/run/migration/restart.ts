@@ -4,6 +4,7 @@
  * (https://dev.mysql.com/doc/refman/en/innodb-preload-buffer-pool.html)
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CodedError } from '../../../foundation/coded-error.ts';
 import type { Configuration } from '../../../experiments/configuration.ts';
 import { nowMs } from '../../probes/wall-clock.ts';
 import type { RunLog } from '../../../record/run-log.ts';
@@ -16,7 +17,7 @@ import { whileVmLives } from '../../vm/while-vm-lives.ts';
 import type { DatabaseServer } from '../../workload/database-server.ts';
 import { parseRows, runSql, sqlClientCommand } from '../../workload/sql-client.ts';
 import { judgePoolLoad, readBufferPoolUse } from '../../workload/warm-up.ts';
-import { type Migration, MigrationError } from './migration.ts';
+import { type Migration } from './migration.ts';
 
 export interface RestartContext {
   readonly configuration: Configuration;
@@ -90,7 +91,11 @@ SELECT @@innodb_io_capacity, @@innodb_io_capacity_max`,
   );
   const [usual, whileLoading] = (rows[0] ?? []).map(Number);
   if (usual === undefined || whileLoading === undefined || !(usual > 0 && whileLoading > 0))
-    throw new MigrationError(`the server does not tell its innodb_io_capacity: ${JSON.stringify(rows)}`);
+    throw new CodedError(
+      'run',
+      'migration-failed',
+      `the server does not tell its innodb_io_capacity: ${JSON.stringify(rows)}`,
+    );
   return { usual, whileLoading };
 }
 
@@ -100,9 +105,12 @@ const isShutdown = (event: QmpEvent): boolean => event.name === 'SHUTDOWN';
 async function confirmShutdown(shutdown: Promise<QmpEvent>, src: Host): Promise<void> {
   try {
     const { reason } = (await shutdown).data;
-    if (reason !== 'guest-shutdown') throw new MigrationError(`QEMU gives the reason ${String(reason)}`);
+    if (reason !== 'guest-shutdown')
+      throw new CodedError('run', 'migration-failed', `QEMU gives the reason ${String(reason)}`);
   } catch (error) {
-    throw new MigrationError(
+    throw new CodedError(
+      'run',
+      'migration-failed',
       `the source VM did not shut down in good order: ${error instanceof Error ? error.message : String(error)}; its console:\n${await consoleTail(src)}`,
       { cause: error },
     );
@@ -119,7 +127,11 @@ async function waitForPool(
   const deadlineMs = performance.now() + timeoutMs;
   for (let said = 'nothing yet'; ;) {
     if (performance.now() > deadlineMs)
-      throw new MigrationError(`the pool was not loaded within --max-time; the server says: ${said}`);
+      throw new CodedError(
+        'run',
+        'migration-failed',
+        `the pool was not loaded within --max-time; the server says: ${said}`,
+      );
     const { stdout } = await client.run(`${sqlClientCommand(server)} && date +%s.%N`, {
       input: "SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool_load_status';\n",
     });
@@ -127,7 +139,8 @@ async function waitForPool(
     said = status;
     const load = judgePoolLoad(status);
     if (load === 'completed') return Number(seconds) * 1000;
-    if (load === 'failed') throw new MigrationError(`the pool was not loaded: ${status}`);
+    if (load === 'failed')
+      throw new CodedError('run', 'migration-failed', `the pool was not loaded: ${status}`);
     await sleep(pollMs, undefined, { signal });
   }
 }

@@ -6,10 +6,10 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TestFn } from 'ava';
 import { execa } from 'execa';
+import { CodedError } from '../../../foundation/coded-error.ts';
 import type { Finding } from '../../doctor/finding.ts';
 import type { Host, Testbed } from '../host.ts';
 import { holdScript, lockFile } from './hold.ts';
-import { InventoryError } from './inventory-error.ts';
 
 export interface HoldingUnderTest {
   /** Asked when tests run: a testbed of the inventory that has the machines. It is closed. */
@@ -45,7 +45,7 @@ export function testHolding(
     const other = another();
     const [said] = (await once(other.stdout, 'data')) as [Buffer];
     t.is(said.toString(), 'held\n');
-    const refused = await t.throwsAsync(startAgain(), { instanceOf: InventoryError });
+    const refused = await t.throwsAsync(startAgain(), { instanceOf: CodedError, name: 'InventoryError' });
     t.regex(refused.message, whoHas(other.pid));
     const findings = await doctorSays();
     t.deepEqual(

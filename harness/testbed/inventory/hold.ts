@@ -7,11 +7,11 @@ import { randomUUID } from 'node:crypto';
 import { hostname, userInfo } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import { CodedError } from '../../../foundation/coded-error.ts';
 import type { Log } from '../../../setup/cache.ts';
 import { type Host, type HostName, type HostProcess, hostNames } from '../host.ts';
 import { quote } from '../ssh-host.ts';
 import { openConnections } from './connections.ts';
-import { InventoryError } from './inventory-error.ts';
 import type { Inventory } from './schema.ts';
 
 /** On the host. Its content says who has the lock, and means nothing while nobody has it. */
@@ -61,7 +61,7 @@ export interface HoldOptions {
 /**
  * Takes the lock of every host or of none, waiting for another user's end as long as the environment variable
  * POOLSHIFT_LAB_WAIT says, in minutes (default 0).
- * @throws InventoryError that names who has which host since when; HostError
+ * @throws CodedError 'inventory', 'invalid' that names who has which host since when; CodedError 'host'
  */
 export async function holdHosts(options: HoldOptions): Promise<Hold> {
   const deadlineMs = performance.now() + Number(process.env['POOLSHIFT_LAB_WAIT'] ?? 0) * 60_000;
@@ -70,7 +70,9 @@ export async function holdHosts(options: HoldOptions): Promise<Hold> {
     if ('release' in attempt) return attempt;
     const description = describeHolder(attempt);
     if (performance.now() >= deadlineMs)
-      throw new InventoryError(
+      throw new CodedError(
+        'inventory',
+        'invalid',
         `${description}; wait for its end, or set POOLSHIFT_LAB_WAIT to queue for so many minutes`,
       );
     if (description !== said) options.log(`${description}; waiting for it to end`);
@@ -81,7 +83,7 @@ export async function holdHosts(options: HoldOptions): Promise<Hold> {
 
 /**
  * Holds an inventory's machines by connections of its own, for longer than one testbed is up.
- * @throws InventoryError that names who has which host since when; HostError
+ * @throws CodedError 'inventory', 'invalid' that names who has which host since when; CodedError 'host'
  */
 export async function holdInventory(
   inventory: Inventory,
@@ -105,7 +107,7 @@ export async function holdInventory(
   }
 }
 
-/** @throws InventoryError, HostError */
+/** @throws CodedError 'inventory', 'invalid', CodedError 'host' */
 export async function tryHold({ hosts, owner, log }: HoldOptions): Promise<Hold | HostInUse> {
   const holder: Holder = {
     id: ownId,
@@ -173,14 +175,18 @@ async function holdHost(host: Host, holder: Holder, log: Log): Promise<Hold | Ho
   };
 }
 
-/** The process that has the lock now, or who has it. @throws InventoryError where there can be no lock */
+/** The process that has the lock now, or who has it. @throws CodedError 'inventory', 'invalid' where there can be no lock */
 async function lock(host: Host, holder: Holder): Promise<HostProcess | HostInUse> {
   const keeper = host.spawn(holdScript(holder, silenceSeconds));
   const first = await keeper.lines[Symbol.asyncIterator]().next();
   if (first.done !== true && first.value === 'taken') return keeper;
   await keeper.stop();
   if (first.done !== true) return { host: host.name, holder: parseHolder(first.value.replace(/^held /, '')) };
-  throw new InventoryError(`${host.name} cannot be locked: ${(await keeper.ended).stderrTail}`);
+  throw new CodedError(
+    'inventory',
+    'invalid',
+    `${host.name} cannot be locked: ${(await keeper.ended).stderrTail}`,
+  );
 }
 
 /** Says "taken", or "held" and what the lock's file says; ends at the end of its input or after a silence. */

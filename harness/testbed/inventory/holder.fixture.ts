@@ -1,6 +1,6 @@
 /** `holder.fixture.ts HOSTS.YAML`: another user of an inventory's machines, until it is killed. Says "held", or why not. */
+import { isCoded } from '../../../foundation/coded-error.ts';
 import { holdInventory } from './hold.ts';
-import { InventoryError } from './inventory-error.ts';
 import { readInventory } from './read-inventory.ts';
 
 try {
@@ -13,6 +13,6 @@ try {
   console.log('held');
   process.stdin.resume();
 } catch (error) {
-  if (!(error instanceof InventoryError)) throw error;
+  if (!isCoded(error, 'inventory')) throw error;
   console.log(error.message);
 }

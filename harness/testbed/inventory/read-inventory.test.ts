@@ -1,8 +1,8 @@
 import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
+import { CodedError } from '../../../foundation/coded-error.ts';
 import { inventoryEntries } from './connections.ts';
-import { InventoryError } from './inventory-error.ts';
 import { parseInventory, readInventory } from './read-inventory.ts';
 
 const host = (last: number): string => `
@@ -107,11 +107,14 @@ for (const [what, from, to, message] of mistakes)
   test(`refused with its place: ${what}`, (t) => {
     const changed = whole.replace(from, to);
     t.not(changed, whole);
-    const error = t.throws(() => parse(changed), { instanceOf: InventoryError });
+    const error = t.throws(() => parse(changed), { instanceOf: CodedError, name: 'InventoryError' });
     t.regex(error.message, message);
   });
 
 test('a file that is not there is named', async (t) => {
-  const error = await t.throwsAsync(readInventory('/nowhere/hosts.yaml'), { instanceOf: InventoryError });
+  const error = await t.throwsAsync(readInventory('/nowhere/hosts.yaml'), {
+    instanceOf: CodedError,
+    name: 'InventoryError',
+  });
   t.regex(error.message, /^\/nowhere\/hosts\.yaml: cannot be read: ENOENT/);
 });

@@ -4,39 +4,50 @@ import { homedir } from 'node:os';
 import path from 'node:path';
 import { LineCounter, type ParsedNode, isMap, isNode, parseDocument } from 'yaml';
 import type { z } from 'zod';
+import { CodedError } from '../../../foundation/coded-error.ts';
 import { hostNames } from '../host.ts';
-import { InventoryError } from './inventory-error.ts';
 import { type Inventory, type InventorySsh, inventorySchema } from './schema.ts';
 
-/** @throws InventoryError for a file that cannot be read or is no inventory */
+/** @throws CodedError 'inventory', 'invalid' for a file that cannot be read or is no inventory */
 export async function readInventory(file: string): Promise<Inventory> {
   let content: string;
   try {
     content = await readFile(file, 'utf8');
   } catch (error) {
-    throw new InventoryError(`${file}: cannot be read: ${error instanceof Error ? error.message : ''}`, {
-      cause: error,
-    });
+    throw new CodedError(
+      'inventory',
+      'invalid',
+      `${file}: cannot be read: ${error instanceof Error ? error.message : ''}`,
+      {
+        cause: error,
+      },
+    );
   }
   return parseInventory(content, file);
 }
 
 /**
  * @param file names the inventory in messages, and its folder is where relative paths start
- * @throws InventoryError
+ * @throws CodedError 'inventory', 'invalid'
  */
 export function parseInventory(content: string, file: string): Inventory {
   const lines = new LineCounter();
   const document = parseDocument(content, { lineCounter: lines, merge: true, prettyErrors: false });
   const [error] = document.errors;
   if (error !== undefined)
-    throw new InventoryError(`${file}:${lines.linePos(error.pos[0]).line}: ${error.message}`);
+    throw new CodedError(
+      'inventory',
+      'invalid',
+      `${file}:${lines.linePos(error.pos[0]).line}: ${error.message}`,
+    );
   // toJS fails where an alias names no anchor.
   let value: unknown;
   try {
     value = document.toJS();
   } catch (cause) {
-    throw new InventoryError(`${file}: ${cause instanceof Error ? cause.message : ''}`, { cause });
+    throw new CodedError('inventory', 'invalid', `${file}: ${cause instanceof Error ? cause.message : ''}`, {
+      cause,
+    });
   }
   const parsed = inventorySchema.safeParse(value);
   if (!parsed.success) {
@@ -45,7 +56,7 @@ export function parseInventory(content: string, file: string): Inventory {
       const place = issue.path.length === 0 ? '' : ` ${issue.path.join('.')}:`;
       return `${file}:${line}:${place} ${issue.message}`;
     });
-    throw new InventoryError(problems.join('\n'));
+    throw new CodedError('inventory', 'invalid', problems.join('\n'));
   }
   return withAbsolutePaths(parsed.data, path.dirname(path.resolve(file)));
 }

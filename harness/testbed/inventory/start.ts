@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { CodedError } from '../../../foundation/coded-error.ts';
 import type { Log } from '../../../setup/cache.ts';
 import {
   type Host,
@@ -15,7 +16,6 @@ import { shapingArguments } from '../shaping.ts';
 import { makeRunFolder, programFolder } from '../ssh-host.ts';
 import { type Connections, openConnections } from './connections.ts';
 import { type Hold, holdHosts } from './hold.ts';
-import { InventoryError } from './inventory-error.ts';
 import { networksOf } from './networks.ts';
 import type { Inventory } from './schema.ts';
 
@@ -34,7 +34,7 @@ export interface InventoryTestbedOptions {
 
 /**
  * Connects to every host, sees that commands run as root there, keeps other users away, and brings Node where it is not.
- * @throws InventoryError, also where somebody else has a host; HostError 'unreachable' for a host that does not answer or whose host key is another
+ * @throws CodedError 'inventory', 'invalid', also where somebody else has a host; CodedError 'host', 'unreachable' for a host that does not answer or whose host key is another
  */
 export async function startInventoryTestbed(options: InventoryTestbedOptions): Promise<Testbed> {
   const { inventory, rateBitsPerSecond, keep, owner, log } = options;
@@ -89,7 +89,12 @@ async function onEveryHost(action: (name: HostName) => Promise<void>): Promise<v
 
 async function meet(host: Host): Promise<void> {
   const user = (await host.run(`id -u; ${makeRunFolder}`)).stdout.trim();
-  if (user !== '0') throw new InventoryError(`${host.name}: commands run as user ${user} there, not as root`);
+  if (user !== '0')
+    throw new CodedError(
+      'inventory',
+      'invalid',
+      `${host.name}: commands run as user ${user} there, not as root`,
+    );
 }
 
 /** Node is the harness's own, so that all hosts run the same. */
@@ -116,7 +121,11 @@ function testbedOf(inventory: Inventory, { folder, hosts }: Connections): Testbe
     shape: async (network, rate) => {
       if (!inventory.shape) {
         if (rate === undefined) return;
-        throw new InventoryError('rates cannot be set: the inventory does not say "shape: true"');
+        throw new CodedError(
+          'inventory',
+          'invalid',
+          'rates cannot be set: the inventory does not say "shape: true"',
+        );
       }
       const qdisc = shapingArguments(rate).join(' ');
       await Promise.all(

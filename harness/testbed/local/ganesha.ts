@@ -39,7 +39,7 @@ LOG { Default_Log_Level = INFO; }
 `;
 }
 
-/** Starts the server and waits until it answers. @throws HostError */
+/** Starts the server and waits until it answers. @throws CodedError 'host' */
 export async function startGanesha(nfs: Host, exportPath: string): Promise<void> {
   await nfs.run('cat > /etc/ganesha/ganesha.conf', { input: ganeshaConfig(exportPath) });
   await nfs.run(`set -e

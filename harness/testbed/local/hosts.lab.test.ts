@@ -9,13 +9,13 @@ import path from 'node:path';
 import test from 'ava';
 import { execa } from 'execa';
 import { z } from 'zod';
+import { CodedError } from '../../../foundation/coded-error.ts';
 import { optionsSchema, resolveConfiguration } from '../../../experiments/configuration.ts';
 import { testDoctor } from '../../doctor/doctor.fixture.ts';
 import { examine } from '../../doctor/examine.ts';
 import type { Finding } from '../../doctor/finding.ts';
 import { testConformance } from '../conformance.fixture.ts';
 import { type Host, type NetworkName, type Testbed, hostNames, networkNames } from '../host.ts';
-import { HostError } from '../host-error.ts';
 import { testHolding } from '../inventory/hold.fixture.ts';
 import { parseInventory } from '../inventory/read-inventory.ts';
 import { startInventoryTestbed } from '../inventory/start.ts';
@@ -98,7 +98,10 @@ systemctl list-units --state=failed --quiet | grep . && exit 1; true`);
 test.serial('the cache is seen on every host and cannot be written there', async (t) => {
   const cache = testbed.sharedCachePath ?? '';
   await testbed.hosts.dst.run(`ls -d ${cache}/hosts-*`);
-  const error = await t.throwsAsync(testbed.hosts.dst.run(`touch ${cache}/x`), { instanceOf: HostError });
+  const error = await t.throwsAsync(testbed.hosts.dst.run(`touch ${cache}/x`), {
+    instanceOf: CodedError,
+    name: 'HostError',
+  });
   t.regex(error.message, /^on dst: exit code 1: touch .*\n.*Read-only file system/);
 });
 
@@ -121,7 +124,10 @@ test.serial('provisioning a host again changes nothing', async (t) => {
   await src.copyTo(path.join(import.meta.dirname, '../../../vagrant/provision.sh'), '/tmp/provision.sh');
   for (const role of ['all', 'host', 'nfs', 'client'])
     t.is((await src.run(`bash /tmp/provision.sh ${role}`)).stdout, '', role);
-  const error = await t.throwsAsync(src.run('bash /tmp/provision.sh'), { instanceOf: HostError });
+  const error = await t.throwsAsync(src.run('bash /tmp/provision.sh'), {
+    instanceOf: CodedError,
+    name: 'HostError',
+  });
   t.is(error.exitCode, 2);
 });
 

@@ -6,10 +6,10 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { CodedError } from '../../../foundation/coded-error.ts';
 import { type Log, cacheRoot } from '../../../setup/cache.ts';
 import { type FileLock, takeLock } from '../../../setup/lock.ts';
 import { sshConfig } from '../ssh-config.ts';
-import { LabError } from './lab-error.ts';
 import { exportFolder, labFolder, sshConfigPath } from './lab-folder.ts';
 import { makeKeys } from './lab-keys.ts';
 import { type NetworkRates, labSshEntries } from './lab-network.ts';
@@ -41,10 +41,11 @@ export interface StartLabOptions {
   readonly log: Log;
 }
 
-/** @throws LabError 'needs-root' */
+/** @throws CodedError 'lab', 'needs-root' */
 export function requireRoot(): void {
   if (process.getuid?.() !== 0)
-    throw new LabError(
+    throw new CodedError(
+      'lab',
       'needs-root',
       'the local lab needs root: it makes namespaces, containers and mounts; run this as root',
     );
@@ -53,7 +54,7 @@ export function requireRoot(): void {
 /**
  * Waits until no lab is up, for as long as the environment variable POOLSHIFT_LAB_WAIT says in minutes (default 0):
  * tests that need the lab queue up with it.
- * @throws LabError 'already-up'
+ * @throws CodedError 'lab', 'already-up'
  */
 export async function waitForRoom(log: Log): Promise<void> {
   const deadlineMs = performance.now() + Number(process.env['POOLSHIFT_LAB_WAIT'] ?? 0) * 60_000;
@@ -62,7 +63,7 @@ export async function waitForRoom(log: Log): Promise<void> {
     if (other === undefined) return;
     const description = describeLab(other);
     if (performance.now() >= deadlineMs)
-      throw new LabError('already-up', `${description}; take it down with: npm run lab -- down`);
+      throw new CodedError('lab', 'already-up', `${description}; take it down with: npm run lab -- down`);
     if (description !== said) log(`${description}; waiting for it to end`);
     said = description;
     await sleep(1000);
@@ -76,7 +77,7 @@ function takeLabLock(): Promise<FileLock> {
 
 /**
  * Starts the keeper; the hosts are booting when this returns.
- * @throws LabError 'already-up', 'start-failed', 'needs-root'
+ * @throws CodedError 'lab', 'already-up', 'start-failed', 'needs-root'
  */
 export async function startLab(options: StartLabOptions): Promise<StartedLab> {
   requireRoot();
@@ -114,7 +115,8 @@ async function startKeeper({ rootfs, owner, rates }: StartLabOptions): Promise<S
   try {
     await firstLine(keeper);
   } catch (error) {
-    throw new LabError(
+    throw new CodedError(
+      'lab',
       'start-failed',
       `the lab's namespaces could not be set up:\n${errors.slice(-10).join('\n')}`,
       {

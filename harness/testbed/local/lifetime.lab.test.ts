@@ -7,8 +7,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
-import { HostError } from '../host-error.ts';
-import { LabError } from './lab-error.ts';
+import { CodedError } from '../../../foundation/coded-error.ts';
 import { labFolder } from './lab-folder.ts';
 import { clearLeftovers } from './lab-process.ts';
 import { currentLab } from './lab-state.ts';
@@ -104,7 +103,7 @@ test.serial(
 
     const wait = process.env['POOLSHIFT_LAB_WAIT'];
     process.env['POOLSHIFT_LAB_WAIT'] = '0';
-    const refused = await t.throwsAsync(startLab(t), { instanceOf: LabError });
+    const refused = await t.throwsAsync(startLab(t), { instanceOf: CodedError, name: 'LabError' });
     process.env['POOLSHIFT_LAB_WAIT'] = wait;
     t.is(refused.code, 'already-up');
     t.regex(
@@ -119,7 +118,10 @@ test.serial(
     t.true(processes.size > 40, `${processes.size} processes`);
     process.kill(keeperPid, 'SIGKILL');
     t.true(await allGone(processes));
-    const error = await t.throwsAsync(testbed.hosts.src.run('true'), { instanceOf: HostError });
+    const error = await t.throwsAsync(testbed.hosts.src.run('true'), {
+      instanceOf: CodedError,
+      name: 'HostError',
+    });
     t.is(error.code, 'unreachable');
     t.deepEqual(await machineState(), before);
     await testbed.close();

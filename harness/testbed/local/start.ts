@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
+import { CodedError } from '../../../foundation/coded-error.ts';
 import { type Log, cacheRoot } from '../../../setup/cache.ts';
 import { ensurePackages } from '../../../setup/packages.ts';
 import {
@@ -17,7 +18,6 @@ import {
 import { shapingArguments } from '../shaping.ts';
 import { makeRunFolder, SshHost } from '../ssh-host.ts';
 import { startGanesha } from './ganesha.ts';
-import { LabError } from './lab-error.ts';
 import { type NetworkRates, guestAddress, labNetworks, networkPlans } from './lab-network.ts';
 import { authorizedKeyPath, guestHostKeyPath, labFolder, sshConfigPath } from './lab-folder.ts';
 import { requireRoot, startLab, stopLab, waitForRoom } from './lab-process.ts';
@@ -47,7 +47,7 @@ export interface LocalTestbedOptions {
   readonly log: Log;
 }
 
-/** Makes what every lab needs and starts nothing; returns the hosts' root file system. @throws PackagesError, PrepareError */
+/** Makes what every lab needs and starts nothing; returns the hosts' root file system. @throws CodedError 'set-up', CodedError 'set-up' */
 export async function prepareLocalTestbed(log: Log): Promise<string> {
   await ensurePackages(labPackages, log);
   return prepareRootfs(log);
@@ -55,7 +55,7 @@ export async function prepareLocalTestbed(log: Log): Promise<string> {
 
 /**
  * Makes the lab and waits until every host answers.
- * @throws LabError, PackagesError, PrepareError, HostError
+ * @throws CodedError 'lab', CodedError 'set-up', CodedError 'set-up', CodedError 'host'
  */
 export async function startLocalTestbed({ rates, keep, owner, log }: LocalTestbedOptions): Promise<Testbed> {
   requireRoot();
@@ -77,10 +77,11 @@ export async function startLocalTestbed({ rates, keep, owner, log }: LocalTestbe
   }
 }
 
-/** The lab that is up already. Closing it leaves it up. @throws LabError 'not-up' */
+/** The lab that is up already. Closing it leaves it up. @throws CodedError 'lab', 'not-up' */
 export async function attachLocalTestbed(): Promise<Testbed> {
   const lab = await currentLab();
-  if (lab === undefined) throw new LabError('not-up', 'no lab is up; start one with: npm run lab -- up');
+  if (lab === undefined)
+    throw new CodedError('lab', 'not-up', 'no lab is up; start one with: npm run lab -- up');
   return testbedOf(lab, () => Promise.resolve());
 }
 
@@ -95,7 +96,8 @@ async function waitForHost(host: Host): Promise<void> {
         continue;
       }
       const log = await readFile(path.join(labFolder, `${host.name}.log`), 'utf8').catch(() => '');
-      throw new LabError(
+      throw new CodedError(
+        'lab',
         'start-failed',
         `host ${host.name} does not answer; the end of its log:\n${log.slice(-2000)}`,
         {

@@ -1,6 +1,6 @@
 /** What Vagrant and its machines say of themselves. Pure. */
+import { CodedError } from '../../../foundation/coded-error.ts';
 import { type HostName, hostNames } from '../host.ts';
-import { VagrantError } from './vagrant-error.ts';
 
 export interface SshAccess {
   readonly address: string;
@@ -13,7 +13,7 @@ export interface SshAccess {
 
 /**
  * Reads `vagrant ssh-config`: how each machine is entered. What it says of host keys (that they do not matter) is left out.
- * @throws VagrantError 'bad-answer' that names the machine that is missing or incomplete
+ * @throws CodedError 'vagrant', 'bad-answer' that names the machine that is missing or incomplete
  */
 export function parseSshConfig(output: string): Readonly<Record<HostName, SshAccess>> {
   const machines = new Map<string, Map<string, string>>();
@@ -30,11 +30,11 @@ export function parseSshConfig(output: string): Readonly<Record<HostName, SshAcc
   const accessOf = (name: HostName): SshAccess => {
     const entry = machines.get(name);
     if (entry === undefined)
-      throw new VagrantError('bad-answer', `"vagrant ssh-config" has no machine ${name}`);
+      throw new CodedError('vagrant', 'bad-answer', `"vagrant ssh-config" has no machine ${name}`);
     const value = (key: string): string => {
       const text = entry.get(key);
       if (text === undefined)
-        throw new VagrantError('bad-answer', `"vagrant ssh-config" has no ${key} for ${name}`);
+        throw new CodedError('vagrant', 'bad-answer', `"vagrant ssh-config" has no ${key} for ${name}`);
       return text;
     };
     const proxyCommand = entry.get('ProxyCommand');
@@ -61,7 +61,7 @@ for interface in /sys/class/net/*; do
   [ -e "$interface/bridge" ] || echo "interface $(cat "$interface/address") $(basename "$interface")"
 done`;
 
-/** @throws VagrantError 'bad-answer' */
+/** @throws CodedError 'vagrant', 'bad-answer' */
 export function parseMachineAnswer(name: HostName, output: string): MachineAnswer {
   // `vagrant ssh` gives the command a terminal, which ends lines with a carriage return.
   const lines = output.split(/\r?\n/);
@@ -69,7 +69,8 @@ export function parseMachineAnswer(name: HostName, output: string): MachineAnswe
     .map((line) => /^host-key (ssh-ed25519 [A-Za-z0-9+/=]+)$/.exec(line)?.[1])
     .find((key) => key !== undefined);
   if (hostKey === undefined)
-    throw new VagrantError(
+    throw new CodedError(
+      'vagrant',
       'bad-answer',
       `${name} does not tell its host key; it said:\n${output.slice(-500)}`,
     );

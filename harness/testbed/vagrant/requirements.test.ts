@@ -4,8 +4,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test from 'ava';
+import { CodedError } from '../../../foundation/coded-error.ts';
 import { listsProvider, requireVagrant } from './requirements.ts';
-import { VagrantError } from './vagrant-error.ts';
 
 test('everything that is missing is said at once', async (t) => {
   const error = await t.throwsAsync(
@@ -14,7 +14,7 @@ test('everything that is missing is said at once', async (t) => {
       libvirtSocket: '/nowhere/sock',
       env: { PATH: '/nowhere' },
     }),
-    { instanceOf: VagrantError },
+    { instanceOf: CodedError, name: 'VagrantError' },
   );
   t.is(error.code, 'not-ready');
   const [kvm, libvirt, vagrant] = error.message.split('\n');

@@ -1,7 +1,7 @@
 /** What must be there before `vagrant up` is tried: its own messages come late, and after downloads. */
 import { access, constants } from 'node:fs/promises';
 import { execa } from 'execa';
-import { VagrantError } from './vagrant-error.ts';
+import { CodedError } from '../../../foundation/coded-error.ts';
 
 export interface Places {
   readonly kvmDevice: string;
@@ -15,7 +15,7 @@ export const usualPlaces: Places = {
   libvirtSocket: '/run/libvirt/libvirt-sock',
 };
 
-/** @throws VagrantError 'not-ready' that says everything that is to be installed or started */
+/** @throws CodedError 'vagrant', 'not-ready' that says everything that is to be installed or started */
 export async function requireVagrant({ kvmDevice, libvirtSocket, env = {} }: Places): Promise<void> {
   const listed = await execa('vagrant', ['plugin', 'list'], {
     reject: false,
@@ -45,7 +45,7 @@ export async function requireVagrant({ kvmDevice, libvirtSocket, env = {} }: Pla
               'vagrant has no provider for libvirt; on Debian 12: apt-get install vagrant-libvirt, elsewhere: vagrant plugin install vagrant-libvirt',
             ]),
   ];
-  if (missing.length > 0) throw new VagrantError('not-ready', missing.join('\n'));
+  if (missing.length > 0) throw new CodedError('vagrant', 'not-ready', missing.join('\n'));
 }
 
 /** Reads `vagrant plugin list`. */

@@ -6,13 +6,13 @@ import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestFn } from 'ava';
+import { CodedError } from '../../../foundation/coded-error.ts';
 import { vagrantTestbed } from '../../../vagrant/testbed.ts';
 import { type HostName, type Testbed, hostNames, networkNames } from '../host.ts';
 import { parseInventory } from '../inventory/read-inventory.ts';
 import { quote } from '../ssh-host.ts';
 import { vagrantMachines } from './machines.ts';
 import { startVagrant } from './start.ts';
-import { VagrantError } from './vagrant-error.ts';
 
 export interface LabAsMachines {
   readonly testbed: () => Testbed;
@@ -52,7 +52,8 @@ export function testStartVagrant(test: TestFn, lab: LabAsMachines): void {
 
     const failing = { ...places, env: { ...places.env, STAND_IN_FAILS: 'yes' } };
     const error = await t.throwsAsync(startVagrant({ folder, places: failing, log }), {
-      instanceOf: VagrantError,
+      instanceOf: CodedError,
+      name: 'VagrantError',
     });
     t.is(error.code, 'up-failed');
     t.regex(error.message, /^"vagrant up" ended with 1:\n.*no domain/s);

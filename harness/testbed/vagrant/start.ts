@@ -3,6 +3,7 @@ import { rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
+import { CodedError } from '../../../foundation/coded-error.ts';
 import type { Log } from '../../../setup/cache.ts';
 import { vagrantTestbed } from '../../../vagrant/testbed.ts';
 import { type HostName, type Testbed, hostNames } from '../host.ts';
@@ -13,7 +14,6 @@ import { startGanesha } from '../local/ganesha.ts';
 import { type MachineAnswer, machineQuestion, parseMachineAnswer, parseSshConfig } from './answers.ts';
 import { mountPath, vagrantMachines } from './machines.ts';
 import { type Places, requireVagrant, usualPlaces } from './requirements.ts';
-import { VagrantError } from './vagrant-error.ts';
 import { type VagrantInventory, vagrantExport, vagrantInventory } from './vagrant-inventory.ts';
 
 export interface StartVagrantOptions {
@@ -25,7 +25,7 @@ export interface StartVagrantOptions {
 
 /**
  * The machines stay up afterwards: they are the user's to halt or destroy.
- * @throws VagrantError; HostError where a machine cannot be entered or its NFS server does not start; ZodError for a wrong
+ * @throws CodedError 'vagrant'; CodedError 'host' where a machine cannot be entered or its NFS server does not start; ZodError for a wrong
  * vagrant/testbed.ts
  */
 export async function startVagrant(options: StartVagrantOptions): Promise<Inventory> {
@@ -84,7 +84,8 @@ async function vagrantUp(execution: Execution, log: Log): Promise<void> {
   }
   const { exitCode } = await up;
   if (exitCode !== 0)
-    throw new VagrantError(
+    throw new CodedError(
+      'vagrant',
       'up-failed',
       `"vagrant up" ended with ${exitCode ?? 'a signal'}:\n${lastLines.join('\n')}`,
     );
@@ -93,7 +94,8 @@ async function vagrantUp(execution: Execution, log: Log): Promise<void> {
 async function answerOf(arguments_: readonly string[], execution: Execution): Promise<string> {
   const result = await execa('vagrant', arguments_, execution);
   if (result.failed)
-    throw new VagrantError(
+    throw new CodedError(
+      'vagrant',
       'bad-answer',
       `"vagrant ${arguments_[0] ?? ''}" failed: ${`${result.stdout}\n${result.stderr}`.trim().slice(-500)}`,
     );
@@ -113,7 +115,7 @@ async function prepareStorage(inventory: Inventory, log: Log): Promise<boolean> 
   }
 }
 
-/** By the line in /etc/fstab that provision.sh writes where the kernel has an NFS client. @throws HostError */
+/** By the line in /etc/fstab that provision.sh writes where the kernel has an NFS client. @throws CodedError 'host' */
 async function mountExport({ src, dst }: Pick<Testbed['hosts'], 'src' | 'dst'>, log: Log): Promise<boolean> {
   const mounted = await Promise.all(
     [src, dst].map(async (host) => {

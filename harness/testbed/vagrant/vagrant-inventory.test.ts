@@ -1,11 +1,11 @@
 /** From what Vagrant and its machines say to an inventory. */
 import test from 'ava';
+import { CodedError } from '../../../foundation/coded-error.ts';
 import { vagrantTestbed } from '../../../vagrant/testbed.ts';
 import { hostNames } from '../host.ts';
 import { parseInventory } from '../inventory/read-inventory.ts';
 import { type MachineAnswer, parseMachineAnswer, parseSshConfig } from './answers.ts';
 import { vagrantMachines } from './machines.ts';
-import { VagrantError } from './vagrant-error.ts';
 import { vagrantInventory } from './vagrant-inventory.ts';
 
 /** As Vagrant 2.3.4 writes it with vagrant-libvirt (templates/commands/ssh_config/config.erb), an entry for each machine. */
@@ -57,7 +57,10 @@ test('ssh-config: the first key counts, and paths may have blanks', (t) => {
 });
 
 test('ssh-config: a machine that is missing, or half there, is named', (t) => {
-  const missing = t.throws(() => parseSshConfig(entry('src', 11)), { instanceOf: VagrantError });
+  const missing = t.throws(() => parseSshConfig(entry('src', 11)), {
+    instanceOf: CodedError,
+    name: 'VagrantError',
+  });
   t.is(missing.message, '"vagrant ssh-config" has no machine dst');
   t.regex(t.throws(() => parseSshConfig(config.replace('  Port 22\n', ''))).message, /no Port for src/);
 });
@@ -104,7 +107,7 @@ test('a machine without the interface that it was given is named', (t) => {
   const bare = { ...answers, nfs: { ...answers.nfs, interfaces: new Map<string, string>() } };
   const error = t.throws(
     () => vagrantInventory({ machines, access: parseSshConfig(config), answers: bare, mountPath: undefined }),
-    { instanceOf: VagrantError },
+    { instanceOf: CodedError, name: 'VagrantError' },
   );
   t.regex(error.message, /^nfs has no interface 52:54:00:70:01:03 \(migration\); "vagrant reload nfs"/);
 });

@@ -1,9 +1,9 @@
 /** The Vagrant machines as an inventory: from there on they are machines like any others. Pure. */
 import { stringify } from 'yaml';
+import { CodedError } from '../../../foundation/coded-error.ts';
 import { type HostName, hostNames, networkNames } from '../host.ts';
 import type { MachineAnswer, SshAccess } from './answers.ts';
 import type { VagrantMachines } from './machines.ts';
-import { VagrantError } from './vagrant-error.ts';
 
 /** Exported by the nfs machine. */
 export const vagrantExport = '/srv/export';
@@ -18,7 +18,7 @@ export interface VagrantInventory {
 
 /**
  * hosts.yaml (docs/real-hosts.md).
- * @throws VagrantError 'bad-answer' where a machine has no interface with the hardware address that it was given
+ * @throws CodedError 'vagrant', 'bad-answer' where a machine has no interface with the hardware address that it was given
  */
 export function vagrantInventory({ machines, access, answers, mountPath }: VagrantInventory): string {
   const hosts = hostNames.map((name) => {
@@ -27,7 +27,8 @@ export function vagrantInventory({ machines, access, answers, mountPath }: Vagra
       const planned = machine?.networks[index];
       const interfaceName = answers[name].interfaces.get(planned?.mac ?? '');
       if (planned === undefined || interfaceName === undefined)
-        throw new VagrantError(
+        throw new CodedError(
+          'vagrant',
           'bad-answer',
           `${name} has no interface ${planned?.mac ?? ''} (${network}); "vagrant reload ${name}" makes it`,
         );
