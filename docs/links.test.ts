@@ -1,0 +1,66 @@
+/** Links of the documentation: each names a file that is there, and a heading of it. */
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import test from 'ava';
+
+const root = path.join(import.meta.dirname, '..');
+const pages = globSync('{*.md,docs/*.md,results/README.md}', { cwd: root });
+
+/** Without what stands in code, where nothing is a link. */
+const textOf = (page: string): string =>
+  readFileSync(path.join(root, page), 'utf8')
+    .replaceAll(/^```[^]*?^```/gm, '')
+    .replaceAll(/`[^`\n]*`/g, '`code`');
+
+/** As GitHub makes them of headings. */
+const anchorsOf = (page: string): string[] =>
+  readFileSync(page, 'utf8')
+    .replaceAll(/^```[^]*?^```/gm, '')
+    .split('\n')
+    .flatMap((line) => /^#+ (.*)$/.exec(line)?.[1] ?? [])
+    .map((heading) =>
+      heading
+        .toLowerCase()
+        .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+        .replaceAll(' ', '-'),
+    );
+
+test('there are pages to look at', (t) => {
+  for (const page of ['README.md', path.join('docs', 'engine.md')]) t.true(pages.includes(page), page);
+});
+
+for (const page of pages) {
+  test(`the links of ${page} lead somewhere`, (t) => {
+    const targets = [...textOf(page).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target);
+    const broken = targets.filter((target) => {
+      if (/^[a-z]+:/.test(target)) return false;
+      const [name = '', anchor] = target.split('#');
+      const file = path.join(root, path.dirname(page), decodeURI(name));
+      const linked = name === '' ? path.join(root, page) : file;
+      if (!existsSync(linked)) return true;
+      return anchor !== undefined && !anchorsOf(linked).includes(anchor);
+    });
+    t.deepEqual(broken, []);
+  });
+}
+
+test('code names pages that are there', (t) => {
+  const files = globSync(
+    '{bench,engine,examples,experiments,guest,harness,qemu,record,report,setup,vagrant}/**/*.ts',
+    {
+      cwd: root,
+    },
+  );
+  t.true(files.length > 100);
+  const named = files.flatMap((file) =>
+    [...readFileSync(path.join(root, file), 'utf8').matchAll(/\bdocs\/[a-z-]+\.md\b/g)].map(([page]) => ({
+      file,
+      page,
+    })),
+  );
+  t.true(named.length > 0);
+  t.deepEqual(
+    named.filter(({ page }) => !existsSync(path.join(root, page))),
+    [],
+  );
+});
