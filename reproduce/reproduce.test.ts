@@ -1,0 +1,61 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import test from 'ava';
+import { execa } from 'execa';
+import { recipes } from '../experiments/recipes/all.ts';
+import type { ListedRecipe } from './list.ts';
+
+const root = path.join(import.meta.dirname, '..');
+const page = (): Promise<string> => readFile(path.join(root, 'docs', 'results.md'), 'utf8');
+
+const reproduce = (...arguments_: string[]) =>
+  execa(process.execPath, ['reproduce/main.ts', ...arguments_], { cwd: root, reject: false });
+
+test('every recipe is listed with what its block is made from', async (t) => {
+  const { stdout } = await reproduce('--list', '--json');
+  const listed = JSON.parse(stdout) as ListedRecipe[];
+  t.deepEqual(
+    listed.map(({ name }) => name),
+    recipes.map(({ name }) => name),
+  );
+  const engines = listed.find(({ name }) => name === 'engines');
+  t.is(engines?.runs, 27);
+  t.true((engines?.expectedMinutes.tcg ?? 0) > 60);
+  t.regex(engines?.recorded?.lastRunAt ?? '', /^\d{4}-\d\d-\d\dT/);
+  const { stdout: text } = await reproduce('--list', 'engines');
+  t.regex(
+    text,
+    /^engines\n {2}How much faster.*\n {2}27 runs, about \d+ min under TCG, \d+ with KVM; last run 20/,
+  );
+});
+
+test('a dry run says what would be run, and changes nothing', async (t) => {
+  const before = await page();
+  const { stdout, exitCode } = await reproduce('smoke', '--dry-run');
+  t.is(exitCode, 0);
+  t.regex(stdout, /^smoke: Does everything work/);
+  t.regex(stdout, /2 runs:\n4 GiB: VM 256 MiB/);
+  t.regex(stdout, /rw-4-precopy-r1 +\d/);
+  t.is(await page(), before);
+});
+
+for (const [what, arguments_, said] of [
+  ['no recipe', [], /name one recipe to run: engines, .*--list says what they are/],
+  ['two recipes to run', ['smoke', 'engines'], /name one recipe to run/],
+  ['an unknown recipe', ['speed'], /NAME \["speed"\]: valid: engines, /],
+  ['a set that is not there', ['engines', '--from', 'results/none'], /there is no results\/none/],
+  ['a set elsewhere', ['engines', '--from', '/tmp'], /\/tmp is outside of this checkout/],
+  [
+    'a set of other conditions',
+    ['full-speed', '--from', 'results/reference-2026-11-26-engines'],
+    /is no run of the recipe full-speed: its rateTps is 8, the recipe's 0/,
+  ],
+] as const) {
+  test(`${what} is refused, and nothing is written`, async (t) => {
+    const before = await page();
+    const { stderr, exitCode } = await reproduce(...arguments_);
+    t.is(exitCode, 2);
+    t.regex(stderr, said);
+    t.is(await page(), before);
+  });
+}
