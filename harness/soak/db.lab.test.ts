@@ -1,6 +1,6 @@
 /**
- * Two runs with a database in the local lab: one that stays at the source, and one whose VM goes with its host and is started
- * anew. About two minutes on two idle cores under TCG. `npm run soak -- --vm db` makes more of them (docs/soak.md).
+ * Two runs with a database in the local lab: one that is broken at the switchover, and one whose VM goes with its host and
+ * is started anew. About two minutes on two idle cores under TCG. `npm run soak -- --vm db` makes more of them (docs/soak.md).
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
@@ -39,16 +39,16 @@ test.serial('a database under load, and a fault: one VM, no commit lost, sound t
     onRow: (row) => rows.push(row),
   });
   for (const row of rows) t.log(JSON.stringify(row));
+  t.is(rows.length, 2);
   t.deepEqual(
-    rows.map(({ fault, end }) => [fault, end]),
-    [
-      ['SIGKILL destination-engine', 'at source'],
-      ['SIGKILL source-qemu', 'gone with its host'],
-    ],
+    rows.filter(({ end }) => end === 'violated'),
+    [],
   );
   for (const { database } of rows) {
     t.is(database?.lost, 0);
     t.true(Number(database?.acknowledged) > 0);
   }
+  // Its host is killed long before the link can have carried the guest.
+  t.is(rows[1]?.end, 'gone with its host');
   t.true(rows[1]?.database?.startedAnew);
 });
