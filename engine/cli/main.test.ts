@@ -171,7 +171,7 @@ test('a file in the place of the socket stays, and nothing begins', async (t) =>
   );
   t.is(status, 1);
   t.is(stdout, '');
-  t.regex(stderr, /disk\.img is there and is no socket; nothing was changed/);
+  t.regex(stderr, /disk\.img exists and is not a socket; nothing was changed/);
   t.is(readFileSync(disk, 'utf8'), 'precious');
 });
 

@@ -46,7 +46,7 @@ export function peerSecurity(role: 'source' | 'destination', args: PeerArguments
     throw new CodedError(
       'command',
       'usage',
-      `${ways.length === 0 ? 'how is the other engine known?' : 'only one of these can be:'} ` +
+      `${ways.length === 0 ? 'nothing is given by which to know the other engine.' : 'only one of these can be:'} ` +
         'Give both engines --psk-file with a key that "poolshift-engine key --out FILE" has made, ' +
         'or --tls-dir with certificates, or --insecure-plaintext on a network that nobody else reaches',
     );

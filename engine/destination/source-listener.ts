@@ -96,7 +96,7 @@ export class SourceListener {
     const { security, liveness } = this.#options;
     const dueMs = performance.now() + liveness.timeoutMs;
     const late = setTimeout(() => {
-      this.#refuse(stranger, `it has not greeted within ${liveness.timeoutMs} ms`);
+      this.#refuse(stranger, `no greeting within ${liveness.timeoutMs} ms`);
       stranger.socket.destroy();
     }, liveness.timeoutMs);
     accepted.once('close', () => {

@@ -107,7 +107,7 @@ for (const [what, make] of Object.entries(inTheWay)) {
     const { outcome, connection } = listen(t, at);
     const error = await outcome;
     t.is(error?.code, 'socket-path');
-    t.regex(error?.message ?? '', /disk\.img is there and is no socket; nothing was changed/);
+    t.regex(error?.message ?? '', /disk\.img exists and is not a socket; nothing was changed/);
     connection.stopListening();
     t.deepEqual([readdirSync(inside), lstatSync(at).ino], before);
     if (existsSync(`${at}.disk`)) t.is(readFileSync(`${at}.disk`, 'utf8'), 'precious');

@@ -63,7 +63,7 @@ export async function staleSocketAt(socketPath: string): Promise<Stats | undefin
     throw new CodedError(
       'source',
       'socket-path',
-      `${socketPath} is there and is no socket; nothing was changed: name another path`,
+      `${socketPath} exists and is not a socket; nothing was changed: name another path`,
     );
   }
   const answer = await knock(socketPath);

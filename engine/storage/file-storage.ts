@@ -63,7 +63,7 @@ async function openHeld(path: string, folder: string | undefined): Promise<FileH
       throw new CodedError(
         'storage',
         'cannot-open',
-        `${path} is no file${folder === undefined ? ' and no block device' : ''}`,
+        `${path} is not a file${folder === undefined ? ' or block device' : ''}`,
       );
     const held = `/proc/self/fd/${hold.fd}`;
     if (folder !== undefined && !(await readlink(held)).startsWith(folder === '/' ? '/' : `${folder}/`))

@@ -54,7 +54,7 @@ test('a stream that goes on behind its end is an error', (t) => {
   const end = new StreamEnd();
   t.true(end.push(description('{"page_size":4096,"devices":[]}')));
   t.true(end.complete);
-  t.throws(() => end.push(Buffer.from([0])), { message: /goes on/ });
+  t.throws(() => end.push(Buffer.from([0])), { message: /data follows the end/ });
 });
 
 test('without a description, a footer and the end of file may be the end', (t) => {

@@ -30,7 +30,7 @@ export class StreamEnd {
    */
   push(chunk: Buffer): boolean {
     if (chunk.length === 0) return this.#complete;
-    if (this.#complete) throw new Error('the migration stream goes on behind its end');
+    if (this.#complete) throw new Error('data follows the end of the migration stream');
     this.#append(chunk);
     this.#complete = endsWithDescription(this.#bytes.subarray(0, this.#filledBytes));
     return this.#complete;

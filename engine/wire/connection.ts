@@ -99,7 +99,7 @@ export class EngineConnection {
       );
     });
     this.#greetingLimit = setTimeout(() => {
-      this.abort(new CodedError('wire', 'timeout', `it has not greeted within ${timeoutMs} ms`));
+      this.abort(new CodedError('wire', 'timeout', `no greeting within ${timeoutMs} ms`));
     }, greetingMs);
   }
 

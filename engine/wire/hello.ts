@@ -7,7 +7,7 @@ import { decodeMessage, type Hello, messageSchemas, protocolVersion } from './me
 export interface Liveness {
   /** Something is sent at least so often. Default 1000. */
   readonly heartbeatMs: number;
-  /** The other engine is given up after so long a silence, and when it has not greeted within it. Default 10 000. */
+  /** The other engine is given up after so long a silence, and when no greeting within it. Default 10 000. */
   readonly timeoutMs: number;
 }
 

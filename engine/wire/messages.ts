@@ -93,7 +93,7 @@ export function decodeMessage<T>(schema: z.ZodType<T>, payload: Buffer): T {
   try {
     value = JSON.parse(payload.toString('utf8'));
   } catch (cause) {
-    throw new CodedError('wire', 'malformed', 'a message is no JSON', { cause });
+    throw new CodedError('wire', 'malformed', 'a message is not JSON', { cause });
   }
   const result = schema.safeParse(value);
   if (!result.success)

@@ -100,7 +100,7 @@ test('the same cell, other conditions, and what is no set are refused; nothing i
   for (const [arguments_, said] of [
     [[one, one, '--out', out], /rw-16-precopy-r1 is in .*one and in .*one/],
     [[one, two, '--out', out], /downtimeLimitMs: 300 \(.*one\), 500 \(.*two\)/],
-    [[one, '--out', two], /is there already/],
+    [[one, '--out', two], /exists already/],
     [[folder, '--out', out], /is not a set of runs/],
     [[path.join(folder, 'none'), '--out', out], /cannot read the folder/],
     [[one], /--out: a folder for the merged set is needed/],

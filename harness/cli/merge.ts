@@ -40,8 +40,7 @@ async function main(): Promise<number> {
   );
   if (options === undefined) return exitCodes.ok;
   const { out } = options;
-  if (existsSync(out))
-    throw new CodedError('command', 'usage', `${out} is there already: give another --out`);
+  if (existsSync(out)) throw new CodedError('command', 'usage', `${out} exists already: give another --out`);
   const [sets, plans] = await Promise.all([
     Promise.all(options.sets.map(readRecordedSet)),
     Promise.all(options.sets.map(readPlannedCells)),

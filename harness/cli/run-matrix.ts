@@ -88,7 +88,7 @@ export async function runMatrix(
     throw new CodedError(
       'command',
       'usage',
-      `${set} is there already: add --resume to go on with it, or give another --out`,
+      `${set} exists already: add --resume to go on with it, or give another --out`,
     );
   const places = cells.map((cell) => ({
     cell,

@@ -128,7 +128,7 @@ class Examination {
           hosts,
           status: 'problem',
           found: said.replace(/\s+/g, ' ').slice(0, 300),
-          fix: `put right first what is said above of ${hosts.join(' and ')}; then: ${lastLine(said).slice(0, 200)}`,
+          fix: `first fix what is reported above for ${hosts.join(' and ')}; then: ${lastLine(said).slice(0, 200)}`,
         },
       ];
     }

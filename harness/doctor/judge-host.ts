@@ -134,7 +134,7 @@ function judgeLeftovers({ leftovers }: HostFacts, { host }: HostExpectations): r
   return [
     verdict('leftovers', [host], `there: ${leftovers.join(', ')}`, {
       status: 'warning',
-      fix: `a run goes on, was kept, or was killed; if none goes on: systemctl stop poolshift-vm (the next run takes the bridge over and removes it)`,
+      fix: `a run is in progress, was kept, or was killed; if none is in progress: systemctl stop poolshift-vm (the next run takes the bridge over and removes it)`,
     }),
   ];
 }
@@ -167,7 +167,7 @@ function judgePorts({ listeners }: HostFacts, { host, networks }: HostExpectatio
       ? verdict('ports', [host], `free: ${ports}`)
       : verdict('ports', [host], `taken: ${[...new Set(taken)].join(', ')}`, {
           status: 'problem',
-          fix: 'end that program while experiments run',
+          fix: 'stop that program while experiments run',
         }),
   ];
 }

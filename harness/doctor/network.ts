@@ -31,7 +31,7 @@ export async function examinePath(
     ? verdict(`${network} network`, [from, to], `${address} answers`)
     : verdict(`${network} network`, [from, to], `${address} does not answer ${from}`, {
         status: 'problem',
-        fix: `see that both interfaces are up and on one segment, and that no firewall stands between them`,
+        fix: `check that both interfaces are up and on one segment, and that no firewall stands between them`,
       });
 }
 

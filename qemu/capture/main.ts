@@ -138,7 +138,7 @@ function unpackQemu(suite: string, backports: boolean, tree: string): QemuInstal
       .split('\n')
       .map((line) => line.split('|'))
       .find(([, release]) => release !== undefined && !/-(security|updates|backports)$/.test(release))?.[0];
-    if (uri === undefined) throw new Error('apt knows no Debian archive: run apt-get update first');
+    if (uri === undefined) throw new Error('no Debian archive is configured: run apt-get update first');
     const signed = '[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]';
     const suites = backports ? [suite, `${suite}-backports`] : [suite];
     rmSync(tree, { recursive: true, force: true });

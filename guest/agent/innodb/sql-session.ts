@@ -91,7 +91,7 @@ export class SqlSession {
     const greeting = await this.#packet();
     const versionEnd = greeting.indexOf(0, 1);
     if (greeting[0] !== 10 || versionEnd < 0 || greeting.length < versionEnd + 44)
-      throw new GuestError('clean-failed', 'what listens there is no server of MySQL’s protocol');
+      throw new GuestError('clean-failed', 'what listens there does not speak the MySQL protocol');
     const at = versionEnd + 5;
     const salt = Buffer.concat([greeting.subarray(at, at + 8), greeting.subarray(at + 27, at + 39)]);
     const plugin = textUntilZero(greeting, at + 40) || 'mysql_native_password';
@@ -115,7 +115,7 @@ export class SqlSession {
         throw this.#refused(packet);
       }
     }
-    throw new GuestError('clean-failed', 'the server does not come to an end of the log-in');
+    throw new GuestError('clean-failed', 'the server does not finish the log-in');
   }
 
   #refused(packet: Buffer): GuestError {

@@ -73,7 +73,7 @@ export async function holdHosts(options: HoldOptions): Promise<Hold> {
       throw new CodedError(
         'inventory',
         'invalid',
-        `${description}; wait for its end, or set POOLSHIFT_LAB_WAIT to queue for so many minutes`,
+        `${description}; wait for its end, or set POOLSHIFT_LAB_WAIT to the minutes to wait for it`,
       );
     if (description !== said) options.log(`${description}; waiting for it to end`);
     said = description;
