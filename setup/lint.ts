@@ -1,11 +1,12 @@
 /** `npm run lint`: types, eslint, prettier, layers and shell scripts; every check runs, the first failure sets the status. */
 import { globSync } from 'node:fs';
 import { execa } from 'execa';
+import { machinePackages } from './debian-packages.ts';
 import { ensurePackages } from './packages.ts';
 
 const scripts = globSync('{vagrant,harness,examples}/**/*.{sh,sbatch}');
 const guestScripts = globSync('guest/**/*.sh');
-await ensurePackages(['shellcheck'], console.error);
+await ensurePackages(machinePackages.lint, console.error);
 
 const checks: readonly (readonly [name: string, command: string, ...arguments_: string[]])[] = [
   ['types', 'tsc', '--project', '.'],

@@ -4,6 +4,7 @@
  */
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
+import { machinePackages } from './debian-packages.ts';
 import { ensurePackages } from './packages.ts';
 
 const unitOnly = process.argv.includes('--unit');
@@ -16,14 +17,9 @@ if (!unitOnly && process.getuid?.() !== 0) {
   process.exit(1);
 }
 
-/** What tests run on this machine itself, beside what the commands under test install. */
-const testPackages = ['fping', 'mariadb-client-core', 'mariadb-server-core', 'sysbench'];
-/** Debian 12 has them, Debian 13 does not: there, the tests that need them are skipped, and say so. */
-const testPackagesOfSomeSuites = ['vagrant', 'vagrant-libvirt'];
-
 if (!unitOnly) {
-  await ensurePackages(testPackages, console.error);
-  await ensurePackages(testPackagesOfSomeSuites, console.error).catch((error: unknown) => {
+  await ensurePackages(machinePackages.tests, console.error);
+  await ensurePackages(machinePackages.testsOfSomeSuites, console.error).catch((error: unknown) => {
     console.error(`not installed, so their tests are skipped: ${String(error)}`);
   });
   // The engine's tests run the QEMU of the hosts, and would be skipped where it is not there yet.

@@ -5,7 +5,8 @@ import { gzipSync } from 'node:zlib';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { hashFiles, prepare, type Log } from '../../setup/cache.ts';
 import { cpioArchive, type CpioEntry } from './cpio.ts';
-import { bootstrap, kernelPackages } from './packages.ts';
+import { kernelPackages } from '../../setup/debian-packages.ts';
+import { bootstrap } from './packages.ts';
 
 export interface Kernel {
   readonly kernelPath: string;

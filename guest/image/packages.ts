@@ -1,33 +1,11 @@
-/** Which Debian packages a guest is made of, and how they are fetched. */
+/** How the Debian packages that a guest is made of are fetched. */
+import type { PackageSet } from '../../setup/debian-packages.ts';
 import { aptSourceOptions, debianMirror } from '../../setup/mirror.ts';
 import type { Log } from '../../setup/cache.ts';
 import { runConfined } from './confined.ts';
 
 export const databaseSystems = ['mariadb', 'mysql'] as const;
 export type DatabaseSystem = (typeof databaseSystems)[number];
-
-/** What the guest needs beside its server: FIEMAP (filefrag), ssh, the agent's runtime, and tools for a look around. */
-const guestPackages = ['busybox-static', 'dropbear-bin', 'e2fsprogs', 'iproute2', 'nodejs', 'procps'];
-
-export interface PackageSet {
-  readonly suite: 'bookworm' | 'sid';
-  readonly packages: readonly string[];
-}
-
-/** MySQL is in Debian's unstable suite only. */
-export const serverPackages: Readonly<Record<DatabaseSystem, PackageSet>> = {
-  mariadb: {
-    suite: 'bookworm',
-    packages: ['mariadb-server-core', 'mariadb-client-core', ...guestPackages],
-  },
-  mysql: { suite: 'sid', packages: ['mysql-server-core', 'mysql-client-core', ...guestPackages] },
-};
-
-/** One kernel for every guest, so that servers are compared on the same one. */
-export const kernelPackages: PackageSet = {
-  suite: 'bookworm',
-  packages: ['linux-image-cloud-amd64', 'busybox-static'],
-};
 
 export interface BootstrapOptions {
   /** `minbase` gives a system whose programs run; `extract` only unpacks the packages and what they depend on. */

@@ -4,6 +4,7 @@
  */
 import { mkdir, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { machinePackages } from '../../setup/debian-packages.ts';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { hashFiles, prepare, type Log } from '../../setup/cache.ts';
 import { ensurePackages } from '../../setup/packages.ts';
@@ -37,9 +38,6 @@ export interface GuestImage {
 /** Room on the disk for what the server writes while it runs: redo and undo logs, temporary tables, growth. */
 const slackBytes = 1.5 * 1024 ** 3;
 
-/** Debian packages that the build itself runs on this machine. */
-const buildPackages = ['e2fsprogs', 'mmdebstrap', 'sysbench', 'util-linux'];
-
 const here = (name: string): string => path.join(import.meta.dirname, name);
 
 /**
@@ -67,7 +65,7 @@ export async function prepareGuestImage({
         `${name} must be a positive integer, not ${value}`,
       );
 
-  await ensurePackages(buildPackages, log);
+  await ensurePackages(machinePackages.guestImage, log);
   const kernel = await prepareKernel(log);
   const root = await prepareRootTree(dbms, log);
   const data = await prepareData(root, { dbms, tables, rowsPerTable, log });

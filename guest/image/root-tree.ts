@@ -3,7 +3,8 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { hashFiles, prepare, type Log } from '../../setup/cache.ts';
 import { runConfined } from './confined.ts';
-import { bootstrap, serverPackages, type DatabaseSystem } from './packages.ts';
+import { serverPackages } from '../../setup/debian-packages.ts';
+import { bootstrap, type DatabaseSystem } from './packages.ts';
 
 export interface RootTree {
   readonly path: string;

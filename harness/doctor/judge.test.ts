@@ -1,10 +1,11 @@
 /** What the doctor makes of what machines say. */
 import test from 'ava';
 import { execa } from 'execa';
+import { essentialPackages, hostPackages } from '../../setup/debian-packages.ts';
 import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
-import { type HostName, networkNames } from '../testbed/host.ts';
+import { type HostName, hostNames, networkNames } from '../testbed/host.ts';
 import { networkPlans } from '../testbed/local/lab-network.ts';
-import { type HostFacts, factsScript, parseFacts } from './host-facts.ts';
+import { type HostFacts, factsScript, neededPrograms, parseFacts } from './host-facts.ts';
 import { judgeClock, judgeClockPair, judgeSsh } from './judge-connection.ts';
 import { type HostExpectations, judgeHost, judgeQemuPair } from './judge-host.ts';
 import { judgeKvm } from './kvm.ts';
@@ -251,4 +252,18 @@ test('coherence is that every write is read at once', (t) => {
   t.regex(judge([], "qemu-io: can't open: Unknown protocol 'nfs'").fix ?? '', /qemu-block-extra/);
   t.regex(judge(['read failed: Input/output error']).found, /dst cannot read/);
   t.regex(judge([], 'file system does not support O_DIRECT').fix ?? '', /O_DIRECT/);
+});
+
+test('what the doctor says to install is what provisioning installs', (t) => {
+  for (const host of hostNames) {
+    const role = host === 'src' || host === 'dst' ? 'host' : host;
+    const installed: readonly string[] = [
+      ...essentialPackages,
+      ...hostPackages.common,
+      ...hostPackages[role],
+    ];
+    for (const mounted of [true, false])
+      for (const name of Object.values(neededPrograms(host, mounted)))
+        t.true(installed.includes(name), `${host}: ${name}`);
+  }
 });

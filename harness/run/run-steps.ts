@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { machinePackages } from '../../setup/debian-packages.ts';
 import { engines } from '../../experiments/engines.ts';
 import { bundleAgent } from '../../guest/image/agent-bundle.ts';
 import { makeInitrd } from '../../guest/image/initrd.ts';
@@ -38,9 +39,6 @@ import { collectHostMachine, collectMachine, collectRevision, collectVersions } 
 import type { Steps } from './steps.ts';
 import { saveVmLogs } from './vm-logs.ts';
 
-/** sysbench and the image builders run on the machine itself. */
-const machinePackages = ['mmdebstrap', 'e2fsprogs', 'sysbench', 'cpio', 'zstd'];
-
 const projectRoot = path.resolve(import.meta.dirname, '../..');
 const tables = 4;
 const ledgerFile = '/run/poolshift/ledger';
@@ -72,7 +70,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   const rowsPerTable = Math.ceil(rowsForDataBytes(dbms, configuration.tableDataBytes) / tables);
 
   const prepared = await steps.step('prepare image and programs', async () => {
-    await ensurePackages(machinePackages, note);
+    await ensurePackages(machinePackages.run, note);
     const image = await prepareGuestImage({ dbms, tables, rowsPerTable, log: note });
     return { image, recorder: await bundleProgram('recorder', note), agent: await bundleAgent(note) };
   });

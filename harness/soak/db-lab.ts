@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { machinePackages } from '../../setup/debian-packages.ts';
 import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
 import { bundleAgent } from '../../guest/image/agent-bundle.ts';
 import { makeInitrd } from '../../guest/image/initrd.ts';
@@ -29,7 +30,6 @@ import { HostShell } from './host-shell.ts';
 import { LabVm } from './lab-vm.ts';
 
 export const dbTables = 4;
-const machinePackages = ['mmdebstrap', 'e2fsprogs', 'sysbench', 'cpio', 'zstd'];
 const serverReadyTimeoutMs = 180_000;
 const copyTimeoutMs = 600_000;
 const pollMs = 50;
@@ -87,7 +87,7 @@ export class DbLab {
   /** @throws CodedError 'lab', CodedError 'set-up', CodedError 'set-up', CodedError 'host', CodedError 'vm', CodedError 'run', 'warm-up-failed'; the signal's reason when it aborts */
   static async open(options: DbLabOptions): Promise<DbLab> {
     const { owner, log, signal } = options;
-    await ensurePackages(machinePackages, log);
+    await ensurePackages(machinePackages.run, log);
     const image = await prepareGuestImage({
       dbms: 'mariadb',
       tables: dbTables,

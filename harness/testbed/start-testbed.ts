@@ -17,7 +17,7 @@ export interface TestbedOptions {
   readonly log: Log;
 }
 
-/** @throws CodedError 'lab', CodedError 'inventory', 'invalid', CodedError 'host', CodedError 'set-up', CodedError 'set-up' */
+/** @throws CodedError 'lab', CodedError 'inventory', 'invalid', CodedError 'host', CodedError 'set-up' */
 export function startTestbed(options: TestbedOptions): Promise<Testbed> {
   const { inventory, rateBitsPerSecond: rate, keep, owner, log } = options;
   return inventory === undefined

@@ -4,13 +4,14 @@ import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
 import { chromium } from 'playwright-core';
+import { machinePackages } from '../../setup/debian-packages.ts';
 import { ensurePackages } from '../../setup/packages.ts';
 import { GrownRun } from '../testing/grow-run.ts';
 import { serveLive } from './live-server.ts';
 import { LiveSet } from './live-set.ts';
 
 test('the page follows a run without being loaded again', async (t) => {
-  await ensurePackages(['chromium', 'fonts-dejavu-core'], (line) => {
+  await ensurePackages(machinePackages.pageTests, (line) => {
     t.log(line);
   });
   const dir = await mkdtemp(path.join(os.tmpdir(), 'live-page-'));

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import test from 'ava';
 import { chromium, type Browser, type Page } from 'playwright-core';
+import { machinePackages } from '../../setup/debian-packages.ts';
 import { ensurePackages } from '../../setup/packages.ts';
 import { figures } from '../figures/all.ts';
 import { languages, type Language } from '../figures/text.ts';
@@ -18,7 +19,7 @@ let browser: Browser;
 let dir: string;
 
 test.before(async (t) => {
-  await ensurePackages(['chromium', 'fonts-dejavu-core', 'fonts-ipafont-gothic'], (line) => {
+  await ensurePackages(machinePackages.pageTests, (line) => {
     t.log(line);
   });
   dir = await mkdtemp(path.join(os.tmpdir(), 'report-page-'));

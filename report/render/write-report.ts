@@ -1,6 +1,7 @@
 /** Writes what `npm run report` makes of a set: every figure in three formats, the claims, and the page. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { machinePackages } from '../../setup/debian-packages.ts';
 import { ensurePackages } from '../../setup/packages.ts';
 import { claimsMarkdown } from '../claims/claims-table.ts';
 import { findingsOf } from '../claims/claims.ts';
@@ -18,10 +19,7 @@ export async function writeReport(
   language: Language,
   say: (line: string) => void,
 ): Promise<void> {
-  await ensurePackages(
-    ['librsvg2-bin', language === 'ja' ? 'fonts-ipafont-gothic' : 'fonts-dejavu-core'],
-    say,
-  );
+  await ensurePackages(machinePackages.report[language], say);
   await mkdir(out, { recursive: true });
   const context = contextOf(set, language, false);
   for (const figure of figures) {

@@ -3,6 +3,7 @@ import { copyFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
+import { bootPackages } from '../../../setup/debian-packages.ts';
 import { hashFiles, prepare, type Log } from '../../../setup/cache.ts';
 import { aptSourceOptions, debianMirror } from '../../../setup/mirror.ts';
 
@@ -10,15 +11,12 @@ const suite = 'trixie';
 const projectRoot = path.resolve(import.meta.dirname, '../../..');
 const provisionScript = path.join(projectRoot, 'vagrant/provision.sh');
 
-/** What provision.sh takes for granted: a machine that boots with systemd. */
-const basePackages = ['systemd', 'systemd-sysv', 'dbus', 'libpam-systemd'];
-
 /** Returns the folder of the root file system; makes it first if there is none. Needs root and mmdebstrap. */
 export async function prepareRootfs(log: Log): Promise<string> {
   const scriptHash = await hashFiles([provisionScript]);
   return prepare({
     name: 'hosts',
-    keyParts: [suite, ...basePackages, scriptHash, process.versions.node, process.arch],
+    keyParts: [suite, ...bootPackages, scriptHash, process.versions.node, process.arch],
     log,
     build,
   });
@@ -36,7 +34,7 @@ async function build(dir: string, log: Log): Promise<void> {
     [
       ...['--pdeathsig', 'KILL', ...contained],
       ...['mmdebstrap', '--mode=root', '--variant=minbase', '--components=main', '--format=directory'],
-      `--include=${basePackages.join(',')}`,
+      `--include=${bootPackages.join(',')}`,
       '--aptopt=Apt::Install-Recommends "false"',
       '--aptopt=Acquire::Retries "3"',
       ...aptSourceOptions().map((option) => `--aptopt=${option}`),

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
+import { machinePackages } from '../../../setup/debian-packages.ts';
 import { CodedError } from '../../../foundation/coded-error.ts';
 import { type Log, cacheRoot } from '../../../setup/cache.ts';
 import { ensurePackages } from '../../../setup/packages.ts';
@@ -24,17 +25,6 @@ import { requireRoot, startLab, stopLab, waitForRoom } from './lab-process.ts';
 import { type LabState, currentLab, recordRates } from './lab-state.ts';
 import { prepareRootfs } from './rootfs.ts';
 
-/** What the machine itself needs for the local lab. */
-const labPackages = [
-  'mmdebstrap',
-  'systemd-container',
-  'socat',
-  'iproute2',
-  'e2fsprogs',
-  'openssh-client',
-  'util-linux',
-];
-
 export const exportPath = '/srv/export';
 const bootAttempts = 300;
 
@@ -47,9 +37,9 @@ export interface LocalTestbedOptions {
   readonly log: Log;
 }
 
-/** Makes what every lab needs and starts nothing; returns the hosts' root file system. @throws CodedError 'set-up', CodedError 'set-up' */
+/** Makes what every lab needs and starts nothing; returns the hosts' root file system. @throws CodedError 'set-up' */
 export async function prepareLocalTestbed(log: Log): Promise<string> {
-  await ensurePackages(labPackages, log);
+  await ensurePackages(machinePackages.lab, log);
   return prepareRootfs(log);
 }
 
