@@ -24,6 +24,9 @@ export const enginesRecipe: Recipe = {
         'engine-cpu-dst',
         'qemu-cpu-src',
         'qemu-cpu-dst',
+        'all-cpu',
+        'engine-memory-src',
+        'engine-memory-dst',
       ],
     },
     {
@@ -64,6 +67,16 @@ export const enginesRecipe: Recipe = {
       says: '`balance` has no more downtime than pre-copy.',
       measure: { kind: 'difference', column: 'downtime', of: 'balance', from: 'precopy' },
       holdsIf: { atMost: 0 },
+    },
+    {
+      says: '`balance` takes at most 1.6 times the CPU time of multifd with zstd.',
+      measure: { kind: 'ratio', column: 'all-cpu', of: 'balance', to: 'multifd-zstd' },
+      holdsIf: { atMost: 1.6 },
+    },
+    {
+      says: '`balance` takes less CPU time than pre-copy.',
+      measure: { kind: 'ratio', column: 'all-cpu', of: 'balance', to: 'precopy' },
+      holdsIf: { atMost: 1 },
     },
     {
       says: '`balance` reaches 85 % of what both links allow.',

@@ -18,6 +18,7 @@ export const fullSpeed: Recipe = {
         'downtime',
         'client-gap',
         'busiest-link',
+        'cpu-busy',
         'engine-cpu-src',
         'engine-cpu-dst',
         'qemu-cpu-src',

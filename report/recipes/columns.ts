@@ -73,6 +73,25 @@ const latency = (
   fromSamples: true,
 });
 
+/** Of a host's samples from the command to the end. */
+const sampled = (
+  title: string,
+  series: string,
+  of: (values: readonly number[]) => number,
+  text: (value: number) => string,
+): Column => ({
+  title,
+  value: ({ row, series: all }) => {
+    const endMs = row.total_time_ms ?? Number.POSITIVE_INFINITY;
+    const values = (all.get(series) ?? [])
+      .filter(({ tMs }) => tMs >= 0 && tMs <= endMs)
+      .map(({ value }) => value);
+    return values.length === 0 ? undefined : of(values);
+  },
+  text,
+  fromSamples: true,
+});
+
 const median = (values: readonly number[]): number => quantile(values, 0.5);
 
 export const columns: Readonly<Record<string, Column>> = {
@@ -115,6 +134,19 @@ export const columns: Readonly<Record<string, Column>> = {
     },
     text: seconds,
   },
+  'cpu-busy': sampled('CPUs of src busy %', 'src cpu_percent', (values) => quantile(values, 0.5), digits(0)),
+  'engine-memory-src': sampled(
+    'engine resident MB, src',
+    'src engine_rss_bytes',
+    (values) => Math.max(...values),
+    megabytes,
+  ),
+  'engine-memory-dst': sampled(
+    'engine resident MB, dst',
+    'dst engine_rss_bytes',
+    (values) => Math.max(...values),
+    megabytes,
+  ),
   'tps-before': ofRow('TPS before', 'tps_before', digits(1)),
   'tps-during': ofRow('TPS during', 'tps_during', digits(1)),
   'tps-after': ofRow('TPS after', 'tps_after', digits(1)),
