@@ -14,7 +14,7 @@ import { planText } from '../harness/cli/matrix-plan.ts';
 import { exitCodes, parseOptions } from '../harness/cli/options.ts';
 import { type AtEnd, runCommand } from '../harness/cli/run-command.ts';
 import { planMatrix, runMatrix } from '../harness/cli/run-matrix.ts';
-import { findingsOf } from '../report/claims/claims.ts';
+import { paperClaimsOf } from '../report/claims/claims.ts';
 import { judgedClaims } from '../report/recipes/judge.ts';
 import { makeBlock, readResultsPage, writeBlocks, type MadeBlock } from '../report/recipes/write-results.ts';
 import { writeReport } from '../report/render/write-report.ts';
@@ -120,7 +120,7 @@ function printResult(
   }
   const { recipe, set, wanted } = recipeSet;
   const claims = judgedClaims(recipeSet);
-  const paperClaims = recipe.paperClaims === true ? findingsOf(set, 'en') : [];
+  const paperClaims = recipe.paperClaims === true ? paperClaimsOf(set, 'en') : [];
   const runs = set.runs.length;
   if (json)
     console.log(JSON.stringify({ event: 'result', recipe: name, sets, runs, wanted, claims, paperClaims }));

@@ -17,18 +17,18 @@ function cellsOf({ claim, rule, measured, cells, verdict }: JudgedClaim, languag
   ];
 }
 
-export function claimsMarkdown(findings: readonly JudgedClaim[], language: Language): string {
+export function claimsMarkdown(claims: readonly JudgedClaim[], language: Language): string {
   return markdownTable([
     columns.map((column) => tableTexts[column][language]),
-    ...findings.map((finding) => cellsOf(finding, language)),
+    ...claims.map((claim) => cellsOf(claim, language)),
   ]);
 }
 
-export function claimsHtml(findings: readonly JudgedClaim[], language: Language): string {
+export function claimsHtml(claims: readonly JudgedClaim[], language: Language): string {
   const head = columns.map((column) => `<th>${escapeHtml(tableTexts[column][language])}</th>`).join('');
-  const rows = findings.map((finding) => {
-    const cells = cellsOf(finding, language).map((cell) => `<td>${escapeHtml(cell)}</td>`);
-    return `<tr class="${finding.verdict}">${cells.join('')}</tr>`;
+  const rows = claims.map((claim) => {
+    const cells = cellsOf(claim, language).map((cell) => `<td>${escapeHtml(cell)}</td>`);
+    return `<tr class="${claim.verdict}">${cells.join('')}</tr>`;
   });
   return `<table class="claims"><thead><tr>${head}</tr></thead><tbody>${rows.join('\n')}</tbody></table>`;
 }

@@ -1,4 +1,4 @@
-/** The paper's findings, each held against a set of runs. Pure. */
+/** The paper's claims, each held against a set of runs. Pure. */
 import type { Language } from '../figures/text.ts';
 import type { RunSet } from '../record/read-set.ts';
 import { claimTexts, type ClaimId } from './claim-texts.ts';
@@ -28,12 +28,12 @@ export interface JudgedClaim {
   readonly cells: { readonly measured: number; readonly wanted: number };
 }
 
-export interface Finding extends JudgedClaim {
+export interface JudgedPaperClaim extends JudgedClaim {
   readonly id: ClaimId;
 }
 
 /** Every claim of the paper with what the set says of it. */
-export function findingsOf(set: Pick<RunSet, 'runs'>, language: Language): Finding[] {
+export function paperClaimsOf(set: Pick<RunSet, 'runs'>, language: Language): JudgedPaperClaim[] {
   const pairs = pairsOf(set);
   const tooFew = pairs.some(
     ({ precopy, restore }) => Math.min(precopy.runs.length, restore.runs.length) < minRuns,

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { claimsMarkdown } from '../claims/claims-table.ts';
-import { findingsOf } from '../claims/claims.ts';
+import { paperClaimsOf } from '../claims/claims.ts';
 import { figures } from '../figures/all.ts';
 import { languages, type Language } from '../figures/text.ts';
 import { describeDifferences, differencesAmong } from '../record/conditions.ts';
@@ -82,7 +82,7 @@ async function report(folders: readonly string[], options: Options): Promise<voi
   const out = options.out ?? path.join(folders[0] ?? '.', 'report');
   await writeReport(set, out, options.lang, say);
   if (options.readme) await showInReadme(set, folders, out, options);
-  console.log(claimsMarkdown(findingsOf(set, options.lang), options.lang));
+  console.log(claimsMarkdown(paperClaimsOf(set, options.lang), options.lang));
   console.log(
     `${figures.length} figures of ${set.runs.length} runs in ${path.resolve(out)}; open index.html`,
   );

@@ -12,7 +12,7 @@ interface Place {
   readonly values: readonly number[];
 }
 
-/** The recipe's own; those of the paper are judged by `findingsOf`. */
+/** The recipe's own; those of the paper are judged by `paperClaimsOf`. */
 export function judgedClaims({ recipe, set }: RecipeSet): JudgedClaim[] {
   return recipe.claims.map((claim) => judge(recipe, claim, set.runs));
 }

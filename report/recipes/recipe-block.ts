@@ -1,7 +1,7 @@
 /** What docs/results.md says of one recipe: question, command, conditions, tables, claims, figures. Pure. */
 import { matrixCommandOf, type Recipe, type RecipeTable } from '../../experiments/recipe.ts';
 import { claimsMarkdown } from '../claims/claims-table.ts';
-import { findingsOf } from '../claims/claims.ts';
+import { paperClaimsOf } from '../claims/claims.ts';
 import { figures } from '../figures/all.ts';
 import { contextOf, titleOf } from '../figures/figure.ts';
 import { describeDifferences, differencesAmong } from '../record/conditions.ts';
@@ -61,7 +61,7 @@ export function recipeBlock(recipeSet: RecipeSet, folders: readonly string[]): s
       ? [
           'The paper’s claims, held against the same runs ([how they are judged](report.md)):',
           '',
-          claimsMarkdown(findingsOf(set, 'en'), 'en'),
+          claimsMarkdown(paperClaimsOf(set, 'en'), 'en'),
         ]
       : []),
     ...shown.flatMap((figure) => [

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { scenarioNames } from '../../experiments/scenarios.ts';
 import { tableTexts } from '../claims/claim-texts.ts';
-import { findingsOf } from '../claims/claims.ts';
+import { paperClaimsOf } from '../claims/claims.ts';
 import { claimsHtml } from '../claims/claims-table.ts';
 import { figures } from '../figures/all.ts';
 import { contextOf, describeRows, specOf, titleOf, type Spec } from '../figures/figure.ts';
@@ -47,7 +47,7 @@ export function claimsSection(set: RunSet, language: Language): string {
     rows.length === 0
       ? ''
       : `<p>${escapeHtml(`${text('subtitle.unmeasured')} ${describeRows(rows, text)}`)}</p>`;
-  return `${claimsHtml(findingsOf(set, language), language)}${unmeasured}`;
+  return `${claimsHtml(paperClaimsOf(set, language), language)}${unmeasured}`;
 }
 
 export function runsSection(set: RunSet, language: Language): string {

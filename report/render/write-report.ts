@@ -4,7 +4,7 @@ import path from 'node:path';
 import { machinePackages } from '../../setup/debian-packages.ts';
 import { ensurePackages } from '../../setup/packages.ts';
 import { claimsMarkdown } from '../claims/claims-table.ts';
-import { findingsOf } from '../claims/claims.ts';
+import { paperClaimsOf } from '../claims/claims.ts';
 import { figures } from '../figures/all.ts';
 import { contextOf, specOf } from '../figures/figure.ts';
 import type { Language } from '../figures/text.ts';
@@ -29,6 +29,6 @@ export async function writeReport(
     await writeFile(`${file}.png`, await pngOf(svg));
     await writeFile(`${file}.pdf`, await pdfOf(svg));
   }
-  await writeFile(path.join(out, 'claims.md'), claimsMarkdown(findingsOf(set, language), language));
+  await writeFile(path.join(out, 'claims.md'), claimsMarkdown(paperClaimsOf(set, language), language));
   await writeFile(path.join(out, 'index.html'), await pageOf(set, language));
 }
