@@ -2,10 +2,11 @@
 import { createWriteStream } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
+import { parse as parseSync } from 'csv-parse/sync';
 import { stringify, type Options } from 'csv-stringify';
 import { stringify as stringifySync } from 'csv-stringify/sync';
 import type { Sample } from './event.ts';
-import { runColumns, type RunRow } from './run-columns.ts';
+import { type RunColumn, runColumnNames, runColumns, type RunRow } from './run-columns.ts';
 
 export const sampleColumns = ['run_id', 't_ms', 'host', 'metric', 'value'] as const;
 
@@ -17,7 +18,45 @@ const cast: NonNullable<Options['cast']> = {
 
 /** The table of one run or of many. */
 export function runsCsv(rows: readonly RunRow[]): string {
-  return stringifySync([...rows], { header: true, columns: Object.keys(runColumns), cast });
+  return stringifySync([...rows], { header: true, columns: [...runColumnNames], cast });
+}
+
+const kinds = {
+  text: (text: string) => text,
+  datetime: (text: string) => text,
+  number: (text: string) => {
+    const value = Number(text);
+    if (!Number.isFinite(value)) throw new RangeError(`${JSON.stringify(text)} is not a number`);
+    return value;
+  },
+  boolean: (text: string) => {
+    if (text !== 'true' && text !== 'false')
+      throw new RangeError(`${JSON.stringify(text)} is not true or false`);
+    return text === 'true';
+  },
+} as const;
+
+/**
+ * Columns are found by name: one that is absent is empty, one that is not known here is left out.
+ * @throws RangeError with the column's name, CsvError
+ */
+export function parseRunsCsv(text: string): RunRow[] {
+  const rows = parseSync<Readonly<Record<string, string>>>(text, { columns: true, skip_empty_lines: true });
+  return rows.map((cells) => {
+    const row: Partial<Record<RunColumn, string | number | boolean | undefined>> = {};
+    for (const column of runColumnNames) {
+      const cell = cells[column] ?? '';
+      if (cell === '') continue;
+      try {
+        row[column] = kinds[runColumns[column].type](cell);
+      } catch (error) {
+        throw new RangeError(`${column}: ${(error as Error).message}`, { cause: error });
+      }
+    }
+    // Tables that are older than the column's name.
+    row.paper_row_gib ??= row.mem_gib;
+    return row as RunRow;
+  });
 }
 
 export async function writeRunsCsv(file: string, rows: readonly RunRow[]): Promise<void> {

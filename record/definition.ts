@@ -5,6 +5,11 @@ export interface Definition {
   readonly meaning: string;
 }
 
+export interface ColumnDefinition extends Definition {
+  /** Of a cell's text. A number is finite, a datetime is ISO 8601 in UTC. */
+  readonly type: 'text' | 'number' | 'boolean' | 'datetime';
+}
+
 export function definitionTable(title: string, definitions: Readonly<Record<string, Definition>>): string {
   const rows = Object.entries(definitions).map(
     ([name, { unit, meaning }]) => `| \`${name}\` | ${unit} | ${meaning} |`,

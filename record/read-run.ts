@@ -21,6 +21,8 @@ export const runFiles = {
 } as const;
 
 export interface RunRecord {
+  /** The folder's: in a set the cell's, elsewhere the run's own. */
+  readonly name: string;
   readonly manifest: Manifest;
   /** By time. `at_ms` is on the harness's clock, whichever host an event is of. */
   readonly events: readonly RunEvent[];
@@ -111,7 +113,7 @@ export async function readRun(folder: string, isWanted?: IsWanted): Promise<RunR
   if (events === undefined) throw missing(folder, runFiles.events);
   const samples = await readSamples(folder, isWanted);
   if (samples === undefined) throw missing(folder, `${runFiles.samples}, nor ${runFiles.rawSamples}`);
-  return { manifest, ...onOneClock(events, samples) };
+  return { name: path.basename(path.resolve(folder)), manifest, ...onOneClock(events, samples) };
 }
 
 function missing(folder: string, name: string): CodedError<'record'> {

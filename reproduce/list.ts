@@ -4,7 +4,7 @@ import { configurationOf } from '../experiments/matrix.ts';
 import { cellsOfRecipe, matrixOptionsOf, type Recipe } from '../experiments/recipe.ts';
 import { expectedSeconds } from '../harness/run/plan.ts';
 import { readStored } from '../record/stored-file.ts';
-import { parseRunsCsv } from '../report/record/run-row.ts';
+import { parseRunsCsv } from '../record/csv.ts';
 import type { ResultsPage } from '../report/recipes/results-page.ts';
 
 export interface ListedRecipe {
@@ -49,7 +49,7 @@ export async function listOf(
 async function lastRunAt(root: string, sets: readonly string[]): Promise<string> {
   const tables = await Promise.all(sets.map((set) => readStored(path.join(root, set, 'runs.csv'))));
   const starts = tables.flatMap((table) =>
-    table === undefined ? [] : parseRunsCsv(table).map((row) => row.started_at),
+    table === undefined ? [] : parseRunsCsv(table).map((row) => row.started_at ?? ''),
   );
   return starts.sort().at(-1) ?? '';
 }

@@ -67,7 +67,7 @@ test('shards become one set', async (t) => {
   t.is(await readFile(path.join(out, 'rw-16-precopy-r2', 'events.jsonl'), 'utf8'), 'precopy-2\n');
   const lines = (await readFile(path.join(out, 'runs.csv'), 'utf8')).trim().split('\n');
   t.is(lines.length, 4);
-  t.regex(lines[1] ?? '', /^precopy-1,.*completed.*1234\.568.*true/);
+  t.regex(lines[1] ?? '', /^rw-16-precopy-r1,.*completed.*1234\.568.*true/);
   t.deepEqual((await readdir(folder)).sort(), ['all', 'one', 'two'], 'nothing half made is left');
 });
 

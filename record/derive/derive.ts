@@ -53,10 +53,10 @@ async function packSamples(folder: string): Promise<void> {
  * @throws CodedError 'record' `not-readable`
  */
 export async function deriveSamplesTable(folder: string): Promise<void> {
-  const { manifest, events, samples } = await readDerivable(folder);
+  const { name, manifest, events, samples } = await readDerivable(folder);
   const zeroMs = timelineOf(events)?.commandMs ?? events[0]?.at_ms ?? Date.parse(manifest.startedAt);
   const file = path.join(folder, runFiles.samplesTable);
-  await writeSamplesCsv(file, { runId: manifest.runId, zeroMs, samples });
+  await writeSamplesCsv(file, { runId: name, zeroMs, samples });
   // Older folders have it compressed.
   await rm(`${file}.gz`, { force: true });
 }

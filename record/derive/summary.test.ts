@@ -85,14 +85,18 @@ const samples: readonly Sample[] = [
   ...every(10_000, 110_000, 'dst', 'process_cpu_ms:qemu', [500, 4500, 6500, 8500, 9000, 9500]),
 ];
 
+const name = 'rw-16-precopy-r1';
 const summary = (events: readonly RunEvent[], changes: Partial<Manifest> = {}) =>
-  summarize({ manifest: { ...manifest, ...changes }, events, samples });
+  summarize({ name, manifest: { ...manifest, ...changes }, events, samples });
 
 test('a completed migration', (t) => {
   const row = summary(migrated);
   t.like(row, {
     outcome: 'completed',
     mem_gib: 16,
+    paper_row_gib: 16,
+    cpu_model: 'x',
+    cpu_cores: 2,
     vm_memory_bytes: 2_147_483_648,
     total_time_ms: 60_500,
     downtime_stop_resume_ms: 300,
@@ -130,7 +134,12 @@ test('a completed migration', (t) => {
 
 test('throughput that comes back', (t) => {
   const back = seconds.map((value) => (value === 7 ? 8 : value));
-  const row = summarize({ manifest, events: migrated, samples: every(1000, 1000, 'client', 'tps', back) });
+  const row = summarize({
+    name,
+    manifest,
+    events: migrated,
+    samples: every(1000, 1000, 'client', 'tps', back),
+  });
   // The last slow second ends at 160 s; its right neighbour, smoothed, is (4 + 8 + 8) / 3 < 7.2 too.
   t.is(row.tps_recovery_ms, 61_000);
   t.is(row.migration_link_bytes, undefined, 'no counters in these samples');
@@ -138,7 +147,7 @@ test('throughput that comes back', (t) => {
 
 test('the downtime limit is that which QEMU was told last', (t) => {
   const raised = every(10_000, 130_000, 'src', 'downtime_limit_ms', [375, 469]);
-  t.is(summarize({ manifest, events: migrated, samples: raised }).downtime_limit_reached_ms, 469);
+  t.is(summarize({ name, manifest, events: migrated, samples: raised }).downtime_limit_reached_ms, 469);
 });
 
 test('when the target resumes after the source has completed, that is the end', (t) => {
@@ -173,8 +182,8 @@ test('a migration that was cancelled has no times, but what it sent is known', (
 });
 
 test('a run that failed before its migration is a row all the same', (t) => {
-  const row = summarize({ manifest, events: [], samples: [] });
-  t.is(row.run_id, manifest.runId);
+  const row = summarize({ name, manifest, events: [], samples: [] });
+  t.is(row.run_id, name, 'the folder’s, which the set’s table can be joined by');
   t.is(row.converged, undefined);
   t.is(row.total_time_ms, undefined);
 });

@@ -33,16 +33,17 @@ export function summarize(record: RunRecord): RunRow {
   };
 }
 
-function identity({ manifest, events }: RunRecord) {
+function identity({ name, manifest, events }: RunRecord) {
   const { configuration } = manifest;
   return {
-    run_id: manifest.runId,
+    run_id: name,
     started_at: manifest.startedAt,
     outcome: events.findLast((event) => event.event === 'run-ended')?.outcome,
     testbed: configuration.testbed,
     accelerator: manifest.accelerator.name,
     dbms: configuration.dbms,
     scenario: configuration.scenario,
+    paper_row_gib: memoryRows[configuration.memoryRow].memoryGib,
     mem_gib: memoryRows[configuration.memoryRow].memoryGib,
     scale: configuration.scale,
     vm_memory_bytes: configuration.vmMemoryBytes,
@@ -57,6 +58,8 @@ function identity({ manifest, events }: RunRecord) {
     seed: configuration.seed,
     shard: manifest.shard === undefined ? undefined : shardName(manifest.shard),
     pair: manifest.pair,
+    cpu_model: manifest.machine.cpuModel,
+    cpu_cores: manifest.machine.cores,
   };
 }
 
@@ -141,6 +144,16 @@ function consumption({ manifest, events, samples }: RunRecord, timeline: Timelin
     if (!isRestart || timeline === undefined || until === undefined) return grown(host, metric);
     return round(processIncrease(seriesOf(samples, host, metric), timeline.commandMs, until));
   };
+  // Each sample is the mean since the one before it, and they come at equal distances.
+  const busyPercent = (host: ClockName): number | undefined => {
+    if (timeline === undefined || until === undefined) return undefined;
+    const values = seriesOf(samples, host, 'cpu_percent')
+      .filter(({ tMs }) => tMs > timeline.commandMs && tMs <= until)
+      .map(({ value }) => value);
+    return values.length === 0
+      ? undefined
+      : values.reduce((total, value) => total + value, 0) / values.length;
+  };
   const storageIn = grown('dst', 'nic_in_bytes:storage');
   const migrationBytes = grown('src', 'nic_out_bytes:migration');
   const figures = finalFigures(events);
@@ -167,6 +180,8 @@ function consumption({ manifest, events, samples }: RunRecord, timeline: Timelin
     storage_link_bytes_src: sum(grown('src', 'nic_in_bytes:storage'), grown('src', 'nic_out_bytes:storage')),
     storage_link_bytes_dst: sum(storageIn, grown('dst', 'nic_out_bytes:storage')),
     qemu_transferred_bytes: figures['ram.transferred'],
+    cpu_percent_src: busyPercent('src'),
+    cpu_percent_dst: busyPercent('dst'),
     qemu_cpu_ms_src: qemuCpu('src'),
     qemu_cpu_ms_dst: qemuCpu('dst'),
     content_bytes: totalMs === undefined ? undefined : contentBytes,

@@ -2,10 +2,10 @@
 import { constants, existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readFile, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { parse } from 'csv-parse/sync';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { type PlannedCell, plannedCellsFile } from '../../experiments/planned-cells.ts';
-import { writeRunsCsv } from '../csv.ts';
+import { parseRunsCsv, writeRunsCsv } from '../csv.ts';
+import { runFiles } from '../read-run.ts';
 import { readManifest } from '../manifest.ts';
 import { type RecordedRun, cellNameOf } from './merge.ts';
 import { addPlannedCells } from './planned-cells.ts';
@@ -58,7 +58,7 @@ export async function readRecordedRuns(set: string): Promise<RunOnDisk[]> {
 async function readRow(file: string): Promise<RunRow | undefined> {
   if (!existsSync(file)) return undefined;
   try {
-    return parse<RunRow>(await readFile(file, 'utf8'), { columns: true, skip_empty_lines: true })[0];
+    return parseRunsCsv(await readFile(file, 'utf8'))[0];
   } catch (error) {
     throw new CodedError('record', 'not-readable', `${file} is not a table of runs`, { cause: error });
   }
@@ -78,13 +78,19 @@ export async function writeMergedSet(
   try {
     await mkdir(path.dirname(path.resolve(out)), { recursive: true });
     making = await mkdtemp(`${path.resolve(out)}.new-`);
-    for (const { folder, manifest } of runs)
-      await cp(folder, path.join(making, cellNameOf(manifest)), {
+    const copied: RunOnDisk[] = [];
+    for (const run of runs) {
+      const folder = path.join(making, cellNameOf(run.manifest));
+      await cp(run.folder, folder, {
         recursive: true,
         preserveTimestamps: true,
         mode: constants.COPYFILE_FICLONE,
       });
-    await writeSetTable(making, runs);
+      const row = run.row && { ...run.row, run_id: path.basename(folder) };
+      if (row !== undefined) await writeRunsCsv(path.join(folder, runFiles.row), [row]);
+      copied.push({ ...run, folder, row });
+    }
+    await writeSetTable(making, copied);
     if (planned !== undefined) await addPlannedCells(making, planned);
     await rename(making, out);
   } catch (error) {

@@ -140,9 +140,9 @@ function conditionsLine(runs: readonly Run[], { text }: FigureContext): string {
     ...(load.length === 0 ? [] : [[...new Set(load.map(loadOf))].join(' | ')]),
     each(
       ({ row, manifest }) =>
-        `${dbmsTitles[row.dbms] ?? row.dbms} ${versionIn(manifest.versions.databaseServer ?? '')}`,
+        `${dbmsTitles[row.dbms ?? ''] ?? row.dbms ?? ''} ${versionIn(manifest.versions.databaseServer ?? '')}`,
     ),
-    each(({ row, manifest }) => `QEMU ${versionIn(manifest.versions.qemu ?? '')} (${row.accelerator})`),
+    each(({ row, manifest }) => `QEMU ${versionIn(manifest.versions.qemu ?? '')} (${row.accelerator ?? ''})`),
   ]
     .map((condition) => condition.replaceAll(' ', unbroken))
     .join(' · ');

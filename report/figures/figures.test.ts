@@ -45,9 +45,9 @@ test('a missing cell is shown as missing, one that did not converge as such', as
   const figure = figures.find(({ name }) => name === 'figure-08-total-time');
   if (figure === undefined) throw new Error('no figure 8');
   const runs = grid.runs
-    .filter(({ row }) => row.scenario !== 'rw' || row.mem_gib !== 24 || row.engine !== 'restore')
+    .filter(({ row }) => row.scenario !== 'rw' || row.paper_row_gib !== 24 || row.engine !== 'restore')
     .map((run) =>
-      run.row.scenario === 'ro' && run.row.mem_gib === 4 && run.row.engine === 'precopy'
+      run.row.scenario === 'ro' && run.row.paper_row_gib === 4 && run.row.engine === 'precopy'
         ? { ...run, row: { ...run.row, outcome: 'not-converged' as const, total_time_ms: undefined } }
         : run,
     );

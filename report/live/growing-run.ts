@@ -6,7 +6,6 @@ import { parseEvent, runFiles } from '../../record/read-run.ts';
 import { relativeEvents } from '../record/events.ts';
 import { manifestSchema } from '../record/manifest.ts';
 import type { Run } from '../record/read-set.ts';
-import { runRowSchema } from '../record/run-row.ts';
 import type { Point } from '../../record/series.ts';
 import { isWantedMetric } from '../record/series.ts';
 import { JsonLinesTail } from './json-lines-tail.ts';
@@ -80,7 +79,7 @@ export class GrowingRun {
     return {
       name: path.basename(this.folder),
       set: '',
-      row: runRowSchema.parse({
+      row: {
         run_id: manifest.runId,
         started_at: startedAt,
         testbed: configuration.testbed,
@@ -88,14 +87,14 @@ export class GrowingRun {
         dbms: configuration.dbms,
         scenario: configuration.scenario,
         engine: configuration.engine,
-        mem_gib: configuration.memoryRow,
-        scale: String(configuration.scale),
-        repeat: String(repeat),
-        link_bits_per_second: String(configuration.linkBitsPerSecond),
-        vm_memory_bytes: String(configuration.vmMemoryBytes),
-        threads: String(configuration.threads),
-        rate_tps: String(configuration.rateTps),
-      }),
+        paper_row_gib: Number(configuration.memoryRow),
+        scale: configuration.scale,
+        repeat: repeat,
+        link_bits_per_second: configuration.linkBitsPerSecond,
+        vm_memory_bytes: configuration.vmMemoryBytes,
+        threads: configuration.threads,
+        rate_tps: configuration.rateTps,
+      },
       manifest,
       events,
       series,

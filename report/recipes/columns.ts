@@ -1,7 +1,8 @@
 /** The columns that tables and claims of recipes may name: what each is of a run, and how it is written. Pure. */
 import { engineNames, engines, type EngineName } from '../../experiments/engines.ts';
 import type { Run } from '../record/read-set.ts';
-import { efficiencyOf, type NumberColumn } from '../record/run-row.ts';
+import type { NumberColumn } from '../../record/run-columns.ts';
+import { efficiencyOf } from '../record/run-row.ts';
 import { quantile } from '../statistics/spread.ts';
 
 export interface Column {

@@ -78,7 +78,7 @@ function tableOf({ mems, scenarios, engines }: Recipe, table: RecipeTable, runs:
     scenarios.flatMap((scenario) =>
       engines.flatMap((engine) => {
         const ofCell = runs.filter(
-          ({ row }) => row.scenario === scenario && row.mem_gib === Number(mem) && row.engine === engine,
+          ({ row }) => row.scenario === scenario && row.paper_row_gib === Number(mem) && row.engine === engine,
         );
         if (ofCell.length === 0) return [];
         const numbersOfCell = columns.map((column) =>
@@ -99,7 +99,8 @@ function tableOf({ mems, scenarios, engines }: Recipe, table: RecipeTable, runs:
 
 const each = (values: readonly string[]): string => [...new Set(values)].sort().join(', ');
 
-const daysOf = (runs: readonly Run[]): string => each(runs.map(({ row }) => row.started_at.slice(0, 10)));
+const daysOf = (runs: readonly Run[]): string =>
+  each(runs.map(({ row }) => (row.started_at ?? '').slice(0, 10)));
 
 const versionIn = (words: string | undefined): string => /\d+(\.\d+)+/.exec(words ?? '')?.[0] ?? '?';
 const serverTitles: Readonly<Record<string, string>> = { mariadb: 'MariaDB', mysql: 'MySQL' };
@@ -117,7 +118,7 @@ function madeOn(runs: readonly Run[]): string {
   );
   const software = of(
     ({ row, manifest: { versions } }) =>
-      `QEMU ${versionIn(versions.qemu)} (${row.accelerator}), ${serverTitles[row.dbms] ?? row.dbms} ${versionIn(versions.databaseServer)}`,
+      `QEMU ${versionIn(versions.qemu)} (${row.accelerator ?? ''}), ${serverTitles[row.dbms ?? ''] ?? row.dbms ?? ''} ${versionIn(versions.databaseServer)}`,
   );
   const boots = runs.flatMap(({ events }) =>
     events.flatMap((event) =>

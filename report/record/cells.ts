@@ -21,7 +21,7 @@ function placesOf({ runs, planned = [] }: Places): Place[] {
   const ofRuns = runs.map(({ set, row }) => ({
     set,
     scenario: row.scenario,
-    memGib: row.mem_gib,
+    memGib: row.paper_row_gib,
     engine: row.engine,
   }));
   return [...ofRuns, ...planned];
@@ -59,7 +59,9 @@ export function cellsOf(set: Places): Cell[] {
         memGib,
         engine,
         runs: set.runs
-          .filter(({ row }) => row.scenario === scenario && row.mem_gib === memGib && row.engine === engine)
+          .filter(
+            ({ row }) => row.scenario === scenario && row.paper_row_gib === memGib && row.engine === engine,
+          )
           .sort((a, b) => a.row.repeat - b.row.repeat),
       })),
   );
@@ -77,7 +79,7 @@ export function unmeasuredRows(runs: readonly Run[], loads: readonly ScenarioNam
   return paperRows.filter(
     ({ scenario, memGib }) =>
       loads.includes(scenario) &&
-      !runs.some(({ row }) => row.scenario === scenario && row.mem_gib === memGib),
+      !runs.some(({ row }) => row.scenario === scenario && row.paper_row_gib === memGib),
   );
 }
 

@@ -24,12 +24,12 @@ const unknown = 'unknown';
 export function conditionsOf({ row, manifest }: Pick<Run, 'row' | 'manifest'>): Conditions {
   const { machine, versions, configuration } = manifest;
   return {
-    testbed: row.testbed,
-    accelerator: row.accelerator,
+    testbed: row.testbed ?? unknown,
+    accelerator: row.accelerator ?? unknown,
     machine: `${machine.cpuModel}, ${machine.cores} cores, ${(machine.memoryBytes / 2 ** 30).toFixed(0)} GiB`,
     scale: `1/${row.scale}`,
     'link rate': `${row.link_bits_per_second / 1e6} Mbit/s`,
-    DBMS: row.dbms,
+    DBMS: row.dbms ?? unknown,
     'database server': versions.databaseServer ?? unknown,
     QEMU: versions.qemu ?? unknown,
     'sysbench threads': String(row.threads ?? unknown),
@@ -55,8 +55,8 @@ export function differencesAmong(runs: readonly Pick<Run, 'row' | 'manifest'>[])
   const sizes = new Map<number, Set<string>>();
   for (const { row, manifest } of runs) {
     const size = [row.vm_memory_bytes, row.buffer_pool_bytes, manifest.configuration.tableDataBytes];
-    const known = sizes.get(row.mem_gib) ?? new Set();
-    sizes.set(row.mem_gib, known.add(size.map((bytes) => mebibytes(bytes)).join(' / ')));
+    const known = sizes.get(row.paper_row_gib) ?? new Set();
+    sizes.set(row.paper_row_gib, known.add(size.map((bytes) => mebibytes(bytes)).join(' / ')));
   }
   for (const [memGib, values] of sizes) {
     differing.push({ condition: `memory / pool / tables of row ${memGib}`, values: [...values] });

@@ -10,7 +10,7 @@ import { onOneClock, readEvents, readSamples, runFiles } from '../../record/read
 import { readStored } from '../../record/stored-file.ts';
 import { relativeEvents, type RunEvent } from './events.ts';
 import { manifestSchema, type Manifest } from './manifest.ts';
-import { parseRunsCsv, type RunRow } from './run-row.ts';
+import { parseRunRows, type RunRow } from './run-row.ts';
 import { isWantedMetric, seriesByName, type SeriesByName } from './series.ts';
 
 export interface Run {
@@ -143,7 +143,7 @@ type Measured = Pick<Run, 'row' | 'events' | 'series'>;
 function reasonOf({ row, events }: Measured): string {
   const ended = events.findLast((event) => event.event === 'run-ended');
   const reason = ended?.event === 'run-ended' ? ended.reason : undefined;
-  return `${row.outcome === '' ? 'unfinished' : row.outcome}${reason === undefined ? '' : `: ${reason}`}`;
+  return `${row.outcome ?? 'unfinished'}${reason === undefined ? '' : `: ${reason}`}`;
 }
 
 /** Without figures there is only what was asked for. */
@@ -161,7 +161,7 @@ async function readRun(
       });
     }
   };
-  const row = (await parsed(runFiles.row, parseRunsCsv))?.[0];
+  const row = (await parsed(runFiles.row, parseRunRows))?.[0];
   const manifest = await parsed(runFiles.manifest, (text) => manifestSchema.parse(JSON.parse(text)));
   if (manifest === undefined)
     throw new CodedError('report', 'not-readable', `${folder} has no ${runFiles.manifest}`);

@@ -116,7 +116,7 @@ function conditionsTable(runs: readonly Run[], language: Language): string {
 }
 
 const runColumns: readonly (readonly [title: TextKey, value: (row: RunRow) => string])[] = [
-  ['run.outcome', (row) => row.outcome],
+  ['run.outcome', (row) => row.outcome ?? ''],
   ['run.total', (row) => shown(row.total_time_ms, 1000, 1)],
   ['run.downtime', (row) => shown(row.downtime_stop_resume_ms, 1, 0)],
   ['run.client-gap', (row) => shown(row.downtime_client_ms, 1, 0)],

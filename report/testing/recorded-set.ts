@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { runFoldersOf, type Run, type RunSet } from '../record/read-set.ts';
 import { manifestSchema } from '../record/manifest.ts';
-import { parseRunsCsv, type RunRow } from '../record/run-row.ts';
+import { parseRunRows, type RunRow } from '../record/run-row.ts';
 import type { Random } from '../statistics/seeded-random.ts';
 import { mean } from '../statistics/spread.ts';
 
@@ -16,7 +16,7 @@ export async function recordedSet(name: string): Promise<Figures> {
   const runs = (await runFoldersOf(set)).flatMap((folder): Run[] => {
     const read = (file: string): string => readFileSync(path.join(folder, file), 'utf8');
     const manifest = manifestSchema.parse(JSON.parse(read('manifest.json')));
-    const row = parseRunsCsv(read('runs.csv'))[0];
+    const row = parseRunRows(read('runs.csv'))[0];
     if (row === undefined) throw new TypeError(`${folder} has no figures`);
     return [{ name: path.basename(folder), set, row, manifest, events: [], series: new Map() }];
   });
@@ -25,7 +25,7 @@ export async function recordedSet(name: string): Promise<Figures> {
 
 /** The runs of a set, cell by cell. */
 function cellsOfSet({ runs }: Figures): Run[][] {
-  return [...Map.groupBy(runs, ({ row }) => `${row.scenario} ${row.mem_gib} ${row.engine}`).values()];
+  return [...Map.groupBy(runs, ({ row }) => `${row.scenario} ${row.paper_row_gib} ${row.engine}`).values()];
 }
 
 /** What the gate's metrics are made of. */
@@ -87,7 +87,7 @@ export function slowedDown({ runs }: Figures, factor: number): Figures {
  * memory row are dealt out alike: engines are judged one by one, and so each sees all of its ways.
  */
 export function splitsOf({ runs }: Figures, baseRepeats: number): { base: Figures; next: Figures }[] {
-  const rows = [...Map.groupBy(runs, ({ row }) => `${row.scenario} ${row.mem_gib}`).values()];
+  const rows = [...Map.groupBy(runs, ({ row }) => `${row.scenario} ${row.paper_row_gib}`).values()];
   let splits: { base: Run[]; next: Run[] }[] = [{ base: [], next: [] }];
   for (const ofRow of rows) {
     const repeats = [...new Set(ofRow.map(({ row }) => row.repeat))];
