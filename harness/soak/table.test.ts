@@ -76,3 +76,8 @@ test('commits and databases are summed up where there are any', (t) => {
     '42 commits acknowledged, 1 lost; tables checked in 2 runs, in 1 after the VM was started anew',
   ]);
 });
+
+test('a violation of the form with a database is repeated with that form', (t) => {
+  const violated: SoakRow = { ...row, vm: 'db', violations: [{ name: 'lost-commits', detail: '1 of 9' }] };
+  t.is(soakSummary([violated]).split('\n').at(-1), 'lost-commits: 1 (--vm db --only 1)');
+});

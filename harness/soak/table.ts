@@ -66,6 +66,7 @@ export function soakSummary(rows: readonly SoakRow[]): string {
   const violated = made.filter(({ violations }) => violations.length > 0);
   const failed = rows.filter(({ failure }) => failure !== undefined);
   const byName = new Map<string, number[]>();
+  const form = rows[0]?.vm === 'db' ? '--vm db ' : '';
   for (const { seed, violations } of violated)
     for (const { name } of violations) byName.set(name, [...(byName.get(name) ?? []), seed]);
   return [
@@ -76,7 +77,7 @@ export function soakSummary(rows: readonly SoakRow[]): string {
           `${sum(({ acknowledged }) => acknowledged)} commits acknowledged, ${sum(({ lost }) => lost)} lost; ` +
             `tables checked in ${databases.length} runs, in ${sum(({ startedAnew }) => (startedAnew ? 1 : 0))} after the VM was started anew`,
         ]),
-    ...[...byName].map(([name, seeds]) => `${name}: ${seeds.length} (--only ${seeds.join(' ')})`),
+    ...[...byName].map(([name, seeds]) => `${name}: ${seeds.length} (${form}--only ${seeds.join(' ')})`),
     ...failed.map(({ seed, failure }) => `seed ${seed} could not be run: ${failure ?? ''}`),
   ].join('\n');
 }
