@@ -13,7 +13,7 @@ import { restartWithAllocatorSettings } from '../engine/cli/allocator.ts';
 import { PageHasher, randomHashKey } from '../engine/list/content-hash.ts';
 import { decodePageList, encodePageList } from '../engine/list/page-list-codec.ts';
 import { type PageList, pageSizeBytes } from '../engine/list/page-list.ts';
-import type { GuestRam } from '../engine/source/guest-ram.ts';
+import type { GuestRam } from '../engine/core/outside.ts';
 import { PageLedger } from '../engine/core/page-ledger.ts';
 import { PlanBuilder } from '../engine/core/plan-builder.ts';
 
@@ -82,6 +82,7 @@ function measure(vmGib: number, listFile: string): Result {
   const list = decodePageList(bytes, { maxPages: 2 ** 28 });
   const ledger = new PageLedger(pageCount, new PageHasher(randomHashKey()));
   const plan = new PlanBuilder(list, [list.pageCount], 0, ledger, syntheticRam);
+  while (plan.listNext(planPages)) continue;
   const page = Buffer.alloc(pageSizeBytes);
   let next = 0;
   let peakHashBytes = 0;

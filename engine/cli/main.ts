@@ -14,7 +14,7 @@ import { type Strategy, strategies } from '../core/schedule.ts';
 import { parseStoragePlace, type StoragePlace } from '../storage/storage-place.ts';
 import {
   type GuestRamPlace,
-  type GuestRamSource,
+  type OpenGuestRam,
   openGuestRam,
   parseGuestRamPlace,
 } from '../source/guest-ram.ts';
@@ -305,7 +305,7 @@ function argument<T>(read: (text: string) => T): (text: string) => T {
   };
 }
 
-function openRam(place: GuestRamPlace, onEvent: EventSink): GuestRamSource {
+function openRam(place: GuestRamPlace, onEvent: EventSink): OpenGuestRam {
   const ram = openGuestRam(place);
   if (ram.readableByOthers && place.kind === 'file') {
     const reason = `${place.path} holds the guest's memory, and other users of this host may read it: chmod 600`;

@@ -3,33 +3,49 @@
  * is planned, settled at the destination, or sent from guest memory after all.
  */
 import { CodedError } from '../../foundation/coded-error.ts';
-import { PageHasher, randomHashKey } from '../list/content-hash.ts';
 import type { PackedPageList } from '../list/page-list-codec.ts';
-import { pageSizeBytes } from '../list/page-list.ts';
+import { nameOf, pageSizeBytes } from '../list/page-list.ts';
 import type { EventSink } from './engine-event.ts';
 import type { Schedule } from './schedule.ts';
-import { nameOf } from '../storage/storage-place.ts';
 import type { RamBlock } from '../stream/handler.ts';
-import type { StreamInjector } from '../stream/injector.ts';
 import type { RestoreStatus, Storage } from '../wire/messages.ts';
-import type { PageName, PlanPart } from '../wire/plan-codec.ts';
+import type { PageName } from '../wire/plan-codec.ts';
 import { DirtyPass } from './dirty-pass.ts';
-import type { GuestRam, GuestRamSource } from '../source/guest-ram.ts';
+import type { GuestRam, GuestRamSource, PageHash, StreamWriter } from './outside.ts';
 import { PageLedger, pageState } from './page-ledger.ts';
 import { PlanBuilder } from './plan-builder.ts';
-import { RamCheck } from './ram-check.ts';
+import { RamCheck, type RamCheckLimits, ramCheckLimits } from './ram-check.ts';
 
-/** Where pages and plans go: each call puts something into the order of the stream (docs/engine.md, Order). */
-export interface PageOutput {
-  readonly injector: StreamInjector;
-  sendPlan(part: PlanPart): void;
-  /** Share of the send window that is free; below 0 there is too much under way. */
-  readonly room: number;
+/** What is asked of the schedule, so that a test can decide otherwise. */
+export type PageDecisions = Pick<
+  Schedule,
+  | 'waitsForList'
+  | 'listArrived'
+  | 'noList'
+  | 'status'
+  | 'firstPassThrough'
+  | 'dirtyPassMayGo'
+  | 'dirtyPassThrough'
+  | 'pagesToPlan'
+  | 'listWalked'
+  | 'takesFromBack'
+>;
+
+/** How much is done before other events get their turn. */
+export interface PageSlices {
+  /** Entries of the list taken in, planned, and pages sent. */
+  readonly listPages: number;
+  readonly planPages: number;
+  readonly takePages: number;
+  readonly ramCheck: RamCheckLimits;
 }
 
-/** Entries of the list planned, and pages sent, before other events get their turn. */
-const planSlicePages = 512;
-const takeSlicePages = 64;
+const pageSlices: PageSlices = {
+  listPages: 65_536,
+  planPages: 512,
+  takePages: 64,
+  ramCheck: ramCheckLimits,
+};
 /**
  * Without a withheld ack QEMU is stopped while so much of its first pass is left that it does not fit into the
  * downtime. Pages of zeros take nine bytes in its socket, so that it may be 22 000 pages ahead of what was read.
@@ -41,12 +57,12 @@ export class GuestPages {
   plannedPages = 0;
   /** Listed pages that were sent from guest memory. */
   pagesSentFromMemory = 0;
-  /** Of the hashes of this migration's plans; nobody but the destination is told. */
-  readonly hashKey = randomHashKey();
-  readonly #schedule: Schedule;
+  readonly #schedule: PageDecisions;
+  readonly #hash: PageHash;
   readonly #ramSource: GuestRamSource | undefined;
   readonly #onEvent: EventSink;
-  readonly #output: PageOutput;
+  readonly #output: StreamWriter;
+  readonly #slices: PageSlices;
   #ledgers: PageLedger[] = [];
   #totalPages = 0;
   #firstPassThrough = false;
@@ -66,13 +82,18 @@ export class GuestPages {
   #settledPosition = 0;
   readonly #page = Buffer.allocUnsafeSlow(pageSizeBytes);
 
+  /** @param hash with the key of this migration, which nobody but the destination is told */
   constructor(
-    schedule: Schedule,
+    schedule: PageDecisions,
+    hash: PageHash,
     ramSource: GuestRamSource | undefined,
     onEvent: EventSink,
-    output: PageOutput,
+    output: StreamWriter,
+    slices: PageSlices = pageSlices,
   ) {
     this.#schedule = schedule;
+    this.#hash = hash;
+    this.#slices = slices;
     this.#ramSource = ramSource;
     this.#onEvent = onEvent;
     this.#output = output;
@@ -88,15 +109,14 @@ export class GuestPages {
   }
 
   takeBlocks(blocks: readonly RamBlock[]): void {
-    const hasher = new PageHasher(this.hashKey);
-    this.#ledgers = blocks.map(({ pageCount }) => new PageLedger(pageCount, hasher));
+    this.#ledgers = blocks.map(({ pageCount }) => new PageLedger(pageCount, this.#hash));
     this.#totalPages = blocks.reduce((sum, { pageCount }) => sum + pageCount, 0);
     const main = blocks.reduce((largest, block) => (block.pageCount > largest.pageCount ? block : largest));
     this.#mainBlock = main.index;
     if (!this.#schedule.waitsForList || this.#ramSource === undefined) return;
     try {
       this.#ram = this.#ramSource.block(main.lengthBytes);
-      this.#ramCheck = new RamCheck(this.#ram);
+      this.#ramCheck = new RamCheck(this.#ram, this.#slices.ramCheck);
     } catch (error) {
       this.giveUpList('guest-ram', (error as CodedError<'source'>).message);
     }
@@ -130,7 +150,9 @@ export class GuestPages {
     });
   }
 
+  /** How far the destination is. */
   takeStatus(status: RestoreStatus, nowMs: number): void {
+    this.#schedule.status(status, nowMs);
     if (this.#schedule.dirtyPassMayGo) this.#dirtyPass.begin(nowMs);
     let part = this.#parts[0];
     while (part !== undefined && part.plannedPages <= status.cursorPages) {
@@ -205,13 +227,14 @@ export class GuestPages {
   }
 
   /**
-   * Plans, answers and sends, a slice of it.
+   * Takes the list in, answers, plans and sends, a slice of it.
    *
    * @returns whether there is more to do at once
    */
   advance(qemuHeld: boolean): boolean {
     this.#startPlan();
-    if (!this.#output.injector.canInject) return false;
+    if (this.#plan?.isListed === false) return this.#listSlice(this.#plan);
+    if (!this.#output.canInject) return false;
     this.#answer();
     const plan = this.#plan;
     if (plan === undefined) return false;
@@ -249,7 +272,17 @@ export class GuestPages {
       return found?.usable === true ? Math.floor(found.sizeBytes / pageSizeBytes) : undefined;
     });
     this.#plan = new PlanBuilder(this.#list, blocks, this.#mainBlock, ledger, this.#ram);
-    const { listedPages, alreadySentPages, refused } = this.#plan.listed;
+    this.#schedule.listArrived(this.#plan.remainingPages);
+    if (this.#plan.isListed) this.#listed(this.#plan);
+  }
+
+  #listSlice(plan: PlanBuilder): boolean {
+    if (!plan.listNext(this.#slices.listPages)) this.#listed(plan);
+    return true;
+  }
+
+  #listed(plan: PlanBuilder): void {
+    const { listedPages, alreadySentPages, refused } = plan.listed;
     this.#onEvent({
       event: 'accepted',
       pages_accepted: listedPages,
@@ -259,7 +292,6 @@ export class GuestPages {
       refused_unknown_source: refused.unknownSource,
       refused_beyond_storage: refused.beyondStorage,
     });
-    this.#schedule.listArrived(this.#plan.remainingPages);
   }
 
   /** Sends what was asked for. A page that is plain again was sent in a newer version, which is on its way. */
@@ -275,11 +307,11 @@ export class GuestPages {
   }
 
   #planSlice(plan: PlanBuilder): boolean {
-    const pages = Math.min(this.#schedule.pagesToPlan, planSlicePages);
+    const pages = Math.min(this.#schedule.pagesToPlan, this.#slices.planPages);
     // Plans are short; they may run a window ahead of what is under way.
     if (pages === 0 || this.#output.room < -1) return false;
     const part = plan.planNext(pages, (page) => {
-      this.#output.injector.injectZeroPage(this.#mainBlock, page);
+      this.#output.injectZeroPage(this.#mainBlock, page);
     });
     if (part !== undefined) {
       this.#output.sendPlan(part);
@@ -292,7 +324,7 @@ export class GuestPages {
 
   #takeSlice(plan: PlanBuilder, qemuHeld: boolean): boolean {
     if (!this.#schedule.takesFromBack(qemuHeld, this.#output.room)) return false;
-    const taken = plan.takeFromBack(takeSlicePages, this.#settledPosition, (page, content) => {
+    const taken = plan.takeFromBack(this.#slices.takePages, this.#settledPosition, (page, content) => {
       this.#send(page, content);
     });
     this.#schedule.listWalked(0, plan.remainingPages);
@@ -301,8 +333,8 @@ export class GuestPages {
 
   /** Puts a page of the main block into the stream, in the same step in which it was read. */
   #send(page: number, content: Buffer | undefined): void {
-    if (content === undefined) this.#output.injector.injectZeroPage(this.#mainBlock, page);
-    else this.#output.injector.injectPage(this.#mainBlock, page, content, 0);
+    if (content === undefined) this.#output.injectZeroPage(this.#mainBlock, page);
+    else this.#output.injectPage(this.#mainBlock, page, content, 0);
     this.pagesSentFromMemory += 1;
   }
 }

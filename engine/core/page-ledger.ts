@@ -9,7 +9,7 @@
  *
  * It becomes plain again with the first of its records that is forwarded.
  */
-import type { PageHasher } from '../list/content-hash.ts';
+import type { PageHash } from './outside.ts';
 import { PageHashes } from './page-hashes.ts';
 
 export const pageState = { plain: 0, listed: 1, withheld: 2, planned: 3, plannedWithheld: 4 } as const;
@@ -21,7 +21,7 @@ const pageBits = stateBits | seenBit;
 export class PageLedger {
   readonly pageCount: number;
   /** For the hashes that pages are planned with. */
-  readonly hasher: PageHasher;
+  readonly hasher: PageHash;
   /** Pages of which QEMU has sent a record. */
   seenPages = 0;
   /** Pages that were left out and are neither planned nor sent: while there are any, the guest is not complete. */
@@ -34,7 +34,7 @@ export class PageLedger {
   readonly #hashes = new PageHashes();
   readonly #hash = new Uint32Array(2);
 
-  constructor(pageCount: number, hasher: PageHasher) {
+  constructor(pageCount: number, hasher: PageHash) {
     this.pageCount = pageCount;
     this.hasher = hasher;
     this.#pages = new Uint8Array(Math.ceil(pageCount / 2));

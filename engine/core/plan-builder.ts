@@ -7,23 +7,21 @@ import type { PackedPageList } from '../list/page-list-codec.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
 import { maxPlanPages, type PlanPart } from '../wire/plan-codec.ts';
 import { GuestFrames } from './guest-frames.ts';
-import type { GuestRam } from '../source/guest-ram.ts';
+import type { GuestRam } from './outside.ts';
 import { type PageLedger, pageState } from './page-ledger.ts';
-
-/** Why entries of the list were refused, in pages. */
-export interface RefusedPages {
-  beyondRam: number;
-  duplicateFrame: number;
-  unknownSource: number;
-  beyondStorage: number;
-}
 
 export interface ListedPages {
   /** Pages that may come from storage. */
   readonly listedPages: number;
   /** Pages that QEMU had sent before the list was there. */
   readonly alreadySentPages: number;
-  readonly refused: RefusedPages;
+  /** Why entries were refused, in pages. */
+  readonly refused: {
+    readonly beyondRam: number;
+    readonly duplicateFrame: number;
+    readonly unknownSource: number;
+    readonly beyondStorage: number;
+  };
 }
 
 /** A place in the list: page `offset` of a run. */
@@ -37,7 +35,13 @@ const readPages = 256;
 const zeroPage = Buffer.alloc(pageSizeBytes);
 
 export class PlanBuilder {
-  readonly listed: ListedPages;
+  readonly #listed = {
+    listedPages: 0,
+    alreadySentPages: 0,
+    refused: { beyondRam: 0, duplicateFrame: 0, unknownSource: 0, beyondStorage: 0 },
+  };
+  /** Next run to be taken in. */
+  #nextRun = 0;
   readonly #runs: PackedRuns;
   readonly #frames: GuestFrames;
   readonly #ledger: PageLedger;
@@ -73,7 +77,6 @@ export class PlanBuilder {
     this.#storageBlocks = storageBlocks;
     this.#frames = new GuestFrames(list.guestRam, ledger.pageCount);
     ledger.hasher.hashPage(zeroPage, 0, this.#zeroHash, 0);
-    this.listed = this.#list();
     this.#front = { run: list.runs.cursor(), offset: 0 };
     this.#back = { run: list.runs.cursor(), offset: 0 };
     this.#back.run.moveTo(list.runs.length);
@@ -85,29 +88,48 @@ export class PlanBuilder {
     return Math.max(0, this.#backPosition - this.#frontPosition);
   }
 
-  #list(): ListedPages {
-    const refused: RefusedPages = { beyondRam: 0, duplicateFrame: 0, unknownSource: 0, beyondStorage: 0 };
-    const cursor = this.#runs.cursor();
-    let listedPages = 0;
-    let alreadySentPages = 0;
-    for (let run = 0; run < this.#runs.length; run++) {
-      cursor.moveTo(run);
-      const { sourceIndex, storageBlock, guestFrame, count } = cursor;
-      const blocks = this.#storageBlocks[sourceIndex];
-      if (blocks === undefined) {
-        refused.unknownSource += count;
-        continue;
-      }
-      for (let i = 0; i < count; i++) {
-        const page = this.#frames.pageOf(guestFrame + i);
-        if (page < 0) refused.beyondRam += 1;
-        else if (storageBlock + i >= blocks) refused.beyondStorage += 1;
-        else if (this.#ledger.state(page) !== pageState.plain) refused.duplicateFrame += 1;
-        else if (this.#ledger.list(page)) listedPages += 1;
-        else alreadySentPages += 1;
-      }
+  /** What has become of the entries taken in so far. */
+  get listed(): ListedPages {
+    return this.#listed;
+  }
+
+  /** Whether all entries were taken in: only then may pages be planned or taken. */
+  get isListed(): boolean {
+    return this.#nextRun === this.#runs.length;
+  }
+
+  /**
+   * Takes entries of the list into the ledger: at least `minPages`, with those of the last run, since a long list in one step
+   * would hold everything else up. What QEMU sends meanwhile counts as sent.
+   *
+   * @returns whether there are more
+   */
+  listNext(minPages: number): boolean {
+    const cursor = this.#front.run;
+    for (let pages = 0; pages < minPages && !this.isListed; pages += cursor.count) {
+      cursor.moveTo(this.#nextRun);
+      this.#nextRun += 1;
+      this.#listRun(cursor);
     }
-    return { listedPages, alreadySentPages, refused };
+    if (this.isListed) cursor.moveTo(0);
+    return !this.isListed;
+  }
+
+  #listRun({ sourceIndex, storageBlock, guestFrame, count }: RunCursor): void {
+    const listed = this.#listed;
+    const blocks = this.#storageBlocks[sourceIndex];
+    if (blocks === undefined) {
+      listed.refused.unknownSource += count;
+      return;
+    }
+    for (let i = 0; i < count; i++) {
+      const page = this.#frames.pageOf(guestFrame + i);
+      if (page < 0) listed.refused.beyondRam += 1;
+      else if (storageBlock + i >= blocks) listed.refused.beyondStorage += 1;
+      else if (this.#ledger.state(page) !== pageState.plain) listed.refused.duplicateFrame += 1;
+      else if (this.#ledger.list(page)) listed.listedPages += 1;
+      else listed.alreadySentPages += 1;
+    }
   }
 
   /**

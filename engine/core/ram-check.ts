@@ -3,28 +3,34 @@
  * so that the wrong memory (another VM's file, a private mapping, another block) would corrupt the guest unnoticed.
  */
 import { pageSizeBytes } from '../list/page-list.ts';
-import type { GuestRam } from '../source/guest-ram.ts';
+import type { GuestRam } from './outside.ts';
 
-/** Pages compared for one judgement. */
-const windowPages = 128;
-/**
- * Share of them that must be equal. Other memory has next to none in common with what QEMU sends (pages of zeros do not
- * count); of the right one, pages differ that the guest has written since QEMU read them, a moment ago.
- */
-const minEqualShare = 0.25;
+export interface RamCheckLimits {
+  /** Pages compared for one judgement. */
+  readonly windowPages: number;
+  /**
+   * Share of them that must be equal. Other memory has next to none in common with what QEMU sends (pages of zeros do not
+   * count); of the right one, pages differ that the guest has written since QEMU read them, a moment ago.
+   */
+  readonly minEqualShare: number;
+}
+
+export const ramCheckLimits: RamCheckLimits = { windowPages: 128, minEqualShare: 0.25 };
 /** After the first judgement in its favour one page of so many is compared. */
 const stride = 64;
 
 export class RamCheck {
   readonly #ram: GuestRam;
+  readonly #limits: RamCheckLimits;
   readonly #page = Buffer.allocUnsafeSlow(pageSizeBytes);
   #comparedPages = 0;
   #equalPages = 0;
   #skippedPages = 0;
   #judgement: 'none' | 'same' | 'doubtful' | 'other' = 'none';
 
-  constructor(ram: GuestRam) {
+  constructor(ram: GuestRam, limits: RamCheckLimits) {
     this.#ram = ram;
+    this.#limits = limits;
   }
 
   /** Whether enough was compared to rely on it. */
@@ -46,6 +52,7 @@ export class RamCheck {
     this.#comparedPages += 1;
     if (buffer.compare(this.#page, 0, pageSizeBytes, offset, offset + pageSizeBytes) === 0)
       this.#equalPages += 1;
+    const { windowPages, minEqualShare } = this.#limits;
     if (this.#comparedPages < windowPages) return;
     const same = this.#equalPages >= windowPages * minEqualShare;
     if (same) this.#judgement = 'same';

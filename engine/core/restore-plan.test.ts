@@ -2,6 +2,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { CodedError } from '../../foundation/coded-error.ts';
 import type { PlanPart } from '../wire/plan-codec.ts';
+import type { PageHash } from './outside.ts';
 import { type Extent, RestorePlan } from './restore-plan.ts';
 
 const blockPages = 1000;
@@ -30,6 +31,29 @@ function drain(plan: RestorePlan, maxBytes = 1 << 20): Extent[] {
   for (let next = plan.nextExtent(maxBytes); next !== undefined; next = plan.nextExtent(maxBytes))
     extents.push(next);
   return extents;
+}
+
+/** Ends a read that has given one right block, if any: the hash is the block's number. */
+function finish(
+  plan: RestorePlan,
+  extent: Extent,
+  rightBlock?: number,
+): { readonly taken: readonly number[]; readonly asked: readonly number[] } {
+  const taken: number[] = [];
+  const asked: number[] = [];
+  const content = rightBlock === undefined ? undefined : Buffer.alloc(extent.lengthBytes);
+  content?.writeUInt32LE(rightBlock ?? 0, (rightBlock ?? 0) * 4096 - extent.offsetBytes);
+  const hash: PageHash = {
+    hashPage: (buffer, offset, into, index) => {
+      into[index] = Buffer.from(buffer).readUInt32LE(offset);
+      into[index + 1] = 99;
+    },
+  };
+  plan.finish(extent, content, hash, {
+    take: (_block, page) => taken.push(page),
+    ask: (pages) => asked.push(...pages.map(({ pageIndex }) => pageIndex)),
+  });
+  return { taken, asked };
 }
 
 test('neighbours on storage are read at once, with small gaps, up to the limit', (t) => {
@@ -85,14 +109,27 @@ test('a record that came first cancels, one that was asked for does not count as
   t.is(plan.pendingPages, 2);
   t.is(plan.cancelledPages, 1);
   const [extent] = drain(plan);
-  t.deepEqual([...(extent?.pages ?? [])], [1, 2]);
-  plan.ask(0, 1);
-  t.is(plan.pendingPages, 2);
+  if (extent === undefined) throw new Error('a read was expected');
+  t.deepEqual([...extent.pages], [1, 2]);
+  // Storage has page 2, and something else in the place of page 1.
+  t.deepEqual(finish(plan, extent, 2), { taken: [2], asked: [1] });
+  t.is(plan.pendingPages, 1);
   plan.supersede(0, 1);
-  plan.settle(0, 2);
   t.is(plan.pendingPages, 0);
   t.is(plan.cancelledPages, 1);
   t.is(plan.askedPages, 1);
+  t.deepEqual([plan.restoredPages, plan.mismatchedPages, plan.unreadablePages], [1, 1, 0]);
+});
+
+test('pages of a read that failed are asked for, those that were superseded meanwhile are left alone', (t) => {
+  const plan = new RestorePlan();
+  plan.add(part([[0, 0, 3]]), blockPages, storageBlocks);
+  const [extent] = drain(plan);
+  if (extent === undefined) throw new Error('a read was expected');
+  plan.supersede(0, 1);
+  t.deepEqual(finish(plan, extent), { taken: [], asked: [0, 2] });
+  t.deepEqual([plan.restoredPages, plan.mismatchedPages, plan.unreadablePages], [0, 0, 2]);
+  t.is(plan.pendingPages, 2);
 });
 
 test('the cursor stands before what is still being read, in whatever order reads end', (t) => {
@@ -109,11 +146,11 @@ test('the cursor stands before what is still being read, in whatever order reads
   const [a, b, c] = drain(plan);
   if (a === undefined || b === undefined || c === undefined) throw new Error('three reads were expected');
   t.is(plan.cursorPages, 0);
-  plan.extentDone(b);
+  finish(plan, b);
   t.is(plan.cursorPages, 0);
-  plan.extentDone(a);
+  finish(plan, a);
   t.is(plan.cursorPages, 5);
-  plan.extentDone(c);
+  finish(plan, c);
   t.is(plan.cursorPages, 9);
 });
 
@@ -154,7 +191,7 @@ test('every pending page is given out once, with its hash, within the limit', (t
           t.true((extent.slots[i] ?? 0) < extent.lengthBytes / 4096);
           expected.delete(page);
         });
-        plan.extentDone(extent);
+        finish(plan, extent);
       }
       t.is(expected.size, 0);
       t.is(plan.cursorPages, plan.receivedPages);

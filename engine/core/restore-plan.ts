@@ -4,8 +4,9 @@
  */
 import { CodedError } from '../../foundation/coded-error.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
-import type { PlanPart } from '../wire/plan-codec.ts';
-import { PageSet } from './page-set.ts';
+import type { RestoreStatus } from '../wire/messages.ts';
+import type { PageName, PlanPart } from '../wire/plan-codec.ts';
+import type { PageHash } from './outside.ts';
 
 /** Blocks between two wanted ones that are read along, because a request of its own would cost more. */
 const gapBlocks = 4;
@@ -26,6 +27,23 @@ export interface Extent {
   readonly startPosition: number;
 }
 
+/** Reads of storage: each large enough for a spinning disk or an NFS server to stream. */
+export const storageReads = {
+  bytes: 1024 * 1024,
+  /** Enough to keep a link busy over a round trip. */
+  atOnce: 6,
+  /** Reads that run, or wait to be handed over; beyond it reading stops. */
+  buffers: 12,
+} as const;
+
+/** Where pages go that storage has given, or has not. */
+export interface RestoredPages {
+  /** A page of which the plan's hash is right; the buffer is valid only during the call. */
+  take(blockIndex: number, page: number, buffer: Buffer, offset: number): void;
+  /** The pages must be asked of the source: storage has other content, or cannot be read. */
+  ask(pages: readonly PageName[]): void;
+}
+
 interface Waiting {
   readonly part: PlanPart;
   /** The run being given out, its first page not given out, and that page's hash. */
@@ -39,8 +57,13 @@ export class RestorePlan {
   cancelledPages = 0;
   /** Pages that storage did not give and the source was asked for. */
   askedPages = 0;
+  restoredPages = 0;
+  /** Storage had other content. */
+  mismatchedPages = 0;
+  unreadablePages = 0;
   readonly #pending = new Map<number, PageSet>();
   readonly #asked = new Map<number, PageSet>();
+  readonly #hash = new Uint32Array(2);
   readonly #queue: Waiting[] = [];
   /** Extents being read, in order. */
   readonly #reading: { readonly startPosition: number; done: boolean }[] = [];
@@ -57,8 +80,17 @@ export class RestorePlan {
     return this.#reading[0]?.startPosition ?? this.#position;
   }
 
-  isPending(blockIndex: number, page: number): boolean {
-    return this.#pending.get(blockIndex)?.has(page) ?? false;
+  /** For the source. */
+  get counts(): Omit<RestoreStatus, 'storageBytes'> {
+    return {
+      receivedPages: this.receivedPages,
+      pendingPages: this.pendingPages,
+      cursorPages: this.cursorPages,
+      restoredPages: this.restoredPages,
+      mismatchedPages: this.mismatchedPages,
+      unreadablePages: this.unreadablePages,
+      cancelledPages: this.cancelledPages,
+    };
   }
 
   /**
@@ -99,17 +131,7 @@ export class RestorePlan {
     if (this.#asked.get(blockIndex)?.delete(page) !== true) this.cancelledPages += 1;
   }
 
-  /** The page was restored. */
-  settle(blockIndex: number, page: number): void {
-    if (this.#pending.get(blockIndex)?.delete(page) === true) this.#pendingPages -= 1;
-  }
-
-  /** The source is being asked for the page; it stays pending until its record comes. */
-  ask(blockIndex: number, page: number): void {
-    if (this.#asked.get(blockIndex)?.add(page) === true) this.askedPages += 1;
-  }
-
-  /** The next read of at most `maxBytes`, or undefined if nothing waits. Its end is told with `extentDone`. */
+  /** The next read of at most `maxBytes`, or undefined if nothing waits. Its end is told with `finish`. */
   nextExtent(maxBytes: number): Extent | undefined {
     for (let waiting = this.#queue[0]; waiting !== undefined; waiting = this.#queue[0]) {
       const extent = this.#takeExtent(waiting, Math.floor(maxBytes / pageSizeBytes));
@@ -165,10 +187,70 @@ export class RestorePlan {
     };
   }
 
-  /** All pages of the extent are settled or asked for. */
-  extentDone(extent: Extent): void {
+  /**
+   * The extent was read. Each of its pages is restored if its content is what the plan says, else it stays pending until its
+   * record comes from the source, which is to be asked for it. Pages that a record has superseded meanwhile are left alone.
+   *
+   * @param content what was read; undefined if it could not be
+   * @param hash with the key of the plans
+   */
+  finish(extent: Extent, content: Buffer | undefined, hash: PageHash, to: RestoredPages): void {
+    const { blockIndex, pages, slots, hashes } = extent;
+    const pending = this.#pending.get(blockIndex);
+    const asked: PageName[] = [];
+    for (let i = 0; i < extent.pageCount; i++) {
+      const page = pages[i] ?? 0;
+      if (pending?.has(page) !== true) continue;
+      if (content !== undefined) {
+        const offset = (slots[i] ?? 0) * pageSizeBytes;
+        hash.hashPage(content, offset, this.#hash, 0);
+        if (this.#hash[0] === hashes[2 * i] && this.#hash[1] === hashes[2 * i + 1]) {
+          to.take(blockIndex, page, content, offset);
+          pending.delete(page);
+          this.#pendingPages -= 1;
+          this.restoredPages += 1;
+          continue;
+        }
+      }
+      if (content === undefined) this.unreadablePages += 1;
+      else this.mismatchedPages += 1;
+      if (this.#asked.get(blockIndex)?.add(page) === true) this.askedPages += 1;
+      asked.push({ blockIndex, pageIndex: page });
+    }
+    if (asked.length > 0) to.ask(asked);
+    this.#extentDone(extent);
+  }
+
+  #extentDone(extent: Extent): void {
     const reading = this.#reading.find(({ startPosition }) => startPosition === extent.startPosition);
     if (reading !== undefined) reading.done = true;
     while (this.#reading[0]?.done === true) this.#reading.shift();
+  }
+}
+
+/** A set of page numbers below a limit: one bit a page. */
+class PageSet {
+  readonly #bits: Uint8Array;
+
+  constructor(pageCount: number) {
+    this.#bits = new Uint8Array(Math.ceil(pageCount / 8));
+  }
+
+  has(page: number): boolean {
+    return ((this.#bits[page >>> 3] ?? 0) & (1 << (page & 7))) !== 0;
+  }
+
+  /** Returns false if the page was in already. */
+  add(page: number): boolean {
+    if (this.has(page)) return false;
+    this.#bits[page >>> 3] = (this.#bits[page >>> 3] ?? 0) | (1 << (page & 7));
+    return true;
+  }
+
+  /** Returns false if the page was not in. */
+  delete(page: number): boolean {
+    if (!this.has(page)) return false;
+    this.#bits[page >>> 3] = (this.#bits[page >>> 3] ?? 0) & ~(1 << (page & 7));
+    return true;
   }
 }

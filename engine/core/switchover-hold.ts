@@ -2,41 +2,50 @@
  * Holds the switchover until nothing is pending: withholds the target's ack, and says when QEMU is not to be
  * read from (docs/engine.md).
  */
-import type { EventSink } from './engine-event.ts';
-import type { Schedule } from './schedule.ts';
 import { SwitchoverGate } from '../stream/return-path.ts';
-import type { DestinationLink } from '../source/destination-link.ts';
-import type { QemuStream } from '../source/qemu-stream.ts';
+import type { EventSink } from './engine-event.ts';
+import type { GuestPages } from './guest-pages.ts';
+import type { Schedule } from './schedule.ts';
+
+/** What is done when the switchover may come. */
+export interface HoldActions {
+  /** From now on little may be under way: the VM may stop at any moment. */
+  allowSwitchover(): void;
+  /** Hands the end of RAM on, which was held. */
+  releaseEnd(): void;
+  /** Takes a message of the return path for QEMU. */
+  toQemu(message: Buffer): void;
+}
 
 export class SwitchoverHold {
-  readonly #schedule: Schedule;
-  readonly #stream: QemuStream;
-  readonly #link: DestinationLink;
+  readonly #schedule: Pick<Schedule, 'gateOpen' | 'holdsQemu'>;
+  readonly #pages: GuestPages;
   readonly #onEvent: EventSink;
+  readonly #actions: HoldActions;
   readonly #gate: SwitchoverGate;
   #heldSinceMs: number | undefined;
   #released = false;
   /** All of RAM was read, and its end waits. */
   #endHeld = false;
 
-  /** @param toQemu takes messages of the return path */
   constructor(
-    schedule: Schedule,
-    stream: QemuStream,
-    link: DestinationLink,
+    schedule: Pick<Schedule, 'gateOpen' | 'holdsQemu'>,
+    pages: GuestPages,
     onEvent: EventSink,
-    toQemu: (message: Buffer) => void,
+    actions: HoldActions,
   ) {
     this.#schedule = schedule;
-    this.#stream = stream;
-    this.#link = link;
+    this.#pages = pages;
     this.#onEvent = onEvent;
-    this.#gate = new SwitchoverGate(toQemu);
+    this.#actions = actions;
+    this.#gate = new SwitchoverGate((message) => {
+      actions.toQemu(message);
+    });
   }
 
   /** Whether QEMU is not to be read from. */
   get holdsQemu(): boolean {
-    return this.#endHeld || this.#schedule.holdsQemu(this.#withholds, this.#stream.pages.almostThrough);
+    return this.#endHeld || this.#schedule.holdsQemu(this.#withholds, this.#pages.almostThrough);
   }
 
   /** Takes bytes of the return path. Throws as SwitchoverGate.push does. */
@@ -61,15 +70,15 @@ export class SwitchoverHold {
     }
     if (!this.#released) {
       this.#released = true;
-      this.#link.allowSwitchover();
-      this.#stream.pages.checkComplete();
+      this.#actions.allowSwitchover();
+      this.#pages.checkComplete();
       const heldMs = this.#heldSinceMs === undefined ? 0 : nowMs - this.#heldSinceMs;
       this.#onEvent({ event: 'gate-released', held_ms: Math.round(heldMs) });
       this.#gate.open();
     }
     if (this.#endHeld) {
       this.#endHeld = false;
-      this.#stream.injector.release();
+      this.#actions.releaseEnd();
     }
   }
 

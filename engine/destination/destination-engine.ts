@@ -30,11 +30,10 @@ import { defaultLimits } from '../core/limits.ts';
 import { inDoubtAtDestination, signalRefused } from '../core/advice.ts';
 import { openSources } from './open-sources.ts';
 import { type SourceHandler, SourceListener } from './source-listener.ts';
-import { StatusReport } from './status-report.ts';
+import { StatusReport, statusMs } from '../core/status-report.ts';
 import { TargetConnection } from './target-connection.ts';
 import { TargetStream } from './target-stream.ts';
 
-const statusMs = 25;
 const progressMs = 200;
 /** The source engine has all that it needs; it is given this time to end its connection. */
 const closeMs = 5000;
@@ -164,7 +163,13 @@ class DestinationEngine implements SourceHandler, RestoreSink {
         },
       },
     );
-    const status = new StatusReport(this.#plan, restorer, connection);
+    const status = new StatusReport(
+      this.#plan,
+      () => restorer.storageBytes,
+      (counts) => {
+        connection.send('status', encodeMessage(counts));
+      },
+    );
     this.#target = target;
     this.#stream = new TargetStream(this.#plan, target.output, this.#options.vm, onEvent);
     this.#restorer = restorer;

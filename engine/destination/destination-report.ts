@@ -30,9 +30,9 @@ export function destinationCounters(
   return {
     ...emptyCounters,
     pages_planned: plan.receivedPages,
-    pages_restored: restorer?.restoredPages ?? 0,
-    pages_mismatched: restorer?.mismatchedPages ?? 0,
-    pages_unreadable: restorer?.unreadablePages ?? 0,
+    pages_restored: plan.restoredPages,
+    pages_mismatched: plan.mismatchedPages,
+    pages_unreadable: plan.unreadablePages,
     pages_cancelled: plan.cancelledPages,
     pages_pending: plan.pendingPages,
     qemu_bytes: output?.writtenBytes ?? 0,

@@ -1,14 +1,8 @@
 /** Opens what the page list names. */
 import { CodedError } from '../../foundation/coded-error.ts';
-import type { PageSource } from '../list/page-list.ts';
+import { nameOf, type PageSource } from '../list/page-list.ts';
 import type { EventSink } from '../core/engine-event.ts';
-import {
-  nameOf,
-  openSource,
-  storageKeyOf,
-  type StoragePlace,
-  takesDaemon,
-} from '../storage/storage-place.ts';
+import { openSource, storageKeyOf, type StoragePlace, takesDaemon } from '../storage/storage-place.ts';
 import type { StorageReader } from '../storage/storage-reader.ts';
 import type { Storage } from '../wire/messages.ts';
 

@@ -3,30 +3,17 @@
  * hands pages over in the order in which reads come back. Memory is bounded by its buffers.
  */
 import { isCoded } from '../../foundation/coded-error.ts';
-import type { PageHasher } from '../list/content-hash.ts';
-import { pageSizeBytes } from '../list/page-list.ts';
-import type { PageName } from '../wire/plan-codec.ts';
 import { allocateAligned } from '../storage/file-storage.ts';
-import type { Extent, RestorePlan } from '../core/restore-plan.ts';
+import type { PageHash } from '../core/outside.ts';
+import { type Extent, type RestoredPages, type RestorePlan, storageReads } from '../core/restore-plan.ts';
 import type { StorageReader } from '../storage/storage-reader.ts';
 
-/** Large enough for a spinning disk or an NFS server to stream. */
-const readBytes = 1024 * 1024;
-/** Reads at once: enough to keep a link busy over a round trip. */
-const readsAtOnce = 6;
-/** Blocks that were read and wait to be handed over; beyond it reading stops. */
-const buffers = 12;
-
 /** Where restored pages go. */
-export interface RestoreSink {
+export interface RestoreSink extends RestoredPages {
   /** Whether pages can be taken now; `pump` is called when that changes. */
   readonly canTake: boolean;
-  /** Takes a page; the buffer is valid only during the call. */
-  take(blockIndex: number, page: number, buffer: Buffer, offset: number): void;
   /** Called after each row of `take`. */
   taken(): void;
-  /** The pages must be asked of the source: storage has other content, or cannot be read. */
-  ask(pages: readonly PageName[]): void;
   /** A read failed; its pages are asked for. */
   readFailed(error: unknown): void;
   /** Something went wrong that is not the storage's fault. */
@@ -34,47 +21,44 @@ export interface RestoreSink {
 }
 
 export class Restorer {
-  restoredPages = 0;
-  mismatchedPages = 0;
-  unreadablePages = 0;
   /** Bytes read from storage. */
   storageBytes = 0;
   readonly #plan: RestorePlan;
   readonly #readers: readonly (StorageReader | undefined)[];
-  readonly #hasher: () => PageHasher;
+  readonly #hash: () => PageHash;
   readonly #sink: RestoreSink;
   readonly #free: Buffer[] = [];
   readonly #read: { readonly extent: Extent; readonly buffer: Buffer; readonly error: unknown }[] = [];
-  readonly #hash = new Uint32Array(2);
   #reading = 0;
   #stopped = false;
 
   /**
    * @param readers by source index
-   * @param hasher with the key that came with the sources
+   * @param hash with the key that came with the sources
    */
   constructor(
     plan: RestorePlan,
     readers: readonly (StorageReader | undefined)[],
-    hasher: () => PageHasher,
+    hash: () => PageHash,
     sink: RestoreSink,
   ) {
     this.#plan = plan;
     this.#readers = readers;
-    this.#hasher = hasher;
+    this.#hash = hash;
     this.#sink = sink;
-    const arena = allocateAligned(buffers * readBytes);
-    for (let i = 0; i < buffers; i++) this.#free.push(arena.subarray(i * readBytes, (i + 1) * readBytes));
+    const { buffers, bytes } = storageReads;
+    const arena = allocateAligned(buffers * bytes);
+    for (let i = 0; i < buffers; i++) this.#free.push(arena.subarray(i * bytes, (i + 1) * bytes));
   }
 
   /** Hands over what was read and starts reads, as far as there is room. */
   pump(): void {
     if (this.#stopped) return;
     this.#handOver();
-    while (this.#reading < readsAtOnce) {
+    while (this.#reading < storageReads.atOnce) {
       const buffer = this.#free.pop();
       if (buffer === undefined) return;
-      const extent = this.#plan.nextExtent(readBytes);
+      const extent = this.#plan.nextExtent(storageReads.bytes);
       if (extent === undefined) {
         this.#free.push(buffer);
         return;
@@ -121,38 +105,12 @@ export class Restorer {
     while (this.#read.length > 0 && this.#sink.canTake) {
       const next = this.#read.shift();
       if (next === undefined) break;
-      this.#handOverExtent(next.extent, next.buffer, next.error !== undefined);
-      this.#plan.extentDone(next.extent);
+      const content = next.error === undefined ? next.buffer : undefined;
+      this.#plan.finish(next.extent, content, this.#hash(), this.#sink);
       // A read that was given up may still write into its buffer.
       if (!(isCoded(next.error, 'storage') && next.error.code === 'no-answer')) this.#free.push(next.buffer);
       any = true;
     }
     if (any) this.#sink.taken();
-  }
-
-  #handOverExtent(extent: Extent, buffer: Buffer, failed: boolean): void {
-    const { blockIndex, pages, slots, hashes } = extent;
-    const asked: PageName[] = [];
-    const hasher = this.#hasher();
-    for (let i = 0; i < extent.pageCount; i++) {
-      const page = pages[i] ?? 0;
-      // A newer record may have come while the block was read.
-      if (!this.#plan.isPending(blockIndex, page)) continue;
-      const offset = (slots[i] ?? 0) * pageSizeBytes;
-      if (!failed) {
-        hasher.hashPage(buffer, offset, this.#hash, 0);
-        if (this.#hash[0] === hashes[2 * i] && this.#hash[1] === hashes[2 * i + 1]) {
-          this.#sink.take(blockIndex, page, buffer, offset);
-          this.#plan.settle(blockIndex, page);
-          this.restoredPages += 1;
-          continue;
-        }
-      }
-      if (failed) this.unreadablePages += 1;
-      else this.mismatchedPages += 1;
-      this.#plan.ask(blockIndex, page);
-      asked.push({ blockIndex, pageIndex: page });
-    }
-    if (asked.length > 0) this.#sink.ask(asked);
   }
 }

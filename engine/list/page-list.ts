@@ -18,6 +18,11 @@ export type PageSource =
       /** Path below the mount point. */ readonly path: string;
     };
 
+/** A source as people are told of it. */
+export function nameOf(source: PageSource): string {
+  return source.kind === 'disk' ? source.disk : `${source.fileSystem}:${source.path}`;
+}
+
 /**
  * Runs of pages, structure of arrays, sorted by (sourceIndex, storageBlock). Run i says: the `count[i]` guest page
  * frames from `guestFrame[i]` on hold the `count[i]` blocks of source `sourceIndex[i]` from `storageBlock[i]` on.

@@ -1,53 +1,48 @@
-/** The destination engine in simulated time: the real RestorePlan, with storage and the target in place of Restorer and QEMU. */
+/** The destination engine in simulated time: the real RestorePlan and StatusReport, with storage and the target in place of Restorer and QEMU. */
 import { pageSizeBytes } from '../list/page-list.ts';
-import { type Extent, RestorePlan } from '../core/restore-plan.ts';
+import { type Extent, RestorePlan, storageReads } from '../core/restore-plan.ts';
+import { StatusReport } from '../core/status-report.ts';
 import type { RestoreStatus } from '../wire/messages.ts';
-import type { SimulatedGuest } from './guest.ts';
+import { type SimulatedGuest, simulatedHash, writeContent } from './guest.ts';
 import { constantRate, SimulatedLink } from './link.ts';
 import { type Setup, stepMs } from './migration.ts';
 import type { Frame } from './wire.ts';
-
-/** As in engine/destination/restorer.ts. */
-const readBytes = 1024 * 1024;
-const readsAtOnce = 6;
-const buffers = 12;
 
 export class SimulatedDestination {
   readonly storageLink: SimulatedLink;
   /** Version of each page in the target's memory. */
   readonly atTarget: Uint32Array;
-  restoredPages = 0;
   readonly #plan = new RestorePlan();
-  readonly #listLength: number;
+  readonly #list: Uint32Array;
   /** What the target's QEMU takes. */
   readonly #target: SimulatedLink;
   readonly #reading: Extent[] = [];
   readonly #read: Extent[] = [];
   #asked: number[] = [];
-  #mismatchedPages = 0;
+  readonly #content = Buffer.alloc(storageReads.bytes);
+  readonly #report: StatusReport;
 
-  constructor(guest: SimulatedGuest, setup: Setup) {
+  /** @param onStatus takes what the source is told */
+  constructor(guest: SimulatedGuest, setup: Setup, onStatus: (status: RestoreStatus) => void) {
     this.storageLink = new SimulatedLink(setup.storageRate);
     this.#target = new SimulatedLink(constantRate(setup.targetBytesPerSecond));
     this.atTarget = new Uint32Array(guest.pageCount).fill(0xffff_ffff);
-    this.#listLength = guest.list.length;
+    this.#list = guest.list;
+    this.#report = new StatusReport(this.#plan, () => this.storageLink.bytes, onStatus);
   }
 
   get pendingPages(): number {
     return this.#plan.pendingPages;
   }
 
-  get status(): RestoreStatus {
-    return {
-      receivedPages: this.#plan.receivedPages,
-      pendingPages: this.#plan.pendingPages,
-      cursorPages: this.#plan.cursorPages,
-      restoredPages: this.restoredPages,
-      mismatchedPages: this.#mismatchedPages,
-      unreadablePages: 0,
-      cancelledPages: this.#plan.cancelledPages,
-      storageBytes: this.storageLink.bytes,
-    };
+  get restoredPages(): number {
+    return this.#plan.restoredPages;
+  }
+
+  /** Tells the source how far it is. @param due whether the time for it has come */
+  report(due: boolean): void {
+    if (due) this.#report.send();
+    else this.#report.sendIfNothingPends();
   }
 
   begin(nowMs: number): void {
@@ -59,7 +54,7 @@ export class SimulatedDestination {
   take(frame: Frame): boolean {
     switch (frame.is) {
       case 'plan':
-        this.#plan.add(frame.part, this.atTarget.length, this.#listLength);
+        this.#plan.add(frame.part, this.atTarget.length, this.#list.length);
         return true;
       case 'zero-page':
         this.#setPage(frame.page, 0);
@@ -92,12 +87,15 @@ export class SimulatedDestination {
   /** The step ends. */
   end(): void {
     this.storageLink.end(this.#reading[0]?.lengthBytes ?? 0);
-    this.#target.end(readBytes);
+    this.#target.end(storageReads.bytes);
   }
 
   #startReads(): void {
-    while (this.#reading.length < readsAtOnce && this.#reading.length + this.#read.length < buffers) {
-      const extent = this.#plan.nextExtent(readBytes);
+    while (
+      this.#reading.length < storageReads.atOnce &&
+      this.#reading.length + this.#read.length < storageReads.buffers
+    ) {
+      const extent = this.#plan.nextExtent(storageReads.bytes);
       if (extent === undefined) return;
       this.#reading.push(extent);
     }
@@ -107,21 +105,22 @@ export class SimulatedDestination {
     for (let extent = this.#read[0]; extent !== undefined; extent = this.#read[0]) {
       if (!this.#target.has(extent.pageCount * pageSizeBytes)) return;
       this.#read.shift();
-      extent.pages.forEach((page, index) => {
-        if (!this.#plan.isPending(0, page)) return;
-        // Storage has version 0.
-        if (extent.hashes[2 * index] === 0) {
+      this.#readContent(extent);
+      this.#plan.finish(extent, this.#content, simulatedHash, {
+        take: (_block, page) => {
           this.#target.spend(pageSizeBytes);
           this.atTarget[page] = 0;
-          this.#plan.settle(0, page);
-          this.restoredPages += 1;
-        } else {
-          this.#mismatchedPages += 1;
-          this.#plan.ask(0, page);
-          this.#asked.push(page);
-        }
+        },
+        ask: (pages) => this.#asked.push(...pages.map(({ pageIndex }) => pageIndex)),
       });
-      this.#plan.extentDone(extent);
+    }
+  }
+
+  /** Storage has version 0 of each page of the list. */
+  #readContent({ offsetBytes, slots }: Extent): void {
+    for (const slot of slots) {
+      const page = this.#list[offsetBytes / pageSizeBytes + slot] ?? 0;
+      writeContent(page, 0, this.#content, slot * pageSizeBytes);
     }
   }
 

@@ -1,4 +1,6 @@
 /** A guest's memory in simulated time. A page's content is its version: how often the guest has written it. */
+import type { GuestRam, PageHash } from '../core/outside.ts';
+import { decodePageList, encodePageList, type PackedPageList } from '../list/page-list-codec.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
 import { Random } from './random.ts';
 
@@ -14,10 +16,30 @@ export interface GuestShape {
   readonly hotShare: number;
 }
 
+/** Writes the content of a page in a version, which names both: zeros are a page of zeros alone. */
+export function writeContent(page: number, version: number, into: Buffer, offset: number): void {
+  into.fill(0, offset, offset + pageSizeBytes);
+  into.writeUInt32LE(page + 1, offset);
+  into.writeUInt32LE(version, offset + 4);
+}
+
+export function versionIn(buffer: Buffer, offset: number): number {
+  return buffer.readUInt32LE(offset + 4);
+}
+
+/** The content's own name of itself, in place of a hash. */
+export const simulatedHash: PageHash = {
+  hashPage: (buffer, offset, into, index) => {
+    const view = new DataView(buffer.buffer, buffer.byteOffset + offset, 8);
+    into[index] = view.getUint32(0, true);
+    into[index + 1] = view.getUint32(4, true);
+  },
+};
+
 /** Pages of a database page: they lie together in memory and on storage. */
 const runPages = 4;
 
-export class SimulatedGuest {
+export class SimulatedGuest implements GuestRam {
   readonly pageCount: number;
   readonly zero: Uint8Array;
   /** Pages that storage holds in version 0, in storage order. */
@@ -46,6 +68,38 @@ export class SimulatedGuest {
     const used = random.shuffle(pagesOf(order.subarray(zeroRuns)));
     this.#hot = used.subarray(0, Math.ceil(used.length * shape.hotShare));
     this.#pagesPerMs = this.#hot.length === 0 ? 0 : shape.dirtyBytesPerSecond / pageSizeBytes / 1000;
+  }
+
+  read(page: number, count: number, into: Buffer, offset: number): void {
+    for (let i = 0; i < count; i++) {
+      const at = offset + i * pageSizeBytes;
+      if (this.zero[page + i] === 1) into.fill(0, at, at + pageSizeBytes);
+      else writeContent(page + i, this.versions[page + i] ?? 0, into, at);
+    }
+  }
+
+  /** The list as the agent sends it: block n of storage is page n of `list`. */
+  packedList(): PackedPageList {
+    const runs = this.list.length / runPages;
+    return decodePageList(
+      encodePageList({
+        sources: [{ kind: 'disk', disk: 'vda' }],
+        runs: {
+          sourceIndex: new Uint16Array(runs),
+          storageBlock: Uint32Array.from({ length: runs }, (_, run) => run * runPages),
+          guestFrame: Uint32Array.from({ length: runs }, (_, run) => this.list[run * runPages] ?? 0),
+          count: new Uint16Array(runs).fill(runPages),
+        },
+        pageCount: this.list.length,
+        guestRam: [[0, this.pageCount - 1]],
+        timings: { findMs: 0, translateMs: 0, mapMs: 0, encodeMs: 0 },
+        server: {
+          ...{ product: 'other', version: '', method: 'descriptors' },
+          ...{ cachedPages: runs, dirtyPages: 0, excludedPages: 0 },
+        },
+      }),
+      { maxPages: this.pageCount },
+    );
   }
 
   /** The guest runs for a while. */

@@ -1,6 +1,7 @@
 /** Our engine between the two QEMUs: `restore` and `balance`. Time goes on in steps. */
 import { pageSizeBytes } from '../list/page-list.ts';
-import { Schedule, type Strategy } from '../core/schedule.ts';
+import type { Strategy } from '../core/schedule.ts';
+import { statusMs } from '../core/status-report.ts';
 import { SimulatedDestination } from './destination.ts';
 import { SimulatedGuest } from './guest.ts';
 import {
@@ -16,9 +17,6 @@ import { SimulatedQemu } from './qemu.ts';
 import { SimulatedSource } from './source.ts';
 import { Wire } from './wire.ts';
 
-/** As in engine/destination/destination-engine.ts. */
-const statusMs = 25;
-
 interface Idle {
   readonly atMs: number;
   readonly migrationMs: number;
@@ -28,15 +26,15 @@ interface Idle {
 export function simulateEngine(setup: Setup, strategy: Strategy): SimulatedMigration {
   const guest = new SimulatedGuest(setup.guest, setup.seed);
   const qemu = new SimulatedQemu(guest);
-  const schedule = new Schedule(strategy);
-  const wire = new Wire(guest, setup, strategy === 'balance');
-  const source = new SimulatedSource(guest, schedule, wire);
-  const destination = new SimulatedDestination(guest, setup);
+  const wire = new Wire(setup, strategy === 'balance');
+  const source = new SimulatedSource(guest, strategy, wire);
+  const destination = new SimulatedDestination(guest, setup, (status) => {
+    source.takeStatus(status, nowMs);
+  });
   // avail-switchover-bandwidth is set to the link's rate, which is not that of a stall.
   const rate = setup.migrationRate.find(({ bytesPerSecond }) => bytesPerSecond > 0)?.bytesPerSecond ?? 0;
   const switchoverBytes = (rate * setup.downtimeLimitMs) / 1000;
   const pagesPerStep = Math.max(1, (setup.qemuBytesPerSecond / pageSizeBytes / 1000) * stepMs);
-  const held = (): boolean => schedule.holdsQemu(true, source.almostThrough);
   const idleNow = (): Idle => ({
     atMs: nowMs,
     migrationMs: wire.link.idleMs,
@@ -45,7 +43,7 @@ export function simulateEngine(setup: Setup, strategy: Strategy): SimulatedMigra
 
   let nowMs = 0;
   let nextStatusMs = 0;
-  let pendingTold = 0;
+  let listTaken = false;
   let stoppedAtMs = 0;
   let pendingPagesAtSwitchover = 0;
   let listAt: Idle | undefined;
@@ -56,33 +54,30 @@ export function simulateEngine(setup: Setup, strategy: Strategy): SimulatedMigra
     if (!qemu.stopped) guest.run(stepMs);
     wire.begin(nowMs);
     destination.begin(nowMs);
-    if (nowMs >= setup.listLatencyMs && schedule.waitsForList) {
-      listAt = idleNow();
+    if (nowMs >= setup.listLatencyMs && !listTaken) {
+      listTaken = true;
       source.takeList();
     }
     // Where the target is slower than the links, they take turns at it.
     storageFirst = !storageFirst;
-    if (storageFirst) source.answer(destination.restore());
-    wire.deliver(nowMs, !held(), (frame) => destination.take(frame));
-    if (!storageFirst) source.answer(destination.restore());
-    const status = destination.status;
-    if (nowMs >= nextStatusMs || (status.pendingPages === 0 && pendingTold > 0)) {
-      nextStatusMs = nowMs + statusMs;
-      pendingTold = status.pendingPages;
-      source.takeStatus(status, nowMs);
-    }
-    source.advance(held());
-    if (schedule.gateOpen) wire.allowSwitchover();
-    for (let pages = 0; pages < pagesPerStep && !held() && wire.room > 0; pages++) {
-      const page = qemu.next(nowMs, switchoverBytes, schedule.gateOpen);
+    if (storageFirst) source.takeAsk(destination.restore());
+    wire.deliver(nowMs, !source.holdsQemu, (frame) => destination.take(frame));
+    if (!storageFirst) source.takeAsk(destination.restore());
+    const statusDue = nowMs >= nextStatusMs;
+    if (statusDue) nextStatusMs = nowMs + statusMs;
+    destination.report(statusDue);
+    source.advance(nowMs);
+    if (listAt === undefined && source.hasList) listAt = idleNow();
+    for (let pages = 0; pages < pagesPerStep && !source.holdsQemu && wire.room > 0; pages++) {
+      const page = qemu.next(nowMs, switchoverBytes, source.acknowledged);
       source.takeRecord(page, nowMs);
       if (page < 0) break;
     }
     if (qemu.stopped && stoppedAtMs === 0) {
       stoppedAtMs = nowMs;
-      pendingPagesAtSwitchover = destination.pendingPages + source.withheldPages;
+      pendingPagesAtSwitchover = destination.pendingPages;
     }
-    if (listAt !== undefined && shared === undefined && source.hasList && schedule.gateOpen) {
+    if (listAt !== undefined && shared === undefined && source.gateOpen) {
       const now = idleNow();
       shared = {
         durationMs: now.atMs - listAt.atMs,

@@ -1,8 +1,7 @@
 /** The connection between the engines in simulated time: frames in order, no more under way than the real SendWindow lets. */
 import { pageSizeBytes } from '../list/page-list.ts';
-import type { PlanPart } from '../wire/plan-codec.ts';
+import { type PlanPart, planPartBytes } from '../wire/plan-codec.ts';
 import { SendWindow } from '../wire/send-window.ts';
-import type { SimulatedGuest } from './guest.ts';
 import { constantRate, SimulatedLink } from './link.ts';
 import { recordHeaderBytes, type Setup, stepMs, zeroRecordBytes } from './migration.ts';
 
@@ -13,7 +12,6 @@ export type Frame =
 
 export class Wire {
   readonly link: SimulatedLink;
-  readonly #guest: SimulatedGuest;
   readonly #compressors: SimulatedLink;
   readonly #ratio: number;
   readonly #window = new SendWindow(true);
@@ -21,9 +19,8 @@ export class Wire {
   #head = 0;
   #outstandingBytes = 0;
 
-  constructor(guest: SimulatedGuest, setup: Setup, compressed: boolean) {
+  constructor(setup: Setup, compressed: boolean) {
     this.link = new SimulatedLink(setup.migrationRate);
-    this.#guest = guest;
     this.#ratio = compressed ? setup.compressionRatio : 1;
     this.#compressors = new SimulatedLink(constantRate(setup.compressorBytesPerSecond));
   }
@@ -41,22 +38,22 @@ export class Wire {
     return this.#head === this.#frames.length;
   }
 
-  sendPage(page: number): void {
+  sendPage(page: number, version: number): void {
     let bytes = recordHeaderBytes + pageSizeBytes;
     // What finds no compressor free is sent as it is.
     if (this.#ratio > 1 && this.#compressors.has(pageSizeBytes)) {
       this.#compressors.spend(pageSizeBytes);
       bytes = recordHeaderBytes + pageSizeBytes / this.#ratio;
     }
-    this.#add({ is: 'page', bytes, page, version: this.#guest.versions[page] ?? 0 });
+    this.#add({ is: 'page', bytes, page, version });
   }
 
   sendZeroPage(page: number): void {
     this.#add({ is: 'zero-page', bytes: zeroRecordBytes, page });
   }
 
-  sendPlan(part: PlanPart, bytes: number): void {
-    this.#add({ is: 'plan', bytes, part });
+  sendPlan(part: PlanPart): void {
+    this.#add({ is: 'plan', bytes: planPartBytes(part), part });
   }
 
   begin(nowMs: number): void {

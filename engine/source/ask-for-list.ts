@@ -1,7 +1,7 @@
 /** Gets the page list from the agent and hands it to who works with it. */
 import type { EngineConnection } from '../wire/connection.ts';
 import { encodeMessage } from '../wire/messages.ts';
-import type { GuestPages } from '../core/guest-pages.ts';
+import type { QemuStream } from './qemu-stream.ts';
 import type { SourceOptions } from './source-options.ts';
 import { listedEvent } from './source-report.ts';
 
@@ -13,7 +13,7 @@ import { listedEvent } from './source-report.ts';
  */
 export async function askForList(
   { requestList, ram, onEvent }: Pick<SourceOptions, 'requestList' | 'ram' | 'onEvent'>,
-  pages: GuestPages,
+  { pages, hashKey }: Pick<QemuStream, 'pages' | 'hashKey'>,
   destination: EngineConnection,
   signal: AbortSignal,
 ): Promise<boolean> {
@@ -30,6 +30,6 @@ export async function askForList(
   pages.takeList(answer.list);
   const { sources } = answer.list;
   // Not compressed: the guest chose the names beside the key.
-  destination.send('sources', encodeMessage({ sources, hashKey: pages.hashKey.toString('hex') }));
+  destination.send('sources', encodeMessage({ sources, hashKey: hashKey.toString('hex') }));
   return true;
 }

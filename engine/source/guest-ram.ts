@@ -1,15 +1,8 @@
-/**
- * Reads guest memory while the VM runs: from the file behind it, or from QEMU's address space. Reads are synchronous on
- * purpose: a page must be read and put in its place in the stream with nothing in between (docs/engine.md, Order).
- */
+/** Reads guest memory while the VM runs: from the file behind it, or from QEMU's address space. */
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
-
-export interface GuestRam {
-  /** Reads `count` pages from `page` on. @throws CodedError 'source', 'guest-ram' */
-  read(page: number, count: number, into: Buffer, offset: number): void;
-}
+import type { GuestRam, GuestRamSource } from '../core/outside.ts';
 
 /** Where guest memory is. */
 export type GuestRamPlace =
@@ -27,13 +20,9 @@ export function parseGuestRamPlace(text: string): GuestRamPlace {
   return { kind: 'pid', pid: Number(pid) };
 }
 
-/** Guest memory that is open, before it is known which part of it is the RAM block. */
-export interface GuestRamSource {
+export interface OpenGuestRam extends GuestRamSource {
   /** Whether users who are not QEMU's and not root may read the guest's memory. */
   readonly readableByOthers: boolean;
-  /** The memory of a RAM block of `lengthBytes`. @throws CodedError 'source', 'guest-ram' */
-  block(lengthBytes: number): GuestRam;
-  close(): void;
 }
 
 /**
@@ -41,11 +30,11 @@ export interface GuestRamSource {
  *
  * @throws CodedError 'source', 'guest-ram'
  */
-export function openGuestRam(place: GuestRamPlace): GuestRamSource {
+export function openGuestRam(place: GuestRamPlace): OpenGuestRam {
   return place.kind === 'file' ? openFile(place.path) : openProcess(place.pid);
 }
 
-function openFile(path: string): GuestRamSource {
+function openFile(path: string): OpenGuestRam {
   const fd = open(path, path);
   const { mode, nlink } = fstatSync(fd);
   return {
@@ -68,7 +57,7 @@ function openFile(path: string): GuestRamSource {
   };
 }
 
-function openProcess(pid: number): GuestRamSource {
+function openProcess(pid: number): OpenGuestRam {
   const path = `/proc/${pid}/mem`;
   const fd = open(path, `process ${pid}`);
   // The kernel asks for the right to look into the process when the file is opened, and not when it is read.

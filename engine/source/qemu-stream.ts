@@ -8,10 +8,11 @@ import { StreamInjector } from '../stream/injector.ts';
 import { refuseUnvouched } from '../stream/obstacles.ts';
 import { streamCommand } from '../stream/records.ts';
 import { checkVm } from '../stream/vm-identity.ts';
-import { encodePlanPart } from '../wire/plan-codec.ts';
+import { encodePlanPart, type PlanPart } from '../wire/plan-codec.ts';
 import type { DestinationLink } from './destination-link.ts';
 import { GuestPages } from '../core/guest-pages.ts';
-import type { GuestRamSource } from './guest-ram.ts';
+import type { GuestRamSource, StreamWriter } from '../core/outside.ts';
+import { PageHasher, randomHashKey } from '../list/content-hash.ts';
 import { StreamEnd } from '../stream/stream-end.ts';
 
 const vmNotInStream = {
@@ -27,7 +28,9 @@ export interface QemuStreamHandler {
   complete(): void;
 }
 
-export class QemuStream {
+export class QemuStream implements StreamWriter {
+  /** Of the hashes of this migration's plans; nobody but the destination is told. */
+  readonly hashKey = randomHashKey();
   readonly pages: GuestPages;
   readonly injector: StreamInjector;
   readonly #schedule: Schedule;
@@ -53,15 +56,7 @@ export class QemuStream {
     this.#onEvent = onEvent;
     this.#handler = handler;
     this.injector = this.#createInjector(vm);
-    this.pages = new GuestPages(schedule, ram, onEvent, {
-      injector: this.injector,
-      sendPlan: (part) => {
-        link.sendInOrder('plan', encodePlanPart(part), true);
-      },
-      get room() {
-        return link.room;
-      },
-    });
+    this.pages = new GuestPages(schedule, new PageHasher(this.hashKey), ram, onEvent, this);
   }
 
   /**
@@ -73,6 +68,26 @@ export class QemuStream {
     const goesOn = this.injector.push(chunk);
     this.pages.chunkTaken();
     return goesOn;
+  }
+
+  get canInject(): boolean {
+    return this.injector.canInject;
+  }
+
+  injectPage(blockIndex: number, pageIndex: number, buffer: Buffer, offset: number): void {
+    this.injector.injectPage(blockIndex, pageIndex, buffer, offset);
+  }
+
+  injectZeroPage(blockIndex: number, pageIndex: number): void {
+    this.injector.injectZeroPage(blockIndex, pageIndex);
+  }
+
+  sendPlan(part: PlanPart): void {
+    this.#link.sendInOrder('plan', encodePlanPart(part), true);
+  }
+
+  get room(): number {
+    return this.#link.room;
   }
 
   /** Whether QEMU has sent everything. */

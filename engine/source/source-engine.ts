@@ -92,8 +92,16 @@ class SourceEngine implements DestinationLinkHandler {
         });
       },
     });
-    this.#hold = new SwitchoverHold(this.#schedule, this.#stream, this.#link, onEvent, (message) => {
-      this.#toQemu(message);
+    this.#hold = new SwitchoverHold(this.#schedule, this.#stream.pages, onEvent, {
+      allowSwitchover: () => {
+        this.#link.allowSwitchover();
+      },
+      releaseEnd: () => {
+        this.#stream.injector.release();
+      },
+      toQemu: (message) => {
+        this.#toQemu(message);
+      },
     });
     this.#qemu = this.#createQemuConnection();
   }
@@ -156,7 +164,7 @@ class SourceEngine implements DestinationLinkHandler {
   }
 
   #askForList(onAnswer: () => void = () => undefined): void {
-    askForList(this.#options, this.#stream.pages, this.#link.connection, this.#abortList.signal)
+    askForList(this.#options, this.#stream, this.#link.connection, this.#abortList.signal)
       .then((listed) => {
         if (!listed) this.scheduleAdvance();
         onAnswer();
@@ -182,7 +190,6 @@ class SourceEngine implements DestinationLinkHandler {
         break;
       case 'status':
         this.#status = decodeMessage(messageSchemas.status, payload);
-        this.#schedule.status(this.#status, performance.now());
         pages.takeStatus(this.#status, performance.now());
         break;
       case 'ask':

@@ -6,7 +6,7 @@ import type { EventSink } from '../core/engine-event.ts';
 import type { Strategy } from '../core/schedule.ts';
 import type { Liveness } from '../wire/hello.ts';
 import type { PeerSecurity } from '../wire/peer-security.ts';
-import type { GuestRamSource } from './guest-ram.ts';
+import type { GuestRamSource } from '../core/outside.ts';
 
 export interface SourceOptions {
   /** Unix socket to which QEMU is told to migrate. */

@@ -26,11 +26,6 @@ export function parseStoragePlace(text: string): StoragePlace {
   return match === null ? { name: undefined, location: text } : { name: match[1], location: match[2] ?? '' };
 }
 
-/** A source as people are told of it. */
-export function nameOf(source: PageSource): string {
-  return source.kind === 'disk' ? source.disk : `${source.fileSystem}:${source.path}`;
-}
-
 /** Storage that `source` is read from: sources with the same key are the same bytes. Undefined if no place is given for it. */
 export function storageKeyOf(source: PageSource, places: readonly StoragePlace[]): string | undefined {
   const location = placeOf(source, places)?.location;

@@ -26,9 +26,14 @@ export interface PlanPart {
   readonly pageCount: number;
 }
 
+/** Length of `encodePlanPart`. */
+export function planPartBytes({ runs, pageCount }: PlanPart): number {
+  return planHeaderBytes + (runs.length / 3) * runBytes + pageCount * hashBytes;
+}
+
 export function encodePlanPart(part: PlanPart): Buffer {
   const runCount = part.runs.length / 3;
-  const bytes = Buffer.allocUnsafe(planHeaderBytes + runCount * runBytes + part.pageCount * hashBytes);
+  const bytes = Buffer.allocUnsafe(planPartBytes(part));
   bytes.writeUInt16BE(part.blockIndex, 0);
   bytes.writeUInt16BE(part.sourceIndex, 2);
   bytes.writeUInt32BE(runCount, 4);

@@ -74,7 +74,8 @@ export class FileRestore {
     });
     restorer.pump();
     await over;
-    const { restoredPages, mismatchedPages, unreadablePages, storageBytes } = restorer;
+    const { restoredPages, mismatchedPages, unreadablePages } = plan;
+    const { storageBytes } = restorer;
     return {
       openFlags: await openFlags(this.#path),
       mount: await mountLine(this.#mountPoint),

@@ -1,0 +1,39 @@
+/**
+ * What the decisions need from outside: guest memory to read, a stream to write into, a hash. The engine gives them QEMU's
+ * memory and sockets; the simulation and the model test give them models. Time comes with the calls.
+ */
+import type { PlanPart } from '../wire/plan-codec.ts';
+
+/**
+ * Guest memory as it is now. Reads are synchronous on purpose: a page must be read and put in its place in the stream with
+ * nothing in between (docs/engine.md, Order).
+ */
+export interface GuestRam {
+  /** Reads `count` pages from `page` on. @throws CodedError 'source', 'guest-ram' */
+  read(page: number, count: number, into: Buffer, offset: number): void;
+}
+
+/** Guest memory before it is known which part of it is the RAM block. */
+export interface GuestRamSource {
+  /** The memory of a RAM block of `lengthBytes`. @throws CodedError 'source', 'guest-ram' */
+  block(lengthBytes: number): GuestRam;
+  close(): void;
+}
+
+/** Tells pages apart by content (engine/list/content-hash.ts). */
+export interface PageHash {
+  /** Hashes the page at `offset` in `buffer`: one half of it goes to `index` in `into`, the other to `index + 1`. */
+  hashPage(buffer: Uint8Array, offset: number, into: Uint32Array, index: number): void;
+}
+
+/** The stream to the destination: each call puts something into its order (docs/engine.md, Order). */
+export interface StreamWriter {
+  /** Whether pages have a place in the stream now. */
+  readonly canInject: boolean;
+  /** The page whose content stands at `offset` in `buffer`, which is valid only during the call. */
+  injectPage(blockIndex: number, pageIndex: number, buffer: Buffer, offset: number): void;
+  injectZeroPage(blockIndex: number, pageIndex: number): void;
+  sendPlan(part: PlanPart): void;
+  /** Share of the send window that is free; below 0 there is too much under way. */
+  readonly room: number;
+}
