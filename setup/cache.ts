@@ -8,6 +8,7 @@ import { createReadStream, existsSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, rename, stat, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { seconds } from '../foundation/quantity.ts';
 import { CodedError } from '../foundation/coded-error.ts';
 import { takeLock } from './lock.ts';
 
@@ -60,7 +61,7 @@ export async function prepare(options: PrepareOptions): Promise<string> {
       throw new CodedError('set-up', 'build-failed', `${name}: ${messageOf(error)}`, { cause: error });
     }
     await rename(partial, finished);
-    log(`${name}: built in ${((performance.now() - startedAtMs) / 1000).toFixed(1)} s`);
+    log(`${name}: built in ${seconds(performance.now() - startedAtMs)}`);
     return finished;
   } finally {
     await lock.release();

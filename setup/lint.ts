@@ -1,6 +1,7 @@
 /** `npm run lint`: types, eslint, prettier, layers and shell scripts; every check runs, the first failure sets the status. */
 import { globSync } from 'node:fs';
 import { execa } from 'execa';
+import { seconds as secondsText } from '../foundation/quantity.ts';
 import { machinePackages } from './debian-packages.ts';
 import { ensurePackages } from './packages.ts';
 
@@ -42,8 +43,8 @@ for (const [name, command, ...arguments_] of checks) {
     stdio: ['ignore', 'inherit', 'inherit'],
     reject: false,
   });
-  const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
-  console.log(`${result.failed ? 'FAILED' : 'ok'}  ${name} (${seconds} s)`);
+  const took = secondsText(performance.now() - startedMs);
+  console.log(`${result.failed ? 'FAILED' : 'ok'}  ${name} (${took})`);
   if (result.failed) failed += 1;
 }
 process.exitCode = failed === 0 ? 0 : 1;

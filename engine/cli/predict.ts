@@ -1,5 +1,6 @@
 /** `npm run predict`: how long migrations would take on machines that one does not have (docs/predict.md). */
 import { Command, CommanderError } from 'commander';
+import { inMegabytes, inSeconds, percent } from '../../foundation/quantity.ts';
 import { isCoded } from '../../foundation/coded-error.ts';
 import { compressors, defaultSetup, zstdBytesPerSecondPerCore } from '../simulation/defaults.ts';
 import { constantRate } from '../simulation/link.ts';
@@ -89,10 +90,6 @@ function setupOf(options: Arguments & { readonly mem: number }): Setup {
   };
 }
 
-const seconds = (ms: number): string => (ms / 1000).toFixed(1);
-const megabytes = (count: number): string => (count / 1e6).toFixed(0);
-const percent = (part: number, whole: number): string => `${((100 * part) / whole).toFixed(0)} %`;
-
 /** @param notes rows that have a text in place of figures, under the others */
 function printTable(
   rows: readonly (readonly string[])[],
@@ -127,12 +124,12 @@ function printPredictions(predictions: readonly Prediction[]): void {
     const speedUp = converged && precopy !== undefined ? precopy.totalTimeMs / totalTimeMs : undefined;
     return [
       engine,
-      converged ? seconds(totalTimeMs) : 'never converges',
+      converged ? inSeconds(totalTimeMs) : 'never converges',
       speedUp?.toFixed(2) ?? '-',
-      converged ? megabytes(migrationLink.bytes) : '-',
-      percent(migrationLink.busyMs, totalTimeMs),
-      megabytes(storageLink.bytes),
-      percent(storageLink.busyMs, totalTimeMs),
+      converged ? inMegabytes(migrationLink.bytes) : '-',
+      percent(migrationLink.busyMs / totalTimeMs),
+      inMegabytes(storageLink.bytes),
+      percent(storageLink.busyMs / totalTimeMs),
       converged ? downtimeMs.toFixed(0) : '-',
       String(passes),
     ];
@@ -172,13 +169,13 @@ function printComparisons(comparisons: readonly Comparison[]): void {
     ['run', 'measured s', 'predicted s', 'error', 'migration MB', 'predicted', 'storage MB', 'predicted'],
     ...comparisons.map((run) => [
       run.runId,
-      seconds(run.totalTimeMs),
-      run.predicted.converged ? seconds(run.predicted.totalTimeMs) : 'never converges',
-      run.predicted.converged ? percent(run.error, 1) : '-',
-      megabytes(run.migrationLinkBytes),
-      megabytes(run.predicted.migrationLink.bytes),
-      megabytes(run.storageLinkBytes),
-      megabytes(run.predicted.storageLink.bytes),
+      inSeconds(run.totalTimeMs),
+      run.predicted.converged ? inSeconds(run.predicted.totalTimeMs) : 'never converges',
+      run.predicted.converged ? percent(run.error) : '-',
+      inMegabytes(run.migrationLinkBytes),
+      inMegabytes(run.predicted.migrationLink.bytes),
+      inMegabytes(run.storageLinkBytes),
+      inMegabytes(run.predicted.storageLink.bytes),
     ]),
   ]);
 }

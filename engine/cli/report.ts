@@ -1,4 +1,5 @@
 /** How engine events reach people and programs: lines on a terminal, or JSON lines. */
+import { inSeconds, mebibytes, milliseconds } from '../../foundation/quantity.ts';
 import { cleanJson, cleanText } from './clean-text.ts';
 import type { EngineCounters, EngineEvent, EventSink } from '../core/engine-event.ts';
 
@@ -22,7 +23,7 @@ export function textSink(write: (text: string) => void, isTerminal: boolean): Ev
       if (!isTerminal && nowMs - shownMs < 2000) return;
       shownMs = nowMs;
     }
-    const time = `${((nowMs - startMs) / 1000).toFixed(1).padStart(6)} s  `;
+    const time = `${inSeconds(nowMs - startMs).padStart(6)} s  `;
     const text = time + cleanText(describe(event));
     if (isTerminal && event.event === 'progress') {
       write(`\r${text}\u001b[K`);
@@ -45,9 +46,9 @@ function describe(event: EngineEvent): string {
     case 'connected':
       return `connected to ${event.peer}, compression ${event.compression}`;
     case 'qemu-connected':
-      return `QEMU (${event.machine}) migrates ${mebibytes(event.ram_pages * 4096)} in ${event.ram_blocks} RAM blocks`;
+      return `QEMU (${event.machine}) migrates ${mebibytes(event.ram_pages * 4096, 1)} in ${event.ram_blocks} RAM blocks`;
     case 'listed':
-      return `${event.server} lists ${event.pages_listed} pages in ${event.list_total_ms.toFixed(0)} ms`;
+      return `${event.server} lists ${event.pages_listed} pages in ${milliseconds(event.list_total_ms)}`;
     case 'warning':
       return `warning: ${event.reason}`;
     case 'no-list':
@@ -55,7 +56,7 @@ function describe(event: EngineEvent): string {
     case 'accepted':
       return `${event.pages_accepted} pages accepted, ${event.pages_already_sent} already sent; refused: ${refusals(event)}`;
     case 'storage':
-      return `storage "${event.source}": ${mebibytes(event.size_bytes)}`;
+      return `storage "${event.source}": ${mebibytes(event.size_bytes, 1)}`;
     case 'storage-unusable':
       return `storage "${event.source}" cannot be used: ${event.reason}`;
     case 'read-failed':
@@ -115,13 +116,9 @@ function refusals(event: Extract<EngineEvent, { event: 'accepted' }>): string {
 
 function progress(counters: EngineCounters): string {
   return [
-    `${mebibytes(counters.migration_link_bytes)} on the migration link`,
-    `${mebibytes(counters.storage_link_bytes)} from storage (${mebibytes(counters.restore_rate_bytes_per_second)}/s)`,
+    `${mebibytes(counters.migration_link_bytes, 1)} on the migration link`,
+    `${mebibytes(counters.storage_link_bytes, 1)} from storage (${mebibytes(counters.restore_rate_bytes_per_second, 1)}/s)`,
     `${counters.pages_restored} pages restored`,
     `${counters.pages_pending} pending`,
   ].join(', ');
-}
-
-function mebibytes(bytes: number): string {
-  return `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
 }

@@ -1,5 +1,6 @@
 /** `npm run experiment -- [options]`: one cell of the paper's matrix, from nothing to a table and a result folder. */
 import path from 'node:path';
+import { mebibytes } from '../../foundation/quantity.ts';
 import { type Options, optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
 import { engines } from '../../experiments/engines.ts';
 import { scenarios } from '../../experiments/scenarios.ts';
@@ -21,14 +22,13 @@ const say = (line: string): void => {
 function planText(options: Options): string {
   const configuration = resolveConfiguration(options);
   const underKvm = expectedSteps(configuration, 'kvm');
-  const mib = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MiB`;
   const minutes = (accelerator: 'tcg' | 'kvm'): string =>
     (expectedSeconds(configuration, accelerator) / 60).toFixed(1);
   const column = (text: string): string => text.padStart(9);
   return [
     `scenario ${configuration.scenario}: ${scenarios[configuration.scenario].title}`,
     `engine ${configuration.engine}: ${engines[configuration.engine].title}`,
-    `VM ${mib(configuration.vmMemoryBytes)}, buffer pool ${mib(configuration.bufferPoolBytes)} (requested ${mib(configuration.bufferPoolAskedBytes)}), tables ${mib(configuration.tableDataBytes)} (requested ${mib(configuration.poolInUseAskedBytes)}), links ${configuration.linkBitsPerSecond / 1e6} Mbit/s, ${configuration.dbms}`,
+    `VM ${mebibytes(configuration.vmMemoryBytes)}, buffer pool ${mebibytes(configuration.bufferPoolBytes)} (requested ${mebibytes(configuration.bufferPoolAskedBytes)}), tables ${mebibytes(configuration.tableDataBytes)} (requested ${mebibytes(configuration.poolInUseAskedBytes)}), links ${configuration.linkBitsPerSecond / 1e6} Mbit/s, ${configuration.dbms}`,
     `  ${'expected'.padEnd(26)}${column('TCG')}${column('KVM')}`,
     ...expectedSteps(configuration, 'tcg').map(
       ({ name, durationSeconds }, index) =>

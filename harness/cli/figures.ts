@@ -1,4 +1,9 @@
 /** The figures of runs as a table for the terminal. Pure. */
+import {
+  megabytes as asMegabytes,
+  milliseconds as asMilliseconds,
+  seconds as asSeconds,
+} from '../../foundation/quantity.ts';
 import type { RunRow } from '../../record/run-columns.ts';
 
 interface Figure {
@@ -14,9 +19,9 @@ const shown = (format: (value: number) => string) => (value: Value) =>
 const number = shown((value) => value.toFixed(0));
 const oneDecimal = shown((value) => value.toFixed(1));
 const twoDecimals = shown((value) => value.toFixed(2));
-const seconds = shown((ms) => `${(ms / 1000).toFixed(1)} s`);
-const milliseconds = shown((ms) => `${ms.toFixed(0)} ms`);
-const megabytes = shown((bytes) => `${(bytes / 1e6).toFixed(0)} MB`);
+const seconds = shown((ms) => asSeconds(ms));
+const milliseconds = shown((ms) => asMilliseconds(ms));
+const megabytes = shown((bytes) => asMegabytes(bytes));
 
 const figures: readonly Figure[] = [
   { title: 'total migration time', value: (row) => seconds(row.total_time_ms) },

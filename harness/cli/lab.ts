@@ -1,6 +1,7 @@
 /** `npm run lab -- up|down|status|shell HOST|ssh guest`: the local lab by hand. */
 import { spawnSync } from 'node:child_process';
 import { Command, CommanderError } from 'commander';
+import { megabitsPerSecond, seconds } from '../../foundation/quantity.ts';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { linkRate } from '../../experiments/configuration.ts';
 import { prepareVmHost } from '../vm/vm-host.ts';
@@ -33,7 +34,7 @@ async function up(options: { readonly rate: string }): Promise<void> {
   await Promise.all([testbed.hosts.src, testbed.hosts.dst].map((host) => prepareVmHost(host, testbed)));
   await testbed.close();
   log(
-    `lab is up after ${((performance.now() - startedMs) / 1000).toFixed(1)} s; ssh -F ${sshConfigPath} ${hostNames.join('|')}`,
+    `lab is up after ${seconds(performance.now() - startedMs)}; ssh -F ${sshConfigPath} ${hostNames.join('|')}`,
   );
 }
 
@@ -57,7 +58,7 @@ async function status({ json = false }: { readonly json?: boolean }): Promise<vo
   console.log(describeLab(lab));
   for (const network of networkNames) {
     const rate = lab.rates[network];
-    console.log(`${network}: ${rate === undefined ? 'not shaped' : `${rate / 1e6} Mbit/s`}`);
+    console.log(`${network}: ${rate === undefined ? 'not shaped' : megabitsPerSecond(rate)}`);
   }
   console.log(`ssh -F ${sshConfigPath} ${hostNames.join('|')}`);
 }

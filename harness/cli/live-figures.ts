@@ -1,4 +1,5 @@
 /** What a migration is doing right now, from the samples and events as they arrive. Pure. */
+import { megabytes, megabytesPerSecond } from '../../foundation/quantity.ts';
 import { pageSizeBytes } from '../../engine/list/page-list.ts';
 import type { NewRunEvent, Sample } from '../../record/event.ts';
 
@@ -97,9 +98,9 @@ export class LiveFigures {
     const secondsLeft = this.secondsLeft;
     const parts = [
       pass === undefined || pass === 0 ? undefined : `pass ${pass}`,
-      left === undefined ? undefined : `${megabytes(left.qemuBytes + left.listBytes)} MB remaining`,
-      migration === undefined ? undefined : `migration ${(migration / 1e6).toFixed(1)} MB/s`,
-      storage === undefined ? undefined : `storage ${(storage / 1e6).toFixed(1)} MB/s`,
+      left === undefined ? undefined : `${megabytes(left.qemuBytes + left.listBytes)} remaining`,
+      migration === undefined ? undefined : `migration ${megabytesPerSecond(migration)}`,
+      storage === undefined ? undefined : `storage ${megabytesPerSecond(storage)}`,
       pendingPages === undefined ? undefined : `${pendingPages} pages pending`,
       tps === undefined ? undefined : `${tps.toFixed(1)} TPS`,
       secondsLeft === undefined ? undefined : `about ${Math.ceil(secondsLeft)} s left`,
@@ -107,5 +108,3 @@ export class LiveFigures {
     return parts.filter((part) => part !== undefined).join(', ');
   }
 }
-
-const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0);

@@ -1,4 +1,5 @@
 /** What a matrix is going to do: the configuration of each cell, and how long all of them are expected to take. Pure. */
+import { mebibytes, megabitsPerSecond } from '../../foundation/quantity.ts';
 import type { Configuration } from '../../experiments/configuration.ts';
 import { type Cell, type MatrixOptions, cellName, configurationOf } from '../../experiments/matrix.ts';
 import { shardName } from '../../experiments/shard.ts';
@@ -7,11 +8,10 @@ import { expectedSeconds } from '../run/plan.ts';
 /** What a row is run with. */
 function settingsText(configuration: Configuration): string {
   const { memoryRow, vmMemoryBytes, bufferPoolBytes, linkBitsPerSecond, threads, rateTps } = configuration;
-  const mebibytes = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MiB`;
   const load = rateTps === 0 ? 'at full speed' : `at ${rateTps} transactions a second`;
   return (
     `${memoryRow} GiB: VM ${mebibytes(vmMemoryBytes)}, pool ${mebibytes(bufferPoolBytes)}, ` +
-    `links ${linkBitsPerSecond / 1e6} Mbit/s, ${threads} threads ${load}, ` +
+    `links ${megabitsPerSecond(linkBitsPerSecond)}, ${threads} threads ${load}, ` +
     `${configuration.beforeSeconds} s of load before and ${configuration.afterSeconds} s after`
   );
 }

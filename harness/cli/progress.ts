@@ -1,4 +1,5 @@
 /** Shows a run's events to people: one line each; steps and checks, not every QMP event. */
+import { inSeconds, seconds as secondsText } from '../../foundation/quantity.ts';
 import type { NewRunEvent, Sample } from '../../record/event.ts';
 import { LiveFigures } from './live-figures.ts';
 
@@ -79,7 +80,7 @@ export class Progress {
   }
 
   #time(): string {
-    return `${((performance.now() - this.#startMs) / 1000).toFixed(1).padStart(7)} s`;
+    return `${inSeconds(performance.now() - this.#startMs).padStart(7)} s`;
   }
 }
 
@@ -90,9 +91,9 @@ function describe(event: NewRunEvent): string | undefined {
     case 'step-started':
       return `${event.step} …`;
     case 'step-ended':
-      return `${event.step}: done in ${(event.duration_ms / 1000).toFixed(1)} s`;
+      return `${event.step}: done in ${secondsText(event.duration_ms)}`;
     case 'step-failed':
-      return `${event.step}: FAILED after ${(event.duration_ms / 1000).toFixed(1)} s: ${event.message}`;
+      return `${event.step}: FAILED after ${secondsText(event.duration_ms)}: ${event.message}`;
     case 'qmp':
       return event.name === 'STOP' || event.name === 'RESUME'
         ? `${event.host ?? ''}: ${event.name}`

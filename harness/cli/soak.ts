@@ -4,6 +4,7 @@ import { appendFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { z } from 'zod';
+import { seconds as inWords } from '../../foundation/quantity.ts';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { bundleEngine } from '../../engine/cli/bundle.ts';
 import { Keeper } from '../../engine/cli/testing/keeper.ts';
@@ -129,7 +130,7 @@ function progressLine(
   { seed, fault, moment, end, exits, violations, failure, durationMs, reached }: SoakRow,
   count: number,
 ): string {
-  const seconds = `${(durationMs / 1000).toFixed(1)} s`.padStart(7);
+  const seconds = inWords(durationMs).padStart(7);
   const head = `${String(count).padStart(5)} ${seconds}  seed ${seed}`;
   if (failure !== undefined) return `${head}  could not be run: ${failure}`;
   const what = [fault, moment].filter((text) => text !== '').join(' ');

@@ -1,4 +1,5 @@
 /** Judges what one machine says of itself. Pure. */
+import { gibibytes } from '../../foundation/quantity.ts';
 import type { Configuration } from '../../experiments/configuration.ts';
 import { type HostName, type Testbed, networkNames } from '../testbed/host.ts';
 import { type Finding, verdict } from './finding.ts';
@@ -172,8 +173,6 @@ function judgePorts({ listeners }: HostFacts, { host, networks }: HostExpectatio
   ];
 }
 
-const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
-
 /** The largest wanted row that still fits is what somebody can do at once. */
 function judgeRoom(
   check: string,
@@ -198,11 +197,11 @@ function judgeRoom(
 
 function judgeMemory(facts: HostFacts, { host, rows }: HostExpectations): Finding {
   const { memoryAvailableBytes: free, sharedMemoryAvailableBytes: freeShared } = facts;
-  return judgeRoom('memory', host, rows, `${gib(free)} are free`, (needs) =>
+  return judgeRoom('memory', host, rows, `${gibibytes(free)} are free`, (needs) =>
     needs.memoryBytes > free
-      ? gib(needs.memoryBytes)
+      ? gibibytes(needs.memoryBytes)
       : needs.sharedMemoryBytes > freeShared
-        ? `${gib(needs.sharedMemoryBytes)} in /dev/shm, which has ${gib(freeShared)} (mount -o remount,size=… /dev/shm)`
+        ? `${gibibytes(needs.sharedMemoryBytes)} in /dev/shm, which has ${gibibytes(freeShared)} (mount -o remount,size=… /dev/shm)`
         : undefined,
   );
 }
@@ -214,15 +213,15 @@ function judgeDisk(facts: HostFacts, { host, rows }: HostExpectations): Finding 
       status: 'problem',
       fix: 'make the folder that nfs.export names, and export it, or correct the inventory',
     });
-  const free = `${gib(disk.availableBytes)} are free in /var/lib/poolshift${exported === undefined ? '' : `, ${gib(exported.availableBytes)} in the export`}`;
+  const free = `${gibibytes(disk.availableBytes)} are free in /var/lib/poolshift${exported === undefined ? '' : `, ${gibibytes(exported.availableBytes)} in the export`}`;
   return judgeRoom('disk', host, rows, free, ({ diskBytes, exportBytes }) => {
     const [folder, inAll] =
       exported?.device === disk.device
         ? ['in all', diskBytes + exportBytes]
         : ['in /var/lib/poolshift', diskBytes];
-    if (inAll > disk.availableBytes) return `${gib(inAll)} ${folder}`;
+    if (inAll > disk.availableBytes) return `${gibibytes(inAll)} ${folder}`;
     return exportBytes > (exported?.availableBytes ?? Infinity)
-      ? `${gib(exportBytes)} in the export`
+      ? `${gibibytes(exportBytes)} in the export`
       : undefined;
   });
 }

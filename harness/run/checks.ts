@@ -1,4 +1,5 @@
 /** The checks of every run. A failed one makes the run fail; each is recorded with its figures. */
+import { milliseconds, seconds } from '../../foundation/quantity.ts';
 import { isCoded } from '../../foundation/coded-error.ts';
 import type { RunLog } from '../../record/run-log.ts';
 import { checkFigures } from '../../record/derive/summary.ts';
@@ -84,7 +85,7 @@ export class Checks {
       silentMs <= maxSilentMs,
       silentMs === 0
         ? `never without answer for ${gapThresholdMs} ms before the switchover`
-        : `at most ${silentMs.toFixed(1)} ms without answer before the switchover`,
+        : `at most ${milliseconds(silentMs, 1)} without answer before the switchover`,
       { silent_ms: silentMs },
     );
   }
@@ -104,7 +105,7 @@ export class Checks {
     this.#record(
       'load',
       false,
-      `sysbench ended by itself ${(missingMs / 1000).toFixed(1)} s before the end (${how}${said}): no load since then`,
+      `sysbench ended by itself ${seconds(missingMs)} before the end (${how}${said}): no load since then`,
       { missing_ms: missingMs },
     );
   }
@@ -124,7 +125,7 @@ export class Checks {
     this.#record(
       'client-gap',
       (longestGapMs ?? gapThresholdMs) + clockToleranceMs >= downtimeMs,
-      `client without answer for ${longestGapMs?.toFixed(1) ?? `less than ${gapThresholdMs}`} ms, no VM ran for ${downtimeMs.toFixed(1)} ms`,
+      `client without answer for ${longestGapMs?.toFixed(1) ?? `less than ${gapThresholdMs}`} ms, no VM ran for ${milliseconds(downtimeMs, 1)}`,
     );
   }
 

@@ -1,4 +1,5 @@
 /** What a run needs and how long it will take, worked out before anything starts. Pure. */
+import { gibibytes } from '../../foundation/quantity.ts';
 import type { Configuration } from '../../experiments/configuration.ts';
 import { engines } from '../../experiments/engines.ts';
 import { memoryRowNames, memoryRows } from '../../experiments/memory-rows.ts';
@@ -40,7 +41,6 @@ export function diskNeeds(configuration: Configuration): readonly Need[] {
 export type Fit = { readonly fits: true } | { readonly fits: false; readonly reason: string };
 
 const total = (needs: readonly Need[]): number => needs.reduce((sum, need) => sum + need.bytes, 0);
-const inGib = (bytes: number): string => `${(bytes / gib).toFixed(1)} GiB`;
 
 /** Says whether the local lab fits this machine; if not, the sum that shows why and the nearest that does fit. */
 export function checkCapacity(configuration: Configuration, machine: Machine): Fit {
@@ -50,10 +50,10 @@ export function checkCapacity(configuration: Configuration, machine: Machine): F
   ];
   for (const { resource, needs, available } of checks) {
     if (total(needs) <= available) continue;
-    const sum = needs.map((need) => `${inGib(need.bytes)} ${need.what}`).join(' + ');
+    const sum = needs.map((need) => `${gibibytes(need.bytes)} ${need.what}`).join(' + ');
     return {
       fits: false,
-      reason: `not enough ${resource}: ${sum} = ${inGib(total(needs))}, but ${inGib(available)} are free; ${nearest(configuration, machine)}`,
+      reason: `not enough ${resource}: ${sum} = ${gibibytes(total(needs))}, but ${gibibytes(available)} are free; ${nearest(configuration, machine)}`,
     };
   }
   return { fits: true };

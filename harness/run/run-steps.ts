@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { mebibytes } from '../../foundation/quantity.ts';
 import { machinePackages } from '../../setup/debian-packages.ts';
 import { engines } from '../../experiments/engines.ts';
 import { bundleAgent } from '../../guest/image/agent-bundle.ts';
@@ -212,7 +213,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
         client,
         server,
         ({ dataBytes, loadStatus }) => {
-          note(`${Math.round(dataBytes / 2 ** 20)} MiB in the pool: ${loadStatus}`);
+          note(`${mebibytes(dataBytes)} in the pool: ${loadStatus}`);
         },
         signal,
       ),

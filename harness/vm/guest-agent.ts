@@ -1,4 +1,5 @@
 /** The guest agent as the harness knows it: something that must have come up before a run measures anything. */
+import { seconds } from '../../foundation/quantity.ts';
 import { requestPageList } from '../../engine/list/agent-client.ts';
 import type { Host } from '../testbed/host.ts';
 import { vmPaths } from '../../qemu/machine-arguments.ts';
@@ -19,7 +20,7 @@ export async function waitForAgent(host: Host, signal: AbortSignal): Promise<str
       firstAnswerTimeoutMs,
       signal,
     });
-    return `the guest agent lists ${list.pageCount} pages (${(timings.totalMs / 1000).toFixed(1)} s)`;
+    return `the guest agent lists ${list.pageCount} pages (${seconds(timings.totalMs)})`;
   } catch (error) {
     signal.throwIfAborted();
     return `the guest agent makes no list: ${error instanceof Error ? error.message : String(error)}`;

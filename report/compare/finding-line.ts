@@ -1,4 +1,5 @@
 /** A finding as one line for people. Pure. */
+import { megabytes, milliseconds, seconds } from '../../foundation/quantity.ts';
 import type { Finding, FindingKind } from './compare.ts';
 
 const titles: Readonly<Record<FindingKind, string>> = {
@@ -38,9 +39,9 @@ export function findingLine(finding: Finding): string {
 function amount(value: number, unit: string): string {
   switch (unit) {
     case 'ms':
-      return value < 2000 ? `${value.toFixed(0)} ms` : `${(value / 1000).toFixed(2)} s`;
+      return value < 2000 ? milliseconds(value) : seconds(value, 2);
     case 'bytes':
-      return `${(value / 1e6).toFixed(0)} MB`;
+      return megabytes(value);
     default:
       return value.toFixed(2);
   }

@@ -1,4 +1,5 @@
 /** The phases of one run of each engine, in the most interesting row that there is. Pure. */
+import { seconds } from '../../foundation/quantity.ts';
 import { memorySizesGib, typicalRun } from '../record/cells.ts';
 import { scenarioNames } from '../../experiments/scenarios.ts';
 import { phaseNames, phasesOf } from '../record/phases.ts';
@@ -26,7 +27,7 @@ export function timeline(context: FigureContext): Drawing {
       phase: text(`timeline.${phase}`),
       from: fromMs / 1000,
       to: toMs / 1000,
-      label: `${((toMs - fromMs) / 1000).toFixed(2)} s`,
+      label: seconds(toMs - fromMs, 2),
     })),
   }));
   const titles = phaseNames.map((phase) => text(`timeline.${phase}`));

@@ -1,5 +1,6 @@
 /** What README.md shows of a set: one figure and the table of engines, between two marks. Pure. */
 import path from 'node:path';
+import { megabitsPerSecond, milliseconds, seconds } from '../../foundation/quantity.ts';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { engines, engineNames } from '../../experiments/engines.ts';
 import { scenarios } from '../../experiments/scenarios.ts';
@@ -35,10 +36,7 @@ function figuresOf(cell: Cell | undefined): string {
   const totalMs = medianOf(cell?.runs ?? [], (row) => row.total_time_ms);
   const downtimeMs = medianOf(cell?.runs ?? [], (row) => row.downtime_stop_resume_ms);
   if (totalMs === undefined) return '–';
-  return [
-    `${(totalMs / 1000).toFixed(1)} s`,
-    ...(downtimeMs === undefined ? [] : [`${downtimeMs.toFixed(0)} ms`]),
-  ].join(', ');
+  return [seconds(totalMs), ...(downtimeMs === undefined ? [] : [milliseconds(downtimeMs)])].join(', ');
 }
 
 function engineTitle(engine: string): string {
@@ -86,7 +84,7 @@ function ratesOf(runs: readonly Run[]): string {
   const rates = new Set(runs.map(({ row }) => row.link_bits_per_second));
   return [...rates]
     .sort((a, b) => a - b)
-    .map((rate) => `${rate / 1e6} Mbit/s`)
+    .map((rate) => megabitsPerSecond(rate))
     .join(', ');
 }
 

@@ -1,4 +1,5 @@
 /** The columns that tables and claims of recipes may name: what each is of a run, and how it is written. Pure. */
+import { inMegabytes, inSeconds } from '../../foundation/quantity.ts';
 import { engineNames, engines, type EngineName } from '../../experiments/engines.ts';
 import type { Run } from '../record/read-set.ts';
 import type { NumberColumn } from '../../record/run-columns.ts';
@@ -16,8 +17,6 @@ export interface Column {
 }
 
 const digits = (count: number) => (value: number) => value.toFixed(count);
-const seconds = (ms: number): string => (ms / 1000).toFixed(1);
-const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0);
 
 const ofRow = (title: string, column: NumberColumn, text: (value: number) => string = digits(0)): Column => ({
   title,
@@ -34,7 +33,7 @@ const sum = (...values: readonly (number | undefined)[]): number | undefined =>
 const phase = (title: string, name: 'vm-stopped' | 'vm-started' | 'server-answers'): Column => ({
   title,
   value: ({ events }) => events.find((event) => event.event === 'restart' && event.phase === name)?.tMs,
-  text: seconds,
+  text: (ms) => inSeconds(ms),
 });
 
 /** The bound of what QEMU compresses itself is not known: it does not say by how much. */
@@ -96,7 +95,7 @@ const sampled = (
 const median = (values: readonly number[]): number => quantile(values, 0.5);
 
 export const columns: Readonly<Record<string, Column>> = {
-  total: ofRow('total s', 'total_time_ms', seconds),
+  total: ofRow('total s', 'total_time_ms', (ms) => inSeconds(ms)),
   downtime: ofRow('STOP to RESUME ms', 'downtime_stop_resume_ms'),
   'client-gap': ofRow('no ping reply ms', 'downtime_client_ms'),
   'sql-gap': ofRow('no SQL answer ms', 'downtime_heartbeat_ms'),
@@ -107,13 +106,13 @@ export const columns: Readonly<Record<string, Column>> = {
     text: (value) => (value === 1 ? 'yes' : value === 0 ? 'no' : 'in part'),
   },
   passes: ofRow('passes', 'dirty_sync_count'),
-  blocked: ofRow('virtual CPUs blocked s', 'postcopy_blocktime_ms', seconds),
-  'migration-link': ofRow('migration link MB', 'migration_link_bytes', megabytes),
-  'storage-link': ofRow('storage link of dst MB', 'storage_link_bytes_dst', megabytes),
+  blocked: ofRow('virtual CPUs blocked s', 'postcopy_blocktime_ms', (ms) => inSeconds(ms)),
+  'migration-link': ofRow('migration link MB', 'migration_link_bytes', (bytes) => inMegabytes(bytes)),
+  'storage-link': ofRow('storage link of dst MB', 'storage_link_bytes_dst', (bytes) => inMegabytes(bytes)),
   'both-links': {
     title: 'both links MB',
     value: ({ row }) => sum(row.migration_link_bytes, row.storage_link_bytes_dst),
-    text: megabytes,
+    text: (bytes) => inMegabytes(bytes),
   },
   compression: ofRow('compression ratio', 'compression_ratio_total', digits(2)),
   'busiest-link': ofRow('busiest link', 'busiest_link_efficiency', digits(2)),
@@ -122,10 +121,10 @@ export const columns: Readonly<Record<string, Column>> = {
     value: ({ row }) => (compressesUnseen(row.engine) ? undefined : efficiencyOf(row)),
     text: digits(2),
   },
-  'engine-cpu-src': ofRow('engine CPU s, src', 'engine_cpu_ms_src', seconds),
-  'engine-cpu-dst': ofRow('engine CPU s, dst', 'engine_cpu_ms_dst', seconds),
-  'qemu-cpu-src': ofRow('QEMU CPU s, src', 'qemu_cpu_ms_src', seconds),
-  'qemu-cpu-dst': ofRow('QEMU CPU s, dst', 'qemu_cpu_ms_dst', seconds),
+  'engine-cpu-src': ofRow('engine CPU s, src', 'engine_cpu_ms_src', (ms) => inSeconds(ms)),
+  'engine-cpu-dst': ofRow('engine CPU s, dst', 'engine_cpu_ms_dst', (ms) => inSeconds(ms)),
+  'qemu-cpu-src': ofRow('QEMU CPU s, src', 'qemu_cpu_ms_src', (ms) => inSeconds(ms)),
+  'qemu-cpu-dst': ofRow('QEMU CPU s, dst', 'qemu_cpu_ms_dst', (ms) => inSeconds(ms)),
   'all-cpu': {
     title: 'CPU s, QEMUs and engines',
     value: ({ row }) => {
@@ -133,7 +132,7 @@ export const columns: Readonly<Record<string, Column>> = {
       const hasEngine = row.engine_cpu_ms_src !== undefined || row.engine_cpu_ms_dst !== undefined;
       return hasEngine ? sum(qemu, row.engine_cpu_ms_src, row.engine_cpu_ms_dst) : qemu;
     },
-    text: seconds,
+    text: (ms) => inSeconds(ms),
   },
   'cpu-busy': sampled('CPUs of src busy %', 'src cpu_percent', (values) => quantile(values, 0.5), digits(0)),
   'engine-memory-src': sampled(
@@ -151,7 +150,7 @@ export const columns: Readonly<Record<string, Column>> = {
   'tps-before': ofRow('TPS before', 'tps_before', digits(1)),
   'tps-during': ofRow('TPS during', 'tps_during', digits(1)),
   'tps-after': ofRow('TPS after', 'tps_after', digits(1)),
-  'tps-back': ofRow('TPS back s', 'tps_recovery_ms', seconds),
+  'tps-back': ofRow('TPS back s', 'tps_recovery_ms', (ms) => inSeconds(ms)),
   'p95-before': latency('p95 before ms', median, 'before'),
   'p95-during': latency('p95 during ms', median),
   'p95-worst': latency('p95, worst second ms', (values) => Math.max(...values)),
@@ -160,7 +159,7 @@ export const columns: Readonly<Record<string, Column>> = {
     title: 'list s',
     value: ({ row }) =>
       sum(row.list_find_ms, row.list_translate_ms, row.list_map_ms, row.list_encode_ms, row.list_send_ms),
-    text: seconds,
+    text: (ms) => inSeconds(ms),
   },
   'vm-stopped': phase('VM stopped after s', 'vm-stopped'),
   'vm-started': phase('VM started after s', 'vm-started'),

@@ -1,4 +1,5 @@
 /** What docs/results.md says of one recipe: question, command, conditions, tables, claims, figures. Pure. */
+import { gibibytes } from '../../foundation/quantity.ts';
 import { matrixCommandOf, type Recipe, type RecipeTable } from '../../experiments/recipe.ts';
 import { claimsMarkdown } from '../claims/claims-table.ts';
 import { paperClaimsOf } from '../claims/claims.ts';
@@ -114,7 +115,7 @@ function madeOn(runs: readonly Run[]): string {
   );
   const machine = of(
     ({ manifest: { machine } }) =>
-      `${machine.cores} cores (${machine.cpuModel.trim()}), ${(machine.memoryBytes / 2 ** 30).toFixed(0)} GiB, ${machine.distribution ?? '?'}`,
+      `${machine.cores} cores (${machine.cpuModel.trim()}), ${gibibytes(machine.memoryBytes, 0)}, ${machine.distribution ?? '?'}`,
   );
   const software = of(
     ({ row, manifest: { versions } }) =>

@@ -1,4 +1,5 @@
 /** The conditions under which runs were made: what must agree before their figures may stand side by side. Pure. */
+import { gibibytes, mebibytes, megabitsPerSecond } from '../../foundation/quantity.ts';
 import type { Run } from './read-set.ts';
 
 export const conditionNames = [
@@ -26,9 +27,9 @@ export function conditionsOf({ row, manifest }: Pick<Run, 'row' | 'manifest'>): 
   return {
     testbed: row.testbed ?? unknown,
     accelerator: row.accelerator ?? unknown,
-    machine: `${machine.cpuModel}, ${machine.cores} cores, ${(machine.memoryBytes / 2 ** 30).toFixed(0)} GiB`,
+    machine: `${machine.cpuModel}, ${machine.cores} cores, ${gibibytes(machine.memoryBytes, 0)}`,
     scale: `1/${row.scale}`,
-    'link rate': `${row.link_bits_per_second / 1e6} Mbit/s`,
+    'link rate': megabitsPerSecond(row.link_bits_per_second),
     DBMS: row.dbms ?? unknown,
     'database server': versions.databaseServer ?? unknown,
     QEMU: versions.qemu ?? unknown,
@@ -56,7 +57,7 @@ export function differencesAmong(runs: readonly Pick<Run, 'row' | 'manifest'>[])
   for (const { row, manifest } of runs) {
     const size = [row.vm_memory_bytes, row.buffer_pool_bytes, manifest.configuration.tableDataBytes];
     const known = sizes.get(row.paper_row_gib) ?? new Set();
-    sizes.set(row.paper_row_gib, known.add(size.map((bytes) => mebibytes(bytes)).join(' / ')));
+    sizes.set(row.paper_row_gib, known.add(size.map((bytes) => memory(bytes)).join(' / ')));
   }
   for (const [memGib, values] of sizes) {
     differing.push({ condition: `memory / pool / tables of row ${memGib}`, values: [...values] });
@@ -68,6 +69,6 @@ export function describeDifferences(differences: readonly Difference[]): string 
   return differences.map(({ condition, values }) => `  ${condition}: ${values.join(' | ')}`).join('\n');
 }
 
-function mebibytes(bytes: number | undefined): string {
-  return bytes === undefined ? unknown : `${Math.round(bytes / 2 ** 20)} MiB`;
+function memory(bytes: number | undefined): string {
+  return bytes === undefined ? unknown : mebibytes(bytes);
 }

@@ -4,6 +4,7 @@
  * (https://dev.mysql.com/doc/refman/en/innodb-preload-buffer-pool.html)
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { mebibytes } from '../../../foundation/quantity.ts';
 import { CodedError } from '../../../foundation/coded-error.ts';
 import type { Configuration } from '../../../experiments/configuration.ts';
 import { nowMs } from '../../probes/wall-clock.ts';
@@ -67,7 +68,7 @@ export function restart(context: RestartContext): Migration {
       log.event({ event: 'restart', at_ms: loadedAtMs, host: 'client', phase: 'pool-loaded' });
       await runSql(client, server, `SET GLOBAL innodb_io_capacity = ${capacity.usual}`);
       const { dataBytes } = await readBufferPoolUse(client, server);
-      const text = `${Math.round(dataBytes / 2 ** 20)} MiB in the pool again`;
+      const text = `${mebibytes(dataBytes)} in the pool again`;
       log.event({ event: 'note', at_ms: nowMs(), text });
       return 'completed';
     },
