@@ -79,7 +79,8 @@ function tableOf({ mems, scenarios, engines }: Recipe, table: RecipeTable, runs:
     scenarios.flatMap((scenario) =>
       engines.flatMap((engine) => {
         const ofCell = runs.filter(
-          ({ row }) => row.scenario === scenario && row.paper_row_gib === Number(mem) && row.engine === engine,
+          ({ row }) =>
+            row.scenario === scenario && row.paper_row_gib === Number(mem) && row.engine === engine,
         );
         if (ofCell.length === 0) return [];
         const numbersOfCell = columns.map((column) =>
