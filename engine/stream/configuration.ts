@@ -3,8 +3,7 @@
  * (05, u8 length + name, u32 version, data). migration/savevm.c, vmstate_configuration; migration/vmstate.c.
  */
 import type { StreamConfiguration } from './handler.ts';
-import { incomplete, type ItemStop, stoppedBy } from './item-stop.ts';
-import { malformed } from './obstacles.ts';
+import { incomplete, type ItemStop, stoppedBy, malformed } from './obstacles.ts';
 import { sectionType } from './records.ts';
 
 /** QEMU's longest machine name is far below; a longer one is garbage. */

@@ -17,6 +17,21 @@ export interface Obstacle {
   readonly detail: string;
 }
 
+/** Why an item of the stream is not read. */
+export type ItemStop =
+  /** It has at least so many bytes, and they are not all at hand. */
+  | { readonly is: 'incomplete'; readonly neededBytes: number }
+  /** The stream cannot be filtered from here on. */
+  | { readonly is: 'obstacle'; readonly obstacle: Obstacle };
+
+export function incomplete(neededBytes: number): ItemStop {
+  return { is: 'incomplete', neededBytes };
+}
+
+export function stoppedBy(obstacle: Obstacle): ItemStop {
+  return { is: 'obstacle', obstacle };
+}
+
 /** Bytes that `obstacleInMagic` looks at. */
 export const magicBytes = 9;
 

@@ -5,8 +5,7 @@
 import { pageSizeBytes } from '../list/page-list.ts';
 import type { FilteredOutput } from './filtered-output.ts';
 import type { StreamCounters, StreamHandler } from './handler.ts';
-import { type ItemStop, stoppedBy } from './item-stop.ts';
-import { malformed } from './obstacles.ts';
+import { type ItemStop, stoppedBy, malformed } from './obstacles.ts';
 import { RamBlocks } from './ram-blocks.ts';
 import { ramFlag, shortHeaderBytes } from './records.ts';
 import { recordHeaderRoomBytes, writeRecordHeader } from './writer.ts';

@@ -1,8 +1,7 @@
 /** The RAM blocks of a stream: MEM_SIZE's list of them, (u8 length + name, size64) each, and the way from a name to one. */
 import { pageSizeBytes } from '../list/page-list.ts';
 import type { RamBlock } from './handler.ts';
-import { incomplete, type ItemStop, stoppedBy } from './item-stop.ts';
-import { malformed } from './obstacles.ts';
+import { incomplete, type ItemStop, stoppedBy, malformed } from './obstacles.ts';
 
 /** More blocks than any VM has; without a cap, blocks of length 0 could follow one another for ever. */
 const maxBlocks = 65_536;

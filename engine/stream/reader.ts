@@ -2,12 +2,21 @@
  * Incremental reader of QEMU's pre-copy stream. It leaves out the pages that its handler refuses and hands on everything
  * else verbatim, but for block names that have to be written again (docs/stream-format.md). Memory is constant: one
  * record, at most, is kept between two chunks.
+ *
+ *     magic -> configuration -> between-sections <---------------- end of START, PART -----+
+ *                                |  |  ^                                                   |
+ *                                |  |  +-- command (its data)                              |
+ *                                |  +-- START, PART or END of RAM --> ram <--> block-sizes |
+ *                                |                                     |  |  (START only)  |
+ *                                |                                     |  +----------------+
+ *                                |                      end of END --> held (holdAtEnd) --> device-state
+ *                                +-- what cannot be filtered, from any state of the above --> pass-through
+ *
+ * Each state reads one item at a time; an item that a chunk's end cuts is completed from the next chunk and read again.
  */
 import { CodedError } from '../../foundation/coded-error.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
 import { ConfigurationReader } from './configuration.ts';
-import { readControlRecord } from './control-record.ts';
-import { CutItem } from './cut-item.ts';
 import { FilteredOutput } from './filtered-output.ts';
 import type {
   RamBlock,
@@ -17,11 +26,19 @@ import type {
   StreamOutput,
   StreamPosition,
 } from './handler.ts';
-import { incomplete, type ItemStop } from './item-stop.ts';
-import { magicBytes, obstacleInConfiguration, obstacleInMagic, type Obstacle } from './obstacles.ts';
+import {
+  incomplete,
+  type ItemStop,
+  magicBytes,
+  malformed,
+  type Obstacle,
+  obstacleInConfiguration,
+  obstacleInMagic,
+  obstacleInRecord,
+} from './obstacles.ts';
 import { PageRecords } from './page-records.ts';
 import { RamBlocksReader } from './ram-blocks.ts';
-import { placeForPagesIn, positionIn, type PlaceForPages, type ReaderState } from './reader-state.ts';
+import { ramFlag, sectionTailBytes, sectionType, shortHeaderBytes } from './records.ts';
 import { readSectionHeader } from './section-header.ts';
 import { recordHeaderRoomBytes } from './writer.ts';
 
@@ -34,6 +51,21 @@ export interface StreamReaderOptions {
   /** Throw when the stream cannot be filtered, instead of passing it through. Default false. */
   readonly refuseUnsupported?: boolean;
 }
+
+/** Whether a page record may be written to the output, and if it needs a section of its own around it. */
+export type PlaceForPages = 'inside-section' | 'between-sections' | 'nowhere';
+
+/** What the reader is in the middle of. */
+type ReaderState =
+  | { readonly in: 'magic' }
+  | { readonly in: 'configuration'; readonly reader: ConfigurationReader }
+  | { readonly in: 'between-sections' }
+  | { readonly in: 'command'; remainingBytes: number }
+  | { readonly in: 'ram'; readonly kind: SectionKind }
+  | { readonly in: 'block-sizes'; readonly reader: RamBlocksReader }
+  | { readonly in: 'held' }
+  | { readonly in: 'device-state' }
+  | { readonly in: 'pass-through' };
 
 /** Longest item that is parsed in one piece: a page with a block name of 255 bytes. */
 const maxItemBytes = recordHeaderRoomBytes + pageSizeBytes;
@@ -81,12 +113,34 @@ export class StreamReader {
   }
 
   get position(): StreamPosition {
-    return positionIn(this.#state);
+    switch (this.#state.in) {
+      case 'magic':
+      case 'configuration':
+        return 'header';
+      case 'block-sizes':
+        return 'ram';
+      default:
+        return this.#state.in;
+    }
   }
 
   /** Where a page record may be written to the output now. */
   get placeForPages(): PlaceForPages {
-    return placeForPagesIn(this.#state, this.blocks.length > 0);
+    switch (this.#state.in) {
+      case 'held':
+        return 'inside-section';
+      case 'ram':
+        return this.#state.kind === 'start' ? 'nowhere' : 'inside-section';
+      case 'between-sections':
+        return this.blocks.length > 0 ? 'between-sections' : 'nowhere';
+      case 'magic':
+      case 'configuration':
+      case 'command':
+      case 'block-sizes':
+      case 'device-state':
+      case 'pass-through':
+        return 'nowhere';
+    }
   }
 
   /**
@@ -195,27 +249,52 @@ export class StreamReader {
     return this.#stop(stop.at, stop);
   }
 
+  /** A record of the RAM section that is no page: the list of RAM blocks, or the end of a section. Its header is whole. */
   #readControlRecord(buffer: Buffer, at: number, end: number, flags: number, kind: SectionKind): number {
-    const section = { kind, id: this.ramSectionId, hasBlocks: this.blocks.length > 0 };
-    const record = readControlRecord(buffer, at, end, flags, section);
-    switch (record.is) {
-      case 'memory-size':
-        this.#state = { in: 'block-sizes', reader: new RamBlocksReader(record.totalBytes) };
-        return record.next;
-      case 'section-end':
-        if (kind === 'end' && this.#options.holdAtEnd === true && !this.#endReleased) {
-          this.#state = { in: 'held' };
-          return at;
+    const hasBlocks = this.blocks.length > 0;
+    switch (flags & ~ramFlag.sameBlock) {
+      case ramFlag.endOfSection: {
+        // QEMU flushes after the end-of-section record but keeps the footer in its buffer. Handing the record on only
+        // together with its footer keeps the place between the two from looking like one where pages may go.
+        if (end - at < sectionTailBytes) return this.#stop(at, incomplete(sectionTailBytes));
+        const footer = at + shortHeaderBytes;
+        if (
+          buffer.readUInt8(footer) !== sectionType.footer ||
+          buffer.readUInt32BE(footer + 1) !== this.ramSectionId
+        ) {
+          return this.#giveUp(at, malformed('the RAM section has no footer'));
         }
-        this.output.handOn(buffer, record.next);
-        this.counters.ramSections += 1;
-        this.#state = kind === 'end' ? { in: 'device-state' } : { in: 'between-sections' };
-        this.#handler.ramSectionEnds?.(kind);
-        if (kind === 'end') this.#handler.deviceState?.();
-        return record.next;
+        if (kind === 'start' && !hasBlocks) {
+          return this.#giveUp(at, malformed('the RAM section starts without its blocks'));
+        }
+        return this.#endSection(buffer, at, kind);
+      }
+      case ramFlag.memorySize: {
+        if (kind !== 'start' || hasBlocks) {
+          return this.#giveUp(at, malformed('RAM blocks are announced again'));
+        }
+        const totalBytes = buffer.readUInt32BE(at) * 0x1_0000_0000 + buffer.readUInt32BE(at + 4) - flags;
+        this.#state = { in: 'block-sizes', reader: new RamBlocksReader(totalBytes) };
+        return at + shortHeaderBytes;
+      }
       default:
-        return this.#stop(at, record);
+        return this.#giveUp(at, obstacleInRecord(flags));
     }
+  }
+
+  /** A part of the RAM section ends with the tail at `at`, unless it is to be held. */
+  #endSection(buffer: Buffer, at: number, kind: SectionKind): number {
+    if (kind === 'end' && this.#options.holdAtEnd === true && !this.#endReleased) {
+      this.#state = { in: 'held' };
+      return at;
+    }
+    const next = at + sectionTailBytes;
+    this.output.handOn(buffer, next);
+    this.counters.ramSections += 1;
+    this.#state = kind === 'end' ? { in: 'device-state' } : { in: 'between-sections' };
+    this.#handler.ramSectionEnds?.(kind);
+    if (kind === 'end') this.#handler.deviceState?.();
+    return next;
   }
 
   #readBlockSize(buffer: Buffer, at: number, end: number, reader: RamBlocksReader): number {
@@ -294,5 +373,43 @@ export class StreamReader {
     this.#state = { in: 'pass-through' };
     this.#handler.unsupported?.(reason, detail);
     return at;
+  }
+}
+
+/** An item of the stream that was cut by the end of a chunk, until the rest of it comes. */
+class CutItem {
+  readonly buffer: Buffer;
+  /** Bytes of the buffer that are filled; 0 if nothing was cut. */
+  filledBytes = 0;
+
+  constructor(maxItemBytes: number) {
+    this.buffer = Buffer.allocUnsafeSlow(maxItemBytes);
+  }
+
+  /** Keeps the bytes of a chunk from `start` on: they are less than an item. */
+  keep(chunk: Buffer, start: number): void {
+    this.filledBytes = chunk.copy(this.buffer, 0, start);
+  }
+
+  /** Takes from the chunk, at `at`, what is missing of `neededBytes`, and no more; returns where the chunk goes on. */
+  fill(chunk: Buffer, at: number, neededBytes: number): number {
+    const end = Math.min(chunk.length, at + neededBytes - this.filledBytes);
+    this.filledBytes += chunk.copy(this.buffer, this.filledBytes, at, end);
+    return end;
+  }
+
+  /** The bytes from `start` on. */
+  rest(start: number): Buffer {
+    return this.buffer.subarray(start, this.filledBytes);
+  }
+
+  /** Removes bytes that were read. */
+  drop(bytes: number): void {
+    this.buffer.copyWithin(0, bytes, this.filledBytes);
+    this.filledBytes -= bytes;
+  }
+
+  clear(): void {
+    this.filledBytes = 0;
   }
 }

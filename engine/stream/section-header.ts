@@ -1,7 +1,6 @@
 /** What may start between two sections: a part of the RAM section, or a command (migration/savevm.c). */
 import type { SectionKind } from './handler.ts';
-import { incomplete, type ItemStop, stoppedBy } from './item-stop.ts';
-import { obstacleInCommand } from './obstacles.ts';
+import { incomplete, type ItemStop, stoppedBy, obstacleInCommand } from './obstacles.ts';
 import { ramSectionName, ramSectionVersion, sectionType } from './records.ts';
 
 export type SectionHeader =
