@@ -61,7 +61,7 @@ module.exports = {
     ),
     only(
       'reproduce',
-      ['foundation', 'experiments', 'record', 'harness', 'report'],
+      ['foundation', 'experiments', 'record', 'engine', 'harness', 'report'],
       'Runs an experiment and reports it: the one room above harness and report.',
     ),
     only('setup', ['foundation'], 'Set-up stands at the bottom.'),

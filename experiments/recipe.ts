@@ -82,6 +82,8 @@ export interface Recipe {
   readonly claims: readonly RecipeClaim[];
   /** Also hold the paper's claims against it. */
   readonly paperClaims?: true;
+  /** Also simulate each run, and say how far that is from what was measured. */
+  readonly predicted?: true;
   /** Figures of the report that its block shows. */
   readonly figures: readonly string[];
 }

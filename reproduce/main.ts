@@ -16,10 +16,11 @@ import { type AtEnd, runCommand } from '../harness/cli/run-command.ts';
 import { planMatrix, runMatrix } from '../harness/cli/run-matrix.ts';
 import { paperClaimsOf } from '../report/claims/claims.ts';
 import { judgedClaims } from '../report/recipes/judge.ts';
-import { makeBlock, readResultsPage, writeBlocks, type MadeBlock } from '../report/recipes/write-results.ts';
+import { readResultsPage, writeBlocks, type MadeBlock } from '../report/recipes/write-results.ts';
 import { writeReport } from '../report/render/write-report.ts';
 import { claimsText } from './claims-text.ts';
 import { listOf, listText } from './list.ts';
+import { makeRecipeBlock } from './make-recipe-block.ts';
 
 const root = path.join(import.meta.dirname, '..');
 
@@ -101,7 +102,7 @@ async function reportAgain(named: readonly Recipe[], { from, json }: Options): P
     from?.map(fromRoot) ?? page.blocks.find(({ recipe }) => recipe === name)?.sets ?? [];
   const made: MadeBlock[] = [];
   for (const recipe of from === undefined && named.length === 0 ? recipes : named)
-    made.push(await makeBlock(root, recipe, setsOf(recipe), recipe.figures.length > 0));
+    made.push(await makeRecipeBlock(root, recipe, setsOf(recipe), recipe.figures.length > 0));
   await writeBlocks(root, made);
   for (const { block, recipeSet } of made) printResult(block.recipe, block.sets, recipeSet, json);
   return exitCodes.ok;
@@ -158,7 +159,7 @@ async function run(recipe: Recipe, options: Options, atEnd: AtEnd): Promise<numb
     return interrupted ? exitCodes.interrupted : exitCodes.failed;
   }
   const relative = path.relative(root, path.resolve(set));
-  const made = await makeBlock(root, recipe, [relative], true);
+  const made = await makeRecipeBlock(root, recipe, [relative], true);
   if (made.recipeSet !== undefined)
     await writeReport(made.recipeSet.set, path.join(set, 'report'), 'en', say);
   if (relative.startsWith('..')) say(`${set} is outside of this checkout: docs/results.md is left as it is`);

@@ -20,24 +20,15 @@ const error = (runs: number, lowestPercent: number, highestPercent: number): Eng
   highestPercent,
 });
 
-/** All with MariaDB under TCG and links of 125 Mbit/s. Made with `npm run predict -- --against`. */
+/** All with MariaDB under TCG and links of 125 Mbit/s. By recipe in docs/results.md; made with `npm run predict -- --against`. */
 export const modelErrors: readonly ModelError[] = [
   {
     measured: '2026-11-26, VMs of 0.5 to 3 GiB (idle, ro, rw)',
     engines: {
-      precopy: error(15, -4, 0),
-      'multifd-zstd': error(3, 6, 6),
+      precopy: error(21, -4, 0),
+      'multifd-zstd': error(9, 6, 7),
       restore: error(12, -10, 0),
-      balance: error(3, 1, 3),
-    },
-  },
-  {
-    measured: '2026-11-24 and 25, older engines, 2 GiB',
-    engines: {
-      precopy: error(4, -3, 0),
-      'multifd-zstd': undefined,
-      restore: error(4, -8, -2),
-      balance: error(4, -13, -8),
+      balance: error(9, -2, 3),
     },
   },
 ];

@@ -85,5 +85,6 @@ export const enginesRecipe: Recipe = {
     },
     noCommitLost,
   ],
+  predicted: true,
   figures: ['figure-08-total-time', 'figure-11-nic-throughput-rw', 'extra-02-latency'],
 };

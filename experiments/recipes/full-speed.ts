@@ -35,5 +35,6 @@ export const fullSpeed: Recipe = {
     },
     noCommitLost,
   ],
+  predicted: true,
   figures: ['figure-16-tps-ro'],
 };

@@ -26,5 +26,6 @@ export const paperMatrix: Recipe = {
     noCommitLost,
   ],
   paperClaims: true,
+  predicted: true,
   figures: ['figure-08-total-time', 'figure-11-nic-throughput-rw', 'figure-17-tps-rw'],
 };

@@ -38,7 +38,11 @@ export function blockWithoutRuns(recipe: Recipe): string[] {
  * @param folders of the sets, from the root of the checkout
  * @returns lines
  */
-export function recipeBlock(recipeSet: RecipeSet, folders: readonly string[]): string[] {
+export function recipeBlock(
+  recipeSet: RecipeSet,
+  folders: readonly string[],
+  section: readonly string[] = [],
+): string[] {
   const { recipe, set, wanted } = recipeSet;
   const { runs } = set;
   const differences = differencesAmong(runs);
@@ -65,6 +69,7 @@ export function recipeBlock(recipeSet: RecipeSet, folders: readonly string[]): s
           claimsMarkdown(paperClaimsOf(set, 'en'), 'en'),
         ]
       : []),
+    ...section,
     ...shown.flatMap((figure) => [
       `![${titleOf(figure, context)}](${picturesOf(recipe)}/${figure.name}.png)`,
       '',

@@ -1,13 +1,10 @@
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import test from 'ava';
 import { recipes } from '../../experiments/recipes/all.ts';
 import { figures } from '../figures/all.ts';
 import { columnOf } from './columns.ts';
-import { picturesOf } from './recipe-block.ts';
 import { parseResultsPage, resultsPageText, withBlocks } from './results-page.ts';
-import { makeBlock, readResultsPage } from './write-results.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');
 
@@ -23,24 +20,6 @@ test('docs/results.md has a block for each recipe, in their order, and is as it 
 });
 
 for (const recipe of recipes) {
-  test(`docs/results.md says of ${recipe.name} what the recorded sets show`, async (t) => {
-    const block = (await readResultsPage(root)).blocks.find(({ recipe: name }) => name === recipe.name);
-    const sets = block?.sets ?? [];
-    const made = await makeBlock(root, recipe, sets, false);
-    t.is(
-      made.block.lines.join('\n').trimEnd(),
-      block?.lines.join('\n').trimEnd() ?? '',
-      `npm run reproduce -- ${recipe.name} --report-only makes it again`,
-    );
-    if (sets.length === 0) return;
-    t.true(
-      sets.every((set) => set.startsWith('results/reference-')),
-      'only these are committed',
-    );
-    for (const name of recipe.figures)
-      t.true(existsSync(path.join(root, 'docs', picturesOf(recipe), `${name}.png`)), name);
-  });
-
   test(`${recipe.name} names columns and figures that there are`, (t) => {
     const names = [
       ...recipe.tables.flatMap(({ columns }) => columns),

@@ -33,6 +33,7 @@ export interface MadeBlock {
  * @param root of the checkout
  * @param sets from there; empty: none is recorded
  * @param samples whether figures are to be drawn of its runs
+ * @param section lines of one more section, of what the report does not know
  * @throws CodedError 'report' `not-readable`, `different-conditions`
  */
 export async function makeBlock(
@@ -40,12 +41,14 @@ export async function makeBlock(
   recipe: Recipe,
   sets: readonly string[],
   samples: boolean,
+  section?: (recipeSet: RecipeSet) => Promise<readonly string[]>,
 ): Promise<MadeBlock> {
   if (sets.length === 0)
     return { block: { recipe: recipe.name, sets, lines: blockWithoutRuns(recipe) }, recipeSet: undefined };
   const folders = sets.map((set) => path.join(root, set));
   const recipeSet = await readRecipeSet(recipe, folders, { samples });
-  return { block: { recipe: recipe.name, sets, lines: recipeBlock(recipeSet, sets) }, recipeSet };
+  const lines = recipeBlock(recipeSet, sets, await section?.(recipeSet));
+  return { block: { recipe: recipe.name, sets, lines }, recipeSet };
 }
 
 /** Puts the blocks into the page, whole or not at all, and draws their pictures. @throws CodedError 'report' */
