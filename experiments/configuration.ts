@@ -90,38 +90,42 @@ export const optionsSchema = z.object({
 
 export type Options = z.infer<typeof optionsSchema>;
 
+const bytes = z.number().nonnegative();
+
 /** Every value that shapes a run, as the manifest records it. */
-export interface Configuration {
-  readonly scenario: Options['scenario'];
-  readonly memoryRow: Options['mem'];
-  readonly engine: Options['engine'];
-  readonly testbed: Options['testbed'];
+export const configurationSchema = z.object({
+  scenario: optionsSchema.shape.scenario.unwrap(),
+  memoryRow: optionsSchema.shape.mem.unwrap(),
+  engine: optionsSchema.shape.engine.unwrap(),
+  testbed: optionsSchema.shape.testbed.unwrap(),
   /** Path of the inventory, as it was given; absent in the local lab. */
-  readonly inventory?: string | undefined;
-  readonly profile: Options['profile'];
-  readonly scale: number;
-  readonly dbms: Options['dbms'];
-  readonly linkBitsPerSecond: number;
-  readonly vmMemoryBytes: number;
+  inventory: z.string().optional(),
+  profile: optionsSchema.shape.profile.unwrap(),
+  scale: z.number(),
+  dbms: optionsSchema.shape.dbms.unwrap(),
+  linkBitsPerSecond: z.number(),
+  vmMemoryBytes: bytes,
   /** The paper's pool for this row, divided by the scale. */
-  readonly bufferPoolAskedBytes: number;
+  bufferPoolAskedBytes: bytes,
   /** What the server is started with: less than asked where a small VM would thrash. */
-  readonly bufferPoolBytes: number;
+  bufferPoolBytes: bytes,
   /** The paper's pool in use, divided by the scale. */
-  readonly poolInUseAskedBytes: number;
+  poolInUseAskedBytes: bytes,
   /** Tables and indexes are sized to this. */
-  readonly tableDataBytes: number;
-  readonly threads: number;
-  readonly rateTps: number;
-  readonly downtimeLimitMs: number;
+  tableDataBytes: bytes,
+  threads: z.number(),
+  rateTps: z.number(),
+  downtimeLimitMs: z.number(),
   /** What our engines may raise it to; absent in older runs. */
-  readonly downtimeLimitMaxMs?: number | undefined;
-  readonly beforeSeconds: number;
-  readonly afterSeconds: number;
-  readonly maxTimeSeconds: number;
-  readonly seed: number;
-  readonly verifyRam: boolean;
-}
+  downtimeLimitMaxMs: z.number().optional(),
+  beforeSeconds: z.number(),
+  afterSeconds: z.number(),
+  maxTimeSeconds: z.number(),
+  seed: z.number(),
+  verifyRam: z.boolean(),
+});
+
+export type Configuration = Readonly<z.infer<typeof configurationSchema>>;
 
 const mib = 2 ** 20;
 const gib = 2 ** 30;

@@ -2,40 +2,10 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
+import { configurationSchema } from '../experiments/configuration.ts';
 import { CodedError } from '../foundation/coded-error.ts';
-import { type Configuration, testbedNames } from '../experiments/configuration.ts';
-import { engineNames } from '../experiments/engines.ts';
-import { memoryRowNames } from '../experiments/memory-rows.ts';
-import { profileNames } from '../experiments/profiles.ts';
-import { scenarioNames } from '../experiments/scenarios.ts';
 
 const bytes = z.number().nonnegative();
-
-const configurationSchema = z.object({
-  scenario: z.enum(scenarioNames),
-  memoryRow: z.enum(memoryRowNames),
-  engine: z.enum(engineNames),
-  testbed: z.enum(testbedNames),
-  inventory: z.string().optional(),
-  profile: z.enum(profileNames),
-  scale: z.number(),
-  dbms: z.enum(['mariadb', 'mysql']),
-  linkBitsPerSecond: z.number(),
-  vmMemoryBytes: bytes,
-  bufferPoolAskedBytes: bytes,
-  bufferPoolBytes: bytes,
-  poolInUseAskedBytes: bytes,
-  tableDataBytes: bytes,
-  threads: z.number(),
-  rateTps: z.number(),
-  downtimeLimitMs: z.number(),
-  downtimeLimitMaxMs: z.number().optional(),
-  beforeSeconds: z.number(),
-  afterSeconds: z.number(),
-  maxTimeSeconds: z.number(),
-  seed: z.number(),
-  verifyRam: z.boolean(),
-}) satisfies z.ZodType<Configuration>;
 
 const version = z.string().optional();
 
@@ -82,6 +52,20 @@ export const manifestSchema = z.object({
 });
 
 export type Manifest = z.infer<typeof manifestSchema>;
+
+/** As a report reads it: an engine, load or testbed may be one that only a later version knows. */
+export const anyManifestSchema = manifestSchema.extend({
+  configuration: configurationSchema.extend({
+    scenario: z.string(),
+    memoryRow: z.string(),
+    engine: z.string(),
+    testbed: z.string(),
+    profile: z.string(),
+    dbms: z.string(),
+  }),
+});
+
+export type AnyManifest = z.infer<typeof anyManifestSchema>;
 
 /** Whole or not at all: it is written again as more gets known, and a crash must not leave half a file. */
 export async function writeManifest(folder: string, manifest: Manifest): Promise<void> {

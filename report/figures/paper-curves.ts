@@ -23,7 +23,7 @@ function endMs({ row, series }: Run): number {
 
 function megabits(run: Run, metric: string): Point[] {
   // With --verify-ram, memory crosses the links after the migration, to be compared.
-  const afterMs = run.manifest.configuration.verifyRam === true ? 0 : marginMs;
+  const afterMs = run.manifest.configuration.verifyRam ? 0 : marginMs;
   const counter = run.series.get(metric) ?? [];
   const { nowMs } = run;
   // A run that goes on is drawn whole: its end is not known.

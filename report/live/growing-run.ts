@@ -4,7 +4,7 @@ import path from 'node:path';
 import { sampleSchema, type ClockName, type RunEvent } from '../../record/event.ts';
 import { parseEvent, runFiles } from '../../record/read-run.ts';
 import { relativeEvents } from '../record/events.ts';
-import { manifestSchema } from '../record/manifest.ts';
+import { anyManifestSchema } from '../../record/manifest.ts';
 import type { Run } from '../record/read-set.ts';
 import type { Point } from '../../record/series.ts';
 import { isWantedMetric } from '../record/series.ts';
@@ -60,7 +60,7 @@ export class GrowingRun {
   async run(): Promise<Run | undefined> {
     const text = await readFile(path.join(this.folder, runFiles.manifest), 'utf8').catch(() => undefined);
     if (text === undefined) return undefined;
-    const manifest = manifestSchema.parse(JSON.parse(text));
+    const manifest = anyManifestSchema.parse(JSON.parse(text));
     const { startedAt, repeat, accelerator, configuration } = manifest;
     const { events, correct, zeroMs } = relativeEvents(this.#rawEvents);
     const corrected = [...this.#rawSeries].map(

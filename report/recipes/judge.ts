@@ -26,7 +26,9 @@ function judge(recipe: Recipe, claim: RecipeClaim, runs: readonly Run[]): Judged
   const places = recipe.mems.flatMap((mem) =>
     scenarios.flatMap((scenario) =>
       [engines].flat().map((engine): Place => {
-        const ofPlace = runs.filter(({ row }) => row.scenario === scenario && row.paper_row_gib === Number(mem));
+        const ofPlace = runs.filter(
+          ({ row }) => row.scenario === scenario && row.paper_row_gib === Number(mem),
+        );
         const name = recipe.mems.length === 1 ? scenario : `${scenario} ${mem}`;
         return { name, values: valuesOf(measure, column, engine, ofPlace) };
       }),

@@ -121,7 +121,7 @@ function madeOn(runs: readonly Run[]): string {
   );
   const machine = of(
     ({ manifest: { machine } }) =>
-      `${machine.cores} cores (${machine.cpuModel.trim()}), ${gibibytes(machine.memoryBytes, 0)}, ${machine.distribution ?? '?'}`,
+      `${machine.cores} cores (${machine.cpuModel.trim()}), ${gibibytes(machine.memoryBytes, 0)}, ${machine.distribution}`,
   );
   const software = of(
     ({ row, manifest: { versions } }) =>

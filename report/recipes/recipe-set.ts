@@ -37,7 +37,7 @@ function refuseOtherConditions(recipe: Recipe, cell: Cell, { name, manifest }: R
   const asked = configurationOf(matrixOptionsOf(recipe), cell);
   for (const condition of conditions) {
     const found = manifest.configuration[condition];
-    if (found === undefined || found === asked[condition]) continue;
+    if (found === asked[condition]) continue;
     throw new CodedError(
       'report',
       'different-conditions',

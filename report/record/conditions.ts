@@ -37,7 +37,7 @@ export function conditionsOf({ row, manifest }: Pick<Run, 'row' | 'manifest'>): 
     'sysbench rate': String(row.rate_tps ?? unknown),
     'downtime limit': `${row.downtime_limit_ms ?? unknown} ms`,
     // A target that waits for the comparison is not timed like one that runs at once.
-    'RAM comparison': String(configuration.verifyRam ?? false),
+    'RAM comparison': String(configuration.verifyRam),
   };
 }
 

@@ -68,7 +68,7 @@ export function phasesOf({ row, manifest, events, series, nowMs }: Run): Phase[]
     }
   }
   // With --verify-ram the target waits for the comparison, which is no part of the migration.
-  if (manifest.configuration.verifyRam !== true) add('switchover', stopMs, resumeMs);
+  if (!manifest.configuration.verifyRam) add('switchover', stopMs, resumeMs);
   add('recovery', 0, row.tps_recovery_ms);
   return phases;
 }

@@ -9,7 +9,7 @@ import { fillSilentSeconds } from '../../record/derive/silent-seconds.ts';
 import { onOneClock, readEvents, readSamples, runFiles } from '../../record/read-run.ts';
 import { readStored } from '../../record/stored-file.ts';
 import { relativeEvents, type RunEvent } from './events.ts';
-import { manifestSchema, type Manifest } from './manifest.ts';
+import { anyManifestSchema, type AnyManifest } from '../../record/manifest.ts';
 import { parseRunRows, type RunRow } from './run-row.ts';
 import { isWantedMetric, seriesByName, type SeriesByName } from './series.ts';
 
@@ -19,7 +19,7 @@ export interface Run {
   /** Folder of the set that it is part of; empty for a run that was given by itself. */
   readonly set: string;
   readonly row: RunRow;
-  readonly manifest: Manifest;
+  readonly manifest: AnyManifest;
   readonly events: readonly RunEvent[];
   readonly series: SeriesByName;
   /** While the run goes on: the time of its last sample, since the migrate command. */
@@ -162,7 +162,7 @@ async function readRun(
     }
   };
   const row = (await parsed(runFiles.row, parseRunRows))?.[0];
-  const manifest = await parsed(runFiles.manifest, (text) => manifestSchema.parse(JSON.parse(text)));
+  const manifest = await parsed(runFiles.manifest, (text) => anyManifestSchema.parse(JSON.parse(text)));
   if (manifest === undefined)
     throw new CodedError('report', 'not-readable', `${folder} has no ${runFiles.manifest}`);
   return {

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { runFoldersOf, type Run, type RunSet } from '../record/read-set.ts';
-import { manifestSchema } from '../record/manifest.ts';
+import { anyManifestSchema } from '../../record/manifest.ts';
 import { parseRunRows, type RunRow } from '../record/run-row.ts';
 import type { Random } from '../statistics/seeded-random.ts';
 import { mean } from '../statistics/spread.ts';
@@ -15,7 +15,7 @@ export async function recordedSet(name: string): Promise<Figures> {
   const set = path.join(results, name);
   const runs = (await runFoldersOf(set)).flatMap((folder): Run[] => {
     const read = (file: string): string => readFileSync(path.join(folder, file), 'utf8');
-    const manifest = manifestSchema.parse(JSON.parse(read('manifest.json')));
+    const manifest = anyManifestSchema.parse(JSON.parse(read('manifest.json')));
     const row = parseRunRows(read('runs.csv'))[0];
     if (row === undefined) throw new TypeError(`${folder} has no figures`);
     return [{ name: path.basename(folder), set, row, manifest, events: [], series: new Map() }];

@@ -1,5 +1,5 @@
 /** The manifest of a synthetic run, for tests. Nothing here was measured. */
-import type { Manifest } from '../record/manifest.ts';
+import type { AnyManifest } from '../../record/manifest.ts';
 
 export const syntheticScale = 8;
 export const syntheticLinkBitsPerSecond = 125e6;
@@ -16,7 +16,7 @@ export interface SyntheticCell {
 export const vmBytesOf = (memGib: number): number => (memGib * 2 ** 30) / syntheticScale;
 
 /** @param startMs since the epoch */
-export function syntheticManifest(runId: string, cell: SyntheticCell, startMs = 0): Manifest {
+export function syntheticManifest(runId: string, cell: SyntheticCell, startMs = 0): AnyManifest {
   const { scenario, memGib, engine, repeat } = cell;
   return {
     format: 1,
@@ -33,15 +33,29 @@ export function syntheticManifest(runId: string, cell: SyntheticCell, startMs = 
       dbms: 'mariadb',
       linkBitsPerSecond: syntheticLinkBitsPerSecond,
       vmMemoryBytes: vmBytesOf(memGib),
+      bufferPoolAskedBytes: vmBytesOf(memGib) * 0.75,
+      bufferPoolBytes: vmBytesOf(memGib) * 0.75,
+      poolInUseAskedBytes: vmBytesOf(memGib) * 0.7,
+      tableDataBytes: vmBytesOf(memGib) * 0.7,
+      downtimeLimitMs: 300,
+      maxTimeSeconds: 600,
+      seed: 1,
+      verifyRam: false,
       threads: syntheticThreads,
       rateTps: syntheticRateTps,
       beforeSeconds: 30,
       afterSeconds: 60,
     },
-    accelerator: { name: 'tcg' },
+    accelerator: { name: 'tcg', reason: 'synthetic' },
     goodputBytesPerSecond: { migration: 14.9e6, storage: 14.9e6 },
     revision: { commit: undefined, dirty: true },
     versions: { qemu: 'QEMU emulator version 10.0.13', databaseServer: '10.11.19-MariaDB', node: '24' },
-    machine: { cpuModel: 'made up', cores: 2, memoryBytes: 24 * 2 ** 30 },
+    machine: {
+      cpuModel: 'made up',
+      cores: 2,
+      memoryBytes: 24 * 2 ** 30,
+      kernel: '6.1',
+      distribution: 'Debian',
+    },
   };
 }
