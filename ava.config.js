@@ -1,11 +1,18 @@
-// Unit tests and lab tests have one runner; `npm test` runs both, `npm run test:unit` leaves the lab out.
-const lab = process.env.POOLSHIFT_TESTS !== 'unit';
+import os from 'node:os';
+
+// `npm test` names the kind of its files; `npx ava FILE` runs any file, one after another.
+const kind = process.env.POOLSHIFT_TESTS;
 
 export default {
-  files: lab ? ['**/*.test.ts'] : ['**/*.test.ts', '!**/*.lab.test.ts'],
-  extensions: { ts: 'module' },
+  files: {
+    unit: ['**/*.test.ts', '!**/*.lab.test.ts'],
+    lab: ['**/*.lab.test.ts'],
+  }[kind] ?? ['**/*.test.ts'],
+  extensions: ['ts'],
+  require: ['./setup/test-progress.ts'],
   workerThreads: false,
-  timeout: '20m',
+  // `npm test` has a time limit of its own, which names what hangs.
+  timeout: kind === undefined ? '10m' : '6h',
   // One lab fits a machine, so lab tests must not run beside each other.
-  concurrency: 1,
+  concurrency: kind === 'unit' ? os.availableParallelism() + 1 : 1,
 };

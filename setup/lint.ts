@@ -1,6 +1,6 @@
 /** `npm run lint`: types, eslint, prettier, layers and shell scripts; every check runs, the first failure sets the status. */
 import { globSync } from 'node:fs';
-import { execa } from 'execa';
+import { $ } from 'zx';
 import { seconds as secondsText } from '../foundation/quantity.ts';
 import { machinePackages } from './debian-packages.ts';
 import { ensurePackages } from './packages.ts';
@@ -38,13 +38,13 @@ const checks: readonly (readonly [name: string, command: string, ...arguments_: 
 let failed = 0;
 for (const [name, command, ...arguments_] of checks) {
   const startedMs = performance.now();
-  const result = await execa(command, arguments_, {
+  const { exitCode } = await $({
     preferLocal: true,
+    nothrow: true,
     stdio: ['ignore', 'inherit', 'inherit'],
-    reject: false,
-  });
+  })`${command} ${arguments_}`;
   const took = secondsText(performance.now() - startedMs);
-  console.log(`${result.failed ? 'FAILED' : 'ok'}  ${name} (${took})`);
-  if (result.failed) failed += 1;
+  console.log(`${exitCode === 0 ? 'ok' : 'FAILED'}  ${name} (${took})`);
+  if (exitCode !== 0) failed += 1;
 }
 process.exitCode = failed === 0 ? 0 : 1;

@@ -27,7 +27,7 @@ const main = path.join(import.meta.dirname, 'main.ts');
 
 function run(program: string, ...args: string[]): Promise<Result> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [program, ...args], { timeout: 20_000 }, (error, stdout, stderr) => {
+    execFile(process.execPath, [program, ...args], { timeout: 300_000 }, (error, stdout, stderr) => {
       resolve({
         status: typeof error?.code === 'number' ? error.code : error === null ? 0 : -1,
         stdout,
