@@ -43,6 +43,22 @@ export function runDestination(options: DestinationOptions): Promise<Destination
   return new DestinationEngine(options).run();
 }
 
+/** What there is of a migration, which grows with it. */
+type Parts =
+  | { readonly are: 'none' }
+  /** The source engine has greeted. */
+  | { readonly are: 'link'; readonly connection: EngineConnection }
+  /** QEMU has begun to send. */
+  | {
+      readonly are: 'all';
+      readonly connection: EngineConnection;
+      readonly target: TargetConnection;
+      readonly stream: TargetStream;
+      readonly restorer: Restorer;
+      readonly status: StatusReport;
+      readonly statusTimer: NodeJS.Timeout;
+    };
+
 class DestinationEngine implements SourceHandler, RestoreSink {
   readonly #options: DestinationOptions;
   readonly #listener: SourceListener;
@@ -51,17 +67,12 @@ class DestinationEngine implements SourceHandler, RestoreSink {
   readonly #waits = new WaitWatch();
   #state: DestinationState = destinationStart;
   #finish: (outcome: DestinationOutcome) => void = () => undefined;
-  #connection: EngineConnection | undefined;
-  #target: TargetConnection | undefined;
-  #stream: TargetStream | undefined;
+  #parts: Parts = { are: 'none' };
   #readers: (StorageReader | undefined)[] = [];
   /** There once the source has named its list's sources. */
   #hasher: PageHasher | undefined;
-  #restorer: Restorer | undefined;
-  #status: StatusReport | undefined;
   #readFailed = false;
   #isSilent = false;
-  #statusTimer: NodeJS.Timeout | undefined;
   #progress: NodeJS.Timeout | undefined;
 
   constructor(options: DestinationOptions) {
@@ -95,7 +106,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
   }
 
   greeted(connection: EngineConnection, peer: string, compression: 'none' | 'zstd'): void {
-    this.#connection = connection;
+    this.#parts = { are: 'link', connection };
     this.#options.onEvent({ event: 'connected', peer, compression });
   }
 
@@ -103,7 +114,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
     switch (type) {
       case 'stream':
         this.#begin();
-        this.#stream?.push(payload);
+        this.#serving?.stream.push(payload);
         return;
       case 'commit':
         this.#step({ type: 'commit' });
@@ -113,7 +124,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
         return;
       case 'plan': {
         const part = decodePlanPart(payload);
-        const block = this.#stream?.injector.reader.blocks[part.blockIndex];
+        const block = this.#serving?.stream.injector.reader.blocks[part.blockIndex];
         const reader = this.#readers[part.sourceIndex];
         if (block === undefined || reader === undefined) {
           throw new CodedError(
@@ -132,37 +143,33 @@ class DestinationEngine implements SourceHandler, RestoreSink {
 
   /** QEMU has begun to send: connects to the target. What is written before that is done waits in the socket. */
   #begin(): void {
-    const connection = this.#connection;
-    if (this.#state.is !== 'preparing' || connection === undefined) return;
+    if (this.#state.is !== 'preparing' || this.#parts.are !== 'link') return;
+    const { connection } = this.#parts;
     const { incomingPath, onEvent } = this.#options;
     const restorer = new Restorer(this.#plan, this.#readers, () => this.#keyedHasher, this);
-    const target: TargetConnection = new TargetConnection(
-      incomingPath,
-      () => this.#stream?.hasReturnPath === true,
-      {
-        returnPath: (bytes) => {
-          connection.send('returnPath', bytes);
-        },
-        room: () => {
-          this.#guarded(() => {
-            connection.resumeReading();
-            restorer.pump();
-          });
-        },
-        started: () => {
-          this.#step({ type: 'target-started' });
-        },
-        failed: (why) => {
-          this.#step({ type: 'target-failed', why });
-        },
-        endedSilently: (why) => {
-          this.#step({ type: 'target-silent-end', why });
-        },
-        malformed: (error) => {
-          this.fail(error);
-        },
+    const target: TargetConnection = new TargetConnection(incomingPath, () => stream.hasReturnPath, {
+      returnPath: (bytes) => {
+        connection.send('returnPath', bytes);
       },
-    );
+      room: () => {
+        this.#guarded(() => {
+          connection.resumeReading();
+          restorer.pump();
+        });
+      },
+      started: () => {
+        this.#step({ type: 'target-started' });
+      },
+      failed: (why) => {
+        this.#step({ type: 'target-failed', why });
+      },
+      endedSilently: (why) => {
+        this.#step({ type: 'target-silent-end', why });
+      },
+      malformed: (error) => {
+        this.fail(error);
+      },
+    });
     const status = new StatusReport(
       this.#plan,
       () => restorer.storageBytes,
@@ -170,29 +177,36 @@ class DestinationEngine implements SourceHandler, RestoreSink {
         connection.send('status', encodeMessage(counts));
       },
     );
-    this.#target = target;
-    this.#stream = new TargetStream(this.#plan, target.output, this.#options.vm, onEvent);
-    this.#restorer = restorer;
-    this.#status = status;
-    this.#statusTimer = setInterval(() => {
+    const stream = new TargetStream(this.#plan, target.output, this.#options.vm, onEvent);
+    const statusTimer = setInterval(() => {
       this.#guarded(() => {
         status.send();
       });
     }, statusMs);
+    this.#parts = { are: 'all', connection, target, stream, restorer, status, statusTimer };
     this.#step({ type: 'stream-begins' });
   }
 
   afterBatch(): void {
-    const connection = this.#connection;
-    const output = this.#target?.output;
-    if (this.#isOver || connection === undefined || output === undefined) return;
-    this.#restorer?.pump();
+    if (this.#isOver || this.#parts.are !== 'all') return;
+    const { connection, target, restorer, status } = this.#parts;
+    const { output } = target;
+    restorer.pump();
     const takenBytes = connection.receivedBytes;
     output.flush(() => {
       connection.acknowledge(takenBytes);
     });
     if (!output.hasRoom) connection.pauseReading();
-    this.#status?.sendIfNothingPends();
+    status.sendIfNothingPends();
+  }
+
+  get #connection(): EngineConnection | undefined {
+    return this.#parts.are === 'none' ? undefined : this.#parts.connection;
+  }
+
+  /** Undefined before QEMU has begun to send. */
+  get #serving(): Extract<Parts, { are: 'all' }> | undefined {
+    return this.#parts.are === 'all' ? this.#parts : undefined;
   }
 
   #openSources({ sources, hashKey }: Sources): void {
@@ -220,17 +234,18 @@ class DestinationEngine implements SourceHandler, RestoreSink {
   }
 
   get canTake(): boolean {
-    return this.#stream?.injector.canInject === true && this.#target?.output.hasRoomBeside === true;
+    const serving = this.#serving;
+    return serving?.stream.injector.canInject === true && serving.target.output.hasRoomBeside;
   }
 
   take(blockIndex: number, page: number, buffer: Buffer, offset: number): void {
-    this.#stream?.injector.injectPage(blockIndex, page, buffer, offset);
+    this.#serving?.stream.injector.injectPage(blockIndex, page, buffer, offset);
   }
 
   taken(): void {
-    this.#stream?.injector.closeSection();
-    this.#target?.output.flush();
-    this.#status?.sendIfNothingPends();
+    this.#serving?.stream.injector.closeSection();
+    this.#serving?.target.output.flush();
+    this.#serving?.status.sendIfNothingPends();
   }
 
   ask(pages: readonly PageName[]): void {
@@ -278,7 +293,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
   }
 
   get #undelivered(): boolean {
-    return this.#target?.output.undelivered === true;
+    return this.#serving?.target.output.undelivered === true;
   }
 
   get #isOver(): boolean {
@@ -296,8 +311,8 @@ class DestinationEngine implements SourceHandler, RestoreSink {
 
   /** Every 200 ms. */
   #tick(): void {
-    if (this.#target !== undefined) {
-      this.#rate.sample(this.#restorer?.storageBytes ?? 0, performance.now());
+    if (this.#serving !== undefined) {
+      this.#rate.sample(this.#serving.restorer.storageBytes, performance.now());
       this.#options.onEvent({ event: 'progress', ...this.#counters() });
     }
     const verdict = this.#waits.update(this.#wait, performance.now());
@@ -318,13 +333,16 @@ class DestinationEngine implements SourceHandler, RestoreSink {
       case 'preparing':
         return { what: this.#connection === undefined ? 'the source engine' : "the source's QEMU" };
       case 'moving': {
-        const output = this.#target?.output;
+        const output = this.#serving?.target.output;
         if (output?.hasRoom === false) {
           return { what: 'the target QEMU to read', limitMs: stallMs, progress: output.writtenBytes };
         }
         if (this.#plan.pendingPages === 0) return undefined;
         // The source ends a migration whose storage stalls for good.
-        return { what: 'storage', progress: this.#plan.pendingPages + (this.#restorer?.storageBytes ?? 0) };
+        return {
+          what: 'storage',
+          progress: this.#plan.pendingPages + (this.#serving?.restorer.storageBytes ?? 0),
+        };
       }
       case 'committing':
       case 'in-doubt':
@@ -350,14 +368,14 @@ class DestinationEngine implements SourceHandler, RestoreSink {
     switch (action.do) {
       case 'release':
         onEvent({ event: 'committed' });
-        this.#target?.output.release();
+        this.#serving?.target.output.release();
         return;
       case 'say-started':
         onEvent({ event: 'started' });
         this.#connection?.send('started', Buffer.alloc(0));
         return;
       case 'drop-target':
-        this.#target?.destroy();
+        this.#serving?.target.destroy();
         return;
       case 'abort':
       case 'abort-in-doubt':
@@ -373,10 +391,10 @@ class DestinationEngine implements SourceHandler, RestoreSink {
 
   #over(end: DestinationEnd): void {
     const { onEvent } = this.#options;
-    clearInterval(this.#statusTimer);
+    clearInterval(this.#serving?.statusTimer);
     clearInterval(this.#progress);
     this.#listener.close();
-    this.#restorer?.stop();
+    this.#serving?.restorer.stop();
     switch (end.at) {
       case 'destination':
         onEvent({ event: 'done', ...this.#counters() });
@@ -402,7 +420,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
         this.#finish({ result: 'in-doubt', error: end.why });
     }
     this.#isSilent = true;
-    this.#target?.destroy();
+    this.#serving?.target.destroy();
     this.#closeReaders();
     this.#connection?.end();
   }
@@ -414,7 +432,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
   }
 
   #counters(): EngineCounters {
-    const output = this.#target?.output;
-    return destinationCounters(this.#plan, this.#rate, this.#restorer, output, this.#connection);
+    const output = this.#serving?.target.output;
+    return destinationCounters(this.#plan, this.#rate, this.#serving?.restorer, output, this.#connection);
   }
 }
