@@ -189,6 +189,27 @@ test('a source with TLS is a stranger to a destination without, and plaintext is
   t.like(await source(t, port, plaintext), { event: 'connected' });
 });
 
+test('a destination that is told to end has said its last word, whoever was knocking', async (t) => {
+  const events = new Events();
+  const interrupt = new Interruption();
+  const outcome = runDestination({
+    listen: { host: '127.0.0.1', port: 0 },
+    incomingPath: '/nowhere',
+    storage: [],
+    security: newKey(),
+    interrupts: interrupt,
+    onEvent: events.take,
+  });
+  const { address } = await events.next('listening');
+  const { gone } = await stranger(t, Number(address.split(':')[1]), Buffer.from([22, 3, 1]));
+  // He is in the waiting room once the engine has accepted him, which it does in the order of its sockets' events.
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  interrupt.send();
+  await Promise.all([outcome, gone]);
+  await new Promise((resolve) => setImmediate(resolve));
+  t.is(events.all.at(-1)?.event, 'cancelled');
+});
+
 for (const security of [plaintext, newKey()]) {
   test(`the wrong VM is refused and not named, the right one taken (by ${security.by})`, async (t) => {
     const { port, events } = await destination(t, security, { vm: 'the orders database' });
@@ -270,7 +291,7 @@ for (const security of [plaintext, newKey()]) {
 
 test('a key that is shown without a greeting is let go too', async (t) => {
   const key = newKey();
-  const { port, events } = await destination(t, key, { liveness: { heartbeatMs: 50, timeoutMs: 300 } });
+  const { port, events } = await destination(t, key, { liveness: { heartbeatMs: 500, timeoutMs: 3000 } });
   const { connectToPeer } = await import('../wire/peer-security.ts');
   const { ReadBuffer } = await import('../wire/fast-socket.ts');
   const secured = Promise.withResolvers<undefined>();
@@ -284,8 +305,11 @@ test('a key that is shown without a greeting is let go too', async (t) => {
     },
   );
   t.teardown(() => socket.destroy());
+  // It is reset or closed, as the moment has it.
+  socket.on('error', () => undefined);
+  const closed = new Promise((resolve) => socket.once('close', resolve));
   await secured.promise;
-  await once(socket, 'close');
+  await closed;
   t.regex((await events.next('stranger')).reason, /no greeting|not greeted/);
 });
 

@@ -78,6 +78,8 @@ export class SourceListener {
   close(): void {
     this.#server.close();
     for (const stranger of this.#room.all) {
+      // Who is sent away because this engine ends is nothing to tell of.
+      stranger.isRefused = true;
       stranger.socket.destroy();
     }
   }

@@ -229,7 +229,9 @@ class SourceEngine implements DestinationLinkHandler {
     if (more) this.scheduleAdvance();
   }
 
+  /** Once its stream is complete, QEMU has nothing more to say than that it closes, which must be heard whatever the link does. */
   get #mayRead(): boolean {
+    if (this.#state.is !== 'preparing' && this.#state.is !== 'moving') return true;
     return !this.#hold.holdsQemu && this.#link.room > 0;
   }
 
@@ -326,6 +328,7 @@ class SourceEngine implements DestinationLinkHandler {
     this.#state = state;
     for (const action of actions) this.#act(action);
     if (state.is === 'over') this.#over(state.end);
+    else if (state.is !== before.is) this.scheduleAdvance();
   }
 
   #act(action: SourceAction): void {
