@@ -1,7 +1,7 @@
 /** Runs one seed after another, a few at a time, and keeps what failed. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { cancelWon, endOf, violationsIn } from './checker.ts';
+import { sourceWentOn, endOf, violationsIn } from './checker.ts';
 import type { History } from './history.ts';
 import type { SoakRow } from './table.ts';
 
@@ -69,7 +69,7 @@ async function runSeed(
       end: violations.length > 0 ? 'violated' : (endOf(result.history) ?? 'violated'),
       exits: [source.end, destination.end],
       inDoubt: [source, destination].some(({ events }) => events.some(({ event }) => event === 'in-doubt')),
-      ...(cancelWon(result.history) ? { cancelWon: true } : {}),
+      ...(sourceWentOn(result.history) ? { sourceWentOn: true } : {}),
       violations,
       durationMs: Math.round(performance.now() - startedMs),
       ...(result.pagesCompared === undefined ? {} : { pagesCompared: result.pagesCompared }),

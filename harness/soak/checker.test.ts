@@ -1,5 +1,5 @@
 import test from 'ava';
-import { cancelWon, endOf, type ViolationName, violationsIn } from './checker.ts';
+import { sourceWentOn, endOf, type ViolationName, violationsIn } from './checker.ts';
 import { type DatabaseHistory, type EngineHistory, type History, runsOf } from './history.ts';
 import type { Action, Fault } from './plan.ts';
 
@@ -180,10 +180,21 @@ const endsAtSource: History = {
 
 test('a cancel that wins against the word of the target is counted, and is no violation', (t) => {
   t.deepEqual(names(endsAtSource), []);
-  t.true(cancelWon(endsAtSource));
+  t.true(sourceWentOn(endsAtSource));
   t.is(endOf(endsAtSource), 'at source');
-  t.false(cancelWon(migrated));
-  t.false(cancelWon({ ...atSource, ...fault({ kind: 'cancel' }) }));
+  t.false(sourceWentOn(migrated));
+  t.false(sourceWentOn({ ...atSource, ...fault({ kind: 'cancel' }) }));
+});
+
+test('so is a source that goes on because its engine was killed when the target had everything', (t) => {
+  const killedEngine: History = {
+    ...endsAtSource,
+    ...fault({ kind: 'signal', process: 'source-engine', signal: 'SIGKILL' }),
+    source: { ...endsAtSource.source, end: 'SIGKILL' },
+    sourceVm: { ...endsAtSource.sourceVm, migration: 'failed' },
+  };
+  t.deepEqual(names(killedEngine), []);
+  t.true(sourceWentOn(killedEngine));
 });
 
 test('exit status 0 and a VM at the source, where nobody has cancelled', (t) => {

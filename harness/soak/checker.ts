@@ -100,7 +100,7 @@ function claims(history: History, side: 'source' | 'destination'): Violation[] {
   const { end } = history[side];
   const { sourceVm, targetVm, targetHasVm } = history;
   const states = `source: ${sourceVm.status}, target: ${targetVm.status}`;
-  const atTarget = targetHasVm && (endOf(history) !== 'at source' || cancelWon(history));
+  const atTarget = targetHasVm && (endOf(history) !== 'at source' || sourceWentOn(history));
   if (end === exits.migrated && !atTarget)
     return [violation('false-migrated', `the ${side} engine ended with ${end}; ${states}`)];
   if (end !== exits.failed && end !== exits.interrupted) return [];
@@ -111,19 +111,26 @@ function claims(history: History, side: 'source' | 'destination'): Violation[] {
 }
 
 /**
- * A migrate_cancel came to QEMU together with the target's word, and won: an engine has ended with 0, and the VM runs on at the
- * source. No engine can tell, since QEMU closes its socket in either case; so it is counted, and no violation.
+ * The source's QEMU was let go by the fault and by no engine, together with the target's word: an engine has ended with 0, since
+ * the target has everything, and the VM runs on at the source. No engine can tell; so it is counted, and no violation.
  */
-export function cancelWon(history: History): boolean {
+export function sourceWentOn(history: History): boolean {
   const { fault, faultAtMs, source, destination, sourceVm } = history;
+  const cancelled = fault.kind === 'action' && fault.action.kind === 'cancel';
   return (
     faultAtMs !== undefined &&
-    fault.kind === 'action' &&
-    fault.action.kind === 'cancel' &&
+    lettingGo(history) &&
     (source.end === exits.migrated || destination.end === exits.migrated) &&
-    sourceVm.migration === 'cancelled' &&
+    sourceVm.migration === (cancelled ? 'cancelled' : 'failed') &&
     endOf(history) === 'at source'
   );
+}
+
+/** Whether the fault breaks off QEMU's migration behind the engines' back, so that its VM runs on by itself. */
+function lettingGo(history: History): boolean {
+  const { fault } = history;
+  if (fault.kind !== 'action') return false;
+  return fault.action.kind === 'cancel' || isCutFromQemu(fault.action) || killed(history, 'source-engine');
 }
 
 /** Ends in its own time, with a known status, and the event that belongs to it. */
@@ -162,9 +169,7 @@ function inDoubt(history: History): Violation[] {
     found.push(violation('false-in-doubt', 'the source engine was in doubt before the switchover'));
   const untilMs = resolution?.atMs ?? Infinity;
   const ran = sourceVm.runs.some(([fromMs]) => fromMs > doubt.atMs && fromMs < untilMs);
-  // A cancelled QEMU lets its VM run on by itself.
-  const letGo = fault.kind === 'action' && (fault.action.kind === 'cancel' || isCutFromQemu(fault.action));
-  if (ran && !letGo && !history.continuedAtSource && !killed(history, 'source-engine'))
+  if (ran && !lettingGo(history) && !history.continuedAtSource)
     found.push(violation('ran-in-doubt', 'the VM went on at the source before anybody decided'));
   return found;
 }

@@ -15,7 +15,7 @@ const row: SoakRow = {
   settings: {},
 };
 const rows: readonly SoakRow[] = [
-  { ...row, cancelWon: true },
+  { ...row, sourceWentOn: true },
   { ...row, seed: 2, end: 'at target', exits: [3, 0], inDoubt: true, pagesCompared: 100 },
   {
     ...row,
@@ -37,7 +37,7 @@ test('a line for each fault, a column for each end, and their sums', (t) => {
     );
   t.deepEqual(cells[0], [
     ...['fault', 'runs', 'came', 'at target', 'at source', 'gone with its host', 'violated'],
-    ...['was in doubt', 'cancel won'],
+    ...['was in doubt', 'source went on'],
   ]);
   t.deepEqual(cells.slice(2), [
     ['cut link', '2', '2', '1', '1', '', '', '1', '1'],

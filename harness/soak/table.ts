@@ -15,7 +15,7 @@ export interface SoakRow {
   /** An engine said "in doubt". */
   readonly inDoubt: boolean;
   /** An engine ended with 0, and a migrate_cancel that came together with the target's word left the VM at the source. */
-  readonly cancelWon?: boolean | undefined;
+  readonly sourceWentOn?: boolean | undefined;
   readonly violations: readonly Violation[];
   readonly durationMs: number;
   /** Pages of memory compared; absent where nothing was to compare. */
@@ -39,10 +39,10 @@ export function soakTable(rows: readonly SoakRow[]): string {
       count((row) => ofFault(row) && row.reached),
       ...endNames.map((end) => count((row) => ofFault(row) && row.end === end)),
       count((row) => ofFault(row) && row.inDoubt),
-      count((row) => ofFault(row) && row.cancelWon === true),
+      count((row) => ofFault(row) && row.sourceWentOn === true),
     ].map((number) => (number === 0 ? '' : String(number)));
   const table = [
-    ['fault', 'runs', 'came', ...endNames, 'was in doubt', 'cancel won'],
+    ['fault', 'runs', 'came', ...endNames, 'was in doubt', 'source went on'],
     ...faults.map((fault) => [fault, ...cells((row) => row.fault === fault)]),
     ['all', ...cells(() => true)],
   ];
