@@ -8,9 +8,7 @@ export const machinePackages = {
   /** The local lab: its root file system and its containers. */
   lab: ['mmdebstrap', 'systemd-container', 'socat', 'iproute2', 'e2fsprogs', 'openssh-client', 'util-linux'],
   /** The guest's disk and data; sysbench fills the tables. */
-  guestImage: ['e2fsprogs', 'mmdebstrap', 'sysbench', 'util-linux'],
-  /** A run with a guest: its image, and an initial RAM disk with this run's key. */
-  run: ['mmdebstrap', 'e2fsprogs', 'sysbench', 'cpio', 'zstd'],
+  guestImage: ['e2fsprogs', 'kmod', 'mmdebstrap', 'sysbench', 'util-linux'],
   /** Figures of a report in a language. */
   report: { en: ['librsvg2-bin', 'fonts-dejavu-core'], ja: ['librsvg2-bin', 'fonts-ipafont-gothic'] },
   lint: ['shellcheck'],

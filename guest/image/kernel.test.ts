@@ -1,10 +1,13 @@
 import test from 'ava';
-import { moduleDependencies } from './kernel.ts';
+import { moduleFiles } from './kernel.ts';
 
-const modinfo = (text: string): Buffer => Buffer.from(`\x7fELF..\0license=GPL\0${text}\0name=x\0`, 'latin1');
-
-test("a module's dependencies are read from its .modinfo section", (t) => {
-  t.deepEqual(moduleDependencies(modinfo('depends=virtio_ring,virtio')), ['virtio_ring', 'virtio']);
-  t.deepEqual(moduleDependencies(modinfo('depends=')), []);
-  t.deepEqual(moduleDependencies(modinfo('author=somebody who depends=on\x01')), []);
+test('what modprobe wants loaded is taken in its order, and what is built in left out', (t) => {
+  // As kmod 30 prints it, with a space at the end.
+  const output =
+    'insmod /tree/lib/modules/6.1/virtio_ring.ko \ninsmod /tree/lib/modules/6.1/virtio.ko \nbuiltin ext4\n';
+  t.deepEqual(moduleFiles(output), [
+    '/tree/lib/modules/6.1/virtio_ring.ko',
+    '/tree/lib/modules/6.1/virtio.ko',
+  ]);
+  t.deepEqual(moduleFiles('builtin ext4\n'), []);
 });

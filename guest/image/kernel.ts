@@ -2,6 +2,7 @@
 import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { execa } from 'execa';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { hashFiles, prepare, type Log } from '../../setup/cache.ts';
 import { cpioArchive, type CpioEntry } from './cpio.ts';
@@ -30,19 +31,28 @@ const scriptPath = (name: string): string => path.join(import.meta.dirname, name
 async function prepareKernelTree(log: Log): Promise<string> {
   const entry = await prepare({
     name: 'guest-kernel',
-    keyParts: [JSON.stringify(kernelPackages)],
+    keyParts: [JSON.stringify(kernelPackages), 'depmod'],
     log,
-    build: (dir) => bootstrap(path.join(dir, 'tree'), kernelPackages, { variant: 'extract', log }),
+    build: async (dir) => {
+      const tree = path.join(dir, 'tree');
+      await bootstrap(tree, kernelPackages, { variant: 'extract', log });
+      await execa('depmod', ['--basedir', tree, await versionOf(tree)]);
+    },
   });
   return path.join(entry, 'tree');
 }
 
-export async function prepareKernel(log: Log): Promise<Kernel> {
-  const tree = await prepareKernelTree(log);
+/** @throws CodedError 'guest-image', 'incomplete' */
+async function versionOf(tree: string): Promise<string> {
   const [version] = await readdir(path.join(tree, 'lib/modules'));
   if (version === undefined)
     throw new CodedError('guest-image', 'incomplete', `no kernel in ${tree}/lib/modules`);
+  return version;
+}
 
+export async function prepareKernel(log: Log): Promise<Kernel> {
+  const tree = await prepareKernelTree(log);
+  const version = await versionOf(tree);
   const entry = await prepare({
     name: 'guest-boot',
     keyParts: [
@@ -57,17 +67,17 @@ export async function prepareKernel(log: Log): Promise<Kernel> {
     log,
     build: async (dir) => {
       await copyFile(path.join(tree, `boot/vmlinuz-${version}`), path.join(dir, 'vmlinuz'));
-      const archive = cpioArchive(await baseEntries(tree, path.join(tree, 'lib/modules', version)));
+      const archive = cpioArchive(await baseEntries(tree, version));
       await writeFile(path.join(dir, 'initrd'), gzipSync(archive));
     },
   });
   return { kernelPath: path.join(entry, 'vmlinuz'), initrdPath: path.join(entry, 'initrd'), version };
 }
 
-async function baseEntries(tree: string, modulesDir: string): Promise<CpioEntry[]> {
+async function baseEntries(tree: string, version: string): Promise<CpioEntry[]> {
   const directory = (name: string): CpioEntry => ({ kind: 'directory', path: name });
-  const always = await modulesInOrder(modulesDir, drivers);
-  const all = await modulesInOrder(modulesDir, [...drivers, ...nfsDrivers]);
+  const always = await modulesInOrder(tree, version, drivers);
+  const all = await modulesInOrder(tree, version, [...drivers, ...nfsDrivers]);
   const order = (path: string, modules: readonly KernelModule[]): CpioEntry => ({
     kind: 'file',
     path,
@@ -97,41 +107,33 @@ interface KernelModule {
   readonly content: Buffer;
 }
 
-/** The drivers' modules, each after those that it depends on. */
-async function modulesInOrder(modulesDir: string, wanted: readonly string[]): Promise<KernelModule[]> {
-  const names = (file: string): string => path.basename(file).replace(/\.ko$/, '').replaceAll('-', '_');
-  const files = (await readdir(modulesDir, { recursive: true })).filter((file) => file.endsWith('.ko'));
-  const fileOf = new Map(files.map((file) => [names(file), file]));
-  const builtIn = new Set(
-    (await readFile(path.join(modulesDir, 'modules.builtin'), 'utf8'))
-      .split('\n')
-      .filter((line) => line !== '')
-      .map(names),
+/** The drivers' modules, each after those that it depends on. @throws CodedError 'guest-image', 'incomplete' */
+async function modulesInOrder(
+  tree: string,
+  version: string,
+  wanted: readonly string[],
+): Promise<KernelModule[]> {
+  const files = new Set<string>();
+  for (const driver of wanted) {
+    // This machine's own configuration of modules is not the guest's.
+    const { stdout, stderr, exitCode } = await execa(
+      'modprobe',
+      [
+        ...['--config', '/dev/null', '--dirname', tree, '--set-version', version],
+        ...['--show-depends', '--ignore-install', driver],
+      ],
+      { reject: false },
+    );
+    if (exitCode !== 0)
+      throw new CodedError('guest-image', 'incomplete', `the kernel has no module ${driver}: ${stderr}`);
+    for (const file of moduleFiles(stdout)) files.add(file);
+  }
+  return Promise.all(
+    [...files].map(async (file) => ({ name: path.basename(file), content: await readFile(file) })),
   );
-
-  const ordered = new Map<string, KernelModule>();
-  const add = async (given: string): Promise<void> => {
-    const name = given.replaceAll('-', '_');
-    if (ordered.has(name) || builtIn.has(name)) return;
-    const file = fileOf.get(name);
-    if (file === undefined)
-      throw new CodedError('guest-image', 'incomplete', `the kernel has no module ${name} in ${modulesDir}`);
-    const content = await readFile(path.join(modulesDir, file));
-    for (const dependency of moduleDependencies(content)) await add(dependency);
-    ordered.set(name, { name: `${name}.ko`, content });
-  };
-  for (const driver of wanted) await add(driver);
-  return [...ordered.values()];
 }
 
-/** Names that a module's `.modinfo` section states as "depends=a,b" (Linux, scripts/mod/modpost.c). */
-export function moduleDependencies(content: Buffer): string[] {
-  const key = '\0depends=';
-  const at = content.indexOf(key);
-  if (at < 0) return [];
-  const start = at + key.length;
-  return content
-    .toString('latin1', start, content.indexOf('\0', start))
-    .split(',')
-    .filter((name) => name !== '');
+/** What `modprobe --show-depends` wants loaded; what is built into the kernel is left out (modprobe(8)). */
+export function moduleFiles(output: string): string[] {
+  return output.split('\n').flatMap((line) => /^insmod (\S+)/.exec(line)?.[1] ?? []);
 }

@@ -3,13 +3,11 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mebibytes } from '../../foundation/quantity.ts';
-import { machinePackages } from '../../setup/debian-packages.ts';
 import { engines } from '../../experiments/engines.ts';
 import { bundleAgent } from '../../guest/image/agent-bundle.ts';
 import { makeInitrd } from '../../guest/image/initrd.ts';
 import { prepareGuestImage } from '../../guest/image/prepare-guest-image.ts';
 import { rowsForDataBytes } from '../../guest/image/table-size.ts';
-import { ensurePackages } from '../../setup/packages.ts';
 import { bundleProgram } from '../probes/bundle.ts';
 import { nowMs } from '../probes/wall-clock.ts';
 import { type Manifest, writeManifest } from '../../record/manifest.ts';
@@ -71,7 +69,6 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   const rowsPerTable = Math.ceil(rowsForDataBytes(dbms, configuration.tableDataBytes) / tables);
 
   const prepared = await steps.step('prepare image and programs', async () => {
-    await ensurePackages(machinePackages.run, note);
     const image = await prepareGuestImage({ dbms, tables, rowsPerTable, log: note });
     return { image, recorder: await bundleProgram('recorder', note), agent: await bundleAgent(note) };
   });

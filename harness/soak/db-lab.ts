@@ -4,13 +4,11 @@
  */
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { machinePackages } from '../../setup/debian-packages.ts';
 import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
 import { bundleAgent } from '../../guest/image/agent-bundle.ts';
 import { makeInitrd } from '../../guest/image/initrd.ts';
 import { prepareGuestImage } from '../../guest/image/prepare-guest-image.ts';
 import { rowsForDataBytes } from '../../guest/image/table-size.ts';
-import { ensurePackages } from '../../setup/packages.ts';
 import { bundleProgram } from '../probes/bundle.ts';
 import { type Deploy, deployer } from '../run/deploy.ts';
 import { type DiskPlace, diskPlace } from '../run/disk-place.ts';
@@ -87,7 +85,6 @@ export class DbLab {
   /** @throws CodedError 'lab', CodedError 'set-up', CodedError 'set-up', CodedError 'host', CodedError 'vm', CodedError 'run', 'warm-up-failed'; the signal's reason when it aborts */
   static async open(options: DbLabOptions): Promise<DbLab> {
     const { owner, log, signal } = options;
-    await ensurePackages(machinePackages.run, log);
     const image = await prepareGuestImage({
       dbms: 'mariadb',
       tables: dbTables,
