@@ -14,7 +14,10 @@ export interface DebianMirror {
   readonly keyring: string;
 }
 
-/** One source of packages, from either of apt's two formats (sources.list(5)). */
+/**
+ * One source of packages, from either of apt's two formats (sources.list(5)). They are read here, as `apt-get indextargets`
+ * does not tell who signs a source (`Signed-By`), and whose archive it is only after an `apt-get update`.
+ */
 export interface AptSource {
   readonly uris: readonly string[];
   readonly suites: readonly string[];
