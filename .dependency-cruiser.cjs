@@ -10,6 +10,16 @@ const only = (from, allowed, comment) => ({
   },
 });
 
+/** Arrows between the engine's folders go down only, too. */
+const onlyInEngine = (folder, allowed) => ({
+  name: `engine-${folder}-imports`,
+  comment:
+    'The engines use the core, the core uses the formats, and nobody uses the engines but the command line.',
+  severity: 'error',
+  from: { path: `^engine/${folder}/`, pathNot: '(\\.test\\.ts$|/testing/)' },
+  to: { path: '^engine/', pathNot: `^engine/(${[folder, ...allowed].join('|')})/` },
+});
+
 module.exports = {
   forbidden: [
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
@@ -42,6 +52,22 @@ module.exports = {
       severity: 'error',
       from: { path: '^engine/', pathNot: '\\.test\\.ts$|/testing/' },
       to: { path: '^qemu/' },
+    },
+    onlyInEngine('list', []),
+    onlyInEngine('stream', ['list']),
+    onlyInEngine('wire', ['list']),
+    onlyInEngine('storage', ['list']),
+    onlyInEngine('core', ['list', 'stream', 'wire']),
+    onlyInEngine('source', ['core', 'list', 'stream', 'wire']),
+    onlyInEngine('destination', ['core', 'list', 'stream', 'wire', 'storage']),
+    onlyInEngine('simulation', ['core', 'list', 'stream', 'wire']),
+    {
+      name: 'engine-core-without-io',
+      comment:
+        'What is decided is decided without sockets, files and processes: the simulation and the tests drive it.',
+      severity: 'error',
+      from: { path: '^engine/core/', pathNot: '\\.test\\.ts$' },
+      to: { path: '^(node:)?(fs|net|tls|dgram|child_process)(/|$)', reachable: true },
     },
     only('guest/agent', ['engine/list', 'foundation'], 'Agent and engine share only the page list.'),
     only(

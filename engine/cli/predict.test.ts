@@ -4,8 +4,7 @@ import { execa } from 'execa';
 import { InvalidArgumentError } from 'commander';
 import { z } from 'zod';
 import { modelErrors, modelErrorTable } from '../simulation/model-error.ts';
-import { notSimulated } from '../simulation/not-simulated.ts';
-import { simulatedEngines } from '../simulation/simulate.ts';
+import { notSimulated, simulatedEngines } from '../simulation/simulate.ts';
 import { bitsPerSecond, bytes, number, share } from './quantities.ts';
 
 const program = path.join(import.meta.dirname, 'predict.ts');

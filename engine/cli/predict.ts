@@ -7,8 +7,7 @@ import { constantRate } from '../simulation/link.ts';
 import { type MeasuredRun, readMeasuredRun } from '../simulation/measured-run.ts';
 import type { Setup, SimulatedMigration } from '../simulation/migration.ts';
 import { modelErrors, modelErrorTable } from '../simulation/model-error.ts';
-import { notSimulated } from '../simulation/not-simulated.ts';
-import { simulate, type SimulatedEngine, simulatedEngines } from '../simulation/simulate.ts';
+import { notSimulated, simulate, type SimulatedEngine, simulatedEngines } from '../simulation/simulate.ts';
 import { bitsPerSecond, bytes, number, share } from './quantities.ts';
 
 /** What the program's exit status means. */

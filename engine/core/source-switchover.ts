@@ -2,6 +2,7 @@
  * The switchover as the source engine knows it: one state, events in, actions out (docs/engine.md, Switchover, has the
  * picture). Pure, so that the engine and the model test run the same code.
  */
+import { interruption } from './interruption.ts';
 
 export type SourceState =
   /** Greeting the destination, or waiting for QEMU to connect. */
@@ -266,9 +267,4 @@ function over(end: SourceEnd): SourceStep {
 
 function stay(state: SourceState): SourceStep {
   return { state, actions: [] };
-}
-
-/** What the other engine is told of a signal. */
-export function interruption(): Error & { readonly code: 'interrupted' } {
-  return Object.assign(new Error('interrupted'), { code: 'interrupted' as const });
 }

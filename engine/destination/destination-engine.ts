@@ -11,7 +11,7 @@ import {
   destinationStart,
   stepDestination,
 } from '../core/destination-switchover.ts';
-import { type Wait, WaitWatch } from '../core/wait-watch.ts';
+import { type Wait, WaitWatch, defaultLimits } from '../core/wait-watch.ts';
 import { PageHasher } from '../list/content-hash.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
 import type { EngineCounters } from '../core/engine-event.ts';
@@ -26,7 +26,6 @@ import { decodeMessage, encodeMessage, messageSchemas, type Sources } from '../w
 import { decodePlanPart, encodeAsk, maxAskedPages, type PageName } from '../wire/plan-codec.ts';
 import type { DestinationOptions, DestinationOutcome } from './destination-options.ts';
 import { destinationCounters, StorageRate } from './destination-report.ts';
-import { defaultLimits } from '../core/limits.ts';
 import { inDoubtAtDestination, signalRefused } from '../core/advice.ts';
 import { openSources } from './open-sources.ts';
 import { type SourceHandler, SourceListener } from './source-listener.ts';

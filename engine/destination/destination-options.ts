@@ -1,6 +1,6 @@
 /** What a destination engine is started with, and how it ends. */
-import type { Interrupts } from '../core/interrupts.ts';
-import type { Limits } from '../core/limits.ts';
+import type { Interrupts } from '../core/interruption.ts';
+import type { Limits } from '../core/wait-watch.ts';
 import type { EventSink } from '../core/engine-event.ts';
 import type { StoragePlace } from '../storage/storage-place.ts';
 import type { Liveness } from '../wire/hello.ts';

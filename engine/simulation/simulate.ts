@@ -17,3 +17,14 @@ export function simulate(engine: SimulatedEngine, setup: Setup): SimulatedMigrat
       return simulateEngine(setup, engine);
   }
 }
+
+/** Ways to move the VM that the testbed measures (experiments/engines.ts) and the simulation does not, and why. */
+export const notSimulated: Readonly<Record<string, string>> = {
+  postcopy:
+    'every page crosses the link once, so its total time is near what one pass of precopy takes; how long the guest waits for pages, which is its price, is not in the model',
+  xbzrle:
+    'what it saves depends on which bytes of a page change between passes, and a page here has a version, no bytes; near precopy where most time is the first pass',
+  'auto-converge':
+    'it slows the guest’s CPU down, which the model does not have; as precopy where that converges without it',
+  restart: 'no memory is moved: its time is the database’s, to shut down, to recover and to warm up',
+};

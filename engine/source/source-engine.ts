@@ -12,7 +12,7 @@ import {
   sourceVmRunsOrStopped,
   sourceVmStopped,
 } from '../core/advice.ts';
-import { defaultLimits } from '../core/limits.ts';
+import { defaultLimits, type Wait, WaitWatch } from '../core/wait-watch.ts';
 import {
   type QemuEnd,
   type SourceAction,
@@ -22,7 +22,6 @@ import {
   sourceStart,
   stepSource,
 } from '../core/source-switchover.ts';
-import { type Wait, WaitWatch } from '../core/wait-watch.ts';
 import type { EngineCounters } from '../core/engine-event.ts';
 import { Schedule } from '../core/schedule.ts';
 import { returnPathMessage } from '../stream/records.ts';

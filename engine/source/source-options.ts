@@ -1,7 +1,7 @@
 /** What a source engine is started with, and how it ends. */
 import type { PageListAnswer } from '../list/agent-client.ts';
-import type { Interrupts } from '../core/interrupts.ts';
-import type { Limits } from '../core/limits.ts';
+import type { Interrupts } from '../core/interruption.ts';
+import type { Limits } from '../core/wait-watch.ts';
 import type { EventSink } from '../core/engine-event.ts';
 import type { Strategy } from '../core/schedule.ts';
 import type { Liveness } from '../wire/hello.ts';

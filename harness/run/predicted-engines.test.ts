@@ -1,7 +1,6 @@
 /** The engine knows nothing of experiments, so that its predictions speak of each of their engines is seen to here. */
 import test from 'ava';
-import { notSimulated } from '../../engine/simulation/not-simulated.ts';
-import { simulatedEngines } from '../../engine/simulation/simulate.ts';
+import { notSimulated, simulatedEngines } from '../../engine/simulation/simulate.ts';
 import { engineNames } from '../../experiments/engines.ts';
 
 test('every engine is predicted, or said not to be', (t) => {
