@@ -63,7 +63,7 @@ test('shards become one set', async (t) => {
     missingCells: [],
   });
   const folders = ['rw-16-precopy-r1', 'rw-16-precopy-r2', 'rw-16-restore-r1'];
-  t.deepEqual((await readdir(out)).sort(), [...folders, 'runs.csv'].sort());
+  t.deepEqual((await readdir(out)).sort(), [...folders, 'datapackage.json', 'runs.csv'].sort());
   t.is(await readFile(path.join(out, 'rw-16-precopy-r2', 'events.jsonl'), 'utf8'), 'precopy-2\n');
   const lines = (await readFile(path.join(out, 'runs.csv'), 'utf8')).trim().split('\n');
   t.is(lines.length, 4);
@@ -136,7 +136,10 @@ test('what was planned for the shards is planned for the set, also that of a sha
     'rw-16-precopy-r2',
   ]);
   t.deepEqual(await readPlannedCells(out), cells);
-  t.deepEqual((await readdir(out)).sort(), [plannedCellsFile, 'runs.csv', 'rw-16-precopy-r1'].sort());
+  t.deepEqual(
+    (await readdir(out)).sort(),
+    ['datapackage.json', plannedCellsFile, 'runs.csv', 'rw-16-precopy-r1'].sort(),
+  );
 
   const onlyPlanned = await merge(two, '--out', path.join(folder, 'none'));
   t.is(onlyPlanned.exitCode, 2);

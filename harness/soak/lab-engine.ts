@@ -1,5 +1,6 @@
 /** An engine on a host of the lab, as injector, manager and checker see it. */
 import { constants } from 'node:os';
+import type { EngineEvent } from '../../engine/core/engine-event.ts';
 import { EngineOutput } from '../run/migration/engine-output.ts';
 import type { Host, HostProcess } from '../testbed/host.ts';
 import type { EngineHistory, SoakEvent } from './history.ts';
@@ -55,7 +56,7 @@ export class LabEngine implements ManagedEngine {
   }
 
   /** Waits for the first event of this name. @throws CodedError 'run', 'migration-failed' when the engine ends before */
-  async event(name: string, withinMs = noLimitMs): Promise<void> {
+  async event(name: EngineEvent['event'], withinMs = noLimitMs): Promise<void> {
     await this.#output.waitFor(name, withinMs);
   }
 

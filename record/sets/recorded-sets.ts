@@ -5,6 +5,7 @@ import path from 'node:path';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { type PlannedCell, plannedCellsFile } from '../../experiments/planned-cells.ts';
 import { parseRunsCsv, writeRunsCsv } from '../csv.ts';
+import { writeDataPackage } from '../data-package.ts';
 import { runFiles } from '../read-run.ts';
 import { readManifest } from '../manifest.ts';
 import { type RecordedRun, cellNameOf } from './merge.ts';
@@ -90,7 +91,7 @@ export async function writeMergedSet(
       if (row !== undefined) await writeRunsCsv(path.join(folder, runFiles.row), [row]);
       copied.push({ ...run, folder, row });
     }
-    await writeSetTable(making, copied);
+    await writeSetTable(making, copied, path.basename(path.resolve(out)));
     if (planned !== undefined) await addPlannedCells(making, planned);
     await rename(making, out);
   } catch (error) {
@@ -99,11 +100,12 @@ export async function writeMergedSet(
   }
 }
 
-/** Writes a set's runs.csv: a row for each run that has one, by time. */
-export async function writeSetTable(set: string, runs: readonly RunOnDisk[]): Promise<void> {
+/** Writes a set's runs.csv, a row for each run that has one, by time, and what its columns are. */
+export async function writeSetTable(set: string, runs: readonly RunOnDisk[], name?: string): Promise<void> {
   const byTime = runs.toSorted((a, b) => a.manifest.startedAt.localeCompare(b.manifest.startedAt));
   await writeRunsCsv(
     path.join(set, 'runs.csv'),
     byTime.flatMap(({ row }) => row ?? []),
   );
+  await writeDataPackage(set, name);
 }

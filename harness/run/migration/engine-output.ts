@@ -1,6 +1,7 @@
 /** Reads what an engine prints with --json into the run's record. */
 import { z } from 'zod';
 import { CodedError } from '../../../foundation/coded-error.ts';
+import type { EngineCounters, EngineEvent } from '../../../engine/core/engine-event.ts';
 import type { Log } from '../../../record/event.ts';
 import type { HostName, HostProcess } from '../../testbed/host.ts';
 
@@ -20,10 +21,13 @@ const sampled = [
   'compression_ratio',
   'rss_bytes',
   'cpu_ms',
-];
+] as const satisfies readonly (keyof EngineCounters)[];
+
+/** Of the engine that this harness has bundled: whom it waits for cannot be misspelt. */
+type EventName = EngineEvent['event'];
 
 /** Counters of one moment, by name (engine/core/engine-event.ts, EngineCounters). */
-export type CountersSink = (counters: Readonly<Record<string, unknown>>) => void;
+export type CountersSink = (counters: Readonly<Partial<Record<keyof EngineCounters, unknown>>>) => void;
 
 export class EngineOutput {
   /** Settles when the engine has ended and all of its output is recorded. */
@@ -47,12 +51,12 @@ export class EngineOutput {
     return this.#failure;
   }
 
-  hasReported(name: string): boolean {
+  hasReported(name: EventName): boolean {
     return this.#seen.has(name);
   }
 
   /** @throws CodedError 'run', 'migration-failed' when the engine ends, or the time is over, before the event comes */
-  async waitFor(name: string, timeoutMs: number): Promise<void> {
+  async waitFor(name: EventName, timeoutMs: number): Promise<void> {
     if (this.#seen.has(name)) return;
     const { promise, resolve, reject } = Promise.withResolvers<undefined>();
     this.#waiting.push({
