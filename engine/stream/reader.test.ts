@@ -9,6 +9,9 @@ import { startReader as start } from './testing/start-reader.ts';
 /** Longest that may be kept back: a page with a long block name; the tail of a section is shorter. */
 const maxItemBytes = 8 + 1 + 255 + 4096;
 
+/** The start of a stream, where headers follow each other. */
+const headBytes = 400;
+
 const filterable = fixtureNames.filter(
   (fixture) =>
     !/-(compress|ignore-shared|postcopy|virtio-mem|xbzrle)$/.test(fixture) && !/1.*multifd/.test(fixture),
@@ -56,16 +59,28 @@ for (const fixture of filterable) {
     t.true(byBytes.output().equals(wholeOutput));
     t.true(sameTexts(byBytes.events, whole.events));
 
-    // Every cut of the start, of which all is header, and cuts spread over the rest.
-    const cuts = Array.from({ length: 600 }, (_, index) =>
-      index < 400 ? index : 400 + Math.floor(((stream.length - 400) * (index - 400)) / 200),
-    );
-    for (const cut of cuts) {
+    // Every cut of the start, of which all is header, with enough behind it to tell that the reader has gone astray.
+    const head = stream.subarray(0, headBytes + 65_536);
+    const wholeHead = start(leavesOut);
+    wholeHead.reader.push(head);
+    const headOutput = wholeHead.output();
+    for (let cut = 0; cut < headBytes; cut += 1) {
       const run = start(leavesOut);
-      run.reader.push(stream.subarray(0, cut));
-      const soFar = run.output().length;
-      run.reader.push(stream.subarray(cut));
-      if (!run.output().equals(wholeOutput) || soFar > wholeOutput.length) t.fail(`cut at ${cut}`);
+      run.reader.push(head.subarray(0, cut));
+      run.reader.push(head.subarray(cut));
+      if (!run.output().equals(headOutput)) t.fail(`cut at ${cut}`);
+    }
+    // Cuts spread over the rest, ten far apart in a run.
+    const spread = Array.from(
+      { length: 200 },
+      (_, index) => headBytes + Math.floor(((stream.length - headBytes) * index) / 200),
+    );
+    for (let first = 0; first < 20; first += 1) {
+      const cuts = spread.filter((_, index) => index % 20 === first);
+      const run = start(leavesOut);
+      for (const [index, cut] of [...cuts, stream.length].entries())
+        run.reader.push(stream.subarray(cuts[index - 1] ?? 0, cut));
+      if (!run.output().equals(wholeOutput)) t.fail(`cut at ${cuts.join(', ')}`);
     }
   });
 }
