@@ -32,7 +32,7 @@ export interface TestsOptions {
   readonly kind: 'unit' | 'lab';
   /** Tests are ended, and named, when none has ended and no file has begun for this long. */
   readonly idleMs: number;
-  /** Aborted with the name of a signal, which is then sent to the tests. */
+  /** Aborted when the tests are to end. */
   readonly signal: AbortSignal;
   /** The project's folder; else the one in which this runs. */
   readonly cwd?: string;
@@ -99,7 +99,8 @@ async function runOnce(
   let ended: Ended;
   const stop = (): void => {
     ended = 'stopped';
-    ava.child?.kill(signal.reason as NodeJS.Signals);
+    // The only signal at which ava ends its test files, too.
+    ava.child?.kill('SIGINT');
   };
   signal.addEventListener('abort', stop);
   // With --tap, ava 8.0.1 crashes at its own time limit (avajs/ava#3461), and never says which test hung.

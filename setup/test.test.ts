@@ -1,7 +1,8 @@
 /** The runner, on test files that hang, crash and fail, in a project of their own. */
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { execa } from 'execa';
 import { runTests } from './run-tests.ts';
@@ -9,7 +10,7 @@ import { runTests } from './run-tests.ts';
 const root = path.dirname(import.meta.dirname);
 
 const passes = `test('passes', (t) => { t.pass(); });`;
-const hangs = `test('waits for ever', async (t) => { setInterval(() => 0, 1000); await new Promise(() => 0); t.pass(); });`;
+const hangs = `test('waits for ever', async (t) => { console.log('process ' + process.pid); setInterval(() => 0, 1000); await new Promise(() => 0); t.pass(); });`;
 
 function project(t: ExecutionContext, files: Readonly<Record<string, string>>): string {
   const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-runner-'));
@@ -90,17 +91,24 @@ test('a file without a test fails', async (t) => {
   t.is(exitCode, 1);
 });
 
-test('ctrl-C ends the tests and names those that ran', async (t) => {
-  const folder = project(t, { 'a.test.ts': `${passes} ${hangs}`, 'b.test.ts': passes });
-  const child = execa(process.execPath, [path.join(root, 'setup/test.ts')], { cwd: folder, reject: false });
-  for await (const line of child) if (line === 'ok a › passes') child.kill('SIGINT');
-  const { stdout, exitCode } = await child;
-  t.true(
-    stdout.includes('failed: engine/a.test.ts: waits for ever\nhad not ended when a signal ended the tests'),
-    stdout,
-  );
-  t.is(exitCode, 1);
-});
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  test(`${signal} ends the tests and names those that ran`, async (t) => {
+    const folder = project(t, { 'a.test.ts': `${passes} ${hangs}`, 'b.test.ts': passes });
+    const child = execa(process.execPath, [path.join(root, 'setup/test.ts')], { cwd: folder, reject: false });
+    for await (const line of child) if (line === 'ok a › passes') child.kill(signal);
+    const { stdout, stderr, exitCode } = await child;
+    t.true(
+      stdout.includes(
+        'failed: engine/a.test.ts: waits for ever\nhad not ended when a signal ended the tests',
+      ),
+      stdout,
+    );
+    t.is(exitCode, 1);
+    const processId = Number(/process (\d+)/.exec(stderr)?.[1]);
+    t.true(processId > 0, stderr);
+    // It has its signal, and ends at once or never.
+    while (existsSync(`/proc/${processId}`)) await sleep(50);
+  });
 
 test('a name that is neither a suite nor a test file is refused', async (t) => {
   const { lines, exitCode } = await npmTest(project(t, { 'a.test.ts': passes }), ['no-suite']);
