@@ -214,9 +214,9 @@ test('silence ends the connection', async (t) => {
 });
 
 test('an engine that does not read because its output is full does not call the other one silent', async (t) => {
-  const [a, b] = await pair(t, 20, 150);
+  const [a, b] = await pair(t, 50, 1500);
   b.connection.pauseReading();
-  await sleep(400);
+  await sleep(2500);
   t.false(b.connection.isClosed);
   b.connection.resumeReading();
   await sleep(100);
