@@ -2,12 +2,11 @@
  * The cache of prepared things: hosts' rootfs, guest images, bundles. An entry is a folder that is named by what it was
  * made from, and that is either complete or not there.
  */
-import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, rename, stat, utimes } from 'node:fs/promises';
 import path from 'node:path';
-import { promisify } from 'node:util';
+import { $ } from 'zx';
 import { seconds } from '../foundation/quantity.ts';
 import { CodedError } from '../foundation/coded-error.ts';
 import { takeLock } from './lock.ts';
@@ -100,7 +99,7 @@ async function removeLeftovers(root: string, entry: string): Promise<void> {
 
 /** Never crosses into another file system: a tree of a killed build may still have something mounted in it. */
 async function removeTree(dir: string): Promise<void> {
-  await promisify(execFile)('rm', ['-rf', '--one-file-system', '--', dir]);
+  await $({ quiet: true })`rm -rf --one-file-system -- ${dir}`;
 }
 
 async function filesBelow(given: string): Promise<string[]> {

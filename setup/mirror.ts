@@ -2,9 +2,9 @@
  * Where Debian packages come from on this machine. Rootfs and guest images are made from the machine's own mirror, so
  * they work wherever the machine's apt works.
  */
-import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { $ } from 'zx';
 
 export interface DebianMirror {
   readonly archiveUri: string;
@@ -63,8 +63,8 @@ export function debianMirror(aptDir = '/etc/apt'): DebianMirror {
  * mirror that is a snapshot is always out of date).
  */
 export function aptSourceOptions(): readonly string[] {
-  return execFileSync('apt-config', ['dump'], { encoding: 'utf8' })
-    .split('\n')
+  return $.sync`apt-config dump`
+    .lines()
     .filter((line) => /^Acquire::(Check-Valid-Until|Check-Date|https?::Proxy) /.test(line));
 }
 

@@ -1,11 +1,15 @@
 /** Debian packages that this machine itself needs; everything else lives in the hosts' and the guest's own trees. */
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
+import { $ } from 'zx';
 import { CodedError } from '../foundation/coded-error.ts';
 import type { Log } from './cache.ts';
 import { takeLock } from './lock.ts';
 
-const run = promisify(execFile);
+const run = $({
+  quiet: true,
+  nothrow: true,
+  stdio: ['ignore', 'pipe', 'pipe'],
+  env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' },
+});
 
 /**
  * Installs those of the packages that are missing, after saying which.
@@ -35,54 +39,34 @@ export async function ensurePackages(names: readonly string[], log: Log): Promis
 async function install(missing: readonly string[], log: Log): Promise<void> {
   if (missing.length === 0) return;
   log(`installing Debian packages: ${missing.join(' ')}`);
-  const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' };
-  try {
-    await run('apt-get', ['-q', 'update'], { env: environment });
-    await run('apt-get', ['-qy', '--no-install-recommends', 'install', ...missing], {
-      env: environment,
-      maxBuffer: 64 * 2 ** 20,
-    });
-  } catch (error) {
-    const { stderr = '' } = error as { stderr?: string };
-    const tail = stderr.trim().split('\n').slice(-10).join('\n');
+  for (const command of [['update'], ['-y', '--no-install-recommends', 'install', ...missing]]) {
+    const output = await run`apt-get -q ${command}`;
+    if (output.exitCode === 0) continue;
+    const tail = output.stderr.trim().split('\n').slice(-10).join('\n');
     throw new CodedError(
       'set-up',
       'install-failed',
       `apt-get could not install ${missing.join(' ')}:\n${tail}`,
-      {
-        cause: error,
-      },
+      { cause: output },
     );
   }
 }
 
 async function missingPackages(names: readonly string[]): Promise<readonly string[]> {
-  try {
-    // Exits with 1 when a package is unknown, and still prints the others.
-    const { stdout } = await run('dpkg-query', [
-      '--show',
-      '--showformat',
-      '${Package} ${db:Status-Status}\n',
-      ...names,
-    ]).catch((error: unknown) => {
-      if ((error as { code?: unknown }).code === 1) return error as { stdout: string };
-      throw error;
-    });
-    const installed = new Set(
-      stdout
-        .split('\n')
-        .filter((line) => line.endsWith(' installed'))
-        .map((line) => line.split(' ')[0]),
-    );
-    return names.filter((name) => !installed.has(name));
-  } catch (error) {
+  const output = await run`dpkg-query --show --showformat ${'${Package} ${db:Status-Status}\n'} ${names}`;
+  // Exits with 1 when a package is unknown, and still prints the others.
+  if (output.exitCode !== 0 && output.exitCode !== 1)
     throw new CodedError(
       'set-up',
       'not-debian',
       'dpkg-query could not be run: the local lab needs Debian 12 or 13',
-      {
-        cause: error,
-      },
+      { cause: output },
     );
-  }
+  const installed = new Set(
+    output
+      .lines()
+      .filter((line) => line.endsWith(' installed'))
+      .map((line) => line.split(' ')[0]),
+  );
+  return names.filter((name) => !installed.has(name));
 }
