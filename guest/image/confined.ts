@@ -3,44 +3,52 @@
  * and when this process is killed, so are they, with everything they started.
  */
 import { createInterface } from 'node:readline';
-import { ExecaError, execa } from 'execa';
+import { $, type ProcessOutput } from 'zx';
 import { CodedError } from '../../foundation/coded-error.ts';
 import type { Log } from '../../setup/cache.ts';
 
 export interface ConfinedOptions {
+  /** Gets standard error as it comes. */
   readonly log: Log;
   /** Whether the command sees this machine's network. Default: only a loopback that is down. */
   readonly network?: boolean;
-  readonly environment?: Readonly<Record<string, string>>;
 }
+
+/**
+ * zx's `$` for one command, without pipes, lists and redirections, as these would be outside.
+ * @throws CodedError 'guest-image', 'command-failed'
+ */
+export type ConfinedCommand = (
+  pieces: TemplateStringsArray,
+  ...words: readonly (string | number | readonly string[])[]
+) => Promise<ProcessOutput>;
 
 const shownErrorLines = 15;
 
-/**
- * @returns standard output
- * @throws CodedError 'guest-image', 'command-failed'
- */
-export async function runConfined(
-  command: string,
-  commandArguments: readonly string[],
-  { log, network = false, environment = {} }: ConfinedOptions,
-): Promise<string> {
+export function confined({ log, network = false }: ConfinedOptions): ConfinedCommand {
   const namespaces = ['--mount', '--pid', '--fork', '--kill-child=KILL', '--mount-proc'];
   if (!network) namespaces.push('--net');
-  const child = execa(
-    'setpriv',
-    ['--pdeathsig', 'KILL', 'unshare', ...namespaces, command, ...commandArguments],
-    { stdin: 'ignore', env: { DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8', ...environment } },
-  );
-  createInterface({ input: child.stderr }).on('line', log);
-  try {
-    return (await child).stdout;
-  } catch (error) {
-    const output =
-      error instanceof ExecaError ? `${String(error.stdout)}\n${String(error.stderr)}` : String(error);
-    const lastLines = output.trim().split('\n').slice(-shownErrorLines).join('\n');
+  const run = $({
+    nothrow: true,
+    quiet: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' },
+    // The shell gives way, so that we are the parent with which the command dies.
+    prefix: `exec setpriv --pdeathsig KILL unshare ${namespaces.join(' ')} `,
+  });
+  return async (pieces, ...words) => {
+    const child = run(pieces, ...words);
+    createInterface({ input: child.stderr }).on('line', log);
+    const output = await child;
+    if (output.exitCode === 0) return output;
+    const command = /^\S*/.exec(pieces[0] ?? '')?.[0] ?? '';
+    const lastLines = `${output.stdout}${output.stderr}`
+      .trim()
+      .split('\n')
+      .slice(-shownErrorLines)
+      .join('\n');
     throw new CodedError('guest-image', 'command-failed', `${command} failed:\n${lastLines}`, {
-      cause: error,
+      cause: output,
     });
-  }
+  };
 }

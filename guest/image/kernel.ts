@@ -2,11 +2,12 @@
 import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { execa } from 'execa';
+import { $ } from 'zx';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { hashFiles, prepare, type Log } from '../../setup/cache.ts';
 import { cpioArchive, type CpioEntry } from './cpio.ts';
 import { kernelPackages } from '../../setup/debian-packages.ts';
+import { confined } from './confined.ts';
 import { bootstrap } from './packages.ts';
 
 export interface Kernel {
@@ -36,7 +37,7 @@ async function prepareKernelTree(log: Log): Promise<string> {
     build: async (dir) => {
       const tree = path.join(dir, 'tree');
       await bootstrap(tree, kernelPackages, { variant: 'extract', log });
-      await execa('depmod', ['--basedir', tree, await versionOf(tree)]);
+      await confined({ log })`depmod --basedir ${tree} ${await versionOf(tree)}`;
     },
   });
   return path.join(entry, 'tree');
@@ -114,16 +115,12 @@ async function modulesInOrder(
   wanted: readonly string[],
 ): Promise<KernelModule[]> {
   const files = new Set<string>();
+  // This machine's own configuration of modules is not the guest's.
+  const options = ['--config', '/dev/null', '--dirname', tree, '--set-version', version];
+  const run = $({ nothrow: true, quiet: true });
   for (const driver of wanted) {
-    // This machine's own configuration of modules is not the guest's.
-    const { stdout, stderr, exitCode } = await execa(
-      'modprobe',
-      [
-        ...['--config', '/dev/null', '--dirname', tree, '--set-version', version],
-        ...['--show-depends', '--ignore-install', driver],
-      ],
-      { reject: false },
-    );
+    const { stdout, stderr, exitCode } =
+      await run`modprobe ${options} --show-depends --ignore-install ${driver}`;
     if (exitCode !== 0)
       throw new CodedError('guest-image', 'incomplete', `the kernel has no module ${driver}: ${stderr}`);
     for (const file of moduleFiles(stdout)) files.add(file);

@@ -2,7 +2,7 @@
 import type { PackageSet } from '../../setup/debian-packages.ts';
 import { aptSourceOptions, debianMirror } from '../../setup/mirror.ts';
 import type { Log } from '../../setup/cache.ts';
-import { runConfined } from './confined.ts';
+import { confined } from './confined.ts';
 
 export const databaseSystems = ['mariadb', 'mysql'] as const;
 export type DatabaseSystem = (typeof databaseSystems)[number];
@@ -33,29 +33,23 @@ export async function bootstrap(
   if (suite !== 'sid' && mirror.securityUri !== undefined)
     sources.push(source(mirror.securityUri, `${suite}-security`));
 
-  await runConfined(
-    'mmdebstrap',
-    [
-      '--mode=root',
-      `--variant=${variant}`,
-      '--components=main',
-      `--include=${packages.join(',')}`,
-      '--aptopt=Apt::Install-Recommends "false"',
-      '--aptopt=Acquire::Retries "3"',
-      // A mirror that is a snapshot keeps an old date, which the unstable suite's Release file declares expired. Its signature is
-      // checked all the same; for other suites the date is, too, unless this machine's own apt does without.
-      ...(suite === 'sid' ? ['Acquire::Check-Valid-Until "false";'] : aptDateOptions()).map(
-        (option) => `--aptopt=${option}`,
-      ),
-      ...['man', 'locale', 'doc', 'info', 'lintian', 'bug'].map(
-        (folder) => `--dpkgopt=path-exclude=/usr/share/${folder}/*`,
-      ),
-      '--dpkgopt=path-include=/usr/share/doc/*/copyright',
-      ...(customize === undefined ? [] : [`--customize-hook=${customize}`]),
-      suite,
-      dir,
-      ...sources,
-    ],
-    { log, network: true },
-  );
+  const options = [
+    '--mode=root',
+    `--variant=${variant}`,
+    '--components=main',
+    `--include=${packages.join(',')}`,
+    '--aptopt=Apt::Install-Recommends "false"',
+    '--aptopt=Acquire::Retries "3"',
+    // A mirror that is a snapshot keeps an old date, which the unstable suite's Release file declares expired. Its signature is
+    // checked all the same; for other suites the date is, too, unless this machine's own apt does without.
+    ...(suite === 'sid' ? ['Acquire::Check-Valid-Until "false";'] : aptDateOptions()).map(
+      (option) => `--aptopt=${option}`,
+    ),
+    ...['man', 'locale', 'doc', 'info', 'lintian', 'bug'].map(
+      (folder) => `--dpkgopt=path-exclude=/usr/share/${folder}/*`,
+    ),
+    '--dpkgopt=path-include=/usr/share/doc/*/copyright',
+    ...(customize === undefined ? [] : [`--customize-hook=${customize}`]),
+  ];
+  await confined({ log, network: true })`mmdebstrap ${options} ${suite} ${dir} ${sources}`;
 }

@@ -8,7 +8,7 @@ import { machinePackages } from '../../setup/debian-packages.ts';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { hashFiles, prepare, type Log } from '../../setup/cache.ts';
 import { ensurePackages } from '../../setup/packages.ts';
-import { runConfined } from './confined.ts';
+import { confined } from './confined.ts';
 import { prepareKernel } from './kernel.ts';
 import type { DatabaseSystem } from './packages.ts';
 import { prepareRootTree, type RootTree } from './root-tree.ts';
@@ -110,11 +110,8 @@ async function prepareData(
     build: async (dir) => {
       const data = path.join(dir, 'data');
       await mkdir(data);
-      await runConfined(
-        'sh',
-        [script, dbms, root.path, data, configuration, String(tables), String(rowsPerTable)],
-        { log },
-      );
+      const run = confined({ log });
+      await run`sh ${script} ${dbms} ${root.path} ${data} ${configuration} ${tables} ${rowsPerTable}`;
     },
   });
   const data = path.join(entry, 'data');
@@ -138,7 +135,7 @@ async function prepareDisk(root: RootTree, data: Data, dbms: DatabaseSystem, log
       const disk = path.join(dir, 'disk.img');
       await writeFile(disk, '');
       await truncate(disk, (await treeBytes([root.path, data.path], log)) + slackBytes);
-      await runConfined('sh', [script, root.path, data.path, configuration, disk], { log });
+      await confined({ log })`sh ${script} ${root.path} ${data.path} ${configuration} ${disk}`;
     },
   });
   return path.join(entry, 'disk.img');
@@ -146,7 +143,7 @@ async function prepareDisk(root: RootTree, data: Data, dbms: DatabaseSystem, log
 
 /** Space that the trees take, in whole MiB. */
 async function treeBytes(trees: readonly string[], log: Log): Promise<number> {
-  const lines = (await runConfined('du', ['-sm', ...trees], { log })).split('\n');
-  const mebibytes = lines.reduce((sum, line) => sum + Number.parseInt(line, 10), 0);
+  const du = await confined({ log })`du -sm ${trees}`;
+  const mebibytes = du.lines().reduce((sum, line) => sum + Number.parseInt(line, 10), 0);
   return mebibytes * 1024 ** 2;
 }

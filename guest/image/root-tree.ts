@@ -2,7 +2,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { hashFiles, prepare, type Log } from '../../setup/cache.ts';
-import { runConfined } from './confined.ts';
+import { confined } from './confined.ts';
 import { serverPackages } from '../../setup/debian-packages.ts';
 import { bootstrap, type DatabaseSystem } from './packages.ts';
 
@@ -26,12 +26,10 @@ export async function prepareRootTree(dbms: DatabaseSystem, log: Log): Promise<R
       await mkdir(tree);
       await bootstrap(tree, serverPackages[dbms], { variant: 'minbase', customize, log });
       const server = dbms === 'mariadb' ? 'mariadbd' : 'mysqld';
-      const version = await runConfined('chroot', [tree, server, '--version'], { log });
+      const run = confined({ log });
+      const version = (await run`chroot ${tree} ${server} --version`).stdout.trim();
       await writeFile(path.join(dir, 'server-version'), `${/Ver (\S+)/.exec(version)?.[1] ?? version}\n`);
-      await writeFile(
-        path.join(dir, 'packages'),
-        `${await runConfined('chroot', [tree, 'dpkg-query', '-W'], { log })}\n`,
-      );
+      await writeFile(path.join(dir, 'packages'), (await run`chroot ${tree} dpkg-query -W`).stdout);
     },
   });
   return {
