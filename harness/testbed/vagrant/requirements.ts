@@ -1,7 +1,7 @@
 /** What must be there before `vagrant up` is tried: its own messages come late, and after downloads. */
 import { access, constants } from 'node:fs/promises';
-import { execa } from 'execa';
 import { CodedError } from '../../../foundation/coded-error.ts';
+import { vagrantCommand } from './vagrant-command.ts';
 
 export interface Places {
   readonly kvmDevice: string;
@@ -16,12 +16,8 @@ export const usualPlaces: Places = {
 };
 
 /** @throws CodedError 'vagrant', 'not-ready' that says everything that is to be installed or started */
-export async function requireVagrant({ kvmDevice, libvirtSocket, env = {} }: Places): Promise<void> {
-  const listed = await execa('vagrant', ['plugin', 'list'], {
-    reject: false,
-    stdin: 'ignore',
-    env: { VAGRANT_CHECKPOINT_DISABLE: '1', ...env },
-  });
+export async function requireVagrant({ kvmDevice, libvirtSocket, env }: Places): Promise<void> {
+  const listed = await vagrantCommand({ env })`plugin list`;
   const missing = [
     ...((await mayUse(kvmDevice))
       ? []
@@ -33,11 +29,11 @@ export async function requireVagrant({ kvmDevice, libvirtSocket, env = {} }: Pla
       : [
           `libvirt does not listen at ${libvirtSocket}; on Debian: apt-get install libvirt-daemon-system, systemctl start libvirtd`,
         ]),
-    ...(listed.code === 'ENOENT'
+    ...(listed.exitCode === 127
       ? [
           'vagrant is not installed; on Debian 12: apt-get install vagrant vagrant-libvirt (Debian 13 has neither)',
         ]
-      : listed.failed
+      : !listed.ok
         ? [`vagrant does not run: ${listed.stderr.slice(-500)}`]
         : listsProvider(listed.stdout)
           ? []

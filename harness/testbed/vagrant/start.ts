@@ -1,8 +1,7 @@
 /** `--testbed vagrant`: brings the machines up, has the export mounted, and lists them as an inventory. */
 import { rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
-import { execa } from 'execa';
+import type { ProcessOutput, Shell } from 'zx';
 import { CodedError } from '../../../foundation/coded-error.ts';
 import type { Log } from '../../../setup/cache.ts';
 import { vagrantTestbed } from '../../../vagrant/testbed.ts';
@@ -14,6 +13,7 @@ import { startGanesha } from '../local/ganesha.ts';
 import { type MachineAnswer, machineQuestion, parseMachineAnswer, parseSshConfig } from './answers.ts';
 import { mountPath, vagrantMachines } from './machines.ts';
 import { type Places, requireVagrant, usualPlaces } from './requirements.ts';
+import { vagrantCommand } from './vagrant-command.ts';
 import { type VagrantInventory, vagrantExport, vagrantInventory } from './vagrant-inventory.ts';
 
 export interface StartVagrantOptions {
@@ -35,23 +35,19 @@ export async function startVagrant(options: StartVagrantOptions): Promise<Invent
     places = usualPlaces,
   } = options;
   const file = path.join(folder, 'hosts.yaml');
-  const execution = {
-    cwd: folder,
-    stdin: 'ignore',
-    reject: false,
-    env: { VAGRANT_CHECKPOINT_DISABLE: '1', ...places.env },
-  } as const;
+  const vagrant = vagrantCommand({ folder, env: places.env });
   await requireVagrant(places);
   const machines = vagrantMachines(vagrantTestbed);
   await writeWhole(path.join(folder, 'machines.json'), `${JSON.stringify(machines, undefined, 2)}\n`);
-  await vagrantUp(execution, log);
-  const ask = (...arguments_: readonly string[]): Promise<string> => answerOf(arguments_, execution);
+  await vagrantUp(vagrant, log);
 
-  const access = parseSshConfig(await ask('ssh-config'));
+  const access = parseSshConfig(answerOf('ssh-config', await vagrant`ssh-config`));
   const answers: [HostName, MachineAnswer][] = [];
   // By Vagrant's own connection, which knows no host keys: from here on, the keys that it tells are checked.
-  for (const name of hostNames)
-    answers.push([name, parseMachineAnswer(name, await ask('ssh', name, '--command', machineQuestion))]);
+  for (const name of hostNames) {
+    const answer = answerOf('ssh', await vagrant`ssh ${name} --command ${machineQuestion}`);
+    answers.push([name, parseMachineAnswer(name, answer)]);
+  }
   const known = { machines, access, answers: Object.fromEntries(answers) as VagrantInventory['answers'] };
   const parse = (content: string): Inventory => parseInventory(content, file);
   const unmounted = parse(vagrantInventory({ ...known, mountPath: undefined }));
@@ -62,21 +58,10 @@ export async function startVagrant(options: StartVagrantOptions): Promise<Invent
   return parse(content);
 }
 
-interface Execution {
-  readonly cwd: string;
-  readonly stdin: 'ignore';
-  readonly reject: false;
-  readonly env: Readonly<Record<string, string>>;
-}
-
-async function vagrantUp(execution: Execution, log: Log): Promise<void> {
-  const up = execa('vagrant', ['up', '--provider', 'libvirt', '--no-color'], {
-    ...execution,
-    all: true,
-    buffer: false,
-  });
+async function vagrantUp(vagrant: Shell, log: Log): Promise<void> {
+  const up = vagrant`up --provider libvirt --no-color 2>&1`;
   const lastLines: string[] = [];
-  for await (const line of createInterface({ input: up.all })) {
+  for await (const line of up) {
     // Vagrant's own words, and what provision.sh says that it has changed.
     if (/^==> \S+: \S|^ {4}\S+: changed /.test(line)) log(line.replace(/^(==>| {3}) /, ''));
     lastLines.push(line);
@@ -91,15 +76,14 @@ async function vagrantUp(execution: Execution, log: Log): Promise<void> {
     );
 }
 
-async function answerOf(arguments_: readonly string[], execution: Execution): Promise<string> {
-  const result = await execa('vagrant', arguments_, execution);
-  if (result.failed)
+function answerOf(command: string, { ok, stdout, stderr }: ProcessOutput): string {
+  if (!ok)
     throw new CodedError(
       'vagrant',
       'bad-answer',
-      `"vagrant ${arguments_[0] ?? ''}" failed: ${`${result.stdout}\n${result.stderr}`.trim().slice(-500)}`,
+      `"vagrant ${command}" failed: ${`${stdout}\n${stderr}`.trim().slice(-500)}`,
     );
-  return result.stdout;
+  return stdout;
 }
 
 /** Starts the NFS server; says whether both VM hosts have its export mounted by their kernel. */
