@@ -7,8 +7,8 @@ import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test from 'ava';
-import { execa } from 'execa';
 import { z } from 'zod';
+import { $ } from 'zx';
 import { CodedError } from '../../../foundation/coded-error.ts';
 import { optionsSchema, resolveConfiguration } from '../../../experiments/configuration.ts';
 import { testDoctor } from '../../doctor/doctor.fixture.ts';
@@ -158,7 +158,7 @@ test.serial('a host command takes milliseconds', async (t) => {
 async function strangersKey(): Promise<string> {
   const file = path.join(folder, 'stranger');
   await rm(file, { force: true });
-  await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', file]);
+  await $`ssh-keygen -q -t ed25519 -N '' -f ${file}`;
   return (await readFile(`${file}.pub`, 'utf8')).split(' ').slice(0, 2).join(' ');
 }
 
@@ -166,8 +166,7 @@ async function strangersKey(): Promise<string> {
 async function cut(host: Host): Promise<() => Promise<void>> {
   const keeper = String((await currentLab())?.keeperPid);
   const set = async (state: 'down' | 'up'): Promise<void> => {
-    const command = ['ip', '-n', 'switch', 'link', 'set', `${host.name}-ctl`, state];
-    await execa('nsenter', ['--target', keeper, '--mount', '--net', ...command]);
+    await $`nsenter --target ${keeper} --mount --net ip -n switch link set ${host.name}-ctl ${state}`;
   };
   await set('down');
   return () => set('up');

@@ -1,12 +1,9 @@
 /** The ssh keys of the local lab. */
-import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { promisify } from 'node:util';
+import { $ } from 'zx';
 import { guestHostKeyPath, labFolder } from './lab-folder.ts';
 import { guestAddress } from './lab-network.ts';
-
-const run = promisify(execFile);
 
 /** The lab's own key and the guest's host key; the keeper adds the hosts'. */
 export async function makeKeys(): Promise<void> {
@@ -14,7 +11,7 @@ export async function makeKeys(): Promise<void> {
     [path.join(labFolder, 'id'), 'poolshift lab'],
     [guestHostKeyPath, 'poolshift guest'],
   ] as const)
-    await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', comment, '-f', file]);
+    await $({ quiet: true })`ssh-keygen -q -t ed25519 -N '' -C ${comment} -f ${file}`;
   const guestKey = await readFile(`${guestHostKeyPath}.pub`, 'utf8');
   await writeFile(
     path.join(labFolder, 'known_hosts'),

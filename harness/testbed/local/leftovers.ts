@@ -1,20 +1,17 @@
 /** What a lab that is gone has left on the machine. */
-import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
+import { $ } from 'zx';
 import { exportFolder, labFolder } from './lab-folder.ts';
-
-const run = promisify(execFile);
 
 /** Removes its folder, its disk images and its cgroups, which the kernel empties with a delay. */
 export async function removeLeftovers(): Promise<void> {
   for (const hierarchy of ['/sys/fs/cgroup/unified', '/sys/fs/cgroup/systemd', '/sys/fs/cgroup']) {
     const folder = path.join(hierarchy, 'poolshift');
     for (let attempt = 0; attempt < 100 && existsSync(folder); attempt += 1) {
-      await run('find', [folder, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', ';']).catch(() => undefined);
+      await $({ nothrow: true, quiet: true })`find ${folder} -depth -type d -exec rmdir '{}' ';'`;
       if (existsSync(folder)) await sleep(50);
     }
   }

@@ -1,8 +1,7 @@
 /** The root file system that all four containers of the local lab share, each below an overlay of its own. */
 import { copyFile, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
-import { execa } from 'execa';
+import { $ } from 'zx';
 import { bootPackages } from '../../../setup/debian-packages.ts';
 import { hashFiles, prepare, type Log } from '../../../setup/cache.ts';
 import { aptSourceOptions, debianMirror } from '../../../setup/mirror.ts';
@@ -27,35 +26,29 @@ async function build(dir: string, log: Log): Promise<void> {
   const source = (uri: string, name: string): string =>
     `deb [signed-by=${mirror.keyring}] ${uri} ${name} main`;
   const security = mirror.securityUri === undefined ? [] : [source(mirror.securityUri, `${suite}-security`)];
-  // In namespaces of its own: a killed build leaves neither mounts nor processes.
-  const contained = ['unshare', '--mount', '--pid', '--fork', '--kill-child=KILL', '--mount-proc'];
-  const mmdebstrap = execa(
-    'setpriv',
-    [
-      ...['--pdeathsig', 'KILL', ...contained],
-      ...['mmdebstrap', '--mode=root', '--variant=minbase', '--components=main', '--format=directory'],
-      `--include=${bootPackages.join(',')}`,
-      '--aptopt=Apt::Install-Recommends "false"',
-      '--aptopt=Acquire::Retries "3"',
-      ...aptSourceOptions().map((option) => `--aptopt=${option}`),
-      ...['man', 'locale', 'doc', 'info'].map((folder) => `--dpkgopt=path-exclude=/usr/share/${folder}/*`),
-      '--dpkgopt=path-include=/usr/share/doc/*/copyright',
-      `--customize-hook=upload ${provisionScript} /root/provision.sh`,
-      '--customize-hook=chroot "$1" bash /root/provision.sh all',
-      '--customize-hook=rm -rf "$1"/root/provision.sh "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin "$1"/etc/ssh/ssh_host_*',
-      '--customize-hook=: > "$1"/etc/machine-id',
-      ...[suite, dir, source(mirror.archiveUri, suite), ...security],
-    ],
-    {
-      env: { DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' },
-      stdin: 'ignore',
-      all: true,
-      buffer: false,
-      reject: false,
-    },
-  );
+  const options = [
+    `--include=${bootPackages.join(',')}`,
+    '--aptopt=Apt::Install-Recommends "false"',
+    '--aptopt=Acquire::Retries "3"',
+    ...aptSourceOptions().map((option) => `--aptopt=${option}`),
+    ...['man', 'locale', 'doc', 'info'].map((folder) => `--dpkgopt=path-exclude=/usr/share/${folder}/*`),
+    '--dpkgopt=path-include=/usr/share/doc/*/copyright',
+    `--customize-hook=upload ${provisionScript} /root/provision.sh`,
+    '--customize-hook=chroot "$1" bash /root/provision.sh all',
+    '--customize-hook=rm -rf "$1"/root/provision.sh "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin "$1"/etc/ssh/ssh_host_*',
+    '--customize-hook=: > "$1"/etc/machine-id',
+  ];
+  // In namespaces of its own: a killed build leaves neither mounts nor processes. `exec`: the shell would outlive us.
+  const mmdebstrap = $({
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: false,
+    nothrow: true,
+  })`exec setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child=KILL --mount-proc \
+mmdebstrap --mode=root --variant=minbase --components=main --format=directory ${options} \
+${suite} ${dir} ${source(mirror.archiveUri, suite)} ${security} 2>&1`;
   const lastLines: string[] = [];
-  for await (const line of createInterface({ input: mmdebstrap.all })) {
+  for await (const line of mmdebstrap) {
     // mmdebstrap's own lines, and what provision.sh has to download.
     const progress =
       /^I: ((?:running apt-get|downloading|extracting|installing).*?)[.]*$|^(Need to get .*) of archives/.exec(

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { execa } from 'execa';
+import { $ } from 'zx';
 import { machinePackages } from '../../../setup/debian-packages.ts';
 import { CodedError } from '../../../foundation/coded-error.ts';
 import { type Log, cacheRoot } from '../../../setup/cache.ts';
@@ -142,6 +142,5 @@ async function shape(
     `ip netns exec ${host} tc qdisc replace dev ${interfaceName} root ${qdisc}`,
     `ip netns exec switch tc qdisc replace dev ${host}-${interfaceName} root ${qdisc}`,
   ]);
-  const join = ['--target', String(lab.keeperPid), '--mount', '--net'];
-  await execa('nsenter', [...join, 'sh', '-ec', commands.join('\n')]);
+  await $({ quiet: true })`nsenter --target ${lab.keeperPid} --mount --net sh -ec ${commands.join('\n')}`;
 }
