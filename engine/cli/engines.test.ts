@@ -2,7 +2,7 @@
  * Both engines in this process, with a captured stream of a real QEMU replayed to the source engine, and a connection
  * between the engines that breaks where it hurts most.
  */
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -33,6 +33,8 @@ interface Run {
   readonly source: Promise<SourceOutcome>;
   readonly destination: Promise<DestinationOutcome>;
   readonly events: EngineEvent[];
+  /** Emits `event` for each of them. */
+  readonly happening: EventEmitter;
   /** QEMU's end of its connection to the source engine. */
   readonly qemu: Socket;
   /** What the target has got. */
@@ -74,6 +76,7 @@ async function start(
   servers.push(target);
 
   const events: EngineEvent[] = [];
+  const happening = new EventEmitter();
   const listeners: (() => void)[] = [];
   const interrupts = { subscribe: (listener: () => void) => void listeners.push(listener) };
   const interrupt = (): void => {
@@ -81,6 +84,7 @@ async function start(
   };
   const onEvent = (event: EngineEvent): void => {
     events.push(event);
+    happening.emit('event');
   };
   const listening = Promise.withResolvers<number>();
   const destination = runDestination({
@@ -130,7 +134,7 @@ async function start(
   });
   // What is not in the kernel by then is lost when the connection is destroyed.
   if (options.qemuSendsBytes !== undefined) await sent;
-  return { source, destination, events, qemu, received: () => Buffer.concat(received), interrupt };
+  return { source, destination, events, happening, qemu, received: () => Buffer.concat(received), interrupt };
 }
 
 /** Joins the engines, frame by frame towards the destination. */
@@ -140,13 +144,10 @@ function relay(
   verdict: (type: FrameType, passedBytes: number) => Verdict,
   dropsAnswers: boolean,
 ): void {
-  const both = [fromSource, toDestination];
-  for (const socket of both) {
-    socket.on('error', () => undefined);
-    socket.on('close', () => {
-      for (const other of both) other.destroy();
-    });
-  }
+  for (const socket of [fromSource, toDestination]) socket.on('error', () => undefined);
+  fromSource.on('close', () => toDestination.destroy());
+  // Destroyed while the source sends, it would be reset, which may overtake the destination's last word.
+  toDestination.on('close', () => fromSource.end());
   let isCut = false;
   let passed = 0;
   let pending: Buffer = Buffer.alloc(0);
@@ -255,8 +256,16 @@ function endOfMemory(): number {
   return bytes;
 }
 
-const named = (run: Run, name: EngineEvent['event']): boolean =>
-  run.events.some(({ event }) => event === name);
+const count = (run: Run, name: EngineEvent['event']): number =>
+  run.events.filter(({ event }) => event === name).length;
+
+/** Settles when there are so many events of that name, of both engines. */
+async function atLeast(run: Run, times: number, name: EngineEvent['event']): Promise<void> {
+  while (count(run, name) < times) await once(run.happening, 'event');
+}
+
+/** Long enough for what must not happen to be seen, on a machine that is not busy. */
+const quietMs = 200;
 
 test('cut before the commit arrives, the target has no device state, and the source cannot know', async (t) => {
   const run = await start(t, (type) => (type === 'commit' ? 'cut' : 'pass'));
@@ -264,14 +273,14 @@ test('cut before the commit arrives, the target has no device state, and the sou
   run.qemu.resume();
   run.qemu.on('end', () => (qemuClosed = true));
   t.like(await run.destination, { result: 'failed' });
-  await sleep(300);
+  await atLeast(run, 1, 'in-doubt');
+  await sleep(quietMs);
   const received = run.received();
   t.true(received.length <= memoryBytes);
   t.true(received.equals(stream.subarray(0, received.length)));
-  t.true(named(run, 'in-doubt'));
   run.interrupt();
-  await sleep(100);
-  t.true(named(run, 'signal-refused'));
+  await atLeast(run, 1, 'signal-refused');
+  await sleep(quietMs);
   t.false(qemuClosed, 'the source VM must not go on by itself, nor at a signal');
   // Somebody has looked, and tells QEMU.
   run.qemu.destroy();
@@ -285,10 +294,9 @@ test("cut after the commit, the target has everything, and the source's VM stays
   run.qemu.on('end', () => (qemuClosed = true));
   t.like(await run.destination, { result: 'migrated' });
   t.true(run.received().equals(stream));
-  await sleep(200);
-  t.true(named(run, 'in-doubt'));
+  await atLeast(run, 1, 'in-doubt');
   run.interrupt();
-  await sleep(100);
+  await sleep(quietMs);
   t.false(qemuClosed, 'there would be two running VMs');
   run.qemu.destroy();
   t.like(await run.source, { result: 'in-doubt' });
@@ -299,7 +307,7 @@ test('a target that reports an error leaves the VM at the source, on both sides'
   await closeOf(run.qemu);
   t.like(await run.source, { result: 'failed' });
   t.like(await run.destination, { result: 'failed' });
-  t.false(named(run, 'in-doubt'));
+  t.is(count(run, 'in-doubt'), 0);
 });
 
 test('a target that ends without a word when it has everything is in doubt on both sides', async (t) => {
@@ -308,8 +316,8 @@ test('a target that ends without a word when it has everything is in doubt on bo
   let qemuClosed = false;
   run.qemu.resume();
   run.qemu.on('end', () => (qemuClosed = true));
-  await sleep(200);
-  t.true(run.events.filter(({ event }) => event === 'in-doubt').length >= 2);
+  await atLeast(run, 2, 'in-doubt');
+  await sleep(quietMs);
   t.false(qemuClosed);
   run.qemu.destroy();
   t.like(await run.source, { result: 'in-doubt' });
