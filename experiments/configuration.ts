@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { engineNames } from './engines.ts';
-import { memoryRowNames, memoryRows } from './memory-rows.ts';
+import { memValues, paperRows, paperRowsGib } from './paper-rows.ts';
 import { paperLinkBitsPerSecond, profileNames, profiles } from './profiles.ts';
 import { scenarioNames } from './scenarios.ts';
 
@@ -36,7 +36,7 @@ const flag = z.boolean().default(false);
 
 export const optionsSchema = z.object({
   scenario: z.enum(scenarioNames).default('rw').describe('load during the migration'),
-  mem: z.enum(memoryRowNames).default('16').describe("the paper's memory row in GiB, divided by the scale"),
+  mem: z.enum(memValues).default('16').describe("the paper's memory row in GiB, divided by the scale"),
   engine: z.enum(engineNames).default('precopy').describe('how the VM is migrated'),
   testbed: z
     .enum(testbedNames)
@@ -95,7 +95,8 @@ const bytes = z.number().nonnegative();
 /** Every value that shapes a run, as the manifest records it. */
 export const configurationSchema = z.object({
   scenario: optionsSchema.shape.scenario.unwrap(),
-  memoryRow: optionsSchema.shape.mem.unwrap(),
+  /** The paper's row that `--mem` named; 16 where `--vm-memory` gave the size. */
+  paperRowGib: z.literal(paperRowsGib),
   engine: optionsSchema.shape.engine.unwrap(),
   testbed: optionsSchema.shape.testbed.unwrap(),
   /** Path of the inventory, as it was given; absent in the local lab. */
@@ -144,12 +145,12 @@ export function largestPoolBytes(vmMemoryBytes: number, dbms: 'mariadb' | 'mysql
 
 export function resolveConfiguration(options: Options): Configuration {
   const profile = profiles[options.profile];
-  const row = memoryRows[options.mem];
+  const row = paperRows[options.mem];
   const scale = options.scale ?? profile.scale;
   // Guest memory is whole MiB, and QEMU's page of 2 MiB for huge pages.
   const vmMemoryBytes =
     options.vmMemory === undefined
-      ? Math.round((row.memoryGib * gib) / scale / (2 * mib)) * 2 * mib
+      ? Math.round((row.paperRowGib * gib) / scale / (2 * mib)) * 2 * mib
       : options.vmMemory * mib;
   const bufferPoolAskedBytes = Math.round(
     options.vmMemory === undefined ? (row.bufferPoolGib * gib) / scale : 0.8 * vmMemoryBytes,
@@ -163,7 +164,7 @@ export function resolveConfiguration(options: Options): Configuration {
   );
   return {
     scenario: options.scenario,
-    memoryRow: options.mem,
+    paperRowGib: row.paperRowGib,
     engine: options.engine,
     testbed: options.testbed,
     ...(options.inventory === undefined ? {} : { inventory: options.inventory }),

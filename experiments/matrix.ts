@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { type Configuration, optionsSchema, resolveConfiguration } from './configuration.ts';
 import { type EngineName, defaultMatrixEngines, engineNames } from './engines.ts';
 import type { ProfileName } from './profiles.ts';
-import { type MemoryRowName, memoryRowNames } from './memory-rows.ts';
+import { type Mem, memValues } from './paper-rows.ts';
 import { type ScenarioName, scenarioNames } from './scenarios.ts';
 import { type Shard, pairOption, shardBlocks, shardOption } from './shard.ts';
 
@@ -16,8 +16,8 @@ export const matrixOptionsSchema = optionsSchema
     scenarios: listOf(scenarioNames)
       .default([...scenarioNames])
       .describe('loads'),
-    mems: listOf(memoryRowNames)
-      .default([...memoryRowNames])
+    mems: listOf(memValues)
+      .default([...memValues])
       .describe("the paper's memory rows in GiB"),
     engines: listOf(engineNames)
       .optional()
@@ -35,7 +35,7 @@ export type MatrixOptions = z.infer<typeof matrixOptionsSchema>;
 
 export interface Cell {
   readonly scenario: ScenarioName;
-  readonly mem: MemoryRowName;
+  readonly mem: Mem;
   readonly engine: EngineName;
   /** 1 for the first. */
   readonly repeat: number;

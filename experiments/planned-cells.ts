@@ -1,7 +1,7 @@
 /** planned-cells.json: which runs a set was meant to have. A matrix writes it, a report reads it. Pure. */
 import { z } from 'zod';
 import { cellName } from './matrix.ts';
-import { memoryRowNames } from './memory-rows.ts';
+import { memValues } from './paper-rows.ts';
 import { scenarioNames } from './scenarios.ts';
 
 /** In the set's folder. */
@@ -12,7 +12,7 @@ const oneOf = <const Names extends readonly [string, ...string[]]>(names: Names)
 
 const plannedCellSchema = z.object({
   scenario: oneOf(scenarioNames),
-  mem: oneOf(memoryRowNames),
+  mem: oneOf(memValues),
   // No list: a set that was made by another build is read, too, as its runs are.
   engine: z.string('valid: the name of an engine').regex(/^[a-z][a-z\d-]*$/, 'valid: the name of an engine'),
   repeat: z.int('valid: a whole number from 1 on').min(1, 'valid: a whole number from 1 on'),

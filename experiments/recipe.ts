@@ -4,7 +4,7 @@
  */
 import { type Cell, type MatrixOptions, matrixCells, matrixOptionsSchema } from './matrix.ts';
 import type { EngineName } from './engines.ts';
-import type { MemoryRowName } from './memory-rows.ts';
+import type { Mem } from './paper-rows.ts';
 import type { ScenarioName } from './scenarios.ts';
 
 /** Options of `npm run matrix` that are the same for every cell; what is left out is the profile's. */
@@ -73,7 +73,7 @@ export interface Recipe {
   readonly title: string;
   readonly question: string;
   readonly scenarios: readonly ScenarioName[];
-  readonly mems: readonly MemoryRowName[];
+  readonly mems: readonly Mem[];
   readonly engines: readonly EngineName[];
   /** Runs of each combination. */
   readonly repeat: number;

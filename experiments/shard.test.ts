@@ -2,7 +2,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import type { EngineName } from './engines.ts';
 import { cellName, matrixCells, matrixOptionsSchema } from './matrix.ts';
-import { memoryRowNames } from './memory-rows.ts';
+import { memValues } from './paper-rows.ts';
 import { scenarioNames } from './scenarios.ts';
 import { pairOption, shardOption } from './shard.ts';
 
@@ -36,7 +36,7 @@ test('the name of a pair can be part of a file name', (t) => {
 const engines = ['precopy', 'restore', 'balance'] as const;
 const matrices = fc.record({
   scenarios: fc.subarray([...scenarioNames], { minLength: 1 }),
-  mems: fc.subarray([...memoryRowNames], { minLength: 1 }),
+  mems: fc.subarray([...memValues], { minLength: 1 }),
   engines: fc.constant<EngineName[]>([...engines]),
   repeat: fc.integer({ min: 1, max: 7 }),
 });

@@ -3,7 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
 import { optionsSchema, resolveConfiguration } from '../experiments/configuration.ts';
-import { manifestSchema, readManifest, writeManifest } from './manifest.ts';
+import { anyManifestSchema, manifestSchema, readManifest, writeManifest } from './manifest.ts';
 import { manifest } from './record.fixture.ts';
 
 test('the configuration of any command line fits the manifest', (t) => {
@@ -28,4 +28,16 @@ test('a manifest is written whole and read back', async (t) => {
   const file = path.join(folder, 'manifest.json');
   await writeFile(file, (await readFile(file, 'utf8')).slice(0, 100));
   await t.throwsAsync(readManifest(folder), { code: 'not-readable' });
+});
+
+test('a manifest from before `paperRowGib` gives the row by its old name, as text', (t) => {
+  const { paperRowGib, ...configuration } = manifest.configuration;
+  const old = (memoryRow: string) => ({ ...manifest, configuration: { ...configuration, memoryRow } });
+  t.deepEqual(manifestSchema.parse(old(String(paperRowGib))), manifest, 'and is written by the new one');
+  t.is(anyManifestSchema.parse(old('32')).configuration.paperRowGib, 32);
+  for (const row of ['32', 'x', ''])
+    t.throws(() => manifestSchema.parse(old(row)), { message: /paperRowGib/ });
+  const neither = { ...manifest, configuration };
+  for (const schema of [manifestSchema, anyManifestSchema])
+    t.throws(() => schema.parse(neither), { message: /paperRowGib/ });
 });

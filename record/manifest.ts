@@ -9,6 +9,12 @@ const bytes = z.number().nonnegative();
 
 const version = z.string().optional();
 
+/** Manifests from before `paperRowGib` have the option's text: `memoryRow: '16'`. */
+function fromOldNames(configuration: unknown): unknown {
+  const old = z.looseObject({ memoryRow: z.string() }).safeParse(configuration);
+  return old.success ? { paperRowGib: Number(old.data.memoryRow), ...old.data } : configuration;
+}
+
 export const manifestSchema = z.object({
   /** Version of the result folder's layout. */
   format: z.literal(1),
@@ -21,7 +27,7 @@ export const manifestSchema = z.object({
   shard: z.object({ index: z.number().int().positive(), count: z.number().int().positive() }).optional(),
   /** Name of the pair of hosts that it ran on, as it was given. */
   pair: z.string().min(1).optional(),
-  configuration: configurationSchema,
+  configuration: z.preprocess(fromOldNames, configurationSchema),
   accelerator: z.object({ name: z.enum(['tcg', 'kvm']), reason: z.string() }),
   /** What the shaped links really carried before the run, one way, as payload of one TCP stream. */
   goodputBytesPerSecond: z.object({ migration: bytes, storage: bytes }).optional(),
@@ -55,14 +61,17 @@ export type Manifest = z.infer<typeof manifestSchema>;
 
 /** As a report reads it: an engine, load or testbed may be one that only a later version knows. */
 export const anyManifestSchema = manifestSchema.extend({
-  configuration: configurationSchema.extend({
-    scenario: z.string(),
-    memoryRow: z.string(),
-    engine: z.string(),
-    testbed: z.string(),
-    profile: z.string(),
-    dbms: z.string(),
-  }),
+  configuration: z.preprocess(
+    fromOldNames,
+    configurationSchema.extend({
+      scenario: z.string(),
+      paperRowGib: z.number(),
+      engine: z.string(),
+      testbed: z.string(),
+      profile: z.string(),
+      dbms: z.string(),
+    }),
+  ),
 });
 
 export type AnyManifest = z.infer<typeof anyManifestSchema>;

@@ -9,7 +9,7 @@ export const manifest: Manifest = {
   repeat: 1,
   configuration: {
     scenario: 'rw',
-    memoryRow: '16',
+    paperRowGib: 16,
     engine: 'precopy',
     testbed: 'local',
     profile: 'lab',

@@ -1,7 +1,7 @@
 /** `npm run doctor -- --inventory hosts.yaml`: looks at machines before experiments run on them, and says what to fix. */
 import { z } from 'zod';
 import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
-import { type MemoryRowName, memoryRowNames } from '../../experiments/memory-rows.ts';
+import { type Mem, memValues } from '../../experiments/paper-rows.ts';
 import { examine } from '../doctor/examine.ts';
 import { type Finding, findingStatuses } from '../doctor/finding.ts';
 import type { WantedRow } from '../doctor/judge-host.ts';
@@ -19,7 +19,7 @@ const doctorOptionsSchema = z.object({
     .min(1)
     .describe('hosts.yaml (docs/real-hosts.md)'),
   mem: z
-    .array(z.enum(memoryRowNames))
+    .array(z.enum(memValues))
     .min(1)
     .default(['16'])
     .describe("the paper's memory rows that the machines must hold"),
@@ -46,17 +46,17 @@ async function main(): Promise<number> {
     Finding['status'],
     number
   >;
-  const row = (name: MemoryRowName): WantedRow => {
+  const row = (mem: Mem): WantedRow => {
     const { profile, scale, linkRate, dbms } = options;
     return {
-      name,
+      mem,
       configuration: resolveConfiguration({
         ...optionsSchema.parse({}),
-        ...{ mem: name, profile, scale, linkRate, dbms },
+        ...{ mem, profile, scale, linkRate, dbms },
       }),
     };
   };
-  const [first = '16', ...others] = memoryRowNames.filter((name) => options.mem.includes(name));
+  const [first = '16', ...others] = memValues.filter((mem) => options.mem.includes(mem));
   try {
     await examine({
       inventory,

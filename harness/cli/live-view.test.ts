@@ -52,8 +52,8 @@ async function writeRun(folder: string, outcome?: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   await writeManifest(folder, manifest);
   await writeFile(path.join(folder, 'events.jsonl'), '');
-  const { scenario, memoryRow, engine, scale, linkBitsPerSecond } = manifest.configuration;
-  const row = { scenario, engine, mem_gib: Number(memoryRow), scale, repeat: 1, outcome };
+  const { scenario, paperRowGib, engine, scale, linkBitsPerSecond } = manifest.configuration;
+  const row = { scenario, engine, mem_gib: paperRowGib, scale, repeat: 1, outcome };
   if (outcome !== undefined)
     await writeRunsCsv(path.join(folder, 'runs.csv'), [
       { run_id: manifest.runId, link_bits_per_second: linkBitsPerSecond, ...row },

@@ -7,10 +7,10 @@ import { expectedSeconds } from '../run/plan.ts';
 
 /** What a row is run with. */
 function settingsText(configuration: Configuration): string {
-  const { memoryRow, vmMemoryBytes, bufferPoolBytes, linkBitsPerSecond, threads, rateTps } = configuration;
+  const { paperRowGib, vmMemoryBytes, bufferPoolBytes, linkBitsPerSecond, threads, rateTps } = configuration;
   const load = rateTps === 0 ? 'at full speed' : `at ${rateTps} transactions a second`;
   return (
-    `${memoryRow} GiB: VM ${mebibytes(vmMemoryBytes)}, pool ${mebibytes(bufferPoolBytes)}, ` +
+    `${paperRowGib} GiB: VM ${mebibytes(vmMemoryBytes)}, pool ${mebibytes(bufferPoolBytes)}, ` +
     `links ${megabitsPerSecond(linkBitsPerSecond)}, ${threads} threads ${load}, ` +
     `${configuration.beforeSeconds} s of load before and ${configuration.afterSeconds} s after`
   );

@@ -2,13 +2,14 @@
 import { gibibytes } from '../../foundation/quantity.ts';
 import type { Configuration } from '../../experiments/configuration.ts';
 import { type HostName, type Testbed, networkNames } from '../testbed/host.ts';
+import type { Mem } from '../../experiments/paper-rows.ts';
 import { type Finding, verdict } from './finding.ts';
 import { type HostFacts, type Listener, neededPrograms } from './host-facts.ts';
 import { type HostNeeds, hostNeeds } from './needs.ts';
 
 /** A memory row that is wanted, as it would run. */
 export interface WantedRow {
-  readonly name: string;
+  readonly mem: Mem;
   readonly configuration: Configuration;
 }
 
@@ -181,15 +182,15 @@ function judgeRoom(
   free: string,
   shortage: (needs: HostNeeds) => string | undefined,
 ): Finding {
-  const short = rows.flatMap(({ name, configuration }) => {
+  const short = rows.flatMap(({ mem, configuration }) => {
     const lack = shortage(hostNeeds(configuration, host));
-    return lack === undefined ? [] : [{ name, lack }];
+    return lack === undefined ? [] : [{ mem, lack }];
   });
   const worst = short.at(-1);
   if (worst === undefined)
-    return verdict(check, [host], `${free}, enough for --mem ${rows.map(({ name }) => name).join(' ')}`);
-  const fits = rows.filter(({ name }) => !short.some((row) => row.name === name)).map(({ name }) => name);
-  return verdict(check, [host], `${free}, but --mem ${worst.name} needs ${worst.lack}`, {
+    return verdict(check, [host], `${free}, enough for --mem ${rows.map(({ mem }) => mem).join(' ')}`);
+  const fits = rows.filter(({ mem }) => !short.some((row) => row.mem === mem)).map(({ mem }) => mem);
+  return verdict(check, [host], `${free}, but --mem ${worst.mem} needs ${worst.lack}`, {
     status: 'problem',
     fix: `make room, or use ${fits.length === 0 ? 'a smaller row or a larger --scale' : `--mem ${fits.join(' ')}`}`,
   });

@@ -14,9 +14,9 @@ import { judgeExchange, judgeMount } from './storage.ts';
 
 const gib = 2 ** 30;
 const networks = networkPlans({ migration: undefined, storage: undefined, service: undefined });
-const rows = (['4', '16', '24'] as const).map((name) => ({
-  name,
-  configuration: resolveConfiguration({ ...optionsSchema.parse({}), mem: name, profile: 'paper' }),
+const rows = (['4', '16', '24'] as const).map((mem) => ({
+  mem,
+  configuration: resolveConfiguration({ ...optionsSchema.parse({}), mem, profile: 'paper' }),
 }));
 
 function interfacesOf(host: HostName): HostFacts['interfaces'] {

@@ -2,7 +2,7 @@
 import { gibibytes } from '../../foundation/quantity.ts';
 import type { Configuration } from '../../experiments/configuration.ts';
 import { engines } from '../../experiments/engines.ts';
-import { memoryRowNames, memoryRows } from '../../experiments/memory-rows.ts';
+import { memValues, type PaperRow, paperRows } from '../../experiments/paper-rows.ts';
 
 const mib = 2 ** 20;
 const gib = 2 ** 30;
@@ -78,25 +78,23 @@ export function checkCombination(configuration: Configuration): Fit {
 }
 
 function nearest(configuration: Configuration, machine: Machine): string {
-  const fits = (memoryGib: number, inUseGib: number, scale: number): boolean => {
+  const fits = ({ paperRowGib, poolInUseGib }: PaperRow, scale: number): boolean => {
     const scaled = {
       ...configuration,
-      vmMemoryBytes: (memoryGib * gib) / scale,
-      tableDataBytes: (inUseGib * gib) / scale,
+      vmMemoryBytes: (paperRowGib * gib) / scale,
+      tableDataBytes: (poolInUseGib * gib) / scale,
     };
     return (
       total(memoryNeeds(scaled)) <= machine.memoryAvailableBytes &&
       total(diskNeeds(scaled)) <= machine.diskAvailableBytes
     );
   };
-  const asked = memoryRows[configuration.memoryRow];
+  const asked = paperRows[configuration.paperRowGib];
   for (let scale = Math.ceil(configuration.scale); scale <= 64; scale += 1) {
-    if (fits(asked.memoryGib, asked.poolInUseGib, scale)) return `nearest that fits: --scale ${scale}`;
+    if (fits(asked, scale)) return `nearest that fits: --scale ${scale}`;
   }
-  const row = [...memoryRowNames]
-    .reverse()
-    .find((name) => fits(memoryRows[name].memoryGib, memoryRows[name].poolInUseGib, configuration.scale));
-  return row === undefined ? 'no row fits this machine' : `nearest that fits: --mem ${row}`;
+  const mem = memValues.findLast((value) => fits(paperRows[value], configuration.scale));
+  return mem === undefined ? 'no row fits this machine' : `nearest that fits: --mem ${mem}`;
 }
 
 export interface PlannedStep {

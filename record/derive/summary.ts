@@ -1,5 +1,4 @@
 /** One row of runs.csv, derived from what a run recorded. Pure. Definitions: runColumns, and docs/measurements.md. */
-import { memoryRows } from '../../experiments/memory-rows.ts';
 import { shardName } from '../../experiments/shard.ts';
 import type { ClockName, RunEvent } from '../event.ts';
 import type { RunRecord } from '../read-run.ts';
@@ -43,8 +42,8 @@ function identity({ name, manifest, events }: RunRecord) {
     accelerator: manifest.accelerator.name,
     dbms: configuration.dbms,
     scenario: configuration.scenario,
-    paper_row_gib: memoryRows[configuration.memoryRow].memoryGib,
-    mem_gib: memoryRows[configuration.memoryRow].memoryGib,
+    paper_row_gib: configuration.paperRowGib,
+    mem_gib: configuration.paperRowGib,
     scale: configuration.scale,
     vm_memory_bytes: configuration.vmMemoryBytes,
     buffer_pool_bytes: configuration.bufferPoolBytes,

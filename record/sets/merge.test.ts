@@ -63,7 +63,7 @@ test('what makes a cell is no difference, nor is the size of another row', (t) =
   const shards = [1, 2].map((index) => ({ index, count: 2 }));
   const others = [
     run('b', { ...configured({ engine, scenario: 'ro' }), shard: shards[0], pair: 'x', repeat: 2 }),
-    run('c', { ...configured({ memoryRow: '4', vmMemoryBytes: 2 ** 29 }), shard: shards[1], pair: 'y' }),
+    run('c', { ...configured({ paperRowGib: 4, vmMemoryBytes: 2 ** 29 }), shard: shards[1], pair: 'y' }),
   ];
   t.deepEqual(differencesAmong([run('a'), ...others]), []);
 });

@@ -1,6 +1,7 @@
 /** What shards of one matrix must agree in before they become one set, and which of them are not there. Pure. */
 import { type Cell, cellName } from '../../experiments/matrix.ts';
 import { type PlannedCell, unionOfPlans } from '../../experiments/planned-cells.ts';
+import { memOf } from '../../experiments/paper-rows.ts';
 import { shardName } from '../../experiments/shard.ts';
 import type { Manifest } from '../manifest.ts';
 
@@ -12,8 +13,8 @@ export interface RecordedRun {
 
 /** Which cell of a matrix a run is of. */
 export function cellOf({ configuration, repeat }: Manifest): Cell {
-  const { scenario, memoryRow, engine } = configuration;
-  return { scenario, mem: memoryRow, engine, repeat };
+  const { scenario, paperRowGib, engine } = configuration;
+  return { scenario, mem: memOf(paperRowGib), engine, repeat };
 }
 
 /** Scenario, memory row, engine and repeat: the folder's name in a set. */
@@ -46,7 +47,7 @@ export function repeatedCells(runs: readonly RecordedRun[]): readonly string[] {
     .map(([name, ofCell]) => `${name} is in ${ofCell.map(({ set }) => set).join(' and in ')}`);
 }
 
-const cellKeys: ReadonlySet<string> = new Set(['scenario', 'memoryRow', 'engine']);
+const cellKeys: ReadonlySet<string> = new Set(['scenario', 'paperRowGib', 'engine']);
 /** Follow from the memory row, so they need to agree within one row only. */
 const sizeKeys: ReadonlySet<string> = new Set([
   'vmMemoryBytes',
@@ -66,11 +67,11 @@ function conditionsOf({
   versions,
   machine,
 }: Manifest): Conditions {
-  const { memoryRow } = configuration;
+  const { paperRowGib } = configuration;
   const settings = Object.entries(configuration)
     .filter(([key]) => !cellKeys.has(key))
     .map(([key, value]): [string, string] => [
-      sizeKeys.has(key) ? `${key} of row ${memoryRow}` : key,
+      sizeKeys.has(key) ? `${key} of row ${paperRowGib}` : key,
       String(value),
     ]);
   const commit = revision.commit ?? 'no commit';

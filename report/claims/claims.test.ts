@@ -38,21 +38,21 @@ test('fewer than three runs of a cell say what these runs say, and that they are
 });
 
 test('cells that were not run are not counted', (t) => {
-  const claims = paperClaimsOf(syntheticSet({ scenarios: ['rw'], memorySizes: [4, 8] }), 'en');
+  const claims = paperClaimsOf(syntheticSet({ scenarios: ['rw'], paperRowsGib: [4, 8] }), 'en');
   t.deepEqual(claim(claims, 'total-time-shorter').cells, { measured: 2, wanted: 12 });
   const half = syntheticSet({ engines: ['restore'] });
   t.is(claim(paperClaimsOf(half, 'en'), 'total-time-shorter').verdict, 'missing');
 });
 
 test('the denominator is the paper’s, whatever was planned', (t) => {
-  const planned = [4, 8, 24].map((memGib) => ({
+  const planned = [4, 8, 24].map((paperRowGib) => ({
     set: 'synthetic',
     scenario: 'rw',
-    memGib,
+    paperRowGib,
     engine: 'precopy',
   }));
   const set = {
-    ...syntheticSet({ scenarios: ['rw'], memorySizes: [16] }),
+    ...syntheticSet({ scenarios: ['rw'], paperRowsGib: [16] }),
     planned,
     recordedPlans: ['synthetic'],
   };

@@ -7,7 +7,7 @@ import { mean } from '../statistics/spread.ts';
 /** A load and memory row with both of the paper's methods. */
 export interface Pair {
   readonly scenario: string;
-  readonly memGib: number;
+  readonly paperRowGib: number;
   readonly precopy: Cell;
   readonly restore: Cell;
 }
@@ -17,12 +17,12 @@ export function pairsOf(set: Pick<RunSet, 'runs'>): Pair[] {
   const cells = cellsOf(set);
   return cells.flatMap((precopy) => {
     if (precopy.engine !== 'precopy') return [];
-    const { scenario, memGib } = precopy;
+    const { scenario, paperRowGib } = precopy;
     const restore = cells.find(
-      (cell) => cell.engine === 'restore' && cell.scenario === scenario && cell.memGib === memGib,
+      (cell) => cell.engine === 'restore' && cell.scenario === scenario && cell.paperRowGib === paperRowGib,
     );
     if (precopy.runs.length === 0 || restore?.runs.length === 0) return [];
-    return restore === undefined ? [] : [{ scenario, memGib, precopy, restore }];
+    return restore === undefined ? [] : [{ scenario, paperRowGib, precopy, restore }];
   });
 }
 

@@ -106,7 +106,7 @@ export const paperClaims: Readonly<Record<ClaimId, Claim>> = {
       const rows = [...new Set(found.map(({ scenario }) => scenario))]
         .map((scenario) => found.filter((pair) => pair.scenario === scenario))
         .filter((row) => row.length > 1)
-        .map((row) => row.sort((a, b) => a.memGib - b.memGib));
+        .map((row) => row.sort((a, b) => a.paperRowGib - b.paperRowGib));
       const speedUpsOf = (row: typeof found) => row.map(({ precopy, restore }) => precopy / restore);
       return {
         pairs: rows.flat().length,

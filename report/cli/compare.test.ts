@@ -9,7 +9,7 @@ import { writeSet } from '../testing/write-set.ts';
 const program = path.join(import.meta.dirname, 'compare.ts');
 let dir: string;
 
-const cells: SyntheticOptions = { memorySizes: [8], engines: ['restore'], repeats: 3 };
+const cells: SyntheticOptions = { paperRowsGib: [8], engines: ['restore'], repeats: 3 };
 const sets: Readonly<Record<string, SyntheticOptions>> = {
   base: cells,
   same: { ...cells, seed: 2 },

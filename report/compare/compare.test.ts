@@ -4,7 +4,7 @@ import { compareSets } from './compare.ts';
 
 const cells: SyntheticOptions = {
   scenarios: ['idle', 'ro', 'rw'],
-  memorySizes: [8],
+  paperRowsGib: [8],
   engines: ['restore'],
   repeats: 3,
 };
@@ -77,8 +77,8 @@ test('a build that no longer converges is a regression, though it has no times',
 
 test('cells that one set has alone are named, and not compared', (t) => {
   const { unpaired, findings } = compareSets(
-    syntheticSet({ ...cells, memorySizes: [8, 16] }),
-    syntheticSet({ ...cells, memorySizes: [8] }),
+    syntheticSet({ ...cells, paperRowsGib: [8, 16] }),
+    syntheticSet({ ...cells, paperRowsGib: [8] }),
   );
   t.deepEqual(unpaired, ['idle 16 GiB restore', 'ro 16 GiB restore', 'rw 16 GiB restore']);
   t.is(findings.find(({ metric }) => metric === 'total time')?.cells, 3);

@@ -127,7 +127,8 @@ function pairedCells(
 const figures = (runs: readonly Run[], value: Metric['value']): number[] =>
   runs.flatMap(({ row }) => value(row) ?? []);
 
-const nameOf = ({ scenario, memGib, engine }: Cell): string => `${scenario} ${memGib} GiB ${engine}`;
+const nameOf = ({ scenario, paperRowGib, engine }: Cell): string =>
+  `${scenario} ${paperRowGib} GiB ${engine}`;
 
 function unpairedCells(baseCells: readonly Cell[], nextCells: readonly Cell[]): string[] {
   const [inBase, inNext] = [baseCells, nextCells].map((cells) =>

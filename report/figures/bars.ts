@@ -1,5 +1,5 @@
 /** Bars of one figure of merit: memory rows along the axis, engines side by side, loads as panels. Pure. */
-import { memorySizesOf, scenariosOf, valuesOf } from '../record/cells.ts';
+import { paperRowsGibOf, scenariosOf, valuesOf } from '../record/cells.ts';
 import type { RunRow } from '../record/run-row.ts';
 import { mean, standardDeviation } from '../statistics/spread.ts';
 import { axisWithLabels, labelLayers, spreadLayers } from './bar-layers.ts';
@@ -32,7 +32,7 @@ export function bars(context: FigureContext, { value, axis, notes = [], rules = 
     const values = valuesOf(cell, value);
     const place = {
       scenario: text(`scenario.${cell.scenario}`),
-      memory: cell.memGib,
+      memory: cell.paperRowGib,
       engine: engineTitle(cell.engine),
     };
     if (values.length === 0) return [{ ...place, kind: 'absent', mark: absenceMark(cell, context) }];
@@ -60,7 +60,7 @@ export function bars(context: FigureContext, { value, axis, notes = [], rules = 
   });
   const engines = context.engines.map((engine) => engineTitle(engine));
   const scenarios = scenariosOf(cells).map((name) => text(`scenario.${name}`));
-  const sizes = memorySizesOf(cells);
+  const sizes = paperRowsGibOf(cells);
   const isOneRow = sizes.length === 1;
   const memoryAxes = {
     x: {

@@ -1,5 +1,6 @@
 /** Lines over the time of the migration, a panel for each memory row. Pure. */
-import { memorySizesGib, memorySizesOf, typicalRun, type Cell } from '../record/cells.ts';
+import { paperRowsGib } from '../../experiments/paper-rows.ts';
+import { paperRowsGibOf, typicalRun, type Cell } from '../record/cells.ts';
 import type { Run } from '../record/read-set.ts';
 import type { Point } from '../../record/series.ts';
 import { absenceMark, axisOfNothing, type Drawing, type FigureContext, type Spec } from './figure.ts';
@@ -37,13 +38,13 @@ const widestPanel = 640;
 export function curves(context: FigureContext, options: CurvesOptions): Drawing {
   const { text, engineTitle } = context;
   const cells = context.cells.filter(options.shows);
-  const panels = memorySizesOf(cells).length;
+  const panels = paperRowsGibOf(cells).length;
   const width = Math.min(widestPanel, Math.round(panelsWidth / Math.max(1, panels)));
   const drawn = cells.map((cell) => ({ cell, run: typicalRun(cell) }));
   const absent = new Map<string, { panel: string; engine: string; kind: 'absent'; mark: string }>();
   const rows = drawn.flatMap(({ cell, run }) => {
     const engine = engineTitle(cell.engine);
-    const place = { panel: context.panelTitle(cell.memGib), engine };
+    const place = { panel: context.panelTitle(cell.paperRowGib), engine };
     const lines = run === undefined ? [] : options.curves(run, cell);
     if (run === undefined || lines.every(({ points }) => points.length === 0)) {
       const panel = options.rowPerEngine === true ? `${place.panel} ${engine}` : place.panel;
@@ -113,7 +114,7 @@ export function curves(context: FigureContext, options: CurvesOptions): Drawing 
     body: {
       data: { values: [...rows, ...absent.values()] },
       facet: {
-        column: { field: 'panel', sort: memorySizesGib.map(context.panelTitle), title: null },
+        column: { field: 'panel', sort: paperRowsGib.map(context.panelTitle), title: null },
         ...(options.rowPerEngine === true ? { row: { field: 'engine', sort: engines, title: null } } : {}),
       },
       spec: {

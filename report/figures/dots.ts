@@ -1,5 +1,6 @@
 /** Marks on a line rather than bars: several figures of a cell side by side, or ratios. Pure. */
-import { memorySizesGib, memorySizesOf, scenariosOf, valuesOf } from '../record/cells.ts';
+import { paperRowsGib } from '../../experiments/paper-rows.ts';
+import { paperRowsGibOf, scenariosOf, valuesOf } from '../record/cells.ts';
 import type { RunRow } from '../record/run-row.ts';
 import { mean, quantile } from '../statistics/spread.ts';
 import {
@@ -35,7 +36,7 @@ export function downtimeWays(context: FigureContext): Drawing {
   const rows = cells.flatMap<Spec>((cell) => {
     const place = {
       scenario: text(`scenario.${cell.scenario}`),
-      panel: context.panelTitle(cell.memGib),
+      panel: context.panelTitle(cell.paperRowGib),
       engine: engineTitle(cell.engine),
     };
     const points = cell.runs.flatMap(({ name, row }) =>
@@ -109,14 +110,14 @@ export function enginesCompared(context: FigureContext): Drawing {
   const { text, engineTitle } = context;
   const others = context.engines.filter((engine) => engine !== 'precopy');
   const cells = context.cells.filter(({ engine }) => engine !== 'precopy');
-  const sizes = memorySizesOf(context.cells);
+  const sizes = paperRowsGibOf(context.cells);
   const loads = scenariosOf(context.cells);
-  const baselineOf = (scenario: string, memGib: number) =>
+  const baselineOf = (scenario: string, paperRowGib: number) =>
     context.cells.find(
-      (cell) => cell.engine === 'precopy' && cell.scenario === scenario && cell.memGib === memGib,
+      (cell) => cell.engine === 'precopy' && cell.scenario === scenario && cell.paperRowGib === paperRowGib,
     );
   const rows = cells.flatMap((cell) => {
-    const baseline = baselineOf(cell.scenario, cell.memGib);
+    const baseline = baselineOf(cell.scenario, cell.paperRowGib);
     if (baseline === undefined) return [];
     return metrics.flatMap(([label, value]) => {
       const before = valuesOf(baseline, value);
@@ -129,7 +130,7 @@ export function enginesCompared(context: FigureContext): Drawing {
         metric: text(label),
         engine: engineTitle(cell.engine),
         scenario: text(`scenario.${cell.scenario}`),
-        memory: cell.memGib,
+        memory: cell.paperRowGib,
       };
       return [
         { ...place, kind: 'mean', ratio, low: Math.min(...each), high: Math.max(...each) },
@@ -192,7 +193,7 @@ export function enginesCompared(context: FigureContext): Drawing {
                 title: text('legend.memory'),
                 scale: {
                   domain: sizes,
-                  range: sizes.map((size) => sizeColours[memorySizesGib.indexOf(size)]),
+                  range: sizes.map((size) => sizeColours[paperRowsGib.indexOf(size)]),
                 },
               },
               shape: {

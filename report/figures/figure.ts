@@ -4,7 +4,7 @@ import type { ScenarioName } from '../../experiments/scenarios.ts';
 import {
   cellsOf,
   enginesOf,
-  memorySizesOf,
+  paperRowsGibOf,
   neverConverged,
   scenariosOf,
   unmeasuredRows,
@@ -28,7 +28,7 @@ export interface FigureContext {
   readonly text: (key: TextKey) => string;
   readonly engineTitle: (engine: string) => string;
   /** Heading of a memory row's panel. */
-  readonly panelTitle: (memGib: number) => string;
+  readonly panelTitle: (paperRowGib: number) => string;
 }
 
 export interface Drawing {
@@ -60,7 +60,7 @@ export function contextOf(set: RunSet, language: Language, interactive: boolean)
     language,
     interactive,
     text: (key) => textIn(language, key),
-    panelTitle: (memGib) => textIn(language, 'panel.memory').replace('{}', String(memGib)),
+    panelTitle: (paperRowGib) => textIn(language, 'panel.memory').replace('{}', String(paperRowGib)),
     engineTitle: (engine) => {
       const key = `engine.${engine}`;
       return isTextKey(key) ? textIn(language, key) : engine;
@@ -170,7 +170,7 @@ export function describeRows(rows: readonly Row[], text: FigureContext['text']):
   return [...Map.groupBy(rows, ({ scenario }) => scenario)]
     .map(
       ([scenario, ofLoad]) =>
-        `${text(`scenario.${scenario}`)} ${ofLoad.map(({ memGib }) => memGib).join(', ')} GiB`,
+        `${text(`scenario.${scenario}`)} ${ofLoad.map(({ paperRowGib }) => paperRowGib).join(', ')} GiB`,
     )
     .join('; ');
 }
@@ -229,7 +229,7 @@ function hasAbsent({ data }: Spec, mark: string): boolean {
 /** Panels by memory row and load; side by side by load where there is one memory row only. */
 export function panelsOf(cells: readonly Cell[], { text, panelTitle }: FigureContext): Spec {
   const scenarios = scenariosOf(cells).map((name) => text(`scenario.${name}`));
-  const sizes = memorySizesOf(cells);
+  const sizes = paperRowsGibOf(cells);
   const [onlySize] = sizes;
   if (onlySize !== undefined && sizes.length === 1)
     return { column: { field: 'scenario', sort: scenarios, title: panelTitle(onlySize) } };

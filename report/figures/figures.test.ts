@@ -66,7 +66,7 @@ test('cells that nobody meant to run are not shown, and rows of the paper withou
     textsOf(await svgOf('8', specOf(figure, contextOf(set, 'en', false))));
   const crosses = (texts: readonly string[]) => texts.filter((text) => text === '×').length;
 
-  const oneRow = syntheticSet({ scenarios: ['rw'], memorySizes: [16], engines: ['precopy', 'balance'] });
+  const oneRow = syntheticSet({ scenarios: ['rw'], paperRowsGib: [16], engines: ['precopy', 'balance'] });
   const texts = await textsFor(oneRow);
   t.is(crosses(texts), 0);
   t.true(
@@ -78,10 +78,10 @@ test('cells that nobody meant to run are not shown, and rows of the paper withou
   t.false(texts.includes('restore'));
 
   // A run that was left out was meant to be, in its row and with its engine: with the other row, four cells miss a run.
-  const planned = [{ set: 'synthetic', scenario: 'rw', memGib: 8, engine: 'xbzrle' }];
+  const planned = [{ set: 'synthetic', scenario: 'rw', paperRowGib: 8, engine: 'xbzrle' }];
   t.is(crosses(await textsFor({ ...oneRow, planned })), 4);
   // That of another set says nothing of the engines of this one.
-  const elsewhere = [{ set: 'other', scenario: 'rw', memGib: 8, engine: 'xbzrle' }];
+  const elsewhere = [{ set: 'other', scenario: 'rw', paperRowGib: 8, engine: 'xbzrle' }];
   t.is(crosses(await textsFor({ ...oneRow, planned: elsewhere })), 1);
 });
 
@@ -92,8 +92,13 @@ test('of a set that records its plan, what was planned is missing, and nothing e
     const texts = textsOf(await svgOf('8', specOf(figure, contextOf(set, 'en', false))));
     return texts.filter((text) => text === '×').length;
   };
-  const place = (memGib: number, engine: string) => ({ set: 'synthetic', scenario: 'rw', memGib, engine });
-  const run = syntheticSet({ scenarios: ['rw'], memorySizes: [16], engines: ['precopy', 'restore'] });
+  const place = (paperRowGib: number, engine: string) => ({
+    set: 'synthetic',
+    scenario: 'rw',
+    paperRowGib,
+    engine,
+  });
+  const run = syntheticSet({ scenarios: ['rw'], paperRowsGib: [16], engines: ['precopy', 'restore'] });
   const set = (...planned: RunSet['planned']): RunSet => ({ ...run, planned, recordedPlans: ['synthetic'] });
   // One row was planned, and run.
   t.is(await crossesOf(set()), 0);
@@ -110,7 +115,7 @@ test('of a set that records its plan, what was planned is missing, and nothing e
 
 test('every figure is drawn of a set that was planned and of which nothing was run', async (t) => {
   const planned = ['idle', 'rw'].flatMap((scenario) =>
-    ['precopy', 'restore'].map((engine) => ({ set: 'synthetic', scenario, memGib: 16, engine })),
+    ['precopy', 'restore'].map((engine) => ({ set: 'synthetic', scenario, paperRowGib: 16, engine })),
   );
   const set: RunSet = { names: ['synthetic'], runs: [], leftOut: [], planned, recordedPlans: ['synthetic'] };
   for (const figure of figures) {
@@ -126,7 +131,7 @@ test('every figure is drawn of a set that was planned and of which nothing was r
 });
 
 test('a figure of nothing but zeros has a zero on its axis', async (t) => {
-  const set = syntheticSet({ scenarios: ['rw'], memorySizes: [16], engines: ['precopy', 'restore'] });
+  const set = syntheticSet({ scenarios: ['rw'], paperRowsGib: [16], engines: ['precopy', 'restore'] });
   const zeros = set.runs.map((run) => ({ ...run, row: { ...run.row, downtime_stop_resume_ms: 0 } }));
   const figure = figures.find(({ name }) => name === 'figure-07-downtime');
   if (figure === undefined) throw new Error('no figure 7');
@@ -164,7 +169,7 @@ test('recorded runs: remaining memory falls by the listed pages once the list is
 test('a run that has not begun to migrate has no numbers on the axis of its phases', async (t) => {
   const figure = figures.find(({ name }) => name === 'extra-05-phases');
   if (figure === undefined) throw new Error('no phases');
-  const { runs, ...set } = syntheticSet({ scenarios: ['rw'], memorySizes: [16], engines: ['precopy'] });
+  const { runs, ...set } = syntheticSet({ scenarios: ['rw'], paperRowsGib: [16], engines: ['precopy'] });
   const begun = runs.map((run) => ({
     ...run,
     row: {

@@ -37,7 +37,7 @@ test('lightness is that of known colours', (t) => {
 });
 
 test('fills of one figure differ in lightness, with every engine', (t) => {
-  const context = contextOf(syntheticSet({ engines: engineNames, memorySizes: [16] }), 'en', false);
+  const context = contextOf(syntheticSet({ engines: engineNames, paperRowsGib: [16] }), 'en', false);
   let scales = 0;
   for (const figure of figures) {
     for (const colours of fillsOf(specOf(figure, context))) {

@@ -29,7 +29,7 @@ export function latency(context: FigureContext): Drawing {
   const rows = drawn.flatMap<Spec>(({ cell, run }) => {
     const place = {
       scenario: text(`scenario.${cell.scenario}`),
-      panel: context.panelTitle(cell.memGib),
+      panel: context.panelTitle(cell.paperRowGib),
       engine: engineTitle(cell.engine),
     };
     const latencies = run === undefined ? undefined : latenciesOf(run);

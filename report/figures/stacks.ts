@@ -36,7 +36,7 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
   const rows = cells.flatMap<Spec>((cell) => {
     const place = {
       scenario: text(`scenario.${cell.scenario}`),
-      panel: context.panelTitle(cell.memGib),
+      panel: context.panelTitle(cell.paperRowGib),
       engine: engineTitle(cell.engine),
     };
     const measured = parts.flatMap(({ label, value }, order) => {

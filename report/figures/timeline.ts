@@ -1,6 +1,7 @@
 /** The phases of one run of each engine, in the most interesting row that there is. Pure. */
 import { seconds } from '../../foundation/quantity.ts';
-import { memorySizesGib, typicalRun } from '../record/cells.ts';
+import { paperRowsGib } from '../../experiments/paper-rows.ts';
+import { typicalRun } from '../record/cells.ts';
 import { scenarioNames } from '../../experiments/scenarios.ts';
 import { phaseNames, phasesOf } from '../record/phases.ts';
 import type { Run } from '../record/read-set.ts';
@@ -9,12 +10,12 @@ import { inkColour, rampColours } from './theme.ts';
 
 /** Of the row with most engines; under writes rather than idle, large rather than small. */
 export function runsOfTimeline({ cells }: Pick<FigureContext, 'cells'>): Run[] {
-  const runsOf = (scenario: string, memGib: number): Run[] =>
+  const runsOf = (scenario: string, paperRowGib: number): Run[] =>
     cells
-      .filter((cell) => cell.scenario === scenario && cell.memGib === memGib)
+      .filter((cell) => cell.scenario === scenario && cell.paperRowGib === paperRowGib)
       .flatMap((cell) => typicalRun(cell) ?? []);
   return scenarioNames
-    .flatMap((scenario) => memorySizesGib.map((memGib) => runsOf(scenario, memGib)))
+    .flatMap((scenario) => paperRowsGib.map((paperRowGib) => runsOf(scenario, paperRowGib)))
     .reduce((best, runs) => (runs.length >= best.length ? runs : best), []);
 }
 

@@ -87,7 +87,7 @@ export class GrowingRun {
         dbms: configuration.dbms,
         scenario: configuration.scenario,
         engine: configuration.engine,
-        paper_row_gib: Number(configuration.memoryRow),
+        paper_row_gib: configuration.paperRowGib,
         scale: configuration.scale,
         repeat: repeat,
         link_bits_per_second: configuration.linkBitsPerSecond,

@@ -87,7 +87,11 @@ test('a matrix: runs of its folder, and of what was planned only what failed is 
   const folder = path.join(dir, 'matrix');
   const live = new LiveSet('matrix', folder);
   const cellsNow = async () =>
-    cellsOf((await live.done()).set).map(({ engine, memGib, runs }) => [engine, memGib, runs.length]);
+    cellsOf((await live.done()).set).map(({ engine, paperRowGib, runs }) => [
+      engine,
+      paperRowGib,
+      runs.length,
+    ]);
   // The view starts before the matrix writes anything.
   t.deepEqual(await cellsNow(), []);
   await mkdir(folder);
@@ -98,7 +102,7 @@ test('a matrix: runs of its folder, and of what was planned only what failed is 
   t.deepEqual(await cellsNow(), []);
 
   // Done by an earlier matrix, and not told of.
-  const earlier = syntheticSet({ scenarios: ['rw'], memorySizes: [4], engines: ['precopy'] });
+  const earlier = syntheticSet({ scenarios: ['rw'], paperRowsGib: [4], engines: ['precopy'] });
   await writeSet(folder, earlier);
   const run = new GrownRun(path.join(folder, 'rw-16-precopy-r1'));
   live.add(run.folder);
@@ -113,7 +117,7 @@ test('a matrix: runs of its folder, and of what was planned only what failed is 
   ]);
 
   // One that failed is missing until it is made again: no other engine of its row and no other row of its engine is.
-  const restore = syntheticSet({ scenarios: ['rw'], memorySizes: [16], engines: ['restore'] });
+  const restore = syntheticSet({ scenarios: ['rw'], paperRowsGib: [16], engines: ['restore'] });
   const failed = restore.runs.map((one) => ({ ...one, row: { ...one.row, outcome: 'failed' as const } }));
   await writeSet(folder, { runs: failed });
   t.deepEqual((await cellsNow()).at(-1), ['restore', 16, 0]);

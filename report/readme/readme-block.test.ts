@@ -3,7 +3,7 @@ import { syntheticSet } from '../testing/synthetic-set.ts';
 import { enginesTable, readmeBlock, readmeFigure, withBlock } from './readme-block.ts';
 
 const nameOf = (scenarios: readonly string[]) =>
-  readmeFigure(syntheticSet({ scenarios, memorySizes: [4] })).name;
+  readmeFigure(syntheticSet({ scenarios, paperRowsGib: [4] })).name;
 
 test('shows the load that has most to tell', (t) => {
   t.is(nameOf(['idle', 'ro', 'rw']), 'figure-11-nic-throughput-rw');
@@ -11,8 +11,8 @@ test('shows the load that has most to tell', (t) => {
 });
 
 test('a line for each engine, or for each engine and memory row; a dash where no run is', (t) => {
-  const linesOf = (memorySizes: readonly number[]) =>
-    enginesTable(syntheticSet({ memorySizes, engines: ['precopy', 'balance'], scenarios: ['rw'] })).split(
+  const linesOf = (paperRowsGib: readonly number[]) =>
+    enginesTable(syntheticSet({ paperRowsGib, engines: ['precopy', 'balance'], scenarios: ['rw'] })).split(
       '\n',
     );
   t.is(linesOf([4]).length, 2 + 2 + 1);
@@ -20,13 +20,13 @@ test('a line for each engine, or for each engine and memory row; a dash where no
   t.is(linesOf([4, 8]).length, 2 + 4 + 1);
   t.true(linesOf([4, 8])[2]?.includes('`--mem 4`'));
 
-  const planned = [{ set: 'synthetic', scenario: 'idle' as const, memGib: 4, engine: 'precopy' }];
-  const set = syntheticSet({ memorySizes: [4], engines: ['precopy'], scenarios: ['rw'] });
+  const planned = [{ set: 'synthetic', scenario: 'idle' as const, paperRowGib: 4, engine: 'precopy' }];
+  const set = syntheticSet({ paperRowsGib: [4], engines: ['precopy'], scenarios: ['rw'] });
   t.regex(enginesTable({ ...set, planned }).split('\n')[2] ?? '', /\| – +\| [\d.]+ s/);
 });
 
 test('takes the place of the block that was there, and of nothing else', (t) => {
-  const set = syntheticSet({ memorySizes: [4] });
+  const set = syntheticSet({ paperRowsGib: [4] });
   const block = readmeBlock(set, ['results/a', 'results/b'], 'docs/figures');
   t.true(block.includes('`npm run report -- results/a results/b --readme`'));
   t.true(

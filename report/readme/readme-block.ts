@@ -6,7 +6,7 @@ import { engines, engineNames } from '../../experiments/engines.ts';
 import { scenarios } from '../../experiments/scenarios.ts';
 import { figures } from '../figures/all.ts';
 import { contextOf, titleOf, type Figure } from '../figures/figure.ts';
-import { cellsOf, enginesOf, memorySizesOf, scenariosOf, type Cell } from '../record/cells.ts';
+import { cellsOf, enginesOf, paperRowsGibOf, scenariosOf, type Cell } from '../record/cells.ts';
 import type { Run, RunSet } from '../record/read-set.ts';
 import { markdownTable } from '../render/markdown-table.ts';
 import { quantile } from '../statistics/spread.ts';
@@ -47,15 +47,16 @@ function engineTitle(engine: string): string {
 /** Medians of total time and downtime: a line for each engine and memory row, a column for each load. */
 export function enginesTable(set: RunSet): string {
   const cells = cellsOf(set);
-  const sizes = memorySizesOf(cells);
+  const sizes = paperRowsGibOf(cells);
   const columns = scenariosOf(cells);
-  const rows = sizes.flatMap((memGib) =>
+  const rows = sizes.flatMap((paperRowGib) =>
     enginesOf(set).map((engine) => [
-      engineTitle(engine) + (sizes.length > 1 ? `, \`--mem ${memGib}\`` : ''),
+      engineTitle(engine) + (sizes.length > 1 ? `, \`--mem ${paperRowGib}\`` : ''),
       ...columns.map((scenario) =>
         figuresOf(
           cells.find(
-            (cell) => cell.scenario === scenario && cell.memGib === memGib && cell.engine === engine,
+            (cell) =>
+              cell.scenario === scenario && cell.paperRowGib === paperRowGib && cell.engine === engine,
           ),
         ),
       ),

@@ -22,7 +22,7 @@ const recipe: Recipe = {
 type Totals = Readonly<Record<'ro' | 'rw', Readonly<Record<'precopy' | 'restore', readonly number[]>>>>;
 
 function judged(totals: Totals, ...claims: readonly Omit<RecipeClaim, 'says'>[]) {
-  const [any] = syntheticSet({ scenarios: ['rw'], memorySizes: [4] }).runs;
+  const [any] = syntheticSet({ scenarios: ['rw'], paperRowsGib: [4] }).runs;
   if (any === undefined) throw new RangeError('no run');
   const runs = (['ro', 'rw'] as const).flatMap((scenario) =>
     (['precopy', 'restore'] as const).flatMap((engine) =>

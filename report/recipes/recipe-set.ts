@@ -28,8 +28,8 @@ const conditions = [
 ] as const;
 
 function nameOf({ manifest: { configuration, repeat } }: Run): string {
-  const { scenario, memoryRow, engine } = configuration;
-  return cellName({ scenario, mem: memoryRow, engine, repeat });
+  const { scenario, paperRowGib, engine } = configuration;
+  return cellName({ scenario, mem: String(paperRowGib), engine, repeat });
 }
 
 /** @throws CodedError 'report' `different-conditions`: a run was made with other options than the recipe's */

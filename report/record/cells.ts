@@ -1,18 +1,16 @@
 /** A cell is a load, a memory row of the paper and an engine, and holds the runs that repeat it. Pure. */
 import { engineNames } from '../../experiments/engines.ts';
-import { memoryRowNames, memoryRows } from '../../experiments/memory-rows.ts';
+import { type PaperRowGib, paperRowsGib } from '../../experiments/paper-rows.ts';
 import { scenarioNames, type ScenarioName } from '../../experiments/scenarios.ts';
 import type { Place, Run, RunSet } from './read-set.ts';
 import type { RunRow } from './run-row.ts';
 
 export interface Cell {
   readonly scenario: ScenarioName;
-  readonly memGib: number;
+  readonly paperRowGib: number;
   readonly engine: string;
   readonly runs: readonly Run[];
 }
-
-export const memorySizesGib: readonly number[] = memoryRowNames.map((name) => memoryRows[name].memoryGib);
 
 /** What decides which cells there are. */
 type Places = Pick<RunSet, 'runs'> & Partial<Pick<RunSet, 'planned' | 'recordedPlans'>>;
@@ -21,7 +19,7 @@ function placesOf({ runs, planned = [] }: Places): Place[] {
   const ofRuns = runs.map(({ set, row }) => ({
     set,
     scenario: row.scenario,
-    memGib: row.paper_row_gib,
+    paperRowGib: row.paper_row_gib,
     engine: row.engine,
   }));
   return [...ofRuns, ...planned];
@@ -41,26 +39,28 @@ export function enginesOf(set: Places): string[] {
  */
 export function cellsOf(set: Places): Cell[] {
   const places = placesOf(set);
-  const keyOf = (scenario: string, memGib: number, engine: string) => `${scenario} ${memGib} ${engine}`;
+  const keyOf = (scenario: string, paperRowGib: number, engine: string) =>
+    `${scenario} ${paperRowGib} ${engine}`;
   const wanted = new Set(
     [...Map.groupBy(places, (place) => place.set)].flatMap(([name, ofSet]) =>
-      ofSet.flatMap(({ scenario, memGib, engine }) => {
+      ofSet.flatMap(({ scenario, paperRowGib, engine }) => {
         const isRecorded = set.recordedPlans?.includes(name) ?? false;
         const engines = isRecorded ? [engine] : ofSet.map((place) => place.engine);
-        return engines.map((one) => keyOf(scenario, memGib, one));
+        return engines.map((one) => keyOf(scenario, paperRowGib, one));
       }),
     ),
   );
-  return paperRows.flatMap(({ scenario, memGib }) =>
+  return paperGrid.flatMap(({ scenario, paperRowGib }) =>
     enginesOf(set)
-      .filter((engine) => wanted.has(keyOf(scenario, memGib, engine)))
+      .filter((engine) => wanted.has(keyOf(scenario, paperRowGib, engine)))
       .map((engine) => ({
         scenario,
-        memGib,
+        paperRowGib,
         engine,
         runs: set.runs
           .filter(
-            ({ row }) => row.scenario === scenario && row.paper_row_gib === memGib && row.engine === engine,
+            ({ row }) =>
+              row.scenario === scenario && row.paper_row_gib === paperRowGib && row.engine === engine,
           )
           .sort((a, b) => a.row.repeat - b.row.repeat),
       })),
@@ -68,24 +68,24 @@ export function cellsOf(set: Places): Cell[] {
 }
 
 /** A row of the paper's grid. */
-export type Row = Pick<Cell, 'scenario' | 'memGib'>;
+export type Row = Pick<Cell, 'scenario' | 'paperRowGib'>;
 
-const paperRows: readonly Row[] = scenarioNames.flatMap((scenario) =>
-  memorySizesGib.map((memGib) => ({ scenario, memGib })),
+const paperGrid: readonly Row[] = scenarioNames.flatMap((scenario) =>
+  paperRowsGib.map((paperRowGib) => ({ scenario, paperRowGib })),
 );
 
 /** Rows of the paper, of these loads, that no run is of. */
 export function unmeasuredRows(runs: readonly Run[], loads: readonly ScenarioName[]): Row[] {
-  return paperRows.filter(
-    ({ scenario, memGib }) =>
+  return paperGrid.filter(
+    ({ scenario, paperRowGib }) =>
       loads.includes(scenario) &&
-      !runs.some(({ row }) => row.scenario === scenario && row.paper_row_gib === memGib),
+      !runs.some(({ row }) => row.scenario === scenario && row.paper_row_gib === paperRowGib),
   );
 }
 
 /** Memory rows of the cells, ascending. */
-export function memorySizesOf(cells: readonly Row[]): number[] {
-  return memorySizesGib.filter((size) => cells.some(({ memGib }) => memGib === size));
+export function paperRowsGibOf(cells: readonly Row[]): PaperRowGib[] {
+  return paperRowsGib.filter((size) => cells.some(({ paperRowGib }) => paperRowGib === size));
 }
 
 /** Loads of the cells, in the paper's order. */

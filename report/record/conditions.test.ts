@@ -75,7 +75,7 @@ const cases: Readonly<Record<ConditionName, readonly Case[]>> = {
   'RAM comparison': [{ change: withConfiguration({ verifyRam: true }), says: 'false | true' }],
 };
 
-const { runs } = syntheticSet({ scenarios: ['rw'], memorySizes: [8, 16], engines: ['restore'] });
+const { runs } = syntheticSet({ scenarios: ['rw'], paperRowsGib: [8, 16], engines: ['restore'] });
 
 test('runs under the same conditions may differ in load, memory row, engine and revision', (t) => {
   const all = syntheticSet({ repeats: 2 }).runs.map((run) => ({

@@ -59,8 +59,8 @@ export function differencesAmong(runs: readonly Pick<Run, 'row' | 'manifest'>[])
     const known = sizes.get(row.paper_row_gib) ?? new Set();
     sizes.set(row.paper_row_gib, known.add(size.map((bytes) => memory(bytes)).join(' / ')));
   }
-  for (const [memGib, values] of sizes) {
-    differing.push({ condition: `memory / pool / tables of row ${memGib}`, values: [...values] });
+  for (const [paperRowGib, values] of sizes) {
+    differing.push({ condition: `memory / pool / tables of row ${paperRowGib}`, values: [...values] });
   }
   return differing.filter(({ values }) => values.length > 1);
 }

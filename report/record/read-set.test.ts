@@ -69,7 +69,7 @@ test('leaves out runs without figures or with failed checks, and says why', asyn
       { name: 'rw-16-precopy-r2', reason: 'failed' },
       { name: 'rw-16-precopy-r4', reason: 'has no figures (no runs.csv)' },
     ]);
-    const cell = { set: dir, scenario: 'rw', memGib: 16, engine: 'precopy' };
+    const cell = { set: dir, scenario: 'rw', paperRowGib: 16, engine: 'precopy' };
     t.deepEqual(set.planned, [cell, cell]);
     t.is((await readSet([dir], { failedToo: true })).runs.length, 2);
 
@@ -91,8 +91,8 @@ test('a set that records its plan says what was never run', async (t) => {
   ] as const;
   const reason = 'was planned, and there is no run of it';
   const places = [
-    { set: dir, scenario: 'rw', memGib: 16, engine: 'precopy' },
-    { set: dir, scenario: 'idle', memGib: 4, engine: 'restore' },
+    { set: dir, scenario: 'rw', paperRowGib: 16, engine: 'precopy' },
+    { set: dir, scenario: 'idle', paperRowGib: 4, engine: 'restore' },
   ];
   await writeFile(path.join(dir, plannedCellsFile), plannedCellsText(plan));
   t.is((await readSet([dir])).leftOut.length, 3, 'nothing was run yet');
@@ -107,9 +107,9 @@ test('a set that records its plan says what was never run', async (t) => {
   ]);
   t.deepEqual(set.planned, places);
   t.deepEqual(set.recordedPlans, [dir]);
-  const cells = cellsOf(set).map(({ scenario, memGib, engine, runs }) => [
+  const cells = cellsOf(set).map(({ scenario, paperRowGib, engine, runs }) => [
     scenario,
-    memGib,
+    paperRowGib,
     engine,
     runs.length,
   ]);

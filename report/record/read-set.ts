@@ -4,6 +4,7 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { cellName } from '../../experiments/matrix.ts';
+import { paperRows } from '../../experiments/paper-rows.ts';
 import { parsePlannedCells, plannedCellsFile, type PlannedCell } from '../../experiments/planned-cells.ts';
 import { fillSilentSeconds } from '../../record/derive/silent-seconds.ts';
 import { onOneClock, readEvents, readSamples, runFiles } from '../../record/read-run.ts';
@@ -30,7 +31,7 @@ export interface Run {
 export interface Place {
   readonly set: string;
   readonly scenario: string;
-  readonly memGib: number;
+  readonly paperRowGib: number;
   readonly engine: string;
 }
 
@@ -82,8 +83,8 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
     for (const runFolder of runFolders) {
       const name = path.basename(runFolder);
       const { manifest, measured } = await readRun(runFolder, options);
-      const { scenario, memoryRow, engine } = manifest.configuration;
-      begun.add(cellName({ scenario, mem: memoryRow, engine, repeat: manifest.repeat }));
+      const { scenario, paperRowGib, engine } = manifest.configuration;
+      begun.add(cellName({ scenario, mem: String(paperRowGib), engine, repeat: manifest.repeat }));
       if (measured !== undefined && isUsable(measured.row.outcome, options)) {
         runs.push({ name, set, manifest, ...measured });
         continue;
@@ -93,14 +94,19 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
         name,
         reason: measured === undefined ? 'has no figures (no runs.csv)' : reasonOf(measured),
       });
-      planned.push({ set, scenario, memGib: Number(memoryRow), engine });
+      planned.push({ set, scenario, paperRowGib, engine });
     }
     if (plan === undefined) continue;
     recordedPlans.push(set);
     if (options.growing === true) continue;
     for (const cell of plan.filter((one) => !begun.has(cellName(one)))) {
       leftOut.push({ name: cellName(cell), reason: 'was planned, and there is no run of it' });
-      planned.push({ set, scenario: cell.scenario, memGib: Number(cell.mem), engine: cell.engine });
+      planned.push({
+        set,
+        scenario: cell.scenario,
+        paperRowGib: paperRows[cell.mem].paperRowGib,
+        engine: cell.engine,
+      });
     }
   }
   const names = folders.map((folder) => path.basename(path.resolve(folder)));

@@ -12,7 +12,7 @@ import {
 const startMs = Date.UTC(2026, 0, 2);
 /** By so much the clock of every host is ahead of the harness's. */
 const offsetMs = 1000;
-const cell: SyntheticCell = { scenario: 'rw', memGib: 16, engine: 'precopy', repeat: 1 };
+const cell: SyntheticCell = { scenario: 'rw', paperRowGib: 16, engine: 'precopy', repeat: 1 };
 
 export class GrownRun {
   readonly folder: string;
@@ -60,13 +60,13 @@ export class GrownRun {
   }
 
   async end(): Promise<void> {
-    const { scenario, memGib, engine, repeat } = cell;
+    const { scenario, paperRowGib, engine, repeat } = cell;
     const row = {
       run_id: this.#id,
       outcome: 'completed',
       scenario,
       engine,
-      mem_gib: memGib,
+      mem_gib: paperRowGib,
       scale: syntheticScale,
       repeat,
       link_bits_per_second: syntheticLinkBitsPerSecond,

@@ -8,16 +8,16 @@ export const syntheticRateTps = 8;
 
 export interface SyntheticCell {
   readonly scenario: string;
-  readonly memGib: number;
+  readonly paperRowGib: number;
   readonly engine: string;
   readonly repeat: number;
 }
 
-export const vmBytesOf = (memGib: number): number => (memGib * 2 ** 30) / syntheticScale;
+export const vmBytesOf = (paperRowGib: number): number => (paperRowGib * 2 ** 30) / syntheticScale;
 
 /** @param startMs since the epoch */
 export function syntheticManifest(runId: string, cell: SyntheticCell, startMs = 0): AnyManifest {
-  const { scenario, memGib, engine, repeat } = cell;
+  const { scenario, paperRowGib, engine, repeat } = cell;
   return {
     format: 1,
     runId,
@@ -25,18 +25,18 @@ export function syntheticManifest(runId: string, cell: SyntheticCell, startMs = 
     repeat,
     configuration: {
       scenario,
-      memoryRow: String(memGib),
+      paperRowGib: paperRowGib,
       engine,
       testbed: 'local',
       profile: 'lab',
       scale: syntheticScale,
       dbms: 'mariadb',
       linkBitsPerSecond: syntheticLinkBitsPerSecond,
-      vmMemoryBytes: vmBytesOf(memGib),
-      bufferPoolAskedBytes: vmBytesOf(memGib) * 0.75,
-      bufferPoolBytes: vmBytesOf(memGib) * 0.75,
-      poolInUseAskedBytes: vmBytesOf(memGib) * 0.7,
-      tableDataBytes: vmBytesOf(memGib) * 0.7,
+      vmMemoryBytes: vmBytesOf(paperRowGib),
+      bufferPoolAskedBytes: vmBytesOf(paperRowGib) * 0.75,
+      bufferPoolBytes: vmBytesOf(paperRowGib) * 0.75,
+      poolInUseAskedBytes: vmBytesOf(paperRowGib) * 0.7,
+      tableDataBytes: vmBytesOf(paperRowGib) * 0.7,
       downtimeLimitMs: 300,
       maxTimeSeconds: 600,
       seed: 1,

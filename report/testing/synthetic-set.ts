@@ -1,5 +1,5 @@
 /** Synthetic runs, for tests of figures and statistics on a full grid. Nothing here was measured. */
-import { memorySizesGib } from '../record/cells.ts';
+import { paperRowsGib as allPaperRowsGib } from '../../experiments/paper-rows.ts';
 import type { Run, RunSet } from '../record/read-set.ts';
 import type { RunRow } from '../record/run-row.ts';
 import type { Point } from '../../record/series.ts';
@@ -16,7 +16,7 @@ import {
 
 export interface SyntheticOptions {
   readonly scenarios?: readonly string[];
-  readonly memorySizes?: readonly number[];
+  readonly paperRowsGib?: readonly number[];
   readonly engines?: readonly string[];
   readonly repeats?: number;
   readonly seed?: number;
@@ -32,7 +32,7 @@ const linkBytesPerSecond = syntheticLinkBitsPerSecond / 8;
 export function syntheticSet(options: SyntheticOptions = {}): RunSet {
   const {
     scenarios = ['idle', 'ro', 'rw'],
-    memorySizes = memorySizesGib,
+    paperRowsGib = allPaperRowsGib,
     engines = ['precopy', 'restore'],
     repeats = 1,
     seed = 1,
@@ -42,10 +42,17 @@ export function syntheticSet(options: SyntheticOptions = {}): RunSet {
   const random = seededRandom(seed);
   const noisy = (value: number): number => Math.max(0, value * (1 + noise * normal(random)));
   const runs = scenarios.flatMap((scenario) =>
-    memorySizes.flatMap((memGib) =>
+    paperRowsGib.flatMap((paperRowGib) =>
       engines.flatMap((engine) =>
         Array.from({ length: repeats }, (_, index) =>
-          syntheticRun({ scenario, memGib, engine, repeat: index + 1, noisy, factor: slower[engine] ?? 1 }),
+          syntheticRun({
+            scenario,
+            paperRowGib,
+            engine,
+            repeat: index + 1,
+            noisy,
+            factor: slower[engine] ?? 1,
+          }),
         ),
       ),
     ),
@@ -58,16 +65,16 @@ interface Place extends SyntheticCell {
   readonly factor: number;
 }
 
-function syntheticRun({ scenario, memGib, engine, repeat, noisy, factor }: Place): Run {
+function syntheticRun({ scenario, paperRowGib, engine, repeat, noisy, factor }: Place): Run {
   const isRestore = engine !== 'precopy';
-  const vmBytes = vmBytesOf(memGib);
+  const vmBytes = vmBytesOf(paperRowGib);
   const listed = isRestore ? Math.round((vmBytes * 0.6) / 4096) : undefined;
   const contentBytes = vmBytes * 0.9;
   const storageBytes = isRestore ? contentBytes * 0.6 : 100;
   const sentBytes = contentBytes * (scenario === 'rw' ? 1.2 : 1) - (isRestore ? storageBytes : 0);
   const totalMs = noisy((1000 * Math.max(sentBytes, storageBytes)) / linkBytesPerSecond) * factor;
   const hasLoad = scenario !== 'idle';
-  const name = `${scenario}-${memGib}-${engine}-r${repeat}`;
+  const name = `${scenario}-${paperRowGib}-${engine}-r${repeat}`;
   const row: RunRow = {
     run_id: `synthetic-${name}`,
     outcome: 'completed',
@@ -76,7 +83,7 @@ function syntheticRun({ scenario, memGib, engine, repeat, noisy, factor }: Place
     dbms: 'mariadb',
     scenario,
     engine,
-    paper_row_gib: memGib,
+    paper_row_gib: paperRowGib,
     scale: syntheticScale,
     repeat,
     link_bits_per_second: syntheticLinkBitsPerSecond,
@@ -107,11 +114,11 @@ function syntheticRun({ scenario, memGib, engine, repeat, noisy, factor }: Place
     pages_unreadable: isRestore ? 0 : undefined,
     pages_cancelled: isRestore ? 10 : undefined,
     pages_sent_after_all: isRestore ? 20 : undefined,
-    list_find_ms: isRestore ? noisy(12 * memGib) : undefined,
-    list_translate_ms: isRestore ? noisy(8 * memGib) : undefined,
+    list_find_ms: isRestore ? noisy(12 * paperRowGib) : undefined,
+    list_translate_ms: isRestore ? noisy(8 * paperRowGib) : undefined,
     list_map_ms: isRestore ? noisy(20) : undefined,
-    list_encode_ms: isRestore ? noisy(5 * memGib) : undefined,
-    list_send_ms: isRestore ? noisy(3 * memGib) : undefined,
+    list_encode_ms: isRestore ? noisy(5 * paperRowGib) : undefined,
+    list_send_ms: isRestore ? noisy(3 * paperRowGib) : undefined,
     engine_cpu_ms_src: isRestore ? noisy(1500) : undefined,
     engine_cpu_ms_dst: isRestore ? noisy(2500) : undefined,
   };
@@ -121,7 +128,7 @@ function syntheticRun({ scenario, memGib, engine, repeat, noisy, factor }: Place
     name,
     set: syntheticName,
     row,
-    manifest: syntheticManifest(row.run_id, { scenario, memGib, engine, repeat }),
+    manifest: syntheticManifest(row.run_id, { scenario, paperRowGib, engine, repeat }),
     events: [
       { event: 'migrate-command', host: 'harness', at_ms: 0, uri: 'unix:synthetic', tMs: 0 },
       ...(isRestore

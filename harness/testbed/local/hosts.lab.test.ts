@@ -182,7 +182,7 @@ async function doctorSays(changes: Parameters<typeof labInventory>[0] = {}): Pro
   const findings: Finding[] = [];
   await examine({
     inventory: parseInventory(await labInventory(changes), '/lab/hosts.yaml'),
-    rows: [{ name: '4', configuration: resolveConfiguration(optionsSchema.parse({ mem: '4' })) }],
+    rows: [{ mem: '4', configuration: resolveConfiguration(optionsSchema.parse({ mem: '4' })) }],
     owner: 'hosts.lab.test.ts',
     signal: new AbortController().signal,
     onFinding: (finding) => findings.push(finding),
