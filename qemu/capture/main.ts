@@ -2,11 +2,11 @@
  * Records the fixtures of the stream's tests: real migrations between two QEMUs of the same version, of Debian's
  * releases. Run as root: `node qemu/capture/main.ts [work folder]`; needs mmdebstrap and Debian's archive.
  */
-import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, connect, type Server, type Socket } from 'node:net';
 import path from 'node:path';
 import { constants, zstdCompressSync } from 'node:zlib';
+import { $ } from 'zx';
 import type { MigrationCapability, MigrationParameters } from '../qmp/messages.ts';
 import { Qemu } from '../qemu-process.ts';
 import { qemuInTree, type QemuInstallation } from '../installation.ts';
@@ -125,36 +125,29 @@ function recordBetween(listenPath: string, targetPath: string, recordings: Recor
   return server.listen(listenPath);
 }
 
-function unpackQemu(suite: string, backports: boolean, tree: string): QemuInstallation {
+async function unpackQemu(suite: string, backports: boolean, tree: string): Promise<QemuInstallation> {
   if (!existsSync(path.join(tree, 'usr/bin/qemu-system-x86_64'))) {
-    const targets = [
-      'indextargets',
-      '--format',
-      '$(REPO_URI)|$(RELEASE)',
-      'Created-By: Packages',
-      'Origin: Debian',
-    ];
-    const uri = execFileSync('apt-get', targets, { encoding: 'utf8' })
-      .split('\n')
+    const filters = ['Created-By: Packages', 'Origin: Debian'];
+    const targets = await $`apt-get indextargets --format ${'$(REPO_URI)|$(RELEASE)'} ${filters}`;
+    const uri = targets
+      .lines()
       .map((line) => line.split('|'))
       .find(([, release]) => release !== undefined && !/-(security|updates|backports)$/.test(release))?.[0];
     if (uri === undefined) throw new Error('no Debian archive is configured: run apt-get update first');
     const signed = '[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]';
     const suites = backports ? [suite, `${suite}-backports`] : [suite];
     rmSync(tree, { recursive: true, force: true });
-    execFileSync(
-      'mmdebstrap',
-      [
-        ...['--mode=root', '--variant=extract', '--include=qemu-system-x86'],
-        ...[
-          '--aptopt=Apt::Install-Recommends "false"',
-          `--aptopt=APT::Default-Release "${suites.at(-1) ?? suite}"`,
-        ],
-        ...[suite, tree],
-        ...suites.map((name) => `deb ${signed} ${uri} ${name} main`),
+    const options = [
+      ...['--mode=root', '--variant=extract', '--include=qemu-system-x86'],
+      ...[
+        '--aptopt=Apt::Install-Recommends "false"',
+        `--aptopt=APT::Default-Release "${suites.at(-1) ?? suite}"`,
       ],
-      { stdio: ['ignore', 'ignore', 'inherit'] },
-    );
+    ];
+    const sources = suites.map((name) => `deb ${signed} ${uri} ${name} main`);
+    await $({
+      stdio: ['ignore', 'ignore', 'inherit'],
+    })`mmdebstrap ${options} ${suite} ${tree} ${sources}`;
   }
   return qemuInTree(tree);
 }
@@ -207,7 +200,7 @@ async function main(): Promise<void> {
   mkdirSync(work, { recursive: true });
   mkdirSync(fixtures, { recursive: true });
   for (const { qemu, suite, backports } of releases) {
-    const installation = unpackQemu(suite, backports, path.join(work, `qemu-${qemu}`));
+    const installation = await unpackQemu(suite, backports, path.join(work, `qemu-${qemu}`));
     for (const variant of variants.filter(
       ({ name, versions }) => versions.includes(qemu) && (only ?? name) === name,
     )) {
