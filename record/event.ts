@@ -3,6 +3,7 @@
  * of it. Names are those of the files, which outlive the code: snake_case with units.
  */
 import { z } from 'zod';
+import { recordedFieldsSchema } from './engine-event.ts';
 
 /** The four roles of the testbed: two VM hosts, the NFS server and the load generator. */
 export const hostNames = ['src', 'dst', 'nfs', 'client'] as const;
@@ -106,12 +107,12 @@ export const runEventSchema = z.discriminatedUnion('event', [
     offset_ms: z.number(),
     uncertainty_ms: z.number(),
   }),
-  /** Something that the migration engine reported. */
+  /** Something that the migration engine reported, but `progress`, which becomes samples. */
   z.object({
     event: z.literal('engine'),
     ...when,
     name: z.string(),
-    fields: z.record(z.string(), z.union([z.number(), z.string(), z.boolean()])),
+    fields: recordedFieldsSchema,
   }),
   z.object({ event: z.literal('note'), ...when, text: z.string() }),
   z.object({

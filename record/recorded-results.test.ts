@@ -3,8 +3,10 @@ import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import test from 'ava';
+import { z } from 'zod';
 import { plannedCellsFile, plannedCellsSchema } from '../experiments/planned-cells.ts';
 import { sampleColumns } from './csv.ts';
+import { engineEventFields, engineEventNames } from './engine-event.ts';
 import { runEventSchema } from './event.ts';
 import { isKnownMetric } from './metrics.ts';
 import { metricsInFile } from './samples-file.ts';
@@ -79,6 +81,21 @@ test('events, those that were recorded and those that may be', (t) => {
     [...kinds].filter((kind) => !described.has(kind)),
     [],
   );
+});
+
+test('engine events have the fields of their names', (t) => {
+  let count = 0;
+  for (const file of named('events.jsonl'))
+    for (const [line] of read(file).matchAll(/^\{"event":"engine".*$/gm)) {
+      const { name, fields } = z
+        .object({ name: z.enum(engineEventNames), fields: z.unknown() })
+        .parse(JSON.parse(line));
+      // Counters that later versions have more.
+      const schema = name === 'done' ? engineEventFields.done.partial() : engineEventFields[name];
+      t.true(schema.safeParse(fields).success, `${file}: ${line}`);
+      count += 1;
+    }
+  t.true(count > 100);
 });
 
 test('keys of manifest.json', (t) => {

@@ -44,8 +44,8 @@ export class LabEngine implements ManagedEngine {
           this.events.push({
             event: event.name,
             atMs: event.at_ms,
-            ...(typeof code === 'string' ? { code } : {}),
-            ...(typeof reason === 'string' ? { reason } : {}),
+            ...(code !== undefined ? { code } : {}),
+            ...(reason !== undefined ? { reason } : {}),
           });
         }
         if (event.event === 'output') this.#take(event.text);

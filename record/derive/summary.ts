@@ -1,5 +1,6 @@
 /** One row of runs.csv, derived from what a run recorded. Pure. Definitions: runColumns, and docs/measurements.md. */
 import { shardName } from '../../experiments/shard.ts';
+import type { EngineCounters, RecordedField } from '../engine-event.ts';
 import type { ClockName, RunEvent } from '../event.ts';
 import type { RunRecord } from '../read-run.ts';
 import type { RunRow } from '../run-columns.ts';
@@ -227,16 +228,18 @@ function checks(events: readonly RunEvent[]) {
   };
 }
 
+type EngineFigure = Extract<RecordedField, keyof EngineCounters | `list_${string}_ms`>;
+
 /** The last value that an engine on that host reported: each counter is kept by the engine that does the work. */
-function engineFigure(events: readonly RunEvent[], host: ClockName, field: string): number | undefined {
-  const value = events
+function engineFigure(events: readonly RunEvent[], host: ClockName, field: EngineFigure): number | undefined {
+  return events
     .filter((event) => event.event === 'engine')
-    .findLast((event) => event.host === host && typeof event.fields[field] === 'number')?.fields[field];
-  return typeof value === 'number' ? value : undefined;
+    .findLast((event) => event.host === host && event.fields[field] !== undefined)?.fields[field];
 }
 
 function engineFigures(events: readonly RunEvent[]) {
-  const last = (host: ClockName, field: string): number | undefined => engineFigure(events, host, field);
+  const last = (host: ClockName, field: EngineFigure): number | undefined =>
+    engineFigure(events, host, field);
   return {
     pages_listed: last('src', 'pages_listed'),
     pages_left_out: last('src', 'pages_left_out'),

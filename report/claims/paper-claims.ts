@@ -55,7 +55,7 @@ function heldShare(cell: Cell): number | undefined {
   if (events.length === 0) return undefined;
   const held = events
     .filter(({ name }) => name === 'gate-released')
-    .map(({ fields }) => Number(fields['held_ms']));
+    .map(({ fields }) => fields.held_ms ?? Number.NaN);
   return held.reduce((sum, heldMs) => sum + heldMs, 0) / totalMs;
 }
 

@@ -14,7 +14,7 @@ const [migrationLook, storageLook] = linkLooks;
 /** From asking for the list to having it, less the phases that the agent and the engine time. */
 function restOfListMs({ row, events }: Run): number | undefined {
   const listed = events.filter((event) => event.event === 'engine').find(({ name }) => name === 'listed');
-  const totalMs = listed?.fields['list_total_ms'];
+  const totalMs = listed?.fields.list_total_ms;
   const phasesMs = sum(
     row.list_clean_ms,
     row.list_find_ms,
@@ -23,7 +23,7 @@ function restOfListMs({ row, events }: Run): number | undefined {
     row.list_encode_ms,
     row.list_send_ms,
   );
-  return typeof totalMs === 'number' && phasesMs !== undefined ? Math.max(0, totalMs - phasesMs) : undefined;
+  return totalMs !== undefined && phasesMs !== undefined ? Math.max(0, totalMs - phasesMs) : undefined;
 }
 
 export const paperBars: readonly Figure[] = [

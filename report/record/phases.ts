@@ -34,8 +34,8 @@ export function phasesOf({ row, manifest, events, series, nowMs }: Run): Phase[]
       .findLast((event) => event.host === host && event.name === name && event.tMs > 0)?.tMs;
 
   const listed = engineEvent('listed', 'src');
-  const listMs = listed?.fields['list_total_ms'];
-  if (listed !== undefined && typeof listMs === 'number') add('list', listed.tMs - listMs, listed.tMs);
+  const listMs = listed?.fields.list_total_ms;
+  if (listed !== undefined && listMs !== undefined) add('list', listed.tMs - listMs, listed.tMs);
 
   const stopMs = qmp('src', 'STOP');
   const resumeMs = qmp('dst', 'RESUME');

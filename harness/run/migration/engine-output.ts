@@ -1,13 +1,15 @@
 /** Reads what an engine prints with --json into the run's record. */
 import { z } from 'zod';
 import { CodedError } from '../../../foundation/coded-error.ts';
-import type { EngineCounters, EngineEvent } from '../../../engine/core/engine-event.ts';
+import {
+  type EngineCounters,
+  type EngineEventName,
+  recordedFieldsSchema,
+} from '../../../record/engine-event.ts';
 import type { Log } from '../../../record/event.ts';
 import type { HostName, HostProcess } from '../../testbed/host.ts';
 
-const lineSchema = z
-  .object({ time: z.iso.datetime(), event: z.string() })
-  .catchall(z.union([z.number(), z.string(), z.boolean()]));
+const lineSchema = recordedFieldsSchema.extend({ time: z.iso.datetime(), event: z.string() });
 
 /** Counters that become samples over time; all of them are in the events anyway. */
 const sampled = [
@@ -23,10 +25,7 @@ const sampled = [
   'cpu_ms',
 ] as const satisfies readonly (keyof EngineCounters)[];
 
-/** Of the engine that this harness has bundled: whom it waits for cannot be misspelt. */
-type EventName = EngineEvent['event'];
-
-/** Counters of one moment, by name (engine/core/engine-event.ts, EngineCounters). */
+/** Counters of one moment, by name (record/engine-event.ts, EngineCounters). */
 export type CountersSink = (counters: Readonly<Partial<Record<keyof EngineCounters, unknown>>>) => void;
 
 export class EngineOutput {
@@ -51,12 +50,12 @@ export class EngineOutput {
     return this.#failure;
   }
 
-  hasReported(name: EventName): boolean {
+  hasReported(name: EngineEventName): boolean {
     return this.#seen.has(name);
   }
 
   /** @throws CodedError 'run', 'migration-failed' when the engine ends, or the time is over, before the event comes */
-  async waitFor(name: EventName, timeoutMs: number): Promise<void> {
+  async waitFor(name: EngineEventName, timeoutMs: number): Promise<void> {
     if (this.#seen.has(name)) return;
     const { promise, resolve, reject } = Promise.withResolvers<undefined>();
     this.#waiting.push({
@@ -115,12 +114,13 @@ export class EngineOutput {
     }
     const { event: name, time, ...fields } = parsed;
     const at_ms = Date.parse(time);
-    if (name === 'failed' || name === 'in-doubt') this.#failure ??= `${host}: ${String(fields['reason'])}`;
+    if (name === 'failed' || name === 'in-doubt')
+      this.#failure ??= `${host}: ${fields.reason ?? 'without a reason'}`;
     if (name === 'progress') {
       this.#onCounters(fields);
       for (const counter of sampled) {
         const value = fields[counter];
-        if (typeof value === 'number') this.#log.sample({ at_ms, host, metric: `engine_${counter}`, value });
+        if (value !== undefined) this.#log.sample({ at_ms, host, metric: `engine_${counter}`, value });
       }
     } else {
       this.#log.event({
@@ -128,7 +128,7 @@ export class EngineOutput {
         at_ms,
         host,
         name,
-        fields: fields,
+        fields,
       });
     }
     this.#seen.add(name);

@@ -1,4 +1,5 @@
 /** The engines' program on the lab's VM hosts, beside QEMUs that a test starts itself. */
+import type { RecordedFields } from '../../../record/engine-event.ts';
 import type { NewRunEvent } from '../../../record/event.ts';
 import type { HostName } from '../../../record/event.ts';
 import type { HostProcess, Testbed } from '../../testbed/host.ts';
@@ -76,7 +77,7 @@ export class EnginePair {
   }
 
   /** What the last engine event of this name says. */
-  last(host: HostName, name: string): Readonly<Record<string, number | string | boolean>> | undefined {
+  last(host: HostName, name: string): RecordedFields | undefined {
     const found = this.events.findLast(
       (event) => event.event === 'engine' && event.host === host && event.name === name,
     );

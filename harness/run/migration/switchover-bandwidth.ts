@@ -27,7 +27,7 @@ export class SwitchoverBandwidth {
   }
 
   /**
-   * Takes the source engine's counters (engine/core/engine-event.ts); gives what to tell QEMU, in bytes per second, if
+   * Takes the source engine's counters (record/engine-event.ts); gives what to tell QEMU, in bytes per second, if
    * that has changed.
    */
   update(counters: Readonly<Record<string, unknown>>): number | undefined {
