@@ -1,7 +1,7 @@
 /** What a lab could leave on a machine; tests compare it before and after. */
 import { readFile, readdir } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
-import { execa } from 'execa';
+import { $ } from 'zx';
 
 export interface MachineState {
   readonly links: string;
@@ -23,8 +23,8 @@ const labPaths = [
 
 export async function machineState(): Promise<MachineState> {
   const [{ stdout: links }, { stdout: routes }, mounts] = await Promise.all([
-    execa('ip', ['-brief', 'link']),
-    execa('ip', ['route']),
+    $`ip -brief link`,
+    $`ip route`,
     readFile('/proc/self/mounts', 'utf8'),
   ]);
   return {

@@ -1,12 +1,12 @@
 /** How a lab ends, and that it touches nothing outside of itself. Starts three labs; takes about 30 s. */
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
+import { $ } from 'zx';
 import { CodedError } from '../../../foundation/coded-error.ts';
 import { labFolder } from './lab-folder.ts';
 import { clearLeftovers } from './lab-process.ts';
@@ -14,7 +14,6 @@ import { currentLab } from './lab-state.ts';
 import { startLocalTestbed } from './start.ts';
 
 const rates = { migration: 125e6, storage: 125e6, service: 125e6 };
-const run = promisify(execFile);
 
 function startLab(t: ExecutionContext) {
   return startLocalTestbed({
@@ -35,7 +34,7 @@ async function machineState(): Promise<unknown> {
       .filter((line) => /poolshift|netns|overlay|nspawn/.test(line)),
     interfaces: Object.keys(networkInterfaces()),
     links: readdirSync('/sys/class/net').sort(),
-    routes: (await run('ip', ['route', 'show', 'table', 'all'])).stdout,
+    routes: (await $`ip route show table all`).stdout,
     namespaces: existsSync('/run/netns') ? readdirSync('/run/netns') : [],
     machines: existsSync('/run/systemd/nspawn') ? readdirSync('/run/systemd/nspawn') : [],
   };
