@@ -49,6 +49,8 @@ async function startListed(changes: Parameters<typeof labInventory>[0] = {}): Pr
 
 test.before(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'poolshift-hosts-'));
+  // A test counts the folders in it, and other commands of this project may run on this machine.
+  process.env['TMPDIR'] = folder;
   testbed = await startLocalTestbed({
     rates: { migration: 125 * mbit, storage: 125 * mbit, service: undefined },
     keep: () => false,
