@@ -13,13 +13,12 @@ export interface PairedCell {
  * base of zero (throughput that never fell) is no special case. Between -2 and 2.
  */
 function statistic(cells: readonly PairedCell[]): number {
-  return mean(
-    cells.map(({ base, next }) => {
-      const [before, after] = [mean(base), mean(next)];
-      const middle = (Math.abs(before) + Math.abs(after)) / 2;
-      return middle === 0 ? 0 : (after - before) / middle;
-    }),
-  );
+  return mean(cells.map(({ base, next }) => changeOf(mean(base), mean(next))));
+}
+
+function changeOf(before: number, after: number): number {
+  const middle = (Math.abs(before) + Math.abs(after)) / 2;
+  return middle === 0 ? 0 : (after - before) / middle;
 }
 
 /** From the symmetric scale of `statistic` to next / base - 1. */
@@ -54,9 +53,7 @@ export function permutationTest(cells: readonly PairedCell[], random: Random): P
   // Exchanging all labels gives the same two-sided change, if the cells allow it.
   const mirrored = cells.every(({ base, next }) => base.length === next.length) ? 2 : 1;
   if (ways <= allUpTo) {
-    let extreme = 0;
-    for (const arrangement of arrangements(cells))
-      if (Math.abs(statistic(arrangement)) >= observed) extreme += 1;
+    const extreme = countExtreme(cells.map(changesOf), observed * cells.length);
     return { p: extreme / ways, minP: mirrored / ways };
   }
   let extreme = 1; // the arrangement that was observed
@@ -66,19 +63,22 @@ export function permutationTest(cells: readonly PairedCell[], random: Random): P
   return { p: extreme / (drawn + 1), minP: 1 / (drawn + 1) };
 }
 
-/** Every way to choose which of a cell's values are of the base, for all cells together. */
-function* arrangements(cells: readonly PairedCell[]): Generator<PairedCell[]> {
-  const [first, ...others] = cells;
-  if (first === undefined) {
-    yield [];
-    return;
-  }
-  const values = [...first.base, ...first.next];
-  for (const chosen of choices(values.length, first.base.length)) {
-    const base = values.filter((_, index) => chosen.has(index));
-    const next = values.filter((_, index) => !chosen.has(index));
-    for (const rest of arrangements(others)) yield [{ base, next }, ...rest];
-  }
+/** A cell's change for every way to choose which of its values are of the base. */
+function changesOf({ base, next }: PairedCell): number[] {
+  const values = [...base, ...next];
+  return [...choices(values.length, base.length)].map((chosen) =>
+    changeOf(
+      mean(values.filter((_, index) => chosen.has(index))),
+      mean(values.filter((_, index) => !chosen.has(index))),
+    ),
+  );
+}
+
+/** How many of the ways to choose one change of each cell have a sum of at least `atLeast`, of whichever sign. */
+function countExtreme(changes: readonly (readonly number[])[], atLeast: number, sum = 0): number {
+  const [first, ...others] = changes;
+  if (first === undefined) return Math.abs(sum) >= atLeast ? 1 : 0;
+  return first.reduce((count, change) => count + countExtreme(others, atLeast, sum + change), 0);
 }
 
 function* choices(from: number, count: number, first = 0): Generator<Set<number>> {
@@ -120,15 +120,18 @@ export function bootstrapInterval(
 ): readonly [low: number, high: number] | undefined {
   const hasRepeats = cells.every(({ base, next }) => base.length > 1 && next.length > 1);
   if (!hasRepeats && cells.length < 2) return undefined;
-  const pick = <Item>(items: readonly Item[]): Item[] =>
-    items.flatMap(() => {
-      const index = Math.floor(random() * items.length);
-      return items.slice(index, index + 1);
-    });
+  /** Of as many values as there are, each drawn from all. */
+  const drawnMean = (values: readonly number[]): number => {
+    let sum = 0;
+    for (let count = 0; count < values.length; count += 1)
+      sum += values[Math.floor(random() * values.length)] ?? 0;
+    return sum / values.length;
+  };
+  const ofCells = cells.map(({ base, next }) => changeOf(mean(base), mean(next)));
   const changes = Array.from({ length: resamples }, () =>
-    statistic(
-      hasRepeats ? cells.map(({ base, next }) => ({ base: pick(base), next: pick(next) })) : pick(cells),
-    ),
+    hasRepeats
+      ? mean(cells.map(({ base, next }) => changeOf(drawnMean(base), drawnMean(next))))
+      : drawnMean(ofCells),
   );
   return [relative(quantile(changes, 0.025)), relative(quantile(changes, 0.975))];
 }
