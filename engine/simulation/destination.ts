@@ -3,7 +3,7 @@ import { pageSizeBytes } from '../list/page-list.ts';
 import { type Extent, RestorePlan, storageReads } from '../core/restore-plan.ts';
 import { StatusReport } from '../core/status-report.ts';
 import type { RestoreStatus } from '../wire/messages.ts';
-import { type SimulatedGuest, simulatedHash, writeContent } from './guest.ts';
+import { type SimulatedGuest, simulatedHash, writeContentName } from './guest.ts';
 import { constantRate, SimulatedLink } from './link.ts';
 import { type Setup, stepMs } from './migration.ts';
 import type { Frame } from './wire.ts';
@@ -120,7 +120,7 @@ export class SimulatedDestination {
   #readContent({ offsetBytes, slots }: Extent): void {
     for (const slot of slots) {
       const page = this.#list[offsetBytes / pageSizeBytes + slot] ?? 0;
-      writeContent(page, 0, this.#content, slot * pageSizeBytes);
+      writeContentName(page, 0, this.#content, slot * pageSizeBytes);
     }
   }
 

@@ -16,9 +16,8 @@ export interface GuestShape {
   readonly hotShare: number;
 }
 
-/** Writes the content of a page in a version, which names both: zeros are a page of zeros alone. */
-export function writeContent(page: number, version: number, into: Buffer, offset: number): void {
-  into.fill(0, offset, offset + pageSizeBytes);
+/** Writes how the content of a page in a version begins: it names both. The rest of it are zeros; `simulatedHash` does not look there. */
+export function writeContentName(page: number, version: number, into: Buffer, offset: number): void {
   into.writeUInt32LE(page + 1, offset);
   into.writeUInt32LE(version, offset + 4);
 }
@@ -30,11 +29,16 @@ export function versionIn(buffer: Buffer, offset: number): number {
 /** The content's own name of itself, in place of a hash. */
 export const simulatedHash: PageHash = {
   hashPage: (buffer, offset, into, index) => {
-    const view = new DataView(buffer.buffer, buffer.byteOffset + offset, 8);
-    into[index] = view.getUint32(0, true);
-    into[index + 1] = view.getUint32(4, true);
+    into[index] = wordAt(buffer, offset);
+    into[index + 1] = wordAt(buffer, offset + 4);
   },
 };
+
+/** Little-endian; a DataView for each page would cost more than all else that is done for it. */
+function wordAt(bytes: Uint8Array, offset: number): number {
+  const [a, b, c, d] = [bytes[offset], bytes[offset + 1], bytes[offset + 2], bytes[offset + 3]];
+  return (a ?? 0) | ((b ?? 0) << 8) | ((c ?? 0) << 16) | ((d ?? 0) << 24);
+}
 
 /** Pages of a database page: they lie together in memory and on storage. */
 const runPages = 4;
@@ -71,10 +75,10 @@ export class SimulatedGuest implements GuestRam {
   }
 
   read(page: number, count: number, into: Buffer, offset: number): void {
+    into.fill(0, offset, offset + count * pageSizeBytes);
     for (let i = 0; i < count; i++) {
-      const at = offset + i * pageSizeBytes;
-      if (this.zero[page + i] === 1) into.fill(0, at, at + pageSizeBytes);
-      else writeContent(page + i, this.versions[page + i] ?? 0, into, at);
+      if (this.zero[page + i] === 1) continue;
+      writeContentName(page + i, this.versions[page + i] ?? 0, into, offset + i * pageSizeBytes);
     }
   }
 
