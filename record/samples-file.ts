@@ -156,18 +156,19 @@ async function samplesIn(
       for (const value of columnData) column.push(value);
     },
   });
-  const hosts = columns.get('host') ?? [];
+  const hosts = (columns.get('host') ?? []).map((host) => clockNames.find((name) => name === host));
   const times = columns.get('at_ms') ?? [];
   return metrics.flatMap((metric) => {
     const samples: Sample[] = [];
-    for (const [row, value] of (columns.get(metric) ?? []).entries()) {
-      if (value === null || value === undefined) continue;
-      const host = clockNames.find((name) => name === hosts[row]);
+    // Most rows have no value of a metric: no pair is made for those.
+    (columns.get(metric) ?? []).forEach((value, row) => {
+      if (value === null || value === undefined) return;
+      const host = hosts[row];
       const at_ms = times[row];
       if (host === undefined || typeof at_ms !== 'number')
         throw new Error(`row ${row} has no host of ours or no time`);
       samples.push({ at_ms, host, metric, value: Number(value) });
-    }
+    });
     return samples;
   });
 }
