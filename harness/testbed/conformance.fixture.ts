@@ -34,11 +34,10 @@ export function testConformance(test: TestFn, subjects: readonly TestbedUnderTes
   for (const look of lookAgain) look();
 }
 
-/** Whether a process whose arguments hold this text runs on the host. */
-async function runs(host: Host, text: string): Promise<boolean> {
-  // The brackets keep the pattern from finding itself.
-  const pattern = `[${text.slice(0, 1)}]${text.slice(1)}`;
-  return (await host.run(`pgrep --full '${pattern}'`, { okExitCodes: [0, 1] })).exitCode === 0;
+/** Whether this command runs on the host; the shell that is to start it, and puts away after it, has it among its arguments. */
+async function runs(host: Host, command: string): Promise<boolean> {
+  const found = await host.run(`pgrep --full --exact '${command}'`, { okExitCodes: [0, 1] });
+  return found.exitCode === 0;
 }
 
 async function eventually(check: () => Promise<boolean>, seconds: number): Promise<boolean> {
