@@ -36,8 +36,12 @@ export const simulatedHash: PageHash = {
 
 /** Little-endian; a DataView for each page would cost more than all else that is done for it. */
 function wordAt(bytes: Uint8Array, offset: number): number {
-  const [a, b, c, d] = [bytes[offset], bytes[offset + 1], bytes[offset + 2], bytes[offset + 3]];
-  return (a ?? 0) | ((b ?? 0) << 8) | ((c ?? 0) << 16) | ((d ?? 0) << 24);
+  return (
+    (bytes[offset] ?? 0) |
+    ((bytes[offset + 1] ?? 0) << 8) |
+    ((bytes[offset + 2] ?? 0) << 16) |
+    ((bytes[offset + 3] ?? 0) << 24)
+  );
 }
 
 /** Pages of a database page: they lie together in memory and on storage. */

@@ -11,7 +11,7 @@ import { pageSizeBytes } from '../list/page-list.ts';
 import { returnPathMessage } from '../stream/records.ts';
 import { encodeReturnPathMessage } from '../stream/return-path.ts';
 import type { RestoreStatus } from '../wire/messages.ts';
-import { type SimulatedGuest, simulatedHash, versionIn } from './guest.ts';
+import { type SimulatedGuest, simulatedHash, versionIn, writeContentName } from './guest.ts';
 import type { Wire } from './wire.ts';
 
 export class SimulatedSource {
@@ -24,6 +24,7 @@ export class SimulatedSource {
   readonly #schedule: Schedule;
   readonly #pages: GuestPages;
   readonly #hold: SwitchoverHold;
+  /** Of QEMU's record: zeros but for the name of a page's content. */
   readonly #content = Buffer.alloc(pageSizeBytes);
 
   constructor(guest: SimulatedGuest, strategy: Strategy, wire: Wire) {
@@ -77,10 +78,9 @@ export class SimulatedSource {
       this.#pages.zeroRecord(0, page);
       this.#wire.sendZeroPage(page);
     } else {
-      this.#guest.read(page, 1, this.#content, 0);
-      if (this.#pages.pageRecord(0, page, this.#content, 0)) {
-        this.#wire.sendPage(page, versionIn(this.#content, 0));
-      }
+      const version = this.#guest.versions[page] ?? 0;
+      writeContentName(page, version, this.#content, 0);
+      if (this.#pages.pageRecord(0, page, this.#content, 0)) this.#wire.sendPage(page, version);
     }
     this.#pages.chunkTaken();
     this.#hold.update(nowMs);
