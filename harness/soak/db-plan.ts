@@ -1,7 +1,7 @@
 /** What one run with a database does, drawn wholly from a seed. Pure. */
 import type { EngineEvent } from '../../engine/core/engine-event.ts';
 import type { Strategy } from '../../engine/core/schedule.ts';
-import { type Action, capabilityKinds, Draw, type Fault, type Moment } from './plan.ts';
+import { type Action, capabilityKinds, Draw, type Fault, type Moment, sourceEvents } from './plan.ts';
 
 export interface DbPlan {
   readonly seed: number;
@@ -24,20 +24,6 @@ export interface DbPlan {
 /** A migration takes about so long where nothing disturbs it. */
 const usualMs = 15_000;
 
-const sourceEvents = [
-  'connected',
-  'qemu-connected',
-  'listed',
-  'accepted',
-  'planned',
-  'first-pass-done',
-  'gate-held',
-  'gate-released',
-  'switch-over',
-  'committed',
-  'started',
-  'done',
-] as const satisfies readonly EngineEvent['event'][];
 const destinationEvents = [
   'qemu-connected',
   'storage',

@@ -269,7 +269,8 @@ export function listedRuns(plan: SmallPlan): ListedRuns | undefined {
 /** Device state of the small VM has about so many sections; a moment beyond the last one never comes. */
 const deviceSections = 30;
 
-const sourceEvents = [
+/** Events of a source engine at which a fault may come, in the order of a migration. */
+export const sourceEvents = [
   'connected',
   'qemu-connected',
   'listed',
