@@ -5,7 +5,7 @@ const only = (from, allowed, comment) => ({
   severity: 'error',
   from: { path: `^${from}/` },
   to: {
-    path: '^(foundation|qemu|experiments|record|harness|engine|guest|report|reproduce|vagrant|setup|bench)/',
+    path: '^(foundation|qemu|experiments|record|harness|engine|guest|report|reproduce|vagrant|scripts|bench)/',
     pathNot: `^(${[from, ...allowed].join('|')})/`,
   },
 });
@@ -72,17 +72,17 @@ module.exports = {
     only('guest/agent', ['engine/list', 'foundation'], 'Agent and engine share only the page list.'),
     only(
       'guest/image',
-      ['foundation', 'setup'],
+      ['foundation', 'scripts'],
       'The image recipe needs the cache of prepared things, nothing else.',
     ),
     only(
       'harness',
-      ['foundation', 'qemu', 'experiments', 'record', 'engine', 'guest', 'setup', 'vagrant'],
+      ['foundation', 'qemu', 'experiments', 'record', 'engine', 'guest', 'scripts', 'vagrant'],
       'The harness drives everything but the report.',
     ),
     only(
       'report',
-      ['foundation', 'experiments', 'record', 'setup'],
+      ['foundation', 'experiments', 'record', 'scripts'],
       'The report reads results, never the harness.',
     ),
     only(
@@ -90,7 +90,7 @@ module.exports = {
       ['foundation', 'experiments', 'record', 'engine', 'harness', 'report'],
       'Runs an experiment and reports it: the one room above harness and report.',
     ),
-    only('setup', ['foundation'], 'Set-up stands at the bottom.'),
+    only('scripts', ['foundation'], 'Set-up stands at the bottom.'),
   ],
   options: {
     doNotFollow: { path: 'node_modules' },

@@ -9,7 +9,7 @@ export default {
     lab: ['**/*.lab.test.ts'],
   }[kind] ?? ['**/*.test.ts'],
   extensions: ['ts'],
-  require: ['./setup/test-progress.ts'],
+  require: ['./scripts/test-progress.ts'],
   workerThreads: false,
   // `npm test` has a time limit of its own, which names what hangs.
   timeout: kind === undefined ? '10m' : '6h',

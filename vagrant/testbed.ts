@@ -1,5 +1,5 @@
 /**
- * Sizes and addresses of the Vagrant machines: the one place to change them. `node setup/start.mjs
+ * Sizes and addresses of the Vagrant machines: the one place to change them. `node scripts/start.mjs
  * harness/testbed/vagrant/write-machines.ts` checks them and writes machines.json, which the Vagrantfile reads.
  *
  * These hold the lab's rows (VMs of up to 3 GiB: provision.sh lets /dev/shm have 90 % of the memory). For the paper's rows give

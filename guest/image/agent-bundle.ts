@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { build, version as esbuildVersion } from 'esbuild';
-import { hashFiles, prepare, type Log } from '../../setup/cache.ts';
+import { hashFiles, prepare, type Log } from '../../scripts/cache.ts';
 
 const repository = path.join(import.meta.dirname, '../..');
 const agentFolder = path.join(repository, 'guest/agent');

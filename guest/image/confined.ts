@@ -5,7 +5,7 @@
 import { createInterface } from 'node:readline';
 import { $, type ProcessOutput } from 'zx';
 import { CodedError } from '../../foundation/coded-error.ts';
-import type { Log } from '../../setup/cache.ts';
+import type { Log } from '../../scripts/cache.ts';
 
 export interface ConfinedOptions {
   /** Gets standard error as it comes. */

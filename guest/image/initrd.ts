@@ -2,7 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createHash } from 'node:crypto';
-import { prepare, type Log } from '../../setup/cache.ts';
+import { prepare, type Log } from '../../scripts/cache.ts';
 import { cpioArchive, padding, type CpioEntry } from './cpio.ts';
 
 export interface InitrdOptions {

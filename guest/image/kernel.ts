@@ -4,9 +4,9 @@ import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { $ } from 'zx';
 import { CodedError } from '../../foundation/coded-error.ts';
-import { hashFiles, prepare, type Log } from '../../setup/cache.ts';
+import { hashFiles, prepare, type Log } from '../../scripts/cache.ts';
 import { cpioArchive, type CpioEntry } from './cpio.ts';
-import { kernelPackages } from '../../setup/debian-packages.ts';
+import { kernelPackages } from '../../scripts/debian-packages.ts';
 import { confined } from './confined.ts';
 import { bootstrap } from './packages.ts';
 

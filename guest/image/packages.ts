@@ -1,7 +1,7 @@
 /** How the Debian packages that a guest is made of are fetched. */
-import type { PackageSet } from '../../setup/debian-packages.ts';
-import { aptSourceOptions, debianMirror } from '../../setup/mirror.ts';
-import type { Log } from '../../setup/cache.ts';
+import type { PackageSet } from '../../scripts/debian-packages.ts';
+import { aptSourceOptions, debianMirror } from '../../scripts/mirror.ts';
+import type { Log } from '../../scripts/cache.ts';
 import { confined } from './confined.ts';
 
 export const databaseSystems = ['mariadb', 'mysql'] as const;

@@ -4,10 +4,10 @@
  */
 import { mkdir, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { machinePackages } from '../../setup/debian-packages.ts';
+import { machinePackages } from '../../scripts/debian-packages.ts';
 import { CodedError } from '../../foundation/coded-error.ts';
-import { hashFiles, prepare, type Log } from '../../setup/cache.ts';
-import { ensurePackages } from '../../setup/packages.ts';
+import { hashFiles, prepare, type Log } from '../../scripts/cache.ts';
+import { ensurePackages } from '../../scripts/packages.ts';
 import { confined } from './confined.ts';
 import { prepareKernel } from './kernel.ts';
 import type { DatabaseSystem } from './packages.ts';

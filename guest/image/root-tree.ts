@@ -1,9 +1,9 @@
 /** The guest's file system without the databases: one tree for each database system. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { hashFiles, prepare, type Log } from '../../setup/cache.ts';
+import { hashFiles, prepare, type Log } from '../../scripts/cache.ts';
 import { confined } from './confined.ts';
-import { serverPackages } from '../../setup/debian-packages.ts';
+import { serverPackages } from '../../scripts/debian-packages.ts';
 import { bootstrap, type DatabaseSystem } from './packages.ts';
 
 export interface RootTree {

@@ -11,7 +11,7 @@ import { createConnection } from 'mysql2/promise';
 import { requestStatus } from '../../engine/list/agent-client.ts';
 import { agentPortName } from '../../engine/list/agent-protocol.ts';
 import { findQemu } from '../../qemu/find-qemu.ts';
-import type { Log } from '../../setup/cache.ts';
+import type { Log } from '../../scripts/cache.ts';
 import { bundleAgent } from '../image/agent-bundle.ts';
 import { makeInitrd } from '../image/initrd.ts';
 import type { DatabaseSystem } from '../image/packages.ts';

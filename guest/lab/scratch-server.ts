@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { DatabaseSystem } from '../image/packages.ts';
 import { prepareRootTree } from '../image/root-tree.ts';
-import type { Log } from '../../setup/cache.ts';
+import type { Log } from '../../scripts/cache.ts';
 
 export interface ScratchServerOptions {
   readonly dbms: DatabaseSystem;

@@ -1,7 +1,7 @@
 /** What this machine has to give to the local lab. */
 import { readFile, statfs } from 'node:fs/promises';
 import path from 'node:path';
-import { cacheRoot } from '../../setup/cache.ts';
+import { cacheRoot } from '../../scripts/cache.ts';
 import type { Machine } from '../run/plan.ts';
 
 export async function localMachine(): Promise<Machine> {

@@ -1,7 +1,7 @@
 /** What the doctor makes of what machines say. */
 import test from 'ava';
 import { execa } from 'execa';
-import { essentialPackages, hostPackages } from '../../setup/debian-packages.ts';
+import { essentialPackages, hostPackages } from '../../scripts/debian-packages.ts';
 import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
 import { type HostName, hostNames, networkNames } from '../testbed/host.ts';
 import { networkPlans } from '../testbed/local/lab-network.ts';

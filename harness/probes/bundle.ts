@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { build, version } from 'esbuild';
-import { hashFiles, prepare, type Log } from '../../setup/cache.ts';
+import { hashFiles, prepare, type Log } from '../../scripts/cache.ts';
 
 /** Programs of this folder that run on hosts. */
 export type ProgramName = 'recorder' | 'ram-compare';

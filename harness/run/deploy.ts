@@ -1,6 +1,6 @@
 /** Puts files of this machine where a host can read them. */
 import path from 'node:path';
-import { cacheRoot } from '../../setup/cache.ts';
+import { cacheRoot } from '../../scripts/cache.ts';
 import { type HostName, type Testbed, hostFolder } from '../testbed/host.ts';
 
 /** Path of the file on that host. Hosts of the local lab see the cache itself; others get a copy, once a run. */

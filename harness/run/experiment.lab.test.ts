@@ -39,7 +39,7 @@ const experiment = (...arguments_: string[]) =>
   execa(
     'node',
     [
-      ...['setup/start.mjs', 'harness/cli/experiment.ts'],
+      ...['scripts/start.mjs', 'harness/cli/experiment.ts'],
       ...['--vm-memory', String(small.vmMemory), '--table-data', String(small.tableData), ...arguments_],
     ],
     { cwd: projectRoot, reject: false },
@@ -251,7 +251,7 @@ test.serial('Ctrl-C in mid-migration takes everything down, with the status of a
     '--out',
     out,
   ];
-  const child = execa('node', ['setup/start.mjs', 'harness/cli/experiment.ts', ...arguments_], {
+  const child = execa('node', ['scripts/start.mjs', 'harness/cli/experiment.ts', ...arguments_], {
     cwd: projectRoot,
     reject: false,
     buffer: { stdout: true, stderr: false },

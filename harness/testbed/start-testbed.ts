@@ -1,5 +1,5 @@
 /** The testbed that an experiment asks for. */
-import type { Log } from '../../setup/cache.ts';
+import type { Log } from '../../scripts/cache.ts';
 import type { Testbed } from './host.ts';
 import type { Inventory } from './inventory/schema.ts';
 import { startInventoryTestbed } from './inventory/start.ts';

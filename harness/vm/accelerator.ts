@@ -1,7 +1,7 @@
 /** Whether a host's KVM really runs the guest's kernel: that /dev/kvm exists says little, so it is tried. */
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { prepare, type Log } from '../../setup/cache.ts';
+import { prepare, type Log } from '../../scripts/cache.ts';
 import type { Host } from '../testbed/host.ts';
 import { quote } from '../testbed/ssh-host.ts';
 import { processorArguments, type Accelerator } from '../../qemu/machine-arguments.ts';

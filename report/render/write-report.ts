@@ -1,8 +1,8 @@
 /** Writes what `npm run report` makes of a set: every figure in three formats, the claims, and the page. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { machinePackages } from '../../setup/debian-packages.ts';
-import { ensurePackages } from '../../setup/packages.ts';
+import { machinePackages } from '../../scripts/debian-packages.ts';
+import { ensurePackages } from '../../scripts/packages.ts';
 import { claimsMarkdown } from '../claims/claims-table.ts';
 import { paperClaimsOf } from '../claims/claims.ts';
 import { figures } from '../figures/all.ts';

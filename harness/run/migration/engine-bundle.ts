@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { bundleEngine } from '../../../engine/cli/bundle.ts';
-import { type Log, hashFiles, prepare } from '../../../setup/cache.ts';
+import { type Log, hashFiles, prepare } from '../../../scripts/cache.ts';
 
 const root = path.resolve(import.meta.dirname, '../../..');
 const fileName = 'engine.mjs';

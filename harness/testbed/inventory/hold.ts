@@ -8,7 +8,7 @@ import { hostname, userInfo } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { CodedError } from '../../../foundation/coded-error.ts';
-import type { Log } from '../../../setup/cache.ts';
+import type { Log } from '../../../scripts/cache.ts';
 import { type Host, type HostName, type HostProcess, hostNames } from '../host.ts';
 import { quote } from '../ssh-host.ts';
 import { openConnections } from './connections.ts';

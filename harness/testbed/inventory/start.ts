@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { CodedError } from '../../../foundation/coded-error.ts';
-import type { Log } from '../../../setup/cache.ts';
+import type { Log } from '../../../scripts/cache.ts';
 import {
   type Host,
   type HostName,

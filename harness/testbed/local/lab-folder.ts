@@ -1,6 +1,6 @@
 /** Where the local lab keeps what it leaves on the machine while it is up. */
 import path from 'node:path';
-import { cacheRoot } from '../../../setup/cache.ts';
+import { cacheRoot } from '../../../scripts/cache.ts';
 
 export const labFolder = '/run/poolshift';
 /** Who may log in to hosts and guest. */

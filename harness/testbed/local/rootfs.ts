@@ -2,9 +2,9 @@
 import { copyFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { $ } from 'zx';
-import { bootPackages } from '../../../setup/debian-packages.ts';
-import { hashFiles, prepare, type Log } from '../../../setup/cache.ts';
-import { aptSourceOptions, debianMirror } from '../../../setup/mirror.ts';
+import { bootPackages } from '../../../scripts/debian-packages.ts';
+import { hashFiles, prepare, type Log } from '../../../scripts/cache.ts';
+import { aptSourceOptions, debianMirror } from '../../../scripts/mirror.ts';
 
 const suite = 'trixie';
 const projectRoot = path.resolve(import.meta.dirname, '../../..');

@@ -4,10 +4,10 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { $ } from 'zx';
-import { machinePackages } from '../../../setup/debian-packages.ts';
+import { machinePackages } from '../../../scripts/debian-packages.ts';
 import { CodedError } from '../../../foundation/coded-error.ts';
-import { type Log, cacheRoot } from '../../../setup/cache.ts';
-import { ensurePackages } from '../../../setup/packages.ts';
+import { type Log, cacheRoot } from '../../../scripts/cache.ts';
+import { ensurePackages } from '../../../scripts/packages.ts';
 import {
   type Host,
   type HostName,

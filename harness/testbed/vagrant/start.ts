@@ -3,7 +3,7 @@ import { rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { ProcessOutput, Shell } from 'zx';
 import { CodedError } from '../../../foundation/coded-error.ts';
-import type { Log } from '../../../setup/cache.ts';
+import type { Log } from '../../../scripts/cache.ts';
 import { vagrantTestbed } from '../../../vagrant/testbed.ts';
 import { type HostName, type Testbed, hostNames } from '../host.ts';
 import { openConnections } from '../inventory/connections.ts';

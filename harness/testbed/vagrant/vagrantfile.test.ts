@@ -38,7 +38,7 @@ const vagrant = (...arguments_: string[]) =>
 vagrantTest(title('without its machines it says how to write them'), async (t) => {
   const { exitCode, stderr } = await vagrant('validate');
   t.not(exitCode, 0);
-  t.regex(stderr, /machines\.json is missing; write it with: node setup\/start\.mjs .*write-machines\.ts/);
+  t.regex(stderr, /machines\.json is missing; write it with: node scripts\/start\.mjs .*write-machines\.ts/);
 });
 
 vagrantTest(title('with the machines that we write it is valid, and has all four'), async (t) => {

@@ -1,4 +1,4 @@
-/** `node setup/start.mjs harness/testbed/vagrant/write-machines.ts [FILE]`: checks vagrant/testbed.ts, writes machines.json. */
+/** `node scripts/start.mjs harness/testbed/vagrant/write-machines.ts [FILE]`: checks vagrant/testbed.ts, writes machines.json. */
 import { rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';

@@ -1,6 +1,6 @@
 // First thing every npm script calls: needs nothing but Node.js 18 and npm. Installs the node packages when they are
 // missing, unfinished or out of date, then runs the named TypeScript program under the Node 24 that came with them.
-//   node setup/start.mjs PROGRAM.ts [arguments...]
+//   node scripts/start.mjs PROGRAM.ts [arguments...]
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import process from 'node:process';
@@ -15,7 +15,7 @@ const fail = (message) => {
   process.exit(1);
 };
 
-if (program === undefined) fail('usage: node setup/start.mjs PROGRAM.ts [arguments...]');
+if (program === undefined) fail('usage: node scripts/start.mjs PROGRAM.ts [arguments...]');
 if (Number(process.versions.node.split('.')[0]) < 18) {
   fail(
     `Node.js 18 or newer is needed to start (this is ${process.version}); on Debian: apt-get install nodejs npm`,

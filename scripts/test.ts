@@ -59,7 +59,7 @@ function selectedFiles(names: readonly string[]): ReadonlyMap<Suite, readonly st
   }
   const homeless = all.filter((file) => suiteOf(file) === undefined);
   if (homeless.length > 0) {
-    console.error(`in no suite of setup/suites.ts: ${homeless.join(' ')}`);
+    console.error(`in no suite of scripts/suites.ts: ${homeless.join(' ')}`);
     process.exit(2);
   }
   const files = new Set(named.map((name) => path.relative('.', name)));

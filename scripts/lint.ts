@@ -25,7 +25,7 @@ const checks: readonly (readonly [name: string, command: string, ...arguments_: 
     'guest',
     'report',
     'reproduce',
-    'setup',
+    'scripts',
     'vagrant',
     '--output-type',
     'err',

@@ -36,9 +36,9 @@ class Checkout {
 
   constructor(t: ExecutionContext) {
     t.timeout(120_000);
-    mkdirSync(path.join(this.folder, 'setup'));
+    mkdirSync(path.join(this.folder, 'scripts'));
     for (const file of ['start.mjs', 'install.mjs'])
-      cpSync(path.join(import.meta.dirname, file), path.join(this.folder, 'setup', file));
+      cpSync(path.join(import.meta.dirname, file), path.join(this.folder, 'scripts', file));
     mkdirSync(path.join(this.folder, 'bin'));
     this.write('bin/npm', npm);
     chmodSync(path.join(this.folder, 'bin/npm'), 0o755);
@@ -77,7 +77,7 @@ class Checkout {
     /** All of its output is there; what it has left running keeps that up. */
     closed: Promise<unknown>;
   } {
-    const child = spawn(process.execPath, ['setup/start.mjs', 'program.mjs'], {
+    const child = spawn(process.execPath, ['scripts/start.mjs', 'program.mjs'], {
       cwd: this.folder,
       env: { ...process.env, PATH: `${path.join(this.folder, 'bin')}:${process.env['PATH'] ?? ''}` },
       stdio: ['ignore', 'pipe', 'pipe'],

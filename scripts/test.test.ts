@@ -19,7 +19,7 @@ function project(t: ExecutionContext, files: Readonly<Record<string, string>>): 
   });
   for (const name of ['ava.config.js', 'package.json'])
     cpSync(path.join(root, name), path.join(folder, name));
-  for (const name of ['node_modules', 'setup']) symlinkSync(path.join(root, name), path.join(folder, name));
+  for (const name of ['node_modules', 'scripts']) symlinkSync(path.join(root, name), path.join(folder, name));
   mkdirSync(path.join(folder, 'engine'));
   for (const [name, body] of Object.entries(files))
     writeFileSync(path.join(folder, 'engine', name), `import test from 'ava';\n${body}\n`);
@@ -30,7 +30,7 @@ async function npmTest(
   cwd: string,
   names: readonly string[],
 ): Promise<{ readonly lines: readonly string[]; readonly exitCode: number | undefined }> {
-  const { all, exitCode } = await execa(process.execPath, [path.join(root, 'setup/test.ts'), ...names], {
+  const { all, exitCode } = await execa(process.execPath, [path.join(root, 'scripts/test.ts'), ...names], {
     cwd,
     all: true,
     reject: false,
@@ -94,7 +94,10 @@ test('a file without a test fails', async (t) => {
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   test(`${signal} ends the tests and names those that ran`, async (t) => {
     const folder = project(t, { 'a.test.ts': `${passes} ${hangs}`, 'b.test.ts': passes });
-    const child = execa(process.execPath, [path.join(root, 'setup/test.ts')], { cwd: folder, reject: false });
+    const child = execa(process.execPath, [path.join(root, 'scripts/test.ts')], {
+      cwd: folder,
+      reject: false,
+    });
     for await (const line of child) if (line === 'ok a › passes') child.kill(signal);
     const { stdout, stderr, exitCode } = await child;
     t.true(
