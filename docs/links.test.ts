@@ -44,9 +44,23 @@ for (const page of pages) {
   });
 }
 
+test('each picture is shown', (t) => {
+  const shown = pages.flatMap((page) =>
+    [...textOf(page).matchAll(/\]\(([^)\s]+\.png)\)/g)].map(([, picture = '']) =>
+      path.join(path.dirname(page), picture),
+    ),
+  );
+  t.true(shown.length > 0);
+  const pictures = globSync('{docs,results/reference-*/report}/**/*.png', { cwd: root });
+  t.deepEqual(
+    pictures.filter((picture) => !shown.includes(picture)),
+    [],
+  );
+});
+
 test('code names pages that are there', (t) => {
   const files = globSync(
-    '{bench,engine,examples,experiments,guest,harness,qemu,record,report,setup,vagrant}/**/*.ts',
+    '{bench,engine,examples,experiments,guest,harness,qemu,record,report,reproduce,scripts,vagrant}/**/*.ts',
     {
       cwd: root,
     },

@@ -1,5 +1,5 @@
 /** `npm run report -- DIR… [--out DIR]`: figures, claims and an interactive page from recorded runs. */
-import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { CodedError } from '../../foundation/coded-error.ts';
@@ -8,7 +8,8 @@ import { paperClaimsOf } from '../claims/claims.ts';
 import { figures } from '../figures/all.ts';
 import { languages, type Language } from '../figures/text.ts';
 import { describeDifferences, differencesAmong } from '../record/conditions.ts';
-import { readmeBlock, readmeFigure, withBlock } from '../readme/readme-block.ts';
+import { readmeBlock, readmePicture, withBlock } from '../readme/readme-block.ts';
+import { readResultsPage } from '../recipes/write-results.ts';
 import { readSet, type RunSet } from '../record/read-set.ts';
 import { writeReport } from '../render/write-report.ts';
 
@@ -33,7 +34,11 @@ const command = new Command('report')
   .addOption(new Option('--lang <lang>', 'language of labels').choices(languages).default('en'))
   .option('--failed-too', 'also take runs whose checks failed', false)
   .option('--allow-different', 'also put runs side by side that were made under different conditions', false)
-  .option('--readme', 'also put a figure and the table of engines into README.md and docs/figures/', false)
+  .option(
+    '--readme',
+    'also put the table of engines into README.md, and the figure that docs/results.md shows of them',
+    false,
+  )
   .addHelpText(
     'after',
     '\nExit codes: 0 done; 1 not readable or not drawn; 2 wrong option, or incompatible runs.',
@@ -41,29 +46,17 @@ const command = new Command('report')
   .exitOverride();
 
 const root = path.join(import.meta.dirname, '../..');
-const readmeImages = 'docs/figures';
-
-/** @param made folder of the figures */
-async function showInReadme(
-  set: RunSet,
-  folders: readonly string[],
-  made: string,
-  options: Options,
-): Promise<void> {
-  const images = path.join(root, readmeImages);
-  await mkdir(images, { recursive: true });
-  for (const name of await readdir(images)) if (/^figure-\d\d-/.test(name)) await rm(path.join(images, name));
-  const picture = `${readmeFigure(set).name}.png`;
-  await cp(path.join(made, picture), path.join(images, picture));
+async function showInReadme(set: RunSet, folders: readonly string[], options: Options): Promise<void> {
   const readme = path.join(root, 'README.md');
   const fromRoot = folders.map((folder) => path.relative(root, path.resolve(folder)));
   const flags = [
     ...(options.failedToo ? ['--failed-too'] : []),
     ...(options.allowDifferent ? ['--allow-different'] : []),
   ];
-  const block = readmeBlock(set, fromRoot, readmeImages, flags);
-  const page = withBlock(await readFile(readme, 'utf8'), block);
-  await writeFile(readme, page);
+  const picture = readmePicture(set, fromRoot, await readResultsPage(root));
+  if (picture === undefined) say('README.md gets no picture: docs/results.md shows none of these sets');
+  const block = readmeBlock(set, fromRoot, picture, flags);
+  await writeFile(readme, withBlock(await readFile(readme, 'utf8'), block));
 }
 
 async function report(folders: readonly string[], options: Options): Promise<void> {
@@ -81,7 +74,7 @@ async function report(folders: readonly string[], options: Options): Promise<voi
   }
   const out = options.out ?? path.join(folders[0] ?? '.', 'report');
   await writeReport(set, out, options.lang, say);
-  if (options.readme) await showInReadme(set, folders, out, options);
+  if (options.readme) await showInReadme(set, folders, options);
   console.log(claimsMarkdown(paperClaimsOf(set, options.lang), options.lang));
   console.log(
     `${figures.length} figures of ${set.runs.length} runs in ${path.resolve(out)}; open index.html`,

@@ -1,6 +1,6 @@
 import test from 'ava';
 import { syntheticSet } from '../testing/synthetic-set.ts';
-import { enginesTable, readmeBlock, readmeFigure, withBlock } from './readme-block.ts';
+import { enginesTable, readmeBlock, readmeFigure, readmePicture, withBlock } from './readme-block.ts';
 
 const nameOf = (scenarios: readonly string[]) =>
   readmeFigure(syntheticSet({ scenarios, paperRowsGib: [4] })).name;
@@ -27,16 +27,28 @@ test('a line for each engine, or for each engine and memory row; a dash where no
 
 test('takes the place of the block that was there, and of nothing else', (t) => {
   const set = syntheticSet({ paperRowsGib: [4] });
-  const block = readmeBlock(set, ['results/a', 'results/b'], 'docs/figures');
+  const block = readmeBlock(set, ['results/a', 'results/b'], 'docs/figures/a.png');
   t.true(block.includes('`npm run report -- results/a results/b --readme`'));
   t.true(
-    readmeBlock(set, ['results/a'], 'docs/figures', ['--failed-too']).includes(
+    readmeBlock(set, ['results/a'], undefined, ['--failed-too']).includes(
       '`npm run report -- results/a --failed-too --readme`',
     ),
   );
-  t.true(block.includes('](docs/figures/figure-11-nic-throughput-rw.png)'));
+  t.true(block.includes('](docs/figures/a.png)'));
   const page = withBlock('before\n<!-- report -->\nold\n<!-- /report -->\nafter\n', block);
   t.is(page, `before\n${block}\nafter\n`);
   t.is(withBlock(page, block), page);
   t.throws(() => withBlock('no marks', block), { code: 'no-block' });
+});
+
+test('the picture is the one that docs/results.md shows of the same sets', (t) => {
+  const set = syntheticSet({ paperRowsGib: [4], scenarios: ['rw'] });
+  const lines = [
+    '![Total](figures/x/figure-08-total-time.png)',
+    '![NIC](figures/x/figure-11-nic-throughput-rw.png)',
+  ];
+  const page = { blocks: [{ recipe: 'x', sets: ['results/a'], lines }] };
+  t.is(readmePicture(set, ['results/a'], page), 'docs/figures/x/figure-11-nic-throughput-rw.png');
+  t.is(readmePicture(set, ['results/b'], page), undefined);
+  t.is(readmePicture(syntheticSet({ scenarios: ['idle'] }), ['results/a'], page), undefined);
 });

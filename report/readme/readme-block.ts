@@ -6,6 +6,7 @@ import { engines, engineNames } from '../../experiments/engines.ts';
 import { scenarios } from '../../experiments/scenarios.ts';
 import { figures } from '../figures/all.ts';
 import { contextOf, titleOf, type Figure } from '../figures/figure.ts';
+import type { ResultsPage } from '../recipes/results-page.ts';
 import { cellsOf, enginesOf, paperRowsGibOf, scenariosOf, type Cell } from '../record/cells.ts';
 import type { Run, RunSet } from '../record/read-set.ts';
 import { markdownTable } from '../render/markdown-table.ts';
@@ -89,25 +90,51 @@ function ratesOf(runs: readonly Run[]): string {
     .join(', ');
 }
 
+/** The figure as docs/results.md shows it of the same sets, from the root of the checkout; undefined where it does not. */
+export function readmePicture(
+  set: Pick<RunSet, 'runs'>,
+  folders: readonly string[],
+  { blocks }: Pick<ResultsPage, 'blocks'>,
+): string | undefined {
+  const ofSets = blocks.filter(({ sets }) => sets.join(' ') === folders.join(' '));
+  const shown = ofSets.flatMap(({ lines }) =>
+    lines.flatMap((line) => /^!\[.*\]\((.*)\)$/.exec(line)?.[1] ?? []),
+  );
+  const found = shown.find((picture) => picture.endsWith(`/${readmeFigure(set).name}.png`));
+  return found === undefined ? undefined : path.posix.join('docs', found);
+}
+
+/** Whole runs, from preparation to the last check: "5 to 7 minutes". Empty where events are missing. */
+function durationsOf(runs: readonly Run[]): string {
+  const minutes = runs.flatMap(({ events }) => {
+    const [first, last] = [events.at(0), events.at(-1)];
+    return first?.event === 'run-started' && last?.event === 'run-ended'
+      ? (last.tMs - first.tMs) / 60_000
+      : [];
+  });
+  if (minutes.length === 0) return '';
+  const [min, max] = [Math.min(...minutes).toFixed(0), Math.max(...minutes).toFixed(0)];
+  return ` A run took ${min === max ? min : `${min} to ${max}`} minutes from start to end.`;
+}
+
 /**
  * @param folders of the sets, from the root of the checkout
- * @param images folder of the figure, likewise
+ * @param picture of the figure, likewise
  * @param flags that the report was made with, beside --readme
  */
 export function readmeBlock(
   set: RunSet,
   folders: readonly string[],
-  images: string,
+  picture: string | undefined,
   flags: readonly string[] = [],
 ): string {
-  const context = contextOf(set, 'en', false);
-  const figure = readmeFigure(set);
+  const title = titleOf(readmeFigure(set), contextOf(set, 'en', false));
   const lines = [
     begin,
     '',
-    `![${titleOf(figure, context)}](${path.posix.join(images, figure.name)}.png)`,
-    '',
-    `Total time and downtime (STOP to RESUME), medians of ${repeatsOf(cellsOf(set))} runs each: VM of ${memoryOf(set.runs)}, links of ${ratesOf(set.runs)}.`,
+    ...(picture === undefined ? [] : [`![${title}](${picture})`, '']),
+    `Total time and downtime (STOP to RESUME), medians of ${repeatsOf(cellsOf(set))} runs each: VM of ${memoryOf(set.runs)}, ` +
+      `links of ${ratesOf(set.runs)}.${durationsOf(set.runs)}`,
     '',
     enginesTable(set),
     `Made by \`npm run report -- ${[...folders, ...flags, '--readme'].join(' ')}\`.`,

@@ -73,6 +73,49 @@ test('blocks are put in place of their own and nothing else changes', (t) => {
   t.false(resultsPageText(page, [{ name: 'a' }]).includes('of c'), 'a recipe that is no more');
 });
 
+test('the summary has each claim of each block, and follows them', (t) => {
+  const table = (measured: string): string[] => [
+    '| Claim | What is measured | Measured | Cells | Verdict |',
+    '| ----- | ---------------- | -------- | ----- | ------- |',
+    `| \`a\` is fast. | total | ${measured} | 1 / 1 | holds |`,
+    `| It is exact. | pages | 0 | 1 / 1 | does not hold |`,
+  ];
+  const head = '# Title\n\n<!-- summary -->\nstale\n<!-- /summary -->\n\n## How';
+  const written = (measured: string): string =>
+    resultsPageText(
+      {
+        head,
+        blocks: [
+          {
+            recipe: 'a',
+            sets: ['results/x'],
+            lines: [
+              '## Title, of a',
+              '',
+              '**1 of 3 runs**, in',
+              '',
+              ...table(measured),
+              '',
+              'x',
+              ...table('1'),
+            ],
+          },
+          { recipe: 'b', sets: [], lines: ['## B', '', 'No set is recorded.'] },
+        ],
+      },
+      names,
+    );
+  const page = written('rw: 3.28');
+  t.regex(page, /\| \*\*\[Title, of a\]\(#title-of-a\)\*\* \| 1 of 3 runs +\|/);
+  t.regex(page, /\| `a` is fast\. +\| rw: 3\.28 +\| holds +\|/);
+  t.regex(page, /\| The paper’s claims +\| holds: 1; does not hold: 1 \|/);
+  t.regex(page, /\| \*\*\[B\]\(#b\)\*\* +\| not recorded/);
+  t.false(page.includes('stale'));
+  t.regex(page, /<!-- \/summary -->\n\n## How/);
+  t.is(resultsPageText(parseResultsPage(page), names), page);
+  t.true(written('rw: 1.00').includes('rw: 1.00'));
+});
+
 test('what would be lost is refused', (t) => {
   const refused = (wrong: string, message: RegExp) => {
     t.throws(() => parseResultsPage(wrong), { code: 'no-block', message });

@@ -1,6 +1,7 @@
 /** docs/results.md: words, then a block for each recipe between two marks, the first of which names its sets. Pure. */
 import { CodedError } from '../../foundation/coded-error.ts';
 import type { Recipe } from '../../experiments/recipe.ts';
+import { withSummary } from './summary.ts';
 
 /** A block as it stands on the page. */
 export interface Block {
@@ -51,14 +52,14 @@ export function parseResultsPage(text: string): ResultsPage {
   return { head: head.join('\n').trimEnd(), blocks };
 }
 
-/** Blocks in the order of the recipes; those of recipes that are no more are dropped. */
+/** Blocks in the order of the recipes, and what they show in brief; those of recipes that are no more are dropped. */
 export function resultsPageText(
   { head, blocks }: ResultsPage,
   recipes: readonly Pick<Recipe, 'name'>[],
 ): string {
   const inOrder = recipes.flatMap(({ name }) => blocks.find(({ recipe }) => recipe === name) ?? []);
   const texts = inOrder.map((block) => [beginOf(block), '', ...trimmed(block.lines), '', end].join('\n'));
-  return `${[head, ...texts].join('\n\n')}\n`;
+  return `${[withSummary(head, inOrder), ...texts].join('\n\n')}\n`;
 }
 
 /** Without empty lines at the end. */

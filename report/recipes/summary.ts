@@ -1,0 +1,81 @@
+/**
+ * The table that opens docs/results.md: every claim of every block with what was measured. It is made of the blocks as they
+ * stand on the page, so that a block that is written anew brings the table along without a look at the other sets. Pure.
+ */
+import { markdownTable } from '../render/markdown-table.ts';
+
+/** What of a block is looked at. */
+interface Block {
+  readonly recipe: string;
+  readonly lines: readonly string[];
+}
+
+const [begin, end] = ['<!-- summary -->', '<!-- /summary -->'];
+
+/** The page's words with the table between its two marks; without marks, as they are. */
+export function withSummary(head: string, blocks: readonly Block[]): string {
+  const from = head.indexOf(begin);
+  const to = head.indexOf(end);
+  if (from === -1 || to < from) return head;
+  return `${head.slice(0, from + begin.length)}\n\n${summaryTable(blocks)}\n${head.slice(to)}`;
+}
+
+/** A line for each experiment, below it one for each of its claims. The paper's claims are counted. */
+export function summaryTable(blocks: readonly Block[]): string {
+  const rows = blocks.flatMap((block) => {
+    const [own = [], papers = []] = claimTables(block.lines);
+    const runs = block.lines.map((line) => /^(?:\*\*)?(\d[\d a-z]* runs)\b/.exec(line)?.[1]).find(Boolean);
+    const counted = papers.length === 0 ? [] : [['The paper’s claims', verdicts(papers), '']];
+    return [
+      [linkTo(block), runs ?? 'not recorded', ''],
+      ...own.map(({ claim, measured, verdict }) => [claim, measured, verdict]),
+      ...counted,
+    ];
+  });
+  return markdownTable([['Experiment, and its claims', 'Measured', 'Verdict'], ...rows]);
+}
+
+interface ClaimLine {
+  readonly claim: string;
+  readonly measured: string;
+  readonly verdict: string;
+}
+
+/** The tables of `claimsMarkdown` in a block, in order. */
+function claimTables(lines: readonly string[]): ClaimLine[][] {
+  const tables: ClaimLine[][] = [];
+  for (const [index, line] of lines.entries()) {
+    if (!line.startsWith('| Claim ')) continue;
+    const rest = lines.slice(index + 2);
+    const ending = rest.findIndex((row) => !row.startsWith('|'));
+    const rows = rest.slice(0, ending === -1 ? rest.length : ending);
+    tables.push(
+      rows.map((row) => {
+        const [claim = '', , measured = '', , verdict = ''] = row
+          .split(/(?<!\\)\|/)
+          .slice(1, -1)
+          .map((cell) => cell.trim());
+        return { claim, measured, verdict };
+      }),
+    );
+  }
+  return tables;
+}
+
+/** "8 holds, 3 does not hold". */
+function verdicts(claims: readonly ClaimLine[]): string {
+  const kinds = [...new Set(claims.map(({ verdict }) => verdict))];
+  return kinds
+    .map((kind) => `${kind}: ${claims.filter(({ verdict }) => verdict === kind).length}`)
+    .join('; ');
+}
+
+/** As GitHub makes anchors of headings. */
+function linkTo({ lines, recipe }: Block): string {
+  const title = lines.find((line) => line.startsWith('## '))?.slice(3) ?? recipe;
+  const anchor = title
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+    .replaceAll(' ', '-');
+  return `**[${title}](#${anchor})**`;
+}
