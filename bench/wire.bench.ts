@@ -17,7 +17,7 @@ type Way = (typeof ways)[number];
 
 const rounds = 9;
 const totalBytes = 2e9;
-/** As the source engine sends (engine/source/stream-batch.ts). */
+/** As the source engine sends (engine/source/destination-link.ts). */
 const frameBytes = 128 * 1024;
 /** So much may be under way, as on a fast link. */
 const windowBytes = 8 * 1024 * 1024;

@@ -10,10 +10,9 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { runDestination } from '../destination/destination-engine.ts';
-import type { DestinationOutcome } from '../destination/destination-options.ts';
 import type { EngineEvent } from '../core/engine-event.ts';
+import type { EngineOutcome } from '../core/engine-options.ts';
 import { runSource } from '../source/source-engine.ts';
-import type { SourceOutcome } from '../source/source-options.ts';
 import { StreamReader } from '../stream/reader.ts';
 import { readFixture } from '../stream/testing/fixtures.ts';
 import { FrameReader, type FrameType } from '../wire/frame.ts';
@@ -30,8 +29,8 @@ const answers = readFixture('qemu-10.0-switchover-ack.return-path');
 type Verdict = 'pass' | 'cut' | number;
 
 interface Run {
-  readonly source: Promise<SourceOutcome>;
-  readonly destination: Promise<DestinationOutcome>;
+  readonly source: Promise<EngineOutcome>;
+  readonly destination: Promise<EngineOutcome>;
   readonly events: EngineEvent[];
   /** Emits `event` for each of them. */
   readonly happening: EventEmitter;

@@ -7,7 +7,7 @@ import { isCoded } from '../../foundation/coded-error.ts';
 import { type PageListAnswer, requestPageList } from '../list/agent-client.ts';
 import { decodePageListInSlices } from '../list/page-list-codec.ts';
 import { defaultLimits, type Limits } from '../core/wait-watch.ts';
-import type { Interrupts } from '../core/interruption.ts';
+import type { EngineOutcome, Interrupts } from '../core/engine-options.ts';
 import { runDestination } from '../destination/destination-engine.ts';
 import type { EventSink } from '../core/engine-event.ts';
 import { type Strategy, strategies } from '../core/schedule.ts';
@@ -19,14 +19,12 @@ import {
   parseGuestRamPlace,
 } from '../source/guest-ram.ts';
 import { prepareSocketFolder, staleSocketAt } from '../source/socket-file.ts';
-import type { SourceOutcome } from '../source/source-options.ts';
 import { runSource } from '../source/source-engine.ts';
 import { formatSummary, StreamInspector } from '../stream/inspect.ts';
 import { descriptorOf } from '../wire/pre-shared-key.ts';
 import { restartWithAllocatorSettings } from './allocator.ts';
-import { tcpAddress, type TcpAddress, unixPath } from './arguments.ts';
+import { seconds, tcpAddress, type TcpAddress, unixPath } from './arguments.ts';
 import { addPeerOptions, keyCommand, type PeerArguments, peerSecurity } from './peer-options.ts';
-import { seconds } from './quantities.ts';
 import { cleanJson, cleanText } from './clean-text.ts';
 import { jsonSink, textSink } from './report.ts';
 import { become, makeFolderFor, type User, userNamed } from './run-as-user.ts';
@@ -368,7 +366,7 @@ function sink(args: CommonOptions): EventSink {
   return textSink((text) => process.stderr.write(text), process.stderr.isTTY);
 }
 
-function exitStatus(result: SourceOutcome['result']): number {
+function exitStatus(result: EngineOutcome['result']): number {
   switch (result) {
     case 'migrated':
       return exitCode.migrated;

@@ -6,7 +6,7 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import type { Interrupts } from '../core/interruption.ts';
+import type { Interrupts } from '../core/engine-options.ts';
 import { runDestination } from '../destination/destination-engine.ts';
 import type { EngineEvent } from '../core/engine-event.ts';
 import { runSource } from '../source/source-engine.ts';

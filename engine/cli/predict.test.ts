@@ -5,7 +5,7 @@ import { InvalidArgumentError } from 'commander';
 import { z } from 'zod';
 import { modelErrors, modelErrorTable } from '../simulation/model-error.ts';
 import { notSimulated, simulatedEngines } from '../simulation/simulate.ts';
-import { bitsPerSecond, bytes, number, share } from './quantities.ts';
+import { bitsPerSecond, bytes, number, share } from './arguments.ts';
 
 const program = path.join(import.meta.dirname, 'predict.ts');
 const predict = (...options: string[]) => execa(process.execPath, [program, ...options], { reject: false });

@@ -2,13 +2,18 @@
 import { Command, CommanderError } from 'commander';
 import { inMegabytes, inSeconds, percent } from '../../foundation/quantity.ts';
 import { isCoded } from '../../foundation/coded-error.ts';
-import { compressors, defaultSetup, zstdBytesPerSecondPerCore } from '../simulation/defaults.ts';
 import { constantRate } from '../simulation/link.ts';
 import { type MeasuredRun, readMeasuredRun } from '../simulation/measured-run.ts';
-import type { Setup, SimulatedMigration } from '../simulation/migration.ts';
+import {
+  compressors,
+  defaultSetup,
+  type Setup,
+  type SimulatedMigration,
+  zstdBytesPerSecondPerCore,
+} from '../simulation/migration.ts';
 import { modelErrors, modelErrorTable } from '../simulation/model-error.ts';
 import { notSimulated, simulate, type SimulatedEngine, simulatedEngines } from '../simulation/simulate.ts';
-import { bitsPerSecond, bytes, number, share } from './quantities.ts';
+import { bitsPerSecond, bytes, number, share } from './arguments.ts';
 
 /** What the program's exit status means. */
 export const exitCode = { predicted: 0, usage: 2 } as const;

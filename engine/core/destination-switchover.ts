@@ -2,7 +2,7 @@
  * The switchover as the destination engine knows it: one state, events in, actions out (docs/engine.md, Switchover, has the
  * picture). Pure, so that the engine and the model test run the same code.
  */
-import { interruption } from './interruption.ts';
+import { interruption } from './engine-options.ts';
 
 export type DestinationState =
   /** Waiting for the source engine, and for QEMU to begin. */

@@ -2,7 +2,7 @@
  * The switchover as the source engine knows it: one state, events in, actions out (docs/engine.md, Switchover, has the
  * picture). Pure, so that the engine and the model test run the same code.
  */
-import { interruption } from './interruption.ts';
+import { interruption } from './engine-options.ts';
 
 export type SourceState =
   /** Greeting the destination, or waiting for QEMU to connect. */

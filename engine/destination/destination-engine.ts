@@ -11,20 +11,21 @@ import {
   destinationStart,
   stepDestination,
 } from '../core/destination-switchover.ts';
+import type { EngineOptions, EngineOutcome } from '../core/engine-options.ts';
 import { type Wait, WaitWatch, defaultLimits } from '../core/wait-watch.ts';
 import { PageHasher } from '../list/content-hash.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
 import type { EngineCounters } from '../core/engine-event.ts';
-import { limitedReader } from '../storage/limited-reader.ts';
 import { RestorePlan } from '../core/restore-plan.ts';
 import { Restorer, type RestoreSink } from './restorer.ts';
-import type { StorageReader } from '../storage/storage-reader.ts';
+import type { StoragePlace } from '../storage/storage-place.ts';
+import { limitedReader, type StorageReader } from '../storage/storage-reader.ts';
 import type { EngineConnection } from '../wire/connection.ts';
 import type { FrameType } from '../wire/frame.ts';
-import { defaultLiveness } from '../wire/hello.ts';
+import { defaultLiveness, type Liveness } from '../wire/hello.ts';
 import { decodeMessage, encodeMessage, messageSchemas, type Sources } from '../wire/messages.ts';
+import type { PeerSecurity } from '../wire/peer-security.ts';
 import { decodePlanPart, encodeAsk, maxAskedPages, type PageName } from '../wire/plan-codec.ts';
-import type { DestinationOptions, DestinationOutcome } from './destination-options.ts';
 import { destinationCounters, StorageRate } from './destination-report.ts';
 import { inDoubtAtDestination, signalRefused } from '../core/advice.ts';
 import { openSources } from './open-sources.ts';
@@ -37,8 +38,18 @@ const progressMs = 200;
 /** The source engine has all that it needs; it is given this time to end its connection. */
 const closeMs = 5000;
 
+export interface DestinationOptions extends EngineOptions {
+  readonly listen: { readonly host: string; readonly port: number };
+  /** Unix socket on which the target QEMU waits (`-incoming unix:PATH`, or migrate-incoming). */
+  readonly incomingPath: string;
+  readonly storage: readonly StoragePlace[];
+  /** How the source engine is known. */
+  readonly security: PeerSecurity;
+  readonly liveness?: Liveness;
+}
+
 /** Serves one migration; settles when it is over. */
-export function runDestination(options: DestinationOptions): Promise<DestinationOutcome> {
+export function runDestination(options: DestinationOptions): Promise<EngineOutcome> {
   return new DestinationEngine(options).run();
 }
 
@@ -65,7 +76,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
   readonly #rate = new StorageRate();
   readonly #waits = new WaitWatch();
   #state: DestinationState = destinationStart;
-  #finish: (outcome: DestinationOutcome) => void = () => undefined;
+  #finish: (outcome: EngineOutcome) => void = () => undefined;
   #parts: Parts = { are: 'none' };
   #readers: (StorageReader | undefined)[] = [];
   /** There once the source has named its list's sources. */
@@ -85,7 +96,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
     this.#listener = new SourceListener({ liveness: defaultLiveness, ...options }, this);
   }
 
-  run(): Promise<DestinationOutcome> {
+  run(): Promise<EngineOutcome> {
     const { listen, interrupts } = this.#options;
     return new Promise((resolve) => {
       this.#finish = resolve;

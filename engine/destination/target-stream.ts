@@ -2,10 +2,10 @@
 import { CodedError } from '../../foundation/coded-error.ts';
 import type { EventSink } from '../core/engine-event.ts';
 import type { RestorePlan } from '../core/restore-plan.ts';
+import { checkVm } from '../stream/configuration.ts';
 import { StreamInjector } from '../stream/injector.ts';
 import { refuseUnvouched } from '../stream/obstacles.ts';
 import { streamCommand } from '../stream/records.ts';
-import { checkVm } from '../stream/vm-identity.ts';
 import type { TargetOutput } from './target-output.ts';
 
 /**

@@ -3,8 +3,7 @@
  * and with them the larger part of an engine's memory. A cursor unpacks them some thousands at a time, from either end.
  */
 import { CodedError } from '../../foundation/coded-error.ts';
-import { emptyRuns, type PageRuns } from './page-list.ts';
-import { malformed } from './page-list-error.ts';
+import { emptyRuns, malformed, type PageRuns } from './page-list.ts';
 
 /** A varint of a zigzag 33-bit number takes 5 bytes, a count (16 bits) 3. */
 export const maxRunBytes = 5 + 3 + 5;

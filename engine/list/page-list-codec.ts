@@ -23,8 +23,7 @@ import { promisify } from 'node:util';
 import { deflateSync, inflate, inflateSync, type ZlibOptions } from 'node:zlib';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { blockNumbers, maxRunBytes, minRunBytes, PackedRuns } from './packed-runs.ts';
-import { pageSizeBytes, type PageList, type PageRuns, type PageSource } from './page-list.ts';
-import { malformed } from './page-list-error.ts';
+import { malformed, pageSizeBytes, type PageList, type PageRuns, type PageSource } from './page-list.ts';
 import { type PageListMetadata, parseMetadata } from './page-list-metadata.ts';
 
 const magic = Buffer.from('PSPL', 'latin1');

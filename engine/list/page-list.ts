@@ -2,6 +2,7 @@
  * The page list: which pages of guest memory are copies of blocks on shared storage. The guest agent makes it, the
  * source engine uses it. It is a hint and is never trusted: the engines compare content before they rely on an entry.
  */
+import { CodedError } from '../../foundation/coded-error.ts';
 
 /** Unit of every frame and block number here, in bytes: the size of a page in QEMU's x86 migration stream. */
 export const pageSizeBytes = 4096;
@@ -69,4 +70,9 @@ export interface PageList {
     readonly dirtyPages: number;
     readonly excludedPages: number;
   };
+}
+
+/** A list that cannot be read. */
+export function malformed(what: string, cause?: unknown): CodedError<'page-list'> {
+  return new CodedError('page-list', 'malformed', `not a valid page list: ${what}`, { cause });
 }

@@ -8,9 +8,8 @@ import { timelineOf } from '../../record/derive/timeline.ts';
 import { readRun as readRecord, runFiles } from '../../record/read-run.ts';
 import { seriesOf } from '../../record/series.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
-import { defaultSetup } from './defaults.ts';
 import { constantRate } from './link.ts';
-import type { Setup } from './migration.ts';
+import { defaultSetup, type Setup } from './migration.ts';
 import { type SimulatedEngine, simulatedEngines } from './simulate.ts';
 
 export interface MeasuredRun {

@@ -1,8 +1,7 @@
 /** Migrations whose outcome can be worked out by hand. */
 import test from 'ava';
-import { defaultSetup } from './defaults.ts';
 import { constantRate } from './link.ts';
-import type { Setup } from './migration.ts';
+import { defaultSetup, type Setup } from './migration.ts';
 import { simulate } from './simulate.ts';
 
 const mib = 2 ** 20;

@@ -4,10 +4,10 @@
  */
 import type { EventSink } from '../core/engine-event.ts';
 import type { Schedule } from '../core/schedule.ts';
+import { checkVm } from '../stream/configuration.ts';
 import { StreamInjector } from '../stream/injector.ts';
 import { refuseUnvouched } from '../stream/obstacles.ts';
 import { streamCommand } from '../stream/records.ts';
-import { checkVm } from '../stream/vm-identity.ts';
 import { encodePlanPart, type PlanPart } from '../wire/plan-codec.ts';
 import type { DestinationLink } from './destination-link.ts';
 import { GuestPages } from '../core/guest-pages.ts';

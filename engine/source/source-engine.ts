@@ -12,6 +12,7 @@ import {
   sourceVmRunsOrStopped,
   sourceVmStopped,
 } from '../core/advice.ts';
+import type { EngineOutcome } from '../core/engine-options.ts';
 import { defaultLimits, type Wait, WaitWatch } from '../core/wait-watch.ts';
 import {
   type QemuEnd,
@@ -33,7 +34,7 @@ import { askForList } from './ask-for-list.ts';
 import { DestinationLink, type DestinationLinkHandler } from './destination-link.ts';
 import { QemuConnection } from './qemu-connection.ts';
 import { QemuStream } from './qemu-stream.ts';
-import type { SourceOptions, SourceOutcome } from './source-options.ts';
+import type { SourceOptions } from './source-options.ts';
 import { sourceCounters } from './source-report.ts';
 import { SwitchoverHold } from '../core/switchover-hold.ts';
 
@@ -48,7 +49,7 @@ const afterDestinationMs = 10_000;
 const success = encodeReturnPathMessage({ type: returnPathMessage.shut, data: Buffer.alloc(4) });
 
 /** Runs one migration; settles when it is over. */
-export function runSource(options: SourceOptions): Promise<SourceOutcome> {
+export function runSource(options: SourceOptions): Promise<EngineOutcome> {
   return new SourceEngine(options).run();
 }
 
@@ -61,7 +62,7 @@ class SourceEngine implements DestinationLinkHandler {
   readonly #stream: QemuStream;
   readonly #hold: SwitchoverHold;
   readonly #qemu: QemuConnection;
-  #settle: (outcome: SourceOutcome) => void = () => undefined;
+  #settle: (outcome: EngineOutcome) => void = () => undefined;
   #status: RestoreStatus | undefined;
   #state: SourceState = sourceStart;
   #greeted = false;
@@ -105,7 +106,7 @@ class SourceEngine implements DestinationLinkHandler {
     this.#qemu = this.#createQemuConnection();
   }
 
-  run(): Promise<SourceOutcome> {
+  run(): Promise<EngineOutcome> {
     const { interrupts } = this.#options;
     return new Promise((resolve) => {
       this.#settle = resolve;

@@ -1,6 +1,5 @@
 import test from 'ava';
-import { limitedReader } from './limited-reader.ts';
-import type { StorageReader } from './storage-reader.ts';
+import { limitedReader, type StorageReader } from './storage-reader.ts';
 
 function storage(): { reader: StorageReader; answer: (() => void)[]; reads: () => number } {
   const answer: (() => void)[] = [];

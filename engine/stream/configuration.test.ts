@@ -1,5 +1,5 @@
 import test from 'ava';
-import { checkVm } from './vm-identity.ts';
+import { checkVm } from './configuration.ts';
 
 const uuid = '00112233-4455-6677-8899-aabbccddeeff';
 
