@@ -9,6 +9,11 @@ export const engineNames = [
   'multifd-zstd',
   'xbzrle',
   'auto-converge',
+  'multifd',
+  'precopy-stepped',
+  'multifd-zstd-stepped',
+  'postcopy-preempt',
+  'free-page-hint',
   'restart',
 ] as const;
 export type EngineName = (typeof engineNames)[number];
@@ -17,7 +22,9 @@ export type EngineName = (typeof engineNames)[number];
 export interface StockEngine {
   readonly kind: 'stock';
   readonly title: string;
-  readonly capabilities: readonly ('postcopy-ram' | 'multifd' | 'xbzrle' | 'auto-converge')[];
+  readonly capabilities: readonly (
+    'postcopy-ram' | 'postcopy-preempt' | 'multifd' | 'xbzrle' | 'auto-converge'
+  )[];
   readonly parameters: {
     readonly 'multifd-channels'?: number;
     readonly 'multifd-compression'?: 'zstd';
@@ -28,7 +35,29 @@ export interface StockEngine {
   readonly optionalCapabilities?: readonly 'postcopy-blocktime'[];
   /** Switch to post-copy so long after the migrate command. */
   readonly postcopyAfterMs?: number;
+  /** The downtime limit begins low and rises with time, in place of `--downtime-limit`. */
+  readonly downtimeRamp?: DowntimeRamp;
+  /** Both VMs have a balloon whose driver tells QEMU the guest's free pages, which are then not sent (free page hints). */
+  readonly hintsFreePages?: true;
 }
+
+/** A downtime limit that rises in equal steps to its most, each after a time that grows with the guest's memory. */
+export interface DowntimeRamp {
+  readonly maxMs: number;
+  readonly steps: number;
+  readonly delaySecondsPerGib: number;
+}
+
+/**
+ * OpenStack Nova's defaults: live_migration_downtime, live_migration_downtime_steps, live_migration_downtime_delay
+ * (nova/conf/libvirt.py).
+ */
+const novaRamp: DowntimeRamp = { maxMs: 500, steps: 10, delaySecondsPerGib: 75 };
+
+const multifdZstd = {
+  capabilities: ['multifd'],
+  parameters: { 'multifd-channels': 4, 'multifd-compression': 'zstd', 'multifd-zstd-level': 1 },
+} as const satisfies Partial<StockEngine>;
 
 /** Our engine between the two QEMUs. */
 export interface PoolshiftEngine {
@@ -64,8 +93,7 @@ export const engines: Readonly<Record<EngineName, Engine>> = {
   'multifd-zstd': {
     kind: 'stock',
     title: 'stock QEMU multifd with zstd level 1',
-    capabilities: ['multifd'],
-    parameters: { 'multifd-channels': 4, 'multifd-compression': 'zstd', 'multifd-zstd-level': 1 },
+    ...multifdZstd,
   },
   xbzrle: {
     kind: 'stock',
@@ -78,6 +106,41 @@ export const engines: Readonly<Record<EngineName, Engine>> = {
     title: 'stock QEMU that slows the guest down until it converges',
     capabilities: ['auto-converge'],
     parameters: {},
+  },
+  multifd: {
+    kind: 'stock',
+    title: 'stock QEMU multifd, 4 channels, without compression',
+    capabilities: ['multifd'],
+    parameters: { 'multifd-channels': 4 },
+  },
+  'precopy-stepped': {
+    kind: 'stock',
+    title: 'stock QEMU pre-copy with a downtime limit that rises as Nova raises it',
+    capabilities: [],
+    parameters: {},
+    downtimeRamp: novaRamp,
+  },
+  'multifd-zstd-stepped': {
+    kind: 'stock',
+    title: 'stock QEMU multifd with zstd level 1 and a downtime limit that rises as Nova raises it',
+    ...multifdZstd,
+    downtimeRamp: novaRamp,
+  },
+  'postcopy-preempt': {
+    kind: 'stock',
+    title:
+      'stock QEMU post-copy, switched after 1 s, with a channel of its own for pages that the guest waits for',
+    capabilities: ['postcopy-ram', 'postcopy-preempt'],
+    optionalCapabilities: ['postcopy-blocktime'],
+    parameters: {},
+    postcopyAfterMs: 1000,
+  },
+  'free-page-hint': {
+    kind: 'stock',
+    title: 'stock QEMU pre-copy that the guest tells its free pages (virtio-balloon)',
+    capabilities: [],
+    parameters: {},
+    hintsFreePages: true,
   },
   restart: {
     kind: 'restart',

@@ -71,3 +71,12 @@ test('the processor follows the accelerator', (t) => {
   t.deepEqual(after('-cpu', qemuArguments(machine)), ['Nehalem']);
   t.deepEqual(after('-cpu', qemuArguments({ ...machine, accelerator: 'kvm' })), ['host']);
 });
+
+test('a guest that is to hint its free pages has a balloon with a thread of its own, and others have none', (t) => {
+  t.notRegex(qemuArguments(machine).join(' '), /balloon/);
+  const list = qemuArguments({ ...machine, hintsFreePages: true });
+  t.regex(
+    list.join(' '),
+    /-object iothread,id=(\w+) -device virtio-balloon-pci,free-page-hint=on,iothread=\1/,
+  );
+});

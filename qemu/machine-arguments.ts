@@ -51,6 +51,8 @@ export interface MachineDescription {
   readonly role: 'source' | 'target';
   /** Default true. A target without the agent's port lacks a device of its source. */
   readonly agentPort?: boolean;
+  /** A balloon that takes hints about the guest's free pages while it migrates; its driver is in the guest always. */
+  readonly hintsFreePages?: boolean;
 }
 
 /** For all accelerators: no mitigations (they would only be measured), one reboot is an exit (`-no-reboot`). */
@@ -107,6 +109,13 @@ export function qemuArguments(machine: MachineDescription): readonly string[] {
     ...(machine.agentPort === false
       ? []
       : ['-device', `virtserialport,chardev=agent0,name=${agentPortName}`]),
+    // Hints come by a thread of their own, without which QEMU does not offer them (hw/virtio/virtio-balloon.c).
+    ...(machine.hintsFreePages === true
+      ? [
+          ...['-object', 'iothread,id=balloon0'],
+          ...['-device', 'virtio-balloon-pci,free-page-hint=on,iothread=balloon0'],
+        ]
+      : []),
     ...['-serial', `file:${vmPaths.console}`],
     ...[vmPaths.controlSocket, vmPaths.recorderSocket].flatMap((socket) => [
       '-qmp',

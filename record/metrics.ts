@@ -71,7 +71,8 @@ export const metrics = {
   },
   downtime_limit_ms: {
     unit: 'ms',
-    meaning: 'QEMU’s downtime-limit from then on: raised because the VM did not converge',
+    meaning:
+      'QEMU’s downtime-limit from then on: raised because the VM did not converge, or because its method raises it with time',
   },
   engine_pages_left_out: {
     unit: 'pages',

@@ -26,5 +26,10 @@ export const notSimulated: Readonly<Record<string, string>> = {
     'what it saves depends on which bytes of a page change between passes, and a page here has a version, no bytes; near precopy where most time is the first pass',
   'auto-converge':
     'it slows the guest’s CPU down, which the model does not have; as precopy where that converges without it',
+  multifd: 'as precopy on one link: more connections make it no faster',
+  'precopy-stepped': 'as precopy; the model has one downtime limit, which does not change',
+  'multifd-zstd-stepped': 'as multifd-zstd; the model has one downtime limit, which does not change',
+  'postcopy-preempt': 'as postcopy, of which it shortens what the guest waits for',
+  'free-page-hint': 'as precopy without the guest’s free pages, which the model does not know',
   restart: 'no memory is moved: its time is the database’s, to shut down, to recover and to warm up',
 };

@@ -11,6 +11,7 @@ import { fullSpeed } from './full-speed.ts';
 import { paperMatrix } from './paper-matrix.ts';
 import { restart } from './restart.ts';
 import { restoreRepeats } from './restore-repeats.ts';
+import { rivals } from './rivals.ts';
 import { smoke } from './smoke.ts';
 
 export const recipes: readonly Recipe[] = [
@@ -18,6 +19,7 @@ export const recipes: readonly Recipe[] = [
   fullSpeed,
   everyMethod,
   restart,
+  rivals,
   paperMatrix,
   restoreRepeats,
   downtimePairs,

@@ -19,7 +19,15 @@ export interface Kernel {
 }
 
 /** Drivers that the guest uses; those that are built into the kernel are left out when the disk is made. */
-const drivers = ['virtio_pci', 'virtio_blk', 'virtio_net', 'virtio_console', 'crc32c-intel', 'ext4'];
+const drivers = [
+  'virtio_pci',
+  'virtio_blk',
+  'virtio_net',
+  'virtio_console',
+  'virtio_balloon',
+  'crc32c-intel',
+  'ext4',
+];
 /** Loaded only where the data directory lies on NFS. */
 const nfsDrivers = ['nfsv4'];
 

@@ -172,6 +172,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     tapInterface: tapName,
     macAddress: '52:54:00:aa:00:10',
     role: host === 'src' ? 'source' : 'target',
+    hintsFreePages: engine.kind === 'stock' && engine.hintsFreePages === true,
   });
 
   // A lab that is kept is kept for a look at its VM.

@@ -10,6 +10,8 @@ const figure = z.number().optional();
  */
 export const answerSchemas = {
   'query-status': z.looseObject({ status: z.string(), running: z.boolean() }),
+  /** qapi/machine.json, BalloonInfo: `actual` is what the guest has, in bytes. */
+  'query-balloon': z.looseObject({ actual: z.number() }),
   'query-migrate': z.looseObject({
     status: z.string().optional(),
     'error-desc': z.string().optional(),
@@ -58,6 +60,8 @@ export type MigrationCapability =
   | 'multifd'
   | 'pause-before-switchover'
   | 'postcopy-blocktime'
+  /** QEMU 7.1. */
+  | 'postcopy-preempt'
   | 'postcopy-ram'
   | 'return-path'
   | 'switchover-ack'
@@ -70,6 +74,7 @@ type None = Readonly<Record<string, never>>;
 export interface QmpCommands {
   readonly 'query-status': None;
   readonly 'query-migrate': None;
+  readonly 'query-balloon': None;
   readonly 'migrate-set-capabilities': {
     readonly capabilities: readonly { readonly capability: MigrationCapability; readonly state: boolean }[];
   };

@@ -17,6 +17,11 @@ const engineLooks: Readonly<Record<string, Look>> = {
   postcopy: { colour: '#0b7a5c', dash: [4, 4] },
   xbzrle: { colour: '#7b3f98', dash: [1, 3] },
   'auto-converge': { colour: '#a6a6a6', lineColour: '#8f8f8f', dash: [10, 2, 2, 2, 2, 2] },
+  multifd: { colour: '#05121f', dash: [6, 3] },
+  'precopy-stepped': { colour: '#3a4a63', dash: [8, 3, 1, 3] },
+  'postcopy-preempt': { colour: '#0a674e', dash: [5, 2, 2, 2] },
+  'free-page-hint': { colour: '#93624d', dash: [2, 4] },
+  'multifd-zstd-stepped': { colour: '#bba755', lineColour: '#8f7d2f', dash: [3, 5] },
   restart: { colour: '#fde6ee', lineColour: '#c2527a', dash: [5, 2, 1, 2] },
 };
 

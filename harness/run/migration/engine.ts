@@ -15,6 +15,7 @@ import {
   commandMigration,
   migrationPort,
   setUpQemu,
+  tellSource,
 } from './migration.ts';
 import { SwitchoverBandwidth } from './switchover-bandwidth.ts';
 
@@ -113,17 +114,4 @@ function raiseDowntimeLimit(context: MigrationContext, engine: EngineOutput): (i
     const limitMs = steps.update(passes);
     if (limitMs !== undefined) tellSource(context, 'downtime-limit', 'downtime_limit_ms', limitMs);
   };
-}
-
-function tellSource(
-  { source, log }: MigrationContext,
-  parameter: 'avail-switchover-bandwidth' | 'downtime-limit',
-  metric: string,
-  value: number,
-): void {
-  const at_ms = Date.now();
-  log.sample({ at_ms, host: 'src', metric, value });
-  source.execute('migrate-set-parameters', { [parameter]: value }).catch((error: unknown) => {
-    log.event({ event: 'note', at_ms, text: `${parameter} could not be set: ${String(error)}` });
-  });
 }

@@ -187,3 +187,17 @@ async function waitForTarget(target: QmpClient, staysPaused: boolean, signal: Ab
     await sleep(pollMs, undefined, { signal });
   }
 }
+
+/** Changes a parameter of a migration that goes on, and records it as a sample; what QEMU refuses is noted. */
+export function tellSource(
+  { source, log }: Pick<MigrationContext, 'source' | 'log'>,
+  parameter: 'avail-switchover-bandwidth' | 'downtime-limit',
+  metric: string,
+  value: number,
+): void {
+  const at_ms = nowMs();
+  log.sample({ at_ms, host: 'src', metric, value });
+  source.execute('migrate-set-parameters', { [parameter]: value }).catch((error: unknown) => {
+    log.event({ event: 'note', at_ms, text: `${parameter} could not be set: ${String(error)}` });
+  });
+}

@@ -1,0 +1,55 @@
+import { type Recipe, noCommitLost } from '../recipe.ts';
+
+export const rivals: Recipe = {
+  name: 'rivals',
+  title: 'What people would pick instead',
+  question:
+    'How do the settings of QEMU that platforms use, and free page hints, compare with pre-copy, multifd with zstd and `balance`?',
+  scenarios: ['rw'],
+  mems: ['16'],
+  engines: [
+    'precopy',
+    'balance',
+    'multifd-zstd',
+    'multifd',
+    'precopy-stepped',
+    'multifd-zstd-stepped',
+    'postcopy-preempt',
+    'free-page-hint',
+  ],
+  repeat: 1,
+  conditions: { before: 15, after: 30, maxTime: 900 },
+  tables: [
+    {
+      caption: 'Time and bytes',
+      columns: [
+        'total',
+        'downtime',
+        'client-gap',
+        'downtime-limit',
+        'passes',
+        'migration-link',
+        'storage-link',
+        'blocked',
+      ],
+    },
+    {
+      caption: 'Load',
+      columns: ['tps-before', 'tps-during', 'tps-after', 'tps-back', 'commits', 'commits-lost'],
+    },
+  ],
+  claims: [
+    {
+      says: 'multifd without compression is no faster than pre-copy: the link is full with one connection.',
+      measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'multifd' },
+      holdsIf: { atMost: 1.1 },
+    },
+    {
+      says: 'Free page hints gain nothing: QEMU 10.0 takes none before its second pass.',
+      measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'free-page-hint' },
+      holdsIf: { atMost: 1.1 },
+    },
+    noCommitLost,
+  ],
+  figures: ['extra-06-engines'],
+};
