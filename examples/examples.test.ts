@@ -5,8 +5,11 @@ import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
 import { execa } from 'execa';
+import { parse as parseYaml } from 'yaml';
 import { agentPortName } from '../engine/list/agent-protocol.ts';
 import { agentStart } from '../guest/image/agent-bundle.ts';
+import { matrixOptionsSchema } from '../experiments/matrix.ts';
+import { parseOptions } from '../harness/cli/options.ts';
 import { readInventory } from '../harness/testbed/inventory/read-inventory.ts';
 
 const examples = import.meta.dirname;
@@ -90,3 +93,28 @@ for (const [name, settings] of [
     t.notRegex(stderr, /unknown option|argument/);
   });
 }
+
+test('gate.yml calls matrix and compare with options that they have', async (t) => {
+  const workflow = parseYaml(await read('gate.yml')) as {
+    jobs: { gate: { env: Record<string, unknown>; steps: { run?: string }[] } };
+  };
+  const { env, steps } = workflow.jobs.gate;
+  const commands = steps
+    .flatMap(({ run }) => run ?? [])
+    .join('\n')
+    .replaceAll('$CELLS', String(env['CELLS']))
+    .replaceAll('"$repeat"', String(env['REPEATS']));
+  const [, matrix = ''] = /npm run --silent matrix -- (.*) --resume/.exec(commands) ?? [];
+  const options = parseOptions('matrix', '', matrixOptionsSchema, matrix.split(' '));
+  t.is(options?.repeat, 3);
+  t.deepEqual(options?.engines, ['restore', 'balance']);
+  // The sets are missing, which is the only thing that may be wrong.
+  const [, compare = ''] = /npm run --silent compare -- (.*) > verdict\.md/.exec(commands) ?? [];
+  const program = path.join(examples, '../report/cli/compare.ts');
+  const { exitCode, stderr } = await execa(process.execPath, [program, ...compare.split(' ')], {
+    reject: false,
+  });
+  t.is(exitCode, 2);
+  t.regex(stderr, /\.\.\/sets\/base/);
+  t.notRegex(stderr, /unknown option|argument/);
+});

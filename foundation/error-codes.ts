@@ -74,6 +74,7 @@ export interface ErrorCodes {
     | 'different-conditions'
     /** A figure could not be drawn. */
     | 'not-drawn'
+    | 'unknown-name'
     /** README.md has no place for what it is to show. */
     | 'no-block';
 

@@ -96,7 +96,7 @@ const program = new Command('poolshift-engine')
   .showHelpAfterError()
   .addHelpText(
     'after',
-    '\nExit status: 0 done, 1 failed (the VM is at the source), 2 usage, 3 in doubt, 130 cancelled by a signal.',
+    '\nExit codes: 0 done; 1 failed (the VM is at the source); 2 wrong option; 3 in doubt; 130 stopped by a signal.',
   );
 
 interface SourceArguments extends MigrationOptions, PeerArguments {

@@ -89,3 +89,17 @@ test('wrong command lines end with status 2, help with 0', async (t) => {
   }
   t.is((await predict('--help')).exitCode, 0);
 });
+
+test('--against takes a set; what is no set, or has nothing that can be predicted, ends with status 2', async (t) => {
+  const results = path.join(import.meta.dirname, '../../results');
+  const set = await predict('--against', path.join(results, 'reference-2026-11-25-pairs'), '--json');
+  t.is(set.exitCode, 0, set.stderr);
+  const runs = z.array(z.object({ runId: z.string(), error: z.number() })).parse(JSON.parse(set.stdout));
+  t.is(runs.length, 10);
+  const absent = await predict('--against', path.join(results, 'nowhere'));
+  t.is(absent.exitCode, 2);
+  t.regex(absent.stderr, /^predict: cannot read the folder .*nowhere$/);
+  const none = await predict('--against', import.meta.dirname);
+  t.is(none.exitCode, 2);
+  t.regex(none.stderr, /^predict: no run that can be predicted in /);
+});

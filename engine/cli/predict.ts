@@ -1,7 +1,9 @@
 /** `npm run predict`: how long migrations would take on machines that one does not have (docs/predict.md). */
 import { Command, CommanderError } from 'commander';
 import { inMegabytes, inSeconds, percent } from '../../foundation/quantity.ts';
-import { isCoded } from '../../foundation/coded-error.ts';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
+import { helpSettings } from '../../foundation/command-help.ts';
+import { isRunFolder, runFoldersOf } from '../../record/sets/run-folders.ts';
 import { constantRate } from '../simulation/link.ts';
 import { type MeasuredRun, readMeasuredRun } from '../simulation/measured-run.ts';
 import {
@@ -15,7 +17,7 @@ import { modelErrors, modelErrorTable } from '../simulation/model-error.ts';
 import { notSimulated, simulate, type SimulatedEngine, simulatedEngines } from '../simulation/simulate.ts';
 import { bitsPerSecond, bytes, number, share } from './arguments.ts';
 
-/** What the program's exit status means. */
+/** What the program's exit code means. */
 export const exitCode = { predicted: 0, usage: 2 } as const;
 
 /** What is left of a link for TCP payload: 119.5 of 125 Mbit/s, as measured. */
@@ -46,6 +48,7 @@ interface Prediction extends SimulatedMigration {
 
 const { guest } = defaultSetup;
 const program: Command = new Command('predict')
+  .configureHelp(helpSettings)
   .description('Predicts migrations of a database VM by simulating them with the schedule of the engine.')
   .option('--mem <GiB>', 'memory of the VM', number(0.0625))
   .option('--link-rate <rate>', 'rate of the migration link', bitsPerSecond, 1e9)
@@ -66,9 +69,12 @@ const program: Command = new Command('predict')
   )
   .option('--list-latency <ms>', 'time until the list arrives, in ms', number(0), defaultSetup.listLatencyMs)
   .option('--downtime-limit <ms>', "QEMU's downtime limit", number(1), defaultSetup.downtimeLimitMs)
-  .option('--against <folders...>', 'instead: simulate recorded runs, and compare')
+  .option('--against <folders...>', 'instead: simulate recorded runs, or all of a set, and compare')
   .option('--json', 'write JSON to standard output')
-  .addHelpText('after', '\nRates: 10gbit, 250mbit. Bytes: 15M. Exit status: 0 predicted, 2 usage.')
+  .addHelpText(
+    'after',
+    '\nRates: 10gbit, 250mbit. Bytes: 15M.\n\nExit codes: 0 predicted; 2 wrong option, or no run that can be predicted.',
+  )
   .exitOverride()
   .showHelpAfterError()
   .allowExcessArguments(false);
@@ -154,7 +160,10 @@ interface Comparison extends Omit<MeasuredRun, 'setup'> {
 
 async function compare(folders: readonly string[]): Promise<Comparison[]> {
   const comparisons: Comparison[] = [];
-  for (const folder of folders) {
+  const runs = await Promise.all(
+    folders.map(async (folder) => (isRunFolder(folder) ? [folder] : await runFoldersOf(folder))),
+  );
+  for (const folder of runs.flat()) {
     const run = await readMeasuredRun(folder).catch((error: unknown) => {
       if (!isCoded(error, 'prediction')) throw error;
       console.error(`left out: ${error.message}`);
@@ -165,6 +174,12 @@ async function compare(folders: readonly string[]): Promise<Comparison[]> {
     const predicted = simulate(run.engine, setup);
     comparisons.push({ ...measured, predicted, error: predicted.totalTimeMs / run.totalTimeMs - 1 });
   }
+  if (comparisons.length === 0)
+    throw new CodedError(
+      'prediction',
+      'unusable-run',
+      `no run that can be predicted in ${folders.join(' ')}`,
+    );
   return comparisons;
 }
 
@@ -196,7 +211,11 @@ async function main(): Promise<void> {
   const { mem } = options;
   if (mem === undefined) program.error("error: required option '--mem <GiB>' not specified");
   const setup = setupOf({ ...options, mem });
-  const predictions = simulatedEngines.map((engine) => ({ engine, ...simulate(engine, setup) }));
+  const predictions = simulatedEngines.map((engine, index) => {
+    // It takes the longer the larger the VM is.
+    console.error(`simulating ${engine} (${index + 1} of ${simulatedEngines.length})`);
+    return { engine, ...simulate(engine, setup) };
+  });
   if (options.json) {
     const notModelled = Object.entries(notSimulated).map(([engine, reason]) => ({ engine, reason }));
     console.log(JSON.stringify({ setup, predictions, notModelled, modelErrors }, null, 2));
@@ -206,6 +225,10 @@ async function main(): Promise<void> {
 try {
   await main();
 } catch (error) {
-  if (!(error instanceof CommanderError)) throw error;
-  process.exitCode = error.exitCode === 0 ? exitCode.predicted : exitCode.usage;
+  if (error instanceof CommanderError)
+    process.exitCode = error.exitCode === 0 ? exitCode.predicted : exitCode.usage;
+  else if (isCoded(error, 'prediction') || isCoded(error, 'record')) {
+    console.error(`predict: ${error.message}`);
+    process.exitCode = exitCode.usage;
+  } else throw error;
 }

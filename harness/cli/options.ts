@@ -2,15 +2,19 @@
 import { Command } from 'commander';
 import { z } from 'zod';
 import { CodedError } from '../../foundation/coded-error.ts';
+import { helpSettings } from '../../foundation/command-help.ts';
 
 /** Exit codes of every command of the harness, shown by `--help`. */
 export const exitCodes = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
 const exitCodeHelp = `
-Exit codes: 0 done; 1 a run, check or step failed; 2 wrong option or value, or it does not fit this machine;
-130 stopped by Ctrl-C.`;
+Exit codes: 0 done; 1 a run, check or step failed; 2 wrong option or value, or it does not fit this
+machine; 130 stopped by Ctrl-C.`;
 
 const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+/** Choices longer than this stand in the description, so that the help fits a terminal. */
+const maxPlaceholder = 24;
 
 /** One of the list that is given without an option's name. */
 const operandName = (key: string): string => key.replace(/s$/, '').toUpperCase();
@@ -54,7 +58,10 @@ function commandOf(
   schema: z.ZodObject,
   operands: string | undefined,
 ): Command {
-  const command = new Command(name).description(summary).addHelpText('after', exitCodeHelp);
+  const command = new Command(name)
+    .description(summary)
+    .addHelpText('after', exitCodeHelp)
+    .configureHelp(helpSettings);
   command.exitOverride().configureOutput({ writeErr: () => undefined });
   for (const [key, field] of Object.entries(schema.shape)) {
     const shape = shapeOf(key, field as z.ZodType);
@@ -63,15 +70,21 @@ function commandOf(
       command.argument(shape.defaultText === undefined ? `<${operand}>` : `[${operand}]`, shape.description);
       continue;
     }
-    const value = shape.choices?.join('|') ?? kebab(key).split('-').at(-1) ?? key;
+    const choices = shape.choices?.join('|') ?? '';
+    const isLong = choices.length > maxPlaceholder;
+    const name =
+      choices !== '' && !isLong ? choices : (kebab(key).split('-').at(-1)?.replace(/s$/, '') ?? key);
     const placeholder = shape.isFlag
       ? ''
       : shape.isOptionalValue
         ? ' [value]'
         : shape.isList
-          ? ` <${value}...>`
-          : ` <${value}>`;
-    const suffix = shape.defaultText === undefined ? '' : ` (default ${shape.defaultText})`;
+          ? ` <${name}...>`
+          : ` <${name}>`;
+    const suffix = [
+      isLong ? `: ${shape.choices?.join(', ')}` : '',
+      shape.defaultText === undefined ? '' : ` (default ${shape.defaultText})`,
+    ].join('');
     command.option(`--${kebab(key)}${placeholder}`, `${shape.description}${suffix}`);
   }
   return command;

@@ -1,5 +1,7 @@
+import path from 'node:path';
 import test from 'ava';
 import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
+import { readRecordedRuns } from '../../record/sets/recorded-sets.ts';
 import { checkCapacity, checkCombination, expectedSteps, memoryNeeds } from './plan.ts';
 
 const gib = 2 ** 30;
@@ -49,4 +51,17 @@ test('an inventory goes with its testbed only', (t) => {
   const stray = checkCombination(configure({ inventory: 'hosts.yaml' }));
   t.regex(stray.fits ? '' : stray.reason, /does not go with --testbed local/);
   t.true(checkCombination(configure({ testbed: 'inventory', inventory: 'hosts.yaml' })).fits);
+});
+
+test('what a migration is expected to take is what recorded ones took, within a quarter, with each method', async (t) => {
+  const set = path.join(import.meta.dirname, '../../results/reference-2026-11-26-engines');
+  const runs = (await readRecordedRuns(set)).filter(({ row }) => row?.total_time_ms !== undefined);
+  t.true(runs.length > 20);
+  for (const { manifest, row } of runs) {
+    const { engine, paperRowGib } = manifest.configuration;
+    const steps = expectedSteps(configure({ mem: String(paperRowGib), engine }), 'tcg');
+    const expected = steps.find(({ name }) => name === 'migrate')?.durationSeconds ?? 0;
+    const ratio = expected / (Number(row?.total_time_ms) / 1000);
+    t.true(ratio > 0.75 && ratio < 1.25, `${manifest.runId}: ${ratio}`);
+  }
 });

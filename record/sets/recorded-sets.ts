@@ -1,6 +1,6 @@
 /** Finds the runs of result sets on disk, and makes one set of them. */
 import { constants, existsSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, readFile, readdir, rename, rm } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { type PlannedCell, plannedCellsFile } from '../../experiments/planned-cells.ts';
@@ -10,6 +10,7 @@ import { runFiles } from '../read-run.ts';
 import { readManifest } from '../manifest.ts';
 import { type RecordedRun, cellNameOf } from './merge.ts';
 import { addPlannedCells } from './planned-cells.ts';
+import { runFoldersOf } from './run-folders.ts';
 import type { RunRow } from '../run-columns.ts';
 
 export interface RunOnDisk extends RecordedRun {
@@ -38,14 +39,7 @@ export async function readRecordedSet(set: string): Promise<RunOnDisk[]> {
  * @throws CodedError 'record' `not-readable`
  */
 export async function readRecordedRuns(set: string): Promise<RunOnDisk[]> {
-  const entries = await readdir(set, { withFileTypes: true }).catch((error: unknown) => {
-    throw new CodedError('record', 'not-readable', `cannot read the folder ${set}`, { cause: error });
-  });
-  const folders = entries
-    .filter((entry) => entry.isDirectory() && !/\.failed-\d+$/.test(entry.name))
-    .map((entry) => path.join(set, entry.name))
-    .filter((folder) => existsSync(path.join(folder, 'manifest.json')))
-    .sort();
+  const folders = await runFoldersOf(set);
   return Promise.all(
     folders.map(async (folder) => ({
       set,

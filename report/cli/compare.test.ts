@@ -42,21 +42,48 @@ test('0: no regression', async (t) => {
 test('1: a regression, a line for each finding', async (t) => {
   const { exitCode, stdout } = await compare('base', 'slow');
   t.is(exitCode, 1);
-  t.regex(stdout, /^REGRESSION +restore +total time +.* -> .* \+\d+\.\d %.* p .* 3 cells, 9 \+ 9 runs$/m);
+  t.regex(stdout, /^REGRESSION +restore +total time +.* -> .* \+\d+\.\d %.*$/m);
+  t.regex(stdout, /^verdict: REGRESSION: \d REGRESSION, /m);
+  for (const line of stdout.split('\n')) t.true(line.length <= 105, line);
 });
 
 test('--json has the same findings', async (t) => {
   const { exitCode, stdout } = await compare('base', 'slow', '--json');
   t.is(exitCode, 1);
-  const { findings } = JSON.parse(stdout) as { findings: { metric: string; kind: string; change: number }[] };
+  const { verdict, findings } = JSON.parse(stdout) as {
+    verdict: string;
+    findings: { metric: string; kind: string; change: number }[];
+  };
+  t.is(verdict, 'regression');
   const total = findings.find(({ metric }) => metric === 'total time');
   t.is(total?.kind, 'regression');
   t.true(Math.abs((total?.change ?? 0) - 0.2) < 0.06);
 });
 
+test('--markdown is a table for a pull request', async (t) => {
+  const { exitCode, stdout } = await compare(
+    'base',
+    'slow',
+    '--markdown',
+    '--metrics',
+    'total-time,downtime',
+  );
+  t.is(exitCode, 1);
+  t.regex(stdout, /^\*\*verdict: REGRESSION: /);
+  t.regex(stdout, /^\| REGRESSION +\| restore +\| total time +\|.*\| 9 \+ 9 +\|/m);
+  t.notRegex(stdout, /engine CPU/);
+});
+
+test('0: a set against itself', async (t) => {
+  t.is((await compare('base', 'base')).exitCode, 0);
+});
+
 test('2: wrong usage, unreadable, or sets that do not go together', async (t) => {
   t.is((await compare('base')).exitCode, 2);
   t.is((await compare('base', 'same', '--fast')).exitCode, 2);
+  const unknown = await compare('base', 'same', '--metrics', 'speed');
+  t.is(unknown.exitCode, 2);
+  t.regex(unknown.stderr, /--metrics speed: valid are unfinished, total-time, /);
   const unreadable = await compare('base', 'nowhere');
   t.is(unreadable.exitCode, 2);
   t.regex(unreadable.stderr, /nowhere/);
@@ -69,5 +96,6 @@ test('2: wrong usage, unreadable, or sets that do not go together', async (t) =>
 test('3: too few samples to tell', async (t) => {
   const { exitCode, stdout } = await compare('few', 'same');
   t.is(exitCode, 3);
-  t.regex(stdout, /^too few samples/m);
+  t.regex(stdout, /^too few runs/m);
+  t.regex(stdout, /^verdict: too few runs to tell: /m);
 });

@@ -1,15 +1,25 @@
 /** `npm run compare -- BASE NEW`: the regression gate between two sets of runs. */
 import { Command, CommanderError } from 'commander';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
-import { compareSets } from '../compare/compare.ts';
-import { findingHead, findingLine } from '../compare/finding-line.ts';
+import { helpSettings } from '../../foundation/command-help.ts';
+import { compareSets, type Selection, type Verdict } from '../compare/compare.ts';
+import { comparisonMarkdown, findingLines, summaryLine } from '../compare/comparison-text.ts';
+import { metrics } from '../compare/metrics.ts';
 import { describeDifferences, differencesAmong } from '../record/conditions.ts';
-import { readSet } from '../record/read-set.ts';
+import { readSet, type Run } from '../record/read-set.ts';
 
-const exitCodes = { noRegression: 0, regression: 1, usage: 2, tooFewSamples: 3 } as const;
+const usageExitCode = 2;
+const exitCodes: Readonly<Record<Verdict, number>> = {
+  'no-regression': 0,
+  regression: 1,
+  'too-few-samples': 3,
+};
 
 interface Options {
   readonly json: boolean;
+  readonly markdown: boolean;
+  readonly metrics?: string;
+  readonly engines?: string;
   readonly allowDifferent: boolean;
 }
 
@@ -17,16 +27,26 @@ const say = (line: string): void => {
   process.stderr.write(`${line}\n`);
 };
 
+/** A metric's name as an option's value. */
+const keyOf = (name: string): string => name.replaceAll(' ', '-').toLowerCase();
+
 const command = new Command('compare')
+  .configureHelp(helpSettings)
   .description('Compares two sets of runs of the same cells: BASE, and NEW with a change in the engine.')
   .argument('<base>', 'set of runs before the change')
   .argument('<new>', 'set of runs with it')
-  .option('--json', 'print findings as JSON', false)
+  .option(
+    '--metrics <names>',
+    `only these, with commas between: ${metrics.map(({ name }) => keyOf(name)).join(', ')}`,
+  )
+  .option('--engines <names>', 'only these, with commas between; fewer tests need fewer repeats')
+  .option('--json', 'print verdict and findings as one JSON document', false)
+  .option('--markdown', 'print them as Markdown, for a pull request', false)
   .option('--allow-different', 'also compare sets that were made under different conditions', false)
   .addHelpText(
     'after',
-    '\nExit codes: 0 no regression; 1 regression; 2 wrong option, not readable, or incompatible sets; ' +
-      '3 too few samples to tell.',
+    '\nExit codes: 0 no regression; 1 regression; 2 wrong option, not readable, or incompatible sets;\n' +
+      '3 too few runs to tell.',
   )
   .exitOverride();
 
@@ -45,19 +65,41 @@ async function compare(baseFolder: string, nextFolder: string, options: Options)
       `the sets were made under different conditions (--allow-different compares them anyway):\n${describeDifferences(differences)}`,
     );
   }
-  const { findings, unpaired } = compareSets(base, next);
-  if (options.json) console.log(JSON.stringify({ differences, unpaired, findings }, undefined, 2));
+  const { engines, metrics: chosen } = selectionOf(options, [...base.runs, ...next.runs]);
+  const comparison = compareSets(base, next, { engines, metrics: chosen });
+  const { verdict, findings, unpaired } = comparison;
+  if (options.json) console.log(JSON.stringify({ verdict, differences, unpaired, findings }, undefined, 2));
   else {
     for (const { condition, values } of differences) say(`different: ${condition}: ${values.join(' | ')}`);
     if (unpaired.length > 0) say(`in one set only, left out: ${unpaired.join(', ')}`);
-    if (findings.length === 0) say('nothing to compare: no cell in common, or not a single figure differs');
-    if (findings.length > 0) console.log(findingHead);
-    for (const finding of findings) console.log(findingLine(finding));
+    if (options.markdown) console.log(comparisonMarkdown(comparison, { base: baseFolder, next: nextFolder }));
+    else {
+      for (const line of findings.length === 0 ? [] : findingLines(findings)) console.log(line);
+      console.log(summaryLine(comparison));
+    }
   }
-  const has = (kind: string): boolean => findings.some((finding) => finding.kind === kind);
-  if (has('regression')) return exitCodes.regression;
-  // Sets without a cell in common cannot tell anything either.
-  return has('too-few-samples') || findings.length === 0 ? exitCodes.tooFewSamples : exitCodes.noRegression;
+  return exitCodes[verdict];
+}
+
+/** @throws CodedError 'report', 'unknown-name' */
+function selectionOf(options: Options, runs: readonly Run[]): Selection {
+  return {
+    metrics: chosenOf(
+      'metrics',
+      options.metrics,
+      metrics.map(({ name }) => name),
+    ),
+    engines: chosenOf('engines', options.engines, [...new Set(runs.map(({ row }) => row.engine))]),
+  };
+}
+
+function chosenOf(option: string, given: string | undefined, valid: readonly string[]): string[] | undefined {
+  return given?.split(',').map((key) => {
+    const name = valid.find((one) => keyOf(one) === key.trim().toLowerCase());
+    if (name !== undefined) return name;
+    const choices = valid.map(keyOf).join(', ');
+    throw new CodedError('report', 'unknown-name', `--${option} ${key}: valid are ${choices}`);
+  });
 }
 
 try {
@@ -65,9 +107,9 @@ try {
   const [base = '', next = ''] = command.args;
   process.exitCode = await compare(base, next, command.opts<Options>());
 } catch (error) {
-  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : exitCodes.usage;
-  else if (isCoded(error, 'report')) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : usageExitCode;
+  else if (isCoded(error, 'report') || isCoded(error, 'record')) {
     say(`compare: ${error.message}`);
-    process.exitCode = exitCodes.usage;
+    process.exitCode = usageExitCode;
   } else throw error;
 }

@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { CodedError } from '../../foundation/coded-error.ts';
+import { helpSettings } from '../../foundation/command-help.ts';
 import { claimsMarkdown } from '../claims/claims-table.ts';
 import { paperClaimsOf } from '../claims/claims.ts';
 import { figures } from '../figures/all.ts';
@@ -28,6 +29,7 @@ const say = (line: string): void => {
 };
 
 const command = new Command('report')
+  .configureHelp(helpSettings)
   .description('Makes the figures, the table of claims and an interactive page from recorded runs.')
   .argument('<folders...>', 'result folders, or sets of them')
   .option('--out <dir>', 'where to write (default: report/ in the first folder)')

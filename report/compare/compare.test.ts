@@ -1,6 +1,6 @@
 import test from 'ava';
 import { syntheticSet, type SyntheticOptions } from '../testing/synthetic-set.ts';
-import { compareSets } from './compare.ts';
+import { compareSets, type Selection } from './compare.ts';
 
 const cells: SyntheticOptions = {
   scenarios: ['idle', 'ro', 'rw'],
@@ -50,6 +50,62 @@ test('a change below the minimum is no regression, however certain', (t) => {
   );
 });
 
+for (const repeats of [1, 3]) {
+  test(`a set against itself has no regression, with ${repeats} of each cell`, (t) => {
+    const one = syntheticSet({ ...cells, repeats });
+    const { verdict, findings } = compareSets(one, one);
+    t.is(verdict, 'no-regression');
+    t.true(findings.length > 0);
+    for (const { kind, metric } of findings) t.is(kind, 'no-change', metric);
+  });
+}
+
+test('enough repeats of one build are never too few to tell, whatever chance gave them', (t) => {
+  for (let pair = 0; pair < 20; pair += 1) {
+    const { verdict } = compareSets(
+      syntheticSet({ ...cells, noise: 0.12, seed: 2 * pair + 1001 }),
+      syntheticSet({ ...cells, noise: 0.12, seed: 2 * pair + 1002 }),
+    );
+    t.not(verdict, 'too-few-samples');
+  }
+});
+
+test('three runs of one cell, half as long again: it says how many would tell, and so many do', (t) => {
+  const compared = (repeats: number) =>
+    compareSets(
+      syntheticSet({ ...cells, scenarios: ['rw'], repeats, seed: 1 }),
+      syntheticSet({ ...cells, scenarios: ['rw'], repeats, seed: 2, slower: { restore: 1.5 } }),
+    );
+  const { verdict, findings } = compared(3);
+  t.is(verdict, 'too-few-samples');
+  const needed = findings.find(({ metric }) => metric === 'total time')?.repeatsNeeded ?? 0;
+  t.true(needed > 3 && needed < 10, String(needed));
+  t.is(compared(needed).verdict, 'regression');
+  t.is(compared(needed - 1).verdict, 'too-few-samples');
+});
+
+test('fewer tests need fewer repeats: metrics and engines can be chosen', (t) => {
+  const compared = (selection: Selection) =>
+    compareSets(
+      syntheticSet({ ...cells, engines: ['precopy', 'restore'], repeats: 2 }),
+      syntheticSet({
+        ...cells,
+        engines: ['precopy', 'restore'],
+        repeats: 2,
+        seed: 2,
+        slower: { restore: 1.5 },
+      }),
+      selection,
+    );
+  t.is(compared({}).verdict, 'too-few-samples');
+  const chosen = compared({ metrics: ['total time'], engines: ['restore'] });
+  t.is(chosen.verdict, 'regression');
+  t.deepEqual(
+    chosen.findings.map(({ engine, metric }) => [engine, metric]),
+    [['restore', 'total time']],
+  );
+});
+
 test('a single pair of runs cannot tell', (t) => {
   const one: SyntheticOptions = { scenarios: ['rw'], repeats: 1 };
   const { findings } = compareSets(
@@ -57,7 +113,9 @@ test('a single pair of runs cannot tell', (t) => {
     syntheticSet({ ...cells, ...one, seed: 2, slower: { restore: 2 } }),
   );
   t.true(findings.length > 0);
-  t.true(findings.every(({ kind }) => kind === 'too-few-samples'));
+  t.true(
+    findings.every(({ kind, base: before, next: after }) => before === after || kind === 'too-few-samples'),
+  );
 });
 
 test('a build that no longer converges is a regression, though it has no times', (t) => {

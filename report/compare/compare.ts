@@ -4,6 +4,7 @@ import type { Run, RunSet } from '../record/read-set.ts';
 import { seededRandom } from '../statistics/seeded-random.ts';
 import { mean } from '../statistics/spread.ts';
 import { metrics, type Metric } from './metrics.ts';
+import { repeatsNeeded } from './repeats-needed.ts';
 import {
   bootstrapInterval,
   cliffsDelta,
@@ -20,7 +21,16 @@ export type FindingKind =
   | 'regression'
   | 'improvement'
   | 'no-change'
-  /** What was seen would matter if it were real, and so few repeats cannot tell. */
+  /** A change that would matter, no larger than repeats of one build differ. */
+  | 'within-noise'
+  /** So few repeats could not have shown any change. */
+  | 'too-few-samples';
+
+/** Of the whole comparison. */
+export type Verdict =
+  | 'no-regression'
+  | 'regression'
+  /** A change was seen that would matter, and the repeats are too few to tell; or they are too few for every metric. */
   | 'too-few-samples';
 
 export interface Finding {
@@ -35,37 +45,58 @@ export interface Finding {
   readonly next: number;
   /** next / base - 1, every cell weighing alike. */
   readonly change: number;
+  /** Whether a change of this size is of interest: at least the metric's minimum, and above its noise floor. */
+  readonly matters: boolean;
   /** 95 %. */
   readonly interval: readonly [low: number, high: number] | undefined;
   readonly cliffsDelta: number;
   /** Corrected for the number of findings (Holm). */
   readonly p: number;
+  /** Repeats of each cell and build that would tell a change of this size; undefined where it is told, or matters little. */
+  readonly repeatsNeeded: number | undefined;
 }
 
 export interface Comparison {
+  readonly verdict: Verdict;
   readonly findings: readonly Finding[];
   /** Cells that only one of the sets has, as "rw 16 GiB restore". */
   readonly unpaired: readonly string[];
 }
 
+/** What to compare: all that there is where a list is left out. */
+export interface Selection {
+  /** Names of `metrics`. */
+  readonly metrics?: readonly string[] | undefined;
+  readonly engines?: readonly string[] | undefined;
+}
+
 const seed = 1;
 
-export function compareSets(base: Pick<RunSet, 'runs'>, next: Pick<RunSet, 'runs'>): Comparison {
+export function compareSets(
+  base: Pick<RunSet, 'runs'>,
+  next: Pick<RunSet, 'runs'>,
+  selection: Selection = {},
+): Comparison {
   const baseCells = cellsOf(base);
   const nextCells = cellsOf(next);
-  const engines = enginesOf({ runs: [...base.runs, ...next.runs] });
-  const tested = engines.flatMap((engine) =>
-    metrics.flatMap((metric) => {
-      const cells = pairedCells(engine, metric, baseCells, nextCells);
-      // Where nothing moved at all (every run finished, in both), there is nothing to test.
-      const values = new Set(cells.flatMap((cell) => [...cell.base, ...cell.next]));
-      if (values.size < 2) return [];
-      // Each test begins with the same seed, so that its result does not depend on which others there are.
-      return [{ engine, metric, cells, ...permutationTest(cells, seededRandom(seed)) }];
-    }),
+  const engines = enginesOf({ runs: [...base.runs, ...next.runs] }).filter(
+    (engine) => selection.engines?.includes(engine) ?? true,
   );
+  const compared = engines.flatMap((engine) =>
+    metrics
+      .filter(({ name }) => selection.metrics?.includes(name) ?? true)
+      .flatMap((metric) => {
+        const cells = pairedCells(engine, metric, baseCells, nextCells);
+        return cells.length === 0 ? [] : [{ engine, metric, cells, moved: !cells.every(sameValues) }];
+      }),
+  );
+  // Each test begins with the same seed, so that its result does not depend on which others there are.
+  const tested = compared
+    .filter(({ moved }) => moved)
+    .map((one) => ({ ...one, ...permutationTest(one.cells, seededRandom(seed)) }));
   const corrected = holm(tested.map(({ p }) => p));
-  const findings = tested.map(({ engine, metric, cells, minP }, index): Finding => {
+  const findings = compared.map(({ engine, metric, cells }): Finding => {
+    const index = tested.findIndex((one) => one.cells === cells);
     const p = corrected[index] ?? 1;
     const [before, after] = [
       mean(cells.map((cell) => mean(cell.base))),
@@ -73,12 +104,14 @@ export function compareSets(base: Pick<RunSet, 'runs'>, next: Pick<RunSet, 'runs
     ];
     const change = relativeChange(cells);
     const matters = Math.abs(change) >= metric.minimumChange && Math.abs(after - before) > metric.noiseFloor;
+    const minP = tested[index]?.minP ?? 0;
     const couldTell = minP * tested.length <= significanceLevel;
+    const kind = kindOf({ matters, couldTell, isSure: p <= significanceLevel, isMore: change > 0 });
     return {
       metric: metric.name,
       unit: metric.unit,
       engine,
-      kind: kindOf({ matters, couldTell, isSure: p <= significanceLevel, isMore: change > 0 }),
+      kind,
       cells: cells.length,
       runs: {
         base: cells.reduce((sum, cell) => sum + cell.base.length, 0),
@@ -87,12 +120,23 @@ export function compareSets(base: Pick<RunSet, 'runs'>, next: Pick<RunSet, 'runs
       base: before,
       next: after,
       change,
+      matters,
       interval: bootstrapInterval(cells, seededRandom(seed)),
       cliffsDelta: cliffsDelta(cells),
       p,
+      repeatsNeeded:
+        kind === 'too-few-samples' || kind === 'within-noise'
+          ? repeatsNeeded(cells, significanceLevel / tested.length)
+          : undefined,
     };
   });
-  return { findings, unpaired: unpairedCells(baseCells, nextCells) };
+  return { verdict: verdictOf(findings), findings, unpaired: unpairedCells(baseCells, nextCells) };
+}
+
+/** Whether nothing moved: each value is there as often in both, as in a set compared with itself, or all are one. */
+function sameValues({ base, next }: PairedCell): boolean {
+  const sorted = (values: readonly number[]): string => [...values].sort((a, b) => a - b).join();
+  return sorted(base) === sorted(next) || new Set([...base, ...next]).size === 1;
 }
 
 interface Judged {
@@ -103,9 +147,18 @@ interface Judged {
 }
 
 function kindOf({ matters, couldTell, isSure, isMore }: Judged): FindingKind {
-  if (matters && isSure) return isMore ? 'regression' : 'improvement';
-  // A metric in which nothing moved is no reason to ask for more runs, unless no number of them could have shown it.
-  return matters || !couldTell ? 'too-few-samples' : 'no-change';
+  if (!couldTell) return 'too-few-samples';
+  if (!matters) return 'no-change';
+  if (!isSure) return 'within-noise';
+  return isMore ? 'regression' : 'improvement';
+}
+
+function verdictOf(findings: readonly Finding[]): Verdict {
+  if (findings.some(({ kind }) => kind === 'regression')) return 'regression';
+  const couldNotTell = findings.filter(({ kind }) => kind === 'too-few-samples');
+  return couldNotTell.some(({ matters }) => matters) || couldNotTell.length === findings.length
+    ? 'too-few-samples'
+    : 'no-regression';
 }
 
 function pairedCells(

@@ -6,6 +6,7 @@ import test from 'ava';
 import { drawnSet, recordedSet, slowedDown, splitsOf, type Figures } from '../testing/recorded-set.ts';
 import { seededRandom } from '../statistics/seeded-random.ts';
 import { compareSets, significanceLevel } from './compare.ts';
+import { repeatsNeeded } from './repeats-needed.ts';
 import { metrics } from './metrics.ts';
 import { permutationTest, type PairedCell } from './stratified-test.ts';
 
@@ -29,7 +30,9 @@ for (const { name, set, baseRepeats, count } of [
     for (const { base, next } of splits) {
       const { findings } = compareSets(base, next);
       t.true(findings.length > 0);
-      for (const { kind, engine, metric } of findings) t.is(kind, 'too-few-samples', `${engine} ${metric}`);
+      // What has the same value in all of them (each ran to its end) did not change.
+      for (const { kind, engine, metric } of findings)
+        t.is(kind, metric === 'unfinished' ? 'no-change' : 'too-few-samples', `${engine} ${metric}`);
     }
   });
 
@@ -109,4 +112,16 @@ test('10 % more total time: one cell of precopy needs five repeats, the same of 
   t.is(findings('precopy', 5), comparisons);
   t.true(findings('restore', 5) < 0.9 * comparisons);
   t.true(findings('restore', 14) >= 0.9 * comparisons);
+});
+
+test('how many repeats are needed is foretold from five of them within a factor of two', (t) => {
+  for (const { engine, needed } of [
+    { engine: 'precopy', needed: 5 },
+    { engine: 'restore', needed: 14 },
+  ]) {
+    const values = ofEngine(pairs, engine).runs.flatMap(({ row }) => row.total_time_ms ?? []);
+    const cell: PairedCell = { base: values, next: values.map((value) => 1.1 * value) };
+    const foretold = repeatsNeeded([cell], significanceLevel / metrics.length);
+    t.true(foretold >= needed / 2 && foretold <= 2 * needed, `${engine}: ${foretold}`);
+  }
 });

@@ -16,7 +16,8 @@ function statistic(cells: readonly PairedCell[]): number {
   return mean(cells.map(({ base, next }) => changeOf(mean(base), mean(next))));
 }
 
-function changeOf(before: number, after: number): number {
+/** (after - before) / their middle; 0 where both are. */
+export function changeOf(before: number, after: number): number {
   const middle = (Math.abs(before) + Math.abs(after)) / 2;
   return middle === 0 ? 0 : (after - before) / middle;
 }
@@ -39,6 +40,18 @@ export interface PermutationResult {
 const allUpTo = 20_000;
 const drawn = 10_000;
 
+/** How many ways there are to exchange labels within cells. */
+const waysOf = (cells: readonly PairedCell[]): number =>
+  cells.reduce((product, { base, next }) => product * binomial(base.length + next.length, base.length), 1);
+
+/** The least p that so many repeats can show, whatever the values. */
+export function minPOf(cells: readonly PairedCell[]): number {
+  const ways = waysOf(cells);
+  if (ways > allUpTo) return 1 / (drawn + 1);
+  // Exchanging all labels gives the same two-sided change, if the cells allow it.
+  return cells.every(({ base, next }) => base.length === next.length) ? 2 / ways : 1 / ways;
+}
+
 /**
  * If the builds do not differ, then within a cell any run could have been of either. So labels are exchanged within cells:
  * all ways if there are few, else a random choice of them. With one repeat this is the sign-flip test of pairs.
@@ -46,21 +59,17 @@ const drawn = 10_000;
 export function permutationTest(cells: readonly PairedCell[], random: Random): PermutationResult {
   // A rounding error must not make an arrangement "less" than the one that it equals.
   const observed = Math.abs(statistic(cells)) - 1e-12;
-  const ways = cells.reduce(
-    (product, { base, next }) => product * binomial(base.length + next.length, base.length),
-    1,
-  );
-  // Exchanging all labels gives the same two-sided change, if the cells allow it.
-  const mirrored = cells.every(({ base, next }) => base.length === next.length) ? 2 : 1;
+  const ways = waysOf(cells);
+  const minP = minPOf(cells);
   if (ways <= allUpTo) {
     const extreme = countExtreme(cells.map(changesOf), observed * cells.length);
-    return { p: extreme / ways, minP: mirrored / ways };
+    return { p: extreme / ways, minP };
   }
   let extreme = 1; // the arrangement that was observed
   for (let index = 0; index < drawn; index += 1) {
     if (Math.abs(statistic(cells.map((cell) => relabelled(cell, random)))) >= observed) extreme += 1;
   }
-  return { p: extreme / (drawn + 1), minP: 1 / (drawn + 1) };
+  return { p: extreme / (drawn + 1), minP };
 }
 
 /** A cell's change for every way to choose which of its values are of the base. */

@@ -8,7 +8,8 @@ import { contextOf, specOf, type Figure, type Spec } from '../figures/figure.ts'
 import { beyondFigures } from '../figures/beyond.ts';
 import { liveLatency } from '../figures/latency-over-time.ts';
 import { paperCurves } from '../figures/paper-curves.ts';
-import { readSet, runFoldersOf, type Run, type RunSet } from '../record/read-set.ts';
+import { runFoldersOf } from '../../record/sets/run-folders.ts';
+import { readSet, type Run, type RunSet } from '../record/read-set.ts';
 import { GrowingRun } from './growing-run.ts';
 
 /** The figures of the run that goes on, in the order of the page. */

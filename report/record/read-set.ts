@@ -1,6 +1,4 @@
 /** Finds and reads the runs below the folders that a report is made from. */
-import { existsSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { cellName } from '../../experiments/matrix.ts';
@@ -8,6 +6,7 @@ import { paperRows } from '../../experiments/paper-rows.ts';
 import { parsePlannedCells, plannedCellsFile, type PlannedCell } from '../../experiments/planned-cells.ts';
 import { fillSilentSeconds } from '../../record/derive/silent-seconds.ts';
 import { onOneClock, readEvents, readSamples, runFiles } from '../../record/read-run.ts';
+import { isRunFolder, runFoldersOf } from '../../record/sets/run-folders.ts';
 import { readStored } from '../../record/stored-file.ts';
 import { relativeEvents, type RunEvent } from './events.ts';
 import { anyManifestSchema, type AnyManifest } from '../../record/manifest.ts';
@@ -68,7 +67,7 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
   const planned: Place[] = [];
   const recordedPlans: string[] = [];
   for (const folder of folders) {
-    const isRun = existsSync(path.join(folder, 'manifest.json'));
+    const isRun = isRunFolder(folder);
     const runFolders = isRun ? [path.resolve(folder)] : await runFoldersOf(folder);
     const plan = isRun ? undefined : await planOf(folder);
     if (runFolders.length === 0 && plan === undefined) {
@@ -111,18 +110,6 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
   }
   const names = folders.map((folder) => path.basename(path.resolve(folder)));
   return { names, runs, leftOut, planned, recordedPlans };
-}
-
-/** Absolute, by name. @throws CodedError 'report' `not-readable` */
-export async function runFoldersOf(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
-    throw new CodedError('report', 'not-readable', `cannot read the folder ${folder}`, { cause: error });
-  });
-  return entries
-    .filter((entry) => entry.isDirectory() && !/\.failed-\d+$/.test(entry.name))
-    .map((entry) => path.resolve(folder, entry.name))
-    .filter((entry) => existsSync(path.join(entry, 'manifest.json')))
-    .sort();
 }
 
 /** The set's planned-cells.json, if it has one. */

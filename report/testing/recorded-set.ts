@@ -1,7 +1,8 @@
 /** Figures of committed sets (results/), without events and samples, and sets made of them, for tests of statistics. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { runFoldersOf, type Run, type RunSet } from '../record/read-set.ts';
+import { runFoldersOf } from '../../record/sets/run-folders.ts';
+import type { Run, RunSet } from '../record/read-set.ts';
 import { anyManifestSchema } from '../../record/manifest.ts';
 import { parseRunRows, type RunRow } from '../record/run-row.ts';
 import type { Random } from '../statistics/seeded-random.ts';
