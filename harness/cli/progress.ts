@@ -1,7 +1,7 @@
 /** Shows a run's events to people: one line each; steps and checks, not every QMP event. */
 import { inSeconds, seconds as secondsText } from '../../foundation/quantity.ts';
 import type { NewRunEvent, Sample } from '../../record/event.ts';
-import { LiveFigures } from './live-figures.ts';
+import { LiveFigures } from '../../record/live-figures.ts';
 
 export interface ProgressOutput {
   write(text: string): unknown;

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { sampleSchema, type ClockName, type RunEvent } from '../../record/event.ts';
+import { LiveFigures } from '../../record/live-figures.ts';
 import { parseEvent, runFiles } from '../../record/read-run.ts';
 import { relativeEvents } from '../record/events.ts';
 import { anyManifestSchema } from '../../record/manifest.ts';
@@ -11,6 +12,9 @@ import { isWantedMetric } from '../record/series.ts';
 import { JsonLinesTail } from './json-lines-tail.ts';
 
 const stepEnds: ReadonlySet<string> = new Set<RunEvent['event']>(['step-ended', 'step-failed', 'run-ended']);
+
+/** Its samples are the first that are shown. */
+const firstShownStep = 'load before the migration';
 
 /** What one host measured of one metric, by that host's clock. */
 interface RawSeries {
@@ -25,6 +29,10 @@ export class GrowingRun {
   readonly #rawEvents: RunEvent[] = [];
   readonly #rawSeries = new Map<string, RawSeries>();
   #step = '';
+  #stepFromMs = 0;
+  #live = new LiveFigures();
+  /** When the load began: what was before, such as the links' calibration, is not of this figure. */
+  #shownFromMs = -Infinity;
 
   constructor(folder: string) {
     this.folder = folder;
@@ -37,17 +45,39 @@ export class GrowingRun {
     return this.#step;
   }
 
+  /** Of that step; before the first one it is the run's. By the harness's clock. */
+  get stepFromMs(): number {
+    return this.#stepFromMs;
+  }
+
+  /** By the harness's clock; undefined before anything is written. */
+  get startedMs(): number | undefined {
+    return this.#rawEvents[0]?.at_ms;
+  }
+
+  /** "pass 2, 812 MB remaining, ..., about 54 s left"; empty where nothing is known. */
+  get figuresLine(): string {
+    return this.#live.line;
+  }
+
   /** Takes in what has been written since the last call. */
   async read(): Promise<void> {
     for (const value of await this.#events.read()) {
       const event = parseEvent(value);
       if (event === undefined) continue;
       this.#rawEvents.push(event);
-      if (event.event === 'step-started') this.#step = event.step;
-      else if (stepEnds.has(event.event)) this.#step = '';
+      this.#live.event(event);
+      if (event.event === 'step-started') {
+        this.#step = event.step;
+        this.#stepFromMs = event.at_ms;
+        this.#live = new LiveFigures();
+        if (event.step === firstShownStep) this.#shownFromMs = event.at_ms;
+      } else if (stepEnds.has(event.event)) this.#step = '';
     }
     for (const value of await this.#samples.read()) {
-      const { at_ms: tMs, host, metric, value: figure } = sampleSchema.parse(value);
+      const sample = sampleSchema.parse(value);
+      const { at_ms: tMs, host, metric, value: figure } = sample;
+      this.#live.take(sample);
       if (!isWantedMetric(metric)) continue;
       const key = `${host} ${metric}`;
       const series = this.#rawSeries.get(key) ?? { host, points: [] };
@@ -63,10 +93,10 @@ export class GrowingRun {
     const manifest = anyManifestSchema.parse(JSON.parse(text));
     const { startedAt, repeat, accelerator, configuration } = manifest;
     const { events, correct, zeroMs } = relativeEvents(this.#rawEvents);
-    const corrected = [...this.#rawSeries].map(
-      ([key, { host, points }]) =>
-        [key, points.map(({ tMs, value }) => ({ tMs: correct(host, tMs), value }))] as const,
-    );
+    const corrected = [...this.#rawSeries].map(([key, { host, points }]) => {
+      const onOneClock = points.map(({ tMs, value }) => ({ tMs: correct(host, tMs), value }));
+      return [key, onOneClock.filter(({ tMs }) => tMs >= this.#shownFromMs)] as const;
+    });
     const lastMs = Math.max(...corrected.map(([, points]) => points.at(-1)?.tMs ?? -Infinity));
     if (lastMs === -Infinity) return undefined;
     const startMs = zeroMs ?? lastMs;

@@ -55,7 +55,9 @@ test('the page follows a run without being loaded again', async (t) => {
   await run.load(0, 10_000);
   await run.event(10_000, { event: 'migrate-command', host: 'harness', uri: 'tcp:x' });
   await run.load(10_000, 20_000);
-  await status.filter({ hasText: 'rw-16-precopy-r1: migrate' }).waitFor();
+  await status
+    .filter({ hasText: /rw-16-precopy-r1 \d+:\d\d: migrate \d+:\d\d, .*MB remaining, migration 15\.0 MB\/s/ })
+    .waitFor();
   const curve = page.locator('[data-running="tps"] svg .mark-line.role-mark path').last();
   // A level line has no height, and counts as hidden.
   await curve.waitFor({ state: 'attached' });

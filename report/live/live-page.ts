@@ -33,6 +33,17 @@ async function redraw(place, spec) {
   embedded.set(place, result);
   shownSpecs.set(place, text);
 }
+const minutes = (ms) => {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  return Math.floor(seconds / 60) + ':' + String(seconds % 60).padStart(2, '0');
+};
+function statusText({ running, progress }) {
+  const done = progress === null ? '' : progress.done + ' of ' + progress.planned + ' runs done. ';
+  if (running === null) return done + 'No run in progress.';
+  const step = running.step === '' ? 'between steps' : running.step + ' ' + minutes(running.elapsedMs.step);
+  const figures = running.figuresLine === '' ? '' : ', ' + running.figuresLine;
+  return done + running.name + ' ' + minutes(running.elapsedMs.run) + ': ' + step + figures;
+}
 let version = '';
 async function update() {
   const status = document.querySelector('#running-status');
@@ -40,8 +51,7 @@ async function update() {
   if (!response.ok) throw new Error(await response.text());
   const news = await response.json();
   status.classList.remove('lost');
-  status.textContent = news.running === null ? 'No run in progress.'
-    : news.running.name + ': ' + (news.running.step === '' ? 'between steps' : news.running.step);
+  status.textContent = statusText(news);
   for (const place of document.querySelectorAll('[data-running]'))
     await redraw(place, news.running?.figures[place.dataset.running]);
   if (news.set !== undefined) {

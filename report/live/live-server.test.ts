@@ -42,6 +42,9 @@ test('a run that grows: before the migration, while it goes on, and when it is d
   t.deepEqual((await live.running())?.figures, {});
 
   await run.begin();
+  // What measures the links' rates is not of the run's figures.
+  await run.event(-20_000, { event: 'step-started', step: 'calibrate the links' });
+  await run.load(-10_000, -5000);
   await run.event(0, { event: 'step-started', step: 'load before the migration' });
   await run.load(0, 30_000);
   // A line of which only a part is written yet.
@@ -63,6 +66,11 @@ test('a run that grows: before the migration, while it goes on, and when it is d
   await run.load(31_000, 60_000);
   const view = await live.running();
   t.is(view?.step, '');
+  t.is(
+    view?.figuresLine,
+    '1115 MB remaining, migration 15.0 MB/s, storage 5.0 MB/s, 8.0 TPS, about 56 s left',
+  );
+  t.true((view?.elapsedMs.run ?? 0) > (view?.elapsedMs.step ?? 0));
   t.is(linesOf(view, 'tps').length, 60);
   t.is(linesOf(view, 'tps').at(-1)?.t, 29);
   const rates = linesOf(view, 'throughput');
@@ -110,6 +118,7 @@ test('a matrix: runs of its folder, and of what was planned only what failed is 
   await run.load(0, 10_000);
   t.is((await live.running())?.name, 'rw-16-precopy-r1');
   t.deepEqual(await cellsNow(), [['precopy', 4, 1]]);
+  t.deepEqual(await live.progress(), { done: 1, planned: 6 });
   await run.end();
   t.deepEqual(await cellsNow(), [
     ['precopy', 4, 1],

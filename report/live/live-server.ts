@@ -75,9 +75,11 @@ async function answer(
 async function newsOf(live: LiveSet, version: string | null): Promise<unknown> {
   const running = (await live.running()) ?? null;
   const { set, version: current } = await live.done();
-  if (version === current) return { running, version };
+  const progress = (await live.progress()) ?? null;
+  if (version === current) return { running, progress, version };
   return {
     running,
+    progress,
     version: current,
     set: { claims: claimsSection(set, 'en'), runs: runsSection(set, 'en'), specs: pageSpecs(set, 'en') },
   };

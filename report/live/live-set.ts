@@ -9,6 +9,7 @@ import { beyondFigures } from '../figures/beyond.ts';
 import { liveLatency } from '../figures/latency-over-time.ts';
 import { paperCurves } from '../figures/paper-curves.ts';
 import { runFoldersOf } from '../../record/sets/run-folders.ts';
+import { readPlannedCells } from '../../record/sets/planned-cells.ts';
 import { readSet, type Run, type RunSet } from '../record/read-set.ts';
 import { GrowingRun } from './growing-run.ts';
 
@@ -19,6 +20,10 @@ export type RunningFigureName = (typeof runningFigureNames)[number];
 export interface RunningView {
   readonly name: string;
   readonly step: string;
+  /** Since the run's start, and the step's. */
+  readonly elapsedMs: { readonly run: number; readonly step: number };
+  /** Pass, what remains, rates, time left; empty where nothing is known. */
+  readonly figuresLine: string;
   readonly figures: Readonly<Partial<Record<RunningFigureName, Spec>>>;
 }
 
@@ -73,16 +78,25 @@ export class LiveSet {
     return { ...set, names: [this.#name], runs: set.runs.map((run) => ({ ...run, set: this.#name })) };
   }
 
+  /** Of a set with a record of planned cells: how many runs it is to have, and how many are done. */
+  async progress(): Promise<{ readonly done: number; readonly planned: number } | undefined> {
+    const planned = this.#setFolder === undefined ? undefined : await readPlannedCells(this.#setFolder);
+    return planned && { done: (await this.done()).set.runs.length, planned: planned.length };
+  }
+
   async running(): Promise<RunningView | undefined> {
     const folder = this.#folders.at(-1);
     if (folder === undefined || existsSync(path.join(folder, 'runs.csv'))) return undefined;
     if (this.#growing?.folder !== folder) this.#growing = new GrowingRun(folder);
     const growing = this.#growing;
     await growing.read();
+    const nowMs = Date.now();
     const run = await growing.run();
     return {
       name: path.basename(folder),
       step: growing.step,
+      elapsedMs: { run: nowMs - (growing.startedMs ?? nowMs), step: nowMs - growing.stepFromMs },
+      figuresLine: growing.figuresLine,
       figures: run === undefined ? {} : figuresOf(run),
     };
   }

@@ -1,7 +1,6 @@
 /** What a migration is doing right now, from the samples and events as they arrive. Pure. */
-import { megabytes, megabytesPerSecond } from '../../foundation/quantity.ts';
-import { pageSizeBytes } from '../../engine/list/page-list.ts';
-import type { NewRunEvent, Sample } from '../../record/event.ts';
+import { megabytes, megabytesPerSecond } from '../foundation/quantity.ts';
+import type { NewRunEvent, Sample } from './event.ts';
 
 interface Rate {
   readonly atMs: number;
@@ -10,6 +9,9 @@ interface Rate {
   /** The greatest so far: what the link carries when it is asked to. */
   readonly maxPerSecond: number;
 }
+
+/** Of a guest page. */
+const pageSizeBytes = 4096;
 
 /** Counters are read every 200 ms; a rate over less than this would jump. */
 const rateWindowMs = 900;
@@ -35,7 +37,7 @@ export class LiveFigures {
     if (typeof pages === 'number') this.#acceptedPages = pages;
   }
 
-  take({ at_ms: atMs, host, metric, value }: Sample): void {
+  take({ at_ms: atMs, host, metric, value }: Pick<Sample, 'at_ms' | 'host' | 'metric' | 'value'>): void {
     const name = `${host} ${metric}`;
     const counter = counters[name];
     if (counter === undefined) this.#newest.set(name, value);

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import test from 'ava';
-import { readEvents, readSamples } from '../../record/read-run.ts';
+import { readEvents, readSamples } from './read-run.ts';
 import { LiveFigures } from './live-figures.ts';
 
 test('rates come from counters, the time left from what remains and both links', (t) => {
@@ -32,7 +32,7 @@ test('what is not known yet is left out', (t) => {
 
 /** Estimates of a recorded run, over the time that really was left, at a quarter, half and three quarters of it. */
 async function replay(run: string): Promise<number[]> {
-  const folder = path.join(import.meta.dirname, '../../results', run);
+  const folder = path.join(import.meta.dirname, '../results', run);
   const events = (await readEvents(folder)) ?? [];
   const samples = ((await readSamples(folder)) ?? []).sort((a, b) => a.at_ms - b.at_ms);
   const startMs = events.find(({ event }) => event === 'migrate-command')?.at_ms ?? NaN;
