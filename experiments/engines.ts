@@ -14,6 +14,7 @@ export const engineNames = [
   'multifd-zstd-stepped',
   'postcopy-preempt',
   'free-page-hint',
+  'shrink',
   'restart',
 ] as const;
 export type EngineName = (typeof engineNames)[number];
@@ -37,8 +38,11 @@ export interface StockEngine {
   readonly postcopyAfterMs?: number;
   /** The downtime limit begins low and rises with time, in place of `--downtime-limit`. */
   readonly downtimeRamp?: DowntimeRamp;
-  /** Both VMs have a balloon whose driver tells QEMU the guest's free pages, which are then not sent (free page hints). */
-  readonly hintsFreePages?: true;
+  /** Both VMs have a virtio-balloon; with `free-page-hint` its driver tells QEMU the guest's free pages, to leave them out. */
+  readonly balloon?: 'plain' | 'free-page-hint';
+  /** Before, the server's buffer pool is made so small a share of itself, and the balloon takes what that frees; afterwards
+   * the pool is filled again. */
+  readonly shrinksPoolTo?: number;
 }
 
 /** A downtime limit that rises in equal steps to its most, each after a time that grows with the guest's memory. */
@@ -140,7 +144,16 @@ export const engines: Readonly<Record<EngineName, Engine>> = {
     title: 'stock QEMU pre-copy that the guest tells its free pages (virtio-balloon)',
     capabilities: [],
     parameters: {},
-    hintsFreePages: true,
+    balloon: 'free-page-hint',
+  },
+  shrink: {
+    kind: 'stock',
+    title:
+      'stock QEMU pre-copy of a VM whose buffer pool is shrunk to an eighth before, and loaded again afterwards',
+    capabilities: [],
+    parameters: {},
+    balloon: 'plain',
+    shrinksPoolTo: 1 / 8,
   },
   restart: {
     kind: 'restart',

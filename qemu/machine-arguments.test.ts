@@ -74,7 +74,7 @@ test('the processor follows the accelerator', (t) => {
 
 test('a guest that is to hint its free pages has a balloon with a thread of its own, and others have none', (t) => {
   t.notRegex(qemuArguments(machine).join(' '), /balloon/);
-  const list = qemuArguments({ ...machine, hintsFreePages: true });
+  const list = qemuArguments({ ...machine, balloon: 'free-page-hint' });
   t.regex(
     list.join(' '),
     /-object iothread,id=(\w+) -device virtio-balloon-pci,free-page-hint=on,iothread=\1/,

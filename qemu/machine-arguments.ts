@@ -51,8 +51,8 @@ export interface MachineDescription {
   readonly role: 'source' | 'target';
   /** Default true. A target without the agent's port lacks a device of its source. */
   readonly agentPort?: boolean;
-  /** A balloon that takes hints about the guest's free pages while it migrates; its driver is in the guest always. */
-  readonly hintsFreePages?: boolean;
+  /** A virtio-balloon, whose driver is in the guest always; with `free-page-hint` it is told free pages while it migrates. */
+  readonly balloon?: 'plain' | 'free-page-hint';
 }
 
 /** For all accelerators: no mitigations (they would only be measured), one reboot is an exit (`-no-reboot`). */
@@ -109,13 +109,7 @@ export function qemuArguments(machine: MachineDescription): readonly string[] {
     ...(machine.agentPort === false
       ? []
       : ['-device', `virtserialport,chardev=agent0,name=${agentPortName}`]),
-    // Hints come by a thread of their own, without which QEMU does not offer them (hw/virtio/virtio-balloon.c).
-    ...(machine.hintsFreePages === true
-      ? [
-          ...['-object', 'iothread,id=balloon0'],
-          ...['-device', 'virtio-balloon-pci,free-page-hint=on,iothread=balloon0'],
-        ]
-      : []),
+    ...balloonArguments(machine.balloon),
     ...['-serial', `file:${vmPaths.console}`],
     ...[vmPaths.controlSocket, vmPaths.recorderSocket].flatMap((socket) => [
       '-qmp',
@@ -138,4 +132,20 @@ function diskArguments(disk: Disk): readonly string[] {
     ...['-blockdev', JSON.stringify({ driver: 'raw', file: 'storage0', 'node-name': 'disk0', cache })],
     ...['-device', `virtio-blk-pci,drive=disk0,serial=${diskSerial}`],
   ];
+}
+
+function balloonArguments(balloon: MachineDescription['balloon']): readonly string[] {
+  switch (balloon) {
+    case undefined:
+      return [];
+    case 'plain':
+      // A guest that runs short takes pages back, in place of killing its server.
+      return ['-device', 'virtio-balloon-pci,deflate-on-oom=on'];
+    case 'free-page-hint':
+      // Hints come by a thread of their own, without which QEMU does not offer them (hw/virtio/virtio-balloon.c).
+      return [
+        ...['-object', 'iothread,id=balloon0'],
+        ...['-device', 'virtio-balloon-pci,free-page-hint=on,iothread=balloon0'],
+      ];
+  }
 }

@@ -58,6 +58,16 @@ export const runEventSchema = z.discriminatedUnion('event', [
     ...when,
     phase: z.enum(['vm-stopped', 'vm-started', 'server-answers', 'pool-loaded']),
   }),
+  /**
+   * How far the buffer pool has come that is shrunk before the VM moves, and filled again. `bytes` is what it holds then;
+   * of `given-back`, what the balloon has taken from the guest.
+   */
+  z.object({
+    event: z.literal('pool'),
+    ...when,
+    phase: z.enum(['shrunk', 'given-back', 'grown', 'loaded']),
+    bytes: z.number(),
+  }),
   /** sysbench. `figures` is its summary, if it printed one. */
   z.object({
     event: z.literal('workload-ended'),

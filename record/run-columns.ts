@@ -171,6 +171,17 @@ export const runColumns = {
     type: 'number',
     meaning: 'post-copy: time in which every virtual CPU waited for a page, as the target QEMU counts it',
   },
+  pool_shrunk_ms: {
+    unit: 'ms',
+    type: 'number',
+    meaning:
+      '`shrink`: command until the pool is small and the balloon has what that freed; part of total_time_ms',
+  },
+  pool_loaded_ms: {
+    unit: 'ms',
+    type: 'number',
+    meaning: 'command until the server has read again what its pool held, where it had to',
+  },
   revision: { unit: 'text', type: 'text', meaning: 'git commit of the checkout that ran; empty without git' },
   dirty: { unit: 'true/false', type: 'boolean', meaning: 'whether files differed from that commit' },
   paper_row_gib: { unit: 'GiB', type: 'number', meaning: 'the paper’s memory row, which `--mem` names' },

@@ -31,5 +31,7 @@ export const notSimulated: Readonly<Record<string, string>> = {
   'multifd-zstd-stepped': 'as multifd-zstd; the model has one downtime limit, which does not change',
   'postcopy-preempt': 'as postcopy, of which it shortens what the guest waits for',
   'free-page-hint': 'as precopy without the guest’s free pages, which the model does not know',
+  shrink:
+    'as precopy of a VM without its pool; how long the server takes to shrink and fill it is not in the model',
   restart: 'no memory is moved: its time is the database’s, to shut down, to recover and to warm up',
 };

@@ -1,5 +1,5 @@
 /** Shows a run's events to people: one line each; steps and checks, not every QMP event. */
-import { inSeconds, seconds as secondsText } from '../../foundation/quantity.ts';
+import { inSeconds, mebibytes, seconds as secondsText } from '../../foundation/quantity.ts';
 import type { NewRunEvent, Sample } from '../../record/event.ts';
 import { LiveFigures } from '../../record/live-figures.ts';
 
@@ -106,6 +106,8 @@ function describe(event: NewRunEvent): string | undefined {
         : undefined;
     case 'restart':
       return `restart: ${event.phase.replace('-', ' ')}`;
+    case 'pool':
+      return `buffer pool ${event.phase.replace('-', ' ')}: ${mebibytes(event.bytes)}`;
     case 'workload-ended':
       return `sysbench ended`;
     case 'check':

@@ -45,6 +45,17 @@ test('the RAM of a VM that was restarted is not compared', (t) => {
   t.true(checkCombination(configure({ engine: 'restore', verifyRam: true })).fits);
 });
 
+test('a pool is shrunk of MariaDB only, and of a VM that runs on', (t) => {
+  t.true(checkCombination(configure({ engine: 'shrink' })).fits);
+  const compared = checkCombination(configure({ engine: 'shrink', verifyRam: true }));
+  t.regex(compared.fits ? '' : compared.reason, /--verify-ram does not go with --engine shrink/);
+  const mysql = checkCombination(configure({ engine: 'shrink', dbms: 'mysql' }));
+  t.regex(
+    mysql.fits ? '' : mysql.reason,
+    /--engine shrink does not go with --dbms mysql.*valid: --dbms mariadb/,
+  );
+});
+
 test('an inventory goes with its testbed only', (t) => {
   const without = checkCombination(configure({ testbed: 'inventory' }));
   t.regex(without.fits ? '' : without.reason, /needs --inventory/);

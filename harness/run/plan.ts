@@ -69,10 +69,22 @@ export function checkCombination(configuration: Configuration): Fit {
       fits: false,
       reason: `--inventory does not go with --testbed ${testbed}; valid: --testbed inventory`,
     };
-  if (engines[configuration.engine].kind === 'restart' && configuration.verifyRam)
+  const engine = engines[configuration.engine];
+  if (engine.kind === 'restart' && configuration.verifyRam)
     return {
       fits: false,
       reason: `--verify-ram does not go with --engine ${configuration.engine}: the VM at the destination is a new one, with other RAM`,
+    };
+  const shrinks = engine.kind === 'stock' && engine.shrinksPoolTo !== undefined;
+  if (shrinks && configuration.verifyRam)
+    return {
+      fits: false,
+      reason: `--verify-ram does not go with --engine ${configuration.engine}: the VM has to run to fill its pool again`,
+    };
+  if (shrinks && configuration.dbms !== 'mariadb')
+    return {
+      fits: false,
+      reason: `--engine ${configuration.engine} does not go with --dbms ${configuration.dbms}, which keeps the memory of a pool that it makes smaller; valid: --dbms mariadb`,
     };
   return { fits: true };
 }
@@ -120,6 +132,7 @@ function moveSeconds(configuration: Configuration): number {
       return 18 + configuration.tableDataBytes / linkBytesPerSecond;
     case 'stock': {
       const ratio = engine.parameters['multifd-compression'] === undefined ? 1 : compressionRatio;
+      // What a pool that was shrunk does not send, it reads afterwards.
       return memoryBytes / (ratio * linkBytesPerSecond);
     }
     case 'poolshift': {

@@ -172,7 +172,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     tapInterface: tapName,
     macAddress: '52:54:00:aa:00:10',
     role: host === 'src' ? 'source' : 'target',
-    hintsFreePages: engine.kind === 'stock' && engine.hintsFreePages === true,
+    ...(engine.kind === 'stock' && engine.balloon !== undefined ? { balloon: engine.balloon } : {}),
   });
 
   // A lab that is kept is kept for a look at its VM.
@@ -254,10 +254,10 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     await sleep(seconds * 1000, undefined, { signal });
   });
 
-  const moved = { configuration, testbed, source, log, signal };
+  const moved = { configuration, testbed, source, server, log, signal };
   const migration =
     engine.kind === 'restart' || waitingTarget === undefined
-      ? restart({ ...moved, server, startTarget })
+      ? restart({ ...moved, startTarget })
       : migrationOf(engine, {
           ...moved,
           target: waitingTarget,

@@ -75,6 +75,8 @@ export interface QmpCommands {
   readonly 'query-status': None;
   readonly 'query-migrate': None;
   readonly 'query-balloon': None;
+  /** Bytes that the guest is to keep; the balloon takes the rest. */
+  readonly balloon: { readonly value: number };
   readonly 'migrate-set-capabilities': {
     readonly capabilities: readonly { readonly capability: MigrationCapability; readonly state: boolean }[];
   };

@@ -236,6 +236,27 @@ test('a row has no column that the table does not have', (t) => {
   );
 });
 
+test('a pool that is shrunk before and filled afterwards has the time of both', (t) => {
+  const pool = (at_ms: number, phase: 'shrunk' | 'given-back' | 'grown' | 'loaded'): RunEvent => ({
+    event: 'pool',
+    at_ms,
+    host: 'harness',
+    phase,
+    bytes: 1,
+  });
+  const row = summary([
+    command(100_000),
+    pool(103_000, 'shrunk'),
+    pool(104_500, 'given-back'),
+    qmp(160_000, 'src', 'STOP'),
+    qmp(160_300, 'dst', 'RESUME'),
+    qmp(160_500, 'src', 'MIGRATION', { status: 'completed' }),
+    pool(161_000, 'grown'),
+    pool(190_000, 'loaded'),
+  ]);
+  t.like(row, { pool_shrunk_ms: 4500, total_time_ms: 60_500, pool_loaded_ms: 90_000 });
+});
+
 test('a restart has times and bytes by link, and nothing that only a migration stream has', (t) => {
   const row = summary([
     command(100_000),
@@ -253,6 +274,7 @@ test('a restart has times and bytes by link, and nothing that only a migration s
     downtime_stop_resume_ms: 20_000,
     downtime_client_ms: 6000,
     downtime_heartbeat_ms: 19_900,
+    pool_loaded_ms: 60_000,
     converged: true,
     storage_link_bytes_dst: 120_000_000,
     qemu_cpu_ms_src: 48_000,

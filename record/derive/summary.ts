@@ -102,9 +102,24 @@ function durations({ manifest, events, samples }: RunRecord, timeline: Timeline 
           manifest.configuration.downtimeLimitMs),
     dirty_sync_count: passes,
     postcopy_blocktime_ms: finalFigures(events, 'dst')['postcopy-blocktime'],
+    ...poolTimes(events, timeline),
     revision: manifest.revision.commit,
     dirty: manifest.revision.dirty,
     converged: convergedOf(events, timeline),
+  };
+}
+
+/** When the pool was as it should be, since the command. */
+function poolTimes(events: readonly RunEvent[], timeline: Timeline | undefined) {
+  const small = events.find((event) => event.event === 'pool' && event.phase === 'given-back');
+  const full = events.find(
+    (event) =>
+      (event.event === 'pool' && event.phase === 'loaded') ||
+      (event.event === 'restart' && event.phase === 'pool-loaded'),
+  );
+  return {
+    pool_shrunk_ms: difference(small?.at_ms, timeline?.commandMs),
+    pool_loaded_ms: difference(full?.at_ms, timeline?.commandMs),
   };
 }
 

@@ -164,6 +164,8 @@ export const columns: Readonly<Record<string, Column>> = {
   'vm-stopped': phase('VM stopped after s', 'vm-stopped'),
   'vm-started': phase('VM started after s', 'vm-started'),
   'server-answers': phase('server answers after s', 'server-answers'),
+  'pool-shrunk': ofRow('pool small after s', 'pool_shrunk_ms', (ms) => inSeconds(ms)),
+  'pool-loaded': ofRow('pool full again after s', 'pool_loaded_ms', (ms) => inSeconds(ms)),
   commits: ofRow('commits acknowledged', 'ledger_acknowledged'),
   'commits-lost': ofRow('commits lost', 'ledger_lost'),
   'pages-compared': ofRow('compared', 'ram_pages_compared'),

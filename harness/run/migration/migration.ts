@@ -8,6 +8,7 @@ import type { Testbed } from '../../testbed/host.ts';
 import type { QmpClient } from '../../../qemu/qmp/client.ts';
 import type { MigrationCapability, MigrationInfo, QmpEvent } from '../../../qemu/qmp/messages.ts';
 import { nowMs } from '../../probes/wall-clock.ts';
+import type { DatabaseServer } from '../../workload/database-server.ts';
 import { qemuSettings } from './qemu-settings.ts';
 
 export interface MigrationContext {
@@ -15,10 +16,14 @@ export interface MigrationContext {
   readonly testbed: Testbed;
   readonly source: QmpClient;
   readonly target: QmpClient;
+  /** In the VM. */
+  readonly server: DatabaseServer;
   /** Payload that the migration link carries, in bytes per second, as measured before the run. */
   readonly migrationGoodputBytesPerSecond: number;
   /** The VM's disk image, as the engine's `--storage` takes it on the destination. */
   readonly storagePlace: string;
+  /** The run began before QEMU's command, which is not recorded as its beginning then. */
+  readonly begun?: true;
   /** Makes a file of this machine readable on a host; returns its path there. */
   readonly deploy: (localPath: string, host: 'src' | 'dst') => Promise<string>;
   readonly log: RunLog;
@@ -70,7 +75,7 @@ async function switchOn(capability: MigrationCapability, { source, target, log }
 }
 
 /** What waiting for a migration's end needs. */
-type Waiting = Pick<MigrationContext, 'source' | 'target' | 'configuration' | 'signal'> & {
+type Waiting = Pick<MigrationContext, 'source' | 'target' | 'configuration' | 'signal' | 'begun'> & {
   readonly log: Pick<RunLog, 'event'>;
 };
 
@@ -87,7 +92,7 @@ export async function commandMigration(
   onInfo: (info: MigrationInfo) => void = () => undefined,
 ): Promise<MigrationOutcome> {
   const { source, target, configuration, log, signal } = context;
-  log.event({ event: 'migrate-command', at_ms: nowMs(), uri });
+  if (context.begun !== true) log.event({ event: 'migrate-command', at_ms: nowMs(), uri });
   const stopContinuing = configuration.verifyRam ? undefined : continueWhenMoved(source, target, log);
   try {
     await source.execute('migrate', { uri });

@@ -1,9 +1,7 @@
 /**
  * What a database administrator does without live migration: stops the server, which writes down what its pool holds, and
  * with it the VM; starts a VM on the other host from the same disk; and has the server read its pool again while it serves.
- * (https://dev.mysql.com/doc/refman/en/innodb-preload-buffer-pool.html)
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { mebibytes } from '../../../foundation/quantity.ts';
 import { CodedError } from '../../../foundation/coded-error.ts';
 import type { Configuration } from '../../../experiments/configuration.ts';
@@ -16,8 +14,9 @@ import type { QmpEvent } from '../../../qemu/qmp/messages.ts';
 import type { QmpClient } from '../../../qemu/qmp/client.ts';
 import { whileVmLives } from '../../vm/while-vm-lives.ts';
 import type { DatabaseServer } from '../../workload/database-server.ts';
-import { parseRows, runSql, sqlClientCommand } from '../../workload/sql-client.ts';
-import { judgePoolLoad, readBufferPoolUse } from '../../workload/warm-up.ts';
+import { prepareDump, waitForPool } from '../../workload/pool-load.ts';
+import { runSql } from '../../workload/sql-client.ts';
+import { readBufferPoolUse } from '../../workload/warm-up.ts';
 import { type Migration } from './migration.ts';
 
 export interface RestartContext {
@@ -31,8 +30,6 @@ export interface RestartContext {
   readonly signal: AbortSignal;
 }
 
-/** Each question is a new connection, which a server under load answers too. */
-const pollMs = 250;
 const announcements = { initial: 20, max: 200, rounds: 10, step: 40 };
 
 export function restart(context: RestartContext): Migration {
@@ -40,7 +37,7 @@ export function restart(context: RestartContext): Migration {
   const { src, dst, client } = testbed.hosts;
   return {
     run: async () => {
-      const capacity = await prepareServer(client, server);
+      const capacity = await prepareDump(client, server);
       log.event({ event: 'migrate-command', at_ms: nowMs(), uri: 'restart:dst' });
       const deadlineMs = performance.now() + configuration.maxTimeSeconds * 1000;
       const leftMs = (): number => Math.max(1, deadlineMs - performance.now());
@@ -64,7 +61,10 @@ export function restart(context: RestartContext): Migration {
       await waitForServer({ client, vmHost: dst, server, timeoutMs: leftMs(), signal });
       log.event({ event: 'restart', at_ms: nowMs(), phase: 'server-answers' });
 
-      const loadedAtMs = await whileVmLives(target, waitForPool(client, server, leftMs(), signal));
+      const loadedAtMs = await whileVmLives(
+        target,
+        waitForPool(client, server, { timeoutMs: leftMs(), signal }),
+      );
       log.event({ event: 'restart', at_ms: loadedAtMs, host: 'client', phase: 'pool-loaded' });
       await runSql(client, server, `SET GLOBAL innodb_io_capacity = ${capacity.usual}`);
       const { dataBytes } = await readBufferPoolUse(client, server);
@@ -74,30 +74,6 @@ export function restart(context: RestartContext): Migration {
     },
     close: () => Promise.resolve(),
   };
-}
-
-/**
- * All of the pool is to be written down. A server that has other work loads no more than `innodb_io_capacity` pages a
- * second, 3 MB/s by default: for the load it gets the most that its configuration allows.
- */
-async function prepareServer(
-  client: Host,
-  server: DatabaseServer,
-): Promise<{ readonly usual: number; readonly whileLoading: number }> {
-  const rows = await runSql(
-    client,
-    server,
-    `SET GLOBAL innodb_buffer_pool_dump_at_shutdown = ON; SET GLOBAL innodb_buffer_pool_dump_pct = 100;
-SELECT @@innodb_io_capacity, @@innodb_io_capacity_max`,
-  );
-  const [usual, whileLoading] = (rows[0] ?? []).map(Number);
-  if (usual === undefined || whileLoading === undefined || !(usual > 0 && whileLoading > 0))
-    throw new CodedError(
-      'run',
-      'migration-failed',
-      `the server does not tell its innodb_io_capacity: ${JSON.stringify(rows)}`,
-    );
-  return { usual, whileLoading };
 }
 
 const isShutdown = (event: QmpEvent): boolean => event.name === 'SHUTDOWN';
@@ -115,33 +91,5 @@ async function confirmShutdown(shutdown: Promise<QmpEvent>, src: Host): Promise<
       `the source VM did not shut down in good order: ${error instanceof Error ? error.message : String(error)}; its console:\n${await consoleTail(src)}`,
       { cause: error },
     );
-  }
-}
-
-/** Waits until the server has loaded its pool, and returns when it said so, by the clock of the client. */
-async function waitForPool(
-  client: Host,
-  server: DatabaseServer,
-  timeoutMs: number,
-  signal: AbortSignal,
-): Promise<number> {
-  const deadlineMs = performance.now() + timeoutMs;
-  for (let said = 'nothing yet'; ;) {
-    if (performance.now() > deadlineMs)
-      throw new CodedError(
-        'run',
-        'migration-failed',
-        `the pool was not loaded within --max-time; the server says: ${said}`,
-      );
-    const { stdout } = await client.run(`${sqlClientCommand(server)} && date +%s.%N`, {
-      input: "SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool_load_status';\n",
-    });
-    const [[, status = ''] = [], [seconds] = []] = parseRows(stdout);
-    said = status;
-    const load = judgePoolLoad(status);
-    if (load === 'completed') return Number(seconds) * 1000;
-    if (load === 'failed')
-      throw new CodedError('run', 'migration-failed', `the pool was not loaded: ${status}`);
-    await sleep(pollMs, undefined, { signal });
   }
 }

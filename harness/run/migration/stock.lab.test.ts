@@ -7,6 +7,7 @@ import { optionsSchema, resolveConfiguration } from '../../../experiments/config
 import { type EngineName, engines } from '../../../experiments/engines.ts';
 import type { Sample } from '../../../record/event.ts';
 import type { RunLog } from '../../../record/run-log.ts';
+import type { MachineDescription } from '../../../qemu/machine-arguments.ts';
 import type { QmpClient } from '../../../qemu/qmp/client.ts';
 import { guestServer as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
 import { startVm, stopVm, waitForServer } from '../../vm/machine.ts';
@@ -19,7 +20,7 @@ interface Moved {
 }
 
 /** Boots a guest, and gives what moves it to the other host by a method's name. */
-async function bootGuest(t: ExecutionContext, { hintsFreePages }: { readonly hintsFreePages: boolean }) {
+async function bootGuest(t: ExecutionContext, devices: Pick<MachineDescription, 'balloon'>) {
   const { testbed, machine } = await prepareGuestLab(t, {
     owner: 'stock.lab.test.ts',
     rates: { migration: 500e6, storage: 500e6, service: 500e6 },
@@ -32,7 +33,7 @@ async function bootGuest(t: ExecutionContext, { hintsFreePages }: { readonly hin
   const { src, dst, client } = testbed.hosts;
   const { migration } = testbed.networks;
   let [from, to] = [src, dst];
-  const guest = { ...machine, hintsFreePages };
+  const guest = { ...machine, ...devices };
   t.teardown(() => Promise.all([src, dst].map((host) => stopVm(host))));
   let source = await startVm(from, guest);
   await waitForServer({ client, vmHost: from, server, timeoutMs: 300_000 });
@@ -62,6 +63,7 @@ async function bootGuest(t: ExecutionContext, { hintsFreePages }: { readonly hin
         },
         source,
         target,
+        server,
         migrationGoodputBytesPerSecond: 60e6,
         storagePlace: '',
         deploy: (file) => Promise.resolve(file),
@@ -99,7 +101,7 @@ async function bootGuest(t: ExecutionContext, { hintsFreePages }: { readonly hin
 
 test.serial('multifd, stepped downtime and post-copy with preemption move a guest', async (t) => {
   t.timeout(15 * 60_000);
-  const move = await bootGuest(t, { hintsFreePages: false });
+  const move = await bootGuest(t, {});
   await move('multifd');
   for (const name of ['precopy-stepped', 'multifd-zstd-stepped'] as const) {
     const [first] = (await move(name)).samples;
@@ -110,7 +112,7 @@ test.serial('multifd, stepped downtime and post-copy with preemption move a gues
 
 test.serial('a guest with a balloon that takes hints moves, too, and keeps all of its memory', async (t) => {
   t.timeout(15 * 60_000);
-  const move = await bootGuest(t, { hintsFreePages: true });
+  const move = await bootGuest(t, { balloon: 'free-page-hint' });
   const { target } = await move('free-page-hint');
   t.is((await target.execute('query-balloon')).actual, 384 * 2 ** 20);
 });
