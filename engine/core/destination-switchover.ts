@@ -2,31 +2,40 @@
  * The switchover as the destination engine knows it: one state, events in, actions out (docs/engine.md, Switchover, has the
  * picture). Pure, so that the engine and the model test run the same code.
  */
-import { interruption } from './engine-options.ts';
+import { type EngineEnd, interruption } from './engine-options.ts';
 
-export type DestinationState =
-  /** Waiting for the source engine, and for QEMU to begin. */
-  | { readonly is: 'preparing' }
+/** What there is of a migration, which grows with it. The machine hands it on without a look. */
+export interface DestinationParts {
+  /** Since the source engine has greeted. */
+  readonly link: unknown;
+  /** Since QEMU has begun to send. */
+  readonly serving: unknown;
+}
+
+/** Each state holds what there is in it. */
+export type DestinationState<Parts extends DestinationParts> =
+  /** Waiting for the source engine. */
+  | { readonly is: 'greeting' }
+  /** Waiting for QEMU to begin. */
+  | { readonly is: 'preparing'; readonly parts: Parts['link'] }
   /** The stream goes to the target, up to the end of RAM; all device state stays here. */
-  | { readonly is: 'moving' }
+  | { readonly is: 'moving'; readonly parts: Parts['serving'] }
   /** The source has committed: the target gets everything, and starts when it has read it. */
-  | { readonly is: 'committing'; readonly link: 'up' | 'down' }
+  | { readonly is: 'committing'; readonly parts: Parts['serving']; readonly link: 'up' | 'down' }
   /** The target has the VM; the source is being told. */
-  | { readonly is: 'closing' }
+  | { readonly is: 'closing'; readonly parts: Parts['serving'] }
   /** The target has everything and does not say whether it has started. */
-  | { readonly is: 'in-doubt'; readonly why: Error; readonly link: 'up' | 'down' }
-  | { readonly is: 'over'; readonly end: DestinationEnd };
+  | {
+      readonly is: 'in-doubt';
+      readonly parts: Parts['serving'];
+      readonly why: Error;
+      readonly link: 'up' | 'down';
+    }
+  | { readonly is: 'over'; readonly end: EngineEnd };
 
-export type DestinationEnd =
-  | { readonly at: 'destination' }
-  /** The target will never run. */
-  | { readonly at: 'source'; readonly why: Error }
-  /** Ended by a signal before the commit. */
-  | { readonly at: 'source-cancelled' }
-  | { readonly at: 'in-doubt'; readonly why: Error };
-
-export type DestinationEvent =
-  | { readonly type: 'stream-begins' }
+export type DestinationEvent<Parts extends DestinationParts> =
+  | { readonly type: 'greeted'; readonly parts: Parts['link'] }
+  | { readonly type: 'stream-begins'; readonly parts: Parts['serving'] }
   | { readonly type: 'commit' }
   /** The target says that it has everything; it runs, or waits to be continued if it was started with -S. */
   | { readonly type: 'target-started' }
@@ -57,15 +66,19 @@ export type DestinationAction =
   | { readonly do: 'say-in-doubt'; readonly why: Error }
   | { readonly do: 'refuse-signal' };
 
-export interface DestinationStep {
-  readonly state: DestinationState;
+export interface DestinationStep<Parts extends DestinationParts> {
+  readonly state: DestinationState<Parts>;
   readonly actions: readonly DestinationAction[];
 }
 
-export const destinationStart: DestinationState = { is: 'preparing' };
+export const destinationStart = { is: 'greeting' } as const;
 
-export function stepDestination(state: DestinationState, event: DestinationEvent): DestinationStep {
+export function stepDestination<Parts extends DestinationParts>(
+  state: DestinationState<Parts>,
+  event: DestinationEvent<Parts>,
+): DestinationStep<Parts> {
   switch (state.is) {
+    case 'greeting':
     case 'preparing':
     case 'moving':
       return beforeCommit(state, event);
@@ -76,17 +89,24 @@ export function stepDestination(state: DestinationState, event: DestinationEvent
     case 'in-doubt':
       return inDoubt(state, event);
     case 'over':
-      return stay(state);
+      return stay<Parts>(state);
   }
 }
 
-function beforeCommit(state: DestinationState, event: DestinationEvent): DestinationStep {
+function beforeCommit<Parts extends DestinationParts>(
+  state: Extract<DestinationState<Parts>, { is: 'greeting' | 'preparing' | 'moving' }>,
+  event: DestinationEvent<Parts>,
+): DestinationStep<Parts> {
   switch (event.type) {
+    case 'greeted':
+      if (state.is !== 'greeting') return stay<Parts>(state);
+      return { state: { is: 'preparing', parts: event.parts }, actions: [] };
     case 'stream-begins':
-      return { state: { is: 'moving' }, actions: [] };
+      if (state.is !== 'preparing') return stay<Parts>(state);
+      return { state: { is: 'moving', parts: event.parts }, actions: [] };
     case 'commit':
-      if (state.is !== 'moving') return stay(state);
-      return { state: { is: 'committing', link: 'up' }, actions: [{ do: 'release' }] };
+      if (state.is !== 'moving') return stay<Parts>(state);
+      return { state: { is: 'committing', parts: state.parts, link: 'up' }, actions: [{ do: 'release' }] };
     case 'target-started':
       return neverRuns(new Error('the target says that it has everything, which it has not'));
     case 'target-failed':
@@ -96,41 +116,38 @@ function beforeCommit(state: DestinationState, event: DestinationEvent): Destina
       return neverRuns(event.why);
     case 'link-closed':
     case 'source-aborted':
-      return { ...neverRuns(event.why), actions: [{ do: 'drop-target' }] };
+      return over({ at: 'source', why: event.why }, [{ do: 'drop-target' }]);
     case 'interrupted':
-      return {
-        state: { is: 'over', end: { at: 'source-cancelled' } },
-        actions: [{ do: 'drop-target' }, { do: 'abort', why: interruption() }],
-      };
+      return over({ at: 'source-cancelled' }, [{ do: 'drop-target' }, { do: 'abort', why: interruption() }]);
   }
 }
 
-function committing(
-  state: Extract<DestinationState, { is: 'committing' }>,
-  event: DestinationEvent,
-): DestinationStep {
+function committing<Parts extends DestinationParts>(
+  state: Extract<DestinationState<Parts>, { is: 'committing' }>,
+  event: DestinationEvent<Parts>,
+): DestinationStep<Parts> {
   switch (event.type) {
+    case 'greeted':
     case 'stream-begins':
     case 'commit':
-      return stay(state);
+      return stay<Parts>(state);
     case 'target-started':
-      return started(state.link);
+      return started<Parts>(state);
     case 'target-failed':
       return neverRuns(event.why);
     case 'target-silent-end':
       return leaveDoubt(event.why);
     case 'link-closed':
       // The source keeps its VM stopped and counts on the target, which has everything or will have it.
-      return { state: { is: 'committing', link: 'down' }, actions: [] };
+      return stay<Parts>({ ...state, link: 'down' });
     case 'source-aborted':
-      if (event.undelivered) return neverRuns(event.why);
-      return { state: { is: 'committing', link: 'down' }, actions: [] };
+      return event.undelivered ? neverRuns(event.why) : stay<Parts>({ ...state, link: 'down' });
     case 'failed':
       return event.undelivered ? neverRuns(event.why) : leaveDoubt(event.why);
     case 'limit':
       if (event.undelivered) return neverRuns(event.why);
       return {
-        state: { is: 'in-doubt', why: event.why, link: state.link },
+        state: { ...state, is: 'in-doubt', why: event.why },
         actions: [{ do: 'say-in-doubt', why: event.why }],
       };
     case 'interrupted':
@@ -138,38 +155,43 @@ function committing(
   }
 }
 
-function closing(state: DestinationState, event: DestinationEvent): DestinationStep {
+function closing<Parts extends DestinationParts>(
+  state: Extract<DestinationState<Parts>, { is: 'closing' }>,
+  event: DestinationEvent<Parts>,
+): DestinationStep<Parts> {
   switch (event.type) {
     case 'link-closed':
     case 'source-aborted':
     case 'limit':
     case 'interrupted':
       return over({ at: 'destination' });
+    case 'greeted':
     case 'stream-begins':
     case 'commit':
     case 'target-started':
     case 'target-failed':
     case 'target-silent-end':
     case 'failed':
-      return stay(state);
+      return stay<Parts>(state);
   }
 }
 
-function inDoubt(
-  state: Extract<DestinationState, { is: 'in-doubt' }>,
-  event: DestinationEvent,
-): DestinationStep {
+function inDoubt<Parts extends DestinationParts>(
+  state: Extract<DestinationState<Parts>, { is: 'in-doubt' }>,
+  event: DestinationEvent<Parts>,
+): DestinationStep<Parts> {
   switch (event.type) {
+    case 'greeted':
     case 'stream-begins':
     case 'commit':
-      return stay(state);
+      return stay<Parts>(state);
     case 'target-started':
-      return started(state.link);
+      return started<Parts>(state);
     case 'target-failed':
       return neverRuns(event.why);
     case 'link-closed':
     case 'source-aborted':
-      return { state: { ...state, link: 'down' }, actions: [] };
+      return stay<Parts>({ ...state, link: 'down' });
     case 'limit':
       return { state, actions: [{ do: 'say-in-doubt', why: event.why }] };
     case 'target-silent-end':
@@ -180,33 +202,30 @@ function inDoubt(
   }
 }
 
-function started(link: 'up' | 'down'): DestinationStep {
+function started<Parts extends DestinationParts>({
+  parts,
+  link,
+}: Extract<DestinationState<Parts>, { is: 'committing' | 'in-doubt' }>): DestinationStep<Parts> {
   if (link === 'down') return over({ at: 'destination' });
-  return { state: { is: 'closing' }, actions: [{ do: 'say-started' }] };
+  return { state: { is: 'closing', parts }, actions: [{ do: 'say-started' }] };
 }
 
 /** The target is dropped first: what the source is told must be true when it is told. */
-function neverRuns(why: Error): DestinationStep {
-  return {
-    state: { is: 'over', end: { at: 'source', why } },
-    actions: [{ do: 'drop-target' }, { do: 'abort', why }],
-  };
+function neverRuns(why: Error): DestinationStep<never> {
+  return over({ at: 'source', why }, [{ do: 'drop-target' }, { do: 'abort', why }]);
 }
 
-function leaveDoubt(why: Error): DestinationStep {
-  return {
-    state: { is: 'over', end: { at: 'in-doubt', why } },
-    actions: [
-      { do: 'say-in-doubt', why },
-      { do: 'abort-in-doubt', why },
-    ],
-  };
+function leaveDoubt(why: Error): DestinationStep<never> {
+  return over({ at: 'in-doubt', why }, [
+    { do: 'say-in-doubt', why },
+    { do: 'abort-in-doubt', why },
+  ]);
 }
 
-function over(end: DestinationEnd): DestinationStep {
-  return { state: { is: 'over', end }, actions: [] };
+function over(end: EngineEnd, actions: readonly DestinationAction[] = []): DestinationStep<never> {
+  return { state: { is: 'over', end }, actions };
 }
 
-function stay(state: DestinationState): DestinationStep {
+function stay<Parts extends DestinationParts>(state: DestinationState<Parts>): DestinationStep<Parts> {
   return { state, actions: [] };
 }

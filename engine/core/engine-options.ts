@@ -1,5 +1,6 @@
 /** What both engines are started with, and how they end. */
-import type { EventSink } from './engine-event.ts';
+import { isCoded } from '../../foundation/coded-error.ts';
+import type { EngineCounters, EventSink } from './engine-event.ts';
 import type { Limits } from './wait-watch.ts';
 
 export interface EngineOptions {
@@ -22,12 +23,47 @@ export function interruption(): Error & { readonly code: 'interrupted' } {
   return Object.assign(new Error('interrupted'), { code: 'interrupted' as const });
 }
 
+/** Where the VM is when an engine ends. */
+export type EngineEnd =
+  | { readonly at: 'destination' }
+  /** The target will never run. */
+  | { readonly at: 'source'; readonly why: Error }
+  /** Ended by a signal before the commit. */
+  | { readonly at: 'source-cancelled' }
+  /** Nobody at this end can tell. */
+  | { readonly at: 'in-doubt'; readonly why: Error };
+
 export type EngineOutcome =
-  /** The target has everything; it runs, or waits to be continued. */
-  | { readonly result: 'migrated' }
-  /** The VM is at the source, and the target will never run. */
-  | { readonly result: 'failed'; readonly error: Error }
-  /** Interrupted before the commit: the VM is at the source. */
-  | { readonly result: 'cancelled' }
-  /** The target may have the VM, and nobody at this end can tell. */
-  | { readonly result: 'in-doubt'; readonly error: Error };
+  | { readonly result: 'migrated' | 'cancelled' }
+  | { readonly result: 'failed' | 'in-doubt'; readonly error: Error };
+
+/**
+ * An engine's last words, and its outcome. That it is in doubt was said before.
+ *
+ * @param advice for a VM at the source that does not run on by itself
+ */
+export function conclude(
+  end: EngineEnd,
+  counters: EngineCounters,
+  say: EventSink,
+  advice?: string,
+): EngineOutcome {
+  const withAdvice = advice === undefined ? {} : { advice };
+  switch (end.at) {
+    case 'destination':
+      say({ event: 'done', ...counters });
+      return { result: 'migrated' };
+    case 'source': {
+      const error: Error & { readonly code?: string } = end.why;
+      const peer = isCoded(error, 'wire') && error.code === 'peer-aborted';
+      say({ event: 'progress', ...counters });
+      say({ event: 'failed', code: error.code ?? 'failed', reason: error.message, peer, ...withAdvice });
+      return { result: 'failed', error };
+    }
+    case 'source-cancelled':
+      say({ event: 'cancelled', ...withAdvice });
+      return { result: 'cancelled' };
+    case 'in-doubt':
+      return { result: 'in-doubt', error: end.why };
+  }
+}

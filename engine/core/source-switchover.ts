@@ -2,10 +2,12 @@
  * The switchover as the source engine knows it: one state, events in, actions out (docs/engine.md, Switchover, has the
  * picture). Pure, so that the engine and the model test run the same code.
  */
-import { interruption } from './engine-options.ts';
+import { type EngineEnd, interruption } from './engine-options.ts';
 
 export type SourceState =
-  /** Greeting the destination, or waiting for QEMU to connect. */
+  /** Waiting for the destination engine. */
+  | { readonly is: 'greeting' }
+  /** Waiting for QEMU to connect. */
   | { readonly is: 'preparing' }
   /** QEMU sends. The target cannot start: the destination holds all device state. */
   | { readonly is: 'moving'; readonly returnPath: boolean }
@@ -24,12 +26,11 @@ export type SourceState =
  */
 export type QemuEnd = 'waits' | 'completes' | 'completed' | 'closed-early';
 
+/** As any engine's, with what becomes of the VM here. */
 export type SourceEnd =
-  | { readonly at: 'destination' }
-  | { readonly at: 'source'; readonly vm: SourceVm; readonly why: Error }
-  /** Ended by a signal before the commit. */
-  | { readonly at: 'source-cancelled'; readonly vm: SourceVm }
-  | { readonly at: 'in-doubt'; readonly why: Error; readonly qemu: QemuEnd };
+  | Extract<EngineEnd, { at: 'destination' }>
+  | (Extract<EngineEnd, { at: 'source' | 'source-cancelled' }> & { readonly vm: SourceVm })
+  | (Extract<EngineEnd, { at: 'in-doubt' }> & { readonly qemu: QemuEnd });
 
 /**
  * What becomes of the VM at the source: QEMU lets it run on by itself; QEMU has taken the migration for completed and keeps it
@@ -38,6 +39,8 @@ export type SourceEnd =
 export type SourceVm = 'runs-on' | 'stopped' | 'runs-on-or-stopped';
 
 export type SourceEvent =
+  /** The destination engine has greeted. */
+  | { readonly type: 'greeted' }
   | { readonly type: 'qemu-connected' }
   /** QEMU has opened its return path: it will wait for the target's word. */
   | { readonly type: 'return-path' }
@@ -73,10 +76,11 @@ export interface SourceStep {
   readonly actions: readonly SourceAction[];
 }
 
-export const sourceStart: SourceState = { is: 'preparing' };
+export const sourceStart: SourceState = { is: 'greeting' };
 
 export function stepSource(state: SourceState, event: SourceEvent): SourceStep {
   switch (state.is) {
+    case 'greeting':
     case 'preparing':
     case 'moving':
       return beforeCommit(state, event);
@@ -92,10 +96,12 @@ export function stepSource(state: SourceState, event: SourceEvent): SourceStep {
 }
 
 function beforeCommit(
-  state: Extract<SourceState, { is: 'preparing' | 'moving' }>,
+  state: Extract<SourceState, { is: 'greeting' | 'preparing' | 'moving' }>,
   event: SourceEvent,
 ): SourceStep {
   switch (event.type) {
+    case 'greeted':
+      return state.is === 'greeting' ? { state: { is: 'preparing' }, actions: [] } : stay(state);
     case 'qemu-connected':
       return { state: { is: 'moving', returnPath: false }, actions: [] };
     case 'return-path':
@@ -132,13 +138,14 @@ function beforeCommit(
 /**
  * Without a return path QEMU completes when the kernel has taken its last byte, which may be before this engine has read it.
  */
-function vmBeforeCommit(state: Extract<SourceState, { is: 'preparing' | 'moving' }>): SourceVm {
-  return state.is === 'preparing' || state.returnPath ? 'runs-on' : 'runs-on-or-stopped';
+function vmBeforeCommit(state: Extract<SourceState, { is: 'greeting' | 'preparing' | 'moving' }>): SourceVm {
+  return state.is !== 'moving' || state.returnPath ? 'runs-on' : 'runs-on-or-stopped';
 }
 
 function committing(state: Extract<SourceState, { is: 'committing' }>, event: SourceEvent): SourceStep {
   const { qemu } = state;
   switch (event.type) {
+    case 'greeted':
     case 'qemu-connected':
     case 'return-path':
     case 'stream-complete':
@@ -174,6 +181,7 @@ function closing(state: SourceState, event: SourceEvent): SourceStep {
       return over({ at: 'destination' });
     case 'interrupted':
       return { state, actions: [{ do: 'refuse-signal' }] };
+    case 'greeted':
     case 'qemu-connected':
     case 'return-path':
     case 'stream-complete':
@@ -188,6 +196,7 @@ function closing(state: SourceState, event: SourceEvent): SourceStep {
 function inDoubt(state: Extract<SourceState, { is: 'in-doubt' }>, event: SourceEvent): SourceStep {
   const { why, qemu, link } = state;
   switch (event.type) {
+    case 'greeted':
     case 'qemu-connected':
     case 'return-path':
     case 'stream-complete':

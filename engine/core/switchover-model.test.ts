@@ -13,6 +13,12 @@ import {
 } from './destination-switchover.ts';
 import { type SourceEvent, type SourceState, sourceStart, stepSource } from './source-switchover.ts';
 
+/** What an engine has beside its state is not modelled. */
+interface Parts {
+  readonly link: null;
+  readonly serving: null;
+}
+type State = DestinationState<Parts>;
 type ToDestination = 'begins' | 'commit' | 'abort' | 'closed';
 type ToSource = 'started' | 'target-failed' | 'in-doubt' | 'closed';
 
@@ -22,7 +28,7 @@ interface World {
   readonly autoStart: boolean;
   readonly lacksDevice: boolean;
   source: SourceState | 'dead';
-  destination: DestinationState | 'dead';
+  destination: State | 'dead';
   link: 'up' | 'broken';
   readonly toDestination: ToDestination[];
   readonly toSource: ToSource[];
@@ -54,8 +60,8 @@ const why = new Error('a fault');
 function begin(kind: Pick<World, 'returnPath' | 'autoStart' | 'lacksDevice'>): World {
   return {
     ...kind,
-    source: sourceStart,
-    destination: destinationStart,
+    source: stepSource(sourceStart, { type: 'greeted' }).state,
+    destination: stepDestination<Parts>(destinationStart, { type: 'greeted', parts: null }).state,
     link: 'up',
     toDestination: [],
     toSource: [],
@@ -100,7 +106,7 @@ function sourceEnds(world: World): void {
   send(world, world.toDestination, 'closed');
 }
 
-function destinationTakes(world: World, event: DestinationEvent): void {
+function destinationTakes(world: World, event: DestinationEvent<Parts>): void {
   if (world.destination === 'dead') return;
   const { state, actions } = stepDestination(world.destination, event);
   const wasOver = world.destination.is === 'over';
@@ -205,7 +211,7 @@ function moves(world: World): Move[] {
     const message = w.toDestination.shift();
     if (message === 'begins') {
       if (w.target.is === 'loading') w.target.has = 'memory';
-      destinationTakes(w, { type: 'stream-begins' });
+      destinationTakes(w, { type: 'stream-begins', parts: null });
     } else if (message === 'commit') destinationTakes(w, { type: 'commit' });
     else if (message === 'abort')
       destinationTakes(w, { type: 'source-aborted', why, undelivered: w.undelivered });
@@ -427,7 +433,7 @@ function explore(kind: (typeof kinds)[number], maxFaults: number): { states: num
 }
 
 function describeEnd({ source, destination, sourceQemu, target }: World): string {
-  const at = (state: SourceState | DestinationState | 'dead'): string =>
+  const at = (state: SourceState | State | 'dead'): string =>
     state === 'dead' ? 'dead' : state.is === 'over' ? state.end.at : state.is;
   return `${at(source)} / ${at(destination)} / ${sourceQemu.vm} / ${target.vm}`;
 }

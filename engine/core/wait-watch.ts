@@ -1,4 +1,5 @@
 /** Sees to it that nothing is waited for without a word, or for ever. Pure: time comes with the calls. */
+import type { EngineEvent } from './engine-event.ts';
 
 /** How long the engines wait for what does not come. */
 export interface Limits {
@@ -25,8 +26,9 @@ export interface Wait {
 export type WaitVerdict =
   | { readonly is: 'quiet' }
   /** It has not come for so long: say so. */
-  | { readonly is: 'say'; readonly wait: Wait; readonly waitedMs: number }
-  | { readonly is: 'limit'; readonly wait: Wait; readonly waitedMs: number };
+  | { readonly is: 'say'; readonly event: EngineEvent }
+  /** Say so, and give it up for this reason. */
+  | { readonly is: 'limit'; readonly event: EngineEvent; readonly reason: string };
 
 const firstSaidMs = 10_000;
 const quiet: WaitVerdict = { is: 'quiet' };
@@ -46,13 +48,16 @@ export class WaitWatch {
       return quiet;
     }
     const waitedMs = nowMs - this.#sinceMs;
+    const { what, limitMs = 0 } = wait;
+    const seconds = Math.round(waitedMs / 1000);
+    const event = { event: 'waiting-for', what, seconds, limit_seconds: limitMs / 1000 } as const;
     if (wait.limitMs !== undefined && waitedMs >= wait.limitMs) {
       this.#restart(nowMs);
-      return { is: 'limit', wait, waitedMs };
+      return { is: 'limit', event, reason: `nothing was heard of ${what} for ${seconds} s` };
     }
     if (waitedMs < this.#sayAtMs) return quiet;
     this.#sayAtMs = 2 * waitedMs;
-    return { is: 'say', wait, waitedMs };
+    return { is: 'say', event };
   }
 
   #restart(nowMs: number): void {

@@ -3,23 +3,21 @@
  * adds pages that it reads from shared storage. docs/engine.md says why the guest's memory arrives complete.
  */
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
+import { inDoubtAtDestination, signalRefused } from '../core/advice.ts';
 import {
   type DestinationAction,
-  type DestinationEnd,
   type DestinationEvent,
   type DestinationState,
   destinationStart,
   stepDestination,
 } from '../core/destination-switchover.ts';
-import type { EngineOptions, EngineOutcome } from '../core/engine-options.ts';
-import { type Wait, WaitWatch, defaultLimits } from '../core/wait-watch.ts';
-import { PageHasher } from '../list/content-hash.ts';
-import { pageSizeBytes } from '../list/page-list.ts';
-import type { EngineCounters } from '../core/engine-event.ts';
+import type { EngineCounters, EventSink } from '../core/engine-event.ts';
+import { conclude, type EngineEnd, type EngineOptions, type EngineOutcome } from '../core/engine-options.ts';
 import { RestorePlan } from '../core/restore-plan.ts';
-import { Restorer, type RestoreSink } from './restorer.ts';
+import { StatusReport, statusMs } from '../core/status-report.ts';
+import { defaultLimits, type Wait, WaitWatch } from '../core/wait-watch.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
 import type { StoragePlace } from '../storage/storage-place.ts';
-import { limitedReader, type StorageReader } from '../storage/storage-reader.ts';
 import type { EngineConnection } from '../wire/connection.ts';
 import type { FrameType } from '../wire/frame.ts';
 import { defaultLiveness, type Liveness } from '../wire/hello.ts';
@@ -27,10 +25,9 @@ import { decodeMessage, encodeMessage, messageSchemas, type Sources } from '../w
 import type { PeerSecurity } from '../wire/peer-security.ts';
 import { decodePlanPart, encodeAsk, maxAskedPages, type PageName } from '../wire/plan-codec.ts';
 import { destinationCounters, StorageRate } from './destination-report.ts';
-import { inDoubtAtDestination, signalRefused } from '../core/advice.ts';
-import { openSources } from './open-sources.ts';
+import { ListedStorage } from './listed-storage.ts';
+import { Restorer, type RestoreSink } from './restorer.ts';
 import { type SourceHandler, SourceListener } from './source-listener.ts';
-import { StatusReport, statusMs } from '../core/status-report.ts';
 import { TargetConnection } from './target-connection.ts';
 import { TargetStream } from './target-stream.ts';
 
@@ -53,110 +50,131 @@ export function runDestination(options: DestinationOptions): Promise<EngineOutco
   return new DestinationEngine(options).run();
 }
 
-/** What there is of a migration, which grows with it. */
-type Parts =
-  | { readonly are: 'none' }
-  /** The source engine has greeted. */
-  | { readonly are: 'link'; readonly connection: EngineConnection }
-  /** QEMU has begun to send. */
-  | {
-      readonly are: 'all';
-      readonly connection: EngineConnection;
-      readonly target: TargetConnection;
-      readonly stream: TargetStream;
-      readonly restorer: Restorer;
-      readonly status: StatusReport;
-      readonly statusTimer: NodeJS.Timeout;
-    };
+/** There is a source engine. */
+interface Link {
+  readonly connection: EngineConnection;
+  readonly storage: ListedStorage;
+}
+
+/** Its QEMU has begun to send. */
+interface Serving extends Link {
+  readonly plan: RestorePlan;
+  readonly target: TargetConnection;
+  readonly stream: TargetStream;
+  readonly restorer: Restorer;
+  readonly rate: StorageRate;
+  readonly status: StatusReport;
+  readonly statusTimer: NodeJS.Timeout;
+}
+
+interface Parts {
+  readonly link: Link;
+  readonly serving: Serving;
+}
+
+type State = DestinationState<Parts>;
+
+function linkOf(state: State): Link | undefined {
+  return state.is === 'greeting' || state.is === 'over' ? undefined : state.parts;
+}
+
+function servingOf(state: State): Serving | undefined {
+  return state.is === 'greeting' || state.is === 'preparing' || state.is === 'over' ? undefined : state.parts;
+}
 
 class DestinationEngine implements SourceHandler, RestoreSink {
   readonly #options: DestinationOptions;
+  /** For the engine's parts, which have no word after its last. */
+  readonly #onEvent: EventSink;
   readonly #listener: SourceListener;
-  readonly #plan = new RestorePlan();
-  readonly #rate = new StorageRate();
   readonly #waits = new WaitWatch();
-  #state: DestinationState = destinationStart;
-  #finish: (outcome: EngineOutcome) => void = () => undefined;
-  #parts: Parts = { are: 'none' };
-  #readers: (StorageReader | undefined)[] = [];
-  /** There once the source has named its list's sources. */
-  #hasher: PageHasher | undefined;
-  #readFailed = false;
-  #isSilent = false;
-  #progress: NodeJS.Timeout | undefined;
+  readonly #outcome = Promise.withResolvers<EngineOutcome>();
+  readonly #ticks: NodeJS.Timeout;
+  #state: State = destinationStart;
 
   constructor(options: DestinationOptions) {
-    this.#options = {
-      ...options,
-      // Nothing is said after the last word.
-      onEvent: (event) => {
-        if (!this.#isSilent) options.onEvent(event);
-      },
+    this.#options = options;
+    this.#onEvent = (event) => {
+      if (this.#state.is !== 'over') options.onEvent(event);
     };
-    this.#listener = new SourceListener({ liveness: defaultLiveness, ...options }, this);
+    this.#listener = new SourceListener(
+      { liveness: defaultLiveness, ...options, onEvent: this.#onEvent },
+      this,
+    );
+    this.#ticks = setInterval(() => {
+      this.#tick();
+    }, progressMs);
   }
 
   run(): Promise<EngineOutcome> {
     const { listen, interrupts } = this.#options;
-    return new Promise((resolve) => {
-      this.#finish = resolve;
-      const interrupt = (): void => {
-        this.#step({ type: 'interrupted' });
-      };
-      this.#listener.listen(listen.host, listen.port);
-      this.#progress = setInterval(() => {
-        this.#tick();
-      }, progressMs);
-      interrupts?.subscribe(interrupt);
+    this.#listener.listen(listen.host, listen.port);
+    interrupts?.subscribe(() => {
+      this.#step({ type: 'interrupted' });
     });
+    return this.#outcome.promise;
   }
 
   listening(address: string): void {
-    this.#options.onEvent({ event: 'listening', address });
+    this.#onEvent({ event: 'listening', address });
   }
 
   greeted(connection: EngineConnection, peer: string, compression: 'none' | 'zstd'): void {
-    this.#parts = { are: 'link', connection };
-    this.#options.onEvent({ event: 'connected', peer, compression });
+    const { storage, limits = defaultLimits } = this.#options;
+    const listed = new ListedStorage(storage, limits.storageMs, this.#onEvent);
+    this.#step({ type: 'greeted', parts: { connection, storage: listed } });
+    this.#onEvent({ event: 'connected', peer, compression });
   }
 
   takeFrame(type: FrameType, payload: Buffer): void {
+    const state = this.#state;
+    if (state.is === 'greeting' || state.is === 'over') return;
     switch (type) {
       case 'stream':
-        this.#begin();
+        if (state.is === 'preparing') this.#begin(state.parts);
         this.#serving?.stream.push(payload);
         return;
       case 'commit':
         this.#step({ type: 'commit' });
         return;
       case 'sources':
-        this.#openSources(decodeMessage(messageSchemas.sources, payload));
+        this.#openStorage(state.parts, decodeMessage(messageSchemas.sources, payload));
         return;
-      case 'plan': {
-        const part = decodePlanPart(payload);
-        const block = this.#serving?.stream.injector.reader.blocks[part.blockIndex];
-        const reader = this.#readers[part.sourceIndex];
-        if (block === undefined || reader === undefined) {
-          throw new CodedError(
-            'wire',
-            'malformed',
-            'the plan names a RAM block or a source that is not there',
-          );
-        }
-        this.#plan.add(part, block.pageCount, Math.floor(reader.sizeBytes / pageSizeBytes));
+      case 'plan':
+        this.#takePlan(servingOf(state), payload);
         return;
-      }
       default:
         throw new CodedError('wire', 'malformed', `the source sent "${type}"`);
     }
   }
 
+  #openStorage({ connection, storage }: Link, sources: Sources): void {
+    storage
+      .open(sources)
+      .then((answer) => {
+        connection.send('storage', encodeMessage(answer));
+      })
+      .catch((error: unknown) => {
+        this.fail(error);
+      });
+  }
+
+  #takePlan(serving: Serving | undefined, payload: Buffer): void {
+    const part = decodePlanPart(payload);
+    const block = serving?.stream.injector.reader.blocks[part.blockIndex];
+    const reader = serving?.storage.reader(part.sourceIndex);
+    if (serving === undefined || block === undefined || reader === undefined) {
+      throw new CodedError('wire', 'malformed', 'the plan names a RAM block or a source that is not there');
+    }
+    serving.plan.add(part, block.pageCount, Math.floor(reader.sizeBytes / pageSizeBytes));
+  }
+
   /** QEMU has begun to send: connects to the target. What is written before that is done waits in the socket. */
-  #begin(): void {
-    if (this.#state.is !== 'preparing' || this.#parts.are !== 'link') return;
-    const { connection } = this.#parts;
-    const { incomingPath, onEvent } = this.#options;
-    const restorer = new Restorer(this.#plan, this.#readers, () => this.#keyedHasher, this);
+  #begin(link: Link): void {
+    const { connection, storage } = link;
+    const { incomingPath, vm } = this.#options;
+    const plan = new RestorePlan();
+    const restorer = new Restorer(plan, storage, this);
     const target: TargetConnection = new TargetConnection(incomingPath, () => stream.hasReturnPath, {
       returnPath: (bytes) => {
         connection.send('returnPath', bytes);
@@ -181,25 +199,27 @@ class DestinationEngine implements SourceHandler, RestoreSink {
       },
     });
     const status = new StatusReport(
-      this.#plan,
+      plan,
       () => restorer.storageBytes,
       (counts) => {
         connection.send('status', encodeMessage(counts));
       },
     );
-    const stream = new TargetStream(this.#plan, target.output, this.#options.vm, onEvent);
+    const stream = new TargetStream(plan, target.output, vm, this.#onEvent);
+    const rate = new StorageRate();
     const statusTimer = setInterval(() => {
       this.#guarded(() => {
         status.send();
       });
     }, statusMs);
-    this.#parts = { are: 'all', connection, target, stream, restorer, status, statusTimer };
-    this.#step({ type: 'stream-begins' });
+    const parts = { ...link, plan, target, stream, restorer, rate, status, statusTimer };
+    this.#step({ type: 'stream-begins', parts });
   }
 
   afterBatch(): void {
-    if (this.#isOver || this.#parts.are !== 'all') return;
-    const { connection, target, restorer, status } = this.#parts;
+    const serving = this.#serving;
+    if (serving === undefined) return;
+    const { connection, target, restorer, status } = serving;
     const { output } = target;
     restorer.pump();
     const takenBytes = connection.receivedBytes;
@@ -210,37 +230,9 @@ class DestinationEngine implements SourceHandler, RestoreSink {
     status.sendIfNothingPends();
   }
 
-  get #connection(): EngineConnection | undefined {
-    return this.#parts.are === 'none' ? undefined : this.#parts.connection;
-  }
-
-  /** Undefined before QEMU has begun to send. */
-  get #serving(): Extract<Parts, { are: 'all' }> | undefined {
-    return this.#parts.are === 'all' ? this.#parts : undefined;
-  }
-
-  #openSources({ sources, hashKey }: Sources): void {
-    if (this.#hasher !== undefined)
-      throw new CodedError('wire', 'malformed', 'the source names sources twice');
-    this.#hasher = new PageHasher(Buffer.from(hashKey, 'hex'));
-    openSources(sources, this.#options.storage, this.#options.onEvent)
-      .then(({ readers, answer }) => {
-        const { storageMs } = this.#options.limits ?? defaultLimits;
-        this.#readers.push(
-          ...readers.map((reader) => (reader === undefined ? undefined : limitedReader(reader, storageMs))),
-        );
-        this.#connection?.send('storage', encodeMessage(answer));
-        if (this.#isOver) this.#closeReaders();
-      })
-      .catch((error: unknown) => {
-        this.fail(error);
-      });
-  }
-
-  get #keyedHasher(): PageHasher {
-    // A plan without sources is refused.
-    if (this.#hasher === undefined) throw new Error('no key for the hashes of the plan');
-    return this.#hasher;
+  /** Undefined before QEMU has begun to send, and when it is over. */
+  get #serving(): Serving | undefined {
+    return servingOf(this.#state);
   }
 
   get canTake(): boolean {
@@ -260,21 +252,13 @@ class DestinationEngine implements SourceHandler, RestoreSink {
 
   ask(pages: readonly PageName[]): void {
     for (let i = 0; i < pages.length; i += maxAskedPages) {
-      this.#connection?.send('ask', encodeAsk(pages.slice(i, i + maxAskedPages)));
+      this.#serving?.connection.send('ask', encodeAsk(pages.slice(i, i + maxAskedPages)));
     }
-  }
-
-  readFailed(error: unknown): void {
-    if (this.#readFailed || this.#isOver) return;
-    this.#readFailed = true;
-    this.#options.onEvent({
-      event: 'read-failed',
-      reason: error instanceof Error ? error.message : String(error),
-    });
   }
 
   get targetNeverRuns(): boolean {
     switch (this.#state.is) {
+      case 'greeting':
       case 'preparing':
       case 'moving':
         return true;
@@ -306,12 +290,8 @@ class DestinationEngine implements SourceHandler, RestoreSink {
     return this.#serving?.target.output.undelivered === true;
   }
 
-  get #isOver(): boolean {
-    return this.#state.is === 'over';
-  }
-
   #guarded(body: () => void): void {
-    if (this.#isOver) return;
+    if (this.#state.is === 'over') return;
     try {
       body();
     } catch (error) {
@@ -321,38 +301,41 @@ class DestinationEngine implements SourceHandler, RestoreSink {
 
   /** Every 200 ms. */
   #tick(): void {
-    if (this.#serving !== undefined) {
-      this.#rate.sample(this.#serving.restorer.storageBytes, performance.now());
-      this.#options.onEvent({ event: 'progress', ...this.#counters() });
+    const serving = this.#serving;
+    if (serving !== undefined) {
+      serving.rate.sample(serving.restorer.storageBytes, performance.now());
+      this.#onEvent({ event: 'progress', ...counters(this.#state) });
     }
     const verdict = this.#waits.update(this.#wait, performance.now());
     if (verdict.is === 'quiet') return;
-    const { what, limitMs = 0 } = verdict.wait;
-    const seconds = Math.round(verdict.waitedMs / 1000);
-    this.#options.onEvent({ event: 'waiting-for', what, seconds, limit_seconds: limitMs / 1000 });
+    this.#onEvent(verdict.event);
     if (verdict.is === 'limit') {
-      const why = new CodedError('destination', 'limit', `nothing was heard of ${what} for ${seconds} s`);
+      const why = new CodedError('destination', 'limit', verdict.reason);
       this.#step({ type: 'limit', why, undelivered: this.#undelivered });
     }
   }
 
   /** What cannot go on by itself now. */
   get #wait(): Wait | undefined {
+    const state = this.#state;
     const { switchoverMs, stallMs } = this.#options.limits ?? defaultLimits;
-    switch (this.#state.is) {
+    switch (state.is) {
+      case 'greeting':
+        return { what: 'the source engine' };
       case 'preparing':
-        return { what: this.#connection === undefined ? 'the source engine' : "the source's QEMU" };
+        return { what: "the source's QEMU" };
       case 'moving': {
-        const output = this.#serving?.target.output;
-        if (output?.hasRoom === false) {
-          return { what: 'the target QEMU to read', limitMs: stallMs, progress: output.writtenBytes };
+        const { plan, restorer, target } = state.parts;
+        if (!target.output.hasRoom) {
+          return {
+            what: 'the target QEMU to read',
+            limitMs: stallMs,
+            progress: target.output.writtenBytes,
+          };
         }
-        if (this.#plan.pendingPages === 0) return undefined;
+        if (plan.pendingPages === 0) return undefined;
         // The source ends a migration whose storage stalls for good.
-        return {
-          what: 'storage',
-          progress: this.#plan.pendingPages + (this.#serving?.restorer.storageBytes ?? 0),
-        };
+        return { what: 'storage', progress: plan.pendingPages + restorer.storageBytes };
       }
       case 'committing':
       case 'in-doubt':
@@ -364,32 +347,33 @@ class DestinationEngine implements SourceHandler, RestoreSink {
     }
   }
 
-  #step(event: DestinationEvent): void {
+  #step(event: DestinationEvent<Parts>): void {
     const before = this.#state;
     if (before.is === 'over') return;
     const { state, actions } = stepDestination(before, event);
     this.#state = state;
-    for (const action of actions) this.#act(action);
-    if (state.is === 'over') this.#over(state.end);
+    for (const action of actions) this.#act(action, before);
+    if (state.is === 'over') this.#over(state.end, before);
   }
 
-  #act(action: DestinationAction): void {
+  /** @param before the state that was left: what there is is in it */
+  #act(action: DestinationAction, before: State): void {
     const { onEvent } = this.#options;
     switch (action.do) {
       case 'release':
         onEvent({ event: 'committed' });
-        this.#serving?.target.output.release();
+        servingOf(before)?.target.output.release();
         return;
       case 'say-started':
         onEvent({ event: 'started' });
-        this.#connection?.send('started', Buffer.alloc(0));
+        linkOf(before)?.connection.send('started', Buffer.alloc(0));
         return;
       case 'drop-target':
-        this.#serving?.target.destroy();
+        servingOf(before)?.target.destroy();
         return;
       case 'abort':
       case 'abort-in-doubt':
-        this.#connection?.abort(action.why);
+        linkOf(before)?.connection.abort(action.why);
         return;
       case 'say-in-doubt':
         onEvent({ event: 'in-doubt', reason: action.why.message, advice: inDoubtAtDestination });
@@ -399,50 +383,20 @@ class DestinationEngine implements SourceHandler, RestoreSink {
     }
   }
 
-  #over(end: DestinationEnd): void {
-    const { onEvent } = this.#options;
-    clearInterval(this.#serving?.statusTimer);
-    clearInterval(this.#progress);
+  #over(end: EngineEnd, before: State): void {
+    const link = linkOf(before);
+    const serving = servingOf(before);
+    clearInterval(this.#ticks);
+    clearInterval(serving?.statusTimer);
     this.#listener.close();
-    this.#serving?.restorer.stop();
-    switch (end.at) {
-      case 'destination':
-        onEvent({ event: 'done', ...this.#counters() });
-        this.#finish({ result: 'migrated' });
-        break;
-      case 'source': {
-        const error: Error & { readonly code?: string } = end.why;
-        onEvent({ event: 'progress', ...this.#counters() });
-        onEvent({
-          event: 'failed',
-          code: error.code ?? 'failed',
-          reason: error.message,
-          peer: isCoded(error, 'wire') && error.code === 'peer-aborted',
-        });
-        this.#finish({ result: 'failed', error });
-        break;
-      }
-      case 'source-cancelled':
-        onEvent({ event: 'cancelled' });
-        this.#finish({ result: 'cancelled' });
-        break;
-      case 'in-doubt':
-        this.#finish({ result: 'in-doubt', error: end.why });
-    }
-    this.#isSilent = true;
-    this.#serving?.target.destroy();
-    this.#closeReaders();
-    this.#connection?.end();
+    serving?.restorer.stop();
+    this.#outcome.resolve(conclude(end, counters(before), this.#options.onEvent));
+    serving?.target.destroy();
+    link?.storage.close();
+    link?.connection.end();
   }
+}
 
-  #closeReaders(): void {
-    for (const reader of new Set(this.#readers.splice(0))) {
-      reader?.close().catch(() => undefined);
-    }
-  }
-
-  #counters(): EngineCounters {
-    const output = this.#serving?.target.output;
-    return destinationCounters(this.#plan, this.#rate, this.#serving?.restorer, output, this.#connection);
-  }
+function counters(state: State): EngineCounters {
+  return destinationCounters(linkOf(state)?.connection, servingOf(state));
 }

@@ -19,14 +19,26 @@ export class StorageRate {
   }
 }
 
+/** What serves a migration, as far as it is counted. */
+interface Counted {
+  readonly plan: RestorePlan;
+  readonly restorer: Restorer;
+  readonly rate: StorageRate;
+  readonly target: { readonly output: TargetOutput };
+}
+
 /** What is undefined was not needed so far. */
 export function destinationCounters(
-  plan: RestorePlan,
-  rate: StorageRate,
-  restorer: Restorer | undefined,
-  output: TargetOutput | undefined,
   connection: EngineConnection | undefined,
+  serving: Counted | undefined,
 ): EngineCounters {
+  const ofLink = {
+    migration_link_bytes: connection?.receivedBytes ?? 0,
+    migration_link_back_bytes: connection?.sentBytes ?? 0,
+    ...processCounters(),
+  };
+  if (serving === undefined) return { ...emptyCounters, ...ofLink };
+  const { plan, restorer, rate, target } = serving;
   return {
     ...emptyCounters,
     pages_planned: plan.receivedPages,
@@ -35,11 +47,9 @@ export function destinationCounters(
     pages_unreadable: plan.unreadablePages,
     pages_cancelled: plan.cancelledPages,
     pages_pending: plan.pendingPages,
-    qemu_bytes: output?.writtenBytes ?? 0,
-    migration_link_bytes: connection?.receivedBytes ?? 0,
-    migration_link_back_bytes: connection?.sentBytes ?? 0,
-    storage_link_bytes: restorer?.storageBytes ?? 0,
+    qemu_bytes: target.output.writtenBytes,
+    storage_link_bytes: restorer.storageBytes,
     restore_rate_bytes_per_second: Math.round(rate.bytesPerSecond),
-    ...processCounters(),
+    ...ofLink,
   };
 }

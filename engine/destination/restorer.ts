@@ -8,14 +8,22 @@ import type { PageHash } from '../core/outside.ts';
 import { type Extent, type RestoredPages, type RestorePlan, storageReads } from '../core/restore-plan.ts';
 import type { StorageReader } from '../storage/storage-reader.ts';
 
+/** Where they are read. */
+export interface RestoreStorage {
+  /** Undefined for a source that cannot be read. */
+  reader(sourceIndex: number): StorageReader | undefined;
+  /** With the key that came with the sources. */
+  readonly hash: PageHash;
+  /** A read failed; its pages are asked for. */
+  readFailed(error: unknown): void;
+}
+
 /** Where restored pages go. */
 export interface RestoreSink extends RestoredPages {
   /** Whether pages can be taken now; `pump` is called when that changes. */
   readonly canTake: boolean;
   /** Called after each row of `take`. */
   taken(): void;
-  /** A read failed; its pages are asked for. */
-  readFailed(error: unknown): void;
   /** Something went wrong that is not the storage's fault. */
   fail(error: unknown): void;
 }
@@ -24,27 +32,16 @@ export class Restorer {
   /** Bytes read from storage. */
   storageBytes = 0;
   readonly #plan: RestorePlan;
-  readonly #readers: readonly (StorageReader | undefined)[];
-  readonly #hash: () => PageHash;
+  readonly #storage: RestoreStorage;
   readonly #sink: RestoreSink;
   readonly #free: Buffer[] = [];
   readonly #read: { readonly extent: Extent; readonly buffer: Buffer; readonly error: unknown }[] = [];
   #reading = 0;
   #stopped = false;
 
-  /**
-   * @param readers by source index
-   * @param hash with the key that came with the sources
-   */
-  constructor(
-    plan: RestorePlan,
-    readers: readonly (StorageReader | undefined)[],
-    hash: () => PageHash,
-    sink: RestoreSink,
-  ) {
+  constructor(plan: RestorePlan, storage: RestoreStorage, sink: RestoreSink) {
     this.#plan = plan;
-    this.#readers = readers;
-    this.#hash = hash;
+    this.#storage = storage;
     this.#sink = sink;
     const { buffers, bytes } = storageReads;
     const arena = allocateAligned(buffers * bytes);
@@ -75,11 +72,11 @@ export class Restorer {
   #start(extent: Extent, buffer: Buffer): void {
     this.#reading += 1;
     const into = buffer.subarray(0, extent.lengthBytes);
-    const reader = this.#readers[extent.sourceIndex];
+    const reader = this.#storage.reader(extent.sourceIndex);
     const finish = (error?: unknown): void => {
       this.#reading -= 1;
       if (error === undefined) this.storageBytes += extent.lengthBytes;
-      else this.#sink.readFailed(error);
+      else this.#storage.readFailed(error);
       this.#read.push({ extent, buffer, error });
       this.pump();
     };
@@ -106,7 +103,7 @@ export class Restorer {
       const next = this.#read.shift();
       if (next === undefined) break;
       const content = next.error === undefined ? next.buffer : undefined;
-      this.#plan.finish(next.extent, content, this.#hash(), this.#sink);
+      this.#plan.finish(next.extent, content, this.#storage.hash, this.#sink);
       // A read that was given up may still write into its buffer.
       if (!(isCoded(next.error, 'storage') && next.error.code === 'no-answer')) this.#free.push(next.buffer);
       any = true;

@@ -4,15 +4,9 @@
  * is pending. docs/engine.md says why the guest's memory arrives complete.
  */
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
-import {
-  inDoubtAtSource,
-  inDoubtBothMayRun,
-  inDoubtSourceCompleted,
-  signalRefused,
-  sourceVmRunsOrStopped,
-  sourceVmStopped,
-} from '../core/advice.ts';
-import type { EngineOutcome } from '../core/engine-options.ts';
+import { inDoubtAtSource, signalRefused, sourceVmAdvice } from '../core/advice.ts';
+import type { EngineCounters, EventSink } from '../core/engine-event.ts';
+import { conclude, type EngineOutcome } from '../core/engine-options.ts';
 import { defaultLimits, type Wait, WaitWatch } from '../core/wait-watch.ts';
 import {
   type QemuEnd,
@@ -23,8 +17,8 @@ import {
   sourceStart,
   stepSource,
 } from '../core/source-switchover.ts';
-import type { EngineCounters } from '../core/engine-event.ts';
 import { Schedule } from '../core/schedule.ts';
+import { SwitchoverHold } from '../core/switchover-hold.ts';
 import { returnPathMessage } from '../stream/records.ts';
 import { encodeReturnPathMessage } from '../stream/return-path.ts';
 import type { FrameType } from '../wire/frame.ts';
@@ -36,7 +30,6 @@ import { QemuConnection } from './qemu-connection.ts';
 import { QemuStream } from './qemu-stream.ts';
 import type { SourceOptions } from './source-options.ts';
 import { sourceCounters } from './source-report.ts';
-import { SwitchoverHold } from '../core/switchover-hold.ts';
 
 const progressMs = 200;
 /** The destination engine answers before that, or is not there. */
@@ -55,6 +48,8 @@ export function runSource(options: SourceOptions): Promise<EngineOutcome> {
 
 class SourceEngine implements DestinationLinkHandler {
   readonly #options: SourceOptions;
+  /** For the engine's parts, which have no word after its last. */
+  readonly #onEvent: EventSink;
   readonly #schedule: Schedule;
   readonly #abortList = new AbortController();
   readonly #waits = new WaitWatch();
@@ -62,25 +57,20 @@ class SourceEngine implements DestinationLinkHandler {
   readonly #stream: QemuStream;
   readonly #hold: SwitchoverHold;
   readonly #qemu: QemuConnection;
-  #settle: (outcome: EngineOutcome) => void = () => undefined;
+  readonly #outcome = Promise.withResolvers<EngineOutcome>();
+  readonly #ticks: NodeJS.Timeout;
   #status: RestoreStatus | undefined;
   #state: SourceState = sourceStart;
-  #greeted = false;
-  #isSilent = false;
   #advanceScheduled = false;
-  #progress: NodeJS.Timeout | undefined;
 
   constructor(options: SourceOptions) {
-    this.#options = {
-      ...options,
-      // Nothing is said after the last word.
-      onEvent: (event) => {
-        if (!this.#isSilent) options.onEvent(event);
-      },
+    const onEvent: EventSink = (event) => {
+      if (this.#state.is !== 'over') options.onEvent(event);
     };
-    const { onEvent } = this.#options;
+    this.#options = options;
+    this.#onEvent = onEvent;
     this.#schedule = new Schedule(options.strategy);
-    this.#link = new DestinationLink(this.#options, !this.#schedule.gateOpen, this);
+    this.#link = new DestinationLink({ ...options, onEvent }, !this.#schedule.gateOpen, this);
     this.#stream = new QemuStream(this.#schedule, options.vm, options.ram, this.#link, onEvent, {
       returnPathOpens: () => {
         this.#step({ type: 'return-path' });
@@ -104,26 +94,23 @@ class SourceEngine implements DestinationLinkHandler {
       },
     });
     this.#qemu = this.#createQemuConnection();
+    this.#ticks = setInterval(() => {
+      this.#tick();
+    }, progressMs);
   }
 
   run(): Promise<EngineOutcome> {
-    const { interrupts } = this.#options;
-    return new Promise((resolve) => {
-      this.#settle = resolve;
-      this.#progress = setInterval(() => {
-        this.#tick();
-      }, progressMs);
-      interrupts?.subscribe(() => {
-        this.#step({ type: 'interrupted' });
-      });
+    this.#options.interrupts?.subscribe(() => {
+      this.#step({ type: 'interrupted' });
     });
+    return this.#outcome.promise;
   }
 
   #createQemuConnection(): QemuConnection {
-    const { listenPath, listAt, onEvent } = this.#options;
+    const { listenPath, listAt } = this.#options;
     return new QemuConnection(listenPath, {
       listening: () => {
-        onEvent({ event: 'listening', address: `unix:${listenPath}` });
+        this.#onEvent({ event: 'listening', address: `unix:${listenPath}` });
       },
       connected: () => {
         this.#step({ type: 'qemu-connected' });
@@ -150,10 +137,10 @@ class SourceEngine implements DestinationLinkHandler {
   }
 
   greeted(compression: SourceOptions['compression']): void {
-    if (this.#greeted || this.#state.is !== 'preparing') return;
-    const { destination, listAt, onEvent } = this.#options;
-    this.#greeted = true;
-    onEvent({ event: 'connected', peer: `${destination.host}:${destination.port}`, compression });
+    if (this.#state.is !== 'greeting') return;
+    const { destination, listAt } = this.#options;
+    this.#step({ type: 'greeted' });
+    this.#onEvent({ event: 'connected', peer: `${destination.host}:${destination.port}`, compression });
     if (listAt === 'start' && this.#schedule.waitsForList) {
       this.#askForList(() => {
         if (this.#state.is === 'preparing') this.#qemu.listen();
@@ -164,7 +151,12 @@ class SourceEngine implements DestinationLinkHandler {
   }
 
   #askForList(onAnswer: () => void = () => undefined): void {
-    askForList(this.#options, this.#stream, this.#link.connection, this.#abortList.signal)
+    askForList(
+      { ...this.#options, onEvent: this.#onEvent },
+      this.#stream,
+      this.#link.connection,
+      this.#abortList.signal,
+    )
       .then((listed) => {
         if (!listed) this.scheduleAdvance();
         onAnswer();
@@ -199,7 +191,7 @@ class SourceEngine implements DestinationLinkHandler {
         this.#hold.pushReturnPath(payload);
         break;
       case 'started':
-        this.#options.onEvent({ event: 'started' });
+        this.#onEvent({ event: 'started' });
         this.#step({ type: 'started' });
         break;
       default:
@@ -231,8 +223,17 @@ class SourceEngine implements DestinationLinkHandler {
 
   /** Once its stream is complete, QEMU has nothing more to say than that it closes, which must be heard whatever the link does. */
   get #mayRead(): boolean {
-    if (this.#state.is !== 'preparing' && this.#state.is !== 'moving') return true;
-    return !this.#hold.holdsQemu && this.#link.room > 0;
+    switch (this.#state.is) {
+      case 'greeting':
+      case 'preparing':
+      case 'moving':
+        return !this.#hold.holdsQemu && this.#link.room > 0;
+      case 'committing':
+      case 'closing':
+      case 'in-doubt':
+      case 'over':
+        return true;
+    }
   }
 
   #updateHold(): void {
@@ -269,18 +270,14 @@ class SourceEngine implements DestinationLinkHandler {
 
   /** Every 200 ms. */
   #tick(): void {
-    const { onEvent } = this.#options;
-    if (this.#state.is !== 'preparing') onEvent({ event: 'progress', ...this.#counters() });
+    if (this.#state.is !== 'greeting' && this.#state.is !== 'preparing') {
+      this.#onEvent({ event: 'progress', ...this.#counters() });
+    }
     const verdict = this.#waits.update(this.#wait, performance.now());
     if (verdict.is === 'quiet') return;
-    const { what, limitMs = 0 } = verdict.wait;
-    const seconds = Math.round(verdict.waitedMs / 1000);
-    onEvent({ event: 'waiting-for', what, seconds, limit_seconds: limitMs / 1000 });
+    this.#onEvent(verdict.event);
     if (verdict.is === 'limit') {
-      this.#step({
-        type: 'limit',
-        why: new CodedError('source', 'limit', `nothing was heard of ${what} for ${seconds} s`),
-      });
+      this.#step({ type: 'limit', why: new CodedError('source', 'limit', verdict.reason) });
     }
   }
 
@@ -288,10 +285,10 @@ class SourceEngine implements DestinationLinkHandler {
   get #wait(): Wait | undefined {
     const { switchoverMs, stallMs } = this.#options.limits ?? defaultLimits;
     switch (this.#state.is) {
+      case 'greeting':
+        return { what: 'the destination engine', limitMs: greetingMs };
       case 'preparing':
-        return this.#greeted
-          ? { what: 'QEMU to migrate to the socket' }
-          : { what: 'the destination engine', limitMs: greetingMs };
+        return { what: 'QEMU to migrate to the socket' };
       case 'moving':
         return { ...this.#waitWhileMoving(), limitMs: stallMs };
       case 'committing':
@@ -351,75 +348,31 @@ class SourceEngine implements DestinationLinkHandler {
         this.#qemu.destroy();
         return;
       case 'say-in-doubt':
-        onEvent({ event: 'in-doubt', reason: action.why.message, advice: doubtAdvice(this.#state) });
+        onEvent({ event: 'in-doubt', reason: action.why.message, advice: inDoubtAtSource(this.#qemuEnd) });
         return;
       case 'refuse-signal':
         onEvent({ event: 'signal-refused', reason: signalRefused });
     }
   }
 
+  /** While it is in doubt, what QEMU does. */
+  get #qemuEnd(): QemuEnd {
+    const state = this.#state.is === 'over' ? this.#state.end : this.#state;
+    return 'qemu' in state ? state.qemu : 'waits';
+  }
+
   #over(end: SourceEnd): void {
-    const { onEvent } = this.#options;
-    clearInterval(this.#progress);
+    clearInterval(this.#ticks);
     this.#abortList.abort();
     this.#qemu.stopListening();
     this.#stream.pages.close();
-    switch (end.at) {
-      case 'destination':
-        onEvent({ event: 'done', ...this.#counters() });
-        this.#settle({ result: 'migrated' });
-        break;
-      case 'source': {
-        const error: Error & { readonly code?: string } = end.why;
-        const advice = vmAdvice[end.vm];
-        const peer = isCoded(error, 'wire') && error.code === 'peer-aborted';
-        onEvent({ event: 'progress', ...this.#counters() });
-        onEvent({
-          ...{ event: 'failed', code: error.code ?? 'failed', reason: error.message, peer },
-          ...(advice === undefined ? {} : { advice }),
-        });
-        this.#settle({ result: 'failed', error });
-        break;
-      }
-      case 'source-cancelled': {
-        const advice = vmAdvice[end.vm];
-        onEvent({ event: 'cancelled', ...(advice === undefined ? {} : { advice }) });
-        this.#settle({ result: 'cancelled' });
-        break;
-      }
-      case 'in-doubt':
-        this.#settle({ result: 'in-doubt', error: end.why });
-    }
-    this.#isSilent = true;
+    const advice = 'vm' in end ? sourceVmAdvice[end.vm] : undefined;
+    this.#outcome.resolve(conclude(end, this.#counters(), this.#options.onEvent, advice));
     this.#link.connection.end();
     this.#qemu.destroy();
   }
 
   #counters(): EngineCounters {
     return sourceCounters(this.#stream, this.#link.connection, this.#schedule, this.#status);
-  }
-}
-
-const vmAdvice = {
-  'runs-on': undefined,
-  stopped: sourceVmStopped,
-  'runs-on-or-stopped': sourceVmRunsOrStopped,
-} as const;
-
-function doubtAdvice(state: SourceState): string {
-  const qemu: QemuEnd =
-    state.is === 'in-doubt'
-      ? state.qemu
-      : state.is === 'over' && state.end.at === 'in-doubt'
-        ? state.end.qemu
-        : 'waits';
-  switch (qemu) {
-    case 'waits':
-      return inDoubtAtSource;
-    case 'closed-early':
-      return inDoubtBothMayRun;
-    case 'completes':
-    case 'completed':
-      return inDoubtSourceCompleted;
   }
 }

@@ -8,7 +8,7 @@ import { CodedError } from '../../foundation/coded-error.ts';
 import { allocateAligned, openFileStorage } from './file-storage.ts';
 import { sweepFolders } from './nbd-export.ts';
 import { openSource } from './storage-place.ts';
-import { openSources } from '../destination/open-sources.ts';
+import { openSources } from '../destination/listed-storage.ts';
 
 function folder(t: ExecutionContext, parent = tmpdir()): string {
   const made = mkdtempSync(path.join(parent, 'poolshift-storage-'));
@@ -122,7 +122,12 @@ test('a place is opened once for all sources of a list, and a list gets so many 
   const file = path.join(folder(t), 'disk');
   writeFileSync(file, Buffer.alloc(8192));
   const disks = Array.from({ length: 2000 }, (_, i) => ({ kind: 'disk', disk: `d${i}` }) as const);
-  const { readers } = await openSources(disks, [{ name: undefined, location: file }], () => undefined);
+  const { readers } = await openSources(
+    disks,
+    [{ name: undefined, location: file }],
+    30_000,
+    () => undefined,
+  );
   t.is(new Set(readers).size, 1);
   await readers[0]?.close();
   const files = Array.from(
@@ -131,7 +136,7 @@ test('a place is opened once for all sources of a list, and a list gets so many 
   );
   // Nobody serves there: each daemon ends by itself.
   const nfs = [{ name: 's:/e', location: 'nfs://127.0.0.1/srv/export' }];
-  const { answer } = await openSources(files, nfs, () => undefined);
+  const { answer } = await openSources(files, nfs, 30_000, () => undefined);
   const refused = answer.storage.filter(
     (found) => !found.usable && found.reason.includes('16 storage daemons'),
   );

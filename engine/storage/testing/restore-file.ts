@@ -61,7 +61,12 @@ export class FileRestore {
       resolve = onOver;
       reject = onError;
     });
-    const restorer = new Restorer(plan, [this.#storage], () => restoreFileHasher, {
+    const storage = {
+      reader: () => this.#storage,
+      hash: restoreFileHasher,
+      readFailed: (error: unknown) => void failures.push(String(error)),
+    };
+    const restorer = new Restorer(plan, storage, {
       canTake: true,
       take: (_block, page, buffer, offset) =>
         void buffer.copy(memory, page * pageSizeBytes, offset, offset + pageSizeBytes),
@@ -69,7 +74,6 @@ export class FileRestore {
         if (plan.pendingPages === asked.length) resolve();
       },
       ask: (pages) => void asked.push(...pages.map(({ pageIndex }) => pageIndex)),
-      readFailed: (error) => void failures.push(String(error)),
       fail: reject,
     });
     restorer.pump();
