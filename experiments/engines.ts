@@ -16,6 +16,7 @@ export const engineNames = [
   'free-page-hint',
   'shrink',
   'restart',
+  'handover',
 ] as const;
 export type EngineName = (typeof engineNames)[number];
 
@@ -74,6 +75,8 @@ export interface PoolshiftEngine {
 export interface RestartEngine {
   readonly kind: 'restart';
   readonly title: string;
+  /** The new VM is booted beforehand, with a disk and an address of its own, and clients come through a proxy. */
+  readonly standby?: 'handover';
 }
 
 export type Engine = StockEngine | PoolshiftEngine | RestartEngine;
@@ -159,6 +162,12 @@ export const engines: Readonly<Record<EngineName, Engine>> = {
     kind: 'restart',
     title:
       'no migration: server and VM are stopped, started at the destination, and the pool is loaded again',
+  },
+  handover: {
+    kind: 'restart',
+    title:
+      'no migration: the server is stopped, and one in a VM that waits takes its disk over, behind a proxy',
+    standby: 'handover',
   },
 };
 

@@ -1,5 +1,10 @@
 import test from 'ava';
-import { kernelCommandLine, qemuArguments, type MachineDescription } from './machine-arguments.ts';
+import {
+  diskToPlugIn,
+  kernelCommandLine,
+  qemuArguments,
+  type MachineDescription,
+} from './machine-arguments.ts';
 
 const machine: MachineDescription = {
   accelerator: 'tcg',
@@ -79,4 +84,17 @@ test('a guest that is to hint its free pages has a balloon with a thread of its 
     list.join(' '),
     /-object iothread,id=(\w+) -device virtio-balloon-pci,free-page-hint=on,iothread=\1/,
   );
+});
+
+test('a VM on standby has a port for a disk, which is plugged in as its second', (t) => {
+  t.notRegex(qemuArguments(machine).join(' '), /pcie-root-port/);
+  const waiting = { ...machine, standby: 'handover' } as const;
+  t.regex(qemuArguments(waiting).join(' '), /-device pcie-root-port,id=port0/);
+  t.regex(kernelCommandLine(waiting), /poolshift\.standby=handover/);
+  const { nodes, device } = diskToPlugIn(machine.disk);
+  t.deepEqual(
+    nodes.map((node) => node['node-name']),
+    ['storage1', 'disk1'],
+  );
+  t.like(device, { bus: 'port0', drive: 'disk1' });
 });

@@ -41,6 +41,8 @@ export interface MachineDescription {
   readonly disk: Disk;
   /** The data directory lies in this export, which the guest mounts over NFSv4, and not on its disk: "10.30.0.3:/export". */
   readonly nfsDataExport?: string;
+  /** Its server waits for the disk of another VM, which is plugged in while it runs (diskToPlugIn). */
+  readonly standby?: 'handover';
   /** Tap interface on the host, which is a port of the service network's bridge. */
   readonly tapInterface: string;
   readonly macAddress: string;
@@ -79,13 +81,14 @@ export function processorArguments(accelerator: Accelerator): readonly string[] 
 }
 
 export function kernelCommandLine(machine: MachineDescription): string {
-  const { accelerator, guestAddress, bufferPoolBytes, nfsDataExport, serverOptions = [] } = machine;
+  const { accelerator, guestAddress, bufferPoolBytes, nfsDataExport, serverOptions = [], standby } = machine;
   return [
     ...kernelParameters,
     ...(accelerator === 'tcg' ? emulationParameters : []),
     `poolshift.address=${guestAddress}`,
     `poolshift.pool=${bufferPoolBytes}`,
     ...(nfsDataExport === undefined ? [] : [`poolshift.nfs=${nfsDataExport}`]),
+    ...(standby === undefined ? [] : [`poolshift.standby=${standby}`]),
     ...(serverOptions.length === 0 ? [] : [`poolshift.options=${serverOptions.join(',')}`]),
   ].join(' ');
 }
@@ -110,6 +113,7 @@ export function qemuArguments(machine: MachineDescription): readonly string[] {
       ? []
       : ['-device', `virtserialport,chardev=agent0,name=${agentPortName}`]),
     ...balloonArguments(machine.balloon),
+    ...(machine.standby === undefined ? [] : ['-device', `pcie-root-port,id=${hotPlugPort}`]),
     ...['-serial', `file:${vmPaths.console}`],
     ...[vmPaths.controlSocket, vmPaths.recorderSocket].flatMap((socket) => [
       '-qmp',
@@ -120,18 +124,34 @@ export function qemuArguments(machine: MachineDescription): readonly string[] {
   ];
 }
 
-/** Without the host's page cache: source and destination must see each other's writes. */
-function diskArguments(disk: Disk): readonly string[] {
+/** Nodes of the disk, without the host's page cache: source and destination must see each other's writes. */
+function diskNodes(disk: Disk, number: number): readonly Readonly<Record<string, unknown>>[] {
   const storage =
     disk.kind === 'nfs'
       ? { driver: 'nfs', server: { type: 'inet', host: disk.server }, path: disk.path }
       : { driver: 'file', filename: disk.path };
   const cache = { direct: true };
   return [
-    ...['-blockdev', JSON.stringify({ ...storage, 'node-name': 'storage0', cache })],
-    ...['-blockdev', JSON.stringify({ driver: 'raw', file: 'storage0', 'node-name': 'disk0', cache })],
+    { ...storage, 'node-name': `storage${number}`, cache },
+    { driver: 'raw', file: `storage${number}`, 'node-name': `disk${number}`, cache },
+  ];
+}
+
+function diskArguments(disk: Disk): readonly string[] {
+  return [
+    ...diskNodes(disk, 0).flatMap((node) => ['-blockdev', JSON.stringify(node)]),
     ...['-device', `virtio-blk-pci,drive=disk0,serial=${diskSerial}`],
   ];
+}
+
+const hotPlugPort = 'port0';
+
+/** What a machine on standby is told to get another VM's disk, as its second: arguments of blockdev-add, then of device_add. */
+export function diskToPlugIn(disk: Disk) {
+  return {
+    nodes: diskNodes(disk, 1),
+    device: { driver: 'virtio-blk-pci', id: 'plugged0', bus: hotPlugPort, drive: 'disk1' },
+  } as const;
 }
 
 function balloonArguments(balloon: MachineDescription['balloon']): readonly string[] {

@@ -42,7 +42,7 @@ export const runEventSchema = z.discriminatedUnion('event', [
     data: z.record(z.string(), z.unknown()),
     delay_ms: z.number(),
   }),
-  /** QEMU was told to migrate, or a restart began (uri `restart:dst`). The last one is t = 0 of the run. */
+  /** QEMU was told to migrate, or another method began (uri `restart:dst`). The last one is t = 0 of the run. */
   z.object({ event: z.literal('migrate-command'), ...when, uri: z.string() }),
   /** `query-migrate` changed its status; `figures` are its numbers then, by QEMU's names ("ram.transferred"). */
   z.object({
@@ -52,7 +52,7 @@ export const runEventSchema = z.discriminatedUnion('event', [
     figures,
     error: z.string().optional(),
   }),
-  /** How far a restart has come. `pool-loaded`: the server has read again what its pool held. */
+  /** How far a restart or a handover has come. `pool-loaded`: the server has read again what its pool held. */
   z.object({
     event: z.literal('restart'),
     ...when,

@@ -44,7 +44,7 @@ export const hostPackages = {
     'libvirt-clients',
   ],
   nfs: ['nfs-ganesha', 'nfs-ganesha-vfs', 'rpcbind'],
-  client: ['sysbench', 'mariadb-client-core', 'fping'],
+  client: ['sysbench', 'mariadb-client-core', 'fping', 'haproxy'],
 } as const;
 
 /** What provision.sh takes for granted: a machine that boots with systemd. */

@@ -9,7 +9,7 @@ export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 common=(openssh-server sudo iproute2 iputils-ping iperf3 ethtool procps kmod socat zstd ca-certificates)
 host=(nfs-common qemu-system-x86 qemu-block-extra qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
 nfs=(nfs-ganesha nfs-ganesha-vfs rpcbind)
-client=(sysbench mariadb-client-core fping)
+client=(sysbench mariadb-client-core fping haproxy)
 
 case ${1-} in
   host) packages=("${common[@]}" "${host[@]}") ;;
@@ -65,7 +65,7 @@ CONF
 
 for unit in nfs-ganesha.service nfs-ganesha-lock.service rpcbind.socket rpcbind.service nfs-blkmap.service \
   nfs-client.target libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket libvirt-guests.service \
-  virtlogd.service virtlogd.socket virtlogd-admin.socket logrotate.timer apt-daily.timer apt-daily-upgrade.timer; do
+  virtlogd.service virtlogd.socket virtlogd-admin.socket haproxy.service logrotate.timer apt-daily.timer apt-daily-upgrade.timer; do
   if [ "$(systemctl is-enabled "$unit" 2> /dev/null || true)" = enabled ]; then
     systemctl disable "$unit" 2> /dev/null
     echo "changed $unit"

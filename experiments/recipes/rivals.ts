@@ -4,7 +4,7 @@ export const rivals: Recipe = {
   name: 'rivals',
   title: 'What people would pick instead',
   question:
-    'How do settings of QEMU that platforms use, and a pool that is shrunk before, compare with pre-copy, multifd with zstd and `balance`?',
+    'How do settings of QEMU that platforms use, a pool that is shrunk before, and moving the database in place of the VM compare with pre-copy, multifd with zstd and `balance`?',
   scenarios: ['rw'],
   mems: ['16'],
   engines: [
@@ -17,6 +17,8 @@ export const rivals: Recipe = {
     'postcopy-preempt',
     'free-page-hint',
     'shrink',
+    'restart',
+    'handover',
   ],
   repeat: 1,
   conditions: { before: 15, after: 30, maxTime: 900 },
@@ -27,6 +29,7 @@ export const rivals: Recipe = {
         'total',
         'downtime',
         'client-gap',
+        'sql-gap',
         'downtime-limit',
         'passes',
         'migration-link',
@@ -63,6 +66,11 @@ export const rivals: Recipe = {
       says: 'Shrinking the pool before saves more than it costs, until the VM has moved.',
       measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'shrink' },
       holdsIf: { atLeast: 1 },
+    },
+    {
+      says: 'A VM that waits halves the time without an answer of a restart.',
+      measure: { kind: 'ratio', column: 'sql-gap', of: 'restart', to: 'handover' },
+      holdsIf: { atLeast: 2 },
     },
     noCommitLost,
   ],

@@ -4,6 +4,7 @@
 #   poolshift.address=10.30.0.10/24  the guest's address on the service network
 #   poolshift.pool=BYTES             size of the buffer pool
 #   poolshift.options=--a=b,--c=d    more options of the server
+#   poolshift.standby=handover       the server starts when another VM's disk is plugged in, with the data directory of that
 #   poolshift.nfs=HOST:/EXPORT       the data directory is a folder "data" there, filled from the disk if there is none
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 here=/run/poolshift
@@ -27,12 +28,13 @@ for port in /sys/class/virtio-ports/*; do
   [ -e "$port/name" ] && ln -s "../${port##*/}" "/dev/virtio-ports/$(cat "$port/name")"
 done
 
-address= pool=134217728 options= nfs=
+address= pool=134217728 options= nfs= standby=
 for word in $(cat /proc/cmdline); do
   case $word in
     poolshift.address=*) address=${word#*=} ;;
     poolshift.pool=*) pool=${word#*=} ;;
     poolshift.nfs=*) nfs=${word#*=} ;;
+    poolshift.standby=*) standby=${word#*=} ;;
     poolshift.options=*) options=$(echo "${word#*=}" | tr , ' ') ;;
   esac
 done
@@ -70,12 +72,23 @@ fi
 export TCMALLOC_AGGRESSIVE_DECOMMIT=t
 # shellcheck disable=SC2086 # $options is a list of words
 (
+  if [ "$standby" = handover ]; then
+    # Its program and libraries are in memory when they are needed.
+    "$server" --version > /dev/null && cat "$server" > /dev/null
+    say standby
+    until [ -b /dev/vdb ]; do sleep 0.02; done
+    say disk-plugged-in
+    mkdir -p /tmp/disk
+    mount -t ext4 -o noatime /dev/vdb /tmp/disk || { say 'failed: the disk cannot be mounted'; busybox poweroff -f; }
+    options="--datadir=/tmp/disk/var/lib/mysql $options"
+  fi
   "$server" --defaults-file=/etc/mysql/poolshift.cnf --innodb-buffer-pool-size="$pool" $options > /dev/console 2>&1
   status=$?
   say "server-exited $status"
   # A server that was told to stop takes the guest with it, which leaves its disk as any machine that is shut down.
   if [ $status = 0 ]; then
     sync
+    if [ "$standby" = handover ]; then umount /tmp/disk || say 'failed: the disk stays mounted'; fi
     mount -o remount,ro / || say 'failed: the disk stays writable'
     busybox poweroff -f
   fi
@@ -94,7 +107,7 @@ export TCMALLOC_AGGRESSIVE_DECOMMIT=t
   say ssh-up
 ) &
 
-if [ -e $here/agent.js ]; then
+if [ -e $here/agent.js ] && [ -z "$standby" ]; then
   while :; do
     # Ahead of the server for the second that a list takes: the migration waits for it.
     MALLOC_MMAP_THRESHOLD_=131072 nice -n -10 node --max-semi-space-size=1 $here/agent.js > /dev/console 2>&1

@@ -162,6 +162,13 @@ export function neededPrograms(host: HostName, mounted: boolean): Readonly<Recor
     case 'nfs':
       return common;
     case 'client':
-      return { ...common, sysbench: 'sysbench', fping: 'fping', mariadb: 'mariadb-client-core' };
+      return {
+        ...common,
+        sysbench: 'sysbench',
+        fping: 'fping',
+        mariadb: 'mariadb-client-core',
+        haproxy: 'haproxy',
+        socat: 'socat',
+      };
   }
 }

@@ -34,9 +34,10 @@ export class Checks {
   #loadEnded: { readonly atMs: number; readonly how: string } | undefined;
   #loadSaid = '';
 
-  constructor(log: RunLog) {
+  /** @param probe by which it is judged how long clients were without answer */
+  constructor(log: RunLog, probe: 'ping' | 'heartbeat' = 'ping') {
     this.#log = log;
-    this.#switchover = new Switchover();
+    this.#switchover = new Switchover(probe);
     log.onEvent((event) => {
       this.#switchover.take(event);
       if (event.event === 'output' && event.name === sysbenchName && event.text.startsWith('FATAL'))

@@ -29,11 +29,16 @@ export function memoryNeeds(configuration: Configuration): readonly Need[] {
 
 /** Disk: data folder, image and the run's own copy of the image, each as large as the tables, and what the guests hold. */
 export function diskNeeds(configuration: Configuration): readonly Need[] {
+  const engine = engines[configuration.engine];
+  const hasStandby = engine.kind === 'restart' && engine.standby !== undefined;
   return [
     {
       what: 'data folder, image and its working copy',
       bytes: 3 * (configuration.tableDataBytes + 900 * mib),
     },
+    ...(hasStandby
+      ? [{ what: 'image of the VM on standby', bytes: configuration.tableDataBytes + 900 * mib }]
+      : []),
     { what: "hosts' root file system", bytes: gib },
   ];
 }
@@ -128,8 +133,8 @@ function moveSeconds(configuration: Configuration): number {
   const memoryBytes = nonZeroShare * configuration.vmMemoryBytes;
   switch (engine.kind) {
     case 'restart':
-      // The server stops, a guest boots, and the pool is read over the storage network.
-      return 18 + configuration.tableDataBytes / linkBytesPerSecond;
+      // The server stops, a guest boots unless one waits, and the pool is read over the storage network.
+      return (engine.standby === undefined ? 18 : 8) + configuration.tableDataBytes / linkBytesPerSecond;
     case 'stock': {
       const ratio = engine.parameters['multifd-compression'] === undefined ? 1 : compressionRatio;
       // What a pool that was shrunk does not send, it reads afterwards.

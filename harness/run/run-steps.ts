@@ -23,6 +23,7 @@ import { prepareVmHost, releaseVmHost, tapName } from '../vm/vm-host.ts';
 import { whileVmLives } from '../vm/while-vm-lives.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { runSql } from '../workload/sql-client.ts';
+import { type SqlProxy, startSqlProxy } from '../workload/sql-proxy.ts';
 import { warmUp } from '../workload/warm-up.ts';
 import { Checks } from './checks.ts';
 import { deployer } from './deploy.ts';
@@ -31,7 +32,8 @@ import type { ExperimentOptions } from './experiment-options.ts';
 import { measureGoodput } from './links.ts';
 import { loadProbe } from './load.ts';
 import { requireQemuSupport } from './migration/qemu-support.ts';
-import { restart } from './migration/restart.ts';
+import { freshVm, restart } from './migration/restart.ts';
+import { addressAfter, standbyChanges, standbyVm, waitForStandby } from './migration/standby.ts';
 import { migrationOf } from './migration/start-migration.ts';
 import { Recorders } from './recorders.ts';
 import { collectHostMachine, collectMachine, collectRevision, collectVersions } from './versions.ts';
@@ -63,6 +65,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   const { configuration, log, steps, signal } = options;
   const { dbms } = configuration;
   const engine = engines[configuration.engine];
+  const standby = engine.kind === 'restart' ? engine.standby : undefined;
   const note = (text: string): void => {
     log.event({ event: 'note', at_ms: nowMs(), text });
   };
@@ -99,15 +102,25 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   const guestHost = testbed.guestAddress.split('/')[0] ?? '';
   const server: DatabaseServer = { host: guestHost, port: 3306, user: 'sbtest', password: 'sbtest' };
 
+  /** In a VM on standby. */
+  const second =
+    standby === undefined
+      ? server
+      : { ...server, host: addressAfter(testbed.guestAddress).split('/')[0] ?? '' };
+
   const recorders = new Recorders(log, (host) => deploy(prepared.recorder, host));
   const disk = diskPlace(testbed, 'disk.img');
+  /** Of a VM on standby. */
+  const ownDisk = diskPlace(testbed, 'standby.img');
 
   const manifest: Manifest = await steps.step(
     'prepare the hosts',
     async () => {
       const diskImage = await deploy(image.diskPath, 'nfs');
       await Promise.all([
-        nfs.run(`cp --sparse=always ${diskImage} ${disk.serverPath}`, { timeoutMs: 600_000 }),
+        ...[disk, ...(standby === undefined ? [] : [ownDisk])].map(({ serverPath }) =>
+          nfs.run(`cp --sparse=always ${diskImage} ${serverPath}`, { timeoutMs: 600_000 }),
+        ),
         prepareVmHost(src, testbed),
         prepareVmHost(dst, testbed),
       ]);
@@ -189,7 +202,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     }
   };
 
-  const checks = new Checks(log);
+  const checks = new Checks(log, standby === undefined ? 'ping' : 'heartbeat');
   const source = await steps.step(
     'boot the source VM',
     async () => {
@@ -230,23 +243,43 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   const startTarget = async (changes: Partial<MachineDescription>): Promise<QmpClient> =>
     (target.qmp = await startVm(dst, { ...(await machine('dst')), ...changes }));
 
+  const proxied: { proxy?: SqlProxy } = {};
   const waitingTarget = await steps.step(
-    engine.kind === 'restart' ? 'start the probes' : 'start the target VM',
+    engine.kind === 'restart' && standby === undefined ? 'start the probes' : 'start the target VM',
     async () => {
       await testbed.shape('storage', rate);
-      const qmp = engine.kind === 'restart' ? undefined : await startTarget({});
+      let qmp: QmpClient | undefined;
+      if (standby !== undefined) {
+        qmp = await startTarget(standbyChanges(await machine('src'), ownDisk.qemu));
+        await waitForStandby(dst, signal);
+        proxied.proxy = await startSqlProxy(client, server, second);
+      } else if (engine.kind !== 'restart') qmp = await startTarget({});
       await recorders.start(dst, [{ probe: 'qmp', socket: vmPaths.recorderSocket }]);
+      const asked = proxied.proxy?.server ?? server;
       await recorders.start(client, [
-        { probe: 'ping', address: guestHost, ...(engine.kind === 'restart' ? seldomPings : {}) },
-        { probe: 'heartbeat', server },
-        { probe: 'ledger', server, file: ledgerFile },
+        // There is no one VM that answers before and after.
+        ...(standby === undefined
+          ? [
+              {
+                probe: 'ping',
+                address: guestHost,
+                ...(engine.kind === 'restart' ? seldomPings : {}),
+              } as const,
+            ]
+          : []),
+        { probe: 'heartbeat', server: asked },
+        { probe: 'ledger', server: asked, file: ledgerFile },
       ]);
       return qmp;
     },
-    () => stopAndKeepLogs(dst),
+    async () => {
+      await proxied.proxy?.stop();
+      await stopAndKeepLogs(dst);
+    },
   );
+  const clientsServer = proxied.proxy?.server ?? server;
 
-  const load = loadProbe(configuration, server, { tables, rowsPerTable });
+  const load = loadProbe(configuration, clientsServer, { tables, rowsPerTable });
   await steps.step('load before the migration', async () => {
     await recorders.measureClocks();
     if (load !== undefined) await recorders.start(client, [load]);
@@ -255,9 +288,13 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   });
 
   const moved = { configuration, testbed, source, server, log, signal };
+  const successor =
+    waitingTarget === undefined || proxied.proxy === undefined
+      ? freshVm(server, startTarget)
+      : standbyVm(waitingTarget, disk.qemu, client, second, proxied.proxy);
   const migration =
     engine.kind === 'restart' || waitingTarget === undefined
-      ? restart({ ...moved, startTarget })
+      ? restart({ ...moved, successor })
       : migrationOf(engine, {
           ...moved,
           target: waitingTarget,
@@ -292,8 +329,8 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     await recorders.stopProbes('client');
     checks.sourceAnswers();
     if (converged && !configuration.verifyRam) checks.clientGap();
-    await checks.ledger(client, server, ledgerFile);
-    await checks.tables(client, server, tables);
+    await checks.ledger(client, clientsServer, ledgerFile);
+    await checks.tables(client, clientsServer, tables);
   });
   return { converged, failedChecks: checks.failed };
 }

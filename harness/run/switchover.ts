@@ -7,10 +7,17 @@ interface Gap {
 }
 
 export class Switchover {
+  readonly #probe: 'ping' | 'heartbeat';
+
   stopMs: number | undefined;
   resumeMs: number | undefined;
   #commandMs: number | undefined;
   readonly #gaps: Gap[] = [];
+
+  /** @param probe whose gaps count */
+  constructor(probe: 'ping' | 'heartbeat' = 'ping') {
+    this.#probe = probe;
+  }
 
   take(event: NewRunEvent): void {
     if (event.event === 'migrate-command') {
@@ -23,11 +30,11 @@ export class Switchover {
       this.resumeMs ??= event.at_ms;
     if (event.event === 'restart' && event.phase === 'vm-stopped') this.stopMs = event.at_ms;
     if (event.event === 'restart' && event.phase === 'vm-started') this.resumeMs = event.at_ms;
-    if (event.event === 'probe-gap' && event.probe === 'ping')
+    if (event.event === 'probe-gap' && event.probe === this.#probe)
       this.#gaps.push({ fromMs: event.at_ms, gapMs: event.gap_ms });
   }
 
-  /** The longest time without a ping's answer that overlaps the time in which no VM ran. */
+  /** The longest time without an answer that overlaps the time in which no VM ran. */
   get longestGapMs(): number | undefined {
     const { stopMs, resumeMs } = this;
     if (stopMs === undefined || resumeMs === undefined) return undefined;

@@ -93,6 +93,8 @@ export interface QmpCommands {
     readonly rounds: number;
     readonly step: number;
   };
+  readonly 'blockdev-add': Json;
+  readonly device_add: Json;
   readonly 'nbd-server-start': { readonly addr: Json };
   readonly 'block-export-add': {
     readonly type: 'nbd';

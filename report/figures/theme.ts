@@ -23,6 +23,7 @@ const engineLooks: Readonly<Record<string, Look>> = {
   'free-page-hint': { colour: '#93624d', dash: [2, 4] },
   'multifd-zstd-stepped': { colour: '#bba755', lineColour: '#8f7d2f', dash: [3, 5] },
   shrink: { colour: '#33143f', dash: [9, 2, 3, 2] },
+  handover: { colour: '#b0723f', dash: [1, 2] },
   restart: { colour: '#fde6ee', lineColour: '#c2527a', dash: [5, 2, 1, 2] },
 };
 

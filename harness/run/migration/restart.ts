@@ -1,6 +1,8 @@
 /**
  * What a database administrator does without live migration: stops the server, which writes down what its pool holds, and
- * with it the VM; starts a VM on the other host from the same disk; and has the server read its pool again while it serves.
+ * with it the VM; has a server on the other host open the same disk; and has it read the pool again while it serves. That
+ * server is in a VM that is started then, or in one that waits (standby.ts). Nobody opens the disk before the source's QEMU
+ * has ended.
  */
 import { mebibytes } from '../../../foundation/quantity.ts';
 import { CodedError } from '../../../foundation/coded-error.ts';
@@ -14,7 +16,7 @@ import type { QmpEvent } from '../../../qemu/qmp/messages.ts';
 import type { QmpClient } from '../../../qemu/qmp/client.ts';
 import { whileVmLives } from '../../vm/while-vm-lives.ts';
 import type { DatabaseServer } from '../../workload/database-server.ts';
-import { prepareDump, waitForPool } from '../../workload/pool-load.ts';
+import { type IoCapacity, prepareDump, waitForPool } from '../../workload/pool-load.ts';
 import { runSql } from '../../workload/sql-client.ts';
 import { readBufferPoolUse } from '../../workload/warm-up.ts';
 import { type Migration } from './migration.ts';
@@ -23,22 +25,51 @@ export interface RestartContext {
   readonly configuration: Configuration;
   readonly testbed: Testbed;
   readonly source: QmpClient;
+  /** In the source. */
   readonly server: DatabaseServer;
-  /** Starts the VM at the destination, which differs from the source as given. */
-  readonly startTarget: (changes: Partial<MachineDescription>) => Promise<QmpClient>;
+  readonly successor: Successor;
   readonly log: RunLog;
   readonly signal: AbortSignal;
+}
+
+/** The server that takes over. */
+export interface Successor {
+  /** As it is asked whether it answers. */
+  readonly server: DatabaseServer;
+  /** Gives its VM the disk, which nobody has open. */
+  start(capacity: IoCapacity): Promise<QmpClient>;
+  /** It answers: clients may come. */
+  admitClients(capacity: IoCapacity): Promise<void>;
+}
+
+/** A VM that is started with the source's disk and address. @param startTarget starts it, with changes to the source's description */
+export function freshVm(
+  server: DatabaseServer,
+  startTarget: (changes: Partial<MachineDescription>) => Promise<QmpClient>,
+): Successor {
+  return {
+    server,
+    start: async ({ whileLoading }) => {
+      const target = await startTarget({
+        role: 'source',
+        serverOptions: ['--innodb-buffer-pool-load-at-startup=ON', `--innodb-io-capacity=${whileLoading}`],
+      });
+      await target.execute('announce-self', announcements);
+      return target;
+    },
+    admitClients: () => Promise.resolve(),
+  };
 }
 
 const announcements = { initial: 20, max: 200, rounds: 10, step: 40 };
 
 export function restart(context: RestartContext): Migration {
-  const { configuration, testbed, source, server, startTarget, log, signal } = context;
+  const { configuration, testbed, source, server, successor, log, signal } = context;
   const { src, dst, client } = testbed.hosts;
   return {
     run: async () => {
       const capacity = await prepareDump(client, server);
-      log.event({ event: 'migrate-command', at_ms: nowMs(), uri: 'restart:dst' });
+      log.event({ event: 'migrate-command', at_ms: nowMs(), uri: `${configuration.engine}:dst` });
       const deadlineMs = performance.now() + configuration.maxTimeSeconds * 1000;
       const leftMs = (): number => Math.max(1, deadlineMs - performance.now());
 
@@ -49,25 +80,20 @@ export function restart(context: RestartContext): Migration {
       await waitForVmEnd(src, leftMs());
       log.event({ event: 'restart', at_ms: nowMs(), phase: 'vm-stopped' });
 
-      const target = await startTarget({
-        role: 'source',
-        serverOptions: [
-          '--innodb-buffer-pool-load-at-startup=ON',
-          `--innodb-io-capacity=${capacity.whileLoading}`,
-        ],
-      });
+      const target = await successor.start(capacity);
       log.event({ event: 'restart', at_ms: nowMs(), phase: 'vm-started' });
-      await target.execute('announce-self', announcements);
-      await waitForServer({ client, vmHost: dst, server, timeoutMs: leftMs(), signal });
+      const there = successor.server;
+      await waitForServer({ client, vmHost: dst, server: there, timeoutMs: leftMs(), signal });
+      await successor.admitClients(capacity);
       log.event({ event: 'restart', at_ms: nowMs(), phase: 'server-answers' });
 
       const loadedAtMs = await whileVmLives(
         target,
-        waitForPool(client, server, { timeoutMs: leftMs(), signal }),
+        waitForPool(client, there, { timeoutMs: leftMs(), signal }),
       );
       log.event({ event: 'restart', at_ms: loadedAtMs, host: 'client', phase: 'pool-loaded' });
-      await runSql(client, server, `SET GLOBAL innodb_io_capacity = ${capacity.usual}`);
-      const { dataBytes } = await readBufferPoolUse(client, server);
+      await runSql(client, there, `SET GLOBAL innodb_io_capacity = ${capacity.usual}`);
+      const { dataBytes } = await readBufferPoolUse(client, there);
       const text = `${mebibytes(dataBytes)} in the pool again`;
       log.event({ event: 'note', at_ms: nowMs(), text });
       return 'completed';

@@ -1,0 +1,81 @@
+/**
+ * After Albatross (Das, Nishimura, Agrawal, El Abbadi, VLDB 2011), which moves the database and not the VM, over shared
+ * storage: the VM at the destination has been booted beforehand, with a disk and an address of its own, and waits with its
+ * server's program in memory. The source's disk is plugged into it when the source has ended; its server opens the data
+ * directory there, and the proxy sends the clients to it.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CodedError } from '../../../foundation/coded-error.ts';
+import { type Disk, type MachineDescription, diskToPlugIn } from '../../../qemu/machine-arguments.ts';
+import type { QmpClient } from '../../../qemu/qmp/client.ts';
+import type { Host } from '../../testbed/host.ts';
+import { consoleTail, parseBootSteps } from '../../vm/machine.ts';
+import type { DatabaseServer } from '../../workload/database-server.ts';
+import { runSql } from '../../workload/sql-client.ts';
+import type { SqlProxy } from '../../workload/sql-proxy.ts';
+import type { Successor } from './restart.ts';
+
+const bootTimeoutMs = 180_000;
+
+/** The address after the guest's: it is free, too, on a testbed that has standby VMs. @throws CodedError 'run' */
+export function addressAfter(addressWithPrefix: string): string {
+  const [address = '', prefix = ''] = addressWithPrefix.split('/');
+  const parts = address.split('.').map(Number);
+  const last = (parts.at(-1) ?? 0) + 1;
+  if (last > 254)
+    throw new CodedError(
+      'run',
+      'migration-failed',
+      `a VM on standby has the address after the guest's, and there is none after ${address} in its network`,
+    );
+  return `${[...parts.slice(0, -1), last].join('.')}/${prefix}`;
+}
+
+/** What a VM on standby differs in from the source. */
+export function standbyChanges(source: MachineDescription, disk: Disk): Partial<MachineDescription> {
+  return {
+    role: 'source',
+    standby: 'handover',
+    disk,
+    guestAddress: addressAfter(source.guestAddress),
+    macAddress: source.macAddress.replace(/..$/, '11'),
+    serverOptions: ['--innodb-buffer-pool-load-at-startup=ON'],
+  };
+}
+
+/** Waits until it has booted (guest/image/guest-init.sh). @throws CodedError 'run' where it does not within three minutes */
+export async function waitForStandby(host: Host, signal: AbortSignal): Promise<void> {
+  const deadlineMs = performance.now() + bootTimeoutMs;
+  while (!parseBootSteps(await consoleTail(host, 50)).some(({ what }) => what === 'standby')) {
+    if (performance.now() > deadlineMs)
+      throw new CodedError(
+        'run',
+        'migration-failed',
+        `the VM on ${host.name} did not come to wait; its console:\n${await consoleTail(host)}`,
+      );
+    await sleep(200, undefined, { signal });
+  }
+}
+
+/** @param disk of the source */
+export function standbyVm(
+  vm: QmpClient,
+  disk: Disk,
+  client: Host,
+  server: DatabaseServer,
+  proxy: SqlProxy,
+): Successor {
+  return {
+    server,
+    start: async () => {
+      const { nodes, device } = diskToPlugIn(disk);
+      for (const node of nodes) await vm.execute('blockdev-add', node);
+      await vm.execute('device_add', device);
+      return vm;
+    },
+    admitClients: async ({ whileLoading }) => {
+      await runSql(client, server, `SET GLOBAL innodb_io_capacity = ${whileLoading}`);
+      await proxy.switchOver();
+    },
+  };
+}
