@@ -2,10 +2,13 @@
 export const scenarioNames = ['idle', 'ro', 'rw'] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
 
+/** By sysbench's own names. */
+export type SysbenchWorkload = 'oltp_read_only' | 'oltp_read_write';
+
 export interface Scenario {
   readonly title: string;
-  /** sysbench's own name for the workload; undefined means that no load runs. */
-  readonly sysbenchWorkload: 'oltp_read_only' | 'oltp_read_write' | undefined;
+  /** Undefined means that no load runs. */
+  readonly sysbenchWorkload: SysbenchWorkload | undefined;
 }
 
 export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {

@@ -68,12 +68,16 @@ export const runEventSchema = z.discriminatedUnion('event', [
     phase: z.enum(['shrunk', 'given-back', 'grown', 'loaded']),
     bytes: z.number(),
   }),
-  /** sysbench. `figures` is its summary, if it printed one. */
+  /**
+   * sysbench. It was asked to end, ended by itself, or ended by itself and is started again; older runs do not say.
+   * `figures` are its totals.
+   */
   z.object({
     event: z.literal('workload-ended'),
     ...when,
     exit_code: z.number().nullable(),
     signal: z.string().nullable(),
+    end: z.enum(['asked', 'by-itself', 'again']).optional(),
     figures,
   }),
   /** A line of a command that is not a measurement. */

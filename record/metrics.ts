@@ -26,13 +26,34 @@ export const metrics = {
     unit: 'bytes',
     meaning: 'sent by the host on that network since boot (cumulative, with headers)',
   },
-  tps: { unit: '1/s', meaning: 'sysbench transactions in the second that ends at t_ms' },
+  tps: { unit: '1/s', meaning: 'sysbench transactions that were completed in the second that ends at t_ms' },
+  offered_tps: {
+    unit: '1/s',
+    meaning: 'with `--rate`: transactions that fell due in that second, whatever became of them',
+  },
+  queued_transactions: {
+    unit: 'transactions',
+    meaning: 'with `--rate`: transactions that are due and wait for a thread of sysbench',
+  },
   qps: { unit: '1/s', meaning: 'sysbench queries in that second' },
   read_qps: { unit: '1/s', meaning: 'reading queries in that second' },
   write_qps: { unit: '1/s', meaning: 'writing queries in that second' },
-  latency_p95_ms: {
+  latency_p50_ms: {
     unit: 'ms',
-    meaning: '95th percentile of transaction latency in that second; 0 if none ended',
+    meaning:
+      'half of the transactions that ended in that second took no longer; with `--rate` from when they fell due; 0 if none ended',
+  },
+  latency_p95_ms: { unit: 'ms', meaning: '95 % of them took no longer; 0 if none ended' },
+  latency_p99_ms: { unit: 'ms', meaning: '99 % of them took no longer; 0 if none ended' },
+  latency_ms: {
+    unit: 'ms',
+    meaning:
+      'a latency, to 1.8 %, of transactions that ended in that second: one of several samples of that time, each with its latency_transactions',
+  },
+  latency_transactions: {
+    unit: 'transactions',
+    meaning:
+      'how many transactions had the latency_ms that stands at the same place among those of that time',
   },
   errors_per_second: { unit: '1/s', meaning: 'errors that sysbench ignored in that second' },
   reconnects_per_second: { unit: '1/s', meaning: 'reconnects of sysbench in that second' },
@@ -46,6 +67,11 @@ export const metrics = {
   },
   ping_answers: { unit: 'replies', meaning: 'ping replies in the second that ends at t_ms' },
   heartbeat_answers: { unit: 'answers', meaning: 'SQL answers in the second that ends at t_ms' },
+  guest_clock_offset_ms: {
+    unit: 'ms',
+    meaning: 'by how much the guest’s clock is ahead of the client’s, from the quickest of those answers',
+  },
+  guest_clock_uncertainty_ms: { unit: 'ms', meaning: 'bound of its error: half of that round trip' },
   ledger_acknowledged: {
     unit: 'commits',
     meaning: 'commits of the write ledger that the server acknowledged (cumulative)',

@@ -194,6 +194,135 @@ export const runColumns = {
   cpu_percent_dst: { unit: '%', type: 'number', meaning: 'the same of dst' },
   cpu_model: { unit: 'text', type: 'text', meaning: 'processor of the VM hosts' },
   cpu_cores: { unit: 'cores', type: 'number', meaning: 'what it has of them' },
+  offered_tps_before: {
+    unit: '1/s',
+    type: 'number',
+    meaning: 'with `--rate`: transactions that fell due, mean of the last 30 s before the migrate command',
+  },
+  offered_tps_during: {
+    unit: '1/s',
+    type: 'number',
+    meaning: 'with `--rate`: transactions that fell due, mean from the command to the end of the migration',
+  },
+  offered_tps_after: {
+    unit: '1/s',
+    type: 'number',
+    meaning: 'with `--rate`: transactions that fell due, mean of the 30 s after that',
+  },
+  queued_max_before: {
+    unit: 'transactions',
+    type: 'number',
+    meaning:
+      'with `--rate`: most that waited for a thread of sysbench at the end of a second of the last 30 s before the migrate command',
+  },
+  queued_max_during: {
+    unit: 'transactions',
+    type: 'number',
+    meaning:
+      'with `--rate`: most that waited for a thread of sysbench at the end of a second from the command to the end of the migration',
+  },
+  queued_max_after: {
+    unit: 'transactions',
+    type: 'number',
+    meaning:
+      'with `--rate`: most that waited for a thread of sysbench at the end of a second of the 30 s after that',
+  },
+  rate_reached: {
+    unit: 'true/false',
+    type: 'boolean',
+    meaning:
+      'false: less than 95 % of what fell due before the migration was completed there, so that the rate is not the load’s',
+  },
+  latency_p50_before_ms: {
+    unit: 'ms',
+    type: 'number',
+    meaning:
+      '50 % of the transactions of the last 30 s before the migrate command took no longer; with `--rate` from when they fell due',
+  },
+  latency_p50_during_ms: {
+    unit: 'ms',
+    type: 'number',
+    meaning:
+      '50 % of the transactions from the command to the end of the migration took no longer; with `--rate` from when they fell due',
+  },
+  latency_p50_after_ms: {
+    unit: 'ms',
+    type: 'number',
+    meaning:
+      '50 % of the transactions of the 30 s after that took no longer; with `--rate` from when they fell due',
+  },
+  latency_p95_before_ms: {
+    unit: 'ms',
+    type: 'number',
+    meaning:
+      '95 % of the transactions of the last 30 s before the migrate command took no longer; with `--rate` from when they fell due',
+  },
+  latency_p95_during_ms: {
+    unit: 'ms',
+    type: 'number',
+    meaning:
+      '95 % of the transactions from the command to the end of the migration took no longer; with `--rate` from when they fell due',
+  },
+  latency_p95_after_ms: {
+    unit: 'ms',
+    type: 'number',
+    meaning:
+      '95 % of the transactions of the 30 s after that took no longer; with `--rate` from when they fell due',
+  },
+  latency_p99_before_ms: {
+    unit: 'ms',
+    type: 'number',
+    meaning:
+      '99 % of the transactions of the last 30 s before the migrate command took no longer; with `--rate` from when they fell due',
+  },
+  latency_p99_during_ms: {
+    unit: 'ms',
+    type: 'number',
+    meaning:
+      '99 % of the transactions from the command to the end of the migration took no longer; with `--rate` from when they fell due',
+  },
+  latency_p99_after_ms: {
+    unit: 'ms',
+    type: 'number',
+    meaning:
+      '99 % of the transactions of the 30 s after that took no longer; with `--rate` from when they fell due',
+  },
+  clock_offset_before_ms: {
+    unit: 'ms',
+    type: 'number',
+    meaning: 'guest’s clock minus the client’s, in the last 10 s before the migrate command',
+  },
+  clock_offset_after_ms: {
+    unit: 'ms',
+    type: 'number',
+    meaning: 'the same in the first 10 s in which the VM ran at the destination',
+  },
+  clock_jump_ms: {
+    unit: 'ms',
+    type: 'number',
+    meaning: 'clock_offset_after_ms - clock_offset_before_ms: negative if the guest lost time',
+  },
+  load_errors: {
+    unit: 'errors',
+    type: 'number',
+    meaning: 'SQL errors of the load, such as deadlocks, after which its transaction was tried again',
+  },
+  load_reconnects: {
+    unit: 'connections',
+    type: 'number',
+    meaning: 'connections of the load that were lost and made again',
+  },
+  load_restarts: {
+    unit: 'number',
+    type: 'number',
+    meaning:
+      'times that sysbench ended and was started again: its queue was full, or a restart took its server',
+  },
+  load_interrupted: {
+    unit: 'true/false',
+    type: 'boolean',
+    meaning: 'whether the load lost a connection or was started again',
+  },
 } as const satisfies Readonly<Record<string, ColumnDefinition>>;
 
 export type RunColumn = keyof typeof runColumns;

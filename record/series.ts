@@ -48,12 +48,25 @@ export function valueAt(series: readonly Point[], tMs: number): number | undefin
 /** A report of sysbench is of the second before it: the middle of that second decides where it belongs. */
 const halfSecondMs = 500;
 
-/** Mean of the seconds whose middle is within [fromMs, toMs); undefined if there are none. */
+/** The seconds whose middle is within [fromMs, toMs). */
+export function within<Second extends { readonly tMs: number }>(
+  seconds: readonly Second[],
+  fromMs: number,
+  toMs: number,
+): Second[] {
+  return seconds.filter(({ tMs }) => tMs - halfSecondMs >= fromMs && tMs - halfSecondMs < toMs);
+}
+
+/** Mean of the seconds in [fromMs, toMs); undefined if there are none. */
 export function meanOfSeconds(series: readonly Point[], fromMs: number, toMs: number): number | undefined {
-  const values = series
-    .filter(({ tMs }) => tMs - halfSecondMs >= fromMs && tMs - halfSecondMs < toMs)
-    .map((point) => point.value);
+  const values = within(series, fromMs, toMs).map((point) => point.value);
   return values.length === 0 ? undefined : values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** The largest of the seconds in [fromMs, toMs); undefined if there are none. */
+export function maxOfSeconds(series: readonly Point[], fromMs: number, toMs: number): number | undefined {
+  const values = within(series, fromMs, toMs).map((point) => point.value);
+  return values.length === 0 ? undefined : Math.max(...values);
 }
 
 /** Each second's mean with its two neighbours, where it has them. */

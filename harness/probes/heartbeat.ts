@@ -1,4 +1,8 @@
-/** Client downtime as SQL sees it: the gaps between the answers to a `SELECT 1` on a connection of its own. */
+/**
+ * Client downtime as SQL sees it: the gaps between the answers to a small query on a connection of its own. The query asks for
+ * the time, so that its answers tell the guest's clock too.
+ */
+import { estimateOffset, type RoundTrip } from './clock.ts';
 import { GapTracker } from './gap-tracker.ts';
 import { startPacedLoop } from './paced-loop.ts';
 import type { Emit, Probe, ProbeConfig } from './report.ts';
@@ -10,16 +14,26 @@ export function startHeartbeat(config: Extract<ProbeConfig, { probe: 'heartbeat'
   const session = new SqlSession(config.server, (state, detail) => {
     emit({ report: 'connection', at: nowMs(), probe: 'heartbeat', state, detail });
   });
-  let answersReported = 0;
+  let roundTrips: RoundTrip[] = [];
   const timer = setInterval(() => {
-    const answers = tracker.answers - answersReported;
-    answersReported = tracker.answers;
-    emit({ report: 'answers', at: nowMs(), probe: 'heartbeat', answers });
+    const [first, ...others] = roundTrips;
+    roundTrips = [];
+    emit({
+      report: 'answers',
+      at: nowMs(),
+      probe: 'heartbeat',
+      answers: first === undefined ? 0 : others.length + 1,
+      ...(first === undefined ? {} : { clock: estimateOffset([first, ...others]) }),
+    });
   }, 1000);
 
   const loop = startPacedLoop(config.intervalMs ?? 20, async () => {
-    await session.query('SELECT 1');
-    const gap = tracker.answer(nowMs());
+    await session.connect();
+    const sentMs = nowMs();
+    const [row] = await session.query('SELECT UNIX_TIMESTAMP(NOW(6)) AS seconds');
+    const receivedMs = nowMs();
+    roundTrips.push({ sentMs, hostMs: Number(row?.['seconds']) * 1000, receivedMs });
+    const gap = tracker.answer(receivedMs);
     if (gap !== undefined) emit({ report: 'gap', at: gap.toMs, probe: 'heartbeat', ...gap, open: false });
   });
 

@@ -4,31 +4,37 @@ import { createConnection } from 'node:net';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LineSplitter } from '../../foundation/line-splitter.ts';
-import type { Emit, Probe, ProbeConfig } from './report.ts';
+import type { Emit, Probe, ProbeConfig, ProbeReport } from './report.ts';
 import { nowMs } from './wall-clock.ts';
 
+type EndKind = Extract<ProbeReport, { report: 'exit' }>['end'];
 type LinesConfig = Extract<ProbeConfig, { probe: 'lines' }>;
 
 const connectTimeoutMs = 500;
 const tryAgainMs = 250;
 
 export function startLines(config: LinesConfig, emit: Emit): Probe {
+  const { restart } = config;
   let stopping = false;
-  let { child, ended } = runOnce(config, emit);
 
-  const runAgain = async (listener: NonNullable<LinesConfig['restartWhenReachable']>): Promise<void> => {
-    for (;;) {
-      await ended;
-      for (let reachable = false; !reachable; reachable = await isReachable(listener)) {
+  /** @param itSaid whether it has printed what it is started again after */
+  const kindOf = (itSaid: boolean): EndKind => {
+    if (stopping) return 'asked';
+    return restart !== undefined && itSaid ? 'again' : 'by-itself';
+  };
+  let { child, ended } = runOnce(config, emit, kindOf);
+
+  const runAgain = async (): Promise<void> => {
+    while ((await ended) === 'again' && restart !== undefined) {
+      for (let reachable = false; !reachable; reachable = await isReachable(restart)) {
         if (stopping) return;
         await sleep(tryAgainMs);
       }
       if (stopping) return;
-      ({ child, ended } = runOnce(config, emit));
+      ({ child, ended } = runOnce(config, emit, kindOf));
     }
   };
-  const listener = config.restartWhenReachable;
-  const allEnded = listener === undefined ? ended : runAgain(listener);
+  const allEnded = runAgain();
 
   return {
     stop: async () => {
@@ -44,15 +50,21 @@ export function startLines(config: LinesConfig, emit: Emit): Probe {
 interface Run {
   readonly child: ChildProcess;
   /** Settles when it has ended and its last line is reported. */
-  readonly ended: Promise<void>;
+  readonly ended: Promise<EndKind>;
 }
 
-function runOnce({ name, command: [file, ...args] }: LinesConfig, emit: Emit): Run {
+function runOnce(
+  { name, command: [file, ...args], restart }: LinesConfig,
+  emit: Emit,
+  kindOf: (itSaid: boolean) => EndKind,
+): Run {
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let itSaid = restart?.ifItSaid === undefined;
 
   const forward = (source: Readable, stream: 'stdout' | 'stderr'): void => {
     const lines = new LineSplitter();
     const report = (text: string): void => {
+      if (restart?.ifItSaid !== undefined && text.includes(restart.ifItSaid)) itSaid = true;
       emit({ report: 'line', at: nowMs(), name, stream, text });
     };
     source.on('data', (chunk: Buffer) => {
@@ -69,10 +81,11 @@ function runOnce({ name, command: [file, ...args] }: LinesConfig, emit: Emit): R
     emit({ report: 'failed', at: nowMs(), probe: name, message: error.message });
   });
   // Comes after 'error' too, with a negative exit code, when the command could not be started.
-  const ended = new Promise<void>((resolve) => {
+  const ended = new Promise<EndKind>((resolve) => {
     child.once('close', (exitCode, signal) => {
-      emit({ report: 'exit', at: nowMs(), name, exitCode, signal });
-      resolve();
+      const end = kindOf(itSaid);
+      emit({ report: 'exit', at: nowMs(), name, exitCode, signal, end });
+      resolve(end);
     });
   });
   return { child, ended };

@@ -114,7 +114,7 @@ test.serial('a command that lost its server is started again, once the server li
         probe: 'lines',
         name: 'load',
         command: ['sh', '-c', 'echo started; sleep 0.1; exit 1'],
-        restartWhenReachable: { host: '127.0.0.1', port },
+        restart: { host: '127.0.0.1', port },
       },
     ],
     (report) => reports.push(report),
@@ -134,6 +134,40 @@ test.serial('a command that lost its server is started again, once the server li
   await sleep(400);
   t.is(only(reports, 'line').length, starts, 'not after the recorder was stopped');
   await promisify(server.close.bind(server))();
+});
+
+test.serial('a command is started again only after what it is to be started again for', async (t) => {
+  const reports: ProbeReport[] = [];
+  const server = createServer((socket) => socket.destroy());
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  t.teardown(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  // Says it the first time, and not the second time.
+  const command = [
+    'sh',
+    '-c',
+    'if mkdir "$0" 2> /dev/null; then echo its queue is full >&2; fi; exit 1',
+  ] as const;
+  const recorder = startRecorder(
+    localShell,
+    [
+      {
+        probe: 'lines',
+        name: 'load',
+        command: [...command, path.join(folder, 'second')],
+        restart: { host: '127.0.0.1', port, ifItSaid: 'queue is full' },
+      },
+    ],
+    (report) => reports.push(report),
+    bundle,
+  );
+  while (only(reports, 'exit').length < 2) await sleep(20);
+  await sleep(400);
+  await recorder.stop();
+  t.deepEqual(
+    only(reports, 'exit').map(({ end }) => end),
+    ['again', 'by-itself'],
+  );
 });
 
 test('a recorder that dies says why', async (t) => {

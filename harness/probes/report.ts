@@ -49,8 +49,13 @@ export type ProbeConfig =
       /** Names the command in reports: "sysbench". */
       readonly name: string;
       readonly command: readonly [file: string, ...args: string[]];
-      /** Start it again when it has ended, as soon as something listens there. */
-      readonly restartWhenReachable?: { readonly host: string; readonly port: number };
+      /** Start it again when it has ended unasked, as soon as something listens there. */
+      readonly restart?: {
+        readonly host: string;
+        readonly port: number;
+        /** Only if it printed this text before its end. */
+        readonly ifItSaid?: string;
+      };
     }
   | {
       readonly probe: 'load';
@@ -104,8 +109,14 @@ export const reportSchema = z.discriminatedUnion('report', [
     gapMs: z.number(),
     open: z.boolean(),
   }),
-  /** Answers within the last second. */
-  z.object({ report: z.literal('answers'), at, probe: z.enum(['ping', 'heartbeat']), answers: count }),
+  /** Answers within the last second. `clock`: the server's clock against this host's, by the quickest of them (clock.ts). */
+  z.object({
+    report: z.literal('answers'),
+    at,
+    probe: z.enum(['ping', 'heartbeat']),
+    answers: count,
+    clock: z.object({ offsetMs: z.number(), uncertaintyMs: z.number() }).optional(),
+  }),
   /** Totals since the ledger began. An unknown number was sent, and the connection failed before its answer. */
   z.object({ report: z.literal('ledger'), at, acknowledged: count, unknown: count }),
   z.object({
@@ -128,6 +139,8 @@ export const reportSchema = z.discriminatedUnion('report', [
     name: z.string(),
     exitCode: z.number().nullable(),
     signal: z.string().nullable(),
+    /** `again`: by itself, and it is started again. */
+    end: z.enum(['asked', 'by-itself', 'again']),
   }),
   /** CPU and memory. `cpuPercent` of the whole machine since the report before; `cpuMs` is cumulative. */
   z.object({

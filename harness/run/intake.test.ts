@@ -67,40 +67,61 @@ test('every poll of the migration is sampled, only a new status is an event', (t
   );
 });
 
-test('sysbench: seconds become samples, other lines are kept, the summary comes with the end', (t) => {
-  const exit: ProbeReport = { report: 'exit', at: 9000, name: 'sysbench', exitCode: 0, signal: null };
-  const summary = [
-    '    transactions:                        93     (23.10 per sec.)',
-    '    queries:                             1860   (462.00 per sec.)',
-    '    ignored errors:                      0      (0.00 per sec.)',
-    '    reconnects:                          0      (0.00 per sec.)',
-    '    total time:                          4.0256s',
-    '         avg:                                    2.83',
-    '         max:                                    6.20',
-    '         95th percentile:                        3.36',
-  ];
+test('sysbench: seconds become samples, lost connections events, other lines are kept, totals come with the end', (t) => {
+  const exit = {
+    report: 'exit',
+    at: 9000,
+    name: 'sysbench',
+    exitCode: 1,
+    signal: null,
+    end: 'again',
+  } as const;
+  const second = {
+    sysbench: 'second',
+    seconds: 1,
+    threads: 2,
+    transactions: 4,
+    reads: 40,
+    writes: 20,
+    others: 20,
+    errors: 1,
+    queued: 3,
+    in_service: 2,
+    latencies: [
+      [10, 2],
+      [20, 2],
+    ],
+  };
   const { values, events } = taken([
-    line('Threads started!'),
+    line('Target transaction rate: 5/sec'),
     line(''),
-    line(
-      '[ 1s ] thds: 2 tps: 30.96 qps: 619.18 (r/w/o: 433.43/123.84/61.92) lat (ms,95%): 3.43 err/s: 0.00 reconn/s: 0.00',
-      2000,
-    ),
-    ...summary.map((text) => line(text, 9000)),
+    line(JSON.stringify(second), 2000),
+    line(JSON.stringify({ sysbench: 'connection', state: 'lost', thread: 1, errno: 2013 }), 2500),
     exit,
   ]);
   t.deepEqual(values, [
-    [2000, 'tps', 30.96],
-    [2000, 'qps', 619.18],
-    [2000, 'read_qps', 433.43],
-    [2000, 'write_qps', 123.84],
-    [2000, 'latency_p95_ms', 3.43],
-    [2000, 'errors_per_second', 0],
+    [2000, 'tps', 4],
+    [2000, 'qps', 80],
+    [2000, 'read_qps', 40],
+    [2000, 'write_qps', 20],
+    [2000, 'errors_per_second', 1],
     [2000, 'reconnects_per_second', 0],
+    [2000, 'offered_tps', 9],
+    [2000, 'queued_transactions', 3],
+    [2000, 'latency_p50_ms', 10],
+    [2000, 'latency_p95_ms', 20],
+    [2000, 'latency_p99_ms', 20],
+    [2000, 'latency_ms', 10],
+    [2000, 'latency_transactions', 2],
+    [2000, 'latency_ms', 20],
+    [2000, 'latency_transactions', 2],
   ]);
-  t.is(events.filter((event) => event.event === 'output').length, 1 + summary.length);
-  const ended = events.at(-1);
-  t.true(ended?.event === 'workload-ended' && ended.exit_code === 0 && ended.figures['transactions'] === 93);
+  t.deepEqual(
+    events.map(({ event }) => event),
+    ['output', 'connection', 'workload-ended'],
+  );
+  t.like(events[1], { at_ms: 2500, probe: 'sysbench', state: 'lost', detail: 'thread 1, error 2013' });
+  t.like(events[2], { exit_code: 1, end: 'again', figures: { transactions: 4, errors: 1, reconnects: 0 } });
 });
 
 test('a gap is dated by its beginning', (t) => {
@@ -150,7 +171,7 @@ test('whatever a recorder may report, what comes of it fits the schemas and the 
     ledger: { report: 'ledger', at: 1, acknowledged: 1, unknown: 0 },
     connection: { report: 'connection', at: 1, probe: 'qmp', state: 'lost', detail: '' },
     line: { report: 'line', at: 1, name: 'x', stream: 'stderr', text: 'y' },
-    exit: { report: 'exit', at: 1, name: 'x', exitCode: null, signal: 'SIGTERM' },
+    exit: { report: 'exit', at: 1, name: 'x', exitCode: null, signal: 'SIGTERM', end: 'asked' },
     load: {
       report: 'load',
       at: 1,

@@ -1,6 +1,7 @@
 /** Turns what recorders report into events and samples. */
 import type { ProbeReport } from '../probes/report.ts';
-import { SysbenchOutput } from '../workload/sysbench.ts';
+import { percentileMs, percentiles } from '../../record/latency.ts';
+import { SysbenchOutput, type SysbenchSecond } from '../workload/sysbench.ts';
 import type { HostName, Log } from '../../record/event.ts';
 
 /** The name under which the `lines` probe runs sysbench. */
@@ -60,6 +61,10 @@ export class Intake {
       }
       case 'answers':
         sample(`${report.probe}_answers`, report.answers);
+        if (report.clock !== undefined) {
+          sample('guest_clock_offset_ms', report.clock.offsetMs);
+          sample('guest_clock_uncertainty_ms', report.clock.uncertaintyMs);
+        }
         return;
       case 'ledger':
         sample('ledger_acknowledged', report.acknowledged);
@@ -74,10 +79,10 @@ export class Intake {
         this.#takeLine(host, report);
         return;
       case 'exit': {
-        const { exitCode: exit_code, signal, name } = report;
+        const { exitCode: exit_code, signal, name, end } = report;
         if (name === sysbenchName) {
-          const figures = { ...this.#sysbench.summary };
-          log.event({ event: 'workload-ended', at_ms, host, exit_code, signal, figures });
+          const figures = { ...this.#sysbench.totals };
+          log.event({ event: 'workload-ended', at_ms, host, exit_code, signal, end, figures });
           this.#sysbench = new SysbenchOutput();
         } else {
           const text = `${name} ended with ${exit_code ?? signal ?? 'no status'}`;
@@ -130,20 +135,40 @@ export class Intake {
 
   #takeLine(host: HostName, report: Extract<ProbeReport, { report: 'line' }>): void {
     const { at: at_ms, name, stream, text } = report;
-    const interval = name === sysbenchName && stream === 'stdout' ? this.#sysbench.push(text) : undefined;
-    if (interval === undefined) {
-      if (text.trim() !== '') this.#log.event({ event: 'output', at_ms, host, name, stream, text });
-      return;
+    const said = name === sysbenchName && stream === 'stdout' ? this.#sysbench.push(text) : undefined;
+    switch (said?.kind) {
+      case undefined:
+        if (text.trim() !== '') this.#log.event({ event: 'output', at_ms, host, name, stream, text });
+        return;
+      case 'connection': {
+        const { state, thread, errno } = said;
+        const detail = `thread ${thread}${state === 'lost' ? `, error ${errno}` : ''}`;
+        this.#log.event({ event: 'connection', at_ms, host, probe: name, state, detail });
+        return;
+      }
+      case 'second':
+        this.#takeSecond(host, at_ms, said);
     }
-    const values = {
-      tps: interval.tps,
-      qps: interval.qps,
-      read_qps: interval.readQps,
-      write_qps: interval.writeQps,
-      latency_p95_ms: interval.latencyMs,
-      errors_per_second: interval.errorsPerSecond,
-      reconnects_per_second: interval.reconnectsPerSecond,
+  }
+
+  #takeSecond(host: HostName, at_ms: number, second: SysbenchSecond): void {
+    const { open, latencies } = second;
+    const values: Record<string, number> = {
+      tps: second.tps,
+      qps: second.qps,
+      read_qps: second.readQps,
+      write_qps: second.writeQps,
+      errors_per_second: second.errorsPerSecond,
+      reconnects_per_second: second.reconnectsPerSecond,
+      ...(open === undefined ? {} : { offered_tps: open.offeredTps, queued_transactions: open.queued }),
     };
+    if (latencies.length > 0 || second.tps === 0)
+      for (const percent of percentiles)
+        values[`latency_p${percent}_ms`] = percentileMs(latencies, percent) ?? 0;
     for (const [metric, value] of Object.entries(values)) this.#log.sample({ at_ms, host, metric, value });
+    for (const { ms, transactions } of latencies) {
+      this.#log.sample({ at_ms, host, metric: 'latency_ms', value: ms });
+      this.#log.sample({ at_ms, host, metric: 'latency_transactions', value: transactions });
+    }
   }
 }

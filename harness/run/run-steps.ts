@@ -4,6 +4,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mebibytes } from '../../foundation/quantity.ts';
 import { engines } from '../../experiments/engines.ts';
+import { scenarios } from '../../experiments/scenarios.ts';
 import { bundleAgent } from '../../guest/image/agent-bundle.ts';
 import { makeInitrd } from '../../guest/image/initrd.ts';
 import { prepareGuestImage } from '../../guest/image/prepare-guest-image.ts';
@@ -22,6 +23,7 @@ import type { QmpClient } from '../../qemu/qmp/client.ts';
 import { prepareVmHost, releaseVmHost, tapName } from '../vm/vm-host.ts';
 import { whileVmLives } from '../vm/while-vm-lives.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
+import { prepareLoadScript } from '../workload/load-script.ts';
 import { runSql } from '../workload/sql-client.ts';
 import { type SqlProxy, startSqlProxy } from '../workload/sql-proxy.ts';
 import { warmUp } from '../workload/warm-up.ts';
@@ -66,6 +68,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   const { dbms } = configuration;
   const engine = engines[configuration.engine];
   const standby = engine.kind === 'restart' ? engine.standby : undefined;
+  const { sysbenchWorkload: workload } = scenarios[configuration.scenario];
   const note = (text: string): void => {
     log.event({ event: 'note', at_ms: nowMs(), text });
   };
@@ -73,7 +76,12 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
 
   const prepared = await steps.step('prepare image and programs', async () => {
     const image = await prepareGuestImage({ dbms, tables, rowsPerTable, log: note });
-    return { image, recorder: await bundleProgram('recorder', note), agent: await bundleAgent(note) };
+    return {
+      image,
+      loadScript: workload === undefined ? undefined : await prepareLoadScript(workload, note),
+      recorder: await bundleProgram('recorder', note),
+      agent: await bundleAgent(note),
+    };
   });
   const { image } = prepared;
 
@@ -279,7 +287,14 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   );
   const clientsServer = proxied.proxy?.server ?? server;
 
-  const load = loadProbe(configuration, clientsServer, { tables, rowsPerTable });
+  const load =
+    prepared.loadScript === undefined
+      ? undefined
+      : loadProbe(configuration, clientsServer, {
+          script: await deploy(prepared.loadScript, 'client'),
+          tables,
+          rowsPerTable,
+        });
   await steps.step('load before the migration', async () => {
     await recorders.measureClocks();
     if (load !== undefined) await recorders.start(client, [load]);

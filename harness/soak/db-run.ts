@@ -141,7 +141,7 @@ class DbRun {
   async #startLoad(): Promise<void> {
     const { testbed, server, deploy, recorder } = this.#lab;
     const command = sysbenchCommand({
-      workload: 'oltp_read_write',
+      script: 'oltp_read_write',
       server,
       tables: dbTables,
       rowsPerTable: dbRowsPerTable,

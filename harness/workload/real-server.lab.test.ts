@@ -1,4 +1,4 @@
-/** Workload, checks and SQL probes against a real MariaDB and a real sysbench, where they are installed. About 15 s. */
+/** Workload, checks and SQL probes against a real MariaDB and a real sysbench, where they are installed. About 40 s. */
 import { execFile, execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -15,7 +15,8 @@ import type { ProbeReport } from '../probes/report.ts';
 import { checkLedger } from './ledger-check.ts';
 import { startMariadb, type TestServer } from './mariadb.fixture.ts';
 import { runSql } from './sql-client.ts';
-import { sysbenchCommand, SysbenchOutput } from './sysbench.ts';
+import { prepareLoadScript } from './load-script.ts';
+import { fullQueueText, sysbenchCommand, SysbenchOutput } from './sysbench.ts';
 import { checkTables } from './table-check.ts';
 import { warmUp } from './warm-up.ts';
 
@@ -45,18 +46,43 @@ function mariadb(): TestServer {
   return started;
 }
 
-withSysbench('sysbench runs as commanded, the pool is warmed, tables are in order', async (t) => {
-  const { server } = mariadb();
-  const command = sysbenchCommand({
-    workload: 'oltp_read_write',
-    server,
+async function loadCommand(changes: { timeSeconds: number; rateTps?: number; threads?: number }) {
+  return sysbenchCommand({
+    script: await prepareLoadScript('oltp_read_write', () => undefined),
+    server: mariadb().server,
     tables: 2,
     rowsPerTable: 5000,
     threads: 2,
     rateTps: 20,
-    timeSeconds: 3,
     seed: 7,
+    ...changes,
   });
+}
+
+function readSysbench(reports: readonly ProbeReport[]) {
+  const output = new SysbenchOutput();
+  const said = reports.flatMap((report) => {
+    const one = report.report === 'line' ? output.push(report.text) : undefined;
+    return one === undefined ? [] : [{ ...one, at: report.at }];
+  });
+  return {
+    seconds: said.filter((one) => one.kind === 'second'),
+    connections: said.filter((one) => one.kind === 'connection'),
+    totals: output.totals,
+  };
+}
+
+/** Every connection but our own. */
+async function killOthers(): Promise<void> {
+  const { server } = mariadb();
+  const others = `SELECT id FROM information_schema.processlist WHERE user = 'sbtest' AND id <> CONNECTION_ID()`;
+  const ids = (await runSql(localShell, server, others)).map(([id = '']) => id);
+  await runSql(localShell, server, ids.map((id) => `KILL ${id}`).join(';'));
+}
+
+withSysbench('sysbench runs as commanded, the pool is warmed, tables are in order', async (t) => {
+  const { server } = mariadb();
+  const command = await loadCommand({ timeSeconds: 3 });
   const [file, ...args] = command;
   await promisify(execFile)(file, args.with(-1, 'prepare'));
 
@@ -85,16 +111,21 @@ withSysbench('sysbench runs as commanded, the pool is warmed, tables are in orde
   );
   await sleep(5000);
   await recorder.stop();
-  const output = new SysbenchOutput();
-  const intervals = reports.flatMap((report) => {
-    const interval = report.report === 'line' ? output.push(report.text) : undefined;
-    return interval === undefined || report.report !== 'line' ? [] : [{ ...interval, at: report.at }];
-  });
-  t.is(intervals.length, 3);
+  const { seconds, totals } = readSysbench(reports);
+  t.is(seconds.length, 3);
   // Line by line and not all at the end, although sysbench writes to a pipe.
-  t.true((intervals[2]?.at ?? 0) - (intervals[0]?.at ?? 0) > 1500);
-  t.true((output.summary?.transactions ?? 0) > 20);
-  t.is(reports.find((report) => report.report === 'exit')?.exitCode, 0);
+  t.true((seconds[2]?.at ?? 0) - (seconds[0]?.at ?? 0) > 1500);
+  t.true(totals.transactions > 20);
+  for (const { latencies, tps, open } of seconds) {
+    // Every transaction is in the second's histogram; one may end between the reading of it and of the counters.
+    const inHistogram = latencies.reduce((sum, { transactions }) => sum + transactions, 0);
+    t.true(Math.abs(inHistogram - tps) < 2, `${inHistogram} latencies of ${tps} transactions`);
+    t.true(open !== undefined && open.offeredTps > 0);
+  }
+  t.like(
+    reports.find((report) => report.report === 'exit'),
+    { exitCode: 0, end: 'by-itself' },
+  );
 
   const tables = await checkTables(localShell, server);
   t.deepEqual(
@@ -104,6 +135,63 @@ withSysbench('sysbench runs as commanded, the pool is warmed, tables are in orde
       ['sbtest.sbtest2', true],
     ],
   );
+});
+
+withSysbench('a load whose connections are lost makes them again, and says so', async (t) => {
+  const { server } = mariadb();
+  const reports: ProbeReport[] = [];
+  const command = await loadCommand({ timeSeconds: 600 });
+  const recorder = startRecorder(
+    localShell,
+    [{ probe: 'lines', name: 'sysbench', command, restart: { ...server, ifItSaid: fullQueueText } }],
+    (report) => reports.push(report),
+    await bundleProgram('recorder', () => undefined),
+  );
+  const until = async (isSo: () => boolean): Promise<void> => {
+    while (!isSo() && !reports.some(({ report }) => report === 'exit')) await sleep(50);
+  };
+  await until(() => readSysbench(reports).seconds.length >= 1);
+  await killOthers();
+  await until(
+    () => readSysbench(reports).connections.filter(({ state }) => state === 'connected').length >= 2,
+  );
+  const { length } = readSysbench(reports).seconds;
+  await until(() => readSysbench(reports).seconds.length >= length + 2);
+  await recorder.stop();
+
+  const { seconds, connections, totals } = readSysbench(reports);
+  t.is(connections.filter(({ state }) => state === 'lost').length, 2, 'that of each thread');
+  t.is(totals.reconnects, 2);
+  t.true((seconds.at(-1)?.tps ?? 0) > 0, 'it goes on');
+  t.like(
+    reports.find((report) => report.report === 'exit'),
+    { end: 'asked' },
+  );
+});
+
+withSysbench('a load whose queue is full is started again', async (t) => {
+  const { server } = mariadb();
+  const reports: ProbeReport[] = [];
+  const command = await loadCommand({ timeSeconds: 600, rateTps: 100_000, threads: 1 });
+  const recorder = startRecorder(
+    localShell,
+    [{ probe: 'lines', name: 'sysbench', command, restart: { ...server, ifItSaid: fullQueueText } }],
+    (report) => reports.push(report),
+    await bundleProgram('recorder', () => undefined),
+  );
+  const exits = () => reports.filter((report) => report.report === 'exit');
+  while (exits().length < 2) await sleep(50);
+  await recorder.stop();
+  t.deepEqual(exits()[0] && { ...exits()[0], at: 0 }, {
+    report: 'exit',
+    at: 0,
+    name: 'sysbench',
+    exitCode: 1,
+    signal: null,
+    end: 'again',
+  });
+  const waited = readSysbench(reports).seconds.map(({ open }) => open?.queued ?? 0);
+  t.true(Math.max(...waited) > 10_000, waited.join(' '));
 });
 
 withServer(
@@ -129,9 +217,7 @@ withServer(
     const continuedMs = Date.now();
     await sleep(1000);
     // All connections lost, server still there: both reconnect.
-    const others = `SELECT id FROM information_schema.processlist WHERE user = 'sbtest' AND id <> CONNECTION_ID()`;
-    const ids = (await runSql(localShell, server, others)).map(([id = '']) => id);
-    await runSql(localShell, server, ids.map((id) => `KILL ${id}`).join(';'));
+    await killOthers();
     await sleep(1000);
     await recorder.stop();
 
@@ -149,6 +235,13 @@ withServer(
     for (const state of ['heartbeat connected', 'ledger connected']) {
       t.is(states.filter((text) => text === state).length, 2);
     }
+
+    const answers = reports.flatMap((report) => (report.report === 'answers' ? [report] : []));
+    t.true(answers.some(({ clock }) => clock !== undefined));
+    // The server has this machine's clock, which it gives in microseconds.
+    for (const { clock } of answers)
+      if (clock !== undefined)
+        t.true(Math.abs(clock.offsetMs) <= clock.uncertaintyMs + 0.01, JSON.stringify(clock));
 
     const final = reports.findLast((report) => report.report === 'ledger');
     const result = await checkLedger(localShell, server, file);

@@ -1,24 +1,29 @@
-/** sysbench 1.0.20: its arguments and its output. Pure; the `lines` probe runs it. */
+/** sysbench 1.0.20: its arguments, and what our script in it says (lua/account.lua). Pure; the `lines` probe runs it. */
+import { z } from 'zod';
+import type { Latency } from '../../record/latency.ts';
 import type { DatabaseServer } from './database-server.ts';
 
 export interface SysbenchOptions {
-  readonly workload: 'oltp_read_only' | 'oltp_read_write';
+  /** A load script (load-script.ts) by its path on the host that runs it, or one of sysbench's own by its name. */
+  readonly script: string;
   readonly server: DatabaseServer;
   readonly tables: number;
   readonly rowsPerTable: number;
   readonly threads: number;
-  /** Transactions per second that it aims at; 0 is as many as possible. */
+  /** Transactions per second that fall due, at random times, whatever becomes of those before; 0 is as many as possible. */
   readonly rateTps: number;
   readonly timeSeconds: number;
   readonly seed: number;
+  /** false: a lost connection ends sysbench. Default true, with a load script. */
+  readonly reconnect?: boolean;
 }
 
-/** The command with its arguments, one report line a second. */
+/** The command with its arguments, one report a second. */
 export function sysbenchCommand(options: SysbenchOptions): [file: string, ...args: string[]] {
   const { server } = options;
   return [
     'sysbench',
-    options.workload,
+    options.script,
     '--db-driver=mysql',
     `--mysql-host=${server.host}`,
     `--mysql-port=${server.port}`,
@@ -34,94 +39,122 @@ export function sysbenchCommand(options: SysbenchOptions): [file: string, ...arg
     `--time=${options.timeSeconds}`,
     `--rand-seed=${options.seed}`,
     '--report-interval=1',
-    '--histogram=off',
+    ...(options.reconnect === false ? ['--reconnect=off'] : []),
     'run',
   ];
 }
 
-/** One second of load, as a report line gives it. */
-export interface SysbenchInterval {
-  /** Seconds since sysbench began. */
-  readonly second: number;
-  readonly threads: number;
+/** What sysbench dies of when transactions fall due faster than they are served: it keeps 100,000 waiting. */
+export const fullQueueText = 'event queue is full';
+
+const count = z.number().int().nonnegative();
+const saidSchema = z.discriminatedUnion('sysbench', [
+  z.object({
+    sysbench: z.literal('second'),
+    seconds: z.number().positive(),
+    threads: count,
+    transactions: count,
+    reads: count,
+    writes: count,
+    others: count,
+    errors: count,
+    queued: count,
+    in_service: count,
+    latencies: z.array(z.tuple([z.number(), count])),
+  }),
+  z.object({
+    sysbench: z.literal('connection'),
+    state: z.enum(['connected', 'lost']),
+    thread: count,
+    /** The client library's or the server's number of the error; 0 of a new connection. */
+    errno: count,
+  }),
+]);
+
+/** One second of load. Rates are of the time that really passed since the report before. */
+export interface SysbenchSecond {
+  readonly kind: 'second';
   readonly tps: number;
   readonly qps: number;
   readonly readQps: number;
   readonly writeQps: number;
-  /** 95th percentile. */
-  readonly latencyMs: number;
   readonly errorsPerSecond: number;
   readonly reconnectsPerSecond: number;
+  /** With --rate only: transactions that fell due, and those that wait for a thread. */
+  readonly open: { readonly offeredTps: number; readonly queued: number } | undefined;
+  /** Of the transactions that ended; with --rate from when they fell due. Empty where sysbench is of another version. */
+  readonly latencies: readonly Latency[];
 }
 
-const number = '([\\d.]+)';
-const intervalLine = new RegExp(
-  `^\\[ ${number}s \\] thds: ${number} tps: ${number} qps: ${number} ` +
-    `\\(r/w/o: ${number}/${number}/${number}\\) lat \\(ms,95%\\): ${number} err/s: ${number} reconn/s: ${number}$`,
-);
+export type SysbenchSaid =
+  | SysbenchSecond
+  | {
+      readonly kind: 'connection';
+      readonly state: 'connected' | 'lost';
+      readonly thread: number;
+      readonly errno: number;
+    };
 
-/** Undefined for a line that is not a report line. */
-export function parseInterval(line: string): SysbenchInterval | undefined {
-  const match = intervalLine.exec(line.trimEnd());
-  if (match === null) return undefined;
-  const field = (index: number): number => Number(match[index]);
-  return {
-    second: field(1),
-    threads: field(2),
-    tps: field(3),
-    qps: field(4),
-    readQps: field(5),
-    writeQps: field(6),
-    latencyMs: field(8),
-    errorsPerSecond: field(9),
-    reconnectsPerSecond: field(10),
-  };
-}
-
-/** Figures of the whole run, printed at its end. */
-export interface SysbenchSummary {
-  readonly totalTimeSeconds: number;
+/** Totals of one sysbench, from its start to its end. */
+export interface SysbenchTotals {
   readonly transactions: number;
-  readonly queries: number;
-  readonly ignoredErrors: number;
+  readonly errors: number;
   readonly reconnects: number;
-  readonly latencyAverageMs: number;
-  readonly latencyMaximumMs: number;
-  /** 95th percentile. */
-  readonly latencyMs: number;
 }
 
-const summaryLines: Readonly<Record<keyof SysbenchSummary, RegExp>> = {
-  totalTimeSeconds: /^ {4}total time: +([\d.]+)s$/,
-  transactions: /^ {4}transactions: +(\d+) /,
-  queries: /^ {4}queries: +(\d+) /,
-  ignoredErrors: /^ {4}ignored errors: +(\d+) /,
-  reconnects: /^ {4}reconnects: +(\d+) /,
-  latencyAverageMs: /^ +avg: +([\d.]+)$/,
-  latencyMaximumMs: /^ +max: +([\d.]+)$/,
-  latencyMs: /^ +95th percentile: +([\d.]+)$/,
-};
-const summaryNames = Object.keys(summaryLines) as (keyof SysbenchSummary)[];
-
-/** Reads sysbench's output line by line. */
+/** Reads the output of one sysbench, line by line. */
 export class SysbenchOutput {
-  readonly #figures: Partial<Record<keyof SysbenchSummary, number>> = {};
+  #openLoop = false;
+  /** Transactions that were due and not done at the last report. */
+  #backlog = 0;
+  #reconnects = 0;
+  #totals: SysbenchTotals = { transactions: 0, errors: 0, reconnects: 0 };
 
-  /** Takes the next line; returns the second that it reports, if it is a report line. */
-  push(line: string): SysbenchInterval | undefined {
-    const interval = parseInterval(line);
-    if (interval !== undefined) return interval;
-    for (const name of summaryNames) {
-      const match = summaryLines[name].exec(line.trimEnd());
-      if (match !== null) this.#figures[name] = Number(match[1]);
+  /** Takes the next line; undefined for one that is not our script's. */
+  push(line: string): SysbenchSaid | undefined {
+    if (/^Target transaction rate: \d/.test(line)) this.#openLoop = true;
+    const said = parse(line);
+    if (said?.sysbench === 'connection') {
+      const { state, thread, errno } = said;
+      if (state === 'connected') this.#reconnects += 1;
+      return { kind: 'connection', state, thread, errno };
     }
-    return undefined;
+    if (said === undefined) return undefined;
+
+    const { seconds, transactions, reads, writes, others, errors, queued } = said;
+    const backlog = queued + said.in_service;
+    const offered = Math.max(0, transactions + backlog - this.#backlog);
+    const reconnects = this.#reconnects;
+    this.#backlog = backlog;
+    this.#reconnects = 0;
+    this.#totals = {
+      transactions: this.#totals.transactions + transactions,
+      errors: this.#totals.errors + errors,
+      reconnects: this.#totals.reconnects + reconnects,
+    };
+    return {
+      kind: 'second',
+      tps: transactions / seconds,
+      qps: (reads + writes + others) / seconds,
+      readQps: reads / seconds,
+      writeQps: writes / seconds,
+      errorsPerSecond: errors / seconds,
+      reconnectsPerSecond: reconnects / seconds,
+      open: this.#openLoop ? { offeredTps: offered / seconds, queued } : undefined,
+      latencies: said.latencies.map(([ms, transactions]) => ({ ms, transactions })),
+    };
   }
 
-  /** The summary, once all of its figures were read. A run that was ended early prints none. */
-  get summary(): SysbenchSummary | undefined {
-    return summaryNames.every((name) => this.#figures[name] !== undefined)
-      ? (this.#figures as SysbenchSummary)
-      : undefined;
+  get totals(): SysbenchTotals {
+    return this.#totals;
+  }
+}
+
+function parse(line: string): z.infer<typeof saidSchema> | undefined {
+  if (!line.startsWith('{"sysbench"')) return undefined;
+  try {
+    return saidSchema.safeParse(JSON.parse(line)).data;
+  } catch {
+    return undefined;
   }
 }

@@ -145,6 +145,108 @@ test('throughput that comes back', (t) => {
   t.is(row.migration_link_bytes, undefined, 'no counters in these samples');
 });
 
+const latencySamples = (atMs: number, ms: number, transactions: number): Sample[] => [
+  { at_ms: atMs, host: 'client', metric: 'latency_ms', value: ms },
+  { at_ms: atMs, host: 'client', metric: 'latency_transactions', value: transactions },
+];
+
+test('a load with a rate: what fell due, what waited, and latencies of each span from its histograms', (t) => {
+  const loaded = (offeredBefore: number) =>
+    summarize({
+      name,
+      manifest,
+      events: migrated,
+      samples: [
+        ...every(1000, 1000, 'client', 'tps', seconds),
+        ...every(1000, 1000, 'client', 'offered_tps', [
+          ...Array<number>(100).fill(offeredBefore),
+          ...Array<number>(150).fill(8),
+        ]),
+        ...every(1000, 1000, 'client', 'queued_transactions', [...Array<number>(150).fill(2), 240, 17, 5]),
+        ...latencySamples(60_000, 9999, 99), // more than 30 s before
+        ...latencySamples(80_000, 10, 90),
+        ...latencySamples(90_000, 50, 9),
+        ...latencySamples(95_000, 70, 1),
+        ...latencySamples(130_000, 400, 10),
+      ],
+    });
+  t.like(loaded(8.25), {
+    offered_tps_before: 8.25,
+    offered_tps_during: 8,
+    queued_max_before: 2,
+    queued_max_during: 240,
+    queued_max_after: undefined,
+    rate_reached: true,
+    latency_p50_before_ms: 10,
+    latency_p95_before_ms: 50,
+    latency_p99_before_ms: 50,
+    latency_p50_during_ms: 400,
+    latency_p99_during_ms: 400,
+    latency_p99_after_ms: undefined,
+  });
+  t.false(loaded(9).rate_reached, '8 of 9 were completed');
+  const fullSpeed = { ...manifest, configuration: { ...manifest.configuration, rateTps: 0 } };
+  t.is(summarize({ name, manifest: fullSpeed, events: migrated, samples }).rate_reached, undefined);
+});
+
+test('the guest’s clock before and after, by the surest second in which one VM answered', (t) => {
+  const row = summarize({
+    name,
+    manifest,
+    events: migrated,
+    samples: [
+      ...every(1000, 88_900, 'client', 'guest_clock_offset_ms', [
+        -9,
+        ...Array<number>(10).fill(-300),
+        -2,
+        -3,
+      ]),
+      ...every(1000, 88_900, 'client', 'guest_clock_uncertainty_ms', [
+        0.1,
+        ...Array<number>(10).fill(2),
+        1,
+        1,
+      ]),
+      ...every(1000, 160_900, 'client', 'guest_clock_offset_ms', [-310, -640, -660]),
+      ...every(1000, 160_900, 'client', 'guest_clock_uncertainty_ms', [0.2, 3, 0.8]),
+    ],
+  });
+  t.like(row, { clock_offset_before_ms: -2, clock_offset_after_ms: -660, clock_jump_ms: -658 });
+  t.is(summarize({ name, manifest, events: migrated, samples }).clock_jump_ms, undefined);
+});
+
+test('a load that lost connections or was started again is marked', (t) => {
+  const load = (events: readonly RunEvent[], perSecond: readonly number[]) =>
+    summarize({
+      name,
+      manifest,
+      events,
+      samples: [
+        ...every(1000, 1000, 'client', 'tps', [8, 8, 8, 8]),
+        ...every(1000, 1000, 'client', 'errors_per_second', [0, 1.002, 0, 2.99]),
+        ...every(1000, 1000, 'client', 'reconnects_per_second', perSecond),
+      ],
+    });
+  const ended = (at_ms: number): RunEvent => ({
+    event: 'workload-ended',
+    at_ms,
+    host: 'client',
+    exit_code: 1,
+    signal: null,
+    end: 'again',
+    figures: {},
+  });
+  t.like(load([ended(9000)], [0, 0, 0, 0]), {
+    load_errors: 4,
+    load_reconnects: 0,
+    load_restarts: 0,
+    load_interrupted: false,
+  });
+  t.like(load([ended(9000)], [0, 0.998, 0, 0]), { load_reconnects: 1, load_interrupted: true });
+  t.like(load([ended(2500), ended(9000)], [0, 0, 0, 0]), { load_restarts: 1, load_interrupted: true });
+  t.is(summarize({ name, manifest, events: migrated, samples: [] }).load_interrupted, undefined);
+});
+
 test('the downtime limit is that which QEMU was told last', (t) => {
   const raised = every(10_000, 130_000, 'src', 'downtime_limit_ms', [375, 469]);
   t.is(summarize({ name, manifest, events: migrated, samples: raised }).downtime_limit_reached_ms, 469);

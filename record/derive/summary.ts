@@ -2,14 +2,29 @@
 import { shardName } from '../../experiments/shard.ts';
 import type { EngineCounters, RecordedField } from '../engine-event.ts';
 import type { ClockName, RunEvent } from '../event.ts';
+import { latenciesBySecond, type Percentile, percentileMs } from '../latency.ts';
 import type { RunRecord } from '../read-run.ts';
 import type { RunRow } from '../run-columns.ts';
-import { counterIncrease, meanOfSeconds, processIncrease, seriesOf } from '../series.ts';
+import {
+  counterIncrease,
+  maxOfSeconds,
+  meanOfSeconds,
+  type Point,
+  processIncrease,
+  seriesOf,
+  within,
+} from '../series.ts';
 import { timelineOf, type Timeline } from './timeline.ts';
 import { tpsRecoveryMs } from './tps-recovery.ts';
 
 /** TPS before and after are means over at most so long. */
 const loadWindowMs = 30_000;
+
+/** The guest's clock is asked for within this of the migration. */
+const clockWindowMs = 10_000;
+
+/** A load reaches its rate if it completes this share of what falls due: below it, the queue grows all the time. */
+const reachedShare = 0.95;
 
 /** Names of the `check` events whose figures become columns, with the figures that they must carry. */
 export const checkFigures = {
@@ -28,6 +43,8 @@ export function summarize(record: RunRecord): RunRow {
     ...durations(record, timeline),
     ...consumption(record, timeline),
     ...throughput(record, timeline),
+    ...loadTrouble(record),
+    ...guestClock(record, timeline),
     ...checks(record.events),
     ...engineFigures(record.events),
   };
@@ -210,22 +227,129 @@ function consumption({ manifest, events, samples }: RunRecord, timeline: Timelin
   };
 }
 
-function throughput({ manifest, samples }: RunRecord, timeline: Timeline | undefined) {
-  const tps = seriesOf(samples, 'client', 'tps');
-  const endMs = endOf(timeline, manifest.configuration.verifyRam) ?? timeline?.ended?.atMs;
-  if (timeline === undefined || tps.length === 0) return {};
+interface Span {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+/** Undefined spans are those that the run did not come to. */
+interface Spans {
+  readonly before: Span;
+  readonly during: Span | undefined;
+  readonly after: Span | undefined;
+}
+
+function spansOf({ manifest }: RunRecord, timeline: Timeline): Spans {
   const { commandMs } = timeline;
-  const beforeFromMs = commandMs - loadWindowMs;
-  const tps_before = meanOfSeconds(tps, beforeFromMs, commandMs);
-  if (endMs === undefined) return { tps_before };
+  const before = { fromMs: commandMs - loadWindowMs, toMs: commandMs };
+  const endMs = endOf(timeline, manifest.configuration.verifyRam) ?? timeline.ended?.atMs;
+  if (endMs === undefined) return { before, during: undefined, after: undefined };
+  return {
+    before,
+    during: { fromMs: commandMs, toMs: endMs },
+    after: { fromMs: endMs, toMs: endMs + loadWindowMs },
+  };
+}
+
+function throughput(record: RunRecord, timeline: Timeline | undefined) {
+  const { samples, manifest } = record;
+  const series = (metric: string): Point[] => seriesOf(samples, 'client', metric);
+  const tps = series('tps');
+  if (timeline === undefined || tps.length === 0) return {};
+  const { before, during, after } = spansOf(record, timeline);
+  const mean = (points: readonly Point[], span: Span | undefined): number | undefined =>
+    span && meanOfSeconds(points, span.fromMs, span.toMs);
+  const queued = series('queued_transactions');
+  const longest = (span: Span | undefined): number | undefined =>
+    span && maxOfSeconds(queued, span.fromMs, span.toMs);
+  const latencies = latenciesBySecond(samples);
+  const latency = (percent: Percentile, span: Span | undefined): number | undefined =>
+    span &&
+    percentileMs(
+      within(latencies, span.fromMs, span.toMs).flatMap((second) => second.latencies),
+      percent,
+    );
+
+  const tps_before = mean(tps, before);
+  const offered = series('offered_tps');
+  const offered_tps_before = mean(offered, before);
   return {
     tps_before,
-    tps_during: meanOfSeconds(tps, commandMs, endMs),
-    tps_after: meanOfSeconds(tps, endMs, endMs + loadWindowMs),
+    tps_during: mean(tps, during),
+    tps_after: mean(tps, after),
     tps_recovery_ms:
-      tps_before === undefined || tps_before === 0
+      tps_before === undefined || tps_before === 0 || during === undefined
         ? undefined
-        : tpsRecoveryMs({ tps, beforeFromMs, tpsBefore: tps_before, commandMs, endMs }),
+        : tpsRecoveryMs({
+            tps,
+            beforeFromMs: before.fromMs,
+            tpsBefore: tps_before,
+            commandMs: during.fromMs,
+            endMs: during.toMs,
+          }),
+    offered_tps_before,
+    offered_tps_during: mean(offered, during),
+    offered_tps_after: mean(offered, after),
+    queued_max_before: longest(before),
+    queued_max_during: longest(during),
+    queued_max_after: longest(after),
+    rate_reached:
+      manifest.configuration.rateTps === 0 || tps_before === undefined || offered_tps_before === undefined
+        ? undefined
+        : tps_before >= reachedShare * offered_tps_before,
+    latency_p50_before_ms: latency(50, before),
+    latency_p50_during_ms: latency(50, during),
+    latency_p50_after_ms: latency(50, after),
+    latency_p95_before_ms: latency(95, before),
+    latency_p95_during_ms: latency(95, during),
+    latency_p95_after_ms: latency(95, after),
+    latency_p99_before_ms: latency(99, before),
+    latency_p99_during_ms: latency(99, during),
+    latency_p99_after_ms: latency(99, after),
+  };
+}
+
+/** The guest's clock against the client's, of the second that is least uncertain around the migration on either side. */
+function guestClock({ samples }: RunRecord, timeline: Timeline | undefined) {
+  const uncertainties = seriesOf(samples, 'client', 'guest_clock_uncertainty_ms');
+  const seconds = seriesOf(samples, 'client', 'guest_clock_offset_ms').map(({ tMs, value }, index) => ({
+    tMs,
+    offsetMs: value,
+    uncertaintyMs: uncertainties[index]?.value ?? Infinity,
+  }));
+  const surest = (fromMs: number, toMs: number): number | undefined =>
+    seconds
+      // All of the second: its answers may come from either VM otherwise.
+      .filter(({ tMs }) => tMs - 1000 >= fromMs && tMs <= toMs)
+      .sort((a, b) => a.uncertaintyMs - b.uncertaintyMs)[0]?.offsetMs;
+  if (timeline === undefined) return {};
+  const { commandMs, resumeMs } = timeline;
+  const clock_offset_before_ms = surest(commandMs - clockWindowMs, commandMs);
+  const clock_offset_after_ms =
+    resumeMs === undefined ? undefined : surest(resumeMs, resumeMs + clockWindowMs);
+  return {
+    clock_offset_before_ms,
+    clock_offset_after_ms,
+    clock_jump_ms: difference(clock_offset_after_ms, clock_offset_before_ms),
+  };
+}
+
+/** What went wrong with the load from its start to its end. Nothing is known of a run without load. */
+function loadTrouble({ events, samples }: RunRecord) {
+  const reports = seriesOf(samples, 'client', 'tps');
+  if (reports.length === 0) return {};
+  // A report is of about one second, so that its rates are counts.
+  const total = (metric: string): number =>
+    seriesOf(samples, 'client', metric).reduce((sum, { value }) => sum + Math.round(value), 0);
+  const load_reconnects = total('reconnects_per_second');
+  const load_restarts = events
+    .filter((event) => event.event === 'workload-ended')
+    .filter((ended) => reports.some(({ tMs }) => tMs > ended.at_ms)).length;
+  return {
+    load_errors: total('errors_per_second'),
+    load_reconnects,
+    load_restarts,
+    load_interrupted: load_reconnects + load_restarts > 0,
   };
 }
 
