@@ -1,9 +1,13 @@
 /**
  * `npm run bench -- NAME [options]`: benchmarks, apart from the tests, since no test may depend on a time. Without a name,
- * says which there are. Each takes --json.
+ * says which there are. Each takes --json; --record also writes what it printed to results/bench/NAME.txt, which the docs quote.
  */
 import { execa } from 'execa';
+import { mkdir, writeFile } from 'node:fs/promises';
+import os from 'node:os';
 import path from 'node:path';
+import { gibibytes } from '../foundation/quantity.ts';
+import { collectMachine, collectRevision } from '../harness/run/versions.ts';
 
 const benches: Readonly<Record<string, string>> = {
   stream: "the engine's filter over QEMU's stream: relay, leave out 70 % of the pages, hash them too",
@@ -13,19 +17,39 @@ const benches: Readonly<Record<string, string>> = {
   agent: 'the page list of a running server: --gib N, --dbms mariadb|mysql, --node PATH, --idle',
 };
 
-const [name = '', ...options] = process.argv.slice(2);
+const root = path.join(import.meta.dirname, '..');
+
+/** The command, then when, of what and where. */
+async function heading(name: string, options: readonly string[]): Promise<string> {
+  const [machine, revision] = await Promise.all([collectMachine(), collectRevision(root)]);
+  const commit = `${revision.commit?.slice(0, 7) ?? 'no commit'}${revision.dirty ? ' (modified)' : ''}`;
+  const processor = `${machine.cores} cores (${machine.cpuModel.trim()}), ${gibibytes(machine.memoryBytes, 0)}`;
+  return [
+    ['npm run bench --', name, ...options].join(' '),
+    `${new Date().toISOString().slice(0, 10)}, commit ${commit}, Node ${process.versions.node}, ${processor}, ` +
+      `load average ${(os.loadavg()[0] ?? 0).toFixed(1)} before it`,
+  ].join('\n');
+}
+
+const [name = '', ...given] = process.argv.slice(2);
 if (benches[name] === undefined) {
   const lines = Object.entries(benches).map(([known, what]) => `  ${known.padEnd(8)} ${what}`);
-  console.log(`usage: npm run bench -- NAME [options]\n${lines.join('\n')}`);
+  const record = '  --record also writes the output to results/bench/NAME.txt';
+  console.log(`usage: npm run bench -- NAME [--json] [--record] [options]\n${lines.join('\n')}\n${record}`);
   process.exitCode = name === '' || name === '--help' ? 0 : 2;
 } else {
-  const { exitCode } = await execa(
-    process.execPath,
-    [path.join(import.meta.dirname, `${name}.bench.ts`), ...options],
-    {
-      stdio: 'inherit',
-      reject: false,
-    },
-  );
+  const options = given.filter((option) => option !== '--record');
+  const head = await heading(name, options);
+  const { exitCode, stdout } = await execa({
+    stdin: 'inherit',
+    stdout: ['inherit', 'pipe'],
+    stderr: 'inherit',
+    reject: false,
+  })(process.execPath, [path.join(import.meta.dirname, `${name}.bench.ts`), ...options]);
+  if (given.includes('--record') && exitCode === 0) {
+    const folder = path.join(root, 'results', 'bench');
+    await mkdir(folder, { recursive: true });
+    await writeFile(path.join(folder, `${name}.txt`), `${head}\n\n${stdout}\n`);
+  }
   process.exitCode = exitCode ?? 1;
 }
