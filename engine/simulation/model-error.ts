@@ -1,4 +1,4 @@
-/** How far predictions were from measured runs. `npm run predict` prints it and docs/predict.md has it: stated here alone. */
+/** How far predictions were from measured runs. `npm run predict` prints it; a test holds it to docs/results.md. */
 import { type SimulatedEngine, simulatedEngines } from './simulate.ts';
 
 /** Of the runs of one engine: predicted over measured total time, less 1, in percent. */
