@@ -99,12 +99,14 @@ function recordedIn(page: string, passage: string): string {
   return texts.join('\n');
 }
 
-/** Whether the text has it, with more digits or in a thousandth of the unit. */
-function has(text: string, number: string): boolean {
+/** Whether the text has it, perhaps with more digits; a ratio in a claim, seconds perhaps in ms. */
+function has(text: string, number: string, unit: string): boolean {
   const [value, decimals] = [Number(number.replaceAll(',', '')), number.split('.')[1]?.length ?? 0];
   const tolerance = 0.5 * 10 ** -decimals + 1e-9;
-  return [...text.matchAll(/\d+(?:\.\d+)?/g)].some(([found]) =>
-    [1, 1000].some((scale) => Math.abs(Number(found) / scale - value) <= tolerance),
+  const searched =
+    unit === 'times' ? (text.match(/^\| .*\| (?:holds|does not hold).*$/gm) ?? []).join('\n') : text;
+  return [...searched.matchAll(/\d+(?:\.\d+)?/g)].some(([found]) =>
+    (unit === 's' ? [1, 1000] : [1]).some((scale) => Math.abs(Number(found) / scale - value) <= tolerance),
   );
 }
 
@@ -118,7 +120,7 @@ for (const page of pages) {
         [from, to].flatMap((number) => {
           if (number === undefined) return [];
           const text = `${number} ${unit}`;
-          if (!known.includes(text)) return has(recorded, number) ? [] : [text];
+          if (!known.includes(text)) return has(recorded, number, unit) ? [] : [text];
           seen.add(text);
           return [];
         }),
