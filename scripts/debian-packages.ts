@@ -12,6 +12,16 @@ export const machinePackages = {
   /** Figures of a report in a language. */
   report: { en: ['librsvg2-bin', 'fonts-dejavu-core'], ja: ['librsvg2-bin', 'fonts-ipafont-gothic'] },
   lint: ['shellcheck'],
+  /** `npm run vagrant-box`, which boots the box once. */
+  vagrantBox: [
+    'mmdebstrap',
+    'e2fsprogs',
+    'fdisk',
+    'openssh-client',
+    'qemu-system-x86',
+    'qemu-utils',
+    'util-linux',
+  ],
   /** What tests run, beside what the commands under test install. */
   tests: ['fping', 'mariadb-client-core', 'mariadb-server-core', 'sysbench'],
   pageTests: ['chromium', 'fonts-dejavu-core', 'fonts-ipafont-gothic'],
@@ -43,18 +53,28 @@ export const hostPackages = {
     'libvirt-daemon-driver-qemu',
     'libvirt-clients',
   ],
-  nfs: ['nfs-ganesha', 'nfs-ganesha-vfs', 'rpcbind'],
+  nfs: ['nfs-kernel-server'],
+  /** Beside those of host and client: an NFS server that needs no kernel's. */
+  lab: ['nfs-ganesha', 'nfs-ganesha-vfs', 'rpcbind'],
   client: ['sysbench', 'mariadb-client-core', 'fping', 'haproxy'],
 } as const;
 
 /** What provision.sh takes for granted: a machine that boots with systemd. */
 export const bootPackages = ['systemd', 'systemd-sysv', 'dbus', 'libpam-systemd'] as const;
 
+/** What makes a Vagrant box of it: `bootPackages`, those of every host, a kernel with KVM and NFS, and what starts it. */
+export const boxPackages = [
+  'linux-image-cloud-amd64',
+  'initramfs-tools',
+  'grub-pc-bin',
+  'systemd-resolved',
+] as const;
+
 /** What every Debian has. */
 export const essentialPackages = ['util-linux', 'tar', 'systemd'] as const;
 
 export interface PackageSet {
-  readonly suite: 'bookworm' | 'sid';
+  readonly suite: 'bookworm' | 'trixie' | 'sid';
   readonly packages: readonly string[];
 }
 

@@ -1,26 +1,31 @@
 #!/usr/bin/env bash
-# Makes a Debian 13 machine one of the testbed's hosts. Idempotent. The local lab's root file system is made by it too.
-#   provision.sh host|nfs|client|all [SERVER:/EXPORT]
-# With an export, a machine whose kernel has an NFS client mounts it at /mnt/poolshift; QEMU's own client reads it elsewhere.
-# What else belongs to one lab (addresses, keys, exports) is set up later over ssh.
+# Makes a Debian 13 machine one of the testbed's hosts. Idempotent. The local lab's root file system and the Vagrant box are made
+# by it too.
+#   provision.sh host [SERVER:/EXPORT]   packages of a VM host; mounts the export at /mnt/poolshift, now and at boot
+#   provision.sh nfs [FOLDER]            packages of the storage server; exports the folder by the kernel's NFS server
+#   provision.sh client
+#   provision.sh lab                     what the local lab's containers have: all of it, but an NFS server in user space
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 
 common=(openssh-server sudo iproute2 iputils-ping iperf3 ethtool procps kmod socat zstd ca-certificates)
 host=(nfs-common qemu-system-x86 qemu-block-extra qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
-nfs=(nfs-ganesha nfs-ganesha-vfs rpcbind)
+nfs=(nfs-kernel-server)
+lab=(nfs-ganesha nfs-ganesha-vfs rpcbind)
 client=(sysbench mariadb-client-core fping haproxy)
 
 case ${1-} in
   host) packages=("${common[@]}" "${host[@]}") ;;
   nfs) packages=("${common[@]}" "${nfs[@]}") ;;
   client) packages=("${common[@]}" "${client[@]}") ;;
-  all) packages=("${common[@]}" "${host[@]}" "${nfs[@]}" "${client[@]}") ;;
+  lab) packages=("${common[@]}" "${host[@]}" "${lab[@]}" "${client[@]}") ;;
   *)
-    echo "usage: $0 host|nfs|client|all [SERVER:/EXPORT]" >&2
+    echo "usage: $0 host [SERVER:/EXPORT] | nfs [FOLDER] | client | lab" >&2
     exit 2
     ;;
 esac
+running=
+if [ -d /run/systemd/system ]; then running=yes; fi
 
 # Writes standard input to a file only if that changes it.
 put() {
@@ -37,7 +42,9 @@ put() {
 mount_at_boot() {
   local point
   point=$(echo "$1" | cut -d' ' -f2)
-  if ! grep -sqxF "$1" /etc/fstab; then { grep -sv " $point " /etc/fstab || true; echo "$1"; } | put /etc/fstab; fi
+  if grep -sqxF "$1" /etc/fstab; then return; fi
+  { grep -sv " $point " /etc/fstab || true; echo "$1"; } | put /etc/fstab
+  if [ "$running" ]; then systemctl daemon-reload; fi
 }
 
 missing=()
@@ -63,28 +70,47 @@ MaxSessions 100
 MaxStartups 100
 CONF
 
-for unit in nfs-ganesha.service nfs-ganesha-lock.service rpcbind.socket rpcbind.service nfs-blkmap.service \
-  nfs-client.target libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket libvirt-guests.service \
-  virtlogd.service virtlogd.socket virtlogd-admin.socket haproxy.service logrotate.timer apt-daily.timer apt-daily-upgrade.timer; do
+unwanted=(nfs-ganesha.service nfs-ganesha-lock.service rpcbind.socket rpcbind.service nfs-blkmap.service
+  nfs-client.target libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket libvirt-guests.service
+  virtlogd.service virtlogd.socket virtlogd-admin.socket haproxy.service
+  logrotate.timer apt-daily.timer apt-daily-upgrade.timer)
+if [ "$1 ${2-}" = 'nfs ' ]; then unwanted+=(nfs-server.service); fi
+for unit in "${unwanted[@]}"; do
   if [ "$(systemctl is-enabled "$unit" 2> /dev/null || true)" = enabled ]; then
     systemctl disable "$unit" 2> /dev/null
     echo "changed $unit"
   fi
 done
 
+# QEMU on the VM hosts is root, and is to be root here.
+if [ "$1" = nfs ] && [ $# -gt 1 ]; then
+  mkdir -p "$2"
+  exports=/etc/exports.d/poolshift.exports
+  line="$2 *(rw,sync,no_subtree_check,no_root_squash)"
+  if ! grep -sqxF "$line" "$exports"; then
+    echo "$line" | put "$exports"
+    if systemctl --quiet is-active nfs-server; then exportfs -ra; fi
+  fi
+  if ! systemctl --quiet is-enabled nfs-server; then
+    systemctl --quiet enable nfs-server
+    echo 'changed nfs-server.service'
+  fi
+  if [ "$running" ]; then systemctl start nfs-server; fi
+fi
+
 # Hard, so that a server that is slow gives the guest no errors; images are opened with O_DIRECT, past this host's cache.
-if [ $# -gt 1 ]; then
+if [ "$1" = host ] && [ $# -gt 1 ]; then
   mount=/mnt/poolshift
-  if grep -qw nfs4 /proc/filesystems || modprobe --quiet --dry-run nfsv4; then
-    mkdir -p "$mount"
-    mount_at_boot "$2 $mount nfs vers=4.2,hard,proto=tcp,nconnect=4,nofail,_netdev 0 0"
-  else
-    echo "no NFS client in this kernel: $2 is not mounted" >&2
+  mkdir -p "$mount"
+  mount_at_boot "$2 $mount nfs vers=4.2,hard,proto=tcp,nconnect=4,nofail,_netdev 0 0"
+  if [ "$running" ] && ! mountpoint --quiet "$mount"; then
+    mount "$mount"
+    echo "changed $mount"
   fi
 fi
 
 # The VM's memory is a file in /dev/shm, which has half of the machine's by default.
-if [ "$1" = host ] && [ -d /run/systemd/system ]; then
+if [ "$1" = host ] && [ "$running" ]; then
   memory_kib=$(awk '/^MemTotal:/ { print $2 }' /proc/meminfo)
   shared_kib=$(df --output=size -k /dev/shm | tail -1)
   if [ "$shared_kib" -lt $((memory_kib * 88 / 100)) ]; then

@@ -1,4 +1,4 @@
-/** How the Debian packages that a guest is made of are fetched. */
+/** How the Debian packages that a guest, or one of the testbed's hosts, is made of are fetched. */
 import type { PackageSet } from '../../scripts/debian-packages.ts';
 import { aptSourceOptions, debianMirror } from '../../scripts/mirror.ts';
 import type { Log } from '../../scripts/cache.ts';
@@ -10,21 +10,16 @@ export type DatabaseSystem = (typeof databaseSystems)[number];
 export interface BootstrapOptions {
   /** `minbase` gives a system whose programs run; `extract` only unpacks the packages and what they depend on. */
   readonly variant: 'minbase' | 'extract';
-  /** A program that is run with the new tree as its argument when all packages are in it. */
-  readonly customize?: string;
+  /** Commands for the shell, or a program, that have the new tree as `$1` when all packages are in it (mmdebstrap(1), hooks). */
+  readonly customize?: readonly string[];
   readonly log: Log;
-}
-
-/** Lines of apt.conf. */
-function aptDateOptions(): string[] {
-  return aptSourceOptions().filter((line) => line.startsWith('Acquire::Check-'));
 }
 
 /** Fills `dir` from the machine's own Debian mirror. */
 export async function bootstrap(
   dir: string,
   { suite, packages }: PackageSet,
-  { variant, customize, log }: BootstrapOptions,
+  { variant, customize = [], log }: BootstrapOptions,
 ): Promise<void> {
   const mirror = debianMirror();
   const source = (uri: string, name: string): string =>
@@ -42,14 +37,13 @@ export async function bootstrap(
     '--aptopt=Acquire::Retries "3"',
     // A mirror that is a snapshot keeps an old date, which the unstable suite's Release file declares expired. Its signature is
     // checked all the same; for other suites the date is, too, unless this machine's own apt does without.
-    ...(suite === 'sid' ? ['Acquire::Check-Valid-Until "false";'] : aptDateOptions()).map(
-      (option) => `--aptopt=${option}`,
-    ),
+    ...(suite === 'sid' ? ['--aptopt=Acquire::Check-Valid-Until "false";'] : []),
+    ...aptSourceOptions().map((option) => `--aptopt=${option}`),
     ...['man', 'locale', 'doc', 'info', 'lintian', 'bug'].map(
       (folder) => `--dpkgopt=path-exclude=/usr/share/${folder}/*`,
     ),
     '--dpkgopt=path-include=/usr/share/doc/*/copyright',
-    ...(customize === undefined ? [] : [`--customize-hook=${customize}`]),
+    ...customize.map((hook) => `--customize-hook=${hook}`),
   ];
   await confined({ log, network: true })`mmdebstrap ${options} ${suite} ${dir} ${sources}`;
 }

@@ -24,7 +24,7 @@ export async function prepareRootTree(dbms: DatabaseSystem, log: Log): Promise<R
     build: async (dir) => {
       const tree = path.join(dir, 'tree');
       await mkdir(tree);
-      await bootstrap(tree, serverPackages[dbms], { variant: 'minbase', customize, log });
+      await bootstrap(tree, serverPackages[dbms], { variant: 'minbase', customize: [customize], log });
       const server = dbms === 'mariadb' ? 'mariadbd' : 'mysqld';
       const run = confined({ log });
       const version = (await run`chroot ${tree} ${server} --version`).stdout.trim();

@@ -84,7 +84,7 @@ export async function waitForTestbed(
     return undefined;
   }
   try {
-    const inventory = testbed === 'vagrant' ? await startVagrant({ log: say }) : listed;
+    const inventory = testbed === 'vagrant' ? await startVagrant(say) : listed;
     if (inventory === undefined) return undefined;
     const hold = await holdInventory(inventory, { owner, log: say });
     atEnd(() => hold.release());

@@ -1,6 +1,6 @@
 /**
  * What the local lab's hosts and networks are good for, and the conformance of two testbeds on them: the lab itself, and an
- * inventory that lists its hosts; what the doctor says of them, and how machines of Vagrant become an inventory. One lab,
+ * inventory that lists its hosts; what the doctor says of them. One lab,
  * about 120 s.
  */
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
@@ -21,10 +21,9 @@ import { parseInventory } from '../inventory/read-inventory.ts';
 import { startInventoryTestbed } from '../inventory/start.ts';
 import { sshConfig } from '../ssh-config.ts';
 import { SshHost, programFolder } from '../ssh-host.ts';
-import { testStartVagrant } from '../vagrant/start.fixture.ts';
 import { addSudoUser, labInventory, sudoUsers } from './lab-inventory.fixture.ts';
 import { labAddress, labSshEntries } from './lab-network.ts';
-import { labFolder, sshConfigPath } from './lab-folder.ts';
+import { labFolder } from './lab-folder.ts';
 import { currentLab } from './lab-state.ts';
 import { startLocalTestbed } from './start.ts';
 
@@ -124,7 +123,7 @@ test.serial('networks have the rates that were asked for, each its own', async (
 test.serial('provisioning a host again changes nothing', async (t) => {
   const { src } = testbed.hosts;
   await src.copyTo(path.join(import.meta.dirname, '../../../vagrant/provision.sh'), '/tmp/provision.sh');
-  for (const role of ['all', 'host', 'nfs', 'client'])
+  for (const role of ['lab', 'host', 'client'])
     t.is((await src.run(`bash /tmp/provision.sh ${role}`)).stdout, '', role);
   const error = await t.throwsAsync(src.run('bash /tmp/provision.sh'), {
     instanceOf: CodedError,
@@ -250,13 +249,4 @@ testHolding(test, {
   startAgain: startListed,
   listing: labInventory,
   doctorSays,
-});
-
-testStartVagrant(test, {
-  testbed: () => testbed,
-  sshConfigPath,
-  identityFile: path.join(labFolder, 'id'),
-  address: (host) => labAddress('control', host),
-  proxyCommand: async () =>
-    `setsid nsenter --target ${(await currentLab())?.keeperPid ?? 0} --net --pid socat - TCP:%h:%p`,
 });

@@ -1,61 +1,71 @@
-/** `--testbed vagrant`: brings the machines up, has the export mounted, and lists them as an inventory. */
+/** `--testbed vagrant`: brings the machines of vagrant/Vagrantfile up, and lists them as an inventory. */
 import { rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { ProcessOutput, Shell } from 'zx';
+import { stringify } from 'yaml';
+import { $, type ProcessOutput, type Shell } from 'zx';
 import { CodedError } from '../../../foundation/coded-error.ts';
 import type { Log } from '../../../scripts/cache.ts';
-import { vagrantTestbed } from '../../../vagrant/testbed.ts';
-import { type HostName, type Testbed, hostNames } from '../host.ts';
-import { openConnections } from '../inventory/connections.ts';
+import { boxName } from '../../../vagrant/box.ts';
+import { type HostName, hostNames, networkNames } from '../host.ts';
 import { parseInventory } from '../inventory/read-inventory.ts';
 import type { Inventory } from '../inventory/schema.ts';
-import { startGanesha } from '../local/ganesha.ts';
-import { type MachineAnswer, machineQuestion, parseMachineAnswer, parseSshConfig } from './answers.ts';
-import { mountPath, vagrantMachines } from './machines.ts';
-import { type Places, requireVagrant, usualPlaces } from './requirements.ts';
+import { guestAddress, labAddress } from '../local/lab-network.ts';
 import { vagrantCommand } from './vagrant-command.ts';
-import { type VagrantInventory, vagrantExport, vagrantInventory } from './vagrant-inventory.ts';
 
-export interface StartVagrantOptions {
-  readonly log: Log;
-  /** Has the Vagrantfile; gets machines.json and hosts.yaml, which are not in git. By default vagrant/. */
-  readonly folder?: string;
-  readonly places?: Places;
-}
+/** Has the Vagrantfile; gets hosts.yaml, which is not in git. */
+const folder = path.resolve(import.meta.dirname, '../../../vagrant');
+
+/** Where the machines are on each network, and what their storage is, as the Vagrantfile and provision.sh have it. */
+export const vagrantPlan = {
+  guestAddress,
+  nfs: { export: '/srv/export', mount: '/mnt/poolshift' },
+  // eth0 is Vagrant's own.
+  networks: (host: HostName) =>
+    Object.fromEntries(
+      networkNames.map((network, index) => [
+        network,
+        { address: labAddress(network, host), interface: `eth${index + 1}` },
+      ]),
+    ),
+} as const;
 
 /**
  * The machines stay up afterwards: they are the user's to halt or destroy.
- * @throws CodedError 'vagrant'; CodedError 'host' where a machine cannot be entered or its NFS server does not start; ZodError for a wrong
- * vagrant/testbed.ts
+ * @throws CodedError 'vagrant'
  */
-export async function startVagrant(options: StartVagrantOptions): Promise<Inventory> {
-  const {
-    log,
-    folder = path.resolve(import.meta.dirname, '../../../vagrant'),
-    places = usualPlaces,
-  } = options;
-  const file = path.join(folder, 'hosts.yaml');
-  const vagrant = vagrantCommand({ folder, env: places.env });
-  await requireVagrant(places);
-  const machines = vagrantMachines(vagrantTestbed);
-  await writeWhole(path.join(folder, 'machines.json'), `${JSON.stringify(machines, undefined, 2)}\n`);
+export async function startVagrant(log: Log): Promise<Inventory> {
+  const vagrant = vagrantCommand(folder);
+  await requireBox(vagrant);
   await vagrantUp(vagrant, log);
-
-  const access = parseSshConfig(answerOf('ssh-config', await vagrant`ssh-config`));
-  const answers: [HostName, MachineAnswer][] = [];
-  // By Vagrant's own connection, which knows no host keys: from here on, the keys that it tells are checked.
-  for (const name of hostNames) {
-    const answer = answerOf('ssh', await vagrant`ssh ${name} --command ${machineQuestion}`);
-    answers.push([name, parseMachineAnswer(name, answer)]);
-  }
-  const known = { machines, access, answers: Object.fromEntries(answers) as VagrantInventory['answers'] };
-  const parse = (content: string): Inventory => parseInventory(content, file);
-  const unmounted = parse(vagrantInventory({ ...known, mountPath: undefined }));
-  const mounted = await prepareStorage(unmounted, log);
-  const content = vagrantInventory({ ...known, mountPath: mounted ? mountPath : undefined });
-  await writeWhole(file, content);
+  const sshConfig = path.join(folder, '.vagrant/ssh-config');
+  await writeFile(sshConfig, answerOf('vagrant ssh-config', await vagrant`ssh-config`));
+  const hosts = await Promise.all(
+    hostNames.map(async (name) => {
+      const ssh = { ...(await accessOf(name, sshConfig)), hostKey: await hostKeyOf(name, sshConfig) };
+      return [name, { ssh, networks: vagrantPlan.networks(name) }] as const;
+    }),
+  );
+  const file = path.join(folder, 'hosts.yaml');
+  const { nfs } = vagrantPlan;
+  const content = stringify({ hosts: Object.fromEntries(hosts), nfs, guestAddress, shape: true });
+  // Others may read it at any time.
+  await writeFile(`${file}.new`, content);
+  await rename(`${file}.new`, file);
   log(`machines are up, and listed in ${file}`);
-  return parse(content);
+  return parseInventory(content, file);
+}
+
+/** Without it, Vagrant would look for the box on a server that has none of this name. @throws CodedError 'vagrant', 'not-ready' */
+async function requireBox(vagrant: Shell): Promise<void> {
+  const { exitCode, stdout } = await vagrant`box list`;
+  if (exitCode === 127)
+    throw new CodedError(
+      'vagrant',
+      'not-ready',
+      'vagrant is not installed; on Debian 12: apt-get install vagrant vagrant-libvirt libvirt-daemon-system (Debian 13 has no vagrant)',
+    );
+  if (!stdout.includes(`${boxName} `))
+    throw new CodedError('vagrant', 'not-ready', `Vagrant has no box ${boxName}: npm run vagrant-box`);
 }
 
 async function vagrantUp(vagrant: Shell, log: Log): Promise<void> {
@@ -76,48 +86,33 @@ async function vagrantUp(vagrant: Shell, log: Log): Promise<void> {
     );
 }
 
+const quietly = $({ quiet: true, nothrow: true, stdio: ['ignore', 'pipe', 'pipe'] });
+
+/** How ssh enters the machine by that configuration. @throws CodedError 'vagrant', 'bad-answer' */
+export async function accessOf(name: HostName, sshConfig: string): Promise<object> {
+  const said = answerOf('ssh -G', await quietly`ssh -G -F ${sshConfig} ${name}`);
+  // The first of several keys holds.
+  const value = (key: string): string | undefined => new RegExp(`^${key} (.*)$`, 'm').exec(said)?.[1];
+  const proxyCommand = value('proxycommand');
+  return {
+    address: value('hostname'),
+    port: Number(value('port')),
+    user: value('user'),
+    identityFile: value('identityfile'),
+    ...(proxyCommand === undefined ? {} : { proxyCommand }),
+  };
+}
+
+/** By Vagrant's configuration, which knows no host keys: from here on, the key that it tells is checked. */
+async function hostKeyOf(name: HostName, sshConfig: string): Promise<string> {
+  const asked =
+    await quietly`ssh -F ${sshConfig} ${name} cut -d "' '" -f 1,2 /etc/ssh/ssh_host_ed25519_key.pub`;
+  return answerOf(`ssh ${name}`, asked).trim();
+}
+
+/** @throws CodedError 'vagrant', 'bad-answer' */
 function answerOf(command: string, { ok, stdout, stderr }: ProcessOutput): string {
-  if (!ok)
-    throw new CodedError(
-      'vagrant',
-      'bad-answer',
-      `"vagrant ${command}" failed: ${`${stdout}\n${stderr}`.trim().slice(-500)}`,
-    );
-  return stdout;
-}
-
-/** Starts the NFS server; says whether both VM hosts have its export mounted by their kernel. */
-async function prepareStorage(inventory: Inventory, log: Log): Promise<boolean> {
-  const connections = await openConnections(inventory);
-  const { hosts } = connections;
-  try {
-    await hosts.nfs.run(`mkdir -p ${vagrantExport}`);
-    await startGanesha(hosts.nfs, vagrantExport);
-    return await mountExport(hosts, log);
-  } finally {
-    await connections.disconnect();
-  }
-}
-
-/** By the line in /etc/fstab that provision.sh writes where the kernel has an NFS client. @throws CodedError 'host' */
-async function mountExport({ src, dst }: Pick<Testbed['hosts'], 'src' | 'dst'>, log: Log): Promise<boolean> {
-  const mounted = await Promise.all(
-    [src, dst].map(async (host) => {
-      const { exitCode, stdout } = await host.run(
-        `grep -q ' ${mountPath} nfs ' /etc/fstab || { echo "its kernel has no NFS client"; exit 1; }
-mountpoint --quiet ${mountPath} || mount ${mountPath} 2>&1`,
-        { okExitCodes: [0, 1, 32] },
-      );
-      if (exitCode !== 0)
-        log(`${host.name}: ${stdout.trim()}; QEMU's own NFS client reads the export on both VM hosts`);
-      return exitCode === 0;
-    }),
-  );
-  return mounted.every(Boolean);
-}
-
-/** Others may read it at any time. */
-async function writeWhole(file: string, content: string): Promise<void> {
-  await writeFile(`${file}.new`, content);
-  await rename(`${file}.new`, file);
+  if (ok) return stdout;
+  const said = `${stdout}\n${stderr}`.trim().slice(-500);
+  throw new CodedError('vagrant', 'bad-answer', `"${command}" failed: ${said}`);
 }

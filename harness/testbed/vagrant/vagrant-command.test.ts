@@ -8,7 +8,7 @@ import { execa } from 'execa';
 
 const caller = `
 const { vagrantCommand } = await import(${JSON.stringify(path.join(import.meta.dirname, 'vagrant-command.ts'))});
-for await (const line of vagrantCommand({})\`up 2>&1\`) console.log(line);`;
+for await (const line of vagrantCommand(process.cwd())\`up 2>&1\`) console.log(line);`;
 
 /** A process that has ended and that nobody has asked for yet has no command line. */
 async function runs(pid: string): Promise<boolean> {
