@@ -53,6 +53,8 @@ function makeList(pageCount: number): PageList {
     pageCount: runs * pagesPerRun,
     guestRam: [[0, pageCount - 1]],
     timings: { findMs: 0, translateMs: 0, mapMs: 0, encodeMs: 0 },
+    leftOut: {},
+    failures: [],
     server: {
       product: 'mariadb',
       version: '10.11',

@@ -6,6 +6,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { isCoded } from '../../foundation/coded-error.ts';
 import { type PageListAnswer, requestPageList } from '../list/agent-client.ts';
 import { decodePageListInSlices } from '../list/page-list-codec.ts';
+import { explanationOf } from '../list/explanation.ts';
 import { defaultLimits, type Limits } from '../core/wait-watch.ts';
 import type { EngineOutcome, Interrupts } from '../core/engine-options.ts';
 import { runDestination } from '../destination/destination-engine.ts';
@@ -225,6 +226,7 @@ interface ListArguments extends CommonOptions {
   readonly agent: string;
   readonly agentTimeout: number;
   readonly clean: 'none' | 'checkpoint';
+  readonly explain?: true;
 }
 
 program
@@ -237,6 +239,7 @@ program
       .choices(['none', 'checkpoint'])
       .default('none'),
   )
+  .option('--explain', 'say in words how many pages are listed, and why others are not')
   .addOption(jsonOption())
   .action(async (args: ListArguments) => {
     const { list, listBytes, timings } = await requestPageList(args.agent, {
@@ -244,6 +247,10 @@ program
       firstAnswerTimeoutMs: args.agentTimeout * 1000,
       signal: signals.signal,
     });
+    if (args.explain === true) {
+      process.stdout.write(`${explanationOf(list).map(cleanText).join('\n')}\n`);
+      return;
+    }
     const summary = {
       pages: list.pageCount,
       runs: list.runs.length,
@@ -251,6 +258,8 @@ program
       sources: list.sources,
       guest_ram: list.guestRam,
       server: list.server,
+      left_out: list.leftOut,
+      failures: list.failures,
       timings: { ...list.timings, ...timings },
     };
     process.stdout.write(

@@ -2,10 +2,13 @@
  * Engines without root between two real QEMUs that have none either: what docs/engine.md says that each of them needs is
  * enough, and without it the reason is clear. About a minute; needs root, to become somebody else, and QEMU 9 or newer.
  */
-import { chmodSync, chownSync, copyFileSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { findQemu } from '../../qemu/find-qemu.ts';
 import type { QemuInstallation } from '../../qemu/installation.ts';
+import { bundleEngine } from './bundle.ts';
 import { userNamed } from './run-as-user.ts';
 import { type CachedRun, EngineProcess, listOf, ramPath, VmPair } from './testing/vm-pair.ts';
 
@@ -22,6 +25,18 @@ const asNobody = (capabilities: readonly string[] = []): readonly string[] => [
     ? []
     : [`--inh-caps=${capabilities.join(',')}`, `--ambient-caps=${capabilities.join(',')}`]),
 ];
+
+/** The engine where anybody may read it: a checkout below /root is not. */
+let program = '';
+test.before(async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'engine-'));
+  chmodSync(folder, 0o755);
+  program = path.join(folder, 'engine.mjs');
+  await bundleEngine(program);
+});
+test.after.always(() => {
+  rmSync(path.dirname(program), { recursive: true });
+});
 
 const installation = findQemu()?.installation;
 const serially = installation === undefined || process.getuid?.() !== 0 ? test.serial.skip : test.serial;
@@ -112,6 +127,7 @@ serially('engines of QEMU’s own user need no capability, whatever the memory i
   await withPair(t, 'nobody', async (pair) => {
     const { source, destination } = await pair.startEngines(listOf(cached, ramBytes), {
       prefix: asNobody(),
+      program,
       source: fromTheStart,
       ram: `pid:${String(pair.source.pid)}`,
     });
@@ -131,12 +147,13 @@ serially('the memory of another user’s QEMU needs CAP_SYS_PTRACE and CAP_DAC_R
       rmSync(`/tmp/poolshift-nobody-${String(process.pid)}`, { recursive: true, force: true });
     });
     for (const capabilities of [[], ['+sys_ptrace'], ['+dac_read_search']]) {
-      const refused = new EngineProcess(arguments_, { prefix: asNobody(capabilities) });
+      const refused = new EngineProcess(arguments_, { prefix: asNobody(capabilities), program });
       t.is(await refused.ended, 1);
       t.regex(refused.errors, /cannot open guest memory, process \d+: EACCES/, capabilities.join());
     }
     const allowed = new EngineProcess(arguments_, {
       prefix: asNobody(['+sys_ptrace', '+dac_read_search']),
+      program,
     });
     t.is(await allowed.ended, 1);
     t.is(allowed.errors, '');
@@ -181,7 +198,7 @@ test('a user that does not exist, or that one cannot become, is refused before a
   t.is(await unknown.ended, 2);
   t.regex(unknown.errors, /There is no user no-such-user/);
   if (process.getuid?.() !== 0) return;
-  const refused = new EngineProcess([...arguments_, 'root'], { prefix: asNobody() });
+  const refused = new EngineProcess([...arguments_, 'root'], { prefix: asNobody(), program });
   t.is(await refused.ended, 1);
   t.regex(refused.errors, /--user needs root/);
 });

@@ -121,6 +121,8 @@ class World {
       pageCount: sorted.reduce((sum, { count }) => sum + count, 0),
       guestRam: [[0, pageCount - 1]],
       timings: { findMs: 0, translateMs: 0, mapMs: 0, encodeMs: 0 },
+      leftOut: {},
+      failures: [],
       server: {
         product: 'other',
         version: '',

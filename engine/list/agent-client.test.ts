@@ -21,6 +21,8 @@ const list: PageList = {
   pageCount: 12,
   guestRam: [[1, 9000]],
   timings: { findMs: 1, translateMs: 2, mapMs: 3, encodeMs: 4 },
+  leftOut: {},
+  failures: [],
   server: {
     product: 'mysql',
     version: '9.7.4',

@@ -25,6 +25,8 @@ const list: PageList = {
   pageCount: columns.count.reduce((sum, count) => sum + count, 0),
   guestRam: [[0, 0x7fff_ffff]],
   timings: { findMs: 0, translateMs: 0, mapMs: 0, encodeMs: 0 },
+  leftOut: {},
+  failures: [],
   server: { product: 'other', version: '', method: 'scan', cachedPages: 0, dirtyPages: 0, excludedPages: 0 },
 };
 

@@ -34,6 +34,8 @@ function listOf(runs: readonly Run[], listSources = sources): PageList {
       [256, 0x3ffff],
     ],
     timings: { findMs: 1.5, translateMs: 2, mapMs: 0, encodeMs: 0 },
+    leftOut: {},
+    failures: [],
     server: {
       product: 'mariadb',
       version: '10.11.19-MariaDB',
@@ -287,4 +289,14 @@ test('a few bytes that stand for more pages than this host has memory are refuse
     code(() => decodePageList(bytes, { maxPages: 2 ** 26 })),
     'too-large',
   );
+});
+
+test('what a list leaves out, and what failed, comes through; reasons of a newer agent are passed over', (t) => {
+  const list = listOf([{ source: 0, block: 8, frame: 300, count: 4 }]);
+  const leftOut = { dirty: 12, lvm: 400 };
+  const failures = [{ program: 'mysql 9 (pid 2)', code: 'internal', message: 'EIO' }];
+  const newer = { ...leftOut, 'on-the-moon': 3 };
+  const decoded = decodePageList(encodePageList({ ...list, leftOut: newer, failures }));
+  t.deepEqual(decoded.leftOut, leftOut);
+  t.deepEqual(decoded.failures, failures);
 });

@@ -59,6 +59,8 @@ export function encodePageList(list: PageList, nowMs: () => number = () => perfo
     guestRam: list.guestRam,
     timings: { ...list.timings, encodeMs: nowMs() - startMs },
     server: list.server,
+    leftOut: list.leftOut,
+    failures: list.failures,
   };
   const text = Buffer.from(JSON.stringify(metadata), 'utf8');
   const header = Buffer.alloc(headerBytes);
@@ -113,7 +115,7 @@ export async function decodePageListInSlices(
 }
 
 interface OpenedList {
-  readonly metadata: PageListMetadata;
+  readonly metadata: Required<PageListMetadata>;
   readonly body: Buffer;
   readonly rawBytes: number;
   readonly runCount: number;
@@ -172,7 +174,7 @@ function checkRuns(
   );
 }
 
-function assemble(metadata: PageListMetadata, runs: PackedRuns): PackedPageList {
+function assemble(metadata: Required<PageListMetadata>, runs: PackedRuns): PackedPageList {
   const sources = metadata.sources.map((entry): PageSource =>
     entry.kind === 'disk'
       ? { kind: 'disk', disk: entry.disk }
@@ -185,6 +187,8 @@ function assemble(metadata: PageListMetadata, runs: PackedRuns): PackedPageList 
     guestRam: metadata.guestRam,
     timings: metadata.timings,
     server: metadata.server,
+    leftOut: metadata.leftOut,
+    failures: metadata.failures,
   };
 }
 

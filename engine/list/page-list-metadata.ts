@@ -1,6 +1,7 @@
 /** The part of an encoded page list that is JSON, checked by hand: the agent's bundle carries no schema library. */
 import { CodedError } from '../../foundation/coded-error.ts';
-import type { PageList, PageSource } from './page-list.ts';
+import { type LeftOutPages, type LeftOutReason, leftOutReasons } from './left-out.ts';
+import type { ListFailure, PageList, PageSource } from './page-list.ts';
 
 /** What an encoded list says besides its runs. */
 export interface PageListMetadata {
@@ -9,6 +10,9 @@ export interface PageListMetadata {
   readonly guestRam: PageList['guestRam'];
   readonly timings: PageList['timings'];
   readonly server: PageList['server'];
+  /** Absent in lists of older agents, as `failures` is. */
+  readonly leftOut?: PageList['leftOut'];
+  readonly failures?: PageList['failures'];
 }
 
 /**
@@ -21,13 +25,15 @@ export const listLimits = {
   fileSystem: 1024,
   path: 4095,
   version: 1024,
+  failures: 64,
+  failureText: 1024,
 } as const;
 const maxRamRanges = 4096;
 
 type Fields = Readonly<Record<string, unknown>>;
 
 /** @throws CodedError 'page-list', 'malformed' */
-export function parseMetadata(bytes: Buffer): PageListMetadata {
+export function parseMetadata(bytes: Buffer): Required<PageListMetadata> {
   let value: unknown;
   try {
     value = JSON.parse(bytes.toString('utf8'));
@@ -56,7 +62,24 @@ export function parseMetadata(bytes: Buffer): PageListMetadata {
       dirtyPages: asCount(server['dirtyPages'], 'server.dirtyPages'),
       excludedPages: asCount(server['excludedPages'], 'server.excludedPages'),
     },
+    leftOut: parseLeftOut(fields['leftOut'] ?? {}),
+    failures: asArray(fields['failures'] ?? [], 'failures', listLimits.failures).map(parseFailure),
   };
+}
+
+/** Reasons that only a newer agent knows are passed over: they are for people, and nothing depends on them. */
+function parseLeftOut(value: unknown): LeftOutPages {
+  const fields = asFields(value, 'leftOut');
+  const leftOut: LeftOutPages = {};
+  for (const reason of Object.keys(leftOutReasons) as LeftOutReason[])
+    if (fields[reason] !== undefined) leftOut[reason] = asCount(fields[reason], `leftOut.${reason}`);
+  return leftOut;
+}
+
+function parseFailure(value: unknown): ListFailure {
+  const fields = asFields(value, 'failure');
+  const text = (name: string): string => asString(fields[name], `failure.${name}`, listLimits.failureText);
+  return { program: text('program'), code: text('code'), message: text('message') };
 }
 
 function parseSource(value: unknown): PageSource & { runs: number } {

@@ -3,6 +3,7 @@
  * source engine uses it. It is a hint and is never trusted: the engines compare content before they rely on an entry.
  */
 import { CodedError } from '../../foundation/coded-error.ts';
+import type { LeftOutPages } from './left-out.ts';
 
 /** Unit of every frame and block number here, in bytes: the size of a page in QEMU's x86 migration stream. */
 export const pageSizeBytes = 4096;
@@ -70,6 +71,17 @@ export interface PageList {
     readonly dirtyPages: number;
     readonly excludedPages: number;
   };
+  /** Cached pages that are not in the list. */
+  readonly leftOut: LeftOutPages;
+  /** Programs whose pages are not in it, or not as was asked: what failed with one leaves the others in. */
+  readonly failures: readonly ListFailure[];
+}
+
+export interface ListFailure {
+  /** "mariadb 10.11.19-MariaDB (pid 700)" */
+  readonly program: string;
+  readonly code: string;
+  readonly message: string;
 }
 
 /** A list that cannot be read. */

@@ -101,6 +101,8 @@ export class SimulatedGuest implements GuestRam {
         pageCount: this.list.length,
         guestRam: [[0, this.pageCount - 1]],
         timings: { findMs: 0, translateMs: 0, mapMs: 0, encodeMs: 0 },
+        leftOut: {},
+        failures: [],
         server: {
           ...{ product: 'other', version: '', method: 'descriptors' },
           ...{ cachedPages: runs, dirtyPages: 0, excludedPages: 0 },

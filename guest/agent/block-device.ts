@@ -1,16 +1,24 @@
 /** From a file's device number to the VM's disk and the place of the partition on it, through sysfs. */
-import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import type { LeftOutReason } from '../../engine/list/left-out.ts';
 import { systemErrorCode } from './guest-error.ts';
 
 export interface DiskPlace {
-  /** Serial number where the disk has one, else its name ("vda"). */
+  /** Serial number where the disk has one of its own, else its name ("vda"). */
   readonly disk: string;
   /** Where the file system's device begins on the disk; 0 for a whole disk. */
   readonly startBytes: number;
 }
 
+/** Why no block of a disk can be named for what lies on a device. */
+export interface NoPlace {
+  readonly leftOut: LeftOutReason;
+}
+
 const sectorBytes = 512;
+/** The list counts in these. */
+const blockBytes = 4096;
 
 /** Splits the kernel's device number as stat gives it. */
 export function majorMinor(device: bigint): string {
@@ -19,30 +27,95 @@ export function majorMinor(device: bigint): string {
   return `${major}:${minor}`;
 }
 
-/**
- * Finds the disk behind a device number ("254:1"). Undefined where there is none: network and pseudo file systems, and
- * devices that remap blocks (LVM, RAID, encryption, loop), which have no hardware device of their own.
- */
-export function findDisk(device: string, sysRoot = '/sys'): DiskPlace | undefined {
-  const link = join(sysRoot, 'dev/block', device);
-  if (!existsSync(link)) return undefined;
-  const folder = realpathSync(link);
-  const isPartition = existsSync(join(folder, 'partition'));
-  const disk = isPartition ? dirname(folder) : folder;
-  if (!existsSync(join(disk, 'device'))) return undefined;
-  const startSectors = isPartition ? Number(readText(join(folder, 'start'))) : 0;
-  const serial = readText(join(disk, 'serial')) ?? readText(join(disk, 'device/serial'));
-  return {
-    disk: serial === undefined || serial === '' ? basename(disk) : serial,
-    startBytes: startSectors * sectorBytes,
-  };
+/** The disks of the VM as they are now: make one for each list, as disks come and go. */
+export class Disks {
+  readonly #sysRoot: string;
+  readonly #places = new Map<string, DiskPlace | NoPlace>();
+  #shared: ReadonlySet<string> | undefined;
+
+  constructor(sysRoot = '/sys') {
+    this.#sysRoot = sysRoot;
+  }
+
+  /** @param device "254:1" */
+  find(device: string): DiskPlace | NoPlace {
+    const known = this.#places.get(device);
+    if (known !== undefined) return known;
+    const place = this.#look(device);
+    this.#places.set(device, place);
+    return place;
+  }
+
+  #look(device: string): DiskPlace | NoPlace {
+    const link = join(this.#sysRoot, 'dev/block', device);
+    // btrfs, ZFS, overlay and network file systems have device numbers of their own.
+    if (!existsSync(link)) return { leftOut: 'no-block-device' };
+    const folder = realpathSync(link);
+    const isPartition = existsSync(join(folder, 'partition'));
+    const disk = isPartition ? dirname(folder) : folder;
+    if (!existsSync(join(disk, 'device'))) return { leftOut: remapperOf(disk) };
+    const startBytes = isPartition ? Number(readText(join(folder, 'start'))) * sectorBytes : 0;
+    if (startBytes % blockBytes !== 0) return { leftOut: 'unaligned' };
+    const serial = serialOf(disk);
+    const isOwn = serial !== undefined && !this.#sharedSerials().has(serial);
+    return { disk: isOwn ? serial : basename(disk), startBytes };
+  }
+
+  /** Serial numbers that several disks have, as the namespaces of one NVMe controller do: none of them is told by it. */
+  #sharedSerials(): ReadonlySet<string> {
+    if (this.#shared === undefined) {
+      const seen = new Set<string>();
+      const shared = new Set<string>();
+      for (const name of namesIn(join(this.#sysRoot, 'block'))) {
+        const serial = serialOf(join(this.#sysRoot, 'block', name));
+        if (serial === undefined) continue;
+        if (seen.has(serial)) shared.add(serial);
+        seen.add(serial);
+      }
+      this.#shared = shared;
+    }
+    return this.#shared;
+  }
 }
 
-function readText(path: string): string | undefined {
+/** virtio-blk and NVMe say it as text, SCSI disks as page 0x80 of their vital product data. */
+function serialOf(disk: string): string | undefined {
+  for (const file of ['serial', 'device/serial']) {
+    const text = readText(join(disk, file));
+    if (text !== undefined && text !== '') return text;
+  }
+  const page = readBytes(join(disk, 'device/vpd_pg80'));
+  const text = page?.subarray(4, 4 + (page[3] ?? 0)).toString('latin1');
+  return text === undefined || text.trim() === '' ? undefined : text.trim();
+}
+
+/** What puts blocks elsewhere, of a device without hardware of its own: the kernel's name and the mapper's type say it. */
+function remapperOf(device: string): LeftOutReason {
+  const name = basename(device);
+  if (/^md/.test(name)) return 'raid';
+  if (/^loop/.test(name)) return 'loop-device';
+  const mapper = readText(join(device, 'dm/uuid'));
+  if (mapper?.startsWith('LVM-') === true) return 'lvm';
+  if (mapper?.startsWith('CRYPT-') === true) return 'encrypted-disk';
+  return 'remapped-device';
+}
+
+function namesIn(folder: string): readonly string[] {
   try {
-    return readFileSync(path, 'utf8').trim();
+    return readdirSync(folder);
+  } catch (error) {
+    if (systemErrorCode(error) !== undefined) return [];
+    throw error;
+  }
+}
+
+function readBytes(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
   } catch (error) {
     if (systemErrorCode(error) !== undefined) return undefined;
     throw error;
   }
 }
+
+const readText = (path: string): string | undefined => readBytes(path)?.toString('utf8').trim();

@@ -12,6 +12,16 @@ export interface Extent {
   readonly count: number;
 }
 
+/** Where one file lies. */
+export interface FileExtents {
+  /** In the order of the file. */
+  readonly extents: readonly Extent[];
+  /** Some of its bytes lie on the device, and not at multiples of 4096 bytes. */
+  readonly hasUnaligned: boolean;
+  /** A write into the file as it is would not move or fill any of its blocks: there is no unwritten, delayed or shared one. */
+  readonly isSettled: boolean;
+}
+
 /**
  * Flags that leave the device block a true copy of the file. All others do not: "unwritten" reads as zeros, "delalloc"
  * has no block yet, "inline", "encoded" and the like hold the bytes in another form.
@@ -25,23 +35,28 @@ const batchSize = 200;
  * Reads what `filefrag -e -b1` prints: sizes and offsets in bytes, so that file systems with blocks below 4096 bytes
  * show whether an extent is aligned. Extents that are not, or whose blocks are no plain copy, are left out.
  */
-export function parseFilefrag(text: string): Map<string, Extent[]> {
-  const files = new Map<string, Extent[]>();
-  let extents: Extent[] | undefined;
+export function parseFilefrag(text: string): Map<string, FileExtents> {
+  const files = new Map<string, FileExtents>();
+  let current: { extents: Extent[]; hasUnaligned: boolean; isSettled: boolean } | undefined;
   for (const line of text.split('\n')) {
     const file = /^File size of (.+) is \d+ \(\d+ blocks? of 1 bytes?\)$/.exec(line);
     if (file !== null) {
-      extents = [];
-      files.set(file[1] ?? '', extents);
+      current = { extents: [], hasUnaligned: false, isSettled: true };
+      files.set(file[1] ?? '', current);
       continue;
     }
     const row =
       /^\s*\d+:\s*(\d+)\.\.\s*\d+:\s*(\d+)\.\.\s*\d+:\s*(\d+):(?:\s*\d+:)?\s*((?:[a-z_]+,?)*)\s*$/.exec(line);
-    if (row === null || extents === undefined) continue;
-    const [, logical, physical, length, flags = ''] = row;
-    if (flags.split(',').some((flag) => flag !== '' && !plainFlags.has(flag))) continue;
+    if (row === null || current === undefined) continue;
+    const [, logical, physical, length, flagText = ''] = row;
+    const flags = flagText.split(',').filter((flag) => flag !== '');
+    const isPlain = flags.every((flag) => plainFlags.has(flag));
+    // Copy on write gives a shared block a new place.
+    if (!isPlain || flags.includes('shared')) current.isSettled = false;
+    if (!isPlain) continue;
     const extent = alignedExtent(Number(logical), Number(physical), Number(length));
-    if (extent !== undefined) extents.push(extent);
+    if (extent === undefined) current.hasUnaligned = true;
+    else current.extents.push(extent);
   }
   return files;
 }
@@ -63,9 +78,9 @@ const maxOutputBytes = 64 * 1024 * 1024;
 const programPaths = ['/usr/sbin/filefrag', '/sbin/filefrag', '/usr/bin/filefrag'];
 
 /** Extents of each regular file; files that vanished meanwhile are missing. @throws GuestError 'command-failed' */
-export async function readExtents(paths: readonly string[]): Promise<Map<string, Extent[]>> {
+export async function readExtents(paths: readonly string[]): Promise<Map<string, FileExtents>> {
   const program = findTrustedProgram(programPaths);
-  const all = new Map<string, Extent[]>();
+  const all = new Map<string, FileExtents>();
   for (let start = 0; start < paths.length; start += batchSize)
     await readBatch(program, paths.slice(start, start + batchSize), all);
   return all;
@@ -74,7 +89,7 @@ export async function readExtents(paths: readonly string[]): Promise<Map<string,
 async function readBatch(
   program: string,
   paths: readonly string[],
-  all: Map<string, Extent[]>,
+  all: Map<string, FileExtents>,
 ): Promise<void> {
   const files: { readonly path: string; readonly handle: FileHandle }[] = [];
   try {
@@ -110,7 +125,7 @@ async function openIfThere(path: string): Promise<FileHandle | undefined> {
   try {
     return await openRegularFile(path);
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    if (systemErrorCode(error) !== undefined) return undefined;
     throw error;
   }
 }

@@ -1,8 +1,9 @@
 /** Where files lie on storage that the host can reach. */
 import { stat } from 'node:fs/promises';
 import { pageSizeBytes, type PageSource } from '../../engine/list/page-list.ts';
-import { findDisk, majorMinor } from './block-device.ts';
-import { readExtents, type Extent } from './file-extents.ts';
+import type { LeftOutReason } from '../../engine/list/left-out.ts';
+import { Disks, majorMinor, type NoPlace } from './block-device.ts';
+import { readExtents, type Extent, type FileExtents } from './file-extents.ts';
 import { systemErrorCode } from './guest-error.ts';
 import { parseNetworkMounts, placeOnNetwork } from './mounts.ts';
 import { readProc } from './safe-files.ts';
@@ -11,89 +12,128 @@ export interface FileLocation {
   readonly source: PageSource;
   /** Blocks of the file on the source, which for a disk counts from the disk's start. */
   readonly extents: readonly Extent[];
+  /** Why a page of the file lies in none of them. */
+  readonly otherwise: LeftOutReason;
 }
 
 /**
- * Locates files as process `pid` sees them, by their paths below /proc/PID/root. Undefined for files that are gone, or
- * lie where no block can be named.
+ * Locates files as process `pid` sees them, by their paths below /proc/PID/root. Those that lie where no block can be named
+ * have the reason.
  */
 export async function locateFiles(
   pid: number,
   paths: readonly string[],
   extentIndex: ExtentIndex,
-): Promise<(FileLocation | undefined)[]> {
+): Promise<(FileLocation | NoPlace)[]> {
   const root = `/proc/${pid}/root`;
   const mounts = parseNetworkMounts(readProc(`/proc/${pid}/mountinfo`));
+  const disks = new Disks();
   const files = await Promise.all(paths.map(async (path) => ({ path, ...(await identify(path)) })));
-  const onDisk = files.filter(({ device }) => device !== undefined && findDisk(device) !== undefined);
-  const extents = await extentIndex.read(onDisk);
-  return files.map(({ path, device, sizeBytes }): FileLocation | undefined => {
-    if (device === undefined) return undefined;
+  const places = files.map(({ path, device, sizeBytes }) => {
+    if (device === undefined) return { leftOut: 'gone' } as const;
     const network = placeOnNetwork(mounts, device, path.slice(root.length));
-    if (network !== undefined) {
-      const count = Math.floor(sizeBytes / pageSizeBytes);
+    return network === undefined ? disks.find(device) : { network, sizeBytes };
+  });
+  const onDisk = files.filter((_, index) => 'disk' in (places[index] ?? {}));
+  const extents = await extentIndex.read(onDisk);
+  return files.map(({ path }, index): FileLocation | NoPlace => {
+    const place = places[index];
+    if (place === undefined || 'leftOut' in place) return place ?? { leftOut: 'gone' };
+    if ('network' in place) {
+      const count = Math.floor(place.sizeBytes / pageSizeBytes);
       return {
-        source: { kind: 'file', ...network },
+        source: { kind: 'file', ...place.network },
         extents: [{ logicalBlock: 0, physicalBlock: 0, count }],
+        otherwise: 'unwritten',
       };
     }
-    const place = findDisk(device);
-    const fileExtents = extents.get(path);
-    // A partition that does not begin at a multiple of 4096 has no block in common with the list's unit.
-    if (place === undefined || fileExtents === undefined || place.startBytes % pageSizeBytes !== 0)
-      return undefined;
+    const found = extents.get(path);
+    if (found === undefined) return { leftOut: 'gone' };
     const startBlock = place.startBytes / pageSizeBytes;
     return {
       source: { kind: 'disk', disk: place.disk },
-      extents: fileExtents.map((extent) => ({
+      extents: found.extents.map((extent) => ({
         ...extent,
         physicalBlock: startBlock + extent.physicalBlock,
       })),
+      otherwise: found.hasUnaligned ? 'unaligned' : 'unwritten',
     };
   });
 }
 
-interface FileIdentity {
+/** A file as it is now. */
+export interface FileState {
+  readonly path: string;
+  /** The file, and how much of it is allocated. */
+  readonly key: string;
+  /** When it was last written to, or its inode changed. */
+  readonly changedMs: number;
+}
+
+interface FileIdentity extends Omit<FileState, 'path'> {
   /** Undefined when the file is gone. */
   readonly device: string | undefined;
   readonly sizeBytes: number;
-  /** The file, and how much of it is allocated: what moves a file's blocks without changing it is rare. */
-  readonly key: string;
 }
 
 async function identify(path: string): Promise<FileIdentity> {
   try {
-    const { dev, ino, birthtimeNs, size, blocks } = await stat(path, { bigint: true });
+    const { dev, ino, birthtimeNs, size, blocks, ctimeMs } = await stat(path, { bigint: true });
     const key = [dev, ino, birthtimeNs, size, blocks].join(':');
-    return { device: majorMinor(dev), sizeBytes: Number(size), key };
+    return { device: majorMinor(dev), sizeBytes: Number(size), key, changedMs: Number(ctimeMs) };
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return { device: undefined, sizeBytes: 0, key: '' };
+    // Whatever is wrong with one file is no reason to do without the others.
+    if (systemErrorCode(error) !== undefined)
+      return { device: undefined, sizeBytes: 0, key: '', changedMs: NaN };
     throw error;
   }
 }
 
+/** The kernel may fill a block this long after the write that it is for. */
+const writebackMs = 60_000;
+
+interface KnownExtents {
+  readonly found: FileExtents;
+  readonly changedMs: number;
+  readonly readAtMs: number;
+}
+
 /**
- * Remembers where files lie, for as long as they keep their size: starting filefrag in a busy guest is the slowest part
- * of a list. A file that was moved meanwhile (defragmented, say) costs a round trip for each of its pages, no more.
+ * Remembers where files lie: starting filefrag in a busy guest is the slowest part of a list. A file whose blocks all are
+ * written and its own keeps them while it keeps its size; in others a write fills or moves blocks without a change of size, so
+ * they are looked at again after each change. A file that was moved meanwhile (defragmented, say) costs a round trip for each
+ * of its pages, no more.
  */
 export class ExtentIndex {
-  #known = new Map<string, readonly Extent[]>();
+  readonly #nowMs: () => number;
+  #known = new Map<string, KnownExtents>();
 
-  /** Extents by path; files that vanished meanwhile are missing. @throws GuestError 'command-failed' */
-  async read(
-    files: readonly { readonly path: string; readonly key: string }[],
-  ): Promise<Map<string, readonly Extent[]>> {
-    const unknown = files.filter(({ key }) => !this.#known.has(key)).map(({ path }) => path);
-    const found = unknown.length === 0 ? new Map<string, Extent[]>() : await readExtents(unknown);
-    const known = new Map<string, readonly Extent[]>();
-    const byPath = new Map<string, readonly Extent[]>();
-    for (const { path, key } of files) {
-      const extents = this.#known.get(key) ?? found.get(path);
-      if (extents === undefined) continue;
-      known.set(key, extents);
-      byPath.set(path, extents);
+  constructor(nowMs: () => number = Date.now) {
+    this.#nowMs = nowMs;
+  }
+
+  /** By path; files that vanished meanwhile are missing. @throws GuestError 'command-failed' */
+  async read(files: readonly FileState[]): Promise<Map<string, FileExtents>> {
+    const unknown = files.filter((file) => !this.#knows(file)).map(({ path }) => path);
+    const readAtMs = this.#nowMs();
+    const read = unknown.length === 0 ? new Map<string, FileExtents>() : await readExtents(unknown);
+    const known = new Map<string, KnownExtents>();
+    const byPath = new Map<string, FileExtents>();
+    for (const { path, key, changedMs } of files) {
+      const found = read.get(path);
+      const entry = found === undefined ? this.#known.get(key) : { found, changedMs, readAtMs };
+      if (entry === undefined) continue;
+      known.set(key, entry);
+      byPath.set(path, entry.found);
     }
     this.#known = known;
     return byPath;
+  }
+
+  #knows({ key, changedMs }: FileState): boolean {
+    const known = this.#known.get(key);
+    if (known === undefined) return false;
+    if (known.found.isSettled) return true;
+    return known.changedMs === changedMs && known.readAtMs - changedMs > writebackMs;
   }
 }

@@ -19,6 +19,7 @@ const nothingCached: CachedPages = {
     dirtyPages: 0,
     excludedPages: 0,
   },
+  leftOut: {},
 };
 
 test('a request that comes while pages are found is read before the next phase', async (t) => {
@@ -43,4 +44,24 @@ test('a request that comes while pages are found is read before the next phase',
   });
   await t.throwsAsync(listPages([program('one')]), { instanceOf: GuestError });
   t.deepEqual(log.slice(0, 3), ['find pages of one', 'read a request', 'translate']);
+});
+
+test('servers that give nothing are all named, with their reasons', async (t) => {
+  const failing = (description: string, error: Error): CachingProgram => ({
+    pid: process.pid,
+    description,
+    isReady: () => true,
+    writeDirtyPages: async () => undefined,
+    findPages: async () => {
+      throw error;
+    },
+  });
+  const error = await t.throwsAsync(
+    listPages([
+      failing('mariadb 11 (pid 1)', new GuestError('unknown-layout', 'no cached page was found')),
+      failing('mysql 9 (pid 2)', new Error('EIO')),
+    ]),
+    { instanceOf: GuestError },
+  );
+  t.is(error.message, 'mariadb 11 (pid 1): no cached page was found; mysql 9 (pid 2): EIO');
 });

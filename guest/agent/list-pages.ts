@@ -1,7 +1,14 @@
 /** Makes the page list: find, translate, map. */
 import { readlinkSync } from 'node:fs';
 import { setImmediate as answerRequests } from 'node:timers/promises';
-import type { PageList } from '../../engine/list/page-list.ts';
+import {
+  type LeftOutPages,
+  type LeftOutReason,
+  leaveOut,
+  leftOutReasons,
+} from '../../engine/list/left-out.ts';
+import { listLimits } from '../../engine/list/page-list-metadata.ts';
+import type { ListFailure, PageList } from '../../engine/list/page-list.ts';
 import { ExtentIndex, locateFiles } from './file-location.ts';
 import { GuestError, systemErrorCode } from './guest-error.ts';
 import { readGuestRam } from './guest-ram.ts';
@@ -12,28 +19,46 @@ import { buildRuns, type LocatedPages } from './page-runs.ts';
 /** By process, from the last list on. */
 let extentIndexes = new Map<number, ExtentIndex>();
 
+/** What went wrong with one program. */
+export function failureOf({ description }: CachingProgram, error: unknown): ListFailure {
+  const code = error instanceof GuestError ? error.code : 'internal';
+  const message = error instanceof Error ? error.message : String(error);
+  return {
+    program: description.slice(0, listLimits.failureText),
+    code,
+    message: message.slice(0, listLimits.failureText),
+  };
+}
+
 /**
  * Lists the pages of all given programs. The encoder fills in `timings.encodeMs`. Each phase takes the processor for as long
  * as it needs, in an emulated guest for seconds; between them requests that have come are told that the agent works.
- * @throws GuestError
+ * @param before what went wrong with programs before
+ * @throws GuestError where no program gives a page, with every reason
  */
-export async function listPages(programs: readonly CachingProgram[]): Promise<PageList> {
+export async function listPages(
+  programs: readonly CachingProgram[],
+  before: readonly ListFailure[] = [],
+): Promise<PageList> {
   const timings = { findMs: 0, translateMs: 0, mapMs: 0, encodeMs: 0 };
   const located: LocatedPages[] = [];
   const known = extentIndexes;
   extentIndexes = new Map();
-  const failures: unknown[] = [];
+  const failures = [...before];
+  let firstError: unknown;
   for (const program of programs) {
     try {
       located.push(await locatePages(program, known, timings));
     } catch (error) {
       // What is wrong with one program, or what only calls itself so, is no reason to do without the others.
-      if (isRunning(program.pid)) failures.push(error);
+      if (!isRunning(program.pid)) continue;
+      firstError ??= error;
+      failures.push(failureOf(program, error));
     }
   }
   if (located.length === 0) {
-    const [failure] = failures;
-    if (failure instanceof Error) throw failure;
+    if (failures.length === 1 && firstError instanceof Error) throw firstError;
+    if (firstError !== undefined) throw new GuestError('no-server', failuresText(failures), firstError);
     const rights = process.geteuid?.() === 0 ? '' : ' that this user may look at (the agent needs root)';
     throw new GuestError(
       'no-server',
@@ -44,18 +69,31 @@ export async function listPages(programs: readonly CachingProgram[]): Promise<Pa
   const mapStartMs = performance.now();
   const listed = buildRuns(located);
   timings.mapMs += performance.now() - mapStartMs;
-  if (listed.sources.length === 0) {
-    throw new GuestError(
-      'unsupported-storage',
-      'no data file lies on a plain disk, a partition or NFS: blocks behind LVM, RAID, encryption or an overlay cannot be named',
-    );
-  }
+  const leftOut: LeftOutPages = { ...listed.leftOut };
+  for (const { pages } of located)
+    for (const [reason, count] of Object.entries(pages.leftOut))
+      leaveOut(leftOut, reason as LeftOutReason, count);
+  if (listed.sources.length === 0)
+    throw new GuestError('unsupported-storage', nothingListedText(leftOut, failures));
   return {
     ...listed,
     guestRam: readGuestRam(),
     timings,
     server: describeServers(located.map(({ pages }) => pages)),
+    leftOut,
+    failures: failures.slice(0, listLimits.failures),
   };
+}
+
+const failuresText = (failures: readonly ListFailure[]): string =>
+  failures.map(({ program, message }) => `${program}: ${message}`).join('; ');
+
+function nothingListedText(leftOut: LeftOutPages, failures: readonly ListFailure[]): string {
+  const reasons = Object.entries(leftOut)
+    .sort(([, a], [, b]) => b - a)
+    .map(([reason, count]) => `${count} pages of 4 KiB ${leftOutReasons[reason as LeftOutReason]}`);
+  const all = [...reasons, ...(failures.length === 0 ? [] : [failuresText(failures)])];
+  return `no cached page is a copy of a block that can be named: ${all.length === 0 ? 'none is cached' : all.join('; ')}`;
 }
 
 async function locatePages(

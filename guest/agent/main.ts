@@ -47,6 +47,8 @@ async function summarise(pid: number | undefined): Promise<unknown> {
   const cpu = process.cpuUsage(cpuStart);
   return {
     ...list.server,
+    leftOut: list.leftOut,
+    failures: list.failures,
     sources: list.sources.length,
     pages: list.pageCount,
     runs: list.runs.count.length,

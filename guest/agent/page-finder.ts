@@ -1,3 +1,5 @@
+import type { LeftOutPages } from '../../engine/list/left-out.ts';
+
 /**
  * A finder knows one kind of program and finds the pages in its memory that are copies of its files. InnoDB is one; any
  * other program that caches files in memory of its own is added by a further finder (and its line in finders.ts).
@@ -44,4 +46,6 @@ export interface CachedPages {
     /** Not listed, because their file holds them in another form, or is not known. */
     readonly excludedPages: number;
   };
+  /** Why those are not among these. */
+  readonly leftOut: LeftOutPages;
 }

@@ -24,7 +24,9 @@ function located(
     }),
     frames: Uint32Array.from(pages.flatMap(({ frames }) => frames)),
     locations: files.map((extents) =>
-      extents === undefined ? undefined : { source: { kind: 'disk', disk: 'd' }, extents },
+      extents === undefined
+        ? { leftOut: 'lvm' }
+        : { source: { kind: 'disk', disk: 'd' }, extents, otherwise: 'unwritten' },
     ),
   };
 }
@@ -46,6 +48,7 @@ function cached(count: number, pageSizeBytes: number, more: Partial<CachedPages>
       dirtyPages: 0,
       excludedPages: 0,
     },
+    leftOut: {},
     ...more,
   };
 }
@@ -107,6 +110,65 @@ test('frames that are not in RAM and files without a place are left out', (t) =>
       [0, 100, 20, 1],
       [0, 102, 22, 2],
     ],
+  );
+});
+
+test('what is not listed is counted, by its reason', (t) => {
+  const frames = [20, 21, 22, 23];
+  const pages: Page[] = [
+    { file: 0, page: 0, frames: [20, 0, 22, 23] },
+    { file: 0, page: 1, frames },
+    { file: 1, page: 0, frames },
+    { file: 2, page: 0, frames },
+  ];
+  const beyond = { logicalBlock: 0, physicalBlock: 2 ** 32 - 2, count: 4 };
+  const { pageCount, leftOut } = buildRuns([
+    located(pages, [[{ logicalBlock: 0, physicalBlock: 100, count: 6 }], undefined, [beyond]]),
+  ]);
+  t.is(pageCount, 3);
+  t.deepEqual(leftOut, { 'not-in-memory': 1, unwritten: 4, lvm: 4, 'beyond-limits': 4 });
+});
+
+test('files that share their blocks, and pages that are in memory twice, come out in storage order all the same', (t) => {
+  const shared = [{ logicalBlock: 0, physicalBlock: 100, count: 8 }];
+  // A copy of the first file of which the file system moved the second half.
+  const copy = [
+    { logicalBlock: 0, physicalBlock: 100, count: 4 },
+    { logicalBlock: 4, physicalBlock: 50, count: 4 },
+  ];
+  const first = located(
+    [
+      { file: 0, page: 0, frames: [10, 11, 12, 13] },
+      { file: 0, page: 1, frames: [14, 15, 16, 17] },
+      { file: 0, page: 1, frames: [34, 45, 36, 37] },
+    ],
+    [shared],
+  );
+  const second = located(
+    [
+      { file: 0, page: 0, frames: [60, 61, 62, 63] },
+      { file: 0, page: 1, frames: [70, 71, 72, 73] },
+    ],
+    [copy],
+  );
+  const listed = buildRuns([first, second]);
+  const pages = runsOf(listed).flatMap(([, block = 0, frame = 0, count = 0]) =>
+    Array.from({ length: count }, (_, part) => `${block + part}:${frame + part}`),
+  );
+  const blocks = runsOf(listed).map(([, block]) => block ?? 0);
+  t.deepEqual(
+    blocks,
+    blocks.toSorted((a, b) => a - b),
+  );
+  t.is(listed.pageCount, 20);
+  t.deepEqual(
+    pages.toSorted(),
+    [
+      ...[10, 11, 12, 13, 14, 15, 16, 17].map((frame, part) => `${100 + part}:${frame}`),
+      ...[34, 45, 36, 37].map((frame, part) => `${104 + part}:${frame}`),
+      ...[60, 61, 62, 63].map((frame, part) => `${100 + part}:${frame}`),
+      ...[70, 71, 72, 73].map((frame, part) => `${50 + part}:${frame}`),
+    ].toSorted(),
   );
 });
 

@@ -1,7 +1,9 @@
 /** From cached pages, their frames and the files' places to runs in storage order. */
 import { emptyRuns, pageSizeBytes, type PageRuns, type PageSource } from '../../engine/list/page-list.ts';
+import { type LeftOutPages, type LeftOutReason, leaveOut } from '../../engine/list/left-out.ts';
 import { listLimits } from '../../engine/list/page-list-metadata.ts';
 import type { Extent } from './file-extents.ts';
+import type { NoPlace } from './block-device.ts';
 import type { FileLocation } from './file-location.ts';
 import type { CachedPages } from './page-finder.ts';
 import { ascending, sortStably } from './stable-sort.ts';
@@ -13,7 +15,7 @@ export interface LocatedPages {
   /** Frame numbers, pageSizeBytes/4096 for each page; 0 = not in RAM. */
   readonly frames: Uint32Array;
   /** For each of `pages.files`. */
-  readonly locations: readonly (FileLocation | undefined)[];
+  readonly locations: readonly (FileLocation | NoPlace)[];
 }
 
 export interface ListedRuns {
@@ -21,6 +23,8 @@ export interface ListedRuns {
   readonly runs: PageRuns;
   /** 4096-byte pages in the runs. */
   readonly pageCount: number;
+  /** What was found and is in none of them. */
+  readonly leftOut: LeftOutPages;
 }
 
 /** An extent of one file with the pages that may lie in it. */
@@ -52,23 +56,90 @@ const maxBlocks = 2 ** 32;
  */
 export function buildRuns(sets: readonly LocatedPages[]): ListedRuns {
   const sources: PageSource[] = [];
-  const extents = placeExtents(sets.map(sortPages), sources);
+  const sorted = sets.map(sortPages);
+  const { extents, beyondLimits } = placeExtents(sorted, sources);
   for (const extent of extents) countBlocks(extent);
+  const leftOut: LeftOutPages = {};
+  for (const set of sorted) countLeftOut(set, beyondLimits, leftOut);
   const columns = emptyRuns(sets.reduce((blocks, { frames }) => blocks + frames.length, 0));
   const tally = new Float64Array(2);
   for (const extent of extents) addExtent(extent, columns, tally);
   const [runs, pageCount] = [tally[0] ?? 0, tally[1] ?? 0];
   const { sourceIndex, storageBlock, guestFrame, count } = columns;
-  return {
-    sources,
-    runs: {
-      sourceIndex: sourceIndex.subarray(0, runs),
-      storageBlock: storageBlock.subarray(0, runs),
-      guestFrame: guestFrame.subarray(0, runs),
-      count: count.subarray(0, runs),
-    },
-    pageCount,
+  const found: PageRuns = {
+    sourceIndex: sourceIndex.subarray(0, runs),
+    storageBlock: storageBlock.subarray(0, runs),
+    guestFrame: guestFrame.subarray(0, runs),
+    count: count.subarray(0, runs),
   };
+  return { sources, runs: inStorageOrder(found), pageCount, leftOut };
+}
+
+/** Pages of which no block, or not all, have a place, by the reason of their file; and what is not in memory. */
+function countLeftOut(
+  set: SortedPages,
+  beyondLimits: ReadonlySet<FileLocation>,
+  leftOut: LeftOutPages,
+): void {
+  for (const [file, location] of set.locations.entries()) {
+    const from = set.fileStart[file] ?? 0;
+    const to = set.fileStart[file + 1] ?? 0;
+    const reason: LeftOutReason =
+      'leftOut' in location
+        ? location.leftOut
+        : beyondLimits.has(location)
+          ? 'beyond-limits'
+          : location.otherwise;
+    const placed = 'leftOut' in location ? 0 : countWhole(set.foundBlocks, from, to, set.blocksPerPage);
+    leaveOut(leftOut, reason, (to - from - placed) * set.blocksPerPage);
+  }
+  leaveOut(leftOut, 'not-in-memory', countAbsent(set.order, set.foundBlocks, set.frames, set.blocksPerPage));
+}
+
+/** At how many positions of [from, to) all blocks were found. */
+function countWhole(foundBlocks: Uint8Array, from: number, to: number, blocksPerPage: number): number {
+  let count = 0;
+  for (let position = from; position < to; position++) if (foundBlocks[position] === blocksPerPage) count++;
+  return count;
+}
+
+/** How many blocks of pages with a place have no frame. */
+function countAbsent(
+  order: Uint32Array,
+  foundBlocks: Uint8Array,
+  frames: Uint32Array,
+  blocksPerPage: number,
+): number {
+  let count = 0;
+  for (let position = 0; position < order.length; position++) {
+    if (foundBlocks[position] !== blocksPerPage) continue;
+    const first = (order[position] ?? 0) * blocksPerPage;
+    for (let block = 0; block < blocksPerPage; block++) if (frames[first + block] === 0) count++;
+  }
+  return count;
+}
+
+/**
+ * Extents of several files overlap where the file system shares their blocks (reflinks), and a page may be in memory twice:
+ * then the runs found extent by extent are not in storage order yet. A block may be in several runs, each with frames of its own.
+ */
+function inStorageOrder(runs: PageRuns): PageRuns {
+  const { sourceIndex, storageBlock, guestFrame, count } = runs;
+  if (isAscending(sourceIndex, storageBlock)) return runs;
+  const order = sortStably(sortStably(ascending(count.length), storageBlock), Uint32Array.from(sourceIndex));
+  return {
+    sourceIndex: Uint16Array.from(order, (run) => sourceIndex[run] ?? 0),
+    storageBlock: Uint32Array.from(order, (run) => storageBlock[run] ?? 0),
+    guestFrame: Uint32Array.from(order, (run) => guestFrame[run] ?? 0),
+    count: Uint16Array.from(order, (run) => count[run] ?? 0),
+  };
+}
+
+function isAscending(sources: Uint16Array, blocks: Uint32Array): boolean {
+  for (let run = 1; run < blocks.length; run++) {
+    if (sources[run] === sources[run - 1] && (blocks[run] ?? 0) < (blocks[run - 1] ?? 0)) return false;
+  }
+  return true;
 }
 
 // Loops over pages stand in functions of their own, which get numbers and typed arrays alone (docs/agent.md, V8's optimiser).
@@ -97,25 +168,35 @@ function countKeys(keys: Uint32Array, count: number, next: Uint32Array): void {
 }
 
 /** All extents in storage order. Files that share a disk share its source. */
-function placeExtents(sets: readonly SortedPages[], sources: PageSource[]): PlacedExtent[] {
+function placeExtents(
+  sets: readonly SortedPages[],
+  sources: PageSource[],
+): { readonly extents: readonly PlacedExtent[]; readonly beyondLimits: ReadonlySet<FileLocation> } {
   const indexOfSource = new Map<string, number>();
   const extents: PlacedExtent[] = [];
+  const beyondLimits = new Set<FileLocation>();
   for (const set of sets) {
     for (const [file, location] of set.locations.entries()) {
-      if (location === undefined || set.fileStart[file] === set.fileStart[file + 1]) continue;
+      if ('leftOut' in location || set.fileStart[file] === set.fileStart[file + 1]) continue;
       const name = JSON.stringify(location.source);
       let sourceIndex = indexOfSource.get(name);
       if (sourceIndex === undefined) {
-        if (sources.length === maxSources) continue;
+        if (sources.length === maxSources) {
+          beyondLimits.add(location);
+          continue;
+        }
         sourceIndex = sources.push(location.source) - 1;
         indexOfSource.set(name, sourceIndex);
       }
-      for (const extent of location.extents)
+      for (const extent of location.extents) {
         if (extent.physicalBlock + extent.count <= maxBlocks)
           extents.push({ ...extent, sourceIndex, set, file });
+        else beyondLimits.add(location);
+      }
     }
   }
-  return extents.sort((a, b) => a.sourceIndex - b.sourceIndex || a.physicalBlock - b.physicalBlock);
+  extents.sort((a, b) => a.sourceIndex - b.sourceIndex || a.physicalBlock - b.physicalBlock);
+  return { extents, beyondLimits };
 }
 
 /** Position of the first page of the file that ends after the extent's start. */

@@ -8,7 +8,8 @@ import {
 import { encodePageList } from '../../engine/list/page-list-codec.ts';
 import { findPrograms } from './finders.ts';
 import { GuestError } from './guest-error.ts';
-import { listPages } from './list-pages.ts';
+import type { ListFailure } from '../../engine/list/page-list.ts';
+import { failureOf, listPages } from './list-pages.ts';
 import type { CachingProgram } from './page-finder.ts';
 import { releaseMemory } from './release-memory.ts';
 import type { Turns } from './turns.ts';
@@ -52,9 +53,9 @@ async function answer(
     if (request.request === 'status') return [formatAnswer(request.id, await describeAgent(programs))];
     const startMs = performance.now();
     const running = await programs();
-    if (request.clean === 'checkpoint') await writeDirtyPages(running);
+    const failures = request.clean === 'checkpoint' ? await writeDirtyPages(running) : [];
     const cleanMs = request.clean === 'checkpoint' ? performance.now() - startMs : 0;
-    const list = encodePageList(await listPages(running));
+    const list = encodePageList(await listPages(running, failures));
     const totalMs = performance.now() - startMs;
     return [formatAnswer(request.id, { status: 'list', byteLength: list.length, cleanMs, totalMs }), list];
   } catch (error) {
@@ -62,11 +63,19 @@ async function answer(
   }
 }
 
-/** All at once, so that one that does not answer holds nobody up. @throws GuestError if none of them could be told to */
-async function writeDirtyPages(programs: readonly CachingProgram[]): Promise<void> {
+/**
+ * All at once, so that one that does not answer holds nobody up.
+ * @returns what could not be told to: its pages are listed as they are
+ * @throws GuestError if none of them could be told to
+ */
+async function writeDirtyPages(programs: readonly CachingProgram[]): Promise<readonly ListFailure[]> {
   const ends = await Promise.allSettled(programs.map((program) => program.writeDirtyPages()));
   const [failure] = ends.filter((end) => end.status === 'rejected');
   if (failure !== undefined && !ends.some(({ status }) => status === 'fulfilled')) throw failure.reason;
+  return programs.flatMap((program, index) => {
+    const end = ends[index];
+    return end?.status === 'rejected' ? [failureOf(program, end.reason)] : [];
+  });
 }
 
 async function describeAgent(programs: () => Promise<readonly CachingProgram[]>): Promise<AnswerHeader> {

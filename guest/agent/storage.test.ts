@@ -1,8 +1,20 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { findDisk, majorMinor } from './block-device.ts';
+import { execa } from 'execa';
+import { Disks, majorMinor } from './block-device.ts';
 import { parseFilefrag } from './file-extents.ts';
 import { ExtentIndex } from './file-location.ts';
 import { parseGuestRam } from './guest-ram.ts';
@@ -29,18 +41,26 @@ File size of /d/one.ibd is 4096 (4096 blocks of 1 bytes)
 test("filefrag's extents; those that are no plain copy of the file, or not aligned, are left out", (t) => {
   const files = parseFilefrag(filefrag);
   t.deepEqual([...files.keys()], ['/d/a b.ibd', '/d/empty.ibd', '/d/one.ibd']);
-  t.deepEqual(files.get('/d/a b.ibd'), [
-    { logicalBlock: 0, physicalBlock: 28724699136 / 4096, count: 1024 },
-    { logicalBlock: 1280, physicalBlock: 10000, count: 256 },
-  ]);
-  t.deepEqual(files.get('/d/empty.ibd'), []);
-  t.deepEqual(files.get('/d/one.ibd'), [{ logicalBlock: 0, physicalBlock: 2, count: 1 }]);
+  t.deepEqual(files.get('/d/a b.ibd'), {
+    extents: [
+      { logicalBlock: 0, physicalBlock: 28724699136 / 4096, count: 1024 },
+      { logicalBlock: 1280, physicalBlock: 10000, count: 256 },
+    ],
+    hasUnaligned: true,
+    isSettled: false,
+  });
+  t.deepEqual(files.get('/d/empty.ibd'), { extents: [], hasUnaligned: false, isSettled: true });
+  t.deepEqual(files.get('/d/one.ibd'), {
+    extents: [{ logicalBlock: 0, physicalBlock: 2, count: 1 }],
+    hasUnaligned: false,
+    isSettled: true,
+  });
 });
 
 test('extents of a file system with small blocks keep their aligned middle', (t) => {
   const text = `File size of f is 20480 (20480 blocks of 1 bytes)
    0:     1024..   15359: 5120..19455: 14336: last,eof`;
-  t.deepEqual(parseFilefrag(text).get('f'), [{ logicalBlock: 1, physicalBlock: 2, count: 2 }]);
+  t.deepEqual(parseFilefrag(text).get('f')?.extents, [{ logicalBlock: 1, physicalBlock: 2, count: 2 }]);
 });
 
 test("a file's extents are asked for once, and again when its key is another", async (t) => {
@@ -49,14 +69,46 @@ test("a file's extents are asked for once, and again when its key is another", a
     rmSync(folder, { recursive: true });
   });
   const path = join(folder, 'table.ibd');
-  const index = new ExtentIndex();
-  t.false((await index.read([{ path, key: 'absent' }])).has(path));
+  const index = new ExtentIndex(() => 1e9);
+  const read = async (key: string) => (await index.read([{ path, key, changedMs: 0 }])).get(path);
+  t.is(await read('absent'), undefined);
   writeFileSync(path, new Uint8Array(8192));
-  const first = (await index.read([{ path, key: 'a' }])).get(path);
+  const first = await read('a');
   t.truthy(first);
-  t.is((await index.read([{ path, key: 'a' }])).get(path), first);
-  t.not((await index.read([{ path, key: 'b' }])).get(path), first);
-  t.not((await index.read([{ path, key: 'a' }])).get(path), first);
+  t.is(await read('a'), first);
+  t.not(await read('b'), first);
+  t.not(await read('a'), first);
+});
+
+test('a preallocated file is looked at again once something was written into it, though it keeps its size', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'extents-'));
+  t.teardown(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const path = join(folder, 'table.ibd');
+  await execa('fallocate', ['--length', '1MiB', path]);
+  let nowMs = Date.now();
+  const index = new ExtentIndex(() => nowMs);
+  const read = async () => {
+    const { ctimeMs, size, blocks } = statSync(path);
+    const found = await index.read([{ path, key: `${size} ${blocks}`, changedMs: ctimeMs }]);
+    return found.get(path);
+  };
+  const before = await read();
+  t.false(before?.isSettled ?? true, 'this file system preallocates');
+  // It may still be on its way to the disk.
+  t.not(await read(), before);
+  nowMs += 3_600_000;
+  const quiet = await read();
+  t.is(await read(), quiet);
+  const file = openSync(path, 'r+');
+  writeSync(file, new Uint8Array(256 * 1024).fill(7));
+  fsyncSync(file);
+  closeSync(file);
+  const blocksOf = (found: Awaited<ReturnType<typeof read>>): number =>
+    (found?.extents ?? []).reduce((sum, { count }) => sum + count, 0);
+  t.is(blocksOf(quiet), 0);
+  t.is(blocksOf(await read()), 64);
 });
 
 test('a disk is known by its serial, a partition by its start; remapped devices are not', (t) => {
@@ -77,11 +129,40 @@ test('a disk is known by its serial, a partition by its start; remapped devices 
   add('254:1', 'devices/virtio1/block/vda/vda1', { partition: '1\n', start: '2048\n' });
   add('254:16', 'devices/virtio2/block/vdb', { serial: '', 'device/vendor': '0x1af4' });
   add('253:0', 'devices/virtual/block/dm-0', { 'dm/name': 'vg-root' });
-  t.deepEqual(findDisk('254:0', root), { disk: 'pool0', startBytes: 0 });
-  t.deepEqual(findDisk('254:1', root), { disk: 'pool0', startBytes: 1024 * 1024 });
-  t.deepEqual(findDisk('254:16', root), { disk: 'vdb', startBytes: 0 });
-  t.is(findDisk('253:0', root), undefined);
-  t.is(findDisk('0:31', root), undefined);
+  add('254:17', 'devices/virtio2/block/vdb/vdb1', { partition: '1\n', start: '63\n' });
+  add('253:1', 'devices/virtual/block/dm-1', { 'dm/uuid': 'LVM-abc\n' });
+  add('253:2', 'devices/virtual/block/dm-2', { 'dm/uuid': 'CRYPT-LUKS2-abc\n' });
+  add('9:0', 'devices/virtual/block/md0', { 'md/level': 'raid5' });
+  add('7:0', 'devices/virtual/block/loop0', { 'loop/backing_file': '/x' });
+  add('8:0', 'devices/scsi/block/sda', { 'device/vpd_pg80': '\0\0\0\x06pool7 ' });
+  add('259:0', 'devices/nvme/nvme0n1', { 'device/serial': 'twice\n' });
+  add('259:1', 'devices/nvme/nvme0n2', { 'device/serial': 'twice\n' });
+  mkdirSync(join(root, 'block'));
+  for (const [name, path] of [
+    ['vda', 'devices/virtio1/block/vda'],
+    ['sda', 'devices/scsi/block/sda'],
+    ['nvme0n1', 'devices/nvme/nvme0n1'],
+    ['nvme0n2', 'devices/nvme/nvme0n2'],
+  ] as const)
+    symlinkSync(join(root, path), join(root, 'block', name));
+  const disks = new Disks(root);
+  for (const [device, place] of [
+    ['254:0', { disk: 'pool0', startBytes: 0 }],
+    ['254:1', { disk: 'pool0', startBytes: 1024 * 1024 }],
+    ['254:16', { disk: 'vdb', startBytes: 0 }],
+    ['8:0', { disk: 'pool7', startBytes: 0 }],
+    // Namespaces of one controller, or disks that were given one serial: only their names tell them apart.
+    ['259:0', { disk: 'nvme0n1', startBytes: 0 }],
+    ['259:1', { disk: 'nvme0n2', startBytes: 0 }],
+    ['254:17', { leftOut: 'unaligned' }],
+    ['253:0', { leftOut: 'remapped-device' }],
+    ['253:1', { leftOut: 'lvm' }],
+    ['253:2', { leftOut: 'encrypted-disk' }],
+    ['9:0', { leftOut: 'raid' }],
+    ['7:0', { leftOut: 'loop-device' }],
+    ['0:31', { leftOut: 'no-block-device' }],
+  ] as const)
+    t.deepEqual(disks.find(device), place, device);
 });
 
 test('device numbers as stat gives them', (t) => {

@@ -412,6 +412,8 @@ export function listOf(runs: readonly CachedRun[], ramBytes: number): PageList {
     pageCount: sorted.reduce((sum, { count }) => sum + count, 0),
     guestRam: [[1, ramBytes / pageSizeBytes - 1]],
     timings: { findMs: 0, translateMs: 0, mapMs: 0, encodeMs: 0 },
+    leftOut: {},
+    failures: [],
     server: {
       product: 'other',
       version: 'test',

@@ -1,6 +1,8 @@
 /** Pages in the buffer pools of MariaDB and MySQL servers. */
 import { totalmem } from 'node:os';
+import { type LeftOutPages, type LeftOutReason, leaveOut } from '../../../engine/list/left-out.ts';
 import { GuestError } from '../guest-error.ts';
+import { pageSizeBytes as listPageBytes } from '../../../engine/list/page-list.ts';
 import type { CachedPages, CachingProgram, PageFinder } from '../page-finder.ts';
 import { type Mapping, type Memory, ProcessMemory, readMappings } from '../process-memory.ts';
 import { isTrustworthy, verifyPages, walkDescriptors } from './descriptors.ts';
@@ -48,7 +50,11 @@ function findPages(server: ServerProcess, tablespaces: readonly TablespaceFile[]
     if (areaBytes > 2 * totalmem())
       throw new GuestError('too-large', `process ${server.pid} has ${areaBytes} bytes of memory areas`);
     const found = findInPool(memory, areas, server, pageSizeBytes, tablespaces);
-    return { pid: server.pid, pageSizeBytes, ...selectPages(found.pages, tablespaces, server, found.method) };
+    return {
+      pid: server.pid,
+      pageSizeBytes,
+      ...selectPages(found.pages, pageSizeBytes, tablespaces, server, found.method),
+    };
   } finally {
     memory.close();
   }
@@ -81,12 +87,21 @@ export function findInPool(
   );
 }
 
+/** Why a page's file does not hold it; the first where no file is known. */
+const exclusions = [
+  'unknown-tablespace',
+  'compressed',
+  'page-compressed',
+  'encrypted',
+] as const satisfies readonly LeftOutReason[];
+
 /**
  * Keeps the pages whose file holds them byte for byte, and says which file that is. Takes over the columns of `found`,
  * which are as large as the agent may be: the pages that stay move forward, and the space gives way to the file.
  */
 export function selectPages(
   found: PoolPages,
+  pageSizeBytes: number,
   tablespaces: readonly TablespaceFile[],
   server: Pick<ServerProcess, 'product' | 'version'>,
   method: 'descriptors' | 'scan',
@@ -96,6 +111,7 @@ export function selectPages(
     .map(({ spaceId, firstPage, excluded }, index) => ({ spaceId, firstPage, index, excluded }))
     .sort((a, b) => a.spaceId - b.spaceId || b.firstPage - a.firstPage);
   const { address, space: file, page } = found;
+  const excluded = new Uint32Array(exclusions.length);
   const count = keepPages(
     found.count,
     address,
@@ -103,8 +119,16 @@ export function selectPages(
     page,
     Uint32Array.from(files, ({ spaceId }) => spaceId),
     Uint32Array.from(files, ({ firstPage }) => firstPage),
-    Int32Array.from(files, ({ index, excluded }) => (excluded === undefined ? index : -1)),
+    Int32Array.from(files, (one) =>
+      one.excluded === undefined ? one.index : -1 - exclusions.indexOf(one.excluded),
+    ),
+    excluded,
   );
+  const leftOut: LeftOutPages = {};
+  const blocksPerPage = pageSizeBytes / listPageBytes;
+  leaveOut(leftOut, 'dirty', found.dirty * blocksPerPage);
+  for (const [index, reason] of exclusions.entries())
+    leaveOut(leftOut, reason, (excluded[index] ?? 0) * blocksPerPage);
   return {
     count,
     address: address.subarray(0, count),
@@ -119,6 +143,7 @@ export function selectPages(
       dirtyPages: found.dirty,
       excludedPages: found.count - count,
     },
+    leftOut,
   };
 }
 
@@ -128,7 +153,7 @@ export function selectPages(
  *
  * @param fileSpaces tablespace of each file, ascending
  * @param fileFirstPages first page of each, descending within a tablespace
- * @param fileIndexes what to note for each, or -1 if its pages are not to be kept
+ * @param fileIndexes what to note for each, or -1 less an index of `excluded`, which counts its pages then
  * @returns how many are kept
  */
 function keepPages(
@@ -139,6 +164,7 @@ function keepPages(
   fileSpaces: Uint32Array,
   fileFirstPages: Uint32Array,
   fileIndexes: Int32Array,
+  excluded: Uint32Array,
 ): number {
   let count = 0;
   let lastSpace = -1;
@@ -159,7 +185,10 @@ function keepPages(
     let file = firstFile;
     while (fileSpaces[file] === spaceId && (fileFirstPages[file] ?? 0) > pageNumber) file++;
     const kept = fileSpaces[file] === spaceId ? (fileIndexes[file] ?? -1) : -1;
-    if (kept < 0) continue;
+    if (kept < 0) {
+      excluded[-1 - kept] = (excluded[-1 - kept] ?? 0) + 1;
+      continue;
+    }
     address[count] = address[index] ?? 0;
     space[count] = kept;
     page[count] = pageNumber - (fileFirstPages[file] ?? 0);

@@ -2,8 +2,12 @@
 
 /** FIL_PAGE_OFFSET: number of the page in its tablespace. */
 export const pageNumberOffset = 4;
-/** FIL_PAGE_LSN, its lower 32 bits. */
+/** FIL_PAGE_LSN: 64 bits. */
+const lsnOffset = 16;
+/** Its lower half. */
 const lsnLowOffset = 20;
+/** BUF_NO_CHECKSUM_MAGIC: stands for the sum where innodb_checksum_algorithm is none. */
+const noChecksum = 0xdead_beef;
 /** FIL_PAGE_SPACE_ID. */
 export const spaceIdOffset = 34;
 /** Up to here the header reaches (FIL_PAGE_DATA). */
@@ -19,9 +23,14 @@ export function readU32(bytes: Uint8Array, offset: number): number {
   );
 }
 
+/** When the page was last changed. */
+export function lsnOf(bytes: Uint8Array, start: number): number {
+  return readU32(bytes, start + lsnOffset) * 2 ** 32 + readU32(bytes, start + lsnLowOffset);
+}
+
 /**
  * Whether a page carries a valid CRC-32C: MariaDB's full_crc32 over all of it, or the format of MySQL and older MariaDB
- * tablespaces, which leaves out what is written after the sum. Pages with other checksums (none, innodb) are not valid.
+ * tablespaces, which leaves out what is written after the sum; or says that it has none. Pages with InnoDB's oldest sum are not valid.
  */
 export function hasValidChecksum(bytes: Uint8Array, start: number, pageSize: number): boolean {
   const end = start + pageSize;
@@ -32,6 +41,7 @@ export function hasValidChecksum(bytes: Uint8Array, start: number, pageSize: num
   if (readU32(bytes, end - 4) !== lsn) return false;
   const stored = readU32(bytes, start);
   if (stored !== readU32(bytes, end - 8)) return false;
+  if (stored === noChecksum) return true;
   const sum = crc32c(bytes, start + 4, start + 26) ^ crc32c(bytes, start + pageHeaderBytes, end - 8);
   return sum >>> 0 === stored;
 }

@@ -66,6 +66,7 @@ test('pages go to the file that holds them; what no file holds as it is in memor
   found.dirty = 9;
   const selected = selectPages(
     found,
+    16384,
     [
       file('ibdata1', 0),
       file('ibdata2', 0, { firstPage: 768 }),
@@ -82,6 +83,7 @@ test('pages go to the file that holds them; what no file holds as it is in memor
     [0, 1, 2, 5],
   );
   t.like(selected.server, { cachedPages: 15, dirtyPages: 9, excludedPages: 2 });
+  t.deepEqual(selected.leftOut, { dirty: 36, 'unknown-tablespace': 4, encrypted: 4 });
 });
 
 test('the heap, stacks, files and reservations hold no pool; huge pages do', (t) => {

@@ -170,8 +170,8 @@ export class TablespaceIndex {
       const description = describeTablespace(path, await readStart(path), this.product);
       return description === undefined ? undefined : { key, description };
     } catch (error) {
-      // Dropped while we looked.
-      if (systemErrorCode(error) === 'ENOENT') return undefined;
+      // Dropped while we looked; and whatever is wrong with one file is no reason to do without the others.
+      if (systemErrorCode(error) !== undefined) return undefined;
       throw error;
     }
   }

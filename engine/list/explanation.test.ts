@@ -1,0 +1,26 @@
+import test from 'ava';
+import { explanationOf } from './explanation.ts';
+
+test('a list is told in words: what is in it, what is not and why, the largest first, and what failed', (t) => {
+  const lines = explanationOf({
+    server: {
+      product: 'mariadb',
+      version: '10.11.19-MariaDB',
+      method: 'scan',
+      cachedPages: 0,
+      dirtyPages: 0,
+      excludedPages: 0,
+    },
+    pageCount: 512,
+    sources: [{ kind: 'disk', disk: 'pool0' }],
+    leftOut: { dirty: 256, lvm: 1024 },
+    failures: [{ program: 'mysql 9 (pid 2)', code: 'internal', message: 'EIO' }],
+  });
+  t.deepEqual(lines, [
+    'mariadb 10.11.19-MariaDB, found by a scan of its memory',
+    '     2.0 MiB  listed, on pool0',
+    '     4.0 MiB  left out (lvm): on LVM',
+    '     1.0 MiB  left out (dirty): changed in memory and not written yet',
+    'failed (internal): mysql 9 (pid 2): EIO',
+  ]);
+});

@@ -1,0 +1,24 @@
+/** A list in words: what it has, what it leaves out and why, and what failed. Pure. */
+import { mebibytes } from '../../foundation/quantity.ts';
+import { type LeftOutReason, leftOutReasons } from './left-out.ts';
+import { nameOf, pageSizeBytes, type PageList } from './page-list.ts';
+
+/** Lines; names and reasons in them are the guest's, and may hold anything. */
+export function explanationOf({
+  server,
+  pageCount,
+  sources,
+  leftOut,
+  failures,
+}: Pick<PageList, 'server' | 'pageCount' | 'sources' | 'leftOut' | 'failures'>): string[] {
+  const amount = (pages: number): string => mebibytes(pages * pageSizeBytes, 1).padStart(12);
+  const reasons = Object.entries(leftOut) as [LeftOutReason, number][];
+  return [
+    `${server.product} ${server.version}, found by ${server.method === 'scan' ? 'a scan of its memory' : 'its block descriptors'}`,
+    `${amount(pageCount)}  listed, on ${sources.map(nameOf).join(', ')}`,
+    ...reasons
+      .sort(([, a], [, b]) => b - a)
+      .map(([reason, pages]) => `${amount(pages)}  left out (${reason}): ${leftOutReasons[reason]}`),
+    ...failures.map(({ program, code, message }) => `failed (${code}): ${program}: ${message}`),
+  ];
+}

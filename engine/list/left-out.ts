@@ -1,0 +1,29 @@
+/** Why cached pages are not in a list, with their number: a list that is short must say what it lacks. */
+
+export const leftOutReasons = {
+  dirty: 'changed in memory and not written yet',
+  compressed: 'ROW_FORMAT=COMPRESSED: the file holds them in another form',
+  'page-compressed': 'compressed pages: the file holds them in another form',
+  encrypted: 'encrypted tablespaces: the file holds them in another form',
+  'unknown-tablespace': 'no file of their tablespace was found',
+  gone: 'their file is gone',
+  'no-block-device': 'on a file system that has no block device of its own (btrfs, ZFS, overlay)',
+  lvm: 'on LVM',
+  raid: 'on software RAID',
+  'encrypted-disk': 'on an encrypted disk',
+  'loop-device': 'on a loop device',
+  'remapped-device': 'on a device that puts blocks elsewhere',
+  unaligned: 'their blocks do not begin at multiples of 4096 bytes of the disk',
+  unwritten: 'their place in the file is a hole, or was never written',
+  'not-in-memory': 'swapped out, or of another NUMA node that cannot be seen',
+  'beyond-limits': 'beyond what a list can name: 16 TiB of a disk, or the number of its files',
+} as const;
+
+export type LeftOutReason = keyof typeof leftOutReasons;
+/** 4096-byte pages by reason. */
+export type LeftOutPages = Partial<Record<LeftOutReason, number>>;
+
+/** Adds pages to a reason's number. */
+export function leaveOut(pages: LeftOutPages, reason: LeftOutReason, count: number): void {
+  if (count > 0) pages[reason] = (pages[reason] ?? 0) + count;
+}
