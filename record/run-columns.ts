@@ -88,7 +88,8 @@ export const runColumns = {
   tps_recovery_ms: {
     unit: 'ms',
     type: 'number',
-    meaning: 'migrate command until throughput is back for good; 0 if it never fell',
+    meaning:
+      'migrate command until throughput is back for good; 0 if it never fell; empty if it did not come back, or is not measurable',
   },
   converged: {
     unit: 'true/false',
@@ -112,7 +113,8 @@ export const runColumns = {
   compression_ratio_total: {
     unit: 'ratio',
     type: 'number',
-    meaning: 'bytes before compression over bytes sent by the source engine; empty without an engine',
+    meaning:
+      'bytes before compression over bytes sent by the source engine; of multifd with compression, content_bytes over migration_link_bytes; else empty',
   },
   bound_compressed_ms: {
     unit: 'ms',
@@ -322,6 +324,12 @@ export const runColumns = {
     unit: 'true/false',
     type: 'boolean',
     meaning: 'whether the load lost a connection or was started again',
+  },
+  tps_recovery_measurable: {
+    unit: 'true/false',
+    type: 'boolean',
+    meaning:
+      'false: a fall of 10 % is within the noise of throughput at this load, and no greater one was seen',
   },
 } as const satisfies Readonly<Record<string, ColumnDefinition>>;
 

@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { counterIncrease, meanOfSeconds, processIncrease, seriesOf, smoothSeconds } from './series.ts';
+import { counterIncrease, meanOfSeconds, processIncrease, seriesOf } from './series.ts';
 
 const points = (...pairs: [number, number][]) => pairs.map(([tMs, value]) => ({ tMs, value }));
 
@@ -56,11 +56,4 @@ test('a second belongs to where its middle lies', (t) => {
   t.is(meanOfSeconds(tps, 500, 1500), 10, 'from is within, to is not');
   t.is(meanOfSeconds(tps, 501, 2501), 25);
   t.is(meanOfSeconds(tps, 5000, 9000), undefined);
-});
-
-test('smoothing', (t) => {
-  t.deepEqual(
-    smoothSeconds(points([1, 3], [2, 6], [3, 0], [4, 9])),
-    points([1, 4.5], [2, 3], [3, 5], [4, 4.5]),
-  );
 });

@@ -68,11 +68,3 @@ export function maxOfSeconds(series: readonly Point[], fromMs: number, toMs: num
   const values = within(series, fromMs, toMs).map((point) => point.value);
   return values.length === 0 ? undefined : Math.max(...values);
 }
-
-/** Each second's mean with its two neighbours, where it has them. */
-export function smoothSeconds(series: readonly Point[]): Point[] {
-  return series.map(({ tMs }, index) => {
-    const near = series.slice(Math.max(0, index - 1), index + 2);
-    return { tMs, value: near.reduce((sum, point) => sum + point.value, 0) / near.length };
-  });
-}

@@ -26,7 +26,7 @@ export const modelErrors: readonly ModelError[] = [
     measured: '2026-11-26, VMs of 0.5 to 3 GiB (idle, ro, rw)',
     engines: {
       precopy: error(21, -4, 0),
-      'multifd-zstd': error(9, 6, 7),
+      'multifd-zstd': error(9, 1, 4),
       restore: error(12, -10, 0),
       balance: error(9, -2, 3),
     },

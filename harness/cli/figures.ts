@@ -37,7 +37,11 @@ const figures: readonly Figure[] = [
     value: (row) =>
       `${oneDecimal(row.tps_before)} / ${oneDecimal(row.tps_during)} / ${oneDecimal(row.tps_after)}`,
   },
-  { title: 'time until TPS is back at 90 %', value: (row) => seconds(row.tps_recovery_ms) },
+  {
+    title: 'time until TPS is back at 90 %',
+    value: (row) =>
+      row.tps_recovery_measurable === false ? 'not measurable at this load' : seconds(row.tps_recovery_ms),
+  },
   {
     title: 'bound, efficiency',
     value: (row) =>

@@ -1,4 +1,5 @@
 /** One row of runs.csv, derived from what a run recorded. Pure. Definitions: runColumns, and docs/measurements.md. */
+import { engines, type EngineName } from '../../experiments/engines.ts';
 import { shardName } from '../../experiments/shard.ts';
 import type { EngineCounters, RecordedField } from '../engine-event.ts';
 import type { ClockName, RunEvent } from '../event.ts';
@@ -15,7 +16,7 @@ import {
   within,
 } from '../series.ts';
 import { timelineOf, type Timeline } from './timeline.ts';
-import { tpsRecoveryMs } from './tps-recovery.ts';
+import { tpsRecovery, type TpsRecovery } from './tps-recovery.ts';
 
 /** TPS before and after are means over at most so long. */
 const loadWindowMs = 30_000;
@@ -198,7 +199,9 @@ function consumption({ manifest, events, samples }: RunRecord, timeline: Timelin
   const contentBytes =
     total === undefined || zeroPages === undefined ? undefined : Math.max(0, total - zeroPages * pageSize);
   const bound_ms = transferMs(contentBytes, goodput && goodput.migration + goodput.storage);
-  const compression = engineFigure(events, 'src', 'compression_ratio_total');
+  const compression =
+    engineFigure(events, 'src', 'compression_ratio_total') ??
+    stockCompression(manifest.configuration.engine, contentBytes, migrationBytes);
   const bound_compressed_ms =
     compression === undefined
       ? undefined
@@ -225,6 +228,17 @@ function consumption({ manifest, events, samples }: RunRecord, timeline: Timelin
     busiest_link_ms: totalMs === undefined ? undefined : busiest_link_ms,
     busiest_link_efficiency: ratio(busiest_link_ms, totalMs),
   };
+}
+
+/** QEMU does not say by how much multifd compressed, so pages that were sent again count against it. */
+function stockCompression(
+  name: EngineName,
+  contentBytes: number | undefined,
+  migrationBytes: number | undefined,
+): number | undefined {
+  const engine = engines[name];
+  if (engine.kind !== 'stock' || engine.parameters['multifd-compression'] === undefined) return undefined;
+  return ratio(contentBytes, migrationBytes);
 }
 
 interface Span {
@@ -277,16 +291,18 @@ function throughput(record: RunRecord, timeline: Timeline | undefined) {
     tps_before,
     tps_during: mean(tps, during),
     tps_after: mean(tps, after),
-    tps_recovery_ms:
-      tps_before === undefined || tps_before === 0 || during === undefined
-        ? undefined
-        : tpsRecoveryMs({
+    ...(tps_before === undefined || tps_before === 0 || during === undefined
+      ? {}
+      : recoveryColumns(
+          tpsRecovery({
             tps,
             beforeFromMs: before.fromMs,
             tpsBefore: tps_before,
+            rateTps: manifest.configuration.rateTps,
             commandMs: during.fromMs,
             endMs: during.toMs,
           }),
+        )),
     offered_tps_before,
     offered_tps_during: mean(offered, during),
     offered_tps_after: mean(offered, after),
@@ -306,6 +322,13 @@ function throughput(record: RunRecord, timeline: Timeline | undefined) {
     latency_p99_before_ms: latency(99, before),
     latency_p99_during_ms: latency(99, during),
     latency_p99_after_ms: latency(99, after),
+  };
+}
+
+function recoveryColumns(recovery: TpsRecovery) {
+  return {
+    tps_recovery_ms: recovery.kind === 'recovered' ? recovery.afterMs : undefined,
+    tps_recovery_measurable: recovery.kind !== 'within-noise',
   };
 }
 

@@ -134,3 +134,10 @@ export const tableTexts = {
   },
   missing: { en: 'missing', ja: '計測なし' },
 } as const satisfies Readonly<Record<string, Words>>;
+
+/** Why a claim is missing though there are runs. */
+export const missingReasons = {
+  'not-measurable': { en: 'not measurable at this load', ja: 'この負荷では計測不能' },
+} as const satisfies Readonly<Record<string, Words>>;
+
+export type MissingReason = keyof typeof missingReasons;

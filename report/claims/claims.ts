@@ -1,7 +1,7 @@
 /** The paper's claims, each held against a set of runs. Pure. */
 import type { Language } from '../figures/text.ts';
 import type { RunSet } from '../record/read-set.ts';
-import { claimTexts, type ClaimId } from './claim-texts.ts';
+import { claimTexts, missingReasons, type ClaimId, type MissingReason } from './claim-texts.ts';
 import { pairsOf } from './paired-cells.ts';
 import { paperClaims } from './paper-claims.ts';
 
@@ -21,7 +21,7 @@ export interface JudgedClaim {
   readonly claim: string;
   /** What is measured for it, and when it counts as holding. */
   readonly rule: string;
-  /** Numbers; empty if missing. */
+  /** Numbers; if missing, the reason, or nothing. */
   readonly measured: string;
   readonly verdict: Verdict;
   /** Cells that have what the claim needs, of those that the paper, or the recipe, has. */
@@ -46,12 +46,15 @@ export function paperClaimsOf(set: Pick<RunSet, 'runs'>, language: Language): Ju
       id,
       claim: claimTexts[id].claim[language],
       rule: claimTexts[id].rule[language],
-      measured: isMissing ? '' : outcome.measured,
+      measured: isMissing ? missingText(outcome.missing, language) : outcome.measured,
       verdict: isMissing ? 'missing' : verdictOf(outcome.holds, tooFew),
       cells: { measured: outcome.pairs, wanted: inPaper },
     };
   });
 }
+
+const missingText = (reason: MissingReason | undefined, language: Language): string =>
+  reason === undefined ? '' : missingReasons[reason][language];
 
 export function verdictOf(holds: boolean, tooFew: boolean): Verdict {
   if (tooFew) return holds ? 'holds-in-single-runs' : 'does-not-hold-in-single-runs';

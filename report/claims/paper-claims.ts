@@ -1,8 +1,8 @@
 /** The paper's claims: what is measured for each, and when it counts as holding. Pure. */
 import { remainingBytes } from '../figures/paper-curves.ts';
 import { typicalRun, type Cell } from '../record/cells.ts';
-import type { RunRow } from '../record/run-row.ts';
-import type { ClaimId } from './claim-texts.ts';
+import { tpsRecoveryMsOf, type RunRow } from '../record/run-row.ts';
+import type { ClaimId, MissingReason } from './claim-texts.ts';
 import { both, eachOf, meanOf, type Pair, type Value } from './paired-cells.ts';
 
 /** Figures of the pairs that have what a claim needs, and whether it holds for them. */
@@ -11,6 +11,8 @@ interface Outcome {
   readonly pairs: number;
   readonly measured: string;
   readonly holds: boolean;
+  /** Why there are no such pairs, if that is known. */
+  readonly missing?: MissingReason | undefined;
 }
 
 export interface Claim {
@@ -202,12 +204,17 @@ export const paperClaims: Readonly<Record<ClaimId, Claim>> = {
   'recovers-sooner': {
     inPaper: 8,
     evaluate: (pairs) => {
-      const found = eachOf(pairs, (row) => row.tps_recovery_ms);
+      const found = eachOf(pairs, tpsRecoveryMsOf);
       const gains = found.map(({ precopy, restore }) => (Math.min(...precopy) - Math.max(...restore)) / 1000);
       return {
         pairs: found.length,
         measured: `${range(gains, 1)} s`,
         holds: gains.every((gain) => gain > 0),
+        missing: pairs.some(({ precopy, restore }) =>
+          [...precopy.runs, ...restore.runs].some(({ row }) => row.tps_recovery_measurable === false),
+        )
+          ? 'not-measurable'
+          : undefined,
       };
     },
   },

@@ -1,5 +1,5 @@
 /** What the gate compares, and how much of a change in it matters. */
-import type { RunRow } from '../record/run-row.ts';
+import { tpsRecoveryMsOf, type RunRow } from '../record/run-row.ts';
 
 export interface Metric {
   readonly name: string;
@@ -64,7 +64,7 @@ export const metrics: readonly Metric[] = [
   {
     name: 'TPS recovery',
     unit: 'ms',
-    value: ofCompleted((row) => row.tps_recovery_ms),
+    value: ofCompleted(tpsRecoveryMsOf),
     noiseFloor: 2000,
     minimumChange: 0.15,
   },

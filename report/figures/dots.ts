@@ -1,7 +1,7 @@
 /** Marks on a line rather than bars: several figures of a cell side by side, or ratios. Pure. */
 import { paperRowsGib } from '../../experiments/paper-rows.ts';
 import { paperRowsGibOf, scenariosOf, valuesOf } from '../record/cells.ts';
-import type { RunRow } from '../record/run-row.ts';
+import { tpsRecoveryMsOf, type RunRow } from '../record/run-row.ts';
 import { mean, quantile } from '../statistics/spread.ts';
 import {
   absenceMark,
@@ -100,7 +100,7 @@ const metrics: readonly (readonly [label: TextKey, value: Value])[] = [
   ['metric.downtime', (row) => row.downtime_stop_resume_ms],
   ['metric.migration-bytes', (row) => row.migration_link_bytes],
   ['metric.all-bytes', (row) => sum(row.migration_link_bytes, row.storage_link_bytes_dst)],
-  ['metric.recovery', (row) => row.tps_recovery_ms],
+  ['metric.recovery', tpsRecoveryMsOf],
 ];
 const scenarioShapes = { idle: 'circle', ro: 'square', rw: 'triangle-up' } as const;
 const sizeColours = [rampColours[5], rampColours[3], rampColours[2], rampColours[0]];

@@ -144,6 +144,7 @@ const texts = {
   'mark.missing': { en: '×', ja: '×' },
   'mark.not-converged': { en: 'n/c', ja: 'n/c' },
   'mark.no-figure': { en: '–', ja: '–' },
+  'mark.not-measurable': { en: 'n/m', ja: 'n/m' },
   'mark.no-baseline': {
     en: 'No run of pre-copy and of another engine under the same load and in the same row.',
     ja: '同条件の pre-copy と他方式の組がない',
@@ -151,6 +152,10 @@ const texts = {
   'note.missing': { en: '× no run recorded.', ja: '×：記録なし' },
   'note.not-converged': { en: 'n/c did not converge.', ja: 'n/c：収束せず' },
   'note.no-figure': { en: '– does not apply, or not measured.', ja: '–：該当しない、または計測なし' },
+  'note.not-measurable': {
+    en: 'n/m not measurable at this load: throughput’s change is within noise.',
+    ja: 'n/m：この負荷では計測不能（スループットの変化がばらつきの範囲内）',
+  },
   'note.one-run': { en: 'One run per bar.', ja: '各棒は 1 回の実行' },
   'note.bars': {
     en: 'Bars: mean of the repeats; circles: single runs; whiskers: ± one standard deviation.',

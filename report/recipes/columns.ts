@@ -1,9 +1,8 @@
 /** The columns that tables and claims of recipes may name: what each is of a run, and how it is written. Pure. */
 import { inMegabytes, inSeconds } from '../../foundation/quantity.ts';
-import { engineNames, engines, type EngineName } from '../../experiments/engines.ts';
 import type { Run } from '../record/read-set.ts';
 import type { NumberColumn } from '../../record/run-columns.ts';
-import { efficiencyOf } from '../record/run-row.ts';
+import { efficiencyOf, tpsRecoveryMsOf } from '../record/run-row.ts';
 import { quantile } from '../statistics/spread.ts';
 
 export interface Column {
@@ -12,6 +11,8 @@ export interface Column {
   /** Undefined where it does not apply, or was not measured. */
   readonly value: (run: Run) => number | undefined;
   readonly text: (value: number) => string;
+  /** What stands in the place of values that none of the runs has; empty if left out. */
+  readonly absence?: (runs: readonly Run[]) => string;
   /** It is made from samples, which are not read where nobody needs them. */
   readonly fromSamples?: true;
 }
@@ -35,15 +36,6 @@ const phase = (title: string, name: 'vm-stopped' | 'vm-started' | 'server-answer
   value: ({ events }) => events.find((event) => event.event === 'restart' && event.phase === name)?.tMs,
   text: (ms) => inSeconds(ms),
 });
-
-/** The bound of what QEMU compresses itself is not known: it does not say by how much. */
-function compressesUnseen(name: string): boolean {
-  const engine = engineNames.some((known) => known === name) ? engines[name as EngineName] : undefined;
-  return (
-    engine?.kind === 'stock' &&
-    (engine.capabilities.includes('xbzrle') || engine.parameters['multifd-compression'] !== undefined)
-  );
-}
 
 const beforeMs = 15_000;
 const slowMs = 1000;
@@ -118,7 +110,7 @@ export const columns: Readonly<Record<string, Column>> = {
   'busiest-link': ofRow('busiest link', 'busiest_link_efficiency', digits(2)),
   efficiency: {
     title: 'efficiency',
-    value: ({ row }) => (compressesUnseen(row.engine) ? undefined : efficiencyOf(row)),
+    value: ({ row }) => efficiencyOf(row),
     text: digits(2),
   },
   'engine-cpu-src': ofRow('engine CPU s, src', 'engine_cpu_ms_src', (ms) => inSeconds(ms)),
@@ -150,7 +142,13 @@ export const columns: Readonly<Record<string, Column>> = {
   'tps-before': ofRow('TPS before', 'tps_before', digits(1)),
   'tps-during': ofRow('TPS during', 'tps_during', digits(1)),
   'tps-after': ofRow('TPS after', 'tps_after', digits(1)),
-  'tps-back': ofRow('TPS back s', 'tps_recovery_ms', (ms) => inSeconds(ms)),
+  'tps-back': {
+    title: 'TPS back s',
+    value: ({ row }) => tpsRecoveryMsOf(row),
+    text: (ms) => inSeconds(ms),
+    absence: (runs) =>
+      runs.some(({ row }) => row.tps_recovery_measurable === false) ? 'not measurable' : '',
+  },
   'p95-before': latency('p95 before ms', median, 'before'),
   'p95-during': latency('p95 during ms', median),
   'p95-worst': latency('p95, worst second ms', (values) => Math.max(...values)),

@@ -88,12 +88,10 @@ function tableOf({ mems, scenarios, engines }: Recipe, table: RecipeTable, runs:
             row.scenario === scenario && row.paper_row_gib === Number(mem) && row.engine === engine,
         );
         if (ofCell.length === 0) return [];
-        const numbersOfCell = columns.map((column) =>
-          medianText(
-            column,
-            ofCell.flatMap((run) => column.value(run) ?? []),
-          ),
-        );
+        const numbersOfCell = columns.map((column) => {
+          const values = ofCell.flatMap((run) => column.value(run) ?? []);
+          return values.length === 0 ? (column.absence?.(ofCell) ?? '') : medianText(column, values);
+        });
         return [[mem, scenario, `\`${engine}\``, String(ofCell.length), ...numbersOfCell]];
       }),
     ),

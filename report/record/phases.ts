@@ -1,6 +1,7 @@
 /** The phases of one migration, from its events and samples. Pure. */
 import type { RunEvent } from './events.ts';
 import type { Run } from './read-set.ts';
+import { tpsRecoveryMsOf } from './run-row.ts';
 
 export const phaseNames = [
   'list',
@@ -69,6 +70,6 @@ export function phasesOf({ row, manifest, events, series, nowMs }: Run): Phase[]
   }
   // With --verify-ram the target waits for the comparison, which is no part of the migration.
   if (!manifest.configuration.verifyRam) add('switchover', stopMs, resumeMs);
-  add('recovery', 0, row.tps_recovery_ms);
+  add('recovery', 0, tpsRecoveryMsOf(row));
   return phases;
 }

@@ -28,7 +28,12 @@ export function parseRunRows(text: string): RunRow[] {
   });
 }
 
-/** Bound / total time; what an engine compressed is counted in the bound, at the ratio of that run (docs/measurements.md). */
+/** Bound / total time; what was compressed, by whomever, is counted in the bound at the ratio of that run (docs/measurements.md). */
 export function efficiencyOf(row: RunRow): number | undefined {
   return row.efficiency_compressed ?? row.efficiency;
+}
+
+/** Undefined where it was not measurable at this load, too; older tables, which do not say so, have to be derived again. */
+export function tpsRecoveryMsOf(row: RunRow): number | undefined {
+  return row.tps_recovery_measurable === true ? row.tps_recovery_ms : undefined;
 }

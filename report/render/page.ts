@@ -13,7 +13,7 @@ import { fontFamilies } from '../figures/theme.ts';
 import { unmeasuredRows } from '../record/cells.ts';
 import { conditionNames, conditionsOf } from '../record/conditions.ts';
 import type { Run, RunSet } from '../record/read-set.ts';
-import { efficiencyOf, type RunRow } from '../record/run-row.ts';
+import { efficiencyOf, tpsRecoveryMsOf, type RunRow } from '../record/run-row.ts';
 import { escapeHtml, scriptJson } from './escape-html.ts';
 import { pageScript, pageStyle } from './page-assets.ts';
 import { pageTexts } from './page-texts.ts';
@@ -115,7 +115,10 @@ function conditionsTable(runs: readonly Run[], language: Language): string {
   return `<table>${rows.join('')}</table>`;
 }
 
-const runColumns: readonly (readonly [title: TextKey, value: (row: RunRow) => string])[] = [
+const runColumns: readonly (readonly [
+  title: TextKey,
+  value: (row: RunRow, text: (key: TextKey) => string) => string,
+])[] = [
   ['run.outcome', (row) => row.outcome ?? ''],
   ['run.total', (row) => shown(row.total_time_ms, 1000, 1)],
   ['run.downtime', (row) => shown(row.downtime_stop_resume_ms, 1, 0)],
@@ -124,7 +127,13 @@ const runColumns: readonly (readonly [title: TextKey, value: (row: RunRow) => st
   ['run.storage-link', (row) => shown(row.storage_link_bytes_dst, 1e6, 0)],
   ['run.tps-before', (row) => shown(row.tps_before, 1, 1)],
   ['run.tps-during', (row) => shown(row.tps_during, 1, 1)],
-  ['run.tps-recovery', (row) => shown(row.tps_recovery_ms, 1000, 1)],
+  [
+    'run.tps-recovery',
+    (row, text) =>
+      row.tps_recovery_measurable === false
+        ? text('mark.not-measurable')
+        : shown(tpsRecoveryMsOf(row), 1000, 1),
+  ],
   ['run.efficiency', (row) => shown(efficiencyOf(row), 1, 2)],
   ['run.restored', (row) => shown(row.pages_restored, 1, 0)],
   ['run.cancelled', (row) => shown(row.pages_cancelled, 1, 0)],
@@ -137,15 +146,19 @@ const shown = (value: number | undefined, divisor: number, digits: number): stri
   value === undefined ? '–' : (value / divisor).toFixed(digits);
 
 function runsTable(runs: readonly Run[], language: Language): string {
+  const text = (key: TextKey): string => textIn(language, key);
   const hasSets = new Set(runs.map(({ set }) => set)).size > 1;
   const titles: readonly TextKey[] = ['run.name', ...runColumns.map(([title]) => title)];
   const head = titles.map((title) => `<th>${escapeHtml(textIn(language, title))}</th>`);
   const rows = runs.map(({ name, set, row }) => {
     const title = hasSets ? `${path.basename(set)}/${name}` : name;
-    const cells = runColumns.map(([, value]) => `<td class="number">${escapeHtml(value(row))}</td>`);
+    const cells = runColumns.map(([, value]) => `<td class="number">${escapeHtml(value(row, text))}</td>`);
     return `<tr><td>${escapeHtml(title)}</td>${cells.join('')}</tr>`;
   });
-  return `<div class="wide"><table><thead><tr>${head.join('')}</tr></thead><tbody>${rows.join('\n')}</tbody></table></div>`;
+  const note = runs.some(({ row }) => row.tps_recovery_measurable === false)
+    ? `<p>${escapeHtml(text('note.not-measurable'))}</p>`
+    : '';
+  return `<div class="wide"><table><thead><tr>${head.join('')}</tr></thead><tbody>${rows.join('\n')}</tbody></table></div>${note}`;
 }
 
 function leftOutList({ leftOut }: RunSet, title: string): string {

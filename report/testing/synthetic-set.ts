@@ -103,6 +103,7 @@ function syntheticRun({ scenario, paperRowGib, engine, repeat, noisy, factor }: 
     tps_during: hasLoad ? noisy(6) : undefined,
     tps_after: hasLoad ? noisy(8) : undefined,
     tps_recovery_ms: hasLoad ? totalMs + 1000 : undefined,
+    tps_recovery_measurable: hasLoad ? true : undefined,
     content_bytes: contentBytes,
     bound_ms: (500 * contentBytes) / linkBytesPerSecond,
     efficiency: (500 * contentBytes) / linkBytesPerSecond / totalMs,
