@@ -33,8 +33,8 @@ test('runs at the ends of the stated ranges are predicted as stated', async (t) 
     'reference-2026-11-26/rw-4-restore-r1',
     'reference-2026-11-26-engines/idle-16-balance-r3',
     'reference-2026-11-26-engines/rw-16-balance-r3',
-    'reference-2026-11-26-engines/rw-16-multifd-zstd-r1',
-    'reference-2026-11-26-engines/ro-16-multifd-zstd-r2',
+    'reference-2026-11-26-engines/rw-16-multifd-zstd-r3',
+    'reference-2026-11-26-engines/idle-16-multifd-zstd-r3',
   ]) {
     const { engine, totalTimeMs, setup } = await readMeasuredRun(path.join(root, 'results', folder));
     const percent = Math.round(100 * (simulate(engine, setup).totalTimeMs / totalTimeMs - 1));

@@ -70,5 +70,7 @@ function trimmed(lines: readonly string[]): readonly string[] {
 /** The page with these blocks in place of those of the same recipes, or beside the others. */
 export function withBlocks({ head, blocks }: ResultsPage, made: readonly Block[]): ResultsPage {
   const others = blocks.filter((block) => !made.some(({ recipe }) => recipe === block.recipe));
-  return { head, blocks: [...others, ...made] };
+  // Tables are one line each until the page is written: its summary reads them as lines of text.
+  const read = made.map((block) => ({ ...block, lines: block.lines.join('\n').split('\n') }));
+  return { head, blocks: [...others, ...read] };
 }
