@@ -78,6 +78,9 @@ export const optionsSchema = z.object({
   tableData: integer(4, 1_048_576)
     .optional()
     .describe('bytes of tables in MiB instead of the row’s (tests and trials)'),
+  warmStart: flag.describe(
+    'go on from a guest that was booted and warmed once, and is kept, in place of doing so anew (tests and trials)',
+  ),
   keep: flag.describe('leave the lab up afterwards'),
   keepOnFailure: flag.describe('leave the lab up if the run fails'),
   dryRun: flag.describe('print the plan and its expected duration, change nothing'),
@@ -124,6 +127,8 @@ export const configurationSchema = z.object({
   maxTimeSeconds: z.number(),
   seed: z.number(),
   verifyRam: z.boolean(),
+  /** The source VM was one that had been kept when it was warm; absent where it was booted for the run. */
+  warmStart: z.literal(true).optional(),
 });
 
 export type Configuration = Readonly<z.infer<typeof configurationSchema>>;
@@ -190,5 +195,6 @@ export function resolveConfiguration(options: Options): Configuration {
     maxTimeSeconds: options.maxTime ?? profile.maxTimeSeconds,
     seed: options.seed,
     verifyRam: options.verifyRam,
+    ...(options.warmStart ? { warmStart: true } : {}),
   };
 }

@@ -40,7 +40,9 @@ export interface ErrorCodes {
     /** QEMU ended or did not answer; the message has its last lines. */
     | 'start-failed'
     /** The database server did not answer in time; the message has the console's last lines. */
-    | 'not-ready';
+    | 'not-ready'
+    /** QEMU could not write the VM to a file, or could not go on from one; the message is its reason. */
+    | 'not-kept';
 
   qmp:
     /** No QEMU answers at the socket. */

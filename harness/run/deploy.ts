@@ -1,7 +1,7 @@
 /** Puts files of this machine where a host can read them. */
 import path from 'node:path';
 import { cacheRoot } from '../../scripts/cache.ts';
-import { type HostName, type Testbed, hostFolder } from '../testbed/host.ts';
+import { type Host, type HostName, type Testbed, hostFolder } from '../testbed/host.ts';
 
 /** Path of the file on that host. Hosts of the local lab see the cache itself; others get a copy, once a run. */
 export type Deploy = (localPath: string, host: HostName) => Promise<string>;
@@ -24,4 +24,11 @@ export function deployer(testbed: Testbed): Deploy {
     copies.set(key, copy);
     return copy;
   };
+}
+
+const copyTimeoutMs = 600_000;
+
+/** Copies an image within a host, with its holes. @throws CodedError 'host' */
+export async function copyImage(host: Host, from: string, to: string): Promise<void> {
+  await host.run(`cp --sparse=always ${from} ${to}`, { timeoutMs: copyTimeoutMs });
 }

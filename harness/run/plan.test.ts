@@ -2,7 +2,14 @@ import path from 'node:path';
 import test from 'ava';
 import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
 import { readRecordedRuns } from '../../record/sets/recorded-sets.ts';
-import { checkCapacity, checkCombination, expectedSteps, memoryNeeds } from './plan.ts';
+import {
+  checkCapacity,
+  checkCombination,
+  diskNeeds,
+  expectedSteps,
+  memoryNeeds,
+  watchedSeconds,
+} from './plan.ts';
 
 const gib = 2 ** 30;
 const machine = { memoryAvailableBytes: 22 * gib, diskAvailableBytes: 80 * gib };
@@ -36,6 +43,23 @@ test('both VMs are counted in full', (t) => {
 test('a migration is never expected to outlast its limit', (t) => {
   const steps = expectedSteps(configure({ mem: '24', linkRate: '1mbit', maxTime: '100' }), 'tcg');
   t.is(steps.find((step) => step.name === 'migrate')?.durationSeconds, 100);
+});
+
+test('a warmed guest is not booted, and is kept on the disk', (t) => {
+  const names = (options: object) => expectedSteps(configure(options), 'tcg').map(({ name }) => name);
+  t.true(names({}).includes('boot the source VM'));
+  t.false(names({ warmStart: true }).includes('boot the source VM'));
+  t.true(names({ warmStart: true }).includes('start the warmed source VM'));
+  const bytes = (options: object) =>
+    diskNeeds(configure(options)).reduce((sum, need) => sum + need.bytes, 0);
+  const { vmMemoryBytes } = configure({});
+  t.true(bytes({ warmStart: true }) > bytes({}) + vmMemoryBytes);
+});
+
+test('a VM without load is watched for some seconds only', (t) => {
+  t.deepEqual(watchedSeconds(configure({ scenario: 'idle' })), { before: 5, after: 5 });
+  t.deepEqual(watchedSeconds(configure({ scenario: 'idle', before: 3, after: 0 })), { before: 3, after: 0 });
+  t.deepEqual(watchedSeconds(configure({ scenario: 'rw' })), { before: 30, after: 60 });
 });
 
 test('the RAM of a VM that was restarted is not compared', (t) => {

@@ -39,6 +39,14 @@ export function diskNeeds(configuration: Configuration): readonly Need[] {
     ...(hasStandby
       ? [{ what: 'image of the VM on standby', bytes: configuration.tableDataBytes + 900 * mib }]
       : []),
+    ...(configuration.warmStart === true
+      ? [
+          {
+            what: 'kept guest: its memory and its disk',
+            bytes: configuration.vmMemoryBytes + configuration.tableDataBytes + 900 * mib,
+          },
+        ]
+      : []),
     { what: "hosts' root file system", bytes: gib },
   ];
 }
@@ -114,6 +122,22 @@ function nearest(configuration: Configuration, machine: Machine): string {
   return mem === undefined ? 'no row fits this machine' : `nearest that fits: --mem ${mem}`;
 }
 
+/** Where no load runs, probes see the quiet VM for at most this long before the migration, and after it. */
+const maxIdleSeconds = 5;
+
+/** How long the VM is watched before the migration and after it, in s. */
+export function watchedSeconds({
+  scenario,
+  beforeSeconds,
+  afterSeconds,
+}: Pick<Configuration, 'scenario' | 'beforeSeconds' | 'afterSeconds'>): {
+  readonly before: number;
+  readonly after: number;
+} {
+  const max = scenario === 'idle' ? maxIdleSeconds : Number.POSITIVE_INFINITY;
+  return { before: Math.min(beforeSeconds, max), after: Math.min(afterSeconds, max) };
+}
+
 export interface PlannedStep {
   readonly name: string;
   readonly durationSeconds: number;
@@ -156,16 +180,22 @@ export function expectedSteps(
   const linkBytesPerSecond = (configuration.linkBitsPerSecond / 8) * payloadShare;
   const warmUpBytesPerSecond = accelerator === 'tcg' ? 17e6 : linkBytesPerSecond;
   const checkBytesPerSecond = accelerator === 'tcg' ? 30e6 : 400e6;
-  const loaded = configuration.scenario !== 'idle';
+  const watched = watchedSeconds(configuration);
+  const startSteps =
+    configuration.warmStart === true
+      ? [{ name: 'start the warmed source VM', durationSeconds: 2 + configuration.vmMemoryBytes / 400e6 }]
+      : [
+          { name: 'boot the source VM', durationSeconds: accelerator === 'tcg' ? 25 : 12 },
+          { name: 'warm the pool', durationSeconds: configuration.tableDataBytes / warmUpBytesPerSecond },
+          { name: 'wait for the guest agent', durationSeconds: accelerator === 'tcg' ? 5 : 1 },
+        ];
   return [
     { name: 'bring the lab up', durationSeconds: 6 },
     { name: 'copy the disk image', durationSeconds: (configuration.tableDataBytes + 500 * mib) / 500e6 },
-    { name: 'boot the source VM', durationSeconds: accelerator === 'tcg' ? 25 : 12 },
-    { name: 'warm the pool', durationSeconds: configuration.tableDataBytes / warmUpBytesPerSecond },
-    { name: 'wait for the guest agent', durationSeconds: accelerator === 'tcg' ? 5 : 1 },
-    { name: 'load before the migration', durationSeconds: loaded ? configuration.beforeSeconds : 5 },
+    ...startSteps,
+    { name: 'load before the migration', durationSeconds: watched.before },
     { name: 'migrate', durationSeconds: Math.min(moveSeconds(configuration), configuration.maxTimeSeconds) },
-    { name: 'load after the migration', durationSeconds: loaded ? configuration.afterSeconds : 5 },
+    { name: 'load after the migration', durationSeconds: watched.after },
     { name: 'check', durationSeconds: 3 + configuration.tableDataBytes / checkBytesPerSecond },
     { name: 'take the lab down', durationSeconds: 3 },
   ];

@@ -13,7 +13,7 @@ import { bundleProgram } from '../probes/bundle.ts';
 import { nowMs } from '../probes/wall-clock.ts';
 import { type Manifest, writeManifest } from '../../record/manifest.ts';
 import type { RunLog } from '../../record/run-log.ts';
-import type { Host } from '../testbed/host.ts';
+import { type Host, networkNames } from '../testbed/host.ts';
 import { startTestbed } from '../testbed/start-testbed.ts';
 import { probeAccelerator } from '../vm/accelerator.ts';
 import { waitForAgent } from '../vm/guest-agent.ts';
@@ -26,10 +26,10 @@ import type { DatabaseServer } from '../workload/database-server.ts';
 import { prepareLoadScript } from '../workload/load-script.ts';
 import { runSql } from '../workload/sql-client.ts';
 import { type SqlProxy, startSqlProxy } from '../workload/sql-proxy.ts';
-import { warmUp } from '../workload/warm-up.ts';
+import { readBufferPoolUse, warmUp } from '../workload/warm-up.ts';
 import { Checks } from './checks.ts';
-import { deployer } from './deploy.ts';
-import { diskPlace } from './disk-place.ts';
+import { copyImage, deployer } from './deploy.ts';
+import { type DiskPlace, diskPlace } from './disk-place.ts';
 import type { ExperimentOptions } from './experiment-options.ts';
 import { measureGoodput } from './links.ts';
 import { loadProbe } from './load.ts';
@@ -37,17 +37,16 @@ import { requireQemuSupport } from './migration/qemu-support.ts';
 import { freshVm, restart } from './migration/restart.ts';
 import { addressAfter, standbyChanges, standbyVm, waitForStandby } from './migration/standby.ts';
 import { migrationOf } from './migration/start-migration.ts';
+import { watchedSeconds } from './plan.ts';
 import { Recorders } from './recorders.ts';
 import { collectHostMachine, collectMachine, collectRevision, collectVersions } from './versions.ts';
 import type { Steps } from './steps.ts';
 import { saveVmLogs } from './vm-logs.ts';
+import { prepareWarmedGuest, serverReadyTimeoutMs, startWarmedGuest } from './warmed-guest.ts';
 
 const projectRoot = path.resolve(import.meta.dirname, '../..');
 const tables = 4;
 const ledgerFile = '/run/poolshift/ledger';
-const serverReadyTimeoutMs = 180_000;
-/** Probes see the quiet VM for this long before the migration, and after it, when no load runs. */
-const idleSeconds = 5;
 /** 200 pings a second take so much of an emulated guest that they lengthen its start, which is what is measured here. */
 const seldomPings = { intervalMs: 100, thresholdMs: 250 };
 
@@ -56,6 +55,13 @@ export interface RunStepsOptions extends ExperimentOptions {
   readonly steps: Steps;
   /** Whether the lab is to stay up; asked when everything else has been undone. */
   readonly keepsLab: () => boolean;
+}
+
+/** A source VM that serves from a warm pool. */
+interface WarmSource {
+  readonly qmp: QmpClient;
+  /** What its pool holds. */
+  readonly poolInUseBytes: number;
 }
 
 export interface StepsResult {
@@ -89,6 +95,11 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   const testbed = await steps.step(
     'bring the lab up',
     async () => {
+      if (options.lab !== undefined) {
+        const { testbed: up } = options.lab;
+        for (const network of networkNames) await up.shape(network, configuration.linkBitsPerSecond);
+        return up;
+      }
       const started = await startTestbed({
         inventory: options.inventory,
         rateBitsPerSecond: configuration.linkBitsPerSecond,
@@ -117,18 +128,21 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
       : { ...server, host: addressAfter(testbed.guestAddress).split('/')[0] ?? '' };
 
   const recorders = new Recorders(log, (host) => deploy(prepared.recorder, host));
-  const disk = diskPlace(testbed, 'disk.img');
+  // An NFS server keeps a file's size in mind for a while: runs of one lab with images of several sizes use several files.
+  const diskName = options.lab === undefined ? 'disk' : path.basename(path.dirname(image.diskPath));
+  const disk = diskPlace(testbed, `${diskName}.img`);
   /** Of a VM on standby. */
   const ownDisk = diskPlace(testbed, 'standby.img');
 
   const manifest: Manifest = await steps.step(
     'prepare the hosts',
     async () => {
-      const diskImage = await deploy(image.diskPath, 'nfs');
+      const copyDisk = async ({ serverPath }: DiskPlace): Promise<void> =>
+        copyImage(nfs, await deploy(image.diskPath, 'nfs'), serverPath);
       await Promise.all([
-        ...[disk, ...(standby === undefined ? [] : [ownDisk])].map(({ serverPath }) =>
-          nfs.run(`cp --sparse=always ${diskImage} ${serverPath}`, { timeoutMs: 600_000 }),
-        ),
+        // A warmed guest has a disk of its own.
+        ...(configuration.warmStart === true ? [] : [copyDisk(disk)]),
+        ...(standby === undefined ? [] : [copyDisk(ownDisk)]),
         prepareVmHost(src, testbed),
         prepareVmHost(dst, testbed),
       ]);
@@ -168,10 +182,12 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   );
   await writeManifest(log.folder, manifest);
 
-  const goodput = await steps.step('measure the links', async () => ({
-    migration: await measureGoodput(testbed, 'migration', 'src', 'dst'),
-    storage: await measureGoodput(testbed, 'storage', 'nfs', 'dst'),
-  }));
+  const goodput =
+    options.lab?.goodputBytesPerSecond ??
+    (await steps.step('measure the links', async () => ({
+      migration: await measureGoodput(testbed, 'migration', 'src', 'dst'),
+      storage: await measureGoodput(testbed, 'storage', 'nfs', 'dst'),
+    })));
   await writeManifest(log.folder, { ...manifest, goodputBytesPerSecond: goodput });
 
   const initrdPath = await makeInitrd({
@@ -211,40 +227,69 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   };
 
   const checks = new Checks(log, standby === undefined ? 'ping' : 'heartbeat');
-  const source = await steps.step(
-    'boot the source VM',
-    async () => {
-      // Booting and warming are not measured: they get the storage network at full speed.
-      await testbed.shape('storage', undefined);
-      const qmp = await startVm(src, await machine('src'));
-      await recorders.start(src, [{ probe: 'qmp', socket: vmPaths.recorderSocket }]);
-      await waitForServer({ client, vmHost: src, server, timeoutMs: serverReadyTimeoutMs, signal });
-      await checks.freshDisk(await runSql(client, server, 'SELECT COUNT(*) FROM poolshift.ledger'));
-      return qmp;
-    },
-    () => stopAndKeepLogs(src),
-  );
+  const started = async (qmp: QmpClient): Promise<QmpClient> => {
+    await recorders.start(src, [{ probe: 'qmp', socket: vmPaths.recorderSocket }]);
+    await waitForServer({ client, vmHost: src, server, timeoutMs: serverReadyTimeoutMs, signal });
+    await checks.freshDisk(await runSql(client, server, 'SELECT COUNT(*) FROM poolshift.ledger'));
+    return qmp;
+  };
 
-  const pool = await steps.step('warm the pool', () =>
-    whileVmLives(
-      source,
-      warmUp(
-        client,
-        server,
-        ({ dataBytes, loadStatus }) => {
-          note(`${mebibytes(dataBytes)} in the pool: ${loadStatus}`);
-        },
-        signal,
+  async function bootAndWarm(): Promise<WarmSource> {
+    const qmp = await steps.step(
+      'boot the source VM',
+      async () => {
+        // Booting and warming are not measured: they get the storage network at full speed.
+        await testbed.shape('storage', undefined);
+        return started(await startVm(src, await machine('src')));
+      },
+      () => stopAndKeepLogs(src),
+    );
+    const { dataBytes } = await steps.step('warm the pool', () =>
+      whileVmLives(
+        qmp,
+        warmUp(
+          client,
+          server,
+          ({ dataBytes, loadStatus }) => {
+            note(`${mebibytes(dataBytes)} in the pool: ${loadStatus}`);
+          },
+          signal,
+        ),
       ),
-    ),
-  );
+    );
+    await steps.step('wait for the guest agent', async () => {
+      note(await whileVmLives(qmp, waitForAgent(src, signal)));
+    });
+    return { qmp, poolInUseBytes: dataBytes };
+  }
+
+  async function continueWarmed(): Promise<WarmSource> {
+    return steps.step(
+      'start the warmed source VM',
+      async () => {
+        await testbed.shape('storage', undefined);
+        const place = { testbed, deploy, machine: await machine('src'), disk, signal };
+        const guest = await prepareWarmedGuest({
+          ...place,
+          ...{ dbms, image, server, agentBundlePath: prepared.agent, log: note },
+        });
+        const vm = await startWarmedGuest(guest, place, async (waiting) => ({
+          qmp: await startVm(src, waiting),
+        }));
+        const qmp = await started(vm.qmp);
+        return { qmp, poolInUseBytes: (await readBufferPoolUse(client, server)).dataBytes };
+      },
+      () => stopAndKeepLogs(src),
+    );
+  }
+
+  const { qmp: source, poolInUseBytes } = await (configuration.warmStart === true
+    ? continueWarmed()
+    : bootAndWarm());
   await writeManifest(log.folder, {
     ...manifest,
     goodputBytesPerSecond: goodput,
-    poolInUseReachedBytes: pool.dataBytes,
-  });
-  await steps.step('wait for the guest agent', async () => {
-    note(await whileVmLives(source, waitForAgent(src, signal)));
+    poolInUseReachedBytes: poolInUseBytes,
   });
 
   const target: { qmp?: QmpClient } = {};
@@ -287,6 +332,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   );
   const clientsServer = proxied.proxy?.server ?? server;
 
+  const watched = watchedSeconds(configuration);
   const load =
     prepared.loadScript === undefined
       ? undefined
@@ -298,8 +344,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   await steps.step('load before the migration', async () => {
     await recorders.measureClocks();
     if (load !== undefined) await recorders.start(client, [load]);
-    const seconds = load === undefined ? idleSeconds : configuration.beforeSeconds;
-    await sleep(seconds * 1000, undefined, { signal });
+    await sleep(watched.before * 1000, undefined, { signal });
   });
 
   const moved = { configuration, testbed, source, server, log, signal };
@@ -333,9 +378,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     });
   }
   await steps.step('load after the migration', () =>
-    sleep(1000 * (load === undefined ? idleSeconds : configuration.afterSeconds), undefined, {
-      signal,
-    }),
+    sleep(watched.after * 1000, undefined, { signal }),
   );
   await steps.step('check', async () => {
     await recorders.measureClocks();

@@ -3,9 +3,18 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import type { ExecutionContext } from 'ava';
-import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
+import {
+  type Configuration,
+  optionsSchema,
+  resolveConfiguration,
+} from '../../experiments/configuration.ts';
+import { seconds } from '../../foundation/quantity.ts';
+import { type Manifest, readManifest } from '../../record/manifest.ts';
+import type { Testbed } from '../testbed/host.ts';
 import type { Inventory } from '../testbed/inventory/schema.ts';
+import { startLocalTestbed } from '../testbed/local/start.ts';
 import { runExperiment } from './experiment.ts';
+import type { RunLab } from './experiment-options.ts';
 
 export const small = { vmMemory: 384, tableData: 60, before: 6, after: 6, maxTime: 120 };
 
@@ -16,18 +25,51 @@ export async function folder(t: ExecutionContext): Promise<string> {
   return made;
 }
 
+/** One lab for the runs of a file, whose links are measured once for each rate. */
+export class RunsLab {
+  readonly #testbed: Testbed;
+  readonly #goodput = new Map<number, Manifest['goodputBytesPerSecond']>();
+
+  private constructor(testbed: Testbed) {
+    this.#testbed = testbed;
+  }
+
+  static async start(owner: string, log: (line: string) => void): Promise<RunsLab> {
+    const rates = { migration: undefined, storage: undefined, service: undefined };
+    return new RunsLab(await startLocalTestbed({ rates, keep: () => false, owner, log }));
+  }
+
+  at({ linkBitsPerSecond }: Configuration): RunLab {
+    return { testbed: this.#testbed, goodputBytesPerSecond: this.#goodput.get(linkBitsPerSecond) };
+  }
+
+  /** Takes over what a run has measured. */
+  learn({ configuration, goodputBytesPerSecond }: Manifest): void {
+    this.#goodput.set(configuration.linkBitsPerSecond, goodputBytesPerSecond);
+  }
+
+  close(): Promise<void> {
+    return this.#testbed.close();
+  }
+}
+
 interface RunChanges {
   /** Done to the lab when the source VM is up and its pool is being warmed. */
   readonly atWarmUp?: () => Promise<void>;
   readonly inventory?: Inventory;
+  /** Default: a lab of its own. */
+  readonly lab?: RunsLab;
 }
 
 /** Runs it, and logs what is of interest when the test fails. */
-export async function run(t: ExecutionContext, options: object, { atWarmUp, inventory }: RunChanges = {}) {
+export async function run(t: ExecutionContext, options: object, { atWarmUp, inventory, lab }: RunChanges = {}) {
   t.timeout(20 * 60_000);
+  const stepTimes: string[] = [];
+  const configuration = resolveConfiguration(optionsSchema.parse({ ...small, ...options }));
   const result = await runExperiment({
-    configuration: resolveConfiguration(optionsSchema.parse({ ...small, ...options })),
+    configuration,
     inventory,
+    lab: lab?.at(configuration),
     repeat: 1,
     runId: 'test',
     folder: path.join(await folder(t), 'run'),
@@ -37,10 +79,13 @@ export async function run(t: ExecutionContext, options: object, { atWarmUp, inve
     signal: new AbortController().signal,
     onEvent: (event) => {
       if (event.event === 'step-started' && event.step === 'warm the pool') void atWarmUp?.();
+      if (event.event === 'step-ended') stepTimes.push(`${event.step} ${seconds(event.duration_ms)}`);
       if (event.event === 'step-failed' || event.event === 'check' || event.event === 'engine')
         t.log(JSON.stringify(event));
     },
   });
+  if (result.row !== undefined) lab?.learn(await readManifest(result.folder));
+  t.log(stepTimes.join(', '));
   t.log(result.outcome, result.reason ?? '', JSON.stringify(result.row));
   return result;
 }

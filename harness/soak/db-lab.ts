@@ -1,9 +1,5 @@
-/**
- * The lab for runs with a database: a guest is booted and its pool warmed once, and kept as a stream of QEMU's with the disk
- * as it was then. Each run begins with both, which takes a few seconds where a boot takes up to a minute.
- */
+/** The lab for runs with a database: each begins with a guest that was warmed once and kept. */
 import { readFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
 import { bundleAgent } from '../../guest/image/agent-bundle.ts';
 import { makeInitrd } from '../../guest/image/initrd.ts';
@@ -13,25 +9,24 @@ import { bundleProgram } from '../probes/bundle.ts';
 import { type Deploy, deployer } from '../run/deploy.ts';
 import { type DiskPlace, diskPlace } from '../run/disk-place.ts';
 import { prepareEngine } from '../run/migration/engine-bundle.ts';
-import { hostFolder, type Testbed } from '../testbed/host.ts';
+import {
+  prepareWarmedGuest,
+  serverReadyTimeoutMs,
+  startWarmedGuest,
+  type WarmedGuest,
+} from '../run/warmed-guest.ts';
+import type { Testbed } from '../testbed/host.ts';
 import { startLocalTestbed } from '../testbed/local/start.ts';
 import { probeAccelerator } from '../vm/accelerator.ts';
-import { waitForAgent } from '../vm/guest-agent.ts';
 import { startVm, stopVm, waitForServer } from '../vm/machine.ts';
 import type { MachineDescription } from '../../qemu/machine-arguments.ts';
 import type { QmpClient } from '../../qemu/qmp/client.ts';
 import { prepareVmHost, tapName } from '../vm/vm-host.ts';
-import { whileVmLives } from '../vm/while-vm-lives.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
-import { warmUp } from '../workload/warm-up.ts';
 import { HostShell } from './host-shell.ts';
 import { LabVm } from './lab-vm.ts';
 
 export const dbTables = 4;
-const serverReadyTimeoutMs = 180_000;
-const copyTimeoutMs = 600_000;
-const pollMs = 50;
-const announcements = { initial: 20, max: 200, rounds: 5, step: 40 };
 
 /** As small as a guest with a database can be; a migration takes about ten seconds. */
 const { vmMemoryBytes, bufferPoolBytes, tableDataBytes } = resolveConfiguration(
@@ -54,9 +49,8 @@ interface Prepared {
   readonly recorder: string;
   readonly engine: string;
   readonly machine: Readonly<Record<VmHostName, MachineDescription>>;
+  readonly guest: WarmedGuest;
 }
-
-const snapshot = `${hostFolder}/soak-vm`;
 
 export class DbLab {
   readonly testbed: Testbed;
@@ -68,9 +62,9 @@ export class DbLab {
   readonly recorder: string;
   readonly engine: string;
   readonly #machine: Prepared['machine'];
-  readonly #warmDisk: string;
+  readonly #guest: WarmedGuest;
 
-  private constructor(testbed: Testbed, deploy: Deploy, { recorder, engine, machine }: Prepared) {
+  private constructor(testbed: Testbed, deploy: Deploy, { recorder, engine, machine, guest }: Prepared) {
     this.testbed = testbed;
     this.deploy = deploy;
     this.server = serverOf(testbed);
@@ -79,10 +73,10 @@ export class DbLab {
     this.recorder = recorder;
     this.engine = engine;
     this.#machine = machine;
-    this.#warmDisk = diskPlace(testbed, 'warm.img').serverPath;
+    this.#guest = guest;
   }
 
-  /** @throws CodedError 'lab', CodedError 'set-up', CodedError 'set-up', CodedError 'host', CodedError 'vm', CodedError 'run', 'warm-up-failed'; the signal's reason when it aborts */
+  /** @throws CodedError 'lab', CodedError 'set-up', CodedError 'host'; the signal's reason when it aborts */
   static async open(options: DbLabOptions): Promise<DbLab> {
     const { owner, log, signal } = options;
     const image = await prepareGuestImage({
@@ -103,11 +97,9 @@ export class DbLab {
     });
     try {
       const deploy = deployer(testbed);
-      const { src, dst, nfs } = testbed.hosts;
+      const { src, dst } = testbed.hosts;
       const disk = diskPlace(testbed, 'disk.img');
       const kernelPath = await deploy(image.kernelPath, 'src');
-      const diskImage = await deploy(image.diskPath, 'nfs');
-      await nfs.run(copyImage(diskImage, disk.serverPath), { timeoutMs: copyTimeoutMs });
       for (const host of [src, dst]) await prepareVmHost(host, testbed);
       const initrd = await makeInitrd({
         base: image.initrdPath,
@@ -134,36 +126,17 @@ export class DbLab {
         macAddress: '52:54:00:aa:00:10',
         role: host === 'src' ? 'source' : 'target',
       });
-      const lab = new DbLab(testbed, deploy, {
-        ...programs,
-        machine: { src: await machine('src'), dst: await machine('dst') },
+      const machines = { src: await machine('src'), dst: await machine('dst') };
+      const guest = await prepareWarmedGuest({
+        ...{ testbed, deploy, dbms: 'mariadb', image, agentBundlePath: agent },
+        ...{ machine: machines.src, disk },
+        ...{ server: serverOf(testbed), log, signal },
       });
-      await lab.#warm(options);
-      return lab;
+      return new DbLab(testbed, deploy, { ...programs, machine: machines, guest });
     } catch (error) {
       await testbed.close();
       throw error;
     }
-  }
-
-  /** Boots the guest, fills its pool, and keeps both. */
-  async #warm({ log, signal }: DbLabOptions): Promise<void> {
-    const { src, nfs } = this.testbed.hosts;
-    log('booting the guest and warming its pool');
-    const qmp = await this.bootAnew(signal);
-    await whileVmLives(
-      qmp,
-      warmUp(this.testbed.hosts.client, this.server, () => undefined, signal),
-    );
-    log(await whileVmLives(qmp, waitForAgent(src, signal)));
-    await src.run(`install -d -m 700 ${hostFolder}`);
-    await qmp.execute('stop');
-    await qmp.execute('migrate-set-parameters', { 'max-bandwidth': 100e9 });
-    await qmp.execute('migrate', { uri: `file:${snapshot}` });
-    await completed(qmp, signal);
-    await stopVm(src);
-    qmp.close();
-    await nfs.run(copyImage(this.disk.serverPath, this.#warmDisk), { timeoutMs: copyTimeoutMs });
   }
 
   /**
@@ -178,14 +151,13 @@ export class DbLab {
     readonly signal: AbortSignal;
   }): Promise<{ readonly source: LabVm; readonly target: LabVm }> {
     await this.stopVms();
-    const { src, dst, nfs } = this.testbed.hosts;
-    // The same file as ever: the server knows it.
-    await nfs.run(copyImage(this.#warmDisk, this.disk.serverPath), { timeoutMs: copyTimeoutMs });
-    const source = await LabVm.start(src, { ...this.#machine.src, role: 'target' });
-    await source.qmp.execute('migrate-incoming', { uri: `file:${snapshot}` });
-    await completed(source.qmp, signal);
-    await source.qmp.execute('cont');
-    await source.qmp.execute('announce-self', announcements);
+    const { testbed, deploy, disk } = this;
+    const { src, dst } = testbed.hosts;
+    const source = await startWarmedGuest(
+      this.#guest,
+      { testbed, deploy, machine: this.#machine.src, disk, signal },
+      (waiting) => LabVm.start(src, waiting),
+    );
     const target = await LabVm.start(dst, {
       ...this.#machine.dst,
       ...(targetLacksDevice ? { agentPort: false } : {}),
@@ -221,16 +193,4 @@ export class DbLab {
 
 function serverOf({ guestAddress }: Testbed): DatabaseServer {
   return { host: guestAddress.split('/')[0] ?? '', port: 3306, user: 'sbtest', password: 'sbtest' };
-}
-
-const copyImage = (from: string, to: string): string => `cp --sparse=always ${from} ${to}`;
-
-async function completed(qmp: QmpClient, signal: AbortSignal): Promise<void> {
-  for (;;) {
-    const info = await qmp.execute('query-migrate');
-    if (info.status === 'completed') return;
-    if (info.status === 'failed')
-      throw new Error(`the kept guest: ${info['error-desc'] ?? 'QEMU gives no reason'}`);
-    await sleep(pollMs, undefined, { signal });
-  }
 }

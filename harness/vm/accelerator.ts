@@ -22,17 +22,22 @@ export interface ProbeOptions {
 /** A kernel that boots under KVM needs a second or two. */
 const probeTimeoutSeconds = 20;
 
+/** What a guest on this host depends on: kernel, processor, whether there is a KVM, and QEMU's version. @throws CodedError 'host' */
+export async function hypervisorOf(host: Host): Promise<string> {
+  const { stdout } = await host.run(
+    `uname -r; grep -m1 "^model name" /proc/cpuinfo; test -w /dev/kvm && echo kvm; ${quote(host.qemuBinary)} --version | head -n 1`,
+  );
+  return stdout;
+}
+
 /**
  * The answer is cached for this machine, kernel and QEMU.
  * @throws CodedError 'host' if the host cannot be asked
  */
 export async function probeAccelerator(host: Host, options: ProbeOptions): Promise<AcceleratorChoice> {
-  const { stdout: identity } = await host.run(
-    `uname -r; grep -m1 "^model name" /proc/cpuinfo; test -w /dev/kvm && echo kvm; ${quote(host.qemuBinary)} --version | head -n 1`,
-  );
   const entry = await prepare({
     name: 'accelerator',
-    keyParts: [identity, options.kernelPath],
+    keyParts: [await hypervisorOf(host), options.kernelPath],
     log: options.log,
     build: async (dir) => {
       const choice = await tryKvm(host, options);

@@ -98,6 +98,7 @@ const texts = {
   'condition.sysbench rate': { en: 'sysbench rate', ja: 'sysbench レート' },
   'condition.downtime limit': { en: 'downtime limit', ja: 'ダウンタイム上限' },
   'condition.RAM comparison': { en: 'RAM comparison', ja: 'RAM 比較' },
+  'condition.warm start': { en: 'warm start', ja: 'ウォームスタート' },
   'condition.revision': { en: 'revision', ja: 'リビジョン' },
 
   'run.name': { en: 'run', ja: '実行' },

@@ -25,6 +25,7 @@ const conditions = [
   'afterSeconds',
   'maxTimeSeconds',
   'verifyRam',
+  'warmStart',
 ] as const;
 
 function nameOf({ manifest: { configuration, repeat } }: Run): string {

@@ -15,6 +15,7 @@ export const conditionNames = [
   'sysbench rate',
   'downtime limit',
   'RAM comparison',
+  'warm start',
 ] as const;
 export type ConditionName = (typeof conditionNames)[number];
 
@@ -38,6 +39,8 @@ export function conditionsOf({ row, manifest }: Pick<Run, 'row' | 'manifest'>): 
     'downtime limit': `${row.downtime_limit_ms ?? unknown} ms`,
     // A target that waits for the comparison is not timed like one that runs at once.
     'RAM comparison': String(configuration.verifyRam),
+    // A guest that goes on from a file has aged differently from one that was booted for the run.
+    'warm start': String(configuration.warmStart ?? false),
   };
 }
 
