@@ -1,15 +1,27 @@
-/** Which tests run together: unit tests beside each other, each lab suite alone, since one lab fits a machine. */
+/**
+ * Which tests run together: unit tests beside each other, then two lanes side by side: the suites that need the lab, one after
+ * another, since one lab fits a machine, and those that do without it.
+ */
 
-/** Lab suites, in the order in which they run, each with the paths whose lab tests it has; the first that fits counts. */
+interface LabSuiteOptions {
+  /** Paths whose lab tests it has; the first suite that has one that fits counts. */
+  readonly paths: readonly string[];
+  readonly needsLab: boolean;
+}
+
+/** In the order in which they run. */
 const labSuites = {
-  engine: ['engine/', 'operate/'],
-  page: ['report/'],
-  workload: ['harness/workload/'],
-  lab: ['harness/testbed/', 'harness/doctor/'],
-  guest: ['guest/', 'harness/vm/'],
-  libvirt: ['harness/run/migration/libvirt'],
-  run: ['harness/'],
-} as const;
+  engine: {
+    paths: ['engine/', 'harness/soak/soak.', 'harness/run/migration/broken-post-copy'],
+    needsLab: false,
+  },
+  page: { paths: ['report/'], needsLab: false },
+  workload: { paths: ['harness/workload/'], needsLab: false },
+  guest: { paths: ['guest/'], needsLab: false },
+  lab: { paths: ['harness/testbed/', 'harness/vm/'], needsLab: true },
+  libvirt: { paths: ['harness/run/migration/libvirt'], needsLab: true },
+  run: { paths: ['harness/'], needsLab: true },
+} as const satisfies Readonly<Record<string, LabSuiteOptions>>;
 
 export type LabSuite = keyof typeof labSuites;
 export type Suite = 'unit' | LabSuite;
@@ -23,5 +35,12 @@ export const suiteNames: readonly Suite[] = ['unit', ...labSuiteNames];
  */
 export function suiteOf(file: string): Suite | undefined {
   if (!file.endsWith('.lab.test.ts')) return 'unit';
-  return labSuiteNames.find((name) => labSuites[name].some((prefix) => file.startsWith(prefix)));
+  return labSuiteNames.find((name) => labSuites[name].paths.some((prefix) => file.startsWith(prefix)));
+}
+
+/** Suites that run one after another, in each lane; the lanes run side by side. Unit tests take the whole machine. */
+export function lanesOf(suites: readonly Suite[]): readonly (readonly LabSuite[])[] {
+  return [true, false].map((needsLab) =>
+    labSuiteNames.filter((name) => suites.includes(name) && labSuites[name].needsLab === needsLab),
+  );
 }

@@ -1,5 +1,5 @@
 /**
- * `npm test [-- SUITE | FILE ...]`: unit tests beside each other, then the lab suites one after another; says where the
+ * `npm test [-- SUITE | FILE ...]`: unit tests beside each other, then the lab suites in two lanes (suites.ts); says where the
  * time went, and closes with "N passed, N failed, N skipped". Lab suites need root and Debian packages, which are installed
  * first; `npm run test:unit` leaves them out.
  */
@@ -9,7 +9,7 @@ import { $ } from 'zx';
 import { machinePackages } from './debian-packages.ts';
 import { ensurePackages } from './packages.ts';
 import { runTests, type TestsOutcome } from './run-tests.ts';
-import { type Suite, suiteNames, suiteOf } from './suites.ts';
+import { lanesOf, type Suite, suiteNames, suiteOf } from './suites.ts';
 
 /** Far above the longest test, and short enough that CI's time goes on for the tests after one that hangs. */
 const idleMs = 600_000;
@@ -34,19 +34,23 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     stopping.abort(signal);
   });
 const outcomes = new Map<Suite, TestsOutcome>();
-for (const [suite, files] of suites) {
-  if (stopping.signal.aborted) break;
-  console.log(`== ${suite}: ${files.length} files`);
-  outcomes.set(
-    suite,
-    await runTests(files, {
-      kind: suite === 'unit' ? 'unit' : 'lab',
-      idleMs,
-      signal: stopping.signal,
-    }),
-  );
-}
+const startedMs = performance.now();
+await runSuite('unit');
+await Promise.all(
+  lanesOf([...suites.keys()]).map(async (lane) => {
+    for (const suite of lane) await runSuite(suite);
+  }),
+);
 conclude();
+
+/** Does nothing where it was not asked for, or after a signal. */
+async function runSuite(suite: Suite): Promise<void> {
+  const files = suites.get(suite);
+  if (files === undefined || stopping.signal.aborted) return;
+  console.log(`== ${suite}: ${files.length} files`);
+  const kind = suite === 'unit' ? 'unit' : 'lab';
+  outcomes.set(suite, await runTests(files, { kind, idleMs, signal: stopping.signal }));
+}
 
 /** The files of each suite that the arguments name, in the order in which suites run; all without arguments. */
 function selectedFiles(names: readonly string[]): ReadonlyMap<Suite, readonly string[]> {
@@ -93,7 +97,7 @@ function conclude(): void {
       console.log(line.length > maxLineLength ? `${line.slice(0, maxLineLength)} ...` : line);
   }
   for (const file of neverRun) console.log(`never run: ${file}`);
-  console.log('time by suite:');
+  console.log(`time: ${((performance.now() - startedMs) / 1000).toFixed(1)} s, by suite:`);
   for (const [suite, { seconds }] of outcomes) console.log(`${seconds.toFixed(1).padStart(8)} s  ${suite}`);
   console.log('slowest files, with the CPU time of the test itself:');
   for (const { file, seconds, cpuSeconds } of all

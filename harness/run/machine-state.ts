@@ -1,5 +1,5 @@
 /** What a lab could leave on a machine; tests compare it before and after. */
-import { readFile, readdir } from 'node:fs/promises';
+import { readFile, readdir, readlink } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { $ } from 'zx';
 
@@ -8,7 +8,7 @@ export interface MachineState {
   readonly routes: string;
   readonly networkNamespaces: readonly string[];
   readonly mounts: readonly string[];
-  /** Programs that only a lab starts. */
+  /** The programs of a lab. Each runs in a process namespace of the lab's: those in this one are somebody else's. */
   readonly labProcesses: readonly string[];
   readonly labFolders: readonly string[];
 }
@@ -38,9 +38,13 @@ export async function machineState(): Promise<MachineState> {
 }
 
 async function runningLabPrograms(): Promise<readonly string[]> {
+  const ours = await readlink('/proc/self/ns/pid');
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
   const commands = await Promise.all(
-    pids.map((pid) => readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')),
+    pids.map(async (pid) => {
+      const namespace = await readlink(`/proc/${pid}/ns/pid`).catch(() => ours);
+      return namespace === ours ? '' : readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '');
+    }),
   );
   return commands.map((command) => command.trim()).filter((command) => labPrograms.test(command));
 }
