@@ -14,6 +14,11 @@ test('the lab divides the paper by eight', (t) => {
   t.true(configuration.tableDataBytes <= configuration.poolInUseAskedBytes);
 });
 
+test('a VM is booted for its run unless a warm start is asked for', (t) => {
+  t.false('warmStart' in resolveConfiguration(optionsSchema.parse({})));
+  t.true(resolveConfiguration(optionsSchema.parse({ warmStart: true })).warmStart);
+});
+
 test('the paper profile is the paper', (t) => {
   const configuration = resolveConfiguration(optionsSchema.parse({ mem: '24', profile: 'paper' }));
   t.is(configuration.vmMemoryBytes, 24 * gib);

@@ -50,8 +50,7 @@ test('a warmed guest is not booted, and is kept on the disk', (t) => {
   t.true(names({}).includes('boot the source VM'));
   t.false(names({ warmStart: true }).includes('boot the source VM'));
   t.true(names({ warmStart: true }).includes('start the warmed source VM'));
-  const bytes = (options: object) =>
-    diskNeeds(configure(options)).reduce((sum, need) => sum + need.bytes, 0);
+  const bytes = (options: object) => diskNeeds(configure(options)).reduce((sum, need) => sum + need.bytes, 0);
   const { vmMemoryBytes } = configure({});
   t.true(bytes({ warmStart: true }) > bytes({}) + vmMemoryBytes);
 });

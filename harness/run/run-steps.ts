@@ -377,9 +377,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
       await target.qmp?.execute('cont');
     });
   }
-  await steps.step('load after the migration', () =>
-    sleep(watched.after * 1000, undefined, { signal }),
-  );
+  await steps.step('load after the migration', () => sleep(watched.after * 1000, undefined, { signal }));
   await steps.step('check', async () => {
     await recorders.measureClocks();
     await checks.oneVm(converged, source, target.qmp);

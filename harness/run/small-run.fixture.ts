@@ -3,11 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import type { ExecutionContext } from 'ava';
-import {
-  type Configuration,
-  optionsSchema,
-  resolveConfiguration,
-} from '../../experiments/configuration.ts';
+import { type Configuration, optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
 import { seconds } from '../../foundation/quantity.ts';
 import { type Manifest, readManifest } from '../../record/manifest.ts';
 import type { Testbed } from '../testbed/host.ts';
@@ -16,7 +12,7 @@ import { startLocalTestbed } from '../testbed/local/start.ts';
 import { runExperiment } from './experiment.ts';
 import type { RunLab } from './experiment-options.ts';
 
-export const small = { vmMemory: 384, tableData: 60, before: 6, after: 6, maxTime: 120 };
+export const small = { vmMemory: 384, tableData: 60, before: 4, after: 4, maxTime: 120 };
 
 /** A folder that goes with the test. */
 export async function folder(t: ExecutionContext): Promise<string> {
@@ -62,7 +58,11 @@ interface RunChanges {
 }
 
 /** Runs it, and logs what is of interest when the test fails. */
-export async function run(t: ExecutionContext, options: object, { atWarmUp, inventory, lab }: RunChanges = {}) {
+export async function run(
+  t: ExecutionContext,
+  options: object,
+  { atWarmUp, inventory, lab }: RunChanges = {},
+) {
   t.timeout(20 * 60_000);
   const stepTimes: string[] = [];
   const configuration = resolveConfiguration(optionsSchema.parse({ ...small, ...options }));

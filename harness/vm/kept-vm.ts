@@ -33,7 +33,11 @@ async function completed(qmp: QmpClient, signal: AbortSignal): Promise<void> {
     const info = await qmp.execute('query-migrate');
     if (info.status === 'completed') return;
     if (info.status === 'failed')
-      throw new CodedError('vm', 'not-kept', `the kept guest: ${info['error-desc'] ?? 'QEMU gives no reason'}`);
+      throw new CodedError(
+        'vm',
+        'not-kept',
+        `the kept guest: ${info['error-desc'] ?? 'QEMU gives no reason'}`,
+      );
     await sleep(pollMs, undefined, { signal });
   }
 }

@@ -77,6 +77,7 @@ function conditionsOf({
   const commit = revision.commit ?? 'no commit';
   return {
     ...Object.fromEntries(settings),
+    warmStart: String(configuration.warmStart ?? false),
     // A run that belongs to no shard may complete a set.
     ...(shard === undefined ? {} : { 'number of shards': String(shard.count) }),
     accelerator: accelerator.name,
