@@ -37,7 +37,7 @@ const flag = z.boolean().default(false);
 export const optionsSchema = z.object({
   scenario: z.enum(scenarioNames).default('rw').describe('load during the migration'),
   mem: z.enum(memValues).default('16').describe("the paper's memory row in GiB, divided by the scale"),
-  engine: z.enum(engineNames).default('precopy').describe('how the VM is migrated'),
+  engine: z.enum(engineNames).default('precopy').describe('method: how the VM is moved'),
   testbed: z
     .enum(testbedNames)
     .default('local')
@@ -59,7 +59,7 @@ export const optionsSchema = z.object({
   downtimeLimitMax: integer(0, 2_000_000)
     .default(2000)
     .describe(
-      'our engines, where a VM does not converge: raise its downtime-limit step by step, up to this in ms (0: never)',
+      'restore, balance: raise downtime-limit step by step, up to this in ms, while the VM does not converge (0: never)',
     ),
   before: number(0, 86_400).optional().describe('seconds of load before the migration (lab: 30, paper: 300)'),
   after: number(0, 86_400).optional().describe('seconds of load after it (lab: 60, paper: 600)'),
@@ -84,11 +84,11 @@ export const optionsSchema = z.object({
   keep: flag.describe('leave the lab up afterwards'),
   keepOnFailure: flag.describe('leave the lab up if the run fails'),
   dryRun: flag.describe('print the plan and its expected duration, change nothing'),
-  json: flag.describe('print events and figures as JSON lines'),
+  json: flag.describe('print events and results as JSON lines'),
   live: z
     .union([z.literal(true), integer(1, 65_535)], 'a port from 1 to 65535 is needed')
     .optional()
-    .describe('show figures while it runs, at a free port of 127.0.0.1 or at this one'),
+    .describe('serve the live view on 127.0.0.1, on this port or a free one'),
 });
 
 export type Options = z.infer<typeof optionsSchema>;

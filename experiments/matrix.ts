@@ -21,14 +21,14 @@ export const matrixOptionsSchema = optionsSchema
       .describe("the paper's memory rows in GiB"),
     engines: listOf(engineNames)
       .optional()
-      .describe('ways to migrate (default precopy restore balance; with --profile paper precopy restore)'),
+      .describe('methods (default precopy restore balance; with --profile paper precopy restore)'),
     repeat: z.coerce.number().int().min(1).max(100).default(1).describe('runs of each combination'),
     out: z.string().min(1).optional().describe('folder of the set (default results/matrix-<time>)'),
-    resume: z.boolean().default(false).describe('skip what is done in --out already'),
+    resume: z.boolean().default(false).describe('skip what is already done in --out'),
     shard: shardOption
       .optional()
-      .describe('run only this part, such as 2/5; engines of one load, row and repeat stay together'),
-    pair: pairOption.optional().describe('name of the hosts that run it, for the record'),
+      .describe('run only this part, such as 2/5; methods of one load, row and repeat stay together'),
+    pair: pairOption.optional().describe('name of the hosts that run it; recorded in runs.csv'),
   });
 
 export type MatrixOptions = z.infer<typeof matrixOptionsSchema>;

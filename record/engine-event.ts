@@ -23,7 +23,7 @@ const counters = z.object({
   migration_link_bytes: z.number(),
   migration_link_back_bytes: z.number(),
   storage_link_bytes: z.number(),
-  /** Of what was compressed lately: the link's gain right now. */
+  /** Of recent frames: the link's gain right now. */
   compression_ratio: z.number(),
   /** Of all that was sent: payload before compression over bytes on the connection. */
   compression_ratio_total: z.number(),

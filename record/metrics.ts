@@ -93,7 +93,7 @@ export const metrics = {
   'process_rss_bytes:<process>': { unit: 'bytes', meaning: 'resident memory of a process or unit' },
   switchover_bytes_per_second: {
     unit: 'bytes/s',
-    meaning: 'what QEMU was told of the link at switchover: its rate times the compression ratio of late',
+    meaning: 'what QEMU was told of the link at switchover: its rate times the current compression ratio',
   },
   downtime_limit_ms: {
     unit: 'ms',
@@ -123,11 +123,11 @@ export const metrics = {
   },
   engine_restore_rate_bytes_per_second: {
     unit: 'bytes/s',
-    meaning: 'rate at which pages are restored, as the engine reckons it',
+    meaning: 'rate at which pages are restored, as the engine estimates it',
   },
   engine_compression_ratio: {
     unit: 'ratio',
-    meaning: 'bytes before compression over bytes sent, of what was compressed lately',
+    meaning: 'bytes before compression over bytes sent, of recent frames',
   },
   engine_cpu_ms: { unit: 'ms', meaning: 'CPU time of the engine on that host since it started (cumulative)' },
   engine_rss_bytes: { unit: 'bytes', meaning: 'resident memory of the engine on that host' },

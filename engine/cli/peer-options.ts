@@ -33,7 +33,7 @@ export function addPeerOptions(command: Command, role: 'source' | 'destination')
   if (role === 'source') {
     command.option(
       '--tls-hostname <name>',
-      "what the destination's certificate is made out to (default: the host in --connect)",
+      "name in the destination's certificate (default: the host in --connect)",
     );
   }
   return command;

@@ -129,7 +129,7 @@ export class EngineConnection {
     return this.#queue.rawBytes;
   }
 
-  /** What compression has saved of late: bytes before it per byte after it. */
+  /** What compression has saved recently: bytes before it per byte after it. */
   get compressionRatio(): number {
     return this.#queue.compressionRatio;
   }

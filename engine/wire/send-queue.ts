@@ -51,7 +51,7 @@ export class SendQueue {
     return this.#frames.length === 0;
   }
 
-  /** What compression has saved of late: bytes before it per byte after it. */
+  /** What compression has saved recently: bytes before it per byte after it. */
   get compressionRatio(): number {
     return this.#recentRawBytes / this.#recentBytes;
   }

@@ -34,7 +34,7 @@ async function deriveFolder(folder: string): Promise<number> {
 async function main(): Promise<number> {
   const options = parseOptions(
     'derive',
-    'Makes runs.csv and samples.csv, a sample in each line, from what was recorded.',
+    'Makes runs.csv and samples.csv (one sample per line) again from what was recorded.',
     deriveOptionsSchema,
     process.argv.slice(2),
     'folders',

@@ -13,7 +13,7 @@ export function abortOnSignals(say: (line: string) => void): AbortSignal {
       const nowMs = performance.now();
       if (firstMs === undefined) {
         firstMs = nowMs;
-        say(`${name}: taking everything down (once more to give up on that)`);
+        say(`${name}: taking everything down (Ctrl-C again to give up on that)`);
         controller.abort(new Error(`interrupted by ${name}`));
       } else if (nowMs - firstMs > sameSignalMs) process.exit(exitCodes.interrupted);
     });

@@ -14,7 +14,7 @@ const say = (line: string): void => {
 async function main(atEnd: AtEnd): Promise<number> {
   const options = parseOptions(
     'matrix',
-    'Runs every combination and repeats it.',
+    'Migrates in every combination of load, memory row and method, and records what happens.',
     matrixOptionsSchema,
     process.argv.slice(2),
   );

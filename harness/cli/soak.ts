@@ -43,7 +43,10 @@ const optionsSchema = z.object({
     .boolean()
     .default(false)
     .describe('every fault at every moment of the switchover in turn; the seed is the number of the first'),
-  qemu: z.array(z.string().min(1)).optional().describe('QEMU to run: an unpacked Debian tree'),
+  qemu: z
+    .array(z.string().min(1))
+    .optional()
+    .describe('QEMU to run: a Debian package unpacked into this folder'),
   parallel: integer(1, 64).default(Math.max(2, os.availableParallelism())).describe('small runs at a time'),
   out: z.string().min(1).default('results/soak').describe('folder for the rows and for what failed'),
   json: z.boolean().default(false).describe('print a JSON line for each run, and nothing else'),
