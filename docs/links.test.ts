@@ -44,6 +44,26 @@ for (const page of pages) {
   });
 }
 
+/** Made by commands, so that a checkout has none. */
+const made = /^(results|vagrant\/hosts\.yaml)/;
+
+test('pages name files and folders that are there', (t) => {
+  const folders = globSync('*/', { cwd: root }).map((folder) => folder.replace('/', ''));
+  const named = pages
+    .filter((page) => page !== 'CHANGELOG.md')
+    .flatMap((page) =>
+      [...readFileSync(path.join(root, page), 'utf8').matchAll(/`([\w.*@-]+\/[\w./*@-]*)`/g)].map(
+        ([, name = '']) => ({ page, name }),
+      ),
+    )
+    .filter(({ name }) => folders.includes(name.split('/')[0] ?? '') && !made.test(name));
+  t.true(named.length > 50);
+  t.deepEqual(
+    named.filter(({ name }) => globSync(name, { cwd: root }).length === 0),
+    [],
+  );
+});
+
 test('each picture is shown', (t) => {
   const shown = pages.flatMap((page) =>
     [...textOf(page).matchAll(/\]\(([^)\s]+\.png)\)/g)].map(([, picture = '']) =>

@@ -8,7 +8,9 @@ import path from 'node:path';
 import test from 'ava';
 
 const root = path.join(import.meta.dirname, '..');
-const pages = globSync('{*.md,docs/*.md}', { cwd: root }).filter((page) => page !== 'docs/results.md');
+const pages = globSync('{*.md,docs/*.md}', { cwd: root }).filter(
+  (page) => page !== 'docs/results.md' && page !== 'CHANGELOG.md',
+);
 
 /** By page and by what they are: numbers that nobody measured. */
 const notMeasured: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
@@ -49,6 +51,7 @@ const notMeasured: Readonly<Record<string, Readonly<Record<string, readonly stri
   },
   'docs/real-hosts.md': {
     'limits of the host’s lock': ['60 s'],
+    'what a machine must have': ['15 GiB'],
     'sizes of the paper’s VMs and of tmpfs': ['24 GiB', '28 GiB', '90 %'],
   },
   'docs/report.md': {
