@@ -17,6 +17,7 @@ export const engineNames = [
   'shrink',
   'restart',
   'handover',
+  'replica',
 ] as const;
 export type EngineName = (typeof engineNames)[number];
 
@@ -75,8 +76,11 @@ export interface PoolshiftEngine {
 export interface RestartEngine {
   readonly kind: 'restart';
   readonly title: string;
-  /** The new VM is booted beforehand, with a disk and an address of its own, and clients come through a proxy. */
-  readonly standby?: 'handover';
+  /**
+   * The new VM is booted beforehand, with a disk and an address of its own, and clients come through a proxy. Its server opens
+   * the source's disk (`handover`), or a copy of the data on its own disk that has caught up with the source (`replica`).
+   */
+  readonly standby?: 'handover' | 'replica';
 }
 
 export type Engine = StockEngine | PoolshiftEngine | RestartEngine;
@@ -168,6 +172,12 @@ export const engines: Readonly<Record<EngineName, Engine>> = {
     title:
       'no migration: the server is stopped, and one in a VM that waits takes its disk over, behind a proxy',
     standby: 'handover',
+  },
+  replica: {
+    kind: 'restart',
+    title:
+      'no migration: a copy of the database on a disk of its own catches up, and takes over behind a proxy',
+    standby: 'replica',
   },
 };
 

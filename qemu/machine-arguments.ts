@@ -41,8 +41,10 @@ export interface MachineDescription {
   readonly disk: Disk;
   /** The data directory lies in this export, which the guest mounts over NFSv4, and not on its disk: "10.30.0.3:/export". */
   readonly nfsDataExport?: string;
-  /** Its server waits for the disk of another VM, which is plugged in while it runs (diskToPlugIn). */
-  readonly standby?: 'handover';
+  /** Its server waits for another VM's disk, which is plugged in while it runs (diskToPlugIn), or for a copy of its data. */
+  readonly standby?: 'handover' | 'replica';
+  /** Gives a copy of its server's data to who connects (guest/image/guest-init.sh). */
+  readonly givesBackup?: boolean;
   /** Tap interface on the host, which is a port of the service network's bridge. */
   readonly tapInterface: string;
   readonly macAddress: string;
@@ -89,6 +91,7 @@ export function kernelCommandLine(machine: MachineDescription): string {
     `poolshift.pool=${bufferPoolBytes}`,
     ...(nfsDataExport === undefined ? [] : [`poolshift.nfs=${nfsDataExport}`]),
     ...(standby === undefined ? [] : [`poolshift.standby=${standby}`]),
+    ...(machine.givesBackup === true ? ['poolshift.backup'] : []),
     ...(serverOptions.length === 0 ? [] : [`poolshift.options=${serverOptions.join(',')}`]),
   ].join(' ');
 }
@@ -113,7 +116,7 @@ export function qemuArguments(machine: MachineDescription): readonly string[] {
       ? []
       : ['-device', `virtserialport,chardev=agent0,name=${agentPortName}`]),
     ...balloonArguments(machine.balloon),
-    ...(machine.standby === undefined ? [] : ['-device', `pcie-root-port,id=${hotPlugPort}`]),
+    ...(machine.standby === 'handover' ? ['-device', `pcie-root-port,id=${hotPlugPort}`] : []),
     ...['-serial', `file:${vmPaths.console}`],
     ...[vmPaths.controlSocket, vmPaths.recorderSocket].flatMap((socket) => [
       '-qmp',

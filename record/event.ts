@@ -52,11 +52,22 @@ export const runEventSchema = z.discriminatedUnion('event', [
     figures,
     error: z.string().optional(),
   }),
-  /** How far a restart or a handover has come. `pool-loaded`: the server has read again what its pool held. */
+  /**
+   * How far a restart, a handover or a replica has come. `pool-loaded`: the server has read again what its pool held. Of a
+   * replica: `copied`, its server answers; `caught-up`; `source-closed`, the source was told to end.
+   */
   z.object({
     event: z.literal('restart'),
     ...when,
-    phase: z.enum(['vm-stopped', 'vm-started', 'server-answers', 'pool-loaded']),
+    phase: z.enum([
+      'copied',
+      'caught-up',
+      'source-closed',
+      'vm-stopped',
+      'vm-started',
+      'server-answers',
+      'pool-loaded',
+    ]),
   }),
   /**
    * How far the buffer pool has come that is shrunk before the VM moves, and filled again. `bytes` is what it holds then;

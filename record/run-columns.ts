@@ -184,6 +184,23 @@ export const runColumns = {
     type: 'number',
     meaning: 'command until the server has read again what its pool held, where it had to',
   },
+  servers_both_ms: {
+    unit: 'ms',
+    type: 'number',
+    meaning:
+      '`replica`: time in which both servers ran, from the copy’s first answer until the source had ended',
+  },
+  service_link_bytes: {
+    unit: 'bytes',
+    type: 'number',
+    meaning:
+      'sent by src on the service network, headers included: answers to clients, and the data of a `replica`',
+  },
+  ledger_unknown: {
+    unit: 'commits',
+    type: 'number',
+    meaning: 'commits of the write ledger whose connection failed before the answer',
+  },
   revision: { unit: 'text', type: 'text', meaning: 'git commit of the checkout that ran; empty without git' },
   dirty: { unit: 'true/false', type: 'boolean', meaning: 'whether files differed from that commit' },
   paper_row_gib: { unit: 'GiB', type: 'number', meaning: 'the paper’s memory row, which `--mem` names' },

@@ -83,7 +83,10 @@ const guestTools = ['busybox-static', 'dropbear-bin', 'e2fsprogs', 'iproute2', '
 
 /** The guest's system, by server. MySQL is in Debian's unstable suite only. */
 export const serverPackages: Readonly<Record<'mariadb' | 'mysql', PackageSet>> = {
-  mariadb: { suite: 'bookworm', packages: ['mariadb-server-core', 'mariadb-client-core', ...guestTools] },
+  mariadb: {
+    suite: 'bookworm',
+    packages: ['mariadb-server-core', 'mariadb-client-core', 'mariadb-backup', ...guestTools],
+  },
   mysql: { suite: 'sid', packages: ['mysql-server-core', 'mysql-client-core', ...guestTools] },
 };
 

@@ -35,4 +35,5 @@ export const notSimulated: Readonly<Record<string, string>> = {
     'as precopy of a VM without its pool; how long the server takes to shrink and fill it is not in the model',
   restart: 'no memory is moved: its time is the database’s, to shut down, to recover and to warm up',
   handover: 'as restart: its time is the database’s',
+  replica: 'no memory is moved: its time is the database’s, to copy its files and to catch up',
 };

@@ -19,6 +19,7 @@ export const rivals: Recipe = {
     'shrink',
     'restart',
     'handover',
+    'replica',
   ],
   repeat: 1,
   conditions: { before: 15, after: 30, maxTime: 900 },
@@ -35,6 +36,19 @@ export const rivals: Recipe = {
         'migration-link',
         'storage-link',
         'blocked',
+      ],
+    },
+    {
+      caption: 'Moving the database: from the command, and what its clients lose',
+      columns: [
+        'source-closed',
+        'vm-stopped',
+        'server-answers',
+        'pool-loaded',
+        'both-servers',
+        'service-link',
+        'sql-gap',
+        'commits-unknown',
       ],
     },
     {

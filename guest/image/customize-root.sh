@@ -11,7 +11,7 @@ rm -rf usr/share/perl usr/share/zoneinfo usr/share/nodejs/@types \
 # MySQL logs an error without this one.
 find usr/lib -path '*/mysql/plugin/*.so' ! -name component_reference_cache.so -delete
 find usr/bin \( -name 'my*' -o -name 'maria*' -o -name ibd2sdi -o -name innochecksum -o -name perror \) -size +2M \
-  ! -name mysql ! -name mariadb ! -name my_print_defaults -delete
+  ! -name mysql ! -name mariadb ! -name mariadb-backup ! -name my_print_defaults -delete
 
 chroot . sh -c 'grep -q ^mysql: /etc/passwd ||
   useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin mysql'

@@ -5,6 +5,8 @@
 #   poolshift.pool=BYTES             size of the buffer pool
 #   poolshift.options=--a=b,--c=d    more options of the server
 #   poolshift.standby=handover       the server starts when another VM's disk is plugged in, with the data directory of that
+#   poolshift.standby=replica        the server starts with a copy of the data of the address that comes to port 4567
+#   poolshift.backup                 whoever connects to port 4568 gets such a copy, as mbstream(1) reads it
 #   poolshift.nfs=HOST:/EXPORT       the data directory is a folder "data" there, filled from the disk if there is none
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 here=/run/poolshift
@@ -28,12 +30,13 @@ for port in /sys/class/virtio-ports/*; do
   [ -e "$port/name" ] && ln -s "../${port##*/}" "/dev/virtio-ports/$(cat "$port/name")"
 done
 
-address= pool=134217728 options= nfs= standby=
+address= pool=134217728 options= nfs= standby= backup=
 for word in $(cat /proc/cmdline); do
   case $word in
     poolshift.address=*) address=${word#*=} ;;
     poolshift.pool=*) pool=${word#*=} ;;
     poolshift.nfs=*) nfs=${word#*=} ;;
+    poolshift.backup) backup=yes ;;
     poolshift.standby=*) standby=${word#*=} ;;
     poolshift.options=*) options=$(echo "${word#*=}" | tr , ' ') ;;
   esac
@@ -81,6 +84,20 @@ export TCMALLOC_AGGRESSIVE_DECOMMIT=t
     mkdir -p /tmp/disk
     mount -t ext4 -o noatime /dev/vdb /tmp/disk || { say 'failed: the disk cannot be mounted'; busybox poweroff -f; }
     options="--datadir=/tmp/disk/var/lib/mysql $options"
+  elif [ "$standby" = replica ]; then
+    "$server" --version > /dev/null && cat "$server" > /dev/null
+    data=/var/lib/mysql
+    rm -rf /var/lib/mysql/*
+    say standby
+    source=$(busybox nc -l -p 4567 < /dev/null)
+    busybox nc "$source" 4568 < /dev/null | mbstream -x -C $data && say copied &&
+      mariadb-backup --prepare --target-dir=$data > /tmp/prepare.log 2>&1 && chown -R mysql:mysql $data &&
+      chmod o+r $data/xtrabackup_binlog_info || {
+      tail -n 5 /tmp/prepare.log > /dev/console
+      say 'failed: no copy of the data'
+      busybox poweroff -f
+    }
+    say prepared
   fi
   "$server" --defaults-file=/etc/mysql/poolshift.cnf --innodb-buffer-pool-size="$pool" $options > /dev/console 2>&1
   status=$?
@@ -106,6 +123,14 @@ export TCMALLOC_AGGRESSIVE_DECOMMIT=t
   dropbear -s -E -r $here/dropbear_host_key -P /run/dropbear.pid > /dev/console 2>&1
   say ssh-up
 ) &
+
+if [ -n "$backup" ]; then
+  # The list of what the pool holds, too, which mariadb-backup leaves out.
+  # What it says would take an emulated console minutes.
+  busybox nc -ll -p 4568 -e sh -c 'mariadb-backup --defaults-file=/etc/mysql/poolshift.cnf --backup --stream=mbstream \
+    --target-dir=/tmp --user=root --socket=/run/mysqld/mysqld.sock 2> /tmp/backup.log &&
+    cd /var/lib/mysql && mbstream -c ib_buffer_pool || tail -n 5 /tmp/backup.log > /dev/console' &
+fi
 
 if [ -e $here/agent.js ] && [ -z "$standby" ]; then
   while :; do

@@ -16,7 +16,9 @@ export function loadProbe(
   // It is ended with the run; this only bounds it.
   const timeSeconds = Math.ceil(beforeSeconds + maxTimeSeconds + afterSeconds) + 600;
   // A restart takes the server from it for so long that a connection attempt of its own would wait ever longer for an answer.
-  const losesServer = engines[engine].kind === 'restart';
+  // A proxy takes it at once.
+  const method = engines[engine];
+  const losesServer = method.kind === 'restart' && method.standby === undefined;
   return {
     probe: 'lines',
     name: sysbenchName,

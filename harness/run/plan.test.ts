@@ -79,6 +79,15 @@ test('a pool is shrunk of MariaDB only, and of a VM that runs on', (t) => {
   );
 });
 
+test('a replica is of MariaDB only', (t) => {
+  t.true(checkCombination(configure({ engine: 'replica' })).fits);
+  const mysql = checkCombination(configure({ engine: 'replica', dbms: 'mysql' }));
+  t.regex(
+    mysql.fits ? '' : mysql.reason,
+    /--engine replica does not go with --dbms mysql.*valid: --dbms mariadb/,
+  );
+});
+
 test('an inventory goes with its testbed only', (t) => {
   const without = checkCombination(configure({ testbed: 'inventory' }));
   t.regex(without.fits ? '' : without.reason, /needs --inventory/);

@@ -88,6 +88,11 @@ export function checkCombination(configuration: Configuration): Fit {
       fits: false,
       reason: `--verify-ram does not go with --engine ${configuration.engine}: the VM at the destination is a new one, with other RAM`,
     };
+  if (engine.kind === 'restart' && engine.standby === 'replica' && configuration.dbms !== 'mariadb')
+    return {
+      fits: false,
+      reason: `--engine ${configuration.engine} does not go with --dbms ${configuration.dbms}: it copies with mariadb-backup; valid: --dbms mariadb`,
+    };
   const shrinks = engine.kind === 'stock' && engine.shrinksPoolTo !== undefined;
   if (shrinks && configuration.verifyRam)
     return {
@@ -158,6 +163,8 @@ function moveSeconds(configuration: Configuration): number {
   switch (engine.kind) {
     case 'restart':
       // The server stops, a guest boots unless one waits, and the pool is read over the storage network.
+      // A replica is copied, written, prepared and read.
+      if (engine.standby === 'replica') return 30 + (3 * configuration.tableDataBytes) / linkBytesPerSecond;
       return (engine.standby === undefined ? 18 : 8) + configuration.tableDataBytes / linkBytesPerSecond;
     case 'stock': {
       const ratio = engine.parameters['multifd-compression'] === undefined ? 1 : compressionRatio;

@@ -34,8 +34,15 @@ import type { ExperimentOptions } from './experiment-options.ts';
 import { measureGoodput } from './links.ts';
 import { loadProbe } from './load.ts';
 import { requireQemuSupport } from './migration/qemu-support.ts';
+import { replica } from './migration/replica.ts';
 import { freshVm, restart } from './migration/restart.ts';
-import { addressAfter, standbyChanges, standbyVm, waitForStandby } from './migration/standby.ts';
+import {
+  addressAfter,
+  sourceChanges,
+  standbyChanges,
+  standbyVm,
+  waitForStandby,
+} from './migration/standby.ts';
 import { migrationOf } from './migration/start-migration.ts';
 import { watchedSeconds } from './plan.ts';
 import { Recorders } from './recorders.ts';
@@ -209,6 +216,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     tapInterface: tapName,
     macAddress: '52:54:00:aa:00:10',
     role: host === 'src' ? 'source' : 'target',
+    ...(host === 'src' ? sourceChanges(standby) : {}),
     ...(engine.kind === 'stock' && engine.balloon !== undefined ? { balloon: engine.balloon } : {}),
   });
 
@@ -303,7 +311,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
       await testbed.shape('storage', rate);
       let qmp: QmpClient | undefined;
       if (standby !== undefined) {
-        qmp = await startTarget(standbyChanges(await machine('src'), ownDisk.qemu));
+        qmp = await startTarget(standbyChanges(standby, await machine('src'), ownDisk.qemu));
         await waitForStandby(dst, signal);
         proxied.proxy = await startSqlProxy(client, server, second);
       } else if (engine.kind !== 'restart') qmp = await startTarget({});
@@ -354,7 +362,9 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
       : standbyVm(waitingTarget, disk.qemu, client, second, proxied.proxy);
   const migration =
     engine.kind === 'restart' || waitingTarget === undefined
-      ? restart({ ...moved, successor })
+      ? standby === 'replica' && proxied.proxy !== undefined
+        ? replica({ ...moved, second, proxy: proxied.proxy })
+        : restart({ ...moved, successor })
       : migrationOf(engine, {
           ...moved,
           target: waitingTarget,
@@ -381,9 +391,9 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   await steps.step('check', async () => {
     await recorders.measureClocks();
     await checks.oneVm(converged, source, target.qmp);
-    if (load !== undefined && engine.kind !== 'restart') checks.loadRan();
+    if (load !== undefined && (engine.kind !== 'restart' || standby !== undefined)) checks.loadRan();
     await recorders.stopProbes('client');
-    checks.sourceAnswers();
+    if (standby === undefined) checks.sourceAnswers();
     if (converged && !configuration.verifyRam) checks.clientGap();
     await checks.ledger(client, clientsServer, ledgerFile);
     await checks.tables(client, clientsServer, tables);

@@ -351,6 +351,25 @@ test('a row has no column that the table does not have', (t) => {
   );
 });
 
+test('a replica has its downtime from when the source was told to end, and the time of both servers', (t) => {
+  const row = summary([
+    command(100_000),
+    restarted(110_000, 'copied'),
+    restarted(120_000, 'pool-loaded', 'client'),
+    restarted(121_000, 'caught-up'),
+    restarted(122_000, 'source-closed'),
+    restarted(123_000, 'vm-stopped'),
+    restarted(123_500, 'vm-started'),
+    restarted(124_000, 'server-answers'),
+  ]);
+  t.like(row, {
+    total_time_ms: 24_000,
+    downtime_stop_resume_ms: 2000,
+    pool_loaded_ms: 20_000,
+    servers_both_ms: 13_000,
+  });
+});
+
 test('a pool that is shrunk before and filled afterwards has the time of both', (t) => {
   const pool = (at_ms: number, phase: 'shrunk' | 'given-back' | 'grown' | 'loaded'): RunEvent => ({
     event: 'pool',

@@ -47,6 +47,7 @@ export function summarize(record: RunRecord): RunRow {
     ...loadTrouble(record),
     ...guestClock(record, timeline),
     ...checks(record.events),
+    ledger_unknown: seriesOf(record.samples, 'client', 'ledger_unknown').at(-1)?.value,
     ...engineFigures(record.events),
   };
 }
@@ -120,22 +121,25 @@ function durations({ manifest, events, samples }: RunRecord, timeline: Timeline 
           manifest.configuration.downtimeLimitMs),
     dirty_sync_count: passes,
     postcopy_blocktime_ms: finalFigures(events, 'dst')['postcopy-blocktime'],
-    ...poolTimes(events, timeline),
+    ...serverTimes(events, timeline),
     revision: manifest.revision.commit,
     dirty: manifest.revision.dirty,
     converged: convergedOf(events, timeline),
   };
 }
 
-/** When the pool was as it should be, since the command. */
-function poolTimes(events: readonly RunEvent[], timeline: Timeline | undefined) {
+/** When the pool was as it should be, since the command, and how long there were two servers. */
+function serverTimes(events: readonly RunEvent[], timeline: Timeline | undefined) {
   const small = events.find((event) => event.event === 'pool' && event.phase === 'given-back');
   const full = events.find(
     (event) =>
       (event.event === 'pool' && event.phase === 'loaded') ||
       (event.event === 'restart' && event.phase === 'pool-loaded'),
   );
+  const phase = (name: 'copied' | 'vm-stopped'): number | undefined =>
+    events.find((event) => event.event === 'restart' && event.phase === name)?.at_ms;
   return {
+    servers_both_ms: difference(phase('vm-stopped'), phase('copied')),
     pool_shrunk_ms: difference(small?.at_ms, timeline?.commandMs),
     pool_loaded_ms: difference(full?.at_ms, timeline?.commandMs),
   };
@@ -212,6 +216,7 @@ function consumption({ manifest, events, samples }: RunRecord, timeline: Timelin
       : 1000 * Math.max(migrationBytes / goodput.migration, storageIn / goodput.storage);
   return {
     migration_link_bytes: migrationBytes,
+    service_link_bytes: grown('src', 'nic_out_bytes:service'),
     storage_link_bytes_src: sum(grown('src', 'nic_in_bytes:storage'), grown('src', 'nic_out_bytes:storage')),
     storage_link_bytes_dst: sum(storageIn, grown('dst', 'nic_out_bytes:storage')),
     qemu_transferred_bytes: figures['ram.transferred'],

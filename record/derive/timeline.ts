@@ -6,7 +6,7 @@ type Ended = 'completed' | 'failed' | 'cancelled';
 export interface Timeline {
   /** The migrate command: t = 0. */
   readonly commandMs: number;
-  /** The source's last STOP before the target ran; undefined if there was no switchover. Of a restart: the command. */
+  /** The source's last STOP before the target ran; undefined if there was no switchover. Of a restart: the command; of a replica: the source was told to end. */
   readonly stopMs: number | undefined;
   /** The target's first RESUME. Of a restart: when the server took a connection again. */
   readonly resumeMs: number | undefined;
@@ -67,7 +67,7 @@ function restartTimeline(commandMs: number, events: readonly RunEvent[]): Timeli
   const loadedMs = phase('pool-loaded');
   return {
     commandMs,
-    stopMs: commandMs,
+    stopMs: phase('source-closed') ?? commandMs,
     resumeMs: answeredMs.length === 0 ? undefined : Math.min(...answeredMs),
     ended: loadedMs === undefined ? undefined : { status: 'completed', atMs: loadedMs },
   };

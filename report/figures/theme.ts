@@ -24,6 +24,7 @@ const engineLooks: Readonly<Record<string, Look>> = {
   'multifd-zstd-stepped': { colour: '#bba755', lineColour: '#8f7d2f', dash: [3, 5] },
   shrink: { colour: '#33143f', dash: [9, 2, 3, 2] },
   handover: { colour: '#b0723f', dash: [1, 2] },
+  replica: { colour: '#a98cc1', lineColour: '#80619a', dash: [6, 2, 2, 2] },
   restart: { colour: '#fde6ee', lineColour: '#c2527a', dash: [5, 2, 1, 2] },
 };
 

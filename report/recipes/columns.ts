@@ -31,7 +31,10 @@ const sum = (...values: readonly (number | undefined)[]): number | undefined =>
     : values.reduce<number>((total, value) => total + (value ?? 0), 0);
 
 /** When a restart had come so far, since the command. */
-const phase = (title: string, name: 'vm-stopped' | 'vm-started' | 'server-answers'): Column => ({
+const phase = (
+  title: string,
+  name: 'source-closed' | 'vm-stopped' | 'vm-started' | 'server-answers',
+): Column => ({
   title,
   value: ({ events }) => events.find((event) => event.event === 'restart' && event.phase === name)?.tMs,
   text: (ms) => inSeconds(ms),
@@ -164,6 +167,10 @@ export const columns: Readonly<Record<string, Column>> = {
   'server-answers': phase('server answers after s', 'server-answers'),
   'pool-shrunk': ofRow('pool small after s', 'pool_shrunk_ms', (ms) => inSeconds(ms)),
   'pool-loaded': ofRow('pool full again after s', 'pool_loaded_ms', (ms) => inSeconds(ms)),
+  'source-closed': phase('source told to end after s', 'source-closed'),
+  'both-servers': ofRow('two servers for s', 'servers_both_ms', (ms) => inSeconds(ms)),
+  'service-link': ofRow('service link of src MB', 'service_link_bytes', (bytes) => inMegabytes(bytes)),
+  'commits-unknown': ofRow('commits without an answer', 'ledger_unknown'),
   commits: ofRow('commits acknowledged', 'ledger_acknowledged'),
   'commits-lost': ofRow('commits lost', 'ledger_lost'),
   'pages-compared': ofRow('compared', 'ram_pages_compared'),

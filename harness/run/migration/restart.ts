@@ -64,8 +64,8 @@ export function freshVm(
 const announcements = { initial: 20, max: 200, rounds: 10, step: 40 };
 
 export function restart(context: RestartContext): Migration {
-  const { configuration, testbed, source, server, successor, log, signal } = context;
-  const { src, dst, client } = testbed.hosts;
+  const { configuration, testbed, server, successor, log, signal } = context;
+  const { dst, client } = testbed.hosts;
   return {
     run: async () => {
       const capacity = await prepareDump(client, server);
@@ -73,11 +73,7 @@ export function restart(context: RestartContext): Migration {
       const deadlineMs = performance.now() + configuration.maxTimeSeconds * 1000;
       const leftMs = (): number => Math.max(1, deadlineMs - performance.now());
 
-      const guestShutDown = source.waitForEvent(isShutdown, { timeoutMs: leftMs(), signal });
-      guestShutDown.catch(() => undefined); // the command may fail first
-      await runSql(client, server, 'SHUTDOWN');
-      await confirmShutdown(guestShutDown, src);
-      await waitForVmEnd(src, leftMs());
+      await endSource(context, 'SHUTDOWN', leftMs());
       log.event({ event: 'restart', at_ms: nowMs(), phase: 'vm-stopped' });
 
       const target = await successor.start(capacity);
@@ -100,6 +96,20 @@ export function restart(context: RestartContext): Migration {
     },
     close: () => Promise.resolve(),
   };
+}
+
+/** Ends the server by that statement, and with it the source's VM; its QEMU has ended when this returns. */
+export async function endSource(
+  { testbed, source, server, signal }: Pick<RestartContext, 'testbed' | 'source' | 'server' | 'signal'>,
+  statement: string,
+  timeoutMs: number,
+): Promise<void> {
+  const { src, client } = testbed.hosts;
+  const guestShutDown = source.waitForEvent(isShutdown, { timeoutMs, signal });
+  guestShutDown.catch(() => undefined); // the command may fail first
+  await runSql(client, server, statement);
+  await confirmShutdown(guestShutDown, src);
+  await waitForVmEnd(src, timeoutMs);
 }
 
 const isShutdown = (event: QmpEvent): boolean => event.name === 'SHUTDOWN';

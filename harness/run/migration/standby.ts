@@ -5,6 +5,7 @@
  * directory there, and the proxy sends the clients to it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { RestartEngine } from '../../../experiments/engines.ts';
 import { CodedError } from '../../../foundation/coded-error.ts';
 import { type Disk, type MachineDescription, diskToPlugIn } from '../../../qemu/machine-arguments.ts';
 import type { QmpClient } from '../../../qemu/qmp/client.ts';
@@ -31,15 +32,35 @@ export function addressAfter(addressWithPrefix: string): string {
   return `${[...parts.slice(0, -1), last].join('.')}/${prefix}`;
 }
 
+type Standby = NonNullable<RestartEngine['standby']>;
+
+/** What the source has for the VM on standby. */
+export function sourceChanges(standby: Standby | undefined): Partial<MachineDescription> {
+  return standby === 'replica'
+    ? {
+        givesBackup: true,
+        serverOptions: ['--log-bin', '--server-id=1', '--sync-binlog=1', '--binlog-format=ROW'],
+      }
+    : {};
+}
+
 /** What a VM on standby differs in from the source. */
-export function standbyChanges(source: MachineDescription, disk: Disk): Partial<MachineDescription> {
+export function standbyChanges(
+  standby: Standby,
+  source: MachineDescription,
+  disk: Disk,
+): Partial<MachineDescription> {
   return {
     role: 'source',
-    standby: 'handover',
+    standby,
+    givesBackup: false,
     disk,
     guestAddress: addressAfter(source.guestAddress),
     macAddress: source.macAddress.replace(/..$/, '11'),
-    serverOptions: ['--innodb-buffer-pool-load-at-startup=ON'],
+    serverOptions: [
+      '--innodb-buffer-pool-load-at-startup=ON',
+      ...(standby === 'replica' ? ['--server-id=2'] : []),
+    ],
   };
 }
 
