@@ -48,6 +48,8 @@ export const rivals: Recipe = {
         'both-servers',
         'service-link',
         'sql-gap',
+        'load-errors',
+        'load-reconnects',
         'commits-unknown',
       ],
     },

@@ -170,6 +170,8 @@ export const columns: Readonly<Record<string, Column>> = {
   'source-closed': phase('source told to end after s', 'source-closed'),
   'both-servers': ofRow('two servers for s', 'servers_both_ms', (ms) => inSeconds(ms)),
   'service-link': ofRow('service link of src MB', 'service_link_bytes', (bytes) => inMegabytes(bytes)),
+  'load-errors': ofRow('transactions aborted', 'load_errors'),
+  'load-reconnects': ofRow('connections of the load lost', 'load_reconnects'),
   'commits-unknown': ofRow('commits without an answer', 'ledger_unknown'),
   commits: ofRow('commits acknowledged', 'ledger_acknowledged'),
   'commits-lost': ofRow('commits lost', 'ledger_lost'),

@@ -11,6 +11,8 @@ test('a replica takes over when the source has ended, and has every commit', asy
   t.is(row?.ledger_lost, 0);
   t.true(Number(row?.ledger_acknowledged) > 20);
   t.true(row?.tables_ok);
+  // Both threads of sysbench.
+  t.is(row?.load_reconnects, 2);
   t.true(Number(row?.tps_after) > 0);
   t.true(
     Number(row?.service_link_bytes) > 0.5 * small.tableData * 2 ** 20,

@@ -12,6 +12,9 @@ test('a server in a VM that waits takes the disk over when the other has ended, 
   t.true(Number(row?.ledger_acknowledged) > 20);
   t.true(row?.tables_ok);
   t.true(Number(row?.downtime_heartbeat_ms) > 0);
+  // Both threads of sysbench.
+  t.is(row?.load_reconnects, 2);
+  t.is(row?.load_restarts, 0);
   t.true(Number(row?.tps_after) > 0);
   t.true(Number(row?.migration_link_bytes) < 1e6);
 
