@@ -9,7 +9,7 @@ import { paperLinkBitsPerSecond, profileNames, profiles } from './profiles.ts';
 import { scenarioNames } from './scenarios.ts';
 
 /** Where the four hosts are. */
-export const testbedNames = ['local', 'vagrant', 'inventory'] as const;
+const testbedNames = ['local', 'vagrant', 'inventory'] as const;
 
 const bitUnits: Readonly<Record<string, number>> = { bit: 1, kbit: 1e3, mbit: 1e6, gbit: 1e9 };
 

@@ -46,7 +46,7 @@ export function plannedCellsText(cells: readonly PlannedCell[]): string {
   return `{\n  "format": 1,\n  "cells": ${list}\n}\n`;
 }
 
-export type ParsedPlan =
+type ParsedPlan =
   | { readonly ok: true; readonly cells: readonly PlannedCell[] }
   /** Where it is wrong first, what stands there and what is valid: `cells[0].mem "5": valid: 4, 8, 16, 24`. */
   | { readonly ok: false; readonly problem: string };

@@ -2,7 +2,7 @@
 export const profileNames = ['lab', 'paper'] as const;
 export type ProfileName = (typeof profileNames)[number];
 
-export interface Profile {
+interface Profile {
   readonly title: string;
   /** Memory and link rates are the paper's divided by this. */
   readonly scale: number;

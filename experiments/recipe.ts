@@ -8,7 +8,7 @@ import type { Mem } from './paper-rows.ts';
 import type { ScenarioName } from './scenarios.ts';
 
 /** Options of `npm run matrix` that are the same for every cell; what is left out is the profile's. */
-export interface RecipeConditions {
+interface RecipeConditions {
   readonly dbms?: 'mariadb' | 'mysql';
   readonly threads?: number;
   /** Transactions per second; 0 is full speed. */

@@ -5,7 +5,7 @@ export type ScenarioName = (typeof scenarioNames)[number];
 /** By sysbench's own names. */
 export type SysbenchWorkload = 'oltp_read_only' | 'oltp_read_write';
 
-export interface Scenario {
+interface Scenario {
   readonly title: string;
   /** Undefined means that no load runs. */
   readonly sysbenchWorkload: SysbenchWorkload | undefined;

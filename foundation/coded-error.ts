@@ -4,7 +4,7 @@
  */
 import type { ErrorArea, ErrorCodes } from './error-codes.ts';
 
-export interface ErrorDetails {
+interface ErrorDetails {
   readonly cause?: unknown;
   /** Name of the host on which it happened. */
   readonly host?: string;

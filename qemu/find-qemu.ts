@@ -7,7 +7,7 @@ import { qemuInTree, type QemuInstallation } from './installation.ts';
 /** Older ones lose guest writes while they migrate under TCG. */
 const minVersion = 9;
 
-export interface FoundQemu {
+interface FoundQemu {
   readonly installation: QemuInstallation;
   readonly majorVersion: number;
 }

@@ -14,12 +14,11 @@ export const vmPaths = {
   ram: '/dev/shm/poolshift-ram',
 } as const;
 
-export const ramBlockName = 'ram0';
+const ramBlockName = 'ram0';
 export const agentPortName = 'poolshift.agent.0';
 export const diskSerial = 'poolshift-disk';
 
-export const accelerators = ['kvm', 'tcg'] as const;
-export type Accelerator = (typeof accelerators)[number];
+export type Accelerator = 'kvm' | 'tcg';
 
 export type Disk =
   /** QEMU reads and writes the image over NFS by itself; the host mounts nothing. */

@@ -64,7 +64,7 @@ export async function writeRunsCsv(file: string, rows: readonly RunRow[]): Promi
   await rename(`${file}.new`, file);
 }
 
-export interface SamplesTable {
+interface SamplesTable {
   readonly runId: string;
   /** Time of the migrate command: `t_ms` is relative to it. */
   readonly zeroMs: number;

@@ -23,7 +23,7 @@ export function percentileMs(latencies: readonly Latency[], percent: number): nu
 }
 
 /** Latencies of the transactions of one second. */
-export interface SecondOfLatencies {
+interface SecondOfLatencies {
   /** Its end. */
   readonly tMs: number;
   readonly latencies: Latency[];

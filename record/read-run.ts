@@ -30,7 +30,7 @@ export interface RunRecord {
   readonly samples: readonly Sample[];
 }
 
-export type IsWanted = (metric: string) => boolean;
+type IsWanted = (metric: string) => boolean;
 
 const kinds: ReadonlySet<string> = new Set(runEventSchema.options.map((option) => option.shape.event.value));
 const kindSchema = z.looseObject({ event: z.string() });

@@ -13,7 +13,7 @@ import { takeLock } from './lock.ts';
 
 export type Log = (line: string) => void;
 
-export interface PrepareOptions {
+interface PrepareOptions {
   /** What is prepared, as a file name: "rootfs", "guest-mariadb". */
   readonly name: string;
   /** Everything that the result depends on: versions, options, hashes of scripts. */

@@ -6,7 +6,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { $ } from 'zx';
 
-export interface DebianMirror {
+interface DebianMirror {
   readonly archiveUri: string;
   /** Undefined where the machine has no security archive configured. */
   readonly securityUri: string | undefined;
@@ -18,7 +18,7 @@ export interface DebianMirror {
  * One source of packages, from either of apt's two formats (sources.list(5)). They are read here, as `apt-get indextargets`
  * does not tell who signs a source (`Signed-By`), and whose archive it is only after an `apt-get update`.
  */
-export interface AptSource {
+interface AptSource {
   readonly uris: readonly string[];
   readonly suites: readonly string[];
   readonly components: readonly string[];

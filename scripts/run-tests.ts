@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { $ } from 'zx';
 import type { TestProgress } from './test-progress.ts';
 
-export interface Failure {
+interface Failure {
   readonly name: string;
   /** What is said of it. */
   readonly lines: readonly string[];
@@ -28,7 +28,7 @@ export interface TestsOutcome {
   }[];
 }
 
-export interface TestsOptions {
+interface TestsOptions {
   readonly kind: 'unit' | 'lab';
   /** Tests are ended, and named, when none has ended and no file has begun for this long. */
   readonly idleMs: number;

@@ -23,7 +23,7 @@ const labSuites = {
   run: { paths: ['harness/'], needsLab: true },
 } as const satisfies Readonly<Record<string, LabSuiteOptions>>;
 
-export type LabSuite = keyof typeof labSuites;
+type LabSuite = keyof typeof labSuites;
 export type Suite = 'unit' | LabSuite;
 
 export const labSuiteNames = Object.keys(labSuites) as readonly LabSuite[];

@@ -31,7 +31,7 @@ import { jsonSink, textSink } from './report.ts';
 import { become, makeFolderFor, type User, userNamed } from './run-as-user.ts';
 
 /** What the program's exit status means. */
-export const exitCode = {
+const exitCode = {
   migrated: 0,
   /** The migration failed and the VM runs on at the source; or another command failed. */
   failed: 1,

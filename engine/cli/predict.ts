@@ -18,7 +18,7 @@ import { notSimulated, simulate, type SimulatedEngine, simulatedEngines } from '
 import { bitsPerSecond, bytes, number, share } from './arguments.ts';
 
 /** What the program's exit code means. */
-export const exitCode = { predicted: 0, usage: 2 } as const;
+const exitCode = { predicted: 0, usage: 2 } as const;
 
 /** What is left of a link for TCP payload: 119.5 of 125 Mbit/s, as measured. */
 const payloadShare = 0.956;

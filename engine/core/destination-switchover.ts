@@ -5,7 +5,7 @@
 import { type EngineEnd, interruption } from './engine-options.ts';
 
 /** What there is of a migration, which grows with it. The machine hands it on without a look. */
-export interface DestinationParts {
+interface DestinationParts {
   /** Since the source engine has greeted. */
   readonly link: unknown;
   /** Since QEMU has begun to send. */
@@ -66,7 +66,7 @@ export type DestinationAction =
   | { readonly do: 'say-in-doubt'; readonly why: Error }
   | { readonly do: 'refuse-signal' };
 
-export interface DestinationStep<Parts extends DestinationParts> {
+interface DestinationStep<Parts extends DestinationParts> {
   readonly state: DestinationState<Parts>;
   readonly actions: readonly DestinationAction[];
 }

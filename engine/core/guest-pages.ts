@@ -32,7 +32,7 @@ export type PageDecisions = Pick<
 >;
 
 /** How much is done before other events get their turn. */
-export interface PageSlices {
+interface PageSlices {
   /** Entries of the list taken in, planned, and pages sent. */
   readonly listPages: number;
   readonly planPages: number;

@@ -10,7 +10,7 @@ import { GuestFrames } from './guest-frames.ts';
 import type { GuestRam } from './outside.ts';
 import { type PageLedger, pageState } from './page-ledger.ts';
 
-export interface ListedPages {
+interface ListedPages {
   /** Pages that may come from storage. */
   readonly listedPages: number;
   /** Pages that QEMU had sent before the list was there. */

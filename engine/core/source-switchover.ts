@@ -71,7 +71,7 @@ export type SourceAction =
   /** Say why a signal does not end this now. */
   | { readonly do: 'refuse-signal' };
 
-export interface SourceStep {
+interface SourceStep {
   readonly state: SourceState;
   readonly actions: readonly SourceAction[];
 }

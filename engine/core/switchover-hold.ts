@@ -8,7 +8,7 @@ import type { GuestPages } from './guest-pages.ts';
 import type { Schedule } from './schedule.ts';
 
 /** What is done when the switchover may come. */
-export interface HoldActions {
+interface HoldActions {
   /** From now on little may be under way: the VM may stop at any moment. */
   allowSwitchover(): void;
   /** Hands the end of RAM on, which was held. */

@@ -35,7 +35,7 @@ const progressMs = 200;
 /** The source engine has all that it needs; it is given this time to end its connection. */
 const closeMs = 5000;
 
-export interface DestinationOptions extends EngineOptions {
+interface DestinationOptions extends EngineOptions {
   readonly listen: { readonly host: string; readonly port: number };
   /** Unix socket on which the target QEMU waits (`-incoming unix:PATH`, or migrate-incoming). */
   readonly incomingPath: string;

@@ -83,7 +83,7 @@ function closeAll(readers: OpenedSources['readers']): void {
   for (const reader of new Set(readers)) reader?.close().catch(() => undefined);
 }
 
-export interface OpenedSources {
+interface OpenedSources {
   /** By source index; undefined where it cannot be read. */
   readonly readers: readonly (StorageReader | undefined)[];
   /** What to tell the source engine. */

@@ -31,7 +31,7 @@ export interface SourceHandler {
   fail(error: CodedError<'destination'>): void;
 }
 
-export interface ListenerOptions {
+interface ListenerOptions {
   readonly security: PeerSecurity;
   readonly vm?: string;
   readonly liveness: Liveness;

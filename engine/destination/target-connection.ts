@@ -6,7 +6,7 @@ import { ReturnPathReader } from '../stream/return-path.ts';
 import { TargetOutput } from './target-output.ts';
 import { findListener, isAlive, type ProcessIdentity } from './target-process.ts';
 
-export interface TargetHandler {
+interface TargetHandler {
   /** Bytes of the return path. */
   returnPath(bytes: Buffer): void;
   /** The target takes more. */

@@ -21,7 +21,7 @@ export function findListener(path: string): ProcessIdentity | undefined {
 }
 
 /** Inode of the socket that listens on `path`, from the text of /proc/net/unix. */
-export function listeningInode(table: string, path: string): string | undefined {
+function listeningInode(table: string, path: string): string | undefined {
   // Num RefCount Protocol Flags Type St Inode Path; the flag __SO_ACCEPTCON marks a listener.
   for (const line of table.split('\n')) {
     const match = /^\S+ \S+ \S+ (\S+) \S+ \S+ +(\d+) (.*)$/.exec(line);

@@ -13,7 +13,7 @@ import {
 } from './agent-protocol.ts';
 import { decodePageListInSlices, type DecodeLimits, type PackedPageList } from './page-list-codec.ts';
 
-export interface AgentRequestOptions {
+interface AgentRequestOptions {
   /** How long to wait for the agent's first sign of life. Default 10 000. */
   readonly firstAnswerTimeoutMs?: number;
   /** How long to wait for the whole answer. Default: 50 000 more than for the first sign. */
@@ -23,7 +23,7 @@ export interface AgentRequestOptions {
   readonly opened?: Socket;
 }
 
-export interface PageListOptions extends AgentRequestOptions, DecodeLimits {
+interface PageListOptions extends AgentRequestOptions, DecodeLimits {
   /** Default 'none'. */
   readonly clean?: Cleaning;
   /** Longest list to take, in bytes. Default 256 MiB, enough for a pool of 700 GiB or more. */

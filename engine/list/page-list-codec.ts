@@ -27,7 +27,7 @@ import { malformed, pageSizeBytes, type PageList, type PageRuns, type PageSource
 import { type PageListMetadata, parseMetadata } from './page-list-metadata.ts';
 
 const magic = Buffer.from('PSPL', 'latin1');
-export const pageListVersion = 1;
+const pageListVersion = 1;
 const headerBytes = 24;
 const maxMetadataBytes = 4 * 1024 * 1024;
 /** Five bytes for each run of four pages of 1 TiB take 340 MB. */

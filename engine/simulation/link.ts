@@ -1,6 +1,6 @@
 /** A link, or anything else that takes so many bytes in a second, in simulated time. */
 
-export interface RatePiece {
+interface RatePiece {
   readonly fromMs: number;
   /** 0 is a stall. */
   readonly bytesPerSecond: number;

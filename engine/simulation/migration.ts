@@ -50,7 +50,7 @@ export const defaultSetup: Setup = {
   seed: 1,
 };
 
-export interface LinkUse {
+interface LinkUse {
   readonly bytes: number;
   readonly busyMs: number;
 }

@@ -2,13 +2,13 @@
 import { type SimulatedEngine, simulatedEngines } from './simulate.ts';
 
 /** Of the runs of one engine: predicted over measured total time, less 1, in percent. */
-export interface EngineError {
+interface EngineError {
   readonly runs: number;
   readonly lowestPercent: number;
   readonly highestPercent: number;
 }
 
-export interface ModelError {
+interface ModelError {
   readonly measured: string;
   /** Undefined: not known. */
   readonly engines: Readonly<Record<SimulatedEngine, EngineError | undefined>>;

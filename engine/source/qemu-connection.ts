@@ -15,7 +15,7 @@ const silentLimit = 8;
 /** What is read of a further connection. */
 const magicBytes = 4;
 
-export interface QemuHandler {
+interface QemuHandler {
   listening(): void;
   connected(): void;
   /** Takes a chunk, valid only during the call; returns whether to read on, or to wait for `readOn`. */

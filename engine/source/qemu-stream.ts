@@ -21,7 +21,7 @@ const vmNotInStream = {
     'QEMU does not say which VM it migrates (-uuid, capability validate-uuid): only what the engines were told is the same',
 } as const;
 
-export interface QemuStreamHandler {
+interface QemuStreamHandler {
   /** QEMU has a return path: it waits for the target's word when it has sent everything. */
   returnPathOpens(): void;
   /** QEMU has sent everything, and what is left of it is handed on. */

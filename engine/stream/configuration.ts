@@ -12,7 +12,7 @@ const maxMachineNameBytes = 255;
 /** QEMU 11 has 25 capabilities. */
 const maxCapabilities = 256;
 
-export type ConfigurationStep =
+type ConfigurationStep =
   /** An item was read; the next one starts at `next`. */
   | { readonly is: 'read'; readonly next: number }
   /** No part of the configuration starts here: it is complete. */

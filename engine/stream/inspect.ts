@@ -26,7 +26,7 @@ export interface StreamSummary {
   readonly end: StreamEnd;
 }
 
-export interface BlockSummary extends RamBlock {
+interface BlockSummary extends RamBlock {
   /** Records of pages with content, and of pages of zeros; a page counts each time that it was sent. */
   readonly pageRecords: number;
   readonly zeroRecords: number;
@@ -35,7 +35,7 @@ export interface BlockSummary extends RamBlock {
 }
 
 /** How the stream ended, or why it could not be read further. */
-export type StreamEnd =
+type StreamEnd =
   | { readonly is: 'complete' }
   | { readonly is: 'truncated'; readonly detail: string }
   | { readonly is: 'unfilterable'; readonly reason: UnsupportedReason; readonly detail: string };

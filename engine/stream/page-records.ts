@@ -11,7 +11,7 @@ import { ramFlag, shortHeaderBytes } from './records.ts';
 import { recordHeaderRoomBytes, writeRecordHeader } from './writer.ts';
 
 /** The record at which reading stopped, and why. */
-export type PageRecordsStop = { readonly at: number } & (
+type PageRecordsStop = { readonly at: number } & (
   | ItemStop
   /** It is not a page. */
   | { readonly is: 'other-record'; readonly flags: number }

@@ -30,7 +30,7 @@ export class RamBlocks {
   }
 }
 
-export type RamBlocksStep =
+type RamBlocksStep =
   /** A block was read; the next one starts at `next`. */
   | { readonly is: 'read'; readonly next: number }
   /** All were read; what follows starts at `next`. */

@@ -53,7 +53,7 @@ export interface StreamReaderOptions {
 }
 
 /** Whether a page record may be written to the output, and if it needs a section of its own around it. */
-export type PlaceForPages = 'inside-section' | 'between-sections' | 'nowhere';
+type PlaceForPages = 'inside-section' | 'between-sections' | 'nowhere';
 
 /** What the reader is in the middle of. */
 type ReaderState =

@@ -5,7 +5,7 @@
 import { CodedError } from '../../foundation/coded-error.ts';
 import { returnPathMessage } from './records.ts';
 
-export interface ReturnPathMessage {
+interface ReturnPathMessage {
   /** One of `returnPathMessage`, or a type that this codec does not know. */
   readonly type: number;
   readonly data: Buffer;

@@ -3,7 +3,7 @@ import type { SectionKind } from './handler.ts';
 import { incomplete, type ItemStop, stoppedBy, obstacleInCommand } from './obstacles.ts';
 import { ramSectionName, ramSectionVersion, sectionType } from './records.ts';
 
-export type SectionHeader =
+type SectionHeader =
   | ItemStop
   /** A part of the RAM section; its records start at `next`. */
   | { readonly is: 'ram'; readonly kind: SectionKind; readonly sectionId: number; readonly next: number }

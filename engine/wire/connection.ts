@@ -9,7 +9,7 @@ import { type FrameProtection, FrameReader, type FrameType, frameHeader } from '
 import { type Abort, decodeMessage, encodeMessage, messageSchemas } from './messages.ts';
 import { SendQueue } from './send-queue.ts';
 
-export interface ConnectionOptions {
+interface ConnectionOptions {
   readonly protection: FrameProtection;
   readonly heartbeatMs: number;
   /** Give up when nothing was heard for so long. */

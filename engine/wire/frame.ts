@@ -64,7 +64,7 @@ const typeById = new Map<number, FrameType>(
 /** Greatest payload of any frame as it crosses the wire; compression is left out where it does not make it shorter. */
 const maxPayloadBytes = Math.max(...Object.values(frameTypes).map(({ maxBytes }) => maxBytes));
 
-export function frameHeaderBytes(protection: FrameProtection): number {
+function frameHeaderBytes(protection: FrameProtection): number {
   return protection === 'checksums' ? plainHeaderBytes + 8 : plainHeaderBytes;
 }
 
@@ -93,7 +93,7 @@ export function frameHeader(
 }
 
 /** Receives a frame, synchronously; the payload is valid only during the call. */
-export type FrameHandler = (type: FrameType, payload: Buffer) => void;
+type FrameHandler = (type: FrameType, payload: Buffer) => void;
 
 /** Incremental reader. Nothing is allocated by a length before that length was checked against its type. */
 export class FrameReader {

@@ -14,7 +14,7 @@ interface Waiting {
 }
 
 /** A frame as it goes over the link. */
-export interface ReadyFrame {
+interface ReadyFrame {
   readonly bytes: readonly Buffer[];
   readonly onSent: (() => void) | undefined;
 }

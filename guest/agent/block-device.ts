@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import type { LeftOutReason } from '../../engine/list/left-out.ts';
 import { systemErrorCode } from './guest-error.ts';
 
-export interface DiskPlace {
+interface DiskPlace {
   /** Serial number where the disk has one of its own, else its name ("vda"). */
   readonly disk: string;
   /** Where the file system's device begins on the disk; 0 for a whole disk. */

@@ -62,7 +62,7 @@ export async function locateFiles(
 }
 
 /** A file as it is now. */
-export interface FileState {
+interface FileState {
   readonly path: string;
   /** The file, and how much of it is allocated. */
   readonly key: string;

@@ -1,4 +1,4 @@
-export type GuestErrorCode =
+type GuestErrorCode =
   /** No program is running whose cached pages the agent can find. */
   | 'no-server'
   /** The agent lacks root's rights: memory, pagemap or iomem of the guest cannot be read. */

@@ -1,6 +1,6 @@
 /** File systems that the guest mounts from a server: proc_pid_mountinfo(5). */
 
-export interface NetworkMount {
+interface NetworkMount {
   /** "254:1" style number of its files' device. */
   readonly device: string;
   readonly mountPoint: string;

@@ -13,7 +13,7 @@ const presentBit = 0x8000_0000;
 const upperFrameBits = 0x007f_ffff;
 
 /** Reads pagemap entries: fills `into` from the entry `index` on, gives the bytes read. */
-export type ReadPagemap = (index: number, into: Uint8Array) => number;
+type ReadPagemap = (index: number, into: Uint8Array) => number;
 
 /**
  * Gives pageSizeBytes/4096 frame numbers for each page, 0 where the memory is not present (swapped out, or given back).

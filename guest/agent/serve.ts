@@ -14,7 +14,7 @@ import type { CachingProgram } from './page-finder.ts';
 import { releaseMemory } from './release-memory.ts';
 import type { Turns } from './turns.ts';
 
-export const agentVersion = '1';
+const agentVersion = '1';
 
 /** A way to the host. */
 export interface Channel {

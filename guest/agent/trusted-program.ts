@@ -34,7 +34,7 @@ function isRootsAlone(path: string): boolean {
   }
 }
 
-export interface ProgramOutput {
+interface ProgramOutput {
   readonly stdout: string;
   /** Exit status, or undefined when it was ended by a signal. */
   readonly status: number | undefined;

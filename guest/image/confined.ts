@@ -7,7 +7,7 @@ import { $, type ProcessOutput } from 'zx';
 import { CodedError } from '../../foundation/coded-error.ts';
 import type { Log } from '../../scripts/cache.ts';
 
-export interface ConfinedOptions {
+interface ConfinedOptions {
   /** Gets standard error as it comes. */
   readonly log: Log;
   /** Whether the command sees this machine's network. Default: only a loopback that is down. */
@@ -18,7 +18,7 @@ export interface ConfinedOptions {
  * zx's `$` for one command, without pipes, lists and redirections, as these would be outside.
  * @throws CodedError 'guest-image', 'command-failed'
  */
-export type ConfinedCommand = (
+type ConfinedCommand = (
   pieces: TemplateStringsArray,
   ...words: readonly (string | number | readonly string[])[]
 ) => Promise<ProcessOutput>;

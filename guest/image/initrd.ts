@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { prepare, type Log } from '../../scripts/cache.ts';
 import { cpioArchive, padding, type CpioEntry } from './cpio.ts';
 
-export interface InitrdOptions {
+interface InitrdOptions {
   /** `initrdPath` of a prepared guest image. */
   readonly base: string;
   /** Public key in OpenSSH's format, which may log in as root. */
@@ -47,7 +47,7 @@ export async function makeInitrd({
   return path.join(entry, 'initrd');
 }
 
-export interface Overlay {
+interface Overlay {
   readonly authorizedKey: string;
   readonly hostKey: string | undefined;
   readonly agent: Uint8Array | undefined;

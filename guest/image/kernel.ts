@@ -10,7 +10,7 @@ import { kernelPackages } from '../../scripts/debian-packages.ts';
 import { confined } from './confined.ts';
 import { bootstrap } from './packages.ts';
 
-export interface Kernel {
+interface Kernel {
   readonly kernelPath: string;
   /** Without keys and agent, which `makeInitrd` appends. */
   readonly initrdPath: string;

@@ -7,7 +7,7 @@ import { confined } from './confined.ts';
 export const databaseSystems = ['mariadb', 'mysql'] as const;
 export type DatabaseSystem = (typeof databaseSystems)[number];
 
-export interface BootstrapOptions {
+interface BootstrapOptions {
   /** `minbase` gives a system whose programs run; `extract` only unpacks the packages and what they depend on. */
   readonly variant: 'minbase' | 'extract';
   /** Commands for the shell, or a program, that have the new tree as `$1` when all packages are in it (mmdebstrap(1), hooks). */

@@ -13,7 +13,7 @@ import { prepareKernel } from './kernel.ts';
 import type { DatabaseSystem } from './packages.ts';
 import { prepareRootTree, type RootTree } from './root-tree.ts';
 
-export interface GuestImageOptions {
+interface GuestImageOptions {
   readonly dbms: DatabaseSystem;
   /** Number of sysbench tables: sbtest.sbtest1, sbtest2, ... */
   readonly tables: number;

@@ -17,7 +17,7 @@ import { makeInitrd } from '../image/initrd.ts';
 import type { DatabaseSystem } from '../image/packages.ts';
 import { prepareGuestImage } from '../image/prepare-guest-image.ts';
 
-export interface GuestMachineOptions {
+interface GuestMachineOptions {
   readonly dbms: DatabaseSystem;
   readonly memoryBytes: number;
   readonly poolBytes: number;

@@ -10,7 +10,7 @@ import type { DatabaseSystem } from '../image/packages.ts';
 import { prepareRootTree } from '../image/root-tree.ts';
 import type { Log } from '../../scripts/cache.ts';
 
-export interface ScratchServerOptions {
+interface ScratchServerOptions {
   readonly dbms: DatabaseSystem;
   readonly poolBytes: number;
   /** Further options of the server. */

@@ -10,7 +10,7 @@ import { CodedError } from '../../foundation/coded-error.ts';
 
 const program = path.join(import.meta.dirname, '../../report/cli/live.ts');
 
-export interface LiveView {
+interface LiveView {
   /** Shows a run that begins, from now on. */
   readonly show: (folder: string) => void;
 }

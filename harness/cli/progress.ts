@@ -3,7 +3,7 @@ import { inSeconds, mebibytes, seconds as secondsText } from '../../foundation/q
 import type { NewRunEvent, Sample } from '../../record/event.ts';
 import { LiveFigures } from '../../record/live-figures.ts';
 
-export interface ProgressOutput {
+interface ProgressOutput {
   write(text: string): unknown;
   /** A terminal gets one line that changes all the time, a file a line every few seconds of the migration. */
   readonly isTTY?: boolean;

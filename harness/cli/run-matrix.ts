@@ -28,7 +28,7 @@ import { cellsPlannedBefore, doneRow, refuseOtherRuns, setAside } from './resume
 import type { AtEnd } from './run-command.ts';
 import { inventoryOf, refuseWhatDoesNotFit, waitForTestbed } from './testbed-options.ts';
 
-export interface PlannedMatrix {
+interface PlannedMatrix {
   readonly options: MatrixOptions;
   readonly cells: readonly Cell[];
   /** Of `--testbed inventory`. */
@@ -56,7 +56,7 @@ export async function planMatrix(
   return { options, cells, inventory };
 }
 
-export interface MatrixUse {
+interface MatrixUse {
   /** Folder of the set. */
   readonly set: string;
   /** Whether somebody asked for this very folder: it must be new then, or be gone on with. */
@@ -66,7 +66,7 @@ export interface MatrixUse {
   readonly say: (line: string) => void;
 }
 
-export interface MatrixResult {
+interface MatrixResult {
   /** A run a line, in order; fewer than planned where it was stopped. */
   readonly lines: readonly TableLine[];
   readonly interrupted: boolean;

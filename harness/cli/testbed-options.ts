@@ -11,7 +11,7 @@ import { localMachine } from './local-machine.ts';
 import type { AtEnd } from './run-command.ts';
 
 /** A run by its name in messages; "" for the only one. */
-export interface NamedConfiguration {
+interface NamedConfiguration {
   readonly name: string;
   readonly configuration: Configuration;
 }
@@ -52,7 +52,7 @@ export async function refuseWhatDoesNotFit(
   }
 }
 
-export interface TestbedUse {
+interface TestbedUse {
   readonly testbed: Configuration['testbed'];
   /** Of `--testbed inventory`. */
   readonly inventory: Inventory | undefined;

@@ -3,7 +3,7 @@ import type { TestFn } from 'ava';
 import type { Testbed } from '../testbed/host.ts';
 import type { Finding } from './finding.ts';
 
-export interface DoctorUnderTest {
+interface DoctorUnderTest {
   /** Asked when tests run, as the path. The hosts are behind an inventory, and nobody else uses them. */
   readonly hosts: () => Testbed['hosts'];
   readonly exportPath: () => string;

@@ -14,7 +14,7 @@ import { examineKvm } from './kvm.ts';
 import { examineGuestAddress, examineLink, examinePath, measuredLinks, neededPaths } from './network.ts';
 import { examineStorage } from './storage.ts';
 
-export interface ExamineOptions {
+interface ExamineOptions {
   readonly inventory: Inventory;
   /** Smallest first; at least one. */
   readonly rows: readonly [WantedRow, ...WantedRow[]];

@@ -73,7 +73,7 @@ function judgePrograms({ missingPrograms }: HostFacts, { host, mounted }: HostEx
 }
 
 /** Version of a `qemu-system-x86_64 --version`, as numbers. */
-export function qemuVersion(text: string): readonly [major: number, minor: number] | undefined {
+function qemuVersion(text: string): readonly [major: number, minor: number] | undefined {
   const [, major, minor] = /^QEMU emulator version (\d+)\.(\d+)/.exec(text) ?? [];
   return major === undefined || minor === undefined ? undefined : [Number(major), Number(minor)];
 }
@@ -142,7 +142,7 @@ function judgeLeftovers({ leftovers }: HostFacts, { host }: HostExpectations): r
 }
 
 /** Ports that a run listens at, each with its host and network. */
-export const neededPorts = [
+const neededPorts = [
   { host: 'dst', network: 'migration', port: 4444, use: 'migration' },
   { host: 'src', network: 'migration', port: 4445, use: '--verify-ram' },
   { host: 'dst', network: 'migration', port: 5201, use: 'iperf3' },

@@ -10,7 +10,7 @@ const bootSeconds = 10;
  * A VM of 64 MiB without disk, with the processor that runs use. It is asked by QMP whether KVM is on, and its firmware's
  * first words on the debug port show that the processor executes.
  */
-export function kvmScript(qemuBinary: string): string {
+function kvmScript(qemuBinary: string): string {
   const machine = `-nodefaults -no-user-config -display none -no-reboot -machine q35 -m 64M ${processorArguments('kvm').join(' ')}`;
   return `if [ ! -e /dev/kvm ]; then
   echo "no-device $(grep -Eqw 'vmx|svm' /proc/cpuinfo && echo capable)"

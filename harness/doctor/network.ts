@@ -52,7 +52,7 @@ export const measuredLinks = [
   { network: 'storage', from: 'nfs', to: 'dst', port: goodputPort },
 ] as const;
 
-export interface WantedRate {
+interface WantedRate {
   readonly bitsPerSecond: number;
   /** Whether the testbed sets it. */
   readonly shaped: boolean;

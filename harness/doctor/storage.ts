@@ -14,7 +14,7 @@ const fileName = '.poolshift-doctor';
 const rounds = 4;
 const bytes = 1 << 20;
 
-export interface MountFacts {
+interface MountFacts {
   /** "nfs4"; undefined where nothing is mounted at or above the path but a local disk. */
   readonly type: string;
   readonly source: string;

@@ -1,4 +1,4 @@
-export interface Gap {
+interface Gap {
   readonly fromMs: number;
   readonly toMs: number;
   readonly gapMs: number;

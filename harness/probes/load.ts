@@ -7,7 +7,7 @@ import { nowMs } from './wall-clock.ts';
 /** USER_HZ, which Linux fixes at 100 for user space on x86 and arm64 (proc_stat(5), `sysconf(_SC_CLK_TCK)`). */
 const tickMs = 10;
 
-export interface CpuTicks {
+interface CpuTicks {
   readonly busy: number;
   readonly total: number;
 }

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import type { Emit, Probe, ProbeConfig } from './report.ts';
 import { nowMs } from './wall-clock.ts';
 
-export interface InterfaceCounters {
+interface InterfaceCounters {
   readonly inBytes: number;
   readonly outBytes: number;
 }

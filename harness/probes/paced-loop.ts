@@ -3,7 +3,7 @@ import { nowMs } from './wall-clock.ts';
 const shortestBackoffMs = 20;
 const maxBackoffMs = 1000;
 
-export interface PacedLoop {
+interface PacedLoop {
   /** Starts no further turn; settles when the current one has ended. */
   stop(): Promise<void>;
 }

@@ -21,7 +21,7 @@ const answerTimeoutMs = 5000;
 /** Probes get this long to end in good order: a ledger waits 2 s for its last commit, sysbench 5 s to be ended. */
 const stopTimeoutMs = 10_000;
 
-export function recorderCommand(config: RecorderConfig, path: string): string {
+function recorderCommand(config: RecorderConfig, path: string): string {
   return `exec node ${path} '${JSON.stringify(config).replaceAll("'", `'\\''`)}'`;
 }
 

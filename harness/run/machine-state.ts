@@ -3,7 +3,7 @@ import { readFile, readdir, readlink } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { $ } from 'zx';
 
-export interface MachineState {
+interface MachineState {
   readonly links: string;
   readonly routes: string;
   readonly networkNamespaces: readonly string[];

@@ -7,7 +7,7 @@ import { memValues, type PaperRow, paperRows } from '../../experiments/paper-row
 const mib = 2 ** 20;
 const gib = 2 ** 30;
 
-export interface Need {
+interface Need {
   readonly what: string;
   readonly bytes: number;
 }
@@ -51,7 +51,7 @@ export function diskNeeds(configuration: Configuration): readonly Need[] {
   ];
 }
 
-export type Fit = { readonly fits: true } | { readonly fits: false; readonly reason: string };
+type Fit = { readonly fits: true } | { readonly fits: false; readonly reason: string };
 
 const total = (needs: readonly Need[]): number => needs.reduce((sum, need) => sum + need.bytes, 0);
 
@@ -143,7 +143,7 @@ export function watchedSeconds({
   return { before: Math.min(beforeSeconds, max), after: Math.min(afterSeconds, max) };
 }
 
-export interface PlannedStep {
+interface PlannedStep {
   readonly name: string;
   readonly durationSeconds: number;
 }

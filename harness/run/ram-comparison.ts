@@ -14,7 +14,7 @@ const resultSchema = z.object({
   first_differing: z.array(z.number()),
 });
 
-export type RamComparison = z.infer<typeof resultSchema>;
+type RamComparison = z.infer<typeof resultSchema>;
 
 /** The source's RAM crosses the migration network, whose measured use is over by now. @throws CodedError 'host' */
 export async function compareRam(

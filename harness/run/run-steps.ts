@@ -57,7 +57,7 @@ const ledgerFile = '/run/poolshift/ledger';
 /** 200 pings a second take so much of an emulated guest that they lengthen its start, which is what is measured here. */
 const seldomPings = { intervalMs: 100, thresholdMs: 250 };
 
-export interface RunStepsOptions extends ExperimentOptions {
+interface RunStepsOptions extends ExperimentOptions {
   readonly log: RunLog;
   readonly steps: Steps;
   /** Whether the lab is to stay up; asked when everything else has been undone. */
@@ -71,7 +71,7 @@ interface WarmSource {
   readonly poolInUseBytes: number;
 }
 
-export interface StepsResult {
+interface StepsResult {
   readonly converged: boolean;
   readonly failedChecks: readonly string[];
 }

@@ -9,12 +9,12 @@ function stepError(step: string, cause: unknown): CodedError<'run'> {
   return new CodedError('run', 'step-failed', `${step}: ${why}`, { cause });
 }
 
-export type StepOutcome =
+type StepOutcome =
   | { readonly kind: 'started' }
   | { readonly kind: 'ended'; readonly durationMs: number }
   | { readonly kind: 'failed'; readonly durationMs: number; readonly error: unknown };
 
-export interface StepsOptions {
+interface StepsOptions {
   readonly signal: AbortSignal;
   /** Called as steps and undos start and end. */
   readonly onStep: (name: string, outcome: StepOutcome) => void;

@@ -28,7 +28,7 @@ export interface WarmedGuest {
   readonly diskPath: string;
 }
 
-export interface WarmedGuestOptions {
+interface WarmedGuestOptions {
   readonly testbed: Testbed;
   readonly deploy: Deploy;
   readonly dbms: DatabaseSystem;
@@ -112,7 +112,7 @@ async function keepIn(folder: string, options: WarmedGuestOptions): Promise<void
   }
 }
 
-export interface StartWarmedOptions {
+interface StartWarmedOptions {
   readonly testbed: Testbed;
   readonly deploy: Deploy;
   /** As it was warmed. */

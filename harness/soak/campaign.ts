@@ -14,7 +14,7 @@ export interface SoakForm {
   run(seed: number, signal: AbortSignal): Promise<SoakResult>;
 }
 
-export interface SoakResult {
+interface SoakResult {
   readonly fault: string;
   readonly moment: string;
   readonly settings: SoakRow['settings'];
@@ -26,7 +26,7 @@ export interface SoakResult {
   readonly logs?: () => Promise<Readonly<Record<string, string>>>;
 }
 
-export interface CampaignOptions {
+interface CampaignOptions {
   readonly seeds: Iterable<number>;
   /** No run starts after this. */
   readonly untilMs: number;

@@ -5,24 +5,22 @@
 import type { EngineHistory, History } from './history.ts';
 import type { Action, ProcessName } from './plan.ts';
 
-export const violationNames = [
-  'two-vms',
-  'no-vm',
-  'differing-pages',
-  'false-migrated',
-  'false-at-source',
-  'false-in-doubt',
-  'ran-in-doubt',
-  'not-migrated',
-  'no-last-word',
-  'crashed',
-  'hangs',
-  'leftovers',
-  'no-answer',
-  'lost-commits',
-  'broken-tables',
-] as const;
-export type ViolationName = (typeof violationNames)[number];
+export type ViolationName =
+  | 'two-vms'
+  | 'no-vm'
+  | 'differing-pages'
+  | 'false-migrated'
+  | 'false-at-source'
+  | 'false-in-doubt'
+  | 'ran-in-doubt'
+  | 'not-migrated'
+  | 'no-last-word'
+  | 'crashed'
+  | 'hangs'
+  | 'leftovers'
+  | 'no-answer'
+  | 'lost-commits'
+  | 'broken-tables';
 
 export interface Violation {
   readonly name: ViolationName;

@@ -7,7 +7,7 @@ import { dbPlan } from './db-plan.ts';
 import { runDb } from './db-run.ts';
 import { faultName, momentName } from './plan.ts';
 
-export interface DbForm extends SoakForm {
+interface DbForm extends SoakForm {
   /** Takes the lab down. Idempotent. */
   close(): Promise<void>;
 }

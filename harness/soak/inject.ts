@@ -26,7 +26,7 @@ export interface Conduit {
   limit(bytesPerSecond: number | undefined): void | Promise<void>;
 }
 
-export interface InjectorParts {
+interface InjectorParts {
   readonly conduits: ReadonlyMap<PlaceName, Conduit>;
   /** Returns whether there was a process to send it to. */
   readonly signal: (process: ProcessName, signal: NodeJS.Signals) => boolean | Promise<boolean>;

@@ -14,7 +14,7 @@ const interruptedStatus = 130;
 /** An event may come at any time of a run. */
 const noLimitMs = 2 ** 31 - 1;
 
-export interface LabEngineOptions {
+interface LabEngineOptions {
   readonly host: Host;
   readonly shell: HostShell;
   /** The engine with its arguments, as a shell command. */

@@ -34,7 +34,7 @@ export interface ManagedEngine {
   kill(signal: NodeJS.Signals): void;
 }
 
-export interface ManagedEngines {
+interface ManagedEngines {
   readonly source: ManagedEngine;
   readonly destination: ManagedEngine;
 }
@@ -47,7 +47,7 @@ export interface ManagedVm {
   stop(): Promise<void>;
 }
 
-export interface ManagedPair {
+interface ManagedPair {
   readonly source: ManagedVm;
   readonly target: ManagedVm;
   /** Of both memories, while both VMs are stopped; undefined where they cannot be compared. */

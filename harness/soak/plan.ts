@@ -13,13 +13,12 @@ const pagesPerMiB = 256;
 export const diskBytes = 20 * MiB;
 
 /** Where a proxy stands: source QEMU to its engine, engine to engine, engine to target QEMU, engine to storage. */
-export const placeNames = ['outgoing', 'link', 'incoming', 'storage'] as const;
-export type PlaceName = (typeof placeNames)[number];
+export type PlaceName = 'outgoing' | 'link' | 'incoming' | 'storage';
 
 /** `forward` is the way that guest memory takes, for storage the way of the requests. */
 export type Direction = 'forward' | 'backward';
 
-export const processNames = [
+const processNames = [
   'source-engine',
   'destination-engine',
   'source-qemu',
@@ -100,8 +99,8 @@ export type Fault =
   | { readonly kind: 'missing-device' }
   | { readonly kind: 'action'; readonly action: Action; readonly moment: Moment };
 
-export const listKinds = ['right', 'partly-wrong', 'stale', 'none'] as const;
-export const guestKinds = ['quiet', 'busy', 'writes-listed'] as const;
+const listKinds = ['right', 'partly-wrong', 'stale', 'none'] as const;
+const guestKinds = ['quiet', 'busy', 'writes-listed'] as const;
 export const capabilityKinds = ['switchover-ack', 'return-path', 'none'] as const;
 
 export interface SmallPlan {

@@ -11,7 +11,7 @@ import type { Direction } from './plan.ts';
 export type Watch = (chunk: Buffer) => number | undefined;
 
 /** TCP port of this machine, or a unix socket. */
-export type RelayTarget = { readonly host: string; readonly port: number } | { readonly path: string };
+type RelayTarget = { readonly host: string; readonly port: number } | { readonly path: string };
 
 interface Watching {
   readonly watch: Watch;

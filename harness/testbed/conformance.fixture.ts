@@ -10,7 +10,7 @@ import { CodedError } from '../../foundation/coded-error.ts';
 import { type Host, type HostProcess, type Testbed, hostNames } from './host.ts';
 import { killOwnConnection, testSlowHosts } from './slow-host.fixture.ts';
 
-export interface TestbedUnderTest {
+interface TestbedUnderTest {
   readonly name: string;
   /** Asked when tests run. */
   readonly testbed: () => Testbed;

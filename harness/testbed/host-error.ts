@@ -2,7 +2,7 @@ import { CodedError } from '../../foundation/coded-error.ts';
 import type { ErrorCodes } from '../../foundation/error-codes.ts';
 import type { HostName } from './host.ts';
 
-export interface FailedCommand {
+interface FailedCommand {
   readonly host: HostName;
   readonly command: string;
   readonly exitCode?: number | undefined;

@@ -10,7 +10,7 @@ import type { Host, HostName, HostProcess, RunOptions, RunResult } from './host.
 import { hostFolder } from './host.ts';
 import { hostError } from './host-error.ts';
 
-export interface SshHostOptions {
+interface SshHostOptions {
   readonly name: HostName;
   /** ssh configuration with an entry of that name; it sets user, keys, host keys and ControlMaster. */
   readonly configPath: string;

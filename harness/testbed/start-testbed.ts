@@ -5,7 +5,7 @@ import type { Inventory } from './inventory/schema.ts';
 import { startInventoryTestbed } from './inventory/start.ts';
 import { startLocalTestbed } from './local/start.ts';
 
-export interface TestbedOptions {
+interface TestbedOptions {
   /** Machines to use; without it, the local lab is made. */
   readonly inventory: Inventory | undefined;
   /** Rate of all three networks, where the testbed shapes them. */

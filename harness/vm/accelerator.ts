@@ -6,13 +6,13 @@ import type { Host } from '../testbed/host.ts';
 import { quote } from '../testbed/ssh-host.ts';
 import { processorArguments, type Accelerator } from '../../qemu/machine-arguments.ts';
 
-export interface AcceleratorChoice {
+interface AcceleratorChoice {
   readonly accelerator: Accelerator;
   /** One line for the user: what was tried and what came of it. */
   readonly reason: string;
 }
 
-export interface ProbeOptions {
+interface ProbeOptions {
   /** Paths on the host. */
   readonly kernelPath: string;
   readonly initrdPath: string;

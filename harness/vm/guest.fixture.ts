@@ -23,7 +23,7 @@ export const guestServer: DatabaseServer = {
   password: 'sbtest',
 };
 
-export interface GuestLabOptions {
+interface GuestLabOptions {
   /** The test's file, for the message that other users of this machine get. */
   readonly owner: string;
   readonly rates: NetworkRates;
@@ -33,7 +33,7 @@ export interface GuestLabOptions {
   readonly log: (line: string) => void;
 }
 
-export interface GuestLab {
+interface GuestLab {
   readonly testbed: Testbed;
   /** 384 MiB, the disk on the lab's NFS server: as the source starts it. */
   readonly machine: MachineDescription;

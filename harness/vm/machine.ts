@@ -66,7 +66,7 @@ export async function stopVm(host: Host): Promise<void> {
 rm -f ${[...ownSockets, vmPaths.ram].join(' ')}`);
 }
 
-export type VmState = { readonly kind: 'absent' } | { readonly kind: 'running'; readonly qemuPid: number };
+type VmState = { readonly kind: 'absent' } | { readonly kind: 'running'; readonly qemuPid: number };
 
 /** Whether the host has a QEMU process of ours; what its processors do is QMP's `query-status`. */
 export async function vmState(host: Host): Promise<VmState> {
@@ -88,7 +88,7 @@ export async function waitForVmEnd(host: Host, timeoutMs: number): Promise<void>
   );
 }
 
-export interface ReadyOptions {
+interface ReadyOptions {
   /** The host whose client asks. */
   readonly client: Host;
   /** The host that runs the machine, for its console. */
@@ -148,7 +148,7 @@ export async function consoleTail(host: Host, lines = 20): Promise<string> {
 }
 
 /** A step of the guest's start as it stands on the console, with seconds since the guest's kernel started. */
-export interface BootStep {
+interface BootStep {
   readonly uptimeSeconds: number;
   readonly what: string;
 }

@@ -16,7 +16,7 @@ export async function prepareVmHost(host: Host, testbed: Testbed): Promise<void>
 }
 
 /** Shell script; the whole of it runs in one ssh command, so a host that is reached over this interface stays reachable. */
-export function vmHostScript(serviceInterface: string, address: string): string {
+function vmHostScript(serviceInterface: string, address: string): string {
   return `set -eu
 ${makeRunFolder}
 if ! ip link show ${bridgeName} > /dev/null 2>&1; then
@@ -44,7 +44,7 @@ export async function releaseVmHost(host: Host, testbed: Testbed): Promise<void>
   await host.run(releaseScript(interfaces[host.name], addresses[host.name]));
 }
 
-export function releaseScript(serviceInterface: string, address: string): string {
+function releaseScript(serviceInterface: string, address: string): string {
   return `set -eu
 if ip link show ${tapName} > /dev/null 2>&1; then ip link del ${tapName}; fi
 ip link show ${bridgeName} > /dev/null 2>&1 || exit 0

@@ -3,7 +3,7 @@ import type { Host } from '../testbed/host.ts';
 import type { DatabaseServer } from './database-server.ts';
 import { runSql } from './sql-client.ts';
 
-export interface LedgerResult {
+interface LedgerResult {
   readonly acknowledged: number;
   /** Acknowledged numbers that are not in the database. */
   readonly lost: number;

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Latency } from '../../record/latency.ts';
 import type { DatabaseServer } from './database-server.ts';
 
-export interface SysbenchOptions {
+interface SysbenchOptions {
   /** A load script (load-script.ts) by its path on the host that runs it, or one of sysbench's own by its name. */
   readonly script: string;
   readonly server: DatabaseServer;
@@ -96,7 +96,7 @@ export type SysbenchSaid =
     };
 
 /** Totals of one sysbench, from its start to its end. */
-export interface SysbenchTotals {
+interface SysbenchTotals {
   readonly transactions: number;
   readonly errors: number;
   readonly reconnects: number;

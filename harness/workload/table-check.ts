@@ -3,7 +3,7 @@ import type { Host } from '../testbed/host.ts';
 import type { DatabaseServer } from './database-server.ts';
 import { runSql } from './sql-client.ts';
 
-export interface TableResult {
+interface TableResult {
   readonly table: string;
   readonly ok: boolean;
   /** What the server said: "OK", or its complaints. */

@@ -10,7 +10,7 @@ import type { DatabaseServer } from './database-server.ts';
 import { runSql } from './sql-client.ts';
 
 /** The pool as `SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool%'` gives it. */
-export interface BufferPoolUse {
+interface BufferPoolUse {
   /** Bytes of pages that hold data. */
   readonly dataBytes: number;
   readonly dirtyBytes: number;
@@ -20,7 +20,7 @@ export interface BufferPoolUse {
   readonly loadStatus: string;
 }
 
-export interface WarmUpProgress extends BufferPoolUse {
+interface WarmUpProgress extends BufferPoolUse {
   readonly elapsedMs: number;
 }
 

@@ -15,7 +15,7 @@ import {
 } from './messages.ts';
 
 /** How one command is carried out. */
-export interface CommandOptions {
+interface CommandOptions {
   /** Time in which QEMU must have answered. Default 300 000: it answers late while it switches over. */
   readonly timeoutMs?: number;
   /** Runs it before commands that QEMU has not answered yet; `NegotiateOptions.outOfBand` asked for that. Few commands may (qapi: 'allow-oob'). */
@@ -35,7 +35,7 @@ interface Pending {
   readonly reject: (error: CodedError<'qmp'>) => void;
 }
 
-export interface NegotiateOptions {
+interface NegotiateOptions {
   /** Time in which QEMU must have greeted. Default 10 000. */
   readonly timeoutMs?: number;
   /** Gets every event from the first on. */
@@ -44,7 +44,7 @@ export interface NegotiateOptions {
   readonly outOfBand?: boolean;
 }
 
-export interface ConnectOptions extends NegotiateOptions {
+interface ConnectOptions extends NegotiateOptions {
   /** Ends the waiting for a QEMU that does not answer yet. */
   readonly signal?: AbortSignal;
 }

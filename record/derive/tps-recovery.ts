@@ -12,7 +12,7 @@ const minSecondsBefore = 10;
 const tellableStopSeconds = 1;
 const secondMs = 1000;
 
-export interface RecoveryInput {
+interface RecoveryInput {
   /** sysbench's transactions per second, sorted by time; each point is of the second that ends then. */
   readonly tps: readonly Point[];
   /** Where the seconds before the migration begin that `tpsBefore` is the mean of. */

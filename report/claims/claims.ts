@@ -9,7 +9,7 @@ import { paperClaims } from './paper-claims.ts';
  * `…-in-single-runs`: a cell that it rests on was run less than three times. The rule is met, or not, by these runs; noise
  * cannot be told from an effect.
  */
-export type Verdict =
+type Verdict =
   'holds' | 'does-not-hold' | 'holds-in-single-runs' | 'does-not-hold-in-single-runs' | 'missing';
 
 /** Below so many runs of a cell noise cannot be told from an effect. */

@@ -15,7 +15,7 @@ interface Outcome {
   readonly missing?: MissingReason | undefined;
 }
 
-export interface Claim {
+interface Claim {
   /** Cells that the paper has. */
   readonly inPaper: number;
   readonly evaluate: (pairs: readonly Pair[]) => Outcome;

@@ -30,7 +30,7 @@ export function relativeChange(cells: readonly PairedCell[]): number {
   return relative(statistic(cells));
 }
 
-export interface PermutationResult {
+interface PermutationResult {
   /** Two-sided: share of relabellings that change at least as much. */
   readonly p: number;
   /** The least p that so many repeats can show, whatever the values. */

@@ -4,7 +4,7 @@ import type { Figure } from './figure.ts';
 import { paperBars } from './paper-bars.ts';
 import { paperCurves } from './paper-curves.ts';
 
-export const paperFigures: readonly Figure[] = [...paperBars, ...paperCurves].sort((a, b) =>
+const paperFigures: readonly Figure[] = [...paperBars, ...paperCurves].sort((a, b) =>
   a.name < b.name ? -1 : 1,
 );
 

@@ -7,7 +7,7 @@ import { absenceMark, type Drawing, type FigureContext, type Spec } from './figu
 import type { TextKey } from './text.ts';
 import { engineLook, inkColour } from './theme.ts';
 
-export interface BarsOptions {
+interface BarsOptions {
   readonly value: (row: RunRow) => number | undefined;
   readonly axis: TextKey;
   readonly notes?: readonly TextKey[];

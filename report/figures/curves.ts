@@ -7,14 +7,14 @@ import { absenceMark, axisOfNothing, type Drawing, type FigureContext, type Spec
 import type { TextKey } from './text.ts';
 import { faintColour, inkColour, type Look } from './theme.ts';
 
-export interface Curve {
+interface Curve {
   readonly label: string;
   readonly points: readonly Point[];
   /** Drawn faint and thin below the others: the values that a mean was taken of. */
   readonly faint?: boolean;
 }
 
-export interface CurvesOptions {
+interface CurvesOptions {
   readonly shows: (cell: Cell) => boolean;
   readonly curves: (run: Run, cell: Cell) => readonly Curve[];
   readonly axis: TextKey;

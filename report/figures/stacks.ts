@@ -7,13 +7,13 @@ import type { TextKey } from './text.ts';
 import { axisWithLabels, labelLayers, spreadLayers } from './bar-layers.ts';
 import { inkColour, rampColours } from './theme.ts';
 
-export interface Part {
+interface Part {
   readonly label: TextKey;
   readonly value: (run: Run) => number | undefined;
   readonly colour?: string;
 }
 
-export interface StacksOptions {
+interface StacksOptions {
   readonly parts: readonly Part[];
   readonly axis: TextKey;
   readonly legend: TextKey;

@@ -9,7 +9,7 @@ import { axisOfNothing, type Drawing, type FigureContext } from './figure.ts';
 import { inkColour, rampColours } from './theme.ts';
 
 /** Of the row with most engines; under writes rather than idle, large rather than small. */
-export function runsOfTimeline({ cells }: Pick<FigureContext, 'cells'>): Run[] {
+function runsOfTimeline({ cells }: Pick<FigureContext, 'cells'>): Run[] {
   const runsOf = (scenario: string, paperRowGib: number): Run[] =>
     cells
       .filter((cell) => cell.scenario === scenario && cell.paperRowGib === paperRowGib)

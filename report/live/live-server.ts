@@ -5,7 +5,7 @@ import { claimsSection, pageSpecs, runsSection } from '../render/page.ts';
 import type { LiveSet } from './live-set.ts';
 import { livePage } from './live-page.ts';
 
-export interface LiveServer {
+interface LiveServer {
   /** "http://127.0.0.1:41234/" */
   readonly url: string;
   /** Also ends open connections. */

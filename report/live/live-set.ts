@@ -15,7 +15,7 @@ import { GrowingRun } from './growing-run.ts';
 
 /** The figures of the run that goes on, in the order of the page. */
 export const runningFigureNames = ['throughput', 'remaining', 'tps', 'latency', 'phases'] as const;
-export type RunningFigureName = (typeof runningFigureNames)[number];
+type RunningFigureName = (typeof runningFigureNames)[number];
 
 export interface RunningView {
   readonly name: string;
@@ -27,7 +27,7 @@ export interface RunningView {
   readonly figures: Readonly<Partial<Record<RunningFigureName, Spec>>>;
 }
 
-export interface DoneRuns {
+interface DoneRuns {
   readonly set: RunSet;
   /** Says what the set was read from: another one where a run is done, or made again. */
   readonly version: string;

@@ -89,7 +89,7 @@ const sampled = (
 
 const median = (values: readonly number[]): number => quantile(values, 0.5);
 
-export const columns: Readonly<Record<string, Column>> = {
+const columns: Readonly<Record<string, Column>> = {
   total: ofRow('total s', 'total_time_ms', (ms) => inSeconds(ms)),
   downtime: ofRow('STOP to RESUME ms', 'downtime_stop_resume_ms'),
   'client-gap': ofRow('no ping reply ms', 'downtime_client_ms'),

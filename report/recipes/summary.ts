@@ -21,7 +21,7 @@ export function withSummary(head: string, blocks: readonly Block[]): string {
 }
 
 /** A line for each experiment, below it one for each of its claims. The paper's claims are counted. */
-export function summaryTable(blocks: readonly Block[]): string {
+function summaryTable(blocks: readonly Block[]): string {
   const rows = blocks.flatMap((block) => {
     const [own = [], papers = []] = claimTables(block.lines);
     const runs = block.lines.map((line) => /^(?:\*\*)?(\d[\d a-z]* runs)\b/.exec(line)?.[1]).find(Boolean);

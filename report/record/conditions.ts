@@ -44,7 +44,7 @@ export function conditionsOf({ row, manifest }: Pick<Run, 'row' | 'manifest'>): 
   };
 }
 
-export interface Difference {
+interface Difference {
   readonly condition: string;
   readonly values: readonly string[];
 }

@@ -4,7 +4,7 @@ import type { RunEvent as RecordedEvent } from '../../record/event.ts';
 
 export type RunEvent = RecordedEvent & { readonly tMs: number };
 
-export interface RelativeEvents {
+interface RelativeEvents {
   /** By time. */
   readonly events: RunEvent[];
   readonly correct: ClockCorrection;

@@ -13,7 +13,7 @@ export const phaseNames = [
   'recovery',
 ] as const;
 
-export interface Phase {
+interface Phase {
   readonly phase: (typeof phaseNames)[number];
   /** Since the migrate command. */
   readonly fromMs: number;

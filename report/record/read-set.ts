@@ -47,7 +47,7 @@ export interface RunSet {
   readonly recordedPlans: readonly string[];
 }
 
-export interface ReadOptions {
+interface ReadOptions {
   /** Take runs whose checks failed too, where they have a row of figures. */
   readonly failedToo?: boolean;
   /** The sets grow: a run without figures goes on, and a planned cell without a run is yet to come. Neither is missing. */

@@ -27,7 +27,7 @@ async function library(name: 'vega' | 'vega-lite' | 'vega-embed'): Promise<strin
 }
 
 /** What a page of a set that grows has more: places that are filled later, and the script that fills them. */
-export interface PageExtras {
+interface PageExtras {
   /** HTML before the set's figures. */
   readonly before: string;
   readonly script: string;

@@ -21,7 +21,7 @@ function emOf(character: string): number {
 }
 
 /** Width in pixels. */
-export function textWidth(text: string, fontSize: number): number {
+function textWidth(text: string, fontSize: number): number {
   return Array.from(text).reduce((em, character) => em + emOf(character), 0) * fontSize;
 }
 

@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { Socket } from 'node:net';
 
-export interface Kept {
+interface Kept {
   /** An entry of the environment, NAME=VALUE, that only processes of this owner have: they are killed. */
   readonly marker?: string;
   /** Files and folders of this owner alone: they are removed. */

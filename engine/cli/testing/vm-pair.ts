@@ -43,7 +43,7 @@ export interface PairOptions {
 }
 
 /** How an engine is started. */
-export interface EngineLaunch {
+interface EngineLaunch {
   /** What runs node, e.g. strace. */
   readonly prefix?: readonly string[];
   /** The engine's program. Default: the one of this checkout. */
@@ -52,7 +52,7 @@ export interface EngineLaunch {
   readonly environment?: Readonly<Record<string, string>>;
 }
 
-export interface EnginePairOptions extends EngineLaunch {
+interface EnginePairOptions extends EngineLaunch {
   /** More arguments of each. */
   readonly source?: readonly string[];
   readonly destination?: readonly string[];
@@ -75,7 +75,7 @@ export interface CachedRun {
 }
 
 /** As the engine writes it with `--json`. */
-export type ReportedEvent = EngineEvent & { readonly t_ms: number; readonly time: string };
+type ReportedEvent = EngineEvent & { readonly t_ms: number; readonly time: string };
 
 /** An engine as a child process, and what it has reported. */
 export class EngineProcess {

@@ -17,7 +17,7 @@ export const twinValueBytes = 40;
  * first changes the sum by 2^30 * prime1, up or down as its bits happen to be; the other word takes the one of these back, so that
  * half of all pages have one XXH64 with both values.
  */
-export function twinValues(seed: bigint): readonly [Buffer, Buffer] {
+function twinValues(seed: bigint): readonly [Buffer, Buffer] {
   const first = Buffer.alloc(twinValueBytes);
   for (let at = 0; at < twinValueBytes; at += 8) {
     first.writeBigUInt64LE((seed * prime1 + BigInt(at) * prime2) & mask, at);

@@ -51,7 +51,7 @@ export function sectionEnd(id: number): Buffer {
   return Buffer.concat([number(8, 0x10), number(1, 0x7e), number(4, id)]);
 }
 
-export interface TestBlock {
+interface TestBlock {
   readonly name: string;
   readonly pageCount: number;
 }

@@ -1,7 +1,7 @@
 import type { StreamHandler } from '../handler.ts';
 import { StreamReader, type StreamReaderOptions } from '../reader.ts';
 
-export interface Run {
+interface Run {
   readonly reader: StreamReader;
   readonly events: string[];
   output(): Buffer;

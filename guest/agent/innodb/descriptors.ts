@@ -204,7 +204,7 @@ function bytesOf(words: Uint32Array): Uint8Array {
   return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
 }
 
-export interface Verification {
+interface Verification {
   /** Pages that were compared with what the descriptors say. */
   readonly sampled: number;
   /** Of those, pages whose own header names the same tablespace and page. */

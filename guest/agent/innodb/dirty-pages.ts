@@ -7,7 +7,7 @@ import type { ServerProcess } from './server-process.ts';
 import { type Credentials, SqlSession } from './sql-session.ts';
 
 /** User and password for the server, if root may not log in by itself (unix_socket or auth_socket). */
-export const credentialsPath = '/etc/poolshift/agent.cnf';
+const credentialsPath = '/etc/poolshift/agent.cnf';
 
 /** MySQL writes in the background; it is given this long. */
 const maxWritingMs = 15_000;

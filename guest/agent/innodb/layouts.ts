@@ -28,7 +28,7 @@ export interface BlockLayout {
   readonly arrays: ArrayPlacement;
 }
 
-export type ArrayPlacement =
+type ArrayPlacement =
   /** At every multiple of `alignmentBytes`: each extent of the pool begins with the descriptors of its own frames. */
   | { readonly kind: 'extents'; readonly alignmentBytes: number }
   /** `offsetBytes` into each chunk, a memory area of its own that may touch the next one. */

@@ -17,7 +17,7 @@ export interface TablespaceFile {
 }
 
 /** Bytes of a file that describeTablespace needs: the largest first page. */
-export const firstPageBytes = 64 * 1024;
+const firstPageBytes = 64 * 1024;
 
 /** Files of a folder or a server: a process that calls itself a server can name any number. */
 const maxFiles = 200_000;
@@ -81,7 +81,7 @@ function mariadbEncryption(bytes: Uint8Array, pageSizeBytes: number): 'encrypted
  * Paths of all tablespace files: those in the data directory (the server's working directory), and those that the server
  * holds open anywhere else. Temporary tablespaces are not among them.
  */
-export function findTablespacePaths(pid: number): string[] {
+function findTablespacePaths(pid: number): string[] {
   const root = `/proc/${pid}/root`;
   const dataDirectory = readlinkSync(`/proc/${pid}/cwd`);
   const processRoot = readlinkSync(root);

@@ -6,7 +6,7 @@
  */
 import type { DowntimeRamp } from '../../../experiments/engines.ts';
 
-export interface DowntimeStep {
+interface DowntimeStep {
   /** From the migrate command. */
   readonly afterMs: number;
   readonly limitMs: number;

@@ -13,12 +13,12 @@ const startTimeoutMs = 20_000;
 /** Where each host's engine has written its process id. */
 export const enginePidFile = '/run/poolshift/engine.pid';
 
-export interface Engines {
+interface Engines {
   readonly source: EngineOutput;
   readonly destination: EngineOutput;
 }
 
-export interface EnginePlaces {
+interface EnginePlaces {
   /** Where the source host's QEMU connects, and where the destination host's waits. */
   readonly outgoingSocket: string;
   readonly incomingSocket: string;

@@ -60,7 +60,7 @@ export async function forwardLibvirt({ hosts, networks }: Testbed): Promise<read
   return [listening, connecting];
 }
 
-export interface DomainProcess {
+interface DomainProcess {
   readonly qemuPid: number;
   /** The memfd behind the guest's memory, as a path. */
   readonly ramPath: string;

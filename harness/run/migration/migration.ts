@@ -31,7 +31,7 @@ export interface MigrationContext {
 }
 
 /** `cancelled`: it took longer than --max-time; the VM runs on at the source. */
-export type MigrationOutcome = 'completed' | 'cancelled';
+type MigrationOutcome = 'completed' | 'cancelled';
 
 /** A way to migrate. It commands QEMU and returns when the VM runs at the destination, or at the source for good. */
 export interface Migration {

@@ -11,7 +11,7 @@ import type { Finding } from '../../doctor/finding.ts';
 import type { Host, Testbed } from '../host.ts';
 import { holdScript, lockFile } from './hold.ts';
 
-export interface HoldingUnderTest {
+interface HoldingUnderTest {
   /** Asked when tests run: a testbed of the inventory that has the machines. It is closed. */
   readonly listed: () => Testbed;
   /** One of the machines. */

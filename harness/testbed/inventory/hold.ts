@@ -27,7 +27,7 @@ const holderSchema = z.object({
   since: z.iso.datetime(),
 });
 
-export type Holder = z.infer<typeof holderSchema>;
+type Holder = z.infer<typeof holderSchema>;
 
 const ownId = randomUUID();
 const signOfLifeMs = 15_000;
@@ -51,7 +51,7 @@ export function describeHolder({ host, holder }: HostInUse): string {
     : `${host} is in use since ${holder.since} by ${holder.user}, process ${holder.pid} (${holder.owner})`;
 }
 
-export interface HoldOptions {
+interface HoldOptions {
   readonly hosts: Readonly<Partial<Record<HostName, Host>>>;
   /** What the user ran, for the message that others get. */
   readonly owner: string;

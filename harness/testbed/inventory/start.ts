@@ -21,7 +21,7 @@ import type { Inventory } from './schema.ts';
 
 const run = promisify(execFile);
 
-export interface InventoryTestbedOptions {
+interface InventoryTestbedOptions {
   readonly inventory: Inventory;
   /** Rate of all networks where the inventory lets the testbed shape them. */
   readonly rateBitsPerSecond: number | undefined;

@@ -2,7 +2,7 @@
 import type { Host } from '../host.ts';
 
 /** NFSv3 is what QEMU's own client speaks; it asks rpcbind for the port. */
-export function ganeshaConfig(exportPath: string): string {
+function ganeshaConfig(exportPath: string): string {
   return `NFS_CORE_PARAM {
   # A container has no CAP_SYS_RESOURCE.
   allow_set_io_flusher_fail = true;

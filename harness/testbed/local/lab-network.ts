@@ -9,10 +9,8 @@ export const labNetworks = {
   storage: { interfaceName: 'sto', prefix: '10.20.0' },
   service: { interfaceName: 'svc', prefix: '10.30.0' },
 } as const;
-export type LabNetworkName = keyof typeof labNetworks;
+type LabNetworkName = keyof typeof labNetworks;
 
-/** Where the harness stands on the control network. */
-export const stationAddress = '10.40.0.254';
 export const guestAddress = '10.30.0.10/24';
 
 export function labAddress(network: LabNetworkName, host: HostName): string {

@@ -28,13 +28,13 @@ const run = promisify(execFile);
 /** Beside the folder, which comes and goes with the lab. */
 const lockFile = '/run/lock/poolshift-lab.lock';
 
-export interface StartedLab {
+interface StartedLab {
   readonly state: LabState;
   /** Stays up when this process ends. */
   keep(): Promise<void>;
 }
 
-export interface StartLabOptions {
+interface StartLabOptions {
   readonly rootfs: string;
   readonly owner: string;
   readonly rates: NetworkRates;

@@ -28,7 +28,7 @@ import { prepareRootfs } from './rootfs.ts';
 export const exportPath = '/srv/export';
 const bootAttempts = 300;
 
-export interface LocalTestbedOptions {
+interface LocalTestbedOptions {
   readonly rates: NetworkRates;
   /** Whether to leave the lab up; asked when the testbed is closed. */
   readonly keep: () => boolean;
