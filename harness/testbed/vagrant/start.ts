@@ -72,8 +72,8 @@ async function vagrantUp(vagrant: Shell, log: Log): Promise<void> {
   const up = vagrant`up --provider libvirt --no-color 2>&1`;
   const lastLines: string[] = [];
   for await (const line of up) {
-    // Vagrant's own words, and what provision.sh says that it has changed.
-    if (/^==> \S+: \S|^ {4}\S+: changed /.test(line)) log(line.replace(/^(==>| {3}) /, ''));
+    // What Vagrant does, without its settings and advice, and what provision.sh says that it has changed.
+    if (/^==> \S+: \S.*(?:\.\.\.|!)$|^ {4}\S+: changed /.test(line)) log(line.replace(/^(==>| {3}) /, ''));
     lastLines.push(line);
     if (lastLines.length > 20) lastLines.shift();
   }
