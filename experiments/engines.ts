@@ -73,7 +73,7 @@ export interface PoolshiftEngine {
 }
 
 /** No live migration: the server is stopped, and started again in a new VM at the destination. */
-interface RestartEngine {
+export interface RestartEngine {
   readonly kind: 'restart';
   readonly title: string;
   /**

@@ -21,7 +21,7 @@ import { runSql } from '../../workload/sql-client.ts';
 import { readBufferPoolUse } from '../../workload/warm-up.ts';
 import { type Migration } from './migration.ts';
 
-interface RestartContext {
+export interface RestartContext {
   readonly configuration: Configuration;
   readonly testbed: Testbed;
   readonly source: QmpClient;
