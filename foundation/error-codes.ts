@@ -32,7 +32,11 @@ export interface ErrorCodes {
     | 'migration-failed'
     /** The engine cannot run on these hosts, ever: nothing failed, and nothing was measured. */
     | 'engine-unavailable'
-    | 'warm-up-failed';
+    | 'warm-up-failed'
+    /** What the run depends on is gone (harness/run/run-watch.ts). */
+    | 'vm-gone'
+    | 'server-gone'
+    | 'load-stopped';
 
   vm:
     /** The host runs a machine already. */

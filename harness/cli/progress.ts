@@ -109,7 +109,7 @@ function describe(event: NewRunEvent): string | undefined {
     case 'pool':
       return `buffer pool ${event.phase.replace('-', ' ')}: ${mebibytes(event.bytes)}`;
     case 'workload-ended':
-      return `sysbench ended`;
+      return event.end === 'again' ? 'sysbench ended, and is started again' : 'sysbench ended';
     case 'check':
       return `check ${event.name}: ${event.ok ? 'ok' : 'FAILED'} (${event.detail ?? ''})`;
     case 'engine':

@@ -1,5 +1,5 @@
 /** The checks of every run. A failed one makes the run fail; each is recorded with its figures. */
-import { milliseconds, seconds } from '../../foundation/quantity.ts';
+import { milliseconds } from '../../foundation/quantity.ts';
 import { isCoded } from '../../foundation/coded-error.ts';
 import type { RunLog } from '../../record/run-log.ts';
 import { checkFigures } from '../../record/derive/summary.ts';
@@ -10,7 +10,6 @@ import { checkLedger } from '../workload/ledger-check.ts';
 import { checkTables } from '../workload/table-check.ts';
 import { nowMs } from '../probes/wall-clock.ts';
 import type { Deploy } from './deploy.ts';
-import { sysbenchName } from './intake.ts';
 import { compareRam } from './ram-comparison.ts';
 import { Switchover } from './switchover.ts';
 
@@ -30,23 +29,12 @@ export class Checks {
   readonly #log: RunLog;
   readonly #failed: string[] = [];
   readonly #switchover: Switchover;
-  /** When sysbench was there no more, and what it said last. */
-  #loadEnded: { readonly atMs: number; readonly how: string } | undefined;
-  #loadSaid = '';
 
-  /** @param probe by which it is judged how long clients were without answer */
   constructor(log: RunLog, probe: 'ping' | 'heartbeat' = 'ping') {
     this.#log = log;
     this.#switchover = new Switchover(probe);
     log.onEvent((event) => {
       this.#switchover.take(event);
-      if (event.event === 'output' && event.name === sysbenchName && event.text.startsWith('FATAL'))
-        this.#loadSaid = event.text;
-      if (event.event === 'workload-ended')
-        this.#loadEnded ??= {
-          atMs: event.at_ms,
-          how: event.exit_code === null ? (event.signal ?? 'no status') : `exit code ${event.exit_code}`,
-        };
     });
   }
 
@@ -91,24 +79,9 @@ export class Checks {
     );
   }
 
-  /**
-   * The load is there until it is ended with the run: what is measured without it is not what was asked for. Asked before the
-   * probes are stopped, and not of a restart, which takes the server from it.
-   */
+  /** A load that ended by itself has ended the run with it (run-watch.ts). */
   loadRan(): void {
-    if (this.#loadEnded === undefined) {
-      this.#record('load', true, 'sysbench ran until the end');
-      return;
-    }
-    const { atMs, how } = this.#loadEnded;
-    const missingMs = nowMs() - atMs;
-    const said = this.#loadSaid === '' ? '' : `, ${this.#loadSaid}`;
-    this.#record(
-      'load',
-      false,
-      `sysbench ended by itself ${seconds(missingMs)} before the end (${how}${said}): no load since then`,
-      { missing_ms: missingMs },
-    );
+    this.#record('load', true, 'sysbench ran until the end');
   }
 
   /** A client cannot have been without answer for less time than no VM ran. */

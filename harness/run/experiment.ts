@@ -12,6 +12,7 @@ import type { RunRow } from '../../record/run-columns.ts';
 import { RunLog } from '../../record/run-log.ts';
 import type { ExperimentOptions } from './experiment-options.ts';
 import { runSteps } from './run-steps.ts';
+import { RunWatch } from './run-watch.ts';
 import { Steps } from './steps.ts';
 
 export interface ExperimentResult {
@@ -32,8 +33,10 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
   if (options.onSample !== undefined) log.onSample(options.onSample);
   log.event({ event: 'run-started', at_ms: nowMs(), run_id: options.runId });
 
+  const watch = new RunWatch(log);
+  const either = AbortSignal.any([signal, watch.signal]);
   const steps = new Steps({
-    signal,
+    signal: either,
     onStep: (step, outcome) => {
       const at_ms = nowMs();
       if (outcome.kind === 'started') log.event({ event: 'step-started', at_ms, step });
@@ -51,7 +54,14 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
   let reason: string | undefined;
   let keepLab = options.keep;
   try {
-    const { converged, failedChecks } = await runSteps({ ...options, log, steps, keepsLab: () => keepLab });
+    const { converged, failedChecks } = await runSteps({
+      ...options,
+      signal: either,
+      log,
+      steps,
+      watch,
+      keepsLab: () => keepLab,
+    });
     if (failedChecks.length > 0) reason = `checks failed: ${failedChecks.join(', ')}`;
     else outcome = converged ? 'completed' : 'not-converged';
     if (!converged && reason === undefined) reason = 'the migration did not complete within --max-time';

@@ -21,7 +21,6 @@ import { startVm, stopVm, waitForServer } from '../vm/machine.ts';
 import { type MachineDescription, vmPaths } from '../../qemu/machine-arguments.ts';
 import type { QmpClient } from '../../qemu/qmp/client.ts';
 import { prepareVmHost, releaseVmHost, tapName } from '../vm/vm-host.ts';
-import { whileVmLives } from '../vm/while-vm-lives.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { prepareLoadScript } from '../workload/load-script.ts';
 import { runSql } from '../workload/sql-client.ts';
@@ -47,6 +46,7 @@ import { migrationOf } from './migration/start-migration.ts';
 import { watchedSeconds } from './plan.ts';
 import { Recorders } from './recorders.ts';
 import { collectHostMachine, collectMachine, collectRevision, collectVersions } from './versions.ts';
+import type { RunWatch } from './run-watch.ts';
 import type { Steps } from './steps.ts';
 import { saveVmLogs } from './vm-logs.ts';
 import { prepareWarmedGuest, serverReadyTimeoutMs, startWarmedGuest } from './warmed-guest.ts';
@@ -60,6 +60,7 @@ const seldomPings = { intervalMs: 100, thresholdMs: 250 };
 interface RunStepsOptions extends ExperimentOptions {
   readonly log: RunLog;
   readonly steps: Steps;
+  readonly watch: RunWatch;
   /** Whether the lab is to stay up; asked when everything else has been undone. */
   readonly keepsLab: () => boolean;
 }
@@ -77,7 +78,7 @@ interface StepsResult {
 }
 
 export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
-  const { configuration, log, steps, signal } = options;
+  const { configuration, log, steps, watch, signal } = options;
   const { dbms } = configuration;
   const engine = engines[configuration.engine];
   const standby = engine.kind === 'restart' ? engine.standby : undefined;
@@ -236,6 +237,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
 
   const checks = new Checks(log, standby === undefined ? 'ping' : 'heartbeat');
   const started = async (qmp: QmpClient): Promise<QmpClient> => {
+    watch.vm('src', qmp);
     await recorders.start(src, [{ probe: 'qmp', socket: vmPaths.recorderSocket }]);
     await waitForServer({ client, vmHost: src, server, timeoutMs: serverReadyTimeoutMs, signal });
     await checks.freshDisk(await runSql(client, server, 'SELECT COUNT(*) FROM poolshift.ledger'));
@@ -253,20 +255,17 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
       () => stopAndKeepLogs(src),
     );
     const { dataBytes } = await steps.step('warm the pool', () =>
-      whileVmLives(
-        qmp,
-        warmUp(
-          client,
-          server,
-          ({ dataBytes, loadStatus }) => {
-            note(`${mebibytes(dataBytes)} in the pool: ${loadStatus}`);
-          },
-          signal,
-        ),
+      warmUp(
+        client,
+        server,
+        ({ dataBytes, loadStatus }) => {
+          note(`${mebibytes(dataBytes)} in the pool: ${loadStatus}`);
+        },
+        signal,
       ),
     );
     await steps.step('wait for the guest agent', async () => {
-      note(await whileVmLives(qmp, waitForAgent(src, signal)));
+      note(await waitForAgent(src, signal));
     });
     return { qmp, poolInUseBytes: dataBytes };
   }
@@ -372,6 +371,10 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
           storagePlace: disk.engine,
           deploy,
         });
+  if (engine.kind === 'restart') {
+    watch.vm('src', undefined);
+    watch.serverMayGo();
+  }
   const outcome = await steps.step(
     'migrate',
     () => migration.run(),
@@ -379,6 +382,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   );
 
   const converged = outcome === 'completed';
+  if (converged) watch.vm('dst', target.qmp);
   if (converged && configuration.verifyRam) {
     await steps.step('compare the RAM of both VMs', async () => {
       await testbed.shape('migration', undefined);

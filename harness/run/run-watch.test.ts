@@ -1,0 +1,122 @@
+import { once } from 'node:events';
+import { PassThrough } from 'node:stream';
+import test from 'ava';
+import { isCoded } from '../../foundation/coded-error.ts';
+import type { NewRunEvent } from '../../record/event.ts';
+import { QmpClient } from '../../qemu/qmp/client.ts';
+import { RunWatch } from './run-watch.ts';
+
+/** A log that keeps its events and tells its listeners, as RunLog does. */
+function started() {
+  const events: NewRunEvent[] = [];
+  const listeners: ((event: NewRunEvent) => void)[] = [];
+  const event = (one: NewRunEvent): void => {
+    events.push(one);
+    for (const listener of listeners) listener(one);
+  };
+  const watch = new RunWatch({ event, onEvent: (listener) => listeners.push(listener) });
+  const gone = (): string => {
+    const reason: unknown = watch.signal.reason;
+    return isCoded(reason, 'run') ? `${reason.code}: ${reason.message}` : '';
+  };
+  return { watch, event, events, gone };
+}
+
+/** A QMP server that greets, and says what it is told to. */
+async function qemu() {
+  const [input, output] = [new PassThrough(), new PassThrough()];
+  const connecting = QmpClient.negotiate(input, output);
+  input.write('{"QMP": {"version": {"qemu": {"major": 10, "minor": 0, "micro": 0}}, "capabilities": []}}\n');
+  await once(output, 'data');
+  input.write('{"return": {}, "id": 1}\n');
+  const ended = async (): Promise<void> => {
+    input.end();
+    await once(input, 'close');
+  };
+  const shutdown = (reason: string): void => {
+    const event = {
+      event: 'SHUTDOWN',
+      data: { guest: true, reason },
+      timestamp: { seconds: 1, microseconds: 2 },
+    };
+    input.write(`${JSON.stringify(event)}\n`);
+  };
+  return { client: await connecting, shutdown, ended };
+}
+
+test('a guest that resets itself is named', async (t) => {
+  const { watch, gone } = started();
+  const vm = await qemu();
+  watch.vm('src', vm.client);
+  vm.shutdown('guest-reset');
+  await vm.ended();
+  t.regex(gone(), /^vm-gone: the VM on src is gone: the guest reset itself .*console-src\.log/);
+});
+
+test('a QEMU that is killed says nothing', async (t) => {
+  const { watch, gone } = started();
+  const vm = await qemu();
+  watch.vm('dst', vm.client);
+  await vm.ended();
+  t.regex(gone(), /^vm-gone: the VM on dst is gone: its QEMU ended without a word/);
+});
+
+test('the VM that the run has left, or that is to end, may go', async (t) => {
+  const { watch, gone } = started();
+  const [source, target] = [await qemu(), await qemu()];
+  watch.vm('src', source.client);
+  watch.vm('dst', target.client);
+  await source.ended();
+  t.is(gone(), '');
+  watch.vm('dst', undefined);
+  await target.ended();
+  t.is(gone(), '');
+});
+
+const connection = (detail: string): NewRunEvent => ({
+  event: 'connection',
+  at_ms: 1,
+  host: 'client',
+  probe: 'heartbeat',
+  state: 'lost',
+  detail,
+});
+
+test('a server whose machine refuses connections is gone, one that only lost a connection is not', (t) => {
+  const { event, gone } = started();
+  event(connection('Connection lost: The server closed the connection.'));
+  t.is(gone(), '');
+  event(connection('connect ECONNREFUSED 10.30.0.10:3306'));
+  t.regex(gone(), /^server-gone: the database server in the VM is gone: .*10\.30\.0\.10:3306/);
+});
+
+test('a server that is restarted may go', (t) => {
+  const { watch, event, gone } = started();
+  watch.serverMayGo();
+  event(connection('connect ECONNREFUSED 10.30.0.10:3306'));
+  t.is(gone(), '');
+});
+
+test('a load that ended by itself is a failed check with its last words; one that goes on, or was asked to end, is not', (t) => {
+  const { event, events, gone } = started();
+  const when = { at_ms: 1, host: 'client' as const };
+  const ended = (end: 'asked' | 'by-itself' | 'again'): NewRunEvent => ({
+    event: 'workload-ended',
+    ...when,
+    exit_code: 1,
+    signal: null,
+    end,
+    figures: {},
+  });
+  event(ended('again'));
+  event(ended('asked'));
+  t.is(gone(), '');
+  for (const text of ['FATAL: unable to connect to MySQL server', 'x'])
+    event({ event: 'output', ...when, name: 'sysbench', stream: 'stderr', text });
+  event(ended('by-itself'));
+  t.is(
+    gone(),
+    'load-stopped: the load has stopped: sysbench ended by itself (exit code 1, FATAL: unable to connect to MySQL server)',
+  );
+  t.like(events.at(-1), { event: 'check', name: 'load', ok: false });
+});
