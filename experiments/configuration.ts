@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { engineNames } from './engines.ts';
 import { memValues, paperRows, paperRowsGib } from './paper-rows.ts';
 import { paperLinkBitsPerSecond, profileNames, profiles } from './profiles.ts';
-import { scenarioNames } from './scenarios.ts';
+import { scenarioNames, scenarios } from './scenarios.ts';
 
 /** Where the four hosts are. */
 const testbedNames = ['local', 'vagrant', 'inventory'] as const;
@@ -81,6 +81,9 @@ export const optionsSchema = z.object({
   warmStart: flag.describe(
     'go on from a guest that was booted and warmed once, and is kept, in place of doing so anew (tests and trials)',
   ),
+  warehouses: integer(1, 10_000)
+    .optional()
+    .describe('--scenario tpcc: warehouses, 74 MiB each (as many as fit in the tables’ size)'),
   keep: flag.describe('leave the lab up afterwards'),
   keepOnFailure: flag.describe('leave the lab up if the run fails'),
   dryRun: flag.describe('print the plan and its expected duration, change nothing'),
@@ -117,6 +120,8 @@ export const configurationSchema = z.object({
   poolInUseAskedBytes: bytes,
   /** Tables and indexes are sized to this. */
   tableDataBytes: bytes,
+  /** Of TPC-C; absent with other loads. */
+  warehouses: z.number().optional(),
   threads: z.number(),
   rateTps: z.number(),
   downtimeLimitMs: z.number(),
@@ -148,6 +153,13 @@ export function largestPoolBytes(vmMemoryBytes: number, dbms: 'mariadb' | 'mysql
   return Math.max(Math.floor(bytes / (8 * mib)) * 8 * mib, 32 * mib);
 }
 
+/** What a warehouse of TPC-C takes in MariaDB 10.11's pool after its population; items and the server's own pages take 18 MiB. */
+const warehouseBytes = 74 * mib;
+
+function warehousesIn(bytes: number): number {
+  return Math.max(1, Math.floor((bytes - 18 * mib) / warehouseBytes));
+}
+
 export function resolveConfiguration(options: Options): Configuration {
   const profile = profiles[options.profile];
   const row = paperRows[options.mem];
@@ -167,6 +179,11 @@ export function resolveConfiguration(options: Options): Configuration {
   const poolInUseAskedBytes = Math.round(
     options.vmMemory === undefined ? (row.poolInUseGib * gib) / scale : (bufferPoolBytes * 7) / 8,
   );
+  // A pool is never filled to the last page: the server keeps a free list, and some pages are its own.
+  const tableDataBytes =
+    options.tableData === undefined
+      ? Math.floor(Math.min(poolInUseAskedBytes, 0.95 * bufferPoolBytes))
+      : options.tableData * mib;
   return {
     scenario: options.scenario,
     paperRowGib: row.paperRowGib,
@@ -181,11 +198,10 @@ export function resolveConfiguration(options: Options): Configuration {
     bufferPoolAskedBytes,
     bufferPoolBytes,
     poolInUseAskedBytes,
-    // A pool is never filled to the last page: the server keeps a free list, and some pages are its own.
-    tableDataBytes:
-      options.tableData === undefined
-        ? Math.floor(Math.min(poolInUseAskedBytes, 0.95 * bufferPoolBytes))
-        : options.tableData * mib,
+    tableDataBytes,
+    ...(scenarios[options.scenario].sysbenchWorkload === 'tpcc'
+      ? { warehouses: options.warehouses ?? warehousesIn(tableDataBytes) }
+      : {}),
     threads: options.threads ?? profile.threads,
     rateTps: options.rate ?? profile.rateTps,
     downtimeLimitMs: options.downtimeLimit,

@@ -4,7 +4,7 @@ import { type Configuration, optionsSchema, resolveConfiguration } from './confi
 import { type EngineName, defaultMatrixEngines, engineNames } from './engines.ts';
 import type { ProfileName } from './profiles.ts';
 import { type Mem, memValues } from './paper-rows.ts';
-import { type ScenarioName, scenarioNames } from './scenarios.ts';
+import { paperScenarioNames, type ScenarioName, scenarioNames } from './scenarios.ts';
 import { type Shard, pairOption, shardBlocks, shardOption } from './shard.ts';
 
 const listOf = <const Names extends readonly [string, ...string[]]>(names: Names) =>
@@ -14,8 +14,8 @@ export const matrixOptionsSchema = optionsSchema
   .omit({ scenario: true, mem: true, engine: true, repeat: true, keep: true, out: true })
   .extend({
     scenarios: listOf(scenarioNames)
-      .default([...scenarioNames])
-      .describe('loads'),
+      .default([...paperScenarioNames])
+      .describe(`loads: ${scenarioNames.join(', ')} (default the paper’s)`),
     mems: listOf(memValues)
       .default([...memValues])
       .describe("the paper's memory rows in GiB"),

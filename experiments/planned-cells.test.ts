@@ -39,7 +39,7 @@ for (const [what, content, said] of [
   ['something else', '[]', /^content \[\]: valid: an object with format and cells$/],
   ['another format', { format: 2, cells: [] }, /^format 2: valid: 1$/],
   ['no cells', { format: 1 }, /^cells is not there: valid: a list of cells$/],
-  ['a wrong scenario', { ...cell, scenario: 'rq' }, /^cells\[1\]\.scenario "rq": valid: idle, ro, rw$/],
+  ['a wrong scenario', { ...cell, scenario: 'rq' }, /^cells\[1\]\.scenario "rq": valid: idle, ro, rw, tpcc$/],
   ['a memory row as a number', { ...cell, mem: 4 }, /^cells\[1\]\.mem 4: valid: 4, 8, 16, 24$/],
   ['an odd engine', { ...cell, engine: '../x' }, /^cells\[1\]\.engine "\.\.\/x": valid: the name of an/],
   ['a cell of nothing', { scenario: 'rw' }, /^cells\[1\]\.mem is not there: valid: 4, .*\(and 2 more\)$/],

@@ -8,7 +8,7 @@ export const runColumns = {
   testbed: { unit: 'text', type: 'text', meaning: 'where the hosts are' },
   accelerator: { unit: 'text', type: 'text', meaning: 'tcg or kvm' },
   dbms: { unit: 'text', type: 'text', meaning: 'database server' },
-  scenario: { unit: 'text', type: 'text', meaning: 'idle, ro or rw' },
+  scenario: { unit: 'text', type: 'text', meaning: 'idle, ro, rw or tpcc' },
   mem_gib: { unit: 'GiB', type: 'number', meaning: 'paper_row_gib, by the name that older tables have' },
   scale: { unit: 'ratio', type: 'number', meaning: 'memory and link rates are the paper’s divided by this' },
   vm_memory_bytes: { unit: 'bytes', type: 'number', meaning: 'memory of the VM' },

@@ -18,6 +18,8 @@ interface GuestImageOptions {
   /** Number of sysbench tables: sbtest.sbtest1, sbtest2, ... */
   readonly tables: number;
   readonly rowsPerTable: number;
+  /** TPC-C's tables in a schema `tpcc` in place of sysbench's; the script is sysbench's. */
+  readonly tpcc?: { readonly script: string; readonly warehouses: number };
   readonly log: Log;
 }
 
@@ -29,7 +31,7 @@ export interface GuestImage {
   readonly diskPath: string;
   readonly serverVersion: string;
   readonly kernelVersion: string;
-  /** Size of the sysbench tables' files. */
+  /** Size of the tables' files. */
   readonly dataBytes: number;
   /** What the image was made from, for a run's manifest. */
   readonly manifest: Readonly<Record<string, string | number>>;
@@ -49,6 +51,7 @@ export async function prepareGuestImage({
   dbms,
   tables,
   rowsPerTable,
+  tpcc,
   log,
 }: GuestImageOptions): Promise<GuestImage> {
   if (process.arch !== 'x64')
@@ -68,7 +71,13 @@ export async function prepareGuestImage({
   await ensurePackages(machinePackages.guestImage, log);
   const kernel = await prepareKernel(log);
   const root = await prepareRootTree(dbms, log);
-  const data = await prepareData(root, { dbms, tables, rowsPerTable, log });
+  const data = await prepareData(root, {
+    dbms,
+    tables,
+    rowsPerTable,
+    ...(tpcc === undefined ? {} : { tpcc }),
+    log,
+  });
   const diskPath = await prepareDisk(root, data, dbms, log);
   return {
     kernelPath: kernel.kernelPath,
@@ -79,8 +88,7 @@ export async function prepareGuestImage({
     dataBytes: data.dataBytes,
     manifest: {
       dbms,
-      tables,
-      rows_per_table: rowsPerTable,
+      ...(tpcc === undefined ? { tables, rows_per_table: rowsPerTable } : { warehouses: tpcc.warehouses }),
       server_version: root.serverVersion,
       kernel_version: kernel.version,
       data_bytes: data.dataBytes,
@@ -99,23 +107,30 @@ interface Data {
 
 async function prepareData(
   root: RootTree,
-  { dbms, tables, rowsPerTable, log }: GuestImageOptions,
+  { dbms, tables, rowsPerTable, tpcc, log }: GuestImageOptions,
 ): Promise<Data> {
   const configuration = here(`${dbms}.cnf`);
   const script = here('fill-data.sh');
   const entry = await prepare({
-    name: `guest-data-${dbms}-${tables}x${rowsPerTable}`,
-    keyParts: [root.path, tables, rowsPerTable, await hashFiles([configuration, script])],
+    name: `guest-data-${dbms}-${tpcc === undefined ? `${tables}x${rowsPerTable}` : `tpcc-${tpcc.warehouses}`}`,
+    keyParts:
+      tpcc === undefined
+        ? [root.path, tables, rowsPerTable, await hashFiles([configuration, script])]
+        : [root.path, tpcc.warehouses, await hashFiles([configuration, script, tpcc.script])],
     log,
     build: async (dir) => {
       const data = path.join(dir, 'data');
       await mkdir(data);
       const run = confined({ log });
-      await run`sh ${script} ${dbms} ${root.path} ${data} ${configuration} ${tables} ${rowsPerTable}`;
+      const filling =
+        tpcc === undefined
+          ? ['oltp', `${tables}`, `${rowsPerTable}`]
+          : ['tpcc', tpcc.script, `${tpcc.warehouses}`];
+      await run`sh ${script} ${dbms} ${root.path} ${data} ${configuration} ${filling}`;
     },
   });
   const data = path.join(entry, 'data');
-  return { path: data, dataBytes: await tableBytes(path.join(data, 'sbtest')) };
+  return { path: data, dataBytes: await tableBytes(path.join(data, tpcc === undefined ? 'sbtest' : 'tpcc')) };
 }
 
 async function tableBytes(dir: string): Promise<number> {

@@ -20,7 +20,7 @@ test('a wrong value names the option, the value and the valid ones', (t) => {
     instanceOf: CodedError,
     name: 'CommandError',
   });
-  t.regex(error.message, /--scenario "write": valid: idle, ro, rw/);
+  t.regex(error.message, /--scenario "write": valid: idle, ro, rw, tpcc/);
   t.regex(
     t.throws(() => parse('--threads', 'many')).message,
     /--threads "many": a whole number from 1 to 256/,

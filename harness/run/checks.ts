@@ -8,6 +8,7 @@ import type { QmpClient } from '../../qemu/qmp/client.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { checkLedger } from '../workload/ledger-check.ts';
 import { checkTables } from '../workload/table-check.ts';
+import { checkTpcc } from '../workload/tpcc-check.ts';
 import { nowMs } from '../probes/wall-clock.ts';
 import type { Deploy } from './deploy.ts';
 import { compareRam } from './ram-comparison.ts';
@@ -126,6 +127,19 @@ export class Checks {
         ? `${results.length} tables`
         : bad.map(({ table, message }) => `${table}: ${message}`).join('; '),
     );
+  }
+
+  /** TPC-C's consistency conditions, when the load has ended. */
+  async tpcc(client: Host, server: DatabaseServer): Promise<void> {
+    const broken = await this.#orNoAnswer('tpcc', checkTpcc(client, server));
+    if (broken === undefined) return;
+    const detail =
+      broken.length === 0
+        ? 'consistency conditions 1 to 4 hold'
+        : broken
+            .map(({ condition, districts }) => `condition ${condition} does not hold at ${districts}`)
+            .join('; ');
+    this.#record('tpcc', broken.length === 0, detail);
   }
 
   /** A server that is gone fails the check, and the others still say what they can. */

@@ -4,12 +4,12 @@ import { engines } from '../../experiments/engines.ts';
 import type { ProbeConfig } from '../probes/report.ts';
 import { sysbenchName } from './intake.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
-import { fullQueueText, sysbenchCommand } from '../workload/sysbench.ts';
+import { fullQueueText, type SysbenchData, sysbenchCommand } from '../workload/sysbench.ts';
 
 export function loadProbe(
   configuration: Configuration,
   server: DatabaseServer,
-  load: { readonly script: string; readonly tables: number; readonly rowsPerTable: number },
+  load: { readonly script: string; readonly data: SysbenchData },
 ): ProbeConfig {
   const { engine, threads, rateTps, seed } = configuration;
   const { beforeSeconds, maxTimeSeconds, afterSeconds } = configuration;

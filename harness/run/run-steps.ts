@@ -22,9 +22,11 @@ import { type MachineDescription, vmPaths } from '../../qemu/machine-arguments.t
 import type { QmpClient } from '../../qemu/qmp/client.ts';
 import { prepareVmHost, releaseVmHost, tapName } from '../vm/vm-host.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
-import { prepareLoadScript } from '../workload/load-script.ts';
+import { prepareLoadScript, tpccScript } from '../workload/load-script.ts';
 import { runSql } from '../workload/sql-client.ts';
+import type { SysbenchData } from '../workload/sysbench.ts';
 import { type SqlProxy, startSqlProxy } from '../workload/sql-proxy.ts';
+import { tpccTables } from '../workload/tpcc-check.ts';
 import { readBufferPoolUse, warmUp } from '../workload/warm-up.ts';
 import { Checks } from './checks.ts';
 import { copyImage, deployer } from './deploy.ts';
@@ -88,8 +90,19 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   };
   const rowsPerTable = Math.ceil(rowsForDataBytes(dbms, configuration.tableDataBytes) / tables);
 
+  const data: SysbenchData =
+    configuration.warehouses === undefined
+      ? { kind: 'oltp', tables, rowsPerTable }
+      : { kind: 'tpcc', warehouses: configuration.warehouses };
+
   const prepared = await steps.step('prepare image and programs', async () => {
-    const image = await prepareGuestImage({ dbms, tables, rowsPerTable, log: note });
+    const image = await prepareGuestImage({
+      dbms,
+      tables,
+      rowsPerTable,
+      ...(data.kind === 'tpcc' ? { tpcc: { script: tpccScript, warehouses: data.warehouses } } : {}),
+      log: note,
+    });
     return {
       image,
       loadScript: workload === undefined ? undefined : await prepareLoadScript(workload, note),
@@ -345,8 +358,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
       ? undefined
       : loadProbe(configuration, clientsServer, {
           script: await deploy(prepared.loadScript, 'client'),
-          tables,
-          rowsPerTable,
+          data,
         });
   await steps.step('load before the migration', async () => {
     await recorders.measureClocks();
@@ -400,7 +412,8 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     if (standby === undefined) checks.sourceAnswers();
     if (converged && !configuration.verifyRam) checks.clientGap();
     await checks.ledger(client, clientsServer, ledgerFile);
-    await checks.tables(client, clientsServer, tables);
+    await checks.tables(client, clientsServer, data.kind === 'tpcc' ? tpccTables : tables);
+    if (data.kind === 'tpcc') await checks.tpcc(client, clientsServer);
   });
   return { converged, failedChecks: checks.failed };
 }

@@ -143,8 +143,7 @@ class DbRun {
     const command = sysbenchCommand({
       script: 'oltp_read_write',
       server,
-      tables: dbTables,
-      rowsPerTable: dbRowsPerTable,
+      data: { kind: 'oltp', tables: dbTables, rowsPerTable: dbRowsPerTable },
       threads: 2,
       rateTps: this.#plan.rateTps,
       timeSeconds: loadSeconds,

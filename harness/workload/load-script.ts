@@ -6,9 +6,12 @@ import { hashFiles, prepare, type Log } from '../../scripts/cache.ts';
 
 const folder = path.join(import.meta.dirname, 'lua');
 
+/** Makes and fills the tables of TPC-C, too. */
+export const tpccScript = path.join(folder, 'tpcc.lua');
+
 /** sysbench has the oltp ones (`/usr/share/sysbench`). */
 function loadOf(workload: SysbenchWorkload): Promise<string> {
-  return Promise.resolve(`require('${workload}')\n`);
+  return workload === 'tpcc' ? readFile(tpccScript, 'utf8') : Promise.resolve(`require('${workload}')\n`);
 }
 
 /** One file, so that it can be copied to any host. Returns its path, from the cache if its sources have not changed. */

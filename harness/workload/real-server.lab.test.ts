@@ -15,9 +15,10 @@ import type { ProbeReport } from '../probes/report.ts';
 import { checkLedger } from './ledger-check.ts';
 import { startMariadb, type TestServer } from './mariadb.fixture.ts';
 import { runSql } from './sql-client.ts';
-import { prepareLoadScript } from './load-script.ts';
-import { fullQueueText, sysbenchCommand, SysbenchOutput } from './sysbench.ts';
+import { prepareLoadScript, tpccScript } from './load-script.ts';
+import { fullQueueText, sysbenchCommand, type SysbenchOptions, SysbenchOutput } from './sysbench.ts';
 import { checkTables } from './table-check.ts';
+import { checkTpcc, tpccTables } from './tpcc-check.ts';
 import { warmUp } from './warm-up.ts';
 
 const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-workload-'));
@@ -46,12 +47,11 @@ function mariadb(): TestServer {
   return started;
 }
 
-async function loadCommand(changes: { timeSeconds: number; rateTps?: number; threads?: number }) {
+async function loadCommand(changes: Partial<SysbenchOptions> & Pick<SysbenchOptions, 'timeSeconds'>) {
   return sysbenchCommand({
     script: await prepareLoadScript('oltp_read_write', () => undefined),
     server: mariadb().server,
-    tables: 2,
-    rowsPerTable: 5000,
+    data: { kind: 'oltp', tables: 2, rowsPerTable: 5000 },
     threads: 2,
     rateTps: 20,
     seed: 7,
@@ -193,6 +193,66 @@ withSysbench('a load whose queue is full is started again', async (t) => {
   const waited = readSysbench(reports).seconds.map(({ open }) => open?.queued ?? 0);
   t.true(Math.max(...waited) > 10_000, waited.join(' '));
 });
+
+withSysbench(
+  'TPC-C keeps its consistency conditions over lost connections, and the check finds what breaks each',
+  async (t) => {
+    t.timeout(20 * 60_000);
+    const { server } = mariadb();
+    const data = { kind: 'tpcc', warehouses: 2 } as const;
+    const sql = (statement: string) => runSql(localShell, server, statement);
+    await sql('CREATE DATABASE tpcc; SET GLOBAL innodb_flush_log_at_trx_commit = 0');
+    for (const command of ['prepare', 'fill']) {
+      const [file, ...args] = await loadCommand({ script: tpccScript, data, timeSeconds: 0, rateTps: 0 });
+      await promisify(execFile)(file, args.with(-1, command));
+    }
+    t.deepEqual(await checkTpcc(localShell, server), []);
+
+    const reports: ProbeReport[] = [];
+    const script = await prepareLoadScript('tpcc', () => undefined);
+    const command = await loadCommand({ script, data, timeSeconds: 600, rateTps: 0, threads: 4 });
+    const recorder = startRecorder(
+      localShell,
+      [{ probe: 'lines', name: 'sysbench', command }],
+      (report) => reports.push(report),
+      await bundleProgram('recorder', () => undefined),
+    );
+    const ordersFrom = Number((await sql('SELECT COUNT(*) FROM tpcc.orders'))[0]?.[0]);
+    for (let kill = 1; kill <= 4; kill += 1) {
+      await sleep(1500);
+      await killOthers();
+    }
+    const done = () => readSysbench(reports).totals.transactions;
+    while (done() < 200 && !reports.some(({ report }) => report === 'exit')) await sleep(100);
+    await recorder.stop();
+    t.true(readSysbench(reports).totals.reconnects > 0);
+    t.is(reports.find((report) => report.report === 'exit')?.end, 'asked', JSON.stringify(reports.slice(-5)));
+    t.deepEqual(await checkTpcc(localShell, server), []);
+    const orders = Number((await sql('SELECT COUNT(*) FROM tpcc.orders'))[0]?.[0]) - ordersFrom;
+    t.true(orders > 0.3 * done() && orders < 0.6 * done(), `${orders} orders in ${done()} transactions`);
+    t.is(
+      (await checkTables(localShell, server)).filter(({ table, ok }) => table.startsWith('tpcc.') && ok)
+        .length,
+      tpccTables,
+    );
+
+    for (const [condition, breaks, districts] of [
+      [1, 'UPDATE tpcc.district SET d_ytd = d_ytd + 0.01 WHERE d_w_id = 2 AND d_id = 9', '2'],
+      [2, 'UPDATE tpcc.district SET d_next_o_id = d_next_o_id + 1 WHERE d_w_id = 1 AND d_id = 3', '1/3'],
+      [3, 'DELETE FROM tpcc.new_order WHERE no_w_id = 2 AND no_d_id = 5 AND no_o_id = 2990', '2/5'],
+      [
+        4,
+        'DELETE FROM tpcc.order_line WHERE ol_w_id = 1 AND ol_d_id = 4 AND ol_o_id = 7 AND ol_number = 1',
+        '1/4',
+      ],
+    ] as const) {
+      const before = await checkTpcc(localShell, server);
+      await sql(breaks);
+      t.deepEqual(await checkTpcc(localShell, server), [...before, { condition, districts }]);
+    }
+    await sql('DROP DATABASE tpcc; SET GLOBAL innodb_flush_log_at_trx_commit = 1');
+  },
+);
 
 withServer(
   'ledger and heartbeat live through a server that stands still, and the check finds a lost row',

@@ -102,8 +102,7 @@ test('the command', (t) => {
   const command = sysbenchCommand({
     script: '/run/load.lua',
     server: { host: '10.30.0.10', port: 3306, user: 'sbtest', password: 's p' },
-    tables: 8,
-    rowsPerTable: 900_000,
+    data: { kind: 'oltp', tables: 8, rowsPerTable: 900_000 },
     threads: 4,
     rateTps: 0,
     timeSeconds: 90,
@@ -114,6 +113,7 @@ test('the command', (t) => {
     '--mysql-host=10.30.0.10',
     '--mysql-password=s p',
     '--mysql-ssl=off',
+    '--mysql-db=sbtest',
     '--tables=8',
     '--table-size=900000',
     '--threads=4',

@@ -3,12 +3,16 @@ import { z } from 'zod';
 import type { Latency } from '../../record/latency.ts';
 import type { DatabaseServer } from './database-server.ts';
 
-interface SysbenchOptions {
+/** What the load finds in the database. */
+export type SysbenchData =
+  | { readonly kind: 'oltp'; readonly tables: number; readonly rowsPerTable: number }
+  | { readonly kind: 'tpcc'; readonly warehouses: number };
+
+export interface SysbenchOptions {
   /** A load script (load-script.ts) by its path on the host that runs it, or one of sysbench's own by its name. */
   readonly script: string;
   readonly server: DatabaseServer;
-  readonly tables: number;
-  readonly rowsPerTable: number;
+  readonly data: SysbenchData;
   readonly threads: number;
   /** Transactions per second that fall due, at random times, whatever becomes of those before; 0 is as many as possible. */
   readonly rateTps: number;
@@ -29,11 +33,9 @@ export function sysbenchCommand(options: SysbenchOptions): [file: string, ...arg
     `--mysql-port=${server.port}`,
     `--mysql-user=${server.user}`,
     `--mysql-password=${server.password}`,
-    '--mysql-db=sbtest',
     // Debian 13's client library asks for TLS with a trusted certificate otherwise.
     '--mysql-ssl=off',
-    `--tables=${options.tables}`,
-    `--table-size=${options.rowsPerTable}`,
+    ...dataArguments(options.data),
     `--threads=${options.threads}`,
     `--rate=${options.rateTps}`,
     `--time=${options.timeSeconds}`,
@@ -42,6 +44,12 @@ export function sysbenchCommand(options: SysbenchOptions): [file: string, ...arg
     ...(options.reconnect === false ? ['--reconnect=off'] : []),
     'run',
   ];
+}
+
+function dataArguments(data: SysbenchData): string[] {
+  return data.kind === 'tpcc'
+    ? ['--mysql-db=tpcc', `--warehouses=${data.warehouses}`]
+    : ['--mysql-db=sbtest', `--tables=${data.tables}`, `--table-size=${data.rowsPerTable}`];
 }
 
 /** What sysbench dies of when transactions fall due faster than they are served: it keeps 100,000 waiting. */

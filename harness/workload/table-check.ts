@@ -13,7 +13,7 @@ interface TableResult {
 const tableTimeoutMs = 30 * 60_000;
 
 const listTables = `SELECT CONCAT(table_schema, '.', table_name) FROM information_schema.tables
-WHERE table_schema IN ('sbtest', 'poolshift') AND table_type = 'BASE TABLE' ORDER BY 1`;
+WHERE table_schema IN ('sbtest', 'tpcc', 'poolshift') AND table_type = 'BASE TABLE' ORDER BY 1`;
 
 /** Rows are (table, "check", message type, message); the last one of a healthy table is (…, "status", "OK"). */
 export function judgeTable(table: string, rows: readonly (readonly string[])[]): TableResult {

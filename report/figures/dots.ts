@@ -102,7 +102,7 @@ const metrics: readonly (readonly [label: TextKey, value: Value])[] = [
   ['metric.all-bytes', (row) => sum(row.migration_link_bytes, row.storage_link_bytes_dst)],
   ['metric.recovery', tpsRecoveryMsOf],
 ];
-const scenarioShapes = { idle: 'circle', ro: 'square', rw: 'triangle-up' } as const;
+const scenarioShapes = { idle: 'circle', ro: 'square', rw: 'triangle-up', tpcc: 'diamond' } as const;
 const sizeColours = [rampColours[5], rampColours[3], rampColours[2], rampColours[0]];
 
 /** Each engine's figures divided by pre-copy's of the same load and memory. */

@@ -1,5 +1,5 @@
 /** The paper's figures 7, 8, 15 and 18. */
-import { scenarioNames } from '../../experiments/scenarios.ts';
+import { paperScenarioNames } from '../../experiments/scenarios.ts';
 import { bars } from './bars.ts';
 import type { Run } from '../record/read-set.ts';
 import { dividedBy, sum, type Figure } from './figure.ts';
@@ -30,20 +30,20 @@ export const paperBars: readonly Figure[] = [
   {
     name: 'figure-07-downtime',
     title: 'title.downtime',
-    paperLoads: scenarioNames,
+    paperLoads: paperScenarioNames,
     draw: (context) => bars(context, { value: (row) => row.downtime_stop_resume_ms, axis: 'axis.downtime' }),
   },
   {
     name: 'figure-08-total-time',
     title: 'title.total-time',
-    paperLoads: scenarioNames,
+    paperLoads: paperScenarioNames,
     draw: (context) =>
       bars(context, { value: (row) => dividedBy(1000)(row.total_time_ms), axis: 'axis.total-time' }),
   },
   {
     name: 'figure-15-transferred',
     title: 'title.transferred',
-    paperLoads: scenarioNames,
+    paperLoads: paperScenarioNames,
     draw: (context) =>
       stacks(context, {
         parts: [
@@ -65,7 +65,7 @@ export const paperBars: readonly Figure[] = [
   {
     name: 'figure-18-list-time',
     title: 'title.list-time',
-    paperLoads: scenarioNames,
+    paperLoads: paperScenarioNames,
     draw: (context) =>
       stacks(context, {
         parts: [

@@ -1,5 +1,5 @@
 /** The paper's figures over time: 9 to 14, 16 and 17. */
-import type { ScenarioName } from '../../experiments/scenarios.ts';
+import type { PaperScenarioName } from '../../experiments/scenarios.ts';
 import type { Run } from '../record/read-set.ts';
 import { valueAt, type Point } from '../../record/series.ts';
 import { ratePerSecond, smooth, thin } from '../record/series.ts';
@@ -37,7 +37,7 @@ function megabits(run: Run, metric: string): Point[] {
   }));
 }
 
-const nic = (number: string, scenario: ScenarioName): Figure => ({
+const nic = (number: string, scenario: PaperScenarioName): Figure => ({
   name: `figure-${number}-nic-throughput-${scenario}`,
   title: `title.nic-${scenario}`,
   paperLoads: [scenario],
@@ -80,7 +80,7 @@ export function remainingBytes({ row, series, events }: Pick<Run, 'row' | 'serie
   });
 }
 
-const remaining = (number: string, scenario: ScenarioName): Figure => ({
+const remaining = (number: string, scenario: PaperScenarioName): Figure => ({
   name: `figure-${number}-remaining-memory-${scenario}`,
   title: `title.remaining-${scenario}`,
   paperLoads: [scenario],

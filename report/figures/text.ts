@@ -141,6 +141,7 @@ const texts = {
   'scenario.idle': { en: 'Idle', ja: 'Idle' },
   'scenario.ro': { en: 'RO', ja: 'RO' },
   'scenario.rw': { en: 'RW', ja: 'RW' },
+  'scenario.tpcc': { en: 'TPC-C', ja: 'TPC-C' },
 
   'mark.missing': { en: '×', ja: '×' },
   'mark.not-converged': { en: 'n/c', ja: 'n/c' },

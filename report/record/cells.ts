@@ -1,7 +1,7 @@
 /** A cell is a load, a memory row of the paper and an engine, and holds the runs that repeat it. Pure. */
 import { engineNames } from '../../experiments/engines.ts';
 import { type PaperRowGib, paperRowsGib } from '../../experiments/paper-rows.ts';
-import { scenarioNames, type ScenarioName } from '../../experiments/scenarios.ts';
+import { paperScenarioNames, scenarioNames, type ScenarioName } from '../../experiments/scenarios.ts';
 import type { Place, Run, RunSet } from './read-set.ts';
 import type { RunRow } from './run-row.ts';
 
@@ -70,7 +70,7 @@ export function cellsOf(set: Places): Cell[] {
 /** A row of the paper's grid. */
 export type Row = Pick<Cell, 'scenario' | 'paperRowGib'>;
 
-const paperGrid: readonly Row[] = scenarioNames.flatMap((scenario) =>
+const paperGrid: readonly Row[] = paperScenarioNames.flatMap((scenario) =>
   paperRowsGib.map((paperRowGib) => ({ scenario, paperRowGib })),
 );
 
@@ -88,7 +88,7 @@ export function paperRowsGibOf(cells: readonly Row[]): PaperRowGib[] {
   return paperRowsGib.filter((size) => cells.some(({ paperRowGib }) => paperRowGib === size));
 }
 
-/** Loads of the cells, in the paper's order. */
+/** Loads of the cells, the paper's first and in its order. */
 export function scenariosOf(cells: readonly Row[]): ScenarioName[] {
   return scenarioNames.filter((name) => cells.some(({ scenario }) => scenario === name));
 }

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { scenarioNames } from '../../experiments/scenarios.ts';
+import { paperScenarioNames } from '../../experiments/scenarios.ts';
 import { tableTexts } from '../claims/claim-texts.ts';
 import { paperClaimsOf } from '../claims/claims.ts';
 import { claimsHtml } from '../claims/claims-table.ts';
@@ -42,7 +42,7 @@ export function pageSpecs(set: RunSet, language: Language): Readonly<Record<stri
 
 export function claimsSection(set: RunSet, language: Language): string {
   const { text } = contextOf(set, language, false);
-  const rows = unmeasuredRows(set.runs, scenarioNames);
+  const rows = unmeasuredRows(set.runs, paperScenarioNames);
   const unmeasured =
     rows.length === 0
       ? ''

@@ -82,7 +82,11 @@ function sysbench.hooks.sql_error_ignorable(failure)
 end
 
 function sysbench.hooks.before_restart_event(failure)
-  if not lost[failure.sql_errno] then return end
+  if not lost[failure.sql_errno] then
+    -- A wait for a lock that took too long has undone its statement only, and the next BEGIN would commit what was before it.
+    con:query('ROLLBACK')
+    return
+  end
   tell('lost', failure.sql_errno)
   -- Statements first, which need their connection for it.
   if close_statements ~= nil then pcall(close_statements) end
