@@ -56,7 +56,7 @@ test('pairs are of one repeat, and the median of every cell counts', (t) => {
   t.is(atLeast?.measured, 'ro: 2.20; rw: 3.00');
   t.is(atLeast?.verdict, 'holds');
   t.is(atMost?.verdict, 'does-not-hold');
-  t.is(difference?.measured, 'ro: -12.0; rw: -20.0');
+  t.is(difference?.measured, 'ro: -12.0 s; rw: -20.0 s');
   t.is(difference?.verdict, 'holds');
   t.deepEqual(difference?.cells, { measured: 2, wanted: 2 });
 });
@@ -69,7 +69,7 @@ test('a claim may be of some loads, or of every run of an engine', (t) => {
     { measure: { kind: 'each-run', column: 'total', engine: 'restore' }, holdsIf: { is: 10_000 } },
   );
   t.is(ofRw?.verdict, 'holds');
-  t.is(each?.measured, '20.0 … 90.0');
+  t.is(each?.measured, '20.0 s … 90.0 s');
   t.is(each?.verdict, 'does-not-hold');
   t.is(exact?.verdict, 'does-not-hold');
 });

@@ -76,8 +76,12 @@ function measureText(measure: Measure, { title }: Column): string {
     : `${title}, \`${measure.of}\` − \`${measure.from}\` by pairs`;
 }
 
-const unitText = (measure: Measure, { text }: Column, value: number): string =>
-  measure.kind === 'ratio' ? value.toFixed(2) : text(value);
+/** With the unit that a column's title ends with; a ratio has none. */
+function unitText(measure: Measure, { title, text }: Column, value: number): string {
+  if (measure.kind === 'ratio') return value.toFixed(2);
+  const unit = / (?:ms|s|MB)$/.exec(title)?.[0] ?? '';
+  return `${text(value)}${unit}`;
+}
 
 function boundText({ measure, holdsIf }: RecipeClaim, column: Column): string {
   const what = measure.kind === 'each-run' ? 'every run' : 'the median of every cell';
