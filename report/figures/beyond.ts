@@ -6,7 +6,11 @@ import { downtimeWays, enginesCompared } from './dots.ts';
 import { sum, type Figure } from './figure.ts';
 import { latency } from './latency.ts';
 import { stacks } from './stacks.ts';
+import { linkLooks } from './theme.ts';
 import { timeline } from './timeline.ts';
+
+/** Pages have the colour of the link that they crossed. */
+const [migrationLook, storageLook] = linkLooks;
 
 const pageBytes = 4096;
 
@@ -42,7 +46,7 @@ export const beyondFigures: readonly Figure[] = [
           },
           {
             label: 'origin.sent',
-            colour: '#1b3a5b',
+            colour: migrationLook.colour,
             // QEMU counts a page that the engine left out as sent.
             value: (run) => {
               const sent = lastOf(run, 'src ram_normal_pages');
@@ -53,7 +57,7 @@ export const beyondFigures: readonly Figure[] = [
           },
           {
             label: 'origin.shared',
-            colour: '#00775a',
+            colour: '#4f7fba',
             // What storage did not give is among them, and has a part of its own.
             value: ({ row }) =>
               row.pages_sent_after_all === undefined
@@ -64,17 +68,17 @@ export const beyondFigures: readonly Figure[] = [
           },
           {
             label: 'origin.restored',
-            colour: '#e08a00',
+            colour: storageLook.colour,
             value: ({ row }) => mebibytesOf(row.pages_restored),
           },
           {
             label: 'origin.cancelled',
-            colour: '#7cc4ea',
+            colour: '#f0b860',
             value: ({ row }) => mebibytesOf(row.pages_cancelled),
           },
           {
             label: 'origin.mismatched',
-            colour: '#7b3f98',
+            colour: '#8c510a',
             value: ({ row }) => mebibytesOf(row.pages_mismatched),
           },
           {

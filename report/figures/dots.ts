@@ -23,7 +23,7 @@ const ways: readonly (readonly [label: TextKey, value: Value, shape: string])[] 
   ['way.stop-resume', (row) => row.downtime_stop_resume_ms, 'triangle-up'],
   ['way.qemu', (row) => row.downtime_qemu_ms, 'cross'],
 ];
-const wayColours = [rampColours[0], '#d9730d', '#0b7a5c', '#7d7d7d'];
+const wayColours = [rampColours[0], rampColours[2], rampColours[3], rampColours[4]];
 
 const spreadAxis: Spec = {
   scale: { type: 'symlog', constant: 100, domainMin: 0 },

@@ -11,6 +11,7 @@ import {
   type Cell,
   type Row,
 } from '../record/cells.ts';
+import { bootsByRow, isOverloadedBefore, isSpeedUneven, unlikeBefore } from '../record/made-unlike.ts';
 import type { Run, RunSet } from '../record/read-set.ts';
 import { isTextKey, textIn, type Language, type TextKey } from './text.ts';
 import { themeConfig } from './theme.ts';
@@ -86,6 +87,7 @@ export function specOf(figure: Figure, context: FigureContext): Spec {
       subtitle: [
         conditionsLine(runs, context),
         nothing === undefined ? noteText : '',
+        ...remarks(runs, context),
         unmeasuredLine(runs, figure.paperLoads ?? [], context),
         runsLine(runs, context),
       ]
@@ -146,6 +148,42 @@ function conditionsLine(runs: readonly Run[], { text }: FigureContext): string {
   ]
     .map((condition) => condition.replaceAll(' ', unbroken))
     .join(' · ');
+}
+
+const scenarioTitle = (scenario: string, text: FigureContext['text']): string => {
+  const key = `scenario.${scenario}`;
+  return isTextKey(key) ? text(key) : scenario;
+};
+
+/** What the runs were not alike in, which a reader of the figure must know. */
+function remarks(runs: readonly Run[], { text, engineTitle }: FigureContext): string[] {
+  const said = (key: TextKey, what: string): string => text(key).replace('{}', what);
+  const tps = ({ row }: Run): string => row.tps_before?.toFixed(1) ?? '?';
+  const overloaded = runs.filter(isOverloadedBefore);
+  const unlike = unlikeBefore(runs).map((alike) => {
+    const [first] = alike;
+    const cell =
+      first === undefined ? '' : `${scenarioTitle(first.row.scenario, text)} ${first.row.paper_row_gib} GiB`;
+    const byEngine = [...Map.groupBy(alike, ({ row }) => row.engine)].map(
+      ([engine, ofEngine]) => `${engineTitle(engine)} ${ofEngine.map(tps).join('/')}`,
+    );
+    return `${cell} ${byEngine.join(', ')}`;
+  });
+  return [
+    ...(isSpeedUneven(runs) ? [said('remark.speed', bootsByRow(runs))] : []),
+    ...(runs.some(({ row }) => row.scenario !== 'idle' && row.rate_tps === 0)
+      ? [text('remark.saturated')]
+      : []),
+    ...(overloaded.length === 0
+      ? []
+      : [
+          said(
+            'remark.overloaded',
+            overloaded.map((run) => `${run.name} ${tps(run)}/${run.row.rate_tps ?? '?'}`).join(', '),
+          ),
+        ]),
+    ...(unlike.length === 0 ? [] : [said('remark.unlike-before', unlike.join('; '))]),
+  ];
 }
 
 /** A space at which no line ends. */

@@ -153,6 +153,26 @@ const texts = {
   },
   'note.missing': { en: '× no run recorded.', ja: '×：記録なし' },
   'note.not-converged': { en: 'n/c did not converge.', ja: 'n/c：収束せず' },
+  'note.cancelled': {
+    en: 'n/c did not converge: drawn to where it was cancelled.',
+    ja: 'n/c：収束せず。中止までを表示',
+  },
+  'remark.speed': {
+    en: 'The machine was not equally fast: the source VM booted in {}. Compare what ran side by side only.',
+    ja: 'マシンの速度が一定でない（移行元 VM の起動：{}）。同時期の実行のみ比較可能',
+  },
+  'remark.overloaded': {
+    en: 'Overloaded before the migration, completed of offered: {}.',
+    ja: '移行前から過負荷（完了/要求）：{}',
+  },
+  'remark.saturated': {
+    en: 'Full speed: the server is saturated before the migration, too.',
+    ja: '最大速度：サーバは移行前から飽和状態',
+  },
+  'remark.unlike-before': {
+    en: 'TPS before the migration differs between runs: {}. Compare each with its own before.',
+    ja: '移行前の TPS が実行間で異なる：{}。各実行の移行前と比較すること',
+  },
   'note.no-figure': { en: '– does not apply, or not measured.', ja: '–：該当しない、または計測なし' },
   'note.not-measurable': {
     en: 'n/m not measurable at this load: throughput’s change is within noise.',

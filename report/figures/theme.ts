@@ -8,19 +8,22 @@ export interface Look {
   readonly dash: readonly number[];
 }
 
-/** Safe for colour-blind readers (after Okabe and Ito), far apart in lightness for those that are compared most. */
+/**
+ * Apart in lightness, so that colour-blind readers tell those that are compared most. Grey is stock pre-copy, red the engine that
+ * this project offers; the links' colours (`linkLooks`) are no method's.
+ */
 const engineLooks: Readonly<Record<string, Look>> = {
-  precopy: { colour: '#1b3a5b', dash: [] },
-  restore: { colour: '#d9730d', dash: [7, 2] },
-  balance: { colour: '#7cc4ea', lineColour: '#3a93c6', dash: [2, 2] },
+  precopy: { colour: '#393939', dash: [4, 2] },
+  restore: { colour: '#a779c9', lineColour: '#8d55b8', dash: [7, 2] },
+  balance: { colour: '#d7263d', lineColour: '#c1121f', dash: [] },
   'multifd-zstd': { colour: '#f2d64b', lineColour: '#b59a00', dash: [9, 3, 2, 3] },
-  postcopy: { colour: '#0b7a5c', dash: [4, 4] },
-  xbzrle: { colour: '#7b3f98', dash: [1, 3] },
+  postcopy: { colour: '#7cc4ea', lineColour: '#3a93c6', dash: [4, 4] },
+  xbzrle: { colour: '#2b5d63', dash: [1, 3] },
   'auto-converge': { colour: '#a6a6a6', lineColour: '#8f8f8f', dash: [10, 2, 2, 2, 2, 2] },
   multifd: { colour: '#05121f', dash: [6, 3] },
   'precopy-stepped': { colour: '#3a4a63', dash: [8, 3, 1, 3] },
   'postcopy-preempt': { colour: '#0a674e', dash: [5, 2, 2, 2] },
-  'free-page-hint': { colour: '#93624d', dash: [2, 4] },
+  'free-page-hint': { colour: '#cbb8a6', lineColour: '#93624d', dash: [2, 4] },
   'multifd-zstd-stepped': { colour: '#bba755', lineColour: '#8f7d2f', dash: [3, 5] },
   shrink: { colour: '#33143f', dash: [9, 2, 3, 2] },
   handover: { colour: '#b0723f', dash: [1, 2] },

@@ -6,7 +6,16 @@ import { scenarioNames } from '../../experiments/scenarios.ts';
 import { phaseNames, phasesOf } from '../record/phases.ts';
 import type { Run } from '../record/read-set.ts';
 import { axisOfNothing, type Drawing, type FigureContext } from './figure.ts';
-import { inkColour, rampColours } from './theme.ts';
+import { faintColour, inkColour, linkLooks } from './theme.ts';
+
+const [migrationLook, storageLook] = linkLooks;
+
+/** After the link that a phase keeps busy. */
+const phaseColours: Partial<Record<(typeof phaseNames)[number], string>> = {
+  'first-pass': migrationLook.colour,
+  'further-passes': migrationLook.colour,
+  restore: storageLook.colour,
+};
 
 /** Of the row with most engines; under writes rather than idle, large rather than small. */
 function runsOfTimeline({ cells }: Pick<FigureContext, 'cells'>): Run[] {
@@ -23,12 +32,15 @@ export function timeline(context: FigureContext): Drawing {
   const { text } = context;
   const runs = runsOfTimeline(context);
   const timelines = runs.map((run) => ({
-    engine: context.engineTitle(run.row.engine),
+    engine:
+      context.engineTitle(run.row.engine) +
+      (run.row.outcome === 'not-converged' ? ` (${text('mark.not-converged')})` : ''),
     phases: phasesOf(run).map(({ phase, fromMs, toMs }) => ({
       phase: text(`timeline.${phase}`),
       from: fromMs / 1000,
       to: toMs / 1000,
       label: seconds(toMs - fromMs, 2),
+      colour: phaseColours[phase] ?? faintColour,
     })),
   }));
   const titles = phaseNames.map((phase) => text(`timeline.${phase}`));
@@ -43,7 +55,10 @@ export function timeline(context: FigureContext): Drawing {
   return {
     cells: [],
     runs,
-    notes: ['note.timeline'],
+    notes: [
+      'note.timeline',
+      ...(runs.some(({ row }) => row.outcome === 'not-converged') ? (['note.cancelled'] as const) : []),
+    ],
     body: {
       spacing: 8,
       vconcat: timelines.map(({ engine, phases }, index) => ({
@@ -58,7 +73,6 @@ export function timeline(context: FigureContext): Drawing {
             ],
             mark: {
               type: 'bar',
-              color: rampColours[1],
               stroke: inkColour,
               strokeWidth: 0.5,
               height: { band: 0.65 },
@@ -67,6 +81,7 @@ export function timeline(context: FigureContext): Drawing {
             },
             encoding: {
               y,
+              color: { field: 'colour', type: 'nominal', scale: null },
               x: { field: 'from', ...x, title: index === timelines.length - 1 ? x.title : null },
               x2: { field: 'to' },
               tooltip: [

@@ -6,6 +6,7 @@ import { paperClaimsOf } from '../claims/claims.ts';
 import { figures } from '../figures/all.ts';
 import { contextOf, titleOf } from '../figures/figure.ts';
 import { describeDifferences, differencesAmong } from '../record/conditions.ts';
+import { steadyShare } from '../record/made-unlike.ts';
 import type { Run } from '../record/read-set.ts';
 import { markdownTable } from '../render/markdown-table.ts';
 import { columnOf, medianText } from './columns.ts';
@@ -133,15 +134,12 @@ function madeOn(runs: readonly Run[]): string {
   return `Commit ${commits}; ${machine}; ${software}.${bootText(boots)}`;
 }
 
-/** Boots of one machine on one day differ by less. */
-const steadyBoots = 2;
-
 function bootText(boots: readonly number[]): string {
   if (boots.length === 0) return '';
   const [fastest, slowest] = [Math.min(...boots), Math.max(...boots)];
   const [low, high] = [fastest.toFixed(0), slowest.toFixed(0)];
   const uneven =
-    slowest > steadyBoots * fastest
+    slowest > steadyShare * fastest
       ? ', so the machine was not equally fast for all of them: **compare what ran side by side only**'
       : '';
   return ` The source VM booted in ${low === high ? low : `${low} to ${high}`} s${uneven}.`;

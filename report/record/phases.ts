@@ -43,8 +43,8 @@ export function phasesOf({ row, manifest, events, series, nowMs }: Run): Phase[]
   const syncs = series.get('src dirty_sync_count') ?? [];
   // The first bitmap sync begins the first pass, the second one ends it.
   const secondSyncMs = syncs.find(({ value }) => value >= 2)?.tMs;
-  // What goes on lasts until now.
-  const untilMs = stopMs ?? nowMs;
+  // What goes on lasts until now; what did not converge, until it was cancelled.
+  const untilMs = row.outcome === 'not-converged' ? cancelledMs(events) : (stopMs ?? nowMs);
   const firstPassEndMs = engineEvent('first-pass-done')?.tMs ?? secondSyncMs ?? untilMs;
   add('first-pass', 0, firstPassEndMs);
   add('further-passes', firstPassEndMs, untilMs);
@@ -73,3 +73,18 @@ export function phasesOf({ row, manifest, events, series, nowMs }: Run): Phase[]
   add('recovery', 0, tpsRecoveryMsOf(row));
   return phases;
 }
+
+/** QEMU calls a migration that was told to stop now "cancelled", now "failed". */
+function cancelledMs(events: readonly RunEvent[]): number | undefined {
+  return events.find(
+    (event) =>
+      event.tMs > 0 &&
+      ((event.event === 'qmp' &&
+        event.host === 'src' &&
+        event.name === 'MIGRATION' &&
+        isOver(event.data['status'])) ||
+        (event.event === 'migration-status' && event.host === 'src' && isOver(event.status))),
+  )?.tMs;
+}
+
+const isOver = (status: unknown): boolean => status === 'cancelled' || status === 'failed';

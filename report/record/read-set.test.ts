@@ -39,6 +39,14 @@ test('finds the phases of a recorded migration', async (t) => {
   }
 });
 
+test('a run that did not converge is drawn to where it was cancelled', async (t) => {
+  const beyond = path.join(import.meta.dirname, '../../results/reference-2026-11-26-beyond/rw-4-precopy-r1');
+  const [run] = (await readSet([beyond])).runs;
+  t.is(run?.row.outcome, 'not-converged');
+  const lastMs = Math.max(...(run === undefined ? [] : phasesOf(run).map(({ toMs }) => toMs)));
+  t.is(Math.round(lastMs / 1000), 480);
+});
+
 test('names what differs between runs', async (t) => {
   const { runs } = await readSet(['lab', 'verified'].map((name) => path.join(fixtures, name)));
   const names = differencesAmong(runs).map(({ condition }) => condition);
