@@ -11,7 +11,7 @@ import { runTable } from './figures.ts';
 import { abortOnSignals } from './interrupt.ts';
 import { startLiveView } from './live-view.ts';
 import { exitCodes, parseOptions } from './options.ts';
-import { Progress } from './progress.ts';
+import { runOutput } from './progress.ts';
 import { type AtEnd, runCommand } from './run-command.ts';
 import { inventoryOf, refuseWhatDoesNotFit, waitForTestbed } from './testbed-options.ts';
 
@@ -59,7 +59,7 @@ async function main(atEnd: AtEnd): Promise<number> {
   const inventory = await waitForTestbed({ testbed: options.testbed, inventory: listed, owner, say }, atEnd);
   say(planText(options));
   const signal = abortOnSignals(say);
-  const progress = new Progress(process.stderr, timedSteps(configuration));
+  const output = runOutput(options.json, timedSteps(configuration));
   const view = await startLiveView(options.live, { name: path.basename(path.resolve(options.out)) }, say);
   let failed = false;
   let skipped = false;
@@ -77,13 +77,7 @@ async function main(atEnd: AtEnd): Promise<number> {
       keepOnFailure: options.keepOnFailure,
       owner,
       signal,
-      onEvent: (event) => {
-        if (options.json) console.log(JSON.stringify(event));
-        else progress.event(event);
-      },
-      onSample: (sample) => {
-        progress.sample(sample);
-      },
+      ...output,
     });
     report(result, options.json);
     failed ||= result.outcome === 'failed';

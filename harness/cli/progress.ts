@@ -2,6 +2,7 @@
 import { inSeconds, mebibytes, seconds as secondsText } from '../../foundation/quantity.ts';
 import type { NewRunEvent, Sample } from '../../record/event.ts';
 import { LiveFigures } from '../../record/live-figures.ts';
+import type { ExperimentOptions } from '../run/experiment-options.ts';
 
 interface ProgressOutput {
   write(text: string): unknown;
@@ -10,6 +11,23 @@ interface ProgressOutput {
 }
 
 const liveMs = { terminal: 500, plain: 10_000 };
+
+/** Where a run's events go: with --json a line each to standard output, else to people. */
+export function runOutput(
+  json: boolean,
+  stepSeconds: ReadonlyMap<string, number>,
+): Required<Pick<ExperimentOptions, 'onEvent' | 'onSample'>> {
+  const progress = new Progress(process.stderr, stepSeconds);
+  return {
+    onEvent: (event) => {
+      if (json) console.log(JSON.stringify(event));
+      else progress.event(event);
+    },
+    onSample: (sample) => {
+      progress.sample(sample);
+    },
+  };
+}
 
 /** A reader of the event log, and of the samples, that prints lines. */
 export class Progress {

@@ -23,7 +23,7 @@ import { abortOnSignals } from './interrupt.ts';
 import { startLiveView } from './live-view.ts';
 import { planText } from './matrix-plan.ts';
 import { matrixFailed } from './matrix-status.ts';
-import { Progress } from './progress.ts';
+import { runOutput } from './progress.ts';
 import { cellsPlannedBefore, doneRow, refuseOtherRuns, setAside } from './resume.ts';
 import type { AtEnd } from './run-command.ts';
 import { inventoryOf, refuseWhatDoesNotFit, waitForTestbed } from './testbed-options.ts';
@@ -124,7 +124,6 @@ export async function runMatrix(
     await setAside(folder);
     view.show(folder);
     say(`\n${name} (${lines.length + 1} of ${cells.length})`);
-    const progress = new Progress(process.stderr, timedSteps(configuration));
     const { outcome, reason, row } = await runExperiment({
       configuration,
       inventory,
@@ -137,13 +136,7 @@ export async function runMatrix(
       keepOnFailure: options.keepOnFailure,
       owner,
       signal,
-      onEvent: (event) => {
-        if (options.json) console.log(JSON.stringify(event));
-        else progress.event(event);
-      },
-      onSample: (sample) => {
-        progress.sample(sample);
-      },
+      ...runOutput(options.json, timedSteps(configuration)),
     });
     say(`${name}: ${outcome}${reason === undefined ? '' : `: ${reason}`}`);
     lines.push({ name, outcome, reason, row });
