@@ -210,6 +210,26 @@ test.serial(
   },
 );
 
+test.serial('TPC-C goes on over a migration, and its consistency conditions hold', async (t) => {
+  const { outcome, folder: made } = await run(t, {
+    scenario: 'tpcc',
+    engine: 'restore',
+    warehouses: 1,
+    rate: 2,
+    linkRate: '250mbit',
+    warmStart: true,
+  });
+  t.is(outcome, 'completed');
+  const { events } = await readRun(made);
+  t.like(
+    events.find((event) => event.event === 'check' && event.name === 'tpcc'),
+    { ok: true },
+  );
+  t.true(
+    events.some((event) => event.event === 'workload-ended' && Number(event.figures['transactions']) > 0),
+  );
+});
+
 test.serial('a step that fails names itself, and everything is taken down', async (t) => {
   const before = await machineState();
   const {
