@@ -1,14 +1,14 @@
 import test from 'ava';
-import { cellName, matrixCells, matrixOptionsSchema } from './matrix.ts';
+import { runName, matrixRuns, matrixOptionsSchema } from './matrix.ts';
 
 test('every combination comes once for each repeat', (t) => {
-  const cells = matrixCells(matrixOptionsSchema.parse({ repeat: '2' }));
-  t.is(new Set(cells.map(cellName)).size, cells.length);
+  const cells = matrixRuns(matrixOptionsSchema.parse({ repeat: '2' }));
+  t.is(new Set(cells.map(runName)).size, cells.length);
   t.is(cells.length % (3 * 4 * 2), 0);
 });
 
 test('engines alternate and no engine always goes first', (t) => {
-  const cells = matrixCells({
+  const cells = matrixRuns({
     scenarios: ['ro', 'rw'],
     mems: ['4'],
     engines: ['precopy', 'restore'],

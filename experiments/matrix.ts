@@ -33,7 +33,8 @@ export const matrixOptionsSchema = optionsSchema
 
 export type MatrixOptions = z.infer<typeof matrixOptionsSchema>;
 
-export interface Cell {
+/** A run of a matrix: its cell, and which repeat of it. */
+export interface MatrixRun {
   readonly scenario: ScenarioName;
   readonly mem: Mem;
   readonly engine: EngineName;
@@ -41,26 +42,26 @@ export interface Cell {
   readonly repeat: number;
 }
 
-/** Folder name of a cell within its set. */
-export function cellName(
-  cell: Readonly<Record<'scenario' | 'mem' | 'engine', string>> & Pick<Cell, 'repeat'>,
+/** Folder name of a run within its set. */
+export function runName(
+  cell: Readonly<Record<'scenario' | 'mem' | 'engine', string>> & Pick<MatrixRun, 'repeat'>,
 ): string {
   return `${cell.scenario}-${cell.mem}-${cell.engine}-r${cell.repeat}`;
 }
 
 /**
- * Cells in the order in which they run. Engines alternate, and the order turns round from one block to the next
+ * Runs in their order. Engines alternate, and the order turns round from one block to the next
  * (AB BA AB ...), so that a slow drift of the machine hits all engines alike. A block is all engines of one scenario,
  * memory row and repeat; a shard has whole blocks.
  */
-export function matrixCells(
+export function matrixRuns(
   options: Pick<MatrixOptions, 'scenarios' | 'mems' | 'engines' | 'repeat'> & {
     readonly profile?: ProfileName;
     readonly shard?: Shard | undefined;
   },
-): readonly Cell[] {
+): readonly MatrixRun[] {
   const engines = options.engines ?? defaultMatrixEngines[options.profile ?? 'lab'];
-  const blocks: Omit<Cell, 'engine'>[] = [];
+  const blocks: Omit<MatrixRun, 'engine'>[] = [];
   for (let repeat = 1; repeat <= options.repeat; repeat += 1) {
     for (const mem of options.mems) {
       for (const scenario of options.scenarios) blocks.push({ scenario, mem, repeat });
@@ -79,7 +80,7 @@ export function matrixCells(
 /** A cell's configuration is that of `npm run experiment` with the matrix's options and the cell's own three. */
 export function configurationOf(
   options: MatrixOptions,
-  { scenario, mem, engine }: Pick<Cell, 'scenario' | 'mem' | 'engine'>,
+  { scenario, mem, engine }: Pick<MatrixRun, 'scenario' | 'mem' | 'engine'>,
 ): Configuration {
   return resolveConfiguration({
     ...optionsSchema.parse({}),

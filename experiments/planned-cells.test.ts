@@ -1,8 +1,8 @@
 import test from 'ava';
-import { matrixCells } from './matrix.ts';
-import { type PlannedCell, parsePlannedCells, plannedCellsText, unionOfPlans } from './planned-cells.ts';
+import { matrixRuns } from './matrix.ts';
+import { type PlannedRun, parsePlannedCells, plannedCellsText, unionOfPlans } from './planned-cells.ts';
 
-const cells: readonly PlannedCell[] = matrixCells({
+const cells: readonly PlannedRun[] = matrixRuns({
   scenarios: ['ro', 'rw'],
   mems: ['4', '16'],
   engines: ['precopy', 'multifd-zstd'],

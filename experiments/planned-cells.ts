@@ -1,6 +1,6 @@
 /** planned-cells.json: which runs a set was meant to have. A matrix writes it, a report reads it. Pure. */
 import { z } from 'zod';
-import { cellName } from './matrix.ts';
+import { runName } from './matrix.ts';
 import { memValues } from './paper-rows.ts';
 import { scenarioNames } from './scenarios.ts';
 
@@ -10,7 +10,7 @@ export const plannedCellsFile = 'planned-cells.json';
 const oneOf = <const Names extends readonly [string, ...string[]]>(names: Names) =>
   z.enum(names, `valid: ${names.join(', ')}`);
 
-const plannedCellSchema = z.object({
+const plannedRunSchema = z.object({
   scenario: oneOf(scenarioNames),
   mem: oneOf(memValues),
   // No list: a set that was made by another build is read, too, as its runs are.
@@ -22,23 +22,23 @@ export const plannedCellsSchema = z.object(
   {
     /** Version of this layout. */
     format: z.literal(1, 'valid: 1'),
-    cells: z.array(plannedCellSchema, 'valid: a list of cells'),
+    cells: z.array(plannedRunSchema, 'valid: a list of cells'),
   },
   'valid: an object with format and cells',
 );
 
 /** A run that a set was meant to have, `repeat` counting from 1. */
-export type PlannedCell = Readonly<z.infer<typeof plannedCellSchema>>;
+export type PlannedRun = Readonly<z.infer<typeof plannedRunSchema>>;
 
 /** Every cell once, in the order in which it first comes. */
-export function unionOfPlans(...plans: readonly (readonly PlannedCell[])[]): readonly PlannedCell[] {
-  const byName = new Map<string, PlannedCell>();
-  for (const cell of plans.flat()) if (!byName.has(cellName(cell))) byName.set(cellName(cell), cell);
+export function unionOfPlans(...plans: readonly (readonly PlannedRun[])[]): readonly PlannedRun[] {
+  const byName = new Map<string, PlannedRun>();
+  for (const cell of plans.flat()) if (!byName.has(runName(cell))) byName.set(runName(cell), cell);
   return [...byName.values()];
 }
 
 /** The file's content, a cell a line. */
-export function plannedCellsText(cells: readonly PlannedCell[]): string {
+export function plannedCellsText(cells: readonly PlannedRun[]): string {
   const lines = cells.map(
     ({ scenario, mem, engine, repeat }) => `    ${JSON.stringify({ scenario, mem, engine, repeat })}`,
   );
@@ -47,7 +47,7 @@ export function plannedCellsText(cells: readonly PlannedCell[]): string {
 }
 
 type ParsedPlan =
-  | { readonly ok: true; readonly cells: readonly PlannedCell[] }
+  | { readonly ok: true; readonly cells: readonly PlannedRun[] }
   /** Where it is wrong first, what stands there and what is valid: `cells[0].mem "5": valid: 4, 8, 16, 24`. */
   | { readonly ok: false; readonly problem: string };
 

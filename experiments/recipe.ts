@@ -2,7 +2,7 @@
  * A recipe: an experiment that the docs make a claim with, as data. `npm run reproduce -- NAME` runs it, judges its claims
  * and writes its block of docs/results.md. Pure.
  */
-import { type Cell, type MatrixOptions, matrixCells, matrixOptionsSchema } from './matrix.ts';
+import { type MatrixRun, type MatrixOptions, matrixRuns, matrixOptionsSchema } from './matrix.ts';
 import type { EngineName } from './engines.ts';
 import type { Mem } from './paper-rows.ts';
 import type { ScenarioName } from './scenarios.ts';
@@ -94,8 +94,8 @@ export function matrixOptionsOf({ scenarios, mems, engines, repeat, conditions }
 }
 
 /** What is run, in order. */
-export function cellsOfRecipe(recipe: Recipe): readonly Cell[] {
-  return matrixCells(matrixOptionsOf(recipe));
+export function runsOfRecipe(recipe: Recipe): readonly MatrixRun[] {
+  return matrixRuns(matrixOptionsOf(recipe));
 }
 
 /** The same runs by `npm run matrix`. */

@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import type { EngineName } from './engines.ts';
-import { cellName, matrixCells, matrixOptionsSchema } from './matrix.ts';
+import { runName, matrixRuns, matrixOptionsSchema } from './matrix.ts';
 import { memValues } from './paper-rows.ts';
 import { scenarioNames } from './scenarios.ts';
 import { pairOption, shardOption } from './shard.ts';
@@ -45,10 +45,10 @@ test('shards together are the matrix; engines of one scenario, row and repeat st
   fc.assert(
     fc.property(matrices, fc.integer({ min: 1, max: 9 }), (options, count) => {
       const shards = Array.from({ length: count }, (_, index) =>
-        matrixCells({ ...options, shard: { index: index + 1, count } }),
+        matrixRuns({ ...options, shard: { index: index + 1, count } }),
       );
-      const whole = matrixCells(options).map(cellName).sort();
-      t.deepEqual(shards.flat().map(cellName).sort(), whole);
+      const whole = matrixRuns(options).map(runName).sort();
+      t.deepEqual(shards.flat().map(runName).sort(), whole);
       for (const cells of shards)
         for (const ofBlock of Map.groupBy(
           cells,
@@ -62,7 +62,7 @@ test('shards together are the matrix; engines of one scenario, row and repeat st
 });
 
 test('within a shard, too, the order of engines turns round', (t) => {
-  const cells = matrixCells({
+  const cells = matrixRuns({
     scenarios: ['rw'],
     mems: ['4'],
     engines: ['precopy', 'restore'],
@@ -77,9 +77,9 @@ test('within a shard, too, the order of engines turns round', (t) => {
 
 test('repeats of a combination go to different pairs', (t) => {
   const options = { scenarios: ['ro', 'rw'] as const, mems: ['4'] as const, engines: ['precopy'] as const };
-  const first = matrixCells({
+  const first = matrixRuns({
     ...matrixOptionsSchema.parse({ ...options, repeat: 2 }),
     shard: { index: 1, count: 2 },
   });
-  t.deepEqual(first.map(cellName), ['ro-4-precopy-r1', 'rw-4-precopy-r2']);
+  t.deepEqual(first.map(runName), ['ro-4-precopy-r1', 'rw-4-precopy-r2']);
 });

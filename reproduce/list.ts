@@ -1,7 +1,7 @@
 /** What `npm run reproduce -- --list` says of each recipe. */
 import path from 'node:path';
 import { configurationOf } from '../experiments/matrix.ts';
-import { cellsOfRecipe, matrixOptionsOf, type Recipe } from '../experiments/recipe.ts';
+import { runsOfRecipe, matrixOptionsOf, type Recipe } from '../experiments/recipe.ts';
 import { expectedSeconds } from '../harness/run/plan.ts';
 import { readStored } from '../record/stored-file.ts';
 import { parseRunsCsv } from '../record/csv.ts';
@@ -26,7 +26,7 @@ export async function listOf(
   return Promise.all(
     recipes.map(async (recipe) => {
       const { name, title, question } = recipe;
-      const cells = cellsOfRecipe(recipe);
+      const cells = runsOfRecipe(recipe);
       const options = matrixOptionsOf(recipe);
       const minutes = (accelerator: 'tcg' | 'kvm'): number =>
         cells

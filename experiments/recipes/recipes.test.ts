@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import test from 'ava';
-import { matrixCells, matrixOptionsSchema } from '../matrix.ts';
-import { cellsOfRecipe, matrixCommandOf, matrixOptionsOf } from '../recipe.ts';
+import { matrixRuns, matrixOptionsSchema } from '../matrix.ts';
+import { runsOfRecipe, matrixCommandOf, matrixOptionsOf } from '../recipe.ts';
 import { recipes } from './all.ts';
 
 test('every file is a recipe of its name, and every recipe has a file', (t) => {
@@ -14,7 +14,7 @@ test('every file is a recipe of its name, and every recipe has a file', (t) => {
 for (const recipe of recipes) {
   test(`${recipe.name}: its cells are those of the matrix that it names`, (t) => {
     const { engines, scenarios } = recipe;
-    const cells = cellsOfRecipe(recipe);
+    const cells = runsOfRecipe(recipe);
     t.is(cells.length, scenarios.length * recipe.mems.length * engines.length * recipe.repeat);
     // As `npm run matrix` would take them.
     const given = [...matrixCommandOf(recipe).matchAll(/--([a-z-]+)((?: (?!--)\S+)*)/g)].map(
@@ -27,7 +27,7 @@ for (const recipe of recipes) {
     );
     const options = matrixOptionsSchema.parse(Object.fromEntries(given));
     t.deepEqual(options, matrixOptionsOf(recipe));
-    t.deepEqual(matrixCells(options), cells);
+    t.deepEqual(matrixRuns(options), cells);
   });
 
   test(`${recipe.name}: its claims are about engines and loads that it runs`, (t) => {

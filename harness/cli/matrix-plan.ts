@@ -1,7 +1,7 @@
 /** What a matrix is going to do: the configuration of each cell, and how long all of them are expected to take. Pure. */
 import { mebibytes, megabitsPerSecond } from '../../foundation/quantity.ts';
 import type { Configuration } from '../../experiments/configuration.ts';
-import { type Cell, type MatrixOptions, cellName, configurationOf } from '../../experiments/matrix.ts';
+import { type MatrixRun, type MatrixOptions, runName, configurationOf } from '../../experiments/matrix.ts';
 import { shardName } from '../../experiments/shard.ts';
 import { expectedSeconds } from '../run/plan.ts';
 
@@ -17,14 +17,14 @@ function settingsText(configuration: Configuration): string {
 }
 
 /** The runs, and the minutes that they are expected to take. */
-export function planText(options: MatrixOptions, cells: readonly Cell[]): string {
+export function planText(options: MatrixOptions, cells: readonly MatrixRun[]): string {
   const configurations = cells.map((cell) => configurationOf(options, cell));
   const minutes = (accelerator: 'tcg' | 'kvm') =>
     configurations.map((configuration) => expectedSeconds(configuration, accelerator) / 60);
   const [underTcg, underKvm] = [minutes('tcg'), minutes('kvm')];
   const lines = cells.map(
     (cell, index) =>
-      `  ${cellName(cell).padEnd(24)} ${(underTcg[index] ?? 0).toFixed(1)} min (KVM: ${(underKvm[index] ?? 0).toFixed(1)})`,
+      `  ${runName(cell).padEnd(24)} ${(underTcg[index] ?? 0).toFixed(1)} min (KVM: ${(underKvm[index] ?? 0).toFixed(1)})`,
   );
   const total = (values: readonly number[]): string =>
     values.reduce((sum, value) => sum + value, 0).toFixed(0);

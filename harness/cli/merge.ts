@@ -4,7 +4,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import {
-  cellNameOf,
+  runNameOf,
   differencesAmong,
   mergedPlan,
   missingCells,
@@ -74,13 +74,13 @@ async function main(): Promise<number> {
   const cellsMissing = missingCells(plan, found);
   const failed = runs
     .filter(({ row }) => row?.outcome === 'failed')
-    .map(({ manifest }) => cellNameOf(manifest));
+    .map(({ manifest }) => runNameOf(manifest));
   for (const folder of leftOut) say(`left out, not finished: ${folder}`);
   for (const shard of shardsMissing) say(`no run of shard ${shard}`);
   for (const name of cellsMissing) say(`planned, no run: ${name}`);
   for (const name of failed) say(`failed: ${name}`);
   if (options.json) {
-    const names = runs.map(({ manifest }) => cellNameOf(manifest));
+    const names = runs.map(({ manifest }) => runNameOf(manifest));
     console.log(
       JSON.stringify({
         event: 'result',

@@ -4,10 +4,10 @@ import { rename } from 'node:fs/promises';
 import path from 'node:path';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import type { Configuration } from '../../experiments/configuration.ts';
-import type { PlannedCell } from '../../experiments/planned-cells.ts';
+import type { PlannedRun } from '../../experiments/planned-cells.ts';
 import { derive } from '../../record/derive/derive.ts';
 import { readManifest } from '../../record/manifest.ts';
-import { cellOf } from '../../record/sets/merge.ts';
+import { matrixRunOf } from '../../record/sets/merge.ts';
 import { readPlannedCells } from '../../record/sets/planned-cells.ts';
 import { readRecordedRuns } from '../../record/sets/recorded-sets.ts';
 import type { RunRow } from '../../record/run-columns.ts';
@@ -42,11 +42,12 @@ export async function refuseOtherRuns(
  * counts with its runs: once the record is there, it is what the set was meant to have.
  * @throws CodedError 'command', 'usage' if a file of the set is broken
  */
-export async function cellsPlannedBefore(set: string): Promise<readonly PlannedCell[]> {
+export async function cellsPlannedBefore(set: string): Promise<readonly PlannedRun[]> {
   if (!existsSync(set)) return [];
   return await refusingBrokenFiles(
     async () =>
-      (await readPlannedCells(set)) ?? (await readRecordedRuns(set)).map(({ manifest }) => cellOf(manifest)),
+      (await readPlannedCells(set)) ??
+      (await readRecordedRuns(set)).map(({ manifest }) => matrixRunOf(manifest)),
   );
 }
 

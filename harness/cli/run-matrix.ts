@@ -5,11 +5,11 @@ import path from 'node:path';
 import { CodedError } from '../../foundation/coded-error.ts';
 import type { EngineName } from '../../experiments/engines.ts';
 import {
-  type Cell,
+  type MatrixRun,
   type MatrixOptions,
-  cellName,
+  runName,
   configurationOf,
-  matrixCells,
+  matrixRuns,
 } from '../../experiments/matrix.ts';
 import { shardName } from '../../experiments/shard.ts';
 import { addPlannedCells } from '../../record/sets/planned-cells.ts';
@@ -30,7 +30,7 @@ import { inventoryOf, refuseWhatDoesNotFit, waitForTestbed } from './testbed-opt
 
 interface PlannedMatrix {
   readonly options: MatrixOptions;
-  readonly cells: readonly Cell[];
+  readonly cells: readonly MatrixRun[];
   /** Of `--testbed inventory`. */
   readonly inventory: Inventory | undefined;
 }
@@ -40,7 +40,7 @@ export async function planMatrix(
   options: MatrixOptions,
   say: (line: string) => void,
 ): Promise<PlannedMatrix> {
-  const cells = matrixCells(options);
+  const cells = matrixRuns(options);
   const [anyCell] = cells;
   if (anyCell === undefined)
     throw new CodedError(
@@ -50,7 +50,7 @@ export async function planMatrix(
     );
   const inventory = await inventoryOf(configurationOf(options, anyCell));
   await refuseWhatDoesNotFit(
-    cells.map((cell) => ({ name: cellName(cell), configuration: configurationOf(options, cell) })),
+    cells.map((cell) => ({ name: runName(cell), configuration: configurationOf(options, cell) })),
     { dryRun: options.dryRun, say },
   );
   return { options, cells, inventory };
@@ -92,8 +92,8 @@ export async function runMatrix(
     );
   const places = cells.map((cell) => ({
     cell,
-    name: cellName(cell),
-    folder: path.join(set, cellName(cell)),
+    name: runName(cell),
+    folder: path.join(set, runName(cell)),
     configuration: configurationOf(options, cell),
   }));
   if (options.resume) await refuseOtherRuns(set, places);

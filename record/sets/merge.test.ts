@@ -2,7 +2,7 @@ import test from 'ava';
 import type { EngineName } from '../../experiments/engines.ts';
 import type { Manifest } from '../manifest.ts';
 import {
-  cellNameOf,
+  runNameOf,
   differencesAmong,
   mergedPlan,
   missingCells,
@@ -20,7 +20,7 @@ const configured = (changes: Partial<Manifest['configuration']>): Partial<Manife
 });
 
 test('a cell is named as its folder', (t) => {
-  t.is(cellNameOf(manifest), 'rw-16-precopy-r1');
+  t.is(runNameOf(manifest), 'rw-16-precopy-r1');
 });
 
 test('the same cell twice is found, with the sets that hold it', (t) => {

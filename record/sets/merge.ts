@@ -1,6 +1,6 @@
 /** What shards of one matrix must agree in before they become one set, and which of them are not there. Pure. */
-import { type Cell, cellName } from '../../experiments/matrix.ts';
-import { type PlannedCell, unionOfPlans } from '../../experiments/planned-cells.ts';
+import { type MatrixRun, runName } from '../../experiments/matrix.ts';
+import { type PlannedRun, unionOfPlans } from '../../experiments/planned-cells.ts';
 import { memOf } from '../../experiments/paper-rows.ts';
 import { shardName } from '../../experiments/shard.ts';
 import type { Manifest } from '../manifest.ts';
@@ -11,15 +11,15 @@ export interface RecordedRun {
   readonly manifest: Manifest;
 }
 
-/** Which cell of a matrix a run is of. */
-export function cellOf({ configuration, repeat }: Manifest): Cell {
+/** Which run of a matrix was recorded. */
+export function matrixRunOf({ configuration, repeat }: Manifest): MatrixRun {
   const { scenario, paperRowGib, engine } = configuration;
   return { scenario, mem: memOf(paperRowGib), engine, repeat };
 }
 
 /** Scenario, memory row, engine and repeat: the folder's name in a set. */
-export function cellNameOf(manifest: Manifest): string {
-  return cellName(cellOf(manifest));
+export function runNameOf(manifest: Manifest): string {
+  return runName(matrixRunOf(manifest));
 }
 
 /**
@@ -29,20 +29,20 @@ export function cellNameOf(manifest: Manifest): string {
  * @param runs all that were found, those that do not come into the merged set as well
  */
 export function mergedPlan(
-  plans: readonly (readonly PlannedCell[] | undefined)[],
+  plans: readonly (readonly PlannedRun[] | undefined)[],
   runs: readonly RecordedRun[],
-): readonly PlannedCell[] | undefined {
+): readonly PlannedRun[] | undefined {
   const recorded = plans.filter((plan) => plan !== undefined);
   if (recorded.length === 0) return undefined;
   return unionOfPlans(
     ...recorded,
-    runs.map(({ manifest }) => cellOf(manifest)),
+    runs.map(({ manifest }) => matrixRunOf(manifest)),
   );
 }
 
 /** Cells that more than one run is of, each with the sets that hold it. */
 export function repeatedCells(runs: readonly RecordedRun[]): readonly string[] {
-  return [...Map.groupBy(runs, ({ manifest }) => cellNameOf(manifest))]
+  return [...Map.groupBy(runs, ({ manifest }) => runNameOf(manifest))]
     .filter(([, ofCell]) => ofCell.length > 1)
     .map(([name, ofCell]) => `${name} is in ${ofCell.map(({ set }) => set).join(' and in ')}`);
 }
@@ -113,11 +113,11 @@ export function differencesAmong(runs: readonly RecordedRun[]): readonly string[
  * @param runs all that were found: one that is not finished is there, and is named for that
  */
 export function missingCells(
-  plan: readonly PlannedCell[] | undefined,
+  plan: readonly PlannedRun[] | undefined,
   runs: readonly Pick<RecordedRun, 'manifest'>[],
 ): readonly string[] {
-  const present = new Set(runs.map(({ manifest }) => cellNameOf(manifest)));
-  return (plan ?? []).map(cellName).filter((name) => !present.has(name));
+  const present = new Set(runs.map(({ manifest }) => runNameOf(manifest)));
+  return (plan ?? []).map(runName).filter((name) => !present.has(name));
 }
 
 /** Shards that no run is of, as "3/5". Empty where the runs were not sharded. */

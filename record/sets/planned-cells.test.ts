@@ -2,11 +2,11 @@ import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promis
 import os from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { matrixCells } from '../../experiments/matrix.ts';
+import { matrixRuns } from '../../experiments/matrix.ts';
 import { plannedCellsFile } from '../../experiments/planned-cells.ts';
 import { addPlannedCells, readPlannedCells } from './planned-cells.ts';
 
-const cells = matrixCells({ scenarios: ['rw'], mems: ['16'], engines: ['precopy', 'restore'], repeat: 2 });
+const cells = matrixRuns({ scenarios: ['rw'], mems: ['16'], engines: ['precopy', 'restore'], repeat: 2 });
 
 async function temporaryFolder(t: ExecutionContext): Promise<string> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-planned-'));

@@ -4,7 +4,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { CodedError } from '../../foundation/coded-error.ts';
 import {
-  type PlannedCell,
+  type PlannedRun,
   parsePlannedCells,
   plannedCellsFile,
   plannedCellsText,
@@ -15,7 +15,7 @@ import {
  * Undefined where the set has no such file: it was made before there was one.
  * @throws CodedError 'record' `not-readable`, with the place in the file and what is valid there
  */
-export async function readPlannedCells(set: string): Promise<readonly PlannedCell[] | undefined> {
+export async function readPlannedCells(set: string): Promise<readonly PlannedRun[] | undefined> {
   const file = path.join(set, plannedCellsFile);
   if (!existsSync(file)) return undefined;
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
@@ -36,7 +36,7 @@ export async function readPlannedCells(set: string): Promise<readonly PlannedCel
  * crash must not leave half a file.
  * @throws CodedError 'record' `not-readable` if the file that is there is broken; it is left as it is. `not-writable`
  */
-export async function addPlannedCells(set: string, cells: readonly PlannedCell[]): Promise<void> {
+export async function addPlannedCells(set: string, cells: readonly PlannedRun[]): Promise<void> {
   const planned = unionOfPlans((await readPlannedCells(set)) ?? [], cells);
   const file = path.join(set, plannedCellsFile);
   try {

@@ -3,12 +3,12 @@ import { constants, existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { CodedError } from '../../foundation/coded-error.ts';
-import { type PlannedCell, plannedCellsFile } from '../../experiments/planned-cells.ts';
+import { type PlannedRun, plannedCellsFile } from '../../experiments/planned-cells.ts';
 import { parseRunsCsv, writeRunsCsv } from '../csv.ts';
 import { writeDataPackage } from '../data-package.ts';
 import { runFiles } from '../read-run.ts';
 import { readManifest } from '../manifest.ts';
-import { type RecordedRun, cellNameOf } from './merge.ts';
+import { type RecordedRun, runNameOf } from './merge.ts';
 import { addPlannedCells } from './planned-cells.ts';
 import { runFoldersOf } from './run-folders.ts';
 import type { RunRow } from '../run-columns.ts';
@@ -67,7 +67,7 @@ async function readRow(file: string): Promise<RunRow | undefined> {
 export async function writeMergedSet(
   out: string,
   runs: readonly RunOnDisk[],
-  planned: readonly PlannedCell[] | undefined,
+  planned: readonly PlannedRun[] | undefined,
 ): Promise<void> {
   let making: string | undefined;
   try {
@@ -75,7 +75,7 @@ export async function writeMergedSet(
     making = await mkdtemp(`${path.resolve(out)}.new-`);
     const copied: RunOnDisk[] = [];
     for (const run of runs) {
-      const folder = path.join(making, cellNameOf(run.manifest));
+      const folder = path.join(making, runNameOf(run.manifest));
       await cp(run.folder, folder, {
         recursive: true,
         preserveTimestamps: true,

@@ -1,7 +1,7 @@
 /** The runs of recorded sets that a recipe asks for, and what of it is missing. */
 import { CodedError } from '../../foundation/coded-error.ts';
-import { type Cell, cellName, configurationOf } from '../../experiments/matrix.ts';
-import { cellsOfRecipe, matrixOptionsOf, type Recipe } from '../../experiments/recipe.ts';
+import { type MatrixRun, runName, configurationOf } from '../../experiments/matrix.ts';
+import { runsOfRecipe, matrixOptionsOf, type Recipe } from '../../experiments/recipe.ts';
 import { readSet, type Run, type RunSet } from '../record/read-set.ts';
 import { columnOf } from './columns.ts';
 
@@ -30,11 +30,11 @@ const conditions = [
 
 function nameOf({ manifest: { configuration, repeat } }: Run): string {
   const { scenario, paperRowGib, engine } = configuration;
-  return cellName({ scenario, mem: String(paperRowGib), engine, repeat });
+  return runName({ scenario, mem: String(paperRowGib), engine, repeat });
 }
 
 /** @throws CodedError 'report' `different-conditions`: a run was made with other options than the recipe's */
-function refuseOtherConditions(recipe: Recipe, cell: Cell, { name, manifest }: Run): void {
+function refuseOtherConditions(recipe: Recipe, cell: MatrixRun, { name, manifest }: Run): void {
   const asked = configurationOf(matrixOptionsOf(recipe), cell);
   for (const condition of conditions) {
     const found = manifest.configuration[condition];
@@ -63,7 +63,7 @@ export async function readRecipeSet(
   { samples = false }: { readonly samples?: boolean } = {},
 ): Promise<RecipeSet> {
   const all = await readSet(folders, { withoutSamples: !samples && !needsSamples(recipe) });
-  const cells = new Map(cellsOfRecipe(recipe).map((cell) => [cellName(cell), cell]));
+  const cells = new Map(runsOfRecipe(recipe).map((cell) => [runName(cell), cell]));
   const runs = all.runs.filter((run) => {
     const cell = cells.get(nameOf(run));
     if (cell !== undefined) refuseOtherConditions(recipe, cell, run);

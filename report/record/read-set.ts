@@ -1,9 +1,9 @@
 /** Finds and reads the runs below the folders that a report is made from. */
 import path from 'node:path';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
-import { cellName } from '../../experiments/matrix.ts';
+import { runName } from '../../experiments/matrix.ts';
 import { paperRows } from '../../experiments/paper-rows.ts';
-import { parsePlannedCells, plannedCellsFile, type PlannedCell } from '../../experiments/planned-cells.ts';
+import { parsePlannedCells, plannedCellsFile, type PlannedRun } from '../../experiments/planned-cells.ts';
 import { fillSilentSeconds } from '../../record/derive/silent-seconds.ts';
 import { onOneClock, readEvents, readSamples, runFiles } from '../../record/read-run.ts';
 import { isRunFolder, runFoldersOf } from '../../record/sets/run-folders.ts';
@@ -83,7 +83,7 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
       const name = path.basename(runFolder);
       const { manifest, measured } = await readRun(runFolder, options);
       const { scenario, paperRowGib, engine } = manifest.configuration;
-      begun.add(cellName({ scenario, mem: String(paperRowGib), engine, repeat: manifest.repeat }));
+      begun.add(runName({ scenario, mem: String(paperRowGib), engine, repeat: manifest.repeat }));
       if (measured !== undefined && isUsable(measured.row.outcome, options)) {
         runs.push({ name, set, manifest, ...measured });
         continue;
@@ -98,8 +98,8 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
     if (plan === undefined) continue;
     recordedPlans.push(set);
     if (options.growing === true) continue;
-    for (const cell of plan.filter((one) => !begun.has(cellName(one)))) {
-      leftOut.push({ name: cellName(cell), reason: 'was planned, and there is no run of it' });
+    for (const cell of plan.filter((one) => !begun.has(runName(one)))) {
+      leftOut.push({ name: runName(cell), reason: 'was planned, and there is no run of it' });
       planned.push({
         set,
         scenario: cell.scenario,
@@ -113,7 +113,7 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
 }
 
 /** The set's planned-cells.json, if it has one. */
-async function planOf(folder: string): Promise<readonly PlannedCell[] | undefined> {
+async function planOf(folder: string): Promise<readonly PlannedRun[] | undefined> {
   const file = path.join(folder, plannedCellsFile);
   const text = await readStored(file);
   if (text === undefined) return undefined;
