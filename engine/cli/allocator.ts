@@ -1,5 +1,7 @@
 /** Settings of the C library's memory allocator, which it takes from the environment only, when a program starts. */
 
+import { accessSync, constants } from 'node:fs';
+
 /**
  * By default glibc takes large blocks from the kernel and soon gives back what is freed (mallopt(3)). Frames, zstd's contexts
  * and the storage daemon's reads are such blocks, whose pages are then faulted in again and again (docs/performance.md has
@@ -13,11 +15,24 @@ const settings = {
 
 /**
  * Starts this program again in the same process, with these settings, for itself and the storage daemons that it starts.
- * Settings that are there already stay. Call it before anything is open.
+ * Settings that are there already stay; who may no longer read the program (started by root as somebody else, from root's own
+ * folder) does without. Call it before anything is open.
  */
 export function restartWithAllocatorSettings(): void {
   if (process.execve === undefined) return;
   if (Object.keys(settings).some((name) => process.env[name] !== undefined)) return;
+  if (!canStartAgain()) return;
   const argv = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
   process.execve(process.execPath, argv, { ...process.env, ...settings });
+}
+
+/** A failing execve would end the process. */
+function canStartAgain(): boolean {
+  try {
+    accessSync(process.execPath, constants.X_OK);
+    accessSync(process.argv[1] ?? '', constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
