@@ -1,8 +1,8 @@
 /**
  * The Debian 13 box of vagrant/Vagrantfile, made from packages by this machine's own apt configuration. It has the packages of all
- * roles, so that its machines need no network to be provisioned.
+ * roles, and Node, so that its machines need no network to be provisioned.
  */
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { $ } from 'zx';
 import { confined } from '../guest/image/confined.ts';
@@ -39,7 +39,12 @@ export async function prepareBox(log: Log): Promise<string> {
   const scripts = ['box.ts', 'box-driver.ts', 'box-root.sh', 'box-disk.sh'].map(here);
   const entry = await prepare({
     name: 'vagrant-box',
-    keyParts: [...packages.packages, diskGib, await hashFiles([...scripts, provisionScript])],
+    keyParts: [
+      ...packages.packages,
+      diskGib,
+      process.versions.node,
+      await hashFiles([...scripts, provisionScript]),
+    ],
     log,
     build: async (dir) => {
       const tree = path.join(dir, 'tree');
@@ -52,6 +57,8 @@ export async function prepareBox(log: Log): Promise<string> {
         log: progressOnly(log),
       });
       await rename(path.join(tree, 'vagrant_private_key'), path.join(box, 'vagrant_private_key'));
+      // The harness copies its Node to a host that has another, which takes minutes to an emulated machine.
+      await copyFile(process.execPath, path.join(tree, 'usr/local/bin/node'));
       const disk = path.join(box, 'box.img');
       await confined({ log })`${here('box-disk.sh')} ${tree} ${disk} ${diskGib}`;
       await rm(tree, { recursive: true });
