@@ -22,7 +22,7 @@ export const rivals: Recipe = {
     'replica',
   ],
   repeat: 1,
-  conditions: { before: 15, after: 30, maxTime: 900 },
+  conditions: { before: 15, after: 30, maxTime: 1800 },
   tables: [
     {
       caption: 'Time and bytes',
