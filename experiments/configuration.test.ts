@@ -1,5 +1,5 @@
 import test from 'ava';
-import { largestPoolBytes, optionsSchema, resolveConfiguration } from './configuration.ts';
+import { maxPoolBytes, optionsSchema, resolveConfiguration } from './configuration.ts';
 
 const mib = 2 ** 20;
 const gib = 2 ** 30;
@@ -28,8 +28,7 @@ test('the paper profile is the paper', (t) => {
 });
 
 test('small guests get a pool that does not thrash', (t) => {
-  const pool = (memoryMib: number, dbms: 'mariadb' | 'mysql') =>
-    largestPoolBytes(memoryMib * mib, dbms) / mib;
+  const pool = (memoryMib: number, dbms: 'mariadb' | 'mysql') => maxPoolBytes(memoryMib * mib, dbms) / mib;
   t.true(Math.abs(pool(512, 'mariadb') - 333) <= 8);
   t.true(Math.abs(pool(1024, 'mariadb') - 768) <= 8);
   t.true(Math.abs(pool(2048, 'mariadb') - 0.8 * 2048) <= 8);

@@ -145,7 +145,7 @@ const gib = 2 ** 30;
  * Largest pool that a guest of this size runs without thrashing. Measured: MariaDB 10.11 with 333 MiB of 512 MiB, 768 of
  * 1024 and 80 % of 2048; MySQL 9.7 with 256 of 512 and 704 of 1024. Kernel, server and file cache need the rest.
  */
-export function largestPoolBytes(vmMemoryBytes: number, dbms: 'mariadb' | 'mysql'): number {
+export function maxPoolBytes(vmMemoryBytes: number, dbms: 'mariadb' | 'mysql'): number {
   const bytes =
     dbms === 'mariadb'
       ? Math.min(0.8 * vmMemoryBytes, 0.85 * vmMemoryBytes - 102 * mib)
@@ -173,7 +173,7 @@ export function resolveConfiguration(options: Options): Configuration {
     options.vmMemory === undefined ? (row.bufferPoolGib * gib) / scale : 0.8 * vmMemoryBytes,
   );
   const bufferPoolBytes =
-    Math.floor(Math.min(bufferPoolAskedBytes, largestPoolBytes(vmMemoryBytes, options.dbms)) / (8 * mib)) *
+    Math.floor(Math.min(bufferPoolAskedBytes, maxPoolBytes(vmMemoryBytes, options.dbms)) / (8 * mib)) *
     8 *
     mib;
   const poolInUseAskedBytes = Math.round(

@@ -4,7 +4,7 @@ import type { ProbeReport } from './report.ts';
 import { nowMs } from './wall-clock.ts';
 
 /** At about 20 kB of reports a second, minutes of a reader that does not read. */
-const largestBacklogBytes = 8 * 2 ** 20;
+const maxBacklogBytes = 8 * 2 ** 20;
 
 /**
  * Prints reports. While the reader does not keep up, reports queue up to a limit; beyond it they are left out and
@@ -15,7 +15,7 @@ export class ReportOutput {
   readonly #limitBytes: number;
   #dropped = 0;
 
-  constructor(stream: Writable, limitBytes = largestBacklogBytes) {
+  constructor(stream: Writable, limitBytes = maxBacklogBytes) {
     this.#stream = stream;
     this.#limitBytes = limitBytes;
   }

@@ -1,6 +1,6 @@
 import { nowMs } from './wall-clock.ts';
 
-const shortestBackoffMs = 20;
+const minBackoffMs = 20;
 const maxBackoffMs = 1000;
 
 interface PacedLoop {
@@ -26,12 +26,12 @@ export function startPacedLoop(intervalMs: number, turn: () => Promise<void>): P
     });
 
   const run = async (): Promise<void> => {
-    let backoffMs = shortestBackoffMs;
+    let backoffMs = minBackoffMs;
     while (!stopped) {
       const startedMs = nowMs();
       try {
         await turn();
-        backoffMs = shortestBackoffMs;
+        backoffMs = minBackoffMs;
         await sleep(startedMs + intervalMs - nowMs());
       } catch {
         // The turn has reported its failure itself.
