@@ -1,5 +1,6 @@
 import test from 'ava';
-import { maxPoolBytes, optionsSchema, resolveConfiguration } from './configuration.ts';
+import { maxPoolBytes, linkRatesOf, optionsSchema, resolveConfiguration } from './configuration.ts';
+import { linkRatesText } from './link-rates.ts';
 
 const mib = 2 ** 20;
 const gib = 2 ** 30;
@@ -51,6 +52,16 @@ test('options override the profile, numbers are read from text', (t) => {
   t.is(configuration.beforeSeconds, 1.5);
 });
 
+test('one rate is that of all links, and each link may have its own', (t) => {
+  const rates = (options: object) => linkRatesOf(resolveConfiguration(optionsSchema.parse(options)));
+  t.deepEqual(rates({ linkRate: '1gbit' }), { migration: 1e9, storage: 1e9, service: 1e9 });
+  t.deepEqual(rates({ storageRate: '12.5mbit' }), { migration: 125e6, storage: 12.5e6, service: 125e6 });
+  const apart = { migrationRate: '10mbit', storageRate: '20mbit', serviceRate: '30mbit' };
+  t.deepEqual(rates(apart), { migration: 10e6, storage: 20e6, service: 30e6 });
+  t.is(linkRatesText(rates({})), '125 Mbit/s');
+  t.is(linkRatesText(rates(apart)), 'migration 10 Mbit/s, storage 20 Mbit/s, service 30 Mbit/s');
+});
+
 for (const bad of [
   { scenario: 'write' },
   { mem: '12' },
@@ -58,6 +69,7 @@ for (const bad of [
   { threads: 'four' },
   { linkRate: '125' },
   { linkRate: '1kbit' },
+  { storageRate: '125' },
   { seed: '1.5' },
   { scale: '-1' },
 ]) {

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { engineNames } from './engines.ts';
+import type { LinkRates } from './link-rates.ts';
 import { memValues, paperRows, paperRowsGib } from './paper-rows.ts';
 import { paperLinkBitsPerSecond, profileNames, profiles } from './profiles.ts';
 import { scenarioNames, scenarios } from './scenarios.ts';
@@ -50,6 +51,9 @@ export const optionsSchema = z.object({
   linkRate: linkRate
     .optional()
     .describe("rate of all three networks (the paper's 1gbit divided by the scale)"),
+  migrationRate: linkRate.optional().describe('rate of the migration network (default: as --link-rate)'),
+  storageRate: linkRate.optional().describe('rate of the storage network (default: as --link-rate)'),
+  serviceRate: linkRate.optional().describe('rate of the service network (default: as --link-rate)'),
   dbms: z.enum(['mariadb', 'mysql']).default('mariadb').describe('database server in the VM'),
   threads: integer(1, 256).optional().describe('sysbench threads (lab: 2, paper: 8)'),
   rate: number(0, 1e6)
@@ -110,7 +114,10 @@ export const configurationSchema = z.object({
   profile: optionsSchema.shape.profile.unwrap(),
   scale: z.number(),
   dbms: optionsSchema.shape.dbms.unwrap(),
+  /** Of the migration network. */
   linkBitsPerSecond: z.number(),
+  storageLinkBitsPerSecond: z.number(),
+  serviceLinkBitsPerSecond: z.number(),
   vmMemoryBytes: bytes,
   /** The paper's pool for this row, divided by the scale. */
   bufferPoolAskedBytes: bytes,
@@ -138,6 +145,20 @@ export const configurationSchema = z.object({
 
 export type Configuration = Readonly<z.infer<typeof configurationSchema>>;
 
+/** Rates of the networks, where the testbed shapes them. */
+export function linkRatesOf(
+  configuration: Pick<
+    Configuration,
+    'linkBitsPerSecond' | 'storageLinkBitsPerSecond' | 'serviceLinkBitsPerSecond'
+  >,
+): LinkRates {
+  return {
+    migration: configuration.linkBitsPerSecond,
+    storage: configuration.storageLinkBitsPerSecond,
+    service: configuration.serviceLinkBitsPerSecond,
+  };
+}
+
 const mib = 2 ** 20;
 const gib = 2 ** 30;
 
@@ -164,6 +185,7 @@ export function resolveConfiguration(options: Options): Configuration {
   const profile = profiles[options.profile];
   const row = paperRows[options.mem];
   const scale = options.scale ?? profile.scale;
+  const linkBitsPerSecond = options.linkRate ?? Math.round(paperLinkBitsPerSecond / scale);
   // Guest memory is whole MiB, and QEMU's page of 2 MiB for huge pages.
   const vmMemoryBytes =
     options.vmMemory === undefined
@@ -193,7 +215,9 @@ export function resolveConfiguration(options: Options): Configuration {
     profile: options.profile,
     scale,
     dbms: options.dbms,
-    linkBitsPerSecond: options.linkRate ?? Math.round(paperLinkBitsPerSecond / scale),
+    linkBitsPerSecond: options.migrationRate ?? linkBitsPerSecond,
+    storageLinkBitsPerSecond: options.storageRate ?? linkBitsPerSecond,
+    serviceLinkBitsPerSecond: options.serviceRate ?? linkBitsPerSecond,
     vmMemoryBytes,
     bufferPoolAskedBytes,
     bufferPoolBytes,

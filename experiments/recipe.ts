@@ -15,6 +15,9 @@ interface RecipeConditions {
   readonly rate?: number;
   /** As tc writes it: "24mbit". */
   readonly linkRate?: string;
+  readonly migrationRate?: string;
+  readonly storageRate?: string;
+  readonly serviceRate?: string;
   /** Seconds of load before the migration and after it. */
   readonly before: number;
   readonly after: number;

@@ -53,8 +53,10 @@ export function parseRunsCsv(text: string): RunRow[] {
         throw new RangeError(`${column}: ${(error as Error).message}`, { cause: error });
       }
     }
-    // Tables that are older than the column's name.
+    // Tables that are older than the columns.
     row.paper_row_gib ??= row.mem_gib;
+    row.storage_link_bits_per_second ??= row.link_bits_per_second;
+    row.service_link_bits_per_second ??= row.link_bits_per_second;
     return row as RunRow;
   });
 }

@@ -30,6 +30,20 @@ test('a manifest is written whole and read back', async (t) => {
   await t.throwsAsync(readManifest(folder), { code: 'not-readable' });
 });
 
+test('a manifest from before links had rates of their own gives that of all', (t) => {
+  const { storageLinkBitsPerSecond, serviceLinkBitsPerSecond, ...configuration } = manifest.configuration;
+  t.is(storageLinkBitsPerSecond, serviceLinkBitsPerSecond);
+  for (const schema of [manifestSchema, anyManifestSchema]) {
+    const old = schema.parse({ ...manifest, configuration: { ...configuration, linkBitsPerSecond: 1e9 } });
+    t.like(old.configuration, { storageLinkBitsPerSecond: 1e9, serviceLinkBitsPerSecond: 1e9 });
+    const apart = schema.parse({
+      ...manifest,
+      configuration: { ...manifest.configuration, storageLinkBitsPerSecond: 1e6 },
+    });
+    t.is(apart.configuration.storageLinkBitsPerSecond, 1e6);
+  }
+});
+
 test('a manifest from before `paperRowGib` gives the row by its old name, as text', (t) => {
   const { paperRowGib, ...configuration } = manifest.configuration;
   const old = (memoryRow: string) => ({ ...manifest, configuration: { ...configuration, memoryRow } });

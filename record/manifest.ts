@@ -9,10 +9,23 @@ const bytes = z.number().nonnegative();
 
 const version = z.string().optional();
 
-/** Manifests from before `paperRowGib` have the option's text: `memoryRow: '16'`. */
+const olderSchema = z.looseObject({
+  /** The option's text, from before `paperRowGib`: '16'. */
+  memoryRow: z.string().optional(),
+  /** Of all three networks, where the others' are not said. */
+  linkBitsPerSecond: z.number(),
+});
+
 function fromOldNames(configuration: unknown): unknown {
-  const old = z.looseObject({ memoryRow: z.string() }).safeParse(configuration);
-  return old.success ? { paperRowGib: Number(old.data.memoryRow), ...old.data } : configuration;
+  const old = olderSchema.safeParse(configuration);
+  if (!old.success) return configuration;
+  const { memoryRow, linkBitsPerSecond } = old.data;
+  return {
+    ...(memoryRow === undefined ? {} : { paperRowGib: Number(memoryRow) }),
+    storageLinkBitsPerSecond: linkBitsPerSecond,
+    serviceLinkBitsPerSecond: linkBitsPerSecond,
+    ...old.data,
+  };
 }
 
 export const manifestSchema = z.object({

@@ -16,6 +16,8 @@ export const manifest: Manifest = {
     scale: 8,
     dbms: 'mariadb',
     linkBitsPerSecond: 125_000_000,
+    storageLinkBitsPerSecond: 125_000_000,
+    serviceLinkBitsPerSecond: 125_000_000,
     vmMemoryBytes: 2 ** 31,
     bufferPoolAskedBytes: 1.6 * 2 ** 30,
     bufferPoolBytes: 1.5 * 2 ** 30,

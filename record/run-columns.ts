@@ -14,7 +14,11 @@ export const runColumns = {
   vm_memory_bytes: { unit: 'bytes', type: 'number', meaning: 'memory of the VM' },
   buffer_pool_bytes: { unit: 'bytes', type: 'number', meaning: 'size of the buffer pool' },
   pool_in_use_bytes: { unit: 'bytes', type: 'number', meaning: 'data in the pool after the warm-up' },
-  link_bits_per_second: { unit: 'bit/s', type: 'number', meaning: 'configured rate of each network' },
+  link_bits_per_second: {
+    unit: 'bit/s',
+    type: 'number',
+    meaning: 'configured rate of the migration network',
+  },
   threads: { unit: 'threads', type: 'number', meaning: 'sysbench threads' },
   rate_tps: {
     unit: '1/s',
@@ -348,6 +352,12 @@ export const runColumns = {
     meaning:
       'false: a fall of 10 % is within the noise of throughput at this load, and no greater one was seen',
   },
+  storage_link_bits_per_second: {
+    unit: 'bit/s',
+    type: 'number',
+    meaning: 'configured rate of the storage network; link_bits_per_second in older tables',
+  },
+  service_link_bits_per_second: { unit: 'bit/s', type: 'number', meaning: 'the same of the service network' },
 } as const satisfies Readonly<Record<string, ColumnDefinition>>;
 
 export type RunColumn = keyof typeof runColumns;

@@ -26,6 +26,7 @@ const payloadShare = 0.956;
 interface Arguments {
   readonly mem?: number;
   readonly linkRate: number;
+  readonly migrationRate?: number;
   readonly storageRate?: number;
   readonly scale: number;
   readonly dirtyRate: number;
@@ -51,7 +52,8 @@ const program: Command = new Command('predict')
   .configureHelp(helpSettings)
   .description('Predicts migrations of a database VM by simulating them with the schedule of the engine.')
   .option('--mem <GiB>', 'memory of the VM', number(0.0625))
-  .option('--link-rate <rate>', 'rate of the migration link', bitsPerSecond, 1e9)
+  .option('--link-rate <rate>', 'rate of both links', bitsPerSecond, 1e9)
+  .option('--migration-rate <rate>', 'rate of the migration link (default: as --link-rate)', bitsPerSecond)
   .option('--storage-rate <rate>', 'rate at which storage is read (default: as --link-rate)', bitsPerSecond)
   .option('--scale <n>', 'divides memory and link rates, as in the lab', number(1), 1)
   .option('--dirty-rate <bytes>', 'bytes of pages that the guest writes in a second', bytes, 0)
@@ -90,7 +92,7 @@ function setupOf(options: Arguments & { readonly mem: number }): Setup {
       dirtyBytesPerSecond: options.dirtyRate,
       hotShare: options.hot,
     },
-    migrationRate: constantRate(bytesPerSecond(options.linkRate)),
+    migrationRate: constantRate(bytesPerSecond(options.migrationRate ?? options.linkRate)),
     storageRate: constantRate(bytesPerSecond(options.storageRate ?? options.linkRate)),
     compressionRatio: options.compression,
     compressorBytesPerSecond: options.zstdRate * options.compressors,

@@ -8,11 +8,15 @@ import { enginesRecipe } from './engines.ts';
 import { everyMethod } from './every-method.ts';
 import { farBeyondTheLink } from './far-beyond-the-link.ts';
 import { fullSpeed } from './full-speed.ts';
+import { migrationAtATenth } from './migration-at-a-tenth.ts';
+import { oneGigabit } from './one-gigabit.ts';
 import { paperMatrix } from './paper-matrix.ts';
 import { restart } from './restart.ts';
 import { restoreRepeats } from './restore-repeats.ts';
 import { rivals } from './rivals.ts';
 import { smoke } from './smoke.ts';
+import { storageAtATenth } from './storage-at-a-tenth.ts';
+import { tenGigabit } from './ten-gigabit.ts';
 
 export const recipes: readonly Recipe[] = [
   enginesRecipe,
@@ -25,6 +29,10 @@ export const recipes: readonly Recipe[] = [
   downtimePairs,
   beyondTheLink,
   farBeyondTheLink,
+  storageAtATenth,
+  migrationAtATenth,
+  oneGigabit,
+  tenGigabit,
   bitExact,
   bitExactMysql,
   smoke,

@@ -11,7 +11,7 @@ import { abortOnSignals } from './interrupt.ts';
 import { exitCodes, parseOptions } from './options.ts';
 import { runCommand } from './run-command.ts';
 
-const { profile, scale, linkRate, dbms, json } = optionsSchema.shape;
+const { profile, scale, linkRate, migrationRate, storageRate, dbms, json } = optionsSchema.shape;
 
 const doctorOptionsSchema = z.object({
   inventory: z
@@ -26,6 +26,8 @@ const doctorOptionsSchema = z.object({
   profile,
   scale,
   linkRate,
+  migrationRate,
+  storageRate,
   dbms,
   json: json.describe('print findings as JSON lines'),
 });
@@ -47,12 +49,12 @@ async function main(): Promise<number> {
     number
   >;
   const row = (mem: Mem): WantedRow => {
-    const { profile, scale, linkRate, dbms } = options;
+    const { profile, scale, linkRate, migrationRate, storageRate, dbms } = options;
     return {
       mem,
       configuration: resolveConfiguration({
         ...optionsSchema.parse({}),
-        ...{ mem, profile, scale, linkRate, dbms },
+        ...{ mem, profile, scale, linkRate, migrationRate, storageRate, dbms },
       }),
     };
   };

@@ -1,8 +1,14 @@
 /** `npm run experiment -- [options]`: one cell of the paper's matrix, from nothing to a table and a result folder. */
 import path from 'node:path';
 import { mebibytes } from '../../foundation/quantity.ts';
-import { type Options, optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
+import {
+  linkRatesOf,
+  type Options,
+  optionsSchema,
+  resolveConfiguration,
+} from '../../experiments/configuration.ts';
 import { engines } from '../../experiments/engines.ts';
+import { linkRatesText } from '../../experiments/link-rates.ts';
 import { scenarios } from '../../experiments/scenarios.ts';
 import { type ExperimentResult, runExperiment } from '../run/experiment.ts';
 import { expectedSeconds, expectedSteps, timedSteps } from '../run/plan.ts';
@@ -28,7 +34,7 @@ function planText(options: Options): string {
   return [
     `scenario ${configuration.scenario}: ${scenarios[configuration.scenario].title}`,
     `engine ${configuration.engine}: ${engines[configuration.engine].title}`,
-    `VM ${mebibytes(configuration.vmMemoryBytes)}, buffer pool ${mebibytes(configuration.bufferPoolBytes)} (requested ${mebibytes(configuration.bufferPoolAskedBytes)}), tables ${mebibytes(configuration.tableDataBytes)} (requested ${mebibytes(configuration.poolInUseAskedBytes)}), links ${configuration.linkBitsPerSecond / 1e6} Mbit/s, ${configuration.dbms}`,
+    `VM ${mebibytes(configuration.vmMemoryBytes)}, buffer pool ${mebibytes(configuration.bufferPoolBytes)} (requested ${mebibytes(configuration.bufferPoolAskedBytes)}), tables ${mebibytes(configuration.tableDataBytes)} (requested ${mebibytes(configuration.poolInUseAskedBytes)}), links ${linkRatesText(linkRatesOf(configuration))}, ${configuration.dbms}`,
     `  ${'expected'.padEnd(26)}${column('TCG')}${column('KVM')}`,
     ...expectedSteps(configuration, 'tcg').map(
       ({ name, durationSeconds }, index) =>

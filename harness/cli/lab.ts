@@ -5,7 +5,7 @@ import { megabitsPerSecond, seconds } from '../../foundation/quantity.ts';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { linkRate } from '../../experiments/configuration.ts';
 import { prepareVmHost } from '../vm/vm-host.ts';
-import { type HostName, hostNames, networkNames } from '../testbed/host.ts';
+import { type HostName, type NetworkName, hostNames, networkNames } from '../testbed/host.ts';
 import { sshConfigPath } from '../testbed/local/lab-folder.ts';
 import { stopLab } from '../testbed/local/lab-process.ts';
 import { currentLab, describeLab } from '../testbed/local/lab-state.ts';
@@ -16,17 +16,27 @@ const log = (line: string): void => {
   console.error(line);
 };
 
-async function up(options: { readonly rate: string }): Promise<void> {
-  const rate = linkRate.safeParse(options.rate);
-  if (!rate.success)
-    throw new CodedError(
-      'command',
-      'usage',
-      `--rate ${JSON.stringify(options.rate)}: ${rate.error.issues[0]?.message ?? ''}`,
-    );
+type Rates = Readonly<Partial<Record<`${NetworkName}Rate`, string>>> & { readonly rate: string };
+
+function rateOf(option: string, text: string): number {
+  const rate = linkRate.safeParse(text);
+  if (rate.success) return rate.data;
+  throw new CodedError(
+    'command',
+    'usage',
+    `${option} ${JSON.stringify(text)}: ${rate.error.issues[0]?.message ?? ''}`,
+  );
+}
+
+async function up(options: Rates): Promise<void> {
+  const all = rateOf('--rate', options.rate);
+  const rate = (network: NetworkName): number => {
+    const text = options[`${network}Rate`];
+    return text === undefined ? all : rateOf(`--${network}-rate`, text);
+  };
   const startedMs = performance.now();
   const testbed = await startLocalTestbed({
-    rates: { migration: rate.data, storage: rate.data, service: rate.data },
+    rates: { migration: rate('migration'), storage: rate('storage'), service: rate('service') },
     keep: () => true,
     owner: 'npm run lab -- up',
     log,
@@ -83,6 +93,9 @@ program
   .command('up')
   .description('start the lab and leave it up')
   .option('--rate <rate>', 'rate of the three networks', '125mbit')
+  .option('--migration-rate <rate>', 'rate of the migration network (default: as --rate)')
+  .option('--storage-rate <rate>', 'rate of the storage network (default: as --rate)')
+  .option('--service-rate <rate>', 'rate of the service network (default: as --rate)')
   .action(up);
 program
   .command('prepare')

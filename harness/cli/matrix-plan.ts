@@ -1,17 +1,18 @@
 /** What a matrix is going to do: the configuration of each cell, and how long all of them are expected to take. Pure. */
-import { mebibytes, megabitsPerSecond } from '../../foundation/quantity.ts';
-import type { Configuration } from '../../experiments/configuration.ts';
+import { mebibytes } from '../../foundation/quantity.ts';
+import { type Configuration, linkRatesOf } from '../../experiments/configuration.ts';
+import { linkRatesText } from '../../experiments/link-rates.ts';
 import { type MatrixRun, type MatrixOptions, runName, configurationOf } from '../../experiments/matrix.ts';
 import { shardName } from '../../experiments/shard.ts';
 import { expectedSeconds } from '../run/plan.ts';
 
 /** What a row is run with. */
 function settingsText(configuration: Configuration): string {
-  const { paperRowGib, vmMemoryBytes, bufferPoolBytes, linkBitsPerSecond, threads, rateTps } = configuration;
+  const { paperRowGib, vmMemoryBytes, bufferPoolBytes, threads, rateTps } = configuration;
   const load = rateTps === 0 ? 'at full speed' : `at ${rateTps} transactions a second`;
   return (
     `${paperRowGib} GiB: VM ${mebibytes(vmMemoryBytes)}, pool ${mebibytes(bufferPoolBytes)}, ` +
-    `links ${megabitsPerSecond(linkBitsPerSecond)}, ${threads} threads ${load}, ` +
+    `links ${linkRatesText(linkRatesOf(configuration))}, ${threads} threads ${load}, ` +
     `${configuration.beforeSeconds} s of load before and ${configuration.afterSeconds} s after`
   );
 }

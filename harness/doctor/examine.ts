@@ -1,4 +1,5 @@
 /** `npm run doctor`: everything that a run needs of an inventory's machines, looked at before one is started. */
+import { linkRatesOf } from '../../experiments/configuration.ts';
 import type { ClockOffset } from '../probes/clock.ts';
 import { type HostName, hostNames } from '../testbed/host.ts';
 import { openConnections } from '../testbed/inventory/connections.ts';
@@ -89,7 +90,7 @@ class Examination {
   #trials(): readonly Step[] {
     const machines = this.#machines;
     const { inventory, rows } = this.#options;
-    const wanted = { bitsPerSecond: rows[0].configuration.linkBitsPerSecond, shaped: inventory.shape };
+    const rates = linkRatesOf(rows[0].configuration);
     const one = (check: string, hosts: readonly HostName[], look: () => Promise<Finding>): Step => ({
       check,
       hosts,
@@ -102,7 +103,9 @@ class Examination {
       ),
       one("guest's address", ['client'], () => examineGuestAddress(machines, inventory.guestAddress)),
       ...measuredLinks.map((link) =>
-        one(`${link.network} link`, [link.from, link.to], () => examineLink(machines, link, wanted)),
+        one(`${link.network} link`, [link.from, link.to], () =>
+          examineLink(machines, link, { bitsPerSecond: rates[link.network], shaped: inventory.shape }),
+        ),
       ),
       { check: 'NFS coherence', hosts: ['src', 'dst', 'nfs'] as const, look: () => examineStorage(machines) },
     ];

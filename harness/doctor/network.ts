@@ -85,12 +85,12 @@ export function judgeLink(
   if (payloadBitsPerSecond < minShare * bitsPerSecond)
     return verdict(check, [from, to], found, {
       status: 'problem',
-      fix: 'end what else uses the link, see what "ethtool" says of its speed, or give a lower --link-rate',
+      fix: `end what else uses the link, see what "ethtool" says of its speed, or give a lower --${network}-rate`,
     });
   if (!shaped && payloadBitsPerSecond > maxShare * bitsPerSecond)
     return verdict(check, [from, to], found, {
       status: 'warning',
-      fix: 'say "shape: true" in the inventory to have the rate set, or give --link-rate what the link has',
+      fix: `say "shape: true" in the inventory to have the rate set, or give --${network}-rate what the link has`,
     });
   return verdict(check, [from, to], found);
 }

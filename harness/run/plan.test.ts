@@ -61,6 +61,22 @@ test('a VM without load is watched for some seconds only', (t) => {
   t.deepEqual(watchedSeconds(configure({ scenario: 'rw' })), { before: 30, after: 60 });
 });
 
+test('each method is expected to take what the links that it uses need', (t) => {
+  const seconds = (engine: string, rates: object) =>
+    expectedSteps(configure({ mem: '16', engine, ...rates }), 'tcg').find(({ name }) => name === 'migrate')
+      ?.durationSeconds ?? 0;
+  const alike = { linkRate: '125mbit' };
+  const order = ['balance', 'multifd-zstd', 'restore', 'precopy'].map((engine) => seconds(engine, alike));
+  t.deepEqual(
+    order,
+    order.toSorted((a, b) => a - b),
+  );
+  const slowStorage = { ...alike, storageRate: '12.5mbit' };
+  t.is(seconds('precopy', slowStorage), seconds('precopy', alike));
+  t.is(seconds('restore', { ...slowStorage, maxTime: '3600' }), 10 * seconds('restore', alike));
+  t.true(seconds('balance', slowStorage) > seconds('balance', alike));
+});
+
 test('the RAM of a VM that was restarted is not compared', (t) => {
   const refused = checkCombination(configure({ engine: 'restart', verifyRam: true }));
   t.regex(refused.fits ? '' : refused.reason, /--verify-ram does not go with --engine restart/);

@@ -148,8 +148,8 @@ interface PlannedStep {
   readonly durationSeconds: number;
 }
 
-/** Payload's share of a link, as measured. */
-const payloadShare = 0.955;
+/** What is left of a link for TCP payload, as measured. */
+const payloadBytesPerSecond = (bitsPerSecond: number): number => (bitsPerSecond / 8) * 0.955;
 /** 12 % of a warmed guest is zero pages, which cost nothing to send. */
 const nonZeroShare = 0.88;
 /** What zstd makes of a database's memory. */
@@ -157,24 +157,28 @@ const compressionRatio = 2.4;
 
 /** How long the method takes to move the VM if the guest writes little: what crosses the links, over their rates. */
 function moveSeconds(configuration: Configuration): number {
-  const linkBytesPerSecond = (configuration.linkBitsPerSecond / 8) * payloadShare;
+  const migration = payloadBytesPerSecond(configuration.linkBitsPerSecond);
+  const storage = payloadBytesPerSecond(configuration.storageLinkBitsPerSecond);
   const engine = engines[configuration.engine];
   const memoryBytes = nonZeroShare * configuration.vmMemoryBytes;
   switch (engine.kind) {
     case 'restart':
       // The server stops, a guest boots unless one waits, and the pool is read over the storage network.
       // A replica is copied, written, prepared and read.
-      if (engine.standby === 'replica') return 30 + (3 * configuration.tableDataBytes) / linkBytesPerSecond;
-      return (engine.standby === undefined ? 18 : 8) + configuration.tableDataBytes / linkBytesPerSecond;
+      if (engine.standby === 'replica') return 30 + (3 * configuration.tableDataBytes) / storage;
+      return (engine.standby === undefined ? 18 : 8) + configuration.tableDataBytes / storage;
     case 'stock': {
       const ratio = engine.parameters['multifd-compression'] === undefined ? 1 : compressionRatio;
       // What a pool that was shrunk does not send, it reads afterwards.
-      return memoryBytes / (ratio * linkBytesPerSecond);
+      return memoryBytes / (ratio * migration);
     }
     case 'poolshift': {
-      if (engine.strategy === 'balance') return memoryBytes / ((1 + compressionRatio) * linkBytesPerSecond);
       const listedBytes = Math.min(configuration.tableDataBytes, configuration.bufferPoolBytes);
-      return Math.max(listedBytes, memoryBytes - listedBytes) / linkBytesPerSecond;
+      const others = memoryBytes - listedBytes;
+      if (engine.strategy === 'restore') return Math.max(listedBytes / storage, others / migration);
+      const compressed = compressionRatio * migration;
+      // Storage has the listed pages only.
+      return Math.max(others / compressed, memoryBytes / (compressed + storage));
     }
   }
 }
@@ -184,8 +188,8 @@ export function expectedSteps(
   configuration: Configuration,
   accelerator: 'tcg' | 'kvm',
 ): readonly PlannedStep[] {
-  const linkBytesPerSecond = (configuration.linkBitsPerSecond / 8) * payloadShare;
-  const warmUpBytesPerSecond = accelerator === 'tcg' ? 17e6 : linkBytesPerSecond;
+  const storageBytesPerSecond = payloadBytesPerSecond(configuration.storageLinkBitsPerSecond);
+  const warmUpBytesPerSecond = accelerator === 'tcg' ? 17e6 : storageBytesPerSecond;
   const checkBytesPerSecond = accelerator === 'tcg' ? 30e6 : 400e6;
   const watched = watchedSeconds(configuration);
   const startSteps =

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mebibytes } from '../../foundation/quantity.ts';
+import { linkRatesOf } from '../../experiments/configuration.ts';
 import { engines } from '../../experiments/engines.ts';
 import { scenarios } from '../../experiments/scenarios.ts';
 import { bundleAgent } from '../../guest/image/agent-bundle.ts';
@@ -123,7 +124,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
       }
       const started = await startTestbed({
         inventory: options.inventory,
-        rateBitsPerSecond: configuration.linkBitsPerSecond,
+        rates: linkRatesOf(configuration),
         keep: options.keepsLab,
         owner: options.owner,
         log: note,
@@ -134,7 +135,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     () => closeLab(),
   );
   const { src, dst, nfs, client } = testbed.hosts;
-  const rate = testbed.shapes ? configuration.linkBitsPerSecond : undefined;
+  const rates = testbed.shapes ? linkRatesOf(configuration) : undefined;
   await steps.step('ask QEMU for the engine', () =>
     requireQemuSupport(engine, testbed.hosts, configuration.downtimeLimitMs),
   );
@@ -320,7 +321,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   const waitingTarget = await steps.step(
     engine.kind === 'restart' && standby === undefined ? 'start the probes' : 'start the target VM',
     async () => {
-      await testbed.shape('storage', rate);
+      await testbed.shape('storage', rates?.storage);
       let qmp: QmpClient | undefined;
       if (standby !== undefined) {
         qmp = await startTarget(standbyChanges(standby, await machine('src'), ownDisk.qemu));
@@ -399,7 +400,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     await steps.step('compare the RAM of both VMs', async () => {
       await testbed.shape('migration', undefined);
       await checks.ram(testbed, deploy, note);
-      await testbed.shape('migration', rate);
+      await testbed.shape('migration', rates?.migration);
       await target.qmp?.execute('cont');
     });
   }

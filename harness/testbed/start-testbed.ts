@@ -1,4 +1,5 @@
 /** The testbed that an experiment asks for. */
+import type { LinkRates } from '../../experiments/link-rates.ts';
 import type { Log } from '../../scripts/cache.ts';
 import type { Testbed } from './host.ts';
 import type { Inventory } from './inventory/schema.ts';
@@ -8,8 +9,8 @@ import { startLocalTestbed } from './local/start.ts';
 interface TestbedOptions {
   /** Machines to use; without it, the local lab is made. */
   readonly inventory: Inventory | undefined;
-  /** Rate of all three networks, where the testbed shapes them. */
-  readonly rateBitsPerSecond: number;
+  /** Rates of the networks, where the testbed shapes them. */
+  readonly rates: LinkRates;
   /** Whether to leave the testbed up; asked when it is closed. */
   readonly keep: () => boolean;
   /** What the user ran. */
@@ -19,8 +20,8 @@ interface TestbedOptions {
 
 /** @throws CodedError 'lab', CodedError 'inventory', 'invalid', CodedError 'host', CodedError 'set-up' */
 export function startTestbed(options: TestbedOptions): Promise<Testbed> {
-  const { inventory, rateBitsPerSecond: rate, keep, owner, log } = options;
+  const { inventory, rates, keep, owner, log } = options;
   return inventory === undefined
-    ? startLocalTestbed({ rates: { migration: rate, storage: rate, service: rate }, keep, owner, log })
-    : startInventoryTestbed({ inventory, rateBitsPerSecond: rate, keep, owner, log });
+    ? startLocalTestbed({ rates, keep, owner, log })
+    : startInventoryTestbed({ inventory, rates, keep, owner, log });
 }

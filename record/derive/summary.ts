@@ -79,6 +79,8 @@ function identity({ name, manifest, events }: RunRecord) {
     pair: manifest.pair,
     cpu_model: manifest.machine.cpuModel,
     cpu_cores: manifest.machine.cores,
+    storage_link_bits_per_second: configuration.storageLinkBitsPerSecond,
+    service_link_bits_per_second: configuration.serviceLinkBitsPerSecond,
   };
 }
 

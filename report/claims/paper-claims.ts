@@ -1,7 +1,7 @@
 /** The paper's claims: what is measured for each, and when it counts as holding. Pure. */
 import { remainingBytes } from '../figures/paper-curves.ts';
 import { typicalRun, type Cell } from '../record/cells.ts';
-import { tpsRecoveryMsOf, type RunRow } from '../record/run-row.ts';
+import { linkRatesOf, tpsRecoveryMsOf } from '../record/run-row.ts';
 import type { ClaimId, MissingReason } from './claim-texts.ts';
 import { both, eachOf, meanOf, type Pair, type Value } from './paired-cells.ts';
 
@@ -36,11 +36,11 @@ const percent = (values: readonly number[]): string =>
 
 /** Share of the link's configured rate that was used from the command to the end, headers included. */
 const linkShare =
-  (bytes: (row: RunRow) => number | undefined): Value =>
+  (bytes: 'migration_link_bytes' | 'storage_link_bytes_dst', link: 'migration' | 'storage'): Value =>
   (row) => {
-    const transferred = bytes(row);
+    const transferred = row[bytes];
     if (transferred === undefined || row.total_time_ms === undefined) return undefined;
-    return (8 * transferred) / (row.total_time_ms / 1000) / row.link_bits_per_second;
+    return (8 * transferred) / (row.total_time_ms / 1000) / linkRatesOf(row)[link];
   };
 
 const bothLinksBytes: Value = (row) =>
@@ -127,10 +127,7 @@ export const paperClaims: Readonly<Record<ClaimId, Claim>> = {
   'migration-link-saturated': {
     inPaper: 12,
     evaluate: (pairs) => {
-      const found = both(
-        pairs,
-        linkShare((row) => row.migration_link_bytes),
-      );
+      const found = both(pairs, linkShare('migration_link_bytes', 'migration'));
       const shares = found.flatMap(({ precopy, restore }) => [precopy, restore]);
       return {
         pairs: found.length,
@@ -142,10 +139,7 @@ export const paperClaims: Readonly<Record<ClaimId, Claim>> = {
   'storage-link-used': {
     inPaper: 12,
     evaluate: (pairs) => {
-      const found = both(
-        pairs,
-        linkShare((row) => row.storage_link_bytes_dst),
-      );
+      const found = both(pairs, linkShare('storage_link_bytes_dst', 'storage'));
       return {
         pairs: found.length,
         measured: `pre-copy ${percent(found.map(({ precopy }) => precopy))}; restore ${percent(found.map(({ restore }) => restore))}`,

@@ -22,7 +22,7 @@ test.before(async () => {
   for (const [name, options] of Object.entries(sets))
     await writeSet(path.join(dir, name), syntheticSet(options));
   const other = syntheticSet(cells);
-  const runs = other.runs.map((run) => ({ ...run, row: { ...run.row, link_bits_per_second: 1e9 } }));
+  const runs = other.runs.map((run) => ({ ...run, row: { ...run.row, storage_link_bits_per_second: 1e9 } }));
   await writeSet(path.join(dir, 'faster-links'), { runs });
 });
 
@@ -89,7 +89,10 @@ test('2: wrong usage, unreadable, or sets that do not go together', async (t) =>
   t.regex(unreadable.stderr, /nowhere/);
   const different = await compare('base', 'faster-links');
   t.is(different.exitCode, 2);
-  t.regex(different.stderr, /link rate: 125 Mbit\/s \| 1000 Mbit\/s/);
+  t.regex(
+    different.stderr,
+    /link rate: 125 Mbit\/s \| migration 125 Mbit\/s, storage 1000 Mbit\/s, service 125 Mbit\/s/,
+  );
   t.not((await compare('base', 'faster-links', '--allow-different')).exitCode, 2);
 });
 

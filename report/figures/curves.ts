@@ -24,8 +24,8 @@ interface CurvesOptions {
   /** A row of panels for each engine; else the engines share a panel. */
   readonly rowPerEngine?: boolean;
   readonly notes: readonly TextKey[];
-  /** Horizontal dotted rule. */
-  readonly level?: (run: Run) => number;
+  /** Horizontal dotted rules. */
+  readonly levels?: (run: Run) => readonly number[];
   /** Straight lines between points, or steps that end at the next point. */
   readonly interpolate: 'linear' | 'step-after';
   readonly height?: number;
@@ -58,11 +58,11 @@ export function curves(context: FigureContext, options: CurvesOptions): Drawing 
       return [];
     }
     const endMs = run.row.total_time_ms;
-    const level = options.level?.(run);
+    const levels = new Set(options.levels?.(run));
     return [
       { ...place, kind: 'begin', t: 0 },
       ...(endMs === undefined ? [] : [{ ...place, kind: 'end', curve: engine, t: endMs / 1000 }]),
-      ...(level === undefined ? [] : [{ ...place, kind: 'level', value: level }]),
+      ...[...levels].map((value) => ({ ...place, kind: 'level', value })),
       ...lines.flatMap(({ label, points, faint = false }) =>
         points.map(({ tMs, value }) => ({
           ...place,

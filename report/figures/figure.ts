@@ -1,5 +1,6 @@
 /** What a figure is, and the frame that all have: title, conditions, runs that it was made from, theme. Pure. */
 import path from 'node:path';
+import { linkRatesText } from '../../experiments/link-rates.ts';
 import type { ScenarioName } from '../../experiments/scenarios.ts';
 import {
   cellsOf,
@@ -13,6 +14,7 @@ import {
 } from '../record/cells.ts';
 import { bootsByRow, isOverloadedBefore, isSpeedUneven, unlikeBefore } from '../record/made-unlike.ts';
 import type { Run, RunSet } from '../record/read-set.ts';
+import { linkRatesOf } from '../record/run-row.ts';
 import { isTextKey, textIn, type Language, type TextKey } from './text.ts';
 import { themeConfig } from './theme.ts';
 
@@ -135,7 +137,7 @@ function conditionsLine(runs: readonly Run[], { text }: FigureContext): string {
     )
     .replace(
       '{}',
-      each(({ row }) => String(row.link_bits_per_second / 1e6)),
+      each(({ row }) => linkRatesText(linkRatesOf(row))),
     );
   return [
     `${scale}${sizes}`,

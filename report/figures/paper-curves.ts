@@ -2,6 +2,7 @@
 import type { PaperScenarioName } from '../../experiments/scenarios.ts';
 import type { Run } from '../record/read-set.ts';
 import { valueAt, type Point } from '../../record/series.ts';
+import { linkRatesOf } from '../record/run-row.ts';
 import { ratePerSecond, smooth, thin } from '../record/series.ts';
 import { curves } from './curves.ts';
 import type { Figure, FigureContext } from './figure.ts';
@@ -56,7 +57,10 @@ const nic = (number: string, scenario: PaperScenarioName): Figure => ({
       legend: 'legend.link',
       notes: ['note.typical', 'note.counters', 'note.link-rate', 'note.begin-end'],
       rowPerEngine: true,
-      level: ({ row }) => row.link_bits_per_second / 1e6,
+      levels: ({ row }) => {
+        const { migration, storage } = linkRatesOf(row);
+        return [migration / 1e6, storage / 1e6];
+      },
       interpolate: 'linear',
       height: 130,
     }),

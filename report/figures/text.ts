@@ -229,7 +229,7 @@ const texts = {
     en: 'Means of repeats; circles: sums of single runs; whiskers: ± one standard deviation of the sum.',
     ja: '繰返しの平均、丸：各実行の合計、ひげ：合計の標準偏差',
   },
-  'subtitle.sizes': { en: 'VM of {} GiB, {} Mbit/s', ja: 'VM {} GiB、{} Mbit/s' },
+  'subtitle.sizes': { en: 'VM of {} GiB, links {}', ja: 'VM {} GiB、リンク {}' },
   'subtitle.load': { en: 'sysbench {} threads, {}', ja: 'sysbench {} スレッド、{}' },
   'subtitle.full-speed': { en: 'full speed', ja: '最大速度' },
   'subtitle.unmeasured': {

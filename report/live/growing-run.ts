@@ -121,6 +121,8 @@ export class GrowingRun {
         scale: configuration.scale,
         repeat: repeat,
         link_bits_per_second: configuration.linkBitsPerSecond,
+        storage_link_bits_per_second: configuration.storageLinkBitsPerSecond,
+        service_link_bits_per_second: configuration.serviceLinkBitsPerSecond,
         vm_memory_bytes: configuration.vmMemoryBytes,
         threads: configuration.threads,
         rate_tps: configuration.rateTps,

@@ -1,14 +1,16 @@
 /** What README.md shows of a set: one figure and the table of engines, between two marks. Pure. */
 import path from 'node:path';
-import { megabitsPerSecond, milliseconds, seconds } from '../../foundation/quantity.ts';
+import { milliseconds, seconds } from '../../foundation/quantity.ts';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { engines, engineNames } from '../../experiments/engines.ts';
+import { linkRatesText } from '../../experiments/link-rates.ts';
 import { scenarios } from '../../experiments/scenarios.ts';
 import { figures } from '../figures/all.ts';
 import { contextOf, titleOf, type Figure } from '../figures/figure.ts';
 import type { ResultsPage } from '../recipes/results-page.ts';
 import { cellsOf, enginesOf, paperRowsGibOf, scenariosOf, type Cell } from '../record/cells.ts';
 import type { Run, RunSet } from '../record/read-set.ts';
+import { linkRatesOf } from '../record/run-row.ts';
 import { markdownTable } from '../render/markdown-table.ts';
 import { quantile } from '../statistics/spread.ts';
 
@@ -83,11 +85,8 @@ function memoryOf(runs: readonly Run[]): string {
 }
 
 function ratesOf(runs: readonly Run[]): string {
-  const rates = new Set(runs.map(({ row }) => row.link_bits_per_second));
-  return [...rates]
-    .sort((a, b) => a - b)
-    .map((rate) => megabitsPerSecond(rate))
-    .join(', ');
+  const byRate = runs.toSorted((a, b) => a.row.link_bits_per_second - b.row.link_bits_per_second);
+  return [...new Set(byRate.map(({ row }) => linkRatesText(linkRatesOf(row))))].join('; ');
 }
 
 /** The figure as docs/results.md shows it of the same sets, from the root of the checkout; undefined where it does not. */

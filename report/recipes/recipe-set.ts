@@ -17,6 +17,8 @@ export interface RecipeSet {
 const conditions = [
   'dbms',
   'linkBitsPerSecond',
+  'storageLinkBitsPerSecond',
+  'serviceLinkBitsPerSecond',
   'vmMemoryBytes',
   'tableDataBytes',
   'threads',

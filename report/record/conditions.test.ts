@@ -32,6 +32,13 @@ interface Case {
 }
 
 /** A condition without a case here does not compile. */
+const withLinks = (rate: number) =>
+  withRow({
+    link_bits_per_second: rate,
+    storage_link_bits_per_second: rate,
+    service_link_bits_per_second: rate,
+  });
+
 const cases: Readonly<Record<ConditionName, readonly Case[]>> = {
   testbed: [{ change: withRow({ testbed: 'hosts' }), says: 'local | hosts' }],
   accelerator: [{ change: withRow({ accelerator: 'kvm' }), says: 'tcg | kvm' }],
@@ -48,8 +55,12 @@ const cases: Readonly<Record<ConditionName, readonly Case[]>> = {
   ],
   scale: [{ change: withRow({ scale: 1 }), says: '1/8 | 1/1' }],
   'link rate': [
-    { change: withRow({ link_bits_per_second: 1e9 }), says: '125 Mbit/s | 1000 Mbit/s' },
-    { change: withRow({ link_bits_per_second: 62.5e6 }), says: '125 Mbit/s | 62.5 Mbit/s' },
+    { change: withLinks(1e9), says: '125 Mbit/s | 1000 Mbit/s' },
+    { change: withLinks(62.5e6), says: '125 Mbit/s | 62.5 Mbit/s' },
+    {
+      change: withRow({ storage_link_bits_per_second: 12.5e6 }),
+      says: '125 Mbit/s | migration 125 Mbit/s, storage 12.5 Mbit/s, service 125 Mbit/s',
+    },
   ],
   DBMS: [{ change: withRow({ dbms: 'mysql' }), says: 'mariadb | mysql' }],
   'database server': [

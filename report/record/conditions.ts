@@ -1,6 +1,8 @@
 /** The conditions under which runs were made: what must agree before their figures may stand side by side. Pure. */
-import { gibibytes, mebibytes, megabitsPerSecond } from '../../foundation/quantity.ts';
+import { gibibytes, mebibytes } from '../../foundation/quantity.ts';
+import { linkRatesText } from '../../experiments/link-rates.ts';
 import type { Run } from './read-set.ts';
+import { linkRatesOf } from './run-row.ts';
 
 export const conditionNames = [
   'testbed',
@@ -30,7 +32,7 @@ export function conditionsOf({ row, manifest }: Pick<Run, 'row' | 'manifest'>): 
     accelerator: row.accelerator ?? unknown,
     machine: `${machine.cpuModel}, ${machine.cores} cores, ${gibibytes(machine.memoryBytes, 0)}`,
     scale: `1/${row.scale}`,
-    'link rate': megabitsPerSecond(row.link_bits_per_second),
+    'link rate': linkRatesText(linkRatesOf(row)),
     DBMS: row.dbms ?? unknown,
     'database server': versions.databaseServer ?? unknown,
     QEMU: versions.qemu ?? unknown,

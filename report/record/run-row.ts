@@ -1,4 +1,5 @@
 /** A row of runs.csv as the report needs it: without these columns there is no place for it in any figure. */
+import type { LinkRates } from '../../experiments/link-rates.ts';
 import { parseRunsCsv } from '../../record/csv.ts';
 import type { RunRow as RecordedRow } from '../../record/run-columns.ts';
 
@@ -10,6 +11,8 @@ const needed = [
   'scale',
   'repeat',
   'link_bits_per_second',
+  'storage_link_bits_per_second',
+  'service_link_bits_per_second',
 ] as const satisfies readonly (keyof RecordedRow)[];
 
 export type RunRow = RecordedRow & {
@@ -18,6 +21,15 @@ export type RunRow = RecordedRow & {
 
 function hasNeeded(row: RecordedRow): row is RunRow {
   return needed.every((column) => row[column] !== undefined);
+}
+
+/** Configured rates of the networks of a run. */
+export function linkRatesOf(row: RunRow): LinkRates {
+  return {
+    migration: row.link_bits_per_second,
+    storage: row.storage_link_bits_per_second,
+    service: row.service_link_bits_per_second,
+  };
 }
 
 /** @throws RangeError, CsvError */

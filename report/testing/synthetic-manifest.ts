@@ -32,6 +32,8 @@ export function syntheticManifest(runId: string, cell: SyntheticCell, startMs = 
       scale: syntheticScale,
       dbms: 'mariadb',
       linkBitsPerSecond: syntheticLinkBitsPerSecond,
+      storageLinkBitsPerSecond: syntheticLinkBitsPerSecond,
+      serviceLinkBitsPerSecond: syntheticLinkBitsPerSecond,
       vmMemoryBytes: vmBytesOf(paperRowGib),
       bufferPoolAskedBytes: vmBytesOf(paperRowGib) * 0.75,
       bufferPoolBytes: vmBytesOf(paperRowGib) * 0.75,

@@ -87,6 +87,8 @@ function syntheticRun({ scenario, paperRowGib, engine, repeat, noisy, factor }: 
     scale: syntheticScale,
     repeat,
     link_bits_per_second: syntheticLinkBitsPerSecond,
+    storage_link_bits_per_second: syntheticLinkBitsPerSecond,
+    service_link_bits_per_second: syntheticLinkBitsPerSecond,
     vm_memory_bytes: vmBytes,
     buffer_pool_bytes: vmBytes * 0.75,
     threads: syntheticThreads,

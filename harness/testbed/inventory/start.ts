@@ -23,8 +23,8 @@ const run = promisify(execFile);
 
 interface InventoryTestbedOptions {
   readonly inventory: Inventory;
-  /** Rate of all networks where the inventory lets the testbed shape them. */
-  readonly rateBitsPerSecond: number | undefined;
+  /** Rates of the networks where the inventory lets the testbed shape them. */
+  readonly rates: Readonly<Record<NetworkName, number | undefined>>;
   /** Whether to leave the connections usable by hand; asked when the testbed is closed. */
   readonly keep: () => boolean;
   /** What the user ran, for the message that another user of these machines gets. */
@@ -37,7 +37,7 @@ interface InventoryTestbedOptions {
  * @throws CodedError 'inventory', 'invalid', also where somebody else has a host; CodedError 'host', 'unreachable' for a host that does not answer or whose host key is another
  */
 export async function startInventoryTestbed(options: InventoryTestbedOptions): Promise<Testbed> {
-  const { inventory, rateBitsPerSecond, keep, owner, log } = options;
+  const { inventory, rates, keep, owner, log } = options;
   const connections = await openConnections(inventory);
   const testbed = testbedOf(inventory, connections);
   let hold: Hold | undefined;
@@ -58,7 +58,7 @@ export async function startInventoryTestbed(options: InventoryTestbedOptions): P
     hold = await holdHosts({ hosts: testbed.hosts, owner, log });
     await onEveryHost((name) => bringNode(testbed.hosts[name], log));
     if (inventory.shape)
-      await Promise.all(networkNames.map((network) => testbed.shape(network, rateBitsPerSecond)));
+      await Promise.all(networkNames.map((network) => testbed.shape(network, rates[network])));
     return {
       ...testbed,
       get networks() {

@@ -39,7 +39,7 @@ const log = (line: string): void => {
 async function startListed(changes: Parameters<typeof labInventory>[0] = {}): Promise<Testbed> {
   return startInventoryTestbed({
     inventory: parseInventory(await labInventory(changes), '/lab/hosts.yaml'),
-    rateBitsPerSecond: undefined,
+    rates: { migration: undefined, storage: undefined, service: undefined },
     keep: () => false,
     owner: 'hosts.lab.test.ts',
     log,

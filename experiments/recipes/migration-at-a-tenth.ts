@@ -1,0 +1,43 @@
+import { type Recipe, noCommitLost } from '../recipe.ts';
+
+export const migrationAtATenth: Recipe = {
+  name: 'migration-at-a-tenth',
+  title: 'The migration link at a tenth of storage',
+  question: 'What is gained when shared storage is much faster than the migration link?',
+  scenarios: ['ro'],
+  mems: ['4'],
+  engines: ['precopy', 'restore', 'balance', 'multifd-zstd'],
+  repeat: 3,
+  conditions: { migrationRate: '12.5mbit', maxTime: 900, before: 10, after: 10 },
+  tables: [
+    {
+      caption: 'Time and bytes',
+      columns: [
+        'converged',
+        'total',
+        'downtime',
+        'passes',
+        'migration-link',
+        'storage-link',
+        'busiest-link',
+        'efficiency',
+      ],
+    },
+    { caption: 'Load and CPU', columns: ['tps-before', 'tps-during', 'cpu-busy', 'all-cpu', 'commits-lost'] },
+  ],
+  claims: [
+    {
+      says: '`restore` is at least 2 times as fast as pre-copy.',
+      measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'restore' },
+      holdsIf: { atLeast: 2 },
+    },
+    {
+      says: '`balance` is faster than multifd with zstd.',
+      measure: { kind: 'ratio', column: 'total', of: 'multifd-zstd', to: 'balance' },
+      holdsIf: { atLeast: 1 },
+    },
+    noCommitLost,
+  ],
+  predicted: true,
+  figures: ['figure-10-nic-throughput-ro'],
+};

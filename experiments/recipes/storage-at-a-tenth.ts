@@ -1,0 +1,43 @@
+import { type Recipe, noCommitLost } from '../recipe.ts';
+
+export const storageAtATenth: Recipe = {
+  name: 'storage-at-a-tenth',
+  title: 'Storage at a tenth of the migration link',
+  question: 'Which method is left when shared storage is much slower than the migration link?',
+  scenarios: ['rw'],
+  mems: ['4'],
+  engines: ['precopy', 'restore', 'balance', 'multifd-zstd'],
+  repeat: 3,
+  conditions: { storageRate: '12.5mbit', maxTime: 900, before: 10, after: 10 },
+  tables: [
+    {
+      caption: 'Time and bytes',
+      columns: [
+        'converged',
+        'total',
+        'downtime',
+        'passes',
+        'migration-link',
+        'storage-link',
+        'busiest-link',
+        'efficiency',
+      ],
+    },
+    { caption: 'Load and CPU', columns: ['tps-before', 'tps-during', 'cpu-busy', 'all-cpu', 'commits-lost'] },
+  ],
+  claims: [
+    {
+      says: '`restore`, which takes all cached pages from storage, is slower than pre-copy.',
+      measure: { kind: 'ratio', column: 'total', of: 'restore', to: 'precopy' },
+      holdsIf: { atLeast: 1 },
+    },
+    {
+      says: '`balance`, which takes what storage can give meanwhile, is faster than pre-copy.',
+      measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'balance' },
+      holdsIf: { atLeast: 1.3 },
+    },
+    noCommitLost,
+  ],
+  predicted: true,
+  figures: ['figure-11-nic-throughput-rw'],
+};
