@@ -145,8 +145,14 @@ export function curves(context: FigureContext, options: CurvesOptions): Drawing 
           },
           {
             transform: [{ filter: "datum.kind === 'line'" }],
-            // Zoom with the wheel, move by dragging, a double click resets.
-            params: [{ name: 'zoom', select: { type: 'interval', encodings: ['x'] }, bind: 'scales' }],
+            // Zoom with the wheel and Ctrl (the wheel alone scrolls the page), move by dragging, a double click resets.
+            params: [
+              {
+                name: 'zoom',
+                select: { type: 'interval', encodings: ['x'], zoom: 'wheel![event.ctrlKey]' },
+                bind: 'scales',
+              },
+            ],
             mark: { ...line, strokeWidth: 1.8 },
             encoding: { x, y, ...look },
           },

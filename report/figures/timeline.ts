@@ -69,7 +69,11 @@ export function timeline(context: FigureContext): Drawing {
         layer: [
           {
             params: [
-              { name: `zoom${index}`, select: { type: 'interval', encodings: ['x'] }, bind: 'scales' },
+              {
+                name: `zoom${index}`,
+                select: { type: 'interval', encodings: ['x'], zoom: 'wheel![event.ctrlKey]' },
+                bind: 'scales',
+              },
             ],
             mark: {
               type: 'bar',

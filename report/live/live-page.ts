@@ -55,6 +55,7 @@ async function update() {
   for (const place of document.querySelectorAll('[data-running]'))
     await redraw(place, news.running?.figures[place.dataset.running]);
   if (news.set !== undefined) {
+    document.querySelector('#results-content').innerHTML = news.set.results;
     document.querySelector('#claims-content').innerHTML = news.set.claims;
     document.querySelector('#runs-content').innerHTML = news.set.runs;
     for (const place of places) await redraw(place, news.set.specs[place.dataset.figure]);

@@ -119,7 +119,7 @@ test.serial('a bar shows its numbers', async (t) => {
   await page.close();
 });
 
-test.serial('a point of a curve shows its numbers, and the wheel zooms', async (t) => {
+test.serial('a point of a curve shows its numbers, and the wheel zooms with Ctrl only', async (t) => {
   const { page, complaints } = await open(syntheticSet(), 'en');
   const figure = page.locator('[data-figure="figure-17-tps-rw"]');
   await figure.scrollIntoViewIfNeeded();
@@ -134,10 +134,39 @@ test.serial('a point of a curve shows its numbers, and the wheel zooms', async (
   t.regex((await tooltip.textContent()) ?? '', /Transactions per second/);
 
   await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+  const scrollY = (): Promise<number> => page.evaluate('window.scrollY');
+  const scrolledFrom = await scrollY();
+  await page.mouse.wheel(0, -200);
+  t.true(await comesTrue(async () => (await scrollY()) !== scrolledFrom), 'the wheel scrolls the page');
+  t.is(await ticks(), before);
+  await page.mouse.wheel(0, 200);
+  t.true(await comesTrue(async () => (await scrollY()) === scrolledFrom));
+  await page.keyboard.down('Control');
   await page.mouse.wheel(0, -400);
+  await page.keyboard.up('Control');
   t.true(await comesTrue(async () => (await ticks()) !== before), 'the wheel zooms');
   await page.mouse.dblclick(box.x + box.width / 2, box.y + box.height / 2);
   t.true(await comesTrue(async () => (await ticks()) === before), 'a double click resets');
   t.deepEqual(complaints, []);
   await page.close();
 });
+
+test.serial(
+  'a telephone shows all of the page by scrolling down, and what was found stands first',
+  async (t) => {
+    const { page, complaints } = await open(syntheticSet(), 'en');
+    await page.setViewportSize({ width: 400, height: 800 });
+    t.true(await page.evaluate('document.documentElement.scrollWidth <= 400'));
+    t.is(await page.locator('main section').first().getAttribute('id'), 'results');
+    t.regex((await page.locator('#results').textContent()) ?? '', /restore/);
+    await page.emulateMedia({ colorScheme: 'dark' });
+    t.is(
+      await page.evaluate('getComputedStyle(document.documentElement).backgroundColor'),
+      'rgb(21, 24, 28)',
+    );
+    const shots = process.env['PAGE_SCREENSHOTS'];
+    if (shots !== undefined) await page.screenshot({ path: path.join(shots, 'dark-400.png') });
+    t.deepEqual(complaints, []);
+    await page.close();
+  },
+);

@@ -15,6 +15,7 @@ import { conditionNames, conditionsOf } from '../record/conditions.ts';
 import type { Run, RunSet } from '../record/read-set.ts';
 import { efficiencyOf, tpsRecoveryMsOf, type RunRow } from '../record/run-row.ts';
 import { escapeHtml, scriptJson } from './escape-html.ts';
+import { headlineTable } from './headline.ts';
 import { pageScript, pageStyle } from './page-assets.ts';
 import { pageTexts } from './page-texts.ts';
 
@@ -47,7 +48,7 @@ export function claimsSection(set: RunSet, language: Language): string {
     rows.length === 0
       ? ''
       : `<p>${escapeHtml(`${text('subtitle.unmeasured')} ${describeRows(rows, text)}`)}</p>`;
-  return `${claimsHtml(paperClaimsOf(set, language), language)}${unmeasured}`;
+  return `<div class="wide" tabindex="0">${claimsHtml(paperClaimsOf(set, language), language)}</div>${unmeasured}`;
 }
 
 export function runsSection(set: RunSet, language: Language): string {
@@ -81,12 +82,14 @@ export async function pageOf(set: RunSet, language: Language, extras?: PageExtra
 </head>
 <body>
 <header><h1>${escapeHtml(words.title)}</h1><p>${escapeHtml(set.names.join(', '))}</p></header>
-<nav><ul><li><a href="#claims">${escapeHtml(tableTexts.title[language])}</a></li>${links.join('')}<li><a href="#runs">${escapeHtml(words.runs)}</a></li></ul></nav>
+<nav><ul><li><a href="#results">${escapeHtml(words.results)}</a></li>${links.join('')}<li><a href="#claims">${escapeHtml(tableTexts.title[language])}</a></li><li><a href="#runs">${escapeHtml(words.runs)}</a></li></ul></nav>
 <main>
-${extras?.before ?? ''}<p>${escapeHtml(words.howTo)}</p>
+${extras?.before ?? ''}<section id="results"><h2>${escapeHtml(words.results)}</h2>
+<div id="results-content">${headlineTable(set, language)}</div>
+<p>${escapeHtml(words.howTo)}</p></section>
+${sections.join('\n')}
 <section id="claims"><h2>${escapeHtml(tableTexts.title[language])}</h2>
 <div id="claims-content">${claimsSection(set, language)}</div></section>
-${sections.join('\n')}
 <section id="runs"><h2>${escapeHtml(words.runs)}</h2>
 <div id="runs-content">${runsSection(set, language)}</div></section>
 </main>
@@ -112,7 +115,7 @@ function conditionsTable(runs: readonly Run[], language: Language): string {
     ([name, values]) =>
       `<tr><th>${escapeHtml(textIn(language, `condition.${name}`))}</th><td>${escapeHtml([...new Set(values)].join(' | '))}</td></tr>`,
   );
-  return `<table>${rows.join('')}</table>`;
+  return `<div class="wide" tabindex="0"><table>${rows.join('')}</table></div>`;
 }
 
 const runColumns: readonly (readonly [
@@ -158,7 +161,7 @@ function runsTable(runs: readonly Run[], language: Language): string {
   const note = runs.some(({ row }) => row.tps_recovery_measurable === false)
     ? `<p>${escapeHtml(text('note.not-measurable'))}</p>`
     : '';
-  return `<div class="wide"><table><thead><tr>${head.join('')}</tr></thead><tbody>${rows.join('\n')}</tbody></table></div>${note}`;
+  return `<div class="wide" tabindex="0"><table><thead><tr>${head.join('')}</tr></thead><tbody>${rows.join('\n')}</tbody></table></div>${note}`;
 }
 
 function leftOutList({ leftOut }: RunSet, title: string): string {

@@ -22,7 +22,8 @@ export async function writeReport(
   await ensurePackages(machinePackages.report[language], say);
   await mkdir(out, { recursive: true });
   const context = contextOf(set, language, false);
-  for (const figure of figures) {
+  for (const [index, figure] of figures.entries()) {
+    say(`figure ${index + 1} of ${figures.length}: ${figure.name}`);
     const svg = await svgOf(figure.name, specOf(figure, context));
     const file = path.join(out, figure.name);
     await writeFile(`${file}.svg`, svg);
