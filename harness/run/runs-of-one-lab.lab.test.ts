@@ -1,5 +1,5 @@
 /**
- * Runs of one lab, with a guest that was warmed once. Pages restored from storage leave both VMs with the same RAM, byte by
+ * Runs of one lab, mostly with a guest that was warmed once. Pages restored from storage leave both VMs with the same RAM, byte by
  * byte; rw on MariaDB is checked in experiment.lab.test.ts, on an inventory's machines. A migration that does not converge
  * leaves the VM at the source. About three minutes on two cores under TCG.
  */
@@ -21,25 +21,28 @@ test.before(async (t) => {
 });
 test.after.always(() => lab.close());
 
-/** With links so slow that the list comes long before the first pass ends: it takes MySQL longer, and more so under load. */
-const cells: readonly (readonly [DatabaseSystem, ScenarioName, string])[] = [
-  ['mariadb', 'idle', '250mbit'],
-  ['mariadb', 'ro', '250mbit'],
-  ['mysql', 'idle', '250mbit'],
-  ['mysql', 'ro', '125mbit'],
-  ['mysql', 'rw', '125mbit'],
+const cells: readonly (readonly [DatabaseSystem, ScenarioName])[] = [
+  ['mariadb', 'idle'],
+  ['mariadb', 'ro'],
+  ['mysql', 'idle'],
+  ['mysql', 'ro'],
+  ['mysql', 'rw'],
 ];
 
-const short = { engine: 'restore', verifyRam: true, warmStart: true, before: 3, after: 0 };
+const short = { engine: 'restore', verifyRam: true, before: 3, after: 0 };
 const settings = {
-  mariadb: {},
-  /** Its programs need more memory, and it dirties more for each transaction: what converges. */
-  mysql: { vmMemory: 512, tableData: 24, rate: 2 },
+  /** So slow a link that the list comes long before the first pass ends. */
+  mariadb: { warmStart: true, linkRate: '250mbit' },
+  /**
+   * Its programs need more memory and more time to start, and it dirties more for each transaction: what converges, and leaves
+   * the agent the time for its first list. It is booted: in a guest that was kept, that list comes too late.
+   */
+  mysql: { vmMemory: 512, tableData: 24, rate: 2, before: 10 },
 };
 
-for (const [dbms, scenario, linkRate] of cells) {
+for (const [dbms, scenario] of cells) {
   test.serial(`${dbms}, ${scenario}: no page differs`, async (t) => {
-    const options = { ...small, ...short, ...settings[dbms], dbms, scenario, linkRate };
+    const options = { ...small, ...short, ...settings[dbms], dbms, scenario };
     const { outcome, row } = await run(t, options, { lab });
     t.is(outcome, 'completed');
     t.is(row?.ram_pages_differing, 0);
