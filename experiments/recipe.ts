@@ -63,6 +63,24 @@ export interface RecipeClaim {
   readonly scenarios?: readonly ScenarioName[];
 }
 
+/** For recipes that ask what a link of another rate changes. */
+export const linkTables: Recipe['tables'] = [
+  {
+    caption: 'Time and bytes',
+    columns: [
+      'converged',
+      'total',
+      'downtime',
+      'passes',
+      'migration-link',
+      'storage-link',
+      'busiest-link',
+      'efficiency',
+    ],
+  },
+  { caption: 'Load and CPU', columns: ['tps-before', 'tps-during', 'cpu-busy', 'all-cpu', 'commits-lost'] },
+];
+
 /** Said of every experiment with a load. */
 export const noCommitLost: RecipeClaim = {
   says: 'No commit that the server acknowledged is lost.',

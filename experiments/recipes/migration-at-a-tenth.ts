@@ -1,4 +1,4 @@
-import { type Recipe, noCommitLost } from '../recipe.ts';
+import { type Recipe, linkTables, noCommitLost } from '../recipe.ts';
 
 export const migrationAtATenth: Recipe = {
   name: 'migration-at-a-tenth',
@@ -9,22 +9,7 @@ export const migrationAtATenth: Recipe = {
   engines: ['precopy', 'restore', 'balance', 'multifd-zstd'],
   repeat: 3,
   conditions: { migrationRate: '12.5mbit', maxTime: 900, before: 10, after: 10 },
-  tables: [
-    {
-      caption: 'Time and bytes',
-      columns: [
-        'converged',
-        'total',
-        'downtime',
-        'passes',
-        'migration-link',
-        'storage-link',
-        'busiest-link',
-        'efficiency',
-      ],
-    },
-    { caption: 'Load and CPU', columns: ['tps-before', 'tps-during', 'cpu-busy', 'all-cpu', 'commits-lost'] },
-  ],
+  tables: linkTables,
   claims: [
     {
       says: '`restore` is at least 2 times as fast as pre-copy.',

@@ -1,4 +1,4 @@
-import { type Recipe, noCommitLost } from '../recipe.ts';
+import { type Recipe, linkTables, noCommitLost } from '../recipe.ts';
 
 export const oneGigabit: Recipe = {
   name: 'one-gigabit',
@@ -9,22 +9,7 @@ export const oneGigabit: Recipe = {
   engines: ['precopy', 'restore', 'balance', 'multifd-zstd'],
   repeat: 3,
   conditions: { linkRate: '1gbit', before: 10, after: 10 },
-  tables: [
-    {
-      caption: 'Time and bytes',
-      columns: [
-        'converged',
-        'total',
-        'downtime',
-        'passes',
-        'migration-link',
-        'storage-link',
-        'busiest-link',
-        'efficiency',
-      ],
-    },
-    { caption: 'Load and CPU', columns: ['tps-before', 'tps-during', 'cpu-busy', 'all-cpu', 'commits-lost'] },
-  ],
+  tables: linkTables,
   claims: [
     {
       says: '`balance` is faster than pre-copy.',

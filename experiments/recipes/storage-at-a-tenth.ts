@@ -1,4 +1,4 @@
-import { type Recipe, noCommitLost } from '../recipe.ts';
+import { type Recipe, linkTables, noCommitLost } from '../recipe.ts';
 
 export const storageAtATenth: Recipe = {
   name: 'storage-at-a-tenth',
@@ -9,22 +9,7 @@ export const storageAtATenth: Recipe = {
   engines: ['precopy', 'restore', 'balance', 'multifd-zstd'],
   repeat: 3,
   conditions: { storageRate: '12.5mbit', maxTime: 900, before: 10, after: 10 },
-  tables: [
-    {
-      caption: 'Time and bytes',
-      columns: [
-        'converged',
-        'total',
-        'downtime',
-        'passes',
-        'migration-link',
-        'storage-link',
-        'busiest-link',
-        'efficiency',
-      ],
-    },
-    { caption: 'Load and CPU', columns: ['tps-before', 'tps-during', 'cpu-busy', 'all-cpu', 'commits-lost'] },
-  ],
+  tables: linkTables,
   claims: [
     {
       says: '`restore`, which takes all cached pages from storage, is slower than pre-copy.',
