@@ -46,7 +46,9 @@ export interface ErrorCodes {
     /** The database server did not answer in time; the message has the console's last lines. */
     | 'not-ready'
     /** QEMU could not write the VM to a file, or could not go on from one; the message is its reason. */
-    | 'not-kept';
+    | 'not-kept'
+    /** The guest's network has no address for a second VM. */
+    | 'no-address';
 
   qmp:
     /** No QEMU answers at the socket. */

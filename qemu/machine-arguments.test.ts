@@ -7,6 +7,15 @@ import {
 } from './machine-arguments.ts';
 
 const machine: MachineDescription = {
+  name: 'poolshift',
+  paths: {
+    controlSocket: '/run/qmp.sock',
+    recorderSocket: '/run/qmp-recorder.sock',
+    agentSocket: '/run/agent.sock',
+    console: '/run/console.log',
+    pidFile: '/run/qemu.pid',
+    ram: '/dev/shm/ram',
+  },
   accelerator: 'tcg',
   memoryBytes: 512 * 2 ** 20,
   processors: 1,
@@ -32,7 +41,7 @@ test('guest RAM is one shared file of the memory’s size', (t) => {
   const list = qemuArguments(machine);
   t.deepEqual(after('-m', list), ['536870912B']);
   t.deepEqual(after('-object', list), [
-    'memory-backend-file,id=ram0,share=on,mem-path=/dev/shm/poolshift-ram,size=536870912B',
+    'memory-backend-file,id=ram0,share=on,mem-path=/dev/shm/ram,size=536870912B',
   ]);
   t.regex(after('-machine', list)[0] ?? '', /,memory-backend=ram0$/);
 });

@@ -1,18 +1,18 @@
 /** QEMU's command line from a typed description of the machine (QEMU docs/system/invocation.rst). Needs QEMU 9.0. */
 
 /** Where the machine's files lie on its host. */
-export const vmPaths = {
+export interface VmPaths {
   /** QMP for the harness. */
-  controlSocket: '/run/poolshift/qmp.sock',
+  readonly controlSocket: string;
   /** QMP for the recorder, so that its polling never waits behind a command. */
-  recorderSocket: '/run/poolshift/qmp-recorder.sock',
+  readonly recorderSocket: string;
   /** Host end of the guest agent's virtio-serial port. */
-  agentSocket: '/run/poolshift/agent.sock',
-  console: '/run/poolshift/console.log',
-  pidFile: '/run/poolshift/qemu.pid',
+  readonly agentSocket: string;
+  readonly console: string;
+  readonly pidFile: string;
   /** Guest RAM as a file, which the engine and the RAM comparison read. */
-  ram: '/dev/shm/poolshift-ram',
-} as const;
+  readonly ram: string;
+}
 
 const ramBlockName = 'ram0';
 export const agentPortName = 'poolshift.agent.0';
@@ -26,6 +26,8 @@ export type Disk =
   | { readonly kind: 'file'; readonly path: string };
 
 export interface MachineDescription {
+  readonly name: string;
+  readonly paths: VmPaths;
   readonly accelerator: Accelerator;
   readonly memoryBytes: number;
   /** Under TCG use 1: threads of several virtual processors hinder each other. */
@@ -96,32 +98,33 @@ export function kernelCommandLine(machine: MachineDescription): string {
 }
 
 export function qemuArguments(machine: MachineDescription): readonly string[] {
+  const { paths } = machine;
   return [
-    ...['-name', 'guest=poolshift,debug-threads=on'],
+    ...['-name', `guest=${machine.name},debug-threads=on`],
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     ...['-machine', `q35,usb=off,vmport=off,hpet=off,memory-backend=${ramBlockName}`],
     ...processorArguments(machine.accelerator),
     ...['-smp', String(machine.processors)],
     ...['-m', `${machine.memoryBytes}B`],
     '-object',
-    `memory-backend-file,id=${ramBlockName},share=on,mem-path=${vmPaths.ram},size=${machine.memoryBytes}B`,
+    `memory-backend-file,id=${ramBlockName},share=on,mem-path=${paths.ram},size=${machine.memoryBytes}B`,
     ...['-kernel', machine.kernelPath, '-initrd', machine.initrdPath, '-append', kernelCommandLine(machine)],
     ...diskArguments(machine.disk),
     ...['-netdev', `tap,id=net0,ifname=${machine.tapInterface},script=no,downscript=no,vhost=off`],
     ...['-device', `virtio-net-pci,netdev=net0,mac=${machine.macAddress},romfile=`],
     ...['-device', 'virtio-serial-pci'],
-    ...['-chardev', `socket,id=agent0,path=${vmPaths.agentSocket},server=on,wait=off`],
+    ...['-chardev', `socket,id=agent0,path=${paths.agentSocket},server=on,wait=off`],
     ...(machine.agentPort === false
       ? []
       : ['-device', `virtserialport,chardev=agent0,name=${agentPortName}`]),
     ...balloonArguments(machine.balloon),
     ...(machine.standby === 'handover' ? ['-device', `pcie-root-port,id=${hotPlugPort}`] : []),
-    ...['-serial', `file:${vmPaths.console}`],
-    ...[vmPaths.controlSocket, vmPaths.recorderSocket].flatMap((socket) => [
+    ...['-serial', `file:${paths.console}`],
+    ...[paths.controlSocket, paths.recorderSocket].flatMap((socket) => [
       '-qmp',
       `unix:${socket},server=on,wait=off`,
     ]),
-    ...['-pidfile', vmPaths.pidFile],
+    ...['-pidfile', paths.pidFile],
     ...(machine.role === 'target' ? ['-incoming', 'defer', '-S'] : []),
   ];
 }

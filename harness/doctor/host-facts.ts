@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { type Host, type HostName, type Testbed, hostFolder } from '../testbed/host.ts';
 import { quote } from '../testbed/ssh-host.ts';
 import { bridgeName } from '../vm/vm-host.ts';
-import { vmUnit } from '../vm/machine.ts';
+import { vmPlaces } from '../vm/vm-place.ts';
 
 export interface Listener {
   /** As `ss` writes it: "0.0.0.0", "*", "[::]", "10.10.0.2". */
@@ -76,7 +76,9 @@ ip -4 -o addr show | awk '{print "address " $2, $4}'
 ip -4 route show default | sed -n 's/.* dev \\([^ ]*\\).*/default-route \\1/p'
 ss -Hltnp | awk '{print "listener " $4, $6}'
 [ ! -e /sys/class/net/${bridgeName} ] || echo "leftover ${bridgeName}"
-[ "$(systemctl is-active ${vmUnit} 2> /dev/null)" != active ] || echo "leftover ${vmUnit}"
+for unit in ${vmPlaces.map(({ unit }) => unit).join(' ')}; do
+  [ "$(systemctl is-active $unit 2> /dev/null)" != active ] || echo "leftover $unit"
+done
 `;
 }
 

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { bundleProgram } from '../probes/bundle.ts';
 import type { HostProcess, Testbed } from '../testbed/host.ts';
 import { quote } from '../testbed/ssh-host.ts';
-import { vmPaths } from '../../qemu/machine-arguments.ts';
+import { firstVm, type VmPlace } from '../vm/vm-place.ts';
 import type { MigrationContext } from './migration/migration.ts';
 
 const port = 4445;
@@ -21,11 +21,13 @@ export async function compareRam(
   testbed: Testbed,
   deploy: MigrationContext['deploy'],
   log: (line: string) => void,
+  vm: VmPlace = firstVm,
 ): Promise<RamComparison> {
+  const { ram } = vm.machine.paths;
   const program = await deploy(await bundleProgram('ram-compare', log), 'dst');
-  const offer = await offerRam(testbed, vmPaths.ram);
+  const offer = await offerRam(testbed, ram);
   try {
-    return await compareWithOffer(testbed, program, vmPaths.ram);
+    return await compareWithOffer(testbed, program, ram);
   } finally {
     await offer.stop();
   }

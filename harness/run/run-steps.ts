@@ -19,9 +19,10 @@ import { startTestbed } from '../testbed/start-testbed.ts';
 import { probeAccelerator } from '../vm/accelerator.ts';
 import { waitForAgent } from '../vm/guest-agent.ts';
 import { startVm, stopVm, waitForServer } from '../vm/machine.ts';
-import { type MachineDescription, vmPaths } from '../../qemu/machine-arguments.ts';
+import type { MachineDescription } from '../../qemu/machine-arguments.ts';
 import type { QmpClient } from '../../qemu/qmp/client.ts';
-import { prepareVmHost, releaseVmHost, tapName } from '../vm/vm-host.ts';
+import { prepareVmHost, releaseVmHost } from '../vm/vm-host.ts';
+import { addressOf, firstVm, hostOf, secondVm } from '../vm/vm-place.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { prepareLoadScript, tpccScript } from '../workload/load-script.ts';
 import { runSql } from '../workload/sql-client.ts';
@@ -38,13 +39,7 @@ import { loadProbe } from './load.ts';
 import { requireQemuSupport } from './migration/qemu-support.ts';
 import { replica } from './migration/replica.ts';
 import { freshVm, restart } from './migration/restart.ts';
-import {
-  addressAfter,
-  sourceChanges,
-  standbyChanges,
-  standbyVm,
-  waitForStandby,
-} from './migration/standby.ts';
+import { sourceChanges, standbyChanges, standbyVm, waitForStandby } from './migration/standby.ts';
 import { migrationOf } from './migration/start-migration.ts';
 import { watchedSeconds } from './plan.ts';
 import { Recorders } from './recorders.ts';
@@ -56,7 +51,6 @@ import { prepareWarmedGuest, serverReadyTimeoutMs, startWarmedGuest } from './wa
 
 const projectRoot = path.resolve(import.meta.dirname, '../..');
 const tables = 4;
-const ledgerFile = '/run/poolshift/ledger';
 /** 200 pings a second take so much of an emulated guest that they lengthen its start, which is what is measured here. */
 const seldomPings = { intervalMs: 100, thresholdMs: 250 };
 
@@ -140,14 +134,12 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     requireQemuSupport(engine, testbed.hosts, configuration.downtimeLimitMs),
   );
   const deploy = deployer(testbed);
-  const guestHost = testbed.guestAddress.split('/')[0] ?? '';
+  const vm = firstVm;
+  const guestHost = hostOf(vm, testbed.guestAddress);
   const server: DatabaseServer = { host: guestHost, port: 3306, user: 'sbtest', password: 'sbtest' };
 
   /** In a VM on standby. */
-  const second =
-    standby === undefined
-      ? server
-      : { ...server, host: addressAfter(testbed.guestAddress).split('/')[0] ?? '' };
+  const second = standby === undefined ? server : { ...server, host: hostOf(secondVm, testbed.guestAddress) };
 
   const recorders = new Recorders(log, (host) => deploy(prepared.recorder, host));
   // An NFS server keeps a file's size in mind for a while: runs of one lab with images of several sizes use several files.
@@ -174,7 +166,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
         );
         await recorders.start(host, [
           { probe: 'nic', interfaces },
-          { probe: 'load', units: host === src || host === dst ? { qemu: 'poolshift-vm.service' } : {} },
+          { probe: 'load', units: host === src || host === dst ? { qemu: `${vm.unit}.service` } : {} },
         ]);
       }
       const accelerator = await probeAccelerator(src, {
@@ -220,16 +212,15 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     log: note,
   });
   const machine = async (host: 'src' | 'dst'): Promise<MachineDescription> => ({
+    ...vm.machine,
     accelerator: manifest.accelerator.name,
     memoryBytes: configuration.vmMemoryBytes,
     processors: manifest.accelerator.name === 'tcg' ? 1 : 2,
     kernelPath: await deploy(image.kernelPath, host),
     initrdPath: await deploy(initrdPath, host),
-    guestAddress: testbed.guestAddress,
+    guestAddress: addressOf(vm, testbed.guestAddress),
     bufferPoolBytes: configuration.bufferPoolBytes,
     disk: disk.qemu,
-    tapInterface: tapName,
-    macAddress: '52:54:00:aa:00:10',
     role: host === 'src' ? 'source' : 'target',
     ...(host === 'src' ? sourceChanges(standby) : {}),
     ...(engine.kind === 'stock' && engine.balloon !== undefined ? { balloon: engine.balloon } : {}),
@@ -252,7 +243,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   const checks = new Checks(log, standby === undefined ? 'ping' : 'heartbeat');
   const started = async (qmp: QmpClient): Promise<QmpClient> => {
     watch.vm('src', qmp);
-    await recorders.start(src, [{ probe: 'qmp', socket: vmPaths.recorderSocket }]);
+    await recorders.start(src, [{ probe: 'qmp', socket: vm.machine.paths.recorderSocket }]);
     await waitForServer({ client, vmHost: src, server, timeoutMs: serverReadyTimeoutMs, signal });
     await checks.freshDisk(await runSql(client, server, 'SELECT COUNT(*) FROM poolshift.ledger'));
     return qmp;
@@ -328,7 +319,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
         await waitForStandby(dst, signal);
         proxied.proxy = await startSqlProxy(client, server, second);
       } else if (engine.kind !== 'restart') qmp = await startTarget({});
-      await recorders.start(dst, [{ probe: 'qmp', socket: vmPaths.recorderSocket }]);
+      await recorders.start(dst, [{ probe: 'qmp', socket: vm.machine.paths.recorderSocket }]);
       const asked = proxied.proxy?.server ?? server;
       await recorders.start(client, [
         // There is no one VM that answers before and after.
@@ -342,7 +333,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
             ]
           : []),
         { probe: 'heartbeat', server: asked },
-        { probe: 'ledger', server: asked, file: ledgerFile },
+        { probe: 'ledger', server: asked, file: vm.ledgerFile },
       ]);
       return qmp;
     },
@@ -380,6 +371,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
       : migrationOf(engine, {
           ...moved,
           target: waitingTarget,
+          vm,
           migrationGoodputBytesPerSecond: goodput.migration,
           storagePlace: disk.engine,
           deploy,
@@ -412,7 +404,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     await recorders.stopProbes('client');
     if (standby === undefined) checks.sourceAnswers();
     if (converged && !configuration.verifyRam) checks.clientGap();
-    await checks.ledger(client, clientsServer, ledgerFile);
+    await checks.ledger(client, clientsServer, vm.ledgerFile);
     await checks.tables(client, clientsServer, data.kind === 'tpcc' ? tpccTables : tables);
     if (data.kind === 'tpcc') await checks.tpcc(client, clientsServer);
   });

@@ -21,7 +21,8 @@ import { probeAccelerator } from '../vm/accelerator.ts';
 import { startVm, stopVm, waitForServer } from '../vm/machine.ts';
 import type { MachineDescription } from '../../qemu/machine-arguments.ts';
 import type { QmpClient } from '../../qemu/qmp/client.ts';
-import { prepareVmHost, tapName } from '../vm/vm-host.ts';
+import { prepareVmHost } from '../vm/vm-host.ts';
+import { firstVm } from '../vm/vm-place.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { HostShell } from './host-shell.ts';
 import { LabVm } from './lab-vm.ts';
@@ -114,6 +115,7 @@ export class DbLab {
         log,
       });
       const machine = async (host: VmHostName): Promise<MachineDescription> => ({
+        ...firstVm.machine,
         accelerator,
         memoryBytes: vmMemoryBytes,
         processors: accelerator === 'tcg' ? 1 : 2,
@@ -122,8 +124,6 @@ export class DbLab {
         guestAddress: testbed.guestAddress,
         bufferPoolBytes,
         disk: disk.qemu,
-        tapInterface: tapName,
-        macAddress: '52:54:00:aa:00:10',
         role: host === 'src' ? 'source' : 'target',
       });
       const machines = { src: await machine('src'), dst: await machine('dst') };

@@ -2,9 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Recorder, startRecorder } from '../probes/recorder-process.ts';
 import { bringEngineKey, type EngineKey } from '../run/migration/engine-key.ts';
-import { migrationPort } from '../run/migration/migration.ts';
 import { compareRam } from '../run/ram-comparison.ts';
-import { vmPaths } from '../../qemu/machine-arguments.ts';
+import { firstVm } from '../vm/vm-place.ts';
 import { checkLedger } from '../workload/ledger-check.ts';
 import { sysbenchCommand } from '../workload/sysbench.ts';
 import { checkTables } from '../workload/table-check.ts';
@@ -22,7 +21,7 @@ import type { PlaceName, ProcessName } from './plan.ts';
 const folder = '/run/poolshift/soak';
 const outgoingSocket = `${folder}/outgoing.sock`;
 const incomingSocket = `${folder}/incoming.sock`;
-const ledgerFile = '/run/poolshift/ledger';
+const { ledgerFile } = firstVm;
 const pidFiles = { source: `${folder}/source.pid`, destination: `${folder}/destination.pid` } as const;
 /** In the environment of the engines and of all that they start. */
 const marker = 'POOLSHIFT_SOAK_RUN=db';
@@ -196,7 +195,7 @@ class DbRun {
       'avail-switchover-bandwidth': dbLinkBitsPerSecond / 8,
     });
     await targetVm.qmp.execute('migrate-incoming', { uri: `unix:${incomingSocket}` });
-    const address = `${testbed.networks.migration.addresses.dst}:${migrationPort}`;
+    const address = `${testbed.networks.migration.addresses.dst}:${firstVm.migrationPort}`;
     const destination = new LabEngine({
       host: dst,
       shell: shells.dst,
@@ -208,14 +207,15 @@ class DbRun {
     });
     this.#engines = [destination];
     await destination.event('listening', engineStartMs);
-    const memory = ram === 'file' ? `file:${vmPaths.ram}` : `pid:$(cat ${vmPaths.pidFile})`;
+    const memory =
+      ram === 'file' ? `file:${firstVm.machine.paths.ram}` : `pid:$(cat ${firstVm.machine.paths.pidFile})`;
     const source = new LabEngine({
       host: src,
       shell: shells.src,
       pidFile: pidFiles.source,
       command: await command(
         'src',
-        `source --listen unix:${outgoingSocket} --connect ${address} --agent ${vmPaths.agentSocket} ` +
+        `source --listen unix:${outgoingSocket} --connect ${address} --agent ${firstVm.machine.paths.agentSocket} ` +
           `--agent-timeout ${limits.agentSeconds} --ram ${memory} --strategy ${strategy} --compress ${compress} ` +
           `--list-at ${listAt} --switchover-limit ${limits.switchoverSeconds}`,
       ),
@@ -232,7 +232,7 @@ class DbRun {
   ): (process: ProcessName, signal: NodeJS.Signals) => Promise<boolean> {
     const { shells } = this.#lab;
     const toQemu = (host: 'src' | 'dst', signal: NodeJS.Signals): Promise<boolean> =>
-      shells[host].run(`kill -${signal.replace('SIG', '')} $(cat ${vmPaths.pidFile})`);
+      shells[host].run(`kill -${signal.replace('SIG', '')} $(cat ${firstVm.machine.paths.pidFile})`);
     return async (process, signal) => {
       switch (process) {
         case 'source-engine':

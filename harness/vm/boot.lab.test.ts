@@ -5,7 +5,7 @@ import type { Testbed } from '../testbed/host.ts';
 import { runSql } from '../workload/sql-client.ts';
 import { guestServer as server, prepareGuestLab } from './guest.fixture.ts';
 import { consoleTail, parseBootSteps, startVm, stopVm, vmState, waitForServer } from './machine.ts';
-import { vmPaths } from '../../qemu/machine-arguments.ts';
+import { firstVm } from './vm-place.ts';
 import type { QmpClient } from '../../qemu/qmp/client.ts';
 import { prepareVmHost } from './vm-host.ts';
 
@@ -50,13 +50,18 @@ test('a guest starts, answers, and is stopped; what fails says why', async (t) =
   t.log(`first answer after ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
   t.deepEqual(await runSql(client, server, 'SELECT COUNT(*) FROM sbtest.sbtest2'), [['20000']]);
 
-  const { stdout: console } = await src.run(`cat ${vmPaths.console}`);
+  const { stdout: console } = await src.run(`cat ${firstVm.machine.paths.console}`);
   const steps = parseBootSteps(console).map((step) => step.what);
   t.deepEqual(steps.slice(0, 4), ['initrd', 'boot', 'network', 'server-up'], await consoleTail(src));
-  const { stdout: ram } = await src.run(`stat --format=%s ${vmPaths.ram}`);
+  const { stdout: ram } = await src.run(`stat --format=%s ${firstVm.machine.paths.ram}`);
   t.is(Number(ram), machine.memoryBytes);
   // Nobody else on the host may look at the guest, nor speak for it.
-  const ofTheGuest = [vmPaths.ram, vmPaths.console, vmPaths.controlSocket, vmPaths.agentSocket].join(' ');
+  const ofTheGuest = [
+    firstVm.machine.paths.ram,
+    firstVm.machine.paths.console,
+    firstVm.machine.paths.controlSocket,
+    firstVm.machine.paths.agentSocket,
+  ].join(' ');
   t.is((await src.run(`stat --format=%A ${ofTheGuest} | grep -v -- '------$' || true`)).stdout, '');
   t.is((await src.run('stat --format=%A /run/poolshift')).stdout.trim(), 'drwx------');
 
@@ -77,7 +82,9 @@ test('a guest starts, answers, and is stopped; what fails says why', async (t) =
   await stopVm(dst); // idempotent
   t.deepEqual(await vmState(dst), { kind: 'absent' });
   await t.throwsAsync(target.execute('cont'), { instanceOf: CodedError, name: 'QmpError' });
-  const left = await dst.run(`ls ${vmPaths.ram} ${vmPaths.controlSocket}`, { okExitCodes: [2] });
+  const left = await dst.run(`ls ${firstVm.machine.paths.ram} ${firstVm.machine.paths.controlSocket}`, {
+    okExitCodes: [2],
+  });
   t.is(left.stdout, '');
 });
 

@@ -2,7 +2,7 @@
 import { seconds } from '../../foundation/quantity.ts';
 import { requestPageList } from '../../engine/list/agent-client.ts';
 import type { Host } from '../testbed/host.ts';
-import { vmPaths } from '../../qemu/machine-arguments.ts';
+import { firstVm, type VmPlace } from './vm-place.ts';
 
 /** An emulated guest on a busy machine needs this long to start a server and to make the first list, and more. */
 const firstAnswerTimeoutMs = 120_000;
@@ -13,8 +13,12 @@ const firstAnswerTimeoutMs = 120_000;
  *
  * @throws CodedError 'host'; the signal's reason when it aborts
  */
-export async function waitForAgent(host: Host, signal: AbortSignal): Promise<string> {
-  const socket = await host.forwardSocket(vmPaths.agentSocket);
+export async function waitForAgent(
+  host: Host,
+  signal: AbortSignal,
+  { machine }: VmPlace = firstVm,
+): Promise<string> {
+  const socket = await host.forwardSocket(machine.paths.agentSocket);
   try {
     const { list, timings } = await requestPageList(socket, {
       firstAnswerTimeoutMs,

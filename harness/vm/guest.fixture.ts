@@ -11,7 +11,8 @@ import { startLocalTestbed } from '../testbed/local/start.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { probeAccelerator } from './accelerator.ts';
 import type { MachineDescription } from '../../qemu/machine-arguments.ts';
-import { prepareVmHost, tapName } from './vm-host.ts';
+import { prepareVmHost } from './vm-host.ts';
+import { firstVm } from './vm-place.ts';
 
 const mib = 2 ** 20;
 
@@ -69,6 +70,7 @@ export async function prepareGuestLab(
   });
   log(reason);
   const machine: MachineDescription = {
+    ...firstVm.machine,
     accelerator,
     memoryBytes: 384 * mib,
     processors: 1,
@@ -77,8 +79,6 @@ export async function prepareGuestLab(
     guestAddress: testbed.guestAddress,
     bufferPoolBytes: 128 * mib,
     disk: { kind: 'nfs', server: testbed.networks.storage.addresses.nfs, path: diskPath },
-    tapInterface: tapName,
-    macAddress: '52:54:00:aa:00:10',
     role: 'source',
   };
   return { testbed, machine, serverVersion: image.serverVersion, diskPath };

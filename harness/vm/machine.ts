@@ -5,33 +5,40 @@ import type { Host } from '../testbed/host.ts';
 import { makeRunFolder, quote } from '../testbed/ssh-host.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { runSql } from '../workload/sql-client.ts';
-import { qemuArguments, vmPaths, type MachineDescription } from '../../qemu/machine-arguments.ts';
+import { qemuArguments, type MachineDescription, type VmPaths } from '../../qemu/machine-arguments.ts';
 import { QmpClient } from '../../qemu/qmp/client.ts';
+import { firstVm, type VmPlace } from './vm-place.ts';
 
-export const vmUnit = 'poolshift-vm';
-
-const ownSockets = [vmPaths.controlSocket, vmPaths.recorderSocket, vmPaths.agentSocket];
+const socketsOf = ({ controlSocket, recorderSocket, agentSocket }: VmPaths): readonly string[] => [
+  controlSocket,
+  recorderSocket,
+  agentSocket,
+];
 
 /**
  * Starts the machine and returns a client of its control socket, when QEMU answers there.
  * @throws CodedError 'vm', 'already-running' or 'start-failed'; CodedError 'host'
  */
-export async function startVm(host: Host, machine: MachineDescription): Promise<QmpClient> {
-  if ((await vmState(host)).kind === 'running')
+export async function startVm(
+  host: Host,
+  machine: MachineDescription,
+  vm: VmPlace = firstVm,
+): Promise<QmpClient> {
+  if ((await vmState(host, vm)).kind === 'running')
     throw new CodedError(
       'vm',
       'already-running',
-      `${host.name}: the unit ${vmUnit} is active; stop it first`,
+      `${host.name}: the unit ${vm.unit} is active; stop it first`,
       { host: host.name },
     );
-  const { stdout } = await host.run(startScript(host.qemuBinary, machine));
+  const { stdout } = await host.run(startScript(host.qemuBinary, machine, vm.unit));
   const startedAt = stdout.trim();
   try {
-    const client = await QmpClient.connect(await host.forwardSocket(vmPaths.controlSocket));
+    const client = await QmpClient.connect(await host.forwardSocket(machine.paths.controlSocket));
     return client;
   } catch (error) {
-    const journal = await journalSince(host, startedAt);
-    await stopVm(host);
+    const journal = await journalSince(host, startedAt, vm);
+    await stopVm(host, vm);
     throw new CodedError('vm', 'start-failed', `${host.name}: QEMU did not start:\n${journal}`, {
       host: host.name,
       cause: error,
@@ -40,37 +47,38 @@ export async function startVm(host: Host, machine: MachineDescription): Promise<
 }
 
 /** Prints the time before the start, by the host's clock, and ends when the sockets are there or QEMU is not. */
-function startScript(qemuBinary: string, machine: MachineDescription): string {
+function startScript(qemuBinary: string, machine: MachineDescription, unit: string): string {
+  const { paths } = machine;
   const command = [qemuBinary, ...qemuArguments(machine)].map(quote).join(' ');
   return `set -eu
 ${makeRunFolder}
 # A left-over RAM file would be the new machine's memory.
-rm -f ${[...ownSockets, vmPaths.console, vmPaths.ram].join(' ')}
+rm -f ${[...socketsOf(paths), paths.console, paths.ram].join(' ')}
 # QEMU makes it readable for everybody where it is not there.
-(umask 077; set -o noclobber; : > ${vmPaths.ram})
+(umask 077; set -o noclobber; : > ${paths.ram})
 date '+%Y-%m-%d %H:%M:%S'
-systemctl reset-failed ${vmUnit} 2> /dev/null || true
-systemd-run --quiet --collect --unit=${vmUnit} --property=LimitMEMLOCK=infinity --property=OOMScoreAdjust=-100 \\
+systemctl reset-failed ${unit} 2> /dev/null || true
+systemd-run --quiet --collect --unit=${unit} --property=LimitMEMLOCK=infinity --property=OOMScoreAdjust=-100 \\
   --property=TimeoutStopSec=5 --property=UMask=0077 ${command}
 for attempt in $(seq 200); do
-  [ -S ${vmPaths.recorderSocket} ] && break
-  systemctl --quiet is-active ${vmUnit} || break
+  [ -S ${paths.recorderSocket} ] && break
+  systemctl --quiet is-active ${unit} || break
   sleep 0.05
 done
 `;
 }
 
 /** Ends the machine, whatever it does, and removes its memory. Idempotent. */
-export async function stopVm(host: Host): Promise<void> {
-  await host.run(`systemctl stop ${vmUnit} 2> /dev/null || true
-rm -f ${[...ownSockets, vmPaths.ram].join(' ')}`);
+export async function stopVm(host: Host, { unit, machine }: VmPlace = firstVm): Promise<void> {
+  await host.run(`systemctl stop ${unit} 2> /dev/null || true
+rm -f ${[...socketsOf(machine.paths), machine.paths.ram].join(' ')}`);
 }
 
 type VmState = { readonly kind: 'absent' } | { readonly kind: 'running'; readonly qemuPid: number };
 
 /** Whether the host has a QEMU process of ours; what its processors do is QMP's `query-status`. */
-export async function vmState(host: Host): Promise<VmState> {
-  const { stdout } = await host.run(`systemctl show --property=ActiveState,MainPID ${vmUnit}`);
+export async function vmState(host: Host, { unit }: VmPlace = firstVm): Promise<VmState> {
+  const { stdout } = await host.run(`systemctl show --property=ActiveState,MainPID ${unit}`);
   const qemuPid = Number(/^MainPID=(\d+)$/m.exec(stdout)?.[1] ?? 0);
   return /^ActiveState=(active|deactivating)$/m.test(stdout) && qemuPid > 0
     ? { kind: 'running', qemuPid }
@@ -83,7 +91,7 @@ export async function vmState(host: Host): Promise<VmState> {
  */
 export async function waitForVmEnd(host: Host, timeoutMs: number): Promise<void> {
   await host.run(
-    `until [ "$(systemctl show --property=MainPID --value ${vmUnit})" = 0 ]; do sleep 0.02; done`,
+    `until [ "$(systemctl show --property=MainPID --value ${firstVm.unit})" = 0 ]; do sleep 0.02; done`,
     { timeoutMs },
   );
 }
@@ -94,6 +102,8 @@ interface ReadyOptions {
   /** The host that runs the machine, for its console. */
   readonly vmHost: Host;
   readonly server: DatabaseServer;
+  /** Default: the first. */
+  readonly vm?: VmPlace;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
 }
@@ -105,7 +115,7 @@ const askAgainMs = 100;
  * @throws CodedError 'vm', 'not-ready'; the signal's reason when it aborts
  */
 export async function waitForServer(options: ReadyOptions): Promise<string> {
-  const { client, vmHost, server, timeoutMs, signal } = options;
+  const { client, vmHost, server, vm = firstVm, timeoutMs, signal } = options;
   const deadlineMs = performance.now() + timeoutMs;
   for (;;) {
     signal?.throwIfAborted();
@@ -119,7 +129,7 @@ export async function waitForServer(options: ReadyOptions): Promise<string> {
       return version;
     } catch (error) {
       signal?.throwIfAborted();
-      const state = await vmState(vmHost);
+      const state = await vmState(vmHost, vm);
       if (state.kind === 'running' && performance.now() < deadlineMs) {
         await sleep(askAgainMs, undefined, signal === undefined ? {} : { signal });
         continue;
@@ -131,7 +141,7 @@ export async function waitForServer(options: ReadyOptions): Promise<string> {
       throw new CodedError(
         'vm',
         'not-ready',
-        `${vmHost.name}: ${why}; its console:\n${await consoleTail(vmHost)}`,
+        `${vmHost.name}: ${why}; its console:\n${await consoleTail(vmHost, 20, vm)}`,
         {
           host: vmHost.name,
           cause: error,
@@ -142,8 +152,8 @@ export async function waitForServer(options: ReadyOptions): Promise<string> {
 }
 
 /** The last lines of the guest's serial console, or of QEMU's own output if there are none. */
-export async function consoleTail(host: Host, lines = 20): Promise<string> {
-  const { stdout } = await host.run(`tail -n ${lines} ${vmPaths.console} 2> /dev/null || true`);
+export async function consoleTail(host: Host, lines = 20, { machine }: VmPlace = firstVm): Promise<string> {
+  const { stdout } = await host.run(`tail -n ${lines} ${machine.paths.console} 2> /dev/null || true`);
   return stdout.trimEnd();
 }
 
@@ -162,16 +172,16 @@ export function parseBootSteps(console: string): BootStep[] {
 }
 
 /** The last lines that QEMU itself has written: why it refused a stream stands only there. */
-export async function qemuOutput(host: Host, lines = 200): Promise<string> {
+export async function qemuOutput(host: Host, lines = 200, { unit }: VmPlace = firstVm): Promise<string> {
   const { stdout } = await host.run(
-    `journalctl --unit=${vmUnit} --lines=${lines} --output=short-iso --quiet --no-pager || true`,
+    `journalctl --unit=${unit} --lines=${lines} --output=short-iso --quiet --no-pager || true`,
   );
   return stdout.trimEnd();
 }
 
-async function journalSince(host: Host, startedAt: string): Promise<string> {
+async function journalSince(host: Host, startedAt: string, { unit }: VmPlace): Promise<string> {
   const { stdout } = await host.run(
-    `journalctl --unit=${vmUnit} --since=${quote(startedAt)} --lines=20 --output=cat --quiet --no-pager`,
+    `journalctl --unit=${unit} --since=${quote(startedAt)} --lines=20 --output=cat --quiet --no-pager`,
   );
   return stdout.trimEnd();
 }

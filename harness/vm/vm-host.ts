@@ -1,22 +1,26 @@
-/** Makes a host ready for the machine: the guest becomes one more station on the service network. */
+/** Makes a host ready for its machines: each guest becomes one more station on the service network. */
 import type { Host, Testbed } from '../testbed/host.ts';
 import { makeRunFolder } from '../testbed/ssh-host.ts';
+import { firstVm, type VmPlace, vmPlaces } from './vm-place.ts';
 
 export const bridgeName = 'br0';
-export const tapName = 'tap0';
 
 /**
- * Puts the host's service interface and a tap interface for the guest on one bridge; the host's address moves to the
+ * Puts the host's service interface and a tap interface for each guest on one bridge; the host's address moves to the
  * bridge. Shaping stays on the service interface. Idempotent.
  * @throws CodedError 'host'
  */
-export async function prepareVmHost(host: Host, testbed: Testbed): Promise<void> {
+export async function prepareVmHost(
+  host: Host,
+  testbed: Testbed,
+  vms: readonly VmPlace[] = [firstVm],
+): Promise<void> {
   const { interfaces, addresses } = testbed.networks.service;
-  await host.run(vmHostScript(interfaces[host.name], addresses[host.name]));
+  await host.run(vmHostScript(interfaces[host.name], addresses[host.name], tapsOf(vms)));
 }
 
 /** Shell script; the whole of it runs in one ssh command, so a host that is reached over this interface stays reachable. */
-function vmHostScript(serviceInterface: string, address: string): string {
+function vmHostScript(serviceInterface: string, address: string, taps: string): string {
   return `set -eu
 ${makeRunFolder}
 if ! ip link show ${bridgeName} > /dev/null 2>&1; then
@@ -30,9 +34,15 @@ if [ -n "$prefix" ]; then
   ip addr add ${address}/"$prefix" dev ${bridgeName}
 fi
 ip link set ${serviceInterface} master ${bridgeName}
-if ! ip link show ${tapName} > /dev/null 2>&1; then ip tuntap add ${tapName} mode tap; fi
-ip link set ${tapName} master ${bridgeName} up
+for tap in ${taps}; do
+  if ! ip link show $tap > /dev/null 2>&1; then ip tuntap add $tap mode tap; fi
+  ip link set $tap master ${bridgeName} up
+done
 `;
+}
+
+function tapsOf(vms: readonly VmPlace[]): string {
+  return vms.map(({ machine }) => machine.tapInterface).join(' ');
 }
 
 /**
@@ -46,7 +56,9 @@ export async function releaseVmHost(host: Host, testbed: Testbed): Promise<void>
 
 function releaseScript(serviceInterface: string, address: string): string {
   return `set -eu
-if ip link show ${tapName} > /dev/null 2>&1; then ip link del ${tapName}; fi
+for tap in ${tapsOf(vmPlaces)}; do
+  if ip link show $tap > /dev/null 2>&1; then ip link del $tap; fi
+done
 ip link show ${bridgeName} > /dev/null 2>&1 || exit 0
 prefix=$(ip -4 -o addr show dev ${bridgeName} | sed -n 's|.* inet ${address.replaceAll('.', '\\.')}/\\([0-9]*\\) .*|\\1|p')
 ip link set ${serviceInterface} nomaster

@@ -4,10 +4,9 @@ import type { NewRunEvent } from '../../../record/event.ts';
 import type { HostName } from '../../../record/event.ts';
 import type { HostProcess, Testbed } from '../../testbed/host.ts';
 import { quote } from '../../testbed/ssh-host.ts';
-import { vmPaths } from '../../../qemu/machine-arguments.ts';
+import { firstVm } from '../../vm/vm-place.ts';
 import { bringEngineKey, type EngineKey } from './engine-key.ts';
 import { EngineOutput } from './engine-output.ts';
-import { migrationPort } from './migration.ts';
 
 const startTimeoutMs = 20_000;
 /** Where each host's engine has written its process id. */
@@ -45,7 +44,7 @@ export class EnginePair {
 
   /** The source's engine listens when this settles. */
   async start({ outgoingSocket, incomingSocket, ram, storage, user }: EnginePlaces): Promise<Engines> {
-    const address = `${this.#testbed.networks.migration.addresses.dst}:${migrationPort}`;
+    const address = `${this.#testbed.networks.migration.addresses.dst}:${firstVm.migrationPort}`;
     const asUser = user === undefined ? '' : ` --user ${user}`;
     const places = storage.map((place) => ` --storage ${quote(place)}`).join('');
     this.#key ??= await bringEngineKey(this.#testbed);
@@ -58,7 +57,7 @@ export class EnginePair {
     const source = this.#start(
       'src',
       this.#key,
-      `source --listen unix:${outgoingSocket} --connect ${address} --agent ${vmPaths.agentSocket} ` +
+      `source --listen unix:${outgoingSocket} --connect ${address} --agent ${firstVm.machine.paths.agentSocket} ` +
         `--ram ${ram} --strategy restore${asUser}`,
     );
     await source.waitFor('listening', startTimeoutMs);

@@ -6,30 +6,27 @@ import { prepareEngine } from './engine-bundle.ts';
 import { bringEngineKey, type EngineKey } from './engine-key.ts';
 import type { HostProcess } from '../../testbed/host.ts';
 import type { MigrationInfo } from '../../../qemu/qmp/messages.ts';
-import { vmPaths } from '../../../qemu/machine-arguments.ts';
 import { DowntimeSteps } from './downtime-steps.ts';
 import { type CountersSink, EngineOutput } from './engine-output.ts';
 import {
   type Migration,
   type MigrationContext,
   commandMigration,
-  migrationPort,
   setUpQemu,
   tellSource,
 } from './migration.ts';
 import { SwitchoverBandwidth } from './switchover-bandwidth.ts';
 
-const outgoingSocket = '/run/poolshift/outgoing.sock';
-const incomingSocket = '/run/poolshift/incoming.sock';
 const startTimeoutMs = 20_000;
 /** The lab's guests have an agent, which may answer late where they are emulated and have just booted. */
 const agentTimeoutSeconds = 40;
 
 export function throughEngine(context: MigrationContext, engine: PoolshiftEngine): Migration {
   const { testbed, log } = context;
+  const { outgoingSocket, incomingSocket, migrationPort, machine } = context.vm;
   const processes: HostProcess[] = [];
   /** Of this migration alone, as its key is: an engine that another one left behind is refused. */
-  const vm = `run-${randomUUID()}`;
+  const name = `run-${randomUUID()}`;
   let key: EngineKey | undefined;
 
   const start = async (
@@ -45,7 +42,7 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
     );
     key ??= await bringEngineKey(testbed);
     const child = testbed.hosts[host].spawn(
-      `exec node ${bundle} ${arguments_} --psk-file ${key.path} --vm ${vm} --json`,
+      `exec node ${bundle} ${arguments_} --psk-file ${key.path} --vm ${name} --json`,
     );
     processes.push(child);
     return new EngineOutput(host, child, log, onCounters);
@@ -63,8 +60,8 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
       await destination.waitFor('listening', startTimeoutMs);
       const source = await start(
         'src',
-        `source --listen unix:${outgoingSocket} --connect ${address} --agent ${vmPaths.agentSocket} ` +
-          `--agent-timeout ${agentTimeoutSeconds} --ram file:${vmPaths.ram} --strategy ${engine.strategy}`,
+        `source --listen unix:${outgoingSocket} --connect ${address} --agent ${machine.paths.agentSocket} ` +
+          `--agent-timeout ${agentTimeoutSeconds} --ram file:${machine.paths.ram} --strategy ${engine.strategy}`,
         tellSwitchoverBandwidth(context),
       );
       await source.waitFor('listening', startTimeoutMs);

@@ -16,7 +16,7 @@ import { makeInitrd } from '../../../guest/image/initrd.ts';
 import { prepareGuestImage } from '../../../guest/image/prepare-guest-image.ts';
 import { prepareGuestLab } from '../../vm/guest.fixture.ts';
 import { consoleTail, startVm, stopVm } from '../../vm/machine.ts';
-import { vmPaths } from '../../../qemu/machine-arguments.ts';
+import { firstVm } from '../../vm/vm-place.ts';
 
 const pageBytes = 4096;
 const pageCount = 4096;
@@ -74,7 +74,7 @@ test('pages come from a mount of the kernel, with O_DIRECT', async (t) => {
   await startVm(dst, { ...machine, initrdPath, nfsDataExport: fileSystem });
   t.teardown(() => stopVm(dst));
 
-  const socket = connect(await dst.forwardSocket(vmPaths.agentSocket));
+  const socket = connect(await dst.forwardSocket(firstVm.machine.paths.agentSocket));
   t.teardown(() => socket.destroy());
   const answers = createInterface({ input: socket })[Symbol.asyncIterator]();
   const request = `${Buffer.from(hashes.buffer).toString('base64')}\n`;

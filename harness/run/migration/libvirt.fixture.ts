@@ -8,7 +8,6 @@ import {
   agentPortName,
   diskSerial,
   kernelCommandLine,
-  vmPaths,
 } from '../../../qemu/machine-arguments.ts';
 
 export const domainName = 'poolshift';
@@ -113,9 +112,9 @@ export async function domainXml(machine: MachineDescription): Promise<string> {
       <mac address="${machine.macAddress}"/>
       <target dev="${machine.tapInterface}" managed="no"/>`,
     ],
-    [/(?<=<source mode="bind" path=")[^"]*/, vmPaths.agentSocket],
+    [/(?<=<source mode="bind" path=")[^"]*/, machine.paths.agentSocket],
     [/(?<=<target type="virtio" name=")[^"]*/, agentPortName],
-    [/<serial type="pty"\/>/, `<serial type="file"><source path="${vmPaths.console}"/></serial>`],
+    [/<serial type="pty"\/>/, `<serial type="file"><source path="${machine.paths.console}"/></serial>`],
   ];
   let xml = await readFile(example, 'utf8');
   for (const [pattern, replacement] of replacements) {

@@ -8,7 +8,7 @@ import { CodedError } from '../../../foundation/coded-error.ts';
 import { bundleProgram } from '../../probes/bundle.ts';
 import type { Host } from '../../testbed/host.ts';
 import { guestServer as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
-import { vmPaths } from '../../../qemu/machine-arguments.ts';
+import { firstVm } from '../../vm/vm-place.ts';
 import { runSql } from '../../workload/sql-client.ts';
 import { deployer } from '../deploy.ts';
 import { compareWithOffer, offerRam } from '../ram-comparison.ts';
@@ -42,7 +42,7 @@ async function untilAnswers(client: Host, vmHost: Host): Promise<void> {
         await sleep(100);
         continue;
       }
-      const { stdout } = await vmHost.run(`tail -n 20 ${vmPaths.console}`);
+      const { stdout } = await vmHost.run(`tail -n 20 ${firstVm.machine.paths.console}`);
       throw new Error(`the server does not answer; the guest's console:\n${stdout}`, { cause: error });
     }
   }

@@ -8,6 +8,7 @@ import type { Testbed } from '../../testbed/host.ts';
 import type { QmpClient } from '../../../qemu/qmp/client.ts';
 import type { MigrationCapability, MigrationInfo, QmpEvent } from '../../../qemu/qmp/messages.ts';
 import { nowMs } from '../../probes/wall-clock.ts';
+import type { VmPlace } from '../../vm/vm-place.ts';
 import type { DatabaseServer } from '../../workload/database-server.ts';
 import { qemuSettings } from './qemu-settings.ts';
 
@@ -16,6 +17,7 @@ export interface MigrationContext {
   readonly testbed: Testbed;
   readonly source: QmpClient;
   readonly target: QmpClient;
+  readonly vm: VmPlace;
   /** In the VM. */
   readonly server: DatabaseServer;
   /** Payload that the migration link carries, in bytes per second, as measured before the run. */
@@ -39,9 +41,6 @@ export interface Migration {
   /** Ends what it started on the hosts. Idempotent. */
   close(): Promise<void>;
 }
-
-/** TCP port of the migration, on the destination's address in the migration network. */
-export const migrationPort = 4444;
 
 type SetUp = Pick<
   MigrationContext,

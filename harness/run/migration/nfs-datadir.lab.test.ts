@@ -7,7 +7,8 @@ import test from 'ava';
 import { requestPageList } from '../../../engine/list/agent-client.ts';
 import { guestServer as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
 import { startVm, stopVm, waitForServer } from '../../vm/machine.ts';
-import { type MachineDescription, vmPaths } from '../../../qemu/machine-arguments.ts';
+import type { MachineDescription } from '../../../qemu/machine-arguments.ts';
+import { firstVm } from '../../vm/vm-place.ts';
 import { runSql } from '../../workload/sql-client.ts';
 import { deployer } from '../deploy.ts';
 import { compareRam } from '../ram-comparison.ts';
@@ -50,7 +51,7 @@ test('pages of files on NFS come from the export', async (t) => {
     await runSql(client, server, `SELECT COUNT(*), SUM(LENGTH(pad)) FROM sbtest.sbtest${table}`);
   log('the tables are read');
 
-  const { list } = await requestPageList(await src.forwardSocket(vmPaths.agentSocket));
+  const { list } = await requestPageList(await src.forwardSocket(firstVm.machine.paths.agentSocket));
   log(JSON.stringify({ pages: list.pageCount, sources: list.sources, timings: list.timings }));
   const tables = list.sources.filter((found) => found.kind === 'file' && found.path.includes('sbtest'));
   t.deepEqual(
@@ -82,7 +83,7 @@ test('pages of files on NFS come from the export', async (t) => {
   const engines = await pair.start({
     outgoingSocket,
     incomingSocket,
-    ram: `file:${vmPaths.ram}`,
+    ram: `file:${firstVm.machine.paths.ram}`,
     storage: [
       `nfs://${storage.addresses.nfs}${diskPath}`,
       `${fileSystem}=nfs://${storage.addresses.nfs}${testbed.exportPath}`,

@@ -11,26 +11,13 @@ import { type Disk, type MachineDescription, diskToPlugIn } from '../../../qemu/
 import type { QmpClient } from '../../../qemu/qmp/client.ts';
 import type { Host } from '../../testbed/host.ts';
 import { consoleTail, parseBootSteps } from '../../vm/machine.ts';
+import { addressOf, secondVm } from '../../vm/vm-place.ts';
 import type { DatabaseServer } from '../../workload/database-server.ts';
 import { runSql } from '../../workload/sql-client.ts';
 import type { SqlProxy } from '../../workload/sql-proxy.ts';
 import type { Successor } from './restart.ts';
 
 const bootTimeoutMs = 180_000;
-
-/** The address after the guest's: it is free, too, on a testbed that has standby VMs. @throws CodedError 'run' */
-export function addressAfter(addressWithPrefix: string): string {
-  const [address = '', prefix = ''] = addressWithPrefix.split('/');
-  const parts = address.split('.').map(Number);
-  const last = (parts.at(-1) ?? 0) + 1;
-  if (last > 254)
-    throw new CodedError(
-      'run',
-      'migration-failed',
-      `a VM on standby has the address after the guest's, and there is none after ${address} in its network`,
-    );
-  return `${[...parts.slice(0, -1), last].join('.')}/${prefix}`;
-}
 
 type Standby = NonNullable<RestartEngine['standby']>;
 
@@ -55,8 +42,8 @@ export function standbyChanges(
     standby,
     givesBackup: false,
     disk,
-    guestAddress: addressAfter(source.guestAddress),
-    macAddress: source.macAddress.replace(/..$/, '11'),
+    guestAddress: addressOf(secondVm, source.guestAddress),
+    macAddress: secondVm.machine.macAddress,
     serverOptions: [
       '--innodb-buffer-pool-load-at-startup=ON',
       ...(standby === 'replica' ? ['--server-id=2'] : []),

@@ -11,6 +11,7 @@ import type { MachineDescription } from '../../../qemu/machine-arguments.ts';
 import type { QmpClient } from '../../../qemu/qmp/client.ts';
 import { guestServer as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
 import { startVm, stopVm, waitForServer } from '../../vm/machine.ts';
+import { firstVm } from '../../vm/vm-place.ts';
 import { runSql } from '../../workload/sql-client.ts';
 import { stock } from './stock.ts';
 
@@ -63,6 +64,7 @@ async function bootGuest(t: ExecutionContext, devices: Pick<MachineDescription, 
         },
         source,
         target,
+        vm: firstVm,
         server,
         migrationGoodputBytesPerSecond: 60e6,
         storagePlace: '',

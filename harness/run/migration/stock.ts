@@ -6,13 +6,12 @@ import {
   type Migration,
   type MigrationContext,
   commandMigration,
-  migrationPort,
   setUpQemu,
   tellSource,
 } from './migration.ts';
 
 export function stock(context: MigrationContext, engine: StockEngine): Migration {
-  const uri = `tcp:${context.testbed.networks.migration.addresses.dst}:${migrationPort}`;
+  const uri = `tcp:${context.testbed.networks.migration.addresses.dst}:${context.vm.migrationPort}`;
   const ended = new AbortController();
   const signal = AbortSignal.any([context.signal, ended.signal]);
   return {
