@@ -139,6 +139,8 @@ export const configurationSchema = z.object({
   maxTimeSeconds: z.number(),
   seed: z.number(),
   verifyRam: z.boolean(),
+  /** VMs that were moved at once; absent for one. */
+  vms: z.literal(2).optional(),
   /** The source VM was one that had been kept when it was warm; absent where it was booted for the run. */
   warmStart: z.literal(true).optional(),
 });

@@ -36,6 +36,8 @@ export const manifestSchema = z.object({
   startedAt: z.iso.datetime(),
   /** Which repeat of its cell this run is, from 1. */
   repeat: z.number().int().positive(),
+  /** Which of the run's VMs this record is of, where several were moved at once; absent for the first. */
+  vm: z.literal(1).optional(),
   /** The part of a matrix that this run belongs to. */
   shard: z.object({ index: z.number().int().positive(), count: z.number().int().positive() }).optional(),
   /** Name of the pair of hosts that it ran on, as it was given. */

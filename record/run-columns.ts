@@ -358,6 +358,34 @@ export const runColumns = {
     meaning: 'configured rate of the storage network; link_bits_per_second in older tables',
   },
   service_link_bits_per_second: { unit: 'bit/s', type: 'number', meaning: 'the same of the service network' },
+  vms: { unit: 'VMs', type: 'number', meaning: 'VMs of the run that were moved at once; empty for one' },
+  vm: { unit: 'number', type: 'number', meaning: 'which of them the row is of, from 0' },
+  vms_total_time_ms: {
+    unit: 'ms',
+    type: 'number',
+    meaning: 'first migrate command of the run to the end of the last of its VMs’ migrations',
+  },
+  vm_migration_link_bytes: {
+    unit: 'bytes',
+    type: 'number',
+    meaning:
+      'with several VMs: sent for this one on the migration network, without headers; migration_link_bytes is of all',
+  },
+  vm_storage_link_bytes: {
+    unit: 'bytes',
+    type: 'number',
+    meaning: 'with several VMs: read from storage by this one’s destination engine',
+  },
+  migration_link_share: {
+    unit: 'ratio',
+    type: 'number',
+    meaning: 'this VM’s share of what was sent for the VMs of the run while all of them migrated',
+  },
+  storage_link_share: {
+    unit: 'ratio',
+    type: 'number',
+    meaning: 'this VM’s share of what was read from storage for them in that time',
+  },
 } as const satisfies Readonly<Record<string, ColumnDefinition>>;
 
 export type RunColumn = keyof typeof runColumns;

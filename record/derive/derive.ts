@@ -3,15 +3,26 @@ import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { writeRunsCsv, writeSamplesCsv } from '../csv.ts';
 import { readEvents, readRun, readSamples, runFiles, type RunRecord } from '../read-run.ts';
+import { foldersOfOthers } from '../run-vms.ts';
+import { isRunFolder } from '../sets/run-folders.ts';
 import type { RunRow } from '../run-columns.ts';
 import { writeSamplesFile } from '../samples-file.ts';
 import { fillSilentSeconds } from './silent-seconds.ts';
 import { summarize } from './summary.ts';
 import { timelineOf } from './timeline.ts';
+import { vmColumns } from './vms.ts';
 
 /** The row of runs.csv that a run's raw files give. Writes nothing. @throws CodedError 'record' `not-readable` */
 export async function deriveRow(folder: string): Promise<RunRow> {
-  return summarize(await readDerivable(folder));
+  const record = await readDerivable(folder);
+  return { ...summarize(record), ...vmColumns(record, await readOthers(folder, record)) };
+}
+
+/** The records of the other VMs of a run; of those that are there. @throws CodedError 'record' `not-readable` */
+async function readOthers(folder: string, { manifest }: RunRecord): Promise<readonly RunRecord[]> {
+  const { vm = 0, configuration } = manifest;
+  const others = foldersOfOthers(folder, vm, configuration.vms ?? 1).filter(isRunFolder);
+  return Promise.all(others.map((other) => readRun(other)));
 }
 
 async function readDerivable(folder: string): Promise<RunRecord> {

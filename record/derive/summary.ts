@@ -85,7 +85,7 @@ function identity({ name, manifest, events }: RunRecord) {
 }
 
 /** When the migration is over: the source has completed and the target runs. */
-function endOf(timeline: Timeline | undefined, verifyRam: boolean): number | undefined {
+export function endOf(timeline: Timeline | undefined, verifyRam: boolean): number | undefined {
   if (timeline?.ended?.status !== 'completed') return undefined;
   // With --verify-ram the target waits for the comparison, which is not part of the migration.
   if (verifyRam) return timeline.ended.atMs;
@@ -93,7 +93,7 @@ function endOf(timeline: Timeline | undefined, verifyRam: boolean): number | und
 }
 
 /** The numbers of `query-migrate` at the source's end of the migration. */
-function finalFigures(
+export function finalFigures(
   events: readonly RunEvent[],
   host: 'src' | 'dst' = 'src',
 ): Readonly<Record<string, number>> {
@@ -179,7 +179,7 @@ function consumption({ manifest, events, samples }: RunRecord, timeline: Timelin
   // A restart ends the QEMU of the source and starts that of the destination in between.
   const isRestart = events.some((event) => event.event === 'restart');
   const qemuCpu = (host: ClockName): number | undefined => {
-    const metric = 'process_cpu_ms:qemu';
+    const metric = `process_cpu_ms:qemu${manifest.vm === undefined ? '' : `-${manifest.vm}`}`;
     if (!isRestart || timeline === undefined || until === undefined) return grown(host, metric);
     return round(processIncrease(seriesOf(samples, host, metric), timeline.commandMs, until));
   };
@@ -400,7 +400,7 @@ function checks(events: readonly RunEvent[]) {
 type EngineFigure = Extract<RecordedField, keyof EngineCounters | `list_${string}_ms`>;
 
 /** The last value that an engine on that host reported: each counter is kept by the engine that does the work. */
-function engineFigure(events: readonly RunEvent[], host: ClockName, field: EngineFigure): number | undefined {
+export function engineFigure(events: readonly RunEvent[], host: ClockName, field: EngineFigure): number | undefined {
   return events
     .filter((event) => event.event === 'engine')
     .findLast((event) => event.host === host && event.fields[field] !== undefined)?.fields[field];

@@ -4,6 +4,7 @@ import { type PlannedRun, unionOfPlans } from '../../experiments/planned-cells.t
 import { memOf } from '../../experiments/paper-rows.ts';
 import { shardName } from '../../experiments/shard.ts';
 import type { Manifest } from '../manifest.ts';
+import { nameOfVm } from '../run-vms.ts';
 
 export interface RecordedRun {
   /** The set's folder, as it was given. */
@@ -17,9 +18,9 @@ export function matrixRunOf({ configuration, repeat }: Manifest): MatrixRun {
   return { scenario, mem: memOf(paperRowGib), engine, repeat };
 }
 
-/** Scenario, memory row, engine and repeat: the folder's name in a set. */
+/** Scenario, memory row, engine, repeat, and which VM of several: the folder's name in a set. */
 export function runNameOf(manifest: Manifest): string {
-  return runName(matrixRunOf(manifest));
+  return nameOfVm(runName(matrixRunOf(manifest)), manifest.vm ?? 0);
 }
 
 /**
@@ -78,6 +79,7 @@ function conditionsOf({
   return {
     ...Object.fromEntries(settings),
     warmStart: String(configuration.warmStart ?? false),
+    vms: String(configuration.vms ?? 1),
     // A run that belongs to no shard may complete a set.
     ...(shard === undefined ? {} : { 'number of shards': String(shard.count) }),
     accelerator: accelerator.name,
