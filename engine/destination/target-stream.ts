@@ -51,6 +51,7 @@ export class TargetStream {
         },
         zeroPage: (blockIndex, page) => {
           plan.supersede(blockIndex, page);
+          return true;
         },
         command: (command) => {
           if (command === streamCommand.openReturnPath) this.#returnPath = true;

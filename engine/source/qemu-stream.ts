@@ -126,6 +126,7 @@ export class QemuStream implements StreamWriter {
         page: (blockIndex, page, buffer, offset) => this.pages.pageRecord(blockIndex, page, buffer, offset),
         zeroPage: (blockIndex, page) => {
           this.pages.zeroRecord(blockIndex, page);
+          return true;
         },
         ramSectionEnds: () => {
           this.pages.partEnds();

@@ -32,6 +32,7 @@ export type UnsupportedReason =
   | 'mapped-ram'
   | 'ignore-shared'
   | 'postcopy'
+  | 'huge-pages'
   | 'dirty-bitmaps'
   | 'colo'
   | 'machine'
@@ -65,9 +66,20 @@ export interface StreamHandler {
    * stead (a marker) belongs between that and what follows.
    */
   pageLeftOut?(blockIndex: number, pageIndex: number): void;
-  /** A page of zeros; always kept. */
-  zeroPage?(blockIndex: number, pageIndex: number): void;
+  /** A page of zeros. Returns true to keep it, false to leave it out, which `pageLeftOut` tells. */
+  zeroPage?(blockIndex: number, pageIndex: number): boolean;
   command?(command: number, lengthBytes: number): void;
+  /** The target is to throw these pages away: they are sent when its VM runs (RAM_DISCARD). */
+  discard?(blockIndex: number, pageIndex: number, pageCount: number): void;
+  /** The package comes, which holds all device state: what follows is handed on without a look up to `packageEnds`. */
+  packageBegins?(lengthBytes: number): void;
+  /**
+   * The package has been handed on: the target can run. Pages that follow are placed while it does, and none may come twice
+   * without a discard in between (migration/postcopy-ram.c, postcopy_place_page).
+   */
+  packageEnds?(): void;
+  /** The last byte of a stream that has become post-copy was handed on. */
+  streamEnds?(): void;
   /** RAM is complete; all that follows is handed on without a look. */
   deviceState?(): void;
   /**
@@ -101,9 +113,19 @@ export interface StreamCounters {
  * - `between-sections`: before RAM's END, a section or command comes next;
  * - `ram`: inside a part of the RAM section, at the start of a record;
  * - `command`: inside the data of a command;
+ * - `package`: inside the package of a migration that becomes post-copy;
  * - `held`: all of RAM was read but the end of its END section waits for `release`;
  * - `device-state`: after RAM;
+ * - `ended`: after RAM, in a stream that has become post-copy;
  * - `pass-through`: the stream cannot be filtered.
  */
 export type StreamPosition =
-  'header' | 'between-sections' | 'ram' | 'command' | 'held' | 'device-state' | 'pass-through';
+  | 'header'
+  | 'between-sections'
+  | 'ram'
+  | 'command'
+  | 'package'
+  | 'held'
+  | 'device-state'
+  | 'ended'
+  | 'pass-through';

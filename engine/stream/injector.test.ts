@@ -209,6 +209,7 @@ test('injects nowhere else', (t) => {
         during ??= t.throws(() => {
           injector.injectZeroPage(0, 0);
         });
+        return true;
       },
     },
     (buffer, start, end) => output.push(Buffer.from(buffer.subarray(start, end))),

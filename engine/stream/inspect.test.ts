@@ -32,6 +32,20 @@ for (const fixture of fixtureNames.filter((name) =>
   });
 }
 
+for (const fixture of fixtureNames.filter((name) => name.endsWith('-moved'))) {
+  test(`${fixture}: tells what came when the target could run`, (t) => {
+    const stream = readFixture(fixture);
+    const summary = inspect(stream);
+    t.deepEqual(summary.end, { is: 'complete' });
+    t.is(summary.deviceStateBytes, loadStream(stream).package?.length);
+    t.true((summary.moved?.records ?? 0) > 0);
+    // Whatever was thrown away comes again.
+    t.is(summary.moved?.records, summary.moved?.discardedPages);
+    t.deepEqual(inspect(stream, 8191), summary);
+    t.regex(formatSummary(summary), /post-copy +\d+ pages thrown away/);
+  });
+}
+
 test('tells versions, blocks and passes of a capture', (t) => {
   const { configuration, minQemuVersion, blocks, passes, commands } = inspect(
     readFixture('qemu-7.2-virtio-two-blocks'),

@@ -16,6 +16,8 @@ export interface StreamSummary {
   /** Bytes up to the end of RAM, and of what follows it. */
   readonly ramBytes: number;
   readonly deviceStateBytes: number;
+  /** Of a stream that became post-copy: pages that the target threw away, and records that came when it could run. */
+  readonly moved: { readonly discardedPages: number; readonly records: number } | undefined;
   /**
    * Passes over memory, estimated: a new one begins where the position in memory goes back. Passes that QEMU cut short
    * to start over count too.
@@ -58,6 +60,9 @@ export class StreamInspector {
   readonly #commands: string[] = [];
   #bytesOut = 0;
   #ramEndsAt: number | undefined;
+  #packageBytes: number | undefined;
+  #discardedPages = 0;
+  #recordsAfterPackage = 0;
   #end: StreamEnd = { is: 'complete' };
 
   constructor() {
@@ -80,10 +85,17 @@ export class StreamInspector {
         },
         zeroPage: (block, page) => {
           this.#count(block, page, 'zeroRecords');
+          return true;
         },
         command: (command) => {
           const known = Object.entries(streamCommand).find(([, code]) => code === command);
           this.#commands.push(known?.[0] ?? `command ${command}`);
+        },
+        discard: (_block, _page, pageCount) => {
+          this.#discardedPages += pageCount;
+        },
+        packageBegins: (lengthBytes) => {
+          this.#packageBytes = lengthBytes;
         },
         deviceState: () => {
           this.#ramEndsAt = this.#bytesOut;
@@ -95,6 +107,7 @@ export class StreamInspector {
       (_, start, end) => {
         this.#bytesOut += end - start;
       },
+      { postcopy: true },
     );
   }
 
@@ -111,6 +124,8 @@ export class StreamInspector {
       this.#end = { is: 'truncated', detail: error.message };
     }
     const { bytes, ramSections } = this.#reader.counters;
+    const deviceStateBytes =
+      this.#packageBytes ?? (this.#ramEndsAt === undefined ? 0 : bytes - this.#ramEndsAt);
     return {
       bytes,
       configuration: this.#configuration,
@@ -122,8 +137,11 @@ export class StreamInspector {
         return [{ ...block, pageRecords, zeroRecords, distinctPages }];
       }),
       ramSections,
-      ramBytes: this.#ramEndsAt ?? bytes,
-      deviceStateBytes: this.#ramEndsAt === undefined ? 0 : bytes - this.#ramEndsAt,
+      ramBytes: bytes - deviceStateBytes,
+      deviceStateBytes,
+      moved: this.#reader.moved
+        ? { discardedPages: this.#discardedPages, records: this.#recordsAfterPackage }
+        : undefined,
       passes: this.#passes,
       commands: this.#commands,
       end: this.#end,
@@ -131,6 +149,7 @@ export class StreamInspector {
   }
 
   #count(blockIndex: number, pageIndex: number, kind: 'pageRecords' | 'zeroRecords'): void {
+    if (this.#reader.moved) this.#recordsAfterPackage += 1;
     if (blockIndex < this.#lastBlock || (blockIndex === this.#lastBlock && pageIndex < this.#lastPage)) {
       this.#passes += 1;
     }
@@ -157,6 +176,11 @@ export function formatSummary(summary: StreamSummary): string {
     `commands       ${summary.commands.join(', ') || 'none'}`,
     `size           ${summary.bytes} bytes: RAM ${summary.ramBytes}, device state ${summary.deviceStateBytes}`,
     `RAM            ${summary.ramSections} sections, about ${summary.passes} passes`,
+    ...(summary.moved === undefined
+      ? []
+      : [
+          `post-copy      ${summary.moved.discardedPages} pages thrown away, ${summary.moved.records} records after the package`,
+        ]),
     ...summary.blocks.map(
       (block) =>
         `  ${block.name}: ${block.lengthBytes / pageSizeBytes} pages, ${block.pageRecords} sent, ${block.zeroRecords} sent as zero, ${block.distinctPages} distinct`,

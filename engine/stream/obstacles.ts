@@ -3,7 +3,9 @@ import { CodedError } from '../../foundation/coded-error.ts';
 import type { StreamConfiguration, UnsupportedReason } from './handler.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
 import {
+  adviseBytes,
   multifdMagic,
+  packageLengthBytes,
   ramFlag,
   sectionType,
   streamCommand,
@@ -71,13 +73,21 @@ export function obstacleInConfiguration(configuration: StreamConfiguration): Obs
   return undefined;
 }
 
-const postcopy: Obstacle = {
+const becomesPostcopy: Obstacle = {
   reason: 'postcopy',
   detail: 'the migration may become post-copy (capability postcopy-ram)',
 };
 
-/** @param lengthBytes of the command's data */
-export function obstacleInCommand(command: number, lengthBytes: number): Obstacle | undefined {
+/**
+ * @param lengthBytes of the command's data
+ * @param postcopy whether a stream that becomes post-copy is read
+ */
+export function obstacleInCommand(
+  command: number,
+  lengthBytes: number,
+  postcopy: boolean,
+): Obstacle | undefined {
+  if (postcopy && isPostcopyCommand(command, lengthBytes)) return undefined;
   switch (command) {
     case streamCommand.openReturnPath:
     case streamCommand.ping:
@@ -92,17 +102,40 @@ export function obstacleInCommand(command: number, lengthBytes: number): Obstacl
             reason: 'dirty-bitmaps',
             detail: 'dirty bitmaps of disks may be sent when the target runs (capability dirty-bitmaps)',
           }
-        : postcopy;
+        : becomesPostcopy;
     case streamCommand.postcopyListen:
     case streamCommand.postcopyRun:
     case streamCommand.postcopyRamDiscard:
     case streamCommand.postcopyResume:
     case streamCommand.receivedBitmap:
     case streamCommand.packaged:
-      return postcopy;
+      return becomesPostcopy;
     default:
       return { reason: 'unknown-section', detail: `command ${command}` };
   }
+}
+
+/** What stands outside of the package of a migration that becomes post-copy (migration/savevm.c). */
+function isPostcopyCommand(command: number, lengthBytes: number): boolean {
+  return (
+    (command === streamCommand.postcopyAdvise && lengthBytes === adviseBytes) ||
+    command === streamCommand.postcopyRamDiscard ||
+    (command === streamCommand.packaged && lengthBytes === packageLengthBytes)
+  );
+}
+
+/**
+ * POSTCOPY_ADVISE names the sizes of the pages that back the blocks, or-ed, and the guest's page size. Where a block has
+ * larger ones, the list of blocks has another format, and pages cannot be placed one by one (migration/ram.c, ram_save_setup).
+ */
+export function obstacleInAdvise(buffer: Buffer, at: number): Obstacle | undefined {
+  const backing = buffer.readBigUInt64BE(at);
+  const guest = buffer.readBigUInt64BE(at + 8);
+  if (backing === BigInt(pageSizeBytes) && guest === BigInt(pageSizeBytes)) return undefined;
+  return {
+    reason: 'huge-pages',
+    detail: `memory is backed by pages of other sizes (0x${backing.toString(16)})`,
+  };
 }
 
 /** For a RAM record that is neither a page, nor the blocks' sizes, nor the end of a section. */
@@ -131,6 +164,7 @@ const remedies: Partial<Record<UnsupportedReason, string>> = {
   tls: "switch QEMU's own TLS off (tls-creds): the engines encrypt",
   multifd: 'switch the capability multifd off',
   postcopy: 'switch the capability postcopy-ram off',
+  'huge-pages': 'back the guest by pages of 4096 bytes, or switch the capability postcopy-ram off',
   'dirty-bitmaps': 'switch the capability dirty-bitmaps off',
   colo: 'switch the capability x-colo off',
   rdma: 'migrate to a unix socket',

@@ -73,7 +73,7 @@ export class PageRecords {
         if (counters.pages === 1) kept = true;
       } else {
         counters.zeroPages += 1;
-        handler.zeroPage?.(block, pageIndex);
+        if (handler.zeroPage !== undefined) kept = handler.zeroPage(block, pageIndex);
       }
       if (!kept) {
         counters.pagesLeftOut += 1;

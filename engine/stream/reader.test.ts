@@ -3,7 +3,8 @@ import { CodedError } from '../../foundation/coded-error.ts';
 import * as build from './testing/build-stream.ts';
 import { fixtureNames, readFixture } from './testing/fixtures.ts';
 import { loadStream } from './testing/load-stream.ts';
-import { blocks, content, smallStream } from './testing/small-stream.ts';
+import { blocks, content, movedStream, packageData, smallStream } from './testing/small-stream.ts';
+import { StreamReader } from './reader.ts';
 import { startReader as start } from './testing/start-reader.ts';
 
 /** Longest that may be kept back: a page with a long block name; the tail of a section is shorter. */
@@ -17,6 +18,9 @@ const filterable = fixtureNames.filter(
     !/-(compress|ignore-shared|postcopy|virtio-mem|xbzrle)$/.test(fixture) && !/1.*multifd/.test(fixture),
 );
 
+/** Of migrations that became post-copy. */
+const isMoved = (fixture: string): boolean => fixture.endsWith('-moved');
+
 test('there are fixtures of three versions of QEMU', (t) => {
   for (const version of ['7.2', '10.0', '11']) {
     t.true(filterable.filter((fixture) => fixture.startsWith(`qemu-${version}-`)).length >= 2, version);
@@ -26,10 +30,11 @@ test('there are fixtures of three versions of QEMU', (t) => {
 for (const fixture of filterable) {
   test(`${fixture}: relays it verbatim and reports what is in it`, (t) => {
     const stream = readFixture(fixture);
-    const run = start();
+    const run = start(undefined, { postcopy: isMoved(fixture) });
     run.reader.push(stream);
     run.reader.end();
-    t.is(run.reader.position, 'device-state');
+    t.is(run.reader.position, isMoved(fixture) ? 'ended' : 'device-state');
+    t.is(run.reader.moved, isMoved(fixture));
     t.true(run.output().equals(stream));
 
     const loaded = loadStream(stream);
@@ -38,6 +43,8 @@ for (const fixture of filterable) {
     for (const event of run.events) {
       const match = /^(page|zero) (\S+) ?(.*)$/s.exec(event);
       if (match !== null) reported.set(match[2] ?? '', match[1] === 'zero' ? 'zero' : (match[3] ?? ''));
+      const [what, first = '', count = ''] = event.split(' ');
+      if (what === 'discard') for (const key of pagesFrom(first, Number(count))) reported.delete(key);
     }
     const expected = [...loaded.memory].map(([key, content]): [string, string] => [
       key,
@@ -49,23 +56,24 @@ for (const fixture of filterable) {
   test(`${fixture}: cut anywhere, it reads the same`, (t) => {
     const stream = readFixture(fixture);
     const leavesOut = (key: string): boolean => Number(key.split('/').at(-1)) % 3 === 1;
-    const whole = start(leavesOut);
+    const options = { postcopy: isMoved(fixture) };
+    const whole = start(leavesOut, options);
     whole.reader.push(stream);
     const wholeOutput = whole.output();
     t.true(whole.reader.counters.pagesLeftOut > 0 || whole.reader.counters.pages === 0);
 
-    const byBytes = start(leavesOut);
+    const byBytes = start(leavesOut, options);
     for (let at = 0; at < stream.length; at += 1) byBytes.reader.push(stream.subarray(at, at + 1));
     t.true(byBytes.output().equals(wholeOutput));
     t.true(sameTexts(byBytes.events, whole.events));
 
     // Every cut of the start, of which all is header, with enough behind it to tell that the reader has gone astray.
     const head = stream.subarray(0, headBytes + 65_536);
-    const wholeHead = start(leavesOut);
+    const wholeHead = start(leavesOut, options);
     wholeHead.reader.push(head);
     const headOutput = wholeHead.output();
     for (let cut = 0; cut < headBytes; cut += 1) {
-      const run = start(leavesOut);
+      const run = start(leavesOut, options);
       run.reader.push(head.subarray(0, cut));
       run.reader.push(head.subarray(cut));
       if (!run.output().equals(headOutput)) t.fail(`cut at ${cut}`);
@@ -77,12 +85,19 @@ for (const fixture of filterable) {
     );
     for (let first = 0; first < 20; first += 1) {
       const cuts = spread.filter((_, index) => index % 20 === first);
-      const run = start(leavesOut);
+      const run = start(leavesOut, options);
       for (const [index, cut] of [...cuts, stream.length].entries())
         run.reader.push(stream.subarray(cuts[index - 1] ?? 0, cut));
       if (!run.output().equals(wholeOutput)) t.fail(`cut at ${cuts.join(', ')}`);
     }
   });
+}
+
+/** Keys of a row of pages, of which `first` is the first. */
+function pagesFrom(first: string, count: number): string[] {
+  const slash = first.lastIndexOf('/');
+  const page = Number(first.slice(slash + 1));
+  return Array.from({ length: count }, (_, index) => `${first.slice(0, slash)}/${page + index}`);
 }
 
 function sameTexts(left: readonly string[], right: readonly string[]): boolean {
@@ -186,5 +201,142 @@ test('a stream that ends in its middle is an error', (t) => {
       { instanceOf: CodedError, name: 'StreamError', code: 'truncated' },
     );
     t.true(run.output().equals(smallStream.subarray(0, cut)));
+  }
+});
+
+test('a small stream that becomes post-copy, cut at every byte, hands on the same bytes', (t) => {
+  const leavesOut = (key: string): boolean => key === 'ram0/1' || key === 'ram0/7';
+  const whole = start(leavesOut, { postcopy: true });
+  whole.reader.push(movedStream);
+  whole.reader.end();
+  const wholeOutput = whole.output();
+  t.deepEqual(
+    whole.events.filter((event) => !/^(page|configuration|blocks|command)/.test(event)),
+    [
+      'begin start',
+      'end start',
+      'begin part',
+      'left out ram0/1',
+      'zero ram0/2',
+      'left out ram0/7',
+      'end part',
+      'discard ram0/1 2',
+      'discard ram0/5 1',
+      'discard a.rather.long.name/of@a.block/0 4',
+      `package ${packageData.length}`,
+      'package ends',
+      'begin part',
+      'zero ram0/5',
+      'left out ram0/1',
+      'end part',
+      'begin end',
+      'end end',
+      'stream ends',
+    ],
+  );
+  const loaded = loadStream(wholeOutput);
+  t.true(loaded.package?.equals(packageData));
+  for (let cut = 0; cut <= movedStream.length; cut += 1) {
+    const run = start(leavesOut, { postcopy: true });
+    run.reader.push(movedStream.subarray(0, cut));
+    const soFar = run.output();
+    if (!wholeOutput.subarray(0, soFar.length).equals(soFar)) t.fail(`wrong before the cut at ${cut}`);
+    run.reader.push(movedStream.subarray(cut));
+    if (!run.output().equals(wholeOutput)) t.fail(`wrong after the cut at ${cut}`);
+    if (!sameTexts(run.events, whole.events)) t.fail(`other events when cut at ${cut}`);
+  }
+});
+
+test('all that precedes the package is handed on before it is announced, and all of it before it ends', (t) => {
+  for (const step of [1, 5, 97, movedStream.length]) {
+    const output: Buffer[] = [];
+    const seen: Record<string, number> = {};
+    const note = (what: string): void => {
+      seen[what] = output.reduce((sum, { length }) => sum + length, 0);
+    };
+    const reader = new StreamReader(
+      {
+        packageBegins: () => {
+          note('begins');
+        },
+        packageEnds: () => {
+          note('ends');
+        },
+      },
+      (buffer, from, to) => output.push(Buffer.from(buffer.subarray(from, to))),
+      { postcopy: true },
+    );
+    for (let at = 0; at < movedStream.length; at += step) reader.push(movedStream.subarray(at, at + step));
+    const data = movedStream.indexOf(packageData);
+    t.deepEqual(seen, { begins: data - 9, ends: data + packageData.length });
+  }
+});
+
+test('a stream that becomes post-copy is held before its end, and pages have a place until then', (t) => {
+  const run = start(undefined, { postcopy: true, holdAtEnd: true });
+  const data = movedStream.indexOf(packageData);
+  run.reader.push(movedStream.subarray(0, data + 20));
+  t.is(run.reader.position, 'package');
+  t.is(run.reader.placeForPages, 'nowhere');
+  t.true(run.reader.push(movedStream.subarray(data + 20, data + packageData.length)));
+  t.is(run.reader.placeForPages, 'between-sections');
+  t.false(run.reader.push(movedStream.subarray(data + packageData.length)));
+  t.is(run.reader.placeForPages, 'inside-section');
+  run.reader.release();
+  run.reader.end();
+  t.is(run.reader.position, 'ended');
+  t.true(run.output().equals(movedStream));
+});
+
+test('without being asked to, it reads no stream that becomes post-copy', (t) => {
+  const run = start();
+  run.reader.push(movedStream);
+  t.true(run.events.includes('unsupported postcopy'));
+  t.true(run.output().equals(movedStream));
+});
+
+test('what no QEMU writes in a stream that becomes post-copy is refused', (t) => {
+  const advise = build.command(3, Buffer.concat([build.number(8, 0x1000), build.number(8, 0x1000)]));
+  const replaced = (from: Buffer, to: Buffer): Buffer => {
+    const at = movedStream.indexOf(from);
+    t.true(at > 0);
+    return Buffer.concat([movedStream.subarray(0, at), to, movedStream.subarray(at + from.length)]);
+  };
+  const ranges = (first: number, bytes: number): Buffer =>
+    Buffer.concat([build.number(8, first), build.number(8, bytes)]);
+  const cases: readonly (readonly [string, Buffer])[] = [
+    [
+      'huge-pages',
+      replaced(advise, build.command(3, Buffer.concat([build.number(8, 0x201000), build.number(8, 0x1000)]))),
+    ],
+    // Half a page; beyond the block; of no block.
+    ['malformed', replaced(ranges(5 * 4096, 4096), ranges(5 * 4096, 2048))],
+    ['malformed', replaced(ranges(5 * 4096, 4096), ranges(8 * 4096, 4096))],
+    [
+      'malformed',
+      replaced(build.name('a.rather.long.name/of@a.block'), build.name('a.rather.long.name/of@a.blocK')),
+    ],
+    [
+      'malformed',
+      replaced(build.command(7, build.number(4, packageData.length)), build.command(7, build.number(4, 0))),
+    ],
+    [
+      'malformed',
+      replaced(
+        build.command(7, build.number(4, packageData.length)),
+        build.command(7, build.number(4, 1 << 30)),
+      ),
+    ],
+    ['malformed', Buffer.concat([movedStream, build.number(1, 0)])],
+    // A second package, and a migration that is recovered.
+    ['postcopy', replaced(build.command(2, build.number(4, 4)), build.command(7, build.number(4, 1)))],
+    ['postcopy', replaced(build.command(2, build.number(4, 4)), build.command(9))],
+  ];
+  for (const [index, [reason, stream]] of cases.entries()) {
+    const error = t.throws(
+      () => start(undefined, { postcopy: true, refuseUnsupported: true }).reader.push(stream),
+      { instanceOf: CodedError },
+    );
+    t.is(error.reason, reason, `case ${index}: ${error.message}`);
   }
 });

@@ -1,15 +1,16 @@
 /**
- * Incremental reader of QEMU's pre-copy stream. It leaves out the pages that its handler refuses and hands on everything
+ * Incremental reader of QEMU's stream, which may become post-copy. It leaves out the pages that its handler refuses and hands on everything
  * else verbatim, but for block names that have to be written again (docs/stream-format.md). Memory is constant: one
  * record, at most, is kept between two chunks.
  *
  *     magic -> configuration -> between-sections <---------------- end of START, PART -----+
  *                                |  |  ^                                                   |
- *                                |  |  +-- command (its data)                              |
+ *                                |  |  +-- command, RAM_DISCARD, package                  |
  *                                |  +-- START, PART or END of RAM --> ram <--> block-sizes |
  *                                |                                     |  |  (START only)  |
  *                                |                                     |  +----------------+
- *                                |                      end of END --> held (holdAtEnd) --> device-state
+ *                                |                      end of END --> held (holdAtEnd) --> device-state, or,
+ *                                |                                                            after a package: ended
  *                                +-- what cannot be filtered, from any state of the above --> pass-through
  *
  * Each state reads one item at a time; an item that a chunk's end cuts is completed from the next chunk and read again.
@@ -32,13 +33,23 @@ import {
   magicBytes,
   malformed,
   type Obstacle,
+  obstacleInAdvise,
   obstacleInConfiguration,
   obstacleInMagic,
   obstacleInRecord,
 } from './obstacles.ts';
 import { PageRecords } from './page-records.ts';
 import { RamBlocksReader } from './ram-blocks.ts';
-import { ramFlag, sectionTailBytes, sectionType, shortHeaderBytes } from './records.ts';
+import { readDiscard } from './discard.ts';
+import {
+  maxDiscardBytes,
+  maxPackageBytes,
+  ramFlag,
+  sectionTailBytes,
+  sectionType,
+  shortHeaderBytes,
+  streamCommand,
+} from './records.ts';
 import { readSectionHeader } from './section-header.ts';
 import { recordHeaderRoomBytes } from './writer.ts';
 
@@ -50,6 +61,8 @@ export interface StreamReaderOptions {
   readonly holdAtEnd?: boolean;
   /** Throw when the stream cannot be filtered, instead of passing it through. Default false. */
   readonly refuseUnsupported?: boolean;
+  /** Read a stream that becomes post-copy; else it cannot be filtered. Default false. */
+  readonly postcopy?: boolean;
 }
 
 /** Whether a page record may be written to the output, and if it needs a section of its own around it. */
@@ -61,10 +74,13 @@ type ReaderState =
   | { readonly in: 'configuration'; readonly reader: ConfigurationReader }
   | { readonly in: 'between-sections' }
   | { readonly in: 'command'; remainingBytes: number }
+  | { readonly in: 'package'; remainingBytes: number }
   | { readonly in: 'ram'; readonly kind: SectionKind }
   | { readonly in: 'block-sizes'; readonly reader: RamBlocksReader }
   | { readonly in: 'held' }
   | { readonly in: 'device-state' }
+  /** After the RAM of a stream that has become post-copy; `endOfFile`: its last byte was read. */
+  | { readonly in: 'ended'; readonly endOfFile: boolean }
   | { readonly in: 'pass-through' };
 
 /** Longest item that is parsed in one piece: a page with a block name of 255 bytes. */
@@ -89,6 +105,7 @@ export class StreamReader {
   readonly #options: StreamReaderOptions;
   #state: ReaderState = { in: 'magic' };
   #endReleased = false;
+  #moved = false;
   /** Bytes that the item at hand has at least; set by each step that stops at an incomplete one. */
   #neededBytes = 0;
   readonly #cut = new CutItem(maxItemBytes);
@@ -110,6 +127,11 @@ export class StreamReader {
   /** Names of the RAM blocks as they stand in the stream. */
   get blockNames(): readonly Buffer[] {
     return this.#pages.blocks.names;
+  }
+
+  /** Whether the package with the device state was read: the stream has become post-copy. */
+  get moved(): boolean {
+    return this.#moved;
   }
 
   get position(): StreamPosition {
@@ -136,8 +158,10 @@ export class StreamReader {
       case 'magic':
       case 'configuration':
       case 'command':
+      case 'package':
       case 'block-sizes':
       case 'device-state':
+      case 'ended':
       case 'pass-through':
         return 'nowhere';
     }
@@ -173,7 +197,12 @@ export class StreamReader {
   end(): void {
     if (this.#cut.filledBytes > 0) this.output.insert(this.#cut.buffer, this.#cut.filledBytes);
     this.#cut.clear();
-    if (this.#state.in !== 'device-state' && this.#state.in !== 'pass-through') {
+    const state = this.#state;
+    if (
+      state.in !== 'device-state' &&
+      state.in !== 'pass-through' &&
+      !(state.in === 'ended' && state.endOfFile)
+    ) {
       throw new CodedError('stream', 'truncated', `the migration stream ended at ${this.position}`);
     }
   }
@@ -231,6 +260,14 @@ export class StreamReader {
         if (state.remainingBytes === 0) this.#state = { in: 'between-sections' };
         return at + bytes;
       }
+      case 'package': {
+        const bytes = Math.min(state.remainingBytes, end - at);
+        state.remainingBytes -= bytes;
+        if (state.remainingBytes === 0) this.#endPackage(buffer, at + bytes);
+        return at + bytes;
+      }
+      case 'ended':
+        return this.#readEndOfFile(buffer, at, state.endOfFile);
       case 'magic':
         return this.#readMagic(buffer, at, end);
       case 'configuration':
@@ -291,10 +328,29 @@ export class StreamReader {
     const next = at + sectionTailBytes;
     this.output.handOn(buffer, next);
     this.counters.ramSections += 1;
-    this.#state = kind === 'end' ? { in: 'device-state' } : { in: 'between-sections' };
+    if (kind !== 'end') this.#state = { in: 'between-sections' };
+    else this.#state = this.#moved ? { in: 'ended', endOfFile: false } : { in: 'device-state' };
     this.#handler.ramSectionEnds?.(kind);
-    if (kind === 'end') this.#handler.deviceState?.();
+    if (kind === 'end' && !this.#moved) this.#handler.deviceState?.();
     return next;
+  }
+
+  #endPackage(buffer: Buffer, next: number): void {
+    this.output.handOn(buffer, next);
+    this.#moved = true;
+    this.#state = { in: 'between-sections' };
+    this.#handler.packageEnds?.();
+  }
+
+  /** Device state was in the package; nothing but this byte follows (migration/migration.c, migration_completion_postcopy). */
+  #readEndOfFile(buffer: Buffer, at: number, read: boolean): number {
+    if (read || buffer.readUInt8(at) !== sectionType.endOfFile) {
+      return this.#giveUp(at, malformed('the stream goes on after its end'));
+    }
+    this.#state = { in: 'ended', endOfFile: true };
+    this.output.handOn(buffer, at + 1);
+    this.#handler.streamEnds?.();
+    return at + 1;
   }
 
   #readBlockSize(buffer: Buffer, at: number, end: number, reader: RamBlocksReader): number {
@@ -313,21 +369,63 @@ export class StreamReader {
   }
 
   #readSectionHeader(buffer: Buffer, at: number, end: number): number {
-    const header = readSectionHeader(buffer, at, end, this.ramSectionId);
+    const postcopy = this.#options.postcopy === true && !this.#moved;
+    const header = readSectionHeader(buffer, at, end, this.ramSectionId, postcopy);
     switch (header.is) {
       case 'ram':
         this.ramSectionId = header.sectionId;
         this.#state = { in: 'ram', kind: header.kind };
         this.#handler.ramSectionBegins?.(header.kind);
         return header.next;
-      case 'command': {
-        const { command, lengthBytes } = header;
-        if (lengthBytes > 0) this.#state = { in: 'command', remainingBytes: lengthBytes };
-        this.#handler.command?.(command, lengthBytes);
-        return header.next;
-      }
+      case 'command':
+        return this.#readCommand(buffer, at, end, header);
       default:
         return this.#stop(at, header);
+    }
+  }
+
+  #readCommand(
+    buffer: Buffer,
+    at: number,
+    end: number,
+    { command, lengthBytes, next }: { command: number; lengthBytes: number; next: number },
+  ): number {
+    switch (command) {
+      case streamCommand.postcopyAdvise: {
+        if (end - next < lengthBytes) return this.#stop(at, incomplete(next - at + lengthBytes));
+        const obstacle = obstacleInAdvise(buffer, next);
+        if (obstacle !== undefined) return this.#giveUp(at, obstacle);
+        this.#handler.command?.(command, lengthBytes);
+        return next + lengthBytes;
+      }
+      case streamCommand.postcopyRamDiscard: {
+        if (lengthBytes > maxDiscardBytes) return this.#giveUp(at, malformed('a long RAM_DISCARD'));
+        if (end - next < lengthBytes) return this.#stop(at, incomplete(next - at + lengthBytes));
+        const discard = readDiscard(buffer.subarray(next, next + lengthBytes), this.#pages.blocks);
+        if (discard === undefined) return this.#giveUp(at, malformed('a RAM_DISCARD of no RAM block'));
+        this.#handler.command?.(command, lengthBytes);
+        for (const { pageIndex, pageCount } of discard.ranges) {
+          this.#handler.discard?.(discard.blockIndex, pageIndex, pageCount);
+        }
+        return next + lengthBytes;
+      }
+      case streamCommand.packaged: {
+        if (end - next < lengthBytes) return this.#stop(at, incomplete(next - at + lengthBytes));
+        const packageBytes = buffer.readUInt32BE(next);
+        if (this.blocks.length === 0 || packageBytes === 0 || packageBytes > maxPackageBytes) {
+          return this.#giveUp(at, malformed(`a package of ${packageBytes} bytes`));
+        }
+        // What precedes it is handed on first, so that whoever holds the package back does not hold that.
+        this.output.handOn(buffer, at);
+        this.#state = { in: 'package', remainingBytes: packageBytes };
+        this.#handler.command?.(command, lengthBytes);
+        this.#handler.packageBegins?.(packageBytes);
+        return next + lengthBytes;
+      }
+      default:
+        if (lengthBytes > 0) this.#state = { in: 'command', remainingBytes: lengthBytes };
+        this.#handler.command?.(command, lengthBytes);
+        return next;
     }
   }
 

@@ -49,6 +49,14 @@ export const streamCommand = {
   switchoverStart: 11,
 } as const;
 
+/** Data of POSTCOPY_ADVISE where RAM may be sent later, and of PACKAGED, whose package follows it (migration/savevm.c). */
+export const adviseBytes = 16;
+export const packageLengthBytes = 4;
+/** A package holds all device state; QEMU takes no larger one (migration/savevm.c, MAX_VM_CMD_PACKAGED_SIZE). */
+export const maxPackageBytes = 32 * 1024 * 1024;
+/** Data of a RAM_DISCARD: 00, u8 length + block name, 00, up to twelve ranges (migration/savevm.c, ram_discard_max). */
+export const maxDiscardBytes = 3 + 255 + 12 * 16;
+
 /** Name and version of the section that carries guest memory (migration/ram.c, ram_mig_init). */
 export const ramSectionName = 'ram';
 export const ramSectionVersion = 4;

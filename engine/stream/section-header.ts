@@ -19,12 +19,14 @@ type SectionHeader =
  * Reads the header that starts at `at`, which is before `end`.
  *
  * @param ramSectionId id of the RAM section; undefined before it starts
+ * @param postcopy whether a stream that becomes post-copy is read
  */
 export function readSectionHeader(
   buffer: Buffer,
   at: number,
   end: number,
   ramSectionId: number | undefined,
+  postcopy: boolean,
 ): SectionHeader {
   const type = buffer.readUInt8(at);
   switch (type) {
@@ -42,7 +44,7 @@ export function readSectionHeader(
       if (end - at < 5) return incomplete(5);
       const command = buffer.readUInt16BE(at + 1);
       const lengthBytes = buffer.readUInt16BE(at + 3);
-      const obstacle = obstacleInCommand(command, lengthBytes);
+      const obstacle = obstacleInCommand(command, lengthBytes, postcopy);
       if (obstacle !== undefined) return stoppedBy(obstacle);
       return { is: 'command', command, lengthBytes, next: at + 5 };
     }

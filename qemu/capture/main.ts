@@ -29,6 +29,8 @@ interface Variant {
   readonly parameters?: MigrationParameters;
   /** Let this many passes go by before the switchover. Default: as many as come by themselves. */
   readonly minPasses?: number;
+  /** Become post-copy then, and let the target ask for pages. */
+  readonly startsPostcopy?: boolean;
 }
 
 const all = releases.map(({ qemu }) => qemu);
@@ -81,6 +83,16 @@ const variants: readonly Variant[] = [
   { name: 'xbzrle', versions: ['10.0'], capabilities: ['xbzrle'], machineArguments: small, minPasses: 4 },
   { name: 'compress', versions: ['7.2'], capabilities: ['compress'], machineArguments: small },
   { name: 'multifd', versions: all, capabilities: ['multifd'], machineArguments: small },
+  {
+    name: 'moved',
+    versions: ['10.0', '11'],
+    capabilities: ['postcopy-ram'],
+    machineArguments: small,
+    minPasses: 2,
+    startsPostcopy: true,
+    // QEMU 10.0 completes as pre-copy if what is left fits into the downtime.
+    parameters: { 'avail-switchover-bandwidth': 4_096_000 },
+  },
   { name: 'postcopy', versions: ['10.0'], capabilities: ['postcopy-ram'], machineArguments: small },
   {
     name: 'ignore-shared',
@@ -183,7 +195,8 @@ async function capture(
     await source.waitForMigration(
       ({ status, ram }) => status === 'completed' || (ram?.['dirty-sync-count'] ?? 0) > passes,
     );
-    await source.execute('migrate-set-parameters', { 'downtime-limit': 2000, 'max-bandwidth': 1 << 30 });
+    if (variant.startsPostcopy === true) await source.execute('migrate-start-postcopy');
+    else await source.execute('migrate-set-parameters', { 'downtime-limit': 2000, 'max-bandwidth': 1 << 30 });
     await source.waitForMigration(({ status }) => status === 'completed');
     await target.waitForMigration(({ status }) => status === 'completed');
     return recordings;

@@ -1,6 +1,6 @@
 /**
- * Loads a migration stream into a model of guest memory as QEMU's own loader does (migration/ram.c, ram_load_precopy),
- * strictly and without the codec's reader: what it takes, QEMU takes.
+ * Loads a migration stream into a model of guest memory as QEMU's own loader does (migration/ram.c, ram_load_precopy and
+ * ram_load_postcopy), strictly and without the codec's reader: what it takes, QEMU takes.
  */
 
 export interface LoadedStream {
@@ -9,6 +9,8 @@ export interface LoadedStream {
   /** Everything after RAM's END. */
   readonly rest: Buffer;
   readonly pageRecords: number;
+  /** The package of a stream that has become post-copy. */
+  readonly package: Buffer | undefined;
 }
 
 /** @throws Error at the first byte that the format does not allow */
@@ -31,6 +33,25 @@ export function loadStream(stream: Buffer): LoadedStream {
   let pageRecords = 0;
   // As MigrationIncomingState.last_recv_block: it lives on from section to section.
   let block: string | undefined;
+  let packaged: Buffer | undefined;
+  const place = (key: string, content: Buffer | 'zero'): void => {
+    // The target's kernel refuses to fill a page that is there (UFFDIO_COPY, EEXIST).
+    if (packaged !== undefined && memory.has(key))
+      throw new Error(`page ${key} is placed twice before ${at}`);
+    memory.set(key, content);
+  };
+  const discard = (): void => {
+    expect('version of the discard', number(1), 0);
+    const name = text();
+    expect('end of the block name', number(1), 0);
+    while (at < commandEnd) {
+      const first = number(8) / 4096;
+      const count = number(8) / 4096;
+      for (let page = first; page < first + count; page++) memory.delete(`${name}/${page}`);
+    }
+    expect('end of the discard', at, commandEnd);
+  };
+  let commandEnd = 0;
 
   const loadRamSection = (id: number): void => {
     for (;;) {
@@ -55,11 +76,11 @@ export function loadStream(stream: Buffer): LoadedStream {
         throw new Error(`no page ${pageIndex} in ${block} before ${at}`);
       const kind = flags & ~0x20;
       if (kind === 0x08) {
-        memory.set(`${block}/${pageIndex}`, take(4096));
+        place(`${block}/${pageIndex}`, take(4096));
         pageRecords += 1;
       } else if (kind === 0x02) {
         expect('fill byte', number(1), 0);
-        memory.set(`${block}/${pageIndex}`, 'zero');
+        place(`${block}/${pageIndex}`, 'zero');
       } else {
         throw new Error(`flags ${flags} before ${at}`);
       }
@@ -91,10 +112,14 @@ export function loadStream(stream: Buffer): LoadedStream {
       const id = number(4);
       expect('section', id, ramId ?? -1);
       loadRamSection(id);
-      if (type === 3) return { memory, rest: stream.subarray(at), pageRecords };
+      if (type === 3) return { memory, rest: stream.subarray(at), pageRecords, package: packaged };
     } else if (type === 8) {
-      number(2);
-      take(number(2));
+      const code = number(2);
+      const dataBytes = number(2);
+      commandEnd = at + dataBytes;
+      if (code === 6) discard();
+      else if (code === 7) packaged = take(number(4));
+      else take(commandEnd - at);
     } else {
       throw new Error(`section type ${type} before ${at}`);
     }

@@ -25,8 +25,15 @@ export function startReader(
       return !leavesOut(key(block, page));
     },
     pageLeftOut: (block, page) => events.push(`left out ${key(block, page)}`),
-    zeroPage: (block, page) => events.push(`zero ${key(block, page)}`),
+    zeroPage: (block, page) => {
+      events.push(`zero ${key(block, page)}`);
+      return true;
+    },
     command: (code, lengthBytes) => events.push(`command ${code} ${lengthBytes}`),
+    discard: (block, page, pageCount) => events.push(`discard ${key(block, page)} ${pageCount}`),
+    packageBegins: (lengthBytes) => events.push(`package ${lengthBytes}`),
+    packageEnds: () => events.push('package ends'),
+    streamEnds: () => events.push('stream ends'),
     deviceState: () => events.push('device state'),
     unsupported: (reason) => events.push(`unsupported ${reason}`),
   };
