@@ -74,7 +74,7 @@ export const boxPackages = [
 export const essentialPackages = ['util-linux', 'tar', 'systemd'] as const;
 
 export interface PackageSet {
-  readonly suite: 'bookworm' | 'trixie' | 'sid';
+  readonly suite: 'bullseye' | 'bookworm' | 'trixie' | 'sid';
   readonly packages: readonly string[];
 }
 

@@ -1,11 +1,15 @@
 /**
  * The guest agent's program: `node agent.js [--port PATH]` serves the port; `node agent.js --summary [--repeat N] [--pid
- * PID]` prints what it would list, without any port.
+ * PID] [--calibrate]` prints what it would list, without any port; `--calibrate --report` what it finds out of servers' memory.
  */
 import { parseArgs } from 'node:util';
 import { agentPortName } from '../../engine/list/agent-protocol.ts';
 import { encodePageList } from '../../engine/list/page-list-codec.ts';
 import { findPrograms } from './finders.ts';
+import { InnodbFinder } from './innodb/finder.ts';
+import { ServerLayouts } from './innodb/pool-search.ts';
+import { reportLayouts } from './innodb/layout-report.ts';
+import type { CachingProgram } from './page-finder.ts';
 import { GuestError } from './guest-error.ts';
 import { listPages } from './list-pages.ts';
 import { releaseMemory } from './release-memory.ts';
@@ -30,16 +34,23 @@ async function servePort(path: string): Promise<never> {
 }
 
 /** One line of JSON for each list. */
-async function printSummaries(count: number, pid: number | undefined): Promise<void> {
+async function printSummaries(
+  count: number,
+  pid: number | undefined,
+  find: () => Promise<readonly CachingProgram[]>,
+): Promise<void> {
   for (let round = 0; round < count; round++) {
-    console.log(JSON.stringify(await summarise(pid)));
+    console.log(JSON.stringify(await summarise(pid, find)));
     releaseMemory();
   }
 }
 
-async function summarise(pid: number | undefined): Promise<unknown> {
+async function summarise(
+  pid: number | undefined,
+  find: () => Promise<readonly CachingProgram[]>,
+): Promise<unknown> {
   const cpuStart = process.cpuUsage();
-  const programs = (await findPrograms()).filter((program) => pid === undefined || program.pid === pid);
+  const programs = (await find()).filter((program) => pid === undefined || program.pid === pid);
   const list = await listPages(programs);
   const encodeStartMs = performance.now();
   const listBytes = encodePageList(list).length;
@@ -66,10 +77,19 @@ async function main(): Promise<void> {
       summary: { type: 'boolean', default: false },
       repeat: { type: 'string', default: '1' },
       pid: { type: 'string' },
+      calibrate: { type: 'boolean', default: false },
+      report: { type: 'boolean', default: false },
     },
   });
-  if (values.summary)
-    await printSummaries(Number(values.repeat), values.pid === undefined ? undefined : Number(values.pid));
+  const pid = values.pid === undefined ? undefined : Number(values.pid);
+  const calibrating = new InnodbFinder(new ServerLayouts({ usesKnown: false }));
+  if (values.report) for (const line of await reportLayouts(pid)) console.log(line);
+  else if (values.summary || values.calibrate)
+    await printSummaries(
+      Number(values.repeat),
+      pid,
+      values.calibrate ? () => calibrating.programs() : findPrograms,
+    );
   else await servePort(values.port);
 }
 

@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { hashFiles, prepare, type Log } from '../../scripts/cache.ts';
 import { confined } from './confined.ts';
-import { serverPackages } from '../../scripts/debian-packages.ts';
+import { type PackageSet, serverPackages } from '../../scripts/debian-packages.ts';
 import { bootstrap, type DatabaseSystem } from './packages.ts';
 
 export interface RootTree {
@@ -16,15 +16,20 @@ export interface RootTree {
 
 const customize = path.join(import.meta.dirname, 'customize-root.sh');
 
-export async function prepareRootTree(dbms: DatabaseSystem, log: Log): Promise<RootTree> {
+/** @param packages those of the guest, unless it is a tree to run another version's server from */
+export async function prepareRootTree(
+  dbms: DatabaseSystem,
+  log: Log,
+  packages: PackageSet = serverPackages[dbms],
+): Promise<RootTree> {
   const entry = await prepare({
     name: `guest-root-${dbms}`,
-    keyParts: [JSON.stringify(serverPackages[dbms]), await hashFiles([customize])],
+    keyParts: [JSON.stringify(packages), await hashFiles([customize])],
     log,
     build: async (dir) => {
       const tree = path.join(dir, 'tree');
       await mkdir(tree);
-      await bootstrap(tree, serverPackages[dbms], { variant: 'minbase', customize: [customize], log });
+      await bootstrap(tree, packages, { variant: 'minbase', customize: [customize], log });
       const server = dbms === 'mariadb' ? 'mariadbd' : 'mysqld';
       const run = confined({ log });
       const version = (await run`chroot ${tree} ${server} --version`).stdout.trim();

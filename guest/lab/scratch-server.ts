@@ -9,9 +9,12 @@ import { promisify } from 'node:util';
 import type { DatabaseSystem } from '../image/packages.ts';
 import { prepareRootTree } from '../image/root-tree.ts';
 import type { Log } from '../../scripts/cache.ts';
+import type { PackageSet } from '../../scripts/debian-packages.ts';
 
 interface ScratchServerOptions {
   readonly dbms: DatabaseSystem;
+  /** Where the server comes from. Default: the guest's. */
+  readonly packages?: PackageSet;
   readonly poolBytes: number;
   /** Further options of the server. */
   readonly options?: readonly string[];
@@ -63,7 +66,7 @@ export class ScratchServer {
   }
 
   static async start(options: ScratchServerOptions): Promise<ScratchServer> {
-    const tree = await prepareRootTree(options.dbms, options.log);
+    const tree = await prepareRootTree(options.dbms, options.log, options.packages);
     const folder = await mkdtemp('/var/tmp/poolshift-server-');
     const logFile = await open(path.join(folder, 'log'), 'w');
     const { dbms, poolBytes } = options;

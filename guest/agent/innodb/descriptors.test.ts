@@ -1,8 +1,8 @@
 import test from 'ava';
 import type { Mapping, Memory } from '../process-memory.ts';
 import { isTrustworthy, verifyPages, walkDescriptors } from './descriptors.ts';
-import { findInPool } from './finder.ts';
-import { layouts, type BlockLayout } from './layouts.ts';
+import { knownLayouts, type BlockLayout } from './layouts.ts';
+import { findInPool } from './pool-search.ts';
 import { crc32c } from './page-format.ts';
 
 const pageSize = 16384;
@@ -101,11 +101,12 @@ function putMysqlChunk(image: Image, offset: number, blocks: readonly Block[]): 
 }
 
 function layoutOf(product: 'mariadb' | 'mysql'): BlockLayout {
-  const layout = layouts.find((candidate) => candidate.product === product);
+  const layout = knownLayouts.find((candidate) => candidate.product === product);
   if (layout === undefined) throw new Error(`no layout for ${product}`);
   return layout;
 }
 
+const build = { file: '', id: undefined };
 const plainSpace = { spaceId: 3, excluded: undefined };
 const base = 0x7f12_3400_0000;
 const plain = (count: number, space: number): Block[] =>
@@ -192,7 +193,7 @@ test('pages of tablespaces that are compressed in their file do not count agains
   const image = new Image(base, 8 * mebibyte);
   const compressed = plain(150, 9).map((block) => ({ ...block, changed: true }));
   putMysqlChunk(image, 0, [...compressed, ...plain(50, 3)]);
-  const server = { product: 'mysql', version: '9.7.4' } as const;
+  const server = { product: 'mysql', version: '9.7.4', build } as const;
   const spaces = [plainSpace, { spaceId: 9, excluded: 'compressed' }] as const;
   const { pages, method } = findInPool(image, [image.mapping], server, pageSize, spaces);
   t.is(method, 'descriptors');
@@ -211,7 +212,7 @@ test('where no layout fits, frames are found by header and checksum', (t) => {
       );
     // A guard page in the middle hides its frame, and only that one.
     image.holes.push([104 * pageSize + 4096, 104 * pageSize + 8192]);
-    const server = { product, version: '77.7' };
+    const server = { product, version: '77.7', build };
     const { pages, method } = findInPool(image, [image.mapping], server, pageSize, [plainSpace]);
     t.is(method, 'scan');
     t.is(pages.count, 150 - 30);
@@ -224,7 +225,7 @@ test('where no layout fits, frames are found by header and checksum', (t) => {
 test('memory without any page is an error that says so', (t) => {
   const image = new Image(base, 4 * mebibyte);
   const error = t.throws(() =>
-    findInPool(image, [image.mapping], { product: 'mysql', version: '5.0' }, pageSize, [plainSpace]),
+    findInPool(image, [image.mapping], { product: 'mysql', version: '5.0', build }, pageSize, [plainSpace]),
   );
   t.like(error, { code: 'unknown-layout' });
 });

@@ -4,13 +4,12 @@ import { type LeftOutPages, type LeftOutReason, leaveOut } from '../../../engine
 import { GuestError } from '../guest-error.ts';
 import { pageSizeBytes as listPageBytes } from '../../../engine/list/page-list.ts';
 import type { CachedPages, CachingProgram, PageFinder } from '../page-finder.ts';
-import { type Mapping, type Memory, ProcessMemory, readMappings } from '../process-memory.ts';
-import { isTrustworthy, verifyPages, walkDescriptors } from './descriptors.ts';
+import { type Mapping, ProcessMemory, readMappings } from '../process-memory.ts';
+import { calibrate, type Calibration } from './calibration.ts';
 import { writeDirtyPages } from './dirty-pages.ts';
-import { scanFrames } from './frame-scan.ts';
-import { layoutsFor } from './layouts.ts';
 import { poolMemory } from './pool-memory.ts';
 import type { PoolPages } from './pool-pages.ts';
+import { findInPool, plainSpaces, ServerLayouts } from './pool-search.ts';
 import { findServers, type ServerProcess } from './server-process.ts';
 import { isListening } from './server-sockets.ts';
 import { TablespaceIndex, type TablespaceFile } from './tablespaces.ts';
@@ -18,6 +17,11 @@ import { TablespaceIndex, type TablespaceFile } from './tablespaces.ts';
 export class InnodbFinder implements PageFinder {
   /** By process, so that files are not read again for every list. */
   private indexes = new Map<string, TablespaceIndex>();
+  private readonly layouts: ServerLayouts;
+
+  constructor(layouts = new ServerLayouts()) {
+    this.layouts = layouts;
+  }
 
   async programs(): Promise<readonly CachingProgram[]> {
     const servers = await findServers();
@@ -31,7 +35,7 @@ export class InnodbFinder implements PageFinder {
         description: `${server.product} ${server.version} (pid ${server.pid})`,
         isReady: () => isListening(server.pid),
         writeDirtyPages: () => writeDirtyPages(server),
-        findPages: async () => findPages(server, await index.read(server.pid)),
+        findPages: async () => findPages(server, await index.read(server.pid), this.layouts),
       };
     });
     this.indexes = indexes;
@@ -39,52 +43,54 @@ export class InnodbFinder implements PageFinder {
   }
 }
 
+/** What is found out about a server's descriptors, without the layouts that are known. @throws GuestError 'too-large' */
+export async function calibrateServer(
+  server: ServerProcess,
+): Promise<Calibration & { readonly pageSizeBytes: number }> {
+  const tablespaces = await new TablespaceIndex(server.product).read(server.pid);
+  const pageSizeBytes = pageSizeOf(tablespaces);
+  return withPool(server, (memory, areas) => ({
+    pageSizeBytes,
+    ...calibrate(memory, areas, pageSizeBytes, plainSpaces(tablespaces)),
+  }));
+}
+
 /** @throws GuestError 'unknown-layout', 'too-large' */
-function findPages(server: ServerProcess, tablespaces: readonly TablespaceFile[]): CachedPages {
-  const pageSizeBytes = tablespaces[0]?.pageSizeBytes ?? 16 * 1024;
-  const memory = new ProcessMemory(server.pid);
-  try {
-    const areas = poolMemory(readMappings(server.pid));
-    const areaBytes = areas.reduce((bytes, { start, end }) => bytes + end - start, 0);
-    // Address space costs a process nothing, but every page of it would be looked at.
-    if (areaBytes > 2 * totalmem())
-      throw new GuestError('too-large', `process ${server.pid} has ${areaBytes} bytes of memory areas`);
-    const found = findInPool(memory, areas, server, pageSizeBytes, tablespaces);
+function findPages(
+  server: ServerProcess,
+  tablespaces: readonly TablespaceFile[],
+  layouts: ServerLayouts,
+): CachedPages {
+  const pageSizeBytes = pageSizeOf(tablespaces);
+  return withPool(server, (memory, areas) => {
+    const found = findInPool(memory, areas, server, pageSizeBytes, tablespaces, layouts);
     return {
       pid: server.pid,
       pageSizeBytes,
       ...selectPages(found.pages, pageSizeBytes, tablespaces, server, found.method),
     };
+  });
+}
+
+const pageSizeOf = (tablespaces: readonly TablespaceFile[]): number =>
+  tablespaces[0]?.pageSizeBytes ?? 16 * 1024;
+
+/** @throws GuestError 'too-large' */
+function withPool<Result>(
+  { pid }: ServerProcess,
+  look: (memory: ProcessMemory, areas: readonly Mapping[]) => Result,
+): Result {
+  const memory = new ProcessMemory(pid);
+  try {
+    const areas = poolMemory(readMappings(pid));
+    const areaBytes = areas.reduce((bytes, { start, end }) => bytes + end - start, 0);
+    // Address space costs a process nothing, but every page of it would be looked at.
+    if (areaBytes > 2 * totalmem())
+      throw new GuestError('too-large', `process ${pid} has ${areaBytes} bytes of memory areas`);
+    return look(memory, areas);
   } finally {
     memory.close();
   }
-}
-
-/** Tries the known layouts, then the scan. Exported for tests, which bring memory of their own. */
-export function findInPool(
-  memory: Memory,
-  areas: readonly Mapping[],
-  server: Pick<ServerProcess, 'product' | 'version'>,
-  pageSizeBytes: number,
-  tablespaces: readonly Pick<TablespaceFile, 'spaceId' | 'excluded'>[],
-): { pages: PoolPages; method: 'descriptors' | 'scan' } {
-  const plain = tablespaces.filter(({ excluded }) => excluded === undefined);
-  const spaceIds = new Set(plain.map(({ spaceId }) => spaceId));
-  const isPlain = (spaceId: number): boolean => spaceIds.has(spaceId);
-  for (const layout of layoutsFor(server.product, server.version)) {
-    const pages = walkDescriptors(memory, areas, layout, pageSizeBytes);
-    if (isTrustworthy(verifyPages(memory, pages, pageSizeBytes, isPlain)))
-      return { pages, method: 'descriptors' };
-  }
-  if (spaceIds.size === 0)
-    throw new GuestError('unknown-layout', `no tablespace of ${server.product} ${server.version} was found`);
-  const pages = scanFrames(memory, areas, pageSizeBytes, isPlain);
-  if (pages.count > 0) return { pages, method: 'scan' };
-  throw new GuestError(
-    'unknown-layout',
-    `no cached page was found in the memory of ${server.product} ${server.version}: its layout is not known, ` +
-      'and no frame has a valid header and checksum',
-  );
 }
 
 /** Why a page's file does not hold it; the first where no file is known. */

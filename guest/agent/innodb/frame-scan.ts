@@ -13,7 +13,7 @@ const windowBytes = 1024 * 1024;
 
 export function scanFrames(
   memory: Memory,
-  areas: readonly Mapping[],
+  areas: readonly Pick<Mapping, 'start' | 'end'>[],
   pageSize: number,
   /** Whether the tablespace with this id is known and holds its pages as they are in memory. */
   isPlain: (spaceId: number) => boolean,

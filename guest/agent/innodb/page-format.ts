@@ -34,11 +34,12 @@ export function lsnOf(bytes: Uint8Array, start: number): number {
  */
 export function hasValidChecksum(bytes: Uint8Array, start: number, pageSize: number): boolean {
   const end = start + pageSize;
-  // Cheap first: both formats repeat the LSN's low half in the trailer, at another place each.
+  // Cheap first: both formats repeat the LSN's low half in the trailer, at another place each; memory without any page has zeros.
   const lsn = readU32(bytes, start + lsnLowOffset);
-  if (readU32(bytes, end - 8) === lsn && crc32c(bytes, start, end - 4) === readU32(bytes, end - 4))
-    return lsn !== 0 || readU32(bytes, end - 4) !== 0;
-  if (readU32(bytes, end - 4) !== lsn) return false;
+  const fullSum = readU32(bytes, end - 4);
+  if (lsn === 0 && fullSum === 0) return false;
+  if (readU32(bytes, end - 8) === lsn && crc32c(bytes, start, end - 4) === fullSum) return true;
+  if (fullSum !== lsn) return false;
   const stored = readU32(bytes, start);
   if (stored !== readU32(bytes, end - 8)) return false;
   if (stored === noChecksum) return true;
@@ -48,12 +49,12 @@ export function hasValidChecksum(bytes: Uint8Array, start: number, pageSize: num
 
 const tables = makeTables();
 
-function makeTables(): Uint32Array[] {
-  const first = new Uint32Array(256);
+function makeTables(): Int32Array[] {
+  const first = new Int32Array(256);
   for (let byte = 0; byte < 256; byte++) {
     let crc = byte;
     for (let bit = 0; bit < 8; bit++) crc = (crc & 1) === 1 ? (crc >>> 1) ^ 0x82f6_3b78 : crc >>> 1;
-    first[byte] = crc >>> 0;
+    first[byte] = crc;
   }
   const all = [first];
   for (let shift = 1; shift < 8; shift++) {
@@ -64,36 +65,58 @@ function makeTables(): Uint32Array[] {
 }
 
 const [t0, t1, t2, t3, t4, t5, t6, t7] = tables as [
-  Uint32Array,
-  Uint32Array,
-  Uint32Array,
-  Uint32Array,
-  Uint32Array,
-  Uint32Array,
-  Uint32Array,
-  Uint32Array,
+  Int32Array,
+  Int32Array,
+  Int32Array,
+  Int32Array,
+  Int32Array,
+  Int32Array,
+  Int32Array,
+  Int32Array,
 ];
 
-/** CRC-32C (Castagnoli) of bytes [start, end), eight at a time: Node 18 has none of its own. */
+/**
+ * CRC-32C (Castagnoli) of bytes [start, end), eight at a time: Node 18 has none of its own. Its bulk is read as little-endian
+ * words, so that `bytes` should begin at a multiple of four in its buffer; elsewhere it takes several times as long.
+ */
 export function crc32c(bytes: Uint8Array, start: number, end: number): number {
-  let crc = -1;
-  let at = start;
-  // The tables have 256 entries and `at` stays below `end`, so every look-up is within bounds; the checks that
-  // `?? 0` would add cost a third of the speed here.
-  /* eslint-disable @typescript-eslint/no-non-null-assertion */
-  for (; at + 8 <= end; at += 8) {
-    crc ^= bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
-    crc =
-      t7[crc & 0xff]! ^
-      t6[(crc >>> 8) & 0xff]! ^
-      t5[(crc >>> 16) & 0xff]! ^
-      t4[crc >>> 24]! ^
-      t3[bytes[at + 4]!]! ^
-      t2[bytes[at + 5]!]! ^
-      t1[bytes[at + 6]!]! ^
-      t0[bytes[at + 7]!]!;
+  const isAligned = bytes.byteOffset % 4 === 0;
+  const bulkStart = isAligned ? Math.min(end, Math.ceil(start / 4) * 4) : end;
+  const bulkEnd = bulkStart + Math.floor((end - bulkStart) / 8) * 8;
+  let crc = addBytes(-1, bytes, start, bulkStart);
+  if (bulkEnd > bulkStart) {
+    const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
+    crc = addWords(crc, words, bulkStart / 4, bulkEnd / 4);
   }
-  for (; at < end; at++) crc = (crc >>> 8) ^ t0[(crc ^ bytes[at]!) & 0xff]!;
-  /* eslint-enable @typescript-eslint/no-non-null-assertion */
-  return ~crc >>> 0;
+  return ~addBytes(crc, bytes, bulkEnd, end) >>> 0;
 }
+
+// The tables have 256 entries and every place looked at lies below the end, so all look-ups are within bounds; the checks that
+// `?? 0` would add cost a third of the speed here.
+/* eslint-disable @typescript-eslint/no-non-null-assertion */
+
+function addBytes(before: number, bytes: Uint8Array, start: number, end: number): number {
+  let crc = before;
+  for (let at = start; at < end; at++) crc = (crc >>> 8) ^ t0[(crc ^ bytes[at]!) & 0xff]!;
+  return crc;
+}
+
+/** @param end an even number of words behind `start` */
+function addWords(before: number, words: Int32Array, start: number, end: number): number {
+  let crc = before;
+  for (let at = start; at < end; at += 2) {
+    const low = words[at]! ^ crc;
+    const high = words[at + 1]!;
+    crc =
+      t7[low & 0xff]! ^
+      t6[(low >>> 8) & 0xff]! ^
+      t5[(low >>> 16) & 0xff]! ^
+      t4[low >>> 24]! ^
+      t3[high & 0xff]! ^
+      t2[(high >>> 8) & 0xff]! ^
+      t1[(high >>> 16) & 0xff]! ^
+      t0[high >>> 24]!;
+  }
+  return crc;
+}
+/* eslint-enable @typescript-eslint/no-non-null-assertion */

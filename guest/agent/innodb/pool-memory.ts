@@ -20,6 +20,6 @@ export function poolMemory(mappings: readonly Mapping[]): Mapping[] {
 }
 
 /** Most pages that the areas can hold. */
-export function capacityOf(areas: readonly Mapping[], pageSizeBytes: number): number {
+export function capacityOf(areas: readonly Pick<Mapping, 'start' | 'end'>[], pageSizeBytes: number): number {
   return Math.ceil(areas.reduce((bytes, { start, end }) => bytes + end - start, 0) / pageSizeBytes);
 }

@@ -38,7 +38,7 @@ test('a server is found by its program, which is not run', async (t) => {
 
 test('product and version are read from the bytes of the program, wherever they lie in it', async (t) => {
   const where = folder(t);
-  const search = async (name: 'mariadb' | 'mysql', content: Buffer): Promise<unknown> => {
+  const search = async (name: 'mariadb' | 'mysql', content: Buffer): ReturnType<typeof searchVersion> => {
     writeFileSync(join(where, 'program'), content);
     const file = await open(join(where, 'program'));
     try {
@@ -51,14 +51,25 @@ test('product and version are read from the bytes of the program, wherever they 
     const program = Buffer.alloc(4_000_000);
     program.write('\0mysqld-10.11\0', 100 + at, 'latin1');
     program.write('\x0010.11.19-MariaDB-log\0', at, 'latin1');
-    t.deepEqual(await search('mysql', program), { product: 'mariadb', version: '10.11.19-MariaDB-log' });
+    t.like(await search('mysql', program), { product: 'mariadb', version: '10.11.19-MariaDB-log' });
   }
-  t.deepEqual(await search('mysql', Buffer.from('x\0mysqld-9.7\0')), { product: 'mysql', version: '9.7' });
+  t.like(await search('mysql', Buffer.from('x\0mysqld-9.7\0')), { product: 'mysql', version: '9.7' });
   const endless = Buffer.from(`\x0010.11.19-MariaDB${'x'.repeat(5000)}\0`);
-  t.deepEqual(await search('mariadb', endless), { product: 'mariadb', version: 'unknown' });
+  t.like(await search('mariadb', endless), { product: 'mariadb', version: 'unknown' });
   // What would change a terminal or a log is no version.
-  t.deepEqual(await search('mysql', Buffer.from('\x0010.11.19-MariaDB\u001b[2J\0')), {
+  t.like(await search('mysql', Buffer.from('\x0010.11.19-MariaDB\u001b[2J\0')), {
     product: 'mysql',
     version: 'unknown',
   });
+});
+
+test('a program is known by its file and its build id', async (t) => {
+  const where = folder(t);
+  const note = Buffer.from('040000001400000003000000474e5500', 'hex');
+  writeFileSync(join(where, 'program'), Buffer.concat([Buffer.alloc(700), note, Buffer.alloc(20, 0xab)]));
+  const file = await open(join(where, 'program'));
+  const { build } = await searchVersion(file, 'mysql');
+  t.is(build.id, 'ab'.repeat(20));
+  t.regex(build.file, /^\d+:\d+:/);
+  await file.close();
 });

@@ -1,0 +1,129 @@
+import test from 'ava';
+import type { Mapping, Memory } from '../process-memory.ts';
+import { calibrate, separate } from './calibration.ts';
+import { crc32c } from './page-format.ts';
+import { findInPool, ServerLayouts } from './pool-search.ts';
+
+const pageSize = 16384;
+const base = 0x7f12_3400_0000;
+const firstLsn = 5_000_000n;
+
+/** A made-up version's descriptors: no server has these distances. */
+const layout = { stride: 216, page: 8, space: 12, state: 20, modified: 72, newest: 80, frame: 184 };
+
+interface Block {
+  readonly kind: 'clean' | 'dirty' | 'never-used' | 'freed';
+  readonly space: number;
+  readonly page: number;
+}
+
+/** Memory of a server: foreign bytes, an array of descriptors and their frames, and a stale copy of each page behind them. */
+function imageOf(blocks: readonly Block[], fields = layout): { memory: Memory; mapping: Mapping } {
+  const arrayAt = 3 * 65536 + 4096;
+  const framesAt = Math.ceil((arrayAt + blocks.length * fields.stride) / pageSize) * pageSize;
+  const bytes = Buffer.alloc(framesAt + 2 * blocks.length * pageSize);
+  for (const [index, { kind, space, page }] of blocks.entries()) {
+    const at = arrayAt + index * fields.stride;
+    const frameAt = framesAt + index * pageSize;
+    bytes.writeBigUInt64LE(BigInt(base + frameAt), at + fields.frame);
+    if (kind === 'never-used') continue;
+    const lsn = firstLsn + BigInt(index * 100);
+    const isPage = kind !== 'freed';
+    bytes.writeUInt32LE(isPage ? page : 0xffff_ffff, at + fields.page);
+    bytes.writeUInt32LE(isPage ? space : 0xffff_ffff, at + fields.space);
+    bytes.writeUInt8(isPage ? 5 : 3, at + fields.state + 1);
+    if (kind === 'dirty') bytes.writeBigUInt64LE(lsn, at + fields.modified);
+    // As MySQL's newest_modification: of pages that were changed since they were read, written or not.
+    if (index % 3 === 0) bytes.writeBigUInt64LE(lsn + 50n, at + fields.newest);
+    const frame = bytes.subarray(frameAt, frameAt + pageSize);
+    frame.writeUInt32BE(isPage ? page : 0xfefe_fefe, 4);
+    frame.writeBigUInt64BE(lsn, 16);
+    frame.writeUInt32BE(isPage ? space : 0xfefe_fefe, 34);
+    frame.fill(page % 251, 38, pageSize - 8);
+    frame.writeUInt32BE(Number(lsn & 0xffff_ffffn), pageSize - 8);
+    frame.writeUInt32BE(crc32c(frame, 0, pageSize - 4), pageSize - 4);
+    frame.copy(bytes, framesAt + (blocks.length + index) * pageSize);
+    if (kind === 'dirty') frame.writeUInt8(frame.readUInt8(5000) ^ 1, 5000);
+  }
+  return {
+    memory: {
+      read(address, into) {
+        const start = address - base;
+        if (start < 0 || start >= bytes.length) return 0;
+        return bytes.copy(into, 0, start, Math.min(bytes.length, start + into.length));
+      },
+    },
+    mapping: { start: base, end: base + bytes.length, permissions: 'rw-p', inode: 0, path: '' },
+  };
+}
+
+const kinds = (kindOf: (index: number) => Block['kind']): Block[] =>
+  Array.from({ length: 600 }, (_, index) => ({
+    kind: kindOf(index),
+    space: 3 + (index % 2),
+    page: 700 - index,
+  }));
+const mixed = kinds((index) =>
+  index % 10 === 0 ? 'dirty' : index % 7 === 0 ? 'freed' : index > 500 ? 'never-used' : 'clean',
+);
+const spaces = [3, 4].map((spaceId) => ({ spaceId, excluded: undefined }));
+const isPlain = (id: number): boolean => id === 3 || id === 4;
+const server = { product: 'mysql', version: '8.0', build: { file: '1:2:3', id: 'ab' } } as const;
+const countOf = (blocks: readonly Block[], kind: Block['kind']): number =>
+  blocks.filter((block) => block.kind === kind).length;
+
+test('the descriptors of a version that nobody knows are found out', (t) => {
+  const { memory, mapping } = imageOf(mixed);
+  const found = calibrate(memory, [mapping], pageSize, isPlain);
+  // A descriptor is counted from its id on.
+  const { page } = layout;
+  t.like(found.layout, {
+    strideBytes: layout.stride,
+    ...{ pageOffset: 0, spaceOffset: layout.space - page, frameOffset: layout.frame - page },
+    ...{ modifiedOffset: layout.modified - page, cleanUpTo: 1 },
+  });
+  t.is(found.layout?.state.offset, layout.state - page);
+  t.is(found.evidence.saidCleanChanged, 0);
+  t.is(found.evidence.saidDirtyValid, 0);
+});
+
+test('a layout that was found out lists clean pages alone, once each, and is remembered by the build', (t) => {
+  const { memory, mapping } = imageOf(mixed);
+  const layouts = new ServerLayouts();
+  for (const _round of [1, 2]) {
+    const { pages, method } = findInPool(memory, [mapping], server, pageSize, spaces, layouts);
+    t.is(method, 'descriptors');
+    t.is(pages.count, countOf(mixed, 'clean'));
+    t.is(pages.dirty, countOf(mixed, 'dirty'));
+  }
+  t.is(layouts.of(server).length, 1);
+  t.is(layouts.of({ ...server, build: { file: '9:9:9', id: 'ab' } }).length, 0);
+});
+
+test('without dirty pages to learn from there is no layout: frames are read, and no copies outside the pool are listed', (t) => {
+  const clean = kinds((index) => (index % 7 === 0 ? 'freed' : 'clean'));
+  const { memory, mapping } = imageOf(clean);
+  const found = calibrate(memory, [mapping], pageSize, isPlain);
+  t.is(found.layout, undefined);
+  t.regex(found.missing ?? '', /no dirty page/);
+  const { pages, method } = findInPool(memory, [mapping], server, pageSize, spaces);
+  t.is(method, 'scan');
+  t.is(pages.count, countOf(clean, 'clean'));
+  const poolEnd = mapping.end - clean.length * pageSize;
+  t.true(pages.address.subarray(0, pages.count).every((address) => address < poolEnd));
+});
+
+test('a field that does not say of all changed pages that they are dirty is none', (t) => {
+  // Dirty pages whose descriptors say nothing: as if oldest_modification lay elsewhere.
+  const { memory, mapping } = imageOf(mixed, { ...layout, modified: 300 });
+  t.is(calibrate(memory, [mapping], pageSize, isPlain).layout, undefined);
+});
+
+test('states of pages and of others, as an enumeration, in a bit field, and as MariaDB counts', (t) => {
+  t.deepEqual(separate([5, 5], [3, 4]), { mask: 7, first: 5, last: 5 });
+  t.deepEqual(separate([0x500, 0x1_0500], [0x300, 0x1_0300]), { mask: 0x600, first: 0x400, last: 0x400 });
+  t.deepEqual(separate([0x2000_0000, 0x4000_0001], [0, 1, 3]), {
+    ...{ mask: 0xffff_ffff, first: 0x2000_0000, last: 0x7fff_ffff },
+  });
+  t.is(separate([1, 2], [1, 2]), undefined);
+});

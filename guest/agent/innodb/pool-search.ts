@@ -1,0 +1,104 @@
+/** Finds the pages in a server's memory: by the layout of its descriptors, known or found out, or frame by frame. */
+import { GuestError } from '../guest-error.ts';
+import type { Mapping, Memory } from '../process-memory.ts';
+import { calibrate } from './calibration.ts';
+import { findArrays } from './descriptor-arrays.ts';
+import { isTrustworthy, verifyPages, walkDescriptors } from './descriptors.ts';
+import { scanFrames } from './frame-scan.ts';
+import { type BlockLayout, knownLayoutOf } from './layouts.ts';
+import type { PoolPages } from './pool-pages.ts';
+import type { ServerProcess } from './server-process.ts';
+import type { TablespaceFile } from './tablespaces.ts';
+
+type Server = Pick<ServerProcess, 'product' | 'version' | 'build'>;
+
+/** Layouts of the servers that run: those of known versions, and those that were found out, by the program's build. */
+export class ServerLayouts {
+  readonly #usesKnown: boolean;
+  readonly #found = new Map<string, BlockLayout>();
+
+  /** @param usesKnown false: each server's layout is found out, as that of a version which is not known */
+  constructor({ usesKnown = true }: { readonly usesKnown?: boolean } = {}) {
+    this.#usesKnown = usesKnown;
+  }
+
+  of(server: Server): BlockLayout[] {
+    const known = this.#usesKnown ? knownLayoutOf(server.product, server.version) : undefined;
+    const found = this.#found.get(keyOf(server));
+    return [known, found].filter((layout) => layout !== undefined);
+  }
+
+  remember(server: Server, layout: BlockLayout): void {
+    this.#found.set(keyOf(server), layout);
+  }
+
+  forget(server: Server): void {
+    this.#found.delete(keyOf(server));
+  }
+}
+
+/** With the file, as a build id can be written into any. */
+const keyOf = ({ build }: Server): string => `${build.file} ${build.id}`;
+
+/** Whether a tablespace is known and holds its pages as they are in memory, by its id. */
+export function plainSpaces(
+  tablespaces: readonly Pick<TablespaceFile, 'spaceId' | 'excluded'>[],
+): (spaceId: number) => boolean {
+  const plain = tablespaces.filter(({ excluded }) => excluded === undefined);
+  const spaceIds = new Set(plain.map(({ spaceId }) => spaceId));
+  return (spaceId) => spaceIds.has(spaceId);
+}
+
+/**
+ * Tries the layouts that there are, then to find one out. Where that fails, as on a server that has no dirty page to learn from,
+ * it takes the frames with a header and a checksum that fit: those of the descriptors, or where these are not found either,
+ * of all memory.
+ *
+ * @throws GuestError 'unknown-layout'
+ */
+export function findInPool(
+  memory: Memory,
+  areas: readonly Mapping[],
+  server: Server,
+  pageSizeBytes: number,
+  tablespaces: readonly Pick<TablespaceFile, 'spaceId' | 'excluded'>[],
+  layouts: ServerLayouts = new ServerLayouts(),
+): { pages: PoolPages; method: 'descriptors' | 'scan' } {
+  const isPlain = plainSpaces(tablespaces);
+  const pagesBy = (layout: BlockLayout): PoolPages | undefined => {
+    const pages = walkDescriptors(memory, areas, layout, pageSizeBytes);
+    return isTrustworthy(verifyPages(memory, pages, pageSizeBytes, isPlain)) ? pages : undefined;
+  };
+  for (const layout of layouts.of(server)) {
+    const pages = pagesBy(layout);
+    if (pages !== undefined) return { pages, method: 'descriptors' };
+  }
+  layouts.forget(server);
+  const { layout, shape } = calibrate(memory, areas, pageSizeBytes, isPlain);
+  const found = layout === undefined ? undefined : pagesBy(layout);
+  if (layout !== undefined && found !== undefined) {
+    layouts.remember(server, layout);
+    return { pages: found, method: 'descriptors' };
+  }
+  const frames = shape === undefined ? areas : framesOf(memory, areas, shape, pageSizeBytes);
+  const pages = scanFrames(memory, frames, pageSizeBytes, isPlain);
+  if (pages.count > 0) return { pages, method: 'scan' };
+  throw new GuestError(
+    'unknown-layout',
+    `no cached page was found in the memory of ${server.product} ${server.version}: its layout cannot be found out, ` +
+      'and no frame has the header of a tablespace that was found, with a valid checksum',
+  );
+}
+
+/** Memory of the frames that descriptors name. */
+function framesOf(
+  memory: Memory,
+  areas: readonly Mapping[],
+  shape: Parameters<typeof findArrays>[2],
+  pageSizeBytes: number,
+): Pick<Mapping, 'start' | 'end'>[] {
+  return findArrays(memory, areas, shape, pageSizeBytes).map(({ firstFrame, count }) => ({
+    start: firstFrame,
+    end: firstFrame + count * pageSizeBytes,
+  }));
+}
