@@ -82,6 +82,7 @@ export const optionsSchema = z.object({
   tableData: integer(4, 1_048_576)
     .optional()
     .describe('bytes of tables in MiB instead of the row’s (tests and trials)'),
+  vms: integer(1, 2).default(1).describe('VMs that are moved from one host to the other at once'),
   warmStart: flag.describe(
     'go on from a guest that was booted and warmed once, and is kept, in place of doing so anew (tests and trials)',
   ),
@@ -237,6 +238,7 @@ export function resolveConfiguration(options: Options): Configuration {
     maxTimeSeconds: options.maxTime ?? profile.maxTimeSeconds,
     seed: options.seed,
     verifyRam: options.verifyRam,
+    ...(options.vms === 2 ? { vms: 2 } : {}),
     ...(options.warmStart ? { warmStart: true } : {}),
   };
 }

@@ -24,6 +24,8 @@ interface RecipeConditions {
   /** Seconds after which a migration is cancelled. */
   readonly maxTime?: number;
   readonly verifyRam?: true;
+  /** VMs that are moved at once. */
+  readonly vms?: 2;
   /** MiB in place of the memory row's. */
   readonly vmMemory?: number;
   readonly tableData?: number;

@@ -15,6 +15,7 @@ import { exitCodes, parseOptions } from '../harness/cli/options.ts';
 import { type AtEnd, runCommand } from '../harness/cli/run-command.ts';
 import { planMatrix, runMatrix } from '../harness/cli/run-matrix.ts';
 import { paperClaimsOf } from '../report/claims/claims.ts';
+import { firstVmsOf } from '../report/record/cells.ts';
 import { judgedClaims } from '../report/recipes/judge.ts';
 import { readResultsPage, writeBlocks, type MadeBlock } from '../report/recipes/write-results.ts';
 import { writeReport } from '../report/render/write-report.ts';
@@ -122,7 +123,7 @@ function printResult(
   const { recipe, set, wanted } = recipeSet;
   const claims = judgedClaims(recipeSet);
   const paperClaims = recipe.paperClaims === true ? paperClaimsOf(set, 'en') : [];
-  const runs = set.runs.length;
+  const runs = firstVmsOf(set.runs).length;
   if (json)
     console.log(JSON.stringify({ event: 'result', recipe: name, sets, runs, wanted, claims, paperClaims }));
   else

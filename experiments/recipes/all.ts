@@ -17,6 +17,7 @@ import { rivals } from './rivals.ts';
 import { smoke } from './smoke.ts';
 import { storageAtATenth } from './storage-at-a-tenth.ts';
 import { tenGigabit } from './ten-gigabit.ts';
+import { twoVms } from './two-vms.ts';
 
 export const recipes: readonly Recipe[] = [
   enginesRecipe,
@@ -33,6 +34,7 @@ export const recipes: readonly Recipe[] = [
   migrationAtATenth,
   oneGigabit,
   tenGigabit,
+  twoVms,
   bitExact,
   bitExactMysql,
   smoke,

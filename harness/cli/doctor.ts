@@ -11,7 +11,7 @@ import { abortOnSignals } from './interrupt.ts';
 import { exitCodes, parseOptions } from './options.ts';
 import { runCommand } from './run-command.ts';
 
-const { profile, scale, linkRate, migrationRate, storageRate, dbms, json } = optionsSchema.shape;
+const { profile, scale, linkRate, migrationRate, storageRate, dbms, vms, json } = optionsSchema.shape;
 
 const doctorOptionsSchema = z.object({
   inventory: z
@@ -29,6 +29,7 @@ const doctorOptionsSchema = z.object({
   migrationRate,
   storageRate,
   dbms,
+  vms,
   json: json.describe('print findings as JSON lines'),
 });
 
@@ -49,12 +50,12 @@ async function main(): Promise<number> {
     number
   >;
   const row = (mem: Mem): WantedRow => {
-    const { profile, scale, linkRate, migrationRate, storageRate, dbms } = options;
+    const { profile, scale, linkRate, migrationRate, storageRate, dbms, vms } = options;
     return {
       mem,
       configuration: resolveConfiguration({
         ...optionsSchema.parse({}),
-        ...{ mem, profile, scale, linkRate, migrationRate, storageRate, dbms },
+        ...{ mem, profile, scale, linkRate, migrationRate, storageRate, dbms, vms },
       }),
     };
   };

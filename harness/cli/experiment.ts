@@ -34,7 +34,7 @@ function planText(options: Options): string {
   return [
     `scenario ${configuration.scenario}: ${scenarios[configuration.scenario].title}`,
     `engine ${configuration.engine}: ${engines[configuration.engine].title}`,
-    `VM ${mebibytes(configuration.vmMemoryBytes)}, buffer pool ${mebibytes(configuration.bufferPoolBytes)} (requested ${mebibytes(configuration.bufferPoolAskedBytes)}), tables ${mebibytes(configuration.tableDataBytes)} (requested ${mebibytes(configuration.poolInUseAskedBytes)}), links ${linkRatesText(linkRatesOf(configuration))}, ${configuration.dbms}`,
+    `${configuration.vms === undefined ? 'VM' : `${configuration.vms} VMs of`} ${mebibytes(configuration.vmMemoryBytes)}, buffer pool ${mebibytes(configuration.bufferPoolBytes)} (requested ${mebibytes(configuration.bufferPoolAskedBytes)}), tables ${mebibytes(configuration.tableDataBytes)} (requested ${mebibytes(configuration.poolInUseAskedBytes)}), links ${linkRatesText(linkRatesOf(configuration))}, ${configuration.dbms}`,
     `  ${'expected'.padEnd(26)}${column('TCG')}${column('KVM')}`,
     ...expectedSteps(configuration, 'tcg').map(
       ({ name, durationSeconds }, index) =>
@@ -95,14 +95,15 @@ async function main(atEnd: AtEnd): Promise<number> {
   return failed ? exitCodes.failed : exitCodes.ok;
 }
 
-function report({ row, outcome, reason, folder }: ExperimentResult, json: boolean): void {
-  if (json) {
-    console.log(JSON.stringify({ event: 'result', outcome, reason, folder, row }));
-    return;
+function report({ vms, outcome, reason }: ExperimentResult, json: boolean): void {
+  if (!json) console.log(`\n${outcome}${reason === undefined ? '' : `: ${reason}`}`);
+  for (const { folder, row } of vms) {
+    if (json) console.log(JSON.stringify({ event: 'result', outcome, reason, folder, row }));
+    else {
+      if (row !== undefined) console.log(runTable(row));
+      console.log(`  recorded in ${folder}`);
+    }
   }
-  console.log(`\n${outcome}${reason === undefined ? '' : `: ${reason}`}`);
-  if (row !== undefined) console.log(runTable(row));
-  console.log(`  recorded in ${folder}`);
 }
 
 await runCommand('experiment', main);

@@ -8,10 +8,10 @@ import { expectedSeconds } from '../run/plan.ts';
 
 /** What a row is run with. */
 function settingsText(configuration: Configuration): string {
-  const { paperRowGib, vmMemoryBytes, bufferPoolBytes, threads, rateTps } = configuration;
+  const { paperRowGib, vms, vmMemoryBytes, bufferPoolBytes, threads, rateTps } = configuration;
   const load = rateTps === 0 ? 'at full speed' : `at ${rateTps} transactions a second`;
   return (
-    `${paperRowGib} GiB: VM ${mebibytes(vmMemoryBytes)}, pool ${mebibytes(bufferPoolBytes)}, ` +
+    `${paperRowGib} GiB: ${vms === undefined ? 'VM' : `${vms} VMs of`} ${mebibytes(vmMemoryBytes)}, pool ${mebibytes(bufferPoolBytes)}, ` +
     `links ${linkRatesText(linkRatesOf(configuration))}, ${threads} threads ${load}, ` +
     `${configuration.beforeSeconds} s of load before and ${configuration.afterSeconds} s after`
   );

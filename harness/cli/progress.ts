@@ -19,9 +19,9 @@ export function runOutput(
 ): Required<Pick<ExperimentOptions, 'onEvent' | 'onSample'>> {
   const progress = new Progress(process.stderr, stepSeconds);
   return {
-    onEvent: (event) => {
-      if (json) console.log(JSON.stringify(event));
-      else progress.event(event);
+    onEvent: (event, vm) => {
+      if (json) console.log(JSON.stringify(vm === undefined ? event : { ...event, vm }));
+      else progress.event(event, vm);
     },
     onSample: (sample) => {
       progress.sample(sample);
@@ -45,15 +45,16 @@ export class Progress {
     this.#stepSeconds = stepSeconds;
   }
 
-  event(event: NewRunEvent): void {
+  /** @param vm that it is of, where there are several; figures of the migration are the first's */
+  event(event: NewRunEvent, vm?: number): void {
     const text = describe(event);
-    if (text !== undefined) this.#line(text);
+    if (text !== undefined) this.#line(vm === undefined ? text : `VM ${vm}: ${text}`);
     if (event.event === 'step-started') {
       // Figures of the step before say nothing of this one.
       this.#live = new LiveFigures();
       this.#step = { name: event.step, startMs: performance.now() };
     }
-    this.#live.event(event);
+    if (vm === undefined || vm === 0) this.#live.event(event);
     const starts = this.#output.isTTY === true ? 'step-started' : 'migrate-command';
     if (event.event === starts) this.#startLive();
     // The step of the migration ends when the target runs or the migration has failed.

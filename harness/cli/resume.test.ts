@@ -8,6 +8,7 @@ import { writeManifest } from '../../record/manifest.ts';
 import { addPlannedCells, readPlannedCells } from '../../record/sets/planned-cells.ts';
 import { manifest } from '../../record/record.fixture.ts';
 import { cellsPlannedBefore, doneRow, refuseOtherRuns, setAside } from './resume.ts';
+import { foldersOfVms } from '../../record/run-vms.ts';
 
 const { configuration } = manifest;
 
@@ -86,12 +87,27 @@ test('what was cut short is not done, and is set aside under a name of its own',
   const set = await temporaryFolder(t);
   const folder = path.join(set, 'rw-16-precopy-r1');
   t.is(await doneRow(folder), undefined);
-  await setAside(folder);
+  await setAside([folder]);
   for (const _attempt of [1, 2]) {
     await mkdir(folder);
     await writeManifest(folder, manifest);
     t.is(await doneRow(folder), undefined);
-    await setAside(folder);
+    await setAside([folder]);
   }
   t.deepEqual(await readdir(set), ['rw-16-precopy-r1.failed-1', 'rw-16-precopy-r1.failed-2']);
+});
+
+test('both VMs of a run are set aside together', async (t) => {
+  const set = await temporaryFolder(t);
+  const folders = foldersOfVms(path.join(set, 'rw-8-balance-r1'), 2);
+  for (const attempt of [1, 2]) {
+    // The first attempt ended before the second VM had a record.
+    for (const folder of folders.slice(0, attempt)) await mkdir(folder);
+    await setAside(folders);
+  }
+  t.deepEqual(await readdir(set), [
+    'rw-8-balance-r1-vm1.failed-2',
+    'rw-8-balance-r1.failed-1',
+    'rw-8-balance-r1.failed-2',
+  ]);
 });

@@ -67,10 +67,13 @@ export async function doneRow(folder: string): Promise<RunRow | undefined> {
   return row?.outcome === 'completed' || row?.outcome === 'not-converged' ? row : undefined;
 }
 
-/** Keeps the evidence of a run that failed before, out of the way of the next attempt. */
-export async function setAside(folder: string): Promise<void> {
-  if (!existsSync(folder)) return;
+/**
+ * Keeps the evidence of a run that failed before, out of the way of the next attempt.
+ * @param folders of its VMs
+ */
+export async function setAside(folders: readonly string[]): Promise<void> {
+  const there = folders.filter((folder) => existsSync(folder));
   let attempt = 1;
-  while (existsSync(`${folder}.failed-${attempt}`)) attempt += 1;
-  await rename(folder, `${folder}.failed-${attempt}`);
+  while (folders.some((folder) => existsSync(`${folder}.failed-${attempt}`))) attempt += 1;
+  for (const folder of there) await rename(folder, `${folder}.failed-${attempt}`);
 }

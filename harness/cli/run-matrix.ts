@@ -12,6 +12,7 @@ import {
   matrixRuns,
 } from '../../experiments/matrix.ts';
 import { shardName } from '../../experiments/shard.ts';
+import { foldersOfVms } from '../../record/run-vms.ts';
 import { addPlannedCells } from '../../record/sets/planned-cells.ts';
 import { readRecordedSet, writeSetTable } from '../../record/sets/recorded-sets.ts';
 import { runExperiment } from '../run/experiment.ts';
@@ -121,7 +122,7 @@ export async function runMatrix(
       lines.push({ name, outcome: 'skipped', reason, row: undefined });
       continue;
     }
-    await setAside(folder);
+    await setAside(foldersOfVms(folder, configuration.vms ?? 1));
     view.show(folder);
     say(`\n${name} (${lines.length + 1} of ${cells.length})`);
     const { outcome, reason, row } = await runExperiment({
@@ -143,7 +144,7 @@ export async function runMatrix(
     if (outcome === 'skipped') {
       unavailable.set(cell.engine, reason);
       // Nothing was measured; the next --resume asks again.
-      await rm(folder, { recursive: true });
+      for (const own of foldersOfVms(folder, configuration.vms ?? 1)) await rm(own, { recursive: true });
     }
     if (row !== undefined) await writeSet(set);
     // A lab that was left up for its evidence leaves no room for the next run.

@@ -15,17 +15,18 @@ export interface HostNeeds {
   readonly exportBytes: number;
 }
 
-/** Both VM hosts hold the whole VM; the image is copied to the nfs host once, and there once more for each run. */
+/** Both VM hosts hold every VM; the image is copied to the nfs host once, and there once more for each VM of a run. */
 export function hostNeeds(configuration: Configuration, host: HostName): HostNeeds {
   // The guest's system and what the server writes while it runs.
   const imageBytes = configuration.tableDataBytes + 900 * mib;
+  const { vms = 1 } = configuration;
   const programBytes = 300 * mib;
   switch (host) {
     case 'src':
     case 'dst':
       return {
-        memoryBytes: configuration.vmMemoryBytes + 600 * mib,
-        sharedMemoryBytes: configuration.vmMemoryBytes,
+        memoryBytes: vms * (configuration.vmMemoryBytes + 600 * mib),
+        sharedMemoryBytes: vms * configuration.vmMemoryBytes,
         diskBytes: programBytes,
         exportBytes: 0,
       };
@@ -34,7 +35,7 @@ export function hostNeeds(configuration: Configuration, host: HostName): HostNee
         memoryBytes: 300 * mib,
         sharedMemoryBytes: 0,
         diskBytes: programBytes + imageBytes,
-        exportBytes: imageBytes + gib / 2,
+        exportBytes: vms * imageBytes + gib / 2,
       };
     case 'client':
       return { memoryBytes: 300 * mib, sharedMemoryBytes: 0, diskBytes: programBytes, exportBytes: 0 };

@@ -10,6 +10,7 @@ import { checkLedger } from '../workload/ledger-check.ts';
 import { checkTables } from '../workload/table-check.ts';
 import { checkTpcc } from '../workload/tpcc-check.ts';
 import { nowMs } from '../probes/wall-clock.ts';
+import type { VmPlace } from '../vm/vm-place.ts';
 import type { Deploy } from './deploy.ts';
 import { compareRam } from './ram-comparison.ts';
 import { Switchover } from './switchover.ts';
@@ -154,8 +155,8 @@ export class Checks {
     }
   }
 
-  async ram(testbed: Testbed, deploy: Deploy, log: (line: string) => void): Promise<void> {
-    const { first_differing, ...figures } = await compareRam(testbed, deploy, log);
+  async ram(testbed: Testbed, deploy: Deploy, log: (line: string) => void, vm: VmPlace): Promise<void> {
+    const { first_differing, ...figures } = await compareRam(testbed, deploy, log, vm);
     const where = first_differing.length === 0 ? '' : `, first at pages ${first_differing.join(' ')}`;
     this.#record(
       checkFigures.ram,

@@ -24,13 +24,15 @@ export interface ExperimentOptions {
   readonly shard?: Shard | undefined;
   readonly pair?: string | undefined;
   readonly runId: string;
-  /** The result folder; must not exist, or be empty. */
+  /** The result folder; must not exist, or be empty. That of a second VM is beside it (record/run-vms.ts). */
   readonly folder: string;
   readonly keep: boolean;
   readonly keepOnFailure: boolean;
   /** What the user ran. */
   readonly owner: string;
   readonly signal: AbortSignal;
-  readonly onEvent: (event: NewRunEvent) => void;
+  /** With the index of the VM that an event is of, where there are several. */
+  readonly onEvent: (event: NewRunEvent, vm?: number) => void;
+  /** Of the hosts and of the first VM. */
   readonly onSample?: (sample: Sample) => void;
 }

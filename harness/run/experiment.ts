@@ -10,31 +10,45 @@ import { derive } from '../../record/derive/derive.ts';
 import type { runOutcomes } from '../../record/event.ts';
 import type { RunRow } from '../../record/run-columns.ts';
 import { RunLog } from '../../record/run-log.ts';
+import { nameOfVm } from '../../record/run-vms.ts';
+import { type VmPlace, vmPlaces } from '../vm/vm-place.ts';
 import type { ExperimentOptions } from './experiment-options.ts';
 import { runSteps } from './run-steps.ts';
 import { RunWatch } from './run-watch.ts';
-import { Steps } from './steps.ts';
+import type { RecordedVm } from './run-vm.ts';
+import { SharedLog } from './shared-log.ts';
+import { Steps, together } from './steps.ts';
 
 export interface ExperimentResult {
+  /** Of the first VM. */
   readonly folder: string;
   /** `skipped`: the QEMUs of the hosts cannot do what the engine asks for; nothing was measured. */
   readonly outcome: (typeof runOutcomes)[number];
   /** Why it is not `completed`. */
   readonly reason: string | undefined;
+  /** Of the first VM. */
   readonly row: RunRow | undefined;
+  /** Of each VM, in order. */
+  readonly vms: readonly { readonly folder: string; readonly row: RunRow | undefined }[];
 }
 
 /** Runs the experiment. Never throws for what happens in the run: that is the outcome, and it is recorded. */
 export async function runExperiment(options: ExperimentOptions): Promise<ExperimentResult> {
-  const { folder, signal } = options;
-  await mkdir(folder, { recursive: true });
-  const log = await RunLog.create(folder);
+  const { folder, signal, configuration } = options;
+  const record = async (place: VmPlace): Promise<RecordedVm> => {
+    const ownFolder = nameOfVm(folder, place.index);
+    await mkdir(ownFolder, { recursive: true });
+    const own = await RunLog.create(ownFolder);
+    const name = configuration.vms === undefined ? undefined : `VM ${place.index}`;
+    return { place, log: own, watch: new RunWatch(own, name) };
+  };
+  const recorded = await together(vmPlaces.slice(0, configuration.vms ?? 1), record);
+  const log = new SharedLog(recorded.map((vm) => vm.log));
   log.onEvent(options.onEvent);
-  if (options.onSample !== undefined) log.onSample(options.onSample);
+  if (options.onSample !== undefined) recorded[0]?.log.onSample(options.onSample);
   log.event({ event: 'run-started', at_ms: nowMs(), run_id: options.runId });
 
-  const watch = new RunWatch(log);
-  const either = AbortSignal.any([signal, watch.signal]);
+  const either = AbortSignal.any([signal, ...recorded.map(({ watch }) => watch.signal)]);
   const steps = new Steps({
     signal: either,
     onStep: (step, outcome) => {
@@ -58,8 +72,8 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
       ...options,
       signal: either,
       log,
+      recorded,
       steps,
-      watch,
       keepsLab: () => keepLab,
     });
     if (failedChecks.length > 0) reason = `checks failed: ${failedChecks.join(', ')}`;
@@ -78,8 +92,12 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
     reason = [reason, error.message].filter((text) => text !== undefined).join('; ');
   }
   log.event({ event: 'run-ended', at_ms: nowMs(), outcome, ...(reason === undefined ? {} : { reason }) });
-  await log.close();
-  // A run that failed before its manifest was written has nothing to derive from.
-  const row = await derive(folder).catch(() => undefined);
-  return { folder: path.resolve(folder), outcome, reason, row };
+  for (const vm of recorded) await vm.log.close();
+  const folders = recorded.map((vm) => path.resolve(vm.log.folder));
+  const vms = [];
+  for (const own of folders) {
+    // A run that failed before its manifest was written has nothing to derive from.
+    vms.push({ folder: own, row: await derive(own).catch(() => undefined) });
+  }
+  return { folder: path.resolve(folder), outcome, reason, row: vms[0]?.row, vms };
 }

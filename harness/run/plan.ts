@@ -1,7 +1,7 @@
 /** What a run needs and how long it will take, worked out before anything starts. Pure. */
 import { gibibytes } from '../../foundation/quantity.ts';
 import type { Configuration } from '../../experiments/configuration.ts';
-import { engines } from '../../experiments/engines.ts';
+import { type Engine, engineNames, engines } from '../../experiments/engines.ts';
 import { memValues, type PaperRow, paperRows } from '../../experiments/paper-rows.ts';
 
 const mib = 2 ** 20;
@@ -19,10 +19,11 @@ export interface Machine {
 
 /** Memory of the local lab at its peak: both VMs exist while one migrates. */
 export function memoryNeeds(configuration: Configuration): readonly Need[] {
+  const { vms = 1, vmMemoryBytes } = configuration;
   return [
-    { what: 'source VM', bytes: configuration.vmMemoryBytes },
-    { what: 'target VM', bytes: configuration.vmMemoryBytes },
-    { what: 'two QEMU processes', bytes: 600 * mib },
+    { what: vms === 1 ? 'source VM' : `${vms} source VMs`, bytes: vms * vmMemoryBytes },
+    { what: vms === 1 ? 'target VM' : `${vms} target VMs`, bytes: vms * vmMemoryBytes },
+    { what: vms === 1 ? 'two QEMU processes' : `${2 * vms} QEMU processes`, bytes: vms * 600 * mib },
     { what: 'four hosts, NFS server, sysbench, harness', bytes: 900 * mib },
   ];
 }
@@ -31,19 +32,21 @@ export function memoryNeeds(configuration: Configuration): readonly Need[] {
 export function diskNeeds(configuration: Configuration): readonly Need[] {
   const engine = engines[configuration.engine];
   const hasStandby = engine.kind === 'restart' && engine.standby !== undefined;
+  const { vms = 1 } = configuration;
+  const imageBytes = configuration.tableDataBytes + 900 * mib;
   return [
     {
-      what: 'data folder, image and its working copy',
-      bytes: 3 * (configuration.tableDataBytes + 900 * mib),
+      what: vms === 1 ? 'data folder, image and its working copy' : 'data folder, image and its working copies',
+      bytes: (2 + vms) * imageBytes,
     },
     ...(hasStandby
-      ? [{ what: 'image of the VM on standby', bytes: configuration.tableDataBytes + 900 * mib }]
+      ? [{ what: 'image of the VM on standby', bytes: imageBytes }]
       : []),
     ...(configuration.warmStart === true
       ? [
           {
-            what: 'kept guest: its memory and its disk',
-            bytes: configuration.vmMemoryBytes + configuration.tableDataBytes + 900 * mib,
+            what: vms === 1 ? 'kept guest: its memory and its disk' : 'kept guests: their memory and disks',
+            bytes: vms * (configuration.vmMemoryBytes + imageBytes),
           },
         ]
       : []),
@@ -83,6 +86,11 @@ export function checkCombination(configuration: Configuration): Fit {
       reason: `--inventory does not go with --testbed ${testbed}; valid: --testbed inventory`,
     };
   const engine = engines[configuration.engine];
+  if (configuration.vms !== undefined && !movesSeveral(engine))
+    return {
+      fits: false,
+      reason: `--vms ${configuration.vms} does not go with --engine ${configuration.engine}, which ${engine.kind === 'restart' ? 'starts the server in another VM' : 'resizes the pool of one server'}; valid: ${engineNames.filter((name) => movesSeveral(engines[name])).join(', ')}`,
+    };
   if (engine.kind === 'restart' && configuration.verifyRam)
     return {
       fits: false,
@@ -105,6 +113,11 @@ export function checkCombination(configuration: Configuration): Fit {
       reason: `--engine ${configuration.engine} does not go with --dbms ${configuration.dbms}, which keeps the memory of a pool that it makes smaller; valid: --dbms mariadb`,
     };
   return { fits: true };
+}
+
+/** Methods that move a VM as it is. */
+function movesSeveral(engine: Engine): boolean {
+  return engine.kind === 'poolshift' || (engine.kind === 'stock' && engine.shrinksPoolTo === undefined);
 }
 
 function nearest(configuration: Configuration, machine: Machine): string {
@@ -155,10 +168,12 @@ const nonZeroShare = 0.88;
 /** What zstd makes of a database's memory. */
 const compressionRatio = 2.4;
 
-/** How long the method takes to move the VM if the guest writes little: what crosses the links, over their rates. */
+/** How long the method takes to move the VMs if the guests write little: what crosses the links, over their rates. */
 function moveSeconds(configuration: Configuration): number {
-  const migration = payloadBytesPerSecond(configuration.linkBitsPerSecond);
-  const storage = payloadBytesPerSecond(configuration.storageLinkBitsPerSecond);
+  // VMs that move at once share the links.
+  const { vms = 1 } = configuration;
+  const migration = payloadBytesPerSecond(configuration.linkBitsPerSecond) / vms;
+  const storage = payloadBytesPerSecond(configuration.storageLinkBitsPerSecond) / vms;
   const engine = engines[configuration.engine];
   const memoryBytes = nonZeroShare * configuration.vmMemoryBytes;
   switch (engine.kind) {
@@ -192,9 +207,10 @@ export function expectedSteps(
   const warmUpBytesPerSecond = accelerator === 'tcg' ? 17e6 : storageBytesPerSecond;
   const checkBytesPerSecond = accelerator === 'tcg' ? 30e6 : 400e6;
   const watched = watchedSeconds(configuration);
+  const { vms = 1 } = configuration;
   const startSteps =
     configuration.warmStart === true
-      ? [{ name: 'start the warmed source VM', durationSeconds: 2 + configuration.vmMemoryBytes / 400e6 }]
+      ? [{ name: 'start the warmed source VM', durationSeconds: 2 + (vms * configuration.vmMemoryBytes) / 400e6 }]
       : [
           { name: 'boot the source VM', durationSeconds: accelerator === 'tcg' ? 25 : 12 },
           { name: 'warm the pool', durationSeconds: configuration.tableDataBytes / warmUpBytesPerSecond },
@@ -202,7 +218,7 @@ export function expectedSteps(
         ];
   return [
     { name: 'bring the lab up', durationSeconds: 6 },
-    { name: 'copy the disk image', durationSeconds: (configuration.tableDataBytes + 500 * mib) / 500e6 },
+    { name: 'copy the disk image', durationSeconds: (vms * (configuration.tableDataBytes + 500 * mib)) / 500e6 },
     ...startSteps,
     { name: 'load before the migration', durationSeconds: watched.before },
     { name: 'migrate', durationSeconds: Math.min(moveSeconds(configuration), configuration.maxTimeSeconds) },

@@ -4,7 +4,8 @@ import type { ProbeConfig } from '../probes/report.ts';
 import { type Recorder, startRecorder } from '../probes/recorder-process.ts';
 import { nowMs } from '../probes/wall-clock.ts';
 import { Intake } from './intake.ts';
-import type { RunLog } from '../../record/run-log.ts';
+import type { Log } from '../../record/event.ts';
+import type { VmIndex } from '../vm/vm-place.ts';
 import type { Host, HostName } from '../testbed/host.ts';
 
 interface Running {
@@ -13,23 +14,31 @@ interface Running {
 }
 
 export class Recorders {
-  readonly #log: RunLog;
+  readonly #log: Log;
   readonly #intake: Intake;
+  readonly #vmIntakes: readonly Intake[];
   readonly #programOn: (host: HostName) => Promise<string>;
   #running: Running[] = [];
 
-  constructor(log: RunLog, programOn: (host: HostName) => Promise<string>) {
+  /**
+   * @param log gets what is of the hosts
+   * @param vmLogs get what is of one VM, by its index
+   */
+  constructor(log: Log, vmLogs: readonly Log[], programOn: (host: HostName) => Promise<string>) {
     this.#log = log;
     this.#intake = new Intake(log);
+    this.#vmIntakes = vmLogs.map((vmLog) => new Intake(vmLog));
     this.#programOn = programOn;
   }
 
-  async start(host: Host, probes: readonly ProbeConfig[]): Promise<void> {
+  /** @param vm whose probes they are; else they are the host's */
+  async start(host: Host, probes: readonly ProbeConfig[], vm?: VmIndex): Promise<void> {
+    const intake = (vm === undefined ? undefined : this.#vmIntakes[vm]) ?? this.#intake;
     const recorder = startRecorder(
       host,
       probes,
       (report) => {
-        this.#intake.take(host.name, report);
+        intake.take(host.name, report);
       },
       await this.#programOn(host.name),
     );

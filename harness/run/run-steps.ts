@@ -11,9 +11,9 @@ import { makeInitrd } from '../../guest/image/initrd.ts';
 import { prepareGuestImage } from '../../guest/image/prepare-guest-image.ts';
 import { rowsForDataBytes } from '../../guest/image/table-size.ts';
 import { bundleProgram } from '../probes/bundle.ts';
+import type { ProbeConfig } from '../probes/report.ts';
 import { nowMs } from '../probes/wall-clock.ts';
 import { type Manifest, writeManifest } from '../../record/manifest.ts';
-import type { RunLog } from '../../record/run-log.ts';
 import { type Host, networkNames } from '../testbed/host.ts';
 import { startTestbed } from '../testbed/start-testbed.ts';
 import { probeAccelerator } from '../vm/accelerator.ts';
@@ -22,7 +22,7 @@ import { startVm, stopVm, waitForServer } from '../vm/machine.ts';
 import type { MachineDescription } from '../../qemu/machine-arguments.ts';
 import type { QmpClient } from '../../qemu/qmp/client.ts';
 import { prepareVmHost, releaseVmHost } from '../vm/vm-host.ts';
-import { addressOf, firstVm, hostOf, secondVm } from '../vm/vm-place.ts';
+import { addressOf, hostOf, secondVm, type VmIndex } from '../vm/vm-place.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { prepareLoadScript, tpccScript } from '../workload/load-script.ts';
 import { runSql } from '../workload/sql-client.ts';
@@ -36,6 +36,7 @@ import { type DiskPlace, diskPlace } from './disk-place.ts';
 import type { ExperimentOptions } from './experiment-options.ts';
 import { measureGoodput } from './links.ts';
 import { loadProbe } from './load.ts';
+import type { Migration } from './migration/migration.ts';
 import { requireQemuSupport } from './migration/qemu-support.ts';
 import { replica } from './migration/replica.ts';
 import { freshVm, restart } from './migration/restart.ts';
@@ -44,8 +45,9 @@ import { migrationOf } from './migration/start-migration.ts';
 import { watchedSeconds } from './plan.ts';
 import { Recorders } from './recorders.ts';
 import { collectHostMachine, collectMachine, collectRevision, collectVersions } from './versions.ts';
-import type { RunWatch } from './run-watch.ts';
-import type { Steps } from './steps.ts';
+import type { RecordedVm, RunVm } from './run-vm.ts';
+import type { SharedLog } from './shared-log.ts';
+import { type Steps, together } from './steps.ts';
 import { saveVmLogs } from './vm-logs.ts';
 import { prepareWarmedGuest, serverReadyTimeoutMs, startWarmedGuest } from './warmed-guest.ts';
 
@@ -55,33 +57,39 @@ const tables = 4;
 const seldomPings = { intervalMs: 100, thresholdMs: 250 };
 
 interface RunStepsOptions extends ExperimentOptions {
-  readonly log: RunLog;
+  /** What is of the run, and not of one of its VMs. */
+  readonly log: SharedLog;
+  /** In order; a restart has one. */
+  readonly recorded: readonly RecordedVm[];
   readonly steps: Steps;
-  readonly watch: RunWatch;
   /** Whether the lab is to stay up; asked when everything else has been undone. */
   readonly keepsLab: () => boolean;
 }
 
 /** A source VM that serves from a warm pool. */
-interface WarmSource {
-  readonly qmp: QmpClient;
+interface WarmVm extends RunVm {
+  readonly source: QmpClient;
   /** What its pool holds. */
   readonly poolInUseBytes: number;
 }
 
 interface StepsResult {
+  /** Every VM. */
   readonly converged: boolean;
   readonly failedChecks: readonly string[];
 }
 
 export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
-  const { configuration, log, steps, watch, signal } = options;
+  const { configuration, log, recorded, steps, signal } = options;
   const { dbms } = configuration;
   const engine = engines[configuration.engine];
   const standby = engine.kind === 'restart' ? engine.standby : undefined;
   const { sysbenchWorkload: workload } = scenarios[configuration.scenario];
   const note = (text: string): void => {
     log.event({ event: 'note', at_ms: nowMs(), text });
+  };
+  const noteOf = ({ log: own }: RecordedVm, text: string): void => {
+    own.event({ event: 'note', at_ms: nowMs(), text });
   };
   const rowsPerTable = Math.ceil(rowsForDataBytes(dbms, configuration.tableDataBytes) / tables);
 
@@ -134,17 +142,23 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     requireQemuSupport(engine, testbed.hosts, configuration.downtimeLimitMs),
   );
   const deploy = deployer(testbed);
-  const vm = firstVm;
-  const guestHost = hostOf(vm, testbed.guestAddress);
-  const server: DatabaseServer = { host: guestHost, port: 3306, user: 'sbtest', password: 'sbtest' };
 
-  /** In a VM on standby. */
-  const second = standby === undefined ? server : { ...server, host: hostOf(secondVm, testbed.guestAddress) };
-
-  const recorders = new Recorders(log, (host) => deploy(prepared.recorder, host));
   // An NFS server keeps a file's size in mind for a while: runs of one lab with images of several sizes use several files.
   const diskName = options.lab === undefined ? 'disk' : path.basename(path.dirname(image.diskPath));
-  const disk = diskPlace(testbed, `${diskName}.img`);
+  const prepareVm = (vm: RecordedVm): RunVm => ({
+    ...vm,
+    server: { host: hostOf(vm.place, testbed.guestAddress), port: 3306, user: 'sbtest', password: 'sbtest' },
+    disk: diskPlace(testbed, `${diskName}${vm.place.suffix}.img`),
+    checks: new Checks(vm.log, standby === undefined ? 'ping' : 'heartbeat'),
+  });
+  const vms = recorded.map(prepareVm);
+  const places = vms.map(({ place }) => place);
+
+  const recorders = new Recorders(
+    log,
+    vms.map((vm) => vm.log),
+    (host) => deploy(prepared.recorder, host),
+  );
   /** Of a VM on standby. */
   const ownDisk = diskPlace(testbed, 'standby.img');
 
@@ -155,18 +169,19 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
         copyImage(nfs, await deploy(image.diskPath, 'nfs'), serverPath);
       await Promise.all([
         // A warmed guest has a disk of its own.
-        ...(configuration.warmStart === true ? [] : [copyDisk(disk)]),
+        ...(configuration.warmStart === true ? [] : vms.map(({ disk }) => copyDisk(disk))),
         ...(standby === undefined ? [] : [copyDisk(ownDisk)]),
-        prepareVmHost(src, testbed),
-        prepareVmHost(dst, testbed),
+        prepareVmHost(src, testbed, places),
+        prepareVmHost(dst, testbed, places),
       ]);
+      const units = Object.fromEntries(places.map(({ suffix, unit }) => [`qemu${suffix}`, `${unit}.service`]));
       for (const host of [src, dst, nfs, client]) {
         const interfaces = Object.fromEntries(
           Object.entries(testbed.networks).map(([network, plan]) => [network, plan.interfaces[host.name]]),
         );
         await recorders.start(host, [
           { probe: 'nic', interfaces },
-          { probe: 'load', units: host === src || host === dst ? { qemu: `${vm.unit}.service` } : {} },
+          { probe: 'load', units: host === src || host === dst ? units : {} },
         ]);
       }
       const accelerator = await probeAccelerator(src, {
@@ -194,7 +209,9 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
       if (!options.keepsLab()) await Promise.all([src, dst].map((host) => releaseVmHost(host, testbed)));
     },
   );
-  await writeManifest(log.folder, manifest);
+  const writeManifestOf = ({ place, log: own }: RecordedVm, known: Partial<Manifest> = {}): Promise<void> =>
+    writeManifest(own.folder, { ...manifest, ...known, ...(place.index === 0 ? {} : { vm: place.index }) });
+  await together(vms, (vm) => writeManifestOf(vm));
 
   const goodput =
     options.lab?.goodputBytesPerSecond ??
@@ -202,7 +219,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
       migration: await measureGoodput(testbed, 'migration', 'src', 'dst'),
       storage: await measureGoodput(testbed, 'storage', 'nfs', 'dst'),
     })));
-  await writeManifest(log.folder, { ...manifest, goodputBytesPerSecond: goodput });
+  await together(vms, (vm) => writeManifestOf(vm, { goodputBytesPerSecond: goodput }));
 
   const initrdPath = await makeInitrd({
     base: image.initrdPath,
@@ -211,14 +228,14 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     agentBundlePath: prepared.agent,
     log: note,
   });
-  const machine = async (host: 'src' | 'dst'): Promise<MachineDescription> => ({
-    ...vm.machine,
+  const machine = async (host: 'src' | 'dst', { place, disk }: RunVm): Promise<MachineDescription> => ({
+    ...place.machine,
     accelerator: manifest.accelerator.name,
     memoryBytes: configuration.vmMemoryBytes,
     processors: manifest.accelerator.name === 'tcg' ? 1 : 2,
     kernelPath: await deploy(image.kernelPath, host),
     initrdPath: await deploy(initrdPath, host),
-    guestAddress: addressOf(vm, testbed.guestAddress),
+    guestAddress: addressOf(place, testbed.guestAddress),
     bufferPoolBytes: configuration.bufferPoolBytes,
     disk: disk.qemu,
     role: host === 'src' ? 'source' : 'target',
@@ -226,187 +243,233 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     ...(engine.kind === 'stock' && engine.balloon !== undefined ? { balloon: engine.balloon } : {}),
   });
 
-  // A lab that is kept is kept for a look at its VM.
-  const stopUnlessKept = (host: Host): Promise<void> =>
-    options.keepsLab() ? Promise.resolve() : stopVm(host);
+  // A lab that is kept is kept for a look at its VMs.
+  const stopUnlessKept = (host: Host, { place }: RunVm): Promise<void> =>
+    options.keepsLab() ? Promise.resolve() : stopVm(host, place);
   // In the undo, so that a run that fails keeps its evidence too; after the stop, so that last words are in it.
   const stopAndKeepLogs = async (host: Host): Promise<void> => {
-    try {
-      await stopUnlessKept(host);
-    } finally {
-      await saveVmLogs(host, log.folder).catch((error: unknown) => {
-        note(`the logs of ${host.name} could not be kept: ${String(error)}`);
-      });
-    }
+    await together(vms, async (vm) => {
+      try {
+        await stopUnlessKept(host, vm);
+      } finally {
+        await saveVmLogs(host, vm.log.folder, vm.place).catch((error: unknown) => {
+          noteOf(vm, `the logs of ${host.name} could not be kept: ${String(error)}`);
+        });
+      }
+    });
   };
 
-  const checks = new Checks(log, standby === undefined ? 'ping' : 'heartbeat');
-  const started = async (qmp: QmpClient): Promise<QmpClient> => {
-    watch.vm('src', qmp);
-    await recorders.start(src, [{ probe: 'qmp', socket: vm.machine.paths.recorderSocket }]);
-    await waitForServer({ client, vmHost: src, server, timeoutMs: serverReadyTimeoutMs, signal });
-    await checks.freshDisk(await runSql(client, server, 'SELECT COUNT(*) FROM poolshift.ledger'));
-    return qmp;
+  const started = async (vm: RunVm, source: QmpClient): Promise<WarmVm> => {
+    const { place, server } = vm;
+    vm.watch.vm('src', source);
+    const { recorderSocket } = place.machine.paths;
+    await recorders.start(src, [{ probe: 'qmp', socket: recorderSocket }], place.index);
+    const ready = { client, vmHost: src, vm: place, server, timeoutMs: serverReadyTimeoutMs, signal };
+    await waitForServer(ready);
+    await vm.checks.freshDisk(await runSql(client, server, 'SELECT COUNT(*) FROM poolshift.ledger'));
+    return { ...vm, source, poolInUseBytes: 0 };
   };
 
-  async function bootAndWarm(): Promise<WarmSource> {
-    const qmp = await steps.step(
+  async function bootAndWarm(): Promise<readonly WarmVm[]> {
+    const booted = await steps.step(
       'boot the source VM',
       async () => {
         // Booting and warming are not measured: they get the storage network at full speed.
         await testbed.shape('storage', undefined);
-        return started(await startVm(src, await machine('src')));
+        return together(vms, async (vm) => started(vm, await startVm(src, await machine('src', vm), vm.place)));
       },
       () => stopAndKeepLogs(src),
     );
-    const { dataBytes } = await steps.step('warm the pool', () =>
-      warmUp(
-        client,
-        server,
-        ({ dataBytes, loadStatus }) => {
-          note(`${mebibytes(dataBytes)} in the pool: ${loadStatus}`);
-        },
-        signal,
-      ),
+    const warm = await steps.step('warm the pool', () =>
+      together(booted, async (vm): Promise<WarmVm> => {
+        const { dataBytes } = await warmUp(
+          client,
+          vm.server,
+          ({ dataBytes: bytes, loadStatus }) => {
+            noteOf(vm, `${mebibytes(bytes)} in the pool: ${loadStatus}`);
+          },
+          signal,
+        );
+        return { ...vm, poolInUseBytes: dataBytes };
+      }),
     );
-    await steps.step('wait for the guest agent', async () => {
-      note(await waitForAgent(src, signal));
-    });
-    return { qmp, poolInUseBytes: dataBytes };
+    await steps.step('wait for the guest agent', () =>
+      together(warm, async (vm) => {
+        noteOf(vm, await waitForAgent(src, signal, vm.place));
+      }),
+    );
+    return warm;
   }
 
-  async function continueWarmed(): Promise<WarmSource> {
+  async function continueWarmed(): Promise<readonly WarmVm[]> {
     return steps.step(
       'start the warmed source VM',
       async () => {
         await testbed.shape('storage', undefined);
-        const place = { testbed, deploy, machine: await machine('src'), disk, signal };
-        const guest = await prepareWarmedGuest({
-          ...place,
-          ...{ dbms, image, server, agentBundlePath: prepared.agent, log: note },
+        const kept = [];
+        // One after the other: no VM runs while a guest is made.
+        for (const vm of vms) {
+          const { disk, server } = vm;
+          const place = { testbed, deploy, machine: await machine('src', vm), disk, signal };
+          const guest = await prepareWarmedGuest({
+            ...{ ...place, vm: vm.place, server },
+            ...{ dbms, image, agentBundlePath: prepared.agent, log: note },
+          });
+          kept.push({ vm, place, guest });
+        }
+        return together(kept, async ({ vm, place, guest }): Promise<WarmVm> => {
+          const { qmp } = await startWarmedGuest(guest, place, async (waiting) => ({
+            qmp: await startVm(src, waiting, vm.place),
+          }));
+          const warm = await started(vm, qmp);
+          return { ...warm, poolInUseBytes: (await readBufferPoolUse(client, vm.server)).dataBytes };
         });
-        const vm = await startWarmedGuest(guest, place, async (waiting) => ({
-          qmp: await startVm(src, waiting),
-        }));
-        const qmp = await started(vm.qmp);
-        return { qmp, poolInUseBytes: (await readBufferPoolUse(client, server)).dataBytes };
       },
       () => stopAndKeepLogs(src),
     );
   }
 
-  const { qmp: source, poolInUseBytes } = await (configuration.warmStart === true
-    ? continueWarmed()
-    : bootAndWarm());
-  await writeManifest(log.folder, {
-    ...manifest,
-    goodputBytesPerSecond: goodput,
-    poolInUseReachedBytes: poolInUseBytes,
-  });
+  const warm = await (configuration.warmStart === true ? continueWarmed() : bootAndWarm());
+  await together(warm, (vm) =>
+    writeManifestOf(vm, {
+      goodputBytesPerSecond: goodput,
+      poolInUseReachedBytes: vm.poolInUseBytes,
+    }),
+  );
 
-  const target: { qmp?: QmpClient } = {};
-  const startTarget = async (changes: Partial<MachineDescription>): Promise<QmpClient> =>
-    (target.qmp = await startVm(dst, { ...(await machine('dst')), ...changes }));
+  const targets = new Map<VmIndex, QmpClient>();
+  const startTarget = async (vm: RunVm, changes: Partial<MachineDescription>): Promise<QmpClient> => {
+    const target = await startVm(dst, { ...(await machine('dst', vm)), ...changes }, vm.place);
+    targets.set(vm.place.index, target);
+    return target;
+  };
 
+  /** In a VM on standby. */
+  const secondOf = ({ server }: RunVm): DatabaseServer =>
+    standby === undefined ? server : { ...server, host: hostOf(secondVm, testbed.guestAddress) };
   const proxied: { proxy?: SqlProxy } = {};
-  const waitingTarget = await steps.step(
+  const clientsServerOf = ({ server }: RunVm): DatabaseServer => proxied.proxy?.server ?? server;
+  await steps.step(
     engine.kind === 'restart' && standby === undefined ? 'start the probes' : 'start the target VM',
     async () => {
       await testbed.shape('storage', rates?.storage);
-      let qmp: QmpClient | undefined;
-      if (standby !== undefined) {
-        qmp = await startTarget(standbyChanges(standby, await machine('src'), ownDisk.qemu));
-        await waitForStandby(dst, signal);
-        proxied.proxy = await startSqlProxy(client, server, second);
-      } else if (engine.kind !== 'restart') qmp = await startTarget({});
-      await recorders.start(dst, [{ probe: 'qmp', socket: vm.machine.paths.recorderSocket }]);
-      const asked = proxied.proxy?.server ?? server;
-      await recorders.start(client, [
-        // There is no one VM that answers before and after.
-        ...(standby === undefined
-          ? [
-              {
-                probe: 'ping',
-                address: guestHost,
-                ...(engine.kind === 'restart' ? seldomPings : {}),
-              } as const,
-            ]
-          : []),
-        { probe: 'heartbeat', server: asked },
-        { probe: 'ledger', server: asked, file: vm.ledgerFile },
-      ]);
-      return qmp;
+      await together(warm, async (vm) => {
+        const { place, server } = vm;
+        if (standby !== undefined) {
+          await startTarget(vm, standbyChanges(standby, await machine('src', vm), ownDisk.qemu));
+          await waitForStandby(dst, signal);
+          proxied.proxy = await startSqlProxy(client, server, secondOf(vm));
+        } else if (engine.kind !== 'restart') await startTarget(vm, {});
+        const { recorderSocket } = place.machine.paths;
+        await recorders.start(dst, [{ probe: 'qmp', socket: recorderSocket }], place.index);
+        const asked = clientsServerOf(vm);
+        const probes: readonly ProbeConfig[] = [
+          // There is no one VM that answers before and after.
+          ...(standby === undefined
+            ? [
+                {
+                  probe: 'ping',
+                  address: server.host,
+                  ...(engine.kind === 'restart' ? seldomPings : {}),
+                } as const,
+              ]
+            : []),
+          { probe: 'heartbeat', server: asked },
+          { probe: 'ledger', server: asked, file: place.ledgerFile },
+        ];
+        await recorders.start(client, probes, place.index);
+      });
     },
     async () => {
       await proxied.proxy?.stop();
       await stopAndKeepLogs(dst);
     },
   );
-  const clientsServer = proxied.proxy?.server ?? server;
 
   const watched = watchedSeconds(configuration);
-  const load =
-    prepared.loadScript === undefined
-      ? undefined
-      : loadProbe(configuration, clientsServer, {
-          script: await deploy(prepared.loadScript, 'client'),
-          data,
-        });
   await steps.step('load before the migration', async () => {
     await recorders.measureClocks();
-    if (load !== undefined) await recorders.start(client, [load]);
+    if (prepared.loadScript !== undefined) {
+      const script = await deploy(prepared.loadScript, 'client');
+      for (const vm of warm) {
+        const load = loadProbe(configuration, clientsServerOf(vm), { script, data });
+        await recorders.start(client, [load], vm.place.index);
+      }
+    }
     await sleep(watched.before * 1000, undefined, { signal });
   });
 
-  const moved = { configuration, testbed, source, server, log, signal };
-  const successor =
-    waitingTarget === undefined || proxied.proxy === undefined
-      ? freshVm(server, startTarget)
-      : standbyVm(waitingTarget, disk.qemu, client, second, proxied.proxy);
-  const migration =
-    engine.kind === 'restart' || waitingTarget === undefined
-      ? standby === 'replica' && proxied.proxy !== undefined
-        ? replica({ ...moved, second, proxy: proxied.proxy })
-        : restart({ ...moved, successor })
-      : migrationOf(engine, {
-          ...moved,
-          target: waitingTarget,
-          vm,
-          migrationGoodputBytesPerSecond: goodput.migration,
-          storagePlace: disk.engine,
-          deploy,
-        });
-  if (engine.kind === 'restart') {
-    watch.vm('src', undefined);
-    watch.serverMayGo();
-  }
-  const outcome = await steps.step(
+  const methodOf = (vm: WarmVm): Migration => {
+    const { source, server, disk, place, log: own } = vm;
+    const moved = { configuration, testbed, source, server, log: own, signal };
+    const target = targets.get(place.index);
+    const { proxy } = proxied;
+    if (engine.kind !== 'restart' && target !== undefined)
+      return migrationOf(engine, {
+        ...moved,
+        target,
+        vm: place,
+        // Of VMs that move at once, each has its part.
+        migrationGoodputBytesPerSecond: goodput.migration / vms.length,
+        storagePlace: disk.engine,
+        deploy,
+      });
+    vm.watch.vm('src', undefined);
+    vm.watch.serverMayGo();
+    if (target === undefined || proxy === undefined)
+      return restart({ ...moved, successor: freshVm(server, (changes) => startTarget(vm, changes)) });
+    const second = secondOf(vm);
+    if (standby === 'replica') return replica({ ...moved, second, proxy });
+    return restart({ ...moved, successor: standbyVm(target, disk.qemu, client, second, proxy) });
+  };
+  const moves = warm.map((vm) => ({ vm, method: methodOf(vm) }));
+  const moved = await steps.step(
     'migrate',
-    () => migration.run(),
-    () => migration.close(),
+    () =>
+      together(moves, async ({ vm, method }) => {
+        const converged = (await method.run()) === 'completed';
+        if (converged) vm.watch.vm('dst', targets.get(vm.place.index));
+        return { vm, converged };
+      }),
+    async () => {
+      await together(moves, ({ method }) => method.close());
+    },
   );
 
-  const converged = outcome === 'completed';
-  if (converged) watch.vm('dst', target.qmp);
-  if (converged && configuration.verifyRam) {
+  const toCompare = configuration.verifyRam ? moved.filter(({ converged }) => converged) : [];
+  if (toCompare.length > 0) {
     await steps.step('compare the RAM of both VMs', async () => {
       await testbed.shape('migration', undefined);
-      await checks.ram(testbed, deploy, note);
+      for (const { vm } of toCompare) {
+        await vm.checks.ram(testbed, deploy, note, vm.place);
+        await targets.get(vm.place.index)?.execute('cont');
+      }
       await testbed.shape('migration', rates?.migration);
-      await target.qmp?.execute('cont');
     });
   }
   await steps.step('load after the migration', () => sleep(watched.after * 1000, undefined, { signal }));
   await steps.step('check', async () => {
     await recorders.measureClocks();
-    await checks.oneVm(converged, source, target.qmp);
-    if (load !== undefined && (engine.kind !== 'restart' || standby !== undefined)) checks.loadRan();
+    await together(moved, async ({ vm, converged }) => {
+      await vm.checks.oneVm(converged, vm.source, targets.get(vm.place.index));
+      const hasLoad = prepared.loadScript !== undefined;
+      if (hasLoad && (engine.kind !== 'restart' || standby !== undefined)) vm.checks.loadRan();
+    });
     await recorders.stopProbes('client');
-    if (standby === undefined) checks.sourceAnswers();
-    if (converged && !configuration.verifyRam) checks.clientGap();
-    await checks.ledger(client, clientsServer, vm.ledgerFile);
-    await checks.tables(client, clientsServer, data.kind === 'tpcc' ? tpccTables : tables);
-    if (data.kind === 'tpcc') await checks.tpcc(client, clientsServer);
+    await together(moved, async ({ vm, converged }) => {
+      const { checks, place } = vm;
+      const server = clientsServerOf(vm);
+      if (standby === undefined) checks.sourceAnswers();
+      if (converged && !configuration.verifyRam) checks.clientGap();
+      await checks.ledger(client, server, place.ledgerFile);
+      await checks.tables(client, server, data.kind === 'tpcc' ? tpccTables : tables);
+      if (data.kind === 'tpcc') await checks.tpcc(client, server);
+    });
   });
-  return { converged, failedChecks: checks.failed };
+  return {
+    converged: moved.every(({ converged }) => converged),
+    failedChecks: vms.flatMap(({ checks, place }) =>
+      checks.failed.map((name) => (vms.length === 1 ? name : `${name} of VM ${place.index}`)),
+    ),
+  };
 }

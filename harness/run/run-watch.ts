@@ -20,13 +20,16 @@ const shutdownReasons: Readonly<Record<string, string>> = {
 
 export class RunWatch {
   readonly #log: Pick<RunLog, 'event'>;
+  readonly #name: string;
   readonly #gone = new AbortController();
   #vm: QmpClient | undefined;
   #serverMayGo = false;
   #loadSaid = '';
 
-  constructor(log: Pick<RunLog, 'event' | 'onEvent'>) {
+  /** @param name of the VM in what is said of it */
+  constructor(log: Pick<RunLog, 'event' | 'onEvent'>, name = 'the VM') {
     this.#log = log;
+    this.#name = name;
     log.onEvent((event) => {
       this.#take(event);
     });
@@ -50,7 +53,7 @@ export class RunWatch {
     qemu.onLoss(() => {
       if (this.#vm !== qemu) return;
       const said = why ?? 'its QEMU ended without a word, as one that is killed does';
-      this.#end('vm-gone', `the VM on ${host} is gone: ${said} (logs/console-${host}.log has what it said)`);
+      this.#end('vm-gone', `${this.#name} on ${host} is gone: ${said} (logs/console-${host}.log has what it said)`);
     });
   }
 
@@ -72,7 +75,7 @@ export class RunWatch {
     )
       this.#end(
         'server-gone',
-        `the database server in the VM is gone: the guest answers and refuses connections (${event.detail})`,
+        `the database server in ${this.#name} is gone: the guest answers and refuses connections (${event.detail})`,
       );
   }
 

@@ -5,6 +5,7 @@ import path from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { type Configuration, optionsSchema, resolveConfiguration } from '../../experiments/configuration.ts';
 import { seconds } from '../../foundation/quantity.ts';
+import type { NewRunEvent } from '../../record/event.ts';
 import { type Manifest, readManifest } from '../../record/manifest.ts';
 import type { Testbed } from '../testbed/host.ts';
 import type { Inventory } from '../testbed/inventory/schema.ts';
@@ -44,6 +45,10 @@ export class RunsLab {
     this.#goodput.set(configuration.linkBitsPerSecond, goodputBytesPerSecond);
   }
 
+  get hosts(): Testbed['hosts'] {
+    return this.#testbed.hosts;
+  }
+
   close(): Promise<void> {
     return this.#testbed.close();
   }
@@ -52,6 +57,8 @@ export class RunsLab {
 interface RunChanges {
   /** Done to the lab when the source VM is up and its pool is being warmed. */
   readonly atWarmUp?: () => Promise<void>;
+  /** The run is interrupted as by Ctrl-C at the first event for which this is true. */
+  readonly interruptAt?: (event: NewRunEvent, vm: number | undefined) => boolean;
   readonly inventory?: Inventory;
   /** Default: a lab of its own. */
   readonly lab?: RunsLab;
@@ -61,10 +68,11 @@ interface RunChanges {
 export async function run(
   t: ExecutionContext,
   options: object,
-  { atWarmUp, inventory, lab }: RunChanges = {},
+  { atWarmUp, interruptAt, inventory, lab }: RunChanges = {},
 ) {
   t.timeout(20 * 60_000);
   const stepTimes: string[] = [];
+  const interrupt = new AbortController();
   const configuration = resolveConfiguration(optionsSchema.parse({ ...small, ...options }));
   const result = await runExperiment({
     configuration,
@@ -76,8 +84,9 @@ export async function run(
     keep: false,
     keepOnFailure: false,
     owner: 'a lab test',
-    signal: new AbortController().signal,
-    onEvent: (event) => {
+    signal: interrupt.signal,
+    onEvent: (event, vm) => {
+      if (interruptAt?.(event, vm) === true) interrupt.abort(new Error('interrupted by the test'));
       if (event.event === 'step-started' && event.step === 'warm the pool') void atWarmUp?.();
       if (event.event === 'step-ended') stepTimes.push(`${event.step} ${seconds(event.duration_ms)}`);
       if (event.event === 'step-failed' || event.event === 'check' || event.event === 'engine')
@@ -86,6 +95,6 @@ export async function run(
   });
   if (result.row !== undefined) lab?.learn(await readManifest(result.folder));
   t.log(stepTimes.join(', '));
-  t.log(result.outcome, result.reason ?? '', JSON.stringify(result.row));
+  for (const { row } of result.vms) t.log(result.outcome, result.reason ?? '', JSON.stringify(row));
   return result;
 }

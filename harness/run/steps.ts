@@ -69,6 +69,19 @@ export class Steps {
   }
 }
 
+/**
+ * Does it for all at once, and settles when it has come to an end for each: what is undone then is not still being done.
+ * @throws what the first of those that failed threw
+ */
+export async function together<Item, Result>(
+  items: readonly Item[],
+  action: (item: Item) => Promise<Result>,
+): Promise<readonly Result[]> {
+  const running = items.map(action);
+  await Promise.allSettled(running);
+  return Promise.all(running);
+}
+
 /** Settles as `promise` does, or rejects with the signal's reason as soon as it aborts. */
 export async function untilAborted<Result>(promise: Promise<Result>, signal: AbortSignal): Promise<Result> {
   const { promise: aborted, reject } = Promise.withResolvers<never>();

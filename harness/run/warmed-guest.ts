@@ -14,6 +14,7 @@ import { hypervisorOf } from '../vm/accelerator.ts';
 import { waitForAgent } from '../vm/guest-agent.ts';
 import { continueKeptVm, keepVm } from '../vm/kept-vm.ts';
 import { startVm, stopVm, waitForServer } from '../vm/machine.ts';
+import { firstVm, type VmPlace } from '../vm/vm-place.ts';
 import { whileVmLives } from '../vm/while-vm-lives.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { warmUp } from '../workload/warm-up.ts';
@@ -36,6 +37,8 @@ interface WarmedGuestOptions {
   readonly agentBundlePath: string;
   /** As the source host boots it. */
   readonly machine: MachineDescription;
+  /** Where; default: the first. */
+  readonly vm?: VmPlace;
   /** Its disk, which is written to. */
   readonly disk: DiskPlace;
   readonly server: DatabaseServer;
@@ -87,27 +90,27 @@ const guestIn = (folder: string): WarmedGuest => ({
 });
 
 async function keepIn(folder: string, options: WarmedGuestOptions): Promise<void> {
-  const { testbed, deploy, image, machine, disk, server, log, signal } = options;
+  const { testbed, deploy, image, machine, vm = firstVm, disk, server, log, signal } = options;
   const { src, nfs, client } = testbed.hosts;
   const kept = guestIn(folder);
   const stream = `${hostFolder}/kept-vm.stream`;
   try {
     await copyImage(nfs, await deploy(image.diskPath, 'nfs'), disk.serverPath);
-    const qmp = await startVm(src, machine);
-    await waitForServer({ client, vmHost: src, server, timeoutMs: serverReadyTimeoutMs, signal });
+    const qmp = await startVm(src, machine, vm);
+    await waitForServer({ client, vmHost: src, vm, server, timeoutMs: serverReadyTimeoutMs, signal });
     await whileVmLives(
       qmp,
       warmUp(client, server, () => undefined, signal),
     );
-    log(await whileVmLives(qmp, waitForAgent(src, signal)));
+    log(await whileVmLives(qmp, waitForAgent(src, signal, vm)));
     await src.run(`install -d -m 700 ${hostFolder}`);
     await keepVm(qmp, stream, signal);
-    await stopVm(src);
+    await stopVm(src, vm);
     qmp.close();
     await src.copyFrom(stream, kept.streamPath);
     await nfs.copyFrom(disk.serverPath, kept.diskPath);
   } finally {
-    await stopVm(src);
+    await stopVm(src, vm);
     await src.run(`rm -f ${stream}`);
   }
 }

@@ -204,14 +204,21 @@ function consumption({ manifest, events, samples }: RunRecord, timeline: Timelin
   const zeroPages = figures['ram.duplicate'];
   const contentBytes =
     total === undefined || zeroPages === undefined ? undefined : Math.max(0, total - zeroPages * pageSize);
-  const bound_ms = transferMs(contentBytes, goodput && goodput.migration + goodput.storage);
+  // VMs that move at once are alike, and share the links.
+  const { vms = 1 } = manifest.configuration;
+  const allBytes = contentBytes === undefined ? undefined : vms * contentBytes;
+  const bound_ms = transferMs(allBytes, goodput && goodput.migration + goodput.storage);
   const compression =
     engineFigure(events, 'src', 'compression_ratio_total') ??
-    stockCompression(manifest.configuration.engine, contentBytes, migrationBytes);
+    stockCompression(
+      manifest.configuration.engine,
+      contentBytes,
+      vms === 1 ? migrationBytes : figures['ram.transferred'],
+    );
   const bound_compressed_ms =
     compression === undefined
       ? undefined
-      : transferMs(contentBytes, goodput && goodput.migration * compression + goodput.storage);
+      : transferMs(allBytes, goodput && goodput.migration * compression + goodput.storage);
   const busiest_link_ms =
     migrationBytes === undefined || storageIn === undefined || goodput === undefined
       ? undefined

@@ -1,5 +1,5 @@
 /** The regression gate: two sets of runs of the same cells, metric by metric. Pure. */
-import { cellsOf, enginesOf, type Cell } from '../record/cells.ts';
+import { cellsOf, enginesOf, firstVmsOf, type Cell } from '../record/cells.ts';
 import type { Run, RunSet } from '../record/read-set.ts';
 import { seededRandom } from '../statistics/seeded-random.ts';
 import { mean } from '../statistics/spread.ts';
@@ -77,8 +77,9 @@ export function compareSets(
   next: Pick<RunSet, 'runs'>,
   selection: Selection = {},
 ): Comparison {
-  const baseCells = cellsOf(base);
-  const nextCells = cellsOf(next);
+  // Two VMs that were moved at once are no two repeats.
+  const baseCells = cellsOf({ runs: firstVmsOf(base.runs) });
+  const nextCells = cellsOf({ runs: firstVmsOf(next.runs) });
   const engines = enginesOf({ runs: [...base.runs, ...next.runs] }).filter(
     (engine) => selection.engines?.includes(engine) ?? true,
   );

@@ -99,6 +99,7 @@ const texts = {
   'condition.downtime limit': { en: 'downtime limit', ja: 'ダウンタイム上限' },
   'condition.RAM comparison': { en: 'RAM comparison', ja: 'RAM 比較' },
   'condition.warm start': { en: 'warm start', ja: 'ウォームスタート' },
+  'condition.VMs at once': { en: 'VMs at once', ja: '同時に移送する VM 数' },
   'condition.revision': { en: 'revision', ja: 'リビジョン' },
 
   'run.name': { en: 'run', ja: '実行' },

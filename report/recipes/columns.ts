@@ -91,6 +91,16 @@ const median = (values: readonly number[]): number => quantile(values, 0.5);
 
 const columns: Readonly<Record<string, Column>> = {
   total: ofRow('total s', 'total_time_ms', (ms) => inSeconds(ms)),
+  'total-both': {
+    title: 'both VMs s',
+    // Both rows of a run have it: it counts once.
+    value: ({ row }) => (row.vm === 0 ? row.vms_total_time_ms : undefined),
+    text: (ms) => inSeconds(ms),
+  },
+  'vm-migration-link': ofRow('migration link, a VM MB', 'vm_migration_link_bytes', (bytes) => inMegabytes(bytes)),
+  'vm-storage-link': ofRow('storage link, a VM MB', 'vm_storage_link_bytes', (bytes) => inMegabytes(bytes)),
+  'migration-share': ofRow('part of the migration link', 'migration_link_share', digits(2)),
+  'storage-share': ofRow('part of the storage link', 'storage_link_share', digits(2)),
   downtime: ofRow('STOP to RESUME ms', 'downtime_stop_resume_ms'),
   'client-gap': ofRow('no ping reply ms', 'downtime_client_ms'),
   'sql-gap': ofRow('no SQL answer ms', 'downtime_heartbeat_ms'),

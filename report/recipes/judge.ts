@@ -55,7 +55,9 @@ function valuesOf(measure: Measure, column: Column, engine: string, runs: readon
   if (measure.kind === 'each-run') return own.flatMap((run) => column.value(run) ?? []);
   const other = measure.kind === 'ratio' ? measure.to : measure.from;
   return own.flatMap((run) => {
-    const beside = runs.find(({ row }) => row.engine === other && row.repeat === run.row.repeat);
+    const beside = runs.find(
+      ({ row }) => row.engine === other && row.repeat === run.row.repeat && row.vm === run.row.vm,
+    );
     const [value, base] = [column.value(run), beside === undefined ? undefined : column.value(beside)];
     if (value === undefined || base === undefined) return [];
     return [measure.kind === 'ratio' ? value / base : value - base];

@@ -6,6 +6,7 @@ import { paperClaimsOf } from '../claims/claims.ts';
 import { figures } from '../figures/all.ts';
 import { contextOf, titleOf } from '../figures/figure.ts';
 import { describeDifferences, differencesAmong } from '../record/conditions.ts';
+import { firstVmsOf } from '../record/cells.ts';
 import { steadyShare } from '../record/made-unlike.ts';
 import type { Run } from '../record/read-set.ts';
 import { markdownTable } from '../render/markdown-table.ts';
@@ -46,12 +47,13 @@ export function recipeBlock(
 ): string[] {
   const { recipe, set, wanted } = recipeSet;
   const { runs } = set;
+  const count = firstVmsOf(runs).length;
   const differences = differencesAmong(runs);
   const context = contextOf(set, 'en', false);
   const shown = figures.filter(({ name }) => recipe.figures.includes(name));
   return [
     ...headOf(recipe),
-    `${runs.length === wanted ? `${wanted} runs` : `**${runs.length} of ${wanted} runs**`}, ${daysOf(runs)}, ` +
+    `${count === wanted ? `${wanted} runs` : `**${count} of ${wanted} runs**`}, ${daysOf(runs)}, ` +
       `in ${folders.map((folder) => `\`${folder}\``).join(', ')}. ${madeOn(runs)}`,
     '',
     ...(differences.length === 0
@@ -93,7 +95,7 @@ function tableOf({ mems, scenarios, engines }: Recipe, table: RecipeTable, runs:
           const values = ofCell.flatMap((run) => column.value(run) ?? []);
           return values.length === 0 ? (column.absence?.(ofCell) ?? '') : medianText(column, values);
         });
-        return [[mem, scenario, `\`${engine}\``, String(ofCell.length), ...numbersOfCell]];
+        return [[mem, scenario, `\`${engine}\``, String(firstVmsOf(ofCell).length), ...numbersOfCell]];
       }),
     ),
   );

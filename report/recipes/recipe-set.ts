@@ -28,6 +28,7 @@ const conditions = [
   'maxTimeSeconds',
   'verifyRam',
   'warmStart',
+  'vms',
 ] as const;
 
 function nameOf({ manifest: { configuration, repeat } }: Run): string {

@@ -93,6 +93,11 @@ export function scenariosOf(cells: readonly Row[]): ScenarioName[] {
   return scenarioNames.filter((name) => cells.some(({ scenario }) => scenario === name));
 }
 
+/** Without those of other VMs that were moved at once: what one run says several times over. */
+export function firstVmsOf(runs: readonly Run[]): readonly Run[] {
+  return runs.filter(({ row }) => (row.vm ?? 0) === 0);
+}
+
 /** Figures of a cell's runs; runs that do not have it are left out. */
 export function valuesOf(cell: Cell, value: (row: RunRow) => number | undefined): number[] {
   return cell.runs.map(({ row }) => value(row)).filter((figure) => figure !== undefined);

@@ -85,6 +85,7 @@ const cases: Readonly<Record<ConditionName, readonly Case[]>> = {
   'downtime limit': [{ change: withRow({ downtime_limit_ms: 1000 }), says: '300 ms | 1000 ms' }],
   'RAM comparison': [{ change: withConfiguration({ verifyRam: true }), says: 'false | true' }],
   'warm start': [{ change: withConfiguration({ warmStart: true }), says: 'false | true' }],
+  'VMs at once': [{ change: withConfiguration({ vms: 2 }), says: '1 | 2' }],
 };
 
 const { runs } = syntheticSet({ scenarios: ['rw'], paperRowsGib: [8, 16], engines: ['restore'] });

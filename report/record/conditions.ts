@@ -18,6 +18,7 @@ export const conditionNames = [
   'downtime limit',
   'RAM comparison',
   'warm start',
+  'VMs at once',
 ] as const;
 export type ConditionName = (typeof conditionNames)[number];
 
@@ -43,6 +44,7 @@ export function conditionsOf({ row, manifest }: Pick<Run, 'row' | 'manifest'>): 
     'RAM comparison': String(configuration.verifyRam),
     // A guest that goes on from a file has aged differently from one that was booted for the run.
     'warm start': String(configuration.warmStart ?? false),
+    'VMs at once': String(configuration.vms ?? 1),
   };
 }
 

@@ -1,0 +1,94 @@
+/**
+ * Two small VMs of one host that move to the other at once: each is checked byte by byte and has a record of its own; and
+ * whenever the run is ended, nothing of either is left on hosts that stay up. About four minutes on two cores under TCG.
+ */
+import test from 'ava';
+import type { NewRunEvent } from '../../record/event.ts';
+import { readRun } from '../../record/read-run.ts';
+import { clearLeftovers, waitForRoom } from '../testbed/local/lab-process.ts';
+import { run, RunsLab } from './small-run.fixture.ts';
+
+const two = { vms: 2, vmMemory: 256, tableData: 16, scenario: 'idle', engine: 'balance', before: 2, after: 2 };
+
+let lab: RunsLab;
+
+test.before(async (t) => {
+  const log = (line: string): void => {
+    t.log(line);
+  };
+  await waitForRoom(log);
+  await clearLeftovers();
+  lab = await RunsLab.start('two-vms.lab.test.ts', log);
+});
+test.after.always(() => lab.close());
+
+/** What a VM host has of VMs, and of what moves them. */
+async function left(): Promise<readonly string[]> {
+  const { src, dst } = lab.hosts;
+  const found = await Promise.all(
+    [src, dst].map((host) =>
+      host.run(`ls /dev/shm; ls /run/poolshift | grep -E '[.]sock$|^key-'; ls /sys/class/net | grep -E '^(tap|br)'
+pgrep -a 'qemu|node'; true`),
+    ),
+  );
+  return found.flatMap(({ stdout }) => stdout.split('\n').filter(Boolean));
+}
+
+test.serial('both arrive with the same RAM, and each has its figures and its part of the links', async (t) => {
+  const { outcome, vms } = await run(t, { ...two, verifyRam: true }, { lab });
+  t.is(outcome, 'completed');
+  t.is(vms.length, 2);
+  for (const [index, { folder, row }] of vms.entries()) {
+    t.is(row?.ram_pages_differing, 0);
+    t.is(row?.ram_pages_compared, (two.vmMemory * 2 ** 20) / 4096);
+    t.is(row?.vms, 2);
+    t.is(row?.vm, index);
+    t.true(Number(row?.pages_restored) + Number(row?.pages_sent_after_all) > 1000);
+    t.true(Number(row?.vms_total_time_ms) >= Number(row?.total_time_ms));
+    t.true(Number(row?.vm_migration_link_bytes) < Number(row?.migration_link_bytes));
+    t.is(row?.ledger_lost, 0);
+    t.true(Number(row?.ledger_acknowledged) > 10);
+    const { events } = await readRun(folder);
+    t.is(events.filter((event) => event.event === 'migrate-command').length, 1);
+  }
+  const [first, second] = vms.map(({ row }) => row);
+  t.is(first?.vms_total_time_ms, second?.vms_total_time_ms);
+  for (const share of ['migration_link_share', 'storage_link_share'] as const)
+    t.true(Math.abs(Number(first?.[share]) + Number(second?.[share]) - 1) < 1e-6, share);
+  t.deepEqual(await left(), []);
+});
+
+test.serial('the second VM that is gone ends the run, and the first goes with it', async (t) => {
+  const { outcome, reason } = await run(t, two, {
+    lab,
+    atWarmUp: async () => {
+      await lab.hosts.src.run('systemctl kill --signal=KILL poolshift-vm-1');
+    },
+  });
+  t.is(outcome, 'failed');
+  t.regex(reason ?? '', /VM 1 on src is gone: its QEMU ended without a word/);
+  t.deepEqual(await left(), []);
+});
+
+/** True at the first event by which it has happened to both VMs. */
+function bothHave(isIt: (event: NewRunEvent) => boolean): (event: NewRunEvent, vm?: number) => boolean {
+  const seen = new Set<number>();
+  return (event, vm) => vm !== undefined && isIt(event) && seen.add(vm).size === 2;
+}
+
+const isQemuOn = (host: string) => (event: NewRunEvent) =>
+  event.event === 'connection' && event.probe === 'qmp' && event.host === host && event.state === 'connected';
+
+const moments: readonly (readonly [when: string, isIt: (event: NewRunEvent) => boolean])[] = [
+  ['both have booted', isQemuOn('src')],
+  ['both targets wait', isQemuOn('dst')],
+  ['both move', (event) => event.event === 'migration-status' && event.status === 'active'],
+];
+
+for (const [when, isIt] of moments) {
+  test.serial(`an interrupt when ${when} leaves nothing of either`, async (t) => {
+    const { outcome } = await run(t, two, { lab, interruptAt: bothHave(isIt) });
+    t.is(outcome, 'aborted');
+    t.deepEqual(await left(), []);
+  });
+}
