@@ -66,6 +66,12 @@ async function readRun(folder: string): Promise<MeasuredRun> {
       `${folder}: a ${row.engine} run that is not simulated, or did not converge`,
     );
   }
+  if (value('vms') > 1)
+    throw new CodedError(
+      'prediction',
+      'unusable-run',
+      `${folder}: one of ${value('vms')} VMs that moved at once, and a simulated one has the links to itself`,
+    );
   const { events, samples } = await readRecord(folder, (metric) => wantedMetrics.includes(metric));
   const commandMs = timelineOf(events)?.commandMs;
   if (commandMs === undefined)

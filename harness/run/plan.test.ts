@@ -104,6 +104,25 @@ test('a replica is of MariaDB only', (t) => {
   );
 });
 
+test('two VMs take the memory twice, share the links, and are moved by methods that move a VM as it is', (t) => {
+  const bytes = (options: object) =>
+    memoryNeeds(configure(options)).reduce((sum, need) => sum + need.bytes, 0);
+  t.true(bytes({ mem: '8', vms: '2' }) >= bytes({ mem: '8' }) + 2 * configure({ mem: '8' }).vmMemoryBytes);
+  const seconds = (options: object) =>
+    expectedSteps(configure({ mem: '8', ...options }), 'tcg').find(({ name }) => name === 'migrate')
+      ?.durationSeconds ?? 0;
+  t.is(Math.round(seconds({ vms: '2', engine: 'balance' })), Math.round(2 * seconds({ engine: 'balance' })));
+  for (const engine of ['precopy', 'multifd-zstd', 'postcopy', 'restore', 'balance'])
+    t.true(checkCombination(configure({ engine, vms: '2' })).fits, engine);
+  for (const engine of ['restart', 'handover', 'replica', 'shrink']) {
+    const refused = checkCombination(configure({ engine, vms: '2' }));
+    t.regex(
+      refused.fits ? '' : refused.reason,
+      new RegExp(`--vms 2 does not go with --engine ${engine}, .*; valid: precopy, restore, balance`),
+    );
+  }
+});
+
 test('an inventory goes with its testbed only', (t) => {
   const without = checkCombination(configure({ testbed: 'inventory' }));
   t.regex(without.fits ? '' : without.reason, /needs --inventory/);

@@ -21,6 +21,7 @@ const configured = (changes: Partial<Manifest['configuration']>): Partial<Manife
 
 test('a cell is named as its folder', (t) => {
   t.is(runNameOf(manifest), 'rw-16-precopy-r1');
+  t.is(runNameOf({ ...manifest, vm: 1 }), 'rw-16-precopy-r1-vm1');
 });
 
 test('the same cell twice is found, with the sets that hold it', (t) => {
