@@ -19,7 +19,10 @@ export const twoVms: Recipe = {
       caption: 'Links: what each VM moved, and its part while both moved',
       columns: ['vm-migration-link', 'vm-storage-link', 'migration-share', 'storage-share', 'pages-restored'],
     },
-    { caption: 'Load and CPU', columns: ['tps-before', 'tps-during', 'tps-back', 'cpu-busy', 'commits-lost'] },
+    {
+      caption: 'Load and CPU',
+      columns: ['tps-before', 'tps-during', 'tps-back', 'cpu-busy', 'commits-lost'],
+    },
   ],
   claims: [
     {

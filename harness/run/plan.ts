@@ -36,12 +36,11 @@ export function diskNeeds(configuration: Configuration): readonly Need[] {
   const imageBytes = configuration.tableDataBytes + 900 * mib;
   return [
     {
-      what: vms === 1 ? 'data folder, image and its working copy' : 'data folder, image and its working copies',
+      what:
+        vms === 1 ? 'data folder, image and its working copy' : 'data folder, image and its working copies',
       bytes: (2 + vms) * imageBytes,
     },
-    ...(hasStandby
-      ? [{ what: 'image of the VM on standby', bytes: imageBytes }]
-      : []),
+    ...(hasStandby ? [{ what: 'image of the VM on standby', bytes: imageBytes }] : []),
     ...(configuration.warmStart === true
       ? [
           {
@@ -210,7 +209,12 @@ export function expectedSteps(
   const { vms = 1 } = configuration;
   const startSteps =
     configuration.warmStart === true
-      ? [{ name: 'start the warmed source VM', durationSeconds: 2 + (vms * configuration.vmMemoryBytes) / 400e6 }]
+      ? [
+          {
+            name: 'start the warmed source VM',
+            durationSeconds: 2 + (vms * configuration.vmMemoryBytes) / 400e6,
+          },
+        ]
       : [
           { name: 'boot the source VM', durationSeconds: accelerator === 'tcg' ? 25 : 12 },
           { name: 'warm the pool', durationSeconds: configuration.tableDataBytes / warmUpBytesPerSecond },
@@ -218,7 +222,10 @@ export function expectedSteps(
         ];
   return [
     { name: 'bring the lab up', durationSeconds: 6 },
-    { name: 'copy the disk image', durationSeconds: (vms * (configuration.tableDataBytes + 500 * mib)) / 500e6 },
+    {
+      name: 'copy the disk image',
+      durationSeconds: (vms * (configuration.tableDataBytes + 500 * mib)) / 500e6,
+    },
     ...startSteps,
     { name: 'load before the migration', durationSeconds: watched.before },
     { name: 'migrate', durationSeconds: Math.min(moveSeconds(configuration), configuration.maxTimeSeconds) },

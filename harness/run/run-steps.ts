@@ -174,7 +174,9 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
         prepareVmHost(src, testbed, places),
         prepareVmHost(dst, testbed, places),
       ]);
-      const units = Object.fromEntries(places.map(({ suffix, unit }) => [`qemu${suffix}`, `${unit}.service`]));
+      const units = Object.fromEntries(
+        places.map(({ suffix, unit }) => [`qemu${suffix}`, `${unit}.service`]),
+      );
       for (const host of [src, dst, nfs, client]) {
         const interfaces = Object.fromEntries(
           Object.entries(testbed.networks).map(([network, plan]) => [network, plan.interfaces[host.name]]),
@@ -276,7 +278,9 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
       async () => {
         // Booting and warming are not measured: they get the storage network at full speed.
         await testbed.shape('storage', undefined);
-        return together(vms, async (vm) => started(vm, await startVm(src, await machine('src', vm), vm.place)));
+        return together(vms, async (vm) =>
+          started(vm, await startVm(src, await machine('src', vm), vm.place)),
+        );
       },
       () => stopAndKeepLogs(src),
     );

@@ -53,7 +53,10 @@ export class RunWatch {
     qemu.onLoss(() => {
       if (this.#vm !== qemu) return;
       const said = why ?? 'its QEMU ended without a word, as one that is killed does';
-      this.#end('vm-gone', `${this.#name} on ${host} is gone: ${said} (logs/console-${host}.log has what it said)`);
+      this.#end(
+        'vm-gone',
+        `${this.#name} on ${host} is gone: ${said} (logs/console-${host}.log has what it said)`,
+      );
     });
   }
 

@@ -8,7 +8,15 @@ import { readRun } from '../../record/read-run.ts';
 import { clearLeftovers, waitForRoom } from '../testbed/local/lab-process.ts';
 import { run, RunsLab } from './small-run.fixture.ts';
 
-const two = { vms: 2, vmMemory: 256, tableData: 16, scenario: 'idle', engine: 'balance', before: 2, after: 2 };
+const two = {
+  vms: 2,
+  vmMemory: 256,
+  tableData: 16,
+  scenario: 'idle',
+  engine: 'balance',
+  before: 2,
+  after: 2,
+};
 
 let lab: RunsLab;
 
@@ -34,29 +42,32 @@ pgrep -a 'qemu|node'; true`),
   return found.flatMap(({ stdout }) => stdout.split('\n').filter(Boolean));
 }
 
-test.serial('both arrive with the same RAM, and each has its figures and its part of the links', async (t) => {
-  const { outcome, vms } = await run(t, { ...two, verifyRam: true }, { lab });
-  t.is(outcome, 'completed');
-  t.is(vms.length, 2);
-  for (const [index, { folder, row }] of vms.entries()) {
-    t.is(row?.ram_pages_differing, 0);
-    t.is(row?.ram_pages_compared, (two.vmMemory * 2 ** 20) / 4096);
-    t.is(row?.vms, 2);
-    t.is(row?.vm, index);
-    t.true(Number(row?.pages_restored) + Number(row?.pages_sent_after_all) > 1000);
-    t.true(Number(row?.vms_total_time_ms) >= Number(row?.total_time_ms));
-    t.true(Number(row?.vm_migration_link_bytes) < Number(row?.migration_link_bytes));
-    t.is(row?.ledger_lost, 0);
-    t.true(Number(row?.ledger_acknowledged) > 10);
-    const { events } = await readRun(folder);
-    t.is(events.filter((event) => event.event === 'migrate-command').length, 1);
-  }
-  const [first, second] = vms.map(({ row }) => row);
-  t.is(first?.vms_total_time_ms, second?.vms_total_time_ms);
-  for (const share of ['migration_link_share', 'storage_link_share'] as const)
-    t.true(Math.abs(Number(first?.[share]) + Number(second?.[share]) - 1) < 1e-6, share);
-  t.deepEqual(await left(), []);
-});
+test.serial(
+  'both arrive with the same RAM, and each has its figures and its part of the links',
+  async (t) => {
+    const { outcome, vms } = await run(t, { ...two, verifyRam: true }, { lab });
+    t.is(outcome, 'completed');
+    t.is(vms.length, 2);
+    for (const [index, { folder, row }] of vms.entries()) {
+      t.is(row?.ram_pages_differing, 0);
+      t.is(row?.ram_pages_compared, (two.vmMemory * 2 ** 20) / 4096);
+      t.is(row?.vms, 2);
+      t.is(row?.vm, index);
+      t.true(Number(row?.pages_restored) + Number(row?.pages_sent_after_all) > 1000);
+      t.true(Number(row?.vms_total_time_ms) >= Number(row?.total_time_ms));
+      t.true(Number(row?.vm_migration_link_bytes) < Number(row?.migration_link_bytes));
+      t.is(row?.ledger_lost, 0);
+      t.true(Number(row?.ledger_acknowledged) > 10);
+      const { events } = await readRun(folder);
+      t.is(events.filter((event) => event.event === 'migrate-command').length, 1);
+    }
+    const [first, second] = vms.map(({ row }) => row);
+    t.is(first?.vms_total_time_ms, second?.vms_total_time_ms);
+    for (const share of ['migration_link_share', 'storage_link_share'] as const)
+      t.true(Math.abs(Number(first?.[share]) + Number(second?.[share]) - 1) < 1e-6, share);
+    t.deepEqual(await left(), []);
+  },
+);
 
 test.serial('the second VM that is gone ends the run, and the first goes with it', async (t) => {
   const { outcome, reason } = await run(t, two, {

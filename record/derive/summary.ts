@@ -407,7 +407,11 @@ function checks(events: readonly RunEvent[]) {
 type EngineFigure = Extract<RecordedField, keyof EngineCounters | `list_${string}_ms`>;
 
 /** The last value that an engine on that host reported: each counter is kept by the engine that does the work. */
-export function engineFigure(events: readonly RunEvent[], host: ClockName, field: EngineFigure): number | undefined {
+export function engineFigure(
+  events: readonly RunEvent[],
+  host: ClockName,
+  field: EngineFigure,
+): number | undefined {
   return events
     .filter((event) => event.event === 'engine')
     .findLast((event) => event.host === host && event.fields[field] !== undefined)?.fields[field];

@@ -97,7 +97,9 @@ const columns: Readonly<Record<string, Column>> = {
     value: ({ row }) => (row.vm === 0 ? row.vms_total_time_ms : undefined),
     text: (ms) => inSeconds(ms),
   },
-  'vm-migration-link': ofRow('migration link, a VM MB', 'vm_migration_link_bytes', (bytes) => inMegabytes(bytes)),
+  'vm-migration-link': ofRow('migration link, a VM MB', 'vm_migration_link_bytes', (bytes) =>
+    inMegabytes(bytes),
+  ),
   'vm-storage-link': ofRow('storage link, a VM MB', 'vm_storage_link_bytes', (bytes) => inMegabytes(bytes)),
   'migration-share': ofRow('part of the migration link', 'migration_link_share', digits(2)),
   'storage-share': ofRow('part of the storage link', 'storage_link_share', digits(2)),
