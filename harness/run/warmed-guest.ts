@@ -21,7 +21,8 @@ import { warmUp } from '../workload/warm-up.ts';
 import { copyImage, type Deploy } from './deploy.ts';
 import type { DiskPlace } from './disk-place.ts';
 
-export const serverReadyTimeoutMs = 180_000;
+/** Ends what hangs: two guests that are emulated on a busy machine were seen to boot for minutes. */
+export const serverReadyTimeoutMs = 900_000;
 
 /** Files of this machine. */
 export interface WarmedGuest {
