@@ -36,9 +36,10 @@ test('a server is found by its program, which is not run', async (t) => {
   t.false(existsSync(ran));
 });
 
-test('product and version are read from the bytes of the program, wherever they lie in it', async (t) => {
+/** What is read from a program of this content. */
+const searcher = (t: ExecutionContext) => {
   const where = folder(t);
-  const search = async (name: 'mariadb' | 'mysql', content: Buffer): ReturnType<typeof searchVersion> => {
+  return async (name: 'mariadb' | 'mysql', content: Buffer): ReturnType<typeof searchVersion> => {
     writeFileSync(join(where, 'program'), content);
     const file = await open(join(where, 'program'));
     try {
@@ -47,6 +48,10 @@ test('product and version are read from the bytes of the program, wherever they 
       await file.close();
     }
   };
+};
+
+test('product and version are read from the bytes of the program, wherever they lie in it', async (t) => {
+  const search = searcher(t);
   for (const at of [0, 1, 1024 * 1024 - 10, 1024 * 1024, 3_000_000]) {
     const program = Buffer.alloc(4_000_000);
     program.write('\0mysqld-10.11\0', 100 + at, 'latin1');
@@ -72,4 +77,47 @@ test('a program is known by its file and its build id', async (t) => {
   t.is(build.id, 'ab'.repeat(20));
   t.regex(build.file, /^\d+:\d+:/);
   await file.close();
+});
+
+test('constants of an ELF program are looked at before all of it, and headers that lie cost nothing', async (t) => {
+  const search = searcher(t);
+  const constants = 0x2n;
+  const withSections = (...sections: { flags: bigint; offset: bigint; size: bigint }[]): Buffer => {
+    const program = Buffer.alloc(3_000_000);
+    program.writeUInt32LE(0x464c457f, 0);
+    program.writeBigUInt64LE(64n, 0x28);
+    program.writeUInt16LE(sections.length, 0x3c);
+    for (const [index, { flags, offset, size }] of sections.entries()) {
+      const at = 64 * (index + 1);
+      program.writeUInt32LE(1, at + 4);
+      program.writeBigUInt64LE(flags, at + 8);
+      program.writeBigUInt64LE(offset, at + 0x18);
+      program.writeBigUInt64LE(size, at + 0x20);
+    }
+    program.write('\x0010.11.19-MariaDB\0', 1_500_000, 'latin1');
+    program.write('\0mysqld-9.7\0', 2_500_000, 'latin1');
+    return program;
+  };
+  const everywhere = { product: 'mariadb', version: '10.11.19-MariaDB' };
+  t.like(
+    await search(
+      'mysql',
+      withSections(
+        { flags: constants, offset: 4096n, size: 100n },
+        { flags: constants | 4n, offset: 4096n, size: 2_900_000n },
+        { flags: constants, offset: 2_400_000n, size: 500_000n },
+      ),
+    ),
+    { product: 'mysql', version: '9.7' },
+  );
+  t.like(await search('mysql', withSections()), everywhere);
+  for (const offset of [2_999_999n, 2n ** 63n])
+    t.like(await search('mysql', withSections({ flags: constants, offset, size: 2n ** 63n })), everywhere);
+  const program = withSections();
+  program.writeBigUInt64LE(2n ** 64n - 1n, 0x28);
+  t.like(await search('mysql', program), everywhere);
+  // The table of sections is cut off by the end of the file.
+  program.writeBigUInt64LE(2_999_000n, 0x28);
+  program.writeUInt16LE(0xffff, 0x3c);
+  t.like(await search('mysql', program), everywhere);
 });
