@@ -1,6 +1,6 @@
-import { execFile, spawn } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { access, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -57,12 +57,16 @@ test.serial('a build that throws leaves nothing', async (t) => {
   );
 });
 
-test.serial('two processes build it once', async (t) => {
-  const run = () =>
-    promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program(slow)], {
-      env: process.env,
-    });
-  const [a, b] = await Promise.all([run(), run()]);
+/** Puts a process into a PID namespace of its own, where this user may make one. */
+const apart = ['unshare', '--user', '--map-root-user', '--pid', '--fork', '--kill-child'];
+
+test.serial('two processes build it once, also when neither sees the other', async (t) => {
+  const run = (before: readonly string[]) => {
+    const command = [...before, process.execPath, '--input-type=module', '--eval', program(slow)];
+    return promisify(execFile)('env', command, { env: process.env });
+  };
+  const mayBeApart = spawnSync('env', [...apart, 'true']).status === 0;
+  const [a, b] = await Promise.all([run([]), run(mayBeApart ? apart : [])]);
   t.is(a.stdout, b.stdout);
   t.is([a.stderr, b.stderr].join('').match(/building/g)?.length, 1);
 });
@@ -80,6 +84,52 @@ test.serial('the leftovers of a killed build are removed by the next', async (t)
   await t.notThrowsAsync(access(dir));
   t.false((await readdir(root)).some((name) => name.includes('.partial-')));
 });
+
+test.serial(
+  'what nothing has used for long is removed when something is built, and what was used is kept',
+  async (t) => {
+    const dayMs = 86_400_000;
+    /** An entry of this name, last used so many days ago. */
+    const age = async (entry: string, days: number): Promise<string> => {
+      const dir = path.join(root, entry);
+      await mkdir(dir, { recursive: true });
+      await writeFile(path.join(dir, 'content'), '');
+      const then = new Date(Date.now() - days * dayMs);
+      await utimes(dir, then, then);
+      return entry;
+    };
+    const key = (index: number): string => index.toString(16).padStart(16, '0');
+    const old = await age(`disk-${key(0)}`, 15);
+    const current = await age(`disk-${key(1)}`, 13);
+    const many = [];
+    for (let index = 0; index < 8; index += 1) many.push(await age(`initrd-${key(index)}`, 2 + index));
+    const busy = [];
+    for (let index = 0; index < 8; index += 1) busy.push(await age(`engine-${key(index)}`, 0.5));
+    const others = [await age('export', 100), await age(`.disk-${key(0)}.partial-a`, 100)];
+    const used = path.basename(
+      await prepare({ name: 'used', keyParts: [], log: silent, build: () => Promise.resolve() }),
+    );
+    const there = async (): Promise<string[]> =>
+      (await readdir(root)).filter((name) => !name.endsWith('.lock')).sort();
+    t.deepEqual(await there(), [current, ...many.slice(0, 6), ...busy, ...others, used].sort());
+
+    await age(used, 20);
+    await prepare({
+      name: 'used',
+      keyParts: [],
+      log: silent,
+      build: () => Promise.reject(new Error('again')),
+    });
+    const lines: string[] = [];
+    await age(current, 15);
+    const log = (line: string): void => void lines.push(line);
+    await prepare({ name: 'new', keyParts: [], log, build: () => Promise.resolve() });
+    t.true((await there()).includes(used));
+    t.false((await there()).includes(current));
+    t.true(lines.some((line) => line.includes(current) && line.includes('removed')));
+    t.false((await there()).includes(old));
+  },
+);
 
 test.serial('a hash of files depends on content and names', async (t) => {
   const file = path.join(root, 'f');

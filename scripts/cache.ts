@@ -1,9 +1,10 @@
 /**
  * The cache of prepared things: hosts' rootfs, guest images, bundles. An entry is a folder that is named by what it was
- * made from, and that is either complete or not there.
+ * made from, and that is either complete or not there. Entries that nothing has used for a while are removed whenever a new
+ * one is made.
  */
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, rename, stat, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { $ } from 'zx';
@@ -61,6 +62,7 @@ export async function prepare(options: PrepareOptions): Promise<string> {
     }
     await rename(partial, finished);
     log(`${name}: built in ${seconds(performance.now() - startedAtMs)}`);
+    await removeUnused(root, log);
     return finished;
   } finally {
     await lock.release();
@@ -84,13 +86,60 @@ function entryKey(keyParts: PrepareOptions['keyParts']): string {
   return createHash('sha256').update(JSON.stringify(keyParts)).digest('hex').slice(0, 16);
 }
 
-/** The time of last use stands in the folder's mtime, so that old entries can be told from current ones. */
+/** The time of last use stands in the folder's mtime. @returns whether there is such a folder */
 async function markUsed(dir: string): Promise<boolean> {
-  if (!existsSync(dir)) return false;
   const now = new Date();
-  await utimes(dir, now, now);
-  return true;
+  try {
+    await utimes(dir, now, now);
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
 }
+
+const dayMs = 86_400_000;
+/** Things of one name differ in what they were made from, and mostly the last of them are wanted. */
+const unused = { maxMs: 14 * dayMs, keptOfOneName: 6, maxMsBeyondThese: dayMs } as const;
+
+/**
+ * Removes what was last used 14 days ago, and of more than six things of one name those that were last used a day ago: nothing
+ * that takes a thing from here needs it for so long.
+ */
+async function removeUnused(root: string, log: Log): Promise<void> {
+  const byName = new Map<string, { readonly dir: string; readonly unusedMs: number }[]>();
+  for (const entry of await readdir(root)) {
+    const name = /^([^.].*)-[0-9a-f]{16}$/.exec(entry)?.[1];
+    const dir = path.join(root, entry);
+    const usedMs = name === undefined ? undefined : await lastUseMs(dir);
+    if (name === undefined || usedMs === undefined) continue;
+    byName.set(name, [...(byName.get(name) ?? []), { dir, unusedMs: Date.now() - usedMs }]);
+  }
+  for (const entries of byName.values()) {
+    const old = entries
+      .sort((left, right) => left.unusedMs - right.unusedMs)
+      .filter(
+        ({ unusedMs }, newer) =>
+          unusedMs > (newer < unused.keptOfOneName ? unused.maxMs : unused.maxMsBeyondThese),
+      );
+    for (const { dir } of old) {
+      log(`${dir}: removed, for nothing has used it for a while`);
+      await removeTree(dir);
+    }
+  }
+}
+
+/** Undefined when another process has removed it meanwhile. */
+async function lastUseMs(dir: string): Promise<number | undefined> {
+  try {
+    return (await stat(dir)).mtimeMs;
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+const isMissing = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT';
 
 async function removeLeftovers(root: string, entry: string): Promise<void> {
   const leftovers = (await readdir(root)).filter((name) => name.startsWith(`.${entry}.partial-`));
