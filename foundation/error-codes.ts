@@ -107,6 +107,8 @@ export interface ErrorCodes {
   destination:
     /** The target QEMU cannot be reached, or closed its connection before it had everything. */
     | 'target-failed'
+    /** The target's memory cannot be found or written: pages go through its stream. */
+    | 'target-ram'
     /** The source let RAM end with pages pending. */
     | 'incomplete'
     /** The stream cannot be held until it is whole: more device state than there is room for. */

@@ -17,6 +17,9 @@ const counters = z.object({
   /** Listed pages that the source sent from guest memory. */
   pages_sent_after_all: z.number(),
   pages_pending: z.number(),
+  /** Pages that the destination wrote into the target's memory itself, and those with content that went through the target's loader. */
+  pages_placed: z.number(),
+  pages_streamed: z.number(),
   /** Bytes of QEMU's stream read, or written to the target. */
   qemu_bytes: z.number(),
   /** Bytes on the connection between the engines, this way and back. */
@@ -75,6 +78,10 @@ export const engineEventFields = {
   'storage-unusable': reason.extend({ source: z.string() }),
   /** The first read that failed. */
   'read-failed': reason,
+  /** From now on pages are written into the target's memory, beside its stream. */
+  placing: z.object({ how: z.enum(['file', 'process']) }),
+  /** All pages go through the target's loader. */
+  'not-placing': reason,
   /** The last page of the list was planned or sent. */
   planned: nothing,
   'first-pass-done': nothing,

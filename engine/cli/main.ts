@@ -19,6 +19,8 @@ import {
   openGuestRam,
   parseGuestRamPlace,
 } from '../source/guest-ram.ts';
+import type { TargetRamSource } from '../core/outside.ts';
+import { openTargetRam, parseTargetRamPlace, type TargetRamPlace } from '../destination/target-ram.ts';
 import { prepareSocketFolder, staleSocketAt } from '../source/socket-file.ts';
 import { runSource } from '../source/source-engine.ts';
 import { formatSummary, StreamInspector } from '../stream/inspect.ts';
@@ -185,6 +187,7 @@ interface DestinationArguments extends MigrationOptions, PeerArguments {
   readonly listen: TcpAddress;
   readonly incoming: string;
   readonly storage: readonly StoragePlace[];
+  readonly targetRam: TargetRamPlace;
   readonly user?: User;
 }
 
@@ -199,6 +202,13 @@ addPeerOptions(program.command('destination'), 'destination')
     (text: string, before: readonly StoragePlace[]) => [...before, parseStoragePlace(text)],
     [],
   )
+  .option(
+    '--target-ram <place>',
+    "where pages are written into the target's memory: auto (QEMU's process is found by its socket), file:PATH " +
+      '(memory-backend-file), pid:NUMBER (QEMU), or none: all go through its stream',
+    argument(parseTargetRamPlace),
+    { kind: 'auto' },
+  )
   .addOption(storageLimitOption())
   .addOption(stallLimitOption())
   .addOption(switchoverLimitOption())
@@ -208,12 +218,14 @@ addPeerOptions(program.command('destination'), 'destination')
   .action(async (args: DestinationArguments) => {
     restartUnlessKeyWouldBeLost(args);
     const security = peerSecurity('destination', args);
+    const targetRam = targetRamOf(args);
     if (args.user !== undefined) become(args.user);
     const outcome = await runDestination({
       listen: args.listen,
       security,
       incomingPath: args.incoming,
       storage: args.storage,
+      ...(targetRam === undefined ? {} : { targetRam }),
       onEvent: sink(args),
       interrupts,
       limits: limitsOf(args),
@@ -319,6 +331,26 @@ function openRam(place: GuestRamPlace, onEvent: EventSink): OpenGuestRam {
     onEvent({ event: 'warning', code: 'ram-readable-by-others', reason });
   }
   return ram;
+}
+
+/** A place that is named is opened as root; who listens on the socket is looked up when it is connected to. */
+function targetRamOf({
+  targetRam,
+  incoming,
+  user,
+}: DestinationArguments): (() => TargetRamSource) | undefined {
+  if (targetRam.kind === 'none') return undefined;
+  const open = (): TargetRamSource => openTargetRam(targetRam, incoming);
+  if (user === undefined || targetRam.kind === 'auto') return open;
+  try {
+    const opened = open();
+    return () => opened;
+  } catch (error) {
+    // Said when it is needed.
+    return () => {
+      throw error;
+    };
+  }
 }
 
 /** Opened as root: the request of the list takes it over, and reports what is wrong with it. */

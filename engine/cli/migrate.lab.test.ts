@@ -88,6 +88,65 @@ serially('listed pages come from storage, and memory is the same', async (t) => 
   });
 });
 
+for (const [targetMemory, how] of [
+  ['file', 'file'],
+  ['memfd', 'file'],
+  ['anonymous', 'process'],
+] as const) {
+  serially(
+    `pages are placed into the target's memory (${targetMemory}) while the guest writes them`,
+    async (t) => {
+      const busy = { startBytes: 32 * MiB, endBytes: 36 * MiB, strideBytes: 8192, delayRounds: 100_000 };
+      await withPair(t, { program: busy, targetMemory }, async (pair) => {
+        pair.cache(cachedRuns);
+        const nbd = await startNbd(pair, 20 * MiB);
+        try {
+          const { source, destination } = await pair.startEngines(listOf(cachedRuns, ramBytes), {
+            source: ['--strategy', 'balance'],
+            storage: nbd.location,
+          });
+          await pair.migrate();
+          await completed(pair, [source, destination]);
+          t.deepEqual(pair.differingPages(), []);
+          t.is((await destination.event('placing')).how, how);
+          const { pages_placed, pages_streamed, pages_restored } = counters(destination);
+          t.true(
+            pages_placed > pages_restored / 2,
+            `${pages_placed} pages placed of ${pages_restored} restored`,
+          );
+          t.true(pages_streamed > 0);
+        } finally {
+          await nbd.stop();
+        }
+      });
+    },
+  );
+}
+
+for (const [place, reason] of [
+  ['pid', /^what was found as its memory holds already what is sent$/],
+  ['file', /^cannot open the target's memory, /],
+] as const) {
+  serially(
+    `where the target's memory is not what --target-ram ${place} says, pages go through its stream`,
+    async (t) => {
+      await withPair(t, {}, async (pair) => {
+        pair.cache(cachedRuns);
+        // The source's memory, or none.
+        const targetRam = place === 'pid' ? `pid:${pair.source.pid ?? 0}` : `file:${pair.folder}/nothing`;
+        const { source, destination } = await pair.startEngines(listOf(cachedRuns, ramBytes), {
+          destination: ['--target-ram', targetRam],
+        });
+        await pair.migrate();
+        await completed(pair, [source, destination]);
+        t.deepEqual(pair.differingPages(), []);
+        t.regex((await destination.event('not-placing')).reason, reason);
+        t.is(counters(destination).pages_placed, 0);
+      });
+    },
+  );
+}
+
 serially('a list that lies costs time and nothing else', async (t) => {
   await withPair(t, {}, async (pair) => {
     // What is listed of the second half is not what memory holds: stale, or of another place on the disk.

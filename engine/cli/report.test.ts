@@ -12,6 +12,8 @@ const counters: EngineCounters = {
   pages_cancelled: 0,
   pages_sent_after_all: 0,
   pages_pending: 7,
+  pages_placed: 0,
+  pages_streamed: 0,
   qemu_bytes: 0,
   migration_link_bytes: 3 * 2 ** 20,
   migration_link_back_bytes: 0,

@@ -61,6 +61,12 @@ function describe(event: EngineEvent): string {
       return `storage "${event.source}" cannot be used: ${event.reason}`;
     case 'read-failed':
       return `storage cannot be read: ${event.reason}`;
+    case 'placing':
+      return event.how === 'file'
+        ? "writing pages into the file behind the target's memory"
+        : "writing pages into the target QEMU's address space";
+    case 'not-placing':
+      return `all pages go through the target QEMU's stream: ${event.reason}`;
     case 'planned':
       return 'all listed pages are planned or sent';
     case 'first-pass-done':

@@ -17,6 +17,8 @@ export const emptyCounters: Omit<EngineCounters, 'cpu_ms' | 'rss_bytes'> = {
   pages_cancelled: 0,
   pages_sent_after_all: 0,
   pages_pending: 0,
+  pages_placed: 0,
+  pages_streamed: 0,
   qemu_bytes: 0,
   migration_link_bytes: 0,
   migration_link_back_bytes: 0,

@@ -13,6 +13,21 @@ export interface GuestRam {
   read(page: number, count: number, into: Buffer, offset: number): void;
 }
 
+/** The target's memory: what is written is there at once, whatever its QEMU loads. */
+export interface TargetRam extends GuestRam {
+  /** Writes `count` pages from `page` on. @throws CodedError 'destination', 'target-failed' */
+  write(page: number, count: number, from: Buffer, offset: number): void;
+  /** In a file behind it, or in the address space of QEMU. */
+  readonly how: 'file' | 'process';
+}
+
+/** The target's memory before it is known which part of it is the RAM block. */
+export interface TargetRamSource {
+  /** The memory of a RAM block of `lengthBytes`. @throws CodedError 'destination', 'target-ram' if there is no way to it */
+  block(lengthBytes: number): TargetRam;
+  close(): void;
+}
+
 /** Guest memory before it is known which part of it is the RAM block. */
 export interface GuestRamSource {
   /** The memory of a RAM block of `lengthBytes`. @throws CodedError 'source', 'guest-ram' */

@@ -13,6 +13,7 @@ import {
 } from '../core/destination-switchover.ts';
 import type { EngineCounters, EventSink } from '../core/engine-event.ts';
 import { conclude, type EngineEnd, type EngineOptions, type EngineOutcome } from '../core/engine-options.ts';
+import type { TargetRamSource } from '../core/outside.ts';
 import { RestorePlan } from '../core/restore-plan.ts';
 import { StatusReport, statusMs } from '../core/status-report.ts';
 import { defaultLimits, type Wait, WaitWatch } from '../core/wait-watch.ts';
@@ -40,6 +41,8 @@ interface DestinationOptions extends EngineOptions {
   /** Unix socket on which the target QEMU waits (`-incoming unix:PATH`, or migrate-incoming). */
   readonly incomingPath: string;
   readonly storage: readonly StoragePlace[];
+  /** Opens the target's memory; undefined: all pages go into its stream. */
+  readonly targetRam?: () => TargetRamSource;
   /** How the source engine is known. */
   readonly security: PeerSecurity;
   readonly liveness?: Liveness;
@@ -172,13 +175,14 @@ class DestinationEngine implements SourceHandler, RestoreSink {
   /** QEMU has begun to send: connects to the target. What is written before that is done waits in the socket. */
   #begin(link: Link): void {
     const { connection, storage } = link;
-    const { incomingPath, vm } = this.#options;
+    const { incomingPath, vm, targetRam } = this.#options;
     const plan = new RestorePlan();
     const restorer = new Restorer(plan, storage, this);
     const target: TargetConnection = new TargetConnection(incomingPath, () => stream.hasReturnPath, {
       returnPath: (bytes) => {
         connection.send('returnPath', bytes);
       },
+      pong: (value) => stream.pong(value),
       room: () => {
         this.#guarded(() => {
           connection.resumeReading();
@@ -205,7 +209,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
         connection.send('status', encodeMessage(counts));
       },
     );
-    const stream = new TargetStream(plan, target.output, vm, this.#onEvent);
+    const stream = new TargetStream(plan, target.output, vm, this.#onEvent, targetRam);
     const rate = new StorageRate();
     const statusTimer = setInterval(() => {
       this.#guarded(() => {
@@ -241,11 +245,11 @@ class DestinationEngine implements SourceHandler, RestoreSink {
   }
 
   take(blockIndex: number, page: number, buffer: Buffer, offset: number): void {
-    this.#serving?.stream.injector.injectPage(blockIndex, page, buffer, offset);
+    this.#serving?.stream.restore(blockIndex, page, buffer, offset);
   }
 
   taken(): void {
-    this.#serving?.stream.injector.closeSection();
+    this.#serving?.stream.restored();
     this.#serving?.target.output.flush();
     this.#serving?.status.sendIfNothingPends();
   }
@@ -392,6 +396,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
     serving?.restorer.stop();
     this.#outcome.resolve(conclude(end, counters(before), this.#options.onEvent));
     serving?.target.destroy();
+    serving?.stream.close();
     link?.storage.close();
     link?.connection.end();
   }

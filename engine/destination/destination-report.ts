@@ -4,6 +4,7 @@ import type { RestorePlan } from '../core/restore-plan.ts';
 import type { Restorer } from './restorer.ts';
 import type { EngineConnection } from '../wire/connection.ts';
 import type { TargetOutput } from './target-output.ts';
+import type { TargetStream } from './target-stream.ts';
 
 /** Rate at which storage gives, between two samples. */
 export class StorageRate {
@@ -25,6 +26,7 @@ interface Counted {
   readonly restorer: Restorer;
   readonly rate: StorageRate;
   readonly target: { readonly output: TargetOutput };
+  readonly stream: Pick<TargetStream, 'placedPages' | 'streamedPages'>;
 }
 
 /** What is undefined was not needed so far. */
@@ -38,7 +40,7 @@ export function destinationCounters(
     ...processCounters(),
   };
   if (serving === undefined) return { ...emptyCounters, ...ofLink };
-  const { plan, restorer, rate, target } = serving;
+  const { plan, restorer, rate, target, stream } = serving;
   return {
     ...emptyCounters,
     pages_planned: plan.receivedPages,
@@ -47,6 +49,8 @@ export function destinationCounters(
     pages_unreadable: plan.unreadablePages,
     pages_cancelled: plan.cancelledPages,
     pages_pending: plan.pendingPages,
+    pages_placed: stream.placedPages,
+    pages_streamed: stream.streamedPages,
     qemu_bytes: target.output.writtenBytes,
     storage_link_bytes: restorer.storageBytes,
     restore_rate_bytes_per_second: Math.round(rate.bytesPerSecond),

@@ -2,13 +2,15 @@
 import { connect, type Socket } from 'node:net';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { returnPathMessage } from '../stream/records.ts';
-import { ReturnPathReader } from '../stream/return-path.ts';
+import { encodeReturnPathMessage, ReturnPathReader } from '../stream/return-path.ts';
 import { TargetOutput } from './target-output.ts';
 import { findListener, isAlive, type ProcessIdentity } from './target-process.ts';
 
 interface TargetHandler {
-  /** Bytes of the return path. */
+  /** Bytes of the return path, for the source's QEMU. */
   returnPath(bytes: Buffer): void;
+  /** The answer to a PING. Returns whether it was this engine's: then it is not for the source's QEMU. */
+  pong(value: number): boolean;
   /** The target takes more. */
   room(): void;
   /** It has everything: it has said so, or, without a return path, has closed its connection and lives. */
@@ -45,17 +47,26 @@ export class TargetConnection {
     this.#handler = handler;
     this.#hasReturnPath = hasReturnPath;
     this.output = new TargetOutput(socket);
+    const forQemu: Buffer[] = [];
+    const relay = (): void => {
+      if (forQemu.length > 0) handler.returnPath(Buffer.concat(forQemu.splice(0)));
+    };
     const returnPath = new ReturnPathReader(({ type, data }) => {
-      if (type === returnPathMessage.shut && data.length >= 4) this.#takeWord(data.readUInt32BE());
+      const value = data.length >= 4 ? data.readUInt32BE() : undefined;
+      if (type === returnPathMessage.pong && value !== undefined && handler.pong(value)) return;
+      forQemu.push(encodeReturnPathMessage({ type, data }));
+      if (type !== returnPathMessage.shut || value === undefined) return;
+      // First, so that what the target said before its last word reaches QEMU before that does.
+      relay();
+      this.#takeWord(value);
     });
     socket.on('data', (bytes: Buffer) => {
-      // First, so that what the target said before its last word reaches QEMU before that does.
-      handler.returnPath(Buffer.from(bytes));
       try {
         returnPath.push(bytes);
       } catch (error) {
         handler.malformed(error);
       }
+      relay();
     });
     socket.on('drain', () => {
       handler.room();

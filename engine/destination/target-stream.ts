@@ -1,8 +1,11 @@
 /** The target's incoming stream: what the source engine sends, and pages restored from storage between its records. */
-import { CodedError } from '../../foundation/coded-error.ts';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import type { EventSink } from '../core/engine-event.ts';
+import type { TargetRamSource } from '../core/outside.ts';
+import { Placement } from '../core/placement.ts';
 import type { RestorePlan } from '../core/restore-plan.ts';
 import { checkVm } from '../stream/configuration.ts';
+import type { RamBlock } from '../stream/handler.ts';
 import { StreamInjector } from '../stream/injector.ts';
 import { refuseUnvouched } from '../stream/obstacles.ts';
 import { streamCommand } from '../stream/records.ts';
@@ -14,11 +17,20 @@ import type { TargetOutput } from './target-output.ts';
  */
 const passThroughTailBytes = 1024 * 1024;
 
+type HoldingOutput = Pick<TargetOutput, 'add' | 'hold'>;
+
 export class TargetStream {
   readonly injector: StreamInjector;
+  /** Pages with content that went to the target in its stream. */
+  streamedPages = 0;
   readonly #plan: RestorePlan;
+  readonly #ram: (() => TargetRamSource) | undefined;
+  readonly #onEvent: EventSink;
+  #placement: { readonly blockIndex: number; readonly pages: Placement } | undefined;
+  #openRam: TargetRamSource | undefined;
   #machine = '';
   #returnPath = false;
+  #mayBecomePostcopy = false;
   /** The beginning of the stream, until it is known whether it is of the right VM: nothing of another one reaches the target. */
   #beginning: Buffer[] | undefined = [];
 
@@ -26,9 +38,18 @@ export class TargetStream {
    * A record of a page in the stream supersedes the plan's.
    *
    * @param vm name or uuid that the engine was told
+   * @param ram opens the target's memory; undefined where all pages go into the stream
    */
-  constructor(plan: RestorePlan, output: TargetOutput, vm: string | undefined, onEvent: EventSink) {
+  constructor(
+    plan: RestorePlan,
+    output: HoldingOutput,
+    vm: string | undefined,
+    onEvent: EventSink,
+    ram?: () => TargetRamSource,
+  ) {
     this.#plan = plan;
+    this.#ram = ram;
+    this.#onEvent = onEvent;
     this.injector = new StreamInjector(
       {
         configuration: (configuration) => {
@@ -44,17 +65,22 @@ export class TargetStream {
             ram_blocks: blocks.length,
             ram_pages: pages,
           });
+          this.#placement = this.#startPlacement(blocks);
         },
-        page: (blockIndex, page) => {
+        page: (blockIndex, page, buffer, offset) => {
           plan.supersede(blockIndex, page);
+          if (this.#placementOf(blockIndex)?.takeRecord(page, buffer, offset) === true) return false;
+          this.streamedPages += 1;
           return true;
         },
         zeroPage: (blockIndex, page) => {
           plan.supersede(blockIndex, page);
-          return true;
+          return this.#placementOf(blockIndex)?.takeZeros(page) !== true;
         },
-        command: (command) => {
+        command: (command, lengthBytes) => {
           if (command === streamCommand.openReturnPath) this.#returnPath = true;
+          // With page sizes; without, dirty bitmaps may follow (migration/savevm.c, qemu_savevm_send_postcopy_advise).
+          if (command === streamCommand.postcopyAdvise && lengthBytes > 0) this.#mayBecomePostcopy = true;
         },
         deviceState: () => {
           output.hold();
@@ -71,13 +97,95 @@ export class TargetStream {
         if (this.#beginning === undefined) output.add(buffer, start, end);
         else this.#beginning.push(Buffer.from(buffer.subarray(start, end)));
       },
-      { holdAtEnd: true },
+      { holdAtEnd: true, leftOutIsDelivered: true },
     );
   }
 
-  #release(output: TargetOutput): void {
+  #release(output: HoldingOutput): void {
     for (const bytes of this.#beginning ?? []) output.add(bytes, 0, bytes.length);
     this.#beginning = undefined;
+  }
+
+  /** Pages written into the target's memory, beside its stream. */
+  get placedPages(): number {
+    return this.#placement?.pages.placedPages ?? 0;
+  }
+
+  /** A page that storage has given. What stands in `buffer` must stay until `restored`. */
+  restore(blockIndex: number, page: number, buffer: Buffer, offset: number): void {
+    if (this.#placementOf(blockIndex)?.takeRestored(page, buffer, offset) === true) return;
+    this.streamedPages += 1;
+    this.injector.injectPage(blockIndex, page, buffer, offset);
+  }
+
+  /** Called after each row of `restore`. */
+  restored(): void {
+    this.#placement?.pages.flush();
+    this.#ping();
+    this.injector.closeSection();
+  }
+
+  /** Nothing is placed after it. */
+  close(): void {
+    this.#placement = undefined;
+    this.#openRam?.close();
+    this.#openRam = undefined;
+  }
+
+  /** A PONG of the target. Returns whether its PING was sent here. */
+  pong(value: number): boolean {
+    return this.#placement?.pages.pong(value) === true;
+  }
+
+  #placementOf(blockIndex: number): Placement | undefined {
+    return blockIndex === this.#placement?.blockIndex ? this.#placement.pages : undefined;
+  }
+
+  /** Pages of the largest RAM block are placed: all others together have next to none. */
+  #startPlacement(
+    blocks: readonly RamBlock[],
+  ): { readonly blockIndex: number; readonly pages: Placement } | undefined {
+    const [first, ...others] = blocks;
+    if (this.#ram === undefined || first === undefined) return undefined;
+    const block = others.reduce(
+      (largest, next) => (next.pageCount > largest.pageCount ? next : largest),
+      first,
+    );
+    try {
+      this.#checkPlaceable();
+      this.#openRam = this.#ram();
+      const ram = this.#openRam.block(block.lengthBytes);
+      const pages = new Placement(ram, block.pageCount, {
+        begins: () => {
+          this.#onEvent({ event: 'placing', how: ram.how });
+        },
+        ends: (reason) => {
+          this.#onEvent({ event: 'not-placing', reason });
+        },
+      });
+      return { blockIndex: block.index, pages };
+    } catch (error) {
+      if (!isCoded(error, 'destination', 'target-ram')) throw error;
+      this.#onEvent({ event: 'not-placing', reason: error.message });
+      return undefined;
+    }
+  }
+
+  /** @throws CodedError 'destination', 'target-ram' */
+  #checkPlaceable(): void {
+    if (!this.#returnPath)
+      throw new CodedError('destination', 'target-ram', 'QEMU has no return path (capability return-path)');
+    // What the loader has not received it requests from the source once the target runs (migration/postcopy-ram.c).
+    if (this.#mayBecomePostcopy)
+      throw new CodedError('destination', 'target-ram', 'QEMU may start post-copy (capability postcopy-ram)');
+  }
+
+  #ping(): void {
+    const pages = this.#placement?.pages;
+    if (pages?.wantsPing !== true || !this.injector.canCommand) return;
+    const value = Buffer.alloc(4);
+    value.writeUInt32BE(pages.ping());
+    this.injector.injectCommand(streamCommand.ping, value);
   }
 
   /** The source's QEMU waits for the target's word on it. */
@@ -92,7 +200,10 @@ export class TargetStream {
    * @throws CodedError 'stream', 'another-vm', before any of it has reached the target
    */
   push(bytes: Buffer): void {
-    if (this.injector.push(bytes)) return;
+    const goesOn = this.injector.push(bytes);
+    this.#placement?.pages.flush();
+    this.#ping();
+    if (goesOn) return;
     // The source releases the end of RAM only when nothing is pending. If it were otherwise, memory would be incomplete.
     if (this.#plan.pendingPages > 0) {
       throw new CodedError(

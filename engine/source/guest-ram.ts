@@ -3,6 +3,7 @@ import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs'
 import { CodedError } from '../../foundation/coded-error.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
 import type { GuestRam, GuestRamSource } from '../core/outside.ts';
+import { mappingsOf } from '../core/qemu-mappings.ts';
 
 /** Where guest memory is. */
 export type GuestRamPlace =
@@ -105,21 +106,16 @@ function readerOf(fd: number, path: string, startBytes: number): GuestRam {
   };
 }
 
-/** Start of QEMU's mapping of the RAM block. QEMU maps each block of its own, guard pages around it. */
+/** Start of QEMU's mapping of the RAM block. */
 function findMapping(pid: number, maps: string, lengthBytes: number): number {
-  const starts = maps.split('\n').flatMap((line) => {
-    const match = /^([0-9a-f]+)-([0-9a-f]+) rw/.exec(line);
-    if (match === null) return [];
-    const start = parseInt(match[1] ?? '', 16);
-    return parseInt(match[2] ?? '', 16) - start === lengthBytes ? [start] : [];
-  });
-  const [start] = starts;
-  if (start === undefined || starts.length > 1) {
+  const mappings = mappingsOf(maps, lengthBytes);
+  const [mapping] = mappings;
+  if (mapping === undefined || mappings.length > 1) {
     throw new CodedError(
       'source',
       'guest-ram',
-      `process ${pid} has ${starts.length} mappings of the RAM block's size`,
+      `process ${pid} has ${mappings.length} mappings of the RAM block's size`,
     );
   }
-  return start;
+  return mapping.startBytes;
 }

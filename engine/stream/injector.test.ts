@@ -199,6 +199,38 @@ test('injects between two sections, in a section of its own, and in one that is 
   t.true(Buffer.concat(output).equals(expected));
 });
 
+test('a command goes between two parts of RAM, and cuts one that is open; the block of the next record stays', (t) => {
+  const output: Buffer[] = [];
+  const injector = new StreamInjector({}, (buffer, start, end) =>
+    output.push(Buffer.from(buffer.subarray(start, end))),
+  );
+  const start = build.streamStart(3, blocks);
+  const ping = build.command(2, build.number(4, 7));
+  injector.push(start);
+  injector.injectZeroPage(0, 4);
+  injector.injectCommand(2, build.number(4, 7));
+  const part = Buffer.concat([build.sectionPart(2, 3), build.page('ram0', 1, content(7))]);
+  injector.push(part);
+  injector.injectCommand(2, build.number(4, 7));
+  const rest = Buffer.concat([build.zeroPage(undefined, 3), build.sectionEnd(3), build.sectionPart(3, 3)]);
+  injector.push(rest);
+  t.false(injector.canCommand);
+  t.throws(
+    () => {
+      injector.injectCommand(2, build.number(4, 7));
+    },
+    { code: 'not-injectable' },
+  );
+  const end = build.sectionEnd(3);
+  injector.push(end);
+  const expected = Buffer.concat([
+    ...[start, build.sectionPart(2, 3), build.zeroPage('ram0', 4), build.sectionEnd(3), ping],
+    ...[part, build.sectionEnd(3), ping, build.sectionPart(2, 3), rest, end],
+  ]);
+  t.true(Buffer.concat(output).equals(expected));
+  t.notThrows(() => loadStream(Buffer.concat(output)));
+});
+
 test('injects nowhere else', (t) => {
   const output: Buffer[] = [];
   let during: unknown;

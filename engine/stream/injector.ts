@@ -11,6 +11,7 @@ import { ramFlag } from './records.ts';
 import {
   partHeaderBytes,
   recordHeaderRoomBytes,
+  writeCommandHeader,
   writePartHeader,
   writeRecordHeader,
   writeSectionTail,
@@ -70,6 +71,30 @@ export class StreamInjector {
     this.#injectHeader(blockIndex, pageIndex, ramFlag.zero);
     this.#scratch.writeUInt8(0, 0);
     this.#output(this.#scratch, 0, 1);
+  }
+
+  /** Whether `injectCommand` may be called. */
+  get canCommand(): boolean {
+    return !this.#pushing && this.reader.placeForCommands !== 'nowhere';
+  }
+
+  /**
+   * Adds a command between two parts of the RAM section; a part that is open is cut in two.
+   *
+   * @throws CodedError 'stream', 'not-injectable' if `canCommand` is false
+   */
+  injectCommand(command: number, data: Buffer): void {
+    const { reader } = this;
+    if (!this.canCommand) {
+      throw new CodedError('stream', 'not-injectable', `no command can be injected at ${reader.position}`);
+    }
+    const sectionId = reader.ramSectionId ?? 0;
+    const cuts = reader.placeForCommands === 'inside-section';
+    this.closeSection();
+    if (cuts) this.#output(this.#scratch, 0, writeSectionTail(this.#scratch, 0, sectionId));
+    this.#output(this.#scratch, 0, writeCommandHeader(this.#scratch, 0, command, data.length));
+    this.#output(data, 0, data.length);
+    if (cuts) this.#output(this.#scratch, 0, writePartHeader(this.#scratch, 0, sectionId));
   }
 
   /**

@@ -33,6 +33,28 @@ export class PageRecords {
     this.#counters = counters;
   }
 
+  /**
+   * The record at `at`, whose header is whole, and all that follow it are handed on as they are: "the same block" must mean to
+   * the receiver what it means in the input.
+   */
+  nameBlockAgain(buffer: Buffer, at: number, flags: number): void {
+    const output = this.#output;
+    const block = this.#inputBlock;
+    if ((flags & ramFlag.sameBlock) === 0 || output.sameBlock === block || block < 0) return;
+    output.sameBlock = block;
+    output.handOn(buffer, at);
+    const pageIndex = buffer.readUInt32BE(at) * 0x100000 + (buffer.readUInt32BE(at + 4) >>> 12);
+    const headerBytes = writeRecordHeader(
+      this.#header,
+      0,
+      pageIndex,
+      flags & ~ramFlag.sameBlock,
+      this.blocks.names[block],
+    );
+    output.insert(this.#header, headerBytes);
+    output.leaveOut(at + shortHeaderBytes);
+  }
+
   /** Reads a run of page records. */
   read(buffer: Buffer, start: number, end: number): PageRecordsStop {
     const handler = this.#handler;

@@ -59,6 +59,8 @@ export interface StreamReaderOptions {
    * pages can be injected. Default false.
    */
   readonly holdAtEnd?: boolean;
+  /** What the handler leaves out reaches the receiver all the same: the rest can be passed through after it. Default false. */
+  readonly leftOutIsDelivered?: boolean;
   /** Throw when the stream cannot be filtered, instead of passing it through. Default false. */
   readonly refuseUnsupported?: boolean;
   /** Read a stream that becomes post-copy; else it cannot be filtered. Default false. */
@@ -165,6 +167,14 @@ export class StreamReader {
       case 'pass-through':
         return 'nowhere';
     }
+  }
+
+  /** Where a command may be written to the output now; inside a part of the RAM section it needs another part behind it. */
+  get placeForCommands(): PlaceForPages {
+    const place = this.placeForPages;
+    // RAM's END ends RAM: there is no part of it after it.
+    const ends = this.#state.in === 'held' || (this.#state.in === 'ram' && this.#state.kind === 'end');
+    return ends ? 'nowhere' : place;
   }
 
   /**
@@ -315,6 +325,7 @@ export class StreamReader {
         return at + shortHeaderBytes;
       }
       default:
+        this.#pages.nameBlockAgain(buffer, at, flags);
         return this.#giveUp(at, obstacleInRecord(flags));
     }
   }
@@ -462,8 +473,9 @@ export class StreamReader {
   }
 
   #giveUp(at: number, { reason, detail }: Obstacle): number {
-    const { pagesLeftOut, pagesInjected } = this.counters;
-    if (this.#options.refuseUnsupported === true || pagesLeftOut > 0 || pagesInjected > 0) {
+    const { refuseUnsupported = false, leftOutIsDelivered = false } = this.#options;
+    const isIncomplete = this.counters.pagesLeftOut > 0 && !leftOutIsDelivered;
+    if (refuseUnsupported || isIncomplete || this.counters.pagesInjected > 0) {
       throw new CodedError('stream', 'unsupported', `the migration stream cannot be filtered: ${detail}`, {
         reason,
       });

@@ -205,6 +205,31 @@ for (const [what, [reason, stream]] of Object.entries(made)) {
   });
 }
 
+test('where pages that are left out are delivered all the same, the rest is passed through, and of the right block', (t) => {
+  const unknown = 0x800;
+  const record = build.record(undefined, 1, unknown, Buffer.from('what is in it'));
+  const stream = Buffer.concat([
+    build.streamStart(3, blocks),
+    build.sectionPart(2, 3),
+    build.page('ram0', 0, content(1)),
+    build.page(blocks[1]?.name, 2, content(2)),
+    record,
+  ]);
+  for (const step of [1, 1009, stream.length]) {
+    const run = start((key) => key.endsWith('/2'), { leftOutIsDelivered: true });
+    for (let at = 0; at < stream.length; at += step) run.reader.push(stream.subarray(at, at + step));
+    run.reader.end();
+    t.is(run.reader.counters.pagesLeftOut, 1);
+    const expected = Buffer.concat([
+      build.streamStart(3, blocks),
+      build.sectionPart(2, 3),
+      build.page('ram0', 0, content(1)),
+      build.record(blocks[1]?.name, 1, unknown, Buffer.from('what is in it')),
+    ]);
+    t.true(run.output().equals(expected), `in pieces of ${step} bytes`);
+  }
+});
+
 test('blocks of no length do not follow one another for ever', (t) => {
   const run = start();
   run.reader.push(Buffer.concat([ramStart, build.number(8, 4096 + 4)]));

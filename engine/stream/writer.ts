@@ -40,6 +40,14 @@ export function writePartHeader(into: Buffer, at: number, sectionId: number): nu
   return at + partHeaderBytes;
 }
 
+/** Writes the header of a command at `at` and returns the position after it. */
+export function writeCommandHeader(into: Buffer, at: number, command: number, dataBytes: number): number {
+  into.writeUInt8(sectionType.command, at);
+  into.writeUInt16BE(command, at + 1);
+  into.writeUInt16BE(dataBytes, at + 3);
+  return at + 5;
+}
+
 /** Writes the end-of-section record and the footer of section `sectionId` at `at`; returns the position after it. */
 export function writeSectionTail(into: Buffer, at: number, sectionId: number): number {
   into.writeUInt32BE(0, at);

@@ -124,6 +124,8 @@ class SmallRun {
           storage,
           incoming,
           connect,
+          // Where a relay stands before the target, its socket leads to the relay's process.
+          destination: ['--target-ram', `pid:${target.pid ?? 0}`],
           source: [
             ...['--strategy', this.#plan.strategy, '--compress', this.#plan.compress],
             ...(listed === undefined ? [] : ['--list-at', this.#plan.listAt]),

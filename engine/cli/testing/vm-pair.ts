@@ -18,6 +18,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type PageList, pageSizeBytes } from '../../list/page-list.ts';
+import { type GuestRamPlace, openGuestRam } from '../../source/guest-ram.ts';
 import { encodePageList } from '../../list/page-list-codec.ts';
 import type { EngineEvent } from '../../core/engine-event.ts';
 import { Qemu } from '../../../qemu/qemu-process.ts';
@@ -34,6 +35,8 @@ export interface PairOptions {
   /** Capabilities of both QEMUs. */
   readonly capabilities: readonly MigrationCapability[];
   readonly parameters?: MigrationParameters;
+  /** Default: a file that QEMU shares, as the source's. */
+  readonly targetMemory?: 'file' | 'memfd' | 'anonymous';
   /** Whether the target starts its VM when it has everything. Default false: memory stays as it came. */
   readonly targetStarts?: boolean;
   /** Arguments that only one of the two QEMUs gets: a device that the other one lacks. */
@@ -182,6 +185,12 @@ export class VmPair {
     ) as Buffer;
     bootSector(options.program).copy(disk);
     writeFileSync(path.join(folder, 'disk'), disk);
+    const backendOf = (side: 'source' | 'target'): string => {
+      const kind = side === 'target' ? options.targetMemory : undefined;
+      if (kind === 'memfd') return 'memory-backend-memfd,share=on';
+      if (kind === 'anonymous') return 'memory-backend-ram';
+      return `memory-backend-file,share=on,mem-path=${ramPath(folder, side)}`;
+    };
     const machine = (side: 'source' | 'target'): string[] => [
       ...[
         '-machine',
@@ -194,10 +203,7 @@ export class VmPair {
         'none',
       ],
       ...['-m', `${options.ramBytes}B`],
-      ...[
-        '-object',
-        `memory-backend-file,id=ram0,size=${options.ramBytes}B,share=on,mem-path=${ramPath(folder, side)}`,
-      ],
+      ...['-object', `${backendOf(side)},id=ram0,size=${options.ramBytes}B`],
       ...['-drive', `file=${path.join(folder, 'disk')},format=raw,if=ide,file.locking=off`],
       ...(options.arguments?.[side] ?? []),
     ];
@@ -353,14 +359,21 @@ export class VmPair {
    */
   differingPages(): number[] {
     const { startBytes, endBytes, strideBytes } = this.options.program;
-    const files = ['source', 'target'].map((side) => openSync(ramPath(this.folder, side), 'r'));
-    const [a = 0, b = 0] = files;
+    const { ramBytes, targetMemory = 'file' } = this.options;
+    const places: readonly GuestRamPlace[] = [
+      { kind: 'file', path: ramPath(this.folder, 'source') },
+      targetMemory === 'file'
+        ? { kind: 'file', path: ramPath(this.folder, 'target') }
+        : { kind: 'pid', pid: this.target.pid ?? 0 },
+    ];
+    const opened = places.map((place) => openGuestRam(place));
+    const [source, target] = opened.map((ram) => ram.block(ramBytes));
     const first = Buffer.allocUnsafe(1 << 20);
     const second = Buffer.allocUnsafe(1 << 20);
     const differing: number[] = [];
-    for (let at = 0; at < this.options.ramBytes; at += first.length) {
-      readSync(a, first, 0, first.length, at);
-      readSync(b, second, 0, second.length, at);
+    for (let at = 0; at < ramBytes; at += first.length) {
+      source?.read(at / pageSizeBytes, first.length / pageSizeBytes, first, 0);
+      target?.read(at / pageSizeBytes, second.length / pageSizeBytes, second, 0);
       if (first.equals(second)) continue;
       for (let page = 0; page < first.length; page += pageSizeBytes) {
         const end = page + pageSizeBytes;
@@ -371,7 +384,7 @@ export class VmPair {
         if (first.compare(second, page, end, page, end) !== 0) differing.push((at + page) / pageSizeBytes);
       }
     }
-    for (const file of files) closeSync(file);
+    for (const ram of opened) ram.close();
     return differing;
   }
 
