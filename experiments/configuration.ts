@@ -9,6 +9,9 @@ import { memValues, paperRows, paperRowsGib } from './paper-rows.ts';
 import { paperLinkBitsPerSecond, profileNames, profiles } from './profiles.ts';
 import { scenarioNames, scenarios } from './scenarios.ts';
 
+/** When the target's memory gets its pages: as they are first written, or before the migration. */
+export const targetMemories = ['plain', 'prefaulted'] as const;
+
 /** Where the four hosts are. */
 const testbedNames = ['local', 'vagrant', 'inventory'] as const;
 
@@ -75,6 +78,14 @@ export const optionsSchema = z.object({
     .default(1)
     .describe("sysbench's random seed"),
   out: z.string().min(1).default('results').describe('folder for result folders'),
+  placement: z
+    .enum(['on', 'off'])
+    .default('on')
+    .describe("our engines: pages are written into the target's memory, beside its QEMU's stream"),
+  targetMemory: z
+    .enum(targetMemories)
+    .default('plain')
+    .describe("the target VM's memory, with every method: prefaulted, its pages are there before it waits"),
   verifyRam: flag.describe('compare the RAM of both VMs byte by byte before the target runs'),
   vmMemory: integer(256, 1_048_576)
     .optional()
@@ -139,6 +150,10 @@ export const configurationSchema = z.object({
   afterSeconds: z.number(),
   maxTimeSeconds: z.number(),
   seed: z.number(),
+  /** Of our engines; absent in older runs, which had none. */
+  placement: optionsSchema.shape.placement.unwrap().optional(),
+  /** Absent where it is plain. */
+  targetMemory: z.literal('prefaulted').optional(),
   verifyRam: z.boolean(),
   /** VMs that were moved at once; absent for one. */
   vms: z.literal(2).optional(),
@@ -237,6 +252,8 @@ export function resolveConfiguration(options: Options): Configuration {
     afterSeconds: options.after ?? profile.afterSeconds,
     maxTimeSeconds: options.maxTime ?? profile.maxTimeSeconds,
     seed: options.seed,
+    placement: options.placement,
+    ...(options.targetMemory === 'plain' ? {} : { targetMemory: options.targetMemory }),
     verifyRam: options.verifyRam,
     ...(options.vms === 2 ? { vms: 2 } : {}),
     ...(options.warmStart ? { warmStart: true } : {}),

@@ -44,6 +44,8 @@ test('guest RAM is one shared file of the memory’s size', (t) => {
     'memory-backend-file,id=ram0,share=on,mem-path=/dev/shm/ram,size=536870912B',
   ]);
   t.regex(after('-machine', list)[0] ?? '', /,memory-backend=ram0$/);
+  const [prefaulted] = after('-object', qemuArguments({ ...machine, prefaults: true }));
+  t.regex(prefaulted ?? '', /,size=536870912B,prealloc=on$/);
 });
 
 test('the disk is opened over NFS or as a file, past the page cache', (t) => {

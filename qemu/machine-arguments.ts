@@ -56,6 +56,8 @@ export interface MachineDescription {
   readonly role: 'source' | 'target';
   /** Default true. A target without the agent's port lacks a device of its source. */
   readonly agentPort?: boolean;
+  /** Its memory has all its pages when QEMU has started. */
+  readonly prefaults?: boolean;
   /** A virtio-balloon, whose driver is in the guest always; with `free-page-hint` it is told free pages while it migrates. */
   readonly balloon?: 'plain' | 'free-page-hint';
 }
@@ -107,7 +109,8 @@ export function qemuArguments(machine: MachineDescription): readonly string[] {
     ...['-smp', String(machine.processors)],
     ...['-m', `${machine.memoryBytes}B`],
     '-object',
-    `memory-backend-file,id=${ramBlockName},share=on,mem-path=${paths.ram},size=${machine.memoryBytes}B`,
+    `memory-backend-file,id=${ramBlockName},share=on,mem-path=${paths.ram},size=${machine.memoryBytes}B` +
+      (machine.prefaults === true ? ',prealloc=on' : ''),
     ...['-kernel', machine.kernelPath, '-initrd', machine.initrdPath, '-append', kernelCommandLine(machine)],
     ...diskArguments(machine.disk),
     ...['-netdev', `tap,id=net0,ifname=${machine.tapInterface},script=no,downscript=no,vhost=off`],

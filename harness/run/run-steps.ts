@@ -242,6 +242,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     disk: disk.qemu,
     role: host === 'src' ? 'source' : 'target',
     ...(host === 'src' ? sourceChanges(standby) : {}),
+    ...(host === 'dst' && configuration.targetMemory === 'prefaulted' ? { prefaults: true } : {}),
     ...(engine.kind === 'stock' && engine.balloon !== undefined ? { balloon: engine.balloon } : {}),
   });
 

@@ -15,6 +15,10 @@ const socketsOf = ({ controlSocket, recorderSocket, agentSocket }: VmPaths): rea
   agentSocket,
 ];
 
+const greetingMs = 10_000;
+/** QEMU answers when its memory is there. No slower machine is expected. */
+const prefaultedBytesPerMs = 20_000;
+
 /**
  * Starts the machine and returns a client of its control socket, when QEMU answers there.
  * @throws CodedError 'vm', 'already-running' or 'start-failed'; CodedError 'host'
@@ -34,7 +38,9 @@ export async function startVm(
   const { stdout } = await host.run(startScript(host.qemuBinary, machine, vm.unit));
   const startedAt = stdout.trim();
   try {
-    const client = await QmpClient.connect(await host.forwardSocket(machine.paths.controlSocket));
+    const client = await QmpClient.connect(await host.forwardSocket(machine.paths.controlSocket), {
+      timeoutMs: greetingMs + (machine.prefaults === true ? machine.memoryBytes / prefaultedBytesPerMs : 0),
+    });
     return client;
   } catch (error) {
     const journal = await journalSince(host, startedAt, vm);

@@ -73,6 +73,11 @@ for (const [what, changes, found] of [
   ['an option', configured({ seed: 2 }), /^seed: 1 \(a\), 2 \(b\)$/],
   ['the size within a row', configured({ vmMemoryBytes: 2 ** 30 }), /^vmMemoryBytes of row 16: /],
   ['the RAM comparison', configured({ verifyRam: true }), /^verifyRam: false \(a\), true \(b\)$/],
+  [
+    'the target memory',
+    configured({ targetMemory: 'prefaulted' }),
+    /^targetMemory: plain \(a\), prefaulted \(b\)$/,
+  ],
   ['the warm start', configured({ warmStart: true }), /^warmStart: false \(a\), true \(b\)$/],
   ['the accelerator', { accelerator: { name: 'kvm', reason: '' } }, /^accelerator: tcg \(a\), kvm \(b\)$/],
   ['a version', { versions: { ...manifest.versions, qemu: '11.0' } }, /^version of qemu: 10\.0\.13/],

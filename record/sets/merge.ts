@@ -80,6 +80,7 @@ function conditionsOf({
     ...Object.fromEntries(settings),
     warmStart: String(configuration.warmStart ?? false),
     vms: String(configuration.vms ?? 1),
+    targetMemory: configuration.targetMemory ?? 'plain',
     // A run that belongs to no shard may complete a set.
     ...(shard === undefined ? {} : { 'number of shards': String(shard.count) }),
     accelerator: accelerator.name,

@@ -98,6 +98,7 @@ const texts = {
   'condition.sysbench rate': { en: 'sysbench rate', ja: 'sysbench レート' },
   'condition.downtime limit': { en: 'downtime limit', ja: 'ダウンタイム上限' },
   'condition.RAM comparison': { en: 'RAM comparison', ja: 'RAM 比較' },
+  'condition.target memory': { en: 'target memory', ja: '移送先のメモリ' },
   'condition.warm start': { en: 'warm start', ja: 'ウォームスタート' },
   'condition.VMs at once': { en: 'VMs at once', ja: '同時に移送する VM 数' },
   'condition.revision': { en: 'revision', ja: 'リビジョン' },

@@ -29,6 +29,7 @@ const conditions = [
   'verifyRam',
   'warmStart',
   'vms',
+  'targetMemory',
 ] as const;
 
 function nameOf({ manifest: { configuration, repeat } }: Run): string {

@@ -84,6 +84,9 @@ const cases: Readonly<Record<ConditionName, readonly Case[]>> = {
   ],
   'downtime limit': [{ change: withRow({ downtime_limit_ms: 1000 }), says: '300 ms | 1000 ms' }],
   'RAM comparison': [{ change: withConfiguration({ verifyRam: true }), says: 'false | true' }],
+  'target memory': [
+    { change: withConfiguration({ targetMemory: 'prefaulted' }), says: 'plain | prefaulted' },
+  ],
   'warm start': [{ change: withConfiguration({ warmStart: true }), says: 'false | true' }],
   'VMs at once': [{ change: withConfiguration({ vms: 2 }), says: '1 | 2' }],
 };

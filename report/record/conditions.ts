@@ -17,6 +17,7 @@ export const conditionNames = [
   'sysbench rate',
   'downtime limit',
   'RAM comparison',
+  'target memory',
   'warm start',
   'VMs at once',
 ] as const;
@@ -42,6 +43,7 @@ export function conditionsOf({ row, manifest }: Pick<Run, 'row' | 'manifest'>): 
     'downtime limit': `${row.downtime_limit_ms ?? unknown} ms`,
     // A target that waits for the comparison is not timed like one that runs at once.
     'RAM comparison': String(configuration.verifyRam),
+    'target memory': configuration.targetMemory ?? 'plain',
     // A guest that goes on from a file has aged differently from one that was booted for the run.
     'warm start': String(configuration.warmStart ?? false),
     'VMs at once': String(configuration.vms ?? 1),

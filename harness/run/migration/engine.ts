@@ -55,7 +55,8 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
       const address = `${testbed.networks.migration.addresses.dst}:${migrationPort}`;
       const destination = await start(
         'dst',
-        `destination --listen ${address} --incoming unix:${incomingSocket} --storage ${context.storagePlace}`,
+        `destination --listen ${address} --incoming unix:${incomingSocket} --storage ${context.storagePlace}` +
+          (context.configuration.placement === 'off' ? ' --target-ram none' : ''),
       );
       await destination.waitFor('listening', startTimeoutMs);
       const source = await start(
