@@ -1,0 +1,186 @@
+/**
+ * Whole migrations between two real QEMUs on this machine, nothing shaped, with the bundled engines between them: what a GiB of
+ * memory costs each process. The VM is stopped, so that each page is sent once, and most of its memory is cached blocks of its
+ * disk. Methods in alternation, medians; memory is compared after each run.
+ * `node bench/pair.bench.ts [--mib N] [--rounds N] [--method NAME]... [--json]`
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { bundleEngine } from '../engine/cli/bundle.ts';
+import { type CachedRun, type EngineProcess, listOf, VmPair } from '../engine/cli/testing/vm-pair.ts';
+import { findQemu } from '../qemu/find-qemu.ts';
+import type { MigrationCapability, MigrationParameters } from '../qemu/qmp/messages.ts';
+import type { Qemu } from '../qemu/qemu-process.ts';
+
+const MiB = 2 ** 20;
+const pagesPerMiB = 256;
+
+interface Method {
+  readonly capabilities: readonly MigrationCapability[];
+  readonly parameters?: MigrationParameters;
+  /** Arguments of our engines; undefined for stock QEMU. */
+  readonly engines?: { readonly source: readonly string[]; readonly destination: readonly string[] };
+}
+
+const withEngines = (strategy: string, targetRam: string): Method => ({
+  capabilities: ['return-path', 'switchover-ack'],
+  engines: { source: ['--strategy', strategy], destination: ['--target-ram', targetRam] },
+});
+const methods: Readonly<Record<string, Method>> = {
+  precopy: { capabilities: ['return-path'] },
+  'multifd-zstd': {
+    capabilities: ['return-path', 'multifd'],
+    parameters: { 'multifd-channels': 4, 'multifd-compression': 'zstd', 'multifd-zstd-level': 1 },
+  },
+  restore: withEngines('restore', 'auto'),
+  'restore, streamed': withEngines('restore', 'none'),
+  balance: withEngines('balance', 'auto'),
+  'balance, streamed': withEngines('balance', 'none'),
+};
+
+const { values } = parseArgs({
+  options: {
+    mib: { type: 'string', default: '320' },
+    rounds: { type: 'string', default: '3' },
+    method: { type: 'string', multiple: true, default: Object.keys(methods) },
+    json: { type: 'boolean', default: false },
+  },
+});
+const ramMiB = Number(values.mib);
+const rounds = Number(values.rounds);
+const unknown = values.method.find((name) => methods[name] === undefined);
+if (!(ramMiB >= 96 && ramMiB % 2 === 0) || !(rounds >= 1) || unknown !== undefined) {
+  console.error(
+    `--mib is an even number of at least 96, --rounds at least 1, --method one of: ${Object.keys(methods).join('; ')}`,
+  );
+  process.exit(2);
+}
+
+const found = findQemu();
+if (found === undefined) throw new Error('no QEMU 9 or newer is found');
+const { installation } = found;
+const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-bench-'));
+const engine = path.join(folder, 'engine.mjs');
+
+/** Four fifths of memory, in runs of 16 KiB as InnoDB's pages are, in no order. */
+const cachedMiB = Math.floor(ramMiB * 0.8);
+const groups = (cachedMiB * pagesPerMiB) / 4;
+const cached: readonly CachedRun[] = Array.from({ length: groups }, (_, group) => ({
+  block: pagesPerMiB + group * 4,
+  page: 16 * pagesPerMiB + ((group * 1031) % groups) * 4,
+  count: 4,
+}));
+
+const processNames = ['source QEMU', 'source engine', 'destination engine', 'target QEMU'] as const;
+type ProcessName = (typeof processNames)[number];
+interface Round {
+  readonly gigabytesPerSecond: number;
+  /** For each GiB of the VM's memory. */
+  readonly cpuSeconds: Readonly<Record<ProcessName, number>>;
+  readonly placedShare: number | undefined;
+}
+
+/** CPU seconds of a process so far, its threads included (proc(5), stat: utime and stime in hundredths). */
+function cpuSecondsOf({ pid }: Qemu): number {
+  const text = readFileSync(`/proc/${pid ?? 0}/stat`, 'latin1');
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** Counters of an engine that is done: its start is part of what it costs. */
+async function countersOf(process: EngineProcess) {
+  const code = await process.ended;
+  const done = process.events.find(({ event }) => event === 'done');
+  if (code !== 0 || done?.event !== 'done')
+    throw new Error(`an engine ended with ${code}: ${process.errors}`);
+  return done;
+}
+
+async function measure({ capabilities, parameters, engines }: Method): Promise<Round> {
+  const pair = await VmPair.start(installation, {
+    ramBytes: ramMiB * MiB,
+    diskBytes: (cachedMiB + 2) * MiB,
+    program: { startBytes: 8 * MiB, endBytes: 9 * MiB, strideBytes: 4096, delayRounds: 200_000 },
+    capabilities,
+    ...(parameters === undefined ? {} : { parameters }),
+  });
+  try {
+    pair.cache(cached);
+    if (parameters !== undefined) await pair.target.execute('migrate-set-parameters', parameters);
+    await pair.source.execute('stop');
+    const started =
+      engines && (await pair.startEngines(listOf(cached, ramMiB * MiB), { program: engine, ...engines }));
+    const before = [cpuSecondsOf(pair.source), cpuSecondsOf(pair.target)];
+    const beganMs = performance.now();
+    await pair.migrate(started === undefined ? pair.incomingPath : pair.outgoingPath);
+    for (const qemu of [pair.source, pair.target])
+      await qemu.waitForMigration(({ status }) => status === 'completed', 600_000);
+    const seconds = (performance.now() - beganMs) / 1000;
+    const after = [cpuSecondsOf(pair.source), cpuSecondsOf(pair.target)];
+    const source = started && (await countersOf(started.source));
+    const destination = started && (await countersOf(started.destination));
+    const differing = pair.differingPages().length;
+    if (differing > 0) throw new Error(`${differing} pages differ`);
+    const perGiB = (cpuSeconds: number): number => (cpuSeconds * 1024) / ramMiB;
+    const [sourceSeconds = 0, targetSeconds = 0] = after.map((total, i) => total - (before[i] ?? 0));
+    return {
+      gigabytesPerSecond: (ramMiB * MiB) / 1e9 / seconds,
+      cpuSeconds: {
+        'source QEMU': perGiB(sourceSeconds),
+        'source engine': perGiB((source?.cpu_ms ?? 0) / 1000),
+        'destination engine': perGiB((destination?.cpu_ms ?? 0) / 1000),
+        'target QEMU': perGiB(targetSeconds),
+      },
+      placedShare:
+        destination && destination.pages_placed / (destination.pages_placed + destination.pages_streamed),
+    };
+  } finally {
+    await pair.stop();
+  }
+}
+
+function median(numbers: readonly number[]): number {
+  const sorted = numbers.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
+}
+
+const measured = new Map<string, Round[]>(values.method.map((name) => [name, []]));
+try {
+  await bundleEngine(engine);
+  for (let round = 0; round < rounds; round++) {
+    // There and back, so that no method is always the first.
+    const order = round % 2 === 0 ? values.method : values.method.toReversed();
+    for (const name of order) {
+      const method = methods[name];
+      if (method !== undefined) measured.get(name)?.push(await measure(method));
+    }
+  }
+} finally {
+  rmSync(folder, { recursive: true });
+}
+
+const rows = [...measured].map(([method, runs]) => ({
+  method,
+  gigabytesPerSecond: median(runs.map((run) => run.gigabytesPerSecond)),
+  ...Object.fromEntries(
+    processNames.map((name) => [name, median(runs.map(({ cpuSeconds }) => cpuSeconds[name]))] as const),
+  ),
+  total: median(runs.map(({ cpuSeconds }) => processNames.reduce((sum, name) => sum + cpuSeconds[name], 0))),
+  placedShare: median(runs.map(({ placedShare }) => placedShare ?? NaN)),
+}));
+if (values.json) console.log(JSON.stringify(rows));
+else {
+  const table = rows.map(({ method, gigabytesPerSecond, total, placedShare, ...cpuSeconds }) =>
+    [
+      method.padEnd(18),
+      gigabytesPerSecond.toFixed(2),
+      ...processNames.map((name) => (cpuSeconds as Readonly<Record<string, number>>)[name]?.toFixed(2) ?? ''),
+      total.toFixed(2),
+      Number.isNaN(placedShare) ? '' : `${(placedShare * 100).toFixed(0)} %`,
+    ].join(' | '),
+  );
+  const head = ['method'.padEnd(18), 'GB/s', ...processNames, 'CPU s in all', 'placed'].join(' | ');
+  console.log(`${ramMiB} MiB, CPU seconds a GiB, medians of ${rounds}\n\n${head}\n${table.join('\n')}`);
+}
