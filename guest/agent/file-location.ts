@@ -1,5 +1,5 @@
 /** Where files lie on storage that the host can reach. */
-import { stat } from 'node:fs/promises';
+import { statSync } from 'node:fs';
 import { pageSizeBytes, type PageSource } from '../../engine/list/page-list.ts';
 import type { LeftOutReason } from '../../engine/list/left-out.ts';
 import { Disks, majorMinor, type NoPlace } from './block-device.ts';
@@ -19,16 +19,19 @@ export interface FileLocation {
 /**
  * Locates files as process `pid` sees them, by their paths below /proc/PID/root. Those that lie where no block can be named
  * have the reason.
+ *
+ * @param isAsked files whose place is of no interest are said to be gone
  */
 export async function locateFiles(
   pid: number,
   paths: readonly string[],
   extentIndex: ExtentIndex,
+  isAsked: (index: number) => boolean = () => true,
 ): Promise<(FileLocation | NoPlace)[]> {
   const root = `/proc/${pid}/root`;
   const mounts = parseNetworkMounts(readProc(`/proc/${pid}/mountinfo`));
   const disks = new Disks();
-  const files = await Promise.all(paths.map(async (path) => ({ path, ...(await identify(path)) })));
+  const files = paths.map((path, index) => ({ path, ...(isAsked(index) ? identify(path) : notThere) }));
   const places = files.map(({ path, device, sizeBytes }) => {
     if (device === undefined) return { leftOut: 'gone' } as const;
     const network = placeOnNetwork(mounts, device, path.slice(root.length));
@@ -76,15 +79,16 @@ interface FileIdentity extends Omit<FileState, 'path'> {
   readonly sizeBytes: number;
 }
 
-async function identify(path: string): Promise<FileIdentity> {
+const notThere: FileIdentity = { device: undefined, sizeBytes: 0, key: '', changedMs: NaN };
+
+function identify(path: string): FileIdentity {
   try {
-    const { dev, ino, birthtimeNs, size, blocks, ctimeMs } = await stat(path, { bigint: true });
+    const { dev, ino, birthtimeNs, size, blocks, ctimeMs } = statSync(path, { bigint: true });
     const key = [dev, ino, birthtimeNs, size, blocks].join(':');
     return { device: majorMinor(dev), sizeBytes: Number(size), key, changedMs: Number(ctimeMs) };
   } catch (error) {
     // Whatever is wrong with one file is no reason to do without the others.
-    if (systemErrorCode(error) !== undefined)
-      return { device: undefined, sizeBytes: 0, key: '', changedMs: NaN };
+    if (systemErrorCode(error) !== undefined) return notThere;
     throw error;
   }
 }

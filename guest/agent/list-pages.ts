@@ -112,7 +112,8 @@ async function locatePages(
   const mapStartMs = performance.now();
   const extentIndex = known.get(pages.pid) ?? new ExtentIndex();
   extentIndexes.set(pages.pid, extentIndex);
-  const locations = await locateFiles(pages.pid, pages.files, extentIndex);
+  const cached = new Set(pages.file.subarray(0, pages.count));
+  const locations = await locateFiles(pages.pid, pages.files, extentIndex, (file) => cached.has(file));
   timings.findMs += foundMs - startMs;
   timings.translateMs += translatedMs - translateStartMs;
   timings.mapMs += performance.now() - mapStartMs;

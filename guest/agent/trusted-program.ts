@@ -2,7 +2,6 @@
 import { spawn } from 'node:child_process';
 import { lstatSync, realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { FileHandle } from 'node:fs/promises';
 import { GuestError, systemErrorCode } from './guest-error.ts';
 
 const groupOrOthersWrite = 0o022;
@@ -42,7 +41,7 @@ interface ProgramOutput {
 }
 
 /**
- * Runs a trusted program with nothing of this process's environment. `files` become its descriptors 3, 4, ...: a name that a
+ * Runs a trusted program with nothing of this process's environment. `files`, open descriptors, become its 3, 4, ...: a name that a
  * user of the guest chose is never an argument, nor in what the program prints.
  *
  * @throws GuestError 'command-failed' if it does not start, does not end in time, or prints more than `maxOutputBytes`
@@ -50,14 +49,14 @@ interface ProgramOutput {
 export function runTrusted(
   program: string,
   args: readonly string[],
-  files: readonly FileHandle[],
+  files: readonly number[],
   { timeoutMs, maxOutputBytes }: { readonly timeoutMs: number; readonly maxOutputBytes: number },
 ): Promise<ProgramOutput> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
       cwd: '/',
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
-      stdio: ['ignore', 'pipe', 'pipe', ...files.map(({ fd }) => fd)],
+      stdio: ['ignore', 'pipe', 'pipe', ...files],
     });
     const output: Buffer[] = [];
     let outputBytes = 0;

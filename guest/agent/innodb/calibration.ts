@@ -59,8 +59,10 @@ interface Sample {
 
 /** Descriptors compared with their frames: reading and summing these is most of what a calibration takes. */
 const maxSamples = 1536;
-const minClean = 32;
-/** Fewer prove nothing: the number of dirty pages that must be seen. */
+/** Fewer frames with a page's header prove nothing. */
+const minPages = 32;
+/** As few pages that are equal to their file, or that say they are dirty. */
+const minClean = 8;
 const minDirty = 8;
 const maxDirtyLookedAt = 64;
 const maxFreedLookedAt = 64;
@@ -139,9 +141,10 @@ class ShapeCalibration {
     const without = (missing: string, shape?: DescriptorShape): Calibration => ({
       ...{ shape, layout: undefined, missing, evidence },
     });
-    if (clean.length < minClean) return without(`${clean.length} frames with a page of a known tablespace`);
-    const page = this.fieldOf(clean, ({ page }) => page, 0);
-    const space = page === undefined ? undefined : this.fieldOf(clean, ({ space }) => space, page);
+    const frames = samples.filter(({ kind }) => kind === 'clean' || kind === 'changed');
+    if (frames.length < minPages) return without(`${frames.length} frames with a page of a known tablespace`);
+    const page = this.fieldOf(frames, ({ page }) => page, 0);
+    const space = page === undefined ? undefined : this.fieldOf(frames, ({ space }) => space, page);
     if (page === undefined || space === undefined)
       return without('no field with the page number and none with the tablespace');
     const says = ({ words, ...sample }: Sample): boolean =>
@@ -159,6 +162,8 @@ class ShapeCalibration {
     if (first > 0) return without('no page number before the frame');
     const shape = { strideBytes: this.shape.strideBytes, frameOffset: -first * 4 };
     const fields = this.words().filter((word) => word > Math.max(page, space) && word < first + stride);
+    if (pages.length < minClean)
+      return { ...without('too few pages with a valid checksum', shape), evidence: counts };
     const dirty = this.dirtyField(arrays, fields, pages, changed, space);
     if (dirty === undefined)
       return { ...without('no dirty page was seen in a field that says so', shape), evidence: counts };
