@@ -38,6 +38,12 @@ interface TestsOptions {
   readonly cwd?: string;
 }
 
+/**
+ * Each test file is a process, and each command that a test starts: what they import is compiled once for all of them, and for
+ * those of the next time. npm empties it, with everything else there.
+ */
+const compiled = path.join(import.meta.dirname, '../node_modules/.cache/compiled');
+
 /** What a test may need to put away what it has made, before it is killed. */
 const teardownMs = 30_000;
 
@@ -91,8 +97,7 @@ async function runOnce(
       ...process.env,
       POOLSHIFT_TESTS: kind,
       POOLSHIFT_TEST_PROGRESS: progressFile,
-      // Each test file is a process: what it imports is compiled once for all of them.
-      ...(kind === 'unit' ? { NODE_COMPILE_CACHE: `${scratch}-compiled` } : {}),
+      NODE_COMPILE_CACHE: compiled,
     },
     // The shell gives way to ava, so that ava gets the signal, and no test before it.
   })`exec ava --tap ${files}`;
