@@ -8,7 +8,9 @@ export const leftOutReasons = {
   'unknown-tablespace': 'no file of their tablespace was found',
   gone: 'their file is gone',
   'no-block-device': 'on a file system that has no block device of its own (btrfs, ZFS, overlay)',
-  lvm: 'on LVM',
+  lvm: 'on LVM, in a volume that is neither linear nor striped',
+  'unknown-mapping':
+    'on LVM or another mapped device whose table cannot be read (is dmsetup there, and are the rights?)',
   raid: 'on software RAID',
   'encrypted-disk': 'on an encrypted disk',
   'loop-device': 'on a loop device',

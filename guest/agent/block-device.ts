@@ -1,14 +1,25 @@
-/** From a file's device number to the VM's disk and the place of the partition on it, through sysfs. */
+/** From a file's device number to the VM's disks and the places of its blocks on them, through sysfs. */
 import { existsSync, readFileSync, readdirSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { LeftOutReason } from '../../engine/list/left-out.ts';
+import { mapBlocks, readMapping } from './device-mapper.ts';
 import { systemErrorCode } from './guest-error.ts';
 
-interface DiskPlace {
+/** A stretch of a device on a disk, in 4096-byte blocks. */
+export interface DiskPiece {
   /** Serial number where the disk has one of its own, else its name ("vda"). */
   readonly disk: string;
-  /** Where the file system's device begins on the disk; 0 for a whole disk. */
-  readonly startBytes: number;
+  /** Block of the device. */
+  readonly from: number;
+  /** The same block on the disk. */
+  readonly onDisk: number;
+  readonly count: number;
+}
+
+/** How a device lies on the VM's disks. */
+export interface DevicePlace {
+  /** Blocks [from, from + count) of the device, in order. */
+  readonly pieces: (from: number, count: number) => readonly DiskPiece[];
 }
 
 /** Why no block of a disk can be named for what lies on a device. */
@@ -19,6 +30,8 @@ export interface NoPlace {
 const sectorBytes = 512;
 /** The list counts in these. */
 const blockBytes = 4096;
+/** Devices of the mapper can stand on each other. */
+const maxDepth = 8;
 
 /** Splits the kernel's device number as stat gives it. */
 export function majorMinor(device: bigint): string {
@@ -30,35 +43,69 @@ export function majorMinor(device: bigint): string {
 /** The disks of the VM as they are now: make one for each list, as disks come and go. */
 export class Disks {
   readonly #sysRoot: string;
-  readonly #places = new Map<string, DiskPlace | NoPlace>();
+  readonly #readMapping: typeof readMapping;
+  readonly #places = new Map<string, DevicePlace | NoPlace>();
   #shared: ReadonlySet<string> | undefined;
 
-  constructor(sysRoot = '/sys') {
+  /** @param mapping how the device mapper's tables are read */
+  constructor(sysRoot = '/sys', mapping = readMapping) {
     this.#sysRoot = sysRoot;
+    this.#readMapping = mapping;
   }
 
   /** @param device "254:1" */
-  find(device: string): DiskPlace | NoPlace {
+  async find(device: string, depth = 0): Promise<DevicePlace | NoPlace> {
     const known = this.#places.get(device);
     if (known !== undefined) return known;
-    const place = this.#look(device);
+    const place = await this.#look(device, depth);
     this.#places.set(device, place);
     return place;
   }
 
-  #look(device: string): DiskPlace | NoPlace {
+  async #look(device: string, depth: number): Promise<DevicePlace | NoPlace> {
     const link = join(this.#sysRoot, 'dev/block', device);
     // btrfs, ZFS, overlay and network file systems have device numbers of their own.
     if (!existsSync(link)) return { leftOut: 'no-block-device' };
     const folder = realpathSync(link);
     const isPartition = existsSync(join(folder, 'partition'));
     const disk = isPartition ? dirname(folder) : folder;
-    if (!existsSync(join(disk, 'device'))) return { leftOut: remapperOf(disk) };
+    if (!existsSync(join(disk, 'device'))) {
+      const reason = remapperOf(disk);
+      if (isPartition || (reason !== 'lvm' && reason !== 'remapped-device') || depth > maxDepth)
+        return { leftOut: reason };
+      return this.#lookBelow(device, reason, depth);
+    }
     const startBytes = isPartition ? Number(readText(join(folder, 'start'))) * sectorBytes : 0;
     if (startBytes % blockBytes !== 0) return { leftOut: 'unaligned' };
     const serial = serialOf(disk);
     const isOwn = serial !== undefined && !this.#sharedSerials().has(serial);
-    return { disk: isOwn ? serial : basename(disk), startBytes };
+    const name = isOwn ? serial : basename(disk);
+    const start = startBytes / blockBytes;
+    return { pieces: (from, count) => [{ disk: name, from, onDisk: start + from, count }] };
+  }
+
+  /** Of a device of the mapper: through its table to the devices that it is made of. */
+  async #lookBelow(device: string, kind: LeftOutReason, depth: number): Promise<DevicePlace | NoPlace> {
+    const mapping = await this.#readMapping(device);
+    if (mapping === 'remapped-device') return { leftOut: kind };
+    if (typeof mapping === 'string') return { leftOut: mapping };
+    const below = new Map<string, DevicePlace>();
+    for (const { stripes } of mapping)
+      for (const stripe of stripes) {
+        const place = await this.find(stripe.device, depth + 1);
+        if ('leftOut' in place) return place;
+        below.set(stripe.device, place);
+      }
+    return {
+      pieces: (from, count) => {
+        const pieces: DiskPiece[] = [];
+        mapBlocks(mapping, from, count, (name, at) => {
+          for (const piece of below.get(name)?.pieces(at.onDevice, at.count) ?? [])
+            pieces.push({ ...piece, from: at.from + piece.from - at.onDevice });
+        });
+        return pieces;
+      },
+    };
   }
 
   /** Serial numbers that several disks have, as the namespaces of one NVMe controller do: none of them is told by it. */

@@ -2,16 +2,19 @@
 import { statSync } from 'node:fs';
 import { pageSizeBytes, type PageSource } from '../../engine/list/page-list.ts';
 import type { LeftOutReason } from '../../engine/list/left-out.ts';
-import { Disks, majorMinor, type NoPlace } from './block-device.ts';
+import { type DevicePlace, Disks, majorMinor, type NoPlace } from './block-device.ts';
 import { readExtents, type Extent, type FileExtents } from './file-extents.ts';
 import { systemErrorCode } from './guest-error.ts';
 import { parseNetworkMounts, placeOnNetwork } from './mounts.ts';
 import { readProc } from './safe-files.ts';
 
 export interface FileLocation {
-  readonly source: PageSource;
-  /** Blocks of the file on the source, which for a disk counts from the disk's start. */
-  readonly extents: readonly Extent[];
+  /** One part for each disk, or the file's own on NFS. */
+  readonly parts: readonly {
+    readonly source: PageSource;
+    /** Blocks of the file on the source, which for a disk counts from the disk's start. */
+    readonly extents: readonly Extent[];
+  }[];
   /** Why a page of the file lies in none of them. */
   readonly otherwise: LeftOutReason;
 }
@@ -32,36 +35,45 @@ export async function locateFiles(
   const mounts = parseNetworkMounts(readProc(`/proc/${pid}/mountinfo`));
   const disks = new Disks();
   const files = paths.map((path, index) => ({ path, ...(isAsked(index) ? identify(path) : notThere) }));
+  const devices = new Set(files.flatMap(({ device }) => device ?? []));
+  const onDevices = new Map<string, DevicePlace | NoPlace>();
+  for (const device of devices) onDevices.set(device, await disks.find(device));
   const places = files.map(({ path, device, sizeBytes }) => {
     if (device === undefined) return { leftOut: 'gone' } as const;
     const network = placeOnNetwork(mounts, device, path.slice(root.length));
-    return network === undefined ? disks.find(device) : { network, sizeBytes };
+    if (network !== undefined) return { network, sizeBytes };
+    return onDevices.get(device) ?? ({ leftOut: 'gone' } as const);
   });
-  const onDisk = files.filter((_, index) => 'disk' in (places[index] ?? {}));
+  const onDisk = files.filter((_, index) => 'pieces' in (places[index] ?? {}));
   const extents = await extentIndex.read(onDisk);
   return files.map(({ path }, index): FileLocation | NoPlace => {
     const place = places[index];
     if (place === undefined || 'leftOut' in place) return place ?? { leftOut: 'gone' };
     if ('network' in place) {
       const count = Math.floor(place.sizeBytes / pageSizeBytes);
-      return {
-        source: { kind: 'file', ...place.network },
-        extents: [{ logicalBlock: 0, physicalBlock: 0, count }],
-        otherwise: 'unwritten',
-      };
+      const extents = [{ logicalBlock: 0, physicalBlock: 0, count }];
+      return { parts: [{ source: { kind: 'file', ...place.network }, extents }], otherwise: 'unwritten' };
     }
     const found = extents.get(path);
     if (found === undefined) return { leftOut: 'gone' };
-    const startBlock = place.startBytes / pageSizeBytes;
-    return {
-      source: { kind: 'disk', disk: place.disk },
-      extents: found.extents.map((extent) => ({
-        ...extent,
-        physicalBlock: startBlock + extent.physicalBlock,
-      })),
-      otherwise: found.hasUnaligned ? 'unaligned' : 'unwritten',
-    };
+    return { parts: partsOf(found, place), otherwise: found.hasUnaligned ? 'unaligned' : 'unwritten' };
   });
+}
+
+/** Extents of a device as extents of the disks that it lies on. */
+function partsOf({ extents }: FileExtents, device: DevicePlace): FileLocation['parts'] {
+  const byDisk = new Map<string, Extent[]>();
+  for (const { logicalBlock, physicalBlock, count } of extents)
+    for (const piece of device.pieces(physicalBlock, count)) {
+      const known = byDisk.get(piece.disk) ?? [];
+      byDisk.set(piece.disk, known);
+      known.push({
+        logicalBlock: logicalBlock + piece.from - physicalBlock,
+        physicalBlock: piece.onDisk,
+        count: piece.count,
+      });
+    }
+  return [...byDisk].map(([disk, known]) => ({ source: { kind: 'disk', disk }, extents: known }));
 }
 
 /** A file as it is now. */

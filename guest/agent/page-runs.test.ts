@@ -26,7 +26,7 @@ function located(
     locations: files.map((extents) =>
       extents === undefined
         ? { leftOut: 'lvm' }
-        : { source: { kind: 'disk', disk: 'd' }, extents, otherwise: 'unwritten' },
+        : { parts: [{ source: { kind: 'disk', disk: 'd' }, extents }], otherwise: 'unwritten' },
     ),
   };
 }

@@ -178,20 +178,22 @@ function placeExtents(
   for (const set of sets) {
     for (const [file, location] of set.locations.entries()) {
       if ('leftOut' in location || set.fileStart[file] === set.fileStart[file + 1]) continue;
-      const name = JSON.stringify(location.source);
-      let sourceIndex = indexOfSource.get(name);
-      if (sourceIndex === undefined) {
-        if (sources.length === maxSources) {
-          beyondLimits.add(location);
-          continue;
+      for (const part of location.parts) {
+        const name = JSON.stringify(part.source);
+        let sourceIndex = indexOfSource.get(name);
+        if (sourceIndex === undefined) {
+          if (sources.length === maxSources) {
+            beyondLimits.add(location);
+            continue;
+          }
+          sourceIndex = sources.push(part.source) - 1;
+          indexOfSource.set(name, sourceIndex);
         }
-        sourceIndex = sources.push(location.source) - 1;
-        indexOfSource.set(name, sourceIndex);
-      }
-      for (const extent of location.extents) {
-        if (extent.physicalBlock + extent.count <= maxBlocks)
-          extents.push({ ...extent, sourceIndex, set, file });
-        else beyondLimits.add(location);
+        for (const extent of part.extents) {
+          if (extent.physicalBlock + extent.count <= maxBlocks)
+            extents.push({ ...extent, sourceIndex, set, file });
+          else beyondLimits.add(location);
+        }
       }
     }
   }

@@ -16,6 +16,7 @@ import test from 'ava';
 import { execa } from 'execa';
 import { Disks, majorMinor } from './block-device.ts';
 import { parseFilefrag } from './file-extents.ts';
+import { parseTable } from './device-mapper.ts';
 import { ExtentIndex } from './file-location.ts';
 import { parseGuestRam } from './guest-ram.ts';
 import { parseNetworkMounts, placeOnNetwork } from './mounts.ts';
@@ -111,7 +112,7 @@ test('a preallocated file is looked at again once something was written into it,
   t.is(blocksOf(await read()), 64);
 });
 
-test('a disk is known by its serial, a partition by its start; remapped devices are not', (t) => {
+test("a disk is known by its serial, a partition by its start; devices of others by the mapper's table", async (t) => {
   const root = mkdtempSync(join(tmpdir(), 'sys-'));
   t.teardown(() => {
     rmSync(root, { recursive: true });
@@ -145,24 +146,65 @@ test('a disk is known by its serial, a partition by its start; remapped devices 
     ['nvme0n2', 'devices/nvme/nvme0n2'],
   ] as const)
     symlinkSync(join(root, path), join(root, 'block', name));
-  const disks = new Disks(root);
-  for (const [device, place] of [
-    ['254:0', { disk: 'pool0', startBytes: 0 }],
-    ['254:1', { disk: 'pool0', startBytes: 1024 * 1024 }],
-    ['254:16', { disk: 'vdb', startBytes: 0 }],
-    ['8:0', { disk: 'pool7', startBytes: 0 }],
+  add('253:3', 'devices/virtual/block/dm-3', { 'dm/uuid': 'LVM-striped\n' });
+  add('253:4', 'devices/virtual/block/dm-4', { 'dm/uuid': 'LVM-thin\n' });
+  add('253:5', 'devices/virtual/block/dm-5', { 'dm/uuid': 'LVM-on-crypt\n' });
+  const tables: Readonly<Record<string, string>> = {
+    '253:0': '0 4096 linear 254:1 4096\n4096 2048 linear 254:16 0\n',
+    '253:3': '0 2048 striped 2 128 254:1 2048 8:0 4096\n',
+    '253:4': '0 2048 thin 253:9 1\n',
+    '253:5': '0 2048 linear 253:2 0\n',
+  };
+  const disks = new Disks(root, async (device) => parseTable(tables[device] ?? ''));
+  const onDisk = (disk: string, onDisk: number, from = 0, count = 2): unknown => [
+    { disk, from, onDisk, count },
+  ];
+  for (const [device, expected] of [
+    ['254:0', onDisk('pool0', 0)],
+    ['254:1', onDisk('pool0', 256)],
+    ['254:16', onDisk('vdb', 0)],
+    ['8:0', onDisk('pool7', 0)],
     // Namespaces of one controller, or disks that were given one serial: only their names tell them apart.
-    ['259:0', { disk: 'nvme0n1', startBytes: 0 }],
-    ['259:1', { disk: 'nvme0n2', startBytes: 0 }],
-    ['254:17', { leftOut: 'unaligned' }],
-    ['253:0', { leftOut: 'remapped-device' }],
-    ['253:1', { leftOut: 'lvm' }],
-    ['253:2', { leftOut: 'encrypted-disk' }],
-    ['9:0', { leftOut: 'raid' }],
-    ['7:0', { leftOut: 'loop-device' }],
-    ['0:31', { leftOut: 'no-block-device' }],
-  ] as const)
-    t.deepEqual(disks.find(device), place, device);
+    ['259:0', onDisk('nvme0n1', 0)],
+    ['259:1', onDisk('nvme0n2', 0)],
+    ['253:0', onDisk('pool0', 256 + 512)],
+    ['254:17', 'unaligned'],
+    ['253:1', 'unknown-mapping'],
+    ['253:2', 'encrypted-disk'],
+    ['253:4', 'lvm'],
+    ['253:5', 'encrypted-disk'],
+    ['9:0', 'raid'],
+    ['7:0', 'loop-device'],
+    ['0:31', 'no-block-device'],
+  ] as const) {
+    const place = await disks.find(device);
+    t.deepEqual('leftOut' in place ? place.leftOut : place.pieces(0, 2), expected, device);
+  }
+  const piecesOf = async (device: string, from: number, count: number): Promise<unknown> => {
+    const place = await disks.find(device);
+    return 'leftOut' in place ? place : place.pieces(from, count);
+  };
+  t.deepEqual(await piecesOf('253:0', 510, 4), [
+    { disk: 'pool0', from: 510, onDisk: 256 + 512 + 510, count: 2 },
+    { disk: 'vdb', from: 512, onDisk: 0, count: 2 },
+  ]);
+  // Stripes of 16 blocks in turn on both disks.
+  t.deepEqual(await piecesOf('253:3', 14, 36), [
+    { disk: 'pool0', from: 14, onDisk: 256 + 256 + 14, count: 2 },
+    { disk: 'pool7', from: 16, onDisk: 512, count: 16 },
+    { disk: 'pool0', from: 32, onDisk: 256 + 256 + 16, count: 16 },
+    { disk: 'pool7', from: 48, onDisk: 512 + 16, count: 2 },
+  ]);
+});
+
+test("the mapper's tables that say no block, and why", (t) => {
+  t.is(parseTable('0 2048 crypt aes-xts-plain64 :64:logon:x 0 254:1 4096\n'), 'encrypted-disk');
+  t.is(parseTable('0 2048 raid raid5_ls 3 128 region_size 1024 3 254:1 0 254:2 0 254:3 0\n'), 'raid');
+  t.is(parseTable('0 2048 snapshot 253:1 253:2 P 16\n'), 'remapped-device');
+  t.is(parseTable('0 2048 linear 254:1 4\n'), 'unaligned');
+  t.is(parseTable('0 2048 striped 3 128 254:1 0 254:2 0\n'), 'unknown-mapping');
+  t.is(parseTable('No devices found\n'), 'remapped-device');
+  t.is(parseTable(''), 'unknown-mapping');
 });
 
 test('device numbers as stat gives them', (t) => {

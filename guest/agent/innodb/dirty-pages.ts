@@ -24,12 +24,17 @@ export async function writeDirtyPages(server: ServerProcess): Promise<void> {
   const credentials = await credentialsFor(server);
   const session = await SqlSession.open(`/proc/${server.pid}/root${socket}`, credentials, sessionMs);
   try {
-    // A checkpoint at the current LSN: returns when everything dirty before it is written.
-    if (server.product === 'mariadb') await session.query('SET GLOBAL innodb_log_checkpoint_now = ON');
+    // A checkpoint at the current LSN: returns when everything dirty before it is written. MariaDB 10.5 has none.
+    if (server.product === 'mariadb' && (await hasSetting(session, 'innodb_log_checkpoint_now')))
+      await session.query('SET GLOBAL innodb_log_checkpoint_now = ON');
     else await lowerLimits(session);
   } finally {
     session.close();
   }
+}
+
+async function hasSetting(session: SqlSession, name: string): Promise<boolean> {
+  return (await session.query(`SHOW GLOBAL VARIABLES LIKE '${name}'`)).length > 0;
 }
 
 async function lowerLimits(session: SqlSession): Promise<void> {

@@ -1,0 +1,99 @@
+/**
+ * Where the kernel's device mapper puts the blocks of a device that is made of pieces of others, one after the other or in
+ * stripes: what LVM makes of most volumes. Its tables come from dmsetup, for Node has no ioctl.
+ */
+import type { LeftOutReason } from '../../engine/list/left-out.ts';
+import { GuestError } from './guest-error.ts';
+import { findTrustedProgram, runTrusted } from './trusted-program.ts';
+
+/** A stretch of a device. All numbers in 4096-byte blocks; a piece that is not striped has one stripe. */
+export interface MappedPiece {
+  readonly firstBlock: number;
+  readonly count: number;
+  /** Blocks of a stripe before the next one's turn. */
+  readonly chunkBlocks: number;
+  readonly stripes: readonly {
+    /** "254:17" */
+    readonly device: string;
+    readonly firstBlock: number;
+  }[];
+}
+
+const sectorsPerBlock = 8;
+const programPaths = ['/usr/sbin/dmsetup', '/sbin/dmsetup'];
+
+/** Reads the table of a device ("253:0"). Why not, where blocks are not told by its table, or nobody tells it. */
+export async function readMapping(device: string): Promise<readonly MappedPiece[] | LeftOutReason> {
+  const [major = '', minor = ''] = device.split(':');
+  try {
+    const { stdout, status } = await runTrusted(
+      findTrustedProgram(programPaths),
+      ['table', '-j', major, '-m', minor],
+      [],
+      { timeoutMs: 10_000, maxOutputBytes: 1024 * 1024 },
+    );
+    return status === 0 ? parseTable(stdout) : 'unknown-mapping';
+  } catch (error) {
+    if (error instanceof GuestError) return 'unknown-mapping';
+    throw error;
+  }
+}
+
+/** A table as `dmsetup table` prints it (dmsetup(8); Documentation/admin-guide/device-mapper), a line for each piece. */
+export function parseTable(table: string): readonly MappedPiece[] | LeftOutReason {
+  const pieces: MappedPiece[] = [];
+  for (const line of table.split('\n').filter((text) => text !== '')) {
+    const [start = '', length = '', target = '', ...words] = line.trim().split(/\s+/);
+    if (target === 'crypt') return 'encrypted-disk';
+    if (/^(raid|mirror)/.test(target)) return 'raid';
+    if (target !== 'linear' && target !== 'striped') return 'remapped-device';
+    const isStriped = target === 'striped';
+    const places = isStriped ? words.slice(2) : words;
+    const stripeCount = isStriped ? Number(words[0]) : 1;
+    if (!(stripeCount >= 1) || places.length < 2 * stripeCount) return 'unknown-mapping';
+    const stripes = Array.from({ length: stripeCount }, (_, index) => ({
+      device: places[2 * index] ?? '',
+      firstBlock: Number(places[2 * index + 1]) / sectorsPerBlock,
+    }));
+    const piece = {
+      firstBlock: Number(start) / sectorsPerBlock,
+      count: Number(length) / sectorsPerBlock,
+      chunkBlocks: Number(isStriped ? words[1] : length) / sectorsPerBlock,
+      stripes,
+    };
+    if (!stripes.every(({ device }) => /^\d+:\d+$/.test(device))) return 'unknown-mapping';
+    const numbers = [piece.firstBlock, piece.chunkBlocks, ...stripes.map(({ firstBlock }) => firstBlock)];
+    if (!numbers.every((number) => Number.isInteger(number) && number >= 0)) return 'unaligned';
+    // The last block of a device may be cut.
+    pieces.push({ ...piece, count: Math.floor(piece.count) });
+  }
+  return pieces.length === 0 ? 'unknown-mapping' : pieces;
+}
+
+/** Shows where blocks [from, from + count) of a device lie on those that it is made of, in order. */
+export function mapBlocks(
+  pieces: readonly MappedPiece[],
+  from: number,
+  count: number,
+  show: (
+    device: string,
+    at: { readonly from: number; readonly onDevice: number; readonly count: number },
+  ) => void,
+): void {
+  for (const piece of pieces) {
+    const end = Math.min(from + count, piece.firstBlock + piece.count);
+    for (let block = Math.max(from, piece.firstBlock); block < end;) {
+      const inPiece = block - piece.firstBlock;
+      const chunk = Math.floor(inPiece / piece.chunkBlocks);
+      const inChunk = inPiece % piece.chunkBlocks;
+      const length = Math.min(end - block, piece.chunkBlocks - inChunk);
+      const stripe = piece.stripes[chunk % piece.stripes.length];
+      if (stripe !== undefined) {
+        const before = Math.floor(chunk / piece.stripes.length) * piece.chunkBlocks;
+        const onDevice = stripe.firstBlock + before + inChunk;
+        show(stripe.device, { from: block, onDevice, count: length });
+      }
+      block += length;
+    }
+  }
+}
