@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { isCoded } from '../../foundation/coded-error.ts';
+import { helpSettings } from '../../foundation/command-help.ts';
 import { type PageListAnswer, requestPageList } from '../list/agent-client.ts';
 import { decodePageListInSlices } from '../list/page-list-codec.ts';
 import { explanationOf } from '../list/explanation.ts';
@@ -94,6 +95,7 @@ const userOption = (): Option =>
   new Option('--user <name>', 'drop to this user once what needs root is open').argParser(userNamed);
 
 const program = new Command('poolshift-engine')
+  .configureHelp(helpSettings)
   .description('Live migration that reads cached pages from shared storage. Nothing is patched.')
   .exitOverride()
   .showHelpAfterError()

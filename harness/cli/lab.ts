@@ -1,6 +1,7 @@
 /** `npm run lab -- up|down|status|shell HOST|ssh guest`: the local lab by hand. */
 import { spawnSync } from 'node:child_process';
 import { Command, CommanderError } from 'commander';
+import { helpSettings } from '../../foundation/command-help.ts';
 import { megabitsPerSecond, seconds } from '../../foundation/quantity.ts';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { linkRate } from '../../experiments/configuration.ts';
@@ -82,6 +83,7 @@ async function ssh(host: HostName | 'guest', command: readonly string[]): Promis
 }
 
 const program = new Command('lab')
+  .configureHelp(helpSettings)
   .description('The local lab: four hosts as containers on this machine')
   .exitOverride()
   .enablePositionalOptions()

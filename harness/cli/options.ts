@@ -1,8 +1,8 @@
 /** Turns a zod schema of options into a commander command: names, defaults and help come from the schema alone. */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { z } from 'zod';
 import { CodedError } from '../../foundation/coded-error.ts';
-import { helpSettings } from '../../foundation/command-help.ts';
+import { helpSettings, rememberChoices } from '../../foundation/command-help.ts';
 
 /** Exit codes of every command of the harness, shown by `--help`. */
 export const exitCodes = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
@@ -85,7 +85,9 @@ function commandOf(
       isLong ? `: ${shape.choices?.join(', ')}` : '',
       shape.defaultText === undefined ? '' : ` (default ${shape.defaultText})`,
     ].join('');
-    command.option(`--${kebab(key)}${placeholder}`, `${shape.description}${suffix}`);
+    const option = new Option(`--${kebab(key)}${placeholder}`, `${shape.description}${suffix}`);
+    if (shape.choices !== undefined) rememberChoices(option, shape.choices);
+    command.addOption(option);
   }
   return command;
 }
