@@ -162,7 +162,7 @@ async function run(recipe: Recipe, options: Options, atEnd: AtEnd): Promise<numb
   const relative = path.relative(root, path.resolve(set));
   const made = await makeRecipeBlock(root, recipe, [relative], true);
   if (made.recipeSet !== undefined)
-    await writeReport(made.recipeSet.set, path.join(set, 'report'), 'en', say);
+    await writeReport(made.recipeSet.set, path.join(set, 'report'), { language: 'en', bare: false }, say);
   if (relative.startsWith('..')) say(`${set} is outside of this checkout: docs/results.md is left as it is`);
   else await writeBlocks(root, [made]);
   printResult(recipe.name, [relative], made.recipeSet, json);

@@ -133,6 +133,10 @@ export const tableTexts = {
     ja: 'この計測では不成立（1 条件 3 回未満）',
   },
   missing: { en: 'missing', ja: '計測なし' },
+  unjudged: {
+    en: '{} claims of the paper need runs that this set does not have',
+    ja: 'この計測に必要な実行がない主張：{} 件',
+  },
 } as const satisfies Readonly<Record<string, Words>>;
 
 /** Why a claim is missing though there are runs. */

@@ -6,7 +6,6 @@ import { CodedError } from '../../foundation/coded-error.ts';
 import { helpSettings } from '../../foundation/command-help.ts';
 import { claimsMarkdown } from '../claims/claims-table.ts';
 import { paperClaimsOf } from '../claims/claims.ts';
-import { figures } from '../figures/all.ts';
 import { languages, type Language } from '../figures/text.ts';
 import { describeDifferences, differencesAmong } from '../record/conditions.ts';
 import { readmeBlock, readmePicture, withBlock } from '../readme/readme-block.ts';
@@ -22,6 +21,7 @@ interface Options {
   readonly failedToo: boolean;
   readonly allowDifferent: boolean;
   readonly readme: boolean;
+  readonly bare: boolean;
 }
 
 const say = (line: string): void => {
@@ -34,6 +34,7 @@ const command = new Command('report')
   .argument('<folders...>', 'result folders, or sets of them')
   .option('--out <dir>', 'where to write (default: report/ in the first folder)')
   .addOption(new Option('--lang <lang>', 'language of labels').choices(languages).default('en'))
+  .option('--bare', 'figures without title block, for papers; their captions beside them as text', false)
   .option('--failed-too', 'also take runs whose checks failed', false)
   .option('--allow-different', 'also put runs side by side that were made under different conditions', false)
   .option(
@@ -75,12 +76,10 @@ async function report(folders: readonly string[], options: Options): Promise<voi
     );
   }
   const out = options.out ?? path.join(folders[0] ?? '.', 'report');
-  await writeReport(set, out, options.lang, say);
+  const count = await writeReport(set, out, { language: options.lang, bare: options.bare }, say);
   if (options.readme) await showInReadme(set, folders, options);
   console.log(claimsMarkdown(paperClaimsOf(set, options.lang), options.lang));
-  console.log(
-    `${figures.length} figures of ${set.runs.length} runs in ${path.resolve(out)}; open index.html`,
-  );
+  console.log(`${count} figures of ${set.runs.length} runs in ${path.resolve(out)}; open index.html`);
 }
 
 try {

@@ -2,22 +2,22 @@
 import { axisOfNothing, type Spec } from './figure.ts';
 import { inkColour } from './theme.ts';
 
-/** Whiskers, of rows of kind `spread`: dark with a light edge, to be seen on a dark bar and beside a light one. */
-export function spreadLayers(encoding: Spec): Spec[] {
+/** Whiskers, of rows of kind `spread` that the filters keep: dark with a light edge, to be seen on a dark bar and beside a light one. */
+export function spreadLayers(encoding: Spec, filters: readonly Spec[]): Spec[] {
   return [
     { color: 'white', strokeWidth: 4 },
     { color: inkColour, strokeWidth: 1.5 },
   ].map((look) => ({
-    transform: [{ filter: "datum.kind === 'spread'" }],
+    transform: [{ filter: "datum.kind === 'spread'" }, ...filters],
     mark: { type: 'rule', ...look },
     encoding,
   }));
 }
 
-/** Numbers above bars, of rows of kind `label`: legible across rules and grid. */
-export function labelLayers(encoding: Spec): Spec[] {
+/** Numbers above bars, of rows of kind `label` that the filters keep: legible across rules and grid. */
+export function labelLayers(encoding: Spec, filters: readonly Spec[]): Spec[] {
   return [{ stroke: 'white', strokeWidth: 3 }, {}].map((look) => ({
-    transform: [{ filter: "datum.kind === 'label'" }],
+    transform: [{ filter: "datum.kind === 'label'" }, ...filters],
     mark: { type: 'text', baseline: 'bottom', dy: -4, fontSize: 9, color: inkColour, ...look },
     encoding,
   }));

@@ -1,9 +1,17 @@
 /** Bars of one figure of merit: memory rows along the axis, engines side by side, loads as panels. Pure. */
-import { paperRowsGibOf, scenariosOf, valuesOf } from '../record/cells.ts';
+import { paperRowsGibOf, scenariosOf, valuesOf, type Cell } from '../record/cells.ts';
 import type { RunRow } from '../record/run-row.ts';
 import { mean, standardDeviation } from '../statistics/spread.ts';
 import { axisWithLabels, labelLayers, spreadLayers } from './bar-layers.ts';
-import { absenceMark, type Drawing, type FigureContext, type Spec } from './figure.ts';
+import {
+  absenceMark,
+  legendFilters,
+  legendParam,
+  panelWidth,
+  type Drawing,
+  type FigureContext,
+  type Spec,
+} from './figure.ts';
 import type { TextKey } from './text.ts';
 import { engineLook, inkColour } from './theme.ts';
 
@@ -13,6 +21,8 @@ interface BarsOptions {
   readonly notes?: readonly TextKey[];
   /** Values to compare with, as dashed rules. */
   readonly rules?: readonly number[];
+  /** Where the paper's value would be, as a dashed frame around the cell's bar. */
+  readonly paper?: (cell: Cell) => { readonly low: number; readonly high: number } | undefined;
 }
 
 /** Of all panels together, between bounds for one bar. */
@@ -23,10 +33,14 @@ const labelledBar = 26;
 
 /** Three digits: what is worth reading of a bar. */
 function labelOf(value: number): string {
-  return value.toFixed(value >= 100 ? 0 : value >= 10 ? 1 : 2);
+  const digits = value >= 100 ? 0 : value >= 10 ? 1 : 2;
+  return value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
-export function bars(context: FigureContext, { value, axis, notes = [], rules = [] }: BarsOptions): Drawing {
+export function bars(
+  context: FigureContext,
+  { value, axis, notes = [], rules = [], paper = () => undefined }: BarsOptions,
+): Drawing {
   const { cells, text, engineTitle } = context;
   const rows = cells.flatMap<Spec>((cell) => {
     const values = valuesOf(cell, value);
@@ -38,6 +52,7 @@ export function bars(context: FigureContext, { value, axis, notes = [], rules = 
     if (values.length === 0) return [{ ...place, kind: 'absent', mark: absenceMark(cell, context) }];
     const middle = mean(values);
     const spread = standardDeviation(values);
+    const ofPaper = paper(cell);
     const points = cell.runs.map(({ name, row }) => ({
       ...place,
       kind: 'run',
@@ -46,6 +61,7 @@ export function bars(context: FigureContext, { value, axis, notes = [], rules = 
     }));
     return [
       { ...place, kind: 'mean', value: middle, runs: values.length },
+      ...(ofPaper === undefined ? [] : [{ ...place, kind: 'paper', ...ofPaper, top: ofPaper.high }]),
       {
         ...place,
         kind: 'label',
@@ -76,6 +92,8 @@ export function bars(context: FigureContext, { value, axis, notes = [], rules = 
     widestBar,
     Math.max(narrowestBar, panelsWidth / (scenarios.length * sizes.length * (engines.length + 0.5))),
   );
+  // Where each bar has its name below, there is no legend.
+  const filters = isOneRow ? [] : legendFilters(context, 'engine');
   const tops = rows.flatMap((row) => (typeof row['top'] === 'number' ? [row['top']] : []));
   const y = (field: string): Spec => ({
     field,
@@ -91,12 +109,17 @@ export function bars(context: FigureContext, { value, axis, notes = [], rules = 
   ];
   return {
     cells,
-    notes: [cells.some(({ runs }) => runs.length > 1) ? 'note.bars' : 'note.one-run', ...notes],
+    isEmpty: !rows.some(({ kind }) => kind === 'mean'),
+    notes: [
+      cells.some(({ runs }) => runs.length > 1) ? 'note.bars' : 'note.one-run',
+      ...(rows.some(({ kind }) => kind === 'paper') ? (['note.paper-speed-up'] as const) : []),
+      ...notes,
+    ],
     body: {
       data: { values: rows },
       facet: { column: { field: 'scenario', sort: scenarios, title: null } },
       spec: {
-        width: Math.max(130, Math.round(barWidth * (engines.length + 0.5) * sizes.length)),
+        width: panelWidth(Math.max(130, barWidth * (engines.length + 0.5) * sizes.length), scenarios.length),
         height: 220,
         encoding: isOneRow ? { x: engineAxis(engines, context.panelTitle(sizes[0] ?? 0)) } : memoryAxes,
         layer: [
@@ -105,7 +128,8 @@ export function bars(context: FigureContext, { value, axis, notes = [], rules = 
             encoding: { x: null, ...(isOneRow ? {} : { xOffset: null }), y: { datum: rule } },
           })),
           {
-            transform: [{ filter: "datum.kind === 'mean'" }],
+            ...(isOneRow ? {} : { params: legendParam(context, 'engine') }),
+            transform: [{ filter: "datum.kind === 'mean'" }, ...filters],
             mark: { type: 'bar', stroke: inkColour, strokeWidth: 0.5 },
             encoding: {
               y: y('value'),
@@ -114,19 +138,23 @@ export function bars(context: FigureContext, { value, axis, notes = [], rules = 
                 title: text('legend.engine'),
                 sort: engines,
                 scale: { domain: engines, range: context.engines.map((engine) => engineLook(engine).colour) },
-                // Where each bar has its name below, nothing is left to say.
                 legend: isOneRow ? null : { columns: 4 },
               },
               tooltip: [...tooltip, { field: 'runs', title: text('legend.runs') }],
             },
           },
-          ...spreadLayers({ y: y('low'), y2: { field: 'high' } }),
           {
-            transform: [{ filter: "datum.kind === 'run'" }],
+            transform: [{ filter: "datum.kind === 'paper'" }, ...filters],
+            mark: { type: 'bar', fillOpacity: 0, stroke: inkColour, strokeWidth: 1, strokeDash: [3, 2] },
+            encoding: { y: y('low'), y2: { field: 'high' } },
+          },
+          ...spreadLayers({ y: y('low'), y2: { field: 'high' } }, filters),
+          {
+            transform: [{ filter: "datum.kind === 'run'" }, ...filters],
             mark: { type: 'point', filled: true, fill: 'white', stroke: inkColour, strokeWidth: 1, size: 22 },
             encoding: { y: y('value'), tooltip: [...tooltip, { field: 'run', title: text('run.name') }] },
           },
-          ...(barWidth < labelledBar ? [] : labelLayers({ y: y('top'), text: { field: 'label' } })),
+          ...(barWidth < labelledBar ? [] : labelLayers({ y: y('top'), text: { field: 'label' } }, filters)),
           {
             transform: [{ filter: "datum.kind === 'absent'" }],
             mark: { type: 'text', baseline: 'bottom', dy: -2, fontSize: 11, color: '#777777' },

@@ -5,6 +5,7 @@ import { bars } from './bars.ts';
 import { downtimeWays, enginesCompared } from './dots.ts';
 import { sum, type Figure } from './figure.ts';
 import { latency } from './latency.ts';
+import { queued } from './queued.ts';
 import { stacks } from './stacks.ts';
 import { linkLooks } from './theme.ts';
 import { timeline } from './timeline.ts';
@@ -14,8 +15,8 @@ const [migrationLook, storageLook] = linkLooks;
 
 const pageBytes = 4096;
 
-const mebibytesOf = (pages: number | undefined): number | undefined =>
-  pages === undefined ? undefined : (pages * pageBytes) / 2 ** 20;
+const megabytesOf = (pages: number | undefined): number | undefined =>
+  pages === undefined ? undefined : (pages * pageBytes) / 1e6;
 
 const lastOf = ({ series }: Run, metric: string): number | undefined => series.get(metric)?.at(-1)?.value;
 
@@ -42,7 +43,7 @@ export const beyondFigures: readonly Figure[] = [
           {
             label: 'origin.zero',
             colour: '#dcdcdc',
-            value: (run) => mebibytesOf(lastOf(run, 'src ram_zero_pages')),
+            value: (run) => megabytesOf(lastOf(run, 'src ram_zero_pages')),
           },
           {
             label: 'origin.sent',
@@ -52,7 +53,7 @@ export const beyondFigures: readonly Figure[] = [
               const sent = lastOf(run, 'src ram_normal_pages');
               return sent === undefined
                 ? undefined
-                : mebibytesOf(Math.max(0, sent - (run.row.pages_left_out ?? 0)));
+                : megabytesOf(Math.max(0, sent - (run.row.pages_left_out ?? 0)));
             },
           },
           {
@@ -62,29 +63,29 @@ export const beyondFigures: readonly Figure[] = [
             value: ({ row }) =>
               row.pages_sent_after_all === undefined
                 ? undefined
-                : mebibytesOf(
+                : megabytesOf(
                     row.pages_sent_after_all - (row.pages_mismatched ?? 0) - (row.pages_unreadable ?? 0),
                   ),
           },
           {
             label: 'origin.restored',
             colour: storageLook.colour,
-            value: ({ row }) => mebibytesOf(row.pages_restored),
+            value: ({ row }) => megabytesOf(row.pages_restored),
           },
           {
             label: 'origin.cancelled',
             colour: '#f0b860',
-            value: ({ row }) => mebibytesOf(row.pages_cancelled),
+            value: ({ row }) => megabytesOf(row.pages_cancelled),
           },
           {
             label: 'origin.mismatched',
             colour: '#8c510a',
-            value: ({ row }) => mebibytesOf(row.pages_mismatched),
+            value: ({ row }) => megabytesOf(row.pages_mismatched),
           },
           {
             label: 'origin.unreadable',
             colour: '#000000',
-            value: ({ row }) => mebibytesOf(sum(row.pages_unreadable)),
+            value: ({ row }) => megabytesOf(sum(row.pages_unreadable)),
           },
         ],
         axis: 'axis.pages',
@@ -93,4 +94,5 @@ export const beyondFigures: readonly Figure[] = [
   },
   { name: 'extra-05-phases', title: 'title.timeline', draw: timeline },
   { name: 'extra-06-engines', title: 'title.engines', draw: enginesCompared },
+  { name: 'extra-07-queued', title: 'title.queued', draw: queued },
 ];

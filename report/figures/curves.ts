@@ -3,7 +3,16 @@ import { paperRowsGib } from '../../experiments/paper-rows.ts';
 import { paperRowsGibOf, typicalRun, type Cell } from '../record/cells.ts';
 import type { Run } from '../record/read-set.ts';
 import type { Point } from '../../record/series.ts';
-import { absenceMark, axisOfNothing, type Drawing, type FigureContext, type Spec } from './figure.ts';
+import {
+  absenceMark,
+  axisOfNothing,
+  legendFilters,
+  legendParam,
+  stretches,
+  type Drawing,
+  type FigureContext,
+  type Spec,
+} from './figure.ts';
 import type { TextKey } from './text.ts';
 import { faintColour, inkColour, type Look } from './theme.ts';
 
@@ -106,12 +115,15 @@ export function curves(context: FigureContext, options: CurvesOptions): Drawing 
       },
     },
   };
+  const filters = legendFilters(context, 'curve');
   const line = { type: 'line', interpolate: options.interpolate, clip: true };
   return {
     cells,
+    isEmpty: values.length === 0,
     runs: drawn.flatMap(({ run }) => run ?? []),
     notes: options.notes,
     body: {
+      usermeta: stretches,
       data: { values: [...rows, ...absent.values()] },
       facet: {
         column: { field: 'panel', sort: paperRowsGib.map(context.panelTitle), title: null },
@@ -132,19 +144,22 @@ export function curves(context: FigureContext, options: CurvesOptions): Drawing 
             encoding: { x },
           },
           {
-            transform: [{ filter: "datum.kind === 'end'" }],
+            transform: [
+              { filter: "datum.kind === 'end'" },
+              ...(options.rowPerEngine === true ? [] : filters),
+            ],
             mark: { type: 'rule', strokeWidth: 1, color: faintColour, clip: true },
             // Where engines share a panel, the end of a migration looks like its engine's curve.
             encoding: options.rowPerEngine === true ? { x } : { x, ...look },
           },
           {
-            transform: [{ filter: "datum.kind === 'faint'" }],
+            transform: [{ filter: "datum.kind === 'faint'" }, ...filters],
             mark: { ...line, strokeWidth: 0.7, opacity: 0.45 },
             // Dashes of a line this thin would not be told from gaps.
             encoding: { x, y, color: look.color },
           },
           {
-            transform: [{ filter: "datum.kind === 'line'" }],
+            transform: [{ filter: "datum.kind === 'line'" }, ...filters],
             // Zoom with the wheel and Ctrl (the wheel alone scrolls the page), move by dragging, a double click resets.
             params: [
               {
@@ -152,6 +167,7 @@ export function curves(context: FigureContext, options: CurvesOptions): Drawing 
                 select: { type: 'interval', encodings: ['x'], zoom: 'wheel![event.ctrlKey]' },
                 bind: 'scales',
               },
+              ...legendParam(context, 'curve'),
             ],
             mark: { ...line, strokeWidth: 1.8 },
             encoding: { x, y, ...look },
@@ -164,10 +180,11 @@ export function curves(context: FigureContext, options: CurvesOptions): Drawing 
               fontSize: 10,
               color: '#777777',
               align: 'right',
+              dx: -5,
               baseline: 'top',
               lineBreak: '\n',
             },
-            encoding: { x: { value: width - 5 }, y: { value: 5 }, text: { field: 'mark' } },
+            encoding: { x: { value: 'width' }, y: { value: 5 }, text: { field: 'mark' } },
           },
         ],
       },
@@ -176,9 +193,10 @@ export function curves(context: FigureContext, options: CurvesOptions): Drawing 
 }
 
 /** A line takes the pointer only as a whole; these take it at each of its points. */
-function pointerTargets({ text }: FigureContext, { legend, axis }: CurvesOptions, x: Spec, y: Spec): Spec {
+function pointerTargets(context: FigureContext, { legend, axis }: CurvesOptions, x: Spec, y: Spec): Spec {
+  const { text } = context;
   return {
-    transform: [{ filter: "datum.kind === 'line'" }],
+    transform: [{ filter: "datum.kind === 'line'" }, ...legendFilters(context, 'curve')],
     mark: { type: 'point', filled: true, opacity: 0, size: 90, clip: true },
     encoding: {
       x,

@@ -6,6 +6,10 @@ import { mean, quantile } from '../statistics/spread.ts';
 import {
   absenceMark,
   axisOfNothing,
+  legendFilters,
+  legendParam,
+  panelCount,
+  panelWidth,
   panelsOf,
   sum,
   type Drawing,
@@ -57,19 +61,21 @@ export function downtimeWays(context: FigureContext): Drawing {
   const legend = { field: 'way', title: text('legend.way') };
   return {
     cells,
+    isEmpty: values.length === 0,
     notes: ['note.downtime-ways', ...(isSpread ? (['note.symlog'] as const) : [])],
     body: {
       data: { values: rows },
       facet: panelsOf(cells, context),
       spec: {
-        width: Math.max(170, engines.length * 72),
+        width: panelWidth(Math.max(170, engines.length * 72), panelCount(cells)),
         height: 120,
         encoding: {
           x: { field: 'engine', type: 'nominal', sort: engines, title: null, axis: { labelAngle: 0 } },
         },
         layer: [
           {
-            transform: [{ filter: "datum.kind === 'run'" }],
+            params: legendParam(context, 'way'),
+            transform: [{ filter: "datum.kind === 'run'" }, ...legendFilters(context, 'way')],
             mark: { type: 'point', size: 45, strokeWidth: 1.6, opacity: 1 },
             encoding: {
               xOffset: { field: 'way', sort: labels, scale: { domain: labels } },
@@ -138,10 +144,13 @@ export function enginesCompared(context: FigureContext): Drawing {
       ];
     });
   });
+  // One that all have needs no legend.
+  const legends = [...(sizes.length > 1 ? ['memory'] : []), ...(loads.length > 1 ? ['scenario'] : [])];
+  const filters = legendFilters(context, ...legends);
   const titles = metrics.map(([label]) => text(label));
   return {
     cells: context.cells,
-    nothing: rows.length === 0 ? 'mark.no-baseline' : undefined,
+    isEmpty: rows.length === 0,
     notes: ['note.ratio'],
     body: {
       data: { values: rows },
@@ -158,9 +167,11 @@ export function enginesCompared(context: FigureContext): Drawing {
             others.map(engineTitle),
             loads.map((name) => text(`scenario.${name}`)),
             text('axis.ratio'),
+            filters,
           ),
           {
-            transform: [{ filter: "datum.kind === 'mean'" }],
+            params: legends.flatMap((field) => legendParam(context, field)),
+            transform: [{ filter: "datum.kind === 'mean'" }, ...filters],
             mark: {
               type: 'point',
               filled: true,
@@ -174,7 +185,7 @@ export function enginesCompared(context: FigureContext): Drawing {
                 field: 'ratio',
                 type: 'quantitative',
                 title: text('axis.ratio'),
-                scale: { type: 'log', nice: false, padding: 26 },
+                scale: { type: 'log', nice: false, padding: 36 },
                 axis: { values: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50], format: '~g' },
               },
               y: {
@@ -191,6 +202,7 @@ export function enginesCompared(context: FigureContext): Drawing {
                 field: 'memory',
                 type: 'ordinal',
                 title: text('legend.memory'),
+                ...(sizes.length > 1 ? {} : { legend: null }),
                 scale: {
                   domain: sizes,
                   range: sizes.map((size) => sizeColours[paperRowsGib.indexOf(size)]),
@@ -199,6 +211,7 @@ export function enginesCompared(context: FigureContext): Drawing {
               shape: {
                 field: 'scenario',
                 title: text('legend.scenario'),
+                ...(loads.length > 1 ? {} : { legend: null }),
                 scale: {
                   domain: loads.map((name) => text(`scenario.${name}`)),
                   range: loads.map((name) => scenarioShapes[name]),
@@ -219,6 +232,7 @@ export function enginesCompared(context: FigureContext): Drawing {
             : ratioLabels(
                 others.map(engineTitle),
                 loads.map((name) => text(`scenario.${name}`)),
+                filters,
               )),
         ],
       },
@@ -227,28 +241,33 @@ export function enginesCompared(context: FigureContext): Drawing {
 }
 
 /** Every run over pre-copy's mean, and a line from the least to the greatest. */
-function runLayers(engines: readonly string[], loads: readonly string[], title: string): Spec[] {
+function runLayers(
+  engines: readonly string[],
+  loads: readonly string[],
+  title: string,
+  filters: readonly Spec[],
+): Spec[] {
   const place = {
     y: { field: 'engine', type: 'nominal', scale: { domain: engines } },
     yOffset: { field: 'scenario', scale: { domain: loads } },
   };
   return [
     {
-      transform: [{ filter: "datum.kind === 'mean'" }],
+      transform: [{ filter: "datum.kind === 'mean'" }, ...filters],
       mark: { type: 'rule', color: inkColour, strokeWidth: 1 },
       encoding: { ...place, x: { field: 'low', type: 'quantitative', title }, x2: { field: 'high' } },
     },
     {
-      transform: [{ filter: "datum.kind === 'run'" }],
+      transform: [{ filter: "datum.kind === 'run'" }, ...filters],
       mark: { type: 'tick', color: inkColour, thickness: 1, size: 9 },
       encoding: { ...place, x: { field: 'ratio', type: 'quantitative', title } },
     },
   ];
 }
 
-function ratioLabels(engines: readonly string[], loads: readonly string[]): Spec[] {
+function ratioLabels(engines: readonly string[], loads: readonly string[], filters: readonly Spec[]): Spec[] {
   return [{ stroke: 'white', strokeWidth: 3 }, {}].map((look) => ({
-    transform: [{ filter: "datum.kind === 'mean'" }],
+    transform: [{ filter: "datum.kind === 'mean'" }, ...filters],
     mark: { type: 'text', align: 'right', dx: -7, fontSize: 9, color: inkColour, ...look },
     encoding: {
       x: { field: 'ratio', type: 'quantitative' },

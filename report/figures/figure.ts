@@ -1,6 +1,4 @@
-/** What a figure is, and the frame that all have: title, conditions, runs that it was made from, theme. Pure. */
-import path from 'node:path';
-import { linkRatesText } from '../../experiments/link-rates.ts';
+/** What a figure is, and what all kinds of figure share. Pure. */
 import type { ScenarioName } from '../../experiments/scenarios.ts';
 import {
   cellsOf,
@@ -8,15 +6,10 @@ import {
   paperRowsGibOf,
   neverConverged,
   scenariosOf,
-  unmeasuredRows,
   type Cell,
-  type Row,
 } from '../record/cells.ts';
-import { bootsByRow, isOverloadedBefore, isSpeedUneven, unlikeBefore } from '../record/made-unlike.ts';
 import type { Run, RunSet } from '../record/read-set.ts';
-import { linkRatesOf } from '../record/run-row.ts';
 import { isTextKey, textIn, type Language, type TextKey } from './text.ts';
-import { themeConfig } from './theme.ts';
 
 /** A Vega-Lite specification, or a part of one. Checked by Vega-Lite itself when it is compiled. */
 export type Spec = Readonly<Record<string, unknown>>;
@@ -35,15 +28,15 @@ export interface FigureContext {
 }
 
 export interface Drawing {
-  /** Data, marks and encodings; the frame is added by `specOf`. */
+  /** Data, marks and encodings; theme and title are added by `drawnFigure`. */
   readonly body: Spec;
   /** Cells that the figure shows, or says to be missing. */
   readonly cells: readonly Cell[];
   /** The runs that it was made from; all of the cells' if left out. */
   readonly runs?: readonly Run[];
   readonly notes?: readonly TextKey[];
-  /** Why there is nothing to draw, if so. */
-  readonly nothing?: TextKey | undefined;
+  /** Nothing was measured of what it shows. */
+  readonly isEmpty: boolean;
 }
 
 export interface Figure {
@@ -71,199 +64,10 @@ export function contextOf(set: RunSet, language: Language, interactive: boolean)
   };
 }
 
-export function specOf(figure: Figure, context: FigureContext): Spec {
-  const drawing = figure.draw(context);
-  const { body, cells, notes = [] } = drawing;
-  const runs = drawing.runs ?? cells.flatMap((cell) => cell.runs);
-  const marks = absenceNotes
-    .filter(({ mark }) => hasAbsent(body, context.text(mark)))
-    .map(({ note }) => note);
-  const noteText = [...notes, ...marks]
-    .map((note) => context.text(note))
-    .join(context.language === 'ja' ? '。' : ' ');
-  const nothing = runs.length === 0 && cells.length === 0 ? 'mark.no-runs' : drawing.nothing;
-  return {
-    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
-    title: {
-      text: titleOf(figure, context),
-      subtitle: [
-        conditionsLine(runs, context),
-        nothing === undefined ? noteText : '',
-        ...remarks(runs, context),
-        unmeasuredLine(runs, figure.paperLoads ?? [], context),
-        runsLine(runs, context),
-      ]
-        .filter((line) => line !== '')
-        .flatMap((line) => wrap(line, context.language === 'ja' ? 90 : 132)),
-    },
-    padding: 12,
-    config: themeConfig(context.language),
-    ...(nothing === undefined ? body : emptyBody(context.text(nothing))),
-  };
-}
-
-const emptyBody = (text: string): Spec => ({
-  data: { values: [{ text }] },
-  width: 640,
-  height: 140,
-  mark: { type: 'text', fontSize: 13, color: '#555555' },
-  encoding: { text: { field: 'text' } },
-});
-
 /** With the number that it has in the paper, if it is the paper's. */
 export function titleOf({ name, title }: Figure, { text }: Pick<FigureContext, 'text'>): string {
   const number = /^figure-0?(\d+)/.exec(name)?.[1];
   return number === undefined ? text(title) : `${text('title.figure').replace('{}', number)} ${text(title)}`;
-}
-
-function conditionsLine(runs: readonly Run[], { text }: FigureContext): string {
-  if (runs.length === 0) return '';
-  const each = (value: (run: Run) => string): string => [...new Set(runs.map(value))].join(' | ');
-  const size = (bytes: number | undefined): string =>
-    bytes === undefined ? '?' : String(Number((bytes / 2 ** 30).toFixed(2)));
-  const load = runs.filter(({ row }) => row.scenario !== 'idle');
-  const loadOf = ({ row }: Run): string =>
-    text('subtitle.load')
-      .replace('{}', String(row.threads ?? '?'))
-      .replace('{}', row.rate_tps === 0 ? text('subtitle.full-speed') : `${row.rate_tps ?? '?'}/s`);
-  const scale = text('subtitle.scale').replace(
-    '{}',
-    each(({ row }) => String(row.scale)),
-  );
-  const sizes = text('subtitle.sizes')
-    .replace(
-      '{}',
-      each(({ row }) => size(row.vm_memory_bytes)),
-    )
-    .replace(
-      '{}',
-      each(({ row }) => linkRatesText(linkRatesOf(row))),
-    );
-  return [
-    `${scale}${sizes}`,
-    ...(load.length === 0 ? [] : [[...new Set(load.map(loadOf))].join(' | ')]),
-    each(
-      ({ row, manifest }) =>
-        `${dbmsTitles[row.dbms ?? ''] ?? row.dbms ?? ''} ${versionIn(manifest.versions.databaseServer ?? '')}`,
-    ),
-    each(({ row, manifest }) => `QEMU ${versionIn(manifest.versions.qemu ?? '')} (${row.accelerator ?? ''})`),
-  ]
-    .map((condition) => condition.replaceAll(' ', unbroken))
-    .join(' · ');
-}
-
-const scenarioTitle = (scenario: string, text: FigureContext['text']): string => {
-  const key = `scenario.${scenario}`;
-  return isTextKey(key) ? text(key) : scenario;
-};
-
-/** What the runs were not alike in, which a reader of the figure must know. */
-function remarks(runs: readonly Run[], { text, engineTitle }: FigureContext): string[] {
-  const said = (key: TextKey, what: string): string => text(key).replace('{}', what);
-  const tps = ({ row }: Run): string => row.tps_before?.toFixed(1) ?? '?';
-  const overloaded = runs.filter(isOverloadedBefore);
-  const unlike = unlikeBefore(runs).map((alike) => {
-    const [first] = alike;
-    const cell =
-      first === undefined ? '' : `${scenarioTitle(first.row.scenario, text)} ${first.row.paper_row_gib} GiB`;
-    const byEngine = [...Map.groupBy(alike, ({ row }) => row.engine)].map(
-      ([engine, ofEngine]) => `${engineTitle(engine)} ${ofEngine.map(tps).join('/')}`,
-    );
-    return `${cell} ${byEngine.join(', ')}`;
-  });
-  return [
-    ...(isSpeedUneven(runs) ? [said('remark.speed', bootsByRow(runs))] : []),
-    ...(runs.some(({ row }) => row.scenario !== 'idle' && row.rate_tps === 0)
-      ? [text('remark.saturated')]
-      : []),
-    ...(overloaded.length === 0
-      ? []
-      : [
-          said(
-            'remark.overloaded',
-            overloaded.map((run) => `${run.name} ${tps(run)}/${run.row.rate_tps ?? '?'}`).join(', '),
-          ),
-        ]),
-    ...(unlike.length === 0 ? [] : [said('remark.unlike-before', unlike.join('; '))]),
-  ];
-}
-
-/** A space at which no line ends. */
-const unbroken = '\u00a0';
-
-const dbmsTitles: Readonly<Record<string, string>> = { mariadb: 'MariaDB', mysql: 'MySQL' };
-
-const versionIn = (words: string): string => /\d+(\.\d+)+/.exec(words)?.[0] ?? '';
-
-/** "Rows of the paper without a run here: Idle 4, 8 GiB; RO 24 GiB" */
-function unmeasuredLine(
-  runs: readonly Run[],
-  loads: readonly ScenarioName[],
-  { text }: Pick<FigureContext, 'text'>,
-): string {
-  const rows = unmeasuredRows(runs, loads);
-  if (runs.length === 0 || rows.length === 0) return '';
-  return `${text('subtitle.unmeasured')} ${describeRows(rows, text)}`;
-}
-
-export function describeRows(rows: readonly Row[], text: FigureContext['text']): string {
-  return [...Map.groupBy(rows, ({ scenario }) => scenario)]
-    .map(
-      ([scenario, ofLoad]) =>
-        `${text(`scenario.${scenario}`)} ${ofLoad.map(({ paperRowGib }) => paperRowGib).join(', ')} GiB`,
-    )
-    .join('; ');
-}
-
-/** "Runs: matrix-1: idle-4/8/16-precopy-r1/2, rw-4-precopy-r1": cells that differ in memory row or repeat only are put together. */
-function runsLine(runs: readonly Run[], { text }: FigureContext): string {
-  if (runs.length === 0) return '';
-  const sets = [...Map.groupBy(runs, ({ set }) => set)].map(([set, ofSet]) => {
-    const names = merged(
-      merged(
-        ofSet.map(({ name }) => name),
-        /^(.*-r)(\d+)()$/,
-      ),
-      /^(.*-)(\d+)(-[a-z-]+-r[\d/]+)$/,
-    );
-    return `${set === '' ? '' : `${path.basename(set)}: `}${names.join(', ')}`;
-  });
-  return `${text('subtitle.runs')} ${sets.join('; ')}`;
-}
-
-/** Names that are alike but for the middle one of the pattern's three groups become one. */
-function merged(names: readonly string[], pattern: RegExp): string[] {
-  const middles = new Map<string, string[]>();
-  for (const name of names) {
-    const [, head = name, middle = '', tail = ''] = pattern.exec(name) ?? [];
-    const key = JSON.stringify([head, tail]);
-    middles.set(key, [...(middles.get(key) ?? []), middle]);
-  }
-  return [...middles].map(([key, found]) => (JSON.parse(key) as string[]).join(found.join('/')));
-}
-
-function wrap(line: string, width: number): string[] {
-  const lines: string[] = [];
-  let current = '';
-  for (const word of line.split(' ')) {
-    if (current !== '' && current.length + word.length + 1 > width) {
-      lines.push(current);
-      current = word;
-    } else current = current === '' ? word : `${current} ${word}`;
-  }
-  return [...lines, current];
-}
-
-const absenceNotes = [
-  { mark: 'mark.missing', note: 'note.missing' },
-  { mark: 'mark.not-converged', note: 'note.not-converged' },
-  { mark: 'mark.no-figure', note: 'note.no-figure' },
-] as const;
-
-/** Whether one of the drawing's rows of kind `absent` has the mark. */
-function hasAbsent({ data }: Spec, mark: string): boolean {
-  const { values = [] } = (data ?? {}) as { readonly values?: readonly Spec[] };
-  return values.some((row) => row['kind'] === 'absent' && String(row['mark']).includes(mark));
 }
 
 /** Panels by memory row and load; side by side by load where there is one memory row only. */
@@ -295,6 +99,29 @@ export function absenceMark(cell: Cell, { text }: Pick<FigureContext, 'text'>): 
   if (cell.runs.length === 0) return text('mark.missing');
   return text(neverConverged(cell) ? 'mark.not-converged' : 'mark.no-figure');
 }
+
+/** In pixels: one panel alone is not much narrower than what is said above it. */
+export const panelWidth = (wanted: number, panels: number): number =>
+  Math.max(Math.round(wanted), panels === 1 ? 290 : 0);
+
+/** How many panels `panelsOf` makes. */
+export const panelCount = (cells: readonly Cell[]): number =>
+  scenariosOf(cells).length * paperRowsGibOf(cells).length;
+
+/** In a specification's `usermeta`: its panels may be narrower than they say, where the page is. */
+export const stretches = { stretches: true };
+
+/** On the page, a click on an entry of a legend shows only what has it, further clicks add entries; one beside it shows all. */
+export function legendParam({ interactive }: FigureContext, field: string): Spec[] {
+  if (!interactive) return [];
+  return [
+    { name: `shown_${field}`, select: { type: 'point', fields: [field], toggle: 'true' }, bind: 'legend' },
+  ];
+}
+
+/** Keeps the rows whose entries of those legends are shown. */
+export const legendFilters = ({ interactive }: FigureContext, ...fields: readonly string[]): Spec[] =>
+  interactive ? fields.map((field) => ({ filter: { param: `shown_${field}` } })) : [];
 
 export const sum = (...values: readonly (number | undefined)[]): number | undefined =>
   values.every((value) => value === undefined)

@@ -4,11 +4,19 @@ import { readSet, type RunSet } from '../record/read-set.ts';
 import { svgOf } from '../render/draw.ts';
 import { syntheticSet } from '../testing/synthetic-set.ts';
 import { figures } from './all.ts';
-import { contextOf, specOf, titleOf } from './figure.ts';
+import { drawnFigure, withTitleBlock } from './drawn-figure.ts';
+import { contextOf, titleOf, type Figure, type FigureContext, type Spec } from './figure.ts';
 import { remainingBytes } from './paper-curves.ts';
 import { languages } from './text.ts';
+import { textWidth } from './text-width.ts';
 
 const grid = syntheticSet({ repeats: 2 });
+/** With its title block; a figure without numbers fails the test. */
+function specOf(figure: Figure, context: FigureContext): Spec {
+  const drawn = drawnFigure(figure, context);
+  if (drawn === undefined) throw new Error(`${figure.name} is not drawn`);
+  return withTitleBlock(drawn);
+}
 const textsOf = (svg: string): string[] =>
   [...svg.matchAll(/>([^<>]+)<\/(?:text|tspan)>/g)].map((match) => match[1] ?? '');
 
@@ -34,10 +42,26 @@ for (const figure of figures) {
     }
   });
 
-  test(`${figure.name} is drawn without any run`, async (t) => {
+  test(`${figure.name} is not drawn without any run, and not where nothing was run of what was planned`, (t) => {
     const empty = { names: ['none'], runs: [], leftOut: [], planned: [], recordedPlans: [] };
-    const svg = await svgOf(figure.name, specOf(figure, contextOf(empty, 'en', true)));
-    t.true(textsOf(svg).includes('No run recorded.'));
+    t.is(drawnFigure(figure, contextOf(empty, 'en', true)), undefined);
+    const planned = ['idle', 'rw'].flatMap((scenario) =>
+      ['precopy', 'restore'].map((engine) => ({ set: 'synthetic', scenario, paperRowGib: 16, engine })),
+    );
+    const set: RunSet = { ...empty, planned, recordedPlans: ['synthetic'] };
+    t.is(drawnFigure(figure, contextOf(set, 'en', true)), undefined);
+  });
+
+  test(`${figure.name} is drawn bare, its caption apart, and with a legend that filters on the page`, async (t) => {
+    const drawn = drawnFigure(figure, contextOf(grid, 'en', true));
+    if (drawn === undefined) throw new Error('not drawn');
+    t.true(drawn.caption.runs.includes('synthetic: '));
+    const svg = await svgOf(figure.name, drawn.spec);
+    t.true(svg.startsWith(`<svg role="img" aria-label="${drawn.caption.title}"`));
+    t.false(textsOf(svg).includes(drawn.caption.title));
+    const isFiltered = JSON.stringify(drawn.spec).includes('"bind":"legend"');
+    // Phases have their names beside them.
+    t.is(isFiltered, figure.name !== 'extra-05-phases');
   });
 }
 
@@ -113,23 +137,6 @@ test('of a set that records its plan, what was planned is missing, and nothing e
   t.is(await crossesOf({ ...set(elsewhere), runs: other }), 4);
 });
 
-test('every figure is drawn of a set that was planned and of which nothing was run', async (t) => {
-  const planned = ['idle', 'rw'].flatMap((scenario) =>
-    ['precopy', 'restore'].map((engine) => ({ set: 'synthetic', scenario, paperRowGib: 16, engine })),
-  );
-  const set: RunSet = { names: ['synthetic'], runs: [], leftOut: [], planned, recordedPlans: ['synthetic'] };
-  for (const figure of figures) {
-    const texts = textsOf(await svgOf(figure.name, specOf(figure, contextOf(set, 'en', true))));
-    // Nothing is measured, so there is nothing to scale by; efficiency has its rule at 1.
-    if (figure.name !== 'extra-03-efficiency')
-      t.deepEqual(
-        texts.filter((text) => /^[\d.,]+$/.test(text)),
-        [],
-        figure.name,
-      );
-  }
-});
-
 test('a figure of nothing but zeros has a zero on its axis', async (t) => {
   const set = syntheticSet({ scenarios: ['rw'], paperRowsGib: [16], engines: ['precopy', 'restore'] });
   const zeros = set.runs.map((run) => ({ ...run, row: { ...run.row, downtime_stop_resume_ms: 0 } }));
@@ -144,7 +151,7 @@ test('a figure of nothing but zeros has a zero on its axis', async (t) => {
 test('an engine that the report has never heard of has its place', async (t) => {
   const set = syntheticSet({ engines: ['precopy', 'restore', 'teleport'] });
   for (const figure of figures) {
-    await t.notThrowsAsync(svgOf(figure.name, specOf(figure, contextOf(set, 'en', true))));
+    await t.notThrowsAsync(svgOf(figure.name, specOf(figure, contextOf(set, 'en', true))), figure.name);
   }
 });
 
@@ -166,7 +173,7 @@ test('recorded runs: remaining memory falls by the listed pages once the list is
   t.true(points.every(({ value }) => value >= 0));
 });
 
-test('a run that has not begun to migrate has no numbers on the axis of its phases', async (t) => {
+test('a run that has not begun to migrate has no phases to draw', (t) => {
   const figure = figures.find(({ name }) => name === 'extra-05-phases');
   if (figure === undefined) throw new Error('no phases');
   const { runs, ...set } = syntheticSet({ scenarios: ['rw'], paperRowsGib: [16], engines: ['precopy'] });
@@ -181,9 +188,56 @@ test('a run that has not begun to migrate has no numbers on the axis of its phas
     events: [],
     series: new Map(),
   }));
-  const texts = textsOf(await svgOf('5', specOf(figure, contextOf({ ...set, runs: begun }, 'en', false))));
+  t.is(drawnFigure(figure, contextOf({ ...set, runs: begun }, 'en', false)), undefined);
+});
+
+test('TPC-C has its place in figures of all loads', async (t) => {
+  const figure = figures.find(({ name }) => name === 'figure-08-total-time');
+  if (figure === undefined) throw new Error('no figure 8');
+  const set = syntheticSet({ scenarios: ['tpcc'], paperRowsGib: [16] });
+  const texts = textsOf(await svgOf('8', specOf(figure, contextOf(set, 'en', false))));
+  t.true(texts.includes('TPC-C'));
+});
+
+test('figure 8 shows where the paper’s gain would be', (t) => {
+  const figure = figures.find(({ name }) => name === 'figure-08-total-time');
+  if (figure === undefined) throw new Error('no figure 8');
+  const set = syntheticSet({ scenarios: ['rw'], paperRowsGib: [16] });
+  const precopy = set.runs.find(({ row }) => row.engine === 'precopy')?.row.total_time_ms ?? 0;
+  const drawn = drawnFigure(figure, contextOf(set, 'en', false));
+  const rows = (drawn?.spec as { readonly data: { readonly values: readonly Spec[] } }).data.values;
   t.deepEqual(
-    texts.filter((text) => /^[\d.]+$/.test(text)),
-    [],
+    rows.filter(({ kind }) => kind === 'paper').map(({ engine, low, high }) => ({ engine, low, high })),
+    [{ engine: 'restore', low: precopy / 2300, high: precopy / 1300 }],
   );
+  t.true(drawn?.caption.notes.includes('1.3 to 2.3'));
+});
+
+test('latency is that of all transactions where runs recorded it, and of seconds where not', (t) => {
+  const figure = figures.find(({ name }) => name === 'extra-02-latency');
+  if (figure === undefined) throw new Error('no latency');
+  const { runs, ...set } = syntheticSet({ scenarios: ['rw'], paperRowsGib: [16], engines: ['precopy'] });
+  const notesOf = (of: RunSet['runs']): string =>
+    drawnFigure(figure, contextOf({ ...set, runs: of }, 'en', false))?.caption.notes ?? '';
+  t.regex(notesOf(runs), /Each second’s 95th percentile/);
+  const measured = {
+    latency_p50_before_ms: 20,
+    latency_p95_before_ms: 40,
+    latency_p99_before_ms: 60,
+  };
+  t.regex(
+    notesOf(runs.map((run) => ({ ...run, row: { ...run.row, ...measured } }))),
+    /All transactions of the span/,
+  );
+});
+
+test('lines of a caption are no wider than the plot, in both languages', (t) => {
+  for (const language of languages) {
+    for (const figure of figures) {
+      const { title } = specOf(figure, contextOf(grid, language, false)) as {
+        readonly title: { readonly subtitle: readonly string[] };
+      };
+      for (const line of title.subtitle) t.true(textWidth(line, 10) < 1100, `${figure.name}: ${line}`);
+    }
+  }
 });

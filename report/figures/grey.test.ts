@@ -3,7 +3,8 @@ import test from 'ava';
 import { recipes } from '../../experiments/recipes/all.ts';
 import { syntheticSet } from '../testing/synthetic-set.ts';
 import { figures } from './all.ts';
-import { contextOf, specOf } from './figure.ts';
+import { drawnFigure } from './drawn-figure.ts';
+import { contextOf } from './figure.ts';
 
 /** CIE L*, 0 (black) to 100, of an sRGB colour. */
 function lightness(colour: string): number {
@@ -42,7 +43,7 @@ for (const { name, engines } of recipes) {
     const context = contextOf(syntheticSet({ engines, paperRowsGib: [16] }), 'en', false);
     let scales = 0;
     for (const figure of figures) {
-      for (const colours of fillsOf(specOf(figure, context))) {
+      for (const colours of fillsOf(drawnFigure(figure, context)?.spec)) {
         scales += 1;
         const sorted = [...new Set(colours)].sort((a, b) => lightness(a) - lightness(b));
         for (const [index, colour] of sorted.entries()) {

@@ -96,7 +96,7 @@ const remaining = (number: string, scenario: PaperScenarioName): Figure => ({
           label: context.engineTitle(engine),
           points: thin(remainingBytes(run), maxPoints).map(({ tMs, value }) => ({
             tMs,
-            value: value / 2 ** 20,
+            value: value / 1e6,
           })),
         },
       ],

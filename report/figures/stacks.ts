@@ -2,9 +2,21 @@
 import type { Cell } from '../record/cells.ts';
 import type { Run } from '../record/read-set.ts';
 import { mean, standardDeviation } from '../statistics/spread.ts';
-import { absenceMark, panelsOf, sum, type Drawing, type FigureContext, type Spec } from './figure.ts';
+import {
+  absenceMark,
+  legendFilters,
+  legendParam,
+  panelCount,
+  panelWidth,
+  panelsOf,
+  sum,
+  type Drawing,
+  type FigureContext,
+  type Spec,
+} from './figure.ts';
 import type { TextKey } from './text.ts';
 import { axisWithLabels, labelLayers, spreadLayers } from './bar-layers.ts';
+import { textWidth } from './text-width.ts';
 import { inkColour, rampColours } from './theme.ts';
 
 interface Part {
@@ -24,6 +36,12 @@ interface StacksOptions {
 /** Spread over the ramp. */
 function rampColour(index: number, count: number): string {
   return rampColours[Math.round((index * (rampColours.length - 1)) / Math.max(1, count - 1))] ?? inkColour;
+}
+
+/** Three digits or more: what is worth reading of a sum. */
+function labelOf(value: number): string {
+  const digits = value < 100 ? 1 : 0;
+  return value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
 export function stacks(context: FigureContext, options: StacksOptions): Drawing {
@@ -56,31 +74,43 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
       ...place,
       kind: 'label',
       top: Math.max(middle + (spread ?? 0), ...values),
-      label: middle.toLocaleString('en', { maximumFractionDigits: 0 }),
+      label: labelOf(middle),
     };
     if (spread === undefined) return [...measured, label];
     const [low, high] = [middle - spread, middle + spread];
     return [...measured, label, ...totals, { ...place, kind: 'spread', low, high }];
   });
   const engines = [...new Set(cells.map((cell) => engineTitle(cell.engine)))];
+  const width = panelWidth(Math.max(150, engines.length * 52), panelCount(cells));
+  const isTight = engines.some((engine) => textWidth(engine, 10) > width / engines.length - 4);
   const labels = parts.map(({ label }) => text(label));
+  // A sum is of all parts.
+  const ofAll = context.interactive ? [{ filter: "length(data('shown_part_store')) === 0" }] : [];
   const tops = rows.flatMap((row) => (typeof row['top'] === 'number' ? [row['top']] : []));
   const y = { field: 'value', type: 'quantitative', title: text(axis), ...axisWithLabels(tops) };
   return {
     cells,
+    isEmpty: !rows.some(({ kind }) => kind === 'part'),
     notes: [cells.some((cell) => cell.runs.length > 1) ? 'note.stacks' : 'note.one-run'],
     body: {
       data: { values: rows },
       facet: panelsOf(cells, context),
       spec: {
-        width: Math.max(150, engines.length * 52),
+        width,
         height: 140,
         encoding: {
-          x: { field: 'engine', type: 'nominal', sort: engines, title: null, axis: { labelAngle: -20 } },
+          x: {
+            field: 'engine',
+            type: 'nominal',
+            sort: engines,
+            title: null,
+            axis: { labelAngle: isTight ? -20 : 0 },
+          },
         },
         layer: [
           {
-            transform: [{ filter: "datum.kind === 'part'" }],
+            params: legendParam(context, 'part'),
+            transform: [{ filter: "datum.kind === 'part'" }, ...legendFilters(context, 'part')],
             mark: { type: 'bar', stroke: 'white', strokeWidth: 0.7 },
             encoding: {
               y: { ...y, stack: 'zero' },
@@ -104,9 +134,9 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
               ],
             },
           },
-          ...spreadLayers({ y: { ...y, field: 'low' }, y2: { field: 'high' } }),
+          ...spreadLayers({ y: { ...y, field: 'low' }, y2: { field: 'high' } }, ofAll),
           {
-            transform: [{ filter: "datum.kind === 'run'" }],
+            transform: [{ filter: "datum.kind === 'run'" }, ...ofAll],
             mark: { type: 'point', filled: true, fill: 'white', stroke: inkColour, strokeWidth: 1, size: 18 },
             encoding: {
               y,
@@ -116,7 +146,7 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
               ],
             },
           },
-          ...labelLayers({ y: { ...y, field: 'top' }, text: { field: 'label' } }),
+          ...labelLayers({ y: { ...y, field: 'top' }, text: { field: 'label' } }, ofAll),
           {
             transform: [{ filter: "datum.kind === 'absent'" }],
             mark: { type: 'text', baseline: 'bottom', dy: -2, fontSize: 11, color: '#777777' },

@@ -18,25 +18,28 @@ const texts = {
   'title.list-time': { en: 'Time to get the page list, by phase', ja: 'ページリスト取得時間（段階別）' },
   'title.downtime-ways': { en: 'Downtime by measurement method', ja: '計測方法別のダウンタイム' },
   'title.latency': { en: 'Transaction latency around the migration', ja: '移行前後のトランザクション遅延' },
+  'title.queued': { en: 'Queue of the load', ja: '負荷の待ち行列' },
   'title.efficiency': { en: 'Efficiency against the bound', ja: '理論限界に対する効率' },
   'title.page-origins': { en: 'Where each page came from', ja: 'ページの転送元' },
   'title.timeline': { en: 'Phases of the migration', ja: '移行の段階' },
   'title.engines': { en: 'Engines compared with pre-copy', ja: 'pre-copy に対する各方式の比較' },
 
   'axis.memory': { en: 'Memory row (GiB)', ja: 'メモリ条件（GiB）' },
-  'axis.time': { en: 'Time since the migrate command (s)', ja: '移行命令からの時間（秒）' },
+  'axis.time': { en: 'Time since the migrate command (s)', ja: '移行命令からの時間（s）' },
   'axis.downtime': { en: 'Downtime, STOP to RESUME (ms)', ja: 'ダウンタイム（STOP から RESUME、ms）' },
   'axis.downtime-any': { en: 'Downtime (ms)', ja: 'ダウンタイム（ms）' },
-  'axis.total-time': { en: 'Total migration time (s)', ja: '総移行時間（秒）' },
+  'axis.total-time': { en: 'Total migration time (s)', ja: '総移行時間（s）' },
   'axis.throughput': { en: 'Throughput (Mbit/s)', ja: 'スループット（Mbit/s）' },
-  'axis.remaining': { en: 'Remaining memory (MiB)', ja: '残りメモリ量（MiB）' },
+  'axis.remaining': { en: 'Remaining memory (MB)', ja: '残りメモリ量（MB）' },
   'axis.transferred': { en: 'Transferred (MB)', ja: '転送量（MB）' },
   'axis.tps': { en: 'Transactions per second (1/s)', ja: '毎秒トランザクション数（1/s）' },
   'axis.tps-short': { en: 'TPS (1/s)', ja: 'TPS（1/s）' },
-  'axis.list-time': { en: 'Time (ms)', ja: '時間（ms）' },
+  'axis.list-time': { en: 'Time (s)', ja: '時間（s）' },
+  'axis.latency-any': { en: 'Latency (ms)', ja: '遅延（ms）' },
+  'axis.queued': { en: 'Waiting transactions', ja: '待機中のトランザクション' },
   'axis.latency': { en: 'Latency, p95 (ms)', ja: '遅延 p95（ms）' },
   'axis.efficiency': { en: 'Bound / total time (ratio)', ja: '理論限界 / 総移行時間（比）' },
-  'axis.pages': { en: 'Guest pages (MiB)', ja: 'ゲストページ（MiB）' },
+  'axis.pages': { en: 'Guest pages (MB)', ja: 'ゲストページ（MB）' },
   'axis.ratio': { en: 'Ratio to pre-copy', ja: 'pre-copy に対する比' },
 
   'panel.memory': { en: '{} GiB row', ja: 'メモリ {} GiB' },
@@ -81,6 +84,9 @@ const texts = {
   'span.after': { en: 'after', ja: '移行後' },
 
   'legend.span': { en: 'span', ja: '区間' },
+  'latency.p50': { en: 'p50 (ms)', ja: 'p50（ms）' },
+  'latency.p95': { en: 'p95 (ms)', ja: 'p95（ms）' },
+  'latency.p99': { en: 'p99 (ms)', ja: 'p99（ms）' },
   'latency.p10': { en: '10th percentile (ms)', ja: '10 パーセンタイル（ms）' },
   'latency.median': { en: 'median (ms)', ja: '中央値（ms）' },
   'latency.p90': { en: '90th percentile (ms)', ja: '90 パーセンタイル（ms）' },
@@ -105,14 +111,14 @@ const texts = {
 
   'run.name': { en: 'run', ja: '実行' },
   'run.outcome': { en: 'outcome', ja: '結果' },
-  'run.total': { en: 'total, s', ja: '総移行時間（秒）' },
+  'run.total': { en: 'total, s', ja: '総移行時間（s）' },
   'run.downtime': { en: 'downtime STOP–RESUME, ms', ja: 'ダウンタイム STOP–RESUME（ms）' },
   'run.client-gap': { en: 'client gap, ms', ja: 'クライアントの無応答（ms）' },
   'run.migration-link': { en: 'migration link, MB', ja: '移行リンク（MB）' },
   'run.storage-link': { en: 'storage link dst, MB', ja: 'ストレージリンク dst（MB）' },
   'run.tps-before': { en: 'TPS before, 1/s', ja: '移行前 TPS（1/s）' },
   'run.tps-during': { en: 'TPS during, 1/s', ja: '移行中 TPS（1/s）' },
-  'run.tps-recovery': { en: 'TPS recovery, s', ja: 'TPS 回復時間（秒）' },
+  'run.tps-recovery': { en: 'TPS recovery, s', ja: 'TPS 回復時間（s）' },
   'run.efficiency': { en: 'efficiency', ja: '効率' },
   'run.restored': { en: 'pages restored', ja: '復元ページ' },
   'run.cancelled': { en: 'pages cancelled', ja: '取消ページ' },
@@ -120,8 +126,8 @@ const texts = {
   'run.unreadable': { en: 'pages unreadable', ja: '読出し不可ページ' },
   'run.lost': { en: 'lost commits', ja: '失われたコミット' },
 
-  'span.from': { en: 'from (s)', ja: '開始（秒）' },
-  'span.to': { en: 'to (s)', ja: '終了（秒）' },
+  'span.from': { en: 'from (s)', ja: '開始（s）' },
+  'span.to': { en: 'to (s)', ja: '終了（s）' },
   'span.length': { en: 'length', ja: '長さ' },
 
   'timeline.list': { en: 'get the page list', ja: 'ページリスト取得' },
@@ -149,10 +155,6 @@ const texts = {
   'mark.not-converged': { en: 'n/c', ja: 'n/c' },
   'mark.no-figure': { en: '–', ja: '–' },
   'mark.not-measurable': { en: 'n/m', ja: 'n/m' },
-  'mark.no-baseline': {
-    en: 'No run of pre-copy and of another engine under the same load and in the same row.',
-    ja: '同条件の pre-copy と他方式の組がない',
-  },
   'note.missing': { en: '× no run recorded.', ja: '×：記録なし' },
   'note.not-converged': { en: 'n/c did not converge.', ja: 'n/c：収束せず' },
   'note.cancelled': {
@@ -166,6 +168,10 @@ const texts = {
   'remark.overloaded': {
     en: 'Overloaded before the migration, completed of offered: {}.',
     ja: '移行前から過負荷（完了/要求）：{}',
+  },
+  'remark.interrupted': {
+    en: 'The load lost connections or was started again: {}.',
+    ja: '負荷の接続断または再起動あり：{}',
   },
   'remark.saturated': {
     en: 'Full speed: the server is saturated before the migration, too.',
@@ -181,6 +187,10 @@ const texts = {
     ja: 'n/m：この負荷では計測不能（スループットの変化がばらつきの範囲内）',
   },
   'note.one-run': { en: 'One run per bar.', ja: '各棒は 1 回の実行' },
+  'note.paper-speed-up': {
+    en: 'Dashed frame: pre-copy’s time here divided by 1.3 to 2.3, the speed-up that the paper states.',
+    ja: '破線枠：論文の高速化率 1.3〜2.3 倍に相当する範囲（この計測の pre-copy が基準）',
+  },
   'note.bars': {
     en: 'Bars: mean of the repeats; circles: single runs; whiskers: ± one standard deviation.',
     ja: '棒：繰返しの平均、丸：各実行、ひげ：標準偏差',
@@ -206,6 +216,14 @@ const texts = {
   'note.tps': {
     en: 'Thin: each second; thick: mean over 5 s.',
     ja: '細線：毎秒、太線：5 秒平均',
+  },
+  'note.percentiles': {
+    en: 'All transactions of the span, from when they fell due. Bar: 50th to 99th percentile; tick: 95th. Log scale.',
+    ja: '区間内の全トランザクション（要求時刻から）。棒：50–99 パーセンタイル、線：95 パーセンタイル。対数軸',
+  },
+  'note.queued': {
+    en: 'Transactions that fell due and wait for a free thread of the client: what a stall leaves is worked off after it.',
+    ja: '要求されたが空きスレッドを待つトランザクション数。停止中の分は後で処理される',
   },
   'note.latency': {
     en: 'Each second’s 95th percentile. Bar: 10th to 90th percentile of the seconds in the span; tick: median; circle: worst second. Log scale.',
@@ -240,7 +258,6 @@ const texts = {
   },
   'subtitle.scale': { en: '1/{} of the paper’s memory and links: ', ja: 'メモリとリンクは論文の 1/{}：' },
   'subtitle.runs': { en: 'Runs:', ja: '実行：' },
-  'mark.no-runs': { en: 'No run recorded.', ja: '記録された実行なし' },
 } as const satisfies Readonly<Record<string, Readonly<Record<Language, string>>>>;
 
 export type TextKey = keyof typeof texts;

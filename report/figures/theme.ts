@@ -46,26 +46,32 @@ export const rampColours = ['#00224e', '#35456c', '#666970', '#948e77', '#c8b866
 export const inkColour = '#222222';
 export const faintColour = '#8a8a8a';
 
-/** The first that a machine has is taken; the report installs the last but one of each. */
+/** The first that a machine has is taken; the report installs the first. Both are proportional. */
 export const fontFamilies: Readonly<Record<Language, string>> = {
   en: 'DejaVu Sans, Helvetica, Arial, sans-serif',
-  ja: 'IPAGothic, Noto Sans CJK JP, Hiragino Sans, Yu Gothic, sans-serif',
+  ja: 'IPAPGothic, Noto Sans CJK JP, Hiragino Sans, Yu Gothic, sans-serif',
 };
+
+export const subtitleFontSize = 10;
 
 export function themeConfig(language: Language): object {
   const font = fontFamilies[language];
   return {
     font,
     background: 'white',
+    // The figure as a whole has a name; hundreds of marks with one each are no use to who hears them.
+    // The figure as a whole has a name: hundreds of marks with one each are no use to who hears them.
+    mark: { aria: false },
     title: {
       anchor: 'start',
       fontSize: 14,
-      subtitleFontSize: 10,
+      subtitleFontSize,
       subtitleColor: '#555555',
       subtitleFontStyle: 'normal',
       offset: 12,
     },
     axis: {
+      aria: false,
       labelFontSize: 10,
       titleFontSize: 11,
       titleFontWeight: 'normal',
@@ -75,7 +81,11 @@ export function themeConfig(language: Language): object {
     },
     header: { labelFontSize: 11, titleFontSize: 11, titleFontWeight: 'normal' },
     legend: {
+      aria: false,
       orient: 'top',
+      titleOrient: 'left',
+      titleAnchor: 'middle',
+      titlePadding: 10,
       titleFontSize: 11,
       labelFontSize: 11,
       titleFontWeight: 'normal',

@@ -5,7 +5,7 @@ import { typicalRun } from '../record/cells.ts';
 import { scenarioNames } from '../../experiments/scenarios.ts';
 import { phaseNames, phasesOf } from '../record/phases.ts';
 import type { Run } from '../record/read-set.ts';
-import { axisOfNothing, type Drawing, type FigureContext } from './figure.ts';
+import { axisOfNothing, stretches, type Drawing, type FigureContext } from './figure.ts';
 import { faintColour, inkColour, linkLooks } from './theme.ts';
 
 const [migrationLook, storageLook] = linkLooks;
@@ -48,18 +48,20 @@ export function timeline(context: FigureContext): Drawing {
   const x = {
     type: 'quantitative',
     title: text('axis.time'),
-    // Room for the label of the longest.
-    ...(axisOfNothing(ends) ?? { scale: { domain: [0, Math.max(...ends) * 1.08], nice: false } }),
+    // Room for the label of the longest, also where the page is narrow.
+    ...(axisOfNothing(ends) ?? { scale: { domain: [0, Math.max(...ends) * 1.2], nice: false } }),
   };
   const y = { field: 'phase', type: 'nominal', sort: titles, title: null, axis: { labelLimit: 260 } };
   return {
     cells: [],
+    isEmpty: timelines.every(({ phases }) => phases.length === 0),
     runs,
     notes: [
       'note.timeline',
       ...(runs.some(({ row }) => row.outcome === 'not-converged') ? (['note.cancelled'] as const) : []),
     ],
     body: {
+      usermeta: stretches,
       spacing: 8,
       vconcat: timelines.map(({ engine, phases }, index) => ({
         title: { text: engine, fontSize: 11, fontWeight: 'normal', anchor: 'start', offset: 4 },

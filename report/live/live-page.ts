@@ -14,7 +14,7 @@ const style = `
 
 const before = `<section id="running"><h2>Running now</h2>
 <p id="running-status" role="status">…</p>
-${runningFigureNames.map((name) => `<div class="figure" data-running="${name}"></div>`).join('\n')}
+${runningFigureNames.map((name) => `<div class="figure" data-running="${name}" data-title="Running now: ${name}"></div>`).join('\n')}
 </section>
 `;
 
@@ -23,11 +23,11 @@ const script = `
 const shownSpecs = new Map();
 const embedded = new Map();
 /** Draws beside the page and then changes places, so that nothing flickers. One that is pointed at, or zoomed, waits. */
-async function redraw(place, spec) {
+async function redraw(place, spec, title, caption) {
   const text = spec === undefined ? '' : JSON.stringify(spec);
   if (shownSpecs.get(place) === text || place.matches(':hover')) return;
   const fresh = document.createElement('div');
-  const result = spec === undefined ? undefined : await vegaEmbed(fresh, spec, options);
+  const result = spec === undefined ? undefined : await draw(fresh, spec, title, caption);
   place.replaceChildren(...(result === undefined ? [] : [fresh]));
   embedded.get(place)?.finalize();
   embedded.set(place, result);
@@ -53,15 +53,25 @@ async function update() {
   status.classList.remove('lost');
   status.textContent = statusText(news);
   for (const place of document.querySelectorAll('[data-running]'))
-    await redraw(place, news.running?.figures[place.dataset.running]);
+    await redraw(place, news.running?.figures[place.dataset.running], place.dataset.title);
   if (news.set !== undefined) {
     document.querySelector('#results-content').innerHTML = news.set.results;
     document.querySelector('#claims-content').innerHTML = news.set.claims;
     document.querySelector('#runs-content').innerHTML = news.set.runs;
-    for (const place of places) await redraw(place, news.set.specs[place.dataset.figure]);
+    for (const place of places) {
+      const name = place.dataset.figure;
+      const figure = news.set.figures[name];
+      document.getElementById(name).hidden = figure === undefined;
+      document.querySelector('nav a[href="#' + name + '"]').parentElement.hidden = figure === undefined;
+      document.getElementById(name + '-caption').innerHTML = figure?.caption ?? '';
+      await redraw(place, figure?.spec, figure?.title, name + '-caption');
+    }
+    const isShown = (place) => {
+      const spec = news.set.figures[place.dataset.figure]?.spec;
+      return (shownSpecs.get(place) ?? '') === (spec === undefined ? '' : JSON.stringify(spec));
+    };
     // What was pointed at has not been drawn: ask for it again.
-    if (places.every((place) => shownSpecs.get(place) === JSON.stringify(news.set.specs[place.dataset.figure])))
-      version = news.version;
+    if (places.every(isShown)) version = news.version;
   }
   document.body.dataset.updates = String(Number(document.body.dataset.updates ?? 0) + 1);
 }

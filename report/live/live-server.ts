@@ -1,8 +1,7 @@
 /** Serves the live view on loopback: the page, and one JSON answer that it asks for again and again. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { headlineTable } from '../render/headline.ts';
-import { claimsSection, pageSpecs, runsSection } from '../render/page.ts';
+import { pageContent } from '../render/page.ts';
 import type { LiveSet } from './live-set.ts';
 import { livePage } from './live-page.ts';
 
@@ -82,11 +81,6 @@ async function newsOf(live: LiveSet, version: string | null): Promise<unknown> {
     running,
     progress,
     version: current,
-    set: {
-      results: headlineTable(set, 'en'),
-      claims: claimsSection(set, 'en'),
-      runs: runsSection(set, 'en'),
-      specs: pageSpecs(set, 'en'),
-    },
+    set: pageContent(set, 'en'),
   };
 }

@@ -4,7 +4,8 @@ import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { plannedCellsFile } from '../../experiments/planned-cells.ts';
-import { contextOf, specOf, type Figure, type Spec } from '../figures/figure.ts';
+import { drawnFigure, withTitleBlock } from '../figures/drawn-figure.ts';
+import { contextOf, type Figure, type Spec } from '../figures/figure.ts';
 import { beyondFigures } from '../figures/beyond.ts';
 import { liveLatency } from '../figures/latency-over-time.ts';
 import { paperCurves } from '../figures/paper-curves.ts';
@@ -124,8 +125,9 @@ function figuresOf(run: Run): RunningView['figures'] {
   const set: RunSet = { names: [run.name], runs: [run], leftOut: [], planned: [], recordedPlans: [] };
   const context = contextOf(set, 'en', true);
   return Object.fromEntries(
-    Object.entries(chosen).flatMap(([name, figure]) =>
-      figure === undefined ? [] : [[name, specOf(figure, context)]],
-    ),
+    Object.entries(chosen).flatMap(([name, figure]) => {
+      const drawn = figure && drawnFigure(figure, context);
+      return drawn === undefined ? [] : [[name, withTitleBlock(drawn)]];
+    }),
   );
 }

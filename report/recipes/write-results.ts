@@ -4,7 +4,8 @@ import path from 'node:path';
 import type { Recipe } from '../../experiments/recipe.ts';
 import { recipes } from '../../experiments/recipes/all.ts';
 import { figures } from '../figures/all.ts';
-import { contextOf, specOf } from '../figures/figure.ts';
+import { drawnFigure, withTitleBlock } from '../figures/drawn-figure.ts';
+import { contextOf } from '../figures/figure.ts';
 import { pngOf, svgOf } from '../render/draw.ts';
 import { blockWithoutRuns, picturesOf, recipeBlock } from './recipe-block.ts';
 import { readRecipeSet, type RecipeSet } from './recipe-set.ts';
@@ -68,9 +69,10 @@ async function drawPictures(root: string, { recipe, set }: RecipeSet): Promise<v
   if (recipe.figures.length === 0) return;
   await mkdir(folder, { recursive: true });
   const context = contextOf(set, 'en', false);
-  for (const figure of figures.filter(({ name }) => recipe.figures.includes(name)))
-    await writeFile(
-      path.join(folder, `${figure.name}.png`),
-      await pngOf(await svgOf(figure.name, specOf(figure, context))),
-    );
+  for (const figure of figures.filter(({ name }) => recipe.figures.includes(name))) {
+    const drawn = drawnFigure(figure, context);
+    if (drawn === undefined) continue;
+    const svg = await svgOf(figure.name, withTitleBlock(drawn));
+    await writeFile(path.join(folder, `${figure.name}.png`), await pngOf(svg));
+  }
 }

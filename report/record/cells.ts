@@ -50,20 +50,22 @@ export function cellsOf(set: Places): Cell[] {
       }),
     ),
   );
-  return paperGrid.flatMap(({ scenario, paperRowGib }) =>
-    enginesOf(set)
-      .filter((engine) => wanted.has(keyOf(scenario, paperRowGib, engine)))
-      .map((engine) => ({
-        scenario,
-        paperRowGib,
-        engine,
-        runs: set.runs
-          .filter(
-            ({ row }) =>
-              row.scenario === scenario && row.paper_row_gib === paperRowGib && row.engine === engine,
-          )
-          .sort((a, b) => a.row.repeat - b.row.repeat),
-      })),
+  return scenarioNames.flatMap((scenario) =>
+    paperRowsGib.flatMap((paperRowGib) =>
+      enginesOf(set)
+        .filter((engine) => wanted.has(keyOf(scenario, paperRowGib, engine)))
+        .map((engine) => ({
+          scenario,
+          paperRowGib,
+          engine,
+          runs: set.runs
+            .filter(
+              ({ row }) =>
+                row.scenario === scenario && row.paper_row_gib === paperRowGib && row.engine === engine,
+            )
+            .sort((a, b) => a.row.repeat - b.row.repeat),
+        })),
+    ),
   );
 }
 

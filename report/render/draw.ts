@@ -5,6 +5,7 @@ import { parse, resetSVGDefIds, View, Warn } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
 import { CodedError } from '../../foundation/coded-error.ts';
 import type { Spec } from '../figures/figure.ts';
+import { escapeHtml } from './escape-html.ts';
 import { useOwnTextWidth } from './text-width.ts';
 
 useOwnTextWidth();
@@ -35,10 +36,15 @@ export async function svgOf(name: string, spec: Spec): Promise<string> {
     resetSVGDefIds();
     const svg = await view.toSVG();
     view.finalize();
-    return svg;
+    return named(svg, compiled.spec.description ?? name);
   } catch (error) {
     throw new CodedError('report', 'not-drawn', `${name}: ${(error as Error).message}`, { cause: error });
   }
+}
+
+/** One picture with a name, rather than every mark of it, for who hears it. */
+function named(svg: string, title: string): string {
+  return svg.replace('<svg ', `<svg role="img" aria-label="${escapeHtml(title)}" `);
 }
 
 export async function pngOf(svg: string): Promise<Buffer> {
@@ -46,6 +52,21 @@ export async function pngOf(svg: string): Promise<Buffer> {
   return await sharp(Buffer.from(svg), { density: pixelsPerInch })
     .png({ compressionLevel: 9, palette: true, colours: 256 })
     .toBuffer();
+}
+
+/** Whether this machine has a font: without, one letter looks like any other. */
+export async function canDrawText(): Promise<boolean> {
+  const letterOf = async (letter: string): Promise<Buffer> => {
+    const text = `<text x="2" y="16" font-size="16" font-family="sans-serif">${letter}</text>`;
+    const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="20" height="20">${text}</svg>`;
+    return await sharp(Buffer.from(svg)).raw().toBuffer();
+  };
+  return !(await letterOf('A')).equals(await letterOf('B'));
+}
+
+/** Whether `pdfOf` has what it needs. */
+export async function canMakePdf(): Promise<boolean> {
+  return !(await execa('rsvg-convert', ['--version'], { reject: false })).failed;
 }
 
 /** Needs rsvg-convert (Debian: librsvg2-bin). */

@@ -1,35 +1,46 @@
-/** What a set shows, for a reader who sees nothing else: each method's time, the VM's standstill, and whether anything was lost. Pure. */
+/** What a set shows, for a reader who sees nothing else: each method's time, downtime, and whether anything was lost. Pure. */
 import { inSeconds } from '../../foundation/quantity.ts';
-import { contextOf } from '../figures/figure.ts';
+import { conditionsOfAll } from '../figures/caption.ts';
+import { contextOf, sum, type FigureContext } from '../figures/figure.ts';
 import type { Language } from '../figures/text.ts';
-import type { Cell } from '../record/cells.ts';
+import { firstVmsOf, neverConverged, type Cell } from '../record/cells.ts';
 import type { RunSet } from '../record/read-set.ts';
 import type { RunRow } from '../record/run-row.ts';
 import { quantile } from '../statistics/spread.ts';
 import { escapeHtml } from './escape-html.ts';
+import { pageTexts } from './page-texts.ts';
+import { wideTable } from './wide-table.ts';
 
-const heads = {
-  en: [
-    'Load',
-    'Memory',
-    'Method',
-    'Runs',
-    'Total time, s',
-    'Times as fast as pre-copy',
-    'VM stood, ms',
-    'Commits lost',
-  ],
-  ja: [
-    '負荷',
-    'メモリ',
-    '方式',
-    '実行数',
-    '総移行時間（秒）',
-    'pre-copy 比（倍）',
-    'VM 停止（ms）',
-    '失われたコミット',
-  ],
-} as const satisfies Readonly<Record<Language, readonly string[]>>;
+const words = {
+  en: {
+    heads: ['Method', 'Total time, s', 'Speed-up', 'Downtime, ms', 'Lost', 'Runs'],
+    note: 'Medians. Speed-up: pre-copy’s total time divided by the method’s. Downtime: STOP at the source to RESUME at the target. Lost: commits that were acknowledged, and were not there afterwards. –: does not apply, or not measured. n/c: did not converge.',
+    nothing: 'No run has ended with numbers.',
+    against: 'Against pre-copy: ',
+    times: (engine: string, range: string) => `${engine} is ${range} times as fast`,
+    lost: (lost: number, runs: number) =>
+      `${lost === 0 ? 'no acknowledged commit was' : `${lost} acknowledged commits were`} lost in ` +
+      (runs === 1 ? 'one run' : `${runs} runs`),
+    leftOut: (count: number) =>
+      `${count === 1 ? '1 run is' : `${count} runs are`} not in these numbers: see the end of the page`,
+    cut: 'Did not converge: ',
+    stop: '. ',
+  },
+  ja: {
+    heads: ['方式', '総移行時間（s）', '高速化率', 'ダウンタイム（ms）', '損失', '実行数'],
+    note: '中央値。高速化率：pre-copy の総移行時間 / 各方式の総移行時間。ダウンタイム：移行元の STOP から移行先の RESUME まで。損失：応答済みで失われたコミット数。–：該当しない、または計測なし。n/c：収束せず。',
+    nothing: '値のある実行はない。',
+    against: 'pre-copy に対する速さ：',
+    times: (engine: string, range: string) => `${engine} ${range} 倍`,
+    lost: (lost: number, runs: number) =>
+      lost === 0
+        ? `${runs} 回の実行で失われたコミットはない`
+        : `${runs} 回の実行で ${lost} 件のコミットが失われた`,
+    leftOut: (count: number) => `${count} 回の実行は含まれない（ページ末尾を参照）`,
+    cut: '収束せず：',
+    stop: '。',
+  },
+} as const satisfies Readonly<Record<Language, unknown>>;
 
 function medianOf({ runs }: Cell, value: (row: RunRow) => number | undefined): number | undefined {
   const values = runs.flatMap(({ row }) => value(row) ?? []);
@@ -39,39 +50,99 @@ function medianOf({ runs }: Cell, value: (row: RunRow) => number | undefined): n
 const shown = (value: number | undefined, text: (value: number) => string): string =>
   value === undefined ? '–' : text(value);
 
-/** A line for each cell that has runs: medians. */
-export function headlineTable(set: RunSet, language: Language): string {
-  const { cells, text, engineTitle, panelTitle } = contextOf(set, language, false);
-  const totalOf = (cell: Cell): number | undefined => medianOf(cell, (row) => row.total_time_ms);
-  const lines = cells
-    .filter(({ runs }) => runs.length > 0)
-    .map((cell) => {
-      const precopy = cells.find(
-        ({ engine, scenario, paperRowGib }) =>
-          engine === 'precopy' && scenario === cell.scenario && paperRowGib === cell.paperRowGib,
-      );
-      const [total, base] = [totalOf(cell), precopy && totalOf(precopy)];
-      const faster = total === undefined || base === undefined ? undefined : base / total;
-      const isCut = total === undefined && cell.runs.some(({ row }) => row.outcome === 'not-converged');
-      const lost = cell.runs.flatMap(({ row }) => row.ledger_lost ?? []);
-      const numbers = [
-        String(cell.runs.length),
-        isCut ? text('mark.not-converged') : shown(total, (ms) => inSeconds(ms)),
-        shown(faster, (ratio) => ratio.toFixed(2)),
-        shown(
-          medianOf(cell, (row) => row.downtime_stop_resume_ms),
-          (ms) => ms.toFixed(0),
-        ),
-        lost.length === 0 ? '–' : String(lost.reduce((sum, count) => sum + count, 0)),
-      ];
-      const words = [text(`scenario.${cell.scenario}`), panelTitle(cell.paperRowGib)];
+/** Pre-copy's total time in the same row over the cell's; undefined where one of them has none. */
+function speedUpOf(cell: Cell, cells: readonly Cell[]): number | undefined {
+  const precopy = cells.find(
+    ({ engine, scenario, paperRowGib }) =>
+      engine === 'precopy' && scenario === cell.scenario && paperRowGib === cell.paperRowGib,
+  );
+  const [total, base] = [cell, precopy].map((one) => one && medianOf(one, (row) => row.total_time_ms));
+  return total === undefined || base === undefined ? undefined : base / total;
+}
+
+/** "2.44 to 2.53" */
+function rangeText(values: readonly number[]): string {
+  const [low, high] = [Math.min(...values), Math.max(...values)].map((value) => value.toFixed(2));
+  return low === high ? (low ?? '') : `${low ?? ''}–${high ?? ''}`;
+}
+
+/** The set in two sentences. */
+function leadOf(set: RunSet, language: Language, { cells, engines, engineTitle }: FigureContext): string {
+  const { against, times, lost, leftOut, cut, stop, nothing } = words[language];
+  const methods = engines
+    .filter((engine) => engine !== 'precopy')
+    .flatMap((engine) => {
+      const speedUps = cells
+        .filter((cell) => cell.engine === engine)
+        .flatMap((cell) => speedUpOf(cell, cells) ?? []);
+      return speedUps.length === 0
+        ? []
+        : [{ said: times(engineTitle(engine), rangeText(speedUps)), most: Math.max(...speedUps) }];
+    })
+    .sort((a, b) => b.most - a.most)
+    .map(({ said }) => said);
+  const cutMethods = new Set(cells.filter(neverConverged).map(({ engine }) => engineTitle(engine)));
+  const counted = set.runs.flatMap(({ row }) => row.ledger_lost ?? []);
+  const sentences = [
+    ...(set.runs.length === 0 ? [nothing] : []),
+    ...(methods.length === 0 ? [] : [against + methods.join(language === 'ja' ? '、' : ', ')]),
+    ...(cutMethods.size === 0 ? [] : [cut + [...cutMethods].join(', ')]),
+    ...(counted.length === 0 ? [] : [lost(sum(...counted) ?? 0, counted.length)]),
+    ...(set.leftOut.length === 0 ? [] : [leftOut(set.leftOut.length)]),
+  ];
+  return sentences
+    .map((sentence) => sentence.replace(/[.。]$/, '') + stop)
+    .map((sentence) => (language === 'en' ? sentence.charAt(0).toUpperCase() + sentence.slice(1) : sentence))
+    .join('')
+    .trim();
+}
+
+/** The lead, and a line for each cell that has runs. */
+export function resultsHtml(set: RunSet, language: Language): string {
+  const context = contextOf(set, language, false);
+  const { cells, text, engineTitle, panelTitle } = context;
+  const { heads, note } = words[language];
+  const measured = cells.filter(({ runs }) => runs.length > 0);
+  const lineOf = (cell: Cell): string => {
+    const { runs } = cell;
+    const total = medianOf(cell, (row) => row.total_time_ms);
+    const isCut = total === undefined && runs.some(({ row }) => row.outcome === 'not-converged');
+    const lost = sum(...runs.map(({ row }) => row.ledger_lost));
+    const numbers = [
+      isCut ? text('mark.not-converged') : shown(total, (ms) => inSeconds(ms)),
+      shown(speedUpOf(cell, cells), (ratio) => ratio.toFixed(2)),
+      shown(
+        medianOf(cell, (row) => row.downtime_stop_resume_ms),
+        (ms) => ms.toFixed(0),
+      ),
+      shown(lost, String),
+      String(firstVmsOf(runs).length),
+    ];
+    const columns = numbers.map((number) => `<td class="number">${escapeHtml(number)}</td>`);
+    return `<tr><th scope="row">${escapeHtml(engineTitle(cell.engine))}</th>${columns.join('')}</tr>`;
+  };
+  const groups = [...Map.groupBy(measured, ({ scenario, paperRowGib }) => `${scenario} ${paperRowGib}`)].map(
+    ([, [first, ...others]]) => {
+      if (first === undefined) return '';
+      const title = `${text(`scenario.${first.scenario}`)}, ${panelTitle(first.paperRowGib)}`;
       return (
-        `<tr>${words.map((word) => `<td>${escapeHtml(word)}</td>`).join('')}` +
-        `<th scope="row">${escapeHtml(engineTitle(cell.engine))}</th>` +
-        `${numbers.map((number) => `<td class="number">${escapeHtml(number)}</td>`).join('')}</tr>`
+        `<tbody><tr><th scope="rowgroup" colspan="${heads.length}">${escapeHtml(title)}</th></tr>` +
+        `${[first, ...others].map(lineOf).join('\n')}</tbody>`
       );
-    });
-  if (lines.length === 0) return '';
-  const head = heads[language].map((title) => `<th scope="col">${escapeHtml(title)}</th>`).join('');
-  return `<div class="wide" tabindex="0"><table class="headline"><thead><tr>${head}</tr></thead><tbody>${lines.join('\n')}</tbody></table></div>`;
+    },
+  );
+  const lead = leadOf(set, language, context);
+  const paragraphs = lead === '' ? '' : `<p class="lead">${escapeHtml(lead)}</p>`;
+  if (groups.length === 0) return paragraphs;
+  const head = heads.map((title) => `<th scope="col">${escapeHtml(title)}</th>`).join('');
+  const { conditions, remarks } = conditionsOfAll(context);
+  return (
+    paragraphs +
+    wideTable(
+      pageTexts[language].results,
+      `<table class="headline"><thead><tr>${head}</tr></thead>${groups.join('\n')}</table>`,
+    ) +
+    `<p>${escapeHtml(note)}</p><p>${escapeHtml(conditions)}</p>` +
+    remarks.map((line) => `<p class="remark">${escapeHtml(line)}</p>`).join('')
+  );
 }

@@ -12,6 +12,7 @@ import { figures } from '../figures/all.ts';
 import { languages, type Language } from '../figures/text.ts';
 import type { RunSet } from '../record/read-set.ts';
 import { readSet } from '../record/read-set.ts';
+import type { RunRow } from '../record/run-row.ts';
 import { syntheticSet } from '../testing/synthetic-set.ts';
 import { pageOf } from './page.ts';
 
@@ -49,10 +50,19 @@ interface Opened {
   readonly complaints: string[];
 }
 
-async function open(set: RunSet, language: Language): Promise<Opened> {
+interface Screen {
+  readonly width: number;
+  readonly colorScheme: 'light' | 'dark';
+}
+
+async function open(
+  set: RunSet,
+  language: Language,
+  { width, colorScheme }: Screen = { width: 1400, colorScheme: 'light' },
+): Promise<Opened> {
   const file = path.join(dir, `${set.names.join('-')}-${language}.html`);
   await writeFile(file, await pageOf(set, language));
-  const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
+  const page = await browser.newPage({ viewport: { width, height: 900 }, colorScheme });
   const complaints: string[] = [];
   const own = pathToFileURL(file).href;
   page.on('request', (request) => {
@@ -63,10 +73,15 @@ async function open(set: RunSet, language: Language): Promise<Opened> {
     if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
   });
   page.on('pageerror', (error) => complaints.push(error.message));
-  await page.goto(own);
-  await page.waitForFunction(`document.body.dataset.drawn === '${figures.length}'`, undefined, {
-    timeout: 60_000,
-  });
+  await page.goto(own, { timeout: 300_000 });
+  // Global in the page: those that the set has something to show in.
+  await page.waitForFunction(
+    `(document.body.dataset.drawn ?? '0') === String(Object.keys(figures).length)`,
+    undefined,
+    {
+      timeout: 300_000,
+    },
+  );
   return { page, complaints };
 }
 
@@ -151,15 +166,115 @@ test.serial('a point of a curve shows its numbers, and the wheel zooms with Ctrl
   await page.close();
 });
 
+test.serial('a click on an entry of a legend shows only what has it', async (t) => {
+  const { page, complaints } = await open(syntheticSet({ scenarios: ['rw'] }), 'en');
+  const figure = page.locator('[data-figure="figure-08-total-time"]');
+  await figure.scrollIntoViewIfNeeded();
+  const bars = figure.locator('svg .mark-rect.role-mark path[fill="#a779c9"]');
+  const others = figure.locator('svg .mark-rect.role-mark path[fill="#393939"]');
+  const [shown, hidden] = [await bars.count(), await others.count()];
+  t.true(shown > 0 && hidden > 0);
+  await figure.locator('svg .role-legend-label text', { hasText: 'restore' }).click();
+  t.true(await comesTrue(async () => (await others.count()) === 0), 'the others are gone');
+  t.is(await bars.count(), shown);
+  await figure.locator('svg .role-legend-label text', { hasText: 'restore' }).click();
+  t.true(await comesTrue(async () => (await others.count()) === hidden), 'a second click brings them back');
+  t.deepEqual(complaints, []);
+  await page.close();
+});
+
+const screens: readonly Screen[] = [
+  { width: 1400, colorScheme: 'light' },
+  { width: 1400, colorScheme: 'dark' },
+  { width: 400, colorScheme: 'dark' },
+];
+for (const screen of screens) {
+  test.serial(`every graphic has a name and a caption, ${screen.colorScheme}, ${screen.width} pixels wide`, async (t) => {
+    const set = syntheticSet({ scenarios: ['rw'], paperRowsGib: [16], repeats: 2 });
+    const { page, complaints } = await open(set, 'en', screen);
+    for (const graphic of await page.locator('svg.marks').all()) {
+      t.is(await graphic.getAttribute('role'), 'img');
+      t.truthy(await graphic.getAttribute('aria-label'));
+      const caption = page.locator(`[id="${(await graphic.getAttribute('aria-describedby')) ?? ''}"]`);
+      t.regex((await caption.textContent()) ?? '', /synthetic/);
+    }
+    t.deepEqual(complaints, []);
+    await page.close();
+  });
+}
+
+const [oneRun] = syntheticSet({ scenarios: ['rw'], paperRowsGib: [16], engines: ['restore'] }).runs;
+if (oneRun === undefined) throw new Error('no run');
+const place = { set: 'odd', scenario: 'rw', paperRowGib: 16, engine: 'precopy' };
+const oddSets: readonly (readonly [what: string, Partial<RunSet>, says: RegExp])[] = [
+  ['no run', {}, /No run has ended with numbers/],
+  ['one run', { runs: [oneRun] }, /RW, 16 GiB row/],
+  [
+    'one that failed',
+    { leftOut: [{ name: 'rw-16-precopy-r1', reason: 'failed: the target ended' }], planned: [place] },
+    /1 runs? (is|are) not in these numbers/,
+  ],
+  [
+    'a load that was interrupted, and a method that did not converge',
+    {
+      runs: [
+        { ...oneRun, row: { ...oneRun.row, load_interrupted: true } },
+        {
+          ...oneRun,
+          name: 'rw-16-precopy-r1',
+          row: { ...oneRun.row, engine: 'precopy', outcome: 'not-converged', total_time_ms: undefined },
+        },
+      ],
+    },
+    /lost connections or was started again: rw-16-restore-r1/,
+  ],
+  [
+    'an old run',
+    { runs: [{ ...oneRun, row: oldRowOf(oneRun.row), series: new Map(), events: [] }] },
+    /restore/,
+  ],
+];
+
+/** Without what was measured later, or never. */
+function oldRowOf(row: RunRow): RunRow {
+  const missing = {
+    downtime_client_ms: undefined,
+    downtime_heartbeat_ms: undefined,
+    content_bytes: undefined,
+  };
+  return { ...row, ...missing, efficiency: undefined, tps_recovery_measurable: undefined };
+}
+
+for (const [what, parts, says] of oddSets) {
+  test.serial(`a set of ${what}`, async (t) => {
+    const set: RunSet = {
+      names: ['odd'],
+      runs: [],
+      leftOut: [],
+      planned: [],
+      recordedPlans: ['odd'],
+      ...parts,
+    };
+    const { page, complaints } = await open(set, 'en', { width: 400, colorScheme: 'light' });
+    t.regex((await page.locator('#results').textContent()) ?? '', says);
+    t.true(await page.evaluate('document.documentElement.scrollWidth <= 400'));
+    t.deepEqual(complaints, []);
+    await page.close();
+  });
+}
+
 test.serial(
   'a telephone shows all of the page by scrolling down, and what was found stands first',
   async (t) => {
-    const { page, complaints } = await open(syntheticSet(), 'en');
-    await page.setViewportSize({ width: 400, height: 800 });
+    const { page, complaints } = await open(syntheticSet(), 'en', { width: 400, colorScheme: 'dark' });
     t.true(await page.evaluate('document.documentElement.scrollWidth <= 400'));
     t.is(await page.locator('main section').first().getAttribute('id'), 'results');
     t.regex((await page.locator('#results').textContent()) ?? '', /restore/);
-    await page.emulateMedia({ colorScheme: 'dark' });
+    // Panels below each other are as wide as the screen.
+    for (const name of ['figure-12-remaining-memory-idle', 'extra-05-phases']) {
+      const box = await page.locator(`[data-figure="${name}"] svg.marks`).boundingBox();
+      t.true((box?.width ?? 1000) < 400, name);
+    }
     t.is(
       await page.evaluate('getComputedStyle(document.documentElement).backgroundColor'),
       'rgb(21, 24, 28)',

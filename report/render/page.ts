@@ -7,7 +7,9 @@ import { tableTexts } from '../claims/claim-texts.ts';
 import { paperClaimsOf } from '../claims/claims.ts';
 import { claimsHtml } from '../claims/claims-table.ts';
 import { figures } from '../figures/all.ts';
-import { contextOf, describeRows, specOf, titleOf, type Spec } from '../figures/figure.ts';
+import { describeRows, type Caption } from '../figures/caption.ts';
+import { drawnFigure } from '../figures/drawn-figure.ts';
+import { contextOf, titleOf, type Spec } from '../figures/figure.ts';
 import { textIn, type Language, type TextKey } from '../figures/text.ts';
 import { fontFamilies } from '../figures/theme.ts';
 import { unmeasuredRows } from '../record/cells.ts';
@@ -15,9 +17,10 @@ import { conditionNames, conditionsOf } from '../record/conditions.ts';
 import type { Run, RunSet } from '../record/read-set.ts';
 import { efficiencyOf, tpsRecoveryMsOf, type RunRow } from '../record/run-row.ts';
 import { escapeHtml, scriptJson } from './escape-html.ts';
-import { headlineTable } from './headline.ts';
+import { resultsHtml } from './headline.ts';
 import { pageScript, pageStyle } from './page-assets.ts';
 import { pageTexts } from './page-texts.ts';
+import { wideTable } from './wide-table.ts';
 
 /** Minified builds for browsers lie beside the modules that the packages export. */
 async function library(name: 'vega' | 'vega-lite' | 'vega-embed'): Promise<string> {
@@ -35,40 +38,94 @@ interface PageExtras {
   readonly style: string;
 }
 
-/** Figures by name. */
-export function pageSpecs(set: RunSet, language: Language): Readonly<Record<string, Spec>> {
-  const context = contextOf(set, language, true);
-  return Object.fromEntries(figures.map((figure) => [figure.name, specOf(figure, context)]));
+/** A figure on the page: its caption is text of the page, which wraps and is read aloud. */
+interface PageFigure {
+  readonly title: string;
+  readonly spec: Spec;
+  /** HTML. */
+  readonly caption: string;
 }
 
-export function claimsSection(set: RunSet, language: Language): string {
+/** What the page says of a set, in HTML but for the figures. */
+export interface PageContent {
+  readonly results: string;
+  /** By name: those that the set has something to show in. */
+  readonly figures: Readonly<Record<string, PageFigure>>;
+  readonly claims: string;
+  readonly runs: string;
+}
+
+export function pageContent(set: RunSet, language: Language): PageContent {
+  const context = contextOf(set, language, true);
+  const drawn = figures.map((figure) => ({ figure, made: drawnFigure(figure, context) }));
+  const words = pageTexts[language];
+  const empty = drawn.flatMap(({ figure, made }) => (made === undefined ? [titleOf(figure, context)] : []));
+  return {
+    results: resultsHtml(set, language),
+    figures: Object.fromEntries(
+      drawn.flatMap(({ figure, made }) =>
+        made === undefined
+          ? []
+          : [
+              [
+                figure.name,
+                {
+                  title: made.caption.title,
+                  spec: made.spec,
+                  caption: captionHtml(made.caption, words.detailsOf),
+                },
+              ],
+            ],
+      ),
+    ),
+    claims: claimsSection(set, language),
+    runs: runsSection(set, language) + (empty.length === 0 ? '' : listHtml(words.notDrawn, empty)),
+  };
+}
+
+function captionHtml(caption: Caption, detailsOf: string): string {
+  const { notes, remarks, conditions, unmeasured, runs } = caption;
+  const paragraph = (line: string): string => (line === '' ? '' : `<p>${escapeHtml(line)}</p>`);
+  return (
+    paragraph(notes) +
+    remarks.map((line) => `<p class="remark">${escapeHtml(line)}</p>`).join('') +
+    `<details><summary>${escapeHtml(detailsOf.replace('{}', caption.title))}</summary>` +
+    `${[conditions, unmeasured, runs].map(paragraph).join('')}</details>`
+  );
+}
+
+function claimsSection(set: RunSet, language: Language): string {
   const { text } = contextOf(set, language, false);
   const rows = unmeasuredRows(set.runs, paperScenarioNames);
   const unmeasured =
     rows.length === 0
       ? ''
       : `<p>${escapeHtml(`${text('subtitle.unmeasured')} ${describeRows(rows, text)}`)}</p>`;
-  return `<div class="wide" tabindex="0">${claimsHtml(paperClaimsOf(set, language), language)}</div>${unmeasured}`;
+  return `${claimsHtml(paperClaimsOf(set, language), language)}${unmeasured}`;
 }
 
 export function runsSection(set: RunSet, language: Language): string {
   const tables =
     set.runs.length === 0 ? '' : `${conditionsTable(set.runs, language)}\n${runsTable(set.runs, language)}`;
-  return `${tables}\n${leftOutList(set, pageTexts[language].leftOut)}`;
+  const leftOut = set.leftOut.map(({ name, reason }) => `${name}: ${reason}`);
+  return `${tables}\n${leftOut.length === 0 ? '' : listHtml(pageTexts[language].leftOut, leftOut)}`;
 }
 
 export async function pageOf(set: RunSet, language: Language, extras?: PageExtras): Promise<string> {
   const context = contextOf(set, language, true);
-  const specs = pageSpecs(set, language);
+  const content = pageContent(set, language);
   const libraries = await Promise.all([library('vega'), library('vega-lite'), library('vega-embed')]);
   const words = pageTexts[language];
+  const hidden = (name: string): string => (content.figures[name] === undefined ? ' hidden' : '');
   const sections = figures.map(
     (figure) =>
-      `<section id="${figure.name}"><h2>${escapeHtml(titleOf(figure, context))}</h2>` +
-      `<div class="figure" data-figure="${figure.name}"></div></section>`,
+      `<section id="${figure.name}"${hidden(figure.name)}><h2>${escapeHtml(titleOf(figure, context))}</h2>` +
+      `<figure><div class="figure" data-figure="${figure.name}"></div>` +
+      `<figcaption id="${figure.name}-caption">${content.figures[figure.name]?.caption ?? ''}</figcaption></figure></section>`,
   );
   const links = figures.map(
-    (figure) => `<li><a href="#${figure.name}">${escapeHtml(titleOf(figure, context))}</a></li>`,
+    (figure) =>
+      `<li${hidden(figure.name)}><a href="#${figure.name}">${escapeHtml(titleOf(figure, context))}</a></li>`,
   );
   return `<!doctype html>
 <html lang="${language}">
@@ -82,19 +139,20 @@ export async function pageOf(set: RunSet, language: Language, extras?: PageExtra
 </head>
 <body>
 <header><h1>${escapeHtml(words.title)}</h1><p>${escapeHtml(set.names.join(', '))}</p></header>
-<nav><ul><li><a href="#results">${escapeHtml(words.results)}</a></li>${links.join('')}<li><a href="#claims">${escapeHtml(tableTexts.title[language])}</a></li><li><a href="#runs">${escapeHtml(words.runs)}</a></li></ul></nav>
+<nav aria-label="${escapeHtml(words.contents)}"><ul><li><a href="#results">${escapeHtml(words.results)}</a></li>${links.join('')}<li><a href="#claims">${escapeHtml(tableTexts.title[language])}</a></li><li><a href="#runs">${escapeHtml(words.runs)}</a></li></ul></nav>
 <main>
 ${extras?.before ?? ''}<section id="results"><h2>${escapeHtml(words.results)}</h2>
-<div id="results-content">${headlineTable(set, language)}</div>
+<div id="results-content">${content.results}</div>
 <p>${escapeHtml(words.howTo)}</p></section>
 ${sections.join('\n')}
 <section id="claims"><h2>${escapeHtml(tableTexts.title[language])}</h2>
-<div id="claims-content">${claimsSection(set, language)}</div></section>
+<div id="claims-content">${content.claims}</div></section>
 <section id="runs"><h2>${escapeHtml(words.runs)}</h2>
-<div id="runs-content">${runsSection(set, language)}</div></section>
+<div id="runs-content">${content.runs}</div></section>
 </main>
 <script>${libraries.join('\n</script>\n<script>')}</script>
-<script>const specs = ${scriptJson(specs)};
+<script>const figures = ${scriptJson(content.figures)};
+const words = ${scriptJson(words.menu)};
 ${pageScript}${extras?.script ?? ''}</script>
 </body>
 </html>
@@ -113,9 +171,9 @@ function conditionsTable(runs: readonly Run[], language: Language): string {
     ['revision', revisions] as const,
   ].map(
     ([name, values]) =>
-      `<tr><th>${escapeHtml(textIn(language, `condition.${name}`))}</th><td>${escapeHtml([...new Set(values)].join(' | '))}</td></tr>`,
+      `<tr><th scope="row">${escapeHtml(textIn(language, `condition.${name}`))}</th><td>${escapeHtml([...new Set(values)].join(' | '))}</td></tr>`,
   );
-  return `<div class="wide" tabindex="0"><table>${rows.join('')}</table></div>`;
+  return wideTable(pageTexts[language].conditions, `<table>${rows.join('')}</table>`);
 }
 
 const runColumns: readonly (readonly [
@@ -152,20 +210,20 @@ function runsTable(runs: readonly Run[], language: Language): string {
   const text = (key: TextKey): string => textIn(language, key);
   const hasSets = new Set(runs.map(({ set }) => set)).size > 1;
   const titles: readonly TextKey[] = ['run.name', ...runColumns.map(([title]) => title)];
-  const head = titles.map((title) => `<th>${escapeHtml(textIn(language, title))}</th>`);
+  const head = titles.map((title) => `<th scope="col">${escapeHtml(textIn(language, title))}</th>`);
   const rows = runs.map(({ name, set, row }) => {
     const title = hasSets ? `${path.basename(set)}/${name}` : name;
     const cells = runColumns.map(([, value]) => `<td class="number">${escapeHtml(value(row, text))}</td>`);
-    return `<tr><td>${escapeHtml(title)}</td>${cells.join('')}</tr>`;
+    return `<tr><th scope="row">${escapeHtml(title)}</th>${cells.join('')}</tr>`;
   });
   const note = runs.some(({ row }) => row.tps_recovery_measurable === false)
     ? `<p>${escapeHtml(text('note.not-measurable'))}</p>`
     : '';
-  return `<div class="wide" tabindex="0"><table><thead><tr>${head.join('')}</tr></thead><tbody>${rows.join('\n')}</tbody></table></div>${note}`;
+  const table = `<table class="runs"><thead><tr>${head.join('')}</tr></thead><tbody>${rows.join('\n')}</tbody></table>`;
+  return `${wideTable(pageTexts[language].eachRun, table)}${note}`;
 }
 
-function leftOutList({ leftOut }: RunSet, title: string): string {
-  if (leftOut.length === 0) return '';
-  const items = leftOut.map(({ name, reason }) => `<li>${escapeHtml(`${name}: ${reason}`)}</li>`);
+function listHtml(title: string, lines: readonly string[]): string {
+  const items = lines.map((line) => `<li>${escapeHtml(line)}</li>`);
   return `<h3>${escapeHtml(title)}</h3><ul>${items.join('')}</ul>`;
 }

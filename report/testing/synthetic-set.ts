@@ -194,6 +194,10 @@ function syntheticSeries({ totalMs, vmBytes, sentBytes, storageBytes, listed, ha
     ...(hasLoad
       ? [
           ['client tps', seconds((tMs) => noisy(tMs > 0 && tMs < totalMs ? 6 : 8))] as const,
+          [
+            'client queued_transactions',
+            seconds((tMs) => (tMs > totalMs && tMs < totalMs + 3000 ? 5 : 0)),
+          ] as const,
           ['client latency_p95_ms', seconds((tMs) => noisy(tMs > 0 && tMs < totalMs ? 400 : 250))] as const,
         ]
       : []),
