@@ -157,7 +157,9 @@ export interface ErrorCodes {
     | 'nbd'
     /** One list names more than a destination opens. */
     | 'too-many'
-    /** A place that cannot be understood. */
+    /** A disk's image, or one behind it, is of a format that is not read. */
+    | 'unsupported-image'
+    /** A place that cannot be understood, or that several disks of the list could be meant by. */
     | 'invalid-place';
 
   /** Failure of the stream codec. */

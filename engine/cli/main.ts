@@ -199,7 +199,7 @@ addPeerOptions(program.command('destination'), 'destination')
   .requiredOption('--incoming <unix:PATH>', 'socket on which the target QEMU waits', unixPath)
   .option(
     '--storage <[NAME=]place>',
-    "the VM's disk: a file, a block device, nfs://HOST/PATH or nbd+unix:///EXPORT?socket=PATH; NAME is the disk's serial " +
+    "the VM's disk, raw or qcow2: a file, a block device, nfs://HOST/PATH or nbd+unix:///EXPORT?socket=PATH; NAME is the disk's serial " +
       'or its name in the guest, or a shared file system (SERVER:/EXPORT=FOLDER); repeatable',
     (text: string, before: readonly StoragePlace[]) => [...before, parseStoragePlace(text)],
     [],

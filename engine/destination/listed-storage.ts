@@ -4,7 +4,13 @@ import type { EventSink } from '../core/engine-event.ts';
 import type { PageHash } from '../core/outside.ts';
 import { PageHasher } from '../list/content-hash.ts';
 import { nameOf, type PageSource } from '../list/page-list.ts';
-import { openSource, storageKeyOf, type StoragePlace, takesDaemon } from '../storage/storage-place.ts';
+import {
+  disksWithoutName,
+  openSource,
+  storageKeyOf,
+  type StoragePlace,
+  takesDaemon,
+} from '../storage/storage-place.ts';
 import { limitedReader, type StorageReader } from '../storage/storage-reader.ts';
 import type { Sources, Storage } from '../wire/messages.ts';
 import type { RestoreStorage } from './restorer.ts';
@@ -83,6 +89,13 @@ function closeAll(readers: OpenedSources['readers']): void {
   for (const reader of new Set(readers)) reader?.close().catch(() => undefined);
 }
 
+function ambiguous(disks: readonly string[]): CodedError<'storage'> {
+  const shown = disks.slice(0, maxShownDisks).map((disk) => `"${disk}"`);
+  const more = disks.length > maxShownDisks ? ` and ${disks.length - maxShownDisks} more` : '';
+  const reason = `the list has the disks ${shown.join(', ')}${more}, and no --storage names them: give each as --storage NAME=PLACE`;
+  return new CodedError('storage', 'invalid-place', reason);
+}
+
 interface OpenedSources {
   /** By source index; undefined where it cannot be read. */
   readonly readers: readonly (StorageReader | undefined)[];
@@ -94,6 +107,8 @@ interface OpenedSources {
 const maxDaemons = 16;
 /** Sources opened at once. */
 const openedAtOnce = 8;
+/** A disk's name is at most as long as its serial number, 20 bytes of virtio's or some more. */
+const maxShownDisks = 4;
 /** A reason crosses the wire for each source. */
 const maxReasonLength = 300;
 
@@ -111,7 +126,10 @@ export async function openSources(
 ): Promise<OpenedSources> {
   const opened = new Map<string, Promise<StorageReader>>();
   let daemons = 0;
+  const unnamed = disksWithoutName(sources, places);
   const openOnce = (source: PageSource): Promise<StorageReader> => {
+    if (source.kind === 'disk' && unnamed.length > 1 && unnamed.includes(source.disk))
+      return Promise.reject(ambiguous(unnamed));
     const key = storageKeyOf(source, places);
     const before = key === undefined ? undefined : opened.get(key);
     if (before !== undefined) return before;

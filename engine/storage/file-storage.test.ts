@@ -124,7 +124,7 @@ test('a place is opened once for all sources of a list, and a list gets so many 
   const disks = Array.from({ length: 2000 }, (_, i) => ({ kind: 'disk', disk: `d${i}` }) as const);
   const { readers } = await openSources(
     disks,
-    [{ name: undefined, location: file }],
+    disks.map(({ disk }) => ({ name: disk, location: file })),
     30_000,
     () => undefined,
   );

@@ -4,6 +4,12 @@ import { type FileHandle, open, readlink } from 'node:fs/promises';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { type StorageReader, storageAlignmentBytes } from './storage-reader.ts';
 
+export interface FileStorage extends StorageReader {
+  /** Whether reads go past the page cache. */
+  readonly direct: boolean;
+  readonly isBlockDevice: boolean;
+}
+
 /**
  * Opens a file or block device for reading. Where the file system has no O_DIRECT (tmpfs, some FUSE file systems), reads
  * go through the page cache; over NFS that may give content that the file no longer has, which the content hash catches.
@@ -11,11 +17,13 @@ import { type StorageReader, storageAlignmentBytes } from './storage-reader.ts';
  * @param folder real path of the folder that the file must lie in, wherever links lead; then it may be no device either
  * @throws CodedError 'storage', 'cannot-open', 'outside'
  */
-export async function openFileStorage(path: string, folder?: string): Promise<StorageReader> {
+export async function openFileStorage(path: string, folder?: string): Promise<FileStorage> {
   let file: FileHandle;
+  let direct: boolean;
+  let isBlockDevice: boolean;
   let sizeBytes: number;
   try {
-    file = await openHeld(path, folder);
+    ({ file, direct, isBlockDevice } = await openHeld(path, folder));
   } catch (cause) {
     if (isCoded(cause, 'storage')) throw cause;
     throw new CodedError('storage', 'cannot-open', `cannot open ${path}: ${messageOf(cause)}`, { cause });
@@ -28,6 +36,8 @@ export async function openFileStorage(path: string, folder?: string): Promise<St
   }
   return {
     sizeBytes,
+    direct,
+    isBlockDevice,
     read: async (into, offsetBytes) => {
       let done = 0;
       while (done < into.length) {
@@ -55,7 +65,10 @@ const holdOnly = 0o10_000_000;
  * Holds what the path names, looks at it, and opens that very file: a FIFO or a character device is never opened, and nobody
  * can put another file in its place between the look and the opening.
  */
-async function openHeld(path: string, folder: string | undefined): Promise<FileHandle> {
+async function openHeld(
+  path: string,
+  folder: string | undefined,
+): Promise<{ readonly file: FileHandle } & Pick<FileStorage, 'direct' | 'isBlockDevice'>> {
   const hold = await open(path, holdOnly);
   try {
     const stat = await hold.stat();
@@ -68,27 +81,27 @@ async function openHeld(path: string, folder: string | undefined): Promise<FileH
     const held = `/proc/self/fd/${hold.fd}`;
     if (folder !== undefined && !(await readlink(held)).startsWith(folder === '/' ? '/' : `${folder}/`))
       throw new CodedError('storage', 'outside', `${path} is not in ${folder}`);
-    return await openDirect(held);
+    return { ...(await openDirect(held)), isBlockDevice: stat.isBlockDevice() };
   } finally {
     await hold.close();
   }
 }
 
-async function openDirect(path: string): Promise<FileHandle> {
+async function openDirect(path: string): Promise<{ readonly file: FileHandle; readonly direct: boolean }> {
   const flags = constants.O_RDONLY | constants.O_NONBLOCK;
   try {
     const file = await open(path, flags | constants.O_DIRECT);
     try {
       // Some file systems take the flag and then refuse every read.
       await file.read(allocateAligned(storageAlignmentBytes), 0, storageAlignmentBytes, 0);
-      return file;
+      return { file, direct: true };
     } catch {
       await file.close();
     }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
   }
-  return open(path, flags);
+  return { file: await open(path, flags), direct: false };
 }
 
 async function sizeOf(file: FileHandle): Promise<number> {

@@ -1,6 +1,6 @@
 /**
- * Starts `qemu-storage-daemon` to read an image that QEMU can open but this host's kernel cannot, such as `nfs://` on a
- * machine whose kernel has no NFS client.
+ * Starts `qemu-storage-daemon` to read an image that QEMU can open but this host's kernel cannot: a qcow2 image, or `nfs://` on
+ * a machine whose kernel has no NFS client.
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -29,8 +29,16 @@ export async function sweepFolders(parent = tmpdir()): Promise<void> {
   }
 }
 
+/** A node of QEMU's block layer with those below it, as in QMP's blockdev-add. */
+export type Blockdev = Readonly<Record<string, unknown>>;
+
+/** Of a node whose content is the disk's. */
+export function rawBlockdev(file: Blockdev): Blockdev {
+  return { driver: 'raw', 'read-only': true, file };
+}
+
 /** QEMU's description of an NFS image, from its URI (block/nfs.c). @throws CodedError 'storage', 'invalid-place' */
-export function nfsBlockdev(uri: string): Record<string, unknown> {
+export function nfsBlockdev(uri: string): Blockdev {
   const url = new URL(uri);
   if (url.hostname === '' || url.pathname.length < 2 || url.port !== '') {
     throw new CodedError('storage', 'invalid-place', `"${uri}" is not nfs://HOST/PATH`);
@@ -39,36 +47,35 @@ export function nfsBlockdev(uri: string): Record<string, unknown> {
     driver: 'nfs',
     server: { type: 'inet', host: url.hostname.replace(/^\[|\]$/g, '') },
     path: decodeURIComponent(url.pathname),
+    'read-only': true,
+    cache: { direct: true, 'no-flush': false },
   };
 }
+
+const daemonProgram = 'qemu-storage-daemon';
 
 /**
  * Opens an image through a storage daemon of its own, read-only. The daemon ends with `close()`, and with this process.
  *
- * @param blockdev the image's protocol layer, as in QMP's blockdev-add; its content is taken as raw
- * @throws CodedError 'storage', 'nbd' with the daemon's last words
+ * @throws CodedError 'storage', 'nbd' with the daemon's last words, or if it is not installed
  */
-export async function openThroughStorageDaemon(
-  blockdev: Readonly<Record<string, unknown>>,
-): Promise<StorageReader> {
+export async function openThroughStorageDaemon(image: Blockdev): Promise<StorageReader> {
+  const folders = (process.env['PATH'] ?? '').split(path.delimiter);
+  if (!folders.some((folder) => existsSync(path.join(folder, daemonProgram)))) {
+    const packages = 'Debian 13: qemu-utils; Debian 12: qemu-system-common';
+    throw new CodedError('storage', 'nbd', `${daemonProgram} is needed and not installed (${packages})`);
+  }
   await sweepFolders();
   const folder = await mkdtemp(path.join(tmpdir(), `${folderPrefix}${process.pid}-`));
   const socketPath = path.join(folder, 'nbd');
   // The daemon writes it when the export is there; its socket is there before it listens (storage-daemon/qemu-storage-daemon.c).
   const readyPath = path.join(folder, 'pid');
-  const file = {
-    ...blockdev,
-    'node-name': 'file',
-    'read-only': true,
-    cache: { direct: true, 'no-flush': false },
-  };
-  const image = { driver: 'raw', 'node-name': 'image', file: 'file', 'read-only': true };
   // setpriv has the kernel end the daemon when this process is killed.
   const daemon = spawn(
     'setpriv',
     [
-      ...['--pdeathsig', 'KILL', 'qemu-storage-daemon'],
-      ...['--blockdev', JSON.stringify(file), '--blockdev', JSON.stringify(image)],
+      ...['--pdeathsig', 'KILL', daemonProgram],
+      ...['--blockdev', JSON.stringify({ ...image, 'node-name': 'image' })],
       ...['--nbd-server', `addr.type=unix,addr.path=${socketPath}`],
       ...['--export', 'type=nbd,id=export,node-name=image,name=image,writable=off'],
       ...['--pidfile', readyPath],
@@ -102,7 +109,7 @@ export async function openThroughStorageDaemon(
         throw new CodedError(
           'storage',
           'nbd',
-          `qemu-storage-daemon does not start: ${errors.trim() || 'no reason given'}`,
+          `${daemonProgram} does not start: ${errors.trim() || 'no reason given'}`,
         );
       }
       await sleep(20);

@@ -3,9 +3,10 @@ import { realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { CodedError } from '../../foundation/coded-error.ts';
 import type { PageSource } from '../list/page-list.ts';
+import { openDiskImage, refuseImageFile } from './disk-image.ts';
 import { openFileStorage } from './file-storage.ts';
 import { connectNbd } from './nbd-client.ts';
-import { nfsBlockdev, openThroughStorageDaemon } from './nbd-export.ts';
+import { nfsBlockdev, openThroughStorageDaemon, rawBlockdev } from './nbd-export.ts';
 import type { StorageReader } from './storage-reader.ts';
 
 export interface StoragePlace {
@@ -17,7 +18,7 @@ export interface StoragePlace {
 
 /**
  * Reads an argument `[NAME=]LOCATION`; a location is `nfs://HOST/PATH`, `nbd+unix:///EXPORT?socket=PATH`, or the path of
- * a file, a block device, or the folder where the shared file system NAME is mounted. For a shared file system the NFS
+ * a file or block device with a raw or qcow2 image, or the folder where the shared file system NAME is mounted. For a shared file system the NFS
  * location is its export; each of its files then takes a storage daemon.
  */
 export function parseStoragePlace(text: string): StoragePlace {
@@ -31,6 +32,15 @@ export function storageKeyOf(source: PageSource, places: readonly StoragePlace[]
   const location = placeOf(source, places)?.location;
   if (location === undefined) return undefined;
   return source.kind === 'disk' ? location : `${location}\0${source.path}`;
+}
+
+/** Disks that no place is given for by name: they must be one disk for a place without a name to be its. */
+export function disksWithoutName(
+  sources: readonly PageSource[],
+  places: readonly StoragePlace[],
+): readonly string[] {
+  const disks = sources.flatMap((source) => (source.kind === 'disk' ? [source.disk] : []));
+  return [...new Set(disks)].filter((disk) => !places.some(({ name }) => name === disk));
 }
 
 /** Whether reading it takes a storage daemon of its own. */
@@ -74,22 +84,26 @@ export async function openSource(
         );
       }
       return place.location.startsWith('nfs://')
-        ? openThroughStorageDaemon(nfsBlockdev(uriBelow(place.location, source.path)))
+        ? openThroughStorageDaemon(rawBlockdev(nfsBlockdev(uriBelow(place.location, source.path))))
         : openBelow(place.location, source.path);
     }
   }
 }
 
-function openLocation(location: string): Promise<StorageReader> {
-  if (location.startsWith('nfs://')) return openThroughStorageDaemon(nfsBlockdev(location));
-  if (location.startsWith('nbd+unix://')) {
-    const url = new URL(location);
-    const socketPath = url.searchParams.get('socket');
-    return socketPath === null
-      ? connectNbd(url.pathname, '')
-      : connectNbd(socketPath, decodeURIComponent(url.pathname.slice(1)));
+async function openLocation(location: string): Promise<StorageReader> {
+  if (!location.startsWith('nbd+unix://')) return openDiskImage(location);
+  const url = new URL(location);
+  const socketPath = url.searchParams.get('socket');
+  const reader = await (socketPath === null
+    ? connectNbd(url.pathname, '')
+    : connectNbd(socketPath, decodeURIComponent(url.pathname.slice(1))));
+  try {
+    await refuseImageFile(location, reader);
+    return reader;
+  } catch (error) {
+    await reader.close();
+    throw error;
   }
-  return openFileStorage(location);
 }
 
 /** The guest names the path, so that it must not lead out of the export. */

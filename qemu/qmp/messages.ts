@@ -9,6 +9,7 @@ const figure = z.number().optional();
  * are in bytes, times in ms, and there is no status where there has been no migration.
  */
 export const answerSchemas = {
+  'human-monitor-command': z.string(),
   'query-status': z.looseObject({ status: z.string(), running: z.boolean() }),
   /** qapi/machine.json, BalloonInfo: `actual` is what the guest has, in bytes. */
   'query-balloon': z.looseObject({ actual: z.number() }),
@@ -102,6 +103,8 @@ export interface QmpCommands {
     readonly 'node-name': string;
     readonly name: string;
   };
+  /** For what QMP has no command; the answer is text for people. */
+  readonly 'human-monitor-command': { readonly 'command-line': string };
   readonly stop: None;
   readonly cont: None;
   readonly system_reset: None;

@@ -41,6 +41,11 @@ export interface PairOptions {
   readonly targetStarts?: boolean;
   /** Arguments that only one of the two QEMUs gets: a device that the other one lacks. */
   readonly arguments?: Readonly<Partial<Record<'source' | 'target', readonly string[]>>>;
+  /**
+   * Makes the image that both QEMUs have as their disk, with QEMU's locks, from the raw disk, and gives its path and format.
+   * Default: the raw disk, without locks.
+   */
+  readonly image?: (disk: string) => { readonly file: string; readonly format: string };
   /** Owner of all its files, where QEMU does not run as root. */
   readonly owner?: { readonly uid: number; readonly gid: number };
 }
@@ -191,6 +196,11 @@ export class VmPair {
       if (kind === 'anonymous') return 'memory-backend-ram';
       return `memory-backend-file,share=on,mem-path=${ramPath(folder, side)}`;
     };
+    const image = options.image?.(path.join(folder, 'disk'));
+    const drive =
+      image === undefined
+        ? `file=${path.join(folder, 'disk')},format=raw,if=ide,file.locking=off`
+        : `file=${image.file},format=${image.format},if=ide,id=disk0`;
     const machine = (side: 'source' | 'target'): string[] => [
       ...[
         '-machine',
@@ -204,7 +214,7 @@ export class VmPair {
       ],
       ...['-m', `${options.ramBytes}B`],
       ...['-object', `${backendOf(side)},id=ram0,size=${options.ramBytes}B`],
-      ...['-drive', `file=${path.join(folder, 'disk')},format=raw,if=ide,file.locking=off`],
+      ...['-drive', drive],
       ...(options.arguments?.[side] ?? []),
     ];
     for (const side of ['source', 'target']) {
