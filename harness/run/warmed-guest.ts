@@ -135,10 +135,13 @@ export async function startWarmedGuest<Vm extends { readonly qmp: QmpClient }>(
   { testbed, deploy, machine, disk, signal }: StartWarmedOptions,
   start: (machine: MachineDescription) => Promise<Vm>,
 ): Promise<Vm> {
-  const { nfs } = testbed.hosts;
+  const { nfs, client } = testbed.hosts;
   // The same file as ever: the NFS server knows it.
   await copyImage(nfs, await deploy(guest.diskPath, 'nfs'), disk.serverPath);
   const vm = await start({ ...machine, role: 'target' });
   await continueKeptVm(vm.qmp, await deploy(guest.streamPath, 'src'), signal);
+  // The guest answers the client that it knew when it was kept, at that one's hardware address, for half a minute. It learns
+  // today's when the client asks for its own.
+  await client.run(`ip neigh flush to ${machine.guestAddress.split('/')[0] ?? ''}`);
   return vm;
 }
