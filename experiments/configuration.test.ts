@@ -20,6 +20,11 @@ test('a VM is booted for its run unless a warm start is asked for', (t) => {
   t.true(resolveConfiguration(optionsSchema.parse({ warmStart: true })).warmStart);
 });
 
+test('a guest is fresh unless an aged one is asked for, and records of fresh ones do not say so', (t) => {
+  t.false('guest' in resolveConfiguration(optionsSchema.parse({})));
+  t.is(resolveConfiguration(optionsSchema.parse({ guest: 'aged' })).guest, 'aged');
+});
+
 test('the paper profile is the paper', (t) => {
   const configuration = resolveConfiguration(optionsSchema.parse({ mem: '24', profile: 'paper' }));
   t.is(configuration.vmMemoryBytes, 24 * gib);
@@ -64,6 +69,7 @@ test('one rate is that of all links, and each link may have its own', (t) => {
 
 for (const bad of [
   { scenario: 'write' },
+  { guest: 'old' },
   { mem: '12' },
   { threads: '0' },
   { threads: 'four' },

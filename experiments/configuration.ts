@@ -15,6 +15,9 @@ export const targetMemories = ['plain', 'prefaulted'] as const;
 /** Where the four hosts are. */
 const testbedNames = ['local', 'vagrant', 'inventory'] as const;
 
+/** What the guest's memory holds beside the pool (harness/run/age-guest.ts). */
+const guestNames = ['fresh', 'aged'] as const;
+
 const bitUnits: Readonly<Record<string, number>> = { bit: 1, kbit: 1e3, mbit: 1e6, gbit: 1e9 };
 
 /** A link rate as tc writes it: "125mbit", "2.5gbit". Yields bits per second. */
@@ -58,6 +61,12 @@ export const optionsSchema = z.object({
   storageRate: linkRate.optional().describe('rate of the storage network (default: as --link-rate)'),
   serviceRate: linkRate.optional().describe('rate of the service network (default: as --link-rate)'),
   dbms: z.enum(['mariadb', 'mysql']).default('mariadb').describe('database server in the VM'),
+  guest: z
+    .enum(guestNames)
+    .default('fresh')
+    .describe(
+      'fresh: as it is when its pool is warm; aged: as after weeks, page cache full and no page zero',
+    ),
   threads: integer(1, 256).optional().describe('sysbench threads (lab: 2, paper: 8)'),
   rate: number(0, 1e6)
     .optional()
@@ -157,6 +166,8 @@ export const configurationSchema = z.object({
   verifyRam: z.boolean(),
   /** VMs that were moved at once; absent for one. */
   vms: z.literal(2).optional(),
+  /** Absent where it is fresh. */
+  guest: z.literal('aged').optional(),
   /** The source VM was one that had been kept when it was warm; absent where it was booted for the run. */
   warmStart: z.literal(true).optional(),
 });
@@ -256,6 +267,7 @@ export function resolveConfiguration(options: Options): Configuration {
     ...(options.targetMemory === 'plain' ? {} : { targetMemory: options.targetMemory }),
     verifyRam: options.verifyRam,
     ...(options.vms === 2 ? { vms: 2 } : {}),
+    ...(options.guest === 'aged' ? { guest: options.guest } : {}),
     ...(options.warmStart ? { warmStart: true } : {}),
   };
 }

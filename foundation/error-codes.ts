@@ -33,6 +33,8 @@ export interface ErrorCodes {
     /** The engine cannot run on these hosts, ever: nothing failed, and nothing was measured. */
     | 'engine-unavailable'
     | 'warm-up-failed'
+    /** More of its memory stays zero than `--guest aged` allows. */
+    | 'guest-not-aged'
     /** What the run depends on is gone (harness/run/run-watch.ts). */
     | 'vm-gone'
     | 'server-gone'

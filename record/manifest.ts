@@ -9,6 +9,15 @@ const bytes = z.number().nonnegative();
 
 const version = z.string().optional();
 
+const heldMemorySchema = z.object({
+  /** In pages of nothing but zeros, wherever they are. */
+  zeroBytes: bytes,
+  /** File pages, and those of the file system itself, as the guest counts them. */
+  pageCacheBytes: bytes,
+});
+
+export type HeldMemory = Readonly<z.infer<typeof heldMemorySchema>>;
+
 const olderSchema = z.looseObject({
   /** The option's text, from before `paperRowGib`: '16'. */
   memoryRow: z.string().optional(),
@@ -48,6 +57,8 @@ export const manifestSchema = z.object({
   goodputBytesPerSecond: z.object({ migration: bytes, storage: bytes }).optional(),
   /** What the pool held after the warm-up; asked: `configuration.poolInUseAskedBytes`. */
   poolInUseReachedBytes: bytes.optional(),
+  /** What else the source VM's memory held before the load; absent in older runs. */
+  heldMemory: heldMemorySchema.optional(),
   revision: z.object({
     /** Commit of the checkout that ran; undefined where there is no git. */
     commit: z.string().optional(),

@@ -386,6 +386,27 @@ export const runColumns = {
     type: 'number',
     meaning: 'this VM’s share of what was read from storage for them in that time',
   },
+  guest: {
+    unit: 'text',
+    type: 'text',
+    meaning: 'fresh, or aged: page cache full and next to no page zero before the load',
+  },
+  memory_zero_bytes: {
+    unit: 'bytes',
+    type: 'number',
+    meaning: 'memory of the source VM in pages of nothing but zeros, before the load',
+  },
+  memory_page_cache_bytes: {
+    unit: 'bytes',
+    type: 'number',
+    meaning: 'memory in the guest’s page cache then, tmpfs excepted: it is on storage, too',
+  },
+  memory_other_bytes: {
+    unit: 'bytes',
+    type: 'number',
+    meaning:
+      'memory that is neither of these nor pool_in_use_bytes: programs, kernel, and what was freed with its content',
+  },
 } as const satisfies Readonly<Record<string, ColumnDefinition>>;
 
 export type RunColumn = keyof typeof runColumns;

@@ -54,6 +54,24 @@ test('a prediction scales: memory and links divided alike take the same time', a
   });
 });
 
+test('an aged guest has more to send, and what is said of it by hand counts', async (t) => {
+  const shares = z.object({
+    setup: z.object({ guest: z.object({ zeroShare: z.number(), listedShare: z.number() }) }),
+  });
+  const guestOf = async (...options: string[]) => {
+    const { stdout } = await predict('--mem', '0.125', '--json', ...options);
+    return shares.parse(JSON.parse(stdout)).setup.guest;
+  };
+  const [fresh, aged, byHand] = await Promise.all([
+    guestOf(),
+    guestOf('--guest', 'aged'),
+    guestOf('--guest', 'aged', '--zero', '0.01'),
+  ]);
+  t.true(aged.zeroShare < fresh.zeroShare);
+  t.deepEqual(byHand, { ...aged, zeroShare: 0.01 });
+  t.is((await predict('--mem', '1', '--guest', 'old')).exitCode, 2);
+});
+
 test('every engine has figures or the reason why it has none, and the model’s error stands below', async (t) => {
   const options = ['--mem', '0.125', '--link-rate', '1gbit'];
   const [table, json] = await Promise.all([predict(...options), predict(...options, '--json')]);

@@ -1,5 +1,5 @@
 /** `npm run predict`: how long migrations would take on machines that one does not have (docs/predict.md). */
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { inMegabytes, inSeconds, percent } from '../../foundation/quantity.ts';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { helpSettings } from '../../foundation/command-help.ts';
@@ -7,6 +7,7 @@ import { isRunFolder, runFoldersOf } from '../../record/sets/run-folders.ts';
 import { constantRate } from '../simulation/link.ts';
 import { type MeasuredRun, readMeasuredRun } from '../simulation/measured-run.ts';
 import {
+  agedShares,
   compressors,
   defaultSetup,
   type Setup,
@@ -32,8 +33,9 @@ interface Arguments {
   readonly dirtyRate: number;
   readonly hot: number;
   readonly compression: number;
-  readonly zero: number;
-  readonly listed: number;
+  readonly guest: 'fresh' | 'aged';
+  readonly zero?: number;
+  readonly listed?: number;
   readonly zstdRate: number;
   readonly compressors: number;
   readonly targetRate: number;
@@ -48,6 +50,7 @@ interface Prediction extends SimulatedMigration {
 }
 
 const { guest } = defaultSetup;
+const [fresh, aged] = [guest, agedShares].map(({ zeroShare, listedShare }) => `${zeroShare}, ${listedShare}`);
 const program: Command = new Command('predict')
   .configureHelp(helpSettings)
   .description('Predicts migrations of a database VM by simulating them with the schedule of the engine.')
@@ -58,8 +61,13 @@ const program: Command = new Command('predict')
   .option('--scale <n>', 'divides memory and link rates, as in the lab', number(1), 1)
   .option('--dirty-rate <bytes>', 'bytes of pages that the guest writes in a second', bytes, 0)
   .option('--hot <share>', 'share of used memory that it writes', share, guest.hotShare)
-  .option('--zero <share>', 'share of memory that holds zeros', share, guest.zeroShare)
-  .option('--listed <share>', 'share of the rest that storage has too', share, guest.listedShare)
+  .addOption(
+    new Option('--guest <kind>', 'what memory holds: the defaults of --zero and --listed')
+      .choices(['fresh', 'aged'])
+      .default('fresh'),
+  )
+  .option('--zero <share>', 'share of memory that holds zeros', share)
+  .option('--listed <share>', 'share of the rest that storage has too', share)
   .option('--compression <ratio>', 'compression ratio of zstd', number(1), defaultSetup.compressionRatio)
   .option('--zstd-rate <bytes>', 'what a core compresses in a second', bytes, zstdBytesPerSecondPerCore)
   .option('--compressors <n>', 'cores that compress', number(1), compressors)
@@ -75,20 +83,22 @@ const program: Command = new Command('predict')
   .option('--json', 'write JSON to standard output')
   .addHelpText(
     'after',
-    '\nRates: 10gbit, 250mbit. Bytes: 15M.\n\nExit codes: 0 predicted; 2 wrong option, or no run that can be predicted.',
+    `\nGuests (--zero, --listed): fresh ${fresh}; aged ${aged}.` +
+      '\nRates: 10gbit, 250mbit. Bytes: 15M.\n\nExit codes: 0 predicted; 2 wrong option, or no run that can be predicted.',
   )
   .exitOverride()
   .showHelpAfterError()
   .allowExcessArguments(false);
 
 function setupOf(options: Arguments & { readonly mem: number }): Setup {
+  const shares = options.guest === 'aged' ? agedShares : guest;
   const bytesPerSecond = (bits: number): number => (bits / 8 / options.scale) * payloadShare;
   return {
     ...defaultSetup,
     guest: {
       memoryBytes: (options.mem * 2 ** 30) / options.scale,
-      zeroShare: options.zero,
-      listedShare: options.listed,
+      zeroShare: options.zero ?? shares.zeroShare,
+      listedShare: options.listed ?? shares.listedShare,
       dirtyBytesPerSecond: options.dirtyRate,
       hotShare: options.hot,
     },

@@ -5,7 +5,7 @@ import { build, version } from 'esbuild';
 import { hashFiles, prepare, type Log } from '../../scripts/cache.ts';
 
 /** Programs of this folder that run on hosts. */
-type ProgramName = 'recorder' | 'ram-compare';
+type ProgramName = 'recorder' | 'ram-compare' | 'zero-pages';
 
 /** Returns the path of the bundled program, from the cache if its sources and packages have not changed. */
 export async function bundleProgram(name: ProgramName, log: Log): Promise<string> {

@@ -55,6 +55,17 @@ test('a warmed guest is not booted, and is kept on the disk', (t) => {
   t.true(bytes({ warmStart: true }) > bytes({}) + vmMemoryBytes);
 });
 
+test('an aged guest takes a step more, and is sent whole', (t) => {
+  const steps = (guest: string) =>
+    new Map(
+      expectedSteps(configure({ guest }), 'tcg').map(({ name, durationSeconds }) => [name, durationSeconds]),
+    );
+  const [fresh, aged] = [steps('fresh'), steps('aged')];
+  t.false(fresh.has('age the guest'));
+  t.true((aged.get('age the guest') ?? 0) > 0);
+  t.true((aged.get('migrate') ?? 0) > (fresh.get('migrate') ?? 0));
+});
+
 test('a VM without load is watched for some seconds only', (t) => {
   t.deepEqual(watchedSeconds(configure({ scenario: 'idle' })), { before: 5, after: 5 });
   t.deepEqual(watchedSeconds(configure({ scenario: 'idle', before: 3, after: 0 })), { before: 3, after: 0 });

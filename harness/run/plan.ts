@@ -162,8 +162,8 @@ interface PlannedStep {
 
 /** What is left of a link for TCP payload, as measured. */
 const payloadBytesPerSecond = (bitsPerSecond: number): number => (bitsPerSecond / 8) * 0.955;
-/** 12 % of a warmed guest is zero pages, which cost nothing to send. */
-const nonZeroShare = 0.88;
+/** 12 % of a warmed guest is zero pages, which cost nothing to send; of an aged one hardly any. */
+const nonZeroShare = { fresh: 0.88, aged: 0.98 } as const;
 /** What zstd makes of a database's memory. */
 const compressionRatio = 2.4;
 
@@ -174,7 +174,7 @@ function moveSeconds(configuration: Configuration): number {
   const migration = payloadBytesPerSecond(configuration.linkBitsPerSecond) / vms;
   const storage = payloadBytesPerSecond(configuration.storageLinkBitsPerSecond) / vms;
   const engine = engines[configuration.engine];
-  const memoryBytes = nonZeroShare * configuration.vmMemoryBytes;
+  const memoryBytes = nonZeroShare[configuration.guest ?? 'fresh'] * configuration.vmMemoryBytes;
   switch (engine.kind) {
     case 'restart':
       // The server stops, a guest boots unless one waits, and the pool is read over the storage network.
@@ -204,6 +204,7 @@ export function expectedSteps(
 ): readonly PlannedStep[] {
   const storageBytesPerSecond = payloadBytesPerSecond(configuration.storageLinkBitsPerSecond);
   const warmUpBytesPerSecond = accelerator === 'tcg' ? 17e6 : storageBytesPerSecond;
+  const agedBytesPerSecond = accelerator === 'tcg' ? 40e6 : 500e6;
   const checkBytesPerSecond = accelerator === 'tcg' ? 30e6 : 400e6;
   const watched = watchedSeconds(configuration);
   const { vms = 1 } = configuration;
@@ -218,6 +219,9 @@ export function expectedSteps(
       : [
           { name: 'boot the source VM', durationSeconds: accelerator === 'tcg' ? 25 : 12 },
           { name: 'warm the pool', durationSeconds: configuration.tableDataBytes / warmUpBytesPerSecond },
+          ...(configuration.guest === 'aged'
+            ? [{ name: 'age the guest', durationSeconds: configuration.vmMemoryBytes / agedBytesPerSecond }]
+            : []),
           { name: 'wait for the guest agent', durationSeconds: accelerator === 'tcg' ? 5 : 1 },
         ];
   return [

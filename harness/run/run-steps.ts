@@ -30,10 +30,12 @@ import type { SysbenchData } from '../workload/sysbench.ts';
 import { type SqlProxy, startSqlProxy } from '../workload/sql-proxy.ts';
 import { tpccTables } from '../workload/tpcc-check.ts';
 import { readBufferPoolUse, warmUp } from '../workload/warm-up.ts';
+import { ageGuest, withGuest } from './age-guest.ts';
 import { Checks } from './checks.ts';
 import { copyImage, deployer } from './deploy.ts';
 import { type DiskPlace, diskPlace } from './disk-place.ts';
 import type { ExperimentOptions } from './experiment-options.ts';
+import { readHeldMemory } from './held-memory.ts';
 import { measureGoodput } from './links.ts';
 import { loadProbe } from './load.ts';
 import type { Migration } from './migration/migration.ts';
@@ -91,6 +93,11 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   const noteOf = ({ log: own }: RecordedVm, text: string): void => {
     own.event({ event: 'note', at_ms: nowMs(), text });
   };
+  const notesOf =
+    (vm: RecordedVm) =>
+    (text: string): void => {
+      noteOf(vm, text);
+    };
   const rowsPerTable = Math.ceil(rowsForDataBytes(dbms, configuration.tableDataBytes) / tables);
 
   const data: SysbenchData =
@@ -230,7 +237,19 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     agentBundlePath: prepared.agent,
     log: note,
   });
-  const machine = async (host: 'src' | 'dst', { place, disk }: RunVm): Promise<MachineDescription> => ({
+  const machine = async (
+    host: 'src' | 'dst',
+    vm: RunVm,
+    changes: Partial<MachineDescription> = {},
+  ): Promise<MachineDescription> =>
+    withGuest(configuration.guest, await ordinaryMachine(host, vm), {
+      ...(host === 'src' ? sourceChanges(standby) : {}),
+      ...changes,
+    });
+  const ordinaryMachine = async (
+    host: 'src' | 'dst',
+    { place, disk }: RunVm,
+  ): Promise<MachineDescription> => ({
     ...place.machine,
     accelerator: manifest.accelerator.name,
     memoryBytes: configuration.vmMemoryBytes,
@@ -241,7 +260,6 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     bufferPoolBytes: configuration.bufferPoolBytes,
     disk: disk.qemu,
     role: host === 'src' ? 'source' : 'target',
-    ...(host === 'src' ? sourceChanges(standby) : {}),
     ...(host === 'dst' && configuration.targetMemory === 'prefaulted' ? { prefaults: true } : {}),
     ...(engine.kind === 'stock' && engine.balloon !== undefined ? { balloon: engine.balloon } : {}),
   });
@@ -298,6 +316,13 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
         return { ...vm, poolInUseBytes: dataBytes };
       }),
     );
+    if (configuration.guest === 'aged')
+      await steps.step('age the guest', () =>
+        together(warm, async (vm) => {
+          const { vmMemoryBytes } = configuration;
+          await ageGuest({ testbed, vm: vm.place, deploy, vmMemoryBytes, log: notesOf(vm), signal });
+        }),
+      );
     await steps.step('wait for the guest agent', () =>
       together(warm, async (vm) => {
         noteOf(vm, await waitForAgent(src, signal, vm.place));
@@ -319,6 +344,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
           const guest = await prepareWarmedGuest({
             ...{ ...place, vm: vm.place, server },
             ...{ dbms, image, agentBundlePath: prepared.agent, log: note },
+            aged: configuration.guest === 'aged',
           });
           kept.push({ vm, place, guest });
         }
@@ -335,16 +361,20 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   }
 
   const warm = await (configuration.warmStart === true ? continueWarmed() : bootAndWarm());
-  await together(warm, (vm) =>
-    writeManifestOf(vm, {
-      goodputBytesPerSecond: goodput,
-      poolInUseReachedBytes: vm.poolInUseBytes,
+  await steps.step('look at what memory holds', () =>
+    together(warm, async (vm) => {
+      const heldMemory = await readHeldMemory({ testbed, vm: vm.place, deploy, log: notesOf(vm), signal });
+      await writeManifestOf(vm, {
+        goodputBytesPerSecond: goodput,
+        poolInUseReachedBytes: vm.poolInUseBytes,
+        ...(heldMemory === undefined ? {} : { heldMemory }),
+      });
     }),
   );
 
   const targets = new Map<VmIndex, QmpClient>();
   const startTarget = async (vm: RunVm, changes: Partial<MachineDescription>): Promise<QmpClient> => {
-    const target = await startVm(dst, { ...(await machine('dst', vm)), ...changes }, vm.place);
+    const target = await startVm(dst, await machine('dst', vm, changes), vm.place);
     targets.set(vm.place.index, target);
     return target;
   };

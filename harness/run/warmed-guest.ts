@@ -18,6 +18,7 @@ import { firstVm, type VmPlace } from '../vm/vm-place.ts';
 import { whileVmLives } from '../vm/while-vm-lives.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { warmUp } from '../workload/warm-up.ts';
+import { ageGuest } from './age-guest.ts';
 import { copyImage, type Deploy } from './deploy.ts';
 import type { DiskPlace } from './disk-place.ts';
 
@@ -43,6 +44,8 @@ interface WarmedGuestOptions {
   /** Its disk, which is written to. */
   readonly disk: DiskPlace;
   readonly server: DatabaseServer;
+  /** Whether it is aged, too, before it is kept. */
+  readonly aged: boolean;
   readonly log: Log;
   readonly signal: AbortSignal;
 }
@@ -68,6 +71,7 @@ async function keyOf({
   image,
   machine,
   agentBundlePath,
+  aged,
 }: WarmedGuestOptions): Promise<readonly string[]> {
   // Where a host finds the image's files, and which keys a lab has made for itself, changes nothing of what is kept.
   const anywhere: MachineDescription = {
@@ -77,6 +81,7 @@ async function keyOf({
     disk: { kind: 'file', path: image.diskPath },
   };
   const steps = ['warmed-guest.ts', '../vm/kept-vm.ts', '../vm/guest-agent.ts', '../workload/warm-up.ts'];
+  if (aged) steps.push('age-guest.ts');
   return [
     await hypervisorOf(testbed.hosts.src),
     ...qemuArguments(anywhere),
@@ -103,6 +108,11 @@ async function keepIn(folder: string, options: WarmedGuestOptions): Promise<void
       qmp,
       warmUp(client, server, () => undefined, signal),
     );
+    if (options.aged)
+      await whileVmLives(
+        qmp,
+        ageGuest({ testbed, vm, deploy, vmMemoryBytes: machine.memoryBytes, log, signal }),
+      );
     log(await whileVmLives(qmp, waitForAgent(src, signal, vm)));
     await src.run(`install -d -m 700 ${hostFolder}`);
     await keepVm(qmp, stream, signal);

@@ -130,7 +130,7 @@ export class DbLab {
       const guest = await prepareWarmedGuest({
         ...{ testbed, deploy, dbms: 'mariadb', image, agentBundlePath: agent },
         ...{ machine: machines.src, disk },
-        ...{ server: serverOf(testbed), log, signal },
+        ...{ server: serverOf(testbed), aged: false, log, signal },
       });
       return new DbLab(testbed, deploy, { ...programs, machine: machines, guest });
     } catch (error) {

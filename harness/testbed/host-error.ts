@@ -3,7 +3,7 @@ import type { ErrorCodes } from '../../foundation/error-codes.ts';
 import type { HostName } from './host.ts';
 
 interface FailedCommand {
-  readonly host: HostName;
+  readonly host: HostName | 'guest';
   readonly command: string;
   readonly exitCode?: number | undefined;
   /** Last lines of what the command printed. */

@@ -84,6 +84,8 @@ export interface Testbed {
   readonly mountPath: string | undefined;
   /** The public key that may log in to the guest, and the guest's own private host key. */
   readonly guestKeys: { readonly authorizedKeyPath: string; readonly hostKeyPath: string };
+  /** The guest that has this address, wherever it runs: commands run as root, and go by way of the client. */
+  guest(address: string): Pick<Host, 'run'>;
   /** Where the prepared files of this machine's cache are seen on each host, or undefined if they must be copied. */
   readonly sharedCachePath: string | undefined;
   /** Whether rates of networks can be set. */

@@ -20,13 +20,18 @@ export interface SshEntry {
   readonly proxyCommand?: string | undefined;
   /** Alias of the machine through which this one is reached. */
   readonly proxyJump?: string | undefined;
+  /**
+   * An emulated guest: it takes its time to answer, and each command connects anew, as the guest may be another one, or gone,
+   * while a connection that was kept would not know.
+   */
+  readonly isGuest?: boolean | undefined;
 }
 
 /** ssh splits at blanks and expands "%". */
 const word = (text: string): string => `"${text.replaceAll('%', '%%')}"`;
 
 function entryLines(entry: SshEntry): string {
-  const { alias, identityFile, identityAgent, hostKey, proxyCommand, proxyJump } = entry;
+  const { alias, identityFile, identityAgent, hostKey, proxyCommand, proxyJump, isGuest } = entry;
   const lines = [
     `HostName ${entry.address}`,
     ...(entry.port === undefined ? [] : [`Port ${entry.port}`]),
@@ -40,6 +45,9 @@ function entryLines(entry: SshEntry): string {
     ...(hostKey.kind === 'file' ? [`UserKnownHostsFile ${word(hostKey.path)}`] : []),
     ...(proxyCommand === undefined ? [] : [`ProxyCommand ${proxyCommand}`]),
     ...(proxyJump === undefined ? [] : [`ProxyJump ${proxyJump}`]),
+    ...(isGuest === true
+      ? ['ControlMaster no', 'ControlPath none', 'ConnectTimeout 60', 'ServerAliveCountMax 12']
+      : []),
   ];
   return `Host ${alias}\n${lines.map((line) => `  ${line}\n`).join('')}`;
 }

@@ -10,13 +10,15 @@ import type { Host, HostName, HostProcess, RunOptions, RunResult } from './host.
 import { hostFolder } from './host.ts';
 import { hostError } from './host-error.ts';
 
-interface SshHostOptions {
-  readonly name: HostName;
+interface SshHostOptions<Name extends string> {
+  readonly name: Name;
   /** ssh configuration with an entry of that name; it sets user, keys, host keys and ControlMaster. */
   readonly configPath: string;
   /** Folder for the local ends of forwarded sockets; socket paths must stay below 108 bytes. */
   readonly socketFolder: string;
   readonly qemuBinary: string;
+  /** In place of the entry's. */
+  readonly address?: string;
   /** The user of the ssh configuration is not root, but may run everything by `sudo` without a password. */
   readonly sudo: boolean;
 }
@@ -37,17 +39,20 @@ const connectionLost = 255;
 /** How long a spawned command may take to end by itself once its input has ended. */
 const inputGraceSeconds = 20;
 
-export class SshHost implements Host {
-  readonly name: HostName;
+/** A host by default; the guest is reached in the same way, and is none of them. */
+export class SshHost<Name extends HostName | 'guest' = HostName> implements Omit<Host, 'name'> {
+  readonly name: Name;
   readonly qemuBinary: string;
   readonly #config: string;
+  readonly #address: readonly string[];
   readonly #socketFolder: string;
   readonly #sudo: boolean;
 
-  constructor({ name, qemuBinary, configPath, socketFolder, sudo }: SshHostOptions) {
+  constructor({ name, address, qemuBinary, configPath, socketFolder, sudo }: SshHostOptions<Name>) {
     this.name = name;
     this.qemuBinary = qemuBinary;
     this.#config = configPath;
+    this.#address = address === undefined ? [] : ['-o', `HostName=${address}`];
     this.#socketFolder = socketFolder;
     this.#sudo = sudo;
   }
@@ -164,7 +169,7 @@ export class SshHost implements Host {
   }
 
   get #sshTo(): readonly string[] {
-    return ['-F', this.#config, this.name];
+    return ['-F', this.#config, ...this.#address, this.name];
   }
 
   /** A command of the host's shell. */

@@ -81,6 +81,19 @@ function identity({ name, manifest, events }: RunRecord) {
     cpu_cores: manifest.machine.cores,
     storage_link_bits_per_second: configuration.storageLinkBitsPerSecond,
     service_link_bits_per_second: configuration.serviceLinkBitsPerSecond,
+    guest: configuration.guest ?? 'fresh',
+    ...heldMemory(manifest),
+  };
+}
+
+/** A page of zeros in a file is counted as both, so that the rest is a little more than this. */
+function heldMemory({ configuration, heldMemory: held, poolInUseReachedBytes: pool }: RunRecord['manifest']) {
+  if (held === undefined || pool === undefined) return {};
+  const { zeroBytes, pageCacheBytes } = held;
+  return {
+    memory_zero_bytes: zeroBytes,
+    memory_page_cache_bytes: pageCacheBytes,
+    memory_other_bytes: Math.max(0, configuration.vmMemoryBytes - zeroBytes - pageCacheBytes - pool),
   };
 }
 

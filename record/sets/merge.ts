@@ -81,6 +81,7 @@ function conditionsOf({
     warmStart: String(configuration.warmStart ?? false),
     vms: String(configuration.vms ?? 1),
     targetMemory: configuration.targetMemory ?? 'plain',
+    guest: configuration.guest ?? 'fresh',
     // A run that belongs to no shard may complete a set.
     ...(shard === undefined ? {} : { 'number of shards': String(shard.count) }),
     accelerator: accelerator.name,

@@ -75,6 +75,7 @@ function conditionsLine(runs: readonly Run[], { text }: FigureContext): string {
   return [
     `${scale}${sizes}`,
     ...(load.length === 0 ? [] : [[...new Set(load.map(loadOf))].join(' | ')]),
+    ...(runs.some(({ row }) => row.guest === 'aged') ? [text('subtitle.aged')] : []),
     each(
       ({ row, manifest }) =>
         `${dbmsTitles[row.dbms ?? ''] ?? row.dbms ?? ''} ${versionIn(manifest.versions.databaseServer ?? '')}`,

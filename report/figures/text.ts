@@ -22,6 +22,8 @@ const texts = {
   'title.efficiency': { en: 'Efficiency against the bound', ja: '理論限界に対する効率' },
   'title.page-origins': { en: 'Where each page came from', ja: 'ページの転送元' },
   'title.timeline': { en: 'Phases of the migration', ja: '移行の段階' },
+  'title.memory-held': { en: 'What memory held before the load', ja: '負荷開始前のメモリの内容' },
+  'title.gain': { en: 'Gain over pre-copy by dirty rate', ja: 'ダーティ率と pre-copy に対する短縮効果' },
   'title.engines': { en: 'Engines compared with pre-copy', ja: 'pre-copy に対する各方式の比較' },
 
   'axis.memory': { en: 'Memory row (GiB)', ja: 'メモリ条件（GiB）' },
@@ -40,6 +42,12 @@ const texts = {
   'axis.latency': { en: 'Latency, p95 (ms)', ja: '遅延 p95（ms）' },
   'axis.efficiency': { en: 'Bound / total time (ratio)', ja: '理論限界 / 総移行時間（比）' },
   'axis.pages': { en: 'Guest pages (MB)', ja: 'ゲストページ（MB）' },
+  'axis.held': { en: 'Memory (MB)', ja: 'メモリ（MB）' },
+  'axis.dirty-share': {
+    en: 'Dirty rate / rate of the migration link',
+    ja: 'ダーティ率 / 移行リンクの速度',
+  },
+  'axis.gain': { en: 'Times as fast as pre-copy', ja: 'pre-copy 比（倍）' },
   'axis.ratio': { en: 'Ratio to pre-copy', ja: 'pre-copy に対する比' },
 
   'panel.memory': { en: '{} GiB row', ja: 'メモリ {} GiB' },
@@ -49,6 +57,7 @@ const texts = {
   'legend.phase': { en: 'Phase', ja: '段階' },
   'legend.way': { en: 'Measured by', ja: '計測方法' },
   'legend.origin': { en: 'Origin', ja: '転送元' },
+  'legend.held': { en: 'Content', ja: '内容' },
   'legend.memory': { en: 'Memory (GiB)', ja: 'メモリ（GiB）' },
   'legend.scenario': { en: 'Load', ja: '負荷' },
   'legend.metric': { en: 'Figure', ja: '指標' },
@@ -70,6 +79,17 @@ const texts = {
   'list.send': { en: 'send to the source engine', ja: '送信元エンジンへの送信' },
   'list.rest': { en: 'other (request, wait)', ja: 'その他（要求・待機）' },
   'list.clean': { en: 'write dirty pages first', ja: 'ダーティページの書き出し' },
+
+  'held.zero': { en: 'zero pages', ja: 'ゼロページ' },
+  'held.pool': { en: 'buffer pool in use', ja: '使用中のバッファプール' },
+  'held.page-cache': { en: 'page cache', ja: 'ページキャッシュ' },
+  'held.other': {
+    en: 'other: programs, kernel, freed with content',
+    ja: 'その他（プログラム、カーネル、解放済み）',
+  },
+
+  'gain.measured': { en: 'measured', ja: '計測値' },
+  'gain.at-least': { en: 'at least: pre-copy was cancelled', ja: '下限（pre-copy は中止）' },
 
   'origin.zero': { en: 'zero pages', ja: 'ゼロページ' },
   'origin.restored': { en: 'restored from storage', ja: 'ストレージから復元' },
@@ -107,6 +127,7 @@ const texts = {
   'condition.target memory': { en: 'target memory', ja: '移送先のメモリ' },
   'condition.warm start': { en: 'warm start', ja: 'ウォームスタート' },
   'condition.VMs at once': { en: 'VMs at once', ja: '同時に移送する VM 数' },
+  'condition.guest': { en: 'guest', ja: 'ゲスト' },
   'condition.revision': { en: 'revision', ja: 'リビジョン' },
 
   'run.name': { en: 'run', ja: '実行' },
@@ -237,6 +258,14 @@ const texts = {
     en: 'Figures of a cell divided by pre-copy’s; below 1 is better. Log scale. One mark per load and memory row: mean of its repeats; line and ticks: its runs, over pre-copy’s mean. No mark where pre-copy’s figure is 0.',
     ja: '同条件の pre-copy に対する比。1 未満が良い。対数軸。負荷とメモリごとに繰返しの平均、線と目盛は各実行（pre-copy の平均に対する比）。pre-copy が 0 の場合は表示なし',
   },
+  'note.gain': {
+    en: 'A mark a run, over the pre-copy made beside it, at the dirty rate that QEMU counted in that one.',
+    ja: '各印は 1 回の実行で、対になる pre-copy との比。ダーティ率はその pre-copy で QEMU が数えた値',
+  },
+  'note.gain-curve': {
+    en: 'Lines: the simulation of the same guest.',
+    ja: '線：同じゲストのシミュレーション',
+  },
   'note.timeline': {
     en: 'One run per engine (of repeats, the one with the median total time); 0 is the migrate command.',
     ja: '方式ごとに 1 回（繰返しでは総移行時間が中央値の実行）。0 は移行命令の時刻',
@@ -251,6 +280,7 @@ const texts = {
   },
   'subtitle.sizes': { en: 'VM of {} GiB, links {}', ja: 'VM {} GiB、リンク {}' },
   'subtitle.load': { en: 'sysbench {} threads, {}', ja: 'sysbench {} スレッド、{}' },
+  'subtitle.aged': { en: 'aged guest', ja: '長期稼働ゲスト' },
   'subtitle.full-speed': { en: 'full speed', ja: '最大速度' },
   'subtitle.unmeasured': {
     en: 'Rows of the paper without a run here:',

@@ -89,6 +89,7 @@ const cases: Readonly<Record<ConditionName, readonly Case[]>> = {
   ],
   'warm start': [{ change: withConfiguration({ warmStart: true }), says: 'false | true' }],
   'VMs at once': [{ change: withConfiguration({ vms: 2 }), says: '1 | 2' }],
+  guest: [{ change: withConfiguration({ guest: 'aged' }), says: 'fresh | aged' }],
 };
 
 const { runs } = syntheticSet({ scenarios: ['rw'], paperRowsGib: [8, 16], engines: ['restore'] });

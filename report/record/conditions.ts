@@ -20,6 +20,7 @@ export const conditionNames = [
   'target memory',
   'warm start',
   'VMs at once',
+  'guest',
 ] as const;
 export type ConditionName = (typeof conditionNames)[number];
 
@@ -47,6 +48,7 @@ export function conditionsOf({ row, manifest }: Pick<Run, 'row' | 'manifest'>): 
     // A guest that goes on from a file has aged differently from one that was booted for the run.
     'warm start': String(configuration.warmStart ?? false),
     'VMs at once': String(configuration.vms ?? 1),
+    guest: configuration.guest ?? 'fresh',
   };
 }
 

@@ -17,9 +17,14 @@ export interface Connections {
   readonly configPath: string;
   /** Connected when they are first used. */
   readonly hosts: Readonly<Record<HostName, SshHost>>;
+  /** A VM, once its address is there. */
+  readonly guest: (address: string) => SshHost<'guest'>;
   /** Ends all connections and removes the folder. Idempotent. */
   disconnect(): Promise<void>;
 }
+
+/** The key that the guest lets in. */
+export const ownKey = (folder: string): string => path.join(folder, 'id');
 
 export async function openConnections(inventory: Inventory): Promise<Connections> {
   const folder = await mkdtemp(path.join(tmpdir(), 'poolshift-'));
@@ -39,11 +44,19 @@ export async function openConnections(inventory: Inventory): Promise<Connections
     return hostKey === undefined ? [] : [`${name} ${/\S+-\S+ [A-Za-z0-9+/=]+/.exec(hostKey)?.[0] ?? ''}\n`];
   });
   await writeFile(path.join(folder, 'known_hosts'), keys.join(''));
-  await writeFile(configPath, sshConfig(folder, inventoryEntries(inventory)));
+  await writeFile(
+    configPath,
+    sshConfig(folder, [...inventoryEntries(inventory), guestEntry(folder, inventory)]),
+  );
   return {
     folder,
     configPath,
     hosts: { src: host('src'), dst: host('dst'), nfs: host('nfs'), client: host('client') },
+    guest: (address) =>
+      new SshHost({
+        ...{ name: 'guest', address, qemuBinary: '', sudo: false },
+        ...{ configPath, socketFolder: folder },
+      }),
     disconnect: async () => {
       await Promise.all(
         hostNames.map((name) =>
@@ -64,4 +77,12 @@ export function inventoryEntries(inventory: Inventory): readonly SshEntry[] {
       hostKey: knownHostsFile === undefined ? { kind: 'alias' } : { kind: 'file', path: knownHostsFile },
     };
   });
+}
+
+function guestEntry(folder: string, { guestAddress }: Inventory): SshEntry {
+  return {
+    ...{ alias: 'guest', address: guestAddress.split('/')[0] ?? '', user: 'root' },
+    ...{ identityFile: ownKey(folder), hostKey: { kind: 'alias' } as const },
+    ...{ proxyJump: 'client', isGuest: true },
+  };
 }

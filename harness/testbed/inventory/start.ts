@@ -1,5 +1,6 @@
 /** A testbed of machines that an inventory names. They are configured already (docs/real-hosts.md). */
 import { execFile } from 'node:child_process';
+import { appendFile, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { CodedError } from '../../../foundation/coded-error.ts';
@@ -14,7 +15,7 @@ import {
 } from '../host.ts';
 import { shapingArguments } from '../shaping.ts';
 import { makeRunFolder, programFolder } from '../ssh-host.ts';
-import { type Connections, openConnections } from './connections.ts';
+import { type Connections, openConnections, ownKey } from './connections.ts';
 import { type Hold, holdHosts } from './hold.ts';
 import { networksOf } from './networks.ts';
 import type { Inventory } from './schema.ts';
@@ -76,10 +77,11 @@ export async function startInventoryTestbed(options: InventoryTestbedOptions): P
 async function makeKeys(folder: string): Promise<void> {
   await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'poolshift guest', '-f', guestKey(folder)]);
   await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'poolshift', '-f', ownKey(folder)]);
+  const [type = '', key = ''] = (await readFile(`${guestKey(folder)}.pub`, 'utf8')).split(' ');
+  await appendFile(path.join(folder, 'known_hosts'), `guest ${type} ${key}\n`);
 }
 
 const guestKey = (folder: string): string => path.join(folder, 'guest_host_key');
-const ownKey = (folder: string): string => path.join(folder, 'id');
 
 /** All of them come to an end, also when one fails: the folder goes then that their connections use. */
 async function onEveryHost(action: (name: HostName) => Promise<void>): Promise<void> {
@@ -104,7 +106,7 @@ async function bringNode(host: Host, log: Log): Promise<void> {
   await host.copyTo(process.execPath, `${programFolder}/node`);
 }
 
-function testbedOf(inventory: Inventory, { folder, hosts }: Connections): Testbed {
+function testbedOf(inventory: Inventory, { folder, hosts, guest }: Connections): Testbed {
   const rates = new Map<NetworkName, number>();
   return {
     kind: 'inventory',
@@ -116,6 +118,7 @@ function testbedOf(inventory: Inventory, { folder, hosts }: Connections): Testbe
     exportPath: inventory.nfs.export,
     mountPath: inventory.nfs.mount,
     guestKeys: { authorizedKeyPath: `${ownKey(folder)}.pub`, hostKeyPath: guestKey(folder) },
+    guest,
     sharedCachePath: undefined,
     shapes: inventory.shape,
     shape: async (network, rate) => {

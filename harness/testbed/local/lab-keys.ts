@@ -3,7 +3,6 @@ import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { $ } from 'zx';
 import { guestHostKeyPath, labFolder } from './lab-folder.ts';
-import { guestAddress } from './lab-network.ts';
 
 /** The lab's own key and the guest's host key; the keeper adds the hosts'. */
 export async function makeKeys(): Promise<void> {
@@ -15,6 +14,6 @@ export async function makeKeys(): Promise<void> {
   const guestKey = await readFile(`${guestHostKeyPath}.pub`, 'utf8');
   await writeFile(
     path.join(labFolder, 'known_hosts'),
-    `${guestAddress.split('/')[0] ?? ''} ${guestKey.split(' ').slice(0, 2).join(' ')}\n`,
+    `guest ${guestKey.split(' ').slice(0, 2).join(' ')}\n`,
   );
 }

@@ -38,6 +38,9 @@ export function labSshEntries(folder: string, proxyCommand: string): readonly Ss
   const shared = { user: 'root', identityFile: `${folder}/id`, hostKey: { kind: 'address' } } as const;
   return [
     ...hostNames.map((alias) => ({ ...shared, alias, address: labAddress('control', alias), proxyCommand })),
-    { ...shared, alias: 'guest', address: guestAddress.split('/')[0] ?? '', proxyJump: 'client' },
+    {
+      ...{ ...shared, alias: 'guest', address: guestAddress.split('/')[0] ?? '' },
+      ...{ hostKey: { kind: 'alias' }, proxyJump: 'client', isGuest: true },
+    },
   ];
 }

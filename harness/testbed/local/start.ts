@@ -99,9 +99,10 @@ async function waitForHost(host: Host): Promise<void> {
 }
 
 function testbedOf(lab: LabState, close: () => Promise<void>): Testbed {
-  const host = (name: HostName): SshHost =>
+  const host = <Name extends HostName | 'guest'>(name: Name, address?: string): SshHost<Name> =>
     new SshHost({
       name,
+      ...(address === undefined ? {} : { address }),
       qemuBinary: 'qemu-system-x86_64',
       configPath: sshConfigPath,
       socketFolder: labFolder,
@@ -119,6 +120,7 @@ function testbedOf(lab: LabState, close: () => Promise<void>): Testbed {
     exportPath,
     mountPath: undefined,
     guestKeys: { authorizedKeyPath, hostKeyPath: guestHostKeyPath },
+    guest: (address) => host('guest', address),
     sharedCachePath: cacheRoot(),
     shapes: true,
     shape: async (network, rate) => {
