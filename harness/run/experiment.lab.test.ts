@@ -240,9 +240,13 @@ test.serial('a step that fails names itself, and everything is taken down', asyn
     t,
     { scenario: 'idle' },
     {
-      atWarmUp: async () => {
-        const testbed = await attachLocalTestbed();
-        await testbed.hosts.src.run('systemctl kill --signal=KILL poolshift-vm');
+      at: {
+        // The source VM is up.
+        step: 'warm the pool',
+        act: async () => {
+          const testbed = await attachLocalTestbed();
+          await testbed.hosts.src.run('systemctl kill --signal=KILL poolshift-vm');
+        },
       },
     },
   );

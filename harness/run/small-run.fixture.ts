@@ -55,8 +55,8 @@ export class RunsLab {
 }
 
 interface RunChanges {
-  /** Done to the lab when the source VM is up and its pool is being warmed. */
-  readonly atWarmUp?: () => Promise<void>;
+  /** Done to the lab when that step begins. */
+  readonly at?: { readonly step: string; readonly act: () => Promise<void> };
   /** The run is interrupted as by Ctrl-C at the first event for which this is true. */
   readonly interruptAt?: (event: NewRunEvent, vm: number | undefined) => boolean;
   readonly inventory?: Inventory;
@@ -68,9 +68,9 @@ interface RunChanges {
 export async function run(
   t: ExecutionContext,
   options: object,
-  { atWarmUp, interruptAt, inventory, lab }: RunChanges = {},
+  { at, interruptAt, inventory, lab }: RunChanges = {},
 ) {
-  t.timeout(20 * 60_000);
+  t.timeout(60 * 60_000);
   const stepTimes: string[] = [];
   const interrupt = new AbortController();
   const configuration = resolveConfiguration(optionsSchema.parse({ ...small, ...options }));
@@ -87,7 +87,7 @@ export async function run(
     signal: interrupt.signal,
     onEvent: (event, vm) => {
       if (interruptAt?.(event, vm) === true) interrupt.abort(new Error('interrupted by the test'));
-      if (event.event === 'step-started' && event.step === 'warm the pool') void atWarmUp?.();
+      if (event.event === 'step-started' && event.step === at?.step) void at.act();
       if (event.event === 'step-ended') stepTimes.push(`${event.step} ${seconds(event.duration_ms)}`);
       if (event.event === 'step-failed' || event.event === 'check' || event.event === 'engine')
         t.log(JSON.stringify(event));

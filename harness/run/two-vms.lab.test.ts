@@ -16,6 +16,7 @@ const two = {
   engine: 'balance',
   before: 2,
   after: 2,
+  warmStart: true,
 };
 
 let lab: RunsLab;
@@ -72,8 +73,11 @@ test.serial(
 test.serial('the second VM that is gone ends the run, and the first goes with it', async (t) => {
   const { outcome, reason } = await run(t, two, {
     lab,
-    atWarmUp: async () => {
-      await lab.hosts.src.run('systemctl kill --signal=KILL poolshift-vm-1');
+    at: {
+      step: 'load before the migration',
+      act: async () => {
+        await lab.hosts.src.run('systemctl kill --signal=KILL poolshift-vm-1');
+      },
     },
   });
   t.is(outcome, 'failed');
