@@ -2,7 +2,7 @@
  * Whole migrations between two real QEMUs on this machine, nothing shaped, with the bundled engines between them: what a GiB of
  * memory costs each process. The VM is stopped, so that each page is sent once, and most of its memory is cached blocks of its
  * disk. Methods in alternation, medians; memory is compared after each run.
- * `node bench/pair.bench.ts [--mib N] [--rounds N] [--method NAME]... [--json]`
+ * `node bench/pair.bench.ts [--mib N] [--rounds N] [--method NAME]... [--prefaulted] [--json]`
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -45,6 +45,7 @@ const { values } = parseArgs({
     mib: { type: 'string', default: '320' },
     rounds: { type: 'string', default: '3' },
     method: { type: 'string', multiple: true, default: Object.keys(methods) },
+    prefaulted: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
 });
@@ -79,6 +80,8 @@ interface Round {
   readonly gigabytesPerSecond: number;
   /** For each GiB of the VM's memory. */
   readonly cpuSeconds: Readonly<Record<ProcessName, number>>;
+  /** What the target's QEMU had used when the migration began. */
+  readonly targetStartCpuSeconds: number;
   readonly placedShare: number | undefined;
 }
 
@@ -104,6 +107,7 @@ async function measure({ capabilities, parameters, engines }: Method): Promise<R
     diskBytes: (cachedMiB + 2) * MiB,
     program: { startBytes: 8 * MiB, endBytes: 9 * MiB, strideBytes: 4096, delayRounds: 200_000 },
     capabilities,
+    targetPrefaults: values.prefaulted,
     ...(parameters === undefined ? {} : { parameters }),
   });
   try {
@@ -133,6 +137,7 @@ async function measure({ capabilities, parameters, engines }: Method): Promise<R
         'destination engine': perGiB((destination?.cpu_ms ?? 0) / 1000),
         'target QEMU': perGiB(targetSeconds),
       },
+      targetStartCpuSeconds: perGiB(before[1] ?? 0),
       placedShare:
         destination && destination.pages_placed / (destination.pages_placed + destination.pages_streamed),
     };
@@ -168,19 +173,30 @@ const rows = [...measured].map(([method, runs]) => ({
     processNames.map((name) => [name, median(runs.map(({ cpuSeconds }) => cpuSeconds[name]))] as const),
   ),
   total: median(runs.map(({ cpuSeconds }) => processNames.reduce((sum, name) => sum + cpuSeconds[name], 0))),
+  targetStart: median(runs.map(({ targetStartCpuSeconds }) => targetStartCpuSeconds)),
   placedShare: median(runs.map(({ placedShare }) => placedShare ?? NaN)),
 }));
 if (values.json) console.log(JSON.stringify(rows));
 else {
-  const table = rows.map(({ method, gigabytesPerSecond, total, placedShare, ...cpuSeconds }) =>
+  const table = rows.map(({ method, gigabytesPerSecond, total, targetStart, placedShare, ...cpuSeconds }) =>
     [
       method.padEnd(18),
       gigabytesPerSecond.toFixed(2),
       ...processNames.map((name) => (cpuSeconds as Readonly<Record<string, number>>)[name]?.toFixed(2) ?? ''),
       total.toFixed(2),
+      targetStart.toFixed(2),
       Number.isNaN(placedShare) ? '' : `${(placedShare * 100).toFixed(0)} %`,
     ].join(' | '),
   );
-  const head = ['method'.padEnd(18), 'GB/s', ...processNames, 'CPU s in all', 'placed'].join(' | ');
-  console.log(`${ramMiB} MiB, CPU seconds a GiB, medians of ${rounds}\n\n${head}\n${table.join('\n')}`);
+  const head = [
+    'method'.padEnd(18),
+    'GB/s',
+    ...processNames,
+    'CPU s in all',
+    "target's start",
+    'placed',
+  ].join(' | ');
+  console.log(
+    `${ramMiB} MiB, ${values.prefaulted ? 'target prefaulted, ' : ''}CPU seconds a GiB, medians of ${rounds}\n\n${head}\n${table.join('\n')}`,
+  );
 }

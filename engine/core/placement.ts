@@ -92,7 +92,7 @@ export class Placement {
   /** As `takeRecord`, for a page of zeros. Most are zeros already, of memory that was never written and need not be. */
   takeZeros(page: number): boolean {
     if (!this.#mayPlace(page)) {
-      this.#forward(page);
+      this.forward(page);
       return false;
     }
     this.flush();
@@ -101,7 +101,11 @@ export class Placement {
     return true;
   }
 
-  #forward(page: number): void {
+  /**
+   * A record of another kind goes into the stream (a difference from what is in memory), which the target loads later. EVERY record
+   * of the block's pages that is handed on must be told here, or by the calls above: the fence knows no other.
+   */
+  forward(page: number): void {
     // What was placed before it must be there before it is.
     if (this.#run !== undefined && page >= this.#run.page && page < this.#run.page + this.#run.count)
       this.flush();
@@ -168,7 +172,7 @@ export class Placement {
   }
 
   #forwardContent(page: number, buffer: Buffer, offset: number): void {
-    this.#forward(page);
+    this.forward(page);
     if (this.#state !== 'checking' || this.#awaitedPing !== undefined || this.#samples.size >= samplePages)
       return;
     this.#looks += 1;

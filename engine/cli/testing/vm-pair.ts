@@ -37,6 +37,8 @@ export interface PairOptions {
   readonly parameters?: MigrationParameters;
   /** Default: a file that QEMU shares, as the source's. */
   readonly targetMemory?: 'file' | 'memfd' | 'anonymous';
+  /** The target's memory has all its pages when it has started. */
+  readonly targetPrefaults?: boolean;
   /** Whether the target starts its VM when it has everything. Default false: memory stays as it came. */
   readonly targetStarts?: boolean;
   /** Arguments that only one of the two QEMUs gets: a device that the other one lacks. */
@@ -201,6 +203,8 @@ export class VmPair {
       image === undefined
         ? `file=${path.join(folder, 'disk')},format=raw,if=ide,file.locking=off`
         : `file=${image.file},format=${image.format},if=ide,id=disk0`;
+    const prefaultsOf = (side: 'source' | 'target'): string =>
+      side === 'target' && options.targetPrefaults === true ? ',prealloc=on' : '';
     const machine = (side: 'source' | 'target'): string[] => [
       ...[
         '-machine',
@@ -213,7 +217,7 @@ export class VmPair {
         'none',
       ],
       ...['-m', `${options.ramBytes}B`],
-      ...['-object', `${backendOf(side)},id=ram0,size=${options.ramBytes}B`],
+      ...['-object', `${backendOf(side)},id=ram0,size=${options.ramBytes}B${prefaultsOf(side)}`],
       ...['-drive', drive],
       ...(options.arguments?.[side] ?? []),
     ];
