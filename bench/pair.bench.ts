@@ -108,11 +108,10 @@ async function measure({ capabilities, parameters, engines }: Method): Promise<R
     program: { startBytes: 8 * MiB, endBytes: 9 * MiB, strideBytes: 4096, delayRounds: 200_000 },
     capabilities,
     targetPrefaults: values.prefaulted,
-    ...(parameters === undefined ? {} : { parameters }),
+    ...(parameters === undefined ? {} : { parameters, targetParameters: parameters }),
   });
   try {
     pair.cache(cached);
-    if (parameters !== undefined) await pair.target.execute('migrate-set-parameters', parameters);
     await pair.source.execute('stop');
     const started =
       engines && (await pair.startEngines(listOf(cached, ramMiB * MiB), { program: engine, ...engines }));
@@ -159,7 +158,11 @@ try {
     const order = round % 2 === 0 ? values.method : values.method.toReversed();
     for (const name of order) {
       const method = methods[name];
-      if (method !== undefined) measured.get(name)?.push(await measure(method));
+      if (method === undefined) continue;
+      const run = await measure(method);
+      measured.get(name)?.push(run);
+      // A run takes seconds; on a busy machine, minutes.
+      console.error(JSON.stringify({ round, method: name, ...run }));
     }
   }
 } finally {

@@ -35,6 +35,8 @@ export interface PairOptions {
   /** Capabilities of both QEMUs. */
   readonly capabilities: readonly MigrationCapability[];
   readonly parameters?: MigrationParameters;
+  /** Of the target, before it waits. */
+  readonly targetParameters?: MigrationParameters;
   /** Default: a file that QEMU shares, as the source's. */
   readonly targetMemory?: 'file' | 'memfd' | 'anonymous';
   /** The target's memory has all its pages when it has started. */
@@ -255,9 +257,10 @@ export class VmPair {
   }
 
   async #prepare(): Promise<void> {
-    const { capabilities, parameters } = this.options;
+    const { capabilities, parameters, targetParameters } = this.options;
     for (const qemu of [this.source, this.target]) await qemu.setCapabilities(['events', ...capabilities]);
     await this.source.execute('migrate-set-parameters', { 'max-bandwidth': 10e9, ...parameters });
+    if (targetParameters !== undefined) await this.target.execute('migrate-set-parameters', targetParameters);
     await this.target.execute('migrate-incoming', { uri: `unix:${this.incomingPath}` });
     await this.#untilGuestRuns();
   }
