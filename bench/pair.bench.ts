@@ -80,19 +80,19 @@ interface Round {
   readonly gigabytesPerSecond: number;
   /** For each GiB of the VM's memory. */
   readonly cpuSeconds: Readonly<Record<ProcessName, number>>;
-  /** What the target's QEMU had used when the migration began. */
-  readonly targetStartCpuSeconds: number;
+  /** What had been used when the migration began, whatever the VM's size: the engines' start, and the target's. */
+  readonly startCpuSeconds: { readonly engines: number; readonly targetQemu: number };
   readonly placedShare: number | undefined;
 }
 
 /** CPU seconds of a process so far, its threads included (proc(5), stat: utime and stime in hundredths). */
-function cpuSecondsOf({ pid }: Qemu): number {
+function cpuSecondsOf({ pid }: Pick<Qemu, 'pid'>): number {
   const text = readFileSync(`/proc/${pid ?? 0}/stat`, 'latin1');
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
-/** Counters of an engine that is done: its start is part of what it costs. */
+/** Counters of an engine that is done. */
 async function countersOf(process: EngineProcess) {
   const code = await process.ended;
   const done = process.events.find(({ event }) => event === 'done');
@@ -116,6 +116,10 @@ async function measure({ capabilities, parameters, engines }: Method): Promise<R
     const started =
       engines && (await pair.startEngines(listOf(cached, ramMiB * MiB), { program: engine, ...engines }));
     const before = [cpuSecondsOf(pair.source), cpuSecondsOf(pair.target)];
+    const enginesBefore = started && {
+      source: cpuSecondsOf(started.source),
+      destination: cpuSecondsOf(started.destination),
+    };
     const beganMs = performance.now();
     await pair.migrate(started === undefined ? pair.incomingPath : pair.outgoingPath);
     for (const qemu of [pair.source, pair.target])
@@ -132,11 +136,14 @@ async function measure({ capabilities, parameters, engines }: Method): Promise<R
       gigabytesPerSecond: (ramMiB * MiB) / 1e9 / seconds,
       cpuSeconds: {
         'source QEMU': perGiB(sourceSeconds),
-        'source engine': perGiB((source?.cpu_ms ?? 0) / 1000),
-        'destination engine': perGiB((destination?.cpu_ms ?? 0) / 1000),
+        'source engine': perGiB((source?.cpu_ms ?? 0) / 1000 - (enginesBefore?.source ?? 0)),
+        'destination engine': perGiB((destination?.cpu_ms ?? 0) / 1000 - (enginesBefore?.destination ?? 0)),
         'target QEMU': perGiB(targetSeconds),
       },
-      targetStartCpuSeconds: perGiB(before[1] ?? 0),
+      startCpuSeconds: {
+        engines: (enginesBefore?.source ?? 0) + (enginesBefore?.destination ?? 0),
+        targetQemu: before[1] ?? 0,
+      },
       placedShare:
         destination && destination.pages_placed / (destination.pages_placed + destination.pages_streamed),
     };
@@ -176,27 +183,31 @@ const rows = [...measured].map(([method, runs]) => ({
     processNames.map((name) => [name, median(runs.map(({ cpuSeconds }) => cpuSeconds[name]))] as const),
   ),
   total: median(runs.map(({ cpuSeconds }) => processNames.reduce((sum, name) => sum + cpuSeconds[name], 0))),
-  targetStart: median(runs.map(({ targetStartCpuSeconds }) => targetStartCpuSeconds)),
+  enginesStart: median(runs.map(({ startCpuSeconds }) => startCpuSeconds.engines)),
+  targetStart: median(runs.map(({ startCpuSeconds }) => startCpuSeconds.targetQemu)),
   placedShare: median(runs.map(({ placedShare }) => placedShare ?? NaN)),
 }));
 if (values.json) console.log(JSON.stringify(rows));
 else {
-  const table = rows.map(({ method, gigabytesPerSecond, total, targetStart, placedShare, ...cpuSeconds }) =>
-    [
+  const table = rows.map((row) => {
+    const { method, gigabytesPerSecond, total, enginesStart, targetStart, placedShare, ...cpuSeconds } = row;
+    return [
       method.padEnd(18),
       gigabytesPerSecond.toFixed(2),
       ...processNames.map((name) => (cpuSeconds as Readonly<Record<string, number>>)[name]?.toFixed(2) ?? ''),
       total.toFixed(2),
+      enginesStart.toFixed(2),
       targetStart.toFixed(2),
       Number.isNaN(placedShare) ? '' : `${(placedShare * 100).toFixed(0)} %`,
-    ].join(' | '),
-  );
+    ].join(' | ');
+  });
   const head = [
     'method'.padEnd(18),
     'GB/s',
     ...processNames,
     'CPU s in all',
-    "target's start",
+    'start of engines, s',
+    'of target, s',
     'placed',
   ].join(' | ');
   console.log(
