@@ -10,6 +10,7 @@ import type { ScenarioName } from './scenarios.ts';
 /** Options of `npm run matrix` that are the same for every cell; what is left out is the profile's. */
 interface RecipeConditions {
   readonly dbms?: 'mariadb' | 'mysql';
+  readonly guest?: 'aged';
   readonly threads?: number;
   /** Transactions per second; 0 is full speed. */
   readonly rate?: number;
@@ -29,6 +30,17 @@ interface RecipeConditions {
   /** MiB in place of the memory row's. */
   readonly vmMemory?: number;
   readonly tableData?: number;
+}
+
+/** What one of several matrices has for itself; what is left out is the recipe's. */
+interface RecipePart {
+  /** It has a set of its own, whose name ends with this: cells of the same name cannot share one. */
+  readonly name?: string;
+  /** Names its cells where load and memory row do not tell them from those of other parts. */
+  readonly title?: string;
+  readonly mems?: readonly Mem[];
+  readonly repeat?: number;
+  readonly conditions?: Partial<RecipeConditions>;
 }
 
 /** A line a cell. The names of columns: report/recipes/columns.ts. */
@@ -101,31 +113,45 @@ export interface Recipe {
   /** Runs of each combination. */
   readonly repeat: number;
   readonly conditions: RecipeConditions;
+  /** Matrices that differ, in place of one. */
+  readonly parts?: readonly RecipePart[];
   readonly tables: readonly RecipeTable[];
   readonly claims: readonly RecipeClaim[];
-  /** Also hold the paper's claims against it. */
-  readonly paperClaims?: true;
+  /** Also hold the paper's claims against it: what its runs were made under, as the page says when a claim holds. */
+  readonly paperClaims?: string;
   /** Also simulate each run, and say how far that is from what was measured. */
   readonly predicted?: true;
   /** Figures of the report that its block shows. */
   readonly figures: readonly string[];
 }
 
-/** Options of the matrix that the recipe is. @throws ZodError: the recipe is wrong */
-export function matrixOptionsOf({ scenarios, mems, engines, repeat, conditions }: Recipe): MatrixOptions {
-  return matrixOptionsSchema.parse({ ...conditions, scenarios, mems, engines, repeat });
+/** A matrix of a recipe: what is run, one after the other, into one set. */
+export interface RecipeMatrix {
+  /** Ends the name of its set; empty where the set is the recipe's. */
+  readonly name: string;
+  /** What it differs from the others in; empty where a table's row and load say it. */
+  readonly title: string;
+  readonly options: MatrixOptions;
+  /** In order. */
+  readonly runs: readonly MatrixRun[];
+  /** The same runs by `npm run matrix`. */
+  readonly command: string;
 }
 
-/** What is run, in order. */
-export function runsOfRecipe(recipe: Recipe): readonly MatrixRun[] {
-  return matrixRuns(matrixOptionsOf(recipe));
+/** @throws ZodError: the recipe is wrong */
+export function matricesOf(recipe: Recipe): readonly RecipeMatrix[] {
+  const { scenarios, engines, conditions, parts = [{}] } = recipe;
+  return parts.map(({ name = '', title = '', mems = recipe.mems, repeat = recipe.repeat, ...part }) => {
+    const given = { scenarios, mems, engines, repeat, ...conditions, ...part.conditions };
+    const options = matrixOptionsSchema.parse(given);
+    return { name, title, options, runs: matrixRuns(options), command: commandOf(given) };
+  });
 }
 
-/** The same runs by `npm run matrix`. */
-export function matrixCommandOf({ scenarios, mems, engines, repeat, conditions }: Recipe): string {
-  const flags = Object.entries({ scenarios, mems, engines, repeat, ...conditions }).map(([key, value]) => {
-    const name = `--${key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-    return value === true ? name : `${name} ${[value].flat().join(' ')}`;
+function commandOf(given: Readonly<Record<string, unknown>>): string {
+  const flags = Object.entries(given).map(([key, value]) => {
+    const flag = `--${key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    return value === true ? flag : `${flag} ${[value].flat().join(' ')}`;
   });
   return `npm run matrix -- ${flags.join(' ')}`;
 }

@@ -1,7 +1,7 @@
 /** What `npm run reproduce -- --list` says of each recipe. */
 import path from 'node:path';
 import { configurationOf } from '../experiments/matrix.ts';
-import { runsOfRecipe, matrixOptionsOf, type Recipe } from '../experiments/recipe.ts';
+import { matricesOf, type Recipe } from '../experiments/recipe.ts';
 import { expectedSeconds } from '../harness/run/plan.ts';
 import { readStored } from '../record/stored-file.ts';
 import { parseRunsCsv } from '../record/csv.ts';
@@ -26,18 +26,19 @@ export async function listOf(
   return Promise.all(
     recipes.map(async (recipe) => {
       const { name, title, question } = recipe;
-      const cells = runsOfRecipe(recipe);
-      const options = matrixOptionsOf(recipe);
+      const runs = matricesOf(recipe).flatMap(({ options, runs: ofMatrix }) =>
+        ofMatrix.map((cell) => configurationOf(options, cell)),
+      );
       const minutes = (accelerator: 'tcg' | 'kvm'): number =>
-        cells
-          .map((cell) => expectedSeconds(configurationOf(options, cell), accelerator))
+        runs
+          .map((configuration) => expectedSeconds(configuration, accelerator))
           .reduce((sum, seconds) => sum + seconds, 0) / 60;
       const sets = blocks.find((block) => block.recipe === name)?.sets ?? [];
       return {
         name,
         title,
         question,
-        runs: cells.length,
+        runs: runs.length,
         expectedMinutes: { tcg: Math.ceil(minutes('tcg')), kvm: Math.ceil(minutes('kvm')) },
         recorded: sets.length === 0 ? undefined : { sets, lastRunAt: await lastRunAt(root, sets) },
       };

@@ -7,16 +7,15 @@ import path from 'node:path';
 import { z } from 'zod';
 import { CodedError, isCoded } from '../foundation/coded-error.ts';
 import { optionsSchema } from '../experiments/configuration.ts';
-import { matrixOptionsOf, type Recipe } from '../experiments/recipe.ts';
+import { matricesOf, type Recipe } from '../experiments/recipe.ts';
 import { recipes } from '../experiments/recipes/all.ts';
 import { matrixTable } from '../harness/cli/figures.ts';
 import { planText } from '../harness/cli/matrix-plan.ts';
 import { exitCodes, parseOptions } from '../harness/cli/options.ts';
 import { type AtEnd, runCommand } from '../harness/cli/run-command.ts';
 import { planMatrix, runMatrix } from '../harness/cli/run-matrix.ts';
-import { paperClaimsOf } from '../report/claims/claims.ts';
 import { firstVmsOf } from '../report/record/cells.ts';
-import { judgedClaims } from '../report/recipes/judge.ts';
+import { judgedClaims, judgedPaperClaims } from '../report/recipes/judge.ts';
 import { readResultsPage, writeBlocks, type MadeBlock } from '../report/recipes/write-results.ts';
 import { writeReport } from '../report/render/write-report.ts';
 import { claimsText } from './claims-text.ts';
@@ -83,13 +82,15 @@ function fromRoot(set: string): string {
   return relative;
 }
 
-/** Folder of a new set, or of the recipe's newest one. */
-function setOf({ name }: Recipe, { out, resume }: Options): string {
+/** Folder of a new set, or of the recipe's newest one; names of parts of the recipe that have their own are added to it. */
+function setOf(recipe: Recipe, { out, resume }: Options): string {
   if (out !== undefined) return out;
-  const pattern = new RegExp(`^${name}-\\d{4}-\\d\\d-\\d\\d$`);
+  const { name } = recipe;
+  const parts = matricesOf(recipe).map((part) => (part.name === '' ? '' : `-${part.name}`));
+  const pattern = new RegExp(`^(${name}-\\d{4}-\\d\\d-\\d\\d)(?:${parts.join('|')})$`);
   const results = path.join(root, 'results');
   const newest = readdirSync(results)
-    .filter((entry) => pattern.test(entry))
+    .flatMap((entry) => pattern.exec(entry)?.[1] ?? [])
     .sort()
     .at(-1);
   const today = `${name}-${new Date().toISOString().slice(0, 10)}`;
@@ -120,9 +121,9 @@ function printResult(
     else console.log(`${name}: no set is recorded`);
     return;
   }
-  const { recipe, set, wanted } = recipeSet;
+  const { set, wanted } = recipeSet;
   const claims = judgedClaims(recipeSet);
-  const paperClaims = recipe.paperClaims === true ? paperClaimsOf(set, 'en') : [];
+  const paperClaims = judgedPaperClaims(recipeSet).flatMap(({ claims: ofPart }) => ofPart);
   const runs = firstVmsOf(set.runs).length;
   if (json)
     console.log(JSON.stringify({ event: 'result', recipe: name, sets, runs, wanted, claims, paperClaims }));
@@ -134,41 +135,59 @@ function printResult(
 
 async function run(recipe: Recipe, options: Options, atEnd: AtEnd): Promise<number> {
   const { resume, testbed, inventory, keepOnFailure, live, dryRun, json } = options;
-  const matrix = {
-    ...matrixOptionsOf(recipe),
-    resume,
-    testbed,
-    inventory,
-    keepOnFailure,
-    live,
-    dryRun,
-    json,
-  };
-  const plan = await planMatrix(matrix, say);
+  const set = setOf(recipe, options);
+  const matrices = await Promise.all(
+    matricesOf(recipe).map(async ({ name, options: own }) => {
+      const shared = { resume, testbed, inventory, keepOnFailure, live, dryRun, json };
+      const folder = name === '' ? set : `${set}-${name}`;
+      return { folder, plan: await planMatrix({ ...own, ...shared }, say) };
+    }),
+  );
   if (dryRun) {
+    const texts = matrices.map(({ plan }) => planText(plan.options, plan.cells));
     if (json) console.log(JSON.stringify((await listOf(root, [recipe], await readResultsPage(root)))[0]));
-    else console.log(`${recipe.name}: ${recipe.question}\n${planText(matrix, plan.cells)}`);
+    else console.log([`${recipe.name}: ${recipe.question}`, ...texts].join('\n'));
     return exitCodes.ok;
   }
-  const set = setOf(recipe, options);
   const owner = ['npm run reproduce --', ...process.argv.slice(2)].join(' ');
-  const { lines, interrupted, failed } = await runMatrix(plan, { set, setIsGiven: true, owner, say }, atEnd);
-  if (!json) console.log(`\n${matrixTable(lines)}\n`);
-  if (interrupted || failed) {
-    const given = options.out === undefined ? '' : ` --out ${options.out}`;
-    say(`docs/results.md is left as it is; go on with: npm run reproduce -- ${recipe.name} --resume${given}`);
-    return interrupted ? exitCodes.interrupted : exitCodes.failed;
+  const begun = new Set<string>();
+  for (const { folder, plan } of matrices) {
+    // A matrix of the same set has been run: this one goes on with it.
+    const isBegun = begun.has(folder);
+    begun.add(folder);
+    const use = { set: folder, setIsGiven: !isBegun, owner, say };
+    const { lines, interrupted, failed } = await runMatrix(plan, use, atEnd);
+    if (!json) console.log(`\n${matrixTable(lines)}\n`);
+    if (interrupted || failed) {
+      const given = options.out === undefined ? '' : ` --out ${options.out}`;
+      say(
+        `docs/results.md is left as it is; go on with: npm run reproduce -- ${recipe.name} --resume${given}`,
+      );
+      return interrupted ? exitCodes.interrupted : exitCodes.failed;
+    }
   }
-  const relative = path.relative(root, path.resolve(set));
-  const made = await makeRecipeBlock(root, recipe, [relative], true);
-  if (made.recipeSet !== undefined)
-    await writeReport(made.recipeSet.set, path.join(set, 'report'), { language: 'en', bare: false }, say);
-  if (relative.startsWith('..')) say(`${set} is outside of this checkout: docs/results.md is left as it is`);
+  const folders = [...begun];
+  const sets = folders.map((folder) => path.relative(root, path.resolve(folder)));
+  const made = await makeRecipeBlock(root, recipe, sets, true);
+  const outside = folders.filter((_, index) => sets[index]?.startsWith('..'));
+  for (const [index, folder] of folders.entries()) {
+    const runs = made.recipeSet?.set.runs.filter((run) => run.set === path.resolve(folder)) ?? [];
+    if (made.recipeSet !== undefined)
+      await writeReport(
+        { ...made.recipeSet.set, runs },
+        path.join(folder, 'report'),
+        { language: 'en', bare: false },
+        say,
+      );
+    say(`report of ${sets[index] ?? ''} in ${path.join(folder, 'report')}`);
+  }
+  if (outside.length > 0)
+    say(`${outside.join(', ')}: outside of this checkout, so docs/results.md is left as it is`);
   else await writeBlocks(root, [made]);
-  printResult(recipe.name, [relative], made.recipeSet, json);
+  printResult(recipe.name, sets, made.recipeSet, json);
   if (!json)
     console.log(
-      `report in ${path.join(set, 'report')}. Git ignores the set: to commit it with its block, move it to results/reference-… ` +
+      `Git ignores ${sets.join(', ')}: to commit what the block is made from, move it to results/reference-… ` +
         `and run: npm run reproduce -- ${recipe.name} --from results/reference-…`,
     );
   return exitCodes.ok;

@@ -1,8 +1,10 @@
 /** Every recipe, in the order of docs/results.md. */
 import type { Recipe } from '../recipe.ts';
+import { agedGuests } from './aged-guests.ts';
 import { beyondTheLink } from './beyond-the-link.ts';
 import { bitExact } from './bit-exact.ts';
 import { bitExactMysql } from './bit-exact-mysql.ts';
+import { dirtyRate } from './dirty-rate.ts';
 import { downtimePairs } from './downtime-pairs.ts';
 import { enginesRecipe } from './engines.ts';
 import { everyMethod } from './every-method.ts';
@@ -28,6 +30,8 @@ export const recipes: readonly Recipe[] = [
   paperMatrix,
   restoreRepeats,
   downtimePairs,
+  agedGuests,
+  dirtyRate,
   beyondTheLink,
   farBeyondTheLink,
   storageAtATenth,

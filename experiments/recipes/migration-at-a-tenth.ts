@@ -23,6 +23,7 @@ export const migrationAtATenth: Recipe = {
     },
     noCommitLost,
   ],
+  paperClaims: 'the migration link at a tenth of storage',
   predicted: true,
   figures: ['figure-10-nic-throughput-ro'],
 };

@@ -23,6 +23,7 @@ export const oneGigabit: Recipe = {
     },
     noCommitLost,
   ],
+  paperClaims: 'links of 1 Gbit/s',
   predicted: true,
   figures: ['figure-08-total-time'],
 };

@@ -25,7 +25,7 @@ export const paperMatrix: Recipe = {
     },
     noCommitLost,
   ],
-  paperClaims: true,
+  paperClaims: 'fresh guests, equal links',
   predicted: true,
   figures: ['figure-08-total-time', 'figure-11-nic-throughput-rw', 'figure-17-tps-rw'],
 };

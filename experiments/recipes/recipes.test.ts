@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import test from 'ava';
-import { matrixRuns, matrixOptionsSchema } from '../matrix.ts';
-import { runsOfRecipe, matrixCommandOf, matrixOptionsOf } from '../recipe.ts';
+import { matrixRuns, matrixOptionsSchema, runName } from '../matrix.ts';
+import { matricesOf } from '../recipe.ts';
 import { recipes } from './all.ts';
 
 test('every file is a recipe of its name, and every recipe has a file', (t) => {
@@ -12,22 +12,32 @@ test('every file is a recipe of its name, and every recipe has a file', (t) => {
 });
 
 for (const recipe of recipes) {
-  test(`${recipe.name}: its cells are those of the matrix that it names`, (t) => {
-    const { engines, scenarios } = recipe;
-    const cells = runsOfRecipe(recipe);
-    t.is(cells.length, scenarios.length * recipe.mems.length * engines.length * recipe.repeat);
-    // As `npm run matrix` would take them.
-    const given = [...matrixCommandOf(recipe).matchAll(/--([a-z-]+)((?: (?!--)\S+)*)/g)].map(
-      ([, flag = '', values = '']) => {
-        const key = flag.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
-        const words = values.trim().split(' ');
-        const isList = ['scenarios', 'mems', 'engines'].includes(key);
-        return [key, values === '' ? true : isList ? words : words[0]];
-      },
-    );
-    const options = matrixOptionsSchema.parse(Object.fromEntries(given));
-    t.deepEqual(options, matrixOptionsOf(recipe));
-    t.deepEqual(matrixRuns(options), cells);
+  test(`${recipe.name}: its cells are those of the matrices that it names`, (t) => {
+    const matrices = matricesOf(recipe);
+    for (const { command, options, runs } of matrices) {
+      const { mems } = options;
+      t.is(runs.length, recipe.scenarios.length * mems.length * recipe.engines.length * options.repeat);
+      // As `npm run matrix` would take them.
+      const given = [...command.matchAll(/--([a-z-]+)((?: (?!--)\S+)*)/g)].map(
+        ([, flag = '', values = '']) => {
+          const key = flag.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+          const words = values.trim().split(' ');
+          const isList = ['scenarios', 'mems', 'engines'].includes(key);
+          return [key, values === '' ? true : isList ? words : words[0]];
+        },
+      );
+      const parsed = matrixOptionsSchema.parse(Object.fromEntries(given));
+      t.deepEqual(parsed, options);
+      t.deepEqual(matrixRuns(parsed), runs);
+    }
+  });
+
+  test(`${recipe.name}: no set has two runs of one name`, (t) => {
+    const ofSet = Map.groupBy(matricesOf(recipe), ({ name }) => name);
+    for (const [, matrices] of ofSet) {
+      const names = matrices.flatMap(({ runs }) => runs.map(runName));
+      t.is(new Set(names).size, names.length);
+    }
   });
 
   test(`${recipe.name}: its claims are about engines and loads that it runs`, (t) => {

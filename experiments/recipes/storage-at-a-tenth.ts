@@ -23,6 +23,7 @@ export const storageAtATenth: Recipe = {
     },
     noCommitLost,
   ],
+  paperClaims: 'storage at a tenth of the migration link',
   predicted: true,
   figures: ['figure-11-nic-throughput-rw'],
 };

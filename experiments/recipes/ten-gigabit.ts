@@ -5,5 +5,6 @@ export const tenGigabit: Recipe = {
   ...oneGigabit,
   name: 'ten-gigabit',
   title: 'Links of 10 Gbit/s',
+  paperClaims: 'links of 10 Gbit/s',
   conditions: { ...oneGigabit.conditions, linkRate: '10gbit' },
 };

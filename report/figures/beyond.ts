@@ -3,7 +3,8 @@ import type { Run } from '../record/read-set.ts';
 import { efficiencyOf } from '../record/run-row.ts';
 import { bars } from './bars.ts';
 import { downtimeWays, enginesCompared } from './dots.ts';
-import { sum, type Figure } from './figure.ts';
+import { dividedBy, sum, type Figure } from './figure.ts';
+import { gainFigure, gainOverDirtyRate } from './gain.ts';
 import { latency } from './latency.ts';
 import { queued } from './queued.ts';
 import { stacks } from './stacks.ts';
@@ -15,8 +16,8 @@ const [migrationLook, storageLook] = linkLooks;
 
 const pageBytes = 4096;
 
-const megabytesOf = (pages: number | undefined): number | undefined =>
-  pages === undefined ? undefined : (pages * pageBytes) / 1e6;
+const inMegabytes = dividedBy(1e6);
+const megabytesOf = dividedBy(1e6 / pageBytes);
 
 const lastOf = ({ series }: Run, metric: string): number | undefined => series.get(metric)?.at(-1)?.value;
 
@@ -95,4 +96,37 @@ export const beyondFigures: readonly Figure[] = [
   { name: 'extra-05-phases', title: 'title.timeline', draw: timeline },
   { name: 'extra-06-engines', title: 'title.engines', draw: enginesCompared },
   { name: 'extra-07-queued', title: 'title.queued', draw: queued },
+  {
+    name: 'extra-08-memory-held',
+    title: 'title.memory-held',
+    draw: (context) =>
+      stacks(context, {
+        parts: [
+          {
+            label: 'held.zero',
+            colour: '#d9d9d9',
+            value: ({ row }) => inMegabytes(row.memory_zero_bytes),
+          },
+          {
+            label: 'held.pool',
+            colour: storageLook.colour,
+            value: ({ row }) =>
+              row.memory_zero_bytes === undefined ? undefined : inMegabytes(row.pool_in_use_bytes),
+          },
+          {
+            label: 'held.page-cache',
+            colour: '#f0b860',
+            value: ({ row }) => inMegabytes(row.memory_page_cache_bytes),
+          },
+          {
+            label: 'held.other',
+            colour: migrationLook.colour,
+            value: ({ row }) => inMegabytes(row.memory_other_bytes),
+          },
+        ],
+        axis: 'axis.held',
+        legend: 'legend.held',
+      }),
+  },
+  { name: gainFigure, title: 'title.gain', draw: gainOverDirtyRate },
 ];

@@ -2,6 +2,7 @@
 import { inMegabytes, inSeconds } from '../../foundation/quantity.ts';
 import type { Run } from '../record/read-set.ts';
 import type { NumberColumn } from '../../record/run-columns.ts';
+import { dirtyBytesPerSecondOf, dirtyShareOf } from '../record/dirty-rate.ts';
 import { efficiencyOf, tpsRecoveryMsOf } from '../record/run-row.ts';
 import { quantile } from '../statistics/spread.ts';
 
@@ -112,6 +113,21 @@ const columns: Readonly<Record<string, Column>> = {
     value: ({ row }) => (row.converged === undefined ? undefined : Number(row.converged)),
     text: (value) => (value === 1 ? 'yes' : value === 0 ? 'no' : 'in part'),
   },
+  'migration-rate': ofRow('migration link Mbit/s', 'link_bits_per_second', (rate) =>
+    String(Number((rate / 1e6).toPrecision(3))),
+  ),
+  'dirty-rate': {
+    title: 'dirtied MB/s',
+    value: (run) => dirtyBytesPerSecondOf(run),
+    text: (rate) => inMegabytes(rate, 2),
+    fromSamples: true,
+  },
+  'dirty-share': {
+    title: 'dirtied / migration link',
+    value: (run) => dirtyShareOf(run),
+    text: digits(2),
+    fromSamples: true,
+  },
   passes: ofRow('passes', 'dirty_sync_count'),
   blocked: ofRow('virtual CPUs blocked s', 'postcopy_blocktime_ms', (ms) => inSeconds(ms)),
   'migration-link': ofRow('migration link MB', 'migration_link_bytes', (bytes) => inMegabytes(bytes)),
@@ -121,6 +137,10 @@ const columns: Readonly<Record<string, Column>> = {
     value: ({ row }) => sum(row.migration_link_bytes, row.storage_link_bytes_dst),
     text: (bytes) => inMegabytes(bytes),
   },
+  'memory-zero': ofRow('zero pages MB', 'memory_zero_bytes', (bytes) => inMegabytes(bytes)),
+  'memory-pool': ofRow('pool in use MB', 'pool_in_use_bytes', (bytes) => inMegabytes(bytes)),
+  'memory-page-cache': ofRow('page cache MB', 'memory_page_cache_bytes', (bytes) => inMegabytes(bytes)),
+  'memory-other': ofRow('other MB', 'memory_other_bytes', (bytes) => inMegabytes(bytes)),
   compression: ofRow('compression ratio', 'compression_ratio_total', digits(2)),
   'busiest-link': ofRow('busiest link', 'busiest_link_efficiency', digits(2)),
   efficiency: {

@@ -33,8 +33,7 @@ function judged(totals: Totals, ...claims: readonly Omit<RecipeClaim, 'says'>[])
     ),
   );
   const withClaims = { ...recipe, claims: claims.map((claim) => ({ says: 'so', ...claim })) };
-  const set = { names: [], leftOut: [], planned: [], recordedPlans: [], runs };
-  return judgedClaims({ recipe: withClaims, set, wanted: 12 });
+  return judgedClaims({ recipe: withClaims, parts: [{ title: '', mems: recipe.mems, runs }] });
 }
 
 const ratio = { kind: 'ratio', column: 'total', of: 'precopy', to: 'restore' } as const;

@@ -1,6 +1,6 @@
 /** Holds a recipe's claims against its runs. Pure. */
 import type { Measure, Recipe, RecipeClaim } from '../../experiments/recipe.ts';
-import { type JudgedClaim, minRuns, verdictOf } from '../claims/claims.ts';
+import { type JudgedClaim, minRuns, paperClaimsOf, verdictOf } from '../claims/claims.ts';
 import type { Run } from '../record/read-set.ts';
 import { quantile } from '../statistics/spread.ts';
 import { type Column, columnOf } from './columns.ts';
@@ -13,25 +13,37 @@ interface Place {
 }
 
 /** The recipe's own; those of the paper are judged by `paperClaimsOf`. */
-export function judgedClaims({ recipe, set }: RecipeSet): JudgedClaim[] {
-  return recipe.claims.map((claim) => judge(recipe, claim, set.runs));
+export function judgedClaims({ recipe, parts }: Pick<RecipeSet, 'recipe' | 'parts'>): JudgedClaim[] {
+  return recipe.claims.map((claim) => judge(recipe, claim, parts));
 }
 
-function judge(recipe: Recipe, claim: RecipeClaim, runs: readonly Run[]): JudgedClaim {
+/** The paper's claims, by the part of the recipe; one without a title where its parts have none. Empty if it does not ask for them. */
+export function judgedPaperClaims({ recipe, parts }: Pick<RecipeSet, 'recipe' | 'parts'>) {
+  if (recipe.paperClaims === undefined) return [];
+  return [...Map.groupBy(parts, ({ title }) => title)].map(([title, ofTitle]) => ({
+    title,
+    claims: paperClaimsOf({ runs: ofTitle.flatMap(({ runs }) => runs) }, 'en'),
+  }));
+}
+
+function judge(recipe: Recipe, claim: RecipeClaim, parts: RecipeSet['parts']): JudgedClaim {
   const { says, measure, holdsIf, scenarios = recipe.scenarios } = claim;
   const column = columnOf(measure.column);
   // Without a load there are no transactions, so a cell may have nothing to say.
   // Every run of an engine is a matter of its own; pairs are of two.
   const engines = measure.kind === 'each-run' ? (measure.engine ?? recipe.engines) : measure.of;
-  const places = recipe.mems.flatMap((mem) =>
-    scenarios.flatMap((scenario) =>
-      [engines].flat().map((engine): Place => {
-        const ofPlace = runs.filter(
-          ({ row }) => row.scenario === scenario && row.paper_row_gib === Number(mem),
-        );
-        const name = recipe.mems.length === 1 ? scenario : `${scenario} ${mem}`;
-        return { name, values: valuesOf(measure, column, engine, ofPlace) };
-      }),
+  const isOneRow = new Set(parts.flatMap(({ mems }) => mems)).size === 1;
+  const places = parts.flatMap(({ title, mems, runs }) =>
+    mems.flatMap((mem) =>
+      scenarios.flatMap((scenario) =>
+        [engines].flat().map((engine): Place => {
+          const ofPlace = runs.filter(
+            ({ row }) => row.scenario === scenario && row.paper_row_gib === Number(mem),
+          );
+          const name = [title, scenario, isOneRow ? '' : mem].filter((word) => word !== '').join(' ');
+          return { name, values: valuesOf(measure, column, engine, ofPlace) };
+        }),
+      ),
     ),
   );
   const measured = places.filter(({ values }) => values.length > 0);

@@ -1,8 +1,7 @@
 /** What docs/results.md says of one recipe: question, command, conditions, tables, claims, figures. Pure. */
 import { gibibytes } from '../../foundation/quantity.ts';
-import { matrixCommandOf, type Recipe, type RecipeTable } from '../../experiments/recipe.ts';
+import { matricesOf, type Recipe, type RecipeTable } from '../../experiments/recipe.ts';
 import { claimsMarkdown } from '../claims/claims-table.ts';
-import { paperClaimsOf } from '../claims/claims.ts';
 import { figures } from '../figures/all.ts';
 import { contextOf, titleOf } from '../figures/figure.ts';
 import { describeDifferences, differencesAmong } from '../record/conditions.ts';
@@ -11,11 +10,23 @@ import { steadyShare } from '../record/made-unlike.ts';
 import type { Run } from '../record/read-set.ts';
 import { markdownTable } from '../render/markdown-table.ts';
 import { columnOf, medianText } from './columns.ts';
-import { judgedClaims } from './judge.ts';
+import { judgedClaims, judgedPaperClaims } from './judge.ts';
 import type { RecipeSet } from './recipe-set.ts';
 
 /** Where its pictures lie, from docs/. */
 export const picturesOf = ({ name }: Pick<Recipe, 'name'>): string => `figures/${name}`;
+
+const paperClaimsWords = 'The paper’s claims, held against the same runs';
+
+function paperClaimsLine(title: string): string {
+  return title === '' ? paperClaimsWords : `${paperClaimsWords}, ${title}`;
+}
+
+/** Of a line that stands before a table of the paper's claims: the part of the recipe that it is of; empty of the only one. */
+export function titleInPaperClaimsLine(line: string): string | undefined {
+  if (!line.startsWith(paperClaimsWords)) return undefined;
+  return /^, (.*?) \(\[/.exec(line.slice(paperClaimsWords.length))?.[1] ?? '';
+}
 
 /** Question and commands: all that there is to say without runs. */
 function headOf(recipe: Recipe): string[] {
@@ -26,7 +37,9 @@ function headOf(recipe: Recipe): string[] {
     '',
     `    npm run reproduce -- ${recipe.name}`,
     '',
-    `The same runs one level down: \`${matrixCommandOf(recipe)}\`.`,
+    `The same runs one level down: ${matricesOf(recipe)
+      .map(({ command }) => `\`${command}\``)
+      .join(', then ')}.`,
     '',
   ];
 }
@@ -45,10 +58,10 @@ export function recipeBlock(
   folders: readonly string[],
   section: readonly string[] = [],
 ): string[] {
-  const { recipe, set, wanted } = recipeSet;
+  const { recipe, set, parts, wanted } = recipeSet;
   const { runs } = set;
   const count = firstVmsOf(runs).length;
-  const differences = differencesAmong(runs);
+  const differences = parts.flatMap((part) => differencesAmong(part.runs));
   const context = contextOf(set, 'en', false);
   const shown = figures.filter(({ name }) => recipe.figures.includes(name));
   return [
@@ -62,16 +75,14 @@ export function recipeBlock(
     ...recipe.tables.flatMap((table) => [
       `${table.caption}: median (min to max).`,
       '',
-      tableOf(recipe, table, runs),
+      tableOf(recipe, table, parts),
     ]),
     claimsMarkdown(judgedClaims(recipeSet), 'en'),
-    ...(recipe.paperClaims === true
-      ? [
-          'The paper’s claims, held against the same runs ([how they are judged](report.md)):',
-          '',
-          claimsMarkdown(paperClaimsOf(set, 'en'), 'en'),
-        ]
-      : []),
+    ...judgedPaperClaims(recipeSet).flatMap(({ title, claims }) => [
+      `${paperClaimsLine(title)} ([how they are judged](report.md)):`,
+      '',
+      claimsMarkdown(claims, 'en'),
+    ]),
     ...section,
     ...shown.flatMap((figure) => [
       `![${titleOf(figure, context)}](${picturesOf(recipe)}/${figure.name}.png)`,
@@ -81,22 +92,24 @@ export function recipeBlock(
 }
 
 /** Cells of which there is no run are left out: how many are missing stands above. */
-function tableOf({ mems, scenarios, engines }: Recipe, table: RecipeTable, runs: readonly Run[]): string {
+function tableOf({ scenarios, engines }: Recipe, table: RecipeTable, parts: RecipeSet['parts']): string {
   const columns = table.columns.map(columnOf);
-  const lines = mems.flatMap((mem) =>
-    scenarios.flatMap((scenario) =>
-      engines.flatMap((engine) => {
-        const ofCell = runs.filter(
-          ({ row }) =>
-            row.scenario === scenario && row.paper_row_gib === Number(mem) && row.engine === engine,
-        );
-        if (ofCell.length === 0) return [];
-        const numbersOfCell = columns.map((column) => {
-          const values = ofCell.flatMap((run) => column.value(run) ?? []);
-          return values.length === 0 ? (column.absence?.(ofCell) ?? '') : medianText(column, values);
-        });
-        return [[mem, scenario, `\`${engine}\``, String(firstVmsOf(ofCell).length), ...numbersOfCell]];
-      }),
+  const lines = parts.flatMap(({ mems, runs }) =>
+    mems.flatMap((mem) =>
+      scenarios.flatMap((scenario) =>
+        engines.flatMap((engine) => {
+          const ofCell = runs.filter(
+            ({ row }) =>
+              row.scenario === scenario && row.paper_row_gib === Number(mem) && row.engine === engine,
+          );
+          if (ofCell.length === 0) return [];
+          const numbersOfCell = columns.map((column) => {
+            const values = ofCell.flatMap((run) => column.value(run) ?? []);
+            return values.length === 0 ? (column.absence?.(ofCell) ?? '') : medianText(column, values);
+          });
+          return [[mem, scenario, `\`${engine}\``, String(firstVmsOf(ofCell).length), ...numbersOfCell]];
+        }),
+      ),
     ),
   );
   const head = ['row', 'load', 'method', 'runs', ...columns.map(({ title }) => title)];

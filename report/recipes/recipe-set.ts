@@ -1,14 +1,23 @@
 /** The runs of recorded sets that a recipe asks for, and what of it is missing. */
 import { CodedError } from '../../foundation/coded-error.ts';
-import { type MatrixRun, runName, configurationOf } from '../../experiments/matrix.ts';
-import { runsOfRecipe, matrixOptionsOf, type Recipe } from '../../experiments/recipe.ts';
+import { runName, configurationOf } from '../../experiments/matrix.ts';
+import { matricesOf, type Recipe, type RecipeMatrix } from '../../experiments/recipe.ts';
+import type { Mem } from '../../experiments/paper-rows.ts';
 import { readSet, type Run, type RunSet } from '../record/read-set.ts';
 import { columnOf } from './columns.ts';
+
+export interface RecipeSetPart {
+  readonly title: string;
+  readonly mems: readonly Mem[];
+  readonly runs: readonly Run[];
+}
 
 export interface RecipeSet {
   readonly recipe: Recipe;
   /** Its runs only, whatever else is in the sets. */
   readonly set: RunSet;
+  /** The same runs, by the matrix that they are of. */
+  readonly parts: readonly RecipeSetPart[];
   /** How many runs the recipe has. */
   readonly wanted: number;
 }
@@ -27,6 +36,7 @@ const conditions = [
   'afterSeconds',
   'maxTimeSeconds',
   'verifyRam',
+  'guest',
   'warmStart',
   'vms',
   'targetMemory',
@@ -37,22 +47,36 @@ function nameOf({ manifest: { configuration, repeat } }: Run): string {
   return runName({ scenario, mem: String(paperRowGib), engine, repeat });
 }
 
-/** @throws CodedError 'report' `different-conditions`: a run was made with other options than the recipe's */
-function refuseOtherConditions(recipe: Recipe, cell: MatrixRun, { name, manifest }: Run): void {
-  const asked = configurationOf(matrixOptionsOf(recipe), cell);
-  for (const condition of conditions) {
-    const found = manifest.configuration[condition];
-    if (found === asked[condition]) continue;
-    throw new CodedError(
-      'report',
-      'different-conditions',
-      `${name} is no run of the recipe ${recipe.name}: its ${condition} is ${String(found)}, the recipe's ${String(asked[condition])}`,
-    );
-  }
+/** What a run was made with that a matrix of the recipe has otherwise; undefined where it has no such cell. */
+function differenceFrom({ options, runs }: RecipeMatrix, run: Run): string | undefined {
+  const cell = runs.find((one) => runName(one) === nameOf(run));
+  if (cell === undefined) return undefined;
+  const asked = configurationOf(options, cell);
+  const { configuration } = run.manifest;
+  const differing = conditions.find((condition) => configuration[condition] !== asked[condition]);
+  return differing === undefined
+    ? ''
+    : `its ${differing} is ${String(configuration[differing])}, the recipe's ${String(asked[differing])}`;
+}
+
+/**
+ * The matrix that a run is of; undefined for one that the recipe does not ask for.
+ * @throws CodedError 'report' `different-conditions`: a run was made with other options than the recipe's
+ */
+function matrixOf(recipe: Recipe, matrices: readonly RecipeMatrix[], run: Run): RecipeMatrix | undefined {
+  const differences = matrices.map((matrix) => differenceFrom(matrix, run));
+  const own = differences.indexOf('');
+  const different = differences.find((difference) => difference !== undefined);
+  if (own !== -1 || different === undefined) return matrices[own];
+  throw new CodedError(
+    'report',
+    'different-conditions',
+    `${run.name} is no run of the recipe ${recipe.name}: ${different}`,
+  );
 }
 
 const needsSamples = ({ paperClaims, tables, claims }: Recipe): boolean =>
-  paperClaims === true ||
+  paperClaims !== undefined ||
   [...tables.flatMap(({ columns }) => columns), ...claims.map(({ measure }) => measure.column)].some(
     (name) => columnOf(name).fromSamples === true,
   );
@@ -67,17 +91,20 @@ export async function readRecipeSet(
   { samples = false }: { readonly samples?: boolean } = {},
 ): Promise<RecipeSet> {
   const all = await readSet(folders, { withoutSamples: !samples && !needsSamples(recipe) });
-  const cells = new Map(runsOfRecipe(recipe).map((cell) => [runName(cell), cell]));
-  const runs = all.runs.filter((run) => {
-    const cell = cells.get(nameOf(run));
-    if (cell !== undefined) refuseOtherConditions(recipe, cell, run);
-    return cell !== undefined;
-  });
+  const matrices = matricesOf(recipe);
+  const ofMatrix = Map.groupBy(all.runs, (run) => matrixOf(recipe, matrices, run));
+  const parts = matrices.map((matrix) => ({
+    title: matrix.title,
+    mems: matrix.options.mems,
+    runs: ofMatrix.get(matrix) ?? [],
+  }));
+  const runs = all.runs.filter((run) => parts.some((part) => part.runs.includes(run)));
   if (runs.length === 0)
     throw new CodedError(
       'report',
       'not-readable',
       `there is no run of the recipe ${recipe.name} in ${folders.join(', ')}`,
     );
-  return { recipe, set: { ...all, runs }, wanted: cells.size };
+  const wanted = matrices.reduce((sum, matrix) => sum + matrix.runs.length, 0);
+  return { recipe, set: { ...all, runs }, parts, wanted };
 }

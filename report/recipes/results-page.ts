@@ -1,6 +1,7 @@
 /** docs/results.md: words, then a block for each recipe between two marks, the first of which names its sets. Pure. */
 import { CodedError } from '../../foundation/coded-error.ts';
 import type { Recipe } from '../../experiments/recipe.ts';
+import { withHoldsWhen } from './holds-when.ts';
 import { withSummary } from './summary.ts';
 
 /** A block as it stands on the page. */
@@ -55,11 +56,12 @@ export function parseResultsPage(text: string): ResultsPage {
 /** Blocks in the order of the recipes, and what they show in brief; those of recipes that are no more are dropped. */
 export function resultsPageText(
   { head, blocks }: ResultsPage,
-  recipes: readonly Pick<Recipe, 'name'>[],
+  recipes: readonly Pick<Recipe, 'name' | 'paperClaims'>[],
 ): string {
   const inOrder = recipes.flatMap(({ name }) => blocks.find(({ recipe }) => recipe === name) ?? []);
   const texts = inOrder.map((block) => [beginOf(block), '', ...trimmed(block.lines), '', end].join('\n'));
-  return `${[withSummary(head, inOrder), ...texts].join('\n\n')}\n`;
+  const opening = withHoldsWhen(withSummary(head, inOrder), inOrder, recipes);
+  return `${[opening, ...texts].join('\n\n')}\n`;
 }
 
 /** Without empty lines at the end. */

@@ -23,7 +23,8 @@ export function withSummary(head: string, blocks: readonly Block[]): string {
 /** A line for each experiment, below it one for each of its claims. The paper's claims are counted. */
 function summaryTable(blocks: readonly Block[]): string {
   const rows = blocks.flatMap((block) => {
-    const [own = [], papers = []] = claimTables(block.lines);
+    const [own = [], ...ofPaper] = claimTables(block.lines).map(({ claims }) => claims);
+    const papers = ofPaper.flat();
     const runs = block.lines.map((line) => /^(?:\*\*)?(\d[\d a-z]* runs)\b/.exec(line)?.[1]).find(Boolean);
     const counted = papers.length === 0 ? [] : [['The paper’s claims', verdicts(papers), '']];
     return [
@@ -35,29 +36,35 @@ function summaryTable(blocks: readonly Block[]): string {
   return markdownTable([['Experiment, and its claims', 'Measured', 'Verdict'], ...rows]);
 }
 
-interface ClaimLine {
+/** A line of a table of claims, as it stands on the page. */
+export interface ClaimLine {
   readonly claim: string;
   readonly measured: string;
   readonly verdict: string;
 }
 
+interface ClaimTable {
+  /** The words before it. */
+  readonly caption: string;
+  readonly claims: readonly ClaimLine[];
+}
+
 /** The tables of `claimsMarkdown` in a block, in order. */
-function claimTables(lines: readonly string[]): ClaimLine[][] {
-  const tables: ClaimLine[][] = [];
+export function claimTables(lines: readonly string[]): ClaimTable[] {
+  const tables: ClaimTable[] = [];
   for (const [index, line] of lines.entries()) {
     if (!line.startsWith('| Claim ')) continue;
     const rest = lines.slice(index + 2);
     const ending = rest.findIndex((row) => !row.startsWith('|'));
     const rows = rest.slice(0, ending === -1 ? rest.length : ending);
-    tables.push(
-      rows.map((row) => {
-        const [claim = '', , measured = '', , verdict = ''] = row
-          .split(/(?<!\\)\|/)
-          .slice(1, -1)
-          .map((cell) => cell.trim());
-        return { claim, measured, verdict };
-      }),
-    );
+    const claims = rows.map((row) => {
+      const [claim = '', , measured = '', , verdict = ''] = row
+        .split(/(?<!\\)\|/)
+        .slice(1, -1)
+        .map((cell) => cell.trim());
+      return { claim, measured, verdict };
+    });
+    tables.push({ caption: lines[index - 2] ?? '', claims });
   }
   return tables;
 }

@@ -34,6 +34,14 @@ export interface Place {
   readonly engine: string;
 }
 
+/** How many times as fast as pre-copy a method is, by simulation. */
+export interface SimulatedGain {
+  readonly engine: string;
+  /** Dirty rate over the rate of the migration link. */
+  readonly dirtyShare: number;
+  readonly gain: number;
+}
+
 export interface RunSet {
   /** Names of the folders that were given. */
   readonly names: readonly string[];
@@ -43,6 +51,8 @@ export interface RunSet {
   readonly leftOut: readonly { readonly name: string; readonly reason: string }[];
   /** The cells of those, which are missing for that reason. */
   readonly planned: readonly Place[];
+  /** The simulation's gains for these runs, where somebody who knows it has added them. */
+  readonly simulatedGains?: readonly SimulatedGain[];
   /** Sets that record which cells were planned (planned-cells.json): what else is missing in the others is guessed. */
   readonly recordedPlans: readonly string[];
 }

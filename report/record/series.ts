@@ -7,7 +7,7 @@ export type SeriesByName = ReadonlyMap<string, readonly Point[]>;
 
 /** Metrics that no figure uses are left out: they are most of the file. */
 const wanted =
-  /^(ram_(remaining|total)_bytes|ram_(zero|normal)_pages|dirty_sync_count|nic_(in|out)_bytes:(migration|storage)|tps|queued_transactions|latency_p95_ms|cpu_percent|engine_rss_bytes|engine_pages_\w+)$/;
+  /^(ram_(remaining|total)_bytes|ram_(zero|normal)_pages|dirty_(sync_count|pages_per_second)|nic_(in|out)_bytes:(migration|storage)|tps|queued_transactions|latency_p95_ms|cpu_percent|engine_rss_bytes|engine_pages_\w+)$/;
 
 export const isWantedMetric = (metric: string): boolean => wanted.test(metric);
 

@@ -106,6 +106,10 @@ function syntheticRun({ scenario, paperRowGib, engine, repeat, noisy, factor }: 
     tps_after: hasLoad ? noisy(8) : undefined,
     tps_recovery_ms: hasLoad ? totalMs + 1000 : undefined,
     tps_recovery_measurable: hasLoad ? true : undefined,
+    memory_zero_bytes: vmBytes * 0.1,
+    pool_in_use_bytes: vmBytes * 0.6,
+    memory_page_cache_bytes: vmBytes * 0.1,
+    memory_other_bytes: vmBytes * 0.2,
     content_bytes: contentBytes,
     bound_ms: (500 * contentBytes) / linkBytesPerSecond,
     efficiency: (500 * contentBytes) / linkBytesPerSecond / totalMs,
@@ -193,6 +197,7 @@ function syntheticSeries({ totalMs, vmBytes, sentBytes, storageBytes, listed, ha
         ]),
     ...(hasLoad
       ? [
+          ['src dirty_pages_per_second', points(0, totalMs, stepMs, () => noisy(400))] as const,
           ['client tps', seconds((tMs) => noisy(tMs > 0 && tMs < totalMs ? 6 : 8))] as const,
           [
             'client queued_transactions',
