@@ -27,6 +27,18 @@ test('repeats of one build raise no alarm', (t) => {
   t.true(alarms <= 4, `${alarms} of ${pairs}`);
 });
 
+test('two VMs that were moved at once are no two repeats', (t) => {
+  const withSecond = ({ runs }: ReturnType<typeof syntheticSet>) => ({
+    runs: runs.flatMap((run) => [
+      { ...run, row: { ...run.row, vms: 2, vm: 0 } },
+      { ...run, row: { ...run.row, vms: 2, vm: 1, total_time_ms: 1 } },
+    ]),
+  });
+  const [base, next] = [1, 2].map((seed) => syntheticSet({ ...cells, noise: 0.1, seed }));
+  if (base === undefined || next === undefined) throw new RangeError('no set');
+  t.deepEqual(compareSets(withSecond(base), withSecond(next)).findings, compareSets(base, next).findings);
+});
+
 test('a slow-down of 10 % is found', (t) => {
   const pairs = 20;
   let found = 0;

@@ -60,6 +60,22 @@ test('pairs are of one repeat, and the median of every cell counts', (t) => {
   t.deepEqual(difference?.cells, { measured: 2, wanted: 2 });
 });
 
+test('of VMs that were moved at once, each is paired with its own', (t) => {
+  const [any] = syntheticSet({ scenarios: ['rw'], paperRowsGib: [4] }).runs;
+  if (any === undefined) throw new RangeError('no run');
+  const times = { precopy: [20, 60], restore: [10, 20] };
+  const runs = (['precopy', 'restore'] as const).flatMap((engine) =>
+    times[engine].map((seconds, vm) => ({
+      ...any,
+      row: { ...any.row, engine, repeat: 1, vms: 2, vm, total_time_ms: seconds * 1000 },
+    })),
+  );
+  const claims = [{ says: 'so', measure: ratio, holdsIf: { atLeast: 2 } }];
+  const set = { names: [], leftOut: [], planned: [], recordedPlans: [], runs };
+  const [judgement] = judgedClaims({ recipe: { ...recipe, claims }, set, wanted: 2 });
+  t.is(judgement?.measured, 'rw: 2.50');
+});
+
 test('a claim may be of some loads, or of every run of an engine', (t) => {
   const [ofRw, each, exact] = judged(
     three,
