@@ -19,7 +19,7 @@ test('a list is told in words: what is in it, what is not and why, the largest f
   t.deepEqual(lines, [
     'mariadb 10.11.19-MariaDB, found by a scan of its memory',
     '     2.0 MiB  listed, on pool0',
-    '     4.0 MiB  left out (lvm): on LVM',
+    '     4.0 MiB  left out (lvm): on LVM, in a volume that is neither linear nor striped',
     '     1.0 MiB  left out (dirty): changed in memory and not written yet',
     'failed (internal): mysql 9 (pid 2): EIO',
   ]);

@@ -5,7 +5,7 @@ import type { LeftOutReason } from '../../engine/list/left-out.ts';
 import { type DevicePlace, Disks, majorMinor, type NoPlace } from './block-device.ts';
 import { readExtents, type Extent, type FileExtents } from './file-extents.ts';
 import { systemErrorCode } from './guest-error.ts';
-import { parseNetworkMounts, placeOnNetwork } from './mounts.ts';
+import { parseNetworkMounts, parseOverlayMounts, placeInUpper, placeOnNetwork } from './mounts.ts';
 import { readProc } from './safe-files.ts';
 
 export interface FileLocation {
@@ -32,9 +32,16 @@ export async function locateFiles(
   isAsked: (index: number) => boolean = () => true,
 ): Promise<(FileLocation | NoPlace)[]> {
   const root = `/proc/${pid}/root`;
-  const mounts = parseNetworkMounts(readProc(`/proc/${pid}/mountinfo`));
+  const mountinfo = readProc(`/proc/${pid}/mountinfo`);
+  const mounts = parseNetworkMounts(mountinfo);
+  const overlays = parseOverlayMounts(mountinfo);
   const disks = new Disks();
-  const files = paths.map((path, index) => ({ path, ...(isAsked(index) ? identify(path) : notThere) }));
+  const files = paths.map((path, index) => {
+    const file = isAsked(index) ? identify(path) : notThere;
+    if (file.device === undefined || overlays.length === 0) return { path, ...file };
+    const upper = placeInUpper(overlays, file.device, path.slice(root.length));
+    return { path, ...file, device: upper === undefined ? file.device : deviceBelow(upper, file) };
+  });
   const devices = new Set(files.flatMap(({ device }) => device ?? []));
   const onDevices = new Map<string, DevicePlace | NoPlace>();
   for (const device of devices) onDevices.set(device, await disks.find(device));
@@ -89,6 +96,16 @@ interface FileIdentity extends Omit<FileState, 'path'> {
   /** Undefined when the file is gone. */
   readonly device: string | undefined;
   readonly sizeBytes: number;
+}
+
+/**
+ * The device of a file's copy in an overlay's upper folder, whose blocks are what FIEMAP tells of the overlay's file; that of the
+ * overlay if there is none.
+ */
+function deviceBelow(upper: string, file: FileIdentity): string | undefined {
+  const found = identify(upper);
+  const isCopy = found.sizeBytes === file.sizeBytes && found.changedMs === file.changedMs;
+  return found.device !== undefined && isCopy ? found.device : file.device;
 }
 
 const notThere: FileIdentity = { device: undefined, sizeBytes: 0, key: '', changedMs: NaN };

@@ -19,7 +19,7 @@ import { parseFilefrag } from './file-extents.ts';
 import { parseTable } from './device-mapper.ts';
 import { ExtentIndex } from './file-location.ts';
 import { parseGuestRam } from './guest-ram.ts';
-import { parseNetworkMounts, placeOnNetwork } from './mounts.ts';
+import { parseNetworkMounts, parseOverlayMounts, placeInUpper, placeOnNetwork } from './mounts.ts';
 import { parseMaps } from './process-memory.ts';
 
 const filefrag = `Filesystem type is: ef53
@@ -233,6 +233,16 @@ test('files on NFS are named by their place on the server', (t) => {
   });
   t.is(placeOnNetwork(mounts, '254:0', '/var/lib/mysql/ibdata1'), undefined);
   t.is(placeOnNetwork(mounts, '0:46', '/mnt/dbx/ibdata1'), undefined);
+});
+
+test('files that were written in a container lie in the upper folder of its overlay', (t) => {
+  const mounts = parseOverlayMounts(`22 1 254:0 / / rw - ext4 /dev/vda rw
+40 22 0:51 / / rw,relatime - overlay overlay rw,lowerdir=/l/a:/l/b,upperdir=/var/lib/up\\040per/diff,workdir=/w
+41 22 0:52 / /ro ro - overlay overlay ro,lowerdir=/l/a:/l/b
+`);
+  t.is(mounts.length, 1);
+  t.is(placeInUpper(mounts, '0:51', '/var/lib/mysql/t1.ibd'), '/var/lib/up per/diff/var/lib/mysql/t1.ibd');
+  t.is(placeInUpper(mounts, '0:52', '/ro/t1.ibd'), undefined);
 });
 
 test('RAM in iomem, whole pages of it', (t) => {

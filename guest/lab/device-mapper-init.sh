@@ -1,12 +1,13 @@
 #!/bin/busybox sh
 # shellcheck shell=dash
-# First program of the guest of device-mapper.lab.test.ts, in place of the image's: volumes as LVM makes them, files on them, and
-# what the agent says of these.
+# First program of the guest of device-mapper.lab.test.ts, in place of the image's: volumes as LVM makes them, files on them and
+# on an overlay, and what the agent says of these.
 export PATH=/usr/sbin:/sbin:/usr/bin:/bin
 for each in mkdir modprobe mount cat dd sync poweroff sleep; do eval "$each() { /bin/busybox $each \"\$@\"; }"; done
 exec > /dev/console 2>&1
 modprobe dm-mod
 modprobe dm-crypt
+modprobe overlay
 part=$(cat /sys/block/vdb/vdb1/dev)
 disk=$(cat /sys/block/vdc/dev)
 # A volume of two pieces, one in stripes, and an encrypted one.
@@ -19,7 +20,12 @@ for volume in linear striped crypt; do
   mkfs.ext4 -q -b 4096 "/dev/dm-${number# }" && mount -t ext4 "/dev/dm-${number# }" "/run/$volume" &&
     dd if=/dev/urandom "of=/run/$volume/file" bs=1M count=6 2> /dev/null
 done
+# As in a container: a file of its image, and one that was written.
+mkdir -p /run/linear/lower /run/linear/upper /run/linear/work /run/merged
+echo image > /run/linear/lower/image
+mount -t overlay -o lowerdir=/run/linear/lower,upperdir=/run/linear/upper,workdir=/run/linear/work overlay /run/merged
+dd if=/dev/urandom of=/run/merged/file bs=1M count=2 2> /dev/null
 sync
-node /run/poolshift/locate.js /run/linear/file /run/striped/file /run/crypt/file
+node /run/poolshift/locate.js /run/linear/file /run/striped/file /run/crypt/file /run/merged/file /run/merged/image
 echo LOCATED-ALL
 poweroff -f

@@ -1,5 +1,5 @@
 /**
- * Files on volumes as LVM makes them, in a guest whose kernel has the device mapper: the agent's places against the bytes of the
+ * Files on volumes as LVM makes them, and in an overlay as a container has, in a guest whose kernel has the device mapper: the agent's places against the bytes of the
  * disks. About a minute; the first time two more, for the guest's disk.
  */
 import { execFile } from 'node:child_process';
@@ -59,7 +59,7 @@ function writePartitionedDisk(file: string, bytes: number): void {
   truncateSync(file, bytes);
 }
 
-test('files on linear and striped volumes lie where the agent says; those on an encrypted one are left out', async (t) => {
+test('files on linear and striped volumes and in overlays lie where the agent says; encrypted ones are left out', async (t) => {
   t.timeout(1_800_000);
   const log = (line: string): void => {
     t.log(line);
@@ -130,8 +130,8 @@ test('files on linear and striped volumes lie where the agent says; those on an 
   const lines = [...console.matchAll(/^LOCATED (\{.*\})\r?$/gm)].map(
     ([, json = '']) => JSON.parse(json) as unknown,
   );
-  if (lines.length !== 3) t.log(console.split('\n').slice(-30).join('\n'));
-  const [linear, striped, crypt] = lines;
+  if (lines.length !== 5) t.log(console.split('\n').slice(-30).join('\n'));
+  const [linear, striped, crypt, written, image] = lines;
   t.log(JSON.stringify(lines));
   const blocks = (6 * mebibyte) / 4096;
   t.like(linear, { path: '/run/linear/file', differing: 0 });
@@ -142,6 +142,9 @@ test('files on linear and striped volumes lie where the agent says; those on an 
     blocks: { first: blocks / 2, second: blocks / 2 },
   });
   t.deepEqual(crypt, { path: '/run/crypt/file', leftOut: 'encrypted-disk' });
+  t.like(written, { path: '/run/merged/file', differing: 0 });
+  t.is(blocksOf(written), (2 * mebibyte) / 4096);
+  t.deepEqual(image, { path: '/run/merged/image', leftOut: 'no-block-device' });
 });
 
 function blocksOf(located: unknown): number {
