@@ -1,9 +1,9 @@
 /** The page in a real browser, opened from disk. Needs root once, to install Debian's chromium; takes about 20 s. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import test from 'ava';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { machinePackages } from '../../scripts/debian-packages.ts';
@@ -18,11 +18,13 @@ import { pageOf } from './page.ts';
 
 let browser: Browser;
 let dir: string;
+let axe: string;
 
 test.before(async (t) => {
   await ensurePackages(machinePackages.pageTests, (line) => {
     t.log(line);
   });
+  axe = await readFile(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8');
   dir = await mkdtemp(path.join(os.tmpdir(), 'report-page-'));
   browser = await chromium.launch({
     executablePath: '/usr/bin/chromium',
@@ -83,6 +85,20 @@ async function open(
     },
   );
   return { page, complaints };
+}
+
+/** What axe-core finds, a line each. */
+async function accessibilityFaults(page: Page): Promise<string[]> {
+  await page.addScriptTag({ content: axe });
+  const { violations } = await page.evaluate<AxeResults>('axe.run()');
+  return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`));
+}
+
+interface AxeResults {
+  readonly violations: readonly {
+    readonly id: string;
+    readonly nodes: readonly { readonly html: string }[];
+  }[];
 }
 
 /** Whether it is true within five seconds: figures are drawn anew a frame after the pointer has moved. */
@@ -189,9 +205,10 @@ const screens: readonly Screen[] = [
   { width: 400, colorScheme: 'dark' },
 ];
 for (const screen of screens) {
-  test.serial(`every graphic has a name and a caption, ${screen.colorScheme}, ${screen.width} pixels wide`, async (t) => {
+  test.serial(`axe-core finds nothing, ${screen.colorScheme}, ${screen.width} pixels wide`, async (t) => {
     const set = syntheticSet({ scenarios: ['rw'], paperRowsGib: [16], repeats: 2 });
     const { page, complaints } = await open(set, 'en', screen);
+    t.deepEqual(await accessibilityFaults(page), []);
     for (const graphic of await page.locator('svg.marks').all()) {
       t.is(await graphic.getAttribute('role'), 'img');
       t.truthy(await graphic.getAttribute('aria-label'));
@@ -257,6 +274,7 @@ for (const [what, parts, says] of oddSets) {
     };
     const { page, complaints } = await open(set, 'en', { width: 400, colorScheme: 'light' });
     t.regex((await page.locator('#results').textContent()) ?? '', says);
+    t.deepEqual(await accessibilityFaults(page), []);
     t.true(await page.evaluate('document.documentElement.scrollWidth <= 400'));
     t.deepEqual(complaints, []);
     await page.close();
