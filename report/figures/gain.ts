@@ -59,7 +59,7 @@ export function gainOverDirtyRate(context: FigureContext): Drawing {
     field: 'dirtyShare',
     type: 'quantitative',
     title: text('axis.dirty-share'),
-    scale: { domainMin: 0, nice: true },
+    scale: { domain: [0, Math.max(1, ...rows.map((row) => Number(row['dirtyShare'])))] },
   };
   const y = {
     field: 'gain',
@@ -67,6 +67,7 @@ export function gainOverDirtyRate(context: FigureContext): Drawing {
     title: text('axis.gain'),
     scale: {
       type: 'log',
+      nice: false,
       domain: [Math.min(1, ...rows.map((row) => Number(row['gain']))) * 0.9, highest * 1.1],
     },
     axis: { values: [0.5, 0.7, 1, 1.3, 1.5, 2, 2.3, 3, 4, 5, 7, 10, 20, 50], format: '~g' },
@@ -104,6 +105,8 @@ export function gainOverDirtyRate(context: FigureContext): Drawing {
               field: 'measured',
               title: null,
               scale: { domain: Object.values(kinds), range: ['circle', 'triangle-up'] },
+              // One that all have needs no legend.
+              ...(gains.some(({ isAtLeast }) => isAtLeast) ? {} : { legend: null }),
             },
             tooltip: [
               { field: 'name', title: text('run.name') },

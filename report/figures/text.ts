@@ -83,10 +83,7 @@ const texts = {
   'held.zero': { en: 'zero pages', ja: 'ゼロページ' },
   'held.pool': { en: 'buffer pool in use', ja: '使用中のバッファプール' },
   'held.page-cache': { en: 'page cache', ja: 'ページキャッシュ' },
-  'held.other': {
-    en: 'other: programs, kernel, freed with content',
-    ja: 'その他（プログラム、カーネル、解放済み）',
-  },
+  'held.other': { en: 'other', ja: 'その他' },
 
   'gain.measured': { en: 'measured', ja: '計測値' },
   'gain.at-least': { en: 'at least: pre-copy was cancelled', ja: '下限（pre-copy は中止）' },
