@@ -94,6 +94,8 @@ export interface ErrorCodes {
     | 'guest-ram'
     /** What is read as guest memory is not what QEMU sends. */
     | 'guest-ram-differs'
+    /** QEMU sends the difference from a record that was left out. */
+    | 'withheld-base'
     /** The path on which to wait for QEMU is taken, or no socket can be made there. */
     | 'socket-path'
     /** QEMU closed its connection before the migration was over. */

@@ -47,3 +47,10 @@ export const sourceVmAdvice: Readonly<Record<SourceVm, string | undefined>> = {
 
 export const signalRefused =
   'the switchover is under way, and ending this now could leave two VMs running. It ends by itself, or says what to look at.';
+
+/** What both engines warn of. */
+export const postcopyBegun = {
+  code: 'post-copy',
+  reason:
+    'QEMU has started post-copy: what follows is passed through, and the VM lives at the destination as long as this program and the source do',
+} as const;

@@ -21,6 +21,7 @@ export class DirtyPass {
   #stepsBack = 0;
   #partHasPages = false;
   #through = false;
+  #firstPassOver = false;
 
   /** QEMU is let go; nothing happens if it was already. */
   begin(nowMs: number): void {
@@ -45,6 +46,7 @@ export class DirtyPass {
 
   record(blockIndex: number, page: number): void {
     const isBack = isBeyond(this.#block, this.#page, blockIndex, page);
+    if (isBack) this.#firstPassOver = true;
     this.#block = blockIndex;
     this.#page = page;
     this.#partHasPages = true;
@@ -65,6 +67,11 @@ export class DirtyPass {
 
   get through(): boolean {
     return this.#through;
+  }
+
+  /** Whether a record was of another pass than the first. */
+  get firstPassOver(): boolean {
+    return this.#firstPassOver;
   }
 
   get #isLate(): boolean {

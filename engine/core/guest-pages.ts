@@ -126,13 +126,24 @@ export class GuestPages {
   pageRecord(blockIndex: number, page: number, buffer: Buffer, offset: number): boolean {
     this.#dirtyPass.record(blockIndex, page);
     if (blockIndex === this.#mainBlock) this.#ramCheck?.record(page, buffer, offset);
-    return this.#ledgers[blockIndex]?.pageRecord(page, buffer, offset) ?? true;
+    const mayBeWithheld = !this.#dirtyPass.firstPassOver;
+    return this.#ledgers[blockIndex]?.pageRecord(page, buffer, offset, mayBeWithheld) ?? true;
   }
 
   /** QEMU's record of a page of zeros; it stays in the stream. */
   zeroRecord(blockIndex: number, page: number): void {
     this.#dirtyPass.record(blockIndex, page);
     this.#ledgers[blockIndex]?.zeroRecord(page);
+  }
+
+  /**
+   * QEMU's record of how a page differs from its record before; it stays in the stream.
+   *
+   * @throws CodedError 'source', 'withheld-base' if the target would have something else of the page
+   */
+  deltaRecord(blockIndex: number, page: number): void {
+    this.#dirtyPass.record(blockIndex, page);
+    this.#ledgers[blockIndex]?.deltaRecord(page);
   }
 
   takeList(list: PackedPageList): void {

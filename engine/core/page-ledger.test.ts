@@ -18,8 +18,8 @@ function hashOf(page: Buffer): [number, number] {
 
 test('a page that is not listed is forwarded, each time', (t) => {
   const ledger = new PageLedger(10, hasher);
-  t.true(ledger.pageRecord(3, content, 0));
-  t.true(ledger.pageRecord(3, content, 0));
+  t.true(ledger.pageRecord(3, content, 0, true));
+  t.true(ledger.pageRecord(3, content, 0, true));
   t.is(ledger.seenPages, 1);
   t.true(ledger.repeated);
 });
@@ -27,21 +27,21 @@ test('a page that is not listed is forwarded, each time', (t) => {
 test('the first record of a listed page is withheld until it is planned or comes again', (t) => {
   const ledger = new PageLedger(10, hasher);
   t.true(ledger.list(3));
-  t.false(ledger.pageRecord(3, content, 0));
+  t.false(ledger.pageRecord(3, content, 0, true));
   t.is(ledger.withheldPages, 1);
   ledger.plan(3, 1, 2);
   t.is(ledger.withheldPages, 0);
   t.is(ledger.state(3), pageState.plannedWithheld);
-  t.true(ledger.pageRecord(3, content, 0));
+  t.true(ledger.pageRecord(3, content, 0, true));
   t.is(ledger.state(3), pageState.plain);
 
   ledger.list(4);
-  ledger.pageRecord(4, content, 0);
-  t.true(ledger.pageRecord(4, content, 0));
+  ledger.pageRecord(4, content, 0, true);
+  t.true(ledger.pageRecord(4, content, 0, true));
   t.is(ledger.withheldPages, 0);
 
   ledger.list(5);
-  ledger.pageRecord(5, content, 0);
+  ledger.pageRecord(5, content, 0, true);
   ledger.zeroRecord(5);
   t.is(ledger.withheldPages, 0);
   t.is(ledger.state(5), pageState.plain);
@@ -52,15 +52,15 @@ test('a page that is planned first is left out only with the planned content', (
     const ledger = new PageLedger(10_000, hasher);
     ledger.list(page);
     ledger.plan(page, ...hashOf(content));
-    t.false(ledger.pageRecord(page, content, 0));
+    t.false(ledger.pageRecord(page, content, 0, true));
     t.is(ledger.state(page), pageState.plannedWithheld);
     t.is(ledger.withheldPages, 0);
 
     const changed = new PageLedger(10_000, hasher);
     changed.list(page);
     changed.plan(page, ...hashOf(content));
-    t.true(changed.pageRecord(page, other, 0));
-    t.true(changed.pageRecord(page, content, 0));
+    t.true(changed.pageRecord(page, other, 0, true));
+    t.true(changed.pageRecord(page, content, 0, true));
   }
 });
 
@@ -73,7 +73,7 @@ test('a record whose content was made to have the XXH64 of what was planned is n
     const ledger = new PageLedger(10, hasher);
     ledger.list(3);
     ledger.plan(3, ...hashOf(planned));
-    t.true(ledger.pageRecord(3, written, 0));
+    t.true(ledger.pageRecord(3, written, 0, true));
     t.is(ledger.state(3), pageState.plain);
   }
   t.true(equalByXxh64 > 10);
@@ -81,7 +81,7 @@ test('a record whose content was made to have the XXH64 of what was planned is n
 
 test('a page that was sent before the list came cannot be listed, nor one outside of memory', (t) => {
   const ledger = new PageLedger(10, hasher);
-  ledger.pageRecord(1, content, 0);
+  ledger.pageRecord(1, content, 0, true);
   ledger.zeroRecord(2);
   t.false(ledger.list(1));
   t.false(ledger.list(2));
@@ -93,7 +93,7 @@ test('a page that is planned again is compared with its newest hash', (t) => {
   ledger.list(3);
   ledger.plan(3, ...hashOf(content));
   ledger.plan(3, ...hashOf(other));
-  t.false(ledger.pageRecord(3, other, 0));
+  t.false(ledger.pageRecord(3, other, 0, true));
 });
 
 test('hashes are kept only until the pages have come', (t) => {
@@ -106,10 +106,24 @@ test('hashes are kept only until the pages have come', (t) => {
   }
   t.true(ledger.hashBytes > 20_000 * 8);
   for (let page = 0; page < 20_000; page++) {
-    if (page % 4 === 0) t.true(ledger.pageRecord(page, other, 0));
+    if (page % 4 === 0) t.true(ledger.pageRecord(page, other, 0, true));
     else if (page % 4 === 1) ledger.zeroRecord(page);
-    else if (page % 4 === 2) t.false(ledger.pageRecord(page, content, 0));
+    else if (page % 4 === 2) t.false(ledger.pageRecord(page, content, 0, true));
     else ledger.drop(page);
   }
   t.is(ledger.hashBytes, emptyBytes);
+});
+
+test("beyond QEMU's first pass nothing is left out, and a difference comes to what was forwarded", (t) => {
+  const ledger = new PageLedger(10, hasher);
+  for (const page of [1, 2, 3, 4]) ledger.list(page);
+  ledger.plan(2, ...hashOf(content));
+  t.true(ledger.pageRecord(1, content, 0, false));
+  t.true(ledger.pageRecord(2, content, 0, false));
+  ledger.pageRecord(3, content, 0, true);
+  for (const page of [1, 2]) t.notThrows(() => ledger.deltaRecord(page));
+  ledger.zeroRecord(4);
+  t.notThrows(() => ledger.deltaRecord(4));
+  t.is(ledger.withheldPages, 1);
+  for (const page of [3]) t.throws(() => ledger.deltaRecord(page), { code: 'withheld-base' });
 });

@@ -9,6 +9,7 @@
  *
  * It becomes plain again with the first of its records that is forwarded.
  */
+import { CodedError } from '../../foundation/coded-error.ts';
 import type { PageHash } from './outside.ts';
 import { PageHashes } from './page-hashes.ts';
 
@@ -56,15 +57,20 @@ export class PageLedger {
     return true;
   }
 
-  /** QEMU's record of a page with content. Returns whether to forward it. */
-  pageRecord(page: number, buffer: Buffer, offset: number): boolean {
+  /**
+   * QEMU's record of a page with content. Returns whether to forward it.
+   *
+   * @param mayBeWithheld false beyond QEMU's first pass: from then on a later record may be the difference from this one, or
+   *   be missing because nothing differs from it (capability xbzrle), so that the target must have just this one
+   */
+  pageRecord(page: number, buffer: Buffer, offset: number, mayBeWithheld: boolean): boolean {
     const before = this.#see(page);
     switch (before) {
       case pageState.listed:
-        this.#set(page, pageState.withheld);
-        return false;
+        this.#set(page, mayBeWithheld ? pageState.withheld : pageState.plain);
+        return !mayBeWithheld;
       case pageState.planned:
-        if (this.#hasPlannedHash(page, buffer, offset)) {
+        if (mayBeWithheld && this.#hasPlannedHash(page, buffer, offset)) {
           this.#set(page, pageState.plannedWithheld);
           return false;
         }
@@ -83,6 +89,20 @@ export class PageLedger {
   zeroRecord(page: number): void {
     this.#see(page);
     this.#set(page, pageState.plain);
+  }
+
+  /**
+   * QEMU's record of how a page differs from its record before; it is always forwarded.
+   *
+   * @throws CodedError 'source', 'withheld-base' if that record was not the last that was forwarded of the page
+   */
+  deltaRecord(page: number): void {
+    if (this.#see(page) === pageState.plain) return;
+    throw new CodedError(
+      'source',
+      'withheld-base',
+      `QEMU sends page ${page} as the difference from a record that was left out: switch the capability xbzrle off`,
+    );
   }
 
   /** The page was or will be sent by other means than the plan. */

@@ -131,6 +131,11 @@ export class RestorePlan {
     if (this.#asked.get(blockIndex)?.delete(page) !== true) this.cancelledPages += 1;
   }
 
+  /** Whether the page is neither restored nor superseded. */
+  isPending(blockIndex: number, page: number): boolean {
+    return this.#pending.get(blockIndex)?.has(page) === true;
+  }
+
   /** The next read of at most `maxBytes`, or undefined if nothing waits. Its end is told with `finish`. */
   nextExtent(maxBytes: number): Extent | undefined {
     for (let waiting = this.#queue[0]; waiting !== undefined; waiting = this.#queue[0]) {

@@ -1,11 +1,12 @@
 /**
  * Holds the switchover until nothing is pending: withholds the target's ack, and says when QEMU is not to be
- * read from (docs/engine.md).
+ * read from, or only a little (docs/engine.md).
  */
 import { SwitchoverGate } from '../stream/return-path.ts';
 import type { EventSink } from './engine-event.ts';
 import type { GuestPages } from './guest-pages.ts';
 import type { Schedule } from './schedule.ts';
+import { Trickle } from './trickle.ts';
 
 /** What is done when the switchover may come. */
 interface HoldActions {
@@ -27,6 +28,7 @@ export class SwitchoverHold {
   #released = false;
   /** All of RAM was read, and its end waits. */
   #endHeld = false;
+  readonly #trickle = new Trickle();
 
   constructor(
     schedule: Pick<Schedule, 'gateOpen' | 'holdsQemu'>,
@@ -43,9 +45,19 @@ export class SwitchoverHold {
     });
   }
 
-  /** Whether QEMU is not to be read from. */
+  /** Whether QEMU is to wait. */
   get holdsQemu(): boolean {
     return this.#endHeld || this.#schedule.holdsQemu(this.#withholds, this.#pages.almostThrough);
+  }
+
+  /** Whether it may be read from now: a little of it is, too, while it waits. */
+  get readsQemu(): boolean {
+    return !this.holdsQemu || this.#trickle.isOpen;
+  }
+
+  /** A chunk of QEMU's stream was read; as Trickle.taken. */
+  chunkTaken(records: number, partsEnded: number, nowMs: number, linkBytesPerSecond: number): void {
+    this.#trickle.taken(records, partsEnded, nowMs, linkBytesPerSecond);
   }
 
   /** Takes bytes of the return path. Throws as SwitchoverGate.push does. */
@@ -60,6 +72,8 @@ export class SwitchoverHold {
 
   /** To be called when the schedule may have changed its mind. Throws as GuestPages.checkComplete does. */
   update(nowMs: number): void {
+    // Without a withheld ack it would get through its first pass, and switch over.
+    this.#trickle.update(this.#withholds && this.holdsQemu && !this.#endHeld, nowMs);
     if (!this.#schedule.gateOpen) {
       if (this.#heldSinceMs === undefined && this.holdsQemu) {
         this.#heldSinceMs = nowMs;

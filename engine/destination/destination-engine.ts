@@ -343,7 +343,12 @@ class DestinationEngine implements SourceHandler, RestoreSink {
       }
       case 'committing':
       case 'in-doubt':
-        return { what: "the target QEMU's word that it has everything", limitMs: switchoverMs };
+        return {
+          what: "the target QEMU's word that it has everything",
+          limitMs: switchoverMs,
+          // In post-copy pages are on their way.
+          progress: state.parts.target.output.writtenBytes,
+        };
       case 'closing':
         return { what: 'the source engine to end', limitMs: closeMs };
       case 'over':

@@ -75,7 +75,9 @@ export class TargetOutput {
    */
   release(): void {
     this.#released = true;
-    const held = Buffer.concat(this.#held ?? []);
+    // In post-copy nothing is held.
+    if (this.#held === undefined) return;
+    const held = Buffer.concat(this.#held);
     this.#held = undefined;
     this.#heldBytes = 0;
     const lastAt = endOfFileAt(held);

@@ -1,5 +1,6 @@
 /** The target's incoming stream: what the source engine sends, and pages restored from storage between its records. */
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
+import { postcopyBegun } from '../core/advice.ts';
 import type { EventSink } from '../core/engine-event.ts';
 import type { TargetRamSource } from '../core/outside.ts';
 import { Placement } from '../core/placement.ts';
@@ -77,17 +78,26 @@ export class TargetStream {
           plan.supersede(blockIndex, page);
           return this.#placementOf(blockIndex)?.takeZeros(page) !== true;
         },
+        pageDelta: (blockIndex, page) => {
+          // The source leaves no record out from which a later one can differ. If it were otherwise, memory would be wrong.
+          if (plan.isPending(blockIndex, page))
+            throw new CodedError('destination', 'incomplete', `page ${page} changes before it is restored`);
+          this.#placementOf(blockIndex)?.forward(page);
+        },
         command: (command, lengthBytes) => {
           if (command === streamCommand.openReturnPath) this.#returnPath = true;
           // With page sizes; without, dirty bitmaps may follow (migration/savevm.c, qemu_savevm_send_postcopy_advise).
           if (command === streamCommand.postcopyAdvise && lengthBytes > 0) this.#mayBecomePostcopy = true;
+        },
+        postcopyBegins: () => {
+          onEvent({ event: 'warning', ...postcopyBegun });
         },
         deviceState: () => {
           output.hold();
           onEvent({ event: 'switch-over' });
         },
         unsupported: (code, reason) => {
-          refuseUnvouched(code, reason);
+          refuseUnvouched(code, reason, this.injector.reader.mayBecomePostcopy);
           this.#release(output);
           output.hold(passThroughTailBytes);
           onEvent({ event: 'stream-unfilterable', code, reason });

@@ -136,6 +136,11 @@ export class DestinationLink {
     return 1 - (this.connection.outstandingBytes + waitingBytes) / this.#window.limitBytes;
   }
 
+  /** Rate at which the destination takes data; 0 at first. */
+  get rateBytesPerSecond(): number {
+    return this.#window.rateBytesPerSecond;
+  }
+
   /** From now on little may be under way. */
   allowSwitchover(): void {
     this.#window.allowSwitchover();

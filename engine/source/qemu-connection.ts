@@ -9,6 +9,8 @@ import { adopt, createPausedServer, ReadBuffer } from '../wire/fast-socket.ts';
 import { SocketFile } from './socket-file.ts';
 
 const readBytes = 1024 * 1024;
+/** While QEMU is held: a socket full of ends of parts, each of which cost it a look at its dirty log, is left in it. */
+const littleBytes = 32 * 1024;
 /** Connections on which nothing was sent are let go after a while, and there may be no more than a few. */
 const silentLimitMs = 10_000;
 const silentLimit = 8;
@@ -34,6 +36,8 @@ export class QemuConnection {
   #file: SocketFile | undefined;
   #stopped = false;
   #socket: Socket | undefined;
+  #buffer: ReadBuffer | undefined;
+  #readsLittle = false;
   #waiting = false;
   #closed = false;
 
@@ -77,6 +81,13 @@ export class QemuConnection {
     this.#socket?.resume();
   }
 
+  /** Whether little is to be read at once, from the next but one read on. */
+  readsLittle(little: boolean): void {
+    if (little === this.#readsLittle) return;
+    this.#readsLittle = little;
+    this.#buffer?.resize(little ? littleBytes : readBytes);
+  }
+
   /** Sends bytes of the return path. */
   write(bytes: Buffer): void {
     this.#socket?.write(bytes);
@@ -105,16 +116,13 @@ export class QemuConnection {
       accepted.destroy();
       return;
     }
-    const socket = adopt(
-      accepted,
-      new ReadBuffer(this.#socket === undefined ? readBytes : magicBytes),
-      (chunk) => {
-        if (this.#silent.delete(socket)) this.#speaks(socket, chunk);
-        if (socket !== this.#socket) return false;
-        this.#waiting = !this.#handler.chunk(chunk);
-        return !this.#waiting;
-      },
-    );
+    const buffer = new ReadBuffer(this.#socket === undefined ? readBytes : magicBytes);
+    const socket = adopt(accepted, buffer, (chunk) => {
+      if (this.#silent.delete(socket)) this.#speaks(socket, chunk, buffer);
+      if (socket !== this.#socket) return false;
+      this.#waiting = !this.#handler.chunk(chunk);
+      return !this.#waiting;
+    });
     this.#silent.add(socket);
     const tooSilent = setTimeout(() => {
       if (this.#silent.has(socket)) socket.destroy();
@@ -139,7 +147,7 @@ export class QemuConnection {
   }
 
   /** The first bytes of a connection. Each of multifd's says what it is (migration/multifd.c, MultiFDInit_t). */
-  #speaks(socket: Socket, chunk: Buffer): void {
+  #speaks(socket: Socket, chunk: Buffer, buffer: ReadBuffer): void {
     if (chunk.length >= magicBytes && chunk.readUInt32BE(0) === multifdMagic) {
       socket.destroy();
       this.#handler.failed(
@@ -158,6 +166,7 @@ export class QemuConnection {
       return;
     }
     this.#socket = socket;
+    this.#buffer = buffer;
     this.#handler.connected();
   }
 }

@@ -2,6 +2,7 @@
  * QEMU's stream on its way through the source engine: records of listed pages are left out of it, pages and plans are put
  * into it, and its end is recognised.
  */
+import { postcopyBegun } from '../core/advice.ts';
 import type { EventSink } from '../core/engine-event.ts';
 import type { Schedule } from '../core/schedule.ts';
 import { checkVm } from '../stream/configuration.ts';
@@ -26,6 +27,10 @@ interface QemuStreamHandler {
   returnPathOpens(): void;
   /** QEMU has sent everything, and what is left of it is handed on. */
   complete(): void;
+  /** What follows in the stream lets the target run. */
+  postcopyBegins(): void;
+  /** QEMU needs no further connection, but for what the engines do not carry: post-copy's with preemption. */
+  needsNoConnection(): void;
 }
 
 export class QemuStream implements StreamWriter {
@@ -41,6 +46,7 @@ export class QemuStream implements StreamWriter {
   #machine = '';
   /** What is handed on now may hold the end of the stream. */
   #mayEnd = false;
+  #postcopy = false;
 
   /** @param vm name or uuid that the engine was told */
   constructor(
@@ -90,6 +96,11 @@ export class QemuStream implements StreamWriter {
     return this.#link.room;
   }
 
+  /** Whether post-copy has begun: QEMU goes on sending when the target runs. */
+  get isPostcopy(): boolean {
+    return this.#postcopy;
+  }
+
   /** Whether QEMU has sent everything. */
   get isComplete(): boolean {
     return this.#end.complete;
@@ -128,18 +139,27 @@ export class QemuStream implements StreamWriter {
           this.pages.zeroRecord(blockIndex, page);
           return true;
         },
-        ramSectionEnds: () => {
+        pageDelta: (blockIndex, page) => {
+          this.pages.deltaRecord(blockIndex, page);
+        },
+        ramSectionEnds: (kind) => {
           this.pages.partEnds();
+          if (kind === 'part' && this.injector.reader.mayBecomePostcopy) this.#handler.needsNoConnection();
         },
         command: (command) => {
           if (command === streamCommand.openReturnPath) this.#handler.returnPathOpens();
+        },
+        postcopyBegins: () => {
+          this.#postcopy = true;
+          this.#handler.postcopyBegins();
+          this.#onEvent({ event: 'warning', ...postcopyBegun });
         },
         deviceState: () => {
           this.#mayEnd = true;
           this.#onEvent({ event: 'switch-over' });
         },
         unsupported: (code, reason) => {
-          refuseUnvouched(code, reason);
+          refuseUnvouched(code, reason, this.injector.reader.mayBecomePostcopy);
           this.#mayEnd = true;
           this.#onEvent({ event: 'stream-unfilterable', code, reason });
           this.#schedule.noList();

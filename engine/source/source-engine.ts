@@ -81,6 +81,13 @@ class SourceEngine implements DestinationLinkHandler {
           this.#step({ type: 'stream-complete' });
         });
       },
+      postcopyBegins: () => {
+        // The target may run with what follows: from here on it is as after a stream's end.
+        this.#step({ type: 'stream-complete' });
+      },
+      needsNoConnection: () => {
+        this.#qemu.stopListening();
+      },
     });
     this.#hold = new SwitchoverHold(this.#schedule, this.#stream.pages, onEvent, {
       allowSwitchover: () => {
@@ -168,7 +175,13 @@ class SourceEngine implements DestinationLinkHandler {
 
   /** Takes a chunk of QEMU's stream; returns whether to read on. */
   #takeFromQemu(chunk: Buffer): boolean {
+    const { counters } = this.#stream.injector.reader;
+    const recordsBefore = counters.pages + counters.zeroPages + counters.pageDeltas;
+    const partsBefore = counters.ramSections;
     if (!this.#stream.push(chunk)) this.#hold.holdEnd();
+    const records = counters.pages + counters.zeroPages + counters.pageDeltas - recordsBefore;
+    const parts = counters.ramSections - partsBefore;
+    this.#hold.chunkTaken(records, parts, performance.now(), this.#link.rateBytesPerSecond);
     this.#updateHold();
     this.scheduleAdvance();
     return this.#mayRead;
@@ -221,23 +234,27 @@ class SourceEngine implements DestinationLinkHandler {
     if (more) this.scheduleAdvance();
   }
 
-  /** Once its stream is complete, QEMU has nothing more to say than that it closes, which must be heard whatever the link does. */
+  /**
+   * Once its stream is complete, QEMU has nothing more to say than that it closes, which must be heard whatever the link does;
+   * in post-copy it sends on.
+   */
   get #mayRead(): boolean {
     switch (this.#state.is) {
       case 'greeting':
       case 'preparing':
       case 'moving':
-        return !this.#hold.holdsQemu && this.#link.room > 0;
+        return this.#hold.holdsQemu ? this.#hold.readsQemu : this.#link.room > 0;
       case 'committing':
       case 'closing':
       case 'in-doubt':
       case 'over':
-        return true;
+        return !this.#stream.isPostcopy || this.#link.room > 0;
     }
   }
 
   #updateHold(): void {
     this.#hold.update(performance.now());
+    this.#qemu.readsLittle(this.#hold.holdsQemu);
   }
 
   #toQemu(message: Buffer): void {
@@ -273,6 +290,8 @@ class SourceEngine implements DestinationLinkHandler {
     if (this.#state.is !== 'greeting' && this.#state.is !== 'preparing') {
       this.#onEvent({ event: 'progress', ...this.#counters() });
     }
+    // While QEMU is held it may be time to read a little of it.
+    if (this.#qemu.waiting) this.scheduleAdvance();
     const verdict = this.#waits.update(this.#wait, performance.now());
     if (verdict.is === 'quiet') return;
     this.#onEvent(verdict.event);
@@ -292,7 +311,12 @@ class SourceEngine implements DestinationLinkHandler {
       case 'moving':
         return { ...this.#waitWhileMoving(), limitMs: stallMs };
       case 'committing':
-        return { what: "the target's word", limitMs: switchoverMs + afterDestinationMs };
+        return {
+          what: "the target's word",
+          limitMs: switchoverMs + afterDestinationMs,
+          // In post-copy pages are on their way.
+          progress: this.#stream.injector.reader.counters.bytes,
+        };
       case 'closing':
         return { what: 'QEMU to complete', limitMs: closeMs };
       case 'in-doubt':

@@ -26,7 +26,6 @@ export type UnsupportedReason =
   | 'not-a-stream'
   | 'tls'
   | 'multifd'
-  | 'xbzrle'
   | 'compression'
   | 'rdma'
   | 'mapped-ram'
@@ -68,6 +67,11 @@ export interface StreamHandler {
   pageLeftOut?(blockIndex: number, pageIndex: number): void;
   /** A page of zeros. Returns true to keep it, false to leave it out, which `pageLeftOut` tells. */
   zeroPage?(blockIndex: number, pageIndex: number): boolean;
+  /**
+   * A page as its difference from what QEMU has sent of it last (capability xbzrle); always kept: the receiver applies it to
+   * what it has of the page.
+   */
+  pageDelta?(blockIndex: number, pageIndex: number): void;
   command?(command: number, lengthBytes: number): void;
   /** The target is to throw these pages away: they are sent when its VM runs (RAM_DISCARD). */
   discard?(blockIndex: number, pageIndex: number, pageCount: number): void;
@@ -80,6 +84,11 @@ export interface StreamHandler {
   packageEnds?(): void;
   /** The last byte of a stream that has become post-copy was handed on. */
   streamEnds?(): void;
+  /**
+   * Without the option `postcopy`: post-copy begins, all that follows is handed on without a look, and the target may run at any
+   * moment. With `holdAtEnd` it was held before, as at RAM's END.
+   */
+  postcopyBegins?(): void;
   /** RAM is complete; all that follows is handed on without a look. */
   deviceState?(): void;
   /**
@@ -100,6 +109,8 @@ export interface StreamCounters {
   /** Page records with content, left out or not. */
   pages: number;
   zeroPages: number;
+  /** Records of differences. */
+  pageDeltas: number;
   pagesLeftOut: number;
   /** Pages injected by the reader's owner. */
   pagesInjected: number;
@@ -114,10 +125,11 @@ export interface StreamCounters {
  * - `ram`: inside a part of the RAM section, at the start of a record;
  * - `command`: inside the data of a command;
  * - `package`: inside the package of a migration that becomes post-copy;
- * - `held`: all of RAM was read but the end of its END section waits for `release`;
+ * - `bitmaps`: inside a part of the section of dirty bitmaps;
+ * - `held`: all of RAM was read but the end of its END section waits for `release`, or post-copy does;
  * - `device-state`: after RAM;
  * - `ended`: after RAM, in a stream that has become post-copy;
- * - `pass-through`: the stream cannot be filtered.
+ * - `pass-through`: the stream cannot be filtered, or has become post-copy without the option for it.
  */
 export type StreamPosition =
   | 'header'
@@ -125,6 +137,7 @@ export type StreamPosition =
   | 'ram'
   | 'command'
   | 'package'
+  | 'bitmaps'
   | 'held'
   | 'device-state'
   | 'ended'

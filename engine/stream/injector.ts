@@ -40,6 +40,7 @@ export class StreamInjector {
 
   /** As StreamReader.release. After it nothing can be injected. */
   release(): void {
+    this.closeSection();
     this.#whilePushing(() => {
       this.reader.release();
     });

@@ -11,7 +11,7 @@ function inspect(stream: Buffer, step = stream.length): StreamSummary {
 }
 
 for (const fixture of fixtureNames.filter((name) =>
-  /-(plain|switchover-ack|virtio-two-blocks|microvm)$/.test(name),
+  /-(plain|switchover-ack|virtio-two-blocks|microvm|xbzrle)$/.test(name),
 )) {
   test(`${fixture}: counts what a loader loads`, (t) => {
     const stream = readFixture(fixture);
@@ -21,6 +21,10 @@ for (const fixture of fixtureNames.filter((name) =>
     t.is(
       summary.blocks.reduce((sum, block) => sum + block.pageRecords, 0),
       loaded.pageRecords,
+    );
+    t.is(
+      summary.blocks.reduce((sum, block) => sum + block.deltaRecords, 0),
+      loaded.deltaRecords,
     );
     t.is(
       summary.blocks.reduce((sum, block) => sum + block.distinctPages, 0),
@@ -65,9 +69,9 @@ test('tells versions, blocks and passes of a capture', (t) => {
 });
 
 test('says why a stream cannot be filtered, or where it ends', (t) => {
-  const xbzrle = inspect(readFixture('qemu-10.0-xbzrle'));
-  t.like(xbzrle.end, { is: 'unfilterable', reason: 'xbzrle' });
-  t.regex(formatSummary(xbzrle), /not filterable \(xbzrle\)/);
+  const shared = inspect(readFixture('qemu-10.0-ignore-shared'));
+  t.like(shared.end, { is: 'unfilterable', reason: 'ignore-shared' });
+  t.regex(formatSummary(shared), /not filterable \(ignore-shared\)/);
   const cut = inspect(smallStream.subarray(0, 5000));
   t.is(cut.end.is, 'truncated');
   t.is(cut.blocks[0]?.pageRecords, 1);

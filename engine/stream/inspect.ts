@@ -29,9 +29,10 @@ export interface StreamSummary {
 }
 
 interface BlockSummary extends RamBlock {
-  /** Records of pages with content, and of pages of zeros; a page counts each time that it was sent. */
+  /** Records of pages with content, of pages of zeros, of differences; a page counts each time that it was sent. */
   readonly pageRecords: number;
   readonly zeroRecords: number;
+  readonly deltaRecords: number;
   /** Pages of which there was at least one record. */
   readonly distinctPages: number;
 }
@@ -45,6 +46,7 @@ type StreamEnd =
 interface BlockCount {
   pageRecords: number;
   zeroRecords: number;
+  deltaRecords: number;
   distinctPages: number;
   readonly seen: Uint8Array;
 }
@@ -75,6 +77,7 @@ export class StreamInspector {
           this.#counts = blocks.map(({ pageCount }) => ({
             pageRecords: 0,
             zeroRecords: 0,
+            deltaRecords: 0,
             distinctPages: 0,
             seen: new Uint8Array(Math.ceil(pageCount / 8)),
           }));
@@ -86,6 +89,9 @@ export class StreamInspector {
         zeroPage: (block, page) => {
           this.#count(block, page, 'zeroRecords');
           return true;
+        },
+        pageDelta: (block, page) => {
+          this.#count(block, page, 'deltaRecords');
         },
         command: (command) => {
           const known = Object.entries(streamCommand).find(([, code]) => code === command);
@@ -133,8 +139,8 @@ export class StreamInspector {
       blocks: this.#reader.blocks.flatMap((block, index) => {
         const count = this.#counts[index];
         if (count === undefined) return [];
-        const { pageRecords, zeroRecords, distinctPages } = count;
-        return [{ ...block, pageRecords, zeroRecords, distinctPages }];
+        const { pageRecords, zeroRecords, deltaRecords, distinctPages } = count;
+        return [{ ...block, pageRecords, zeroRecords, deltaRecords, distinctPages }];
       }),
       ramSections,
       ramBytes: bytes - deviceStateBytes,
@@ -148,7 +154,7 @@ export class StreamInspector {
     };
   }
 
-  #count(blockIndex: number, pageIndex: number, kind: 'pageRecords' | 'zeroRecords'): void {
+  #count(blockIndex: number, pageIndex: number, kind: 'pageRecords' | 'zeroRecords' | 'deltaRecords'): void {
     if (this.#reader.moved) this.#recordsAfterPackage += 1;
     if (blockIndex < this.#lastBlock || (blockIndex === this.#lastBlock && pageIndex < this.#lastPage)) {
       this.#passes += 1;
@@ -183,7 +189,7 @@ export function formatSummary(summary: StreamSummary): string {
         ]),
     ...summary.blocks.map(
       (block) =>
-        `  ${block.name}: ${block.lengthBytes / pageSizeBytes} pages, ${block.pageRecords} sent, ${block.zeroRecords} sent as zero, ${block.distinctPages} distinct`,
+        `  ${block.name}: ${block.lengthBytes / pageSizeBytes} pages, ${block.pageRecords} sent, ${block.zeroRecords} sent as zero, ${block.deltaRecords} as differences, ${block.distinctPages} distinct`,
     ),
     `end            ${describeEnd(end)}`,
   ];

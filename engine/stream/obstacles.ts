@@ -75,34 +75,33 @@ export function obstacleInConfiguration(configuration: StreamConfiguration): Obs
 
 const becomesPostcopy: Obstacle = {
   reason: 'postcopy',
-  detail: 'the migration may become post-copy (capability postcopy-ram)',
+  detail: 'the migration becomes post-copy once more, or a broken one is resumed',
 };
 
 /**
- * @param lengthBytes of the command's data
- * @param postcopy whether a stream that becomes post-copy is read
+ * What is done with a stream that may become post-copy: it is read on; passed through once it does; or it has, so that none of
+ * the commands for it may come.
  */
+export type PostcopyReading = 'read' | 'pass-through' | 'over';
+
+/** @param lengthBytes of the command's data */
 export function obstacleInCommand(
   command: number,
   lengthBytes: number,
-  postcopy: boolean,
+  postcopy: PostcopyReading,
 ): Obstacle | undefined {
-  if (postcopy && isPostcopyCommand(command, lengthBytes)) return undefined;
+  if (postcopy === 'read' && isPostcopyCommand(command, lengthBytes)) return undefined;
+  if (postcopy === 'pass-through' && beginsPostcopy(command)) return undefined;
   switch (command) {
     case streamCommand.openReturnPath:
     case streamCommand.ping:
     case streamCommand.switchoverStart:
       return undefined;
+    // Post-copy, of RAM or of dirty bitmaps, is allowed (migration/savevm.c, qemu_savevm_send_postcopy_advise).
+    case streamCommand.postcopyAdvise:
+      return postcopy === 'over' ? becomesPostcopy : undefined;
     case streamCommand.enableColo:
       return { reason: 'colo', detail: 'the VM is replicated (capability x-colo)' };
-    case streamCommand.postcopyAdvise:
-      // Page sizes are its data where RAM may be sent later (migration/savevm.c, qemu_savevm_send_postcopy_advise).
-      return lengthBytes === 0
-        ? {
-            reason: 'dirty-bitmaps',
-            detail: 'dirty bitmaps of disks may be sent when the target runs (capability dirty-bitmaps)',
-          }
-        : becomesPostcopy;
     case streamCommand.postcopyListen:
     case streamCommand.postcopyRun:
     case streamCommand.postcopyRamDiscard:
@@ -116,6 +115,18 @@ export function obstacleInCommand(
 }
 
 /** What stands outside of the package of a migration that becomes post-copy (migration/savevm.c). */
+/** What begins post-copy, where it was allowed. */
+export function beginsPostcopy(command: number): boolean {
+  return postcopyCommands.includes(command);
+}
+
+const postcopyCommands: readonly number[] = [
+  streamCommand.postcopyRamDiscard,
+  streamCommand.postcopyListen,
+  streamCommand.postcopyRun,
+  streamCommand.packaged,
+];
+
 function isPostcopyCommand(command: number, lengthBytes: number): boolean {
   return (
     (command === streamCommand.postcopyAdvise && lengthBytes === adviseBytes) ||
@@ -141,8 +152,6 @@ export function obstacleInAdvise(buffer: Buffer, at: number): Obstacle | undefin
 /** For a RAM record that is neither a page, nor the blocks' sizes, nor the end of a section. */
 export function obstacleInRecord(flags: number): Obstacle {
   switch (flags & ~ramFlag.sameBlock) {
-    case ramFlag.xbzrle:
-      return { reason: 'xbzrle', detail: 'pages are sent as differences (capability xbzrle)' };
     case ramFlag.compressedPage:
       return { reason: 'compression', detail: 'pages are compressed (capability compress)' };
     case ramFlag.multifdFlush:
@@ -163,7 +172,7 @@ const remedies: Partial<Record<UnsupportedReason, string>> = {
   'not-a-stream': 'tell QEMU to migrate to the socket of the source engine',
   tls: "switch QEMU's own TLS off (tls-creds): the engines encrypt",
   multifd: 'switch the capability multifd off',
-  postcopy: 'switch the capability postcopy-ram off',
+  postcopy: 'migrate without the engines',
   'huge-pages': 'back the guest by pages of 4096 bytes, or switch the capability postcopy-ram off',
   'dirty-bitmaps': 'switch the capability dirty-bitmaps off',
   colo: 'switch the capability x-colo off',
@@ -175,9 +184,13 @@ const remedies: Partial<Record<UnsupportedReason, string>> = {
  * Refuses a stream in which neither engine can see where it ends: with it nobody could promise that only one VM runs. Others
  * that cannot be filtered may be passed through.
  *
+ * @param mayBecomePostcopy QEMU may start post-copy
  * @throws CodedError 'stream', 'unsupported' that says what to change
  */
-export function refuseUnvouched(reason: UnsupportedReason, detail: string): void {
-  const remedy = remedies[reason];
+export function refuseUnvouched(reason: UnsupportedReason, detail: string, mayBecomePostcopy: boolean): void {
+  // Of a stream that is passed through the end is held back, which post-copy would wait for.
+  const remedy =
+    remedies[reason] ??
+    (mayBecomePostcopy ? 'switch the capability postcopy-ram off, which then cannot be carried' : undefined);
   if (remedy !== undefined) throw new CodedError('stream', 'unsupported', `${detail}: ${remedy}`, { reason });
 }

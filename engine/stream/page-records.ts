@@ -7,7 +7,7 @@ import type { FilteredOutput } from './filtered-output.ts';
 import type { StreamCounters, StreamHandler } from './handler.ts';
 import { type ItemStop, stoppedBy, malformed } from './obstacles.ts';
 import { RamBlocks } from './ram-blocks.ts';
-import { ramFlag, shortHeaderBytes } from './records.ts';
+import { deltaEncoding, deltaHeaderBytes, ramFlag, shortHeaderBytes } from './records.ts';
 import { recordHeaderRoomBytes, writeRecordHeader } from './writer.ts';
 
 /** The record at which reading stopped, and why. */
@@ -67,7 +67,8 @@ export class PageRecords {
       const low = buffer.readUInt32BE(at + 4);
       const flags = low & 0xfff;
       const type = flags & ~ramFlag.sameBlock;
-      if (type !== ramFlag.page && type !== ramFlag.zero) return { is: 'other-record', at, flags };
+      if (type !== ramFlag.page && type !== ramFlag.zero && type !== ramFlag.xbzrle)
+        return { is: 'other-record', at, flags };
       let data = at + shortHeaderBytes;
       let block = this.#inputBlock;
       if (flags === type) {
@@ -78,7 +79,16 @@ export class PageRecords {
         block = blocks.find(buffer, data - nameBytes, data, block);
         if (block < 0) return { at, ...stoppedBy(malformed('a page of a RAM block that was not announced')) };
       }
-      const next = data + (type === ramFlag.page ? pageSizeBytes : 1);
+      let dataBytes = type === ramFlag.page ? pageSizeBytes : 1;
+      if (type === ramFlag.xbzrle) {
+        const neededBytes = data + deltaHeaderBytes - at;
+        if (end - at < neededBytes) return { is: 'incomplete', at, neededBytes };
+        const lengthBytes = buffer.readUInt16BE(data + 1);
+        if (buffer.readUInt8(data) !== deltaEncoding || lengthBytes > pageSizeBytes)
+          return { at, ...stoppedBy(malformed('a page is sent as no difference that QEMU makes')) };
+        dataBytes = deltaHeaderBytes + lengthBytes;
+      }
+      const next = data + dataBytes;
       if (end < next) return { is: 'incomplete', at, neededBytes: next - at };
       const pageIndex = buffer.readUInt32BE(at) * 0x100000 + (low >>> 12);
       // A block of -1 (no record before it, or no blocks known) fails here too.
@@ -93,9 +103,12 @@ export class PageRecords {
         // The capability compress shows only at the second page: the first of a block is sent as it is. Keeping the
         // very first means that nothing was left out when it shows, so that the stream can still be passed through.
         if (counters.pages === 1) kept = true;
-      } else {
+      } else if (type === ramFlag.zero) {
         counters.zeroPages += 1;
         if (handler.zeroPage !== undefined) kept = handler.zeroPage(block, pageIndex);
+      } else {
+        counters.pageDeltas += 1;
+        handler.pageDelta?.(block, pageIndex);
       }
       if (!kept) {
         counters.pagesLeftOut += 1;

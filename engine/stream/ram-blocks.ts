@@ -1,10 +1,17 @@
-/** The RAM blocks of a stream: MEM_SIZE's list of them, (u8 length + name, size64) each, and the way from a name to one. */
+/**
+ * The RAM blocks of a stream: MEM_SIZE's list of them, (u8 length + name, size64) each, and the way from a name to one. With
+ * the capability postcopy-ram the size of a block's pages, 64 bits, follows that of a block of huge pages (migration/ram.c,
+ * ram_save_setup).
+ */
 import { pageSizeBytes } from '../list/page-list.ts';
 import type { RamBlock } from './handler.ts';
 import { incomplete, type ItemStop, stoppedBy, malformed } from './obstacles.ts';
 
 /** More blocks than any VM has; without a cap, blocks of length 0 could follow one another for ever. */
 const maxBlocks = 65_536;
+/** Largest huge page of x86. */
+const maxPageBytes = 2n ** 30n;
+const pageSizeFieldBytes = 8;
 
 export class RamBlocks {
   readonly list: readonly RamBlock[];
@@ -41,11 +48,16 @@ type RamBlocksStep =
 export class RamBlocksReader {
   readonly #list: RamBlock[] = [];
   readonly #names = new Set<string>();
+  readonly #mayHavePageSizes: boolean;
   #remainingBytes: number;
 
-  /** @param totalBytes length of all blocks */
-  constructor(totalBytes: number) {
+  /**
+   * @param totalBytes length of all blocks
+   * @param mayHavePageSizes after a block the size of its pages may follow
+   */
+  constructor(totalBytes: number, mayHavePageSizes: boolean) {
     this.#remainingBytes = totalBytes;
+    this.#mayHavePageSizes = mayHavePageSizes;
   }
 
   /** Reads what starts at `at`, which is before `end`. */
@@ -53,7 +65,9 @@ export class RamBlocksReader {
     if (this.#remainingBytes === 0) return this.#complete(at);
     const nameBytes = buffer.readUInt8(at);
     const itemBytes = 1 + nameBytes + 8;
-    if (end - at < itemBytes) return incomplete(itemBytes);
+    // What follows is not shorter: another block, or a record and the section's footer.
+    const neededBytes = itemBytes + (this.#mayHavePageSizes ? pageSizeFieldBytes : 0);
+    if (end - at < neededBytes) return incomplete(neededBytes);
     const size = at + 1 + nameBytes;
     const lengthBytes = buffer.readUInt32BE(size) * 0x1_0000_0000 + buffer.readUInt32BE(size + 4);
     const name = buffer.toString('latin1', at + 1, size);
@@ -69,11 +83,17 @@ export class RamBlocksReader {
     }
     this.#list.push({ index, name, lengthBytes, pageCount: lengthBytes / pageSizeBytes });
     this.#names.add(name);
-    const next = at + itemBytes;
+    const hasPageSize = this.#mayHavePageSizes && isPageSize(buffer.readBigUInt64BE(at + itemBytes));
+    const next = at + itemBytes + (hasPageSize ? pageSizeFieldBytes : 0);
     return this.#remainingBytes > 0 ? { is: 'read', next } : this.#complete(next);
   }
 
   #complete(next: number): RamBlocksStep {
     return { is: 'complete', next, blocks: new RamBlocks(this.#list) };
   }
+}
+
+/** No name begins so, since it would be empty, and no record, since it would have no flags. */
+function isPageSize(value: bigint): boolean {
+  return value > BigInt(pageSizeBytes) && value <= maxPageBytes && (value & (value - 1n)) === 0n;
 }

@@ -7,15 +7,14 @@ import { blocks, content, movedStream, packageData, smallStream } from './testin
 import { StreamReader } from './reader.ts';
 import { startReader as start } from './testing/start-reader.ts';
 
-/** Longest that may be kept back: a page with a long block name; the tail of a section is shorter. */
-const maxItemBytes = 8 + 1 + 255 + 4096;
+/** Longest that may be kept back: a page's difference with a long block name; the tail of a section is shorter. */
+const maxItemBytes = 8 + 1 + 255 + 3 + 4096;
 
 /** The start of a stream, where headers follow each other. */
 const headBytes = 400;
 
 const filterable = fixtureNames.filter(
-  (fixture) =>
-    !/-(compress|ignore-shared|postcopy|virtio-mem|xbzrle)$/.test(fixture) && !/1.*multifd/.test(fixture),
+  (fixture) => !/-(compress|ignore-shared|virtio-mem)$/.test(fixture) && !/1.*multifd/.test(fixture),
 );
 
 /** Of migrations that became post-copy. */
@@ -39,16 +38,18 @@ for (const fixture of filterable) {
 
     const loaded = loadStream(stream);
     t.is(run.reader.counters.pages, loaded.pageRecords);
+    t.is(run.reader.counters.pageDeltas, loaded.deltaRecords);
     const reported = new Map<string, string>();
     for (const event of run.events) {
-      const match = /^(page|zero) (\S+) ?(.*)$/s.exec(event);
-      if (match !== null) reported.set(match[2] ?? '', match[1] === 'zero' ? 'zero' : (match[3] ?? ''));
+      const match = /^(page|zero|delta) (\S+) ?(.*)$/s.exec(event);
+      if (match !== null)
+        reported.set(match[2] ?? '', match[1] === 'page' ? (match[3] ?? '') : (match[1] ?? ''));
       const [what, first = '', count = ''] = event.split(' ');
       if (what === 'discard') for (const key of pagesFrom(first, Number(count))) reported.delete(key);
     }
     const expected = [...loaded.memory].map(([key, content]): [string, string] => [
       key,
-      content === 'zero' ? content : content.toString('latin1'),
+      content === 'zero' ? content : loaded.endWithDelta.has(key) ? 'delta' : content.toString('latin1'),
     ]);
     t.deepEqual(reported, new Map(expected));
   });
@@ -125,6 +126,7 @@ test('a small stream cut at every byte hands on the same bytes, none too early a
       'zero a.rather.long.name/of@a.block/1',
       'end part',
       'begin part',
+      'delta a.rather.long.name/of@a.block/2',
       'end part',
       'command 11 0',
       'begin end',
@@ -151,7 +153,9 @@ test('names the block again when the record that named it is left out', (t) => {
   run.reader.push(smallStream);
   const loaded = loadStream(run.output());
   t.is(loaded.memory.get('a.rather.long.name/of@a.block/1'), 'zero');
-  t.true(content(4).equals(loaded.memory.get('a.rather.long.name/of@a.block/2') as Buffer));
+  const changed = Buffer.from(content(4));
+  changed.set([1, 2, 3], 5);
+  t.true(changed.equals(loaded.memory.get('a.rather.long.name/of@a.block/2') as Buffer));
   t.false(loaded.memory.has('a.rather.long.name/of@a.block/3'));
 });
 

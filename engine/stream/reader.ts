@@ -5,18 +5,20 @@
  *
  *     magic -> configuration -> between-sections <---------------- end of START, PART -----+
  *                                |  |  ^                                                   |
- *                                |  |  +-- command, RAM_DISCARD, package                  |
+ *                                |  |  +-- command, bitmaps, RAM_DISCARD, package          |
  *                                |  +-- START, PART or END of RAM --> ram <--> block-sizes |
  *                                |                                     |  |  (START only)  |
  *                                |                                     |  +----------------+
  *                                |                      end of END --> held (holdAtEnd) --> device-state, or,
  *                                |                                                            after a package: ended
+ *                                +-- post-copy begins, without the option for it --> held (holdAtEnd) --> pass-through
  *                                +-- what cannot be filtered, from any state of the above --> pass-through
  *
  * Each state reads one item at a time; an item that a chunk's end cuts is completed from the next chunk and read again.
  */
 import { CodedError } from '../../foundation/coded-error.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
+import { readBitmapItem } from './bitmap-section.ts';
 import { ConfigurationReader } from './configuration.ts';
 import { FilteredOutput } from './filtered-output.ts';
 import type {
@@ -28,6 +30,7 @@ import type {
   StreamPosition,
 } from './handler.ts';
 import {
+  beginsPostcopy,
   incomplete,
   type ItemStop,
   magicBytes,
@@ -37,11 +40,13 @@ import {
   obstacleInConfiguration,
   obstacleInMagic,
   obstacleInRecord,
+  type PostcopyReading,
 } from './obstacles.ts';
 import { PageRecords } from './page-records.ts';
 import { RamBlocksReader } from './ram-blocks.ts';
 import { readDiscard } from './discard.ts';
 import {
+  deltaHeaderBytes,
   maxDiscardBytes,
   maxPackageBytes,
   ramFlag,
@@ -55,15 +60,15 @@ import { recordHeaderRoomBytes } from './writer.ts';
 
 export interface StreamReaderOptions {
   /**
-   * Stop at the end of RAM's END section, before it is handed on, until `release` is called: the last moment at which
-   * pages can be injected. Default false.
+   * Stop at the end of RAM's END section, or where post-copy begins, before it is handed on, until `release` is called: the
+   * last moment at which pages can be injected. Default false.
    */
   readonly holdAtEnd?: boolean;
   /** What the handler leaves out reaches the receiver all the same: the rest can be passed through after it. Default false. */
   readonly leftOutIsDelivered?: boolean;
   /** Throw when the stream cannot be filtered, instead of passing it through. Default false. */
   readonly refuseUnsupported?: boolean;
-  /** Read a stream that becomes post-copy; else it cannot be filtered. Default false. */
+  /** Read a stream that becomes post-copy; else it is passed through from there on. Default false. */
   readonly postcopy?: boolean;
 }
 
@@ -79,20 +84,22 @@ type ReaderState =
   | { readonly in: 'package'; remainingBytes: number }
   | { readonly in: 'ram'; readonly kind: SectionKind }
   | { readonly in: 'block-sizes'; readonly reader: RamBlocksReader }
-  | { readonly in: 'held' }
+  | { readonly in: 'bitmaps'; readonly sectionId: number }
+  | { readonly in: 'held'; readonly before: 'ram-ends' | 'postcopy' }
   | { readonly in: 'device-state' }
   /** After the RAM of a stream that has become post-copy; `endOfFile`: its last byte was read. */
   | { readonly in: 'ended'; readonly endOfFile: boolean }
   | { readonly in: 'pass-through' };
 
-/** Longest item that is parsed in one piece: a page with a block name of 255 bytes. */
-const maxItemBytes = recordHeaderRoomBytes + pageSizeBytes;
+/** Longest item that is parsed in one piece: a page's difference, as long as a page, with a block name of 255 bytes. */
+const maxItemBytes = recordHeaderRoomBytes + deltaHeaderBytes + pageSizeBytes;
 
 export class StreamReader {
   readonly counters: StreamCounters = {
     bytes: 0,
     pages: 0,
     zeroPages: 0,
+    pageDeltas: 0,
     pagesLeftOut: 0,
     pagesInjected: 0,
     ramSections: 0,
@@ -102,6 +109,10 @@ export class StreamReader {
   /** What is handed on. */
   readonly output: FilteredOutput;
 
+  /** Whether QEMU may start post-copy of RAM. */
+  mayBecomePostcopy = false;
+
+  #bitmapSectionId: number | undefined;
   readonly #handler: StreamHandler;
   readonly #pages: PageRecords;
   readonly #options: StreamReaderOptions;
@@ -152,7 +163,7 @@ export class StreamReader {
   get placeForPages(): PlaceForPages {
     switch (this.#state.in) {
       case 'held':
-        return 'inside-section';
+        return this.#state.before === 'ram-ends' ? 'inside-section' : 'between-sections';
       case 'ram':
         return this.#state.kind === 'start' ? 'nowhere' : 'inside-section';
       case 'between-sections':
@@ -161,6 +172,7 @@ export class StreamReader {
       case 'configuration':
       case 'command':
       case 'package':
+      case 'bitmaps':
       case 'block-sizes':
       case 'device-state':
       case 'ended':
@@ -189,10 +201,10 @@ export class StreamReader {
     return this.#take(chunk);
   }
 
-  /** Lets RAM's END section end. Call it when `push` returned false. */
+  /** Lets RAM's END section end, or post-copy begin. Call it when `push` returned false. */
   release(): void {
     if (this.#state.in !== 'held') throw new Error('release() of a reader that is not held');
-    this.#state = { in: 'ram', kind: 'end' };
+    this.#state = this.#state.before === 'ram-ends' ? { in: 'ram', kind: 'end' } : { in: 'between-sections' };
     this.#endReleased = true;
     const rest = this.#heldBytes;
     this.#heldBytes = Buffer.alloc(0);
@@ -282,6 +294,8 @@ export class StreamReader {
         return this.#readMagic(buffer, at, end);
       case 'configuration':
         return this.#readConfiguration(buffer, at, end, state.reader);
+      case 'bitmaps':
+        return this.#readBitmapItem(buffer, at, end, state.sectionId);
       case 'held':
         return at;
       case 'device-state':
@@ -321,7 +335,10 @@ export class StreamReader {
           return this.#giveUp(at, malformed('RAM blocks are announced again'));
         }
         const totalBytes = buffer.readUInt32BE(at) * 0x1_0000_0000 + buffer.readUInt32BE(at + 4) - flags;
-        this.#state = { in: 'block-sizes', reader: new RamBlocksReader(totalBytes) };
+        this.#state = {
+          in: 'block-sizes',
+          reader: new RamBlocksReader(totalBytes, this.mayBecomePostcopy),
+        };
         return at + shortHeaderBytes;
       }
       default:
@@ -333,7 +350,7 @@ export class StreamReader {
   /** A part of the RAM section ends with the tail at `at`, unless it is to be held. */
   #endSection(buffer: Buffer, at: number, kind: SectionKind): number {
     if (kind === 'end' && this.#options.holdAtEnd === true && !this.#endReleased) {
-      this.#state = { in: 'held' };
+      this.#state = { in: 'held', before: 'ram-ends' };
       return at;
     }
     const next = at + sectionTailBytes;
@@ -380,13 +397,17 @@ export class StreamReader {
   }
 
   #readSectionHeader(buffer: Buffer, at: number, end: number): number {
-    const postcopy = this.#options.postcopy === true && !this.#moved;
-    const header = readSectionHeader(buffer, at, end, this.ramSectionId, postcopy);
+    const started = { ram: this.ramSectionId, bitmaps: this.#bitmapSectionId };
+    const header = readSectionHeader(buffer, at, end, started, this.#postcopyReading);
     switch (header.is) {
       case 'ram':
         this.ramSectionId = header.sectionId;
         this.#state = { in: 'ram', kind: header.kind };
         this.#handler.ramSectionBegins?.(header.kind);
+        return header.next;
+      case 'bitmaps':
+        this.#bitmapSectionId = header.sectionId;
+        this.#state = { in: 'bitmaps', sectionId: header.sectionId };
         return header.next;
       case 'command':
         return this.#readCommand(buffer, at, end, header);
@@ -401,8 +422,16 @@ export class StreamReader {
     end: number,
     { command, lengthBytes, next }: { command: number; lengthBytes: number; next: number },
   ): number {
+    if (this.#options.postcopy !== true && beginsPostcopy(command)) return this.#beginPostcopy(at);
     switch (command) {
       case streamCommand.postcopyAdvise: {
+        // Page sizes are its data where RAM may be sent later.
+        if (lengthBytes > 0) this.mayBecomePostcopy = true;
+        if (lengthBytes === 0 || this.#options.postcopy !== true) {
+          if (lengthBytes > 0) this.#state = { in: 'command', remainingBytes: lengthBytes };
+          this.#handler.command?.(command, lengthBytes);
+          return next;
+        }
         if (end - next < lengthBytes) return this.#stop(at, incomplete(next - at + lengthBytes));
         const obstacle = obstacleInAdvise(buffer, next);
         if (obstacle !== undefined) return this.#giveUp(at, obstacle);
@@ -438,6 +467,35 @@ export class StreamReader {
         this.#handler.command?.(command, lengthBytes);
         return next;
     }
+  }
+
+  get #postcopyReading(): PostcopyReading {
+    if (this.#options.postcopy !== true) return 'pass-through';
+    return this.#moved ? 'over' : 'read';
+  }
+
+  #readBitmapItem(buffer: Buffer, at: number, end: number, sectionId: number): number {
+    const item = readBitmapItem(buffer, at, end, sectionId);
+    switch (item.is) {
+      case 'read':
+        return item.next;
+      case 'section-ends':
+        this.#state = { in: 'between-sections' };
+        return item.next;
+      default:
+        return this.#stop(at, item);
+    }
+  }
+
+  #beginPostcopy(at: number): number {
+    if (this.blocks.length === 0) return this.#giveUp(at, malformed('post-copy begins before RAM'));
+    if (this.#options.holdAtEnd === true && !this.#endReleased) {
+      this.#state = { in: 'held', before: 'postcopy' };
+    } else {
+      this.#state = { in: 'pass-through' };
+      this.#handler.postcopyBegins?.();
+    }
+    return at;
   }
 
   #readMagic(buffer: Buffer, at: number, end: number): number {

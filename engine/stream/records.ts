@@ -61,6 +61,13 @@ export const maxDiscardBytes = 3 + 255 + 12 * 16;
 export const ramSectionName = 'ram';
 export const ramSectionVersion = 4;
 
+/** Name and version of the section of disks' dirty bitmaps (migration/block-dirty-bitmap.c, dirty_bitmap_mig_init). */
+export const bitmapSectionName = 'dirty-bitmap';
+export const bitmapSectionVersion = 1;
+
+/** Flags of its items (migration/block-dirty-bitmap.c, DIRTY_BITMAP_MIG_FLAG_...). */
+export const bitmapFlag = { endOfSection: 0x01, bitmapName: 0x04, diskName: 0x08, start: 0x10 } as const;
+
 /**
  * Flags of a RAM record: the low twelve bits of its first eight bytes, the rest is the page's offset in its RAM block
  * (migration/ram.c, RAM_SAVE_FLAG_...). Apart from `sameBlock` they exclude one another.
@@ -76,6 +83,7 @@ export const ramFlag = {
   endOfSection: 0x010,
   /** The record is of the same RAM block as the one before it; without it u8 length + block name come first. */
   sameBlock: 0x020,
+  /** What has changed of a page since QEMU sent it last; never in its first pass (migration/xbzrle.c). */
   xbzrle: 0x040,
   /** RDMA only. */
   hook: 0x080,
@@ -90,6 +98,10 @@ export const sectionTailBytes = 8 + 5;
 
 /** Header of a record that needs no block name. */
 export const shortHeaderBytes = 8;
+
+/** Of a page's difference, before its data: encoding8, which is 1, and length16 (migration/ram.c, load_xbzrle). */
+export const deltaHeaderBytes = 3;
+export const deltaEncoding = 1;
 
 /** Header of a record with the longest block name: offset and flags, length, name. */
 export const maxHeaderBytes = 8 + 1 + 255;

@@ -1,12 +1,26 @@
-/** What may start between two sections: a part of the RAM section, or a command (migration/savevm.c). */
+/** What may start between two sections: a part of RAM's or of the dirty bitmaps' section, or a command (migration/savevm.c). */
 import type { SectionKind } from './handler.ts';
-import { incomplete, type ItemStop, stoppedBy, obstacleInCommand } from './obstacles.ts';
-import { ramSectionName, ramSectionVersion, sectionType } from './records.ts';
+import { incomplete, type ItemStop, obstacleInCommand, type PostcopyReading, stoppedBy } from './obstacles.ts';
+import {
+  bitmapSectionName,
+  bitmapSectionVersion,
+  ramSectionName,
+  ramSectionVersion,
+  sectionType,
+} from './records.ts';
+
+/** Ids of the sections that have started. */
+export interface StartedSections {
+  readonly ram: number | undefined;
+  readonly bitmaps: number | undefined;
+}
 
 type SectionHeader =
   | ItemStop
   /** A part of the RAM section; its records start at `next`. */
   | { readonly is: 'ram'; readonly kind: SectionKind; readonly sectionId: number; readonly next: number }
+  /** A part of the section of dirty bitmaps; its items start at `next`. */
+  | { readonly is: 'bitmaps'; readonly sectionId: number; readonly next: number }
   /** A command; its data starts at `next`. */
   | {
       readonly is: 'command';
@@ -18,26 +32,26 @@ type SectionHeader =
 /**
  * Reads the header that starts at `at`, which is before `end`.
  *
- * @param ramSectionId id of the RAM section; undefined before it starts
- * @param postcopy whether a stream that becomes post-copy is read
+ * @param postcopy what is done with a stream that may become post-copy
  */
 export function readSectionHeader(
   buffer: Buffer,
   at: number,
   end: number,
-  ramSectionId: number | undefined,
-  postcopy: boolean,
+  started: StartedSections,
+  postcopy: PostcopyReading,
 ): SectionHeader {
   const type = buffer.readUInt8(at);
   switch (type) {
     case sectionType.start:
     case sectionType.full:
-      return readStart(type, buffer, at, end, ramSectionId);
+      return readStart(type, buffer, at, end, started);
     case sectionType.part:
     case sectionType.end: {
       if (end - at < 5) return incomplete(5);
       const sectionId = buffer.readUInt32BE(at + 1);
-      if (sectionId !== ramSectionId) return unknownSection(`section ${sectionId} was not started`);
+      if (sectionId === started.bitmaps) return { is: 'bitmaps', sectionId, next: at + 5 };
+      if (sectionId !== started.ram) return unknownSection(`section ${sectionId} was not started`);
       return { is: 'ram', kind: type === sectionType.part ? 'part' : 'end', sectionId, next: at + 5 };
     }
     case sectionType.command: {
@@ -53,13 +67,13 @@ export function readSectionHeader(
   }
 }
 
-/** A section that starts: RAM's, or a device's, which comes too early. */
+/** A section that starts: RAM's, the dirty bitmaps', or a device's, which comes too early. */
 function readStart(
   type: number,
   buffer: Buffer,
   at: number,
   end: number,
-  ramSectionId: number | undefined,
+  started: StartedSections,
 ): SectionHeader {
   if (end - at < 6) return incomplete(6);
   const nameBytes = buffer.readUInt8(at + 5);
@@ -71,10 +85,13 @@ function readStart(
     const detail = `device "${name}" is saved before RAM is complete`;
     return stoppedBy({ reason: 'early-device-state', detail });
   }
-  if (name !== ramSectionName || version !== ramSectionVersion || ramSectionId !== undefined) {
-    return unknownSection(`section "${name}" of version ${version}`);
-  }
-  return { is: 'ram', kind: 'start', sectionId: buffer.readUInt32BE(at + 1), next: at + headerBytes };
+  const sectionId = buffer.readUInt32BE(at + 1);
+  const next = at + headerBytes;
+  if (name === ramSectionName && version === ramSectionVersion && started.ram === undefined)
+    return { is: 'ram', kind: 'start', sectionId, next };
+  if (name === bitmapSectionName && version === bitmapSectionVersion && started.bitmaps === undefined)
+    return { is: 'bitmaps', sectionId, next };
+  return unknownSection(`section "${name}" of version ${version}`);
 }
 
 function unknownSection(detail: string): ItemStop {

@@ -10,7 +10,7 @@ export const recordHeaderRoomBytes = maxHeaderBytes;
 /**
  * Writes the header of a RAM record at `at` and returns the position after it.
  *
- * @param flag `ramFlag.page` or `ramFlag.zero`
+ * @param flag `ramFlag.page`, `zero` or `xbzrle`
  * @param blockName name of the RAM block, or undefined if the record before was of the same block
  */
 export function writeRecordHeader(

@@ -108,7 +108,7 @@ export class EngineConnection {
     if (this.#closed || this.#greeted) return;
     this.#greeted = true;
     clearTimeout(this.#greetingLimit);
-    this.#buffer.grow(readBytes);
+    this.#buffer.resize(readBytes);
     this.#heardAtMs = performance.now();
     this.#heartbeat = setInterval(() => {
       this.#beat();

@@ -10,7 +10,7 @@ import { connect, createServer, type Server, Socket } from 'node:net';
  */
 export type ChunkHandler = (chunk: Buffer) => boolean;
 
-/** What a socket is read through; it can grow while it is in use. */
+/** What a socket is read through; its size can change while it is in use. */
 export class ReadBuffer {
   #buffer: Buffer;
 
@@ -18,8 +18,8 @@ export class ReadBuffer {
     this.#buffer = Buffer.allocUnsafeSlow(bytes);
   }
 
-  /** From the next but one read on, more is read at once. */
-  grow(bytes: number): void {
+  /** From the next but one read on, so much is read at once. */
+  resize(bytes: number): void {
     this.#buffer = Buffer.allocUnsafeSlow(bytes);
   }
 

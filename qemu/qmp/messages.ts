@@ -57,6 +57,7 @@ export type MigrationCapability =
   | 'auto-converge'
   /** Of QEMU 7.2; gone since 9.1. */
   | 'compress'
+  | 'dirty-bitmaps'
   | 'events'
   | 'multifd'
   | 'pause-before-switchover'
@@ -96,6 +97,7 @@ export interface QmpCommands {
   };
   readonly 'blockdev-add': Json;
   readonly device_add: Json;
+  readonly 'block-dirty-bitmap-add': { readonly node: string; readonly name: string };
   readonly 'nbd-server-start': { readonly addr: Json };
   readonly 'block-export-add': {
     readonly type: 'nbd';

@@ -73,6 +73,11 @@ export function zeroPage(blockName: string | undefined, pageIndex: number): Buff
   return record(blockName, pageIndex, 0x02, Buffer.alloc(1));
 }
 
+/** A page as the difference from its record before. */
+export function delta(blockName: string | undefined, pageIndex: number, data: Buffer): Buffer {
+  return record(blockName, pageIndex, 0x40, Buffer.concat([number(1, 1), number(2, data.length), data]));
+}
+
 export function record(blockName: string | undefined, pageIndex: number, flag: number, data: Buffer): Buffer {
   const flags = blockName === undefined ? flag | 0x20 : flag;
   return Buffer.concat([

@@ -11,6 +11,9 @@ export interface LoadedStream {
   readonly pageRecords: number;
   /** The package of a stream that has become post-copy. */
   readonly package: Buffer | undefined;
+  readonly deltaRecords: number;
+  /** Keys of the pages whose last record was a difference. */
+  readonly endWithDelta: ReadonlySet<string>;
 }
 
 /** @throws Error at the first byte that the format does not allow */
@@ -31,6 +34,8 @@ export function loadStream(stream: Buffer): LoadedStream {
   const memory = new Map<string, Buffer | 'zero'>();
   const pageCounts = new Map<string, number>();
   let pageRecords = 0;
+  let deltaRecords = 0;
+  const endWithDelta = new Set<string>();
   // As MigrationIncomingState.last_recv_block: it lives on from section to section.
   let block: string | undefined;
   let packaged: Buffer | undefined;
@@ -75,12 +80,21 @@ export function loadStream(stream: Buffer): LoadedStream {
       if (pageIndex >= (pageCounts.get(block) ?? 0))
         throw new Error(`no page ${pageIndex} in ${block} before ${at}`);
       const kind = flags & ~0x20;
-      if (kind === 0x08) {
-        place(`${block}/${pageIndex}`, take(4096));
+      const key = `${block}/${pageIndex}`;
+      endWithDelta.delete(key);
+      if (kind === 0x40) {
+        expect('encoding', number(1), 1);
+        const base = memory.get(key);
+        if (base === undefined) throw new Error(`a difference from nothing before ${at}`);
+        memory.set(key, applyDelta(base === 'zero' ? Buffer.alloc(4096) : base, take(number(2))));
+        deltaRecords += 1;
+        endWithDelta.add(key);
+      } else if (kind === 0x08) {
+        place(key, take(4096));
         pageRecords += 1;
       } else if (kind === 0x02) {
         expect('fill byte', number(1), 0);
-        place(`${block}/${pageIndex}`, 'zero');
+        place(key, 'zero');
       } else {
         throw new Error(`flags ${flags} before ${at}`);
       }
@@ -112,7 +126,8 @@ export function loadStream(stream: Buffer): LoadedStream {
       const id = number(4);
       expect('section', id, ramId ?? -1);
       loadRamSection(id);
-      if (type === 3) return { memory, rest: stream.subarray(at), pageRecords, package: packaged };
+      if (type === 3)
+        return { memory, rest: stream.subarray(at), pageRecords, deltaRecords, endWithDelta, package: packaged };
     } else if (type === 8) {
       const code = number(2);
       const dataBytes = number(2);
@@ -124,4 +139,24 @@ export function loadStream(stream: Buffer): LoadedStream {
       throw new Error(`section type ${type} before ${at}`);
     }
   }
+}
+
+/** Runs of bytes that stay and bytes that change, each after its length in ULEB128 (migration/xbzrle.c, xbzrle_decode_buffer). */
+function applyDelta(base: Buffer, delta: Buffer): Buffer {
+  const page = Buffer.from(base);
+  let from = 0;
+  const length = (): number => {
+    const low = delta[from++] ?? 0;
+    return low < 0x80 ? low : (low & 0x7f) | ((delta[from++] ?? 0) << 7);
+  };
+  for (let to = 0; from < delta.length;) {
+    to += length();
+    const changed = length();
+    if (changed === 0 || to + changed > page.length || from + changed > delta.length)
+      throw new Error('a difference that QEMU does not load');
+    delta.copy(page, to, from, from + changed);
+    from += changed;
+    to += changed;
+  }
+  return page;
 }

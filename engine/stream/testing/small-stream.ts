@@ -28,6 +28,7 @@ export const smallStream = Buffer.concat([
   build.sectionEnd(3),
   build.sectionPart(2, 3),
   build.page(undefined, 2, content(4)),
+  build.delta(undefined, 2, Buffer.from('0503010203', 'hex')),
   build.sectionEnd(3),
   build.command(11),
   build.sectionPart(3, 3),

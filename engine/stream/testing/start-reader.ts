@@ -34,6 +34,8 @@ export function startReader(
     packageBegins: (lengthBytes) => events.push(`package ${lengthBytes}`),
     packageEnds: () => events.push('package ends'),
     streamEnds: () => events.push('stream ends'),
+    pageDelta: (block, page) => events.push(`delta ${key(block, page)}`),
+    postcopyBegins: () => events.push('post-copy'),
     deviceState: () => events.push('device state'),
     unsupported: (reason) => events.push(`unsupported ${reason}`),
   };
