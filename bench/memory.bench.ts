@@ -92,7 +92,7 @@ function measure(vmGib: number, listFile: string): Result {
     plan.planNext(planPages, () => undefined);
     for (let i = 0; i < planPages / (1 - listedShare) && next < pageCount; i++, next++) {
       syntheticRam.read(next, 1, page, 0);
-      ledger.pageRecord(next, page, 0);
+      ledger.pageRecord(next, page, 0, true);
     }
     peakHashBytes = Math.max(peakHashBytes, ledger.hashBytes);
   }

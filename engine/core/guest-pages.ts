@@ -125,8 +125,9 @@ export class GuestPages {
   /** QEMU's record of a page with content; returns whether it stays in the stream. */
   pageRecord(blockIndex: number, page: number, buffer: Buffer, offset: number): boolean {
     this.#dirtyPass.record(blockIndex, page);
-    if (blockIndex === this.#mainBlock) this.#ramCheck?.record(page, buffer, offset);
     const mayBeWithheld = !this.#dirtyPass.firstPassOver;
+    // Later passes are of the pages that the guest writes all the time: they say nothing of whose memory it is.
+    if (mayBeWithheld && blockIndex === this.#mainBlock) this.#ramCheck?.record(page, buffer, offset);
     return this.#ledgers[blockIndex]?.pageRecord(page, buffer, offset, mayBeWithheld) ?? true;
   }
 

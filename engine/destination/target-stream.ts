@@ -31,7 +31,6 @@ export class TargetStream {
   #openRam: TargetRamSource | undefined;
   #machine = '';
   #returnPath = false;
-  #mayBecomePostcopy = false;
   /** The beginning of the stream, until it is known whether it is of the right VM: nothing of another one reaches the target. */
   #beginning: Buffer[] | undefined = [];
 
@@ -84,10 +83,8 @@ export class TargetStream {
             throw new CodedError('destination', 'incomplete', `page ${page} changes before it is restored`);
           this.#placementOf(blockIndex)?.forward(page);
         },
-        command: (command, lengthBytes) => {
+        command: (command) => {
           if (command === streamCommand.openReturnPath) this.#returnPath = true;
-          // With page sizes; without, dirty bitmaps may follow (migration/savevm.c, qemu_savevm_send_postcopy_advise).
-          if (command === streamCommand.postcopyAdvise && lengthBytes > 0) this.#mayBecomePostcopy = true;
         },
         postcopyBegins: () => {
           onEvent({ event: 'warning', ...postcopyBegun });
@@ -186,7 +183,7 @@ export class TargetStream {
     if (!this.#returnPath)
       throw new CodedError('destination', 'target-ram', 'QEMU has no return path (capability return-path)');
     // What the loader has not received it requests from the source once the target runs (migration/postcopy-ram.c).
-    if (this.#mayBecomePostcopy)
+    if (this.injector.reader.mayBecomePostcopy)
       throw new CodedError('destination', 'target-ram', 'QEMU may start post-copy (capability postcopy-ram)');
   }
 

@@ -154,6 +154,12 @@ export class EngineProcess {
   }
 }
 
+/** Arguments of a VM whose stream cannot be filtered: virtio-mem's state comes before RAM is complete. */
+export const withVirtioMem: readonly string[] = [
+  ...['-m', 'maxmem=2G', '-object', 'memory-backend-ram,id=plugged,size=256M'],
+  ...['-device', 'virtio-mem-pci,memdev=plugged,requested-size=0'],
+];
+
 /** In the environment of all processes of a pair: its folder. */
 const pairMarker = 'POOLSHIFT_PAIR';
 
