@@ -1,6 +1,12 @@
 /** What may start between two sections: a part of RAM's or of the dirty bitmaps' section, or a command (migration/savevm.c). */
 import type { SectionKind } from './handler.ts';
-import { incomplete, type ItemStop, obstacleInCommand, type PostcopyReading, stoppedBy } from './obstacles.ts';
+import {
+  incomplete,
+  type ItemStop,
+  obstacleInCommand,
+  type PostcopyReading,
+  stoppedBy,
+} from './obstacles.ts';
 import {
   bitmapSectionName,
   bitmapSectionVersion,

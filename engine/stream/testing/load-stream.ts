@@ -127,7 +127,14 @@ export function loadStream(stream: Buffer): LoadedStream {
       expect('section', id, ramId ?? -1);
       loadRamSection(id);
       if (type === 3)
-        return { memory, rest: stream.subarray(at), pageRecords, deltaRecords, endWithDelta, package: packaged };
+        return {
+          memory,
+          rest: stream.subarray(at),
+          pageRecords,
+          deltaRecords,
+          endWithDelta,
+          package: packaged,
+        };
     } else if (type === 8) {
       const code = number(2);
       const dataBytes = number(2);
