@@ -121,9 +121,12 @@ test("beyond QEMU's first pass nothing is left out, and a difference comes to wh
   t.true(ledger.pageRecord(1, content, 0, false));
   t.true(ledger.pageRecord(2, content, 0, false));
   ledger.pageRecord(3, content, 0, true);
-  for (const page of [1, 2]) t.notThrows(() => ledger.deltaRecord(page));
+  const difference = (page: number) => () => {
+    ledger.deltaRecord(page);
+  };
+  for (const page of [1, 2]) t.notThrows(difference(page));
   ledger.zeroRecord(4);
-  t.notThrows(() => ledger.deltaRecord(4));
+  t.notThrows(difference(4));
   t.is(ledger.withheldPages, 1);
-  for (const page of [3]) t.throws(() => ledger.deltaRecord(page), { code: 'withheld-base' });
+  t.throws(difference(3), { code: 'withheld-base' });
 });
