@@ -71,8 +71,8 @@ test('of VMs that were moved at once, each is paired with its own', (t) => {
     })),
   );
   const claims = [{ says: 'so', measure: ratio, holdsIf: { atLeast: 2 } }];
-  const set = { names: [], leftOut: [], planned: [], recordedPlans: [], runs };
-  const [judgement] = judgedClaims({ recipe: { ...recipe, claims }, set, wanted: 2 });
+  const parts = [{ title: '', mems: recipe.mems, runs }];
+  const [judgement] = judgedClaims({ recipe: { ...recipe, claims }, parts });
   t.is(judgement?.measured, 'rw: 2.50');
 });
 
