@@ -7,7 +7,8 @@ export const leftOutReasons = {
   encrypted: 'encrypted tablespaces: the file holds them in another form',
   'unknown-tablespace': 'no file of their tablespace was found',
   gone: 'their file is gone',
-  'no-block-device': 'on a file system that has no block device of its own (btrfs, ZFS, the lower folders of an overlay)',
+  'no-block-device':
+    'on a file system that has no block device of its own (btrfs, ZFS, the lower folders of an overlay)',
   lvm: 'on LVM, in a volume that is neither linear nor striped',
   'unknown-mapping':
     'on LVM or another mapped device whose table cannot be read (is dmsetup there, and are the rights?)',

@@ -16,7 +16,9 @@ for (const lang of ['en', 'ja']) {
     try {
       const run = await execa(process.execPath, [program, `${fixtures}/lab`, '--out', out, '--lang', lang]);
       // Of one run under writes, without an engine that has a list, and recorded before there was a queue.
-      const drawn = figures.filter(({ name }) => !/-(idle|ro)$|list-time|engines|queued|memory-held|gain/.test(name));
+      const drawn = figures.filter(
+        ({ name }) => !/-(idle|ro)$|list-time|engines|queued|memory-held|gain/.test(name),
+      );
       t.true(run.stdout.includes(`${drawn.length} figures of 1 runs`), run.stdout);
       t.true(run.stderr.includes('figure-18-list-time: no numbers for it'));
       const expected = drawn.flatMap(({ name }) => ['pdf', 'png', 'svg'].map((type) => `${name}.${type}`));
