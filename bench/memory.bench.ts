@@ -13,6 +13,7 @@ import { restartWithAllocatorSettings } from '../engine/cli/allocator.ts';
 import { PageHasher, randomHashKey } from '../engine/list/content-hash.ts';
 import { decodePageList, encodePageList } from '../engine/list/page-list-codec.ts';
 import { type PageList, pageSizeBytes } from '../engine/list/page-list.ts';
+import { MappedMemory } from '../engine/core/mapped-memory.ts';
 import type { GuestRam } from '../engine/core/outside.ts';
 import { PageLedger } from '../engine/core/page-ledger.ts';
 import { PlanBuilder } from '../engine/core/plan-builder.ts';
@@ -83,7 +84,9 @@ function measure(vmGib: number, listFile: string): Result {
   const bytes = readFileSync(listFile);
   const list = decodePageList(bytes, { maxPages: 2 ** 28 });
   const ledger = new PageLedger(pageCount, new PageHasher(randomHashKey()));
-  const plan = new PlanBuilder(list, [list.pageCount], 0, ledger, syntheticRam);
+  const map = [{ firstFrame: 0, pages: pageCount, blockIndex: 0, firstPage: 0 }];
+  const memory = new MappedMemory(map, [{ blockIndex: 0, ledger, ram: syntheticRam }]);
+  const plan = new PlanBuilder(list, [list.pageCount], memory);
   while (plan.listNext(planPages)) continue;
   const page = Buffer.alloc(pageSizeBytes);
   let next = 0;

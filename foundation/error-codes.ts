@@ -96,6 +96,8 @@ export interface ErrorCodes {
     | 'guest-ram-differs'
     /** QEMU sends the difference from a record that was left out. */
     | 'withheld-base'
+    /** What was given as QEMU's word on the VM's memory is not, or is of another VM. */
+    | 'memory-map'
     /** The path on which to wait for QEMU is taken, or no socket can be made there. */
     | 'socket-path'
     /** QEMU closed its connection before the migration was over. */

@@ -110,7 +110,8 @@ interface SourceArguments extends MigrationOptions, PeerArguments {
   readonly agent?: string;
   readonly agentTimeout: number;
   readonly listFile?: string;
-  readonly ram?: GuestRamPlace;
+  readonly ram: readonly GuestRamPlace[];
+  readonly memoryMap?: string;
   readonly user?: User;
   readonly strategy: Strategy;
   readonly compress?: 'none' | 'zstd';
@@ -127,8 +128,13 @@ addPeerOptions(program.command('source'), 'source')
   .option('--list-file <path>', 'take an encoded page list from a file instead of an agent')
   .option(
     '--ram <place>',
-    'guest memory: file:PATH (memory-backend-file) or pid:NUMBER (QEMU)',
-    argument(parseGuestRamPlace),
+    'guest memory: pid:NUMBER (QEMU), or file:PATH (memory-backend-file); BLOCK=file:PATH, repeatable, where there are several',
+    (text: string, before: readonly GuestRamPlace[]) => [...before, argument(parseGuestRamPlace)(text)],
+    [],
+  )
+  .option(
+    '--memory-map <file>',
+    'what QEMU\'s monitor says to "info mtree -f" and "info ramblock": for memory of several blocks, such as NUMA nodes',
   )
   .addOption(
     new Option('--strategy <name>', 'which pages come from storage and which over the link')
@@ -160,7 +166,7 @@ addPeerOptions(program.command('source'), 'source')
     restartUnlessKeyWouldBeLost(args);
     const security = peerSecurity('source', args);
     const onEvent = sink(args);
-    const ram = args.ram === undefined ? undefined : openRam(args.ram, onEvent);
+    const ram = args.ram.length === 0 ? undefined : openRam(args, onEvent);
     const agent = args.user === undefined || args.agent === undefined ? undefined : openAgent(args.agent);
     if (args.user !== undefined) {
       makeFolderFor(args.user, args.listen);
@@ -326,10 +332,10 @@ function argument<T>(read: (text: string) => T): (text: string) => T {
   };
 }
 
-function openRam(place: GuestRamPlace, onEvent: EventSink): OpenGuestRam {
-  const ram = openGuestRam(place);
-  if (ram.readableByOthers && place.kind === 'file') {
-    const reason = `${place.path} holds the guest's memory, and other users of this host may read it: chmod 600`;
+function openRam({ ram: places, memoryMap }: SourceArguments, onEvent: EventSink): OpenGuestRam {
+  const ram = openGuestRam(places, memoryMap);
+  for (const path of ram.readableByOthers) {
+    const reason = `${path} holds the guest's memory, and other users of this host may read it: chmod 600`;
     onEvent({ event: 'warning', code: 'ram-readable-by-others', reason });
   }
   return ram;

@@ -11,6 +11,8 @@ import type { RamBlock } from '../stream/handler.ts';
 import type { RestoreStatus, Storage } from '../wire/messages.ts';
 import type { PageName } from '../wire/plan-codec.ts';
 import { DirtyPass } from './dirty-pass.ts';
+import { type MappedFrames, workOutMap } from './guest-memory-map.ts';
+import { MappedMemory } from './mapped-memory.ts';
 import type { GuestRam, GuestRamSource, PageHash, StreamWriter } from './outside.ts';
 import { PageLedger, pageState } from './page-ledger.ts';
 import { PlanBuilder } from './plan-builder.ts';
@@ -51,6 +53,8 @@ const pageSlices: PageSlices = {
  * downtime. Pages of zeros take nine bytes in its socket, so that it may be 22 000 pages ahead of what was read.
  */
 const stallPages = 32_768;
+/** RAM blocks that are told of: smaller ones are firmware's and devices'. */
+const minTold = 4096;
 
 export class GuestPages {
   /** Pages that the destination was told to restore. */
@@ -67,10 +71,16 @@ export class GuestPages {
   #totalPages = 0;
   #firstPassThrough = false;
   readonly #dirtyPass = new DirtyPass();
-  /** The RAM block that guest frames lie in: the largest. */
-  #mainBlock = -1;
-  #ram: GuestRam | undefined;
-  #ramCheck: RamCheck | undefined;
+  #machine = '';
+  #blocks: readonly RamBlock[] = [];
+  /** As QEMU says, where it was asked. */
+  #map: readonly MappedFrames[] | undefined;
+  /** By RAM block; none of blocks whose memory cannot be read, or is not what QEMU sends. */
+  #readable = new Map<number, { readonly ram: GuestRam; readonly check: RamCheck }>();
+  /** Why others cannot be read. */
+  readonly #unreadable = new Map<number, string>();
+  /** Blocks whose pages may be left out. */
+  #memory: MappedMemory | undefined;
   #list: PackedPageList | undefined;
   #storage: Storage | undefined;
   #plan: PlanBuilder | undefined;
@@ -108,27 +118,46 @@ export class GuestPages {
     return this.#totalPages > 0 && this.#unseenPages <= Math.min(stallPages, this.#totalPages / 8);
   }
 
-  takeBlocks(blocks: readonly RamBlock[]): void {
+  /** @param machine QEMU's name of it */
+  takeBlocks(blocks: readonly RamBlock[], machine: string): void {
     this.#ledgers = blocks.map(({ pageCount }) => new PageLedger(pageCount, this.#hash));
     this.#totalPages = blocks.reduce((sum, { pageCount }) => sum + pageCount, 0);
-    const main = blocks.reduce((largest, block) => (block.pageCount > largest.pageCount ? block : largest));
-    this.#mainBlock = main.index;
+    this.#blocks = blocks;
+    this.#machine = machine;
     if (!this.#schedule.waitsForList || this.#ramSource === undefined) return;
     try {
-      this.#ram = this.#ramSource.block(main.lengthBytes);
-      this.#ramCheck = new RamCheck(this.#ram, this.#slices.ramCheck);
+      this.#map = this.#ramSource.map?.(blocks);
     } catch (error) {
-      this.giveUpList('guest-ram', (error as CodedError<'source'>).message);
+      const { code, message } = error as CodedError<'source'>;
+      this.giveUpList(code, message);
+      return;
+    }
+    for (const block of blocks) this.#open(block, this.#ramSource);
+    const largest = blocks.reduce((most, block) => (block.pageCount > most.pageCount ? block : most));
+    if (this.#readable.size === 0) this.giveUpList('guest-ram', this.#unreadable.get(largest.index) ?? '');
+  }
+
+  #open(block: RamBlock, source: GuestRamSource): void {
+    try {
+      const ram = source.block(block, this.#blocks);
+      this.#readable.set(block.index, { ram, check: new RamCheck(ram, this.#slices.ramCheck) });
+    } catch (error) {
+      this.#unreadable.set(block.index, (error as CodedError<'source'>).message);
     }
   }
 
   /** QEMU's record of a page with content; returns whether it stays in the stream. */
   pageRecord(blockIndex: number, page: number, buffer: Buffer, offset: number): boolean {
     this.#dirtyPass.record(blockIndex, page);
+    const ledger = this.#ledgers[blockIndex];
+    const check = this.#readable.get(blockIndex)?.check;
     const mayBeWithheld = !this.#dirtyPass.firstPassOver;
     // Later passes are of the pages that the guest writes all the time: they say nothing of whose memory it is.
-    if (mayBeWithheld && blockIndex === this.#mainBlock) this.#ramCheck?.record(page, buffer, offset);
-    return this.#ledgers[blockIndex]?.pageRecord(page, buffer, offset, mayBeWithheld) ?? true;
+    if (mayBeWithheld) check?.record(page, buffer, offset);
+    // What was planned on the strength of memory that may be another's is QEMU's until it is known to be right.
+    if (check?.passed === true) return ledger?.pageRecord(page, buffer, offset, mayBeWithheld) ?? true;
+    ledger?.passRecord(page);
+    return true;
   }
 
   /** QEMU's record of a page of zeros; it stays in the stream. */
@@ -180,15 +209,11 @@ export class GuestPages {
    * @throws CodedError 'wire', 'malformed' if it asks for pages that cannot have been planned
    */
   takeAsk(pages: readonly PageName[]): void {
-    const pageCount = this.#ledgers[this.#mainBlock]?.pageCount ?? 0;
-    for (const { blockIndex, pageIndex } of pages) {
-      if (blockIndex !== this.#mainBlock || pageIndex >= pageCount) {
-        throw new CodedError(
-          'wire',
-          'malformed',
-          `page ${pageIndex} of RAM block ${blockIndex} is asked for`,
-        );
-      }
+    for (const name of pages) {
+      if ((this.#memory?.numberOf(name) ?? -1) >= 0) continue;
+      const { blockIndex, pageIndex } = name;
+      const what = `page ${pageIndex} of RAM block ${blockIndex} is asked for`;
+      throw new CodedError('wire', 'malformed', what);
     }
     this.#asked.push(...pages);
   }
@@ -216,11 +241,7 @@ export class GuestPages {
    * @throws CodedError 'source', 'guest-ram-differs' when pages were left out on the strength of the wrong memory
    */
   chunkTaken(): void {
-    if (this.#ramCheck?.differs === true) {
-      const reason = 'what was given as guest memory is not what QEMU sends';
-      if (this.#plan !== undefined) throw new CodedError('source', 'guest-ram-differs', reason);
-      this.giveUpList('guest-ram-differs', reason);
-    }
+    for (const [blockIndex, { check }] of this.#readable) if (check.differs) this.#leave(blockIndex, check);
     if (this.#dirtyPass.through && this.#schedule.dirtyPassMayGo) {
       this.#schedule.dirtyPassThrough();
       this.#dirtyPass.end();
@@ -268,22 +289,68 @@ export class GuestPages {
     this.#ramSource?.close();
   }
 
+  /** What is read as the memory of a block is not what QEMU sends. */
+  #leave(blockIndex: number, check: RamCheck): void {
+    const reason = 'what was given as guest memory is not what QEMU sends';
+    if (check.hasPassed && this.#plan !== undefined)
+      throw new CodedError('source', 'guest-ram-differs', reason);
+    this.#readable.delete(blockIndex);
+    this.#unreadable.set(blockIndex, reason);
+    this.#ledgers[blockIndex]?.forget();
+    if (this.#readable.size === 0) this.giveUpList('guest-ram-differs', reason);
+    if (this.#plan !== undefined) this.#warnOfBlock(blockIndex);
+  }
+
+  #warnOfBlock(blockIndex: number): void {
+    const { name = '', lengthBytes = 0 } = this.#blocks[blockIndex] ?? {};
+    const why = this.#unreadable.get(blockIndex) ?? '';
+    const reason = `RAM block "${name}" of ${lengthBytes / 2 ** 20} MiB is left to QEMU: ${why}`;
+    this.#onEvent({ event: 'warning', code: 'ram-block-left', reason });
+  }
+
+  /** The blocks that the guest's memory is in; undefined until their memory was compared with QEMU's. */
+  #mapMemory(list: PackedPageList): MappedMemory | undefined {
+    if (![...this.#readable.values()].some(({ check }) => check.passed)) return undefined;
+    const map = this.#map ?? workOutMap(this.#machine, this.#blocks, list.guestRam);
+    const blocks = [...new Set(map?.map(({ blockIndex }) => blockIndex))];
+    const [first, ...others] = blocks.flatMap((blockIndex) => {
+      const ram = this.#readable.get(blockIndex)?.ram;
+      const ledger = this.#ledgers[blockIndex];
+      return ram === undefined || ledger === undefined ? [] : [{ blockIndex, ledger, ram }];
+    });
+    if (map === undefined || first === undefined) {
+      const names = this.#blocks.filter(({ pageCount }) => pageCount >= minTold).map(({ name }) => name);
+      const reason = `which of QEMU's RAM blocks hold the guest's memory cannot be told (${names.join(', ')}): give --memory-map`;
+      this.giveUpList(
+        'memory-map',
+        first === undefined && map !== undefined ? this.#whyNone(blocks) : reason,
+      );
+      return undefined;
+    }
+    for (const blockIndex of blocks) if (this.#unreadable.has(blockIndex)) this.#warnOfBlock(blockIndex);
+    return new MappedMemory(map, [first, ...others]);
+  }
+
+  #whyNone(blocks: readonly number[]): string {
+    return blocks.map((blockIndex) => this.#unreadable.get(blockIndex) ?? '').join('; ');
+  }
+
   get #unseenPages(): number {
     return this.#totalPages - this.#ledgers.reduce((sum, { seenPages }) => sum + seenPages, 0);
   }
 
   /** Starts once the list, storage and a checked view of guest memory are all there. */
   #startPlan(): void {
-    const ledger = this.#ledgers[this.#mainBlock];
     if (this.#plan !== undefined || !this.#schedule.waitsForList) return;
-    if (this.#list === undefined || this.#storage === undefined || this.#ram === undefined) return;
-    if (ledger === undefined || this.#ramCheck?.passed !== true) return;
+    if (this.#list === undefined || this.#storage === undefined) return;
+    this.#memory = this.#mapMemory(this.#list);
+    if (this.#memory === undefined) return;
     const { storage } = this.#storage;
     const blocks = this.#list.sources.map((_, index) => {
       const found = storage[index];
       return found?.usable === true ? Math.floor(found.sizeBytes / pageSizeBytes) : undefined;
     });
-    this.#plan = new PlanBuilder(this.#list, blocks, this.#mainBlock, ledger, this.#ram);
+    this.#plan = new PlanBuilder(this.#list, blocks, this.#memory);
     this.#schedule.listArrived(this.#plan.remainingPages);
     if (this.#plan.isListed) this.#listed(this.#plan);
   }
@@ -308,13 +375,14 @@ export class GuestPages {
 
   /** Sends what was asked for. A page that is plain again was sent in a newer version, which is on its way. */
   #answer(): void {
-    for (const { pageIndex } of this.#asked.splice(0)) {
-      const ledger = this.#ledgers[this.#mainBlock];
-      const state = ledger?.state(pageIndex);
+    for (const name of this.#asked.splice(0)) {
+      const memory = this.#memory;
+      const page = memory?.numberOf(name) ?? -1;
+      const state = memory?.state(page);
       if (state !== pageState.planned && state !== pageState.plannedWithheld) continue;
-      ledger?.drop(pageIndex);
-      this.#ram?.read(pageIndex, 1, this.#page, 0);
-      this.#send(pageIndex, this.#page);
+      memory?.drop(page);
+      memory?.read(page, 1, this.#page, 0);
+      this.#send(page, this.#page);
     }
   }
 
@@ -322,15 +390,17 @@ export class GuestPages {
     const pages = Math.min(this.#schedule.pagesToPlan, this.#slices.planPages);
     // Plans are short; they may run a window ahead of what is under way.
     if (pages === 0 || this.#output.room < -1) return false;
-    const part = plan.planNext(pages, (page) => {
-      this.#output.injectZeroPage(this.#mainBlock, page);
+    const parts = plan.planNext(pages, (page) => {
+      this.#sendZeros(page);
     });
-    if (part !== undefined) {
+    let planned = 0;
+    for (const part of parts) {
       this.#output.sendPlan(part);
-      this.plannedPages += part.pageCount;
-      this.#parts.push({ plannedPages: this.plannedPages, position: plan.frontPosition });
+      planned += part.pageCount;
     }
-    this.#schedule.listWalked(part?.pageCount ?? 0, plan.remainingPages);
+    this.plannedPages += planned;
+    if (planned > 0) this.#parts.push({ plannedPages: this.plannedPages, position: plan.frontPosition });
+    this.#schedule.listWalked(planned, plan.remainingPages);
     return this.#schedule.pagesToPlan > 0;
   }
 
@@ -343,10 +413,23 @@ export class GuestPages {
     return taken > 0 && this.#schedule.takesFromBack(qemuHeld, this.#output.room);
   }
 
-  /** Puts a page of the main block into the stream, in the same step in which it was read. */
+  /** Puts a page into the stream, in the same step in which it was read. @param page as `#memory` numbers it */
   #send(page: number, content: Buffer | undefined): void {
-    if (content === undefined) this.#output.injectZeroPage(this.#mainBlock, page);
-    else this.#output.injectPage(this.#mainBlock, page, content, 0);
+    if (content === undefined) this.#sendZeros(page);
+    else {
+      const { blockIndex, pageIndex } = this.#nameOf(page);
+      this.#output.injectPage(blockIndex, pageIndex, content, 0);
+    }
     this.pagesSentFromMemory += 1;
+  }
+
+  #sendZeros(page: number): void {
+    const { blockIndex, pageIndex } = this.#nameOf(page);
+    this.#output.injectZeroPage(blockIndex, pageIndex);
+  }
+
+  #nameOf(page: number): PageName {
+    if (this.#memory === undefined) throw new Error('there is no memory to send from');
+    return this.#memory.nameOf(page);
   }
 }

@@ -10,16 +10,32 @@ import { decodePageList, encodePageList, type PackedPageList } from '../list/pag
 import type { PageList } from '../list/page-list.ts';
 import { returnPathMessage } from '../stream/records.ts';
 import { encodeReturnPathMessage } from '../stream/return-path.ts';
-import type { PlanPart } from '../wire/plan-codec.ts';
+import type { RamBlock } from '../stream/handler.ts';
+import type { PageName, PlanPart } from '../wire/plan-codec.ts';
 import type { EngineEvent } from './engine-event.ts';
 import { GuestPages, type PageDecisions } from './guest-pages.ts';
+import type { MappedFrames } from './guest-memory-map.ts';
 import type { GuestRam } from './outside.ts';
 import { type Extent, RestorePlan } from './restore-plan.ts';
 import { Schedule, type Strategy } from './schedule.ts';
 import { SwitchoverHold } from './switchover-hold.ts';
 
 const hashKey = randomHashKey();
-const pageCount = 24;
+/** Memory is two RAM blocks, of which the guest has the second one first. */
+const blocks: readonly RamBlock[] = [10, 14].map((pages, index) => ({
+  ...{ index, name: `ram${index}`, pageCount: pages, lengthBytes: pages * 4096 },
+}));
+const [firstPages, pageCount] = [10, 24];
+const map: readonly MappedFrames[] = [
+  { firstFrame: 0, pages: 14, blockIndex: 1, firstPage: 0 },
+  { firstFrame: 14, pages: 10, blockIndex: 0, firstPage: 0 },
+];
+/** Pages are numbered through here, block after block. */
+const nameOf = (page: number): PageName =>
+  page < firstPages ? { blockIndex: 0, pageIndex: page } : { blockIndex: 1, pageIndex: page - firstPages };
+const numberOf = (blockIndex: number, pageIndex: number): number =>
+  blockIndex === 0 ? pageIndex : firstPages + pageIndex;
+const numberOfFrame = (frame: number): number => (frame < 14 ? firstPages + frame : frame - 14);
 const storageBlocks = 40;
 
 /** Pages with content `id`; 0 is a page of zeros. */
@@ -162,7 +178,11 @@ class World {
     };
     this.#list = decodePageList(encodePageList(list));
     const schedule = strategy === undefined ? undefined : new Schedule(strategy);
-    const source = { block: () => this.#guestRam(), close: () => undefined };
+    const source = {
+      block: ({ index }: RamBlock) => this.#guestRam(index),
+      map: () => map,
+      close: () => undefined,
+    };
     const takeEvent = ({ event }: EngineEvent): void => {
       if (event === 'accepted') this.#accepted = true;
     };
@@ -174,11 +194,11 @@ class World {
       {
         canInject: true,
         room: 1,
-        injectPage: (_block, page, buffer, offset) => {
-          this.#wire.push({ is: 'page', page, id: buffer[offset] ?? 0 });
+        injectPage: (block, page, buffer, offset) => {
+          this.#wire.push({ is: 'page', page: numberOf(block, page), id: buffer[offset] ?? 0 });
         },
-        injectZeroPage: (_block, page) => {
-          this.#wire.push({ is: 'page', page, id: 0 });
+        injectZeroPage: (block, page) => {
+          this.#wire.push({ is: 'page', page: numberOf(block, page), id: 0 });
         },
         sendPlan: (part) => {
           this.#wire.push({ is: 'plan', part });
@@ -186,7 +206,7 @@ class World {
       },
       slices,
     );
-    this.pages.takeBlocks([{ index: 0, name: 'ram', lengthBytes: pageCount * 4096, pageCount }]);
+    this.pages.takeBlocks(blocks, 'pc-q35-10.0');
     if (schedule === undefined) return;
     this.hold = new SwitchoverHold(schedule, this.pages, takeEvent, {
       allowSwitchover: () => undefined,
@@ -233,9 +253,10 @@ class World {
         if (record === undefined) return false;
         this.pages.chunkComes(0);
         let kept = true;
-        if (record.base !== undefined) this.pages.deltaRecord(0, record.page);
-        else if (record.id === 0) this.pages.zeroRecord(0, record.page);
-        else kept = this.pages.pageRecord(0, record.page, pageOf(record.id), 0);
+        const { blockIndex, pageIndex } = nameOf(record.page);
+        if (record.base !== undefined) this.pages.deltaRecord(blockIndex, pageIndex);
+        else if (record.id === 0) this.pages.zeroRecord(blockIndex, pageIndex);
+        else kept = this.pages.pageRecord(blockIndex, pageIndex, pageOf(record.id), 0);
         if (kept) this.#wire.push({ is: 'page', ...record });
         this.pages.chunkTaken();
         return true;
@@ -256,7 +277,7 @@ class World {
       case 'answer': {
         const page = this.#asked.shift();
         if (page === undefined) return false;
-        this.pages.takeAsk([{ blockIndex: 0, pageIndex: page }]);
+        this.pages.takeAsk([nameOf(page)]);
         this.#advance();
         return true;
       }
@@ -271,8 +292,10 @@ class World {
       case 'deliver': {
         const message = this.#wire.shift();
         if (message === undefined) return false;
-        if (message.is === 'plan') this.plan.add(message.part, pageCount, storageBlocks);
-        else this.#load(message);
+        if (message.is === 'plan') {
+          const { part } = message;
+          this.plan.add(part, blocks[part.blockIndex]?.pageCount ?? 0, storageBlocks);
+        } else this.#load(message);
         return true;
       }
       case 'read': {
@@ -298,11 +321,12 @@ class World {
   }
 
   #load({ page, id, base }: PageRecord): void {
-    if (base === undefined) this.plan.supersede(0, page);
+    const { blockIndex, pageIndex } = nameOf(page);
+    if (base === undefined) this.plan.supersede(blockIndex, pageIndex);
     else {
       this.differences += 1;
       // What does not differ stays as the target has it.
-      if (this.target[page] !== base || this.plan.isPending(0, page))
+      if (this.target[page] !== base || this.plan.isPending(blockIndex, pageIndex))
         throw new Error(
           `page ${page} is ${this.target[page]}, and ${id} comes as the difference from ${base}`,
         );
@@ -328,20 +352,23 @@ class World {
       content.fill(this.storage[extent.offsetBytes / 4096 + slot] ?? 0, slot * 4096, (slot + 1) * 4096);
     const { pendingPages, restoredPages, askedPages } = this.plan;
     this.plan.finish(extent, content, this.hasher, {
-      take: (_block, page, buffer, offset) => {
-        this.target[page] = buffer[offset] ?? 0;
+      take: (block, page, buffer, offset) => {
+        this.target[numberOf(block, page)] = buffer[offset] ?? 0;
       },
-      ask: (pages) => this.#asked.push(...pages.map(({ pageIndex }) => pageIndex)),
+      ask: (pages) => {
+        this.#asked.push(...pages.map(({ blockIndex, pageIndex }) => numberOf(blockIndex, pageIndex)));
+      },
     });
     const settled = this.plan.restoredPages - restoredPages + this.plan.askedPages - askedPages;
     this.overtaken += extent.pageCount - settled;
     if (this.plan.pendingPages > pendingPages) throw new Error('a read must not make pages pending');
   }
 
-  #guestRam(): GuestRam {
+  #guestRam(block: number): GuestRam {
     return {
       read: (page, count, into, offset) => {
-        for (let i = 0; i < count; i++) pageOf(this.ram[page + i] ?? 0).copy(into, offset + i * 4096);
+        for (let i = 0; i < count; i++)
+          pageOf(this.ram[numberOf(block, page + i)] ?? 0).copy(into, offset + i * 4096);
       },
     };
   }
@@ -398,7 +425,7 @@ function checkInterleavings(
           for (const { block, frame, count } of entries) {
             for (let i = 0; i < count; i++) {
               if (frame + i < pageCount && block + i < storageBlocks)
-                memory[frame + i] = storage[block + i] ?? 0;
+                memory[numberOfFrame(frame + i)] = storage[block + i] ?? 0;
             }
           }
         }

@@ -2,7 +2,9 @@
  * What the decisions need from outside: guest memory to read, a stream to write into, a hash. The engine gives them QEMU's
  * memory and sockets; the simulation and the model test give them models. Time comes with the calls.
  */
+import type { RamBlock } from '../stream/handler.ts';
 import type { PlanPart } from '../wire/plan-codec.ts';
+import type { MappedFrames } from './guest-memory-map.ts';
 
 /**
  * Guest memory as it is now. Reads are synchronous on purpose: a page must be read and put in its place in the stream with
@@ -28,10 +30,20 @@ export interface TargetRamSource {
   close(): void;
 }
 
-/** Guest memory before it is known which part of it is the RAM block. */
+/** Guest memory before it is known which parts of it are the RAM blocks. */
 export interface GuestRamSource {
-  /** The memory of a RAM block of `lengthBytes`. @throws CodedError 'source', 'guest-ram' */
-  block(lengthBytes: number): GuestRam;
+  /**
+   * The memory of a RAM block of `blocks`, all that QEMU sends.
+   *
+   * @throws CodedError 'source', 'guest-ram' if it is not there, or cannot be told from others
+   */
+  block(block: RamBlock, blocks: readonly RamBlock[]): GuestRam;
+  /**
+   * Which frames QEMU says are which pages of these blocks; undefined if it was not asked.
+   *
+   * @throws CodedError 'source', 'memory-map'
+   */
+  map?(blocks: readonly RamBlock[]): readonly MappedFrames[] | undefined;
   close(): void;
 }
 

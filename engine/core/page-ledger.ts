@@ -87,6 +87,11 @@ export class PageLedger {
 
   /** QEMU's record of a page of zeros; it is always forwarded. */
   zeroRecord(page: number): void {
+    this.passRecord(page);
+  }
+
+  /** QEMU's record of a page with content, which is forwarded whatever was planned. */
+  passRecord(page: number): void {
     this.#see(page);
     this.#set(page, pageState.plain);
   }
@@ -103,6 +108,11 @@ export class PageLedger {
       'withheld-base',
       `QEMU sends page ${page} as the difference from a record that was left out: switch the capability xbzrle off`,
     );
+  }
+
+  /** Every page is QEMU's from here on. No page may be withheld. */
+  forget(): void {
+    for (let page = 0; page < this.pageCount; page++) this.#set(page, pageState.plain);
   }
 
   /** The page was or will be sent by other means than the plan. */

@@ -6,9 +6,8 @@ import type { PackedRuns, RunCursor } from '../list/packed-runs.ts';
 import type { PackedPageList } from '../list/page-list-codec.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
 import { maxPlanPages, type PlanPart } from '../wire/plan-codec.ts';
-import { GuestFrames } from './guest-frames.ts';
-import type { GuestRam } from './outside.ts';
-import { type PageLedger, pageState } from './page-ledger.ts';
+import type { MappedMemory } from './mapped-memory.ts';
+import { pageState } from './page-ledger.ts';
 
 interface ListedPages {
   /** Pages that may come from storage. */
@@ -43,11 +42,8 @@ export class PlanBuilder {
   /** Next run to be taken in. */
   #nextRun = 0;
   readonly #runs: PackedRuns;
-  readonly #frames: GuestFrames;
-  readonly #ledger: PageLedger;
-  readonly #ram: GuestRam;
+  readonly #memory: MappedMemory;
   readonly #storageBlocks: readonly (number | undefined)[];
-  readonly #blockIndex: number;
   /** Next page from the front. */
   readonly #front: Place;
   /** Page after the next one from the back. */
@@ -61,22 +57,13 @@ export class PlanBuilder {
 
   /**
    * @param storageBlocks whole blocks of each source; undefined where the destination cannot read it
-   * @param ledger of the RAM block that holds the guest's frames
+   * @param memory that holds the guest's frames
    */
-  constructor(
-    list: PackedPageList,
-    storageBlocks: readonly (number | undefined)[],
-    blockIndex: number,
-    ledger: PageLedger,
-    ram: GuestRam,
-  ) {
+  constructor(list: PackedPageList, storageBlocks: readonly (number | undefined)[], memory: MappedMemory) {
     this.#runs = list.runs;
-    this.#blockIndex = blockIndex;
-    this.#ledger = ledger;
-    this.#ram = ram;
+    this.#memory = memory;
     this.#storageBlocks = storageBlocks;
-    this.#frames = new GuestFrames(list.guestRam, ledger.pageCount);
-    ledger.hasher.hashPage(zeroPage, 0, this.#zeroHash, 0);
+    memory.hasher.hashPage(zeroPage, 0, this.#zeroHash, 0);
     this.#front = { run: list.runs.cursor(), offset: 0 };
     this.#back = { run: list.runs.cursor(), offset: 0 };
     this.#back.run.moveTo(list.runs.length);
@@ -123,24 +110,24 @@ export class PlanBuilder {
       return;
     }
     for (let i = 0; i < count; i++) {
-      const page = this.#frames.pageOf(guestFrame + i);
+      const page = this.#memory.pageOf(guestFrame + i);
       if (page < 0) listed.refused.beyondRam += 1;
       else if (storageBlock + i >= blocks) listed.refused.beyondStorage += 1;
-      else if (this.#ledger.state(page) !== pageState.plain) listed.refused.duplicateFrame += 1;
-      else if (this.#ledger.list(page)) listed.listedPages += 1;
+      else if (this.#memory.state(page) !== pageState.plain) listed.refused.duplicateFrame += 1;
+      else if (this.#memory.list(page)) listed.listedPages += 1;
       else listed.alreadySentPages += 1;
     }
   }
 
   /**
-   * Makes the next part of the plan from at most `maxPages` entries of the list. Pages are read here, so that the caller
-   * must put the part into the stream at once.
+   * Makes the next parts of the plan, one a RAM block, from at most `maxPages` entries of the list. Pages are read here, so that
+   * the caller must put the parts into the stream at once.
    *
    * @param onZero called for a withheld page that holds zeros: it is to be sent as such
-   * @returns undefined if none of these entries is to be planned
+   * @returns none if none of these entries is to be planned
    * @throws CodedError 'source', 'guest-ram'
    */
-  planNext(maxPages: number, onZero: (page: number) => void): PlanPart | undefined {
+  planNext(maxPages: number, onZero: (page: number) => void): readonly PlanPart[] {
     const { run } = this.#front;
     const limit = Math.min(maxPages, this.remainingPages, maxPlanPages);
     const source = run.sourceIndex;
@@ -158,14 +145,28 @@ export class PlanBuilder {
       walked += pages;
       this.#advance(pages);
     }
-    if (planned === 0) return undefined;
-    return {
-      blockIndex: this.#blockIndex,
-      sourceIndex: source,
-      runs: Uint32Array.from(runs),
-      hashes: hashes.subarray(0, 2 * planned),
-      pageCount: planned,
-    };
+    return this.#partsOf(source, runs, hashes);
+  }
+
+  /** Runs of pages as numbered here, which are of one block each, become parts that name pages as the stream does. */
+  #partsOf(sourceIndex: number, runs: readonly number[], hashes: Uint32Array): readonly PlanPart[] {
+    const parts = new Map<number, { readonly runs: number[]; readonly hashes: number[] }>();
+    let at = 0;
+    for (let i = 0; i < runs.length; i += 3) {
+      const [storageBlock = 0, page = 0, count = 0] = runs.slice(i, i + 3);
+      const { blockIndex, pageIndex } = this.#memory.nameOf(page);
+      const part = parts.get(blockIndex) ?? { runs: [], hashes: [] };
+      parts.set(blockIndex, part);
+      part.runs.push(storageBlock, pageIndex, count);
+      for (const end = at + 2 * count; at < end; at++) part.hashes.push(hashes[at] ?? 0);
+    }
+    return Array.from(parts, ([blockIndex, part]) => ({
+      blockIndex,
+      sourceIndex,
+      runs: Uint32Array.from(part.runs),
+      hashes: Uint32Array.from(part.hashes),
+      pageCount: part.hashes.length / 2,
+    }));
   }
 
   /** Plans those of `pages` entries that are listed or withheld; returns how many. */
@@ -178,25 +179,25 @@ export class PlanBuilder {
     planned: number,
     onZero: (page: number) => void,
   ): number {
-    const ledger = this.#ledger;
+    const memory = this.#memory;
     let added = 0;
     for (let i = 0; i < pages;) {
       const page = this.#openPage(frame + i);
       let length = page < 0 ? 0 : 1;
       while (length > 0 && i + length < pages && this.#openPage(frame + i + length) === page + length)
         length += 1;
-      if (length > 0) this.#ram.read(page, length, this.#content, 0);
+      if (length > 0) this.#memory.read(page, length, this.#content, 0);
       for (let k = 0; k < length; k++) {
         const index = 2 * (planned + added);
-        ledger.hasher.hashPage(this.#content, k * pageSizeBytes, hashes, index);
+        memory.hasher.hashPage(this.#content, k * pageSizeBytes, hashes, index);
         const low = hashes[index] ?? 0;
         const high = hashes[index + 1] ?? 0;
         if (low === this.#zeroHash[0] && high === this.#zeroHash[1]) {
           // QEMU sends zeros in nine bytes; storage would cost a whole block.
-          if (ledger.state(page + k) === pageState.withheld) onZero(page + k);
-          ledger.drop(page + k);
+          if (memory.state(page + k) === pageState.withheld) onZero(page + k);
+          memory.drop(page + k);
         } else {
-          ledger.plan(page + k, low, high);
+          memory.plan(page + k, low, high);
           appendToRuns(runs, block + i + k, page + k);
           added += 1;
         }
@@ -208,9 +209,9 @@ export class PlanBuilder {
 
   /** The page of a frame if it is listed or withheld, else -1. */
   #openPage(frame: number): number {
-    const page = this.#frames.pageOf(frame);
+    const page = this.#memory.pageOf(frame);
     if (page < 0) return -1;
-    const state = this.#ledger.state(page);
+    const state = this.#memory.state(page);
     return state === pageState.listed || state === pageState.withheld ? page : -1;
   }
 
@@ -228,24 +229,24 @@ export class PlanBuilder {
     downTo: number,
     onPage: (page: number, content: Buffer | undefined) => void,
   ): number {
-    const ledger = this.#ledger;
+    const memory = this.#memory;
     let taken = 0;
     while (taken < maxPages && this.#backPosition > downTo) {
       const pages = this.#retreat(Math.min(maxPages - taken, this.#backPosition - downTo));
-      const first = this.#frames.pageOf(this.#back.run.guestFrame + this.#back.offset);
+      const first = this.#memory.pageOf(this.#back.run.guestFrame + this.#back.offset);
       if (first < 0) continue;
-      this.#ram.read(first, pages, this.#content, 0);
+      this.#memory.read(first, pages, this.#content, 0);
       for (let i = pages - 1; i >= 0; i--) {
         const page = first + i;
-        const state = ledger.state(page);
+        const state = memory.state(page);
         if (state === pageState.plain) continue;
         const content = this.#content.subarray(i * pageSizeBytes, (i + 1) * pageSizeBytes);
         if (state === pageState.listed || state === pageState.planned) {
           // QEMU's first record of it is still to come, and is left out if it says the same.
-          ledger.hasher.hashPage(content, 0, this.#hash, 0);
-          ledger.plan(page, this.#hash[0] ?? 0, this.#hash[1] ?? 0);
+          memory.hasher.hashPage(content, 0, this.#hash, 0);
+          memory.plan(page, this.#hash[0] ?? 0, this.#hash[1] ?? 0);
         } else {
-          ledger.drop(page);
+          memory.drop(page);
         }
         onPage(page, content.equals(zeroPage) ? undefined : content);
         taken += 1;
@@ -281,10 +282,10 @@ export class PlanBuilder {
       this.#back.offset = run.count;
     }
     const end = run.guestFrame + this.#back.offset;
-    const last = this.#frames.pageOf(end - 1);
+    const last = this.#memory.pageOf(end - 1);
     const most = Math.min(limit, this.#back.offset, readPages);
     let pages = 1;
-    while (pages < most && last >= 0 && this.#frames.pageOf(end - 1 - pages) === last - pages) pages += 1;
+    while (pages < most && last >= 0 && this.#memory.pageOf(end - 1 - pages) === last - pages) pages += 1;
     this.#back.offset -= pages;
     this.#backPosition -= pages;
     return pages;

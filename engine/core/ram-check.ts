@@ -26,6 +26,7 @@ export class RamCheck {
   #comparedPages = 0;
   #equalPages = 0;
   #skippedPages = 0;
+  #hasPassed = false;
   #judgement: 'none' | 'same' | 'doubtful' | 'other' = 'none';
 
   constructor(ram: GuestRam, limits: RamCheckLimits) {
@@ -36,6 +37,11 @@ export class RamCheck {
   /** Whether enough was compared to rely on it. */
   get passed(): boolean {
     return this.#judgement === 'same';
+  }
+
+  /** Whether it was relied on at any time. */
+  get hasPassed(): boolean {
+    return this.#hasPassed;
   }
 
   /** Whether it is other memory, by two judgements in a row. */
@@ -55,8 +61,10 @@ export class RamCheck {
     const { windowPages, minEqualShare } = this.#limits;
     if (this.#comparedPages < windowPages) return;
     const same = this.#equalPages >= windowPages * minEqualShare;
-    if (same) this.#judgement = 'same';
-    else this.#judgement = this.#judgement === 'doubtful' ? 'other' : 'doubtful';
+    if (same) {
+      this.#judgement = 'same';
+      this.#hasPassed = true;
+    } else this.#judgement = this.#judgement === 'doubtful' ? 'other' : 'doubtful';
     this.#comparedPages = 0;
     this.#equalPages = 0;
   }

@@ -31,7 +31,8 @@ export class SimulatedSource {
     this.#guest = guest;
     this.#wire = wire;
     this.#schedule = new Schedule(strategy);
-    const ram = { block: () => guest, close: () => undefined };
+    const map = [{ firstFrame: 0, pages: guest.pageCount, blockIndex: 0, firstPage: 0 }];
+    const ram = { block: () => guest, map: () => map, close: () => undefined };
     const takeEvent = ({ event }: EngineEvent): void => {
       if (event === 'accepted') this.hasList = true;
     };
@@ -46,7 +47,8 @@ export class SimulatedSource {
       },
     });
     const { pageCount } = guest;
-    this.#pages.takeBlocks([{ index: 0, name: 'pc.ram', lengthBytes: pageCount * pageSizeBytes, pageCount }]);
+    const block = { index: 0, name: 'pc.ram', lengthBytes: pageCount * pageSizeBytes, pageCount };
+    this.#pages.takeBlocks([block], '');
     // The target acknowledges the switchover as soon as it has seen the stream's beginning.
     this.#hold.pushReturnPath(
       encodeReturnPathMessage({ type: returnPathMessage.switchoverAck, data: Buffer.alloc(0) }),

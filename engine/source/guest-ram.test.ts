@@ -3,7 +3,16 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test from 'ava';
 import { CodedError } from '../../foundation/coded-error.ts';
-import { openGuestRam, parseGuestRamPlace } from './guest-ram.ts';
+import type { GuestRam } from '../core/outside.ts';
+import type { RamBlock } from '../stream/handler.ts';
+import { type OpenGuestRam, openGuestRam, parseGuestRamPlace } from './guest-ram.ts';
+
+const block = (name: string, lengthBytes: number): RamBlock => ({
+  ...{ index: 0, name, lengthBytes, pageCount: lengthBytes / 4096 },
+});
+/** The only block of a VM. */
+const blockOf = (source: OpenGuestRam, lengthBytes: number): GuestRam =>
+  source.block(block('ram', lengthBytes), [block('ram', lengthBytes)]);
 
 test('reads pages of a file', (t) => {
   const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-ram-'));
@@ -12,8 +21,8 @@ test('reads pages of a file', (t) => {
   });
   const file = path.join(folder, 'ram');
   writeFileSync(file, Buffer.concat([1, 2, 3, 4].map((value) => Buffer.alloc(4096, value))));
-  const source = openGuestRam({ kind: 'file', path: file });
-  const ram = source.block(4 * 4096);
+  const source = openGuestRam([{ kind: 'file', path: file }]);
+  const ram = blockOf(source, 4 * 4096);
   const into = Buffer.alloc(3 * 4096);
   ram.read(2, 2, into, 4096);
   t.deepEqual([into[0], into[4096], into[8191], into[8192], into[12287]], [0, 3, 3, 4, 4]);
@@ -23,21 +32,22 @@ test('reads pages of a file', (t) => {
     },
     { instanceOf: CodedError, name: 'SourceError' },
   );
-  t.throws(() => source.block(5 * 4096), { instanceOf: CodedError, name: 'SourceError' });
+  t.throws(() => blockOf(source, 5 * 4096), { instanceOf: CodedError, name: 'SourceError' });
   source.close();
 });
 
 test('says what a place must look like', (t) => {
   t.deepEqual(parseGuestRamPlace('file:/dev/shm/x'), { kind: 'file', path: '/dev/shm/x' });
+  t.deepEqual(parseGuestRamPlace('n0=file:/dev/shm/x'), { kind: 'file', path: '/dev/shm/x', block: 'n0' });
   t.deepEqual(parseGuestRamPlace('pid:12'), { kind: 'pid', pid: 12 });
   t.throws(() => parseGuestRamPlace('/dev/shm/x'), { instanceOf: CodedError, name: 'SourceError' });
 });
 
 test('a process without memory of that size is refused', (t) => {
-  const own = openGuestRam({ kind: 'pid', pid: process.pid });
-  t.throws(() => own.block(12_345 * 4096 * 4096), { instanceOf: CodedError, name: 'SourceError' });
+  const own = openGuestRam([{ kind: 'pid', pid: process.pid }]);
+  t.throws(() => blockOf(own, 12_345 * 4096 * 4096), { instanceOf: CodedError, name: 'SourceError' });
   own.close();
-  t.throws(() => openGuestRam({ kind: 'pid', pid: 0x7fff_fffe }), {
+  t.throws(() => openGuestRam([{ kind: 'pid', pid: 0x7fff_fffe }]), {
     instanceOf: CodedError,
     name: 'SourceError',
   });
@@ -48,25 +58,54 @@ test('memory is read on when the file has no name any more, and is nobody elseâ€
   const file = path.join(folder, 'ram');
   writeFileSync(file, Buffer.alloc(4096, 7), { mode: 0o600 });
   const opened = (): boolean => {
-    const ram = openGuestRam({ kind: 'file', path: file });
+    const ram = openGuestRam([{ kind: 'file', path: file }]);
     ram.close();
-    return ram.readableByOthers;
+    return ram.readableByOthers.length > 0;
   };
   t.false(opened());
   for (const mode of [0o640, 0o604]) {
     chmodSync(file, mode);
     t.true(opened());
   }
-  const ram = openGuestRam({ kind: 'file', path: file });
+  const ram = openGuestRam([{ kind: 'file', path: file }]);
   const fd = openSync(file, 'r');
   rmSync(folder, { recursive: true });
-  const nameless = openGuestRam({ kind: 'file', path: `/proc/self/fd/${fd}` });
+  const nameless = openGuestRam([{ kind: 'file', path: `/proc/self/fd/${fd}` }]);
   closeSync(fd);
-  t.false(nameless.readableByOthers);
+  t.deepEqual(nameless.readableByOthers, []);
   for (const source of [ram, nameless]) {
     const into = Buffer.alloc(4096);
-    source.block(4096).read(0, 1, into, 0);
+    blockOf(source, 4096).read(0, 1, into, 0);
     t.is(into[4095], 7);
     source.close();
   }
+});
+
+test('files are of the blocks that they are named for, or whose size they have', (t) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-ram-'));
+  t.teardown(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const blocks = [block('n1', 3 * 4096), block('n0', 2 * 4096), block('dimm', 4096)];
+  const place = (bytes: number, name?: string) => {
+    const file = path.join(folder, String(bytes));
+    writeFileSync(file, Buffer.alloc(bytes, bytes / 4096));
+    return { kind: 'file', path: file, ...(name === undefined ? {} : { block: name }) } as const;
+  };
+  const firstBytes = (source: OpenGuestRam): unknown[] =>
+    blocks.map((each) => {
+      const into = Buffer.alloc(4096);
+      try {
+        source.block(each, blocks).read(0, 1, into, 0);
+        return into[0];
+      } catch {
+        return undefined;
+      }
+    });
+  const named = openGuestRam([place(3 * 4096, 'n1'), place(2 * 4096, 'n0')]);
+  t.deepEqual(firstBytes(named), [3, 2, undefined]);
+  named.close();
+  const alone = openGuestRam([place(2 * 4096)]);
+  t.deepEqual(firstBytes(alone), [undefined, 2, undefined]);
+  alone.close();
 });

@@ -4,45 +4,90 @@ import { CodedError } from '../../foundation/coded-error.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
 import type { GuestRam, GuestRamSource } from '../core/outside.ts';
 import { mappingsOf } from '../core/qemu-mappings.ts';
+import { addressOf, framesOf } from './memory-map.ts';
 
 /** Where guest memory is. */
 export type GuestRamPlace =
-  /** `-object memory-backend-file,share=on,mem-path=PATH`. */
-  | { readonly kind: 'file'; readonly path: string }
-  /** Process id of QEMU: whatever backend it has, private or shared, is in its address space. */
+  /**
+   * `-object memory-backend-file,share=on,mem-path=PATH`; `block` is the backend's id. Without it the file is the largest RAM
+   * block, or one of the file's size.
+   */
+  | { readonly kind: 'file'; readonly path: string; readonly block?: string }
+  /** Process id of QEMU: whatever backends it has, private or shared, are in its address space. */
   | { readonly kind: 'pid'; readonly pid: number };
 
-/** Reads `file:PATH` or `pid:NUMBER`. @throws CodedError 'source', 'guest-ram' */
+/** Reads `[BLOCK=]file:PATH` or `pid:NUMBER`. @throws CodedError 'source', 'guest-ram' */
 export function parseGuestRamPlace(text: string): GuestRamPlace {
-  if (text.startsWith('file:')) return { kind: 'file', path: text.slice('file:'.length) };
+  const [, block, path] = /^(?:([^=:]+)=)?file:(.+)$/s.exec(text) ?? [];
+  if (path !== undefined) return { kind: 'file', path, ...(block === undefined ? {} : { block }) };
   const pid = /^pid:(\d+)$/.exec(text)?.[1];
   if (pid === undefined)
-    throw new CodedError('source', 'guest-ram', `"${text}" is neither file:PATH nor pid:NUMBER`);
+    throw new CodedError('source', 'guest-ram', `"${text}" is neither [BLOCK=]file:PATH nor pid:NUMBER`);
   return { kind: 'pid', pid: Number(pid) };
 }
 
 export interface OpenGuestRam extends GuestRamSource {
-  /** Whether users who are not QEMU's and not root may read the guest's memory. */
-  readonly readableByOthers: boolean;
+  /** Files with the guest's memory that users who are not QEMU's and not root may read. */
+  readonly readableByOthers: readonly string[];
 }
 
 /**
- * Opens guest memory. From then on it can be read whatever becomes of the rights of this process, or of the file's name.
+ * Opens guest memory. From then on it can be read whatever becomes of the rights of this process, or of a file's name.
  *
+ * @param places one process, or files of different blocks
+ * @param mapPath text that QEMU's monitor gave (engine/source/memory-map.ts); read when QEMU begins to send, since memory can be
+ *   plugged in until then
  * @throws CodedError 'source', 'guest-ram'
  */
-export function openGuestRam(place: GuestRamPlace): OpenGuestRam {
-  return place.kind === 'file' ? openFile(place.path) : openProcess(place.pid);
+export function openGuestRam(places: readonly GuestRamPlace[], mapPath?: string): OpenGuestRam {
+  const mapText = (): string | undefined => (mapPath === undefined ? undefined : readMap(mapPath));
+  const opened = places.map((place) =>
+    place.kind === 'file' ? openFile(place) : openProcess(place.pid, mapText),
+  );
+  return {
+    readableByOthers: opened.flatMap(({ readableByOthers }) => readableByOthers),
+    block: (block, blocks) => {
+      const errors: unknown[] = [];
+      for (const source of opened) {
+        try {
+          return source.block(block, blocks);
+        } catch (error) {
+          errors.push(error);
+        }
+      }
+      throw errors[0];
+    },
+    map: (blocks) => {
+      const text = mapText();
+      return text === undefined ? undefined : framesOf(text, blocks);
+    },
+    close: () => {
+      for (const source of opened) source.close();
+    },
+  };
 }
 
-function openFile(path: string): OpenGuestRam {
+function readMap(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    const why = (cause as Error).message;
+    throw new CodedError('source', 'memory-map', `cannot read the memory map ${path}: ${why}`, { cause });
+  }
+}
+
+function openFile(place: GuestRamPlace & { readonly kind: 'file' }): OpenGuestRam {
+  const { path } = place;
   const fd = open(path, path);
   const { mode, nlink } = fstatSync(fd);
   return {
     // A memfd, or a file without a name, is only reached through its process.
-    readableByOthers: nlink > 0 && (mode & 0o044) !== 0,
-    block: (lengthBytes) => {
+    readableByOthers: nlink > 0 && (mode & 0o044) !== 0 ? [path] : [],
+    block: ({ name, lengthBytes }, blocks) => {
       const sizeBytes = fstatSync(fd).size;
+      const isLargest = blocks.every((other) => other.lengthBytes <= lengthBytes);
+      if (place.block === undefined ? !isLargest && sizeBytes !== lengthBytes : name !== place.block)
+        throw new CodedError('source', 'guest-ram', `no --ram is given for it`);
       if (sizeBytes < lengthBytes) {
         throw new CodedError(
           'source',
@@ -58,14 +103,25 @@ function openFile(path: string): OpenGuestRam {
   };
 }
 
-function openProcess(pid: number): OpenGuestRam {
+function openProcess(pid: number, mapText: () => string | undefined): OpenGuestRam {
   const path = `/proc/${pid}/mem`;
   const fd = open(path, `process ${pid}`);
   // The kernel asks for the right to look into the process when the file is opened, and not when it is read.
   const maps = open(`/proc/${pid}/maps`, `process ${pid}`);
+  // A descriptor is read from where it stands, so that only the first read has anything; all blocks are asked for in one moment.
+  let mapsText: string | undefined;
   return {
-    readableByOthers: false,
-    block: (lengthBytes) => readerOf(fd, path, findMapping(pid, readFileSync(maps, 'utf8'), lengthBytes)),
+    readableByOthers: [],
+    block: (block) => {
+      mapsText ??= readFileSync(maps, 'utf8');
+      const mappings = mapsText;
+      const told = addressOf(mapText() ?? '', block);
+      if (told !== undefined && !isMapped(mappings, told, block.lengthBytes)) {
+        const what = `the memory map places it where process ${pid} has no memory`;
+        throw new CodedError('source', 'memory-map', what);
+      }
+      return readerOf(fd, path, told ?? findMapping(pid, mappings, block.lengthBytes));
+    },
     close: () => {
       closeSync(fd);
       closeSync(maps);
@@ -104,6 +160,14 @@ function readerOf(fd: number, path: string, startBytes: number): GuestRam {
       }
     },
   };
+}
+
+/** Whether the process has all of it. */
+function isMapped(maps: string, start: number, lengthBytes: number): boolean {
+  let next = start;
+  for (const [, from = '', to = ''] of maps.matchAll(/^([0-9a-f]+)-([0-9a-f]+) rw/gm))
+    if (parseInt(from, 16) <= next && next < parseInt(to, 16)) next = parseInt(to, 16);
+  return next >= start + lengthBytes;
 }
 
 /** Start of QEMU's mapping of the RAM block. */

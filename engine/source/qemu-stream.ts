@@ -132,7 +132,7 @@ export class QemuStream implements StreamWriter {
             ram_blocks: blocks.length,
             ram_pages: pages,
           });
-          this.pages.takeBlocks(blocks);
+          this.pages.takeBlocks(blocks, this.#machine);
         },
         page: (blockIndex, page, buffer, offset) => this.pages.pageRecord(blockIndex, page, buffer, offset),
         zeroPage: (blockIndex, page) => {

@@ -50,6 +50,18 @@ export interface PairOptions {
    * Default: the raw disk, without locks.
    */
   readonly image?: (disk: string) => { readonly file: string; readonly format: string };
+  /** More memory than the first block, which has `ramBytes`: blocks that tests write and compare, too. */
+  readonly blocks?: readonly {
+    /** Of its memory backend. */
+    readonly id: string;
+    readonly bytes: number;
+    /** Guest-physical address of its first byte. */
+    readonly startBytes: number;
+    /** The source gets it while it runs, from the test. */
+    readonly pluggedIn?: boolean;
+  }[];
+  /** In place of `-m` and of ram0 as the machine's memory, which `blocks` may be a part of. */
+  readonly memory?: readonly string[];
   /** Owner of all its files, where QEMU does not run as root. */
   readonly owner?: { readonly uid: number; readonly gid: number };
 }
@@ -160,6 +172,14 @@ export const withVirtioMem: readonly string[] = [
   ...['-device', 'virtio-mem-pci,memdev=plugged,requested-size=0'],
 ];
 
+/** A file of each side's memory. */
+interface MemoryPart {
+  path(side: string): string;
+  /** Guest-physical address. */
+  readonly startBytes: number;
+  readonly bytes: number;
+}
+
 /** In the environment of all processes of a pair: its folder. */
 const pairMarker = 'POOLSHIFT_PAIR';
 
@@ -193,7 +213,8 @@ export class VmPair {
     // The RAM files lie in memory, the disk where O_DIRECT works.
     const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-pair-'));
     const installation = { ...qemu, environment: { ...qemu.environment, [pairMarker]: folder } };
-    const keeper = Keeper.start({ marker: `${pairMarker}=${folder}`, files: filesOf(folder) });
+    const ids = options.blocks?.map(({ id }) => id);
+    const keeper = Keeper.start({ marker: `${pairMarker}=${folder}`, files: filesOf(folder, ids) });
     // Every block is another one, and compresses to about a half, as a database's do.
     const disk = randomFillSync(Buffer.allocUnsafeSlow(options.diskBytes)).map(
       (byte) => byte & 0x0f,
@@ -216,7 +237,7 @@ export class VmPair {
     const machine = (side: 'source' | 'target'): string[] => [
       ...[
         '-machine',
-        'q35,graphics=off,memory-backend=ram0',
+        options.memory === undefined ? 'q35,graphics=off,memory-backend=ram0' : 'q35,graphics=off',
         '-accel',
         'tcg',
         '-cpu',
@@ -224,8 +245,11 @@ export class VmPair {
         '-vga',
         'none',
       ],
-      ...['-m', `${options.ramBytes}B`],
       ...['-object', `${backendOf(side)},id=ram0,size=${options.ramBytes}B${prefaultsOf(side)}`],
+      ...(options.blocks ?? []).flatMap(({ id, bytes, pluggedIn }) =>
+        pluggedIn === true && side === 'source' ? [] : ['-object', backendArgument(folder, side, bytes, id)],
+      ),
+      ...(options.memory ?? ['-m', `${options.ramBytes}B`]),
       ...['-drive', drive],
       ...(options.arguments?.[side] ?? []),
     ];
@@ -234,6 +258,11 @@ export class VmPair {
       writeFileSync(ramPath(folder, side), '', { mode: 0o600, flag: 'wx' });
       truncateSync(ramPath(folder, side), options.ramBytes);
     }
+    for (const { id, bytes } of options.blocks ?? [])
+      for (const side of ['source', 'target']) {
+        writeFileSync(ramPath(folder, side, id), '', { mode: 0o600, flag: 'wx' });
+        truncateSync(ramPath(folder, side, id), bytes);
+      }
     if (options.owner !== undefined) {
       const { uid, gid } = options.owner;
       const files = [folder, path.join(folder, 'disk'), ramPath(folder, 'source'), ramPath(folder, 'target')];
@@ -247,7 +276,7 @@ export class VmPair {
     const [source, target] = started;
     if (source.status === 'rejected' || target.status === 'rejected') {
       for (const side of started) if (side.status === 'fulfilled') await side.value.stop();
-      removeFiles(folder);
+      removeFiles(folder, ids);
       keeper.release();
       const failed = started.find((side) => side.status === 'rejected');
       throw new Error('QEMU does not start', { cause: failed?.reason });
@@ -309,14 +338,31 @@ export class VmPair {
   /** Puts blocks of the disk into the source's memory, as if the guest had read them. */
   cache(runs: readonly CachedRun[]): void {
     const disk = openSync(this.diskPath, 'r');
-    const ram = openSync(ramPath(this.folder, 'source'), 'r+');
+    const parts = this.#parts.map((part) => ({ ...part, file: openSync(part.path('source'), 'r+') }));
     for (const { block, page, count } of runs) {
       const content = Buffer.allocUnsafe(count * pageSizeBytes);
       readSync(disk, content, 0, content.length, block * pageSizeBytes);
-      writeSync(ram, content, 0, content.length, page * pageSizeBytes);
+      const at = page * pageSizeBytes;
+      const part = parts.find(({ startBytes, bytes }) => at >= startBytes && at < startBytes + bytes);
+      if (part === undefined) throw new Error(`page ${page} is no memory`);
+      writeSync(part.file, content, 0, content.length, at - part.startBytes);
     }
     closeSync(disk);
-    closeSync(ram);
+    for (const { file } of parts) closeSync(file);
+  }
+
+  /** Files of the memory. */
+  get #parts(): readonly MemoryPart[] {
+    const { blocks = [], ramBytes } = this.options;
+    const first = { path: (side: string) => ramPath(this.folder, side), startBytes: 0, bytes: ramBytes };
+    return [
+      first,
+      ...blocks.map(({ id, startBytes, bytes }) => ({
+        path: (side: string) => ramPath(this.folder, side, id),
+        startBytes,
+        bytes,
+      })),
+    ];
   }
 
   /** Starts both engines; the source's listens when this settles. */
@@ -381,30 +427,36 @@ export class VmPair {
    * dirty log now and then misses such a write, engine or not. Both VMs must be stopped.
    */
   differingPages(): number[] {
+    return this.#parts.flatMap((part) => this.#differingIn(part));
+  }
+
+  #differingIn(part: MemoryPart): number[] {
     const { startBytes, endBytes, strideBytes } = this.options.program;
-    const { ramBytes, targetMemory = 'file' } = this.options;
+    const { targetMemory = 'file' } = this.options;
     const places: readonly GuestRamPlace[] = [
-      { kind: 'file', path: ramPath(this.folder, 'source') },
+      { kind: 'file', path: part.path('source') },
       targetMemory === 'file'
-        ? { kind: 'file', path: ramPath(this.folder, 'target') }
+        ? { kind: 'file', path: part.path('target') }
         : { kind: 'pid', pid: this.target.pid ?? 0 },
     ];
-    const opened = places.map((place) => openGuestRam(place));
-    const [source, target] = opened.map((ram) => ram.block(ramBytes));
+    const opened = places.map((place) => openGuestRam([place]));
+    const pageCount = part.bytes / pageSizeBytes;
+    const block = { index: 0, name: 'ram', lengthBytes: part.bytes, pageCount };
+    const [source, target] = opened.map((ram) => ram.block(block, [block]));
     const first = Buffer.allocUnsafe(1 << 20);
     const second = Buffer.allocUnsafe(1 << 20);
     const differing: number[] = [];
-    for (let at = 0; at < ramBytes; at += first.length) {
+    for (let at = 0; at < part.bytes; at += first.length) {
       source?.read(at / pageSizeBytes, first.length / pageSizeBytes, first, 0);
       target?.read(at / pageSizeBytes, second.length / pageSizeBytes, second, 0);
       if (first.equals(second)) continue;
       for (let page = 0; page < first.length; page += pageSizeBytes) {
         const end = page + pageSizeBytes;
-        const address = at + page;
+        const address = part.startBytes + at + page;
         const counts =
           address >= startBytes && address < endBytes && (address - startBytes) % strideBytes === 0;
         if (counts) first.copy(second, page, page, page + 4);
-        if (first.compare(second, page, end, page, end) !== 0) differing.push((at + page) / pageSizeBytes);
+        if (first.compare(second, page, end, page, end) !== 0) differing.push(address / pageSizeBytes);
       }
     }
     for (const ram of opened) ram.close();
@@ -416,22 +468,33 @@ export class VmPair {
     const engines = Object.values(this.#engines);
     for (const engine of engines) engine.kill('SIGKILL');
     await Promise.all([this.source.stop(), this.target.stop(), ...engines.map(({ ended }) => ended)]);
-    removeFiles(this.folder);
+    removeFiles(
+      this.folder,
+      this.options.blocks?.map(({ id }) => id),
+    );
     this.#keeper.release();
   }
 }
 
-function filesOf(folder: string): readonly string[] {
-  return [folder, ramPath(folder, 'source'), ramPath(folder, 'target')];
+function filesOf(folder: string, ids: readonly string[] = []): readonly string[] {
+  return [
+    folder,
+    ...['ram0', ...ids].flatMap((id) => ['source', 'target'].map((side) => ramPath(folder, side, id))),
+  ];
 }
 
-function removeFiles(folder: string): void {
-  for (const file of filesOf(folder)) rmSync(file, { recursive: true, force: true });
+function removeFiles(folder: string, ids?: readonly string[]): void {
+  for (const file of filesOf(folder, ids)) rmSync(file, { recursive: true, force: true });
 }
 
-/** The file behind the memory of one side. */
-export function ramPath(folder: string, side: string): string {
-  return path.join('/dev/shm', `${path.basename(folder)}-${side}`);
+/** The file behind the memory of one side; of its first block unless another is named. */
+export function ramPath(folder: string, side: string, id = 'ram0'): string {
+  return path.join('/dev/shm', `${path.basename(folder)}-${side}${id === 'ram0' ? '' : `-${id}`}`);
+}
+
+/** Of `-object`, for the file at `ramPath`. */
+export function backendArgument(folder: string, side: string, bytes: number, id = 'ram0'): string {
+  return `memory-backend-file,id=${id},size=${bytes}B,share=on,mem-path=${ramPath(folder, side, id)}`;
 }
 
 /** A list that names `runs` of the VM's only disk, in storage order. */
