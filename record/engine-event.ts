@@ -142,6 +142,7 @@ export const recordedFieldsSchema = z
     ...engineEventFields.failed.shape,
     by: z.string(),
     compression: z.string(),
+    how: z.string(),
     /** Who it was; of `failed`, whether the other engine said so. */
     peer: z.union([z.string(), z.boolean()]),
   })

@@ -16,7 +16,7 @@ const qemu = findQemu()?.installation;
 
 async function until(condition: () => boolean): Promise<void> {
   for (let tries = 0; !condition(); tries += 1) {
-    if (tries === 500) throw new Error('waited 10 s in vain');
+    if (tries === 3000) throw new Error('waited 60 s in vain');
     await sleep(20);
   }
 }
@@ -66,14 +66,13 @@ async function until(condition: () => boolean): Promise<void> {
       'nothing to say before there is a migration',
     );
     send('migrate', { uri: 'exec:cat >/dev/null' });
-    await sleep(300);
-    send('migrate-set-parameters', { 'max-bandwidth': 1_000_000_000 });
     const statuses = (): string[] =>
       reports.filter((report) => report.report === 'migration').map((report) => report.status);
+    await until(() => statuses().filter((status) => status === 'active').length > 5);
+    send('migrate-set-parameters', { 'max-bandwidth': 1_000_000_000 });
     await until(() => statuses().includes('completed'));
     await sleep(100);
     t.is(statuses().filter((status) => status === 'completed').length, 1, 'an ended migration is told once');
-    t.true(statuses().filter((status) => status === 'active').length > 5);
 
     const active = reports.find((report) => report.report === 'migration' && report.status === 'active');
     const final = reports.findLast((report) => report.report === 'migration');

@@ -14,7 +14,7 @@ const sets: Readonly<Record<string, SyntheticOptions>> = {
   base: cells,
   same: { ...cells, seed: 2 },
   slow: { ...cells, seed: 3, slower: { restore: 1.2 } },
-  few: { ...cells, scenarios: ['rw'], repeats: 1, seed: 4 },
+  few: { ...cells, scenarios: ['rw'], repeats: 1, seed: 4, slower: { restore: 1.2 } },
 };
 
 test.before(async () => {
