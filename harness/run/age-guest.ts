@@ -28,7 +28,7 @@ export function withGuest(
 }
 
 /** An aged guest has fewer pages of zeros than this share of its memory. */
-export const maxZeroShare = 0.05;
+const maxZeroShare = 0.05;
 
 /** Each writes what is free once and fills the page cache again; a second one reaches pages that were not free in the first. */
 const maxRounds = 4;

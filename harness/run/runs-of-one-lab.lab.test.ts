@@ -7,7 +7,6 @@ import test from 'ava';
 import type { ScenarioName } from '../../experiments/scenarios.ts';
 import type { DatabaseSystem } from '../../guest/image/packages.ts';
 import { clearLeftovers, waitForRoom } from '../testbed/local/lab-process.ts';
-import { maxZeroShare } from './age-guest.ts';
 import { run, RunsLab, small } from './small-run.fixture.ts';
 
 let lab: RunsLab;
@@ -51,22 +50,6 @@ for (const [dbms, scenario] of cells) {
     t.true(Number(row?.pages_restored) > 1000);
   });
 }
-
-test.serial(
-  'an aged guest has next to no page of zeros and a full page cache; no page differs',
-  async (t) => {
-    const options = { ...short, scenario: 'idle', guest: 'aged', vmMemory: 256, tableData: 16 };
-    const { outcome, row } = await run(t, { ...options, linkRate: '250mbit', warmStart: true }, { lab });
-    t.is(outcome, 'completed');
-    t.is(row?.ram_pages_differing, 0);
-    t.true(Number(row?.pages_restored) > 1000);
-    t.is(row?.guest, 'aged');
-    const vmMemoryBytes = options.vmMemory * 2 ** 20;
-    t.true(Number(row?.memory_zero_bytes) < maxZeroShare * vmMemoryBytes);
-    // As much as the server's tables, at the least.
-    t.true(Number(row?.memory_page_cache_bytes) > options.tableData * 2 ** 20);
-  },
-);
 
 test.serial(
   'a migration that does not converge is cancelled, and the VM runs on at the source',
