@@ -1,11 +1,11 @@
 /** The kinds of program whose cached pages the agent can list. A new kind is a folder beside innodb/ and a line here. */
 import { InnodbFinder } from './innodb/finder.ts';
-import type { CachingProgram, PageFinder } from './page-finder.ts';
+import type { CachingProgram, FoundPages, PageFinder } from './page-finder.ts';
 
-const finders: readonly PageFinder[] = [new InnodbFinder()];
+const finders: readonly PageFinder<FoundPages>[] = [new InnodbFinder()];
 
-export async function findPrograms(): Promise<CachingProgram[]> {
-  const programs: CachingProgram[] = [];
+export async function findPrograms(): Promise<CachingProgram<FoundPages>[]> {
+  const programs: CachingProgram<FoundPages>[] = [];
   for (const finder of finders) programs.push(...(await finder.programs()));
   return programs;
 }

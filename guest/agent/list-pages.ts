@@ -12,15 +12,25 @@ import type { ListFailure, PageList } from '../../engine/list/page-list.ts';
 import { ExtentIndex, locateFiles } from './file-location.ts';
 import { GuestError, systemErrorCode } from './guest-error.ts';
 import { readGuestRam } from './guest-ram.ts';
-import type { CachedPages, CachingProgram } from './page-finder.ts';
+import type { CachingProgram, FoundPages } from './page-finder.ts';
 import { translatePages } from './pagemap.ts';
 import { buildRuns, type LocatedPages } from './page-runs.ts';
+
+/** Of a list that has the kernel's pages alone. */
+const noServer: PageList['server'] = {
+  product: 'other',
+  version: 'no server',
+  method: 'descriptors',
+  cachedPages: 0,
+  dirtyPages: 0,
+  excludedPages: 0,
+};
 
 /** By process, from the last list on. */
 let extentIndexes = new Map<number, ExtentIndex>();
 
 /** What went wrong with one program. */
-export function failureOf({ description }: CachingProgram, error: unknown): ListFailure {
+export function failureOf({ description }: CachingProgram<FoundPages>, error: unknown): ListFailure {
   const code = error instanceof GuestError ? error.code : 'internal';
   const message = error instanceof Error ? error.message : String(error);
   return {
@@ -37,7 +47,7 @@ export function failureOf({ description }: CachingProgram, error: unknown): List
  * @throws GuestError where no program gives a page, with every reason
  */
 export async function listPages(
-  programs: readonly CachingProgram[],
+  programs: readonly CachingProgram<FoundPages>[],
   before: readonly ListFailure[] = [],
 ): Promise<PageList> {
   const timings = { findMs: 0, translateMs: 0, mapMs: 0, encodeMs: 0 };
@@ -79,7 +89,7 @@ export async function listPages(
     ...listed,
     guestRam: readGuestRam(),
     timings,
-    server: describeServers(located.map(({ pages }) => pages)),
+    server: describeServers(located),
     leftOut,
     failures: failures.slice(0, listLimits.failures),
   };
@@ -97,7 +107,7 @@ function nothingListedText(leftOut: LeftOutPages, failures: readonly ListFailure
 }
 
 async function locatePages(
-  program: CachingProgram,
+  program: CachingProgram<FoundPages>,
   known: ReadonlyMap<number, ExtentIndex>,
   timings: { findMs: number; translateMs: number; mapMs: number },
 ): Promise<LocatedPages> {
@@ -106,7 +116,7 @@ async function locatePages(
   const foundMs = performance.now();
   await answerRequests();
   const translateStartMs = performance.now();
-  const frames = translatePages(pages);
+  const frames = 'frames' in pages ? pages.frames : translatePages(pages);
   const translatedMs = performance.now();
   await answerRequests();
   const mapStartMs = performance.now();
@@ -117,6 +127,7 @@ async function locatePages(
   timings.findMs += foundMs - startMs;
   timings.translateMs += translatedMs - translateStartMs;
   timings.mapMs += performance.now() - mapStartMs;
+  if ('frames' in pages) return { pages, frames, locations };
   const { address: _given, ...addressless } = pages;
   return { pages: addressless, frames, locations };
 }
@@ -131,8 +142,9 @@ function isRunning(pid: number): boolean {
   }
 }
 
-function describeServers(all: readonly Pick<CachedPages, 'server'>[]): PageList['server'] {
-  const servers = all.map(({ server }) => server);
+function describeServers(all: readonly LocatedPages[]): PageList['server'] {
+  const servers = all.flatMap(({ pages }) => pages.server ?? []);
+  if (servers.length === 0) return noServer;
   const sum = (count: (server: PageList['server']) => number): number =>
     servers.reduce((total, server) => total + count(server), 0);
   const products = new Set(servers.map(({ product }) => product));

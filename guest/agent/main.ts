@@ -9,7 +9,7 @@ import { findPrograms } from './finders.ts';
 import { InnodbFinder } from './innodb/finder.ts';
 import { ServerLayouts } from './innodb/pool-search.ts';
 import { reportLayouts } from './innodb/layout-report.ts';
-import type { CachingProgram } from './page-finder.ts';
+import type { CachingProgram, FoundPages } from './page-finder.ts';
 import { GuestError } from './guest-error.ts';
 import { listPages } from './list-pages.ts';
 import { releaseMemory } from './release-memory.ts';
@@ -37,7 +37,7 @@ async function servePort(path: string): Promise<never> {
 async function printSummaries(
   count: number,
   pid: number | undefined,
-  find: () => Promise<readonly CachingProgram[]>,
+  find: () => Promise<readonly CachingProgram<FoundPages>[]>,
 ): Promise<void> {
   for (let round = 0; round < count; round++) {
     console.log(JSON.stringify(await summarise(pid, find)));
@@ -47,7 +47,7 @@ async function printSummaries(
 
 async function summarise(
   pid: number | undefined,
-  find: () => Promise<readonly CachingProgram[]>,
+  find: () => Promise<readonly CachingProgram<FoundPages>[]>,
 ): Promise<unknown> {
   const cpuStart = process.cpuUsage();
   const programs = (await find()).filter((program) => pid === undefined || program.pid === pid);

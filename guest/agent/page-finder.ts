@@ -2,15 +2,19 @@ import type { LeftOutPages } from '../../engine/list/left-out.ts';
 
 /**
  * A finder knows one kind of program and finds the pages in its memory that are copies of its files. InnoDB is one; any
- * other program that caches files in memory of its own is added by a further finder (and its line in finders.ts).
+ * other program that caches files in memory of its own is added by a further finder (and its line in finders.ts). The guest's
+ * kernel is such a program, too.
  */
-export interface PageFinder {
+export interface PageFinder<Pages extends FoundPages = CachedPages> {
   /** The running programs of this kind. */
-  programs(): Promise<readonly CachingProgram[]>;
+  programs(): Promise<readonly CachingProgram<Pages>[]>;
 }
 
-export interface CachingProgram {
+export interface CachingProgram<Pages extends FoundPages = CachedPages> {
+  /** Whose memory the pages are in, and as whom their files are opened. */
   readonly pid: number;
+  /** The kernel, which is no server: it always runs, and nobody waits for it. */
+  readonly isKernel?: true;
   /** "mariadb 10.11.19-MariaDB", for messages. */
   readonly description: string;
   /** Whether it has started: a program that is still filling its memory has little to list, and is slowed by being asked. */
@@ -18,23 +22,31 @@ export interface CachingProgram {
   /** Makes more pages equal to their file, by having dirty ones written. @throws GuestError 'clean-failed' */
   writeDirtyPages(): Promise<void>;
   /** @throws GuestError */
-  findPages(): Promise<CachedPages>;
+  findPages(): Promise<Pages>;
 }
 
-/** Pages in the memory of one process, as structure of arrays, in ascending order of address. */
-export interface CachedPages {
+export type FoundPages = CachedPages | FramePages;
+
+/** Pages as structure of arrays. */
+export interface PagesOfFiles {
   readonly pid: number;
   /** A multiple of 4096. Pages are aligned to 4096, in memory and in their file. */
   readonly pageSizeBytes: number;
   readonly count: number;
-  /** Virtual address in the process. */
-  readonly address: Float64Array;
   /** Index into `files`. */
   readonly file: Uint32Array;
   /** Byte offset in the file / pageSizeBytes. */
   readonly page: Uint32Array;
   /** Paths that the agent can open. */
   readonly files: readonly string[];
+  /** Why others are not among these. */
+  readonly leftOut: LeftOutPages;
+}
+
+/** Pages in the memory of one process, in ascending order of address. */
+export interface CachedPages extends PagesOfFiles {
+  /** Virtual address in the process. */
+  readonly address: Float64Array;
   readonly server: {
     readonly product: 'mariadb' | 'mysql' | 'other';
     readonly version: string;
@@ -46,6 +58,9 @@ export interface CachedPages {
     /** Not listed, because their file holds them in another form, or is not known. */
     readonly excludedPages: number;
   };
-  /** Why those are not among these. */
-  readonly leftOut: LeftOutPages;
+}
+
+/** Pages of 4096 bytes whose page frames are known at once. */
+export interface FramePages extends PagesOfFiles {
+  readonly frames: Uint32Array;
 }

@@ -5,13 +5,13 @@ import { listLimits } from '../../engine/list/page-list-metadata.ts';
 import type { Extent } from './file-extents.ts';
 import type { NoPlace } from './block-device.ts';
 import type { FileLocation } from './file-location.ts';
-import type { CachedPages } from './page-finder.ts';
+import type { CachedPages, PagesOfFiles } from './page-finder.ts';
 import { ascending, sortStably } from './stable-sort.ts';
 
 /** Pages of one process with all that a list needs to know of them. */
 export interface LocatedPages {
   /** Without their addresses: the frames took their place, so that their memory can be given back. */
-  readonly pages: Omit<CachedPages, 'address'>;
+  readonly pages: PagesOfFiles & Partial<Pick<CachedPages, 'server'>>;
   /** Frame numbers, pageSizeBytes/4096 for each page; 0 = not in RAM. */
   readonly frames: Uint32Array;
   /** For each of `pages.files`. */

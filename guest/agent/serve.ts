@@ -10,7 +10,7 @@ import { findPrograms } from './finders.ts';
 import { GuestError } from './guest-error.ts';
 import type { ListFailure } from '../../engine/list/page-list.ts';
 import { failureOf, listPages } from './list-pages.ts';
-import type { CachingProgram } from './page-finder.ts';
+import type { CachingProgram, FoundPages } from './page-finder.ts';
 import { releaseMemory } from './release-memory.ts';
 import type { Turns } from './turns.ts';
 
@@ -30,7 +30,7 @@ export interface Channel {
 export async function serve(
   channel: Channel,
   turns: Turns,
-  programs: () => Promise<readonly CachingProgram[]> = findPrograms,
+  programs: () => Promise<readonly CachingProgram<FoundPages>[]> = findPrograms,
 ): Promise<void> {
   const reader = new RequestReader();
   for (;;) {
@@ -47,13 +47,14 @@ export async function serve(
 
 async function answer(
   request: AgentRequest,
-  programs: () => Promise<readonly CachingProgram[]>,
+  programs: () => Promise<readonly CachingProgram<FoundPages>[]>,
 ): Promise<readonly Uint8Array[]> {
   try {
     if (request.request === 'status') return [formatAnswer(request.id, await describeAgent(programs))];
     const startMs = performance.now();
     const running = await programs();
-    const failures = request.clean === 'checkpoint' ? await writeDirtyPages(running) : [];
+    const servers = running.filter(({ isKernel }) => isKernel !== true);
+    const failures = request.clean === 'checkpoint' ? await writeDirtyPages(servers) : [];
     const cleanMs = request.clean === 'checkpoint' ? performance.now() - startMs : 0;
     const list = encodePageList(await listPages(running, failures));
     const totalMs = performance.now() - startMs;
@@ -68,7 +69,9 @@ async function answer(
  * @returns what could not be told to: its pages are listed as they are
  * @throws GuestError if none of them could be told to
  */
-async function writeDirtyPages(programs: readonly CachingProgram[]): Promise<readonly ListFailure[]> {
+async function writeDirtyPages(
+  programs: readonly CachingProgram<FoundPages>[],
+): Promise<readonly ListFailure[]> {
   const ends = await Promise.allSettled(programs.map((program) => program.writeDirtyPages()));
   const [failure] = ends.filter((end) => end.status === 'rejected');
   if (failure !== undefined && !ends.some(({ status }) => status === 'fulfilled')) throw failure.reason;
@@ -78,14 +81,16 @@ async function writeDirtyPages(programs: readonly CachingProgram[]): Promise<rea
   });
 }
 
-async function describeAgent(programs: () => Promise<readonly CachingProgram[]>): Promise<AnswerHeader> {
+async function describeAgent(
+  programs: () => Promise<readonly CachingProgram<FoundPages>[]>,
+): Promise<AnswerHeader> {
   return {
     status: 'agent',
     agent: {
       agentVersion,
       nodeVersion: process.version,
       residentBytes: process.memoryUsage().rss,
-      servers: (await programs()).map(({ description }) => description),
+      servers: (await programs()).flatMap(({ description, isKernel }) => (isKernel ? [] : [description])),
     },
   };
 }

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GuestError } from './guest-error.ts';
 import { listPages } from './list-pages.ts';
-import type { CachingProgram } from './page-finder.ts';
+import type { CachingProgram, FoundPages } from './page-finder.ts';
 import { releaseMemory } from './release-memory.ts';
 import type { Turns } from './turns.ts';
 
@@ -17,7 +17,7 @@ const failing = { firstRetryMs: 2000, attempts: 8 };
  * is seconds, which would otherwise be part of a migration.
  */
 export async function warmUp(
-  programs: () => Promise<readonly CachingProgram[]>,
+  programs: () => Promise<readonly CachingProgram<FoundPages>[]>,
   turns: Turns,
 ): Promise<void> {
   let failures = 0;
