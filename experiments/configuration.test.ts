@@ -1,5 +1,11 @@
 import test from 'ava';
-import { maxPoolBytes, linkRatesOf, optionsSchema, resolveConfiguration } from './configuration.ts';
+import {
+  type DatabaseSystem,
+  maxPoolBytes,
+  linkRatesOf,
+  optionsSchema,
+  resolveConfiguration,
+} from './configuration.ts';
 import { linkRatesText } from './link-rates.ts';
 
 const mib = 2 ** 20;
@@ -34,11 +40,13 @@ test('the paper profile is the paper', (t) => {
 });
 
 test('small guests get a pool that does not thrash', (t) => {
-  const pool = (memoryMib: number, dbms: 'mariadb' | 'mysql') => maxPoolBytes(memoryMib * mib, dbms) / mib;
+  const pool = (memoryMib: number, dbms: DatabaseSystem) => maxPoolBytes(memoryMib * mib, dbms) / mib;
   t.true(Math.abs(pool(512, 'mariadb') - 333) <= 8);
   t.true(Math.abs(pool(1024, 'mariadb') - 768) <= 8);
   t.true(Math.abs(pool(2048, 'mariadb') - 0.8 * 2048) <= 8);
   t.is(pool(512, 'mysql'), 256);
+  // The file cache is PostgreSQL's second one.
+  t.is(pool(1024, 'postgresql'), 704);
   t.is(pool(1024, 'mysql'), 704);
 });
 

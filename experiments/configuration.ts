@@ -18,6 +18,9 @@ const testbedNames = ['local', 'vagrant', 'inventory'] as const;
 /** What the guest's memory holds beside the pool (harness/run/age-guest.ts). */
 const guestNames = ['fresh', 'aged'] as const;
 
+export const databaseSystems = ['mariadb', 'mysql', 'postgresql'] as const;
+export type DatabaseSystem = (typeof databaseSystems)[number];
+
 const bitUnits: Readonly<Record<string, number>> = { bit: 1, kbit: 1e3, mbit: 1e6, gbit: 1e9 };
 
 /** A link rate as tc writes it: "125mbit", "2.5gbit". Yields bits per second. */
@@ -60,7 +63,7 @@ export const optionsSchema = z.object({
   migrationRate: linkRate.optional().describe('rate of the migration network (default: as --link-rate)'),
   storageRate: linkRate.optional().describe('rate of the storage network (default: as --link-rate)'),
   serviceRate: linkRate.optional().describe('rate of the service network (default: as --link-rate)'),
-  dbms: z.enum(['mariadb', 'mysql']).default('mariadb').describe('database server in the VM'),
+  dbms: z.enum(databaseSystems).default('mariadb').describe('database server in the VM'),
   guest: z
     .enum(guestNames)
     .default('fresh')
@@ -193,13 +196,13 @@ const gib = 2 ** 30;
 
 /**
  * Largest pool that a guest of this size runs without thrashing. Measured: MariaDB 10.11 with 333 MiB of 512 MiB, 768 of
- * 1024 and 80 % of 2048; MySQL 9.7 with 256 of 512 and 704 of 1024. Kernel, server and file cache need the rest.
+ * 1024 and 80 % of 2048; MySQL 9.7 with 256 of 512 and 704 of 1024. Kernel, server and file cache need the rest. PostgreSQL reads
+ * through the file cache, and has a process for each client.
  */
-export function maxPoolBytes(vmMemoryBytes: number, dbms: 'mariadb' | 'mysql'): number {
-  const bytes =
-    dbms === 'mariadb'
-      ? Math.min(0.8 * vmMemoryBytes, 0.85 * vmMemoryBytes - 102 * mib)
-      : Math.min(0.8 * vmMemoryBytes, 0.875 * vmMemoryBytes - 192 * mib);
+export function maxPoolBytes(vmMemoryBytes: number, dbms: DatabaseSystem): number {
+  const share = { mariadb: 0.85, mysql: 0.875, postgresql: 0.85 }[dbms];
+  const otherBytes = { mariadb: 102 * mib, mysql: 192 * mib, postgresql: 160 * mib }[dbms];
+  const bytes = Math.min(0.8 * vmMemoryBytes, share * vmMemoryBytes - otherBytes);
   return Math.max(Math.floor(bytes / (8 * mib)) * 8 * mib, 32 * mib);
 }
 

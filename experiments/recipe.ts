@@ -2,6 +2,7 @@
  * A recipe: an experiment that the docs make a claim with, as data. `npm run reproduce -- NAME` runs it, judges its claims
  * and writes its block of docs/results.md. Pure.
  */
+import type { DatabaseSystem } from './configuration.ts';
 import { type MatrixRun, type MatrixOptions, matrixRuns, matrixOptionsSchema } from './matrix.ts';
 import type { EngineName } from './engines.ts';
 import type { Mem } from './paper-rows.ts';
@@ -9,7 +10,7 @@ import type { ScenarioName } from './scenarios.ts';
 
 /** Options of `npm run matrix` that are the same for every cell; what is left out is the profile's. */
 interface RecipeConditions {
-  readonly dbms?: 'mariadb' | 'mysql';
+  readonly dbms?: DatabaseSystem;
   readonly guest?: 'aged';
   readonly threads?: number;
   /** Transactions per second; 0 is full speed. */

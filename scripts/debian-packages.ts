@@ -56,7 +56,7 @@ export const hostPackages = {
   nfs: ['nfs-kernel-server'],
   /** Beside those of host and client: an NFS server that needs no kernel's. */
   lab: ['nfs-ganesha', 'nfs-ganesha-vfs', 'rpcbind'],
-  client: ['sysbench', 'mariadb-client-core', 'fping', 'haproxy'],
+  client: ['sysbench', 'mariadb-client-core', 'postgresql-client', 'fping', 'haproxy'],
 } as const;
 
 /** What provision.sh takes for granted: a machine that boots with systemd. */
@@ -81,13 +81,17 @@ export interface PackageSet {
 /** What the guest needs beside its server: FIEMAP (filefrag), ssh, the agent's runtime, and tools for a look around. */
 const guestTools = ['busybox-static', 'dropbear-bin', 'e2fsprogs', 'iproute2', 'nodejs', 'procps'];
 
-/** The guest's system, by server. MySQL is in Debian's unstable suite only. */
-export const serverPackages: Readonly<Record<'mariadb' | 'mysql', PackageSet>> = {
+/**
+ * The guest's system, by server. MySQL is in Debian's unstable suite only. PostgreSQL keeps its buffers at page boundaries from
+ * version 16 on, which Debian 13 is the first to have.
+ */
+export const serverPackages: Readonly<Record<'mariadb' | 'mysql' | 'postgresql', PackageSet>> = {
   mariadb: {
     suite: 'bookworm',
     packages: ['mariadb-server-core', 'mariadb-client-core', 'mariadb-backup', ...guestTools],
   },
   mysql: { suite: 'sid', packages: ['mysql-server-core', 'mysql-client-core', ...guestTools] },
+  postgresql: { suite: 'trixie', packages: ['postgresql', ...guestTools] },
 };
 
 /** One kernel for every guest, so that servers are compared on the same one. */

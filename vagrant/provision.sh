@@ -12,7 +12,7 @@ common=(openssh-server sudo iproute2 iputils-ping iperf3 ethtool procps kmod soc
 host=(nfs-common qemu-system-x86 qemu-block-extra qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
 nfs=(nfs-kernel-server)
 lab=(nfs-ganesha nfs-ganesha-vfs rpcbind)
-client=(sysbench mariadb-client-core fping haproxy)
+client=(sysbench mariadb-client-core postgresql-client fping haproxy)
 
 case ${1-} in
   host) packages=("${common[@]}" "${host[@]}") ;;

@@ -22,6 +22,7 @@ mount -t devpts devpts /dev/pts
 mount -t tmpfs -o size=16m tmpfs /dev/shm
 mount -t tmpfs -o size=32m tmpfs /tmp
 chown mysql:mysql /run/mysqld
+if [ -x /usr/bin/postgres ]; then install -d -o postgres -g postgres /run/postgresql; fi
 echo guest > /proc/sys/kernel/hostname
 
 # By name, as udev would do it.
@@ -65,8 +66,13 @@ if [ -n "$nfs" ]; then
   say nfs
 fi
 
+# As /proc/net/tcp writes it.
+port=0CEA
 server=/usr/sbin/mariadbd
-if [ ! -x $server ]; then
+if [ -x /usr/bin/postgres ]; then
+  server=/usr/bin/postgres
+  port=1538
+elif [ ! -x $server ]; then
   server=/usr/sbin/mysqld
   # MySQL would round the pool up to a multiple of 128 MiB, which a small guest cannot hold.
   options="--innodb-buffer-pool-chunk-size=$pool $options"
@@ -74,6 +80,14 @@ fi
 # Debian's MySQL uses tcmalloc, which would keep 40 MB that only the start needs.
 export TCMALLOC_AGGRESSIVE_DECOMMIT=t
 # shellcheck disable=SC2086 # $options is a list of words
+run_server() {
+  if [ $server = /usr/bin/postgres ]; then
+    setpriv --reuid=postgres --regid=postgres --init-groups $server -D /var/lib/postgresql \
+      -c config_file=/etc/poolshift/poolshift.cnf -c shared_buffers="${pool}B" $options
+  else
+    "$server" --defaults-file=/etc/mysql/poolshift.cnf --innodb-buffer-pool-size="$pool" $options
+  fi
+}
 (
   if [ "$standby" = handover ]; then
     # Its program and libraries are in memory when they are needed.
@@ -99,7 +113,7 @@ export TCMALLOC_AGGRESSIVE_DECOMMIT=t
     }
     say prepared
   fi
-  "$server" --defaults-file=/etc/mysql/poolshift.cnf --innodb-buffer-pool-size="$pool" $options > /dev/console 2>&1
+  run_server > /dev/console 2>&1
   status=$?
   say "server-exited $status"
   # A server that was told to stop takes the guest with it, which leaves its disk as any machine that is shut down.
@@ -111,7 +125,7 @@ export TCMALLOC_AGGRESSIVE_DECOMMIT=t
   fi
 ) &
 (
-  until grep -q ':0CEA 00000000:0000 0A' /proc/net/tcp; do sleep 0.1; done
+  until grep -q ":$port 00000000:0000 0A" /proc/net/tcp; do sleep 0.1; done
   say server-up
 
   # After the server, so that starting it has the processor for itself.

@@ -4,7 +4,7 @@ import { aptSourceOptions, debianMirror } from '../../scripts/mirror.ts';
 import type { Log } from '../../scripts/cache.ts';
 import { confined } from './confined.ts';
 
-export const databaseSystems = ['mariadb', 'mysql'] as const;
+export const databaseSystems = ['mariadb', 'mysql', 'postgresql'] as const;
 export type DatabaseSystem = (typeof databaseSystems)[number];
 
 interface BootstrapOptions {

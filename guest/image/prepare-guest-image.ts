@@ -42,6 +42,38 @@ const slackBytes = 1.5 * 1024 ** 3;
 
 const here = (name: string): string => path.join(import.meta.dirname, name);
 
+interface ServerFiles {
+  /** The script that makes the data directory, with what tells it the server. */
+  readonly fill: readonly [script: string, ...args: string[]];
+  /** In the guest. */
+  readonly dataFolder: string;
+  readonly configurationFolder: string;
+  /** Size of the tables' files in a data directory. */
+  readonly tableBytes: (data: string, schema: string) => Promise<number>;
+}
+
+const innodbFiles = {
+  dataFolder: 'var/lib/mysql',
+  configurationFolder: 'etc/mysql',
+  tableBytes: (data: string, schema: string) =>
+    filesBytes(path.join(data, schema), (name) => name.endsWith('.ibd')),
+};
+
+const serverFiles: Readonly<Record<DatabaseSystem, ServerFiles>> = {
+  mariadb: { fill: [here('fill-data.sh'), 'mariadb'], ...innodbFiles },
+  mysql: { fill: [here('fill-data.sh'), 'mysql'], ...innodbFiles },
+  postgresql: {
+    fill: [here('fill-postgresql.sh')],
+    dataFolder: 'var/lib/postgresql',
+    configurationFolder: 'etc/poolshift',
+    // A folder a database, by its number; the newest database is the one with the tables.
+    tableBytes: async (data) => {
+      const databases = (await readdir(path.join(data, 'base'))).map(Number);
+      return filesBytes(path.join(data, 'base', String(Math.max(...databases))), () => true);
+    },
+  },
+};
+
 /**
  * Needs root. Installs the packages that the build itself needs on this machine.
  *
@@ -110,7 +142,8 @@ async function prepareData(
   { dbms, tables, rowsPerTable, tpcc, log }: GuestImageOptions,
 ): Promise<Data> {
   const configuration = here(`${dbms}.cnf`);
-  const script = here('fill-data.sh');
+  const { fill, tableBytes } = serverFiles[dbms];
+  const [script] = fill;
   const entry = await prepare({
     name: `guest-data-${dbms}-${tpcc === undefined ? `${tables}x${rowsPerTable}` : `tpcc-${tpcc.warehouses}`}`,
     keyParts:
@@ -126,15 +159,15 @@ async function prepareData(
         tpcc === undefined
           ? ['oltp', `${tables}`, `${rowsPerTable}`]
           : ['tpcc', tpcc.script, `${tpcc.warehouses}`];
-      await run`sh ${script} ${dbms} ${root.path} ${data} ${configuration} ${filling}`;
+      await run`sh ${fill} ${root.path} ${data} ${configuration} ${filling}`;
     },
   });
   const data = path.join(entry, 'data');
-  return { path: data, dataBytes: await tableBytes(path.join(data, tpcc === undefined ? 'sbtest' : 'tpcc')) };
+  return { path: data, dataBytes: await tableBytes(data, tpcc === undefined ? 'sbtest' : 'tpcc') };
 }
 
-async function tableBytes(dir: string): Promise<number> {
-  const files = (await readdir(dir)).filter((name) => name.endsWith('.ibd'));
+async function filesBytes(dir: string, isCounted: (name: string) => boolean): Promise<number> {
+  const files = (await readdir(dir)).filter(isCounted);
   const sizes = await Promise.all(files.map(async (name) => (await stat(path.join(dir, name))).size));
   return sizes.reduce((sum, size) => sum + size, 0);
 }
@@ -142,6 +175,7 @@ async function tableBytes(dir: string): Promise<number> {
 async function prepareDisk(root: RootTree, data: Data, dbms: DatabaseSystem, log: Log): Promise<string> {
   const configuration = here(`${dbms}.cnf`);
   const script = here('make-disk.sh');
+  const { dataFolder, configurationFolder } = serverFiles[dbms];
   const entry = await prepare({
     name: `guest-disk-${dbms}`,
     keyParts: [root.path, data.path, slackBytes, await hashFiles([configuration, script])],
@@ -150,7 +184,8 @@ async function prepareDisk(root: RootTree, data: Data, dbms: DatabaseSystem, log
       const disk = path.join(dir, 'disk.img');
       await writeFile(disk, '');
       await truncate(disk, (await treeBytes([root.path, data.path], log)) + slackBytes);
-      await confined({ log })`sh ${script} ${root.path} ${data.path} ${configuration} ${disk}`;
+      const folders = [dataFolder, configurationFolder];
+      await confined({ log })`sh ${script} ${root.path} ${data.path} ${configuration} ${disk} ${folders}`;
     },
   });
   return path.join(entry, 'disk.img');

@@ -14,7 +14,19 @@ export interface RootTree {
   readonly packageVersions: string;
 }
 
-const customize = path.join(import.meta.dirname, 'customize-root.sh');
+const here = (name: string): string => path.join(import.meta.dirname, name);
+
+/** What prints the server's version, and what makes the bootstrapped tree a guest's. */
+const recipes: Readonly<
+  Record<DatabaseSystem, { readonly server: string; readonly customize: readonly string[] }>
+> = {
+  mariadb: { server: 'mariadbd', customize: [here('customize-root.sh')] },
+  mysql: { server: 'mysqld', customize: [here('customize-root.sh')] },
+  postgresql: {
+    server: 'postgres',
+    customize: [here('customize-root.sh'), here('customize-postgresql-root.sh')],
+  },
+};
 
 /** @param packages those of the guest, unless it is a tree to run another version's server from */
 export async function prepareRootTree(
@@ -22,18 +34,21 @@ export async function prepareRootTree(
   log: Log,
   packages: PackageSet = serverPackages[dbms],
 ): Promise<RootTree> {
+  const { server, customize } = recipes[dbms];
   const entry = await prepare({
     name: `guest-root-${dbms}`,
-    keyParts: [JSON.stringify(packages), await hashFiles([customize])],
+    keyParts: [JSON.stringify(packages), await hashFiles(customize)],
     log,
     build: async (dir) => {
       const tree = path.join(dir, 'tree');
       await mkdir(tree);
-      await bootstrap(tree, packages, { variant: 'minbase', customize: [customize], log });
-      const server = dbms === 'mariadb' ? 'mariadbd' : 'mysqld';
+      await bootstrap(tree, packages, { variant: 'minbase', customize, log });
       const run = confined({ log });
       const version = (await run`chroot ${tree} ${server} --version`).stdout.trim();
-      await writeFile(path.join(dir, 'server-version'), `${/Ver (\S+)/.exec(version)?.[1] ?? version}\n`);
+      await writeFile(
+        path.join(dir, 'server-version'),
+        `${/(?:Ver|\(PostgreSQL\)) (\S+)/.exec(version)?.[1] ?? version}\n`,
+      );
       await writeFile(path.join(dir, 'packages'), (await run`chroot ${tree} dpkg-query -W`).stdout);
     },
   });

@@ -8,7 +8,6 @@ import { InnodbFinder } from '../agent/innodb/finder.ts';
 import { knownLayoutOf } from '../agent/innodb/layouts.ts';
 import { ServerLayouts } from '../agent/innodb/pool-search.ts';
 import type { CachedPages, CachingProgram } from '../agent/page-finder.ts';
-import type { DatabaseSystem } from '../image/packages.ts';
 import { type PackageSet, serverPackages } from '../../scripts/debian-packages.ts';
 import { compareWithFiles } from './compare.ts';
 import { ScratchServer } from './scratch-server.ts';
@@ -16,7 +15,7 @@ import { ScratchServer } from './scratch-server.ts';
 const mariadb = ['mariadb-server-core', 'mariadb-client-core'];
 const servers: readonly (readonly [
   name: string,
-  dbms: DatabaseSystem,
+  dbms: 'mariadb' | 'mysql',
   packages: PackageSet,
   isKnown: boolean,
 ])[] = [

@@ -169,6 +169,7 @@ export function neededPrograms(host: HostName, mounted: boolean): Readonly<Recor
         sysbench: 'sysbench',
         fping: 'fping',
         mariadb: 'mariadb-client-core',
+        psql: 'postgresql-client',
         haproxy: 'haproxy',
         socat: 'socat',
       };

@@ -14,7 +14,12 @@ export async function bundleProgram(name: ProgramName, log: Log): Promise<string
     name,
     keyParts: [
       version,
-      await hashFiles([import.meta.dirname, path.join(root, 'qemu/qmp'), path.join(root, 'foundation')]),
+      await hashFiles([
+        import.meta.dirname,
+        ...['qemu/qmp', 'foundation', 'guest/agent/postgresql', 'harness/workload/database-server.ts'].map(
+          (name) => path.join(root, name),
+        ),
+      ]),
       await readFile(path.join(root, 'node_modules/mysql2/package.json'), 'utf8'),
     ],
     build: async (dir) => {

@@ -9,6 +9,12 @@ import type { Emit, Probe, ProbeConfig } from './report.ts';
 import { SqlSession } from './sql-session.ts';
 import { nowMs } from './wall-clock.ts';
 
+/** The server's time, in seconds since the epoch. */
+const askTime = {
+  mysql: 'SELECT UNIX_TIMESTAMP(NOW(6)) AS seconds',
+  postgresql: 'SELECT EXTRACT(EPOCH FROM clock_timestamp()) AS seconds',
+};
+
 export function startHeartbeat(config: Extract<ProbeConfig, { probe: 'heartbeat' }>, emit: Emit): Probe {
   const tracker = new GapTracker(config.thresholdMs ?? 40);
   const session = new SqlSession(config.server, (state, detail) => {
@@ -30,7 +36,7 @@ export function startHeartbeat(config: Extract<ProbeConfig, { probe: 'heartbeat'
   const loop = startPacedLoop(config.intervalMs ?? 20, async () => {
     await session.connect();
     const sentMs = nowMs();
-    const [row] = await session.query('SELECT UNIX_TIMESTAMP(NOW(6)) AS seconds');
+    const [row] = await session.query(askTime[config.server.protocol]);
     const receivedMs = nowMs();
     roundTrips.push({ sentMs, hostMs: Number(row?.['seconds']) * 1000, receivedMs });
     const gap = tracker.answer(receivedMs);

@@ -8,10 +8,16 @@ import type { Emit, Probe, ProbeConfig } from './report.ts';
 import { SqlSession } from './sql-session.ts';
 import { nowMs } from './wall-clock.ts';
 
-const setUp = [
-  'CREATE DATABASE IF NOT EXISTS poolshift',
-  'CREATE TABLE IF NOT EXISTS poolshift.ledger (number BIGINT PRIMARY KEY, sent_ms DOUBLE NOT NULL) ENGINE=InnoDB',
-];
+const setUp = {
+  mysql: [
+    'CREATE DATABASE IF NOT EXISTS poolshift',
+    'CREATE TABLE IF NOT EXISTS poolshift.ledger (number BIGINT PRIMARY KEY, sent_ms DOUBLE NOT NULL) ENGINE=InnoDB',
+  ],
+  postgresql: [
+    'CREATE SCHEMA IF NOT EXISTS poolshift',
+    'CREATE TABLE IF NOT EXISTS poolshift.ledger (number BIGINT PRIMARY KEY, sent_ms DOUBLE PRECISION NOT NULL)',
+  ],
+};
 
 export function startLedger(config: Extract<ProbeConfig, { probe: 'ledger' }>, emit: Emit): Probe {
   const session = new SqlSession(config.server, (state, detail) => {
@@ -24,7 +30,7 @@ export function startLedger(config: Extract<ProbeConfig, { probe: 'ledger' }>, e
 
   /** Tables as they should be, and the first number that is free: the disk may have been used before. */
   const begin = async (): Promise<number> => {
-    for (const statement of setUp) await session.query(statement);
+    for (const statement of setUp[config.server.protocol]) await session.query(statement);
     const rows = await session.query('SELECT COALESCE(MAX(number), 0) + 1 AS next FROM poolshift.ledger');
     return Number(rows[0]?.['next']);
   };
@@ -36,7 +42,7 @@ export function startLedger(config: Extract<ProbeConfig, { probe: 'ledger' }>, e
     // Never the same number again: after a lost connection nobody knows whether the row was committed.
     next += 1;
     try {
-      await session.query('INSERT INTO poolshift.ledger VALUES (?, ?)', [number, nowMs()]);
+      await session.query(`INSERT INTO poolshift.ledger VALUES (${number}, ${nowMs()})`);
     } catch (error) {
       unknown += 1;
       await file.write(`${number} unknown\n`);

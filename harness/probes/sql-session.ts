@@ -1,11 +1,51 @@
-import { createConnection, type Connection, type RowDataPacket } from 'mysql2/promise';
-import type { DatabaseServer } from '../workload/database-server.ts';
+/** The probes' way to the server, by either protocol. */
+import { connect } from 'node:net';
+import { createConnection, type RowDataPacket } from 'mysql2/promise';
+import { PostgresqlSession } from '../../guest/agent/postgresql/sql-session.ts';
+import { type DatabaseServer, postgresqlDatabase } from '../workload/database-server.ts';
 
 /** An answer that takes longer is given up with its connection: a dead VM sends nothing, not even a reset. */
 const answerTimeoutMs = 10_000;
 const connectTimeoutMs = 2000;
 
 type OnState = (state: 'connected' | 'lost', detail: string) => void;
+
+type Row = Readonly<Record<string, unknown>>;
+
+interface Connection {
+  query(sql: string): Promise<readonly Row[]>;
+  onFailure(listener: (error: unknown) => void): void;
+  /** At once, without a goodbye. */
+  close(): void;
+}
+
+async function connectMysql({ host, port, user, password }: DatabaseServer): Promise<Connection> {
+  const connection = await createConnection({ host, port, user, password, connectTimeout: connectTimeoutMs });
+  return {
+    query: async (sql) => (await connection.query<RowDataPacket[]>({ sql, timeout: answerTimeoutMs }))[0],
+    onFailure: (listener) => {
+      connection.on('error', listener);
+    },
+    close: () => {
+      connection.destroy();
+    },
+  };
+}
+
+async function connectPostgresql({ host, port, user }: DatabaseServer): Promise<Connection> {
+  const socket = connect({ host, port, noDelay: true });
+  const giveUp = setTimeout(() => socket.destroy(new Error('connect ETIMEDOUT')), connectTimeoutMs);
+  socket.once('connect', () => {
+    clearTimeout(giveUp);
+  });
+  try {
+    return await PostgresqlSession.open(socket, { user, database: postgresqlDatabase, answerTimeoutMs });
+  } finally {
+    clearTimeout(giveUp);
+  }
+}
+
+const connectTo = { mysql: connectMysql, postgresql: connectPostgresql };
 
 interface Session {
   readonly connection: Connection;
@@ -36,15 +76,10 @@ export class SqlSession {
   }
 
   /** @throws the driver's error, after the connection was dropped */
-  async query(sql: string, values: readonly (string | number)[] = []): Promise<RowDataPacket[]> {
+  async query(sql: string): Promise<readonly Row[]> {
     const session = (this.#session ??= await this.#open());
     try {
-      const answer = session.connection.query<RowDataPacket[]>({
-        sql,
-        values: [...values],
-        timeout: answerTimeoutMs,
-      });
-      return (await Promise.race([answer, session.broken]))[0];
+      return await Promise.race([session.connection.query(sql), session.broken]);
     } catch (error) {
       this.#drop(session, error);
       throw error;
@@ -55,14 +90,13 @@ export class SqlSession {
   close(): void {
     const session = this.#session;
     this.#session = undefined;
-    session?.connection.destroy();
+    session?.connection.close();
     session?.breakOff(new Error('closed'));
   }
 
   async #open(): Promise<Session> {
-    const { host, port, user, password } = this.#server;
-    const options = { host, port, user, password, connectTimeout: connectTimeoutMs };
-    const connection = await createConnection(options).catch((error: unknown) => {
+    const { protocol, host, port, user } = this.#server;
+    const connection = await connectTo[protocol](this.#server).catch((error: unknown) => {
       const reason = messageOf(error);
       if (reason !== this.#connectFailure) this.#onState('lost', reason);
       this.#connectFailure = reason;
@@ -73,7 +107,7 @@ export class SqlSession {
     const broken = new Promise<never>((_, reject) => (breakOff = reject));
     broken.catch(() => undefined); // it may break while no query is under way
     const session = { connection, broken, breakOff };
-    connection.on('error', (error: unknown) => {
+    connection.onFailure((error) => {
       this.#drop(session, error);
     });
     this.#onState('connected', `${user}@${host}:${port}`);

@@ -115,6 +115,17 @@ test('a replica is of MariaDB only', (t) => {
   );
 });
 
+test('PostgreSQL is moved by methods that move a VM as it is, under loads of its own language', (t) => {
+  for (const engine of ['precopy', 'multifd-zstd', 'restore', 'balance'])
+    t.true(checkCombination(configure({ engine, dbms: 'postgresql' })).fits, engine);
+  for (const engine of ['shrink', 'restart', 'handover', 'replica']) {
+    const fit = checkCombination(configure({ engine, dbms: 'postgresql' }));
+    t.regex(fit.fits ? '' : fit.reason, /--dbms postgresql.*valid: --dbms mariadb/, engine);
+  }
+  const tpcc = checkCombination(configure({ scenario: 'tpcc', dbms: 'postgresql' }));
+  t.regex(tpcc.fits ? '' : tpcc.reason, /--scenario tpcc does not go with --dbms postgresql/);
+});
+
 test('two VMs take the memory twice, share the links, and are moved by methods that move a VM as it is', (t) => {
   const bytes = (options: object) =>
     memoryNeeds(configure(options)).reduce((sum, need) => sum + need.bytes, 0);

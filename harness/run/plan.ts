@@ -95,6 +95,16 @@ export function checkCombination(configuration: Configuration): Fit {
       fits: false,
       reason: `--verify-ram does not go with --engine ${configuration.engine}: the VM at the destination is a new one, with other RAM`,
     };
+  if (engine.kind === 'restart' && configuration.dbms === 'postgresql')
+    return {
+      fits: false,
+      reason: `--engine ${configuration.engine} does not go with --dbms postgresql: it needs a server that writes down what its buffer pool holds and reads it again, as MariaDB and MySQL do; valid: --dbms mariadb`,
+    };
+  if (configuration.warehouses !== undefined && configuration.dbms === 'postgresql')
+    return {
+      fits: false,
+      reason: `--scenario ${configuration.scenario} does not go with --dbms postgresql: its statements are MySQL's; valid: --dbms mariadb, mysql`,
+    };
   if (engine.kind === 'restart' && engine.standby === 'replica' && configuration.dbms !== 'mariadb')
     return {
       fits: false,

@@ -23,7 +23,7 @@ import type { MachineDescription } from '../../qemu/machine-arguments.ts';
 import type { QmpClient } from '../../qemu/qmp/client.ts';
 import { prepareVmHost, releaseVmHost } from '../vm/vm-host.ts';
 import { addressOf, hostOf, secondVm, type VmIndex } from '../vm/vm-place.ts';
-import type { DatabaseServer } from '../workload/database-server.ts';
+import { type DatabaseServer, guestServer } from '../workload/database-server.ts';
 import { prepareLoadScript, tpccScript } from '../workload/load-script.ts';
 import { runSql } from '../workload/sql-client.ts';
 import type { SysbenchData } from '../workload/sysbench.ts';
@@ -154,7 +154,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   const diskName = options.lab === undefined ? 'disk' : path.basename(path.dirname(image.diskPath));
   const prepareVm = (vm: RecordedVm): RunVm => ({
     ...vm,
-    server: { host: hostOf(vm.place, testbed.guestAddress), port: 3306, user: 'sbtest', password: 'sbtest' },
+    server: guestServer(dbms, hostOf(vm.place, testbed.guestAddress)),
     disk: diskPlace(testbed, `${diskName}${vm.place.suffix}.img`),
     checks: new Checks(vm.log, standby === undefined ? 'ping' : 'heartbeat'),
   });

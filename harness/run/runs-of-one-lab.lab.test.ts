@@ -5,7 +5,6 @@
  */
 import test from 'ava';
 import type { ScenarioName } from '../../experiments/scenarios.ts';
-import type { DatabaseSystem } from '../../guest/image/packages.ts';
 import { clearLeftovers, waitForRoom } from '../testbed/local/lab-process.ts';
 import { run, RunsLab, small } from './small-run.fixture.ts';
 
@@ -21,14 +20,6 @@ test.before(async (t) => {
 });
 test.after.always(() => lab.close());
 
-const cells: readonly (readonly [DatabaseSystem, ScenarioName])[] = [
-  ['mariadb', 'idle'],
-  ['mariadb', 'ro'],
-  ['mysql', 'idle'],
-  ['mysql', 'ro'],
-  ['mysql', 'rw'],
-];
-
 const short = { engine: 'restore', verifyRam: true, before: 3, after: 0 };
 const settings = {
   /** So slow a link that the list comes long before the first pass ends. */
@@ -39,6 +30,14 @@ const settings = {
    */
   mysql: { vmMemory: 512, tableData: 24, rate: 2, before: 10 },
 };
+
+const cells: readonly (readonly [keyof typeof settings, ScenarioName])[] = [
+  ['mariadb', 'idle'],
+  ['mariadb', 'ro'],
+  ['mysql', 'idle'],
+  ['mysql', 'ro'],
+  ['mysql', 'rw'],
+];
 
 for (const [dbms, scenario] of cells) {
   test.serial(`${dbms}, ${scenario}: no page differs`, async (t) => {

@@ -80,7 +80,13 @@ async function keyOf({
     initrdPath: image.initrdPath,
     disk: { kind: 'file', path: image.diskPath },
   };
-  const steps = ['warmed-guest.ts', '../vm/kept-vm.ts', '../vm/guest-agent.ts', '../workload/warm-up.ts'];
+  const steps = [
+    'warmed-guest.ts',
+    '../vm/kept-vm.ts',
+    '../vm/guest-agent.ts',
+    '../workload/warm-up.ts',
+    '../workload/postgresql.ts',
+  ];
   if (aged) steps.push('age-guest.ts');
   return [
     await hypervisorOf(testbed.hosts.src),

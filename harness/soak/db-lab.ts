@@ -23,7 +23,7 @@ import type { MachineDescription } from '../../qemu/machine-arguments.ts';
 import type { QmpClient } from '../../qemu/qmp/client.ts';
 import { prepareVmHost } from '../vm/vm-host.ts';
 import { firstVm } from '../vm/vm-place.ts';
-import type { DatabaseServer } from '../workload/database-server.ts';
+import { type DatabaseServer, guestServer } from '../workload/database-server.ts';
 import { HostShell } from './host-shell.ts';
 import { LabVm } from './lab-vm.ts';
 
@@ -192,5 +192,5 @@ export class DbLab {
 }
 
 function serverOf({ guestAddress }: Testbed): DatabaseServer {
-  return { host: guestAddress.split('/')[0] ?? '', port: 3306, user: 'sbtest', password: 'sbtest' };
+  return guestServer('mariadb', guestAddress.split('/')[0] ?? '');
 }

@@ -6,7 +6,13 @@ const messageOf = (command: string): string =>
   hostError('command-failed', { host: 'client', command, exitCode: 1, output: 'refused' }).message;
 
 test('an error names the command and its output, and no password', (t) => {
-  const server = { host: '10.30.0.10', port: 3306, user: 'sbtest', password: "it's a secret" };
+  const server = {
+    protocol: 'mysql' as const,
+    host: '10.30.0.10',
+    port: 3306,
+    user: 'sbtest',
+    password: "it's a secret",
+  };
   const message = messageOf(sqlClientCommand(server));
   t.regex(message, /^on client: exit code 1: MYSQL_PWD=… mariadb --no-defaults .*\nrefused$/);
   t.is(

@@ -3,7 +3,7 @@ import test from 'ava';
 import { CodedError } from '../../foundation/coded-error.ts';
 import type { Testbed } from '../testbed/host.ts';
 import { runSql } from '../workload/sql-client.ts';
-import { guestServer as server, prepareGuestLab } from './guest.fixture.ts';
+import { mariadbGuest as server, prepareGuestLab } from './guest.fixture.ts';
 import { consoleTail, parseBootSteps, startVm, stopVm, vmState, waitForServer } from './machine.ts';
 import { firstVm } from './vm-place.ts';
 import type { QmpClient } from '../../qemu/qmp/client.ts';

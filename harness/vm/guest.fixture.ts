@@ -8,7 +8,7 @@ import type { Testbed } from '../testbed/host.ts';
 import type { NetworkRates } from '../testbed/local/lab-network.ts';
 import { authorizedKeyPath } from '../testbed/local/lab-folder.ts';
 import { startLocalTestbed } from '../testbed/local/start.ts';
-import type { DatabaseServer } from '../workload/database-server.ts';
+import { guestServer } from '../workload/database-server.ts';
 import { probeAccelerator } from './accelerator.ts';
 import type { MachineDescription } from '../../qemu/machine-arguments.ts';
 import { prepareVmHost } from './vm-host.ts';
@@ -17,12 +17,7 @@ import { firstVm } from './vm-place.ts';
 const mib = 2 ** 20;
 
 /** The guest's server, as the client reaches it. */
-export const guestServer: DatabaseServer = {
-  host: '10.30.0.10',
-  port: 3306,
-  user: 'sbtest',
-  password: 'sbtest',
-};
+export const mariadbGuest = guestServer('mariadb', '10.30.0.10');
 
 interface GuestLabOptions {
   /** The test's file, for the message that other users of this machine get. */

@@ -72,7 +72,7 @@ export async function startMariadb(): Promise<TestServer | undefined> {
     }
   }
   return {
-    server: { host: '127.0.0.1', port, user: 'sbtest', password },
+    server: { protocol: 'mysql', host: '127.0.0.1', port, user: 'sbtest', password },
     folder,
     process: child,
     stop: async () => {

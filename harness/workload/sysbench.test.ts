@@ -1,6 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { LineSplitter } from '../../foundation/line-splitter.ts';
+import { guestServer } from './database-server.ts';
 import { sysbenchCommand, SysbenchOutput, type SysbenchSaid } from './sysbench.ts';
 
 /** Printed by sysbench 1.0.20 (Debian) with our script, --rate=20 --threads=2, over a server that was killed; shortened. */
@@ -98,15 +99,26 @@ test('a line that was cut short is never taken for a whole one', (t) => {
   );
 });
 
+const load = {
+  script: '/run/load.lua',
+  data: { kind: 'oltp', tables: 8, rowsPerTable: 900_000 },
+  threads: 4,
+  rateTps: 0,
+  timeSeconds: 90,
+  seed: 7,
+} as const;
+
+test('the command for PostgreSQL', (t) => {
+  const command = sysbenchCommand({ ...load, server: guestServer('postgresql', '10.30.0.10') });
+  for (const argument of ['--db-driver=pgsql', '--pgsql-host=10.30.0.10', '--pgsql-port=5432', '--tables=8'])
+    t.true(command.includes(argument), argument);
+  t.false(command.some((argument) => argument.includes('mysql')));
+});
+
 test('the command', (t) => {
   const command = sysbenchCommand({
-    script: '/run/load.lua',
-    server: { host: '10.30.0.10', port: 3306, user: 'sbtest', password: 's p' },
-    data: { kind: 'oltp', tables: 8, rowsPerTable: 900_000 },
-    threads: 4,
-    rateTps: 0,
-    timeSeconds: 90,
-    seed: 7,
+    ...load,
+    server: { ...guestServer('mariadb', '10.30.0.10'), password: 's p' },
   });
   t.deepEqual([command[0], command[1], command.at(-1)], ['sysbench', '/run/load.lua', 'run']);
   for (const argument of [

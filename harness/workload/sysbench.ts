@@ -1,7 +1,7 @@
 /** sysbench 1.0.20: its arguments, and what our script in it says (lua/account.lua). Pure; the `lines` probe runs it. */
 import { z } from 'zod';
 import type { Latency } from '../../record/latency.ts';
-import type { DatabaseServer } from './database-server.ts';
+import { type DatabaseServer, postgresqlDatabase } from './database-server.ts';
 
 /** What the load finds in the database. */
 export type SysbenchData =
@@ -24,17 +24,10 @@ export interface SysbenchOptions {
 
 /** The command with its arguments, one report a second. */
 export function sysbenchCommand(options: SysbenchOptions): [file: string, ...args: string[]] {
-  const { server } = options;
   return [
     'sysbench',
     options.script,
-    '--db-driver=mysql',
-    `--mysql-host=${server.host}`,
-    `--mysql-port=${server.port}`,
-    `--mysql-user=${server.user}`,
-    `--mysql-password=${server.password}`,
-    // Debian 13's client library asks for TLS with a trusted certificate otherwise.
-    '--mysql-ssl=off',
+    ...serverArguments(options.server, options.data),
     ...dataArguments(options.data),
     `--threads=${options.threads}`,
     `--rate=${options.rateTps}`,
@@ -46,10 +39,31 @@ export function sysbenchCommand(options: SysbenchOptions): [file: string, ...arg
   ];
 }
 
+function serverArguments(server: DatabaseServer, data: SysbenchData): string[] {
+  if (server.protocol === 'postgresql')
+    return [
+      '--db-driver=pgsql',
+      `--pgsql-host=${server.host}`,
+      `--pgsql-port=${server.port}`,
+      `--pgsql-user=${server.user}`,
+      `--pgsql-db=${postgresqlDatabase}`,
+    ];
+  return [
+    '--db-driver=mysql',
+    `--mysql-host=${server.host}`,
+    `--mysql-port=${server.port}`,
+    `--mysql-user=${server.user}`,
+    `--mysql-password=${server.password}`,
+    // Debian 13's client library asks for TLS with a trusted certificate otherwise.
+    '--mysql-ssl=off',
+    `--mysql-db=${data.kind === 'tpcc' ? 'tpcc' : 'sbtest'}`,
+  ];
+}
+
 function dataArguments(data: SysbenchData): string[] {
   return data.kind === 'tpcc'
-    ? ['--mysql-db=tpcc', `--warehouses=${data.warehouses}`]
-    : ['--mysql-db=sbtest', `--tables=${data.tables}`, `--table-size=${data.rowsPerTable}`];
+    ? [`--warehouses=${data.warehouses}`]
+    : [`--tables=${data.tables}`, `--table-size=${data.rowsPerTable}`];
 }
 
 /** What sysbench dies of when transactions fall due faster than they are served: it keeps 100,000 waiting. */

@@ -1,6 +1,7 @@
-/** After a run: `CHECK TABLE` on every table that the workload and the ledger wrote. */
+/** After a run: `CHECK TABLE`, or amcheck of PostgreSQL, on every table that the workload and the ledger wrote. */
 import type { Host } from '../testbed/host.ts';
 import type { DatabaseServer } from './database-server.ts';
+import { checkPostgresqlTable, listPostgresqlTables } from './postgresql.ts';
 import { runSql } from './sql-client.ts';
 
 interface TableResult {
@@ -24,6 +25,17 @@ export function judgeTable(table: string, rows: readonly (readonly string[])[]):
   return { table, ok, message: messages.length === 0 ? 'no answer' : messages.join('; ') };
 }
 
+/** Rows are complaints. */
+function judgePostgresqlTable(table: string, rows: readonly (readonly string[])[]): TableResult {
+  const messages = rows.slice(0, 10).map((row) => row.join(' '));
+  return { table, ok: rows.length === 0, message: rows.length === 0 ? 'OK' : messages.join('; ') };
+}
+
+const ways = {
+  mysql: { list: listTables, check: (table: string) => `CHECK TABLE ${table}`, judge: judgeTable },
+  postgresql: { list: listPostgresqlTables, check: checkPostgresqlTable, judge: judgePostgresqlTable },
+};
+
 /**
  * One table at a time, so that a failure names its table. A run without a table is not a healthy one: the caller gets
  * an empty list and must say so.
@@ -35,9 +47,10 @@ export async function checkTables(
   onTable: (result: TableResult) => void = () => undefined,
 ): Promise<TableResult[]> {
   const results: TableResult[] = [];
-  for (const [table = ''] of await runSql(client, server, listTables)) {
-    const rows = await runSql(client, server, `CHECK TABLE ${table}`, { timeoutMs: tableTimeoutMs });
-    const result = judgeTable(table, rows);
+  const { list, check, judge } = ways[server.protocol];
+  for (const [table = ''] of await runSql(client, server, list)) {
+    const rows = await runSql(client, server, check(table), { timeoutMs: tableTimeoutMs });
+    const result = judge(table, rows);
     results.push(result);
     onTable(result);
   }

@@ -1,12 +1,14 @@
 /**
  * Fills the buffer pool with what the guest's image says it should hold: the list of pages that the server itself wrote
  * when every table and every index had been read, as the paper does before each run (guest/image/fill-data.sh). Reading
- * that list's pages takes an emulated guest a fraction of the time that the queries take, and ends with the same pool.
+ * that list's pages takes an emulated guest a fraction of the time that the queries take, and ends with the same pool. PostgreSQL
+ * reads its tables and indexes by name.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError } from '../../foundation/coded-error.ts';
 import type { Host } from '../testbed/host.ts';
 import type { DatabaseServer } from './database-server.ts';
+import { readSharedBuffersUse, warmSharedBuffers } from './postgresql.ts';
 import { runSql } from './sql-client.ts';
 
 /** The pool as `SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool%'` gives it. */
@@ -50,6 +52,7 @@ export function parseBufferPoolUse(rows: readonly (readonly string[])[]): Buffer
 
 /** @throws CodedError 'host' */
 export async function readBufferPoolUse(client: Host, server: DatabaseServer): Promise<BufferPoolUse> {
+  if (server.protocol === 'postgresql') return readSharedBuffersUse(client, server);
   return parseBufferPoolUse(await runSql(client, server, `SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool%'`));
 }
 
@@ -69,6 +72,7 @@ export async function warmUp(
   onProgress: (progress: WarmUpProgress) => void,
   signal?: AbortSignal,
 ): Promise<BufferPoolUse> {
+  if (server.protocol === 'postgresql') return warmSharedBuffers(client, server, signal);
   const startedMs = performance.now();
   // What it says of an earlier load, which bears its time.
   const { loadStatus: earlierStatus } = await readBufferPoolUse(client, server);

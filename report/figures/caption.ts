@@ -124,7 +124,11 @@ function remarks(runs: readonly Run[], { text, engineTitle }: FigureContext): st
   ];
 }
 
-const dbmsTitles: Readonly<Record<string, string>> = { mariadb: 'MariaDB', mysql: 'MySQL' };
+const dbmsTitles: Readonly<Record<string, string>> = {
+  mariadb: 'MariaDB',
+  mysql: 'MySQL',
+  postgresql: 'PostgreSQL',
+};
 
 const versionIn = (words: string): string => /\d+(\.\d+)+/.exec(words)?.[0] ?? '';
 

@@ -124,7 +124,11 @@ const daysOf = (runs: readonly Run[]): string =>
   each(runs.map(({ row }) => (row.started_at ?? '').slice(0, 10)));
 
 const versionIn = (words: string | undefined): string => /\d+(\.\d+)+/.exec(words ?? '')?.[0] ?? '?';
-const serverTitles: Readonly<Record<string, string>> = { mariadb: 'MariaDB', mysql: 'MySQL' };
+const serverTitles: Readonly<Record<string, string>> = {
+  mariadb: 'MariaDB',
+  mysql: 'MySQL',
+  postgresql: 'PostgreSQL',
+};
 
 /** Machine, software and commit; how fast the machine emulated shows in the boot of its guest. */
 function madeOn(runs: readonly Run[]): string {

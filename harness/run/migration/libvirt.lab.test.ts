@@ -7,7 +7,7 @@ import test from 'ava';
 import { CodedError } from '../../../foundation/coded-error.ts';
 import { bundleProgram } from '../../probes/bundle.ts';
 import type { Host } from '../../testbed/host.ts';
-import { guestServer as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
+import { mariadbGuest as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
 import { firstVm } from '../../vm/vm-place.ts';
 import { runSql } from '../../workload/sql-client.ts';
 import { deployer } from '../deploy.ts';

@@ -5,7 +5,7 @@
  */
 import test from 'ava';
 import { requestPageList } from '../../../engine/list/agent-client.ts';
-import { guestServer as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
+import { mariadbGuest as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
 import { startVm, stopVm, waitForServer } from '../../vm/machine.ts';
 import type { MachineDescription } from '../../../qemu/machine-arguments.ts';
 import { firstVm } from '../../vm/vm-place.ts';

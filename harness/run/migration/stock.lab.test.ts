@@ -9,7 +9,7 @@ import type { Sample } from '../../../record/event.ts';
 import type { RunLog } from '../../../record/run-log.ts';
 import type { MachineDescription } from '../../../qemu/machine-arguments.ts';
 import type { QmpClient } from '../../../qemu/qmp/client.ts';
-import { guestServer as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
+import { mariadbGuest as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
 import { startVm, stopVm, waitForServer } from '../../vm/machine.ts';
 import { firstVm } from '../../vm/vm-place.ts';
 import { runSql } from '../../workload/sql-client.ts';
