@@ -97,6 +97,10 @@ export const engineEventFields = {
   done: counters,
   /** The stream is whole: the destination delivers what it held, and the target may start. */
   committed: nothing,
+  /** Early resume: the VM may stop here and go on at the destination. */
+  'may-move': nothing,
+  /** Early resume: the target has the VM, without all of its pages. */
+  moved: nothing,
   /** The target has everything. */
   started: nothing,
   /** Something has not come for so long; `limit_seconds` is when it is given up, 0 if never. */
@@ -107,6 +111,8 @@ export const engineEventFields = {
   cancelled: z.object({ advice: z.string().exactOptional() }),
   /** Nobody here can tell whether the target has the VM: see docs/engine.md, In doubt. */
   'in-doubt': reason.extend({ advice: z.string() }),
+  /** The VM is at the destination, without some of its pages, which do not come any more. */
+  incomplete: reason.extend({ advice: z.string() }),
   /** A signal does not end the engine now. */
   'signal-refused': reason,
 } as const;

@@ -12,7 +12,7 @@ import { defaultLimits, type Limits } from '../core/wait-watch.ts';
 import type { EngineOutcome, Interrupts } from '../core/engine-options.ts';
 import { runDestination } from '../destination/destination-engine.ts';
 import type { EventSink } from '../core/engine-event.ts';
-import { type Strategy, strategies } from '../core/schedule.ts';
+import { defaultShareBeforeMove, type Strategy, strategies } from '../core/schedule.ts';
 import { parseStoragePlace, type StoragePlace } from '../storage/storage-place.ts';
 import {
   type GuestRamPlace,
@@ -27,7 +27,7 @@ import { runSource } from '../source/source-engine.ts';
 import { formatSummary, StreamInspector } from '../stream/inspect.ts';
 import { descriptorOf } from '../wire/pre-shared-key.ts';
 import { restartWithAllocatorSettings } from './allocator.ts';
-import { seconds, tcpAddress, type TcpAddress, unixPath } from './arguments.ts';
+import { number, seconds, tcpAddress, type TcpAddress, unixPath } from './arguments.ts';
 import { addPeerOptions, keyCommand, type PeerArguments, peerSecurity } from './peer-options.ts';
 import { cleanJson, cleanText } from './clean-text.ts';
 import { jsonSink, textSink } from './report.ts';
@@ -42,6 +42,8 @@ const exitCode = {
   usage: 2,
   /** Nobody here can tell whether the target has the VM. */
   inDoubt: 3,
+  /** The VM is at the destination, without some of its pages, which do not come any more. */
+  incomplete: 4,
   /** Ended by SIGINT or SIGTERM; the VM runs on at the source. */
   interrupted: 130,
 } as const;
@@ -101,7 +103,7 @@ const program = new Command('poolshift-engine')
   .showHelpAfterError()
   .addHelpText(
     'after',
-    '\nExit codes: 0 done; 1 failed (the VM is at the source); 2 wrong option; 3 in doubt; 130 stopped by a signal.',
+    '\nExit codes: 0 done; 1 failed (the VM is at the source); 2 wrong option; 3 in doubt; 4 the VM is at the destination, without some of its pages; 130 stopped by a signal.',
   );
 
 interface SourceArguments extends MigrationOptions, PeerArguments {
@@ -114,6 +116,8 @@ interface SourceArguments extends MigrationOptions, PeerArguments {
   readonly memoryMap?: string;
   readonly user?: User;
   readonly strategy: Strategy;
+  readonly beforeMove?: number;
+  readonly moveOn: 'ready' | 'signal';
   readonly compress?: 'none' | 'zstd';
   readonly clean: 'none' | 'checkpoint';
   readonly listAt: 'start' | 'migrate';
@@ -141,10 +145,23 @@ addPeerOptions(program.command('source'), 'source')
       .choices(strategies)
       .default('restore'),
   )
+  .option(
+    '--before-move <percent>',
+    `of the list that is to be there before the VM moves, with strategy resume (default: ${defaultShareBeforeMove * 100})`,
+    number(0, 100),
+  )
+  .addOption(
+    new Option(
+      '--move-on <what>',
+      'with strategy resume, let the VM move as soon as it may, or then when SIGUSR1 comes: stop the VM before you send it',
+    )
+      .choices(['ready', 'signal'])
+      .default('ready'),
+  )
   .addOption(
     new Option(
       '--compress <how>',
-      'compress the migration link (default: zstd with balance, else none)',
+      'compress the migration link (default: zstd with balance and resume, else none)',
     ).choices(['none', 'zstd']),
   )
   .addOption(
@@ -180,7 +197,9 @@ addPeerOptions(program.command('source'), 'source')
       security,
       strategy: args.strategy,
       listAt: args.listAt,
-      compression: args.compress ?? (args.strategy === 'balance' ? 'zstd' : 'none'),
+      ...(args.moveOn === 'signal' ? { moveSignal: moveSignal() } : {}),
+      ...(args.beforeMove === undefined ? {} : { shareBeforeMove: args.beforeMove / 100 }),
+      compression: args.compress ?? (['balance', 'resume'].includes(args.strategy) ? 'zstd' : 'none'),
       onEvent,
       interrupts,
       limits: limitsOf(args),
@@ -407,6 +426,15 @@ for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   });
 }
 
+/** SIGUSR1, which ends a program that does not listen to it. */
+function moveSignal(): Interrupts {
+  return {
+    subscribe: (listener) => {
+      process.on('SIGUSR1', listener);
+    },
+  };
+}
+
 // A migration does not end because nobody reads its events any more.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 
@@ -425,6 +453,8 @@ function exitStatus(result: EngineOutcome['result']): number {
       return exitCode.interrupted;
     case 'in-doubt':
       return exitCode.inDoubt;
+    case 'incomplete':
+      return exitCode.incomplete;
   }
 }
 

@@ -87,6 +87,10 @@ function describe(event: EngineEvent): string {
       return `done: ${progress(event)}`;
     case 'committed':
       return 'committed: the stream is complete and goes to the target';
+    case 'may-move':
+      return 'the VM may move';
+    case 'moved':
+      return 'the VM is at the destination; its missing pages follow';
     case 'started':
       return 'the target has everything';
     case 'waiting-for':
@@ -100,6 +104,8 @@ function describe(event: EngineEvent): string {
       return `failed: ${event.reason}${withAdvice(event.advice)}`;
     case 'cancelled':
       return `cancelled: the VM is at the source${withAdvice(event.advice)}`;
+    case 'incomplete':
+      return `INCOMPLETE: ${event.reason}. ${event.advice}`;
     case 'in-doubt':
       return `IN DOUBT: ${event.reason}. ${event.advice}`;
   }

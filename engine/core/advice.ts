@@ -43,7 +43,18 @@ export const sourceVmAdvice: Readonly<Record<SourceVm, string | undefined>> = {
   'runs-on-or-stopped':
     'Without return-path QEMU may have taken the migration for completed: where {"execute": "query-status"} says ' +
     '"postmigrate", {"execute": "cont"} lets the VM go on here.',
+  'package-failed':
+    'The VM has stopped here. Where {"execute": "query-migrate"} says "failed", {"execute": "cont"} lets it go on; QEMU before ' +
+    '10.2 says "postcopy-paused" and can go on only by a recovery at another target.',
 };
+
+export const leftBehind =
+  'The VM is at the destination and waits there for pages that only this host has. NEVER continue it here. Keep the QEMU here, ' +
+  'which has them, as long as the destination has not said that the target has everything; then tell it {"execute": "quit"}.';
+
+export const incompleteAtDestination =
+  'The VM is here and stops wherever it touches a page that is missing. Recover it as stock QEMU does: {"execute": ' +
+  '"migrate-recover"} here, {"execute": "migrate", "arguments": {"resume": true}} at the QEMU of the source host, which must not run it.';
 
 export const signalRefused =
   'the switchover is under way, and ending this now could leave two VMs running. It ends by itself, or says what to look at.';

@@ -18,10 +18,17 @@ export type DestinationState<Parts extends DestinationParts> =
   | { readonly is: 'greeting' }
   /** Waiting for QEMU to begin. */
   | { readonly is: 'preparing'; readonly parts: Parts['link'] }
-  /** The stream goes to the target, up to the end of RAM; all device state stays here. */
-  | { readonly is: 'moving'; readonly parts: Parts['serving'] }
+  /**
+   * The stream goes to the target, up to the end of RAM or to the package of a migration that becomes post-copy; all device
+   * state stays here.
+   */
+  | { readonly is: 'moving'; readonly parts: Parts['serving']; readonly packaged: boolean }
   /** The source has committed: the target gets everything, and starts when it has read it. */
   | { readonly is: 'committing'; readonly parts: Parts['serving']; readonly link: 'up' | 'down' }
+  /** The source has committed to a package: the target gets it, and can run when it has loaded it. */
+  | { readonly is: 'switching'; readonly parts: Parts['serving']; readonly link: 'up' | 'down' }
+  /** The VM is here; its missing pages follow. */
+  | { readonly is: 'draining'; readonly parts: Parts['serving'] }
   /** The target has the VM; the source is being told. */
   | { readonly is: 'closing'; readonly parts: Parts['serving'] }
   /** The target has everything and does not say whether it has started. */
@@ -30,13 +37,19 @@ export type DestinationState<Parts extends DestinationParts> =
       readonly parts: Parts['serving'];
       readonly why: Error;
       readonly link: 'up' | 'down';
+      /** As it is while `switching`: the target gets only the package, at first. */
+      readonly early: boolean;
     }
   | { readonly is: 'over'; readonly end: EngineEnd };
 
 export type DestinationEvent<Parts extends DestinationParts> =
   | { readonly type: 'greeted'; readonly parts: Parts['link'] }
   | { readonly type: 'stream-begins'; readonly parts: Parts['serving'] }
+  /** The package of a migration that becomes post-copy begins. */
+  | { readonly type: 'package-begins' }
   | { readonly type: 'commit' }
+  /** The target says that it has loaded the package. */
+  | { readonly type: 'target-moved' }
   /** The target says that it has everything; it runs, or waits to be continued if it was started with -S. */
   | { readonly type: 'target-started' }
   /** The target says that it failed, or ended before it had read everything: it will never run. */
@@ -55,6 +68,10 @@ export type DestinationEvent<Parts extends DestinationParts> =
 export type DestinationAction =
   /** Deliver what is held. */
   | { readonly do: 'release' }
+  /** Tell the source that the target has the VM. */
+  | { readonly do: 'say-moved' }
+  /** Say that the VM is here without some of its pages, and what to do. */
+  | { readonly do: 'say-incomplete'; readonly why: Error }
   /** Tell the source that the target has everything. */
   | { readonly do: 'say-started' }
   /** Tell the source that the target will never run, and end the connection. */
@@ -84,6 +101,10 @@ export function stepDestination<Parts extends DestinationParts>(
       return beforeCommit(state, event);
     case 'committing':
       return committing(state, event);
+    case 'switching':
+      return switching(state, event);
+    case 'draining':
+      return draining(state, event);
     case 'closing':
       return closing(state, event);
     case 'in-doubt':
@@ -103,10 +124,21 @@ function beforeCommit<Parts extends DestinationParts>(
       return { state: { is: 'preparing', parts: event.parts }, actions: [] };
     case 'stream-begins':
       if (state.is !== 'preparing') return stay<Parts>(state);
-      return { state: { is: 'moving', parts: event.parts }, actions: [] };
-    case 'commit':
+      return { state: { is: 'moving', parts: event.parts, packaged: false }, actions: [] };
+    case 'package-begins':
       if (state.is !== 'moving') return stay<Parts>(state);
-      return { state: { is: 'committing', parts: state.parts, link: 'up' }, actions: [{ do: 'release' }] };
+      return { state: { ...state, packaged: true }, actions: [] };
+    case 'commit': {
+      if (state.is !== 'moving') return stay<Parts>(state);
+      const { parts } = state;
+      return {
+        state: state.packaged
+          ? { is: 'switching', parts, link: 'up' }
+          : { is: 'committing', parts, link: 'up' },
+        actions: [{ do: 'release' }],
+      };
+    }
+    case 'target-moved':
     case 'target-started':
       return neverRuns(new Error('the target says that it has everything, which it has not'));
     case 'target-failed':
@@ -129,7 +161,9 @@ function committing<Parts extends DestinationParts>(
   switch (event.type) {
     case 'greeted':
     case 'stream-begins':
+    case 'package-begins':
     case 'commit':
+    case 'target-moved':
       return stay<Parts>(state);
     case 'target-started':
       return started<Parts>(state);
@@ -147,9 +181,72 @@ function committing<Parts extends DestinationParts>(
     case 'limit':
       if (event.undelivered) return neverRuns(event.why);
       return {
-        state: { ...state, is: 'in-doubt', why: event.why },
+        state: { ...state, is: 'in-doubt', why: event.why, early: false },
         actions: [{ do: 'say-in-doubt', why: event.why }],
       };
+    case 'interrupted':
+      return { state, actions: [{ do: 'refuse-signal' }] };
+  }
+}
+
+/** As `committing`; the target has the VM when it has loaded the package. */
+function switching<Parts extends DestinationParts>(
+  state: Extract<DestinationState<Parts>, { is: 'switching' }>,
+  event: DestinationEvent<Parts>,
+): DestinationStep<Parts> {
+  switch (event.type) {
+    case 'greeted':
+    case 'stream-begins':
+    case 'package-begins':
+    case 'commit':
+      return stay<Parts>(state);
+    case 'target-moved':
+      return moved<Parts>(state);
+    case 'target-started':
+      return started<Parts>(state);
+    case 'target-failed':
+      return neverRuns(event.why);
+    case 'target-silent-end':
+      return leaveDoubt(event.why);
+    case 'link-closed':
+      return stay<Parts>({ ...state, link: 'down' });
+    case 'source-aborted':
+      return event.undelivered ? neverRuns(event.why) : stay<Parts>({ ...state, link: 'down' });
+    case 'failed':
+      return event.undelivered ? neverRuns(event.why) : leaveDoubt(event.why);
+    case 'limit':
+      if (event.undelivered) return neverRuns(event.why);
+      return {
+        state: { ...state, is: 'in-doubt', why: event.why, early: true },
+        actions: [{ do: 'say-in-doubt', why: event.why }],
+      };
+    case 'interrupted':
+      return { state, actions: [{ do: 'refuse-signal' }] };
+  }
+}
+
+/** Where the source is gone, and is needed, the target waits for a recovery, its VM standing wherever it touches what is missing. */
+function draining<Parts extends DestinationParts>(
+  state: Extract<DestinationState<Parts>, { is: 'draining' }>,
+  event: DestinationEvent<Parts>,
+): DestinationStep<Parts> {
+  switch (event.type) {
+    case 'greeted':
+    case 'stream-begins':
+    case 'package-begins':
+    case 'commit':
+    case 'target-moved':
+      return stay<Parts>(state);
+    case 'target-started':
+      return started<Parts>({ parts: state.parts, link: 'up' });
+    case 'link-closed':
+    case 'source-aborted':
+      return incomplete(event.why, [{ do: 'drop-target' }]);
+    case 'target-failed':
+    case 'target-silent-end':
+    case 'failed':
+    case 'limit':
+      return incomplete(event.why, [{ do: 'drop-target' }, { do: 'abort-in-doubt', why: event.why }]);
     case 'interrupted':
       return { state, actions: [{ do: 'refuse-signal' }] };
   }
@@ -167,7 +264,9 @@ function closing<Parts extends DestinationParts>(
       return over({ at: 'destination' });
     case 'greeted':
     case 'stream-begins':
+    case 'package-begins':
     case 'commit':
+    case 'target-moved':
     case 'target-started':
     case 'target-failed':
     case 'target-silent-end':
@@ -183,8 +282,11 @@ function inDoubt<Parts extends DestinationParts>(
   switch (event.type) {
     case 'greeted':
     case 'stream-begins':
+    case 'package-begins':
     case 'commit':
       return stay<Parts>(state);
+    case 'target-moved':
+      return state.early ? moved<Parts>(state) : stay<Parts>(state);
     case 'target-started':
       return started<Parts>(state);
     case 'target-failed':
@@ -205,9 +307,25 @@ function inDoubt<Parts extends DestinationParts>(
 function started<Parts extends DestinationParts>({
   parts,
   link,
-}: Extract<DestinationState<Parts>, { is: 'committing' | 'in-doubt' }>): DestinationStep<Parts> {
+}: Pick<Extract<DestinationState<Parts>, { is: 'committing' }>, 'parts' | 'link'>): DestinationStep<Parts> {
   if (link === 'down') return over({ at: 'destination' });
   return { state: { is: 'closing', parts }, actions: [{ do: 'say-started' }] };
+}
+
+/** The VM is here. Without the source, what it still owes does not come. */
+function moved<Parts extends DestinationParts>({
+  parts,
+  link,
+}: Extract<DestinationState<Parts>, { is: 'switching' | 'in-doubt' }>): DestinationStep<Parts> {
+  if (link === 'down') {
+    const why = new Error('the source was gone when the target had loaded the package');
+    return incomplete(why, [{ do: 'drop-target' }]);
+  }
+  return { state: { is: 'draining', parts }, actions: [{ do: 'say-moved' }] };
+}
+
+function incomplete(why: Error, before: readonly DestinationAction[]): DestinationStep<never> {
+  return over({ at: 'destination-incomplete', why }, [...before, { do: 'say-incomplete', why }]);
 }
 
 /** The target is dropped first: what the source is told must be true when it is told. */

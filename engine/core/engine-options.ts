@@ -30,12 +30,14 @@ export type EngineEnd =
   | { readonly at: 'source'; readonly why: Error }
   /** Ended by a signal before the commit. */
   | { readonly at: 'source-cancelled' }
+  /** The target has the VM without some of its pages, which do not come any more: it has to be recovered. */
+  | { readonly at: 'destination-incomplete'; readonly why: Error }
   /** Nobody at this end can tell. */
   | { readonly at: 'in-doubt'; readonly why: Error };
 
 export type EngineOutcome =
   | { readonly result: 'migrated' | 'cancelled' }
-  | { readonly result: 'failed' | 'in-doubt'; readonly error: Error };
+  | { readonly result: 'failed' | 'in-doubt' | 'incomplete'; readonly error: Error };
 
 /**
  * An engine's last words, and its outcome. That it is in doubt was said before.
@@ -63,6 +65,8 @@ export function conclude(
     case 'source-cancelled':
       say({ event: 'cancelled', ...withAdvice });
       return { result: 'cancelled' };
+    case 'destination-incomplete':
+      return { result: 'incomplete', error: end.why };
     case 'in-doubt':
       return { result: 'in-doubt', error: end.why };
   }

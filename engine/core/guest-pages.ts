@@ -55,6 +55,8 @@ const pageSlices: PageSlices = {
 const stallPages = 32_768;
 /** RAM blocks that are told of: smaller ones are firmware's and devices'. */
 const minTold = 4096;
+/** Pages of guest memory in one of InnoDB's usual size, which a query that touches one of them is likely to read. */
+const innodbPages = 4;
 
 export class GuestPages {
   /** Pages that the destination was told to restore. */
@@ -86,6 +88,8 @@ export class GuestPages {
   #plan: PlanBuilder | undefined;
   /** Pages that the destination asked for. */
   readonly #asked: PageName[] = [];
+  /** Numbers of pages that the target's VM waits for. */
+  readonly #requested: number[] = [];
   /** Ends of the parts sent: sum of planned pages, and position in the list. */
   readonly #parts: { readonly plannedPages: number; readonly position: number }[] = [];
   /** Position in the list up to which the destination has read, or got newer pages. */
@@ -174,6 +178,33 @@ export class GuestPages {
   deltaRecord(blockIndex: number, page: number): void {
     this.#dirtyPass.record(blockIndex, page);
     this.#ledgers[blockIndex]?.deltaRecord(page);
+  }
+
+  /** The target throws these pages away: QEMU sends them in their last version, when the VM has stopped. */
+  discarded(blockIndex: number, page: number, count: number): void {
+    const ledger = this.#ledgers[blockIndex];
+    for (let i = page; i < page + count; i++) ledger?.drop(i);
+  }
+
+  /**
+   * The target's VM waits for pages. Those that QEMU takes for sent, because their records were left out, come from here, and
+   * with each the others of its InnoDB page.
+   *
+   * @returns whether all of them come from here; else QEMU is to be asked
+   */
+  request(blockIndex: number, page: number, count: number): boolean {
+    const memory = this.#memory;
+    if (memory === undefined) return false;
+    const isOurs = (pageIndex: number): boolean => {
+      const number = memory.numberOf({ blockIndex, pageIndex });
+      return number >= 0 && memory.state(number) !== pageState.plain;
+    };
+    const end = Math.ceil((page + count) / innodbPages) * innodbPages;
+    for (let i = Math.floor(page / innodbPages) * innodbPages; i < end; i++) {
+      if (isOurs(i)) this.#requested.push(memory.numberOf({ blockIndex, pageIndex: i }));
+    }
+    for (let i = page; i < page + count; i++) if (!isOurs(i)) return false;
+    return true;
   }
 
   takeList(list: PackedPageList): void {
@@ -375,6 +406,13 @@ export class GuestPages {
 
   /** Sends what was asked for. A page that is plain again was sent in a newer version, which is on its way. */
   #answer(): void {
+    for (const page of this.#requested.splice(0)) {
+      const memory = this.#memory;
+      if (memory === undefined || memory.state(page) === pageState.plain) continue;
+      memory.drop(page);
+      memory.read(page, 1, this.#page, 0);
+      this.#send(page, this.#page);
+    }
     for (const name of this.#asked.splice(0)) {
       const memory = this.#memory;
       const page = memory?.numberOf(name) ?? -1;

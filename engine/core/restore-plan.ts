@@ -7,6 +7,7 @@ import { pageSizeBytes } from '../list/page-list.ts';
 import type { RestoreStatus } from '../wire/messages.ts';
 import type { PageName, PlanPart } from '../wire/plan-codec.ts';
 import type { PageHash } from './outside.ts';
+import { PageSet } from './page-set.ts';
 
 /** Blocks between two wanted ones that are read along, because a request of its own would cost more. */
 const gapBlocks = 4;
@@ -230,32 +231,5 @@ export class RestorePlan {
     const reading = this.#reading.find(({ startPosition }) => startPosition === extent.startPosition);
     if (reading !== undefined) reading.done = true;
     while (this.#reading[0]?.done === true) this.#reading.shift();
-  }
-}
-
-/** A set of page numbers below a limit: one bit a page. */
-class PageSet {
-  readonly #bits: Uint8Array;
-
-  constructor(pageCount: number) {
-    this.#bits = new Uint8Array(Math.ceil(pageCount / 8));
-  }
-
-  has(page: number): boolean {
-    return ((this.#bits[page >>> 3] ?? 0) & (1 << (page & 7))) !== 0;
-  }
-
-  /** Returns false if the page was in already. */
-  add(page: number): boolean {
-    if (this.has(page)) return false;
-    this.#bits[page >>> 3] = (this.#bits[page >>> 3] ?? 0) | (1 << (page & 7));
-    return true;
-  }
-
-  /** Returns false if the page was not in. */
-  delete(page: number): boolean {
-    if (!this.has(page)) return false;
-    this.#bits[page >>> 3] = (this.#bits[page >>> 3] ?? 0) & ~(1 << (page & 7));
-    return true;
   }
 }

@@ -10,9 +10,16 @@ export type Strategy =
   /** Every listed page comes from storage. */
   | 'restore'
   /** Storage takes the listed pages from the front; the migration link, where QEMU leaves room on it, from the back. */
-  | 'balance';
+  | 'balance'
+  /** As balance, but the VM moves when a share of the list is there; the rest follows while it runs at the destination. */
+  | 'resume';
 
-export const strategies = ['passthrough', 'restore', 'balance'] as const satisfies readonly Strategy[];
+export const strategies = [
+  'passthrough',
+  'restore',
+  'balance',
+  'resume',
+] as const satisfies readonly Strategy[];
 
 /** Pages that may be planned and not settled, at least: what storage reads in a while, at any rate. */
 const minAheadPages = 8192;
@@ -36,8 +43,12 @@ type ListState =
   | { readonly is: 'there'; remainingPages: number; readonly totalPages: number }
   | { readonly is: 'none' };
 
+/** Share of the list that is to be at the destination before the VM moves there (`resume`). */
+export const defaultShareBeforeMove = 0.3;
+
 export class Schedule {
   readonly #strategy: Strategy;
+  readonly #shareBeforeMove: number;
   #list: ListState;
   #firstPassThrough = false;
   #dirtyPassesThrough = 0;
@@ -47,15 +58,30 @@ export class Schedule {
   #settledPagesPerSecond = 0;
   #gateOpen: boolean;
 
-  constructor(strategy: Strategy) {
+  /** @param shareBeforeMove of the list, 0 to 1; of use with `resume` only */
+  constructor(strategy: Strategy, shareBeforeMove = defaultShareBeforeMove) {
     this.#strategy = strategy;
+    this.#shareBeforeMove = shareBeforeMove;
     this.#list = strategy === 'passthrough' ? { is: 'none' } : { is: 'waited-for' };
     this.#gateOpen = strategy === 'passthrough';
   }
 
-  /** Whether the switchover may happen: nothing is pending, and nothing will be. Once open it stays open. */
+  /** Whether memory may be complete: nothing is pending, and nothing will be. Once open it stays open. */
   get gateOpen(): boolean {
     return this.#gateOpen;
+  }
+
+  /**
+   * Whether the VM may stop here and run at the destination: when nothing is pending; with `resume` when enough of the list is
+   * there, and QEMU has sent once what was dirtied meanwhile, so that the target throws few pages away. Once true it stays so.
+   */
+  get mayMove(): boolean {
+    return this.#gateOpen || (this.#strategy === 'resume' && this.#dirtyPassesThrough > 0);
+  }
+
+  /** Whether QEMU is to go over to post-copy, in which pages follow the VM. */
+  get becomesPostcopy(): boolean {
+    return this.#strategy === 'resume';
   }
 
   /** Whether a list would still be of use. */
@@ -95,10 +121,16 @@ export class Schedule {
 
   /** Whether QEMU, if it does not know of the target's ack, may make its next pass over what the guest has dirtied. */
   get dirtyPassMayGo(): boolean {
-    const share = dirtyPassShares[this.#dirtyPassesThrough];
-    if (!this.#firstPassThrough || share === undefined || this.#list.is !== 'there') return false;
+    if (!this.#firstPassThrough || this.#list.is !== 'there') return false;
     const unsettledPages = this.#list.remainingPages + this.#unsettledPages;
-    return unsettledPages * share <= this.#list.totalPages;
+    if (this.#strategy === 'resume') {
+      return (
+        this.#dirtyPassesThrough === 0 &&
+        unsettledPages <= this.#list.totalPages * (1 - this.#shareBeforeMove)
+      );
+    }
+    const share = dirtyPassShares[this.#dirtyPassesThrough];
+    return share !== undefined && unsettledPages * share <= this.#list.totalPages;
   }
 
   /** QEMU has sent what the guest had dirtied, and begins another pass. */
@@ -135,7 +167,7 @@ export class Schedule {
    * @param almostThrough without that, QEMU must be stopped while it still has to send more than fits into its downtime
    */
   holdsQemu(ackWithheld: boolean, almostThrough: boolean): boolean {
-    if (this.#gateOpen || (ackWithheld && this.dirtyPassMayGo)) return false;
+    if (this.mayMove || (ackWithheld && this.dirtyPassMayGo)) return false;
     return this.#firstPassThrough || (almostThrough && !ackWithheld);
   }
 
@@ -155,7 +187,7 @@ export class Schedule {
    */
   takesFromBack(qemuHeld: boolean, room: number): boolean {
     if (this.#gateOpen || this.#list.is !== 'there') return false;
-    if (!this.storageUnusable && this.#strategy !== 'balance') return false;
+    if (!this.storageUnusable && this.#strategy === 'restore') return false;
     return qemuHeld ? room > 0 : room > idleRoom;
   }
 

@@ -15,8 +15,23 @@ export type SourceState =
   | { readonly is: 'committing'; readonly qemu: QemuEnd }
   /** The target has the VM; QEMU has still to close its connection. */
   | { readonly is: 'closing' }
-  /** Nobody here can tell whether the target has the VM. */
-  | { readonly is: 'in-doubt'; readonly why: Error; readonly qemu: QemuEnd; readonly link: 'up' | 'down' }
+  /**
+   * Early resume: the package is out, and the destination was told to deliver it. The target may run at any moment, and pages
+   * follow.
+   */
+  | { readonly is: 'switching' }
+  /** The VM is at the destination; its missing pages follow. */
+  | { readonly is: 'draining' }
+  /** The VM is at the destination, and nothing more goes there from here. QEMU is held, so that it does not run here. */
+  | { readonly is: 'left-behind'; readonly why: Error }
+  /** Nobody here can tell whether the target has the VM. `early`: as it is while `switching`. */
+  | {
+      readonly is: 'in-doubt';
+      readonly why: Error;
+      readonly qemu: QemuEnd;
+      readonly link: 'up' | 'down';
+      readonly early: boolean;
+    }
   | { readonly is: 'over'; readonly end: SourceEnd };
 
 /**
@@ -30,13 +45,15 @@ export type QemuEnd = 'waits' | 'completes' | 'completed' | 'closed-early';
 export type SourceEnd =
   | Extract<EngineEnd, { at: 'destination' }>
   | (Extract<EngineEnd, { at: 'source' | 'source-cancelled' }> & { readonly vm: SourceVm })
+  | Extract<EngineEnd, { at: 'destination-incomplete' }>
   | (Extract<EngineEnd, { at: 'in-doubt' }> & { readonly qemu: QemuEnd });
 
 /**
  * What becomes of the VM at the source: QEMU lets it run on by itself; QEMU has taken the migration for completed and keeps it
- * stopped; or, without a return path, one of the two: only QEMU knows.
+ * stopped; or, without a return path, one of the two: only QEMU knows. After a package that did not start the target, QEMU
+ * before 10.2 waits for a recovery that nobody can make.
  */
-export type SourceVm = 'runs-on' | 'stopped' | 'runs-on-or-stopped';
+export type SourceVm = 'runs-on' | 'stopped' | 'runs-on-or-stopped' | 'package-failed';
 
 export type SourceEvent =
   /** The destination engine has greeted. */
@@ -45,6 +62,10 @@ export type SourceEvent =
   /** QEMU has opened its return path: it will wait for the target's word. */
   | { readonly type: 'return-path' }
   | { readonly type: 'stream-complete' }
+  /** QEMU has sent the package of a migration that becomes post-copy. */
+  | { readonly type: 'package-complete' }
+  /** The destination says that the target has loaded the package: its VM runs, or waits to be continued. */
+  | { readonly type: 'moved' }
   | { readonly type: 'qemu-closed'; readonly why: Error }
   /** The destination says that the target has everything, and said so. */
   | { readonly type: 'started' }
@@ -68,6 +89,8 @@ export type SourceAction =
   | { readonly do: 'let-qemu-go' }
   /** Say loudly where to look. */
   | { readonly do: 'say-in-doubt'; readonly why: Error }
+  /** Say that the VM is at the destination, without some of its pages, and what to do. */
+  | { readonly do: 'say-left-behind'; readonly why: Error }
   /** Say why a signal does not end this now. */
   | { readonly do: 'refuse-signal' };
 
@@ -86,6 +109,12 @@ export function stepSource(state: SourceState, event: SourceEvent): SourceStep {
       return beforeCommit(state, event);
     case 'committing':
       return committing(state, event);
+    case 'switching':
+      return switching(state, event);
+    case 'draining':
+      return draining(state, event);
+    case 'left-behind':
+      return leftBehind(state, event);
     case 'closing':
       return closing(state, event);
     case 'in-doubt':
@@ -112,6 +141,10 @@ function beforeCommit(
         state: { is: 'committing', qemu: state.returnPath ? 'waits' : 'completes' },
         actions: [{ do: 'commit' }],
       };
+    case 'package-complete':
+      if (state.is !== 'moving') return stay(state);
+      return { state: { is: 'switching' }, actions: [{ do: 'commit' }] };
+    case 'moved':
     case 'started': {
       // It holds all device state, so that this is a lie or a fault; either way it must not run here beside.
       const why = new Error('the destination says that the target has started before it was told to');
@@ -149,6 +182,8 @@ function committing(state: Extract<SourceState, { is: 'committing' }>, event: So
     case 'qemu-connected':
     case 'return-path':
     case 'stream-complete':
+    case 'package-complete':
+    case 'moved':
       return stay(state);
     case 'started':
       return qemu === 'completed' ? over({ at: 'destination' }) : close();
@@ -170,6 +205,90 @@ function committing(state: Extract<SourceState, { is: 'committing' }>, event: So
   }
 }
 
+function switching(state: Extract<SourceState, { is: 'switching' }>, event: SourceEvent): SourceStep {
+  switch (event.type) {
+    case 'greeted':
+    case 'qemu-connected':
+    case 'return-path':
+    case 'stream-complete':
+    case 'package-complete':
+      return stay(state);
+    case 'moved':
+      return { state: { is: 'draining' }, actions: [] };
+    case 'started':
+      return close();
+    case 'target-failed':
+      return atSource('package-failed', event.why, [{ do: 'let-qemu-go' }]);
+    case 'qemu-closed':
+      return enterDoubt(event.why, 'closed-early', 'up', [], true);
+    case 'link-broken':
+      return enterDoubt(event.why, 'waits', 'down', [], true);
+    case 'failed':
+      return enterDoubt(event.why, 'waits', 'down', [{ do: 'abort', why: event.why }], true);
+    case 'limit':
+      return enterDoubt(event.why, 'waits', 'up', [], true);
+    case 'interrupted':
+      return { state, actions: [{ do: 'refuse-signal' }] };
+  }
+}
+
+/** Nothing brings the VM back from here on. */
+function draining(state: Extract<SourceState, { is: 'draining' }>, event: SourceEvent): SourceStep {
+  const leave = (why: Error, before: readonly SourceAction[] = []): SourceStep => ({
+    state: { is: 'left-behind', why },
+    actions: [...before, { do: 'say-left-behind', why }],
+  });
+  switch (event.type) {
+    case 'greeted':
+    case 'qemu-connected':
+    case 'return-path':
+    case 'stream-complete':
+    case 'package-complete':
+    case 'moved':
+      return stay(state);
+    case 'started':
+      return close();
+    case 'qemu-closed':
+      // Its memory may be gone with it. The destination goes on by itself if it can, and says so if not.
+      return {
+        state: { is: 'over', end: { at: 'destination-incomplete', why: event.why } },
+        actions: [
+          { do: 'abort', why: event.why },
+          { do: 'say-left-behind', why: event.why },
+        ],
+      };
+    case 'target-failed':
+    case 'link-broken':
+      return leave(event.why);
+    case 'failed':
+    case 'limit':
+      return leave(event.why, [{ do: 'abort', why: event.why }]);
+    case 'interrupted':
+      return { state, actions: [{ do: 'refuse-signal' }] };
+  }
+}
+
+function leftBehind(state: Extract<SourceState, { is: 'left-behind' }>, event: SourceEvent): SourceStep {
+  switch (event.type) {
+    case 'qemu-closed':
+      return over({ at: 'destination-incomplete', why: state.why });
+    case 'interrupted':
+      return { state, actions: [{ do: 'refuse-signal' }] };
+    case 'greeted':
+    case 'qemu-connected':
+    case 'return-path':
+    case 'stream-complete':
+    case 'package-complete':
+    case 'moved':
+    case 'started':
+    case 'target-failed':
+    case 'link-broken':
+    case 'failed':
+    case 'limit':
+      return stay(state);
+  }
+}
+
 function close(): SourceStep {
   return { state: { is: 'closing' }, actions: [{ do: 'finish-qemu' }] };
 }
@@ -185,6 +304,8 @@ function closing(state: SourceState, event: SourceEvent): SourceStep {
     case 'qemu-connected':
     case 'return-path':
     case 'stream-complete':
+    case 'package-complete':
+    case 'moved':
     case 'started':
     case 'target-failed':
     case 'link-broken':
@@ -194,13 +315,24 @@ function closing(state: SourceState, event: SourceEvent): SourceStep {
 }
 
 function inDoubt(state: Extract<SourceState, { is: 'in-doubt' }>, event: SourceEvent): SourceStep {
-  const { why, qemu, link } = state;
+  const { why, qemu, link, early } = state;
   switch (event.type) {
     case 'greeted':
     case 'qemu-connected':
     case 'return-path':
     case 'stream-complete':
+    case 'package-complete':
       return stay(state);
+    case 'moved':
+      if (!early) return stay(state);
+      if (qemu === 'waits') return { state: { is: 'draining' }, actions: [] };
+      return {
+        state: { is: 'over', end: { at: 'destination-incomplete', why } },
+        actions: [
+          { do: 'abort', why },
+          { do: 'say-left-behind', why },
+        ],
+      };
     case 'started':
       switch (qemu) {
         case 'waits':
@@ -218,6 +350,7 @@ function inDoubt(state: Extract<SourceState, { is: 'in-doubt' }>, event: SourceE
       }
     // Every case above returns.
     case 'target-failed':
+      if (early) return atSource('package-failed', event.why, [{ do: 'let-qemu-go' }]);
       return targetFailed(qemu, event.why);
     case 'qemu-closed': {
       const ended: QemuEnd = qemu === 'waits' ? 'closed-early' : qemu === 'completes' ? 'completed' : qemu;
@@ -250,13 +383,14 @@ function enterDoubt(
   qemu: QemuEnd,
   link: 'up' | 'down',
   before: readonly SourceAction[],
+  early = false,
 ): SourceStep {
   const actions: readonly SourceAction[] = [...before, { do: 'say-in-doubt', why }];
   // Where QEMU holds nothing for us and nobody can bring news, there is nothing to stay for.
   if (link === 'down' && (qemu === 'completed' || qemu === 'closed-early')) {
     return { state: { is: 'over', end: { at: 'in-doubt', why, qemu } }, actions };
   }
-  return { state: { is: 'in-doubt', why, qemu, link }, actions };
+  return { state: { is: 'in-doubt', why, qemu, link, early }, actions };
 }
 
 function leaveDoubt(why: Error, qemu: QemuEnd): SourceStep {

@@ -19,23 +19,28 @@ interface HoldActions {
 }
 
 export class SwitchoverHold {
-  readonly #schedule: Pick<Schedule, 'gateOpen' | 'holdsQemu'>;
+  readonly #schedule: Pick<Schedule, 'gateOpen' | 'mayMove' | 'becomesPostcopy' | 'holdsQemu'>;
   readonly #pages: GuestPages;
   readonly #onEvent: EventSink;
   readonly #actions: HoldActions;
   readonly #gate: SwitchoverGate;
   #heldSinceMs: number | undefined;
+  /** Whether somebody has yet to say that the VM may move. */
+  #waitsToBeTold: boolean;
+  #saidMayMove = false;
   #released = false;
   /** All of RAM was read, and its end waits. */
   #endHeld = false;
   readonly #trickle = new Trickle();
 
   constructor(
-    schedule: Pick<Schedule, 'gateOpen' | 'holdsQemu'>,
+    schedule: Pick<Schedule, 'gateOpen' | 'mayMove' | 'becomesPostcopy' | 'holdsQemu'>,
     pages: GuestPages,
     onEvent: EventSink,
     actions: HoldActions,
+    waitsToBeTold = false,
   ) {
+    this.#waitsToBeTold = waitsToBeTold;
     this.#schedule = schedule;
     this.#pages = pages;
     this.#onEvent = onEvent;
@@ -65,6 +70,11 @@ export class SwitchoverHold {
     this.#gate.push(bytes);
   }
 
+  /** Whoever runs the migration lets the VM move, as soon as it may. */
+  letMove(): void {
+    this.#waitsToBeTold = false;
+  }
+
   /** All of RAM was read: its end waits. */
   holdEnd(): void {
     this.#endHeld = true;
@@ -74,7 +84,7 @@ export class SwitchoverHold {
   update(nowMs: number): void {
     // Without a withheld ack it would get through its first pass, and switch over.
     this.#trickle.update(this.#withholds && this.holdsQemu && !this.#endHeld, nowMs);
-    if (!this.#schedule.gateOpen) {
+    if (!this.#schedule.mayMove) {
       if (this.#heldSinceMs === undefined && this.holdsQemu) {
         this.#heldSinceMs = nowMs;
         const by = this.#withholds ? 'agreement-withheld' : 'stalled-reading';
@@ -82,15 +92,21 @@ export class SwitchoverHold {
       }
       return;
     }
+    if (this.#schedule.becomesPostcopy && !this.#saidMayMove) {
+      this.#saidMayMove = true;
+      this.#onEvent({ event: 'may-move' });
+    }
+    if (this.#waitsToBeTold) return;
     if (!this.#released) {
       this.#released = true;
       this.#actions.allowSwitchover();
-      this.#pages.checkComplete();
+      if (this.#schedule.gateOpen) this.#pages.checkComplete();
       const heldMs = this.#heldSinceMs === undefined ? 0 : nowMs - this.#heldSinceMs;
       this.#onEvent({ event: 'gate-released', held_ms: Math.round(heldMs) });
       this.#gate.open();
     }
-    if (this.#endHeld) {
+    if (this.#endHeld && this.#schedule.gateOpen) {
+      this.#pages.checkComplete();
       this.#endHeld = false;
       this.#actions.releaseEnd();
     }

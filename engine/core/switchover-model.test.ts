@@ -19,14 +19,19 @@ interface Parts {
   readonly serving: null;
 }
 type State = DestinationState<Parts>;
-type ToDestination = 'begins' | 'commit' | 'abort' | 'closed';
-type ToSource = 'started' | 'target-failed' | 'in-doubt' | 'closed';
+type ToDestination = 'begins' | 'package' | 'commit' | 'end' | 'abort' | 'closed';
+type ToSource = 'moved' | 'started' | 'target-failed' | 'in-doubt' | 'closed';
 
 interface World {
   readonly returnPath: boolean;
   /** The target runs its VM by itself; else a manager continues it once the source's QEMU says `completed`. */
   readonly autoStart: boolean;
   readonly lacksDevice: boolean;
+  /**
+   * Early resume: QEMU becomes post-copy. The manager stops the source's VM itself, so that QEMU does not let it run on, and
+   * continues one of the two only when the source engine has said where the VM is.
+   */
+  readonly early: boolean;
   source: SourceState | 'dead';
   destination: State | 'dead';
   link: 'up' | 'broken';
@@ -34,15 +39,17 @@ interface World {
   readonly toSource: ToSource[];
   sourceQemu: {
     vm: 'running' | 'stopped';
-    migration: 'setup' | 'sending' | 'sent' | 'completed' | 'failed' | 'dead';
+    /** `packaged`: its package is out, and its own pages follow; `sent`: and they are out. */
+    migration: 'setup' | 'sending' | 'packaged' | 'sent' | 'completed' | 'failed' | 'dead';
     /** The engine has yet to see that QEMU closed its connection. */
     closeUnseen: boolean;
     endUnseen: boolean;
   };
   target: {
     /** What it has, or will read in any case: it lies in the kernel. */
-    has: 'nothing' | 'memory' | 'all';
-    is: 'loading' | 'loaded' | 'failed' | 'dead';
+    has: 'nothing' | 'memory' | 'package' | 'all';
+    /** `moved`: it has the VM, without all pages. */
+    is: 'loading' | 'moved' | 'loaded' | 'failed' | 'dead';
     vm: 'absent' | 'paused' | 'running';
     /** The destination engine has yet to see what became of it. */
     wordUnseen: boolean;
@@ -50,6 +57,10 @@ interface World {
   };
   /** Released by the destination engine and not in the kernel yet. */
   undelivered: boolean;
+  /** The source engine has said so. */
+  saidMoved: boolean;
+  /** The end of a stream that has become post-copy is in the kernel. */
+  endDelivered: boolean;
   faults: number;
   /** A cancelled QEMU or a killed source engine after the commit: what nobody but a manager can make safe. */
   beyondEngines: boolean;
@@ -57,7 +68,7 @@ interface World {
 
 const why = new Error('a fault');
 
-function begin(kind: Pick<World, 'returnPath' | 'autoStart' | 'lacksDevice'>): World {
+function begin(kind: Pick<World, 'returnPath' | 'autoStart' | 'lacksDevice' | 'early'>): World {
   return {
     ...kind,
     source: stepSource(sourceStart, { type: 'greeted' }).state,
@@ -68,6 +79,8 @@ function begin(kind: Pick<World, 'returnPath' | 'autoStart' | 'lacksDevice'>): W
     sourceQemu: { vm: 'running', migration: 'setup', closeUnseen: false, endUnseen: false },
     target: { has: 'nothing', is: 'loading', vm: 'absent', wordUnseen: false, connected: true },
     undelivered: false,
+    saidMoved: false,
+    endDelivered: false,
     faults: 0,
     beyondEngines: false,
   };
@@ -78,6 +91,7 @@ function sourceTakes(world: World, event: SourceEvent): void {
   const { state, actions } = stepSource(world.source, event);
   const wasOver = world.source.is === 'over';
   world.source = state;
+  if (state.is === 'draining') world.saidMoved = true;
   for (const action of actions) {
     switch (action.do) {
       case 'commit':
@@ -92,6 +106,7 @@ function sourceTakes(world: World, event: SourceEvent): void {
       case 'let-qemu-go':
         qemuLosesConnection(world);
         break;
+      case 'say-left-behind':
       case 'say-in-doubt':
       case 'refuse-signal':
         break;
@@ -116,6 +131,9 @@ function destinationTakes(world: World, event: DestinationEvent<Parts>): void {
       case 'release':
         world.undelivered = true;
         break;
+      case 'say-moved':
+        send(world, world.toSource, 'moved');
+        break;
       case 'say-started':
         send(world, world.toSource, 'started');
         break;
@@ -128,6 +146,7 @@ function destinationTakes(world: World, event: DestinationEvent<Parts>): void {
       case 'drop-target':
         targetLosesConnection(world);
         break;
+      case 'say-incomplete':
       case 'say-in-doubt':
       case 'refuse-signal':
         break;
@@ -151,10 +170,11 @@ function qemuCompletes({ sourceQemu }: World): void {
 }
 
 /** QEMU that has not heard the target's word takes a closed connection for a failed migration, and its VM runs on. */
-function qemuLosesConnection({ sourceQemu }: World): void {
-  if (sourceQemu.migration === 'sending' || sourceQemu.migration === 'sent') {
+function qemuLosesConnection({ sourceQemu, early }: World): void {
+  if (['sending', 'packaged', 'sent'].includes(sourceQemu.migration)) {
     sourceQemu.migration = 'failed';
-    sourceQemu.vm = 'running';
+    // What the manager has stopped stays so.
+    if (!early) sourceQemu.vm = 'running';
   }
 }
 
@@ -162,7 +182,12 @@ function targetLosesConnection(world: World): void {
   const { target } = world;
   world.undelivered = false;
   target.connected = false;
-  if (target.is === 'loading' && target.has !== 'all') target.is = 'failed';
+  if (target.is === 'loading' && !hasDevices(target)) target.is = 'failed';
+}
+
+/** Whether it has all device state, and can start. */
+function hasDevices({ has }: World['target']): boolean {
+  return has === 'all' || has === 'package';
 }
 
 /** One thing that may happen now. */
@@ -191,7 +216,7 @@ function moves(world: World): Move[] {
     w.sourceQemu.vm = 'stopped';
   });
   can(
-    sourceQemu.migration === 'sending' && sourceQemu.vm === 'stopped' && sourceLives,
+    !world.early && sourceQemu.migration === 'sending' && sourceQemu.vm === 'stopped' && sourceLives,
     'QEMU has sent everything',
     (w) => {
       w.sourceQemu.migration = 'sent';
@@ -199,10 +224,38 @@ function moves(world: World): Move[] {
       if (!w.returnPath) qemuCompletes(w);
     },
   );
-  can(sourceQemu.endUnseen && sourceLives, 'the source sees the end of the stream', (w) => {
-    w.sourceQemu.endUnseen = false;
-    sourceTakes(w, { type: 'stream-complete' });
-  });
+  can(
+    world.early && sourceQemu.migration === 'sending' && sourceQemu.vm === 'stopped' && sourceLives,
+    'QEMU has sent its package',
+    (w) => {
+      w.sourceQemu.migration = 'packaged';
+      w.sourceQemu.endUnseen = true;
+    },
+  );
+  can(
+    sourceQemu.migration === 'packaged' && !sourceQemu.endUnseen && sourceLives,
+    'QEMU has sent its own pages',
+    (w) => {
+      w.sourceQemu.migration = 'sent';
+      w.sourceQemu.endUnseen = true;
+    },
+  );
+  can(
+    sourceQemu.endUnseen && sourceLives,
+    'the source sees the end of the stream, or of the package',
+    (w) => {
+      w.sourceQemu.endUnseen = false;
+      if (!w.early) sourceTakes(w, { type: 'stream-complete' });
+      else if (w.sourceQemu.migration === 'packaged') {
+        send(w, w.toDestination, 'package');
+        sourceTakes(w, { type: 'package-complete' });
+      } else {
+        // It is held until nothing is missing any more.
+        sourceTakes(w, { type: 'stream-complete' });
+        send(w, w.toDestination, 'end');
+      }
+    },
+  );
   can(sourceQemu.closeUnseen && !sourceQemu.endUnseen && sourceLives, 'the source sees QEMU close', (w) => {
     w.sourceQemu.closeUnseen = false;
     sourceTakes(w, { type: 'qemu-closed', why });
@@ -212,6 +265,9 @@ function moves(world: World): Move[] {
     if (message === 'begins') {
       if (w.target.is === 'loading') w.target.has = 'memory';
       destinationTakes(w, { type: 'stream-begins', parts: null });
+    } else if (message === 'package') destinationTakes(w, { type: 'package-begins' });
+    else if (message === 'end') {
+      if (w.target.connected && ['loading', 'moved'].includes(w.target.is)) w.endDelivered = true;
     } else if (message === 'commit') destinationTakes(w, { type: 'commit' });
     else if (message === 'abort')
       destinationTakes(w, { type: 'source-aborted', why, undelivered: w.undelivered });
@@ -219,14 +275,35 @@ function moves(world: World): Move[] {
   });
   can(world.toSource.length > 0, 'a message reaches the source', (w) => {
     const message = w.toSource.shift();
-    if (message === 'started') sourceTakes(w, { type: 'started' });
+    if (message === 'moved') sourceTakes(w, { type: 'moved' });
+    else if (message === 'started') sourceTakes(w, { type: 'started' });
     else if (message === 'target-failed') sourceTakes(w, { type: 'target-failed', why });
     else sourceTakes(w, { type: 'link-broken', why });
   });
   can(world.undelivered && destinationLives, 'the kernel takes the rest of the stream', (w) => {
     w.undelivered = false;
-    if (w.target.is === 'loading') w.target.has = 'all';
+    if (w.target.is === 'loading') w.target.has = w.early ? 'package' : 'all';
   });
+  can(target.is === 'loading' && target.has === 'package', 'the target loads the package', (w) => {
+    w.target.is = w.lacksDevice ? 'failed' : 'moved';
+    if (!w.lacksDevice) w.target.vm = 'paused';
+    w.target.wordUnseen = true;
+  });
+  can(
+    target.is === 'moved' && target.connected && target.has === 'package' && world.endDelivered,
+    'the last page and the end reach the target',
+    (w) => {
+      w.target.has = 'all';
+    },
+  );
+  can(
+    target.is === 'moved' && target.has === 'all' && !target.wordUnseen,
+    'the target has every page',
+    (w) => {
+      w.target.is = 'loaded';
+      w.target.wordUnseen = true;
+    },
+  );
   can(target.is === 'loading' && target.has === 'all', 'the target reads everything', (w) => {
     w.target.is = w.lacksDevice ? 'failed' : 'loaded';
     if (!w.lacksDevice) w.target.vm = w.autoStart ? 'running' : 'paused';
@@ -239,19 +316,31 @@ function moves(world: World): Move[] {
       w.target.wordUnseen = false;
       // Without a return path it looks whether the process still lives.
       if (w.target.is === 'loaded') destinationTakes(w, { type: 'target-started' });
+      else if (w.target.is === 'moved') destinationTakes(w, { type: 'target-moved' });
       else if (w.target.is === 'failed') destinationTakes(w, { type: 'target-failed', why });
-      else if (w.target.has === 'all') destinationTakes(w, { type: 'target-silent-end', why });
+      else if (hasDevices(w.target)) destinationTakes(w, { type: 'target-silent-end', why });
       else destinationTakes(w, { type: 'target-failed', why });
     },
   );
   can(
     !world.autoStart &&
-      sourceQemu.migration === 'completed' &&
-      target.vm === 'paused' &&
-      target.is === 'loaded',
+      (world.early ? world.saidMoved : sourceQemu.migration === 'completed' && target.is === 'loaded') &&
+      target.vm === 'paused',
     'the manager continues the target',
     (w) => {
       w.target.vm = 'running';
+    },
+  );
+  can(
+    world.early &&
+      sourceQemu.migration === 'failed' &&
+      sourceQemu.vm === 'stopped' &&
+      source !== 'dead' &&
+      source.is === 'over' &&
+      (source.end.at === 'source' || source.end.at === 'source-cancelled'),
+    'the manager continues the source',
+    (w) => {
+      w.sourceQemu.vm = 'running';
     },
   );
 
@@ -298,7 +387,8 @@ function moves(world: World): Move[] {
     true,
   );
   can(
-    sourceQemu.migration === 'sending' || sourceQemu.migration === 'sent',
+    // Post-copy cannot be cancelled, and its manager does not try.
+    !world.early && (sourceQemu.migration === 'sending' || sourceQemu.migration === 'sent'),
     'migrate_cancel',
     (w) => {
       // Its last byte may be on its way to the engine, and the close behind it.
@@ -308,7 +398,7 @@ function moves(world: World): Move[] {
     true,
   );
   can(
-    target.is === 'loading' || target.is === 'loaded',
+    target.is === 'loading' || target.is === 'moved' || target.is === 'loaded',
     'kill -9 of the target',
     (w) => {
       w.target = { ...w.target, is: 'dead', vm: 'absent', wordUnseen: true };
@@ -367,7 +457,7 @@ function moves(world: World): Move[] {
 }
 
 function isCommitted({ source }: World): boolean {
-  return source !== 'dead' && ['committing', 'closing', 'in-doubt'].includes(source.is);
+  return source !== 'dead' && ['committing', 'switching', 'closing', 'in-doubt'].includes(source.is);
 }
 
 /** What must hold in every state; undefined if it does. */
@@ -376,13 +466,18 @@ function violation(world: World): string | undefined {
   const excused = world.autoStart && world.beyondEngines;
   if (sourceQemu.vm === 'running' && target.vm === 'running' && !excused) return 'two VMs run';
   const canStillRun =
-    target.is === 'loaded' || (target.is === 'loading' && target.has === 'all') || world.undelivered;
+    target.is === 'loaded' ||
+    target.is === 'moved' ||
+    (target.is === 'loading' && hasDevices(target)) ||
+    world.undelivered;
   if (source !== 'dead' && source.is === 'over') {
     const { end } = source;
     if (end.at === 'destination' && target.is !== 'loaded' && target.is !== 'dead')
       return 'the source says "at the destination", and the target has no VM';
     if ((end.at === 'source' || end.at === 'source-cancelled') && canStillRun)
       return 'the source says "at the source", and the target can run';
+    if (end.at === 'destination-incomplete' && !['moved', 'loaded', 'dead'].includes(target.is))
+      return 'the source says "at the destination", and the target has no VM';
     const vm = end.at === 'source' || end.at === 'source-cancelled' ? end.vm : undefined;
     if (vm === 'runs-on' && sourceQemu.migration === 'completed')
       return 'the source says that its VM runs on, and QEMU has completed';
@@ -391,17 +486,22 @@ function violation(world: World): string | undefined {
     const { end } = destination;
     if (end.at === 'destination' && target.is !== 'loaded' && target.is !== 'dead')
       return 'the destination says "at the destination", and the target has no VM';
+    if (end.at === 'destination-incomplete' && !['moved', 'loaded', 'dead'].includes(target.is))
+      return 'the destination says "at the destination", and the target has no VM';
     if ((end.at === 'source' || end.at === 'source-cancelled') && canStillRun)
       return 'the destination says "at the source", and the target can run';
   }
   return undefined;
 }
 
-const kinds = [true, false].flatMap((returnPath) =>
-  [true, false].flatMap((autoStart) =>
-    [true, false].map((lacksDevice) => ({ returnPath, autoStart, lacksDevice })),
+const kinds = [
+  ...[true, false].flatMap((returnPath) =>
+    [true, false].flatMap((autoStart) =>
+      [true, false].map((lacksDevice) => ({ returnPath, autoStart, lacksDevice, early: false })),
+    ),
   ),
-);
+  ...[true, false].map((lacksDevice) => ({ returnPath: true, autoStart: false, lacksDevice, early: true })),
+];
 
 interface Visited {
   readonly world: World;

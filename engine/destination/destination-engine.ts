@@ -3,7 +3,7 @@
  * adds pages that it reads from shared storage. docs/engine.md says why the guest's memory arrives complete.
  */
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
-import { inDoubtAtDestination, signalRefused } from '../core/advice.ts';
+import { inDoubtAtDestination, incompleteAtDestination, signalRefused } from '../core/advice.ts';
 import {
   type DestinationAction,
   type DestinationEvent,
@@ -21,6 +21,7 @@ import { pageSizeBytes } from '../list/page-list.ts';
 import type { StoragePlace } from '../storage/storage-place.ts';
 import type { EngineConnection } from '../wire/connection.ts';
 import type { FrameType } from '../wire/frame.ts';
+import { encodePageRequest } from '../stream/return-path.ts';
 import { defaultLiveness, type Liveness } from '../wire/hello.ts';
 import { decodeMessage, encodeMessage, messageSchemas, type Sources } from '../wire/messages.ts';
 import type { PeerSecurity } from '../wire/peer-security.ts';
@@ -94,6 +95,8 @@ class DestinationEngine implements SourceHandler, RestoreSink {
   readonly #outcome = Promise.withResolvers<EngineOutcome>();
   readonly #ticks: NodeJS.Timeout;
   #state: State = destinationStart;
+  /** The stream that comes becomes post-copy. */
+  #early = false;
 
   constructor(options: DestinationOptions) {
     this.#options = options;
@@ -137,6 +140,9 @@ class DestinationEngine implements SourceHandler, RestoreSink {
         if (state.is === 'preparing') this.#begin(state.parts);
         this.#serving?.stream.push(payload);
         return;
+      case 'early':
+        if (state.is === 'preparing') this.#early = true;
+        return;
       case 'commit':
         this.#step({ type: 'commit' });
         return;
@@ -177,12 +183,25 @@ class DestinationEngine implements SourceHandler, RestoreSink {
     const { connection, storage } = link;
     const { incomingPath, vm, targetRam } = this.#options;
     const plan = new RestorePlan();
+    const early = this.#early
+      ? {
+          packageBegins: () => {
+            this.#step({ type: 'package-begins' });
+          },
+        }
+      : undefined;
     const restorer = new Restorer(plan, storage, this);
     const target: TargetConnection = new TargetConnection(incomingPath, () => stream.hasReturnPath, {
       returnPath: (bytes) => {
         connection.send('returnPath', bytes);
       },
       pong: (value) => stream.pong(value),
+      request: (request) => {
+        connection.send('returnPath', encodePageRequest(request));
+      },
+      moved: () => {
+        this.#step({ type: 'target-moved' });
+      },
       room: () => {
         this.#guarded(() => {
           connection.resumeReading();
@@ -209,7 +228,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
         connection.send('status', encodeMessage(counts));
       },
     );
-    const stream = new TargetStream(plan, target.output, vm, this.#onEvent, targetRam);
+    const stream = new TargetStream(plan, target.output, vm, this.#onEvent, targetRam, early);
     const rate = new StorageRate();
     const statusTimer = setInterval(() => {
       this.#guarded(() => {
@@ -241,7 +260,10 @@ class DestinationEngine implements SourceHandler, RestoreSink {
 
   get canTake(): boolean {
     const serving = this.#serving;
-    return serving?.stream.injector.canInject === true && serving.target.output.hasRoomBeside;
+    if (serving === undefined) return false;
+    const { output } = serving.target;
+    // What is held is the package alone, so that its last byte is the one without which the target cannot start.
+    return serving.stream.injector.canInject && output.hasRoomBeside && !output.isHolding;
   }
 
   take(blockIndex: number, page: number, buffer: Buffer, offset: number): void {
@@ -267,8 +289,10 @@ class DestinationEngine implements SourceHandler, RestoreSink {
       case 'moving':
         return true;
       case 'committing':
+      case 'switching':
       case 'in-doubt':
         return this.#undelivered;
+      case 'draining':
       case 'closing':
         return false;
       case 'over':
@@ -328,7 +352,8 @@ class DestinationEngine implements SourceHandler, RestoreSink {
         return { what: 'the source engine' };
       case 'preparing':
         return { what: "the source's QEMU" };
-      case 'moving': {
+      case 'moving':
+      case 'draining': {
         const { plan, restorer, target } = state.parts;
         if (!target.output.hasRoom) {
           return {
@@ -342,6 +367,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
         return { what: 'storage', progress: plan.pendingPages + restorer.storageBytes };
       }
       case 'committing':
+      case 'switching':
       case 'in-doubt':
         return {
           what: "the target QEMU's word that it has everything",
@@ -372,6 +398,14 @@ class DestinationEngine implements SourceHandler, RestoreSink {
       case 'release':
         onEvent({ event: 'committed' });
         servingOf(before)?.target.output.release();
+        servingOf(before)?.restorer.pump();
+        return;
+      case 'say-moved':
+        onEvent({ event: 'moved' });
+        linkOf(before)?.connection.send('moved', Buffer.alloc(0));
+        return;
+      case 'say-incomplete':
+        onEvent({ event: 'incomplete', reason: action.why.message, advice: incompleteAtDestination });
         return;
       case 'say-started':
         onEvent({ event: 'started' });

@@ -2,7 +2,12 @@
 import { connect, type Socket } from 'node:net';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { returnPathMessage } from '../stream/records.ts';
-import { encodeReturnPathMessage, ReturnPathReader } from '../stream/return-path.ts';
+import {
+  encodeReturnPathMessage,
+  type PageRequest,
+  PageRequestReader,
+  ReturnPathReader,
+} from '../stream/return-path.ts';
 import { TargetOutput } from './target-output.ts';
 import { findListener, isAlive, type ProcessIdentity } from './target-process.ts';
 
@@ -11,6 +16,10 @@ interface TargetHandler {
   returnPath(bytes: Buffer): void;
   /** The answer to a PING. Returns whether it was this engine's: then it is not for the source's QEMU. */
   pong(value: number): boolean;
+  /** Its VM waits for pages. */
+  request(request: PageRequest): void;
+  /** It has loaded the package of a stream that becomes post-copy. */
+  moved(): void;
   /** The target takes more. */
   room(): void;
   /** It has everything: it has said so, or, without a return path, has closed its connection and lives. */
@@ -25,6 +34,8 @@ interface TargetHandler {
 
 /** A process that exits closes its connection before it is gone. */
 const lastBreathMs = 500;
+/** QEMU's last PING in the package, behind all device state (migration/migration.c, postcopy_start). */
+const packageLoadedPing = 3;
 
 export class TargetConnection {
   readonly output: TargetOutput;
@@ -51,9 +62,19 @@ export class TargetConnection {
     const relay = (): void => {
       if (forQemu.length > 0) handler.returnPath(Buffer.concat(forQemu.splice(0)));
     };
+    const requests = new PageRequestReader();
+    let loaded = false;
     const returnPath = new ReturnPathReader(({ type, data }) => {
       const value = data.length >= 4 ? data.readUInt32BE() : undefined;
-      if (type === returnPathMessage.pong && value !== undefined && handler.pong(value)) return;
+      if (type === returnPathMessage.pong && value !== undefined) {
+        if (handler.pong(value)) return;
+        if (value === packageLoadedPing) loaded = true;
+      }
+      const request = requests.read({ type, data });
+      if (request !== undefined) {
+        handler.request(request);
+        return;
+      }
       forQemu.push(encodeReturnPathMessage({ type, data }));
       if (type !== returnPathMessage.shut || value === undefined) return;
       // First, so that what the target said before its last word reaches QEMU before that does.
@@ -67,6 +88,8 @@ export class TargetConnection {
         handler.malformed(error);
       }
       relay();
+      if (loaded) handler.moved();
+      loaded = false;
     });
     socket.on('drain', () => {
       handler.room();

@@ -30,6 +30,8 @@ export class TargetOutput {
   #heldBytes = 0;
   /** What waits for the kernel to take all that was written before. */
   #last: Buffer | undefined;
+  /** What was added since, behind it. */
+  readonly #behindLast: Buffer[] = [];
   #released = false;
   /** So much of the end is held; what is before it goes. */
   #heldTailBytes = Infinity;
@@ -64,6 +66,11 @@ export class TargetOutput {
     this.#heldTailBytes = Math.min(this.#heldTailBytes, tailBytes);
   }
 
+  /** Whether what is added is held. */
+  get isHolding(): boolean {
+    return this.#held !== undefined;
+  }
+
   /** Whether `release` was called: before it the target cannot have everything. */
   get isReleased(): boolean {
     return this.#released;
@@ -89,7 +96,8 @@ export class TargetOutput {
 
   /** @throws CodedError 'destination', 'device-state' when more is to be held than there is room for */
   add(source: Buffer, start: number, end: number): void {
-    if (this.#held === undefined) this.#fill(source, start, end);
+    if (this.#last !== undefined) this.#behindLast.push(Buffer.from(source.subarray(start, end)));
+    else if (this.#held === undefined) this.#fill(source, start, end);
     else this.#holdBack(this.#held, Buffer.from(source.subarray(start, end)));
   }
 
@@ -132,6 +140,7 @@ export class TargetOutput {
     if (last === undefined || this.#underWay > 0 || this.#socket.destroyed) return;
     this.#last = undefined;
     this.#fill(last, 0, last.length);
+    for (const bytes of this.#behindLast.splice(0)) this.#fill(bytes, 0, bytes.length);
     this.flush();
   }
 

@@ -4,9 +4,11 @@ import { postcopyBegun } from '../core/advice.ts';
 import type { EventSink } from '../core/engine-event.ts';
 import type { TargetRamSource } from '../core/outside.ts';
 import { Placement } from '../core/placement.ts';
+import { PageSet } from '../core/page-set.ts';
 import type { RestorePlan } from '../core/restore-plan.ts';
 import { checkVm } from '../stream/configuration.ts';
 import type { RamBlock } from '../stream/handler.ts';
+import { writeDiscard } from '../stream/discard.ts';
 import { StreamInjector } from '../stream/injector.ts';
 import { refuseUnvouched } from '../stream/obstacles.ts';
 import { streamCommand } from '../stream/records.ts';
@@ -31,6 +33,8 @@ export class TargetStream {
   #openRam: TargetRamSource | undefined;
   #machine = '';
   #returnPath = false;
+  /** Pages that the target has, by RAM block, in early resume. */
+  #received: readonly PageSet[] = [];
   /** The beginning of the stream, until it is known whether it is of the right VM: nothing of another one reaches the target. */
   #beginning: Buffer[] | undefined = [];
 
@@ -39,6 +43,7 @@ export class TargetStream {
    *
    * @param vm name or uuid that the engine was told
    * @param ram opens the target's memory; undefined where all pages go into the stream
+   * @param early early resume: told when the stream becomes post-copy; what is added to the output from then on is held
    */
   constructor(
     plan: RestorePlan,
@@ -46,6 +51,7 @@ export class TargetStream {
     vm: string | undefined,
     onEvent: EventSink,
     ram?: () => TargetRamSource,
+    early?: { packageBegins(): void },
   ) {
     this.#plan = plan;
     this.#ram = ram;
@@ -66,15 +72,18 @@ export class TargetStream {
             ram_pages: pages,
           });
           this.#placement = this.#startPlacement(blocks);
+          if (early !== undefined) this.#received = blocks.map(({ pageCount }) => new PageSet(pageCount));
         },
         page: (blockIndex, page, buffer, offset) => {
           plan.supersede(blockIndex, page);
+          if (!this.#receives(blockIndex, page)) return false;
           if (this.#placementOf(blockIndex)?.takeRecord(page, buffer, offset) === true) return false;
           this.streamedPages += 1;
           return true;
         },
         zeroPage: (blockIndex, page) => {
           plan.supersede(blockIndex, page);
+          if (!this.#receives(blockIndex, page)) return false;
           return this.#placementOf(blockIndex)?.takeZeros(page) !== true;
         },
         pageDelta: (blockIndex, page) => {
@@ -88,6 +97,20 @@ export class TargetStream {
         },
         postcopyBegins: () => {
           onEvent({ event: 'warning', ...postcopyBegun });
+        },
+        ramSectionEnds: (kind) => {
+          if (kind === 'start' && early !== undefined) this.#refuseHugePages(output);
+        },
+        discard: (blockIndex, page, pageCount) => {
+          for (let i = page; i < page + pageCount; i++) {
+            plan.supersede(blockIndex, i);
+            this.#received[blockIndex]?.delete(i);
+          }
+        },
+        packageBegins: () => {
+          output.hold();
+          onEvent({ event: 'switch-over' });
+          early?.packageBegins();
         },
         deviceState: () => {
           output.hold();
@@ -104,7 +127,7 @@ export class TargetStream {
         if (this.#beginning === undefined) output.add(buffer, start, end);
         else this.#beginning.push(Buffer.from(buffer.subarray(start, end)));
       },
-      { holdAtEnd: true, leftOutIsDelivered: true },
+      { holdAtEnd: true, leftOutIsDelivered: true, postcopy: early !== undefined },
     );
   }
 
@@ -120,6 +143,7 @@ export class TargetStream {
 
   /** A page that storage has given. What stands in `buffer` must stay until `restored`. */
   restore(blockIndex: number, page: number, buffer: Buffer, offset: number): void {
+    if (!this.#receives(blockIndex, page)) return;
     if (this.#placementOf(blockIndex)?.takeRestored(page, buffer, offset) === true) return;
     this.streamedPages += 1;
     this.injector.injectPage(blockIndex, page, buffer, offset);
@@ -142,6 +166,22 @@ export class TargetStream {
   /** A PONG of the target. Returns whether its PING was sent here. */
   pong(value: number): boolean {
     return this.#placement?.pages.pong(value) === true;
+  }
+
+  /** A page goes to the target, unless it has it and its VM may run: it takes none twice then. */
+  #receives(blockIndex: number, page: number): boolean {
+    return this.#received[blockIndex]?.add(page) !== false || !this.injector.reader.moved;
+  }
+
+  /**
+   * QEMU backs anonymous memory by huge pages as it fills it, and could not place a missing page beside one that is there. The
+   * first RAM_DISCARD makes it stop (migration/ram.c, ram_discard_range; migration/postcopy-ram.c, postcopy_ram_prepare_discard).
+   */
+  #refuseHugePages(output: HoldingOutput): void {
+    const { reader } = this.injector;
+    const largest = reader.blocks.reduce((a, b) => (b.pageCount > a.pageCount ? b : a));
+    const command = writeDiscard(reader.blockNames[largest.index] ?? Buffer.alloc(0), 0);
+    output.add(command, 0, command.length);
   }
 
   #placementOf(blockIndex: number): Placement | undefined {

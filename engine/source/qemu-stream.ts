@@ -31,6 +31,8 @@ interface QemuStreamHandler {
   postcopyBegins(): void;
   /** QEMU needs no further connection, but for what the engines do not carry: post-copy's with preemption. */
   needsNoConnection(): void;
+  /** The stream becomes post-copy: QEMU has sent the package with all device state, which is handed on. */
+  packageComplete(): void;
 }
 
 export class QemuStream implements StreamWriter {
@@ -61,7 +63,7 @@ export class QemuStream implements StreamWriter {
     this.#link = link;
     this.#onEvent = onEvent;
     this.#handler = handler;
-    this.injector = this.#createInjector(vm);
+    this.injector = this.#createInjector(vm, schedule.becomesPostcopy);
     this.pages = new GuestPages(schedule, new PageHasher(this.hashKey), ram, onEvent, this);
   }
 
@@ -116,7 +118,7 @@ export class QemuStream implements StreamWriter {
     return this.#end.endsWithoutDescription;
   }
 
-  #createInjector(vm: string | undefined): StreamInjector {
+  #createInjector(vm: string | undefined, postcopy: boolean): StreamInjector {
     const { batch } = this.#link;
     return new StreamInjector(
       {
@@ -154,6 +156,15 @@ export class QemuStream implements StreamWriter {
           this.#handler.postcopyBegins();
           this.#onEvent({ event: 'warning', ...postcopyBegun });
         },
+        discard: (blockIndex, page, pageCount) => {
+          this.pages.discarded(blockIndex, page, pageCount);
+        },
+        packageBegins: () => {
+          this.#onEvent({ event: 'switch-over' });
+        },
+        packageEnds: () => {
+          this.#handler.packageComplete();
+        },
         deviceState: () => {
           this.#mayEnd = true;
           this.#onEvent({ event: 'switch-over' });
@@ -169,7 +180,7 @@ export class QemuStream implements StreamWriter {
         batch.add(buffer, start, end);
         if (this.#mayEnd && this.#end.push(buffer.subarray(start, end))) this.#handler.complete();
       },
-      { holdAtEnd: true },
+      { holdAtEnd: true, postcopy },
     );
   }
 }

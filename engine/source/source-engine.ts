@@ -4,7 +4,7 @@
  * is pending. docs/engine.md says why the guest's memory arrives complete.
  */
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
-import { inDoubtAtSource, signalRefused, sourceVmAdvice } from '../core/advice.ts';
+import { inDoubtAtSource, leftBehind, signalRefused, sourceVmAdvice } from '../core/advice.ts';
 import type { EngineCounters, EventSink } from '../core/engine-event.ts';
 import { conclude, type EngineOutcome } from '../core/engine-options.ts';
 import { defaultLimits, type Wait, WaitWatch } from '../core/wait-watch.ts';
@@ -20,7 +20,7 @@ import {
 import { Schedule } from '../core/schedule.ts';
 import { SwitchoverHold } from '../core/switchover-hold.ts';
 import { returnPathMessage } from '../stream/records.ts';
-import { encodeReturnPathMessage } from '../stream/return-path.ts';
+import { encodeReturnPathMessage, PageRequestReader } from '../stream/return-path.ts';
 import type { FrameType } from '../wire/frame.ts';
 import { decodeMessage, messageSchemas, type RestoreStatus } from '../wire/messages.ts';
 import { decodeAsk } from '../wire/plan-codec.ts';
@@ -62,6 +62,8 @@ class SourceEngine implements DestinationLinkHandler {
   #status: RestoreStatus | undefined;
   #state: SourceState = sourceStart;
   #advanceScheduled = false;
+  /** What the target's VM waits for. */
+  readonly #requests = new PageRequestReader();
 
   constructor(options: SourceOptions) {
     const onEvent: EventSink = (event) => {
@@ -69,7 +71,7 @@ class SourceEngine implements DestinationLinkHandler {
     };
     this.#options = options;
     this.#onEvent = onEvent;
-    this.#schedule = new Schedule(options.strategy);
+    this.#schedule = new Schedule(options.strategy, options.shareBeforeMove);
     this.#link = new DestinationLink({ ...options, onEvent }, !this.#schedule.gateOpen, this);
     this.#stream = new QemuStream(this.#schedule, options.vm, options.ram, this.#link, onEvent, {
       returnPathOpens: () => {
@@ -88,18 +90,27 @@ class SourceEngine implements DestinationLinkHandler {
       needsNoConnection: () => {
         this.#qemu.stopListening();
       },
-    });
-    this.#hold = new SwitchoverHold(this.#schedule, this.#stream.pages, onEvent, {
-      allowSwitchover: () => {
-        this.#link.allowSwitchover();
-      },
-      releaseEnd: () => {
-        this.#stream.injector.release();
-      },
-      toQemu: (message) => {
-        this.#toQemu(message);
+      packageComplete: () => {
+        this.#step({ type: 'package-complete' });
       },
     });
+    this.#hold = new SwitchoverHold(
+      this.#schedule,
+      this.#stream.pages,
+      onEvent,
+      {
+        allowSwitchover: () => {
+          this.#link.allowSwitchover();
+        },
+        releaseEnd: () => {
+          this.#stream.injector.release();
+        },
+        toQemu: (message) => {
+          this.#toQemu(message);
+        },
+      },
+      options.moveSignal !== undefined,
+    );
     this.#qemu = this.#createQemuConnection();
     this.#ticks = setInterval(() => {
       this.#tick();
@@ -109,6 +120,10 @@ class SourceEngine implements DestinationLinkHandler {
   run(): Promise<EngineOutcome> {
     this.#options.interrupts?.subscribe(() => {
       this.#step({ type: 'interrupted' });
+    });
+    this.#options.moveSignal?.subscribe(() => {
+      this.#hold.letMove();
+      this.scheduleAdvance();
     });
     return this.#outcome.promise;
   }
@@ -148,6 +163,7 @@ class SourceEngine implements DestinationLinkHandler {
     const { destination, listAt } = this.#options;
     this.#step({ type: 'greeted' });
     this.#onEvent({ event: 'connected', peer: `${destination.host}:${destination.port}`, compression });
+    if (this.#schedule.becomesPostcopy) this.#link.sendInOrder('early');
     if (listAt === 'start' && this.#schedule.waitsForList) {
       this.#askForList(() => {
         if (this.#state.is === 'preparing') this.#qemu.listen();
@@ -203,6 +219,10 @@ class SourceEngine implements DestinationLinkHandler {
       case 'returnPath':
         this.#hold.pushReturnPath(payload);
         break;
+      case 'moved':
+        this.#onEvent({ event: 'moved' });
+        this.#step({ type: 'moved' });
+        break;
       case 'started':
         this.#onEvent({ event: 'started' });
         this.#step({ type: 'started' });
@@ -226,7 +246,7 @@ class SourceEngine implements DestinationLinkHandler {
 
   /** Does what there is to do, a slice at a time. */
   #advance(): void {
-    const migrating = this.#state.is === 'moving';
+    const migrating = ['moving', 'switching', 'draining'].includes(this.#state.is);
     const more = migrating && this.#stream.pages.advance(this.#hold.holdsQemu);
     this.#updateHold();
     this.#link.batch.flush();
@@ -243,9 +263,12 @@ class SourceEngine implements DestinationLinkHandler {
       case 'greeting':
       case 'preparing':
       case 'moving':
+      case 'switching':
+      case 'draining':
         return this.#hold.holdsQemu ? this.#hold.readsQemu : this.#link.room > 0;
       case 'committing':
       case 'closing':
+      case 'left-behind':
       case 'in-doubt':
       case 'over':
         return !this.#stream.isPostcopy || this.#link.room > 0;
@@ -258,6 +281,17 @@ class SourceEngine implements DestinationLinkHandler {
   }
 
   #toQemu(message: Buffer): void {
+    // What is left out is settled before the switchover, unless the VM moves early.
+    const request = !this.#schedule.becomesPostcopy
+      ? undefined
+      : this.#requests.read({ type: message.readUInt16BE(0), data: message.subarray(4) });
+    if (request !== undefined) {
+      const block = this.#stream.injector.reader.blocks.find(({ name }) => name === request.blockName);
+      const here =
+        block !== undefined && this.#stream.pages.request(block.index, request.pageIndex, request.pageCount);
+      this.scheduleAdvance();
+      if (here) return;
+    }
     // Whether the target has the VM is for `started` to say: QEMU is told when this engine knows it.
     if (message.readUInt16BE(0) !== returnPathMessage.shut) this.#qemu.write(message);
   }
@@ -309,7 +343,11 @@ class SourceEngine implements DestinationLinkHandler {
       case 'preparing':
         return { what: 'QEMU to migrate to the socket' };
       case 'moving':
+      case 'draining':
         return { ...this.#waitWhileMoving(), limitMs: stallMs };
+      case 'left-behind':
+        return { what: 'somebody to look at the destination' };
+      case 'switching':
       case 'committing':
         return {
           what: "the target's word",
@@ -373,6 +411,9 @@ class SourceEngine implements DestinationLinkHandler {
         return;
       case 'say-in-doubt':
         onEvent({ event: 'in-doubt', reason: action.why.message, advice: inDoubtAtSource(this.#qemuEnd) });
+        return;
+      case 'say-left-behind':
+        onEvent({ event: 'incomplete', reason: action.why.message, advice: leftBehind });
         return;
       case 'refuse-signal':
         onEvent({ event: 'signal-refused', reason: signalRefused });

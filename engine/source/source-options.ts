@@ -1,5 +1,5 @@
 /** What a source engine is started with. */
-import type { EngineOptions } from '../core/engine-options.ts';
+import type { EngineOptions, Interrupts } from '../core/engine-options.ts';
 import type { GuestRamSource } from '../core/outside.ts';
 import type { Strategy } from '../core/schedule.ts';
 import type { PageListAnswer } from '../list/agent-client.ts';
@@ -13,6 +13,10 @@ export interface SourceOptions extends EngineOptions {
   /** How the destination engine is known. */
   readonly security: PeerSecurity;
   readonly strategy: Strategy;
+  /** Share of the list, 0 to 1, that is to be at the destination before the VM moves there (strategy 'resume'). */
+  readonly shareBeforeMove?: number;
+  /** Who says when the VM may move, once it could; without it, it does then (strategy 'resume'). */
+  readonly moveSignal?: Interrupts;
   readonly compression: 'none' | 'zstd';
   /** Guest memory, which is closed at the end; without it nothing is restored from storage. */
   readonly ram?: GuestRamSource;

@@ -3,6 +3,7 @@
  * length16, data, big-endian (migration/migration.c, migrate_send_rp_message and source_return_path_thread).
  */
 import { CodedError } from '../../foundation/coded-error.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
 import { returnPathMessage } from './records.ts';
 
 interface ReturnPathMessage {
@@ -13,7 +14,7 @@ interface ReturnPathMessage {
 
 /**
  * QEMU reads messages into a buffer of 512 bytes; the longest it sends has 12 bytes and a block name. What follows a
- * RECV_BITMAP has another format, but is sent only to recover a broken post-copy, which is never filtered.
+ * RECV_BITMAP has another format, but is sent only to recover a broken post-copy, which is not filtered.
  */
 const maxDataBytes = 512;
 const headerBytes = 4;
@@ -68,6 +69,66 @@ export function encodeReturnPathMessage({ type, data }: ReturnPathMessage): Buff
   message.writeUInt16BE(data.length, 2);
   data.copy(message, headerBytes);
   return message;
+}
+
+/** Pages that the target's VM waits for (migration/migration.c, migrate_send_rp_message_req_pages). */
+export interface PageRequest {
+  /** As it stands in the stream. */
+  readonly blockName: string;
+  readonly pageIndex: number;
+  readonly pageCount: number;
+}
+
+const requestBytes = 12;
+
+/** Reads requests, the later of which may name no block: then it is the one of the request before. */
+export class PageRequestReader {
+  #blockName: string | undefined;
+
+  /**
+   * A message's request; undefined if it is none.
+   *
+   * @throws CodedError 'stream', 'return-path' if no QEMU writes it so
+   */
+  read({ type, data }: ReturnPathMessage): PageRequest | undefined {
+    switch (type) {
+      case returnPathMessage.requestPagesOfBlock: {
+        const nameBytes = data[requestBytes];
+        if (nameBytes === undefined || data.length !== requestBytes + 1 + nameBytes) throw badRequest();
+        this.#blockName = data.toString('latin1', requestBytes + 1);
+        break;
+      }
+      case returnPathMessage.requestPages:
+        if (data.length !== requestBytes || this.#blockName === undefined) throw badRequest();
+        break;
+      default:
+        return undefined;
+    }
+    const startBytes = data.readBigUInt64BE(0);
+    const lengthBytes = data.readUInt32BE(8);
+    if (startBytes % BigInt(pageSizeBytes) !== 0n || lengthBytes === 0 || lengthBytes % pageSizeBytes !== 0)
+      throw badRequest();
+    return {
+      blockName: this.#blockName,
+      pageIndex: Number(startBytes / BigInt(pageSizeBytes)),
+      pageCount: lengthBytes / pageSizeBytes,
+    };
+  }
+}
+
+function badRequest(): CodedError<'stream'> {
+  return new CodedError('stream', 'return-path', 'a request for pages that no QEMU writes so');
+}
+
+/** A request as a whole message, which names its block. */
+export function encodePageRequest({ blockName, pageIndex, pageCount }: PageRequest): Buffer {
+  const name = Buffer.from(blockName, 'latin1');
+  const data = Buffer.alloc(requestBytes + 1 + name.length);
+  data.writeBigUInt64BE(BigInt(pageIndex) * BigInt(pageSizeBytes), 0);
+  data.writeUInt32BE(pageCount * pageSizeBytes, 8);
+  data.writeUInt8(name.length, requestBytes);
+  name.copy(data, requestBytes + 1);
+  return encodeReturnPathMessage({ type: returnPathMessage.requestPagesOfBlock, data });
 }
 
 /**

@@ -44,6 +44,10 @@ export const frameTypes = {
   abort: { id: 14, maxBytes: 4096 },
   /** Destination to source, answers `commit`: the target has everything, and has said so. */
   started: { id: 15, maxBytes: 0 },
+  /** Source to destination, before the stream: it becomes post-copy (early resume). */
+  early: { id: 17, maxBytes: 0 },
+  /** Destination to source, answers `commit` in a migration that becomes post-copy: the target has loaded the package. */
+  moved: { id: 16, maxBytes: 0 },
 } as const;
 
 export type FrameType = keyof typeof frameTypes;

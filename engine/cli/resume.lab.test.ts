@@ -1,0 +1,197 @@
+/**
+ * Early resume between two real QEMUs: the VM runs at the destination while listed pages are missing, and asks for them; memory
+ * is compared byte by byte, and engines are killed. Needs root and QEMU 10 or newer; about a minute.
+ */
+import { connect, createServer } from 'node:net';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test, { type ExecutionContext } from 'ava';
+import { findQemu } from '../../qemu/find-qemu.ts';
+import { startNbdServer } from './testing/nbd-server.ts';
+import { type CachedRun, type EngineProcess, listOf, type PairOptions, VmPair } from './testing/vm-pair.ts';
+
+const MiB = 1024 * 1024;
+const ramBytes = 192 * MiB;
+/** So little comes over the link before the VM moves, and nothing from storage, that pages are missing then, however slow this machine is. */
+const linkBytesPerSecond = { before: MiB / 4, after: 16 * MiB };
+const cachedFromPage = (32 * MiB) / 4096;
+const cachedGroups = (64 * MiB) / 4096 / 4;
+const cachedRuns: CachedRun[] = Array.from({ length: cachedGroups }, (_, group) => ({
+  block: 256 + group * 4,
+  page: cachedFromPage + ((group * 1031) % cachedGroups) * 4,
+  count: 4,
+}));
+const quiet = { startBytes: 160 * MiB, endBytes: 161 * MiB, strideBytes: 4096, delayRounds: 200_000 };
+/** Writes a word of each listed page: those that are missing at the destination are waited for. */
+const busy = { startBytes: 32 * MiB, endBytes: 96 * MiB, strideBytes: 4096, delayRounds: 1_000_000 };
+
+const installation = findQemu()?.installation;
+const serially = installation === undefined ? test.serial.skip : test.serial;
+
+/** A link to `address`. Returns where it begins. */
+async function slowLink(t: ExecutionContext, address: string, rate: () => number): Promise<string> {
+  const [host = '', port = ''] = address.split(':');
+  const server = createServer((from) => {
+    const to = connect(Number(port), host);
+    void (async () => {
+      for await (const chunk of from) {
+        const bytes = (chunk as Buffer).length;
+        to.write(chunk as Buffer);
+        await sleep((bytes / rate()) * 1000);
+      }
+      to.end();
+    })().catch(() => to.destroy());
+    to.pipe(from);
+    for (const socket of [from, to]) {
+      socket.on('error', () => {
+        from.destroy();
+        to.destroy();
+      });
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => server.close());
+  const own = server.address();
+  if (own === null || typeof own === 'string') throw new Error('it does not listen');
+  return `127.0.0.1:${own.port}`;
+}
+
+interface Moving {
+  readonly pair: VmPair;
+  readonly source: EngineProcess;
+  readonly destination: EngineProcess;
+  /** Planned pages that the target had not when its VM was continued. */
+  readonly missing: number;
+  /** Lets the rest come. */
+  goOn(): void;
+}
+
+/** Migrates until the target has the VM: as a manager does, who stops it at the source first. */
+async function whileMoved(
+  t: ExecutionContext,
+  program: PairOptions['program'],
+  body: (moving: Moving) => Promise<void>,
+): Promise<void> {
+  if (installation === undefined) throw new Error('no QEMU');
+  t.timeout(15 * 60_000);
+  const pair = await VmPair.start(installation, {
+    ramBytes,
+    diskBytes: 96 * MiB,
+    program,
+    capabilities: ['return-path', 'switchover-ack', 'postcopy-ram'],
+    // QEMU 10.0 completes as pre-copy where what is left fits into the downtime.
+    parameters: { 'downtime-limit': 1, 'avail-switchover-bandwidth': 4_096_000 },
+  });
+  try {
+    pair.cache(cachedRuns);
+    const nbdSocket = path.join(pair.folder, 'nbd');
+    const nbd = await startNbdServer(installation, pair.diskPath, nbdSocket);
+    let rate = linkBytesPerSecond.before;
+    try {
+      const { source, destination } = await pair.startEngines(listOf(cachedRuns, ramBytes), {
+        source: ['--list-at', 'start', '--strategy', 'resume', '--before-move', '0', '--move-on', 'signal'],
+        storage: nbd.location,
+        destination: ['--storage-limit', '3600'],
+        connect: (address) => slowLink(t, address, () => rate),
+      });
+      await destination.event('storage');
+      if (nbd.pid === undefined) throw new Error('no storage');
+      process.kill(nbd.pid, 'SIGSTOP');
+      await pair.migrate();
+      await pair.source.execute('migrate-start-postcopy');
+      await source.event('may-move');
+      await pair.source.execute('stop');
+      source.kill('SIGUSR1');
+      await source.event('moved');
+      await pair.target.execute('cont');
+      const missing = missingPages(destination);
+      await body({
+        pair,
+        source,
+        destination,
+        missing,
+        goOn: () => {
+          rate = linkBytesPerSecond.after;
+          if (nbd.pid !== undefined) process.kill(nbd.pid, 'SIGCONT');
+        },
+      });
+    } finally {
+      if (nbd.pid !== undefined) process.kill(nbd.pid, 'SIGCONT');
+      await nbd.stop();
+    }
+  } finally {
+    await pair.stop();
+  }
+}
+
+async function status(qemu: VmPair['source']): Promise<string> {
+  return ((await qemu.execute('query-status')) as { readonly status: string }).status;
+}
+
+function missingPages({ events }: EngineProcess): number {
+  const progress = events.findLast(({ event }) => event === 'progress');
+  return progress?.event === 'progress' ? progress.pages_pending : 0;
+}
+
+for (const [name, program] of Object.entries({
+  'touches none of them': quiet,
+  'writes to all of them': busy,
+})) {
+  serially(
+    `the VM runs at the destination before its listed pages are there; a guest that ${name}`,
+    async (t) => {
+      await whileMoved(t, program, async (moving) => {
+        const { pair, source, destination, missing, goOn } = moving;
+        t.log(`${missing} planned pages were missing when the VM moved`);
+        t.true(missing > 0);
+        goOn();
+        t.is(await source.ended, 0, JSON.stringify(source.events.slice(-3)) + source.errors);
+        t.is(await destination.ended, 0, JSON.stringify(destination.events.slice(-3)) + destination.errors);
+        await pair.source.waitForMigration(({ status: is }) => is === 'completed', 60_000);
+        await pair.target.waitForMigration(({ status: is }) => is === 'completed', 60_000);
+        await pair.target.execute('stop');
+        t.deepEqual(pair.differingPages(), []);
+      });
+    },
+  );
+}
+
+serially(
+  'the destination engine dies when the VM has moved: the source keeps its VM stopped, and says where it is',
+  async (t) => {
+    await whileMoved(t, quiet, async ({ pair, source, destination }) => {
+      destination.kill('SIGKILL');
+      const { advice } = await source.event('incomplete');
+      t.regex(advice, /NEVER continue it here/);
+      source.kill('SIGTERM');
+      await source.event('signal-refused');
+      t.not(await status(pair.source), 'running');
+      await t.throwsAsync(
+        pair.source
+          .execute('migrate_cancel')
+          .then(() => status(pair.source))
+          .then((is) => {
+            if (is !== 'running') throw new Error(is);
+          }),
+      );
+      await pair.source.execute('quit').catch(() => undefined);
+      t.is(await source.ended, 4);
+    });
+  },
+);
+
+serially(
+  'the source engine dies when the VM has moved: the target keeps it, and the source does not run it',
+  async (t) => {
+    await whileMoved(t, quiet, async ({ pair, source, destination }) => {
+      source.kill('SIGKILL');
+      const { advice } = await destination.event('incomplete');
+      t.regex(advice, /migrate-recover/);
+      t.is(await destination.ended, 4);
+      t.not(await status(pair.source), 'running');
+      await sleep(500);
+      t.not(await status(pair.source), 'running');
+      await pair.target.waitForMigration(({ status: is }) => is === 'postcopy-paused', 60_000);
+    });
+  },
+);
