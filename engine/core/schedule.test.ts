@@ -140,3 +140,38 @@ test('storage that has other content is not asked any more', (t) => {
   t.is(schedule.pagesToPlan, 0);
   t.true(schedule.takesFromBack(true, 1));
 });
+
+test('with resume the VM may move when its share of the list is there and QEMU has sent what was dirtied', (t) => {
+  const schedule = new Schedule('resume', 0.25);
+  schedule.listArrived(1000);
+  schedule.listWalked(1000, 0);
+  t.false(schedule.dirtyPassMayGo, 'the first pass is not through');
+  schedule.firstPassThrough();
+  schedule.status(status(1000, 800), 0);
+  t.false(schedule.dirtyPassMayGo, 'a fifth is there');
+  t.true(schedule.holdsQemu(true, true));
+  schedule.status(status(1000, 750), 10);
+  t.true(schedule.dirtyPassMayGo);
+  t.false(schedule.holdsQemu(true, true));
+  t.false(schedule.mayMove);
+  schedule.dirtyPassThrough();
+  t.true(schedule.mayMove);
+  t.false(schedule.holdsQemu(true, true), 'it goes over to post-copy');
+  t.false(schedule.gateOpen, 'pages are missing');
+  schedule.status(status(1000, 0), 20);
+  t.true(schedule.gateOpen);
+});
+
+test('other strategies move when everything is there, and resume without a list as well', (t) => {
+  const balance = new Schedule('balance');
+  balance.listArrived(100);
+  balance.firstPassThrough();
+  balance.dirtyPassThrough();
+  t.false(balance.mayMove);
+  balance.listWalked(0, 0);
+  t.true(balance.mayMove);
+  const resume = new Schedule('resume');
+  t.false(resume.mayMove);
+  resume.noList();
+  t.true(resume.mayMove);
+});

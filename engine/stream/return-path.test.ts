@@ -2,7 +2,13 @@ import test from 'ava';
 import fc from 'fast-check';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { returnPathMessage } from './records.ts';
-import { encodeReturnPathMessage, ReturnPathReader, SwitchoverGate } from './return-path.ts';
+import {
+  encodePageRequest,
+  encodeReturnPathMessage,
+  PageRequestReader,
+  ReturnPathReader,
+  SwitchoverGate,
+} from './return-path.ts';
 import { readFixture } from './testing/fixtures.ts';
 
 function read(stream: Buffer, step: number): string[] {
@@ -74,4 +80,40 @@ test('the open gate lets everything pass', (t) => {
   const ack = encodeReturnPathMessage({ type: returnPathMessage.switchoverAck, data: Buffer.alloc(0) });
   gate.push(ack);
   t.true(Buffer.concat(output).equals(ack));
+});
+
+test('requests for pages: each names its block or is of the one before, and is written with a name', (t) => {
+  const data = Buffer.from('000000000001200000002000' + '04' + Buffer.from('ram0').toString('hex'), 'hex');
+  const reader = new PageRequestReader();
+  const first = reader.read({ type: returnPathMessage.requestPagesOfBlock, data });
+  t.deepEqual(first, { blockName: 'ram0', pageIndex: 0x12, pageCount: 2 });
+  t.deepEqual(
+    reader.read({
+      type: returnPathMessage.requestPages,
+      data: Buffer.from('000000000001400000001000', 'hex'),
+    }),
+    { blockName: 'ram0', pageIndex: 0x14, pageCount: 1 },
+  );
+  t.is(reader.read({ type: returnPathMessage.pong, data: Buffer.alloc(4) }), undefined);
+  t.deepEqual(
+    first && encodePageRequest(first),
+    encodeReturnPathMessage({ type: returnPathMessage.requestPagesOfBlock, data }),
+  );
+});
+
+test('requests that no QEMU writes are refused', (t) => {
+  const whole = Buffer.from('000000000001200000001000' + '04' + Buffer.from('ram0').toString('hex'), 'hex');
+  const refused = (type: number, data: Buffer): void => {
+    t.throws(() => new PageRequestReader().read({ type, data }), {
+      instanceOf: CodedError,
+      code: 'return-path',
+    });
+  };
+  for (let cut = 0; cut < whole.length; cut++) {
+    refused(returnPathMessage.requestPagesOfBlock, whole.subarray(0, cut));
+  }
+  // Of no block; half a page; none.
+  refused(returnPathMessage.requestPages, whole.subarray(0, 12));
+  refused(returnPathMessage.requestPagesOfBlock, Buffer.from('0000000000012800000010000161', 'hex'));
+  refused(returnPathMessage.requestPagesOfBlock, Buffer.from('0000000000012000000000000161', 'hex'));
 });
