@@ -63,7 +63,7 @@ interface Moving {
   /** Pages that the target had not when its VM was continued. */
   readonly missing: number;
   /** Lets the rest come. */
-  goOn(): void;
+  readonly goOn: () => void;
 }
 
 /** Migrates until the target has the VM: as a manager does, who stops it at the source first. */
