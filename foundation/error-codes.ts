@@ -121,6 +121,8 @@ export interface ErrorCodes {
     | 'device-state'
     /** What the target is or does within a limit cannot be told. */
     | 'target-silent'
+    /** QEMU ended as pre-copy what its target took for post-copy. */
+    | 'no-postcopy'
     /** Something did not come within its limit. */
     | 'limit'
     /** The engine cannot listen. */

@@ -27,6 +27,7 @@ import { decodeMessage, encodeMessage, messageSchemas, type Sources } from '../w
 import type { PeerSecurity } from '../wire/peer-security.ts';
 import { decodePlanPart, encodeAsk, maxAskedPages, type PageName } from '../wire/plan-codec.ts';
 import { destinationCounters, StorageRate } from './destination-report.ts';
+import { mayGetHugePages } from './huge-pages.ts';
 import { ListedStorage } from './listed-storage.ts';
 import { Restorer, type RestoreSink } from './restorer.ts';
 import { type SourceHandler, SourceListener } from './source-listener.ts';
@@ -188,6 +189,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
           packageBegins: () => {
             this.#step({ type: 'package-begins' });
           },
+          mayGetHugePages: (lengthBytes: number) => mayGetHugePages(incomingPath, lengthBytes),
         }
       : undefined;
     const restorer = new Restorer(plan, storage, this);

@@ -20,6 +20,13 @@ import type { TargetOutput } from './target-output.ts';
  */
 const passThroughTailBytes = 1024 * 1024;
 
+interface EarlyResume {
+  /** The stream becomes post-copy. */
+  packageBegins(): void;
+  /** Whether huge pages may back a RAM block of `lengthBytes`. */
+  mayGetHugePages(lengthBytes: number): boolean;
+}
+
 type HoldingOutput = Pick<TargetOutput, 'add' | 'hold'>;
 
 export class TargetStream {
@@ -35,6 +42,8 @@ export class TargetStream {
   #returnPath = false;
   /** Pages that the target has, by RAM block, in early resume. */
   #received: readonly PageSet[] = [];
+  /** The target was told to throw a page away: from then on it takes the end of post-copy, and no other. */
+  #discarded = false;
   /** The beginning of the stream, until it is known whether it is of the right VM: nothing of another one reaches the target. */
   #beginning: Buffer[] | undefined = [];
 
@@ -51,7 +60,7 @@ export class TargetStream {
     vm: string | undefined,
     onEvent: EventSink,
     ram?: () => TargetRamSource,
-    early?: { packageBegins(): void },
+    early?: EarlyResume,
   ) {
     this.#plan = plan;
     this.#ram = ram;
@@ -99,20 +108,29 @@ export class TargetStream {
           onEvent({ event: 'warning', ...postcopyBegun });
         },
         ramSectionEnds: (kind) => {
-          if (kind === 'start' && early !== undefined) this.#refuseHugePages(output);
+          if (kind === 'start' && early?.mayGetHugePages(this.#largestBlock.lengthBytes) === true)
+            this.#discard(output, 0);
         },
         discard: (blockIndex, page, pageCount) => {
+          this.#discarded = true;
           for (let i = page; i < page + pageCount; i++) {
             plan.supersede(blockIndex, i);
             this.#received[blockIndex]?.delete(i);
           }
         },
         packageBegins: () => {
+          this.#discardMissing(output);
           output.hold();
           onEvent({ event: 'switch-over' });
           early?.packageBegins();
         },
         deviceState: () => {
+          if (this.#discarded) {
+            // It would wait for ever (migration/migration.c, process_incoming_migration_co).
+            const why =
+              'QEMU had nothing left to send and did not go over to post-copy, which this target waits for';
+            throw new CodedError('destination', 'no-postcopy', `${why}; try again, or with another strategy`);
+          }
           output.hold();
           onEvent({ event: 'switch-over' });
         },
@@ -173,15 +191,36 @@ export class TargetStream {
     return this.#received[blockIndex]?.add(page) !== false || !this.injector.reader.moved;
   }
 
+  get #largestBlock(): RamBlock {
+    const [first, ...others] = this.injector.reader.blocks;
+    if (first === undefined) throw new Error('no RAM block');
+    return others.reduce((a, b) => (b.pageCount > a.pageCount ? b : a), first);
+  }
+
   /**
-   * QEMU backs anonymous memory by huge pages as it fills it, and could not place a missing page beside one that is there. The
-   * first RAM_DISCARD makes it stop (migration/ram.c, ram_discard_range; migration/postcopy-ram.c, postcopy_ram_prepare_discard).
+   * Where huge pages back memory as it is filled, QEMU could not place a missing page beside one that is there. The first
+   * RAM_DISCARD ends that (migration/ram.c, ram_discard_range; migration/postcopy-ram.c, postcopy_ram_prepare_discard).
+   * @param page of the largest block, which the target has not got
    */
-  #refuseHugePages(output: HoldingOutput): void {
-    const { reader } = this.injector;
-    const largest = reader.blocks.reduce((a, b) => (b.pageCount > a.pageCount ? b : a));
-    const command = writeDiscard(reader.blockNames[largest.index] ?? Buffer.alloc(0), 0);
+  #discard(output: HoldingOutput, page: number): void {
+    const command = writeDiscard(
+      this.injector.reader.blockNames[this.#largestBlock.index] ?? Buffer.alloc(0),
+      page,
+    );
     output.add(command, 0, command.length);
+    this.#discarded = true;
+  }
+
+  /** Stock QEMU 11.1 hangs or fails where pages are missing of which none was thrown away. */
+  #discardMissing(output: HoldingOutput): void {
+    if (this.#discarded) return;
+    const { index, pageCount } = this.#largestBlock;
+    const received = this.#received[index];
+    for (let page = 0; page < pageCount; page++) {
+      if (received?.has(page) === true) continue;
+      this.#discard(output, page);
+      return;
+    }
   }
 
   #placementOf(blockIndex: number): Placement | undefined {
@@ -192,12 +231,8 @@ export class TargetStream {
   #startPlacement(
     blocks: readonly RamBlock[],
   ): { readonly blockIndex: number; readonly pages: Placement } | undefined {
-    const [first, ...others] = blocks;
-    if (this.#ram === undefined || first === undefined) return undefined;
-    const block = others.reduce(
-      (largest, next) => (next.pageCount > largest.pageCount ? next : largest),
-      first,
-    );
+    if (this.#ram === undefined || blocks.length === 0) return undefined;
+    const block = this.#largestBlock;
     try {
       this.#checkPlaceable();
       this.#openRam = this.#ram();
