@@ -4,8 +4,8 @@ import path from 'node:path';
 import { build, version } from 'esbuild';
 import { hashFiles, prepare, type Log } from '../../scripts/cache.ts';
 
-/** Programs of this folder that run on hosts. */
-type ProgramName = 'recorder' | 'ram-compare' | 'zero-pages';
+/** Programs of this folder that run on hosts, and one that runs in a guest. */
+type ProgramName = 'recorder' | 'ram-compare' | 'zero-pages' | 'age-memory';
 
 /** Returns the path of the bundled program, from the cache if its sources and packages have not changed. */
 export async function bundleProgram(name: ProgramName, log: Log): Promise<string> {

@@ -32,7 +32,7 @@ export function pageCacheBytes(meminfo: ReadonlyMap<string, number>): number {
 }
 
 /** @throws CodedError 'host' */
-export async function zeroBytesOf(
+async function zeroBytesOf(
   { hosts }: Testbed,
   { machine }: VmPlace,
   deploy: Deploy,

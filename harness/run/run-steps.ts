@@ -318,10 +318,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     );
     if (configuration.guest === 'aged')
       await steps.step('age the guest', () =>
-        together(warm, async (vm) => {
-          const { vmMemoryBytes } = configuration;
-          await ageGuest({ testbed, vm: vm.place, deploy, vmMemoryBytes, log: notesOf(vm), signal });
-        }),
+        together(warm, (vm) => ageGuest({ testbed, vm: vm.place, log: notesOf(vm), signal })),
       );
     await steps.step('wait for the guest agent', () =>
       together(warm, async (vm) => {

@@ -50,6 +50,18 @@ for (const [dbms, scenario] of cells) {
   });
 }
 
+test.serial('an aged guest has next to nothing free and a full page cache; no page differs', async (t) => {
+  const options = { ...short, scenario: 'idle', guest: 'aged', tableData: 16, linkRate: '250mbit' };
+  const { outcome, row } = await run(t, { ...options, warmStart: true }, { lab });
+  t.is(outcome, 'completed');
+  t.is(row?.ram_pages_differing, 0);
+  t.true(Number(row?.pages_restored) > 1000);
+  t.is(row?.guest, 'aged');
+  // The kernel's and the server's own, which no guest fills. A fresh one has twice as much.
+  t.true(Number(row?.memory_zero_bytes) < 90 * 2 ** 20);
+  t.true(Number(row?.memory_page_cache_bytes) > 128 * 2 ** 20);
+});
+
 test.serial(
   'a migration that does not converge is cancelled, and the VM runs on at the source',
   async (t) => {

@@ -87,7 +87,7 @@ async function keyOf({
     '../workload/warm-up.ts',
     '../workload/postgresql.ts',
   ];
-  if (aged) steps.push('age-guest.ts');
+  if (aged) steps.push('age-guest.ts', '../probes/age-memory.ts');
   return [
     await hypervisorOf(testbed.hosts.src),
     ...qemuArguments(anywhere),
@@ -114,11 +114,7 @@ async function keepIn(folder: string, options: WarmedGuestOptions): Promise<void
       qmp,
       warmUp(client, server, () => undefined, signal),
     );
-    if (options.aged)
-      await whileVmLives(
-        qmp,
-        ageGuest({ testbed, vm, deploy, vmMemoryBytes: machine.memoryBytes, log, signal }),
-      );
+    if (options.aged) await whileVmLives(qmp, ageGuest({ testbed, vm, log, signal }));
     log(await whileVmLives(qmp, waitForAgent(src, signal, vm)));
     await src.run(`install -d -m 700 ${hostFolder}`);
     await keepVm(qmp, stream, signal);
