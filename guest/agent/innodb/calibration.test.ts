@@ -1,6 +1,6 @@
 import test from 'ava';
 import type { Mapping, Memory } from '../process-memory.ts';
-import { calibrate, separate } from './calibration.ts';
+import { calibrate, separate, type Tablespaces } from './calibration.ts';
 import { crc32c } from './page-format.ts';
 import { findInPool, ServerLayouts } from './pool-search.ts';
 
@@ -9,10 +9,20 @@ const base = 0x7f12_3400_0000;
 const firstLsn = 5_000_000n;
 
 /** A made-up version's descriptors: no server has these distances. */
-const layout = { stride: 216, page: 8, space: 12, state: 20, modified: 72, newest: 80, frame: 184 };
+const layout = {
+  stride: 216,
+  page: 8,
+  space: 12,
+  state: 20,
+  counter: 60,
+  modified: 72,
+  newest: 80,
+  frame: 184,
+};
 
 interface Block {
-  readonly kind: 'clean' | 'dirty' | 'never-used' | 'freed';
+  /** `writing`: called dirty, with a checksum already, and not in its file yet; `written`: in its file, and called dirty still. */
+  readonly kind: 'clean' | 'dirty' | 'writing' | 'written' | 'never-used' | 'freed';
   readonly space: number;
   readonly page: number;
 }
@@ -32,7 +42,10 @@ function imageOf(blocks: readonly Block[], fields = layout): { memory: Memory; m
     bytes.writeUInt32LE(isPage ? page : 0xffff_ffff, at + fields.page);
     bytes.writeUInt32LE(isPage ? space : 0xffff_ffff, at + fields.space);
     bytes.writeUInt8(isPage ? 5 : 3, at + fields.state + 1);
-    if (kind === 'dirty') bytes.writeBigUInt64LE(lsn, at + fields.modified);
+    if (kind === 'dirty' || kind === 'writing' || kind === 'written')
+      bytes.writeBigUInt64LE(lsn, at + fields.modified);
+    // As MariaDB 10.5's freed_page_clock: of most pages in a pool that is mostly dirty, and in no unit that a reader can know.
+    if (kind === 'dirty' && index % 20 !== 0) bytes.writeUInt32LE(1, at + fields.counter);
     // As MySQL's newest_modification: of pages that were changed since they were read, written or not.
     if (index % 3 === 0) bytes.writeBigUInt64LE(lsn + 50n, at + fields.newest);
     const frame = bytes.subarray(frameAt, frameAt + pageSize);
@@ -66,15 +79,22 @@ const kinds = (kindOf: (index: number) => Block['kind']): Block[] =>
 const mixed = kinds((index) =>
   index % 10 === 0 ? 'dirty' : index % 7 === 0 ? 'freed' : index > 500 ? 'never-used' : 'clean',
 );
-const spaces = [3, 4].map((spaceId) => ({ spaceId, excluded: undefined }));
-const isPlain = (id: number): boolean => id === 3 || id === 4;
+const spaces = [3, 4].map((spaceId) => ({
+  ...{ spaceId, firstPage: 0, pageSizeBytes: pageSize, excluded: undefined },
+  path: '/nowhere',
+}));
+/** Files in which the pages of some blocks are not, as they are in memory. */
+const filesWithout = (blocks: readonly Block[]): Tablespaces => ({
+  isPlain: (id) => id === 3 || id === 4,
+  isStored: (id, number) => !blocks.some(({ space, page }) => space === id && page === number),
+});
 const server = { product: 'mysql', version: '8.0', build: { file: '1:2:3', id: 'ab' } } as const;
 const countOf = (blocks: readonly Block[], kind: Block['kind']): number =>
   blocks.filter((block) => block.kind === kind).length;
 
 test('the descriptors of a version that nobody knows are found out', (t) => {
   const { memory, mapping } = imageOf(mixed);
-  const found = calibrate(memory, [mapping], pageSize, isPlain);
+  const found = calibrate(memory, [mapping], pageSize, filesWithout([]));
   // A descriptor is counted from its id on.
   const { page } = layout;
   t.like(found.layout, {
@@ -84,7 +104,7 @@ test('the descriptors of a version that nobody knows are found out', (t) => {
   });
   t.is(found.layout?.state.offset, layout.state - page);
   t.is(found.evidence.saidCleanChanged, 0);
-  t.is(found.evidence.saidDirtyValid, 0);
+  t.is(found.evidence.saidDirtyStored, 0);
 });
 
 test('a layout that was found out lists clean pages alone, once each, and is remembered by the build', (t) => {
@@ -103,7 +123,7 @@ test('a layout that was found out lists clean pages alone, once each, and is rem
 test('without dirty pages to learn from there is no layout: frames are read, and no copies outside the pool are listed', (t) => {
   const clean = kinds((index) => (index % 7 === 0 ? 'freed' : 'clean'));
   const { memory, mapping } = imageOf(clean);
-  const found = calibrate(memory, [mapping], pageSize, isPlain);
+  const found = calibrate(memory, [mapping], pageSize, filesWithout([]));
   t.is(found.layout, undefined);
   t.regex(found.missing ?? '', /no dirty page/);
   const { pages, method } = findInPool(memory, [mapping], server, pageSize, spaces);
@@ -113,10 +133,48 @@ test('without dirty pages to learn from there is no layout: frames are read, and
   t.true(pages.address.subarray(0, pages.count).every((address) => address < poolEnd));
 });
 
+const modifiedOffset = layout.modified - layout.page;
+
+test('pages that are being written are dirty, though they have a checksum', (t) => {
+  const blocks = kinds((index) => (index % 10 === 5 ? 'writing' : index % 7 === 0 ? 'freed' : 'clean'));
+  const { memory, mapping } = imageOf(blocks);
+  const files = filesWithout(blocks.filter(({ kind }) => kind === 'writing'));
+  const found = calibrate(memory, [mapping], pageSize, files);
+  t.is(found.layout?.modifiedOffset, modifiedOffset);
+  t.is(found.evidence.saidDirty, countOf(blocks, 'writing'));
+  t.is(found.evidence.saidDirtyStored, 0);
+  // Nor can it be learned where no file can be read.
+  t.is(calibrate(memory, [mapping], pageSize, { ...files, isStored: () => undefined }).layout, undefined);
+});
+
+test('a few dirty pages among many that are written already, which lie first, are enough', (t) => {
+  const blocks = kinds((index) =>
+    index < 200 && index % 3 === 0 ? 'written' : index % 25 === 0 ? 'dirty' : 'clean',
+  );
+  const { memory, mapping } = imageOf(blocks);
+  const found = calibrate(memory, [mapping], pageSize, filesWithout([]));
+  t.is(found.layout?.modifiedOffset, modifiedOffset);
+  t.true(
+    found.evidence.saidDirtyStored > 2 * (found.evidence.saidDirtyLookedAt - found.evidence.saidDirtyStored),
+  );
+});
+
+test('a counter that most dirty pages have is not taken for an LSN, however few the clean ones are', (t) => {
+  const { memory, mapping } = imageOf(kinds((index) => (index % 15 === 0 ? 'clean' : 'dirty')));
+  t.is(calibrate(memory, [mapping], pageSize, filesWithout([])).layout?.modifiedOffset, modifiedOffset);
+});
+
+test('where all that are dirty are written already, there is nothing to learn from', (t) => {
+  const { memory, mapping } = imageOf(kinds((index) => (index % 10 === 0 ? 'written' : 'clean')));
+  const found = calibrate(memory, [mapping], pageSize, filesWithout([]));
+  t.is(found.layout, undefined);
+  t.regex(found.missing ?? '', /no dirty page/);
+});
+
 test('a field that does not say of all changed pages that they are dirty is none', (t) => {
   // Dirty pages whose descriptors say nothing: as if oldest_modification lay elsewhere.
   const { memory, mapping } = imageOf(mixed, { ...layout, modified: 300 });
-  t.is(calibrate(memory, [mapping], pageSize, isPlain).layout, undefined);
+  t.is(calibrate(memory, [mapping], pageSize, filesWithout([])).layout, undefined);
 });
 
 test('states of pages and of others, as an enumeration, in a bit field, and as MariaDB counts', (t) => {

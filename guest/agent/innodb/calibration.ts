@@ -4,8 +4,9 @@
  * number and the tablespace that its frame's header says; a clean page's frame has a valid checksum and its descriptor's
  * oldest_modification is 0 or 1, a dirty one's is a log sequence number; what holds no page differs in its state.
  *
- * A field is taken only if pages proved it: oldest_modification by dirty and clean ones. What lets no dirty page be seen has no
- * layout, and its frames are read one by one (frame-scan.ts).
+ * A field is taken only if pages proved it: oldest_modification by pages that differ from their files. A server gives a page that it
+ * writes a checksum first, and calls it dirty until it is told that it is written; so a checksum alone proves nothing here. What
+ * lets no dirty page be seen has no layout, and its frames are read one by one (frame-scan.ts).
  */
 import type { Mapping, Memory } from '../process-memory.ts';
 import {
@@ -40,13 +41,18 @@ export interface Evidence {
   readonly changed: number;
   /** Of those, the ones whose frame names no page, or another than their own. */
   readonly others: number;
-  /** Descriptors that say they are dirty, and of those that were looked at the ones with a valid checksum all the same. */
+  /** Descriptors that say they are dirty, and of those that were looked at the ones whose file has the page as it is. */
   readonly saidDirty: number;
   readonly saidDirtyLookedAt: number;
-  readonly saidDirtyValid: number;
+  readonly saidDirtyStored: number;
   /** Changed pages among the sampled that say they are clean. */
   readonly saidCleanChanged: number;
 }
+
+type DirtyEvidence = Pick<
+  Evidence,
+  'saidDirty' | 'saidDirtyLookedAt' | 'saidDirtyStored' | 'saidCleanChanged'
+>;
 
 interface Sample {
   /** Two strides of words around the frame's address, which is the one in the middle. */
@@ -61,10 +67,14 @@ interface Sample {
 const maxSamples = 1536;
 /** Fewer frames with a page's header prove nothing. */
 const minPages = 32;
-/** As few pages that are equal to their file, or that say they are dirty. */
+/** As few pages with a valid checksum, or that say they are dirty and differ from their file. */
 const minClean = 8;
 const minDirty = 8;
 const maxDirtyLookedAt = 64;
+/** Pages that differ from their file and do not say so, as one that is just being changed. */
+const maxMissed = 0.1;
+/** Some pages share an LSN, as those that one mini-transaction changed; a counter or a state has few values for all pages. */
+const minDistinct = 0.25;
 const maxFreedLookedAt = 64;
 /** Fewer descriptors without a page need nothing to tell them by. */
 const minOthers = 3;
@@ -77,16 +87,23 @@ const maxLogBytes = 2 ** 40;
 /** MySQL's and MariaDB's logs begin behind 8 KiB; MariaDB's pages of temporary tablespaces have 2. */
 const firstLsn = 8192;
 
-/** @param isPlain whether a tablespace is known and holds its pages as they are in memory */
+/** What is known of the tablespaces from their files. */
+export interface Tablespaces {
+  /** Whether a tablespace is known and holds its pages as they are in memory. */
+  readonly isPlain: (spaceId: number) => boolean;
+  /** Whether its file has the page with these bytes; undefined when it cannot be read. */
+  readonly isStored: (spaceId: number, page: number, frame: Uint8Array) => boolean | undefined;
+}
+
 export function calibrate(
   memory: Memory,
   areas: readonly Mapping[],
   pageSize: number,
-  isPlain: (spaceId: number) => boolean,
+  tablespaces: Tablespaces,
 ): Calibration {
   let best: Calibration | undefined;
   for (const shape of findShapes(memory, areas, pageSize)) {
-    const found = new ShapeCalibration(memory, areas, pageSize, isPlain, shape).run();
+    const found = new ShapeCalibration(memory, areas, pageSize, tablespaces, shape).run();
     if (found.layout !== undefined) return found;
     if (best?.shape === undefined) best = found;
   }
@@ -95,7 +112,7 @@ export function calibrate(
 
 const none: Evidence = {
   ...{ arrays: 0, descriptors: 0, sampled: 0, clean: 0, changed: 0, others: 0 },
-  ...{ saidDirty: 0, saidDirtyLookedAt: 0, saidDirtyValid: 0, saidCleanChanged: 0 },
+  ...{ saidDirty: 0, saidDirtyLookedAt: 0, saidDirtyStored: 0, saidCleanChanged: 0 },
 };
 
 /** Offsets in it are words from the frame's address on, and may be negative. */
@@ -103,7 +120,7 @@ class ShapeCalibration {
   private readonly memory: Memory;
   private readonly areas: readonly Mapping[];
   private readonly pageSize: number;
-  private readonly isPlain: (spaceId: number) => boolean;
+  private readonly tablespaces: Tablespaces;
   private readonly shape: DescriptorShape;
   private readonly stride: number;
   private readonly frame: Uint8Array;
@@ -113,13 +130,13 @@ class ShapeCalibration {
     memory: Memory,
     areas: readonly Mapping[],
     pageSize: number,
-    isPlain: (spaceId: number) => boolean,
+    tablespaces: Tablespaces,
     shape: DescriptorShape,
   ) {
     this.memory = memory;
     this.areas = areas;
     this.pageSize = pageSize;
-    this.isPlain = isPlain;
+    this.tablespaces = tablespaces;
     this.shape = shape;
     this.stride = shape.strideBytes / 4;
     this.frame = new Uint8Array(pageSize);
@@ -193,8 +210,11 @@ class ShapeCalibration {
     return samples;
   }
 
-  /** @returns undefined when the descriptor changed meanwhile */
-  private look(descriptor: number, frameAddress: number): Sample | undefined {
+  /**
+   * @param asksFile whether a page with a valid checksum is changed all the same if its file has another
+   * @returns undefined when the descriptor changed meanwhile
+   */
+  private look(descriptor: number, frameAddress: number, asksFile = false): Sample | undefined {
     const from = descriptor - this.shape.strideBytes;
     const words = new Uint32Array(2 * this.stride);
     const after = new Uint32Array(2 * this.stride);
@@ -206,10 +226,11 @@ class ShapeCalibration {
     const page = readU32(frame, pageNumberOffset);
     const space = readU32(frame, spaceIdOffset);
     if (page === 0 && space === 0 && lsnOf(frame, 0) === 0) return { words, page, space, kind: 'empty' };
-    if (!this.isPlain(space)) return { words, page, space, kind: 'other' };
+    if (!this.tablespaces.isPlain(space)) return { words, page, space, kind: 'other' };
     const isValid = hasValidChecksum(frame, 0, this.pageSize);
     if (isValid) this.newestLsn = Math.max(this.newestLsn, lsnOf(frame, 0));
-    return { words, page, space, kind: isValid ? 'clean' : 'changed' };
+    const isClean = isValid && (!asksFile || this.tablespaces.isStored(space, page, frame) !== false);
+    return { words, page, space, kind: isClean ? 'clean' : 'changed' };
   }
 
   /** Descriptors that held a page before: they say all ones. */
@@ -269,8 +290,9 @@ class ShapeCalibration {
   }
 
   /**
-   * oldest_modification: up to 1 in clean pages and an LSN in changed ones, whichever are found by it. A page that is just being
-   * written has a valid checksum and is dirty still; one that is just being changed is not dirty yet.
+   * oldest_modification: up to 1 in nearly all pages with a valid checksum, and an LSN in those that differ from their file, of
+   * which enough are found by it. A page that is being written is dirty still, and its file may have it already; one that is just
+   * being changed is not dirty yet.
    */
   private dirtyField(
     arrays: readonly DescriptorArray[],
@@ -278,54 +300,68 @@ class ShapeCalibration {
     clean: readonly Sample[],
     changed: readonly Sample[],
     space: number,
-  ):
-    | {
-        word: number;
-        evidence: Pick<Evidence, 'saidDirty' | 'saidDirtyLookedAt' | 'saidDirtyValid' | 'saidCleanChanged'>;
-      }
-    | undefined {
-    const valueOf = ({ words }: Sample, word: number): number => u64(words, this.stride + word);
+  ): { word: number; evidence: DirtyEvidence } | undefined {
+    const lsnIn = ({ words }: Sample, word: number): number => u64(words, this.stride + word);
+    const isLsnIn = (word: number) => (sample: Sample) => this.isLsn(lsnIn(sample, word));
+    const missed = (word: number, differing: readonly Sample[]): number =>
+      differing.length - differing.filter(isLsnIn(word)).length;
+    const misses = (word: number, differing: readonly Sample[]): boolean =>
+      differing.length >= minDirty && missed(word, differing) > maxMissed * differing.length;
     const candidates = fields.filter((word) => {
       if (word % 2 !== 0) return false;
-      const isQuiet = clean.filter((sample) => valueOf(sample, word) <= 1).length >= 0.8 * clean.length;
-      const missed = changed.filter((sample) => !this.isLsn(valueOf(sample, word))).length;
-      return isQuiet && (changed.length < minDirty || missed <= 0.1 * changed.length);
+      const isQuiet = clean.filter((sample) => lsnIn(sample, word) <= 1).length >= 0.8 * clean.length;
+      return isQuiet && !misses(word, changed);
     });
-    const said = this.saidDirty(arrays, candidates, space);
-    const proved = candidates.flatMap((word) => {
-      const found = said.get(word) ?? { count: 0, places: [] };
-      if (found.count < minDirty) return [];
-      const looks = found.places.flatMap(([descriptor, frame]) => {
-        const sample = this.look(descriptor, frame);
-        if (sample === undefined || !this.isLsn(valueOf(sample, word))) return [];
-        return [{ sample, lsn: valueOf(sample, word) }];
-      });
-      const valid = looks.filter(({ sample }) => sample.kind === 'clean').length;
-      if (looks.length < minDirty || valid > 0.2 * looks.length) return [];
-      const evidence = {
-        saidDirty: found.count,
-        saidDirtyLookedAt: looks.length,
-        saidDirtyValid: valid,
-        saidCleanChanged: changed.filter((sample) => !this.isLsn(valueOf(sample, word))).length,
-      };
-      return [{ word, evidence, meanLsn: looks.reduce((sum, { lsn }) => sum + lsn / looks.length, 0) }];
+    const said = [...this.saidDirty(arrays, candidates, space)].flatMap(([word, { count, places }]) => {
+      if (count < minDirty) return [];
+      const looks = places
+        .flatMap(([descriptor, frame]) => this.look(descriptor, frame, true) ?? [])
+        .filter(isLsnIn(word));
+      const values = looks.map((sample) => lsnIn(sample, word));
+      if (new Set(values).size < minDistinct * looks.length) return [];
+      const mean = values.reduce((sum, value) => sum + value / values.length, 0);
+      return [{ word, count, mean, looks, differing: looks.filter(({ kind }) => kind === 'changed') }];
     });
-    // newest_modification is an LSN too, in pages that were changed and written since they were read; and never the older one.
-    return proved.sort((a, b) => a.meanLsn - b.meanLsn)[0];
+    const differing = [...changed, ...said.flatMap((field) => field.differing)];
+    const proved = said
+      .filter((field) => field.differing.length >= minDirty && !misses(field.word, differing))
+      .map((field) => ({ ...field, missed: missed(field.word, differing) }));
+    // Other fields hold times or LSNs, too: in pages that were asked for or changed since they were read, written or not, which
+    // are more. newest_modification may be in the same pages, and is never the older one.
+    proved.sort((a, b) => a.missed - b.missed || a.count - b.count || a.mean - b.mean);
+    const [found] = proved;
+    if (found === undefined) return undefined;
+    const { word, count, looks } = found;
+    const evidence = {
+      saidDirty: count,
+      saidDirtyLookedAt: looks.length,
+      saidDirtyStored: looks.length - found.differing.length,
+      saidCleanChanged: changed.filter((sample) => !isLsnIn(word)(sample)).length,
+    };
+    return { word, evidence };
   }
 
-  /** Descriptors of pages of known tablespaces that have an LSN in a word: how many, and where some of them are. */
+  /**
+   * Descriptors of pages of known tablespaces that have an LSN in a word: how many, and where some of them are, from all over the
+   * arrays, since pages that are written together lie together.
+   */
   private saidDirty(
     arrays: readonly DescriptorArray[],
     candidates: readonly number[],
     space: number,
-  ): Map<number, { count: number; places: [descriptor: number, frame: number][] }> {
-    const said = new Map(candidates.map((word) => [word, { count: 0, places: [] as [number, number][] }]));
+  ): Map<number, { count: number; places: readonly [descriptor: number, frame: number][] }> {
+    const said = new Map(
+      candidates.map((word) => [word, { count: 0, places: [] as [number, number][], step: 1 }]),
+    );
     this.forEachDescriptor(arrays, (words, at, place) => {
-      if (!this.isPlain(words[at + space] ?? 0)) return;
+      if (!this.tablespaces.isPlain(words[at + space] ?? 0)) return;
       for (const [word, found] of said) {
         if (!this.isLsn(u64(words, at + word))) continue;
-        if (found.count++ < maxDirtyLookedAt) found.places.push(place());
+        if (found.count++ % found.step !== 0) continue;
+        found.places.push(place());
+        if (found.places.length <= maxDirtyLookedAt) continue;
+        found.places = found.places.filter((_, index) => index % 2 === 0);
+        found.step *= 2;
       }
     });
     return said;

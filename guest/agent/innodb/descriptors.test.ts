@@ -107,7 +107,10 @@ function layoutOf(product: 'mariadb' | 'mysql'): BlockLayout {
 }
 
 const build = { file: '', id: undefined };
-const plainSpace = { spaceId: 3, excluded: undefined };
+const plainSpace = {
+  ...{ spaceId: 3, firstPage: 0, pageSizeBytes: pageSize, excluded: undefined },
+  path: '/nowhere',
+};
 const base = 0x7f12_3400_0000;
 const plain = (count: number, space: number): Block[] =>
   Array.from({ length: count }, (_, index) => ({ space, page: 10 + index }));
@@ -194,7 +197,7 @@ test('pages of tablespaces that are compressed in their file do not count agains
   const compressed = plain(150, 9).map((block) => ({ ...block, changed: true }));
   putMysqlChunk(image, 0, [...compressed, ...plain(50, 3)]);
   const server = { product: 'mysql', version: '9.7.4', build } as const;
-  const spaces = [plainSpace, { spaceId: 9, excluded: 'compressed' }] as const;
+  const spaces = [plainSpace, { ...plainSpace, spaceId: 9, excluded: 'compressed' as const }];
   const { pages, method } = findInPool(image, [image.mapping], server, pageSize, spaces);
   t.is(method, 'descriptors');
   t.is(pages.count, 200);

@@ -5,11 +5,11 @@ import { GuestError } from '../guest-error.ts';
 import { pageSizeBytes as listPageBytes } from '../../../engine/list/page-list.ts';
 import type { CachedPages, CachingProgram, PageFinder } from '../page-finder.ts';
 import { type Mapping, ProcessMemory, readMappings } from '../process-memory.ts';
-import { calibrate, type Calibration } from './calibration.ts';
+import type { Calibration } from './calibration.ts';
 import { writeDirtyPages } from './dirty-pages.ts';
 import { poolMemory } from './pool-memory.ts';
 import type { PoolPages } from './pool-pages.ts';
-import { findInPool, plainSpaces, ServerLayouts } from './pool-search.ts';
+import { calibrateWithFiles, findInPool, ServerLayouts } from './pool-search.ts';
 import { findServers, type ServerProcess } from './server-process.ts';
 import { isListening } from './server-sockets.ts';
 import { TablespaceIndex, type TablespaceFile } from './tablespaces.ts';
@@ -51,7 +51,7 @@ export async function calibrateServer(
   const pageSizeBytes = pageSizeOf(tablespaces);
   return withPool(server, (memory, areas) => ({
     pageSizeBytes,
-    ...calibrate(memory, areas, pageSizeBytes, plainSpaces(tablespaces)),
+    ...calibrateWithFiles(memory, areas, pageSizeBytes, tablespaces),
   }));
 }
 

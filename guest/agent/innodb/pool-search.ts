@@ -1,13 +1,14 @@
 /** Finds the pages in a server's memory: by the layout of its descriptors, known or found out, or frame by frame. */
 import { GuestError } from '../guest-error.ts';
 import type { Mapping, Memory } from '../process-memory.ts';
-import { calibrate } from './calibration.ts';
+import { calibrate, type Calibration } from './calibration.ts';
 import { findArrays } from './descriptor-arrays.ts';
 import { isTrustworthy, verifyPages, walkDescriptors } from './descriptors.ts';
 import { scanFrames } from './frame-scan.ts';
 import { type BlockLayout, knownLayoutOf } from './layouts.ts';
 import type { PoolPages } from './pool-pages.ts';
 import type { ServerProcess } from './server-process.ts';
+import { StoredPages } from './stored-pages.ts';
 import type { TablespaceFile } from './tablespaces.ts';
 
 type Server = Pick<ServerProcess, 'product' | 'version' | 'build'>;
@@ -41,12 +42,28 @@ export class ServerLayouts {
 const keyOf = ({ build }: Server): string => `${build.file} ${build.id}`;
 
 /** Whether a tablespace is known and holds its pages as they are in memory, by its id. */
-export function plainSpaces(
-  tablespaces: readonly Pick<TablespaceFile, 'spaceId' | 'excluded'>[],
-): (spaceId: number) => boolean {
+function plainSpaces(tablespaces: readonly TablespaceFile[]): (spaceId: number) => boolean {
   const plain = tablespaces.filter(({ excluded }) => excluded === undefined);
   const spaceIds = new Set(plain.map(({ spaceId }) => spaceId));
   return (spaceId) => spaceIds.has(spaceId);
+}
+
+/** What is found out about the descriptors, without the layouts that are known or were found before. */
+export function calibrateWithFiles(
+  memory: Memory,
+  areas: readonly Mapping[],
+  pageSizeBytes: number,
+  tablespaces: readonly TablespaceFile[],
+): Calibration {
+  const stored = new StoredPages(tablespaces);
+  try {
+    return calibrate(memory, areas, pageSizeBytes, {
+      isPlain: plainSpaces(tablespaces),
+      isStored: (spaceId, page, frame) => stored.has(spaceId, page, frame),
+    });
+  } finally {
+    stored.close();
+  }
 }
 
 /**
@@ -61,7 +78,7 @@ export function findInPool(
   areas: readonly Mapping[],
   server: Server,
   pageSizeBytes: number,
-  tablespaces: readonly Pick<TablespaceFile, 'spaceId' | 'excluded'>[],
+  tablespaces: readonly TablespaceFile[],
   layouts: ServerLayouts = new ServerLayouts(),
 ): { pages: PoolPages; method: 'descriptors' | 'scan' } {
   const isPlain = plainSpaces(tablespaces);
@@ -74,7 +91,7 @@ export function findInPool(
     if (pages !== undefined) return { pages, method: 'descriptors' };
   }
   layouts.forget(server);
-  const { layout, shape } = calibrate(memory, areas, pageSizeBytes, isPlain);
+  const { layout, shape } = calibrateWithFiles(memory, areas, pageSizeBytes, tablespaces);
   const found = layout === undefined ? undefined : pagesBy(layout);
   if (layout !== undefined && found !== undefined) {
     layouts.remember(server, layout);
