@@ -5,7 +5,7 @@ const only = (from, allowed, comment) => ({
   severity: 'error',
   from: { path: `^${from}/` },
   to: {
-    path: '^(foundation|qemu|experiments|record|harness|engine|guest|report|reproduce|vagrant|scripts|bench)/',
+    path: '^(foundation|qemu|experiments|record|harness|engine|guest|operate|report|reproduce|vagrant|scripts|bench)/',
     pathNot: `^(${[from, ...allowed].join('|')})/`,
   },
 });
@@ -28,7 +28,7 @@ module.exports = {
       name: 'no-dev-dependencies-in-product-code',
       severity: 'error',
       from: {
-        path: '^(foundation|qemu|experiments|record|harness|engine|guest|report|reproduce)/',
+        path: '^(foundation|qemu|experiments|record|harness|engine|guest|operate|report|reproduce)/',
         pathNot: '\\.(test|fixture)\\.ts$',
       },
       to: { dependencyTypes: ['npm-dev'], pathNot: 'node_modules/@types/' },
@@ -74,6 +74,11 @@ module.exports = {
       'guest/image',
       ['foundation', 'scripts'],
       'The image recipe needs the cache of prepared things, nothing else.',
+    ),
+    only(
+      'operate',
+      ['foundation', 'qemu', 'record', 'engine'],
+      'For people who run VMs: it drives the engines, and knows nothing of experiments.',
     ),
     only(
       'harness',

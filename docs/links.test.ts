@@ -80,7 +80,7 @@ test('each picture is shown', (t) => {
 
 test('code names pages that are there', (t) => {
   const files = globSync(
-    '{bench,engine,examples,experiments,guest,harness,qemu,record,report,reproduce,scripts,vagrant}/**/*.ts',
+    '{bench,engine,examples,experiments,guest,harness,operate,qemu,record,report,reproduce,scripts,vagrant}/**/*.ts',
     {
       cwd: root,
     },

@@ -7,6 +7,7 @@ export const scriptsWithoutOptions: readonly string[] = [
   'bench',
   'completion',
   'lint',
+  'packages',
   'test',
   'test:unit',
   'vagrant-box',
@@ -49,9 +50,8 @@ function checked(word: string): string {
   return word;
 }
 
-/** Of bash: a function, and where it takes over from npm's own completion, which it leaves everything else. */
-export function bashCompletion(scripts: readonly string[], helps: ReadonlyMap<string, CommandHelp>): string {
-  const places = [...helps].flatMap(([script, help]) => placesOf(script, help));
+/** Branches of bash's `case`: the words and the values that may come at each place. */
+function branchesOf(places: readonly Place[]): { readonly words: string; readonly values: string } {
   const words = places.map(({ words, help }) => {
     const known = [
       ...help.commands.map(({ name }) => name),
@@ -68,6 +68,43 @@ export function bashCompletion(scripts: readonly string[], helps: ReadonlyMap<st
         return `    "${words} ${checked(long)}") ${kind} ;;`;
       }),
   );
+  return { words: words.join('\n'), values: values.join('\n') };
+}
+
+/** Of bash, for programs that are installed. */
+export function programCompletion(helps: readonly CommandHelp[]): string {
+  const { words, values } = branchesOf(helps.flatMap((help) => placesOf(help.name, help)));
+  const commands = helps.flatMap(({ name, commands }) =>
+    commands.map((command) => `"${name} ${command.name}"`),
+  );
+  return `# Completion of Poolshift's programs for bash.
+_poolshift_program() {
+  local current=\${COMP_WORDS[COMP_CWORD]} word words= files= place=\${1##*/} last=
+  for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    case "$place $word" in ${commands.join(' | ')}) place="$place $word" ;; esac
+    last=$word
+  done
+  case $place in
+${words}
+  esac
+  case "$place $last" in
+${values}
+  esac
+  if [[ -n $files || -n $current && $current != -* && $words == --* ]]; then
+    compopt -o filenames 2> /dev/null
+    COMPREPLY=($(compgen -f -- "$current"))
+  else
+    COMPREPLY=($(compgen -W "$words" -- "$current"))
+  fi
+}
+complete -F _poolshift_program ${helps.map(({ name }) => checked(name)).join(' ')}
+`;
+}
+
+/** Of bash: a function, and where it takes over from npm's own completion, which it leaves everything else. */
+export function bashCompletion(scripts: readonly string[], helps: ReadonlyMap<string, CommandHelp>): string {
+  const places = [...helps].flatMap(([script, help]) => placesOf(script, help));
+  const { words, values } = branchesOf(places);
   const subcommands = places
     .filter(({ help }) => help.commands.length > 0)
     .map(({ words, help }) => help.commands.map(({ name }) => `"${words} ${name}"`).join(' | '));
@@ -95,10 +132,10 @@ ${subcommands.length === 0 ? '' : `        ${subcommands.join(' | ')}) place="$p
       last=$word
     done
     case $place in
-${words.join('\n')}
+${words}
     esac
     case "$place $last" in
-${values.join('\n')}
+${values}
     esac
     if [[ -n $files || -n $current && $current != -* && $words == --* ]]; then
       compopt -o filenames 2> /dev/null

@@ -23,6 +23,7 @@ const checks: readonly (readonly [name: string, command: string, ...arguments_: 
     'harness',
     'engine',
     'guest',
+    'operate',
     'report',
     'reproduce',
     'scripts',

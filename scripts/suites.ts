@@ -19,7 +19,7 @@ const labSuites = {
   workload: { paths: ['harness/workload/'], needsLab: false },
   guest: { paths: ['guest/'], needsLab: false },
   lab: { paths: ['harness/testbed/', 'harness/vm/'], needsLab: true },
-  libvirt: { paths: ['harness/run/migration/libvirt'], needsLab: true },
+  libvirt: { paths: ['harness/run/migration/libvirt', 'harness/run/migration/operate'], needsLab: true },
   run: { paths: ['harness/'], needsLab: true },
 } as const satisfies Readonly<Record<string, LabSuiteOptions>>;
 

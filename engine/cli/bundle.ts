@@ -5,8 +5,13 @@ import { build } from 'esbuild';
 
 /** Writes the bundle to `outfile`. */
 export async function bundleEngine(outfile: string): Promise<void> {
+  await bundleForHosts(path.join(import.meta.dirname, 'main.ts'), outfile);
+}
+
+/** Makes one executable file of a program that has all of Node 24. */
+export async function bundleForHosts(entryPoint: string, outfile: string): Promise<void> {
   await build({
-    entryPoints: [path.join(import.meta.dirname, 'main.ts')],
+    entryPoints: [entryPoint],
     outfile,
     bundle: true,
     platform: 'node',

@@ -1,4 +1,4 @@
-/** The guest agent as one file that Debian's Node 18 runs. */
+/** The guest agent as one file that Debian's Node 18 runs: `node guest/image/agent-bundle.ts` prints where it is. */
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { build, version as esbuildVersion } from 'esbuild';
@@ -52,3 +52,5 @@ async function licenseComment(): Promise<string> {
   };
   return `// Poolshift guest agent. SPDX-License-Identifier: ${license}`;
 }
+
+if (import.meta.main) console.log(await bundleAgent(console.error));

@@ -11,6 +11,29 @@ const figure = z.number().optional();
 export const answerSchemas = {
   'human-monitor-command': z.string(),
   'query-status': z.looseObject({ status: z.string(), running: z.boolean() }),
+  /** qapi/control.json, VersionInfo. */
+  'query-version': z.looseObject({
+    qemu: z.looseObject({ major: z.number(), minor: z.number(), micro: z.number() }),
+  }),
+  'query-name': z.looseObject({ name: z.string().optional() }),
+  /** qapi/char.json, ChardevInfo: `filename` is how it was given, as in "unix:/run/a.sock,server=on". */
+  'query-chardev': z.array(z.looseObject({ label: z.string(), filename: z.string() })),
+  /** qapi/block-core.json, BlockInfo: `inserted` is not there for an empty drive. */
+  'query-block': z.array(
+    z.looseObject({
+      device: z.string(),
+      qdev: z.string().optional(),
+      inserted: z
+        .looseObject({
+          file: z.string(),
+          drv: z.string(),
+          ro: z.boolean(),
+          image: z.looseObject({ filename: z.string() }),
+        })
+        .optional(),
+    }),
+  ),
+  'query-migrate-capabilities': z.array(z.looseObject({ capability: z.string(), state: z.boolean() })),
   /** qapi/machine.json, BalloonInfo: `actual` is what the guest has, in bytes. */
   'query-balloon': z.looseObject({ actual: z.number() }),
   'query-migrate': z.looseObject({
@@ -75,6 +98,11 @@ type None = Readonly<Record<string, never>>;
 /** Commands that are used here, and their arguments. */
 export interface QmpCommands {
   readonly 'query-status': None;
+  readonly 'query-version': None;
+  readonly 'query-name': None;
+  readonly 'query-chardev': None;
+  readonly 'query-block': None;
+  readonly 'query-migrate-capabilities': None;
   readonly 'query-migrate': None;
   readonly 'query-balloon': None;
   /** Bytes that the guest is to keep; the balloon takes the rest. */

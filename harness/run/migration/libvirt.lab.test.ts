@@ -2,13 +2,11 @@
  * `virsh migrate` through the engines, between two libvirt daemons: one migration whose destination engine is killed, and
  * one that completes and leaves both VMs with the same RAM. About 90 seconds under TCG.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { CodedError } from '../../../foundation/coded-error.ts';
 import { bundleProgram } from '../../probes/bundle.ts';
 import type { Host } from '../../testbed/host.ts';
 import { mariadbGuest as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
-import { firstVm } from '../../vm/vm-place.ts';
 import { runSql } from '../../workload/sql-client.ts';
 import { deployer } from '../deploy.ts';
 import { compareWithOffer, offerRam } from '../ram-comparison.ts';
@@ -23,30 +21,13 @@ import {
   startLibvirt,
   virsh,
 } from './libvirt.fixture.ts';
+import { untilAnswers } from './until-answers.fixture.ts';
 
 const mib = 2 ** 20;
 const rowsPerTable = 200_000;
 /** On the source host the engine waits there for libvirt, on the destination host QEMU waits there for the engine. */
 const migrationSocket = '/run/poolshift/migration.sock';
 const migrationBitsPerSecond = 250e6;
-
-/** Asks until the server answers. */
-async function untilAnswers(client: Host, vmHost: Host): Promise<void> {
-  const deadlineMs = performance.now() + 120_000;
-  for (;;) {
-    try {
-      await runSql(client, server, 'SELECT 1', { timeoutMs: 5000 });
-      return;
-    } catch (error) {
-      if (performance.now() < deadlineMs) {
-        await sleep(100);
-        continue;
-      }
-      const { stdout } = await vmHost.run(`tail -n 20 ${firstVm.machine.paths.console}`);
-      throw new Error(`the server does not answer; the guest's console:\n${stdout}`, { cause: error });
-    }
-  }
-}
 
 const domains = (host: Host): Promise<string> => virsh(host, 'list --all --name');
 

@@ -1,0 +1,155 @@
+/** Each thing that can be wrong, alone: what is said, and whether a migration may begin all the same. */
+import test from 'ava';
+import { type Asked, findingLines, hinders, judge, type Method, methods, sameContent } from './checks.ts';
+
+const hashes = Array.from({ length: 16 }, (_, part) => `hash ${part}`);
+const place = '/srv/vm1.img';
+
+const fine: Asked = {
+  source: {
+    name: 'src',
+    libvirt: '11.3.0',
+    qemu: '10.0.3',
+    engine: 'e1',
+    availableBytes: 2 ** 30,
+    hasSystemd: true,
+  },
+  domain: {
+    name: 'vm1',
+    state: 'running',
+    memoryBytes: 2 ** 30,
+    pid: 17,
+    user: 'libvirt-qemu',
+    agentSocket: '/run/agent.sock',
+    agent: { answers: true, says: 'MariaDB 10.11 lists 5 pages' },
+    disks: [{ target: 'vda', serial: 's1', format: 'raw', place, kind: `file ${place}` }],
+    memoryParts: 0,
+    confined: false,
+    interfaceBitsPerSecond: 1e9,
+  },
+  destination: {
+    name: 'dst',
+    libvirt: '11.3.0',
+    qemu: '10.0.3',
+    engine: 'e1',
+    availableBytes: 2 ** 31,
+    hasSystemd: true,
+    hasUser: true,
+    domainState: '',
+    port: 49_152,
+  },
+  storage: {
+    source: [{ place, sizeBytes: 2 ** 30, hashes, fault: '' }],
+    destination: [{ place, sizeBytes: 2 ** 30, hashes, fault: '' }],
+  },
+  clockDifferenceMs: -500,
+  address: 'dst',
+  reachability: { is: 'refused', ip: '192.0.2.2' },
+};
+
+test('nothing stands in the way where nothing is wrong', (t) => {
+  const findings = judge(fine);
+  t.deepEqual(
+    findings.filter(({ level }) => level !== 'ok'),
+    [],
+  );
+  for (const method of methods) t.deepEqual(hinders(findings, method), []);
+});
+
+type Expected = Readonly<Record<Method, boolean>>;
+const noMigration: Expected = { plain: true, restore: true, balance: true };
+const onlyPlain: Expected = { plain: false, restore: true, balance: true };
+const goes: Expected = { plain: false, restore: false, balance: false };
+
+const { source, domain, destination, storage } = fine;
+const thereStorage = (change: object): Asked['storage'] => ({
+  ...storage,
+  destination: [{ place, sizeBytes: 2 ** 30, hashes, fault: '', ...change }],
+});
+
+const cases: Readonly<Record<string, readonly [Partial<Asked>, RegExp, Expected]>> = {
+  'no such domain': [{ domain: { ...domain, state: '' } }, /no such domain/, noMigration],
+  'a domain that is shut off': [{ domain: { ...domain, state: 'shut off' } }, /is shut off/, noMigration],
+  'a domain that runs there, too': [
+    { destination: { ...destination, domainState: 'running' } },
+    /running on dst already/,
+    noMigration,
+  ],
+  'one that is only defined there': [
+    { destination: { ...destination, domainState: 'shut off' } },
+    /^$/,
+    goes,
+  ],
+  'no libvirt': [{ destination: { ...destination, libvirt: '' } }, /libvirt does not answer/, noMigration],
+  'an old QEMU': [{ source: { ...source, qemu: '7.1.0' } }, /QEMU 7.1.0/, onlyPlain],
+  'no engine': [{ destination: { ...destination, engine: '' } }, /not on dst$/, onlyPlain],
+  'another engine': [{ destination: { ...destination, engine: 'e2' } }, /different versions/, onlyPlain],
+  'no user': [{ destination: { ...destination, hasUser: false } }, /lacks the user/, onlyPlain],
+  'no systemd': [{ source: { ...source, hasSystemd: false } }, /detached process/, goes],
+  'no channel': [{ domain: { ...domain, agentSocket: '' } }, /no channel/, onlyPlain],
+  'a silent agent': [
+    { domain: { ...domain, agent: { answers: false, says: 'poolshift-engine: nobody answers' } } },
+    /does not answer: poolshift-engine: nobody answers/,
+    onlyPlain,
+  ],
+  'storage that is not there': [
+    { storage: thereStorage({ sizeBytes: undefined, fault: 'No such file' }) },
+    /dst cannot read it: No such file/,
+    onlyPlain,
+  ],
+  'storage of another size': [
+    { storage: thereStorage({ sizeBytes: 5 }) },
+    /not the same storage/,
+    noMigration,
+  ],
+  'other storage': [
+    { storage: thereStorage({ hashes: hashes.map((hash) => `other ${hash}`) }) },
+    /other content/,
+    noMigration,
+  ],
+  'storage that the guest writes to': [
+    { storage: thereStorage({ hashes: hashes.map((hash, part) => (part === 3 ? 'new' : hash)) }) },
+    /^$/,
+    goes,
+  ],
+  'a disk of another kind': [
+    {
+      domain: {
+        ...domain,
+        disks: [{ target: 'vda', serial: '', format: 'raw', place: undefined, kind: 'network rbd' }],
+      },
+      storage: { source: [], destination: [] },
+    },
+    /no disk of the VM/,
+    onlyPlain,
+  ],
+  'too little memory': [{ destination: { ...destination, availableBytes: 1 } }, /takes 1.0 GiB/, noMigration],
+  'several RAM blocks': [{ domain: { ...domain, memoryParts: 2 } }, /^$/, goes],
+  'a port behind a firewall': [{ reachability: { is: 'silent', ip: '192.0.2.2' } }, /no answer/, onlyPlain],
+  'another host at the address': [
+    { reachability: { is: 'open', ip: '192.0.2.2' } },
+    /somebody answers/,
+    onlyPlain,
+  ],
+  'an unknown name': [{ reachability: { is: 'unknown-host', ip: '' } }, /does not know/, onlyPlain],
+  'a wrong clock': [{ clockDifferenceMs: 59_000 }, /differ by 59 s/, goes],
+  'a confined QEMU': [{ domain: { ...domain, confined: true } }, /AppArmor or SELinux/, goes],
+  'a link of unknown rate': [{ domain: { ...domain, interfaceBitsPerSecond: 0 } }, /not known/, goes],
+};
+
+for (const [what, [change, says, expected]] of Object.entries(cases))
+  test(what, (t) => {
+    const findings = judge({ ...fine, ...change });
+    const wrong = findings.filter(({ level }) => level !== 'ok');
+    t.true(wrong.some((finding) => says.test(finding.says)) || (says.source === '^$' && wrong.length === 0));
+    for (const { fix } of wrong) t.truthy(fix, 'each says what mends it');
+    for (const method of methods) t.is(hinders(findings, method).length > 0, expected[method], method);
+    t.is(findingLines(findings).length, findings.length + wrong.length);
+  });
+
+test('storage is the same unless most of it differs', (t) => {
+  t.true(sameContent([], []));
+  t.false(sameContent(['a'], []));
+  t.true(sameContent(['a', 'b'], ['a', 'c']));
+  t.false(sameContent(['a', 'b', 'c'], ['a', 'x', 'y']));
+});

@@ -1,0 +1,437 @@
+/** What stands in the way of a migration, from what both hosts said, each with what mends it. Pure. */
+import { agentPortName } from '../engine/list/agent-protocol.ts';
+import { gibibytes, megabitsPerSecond } from '../foundation/quantity.ts';
+import type {
+  DestinationFacts,
+  DiskFacts,
+  DomainFacts,
+  HostFacts,
+  Reachability,
+  StorageFacts,
+} from './facts.ts';
+
+/** Ways to migrate: the engine's strategies, and libvirt or QEMU alone. */
+export const methods = ['balance', 'restore', 'plain'] as const;
+export type Method = (typeof methods)[number];
+
+export interface Finding {
+  readonly check: string;
+  /**
+   * `fault`: no migration; `no-engine`: none through the engines, but a plain one; `note`: it goes, and here is what to know.
+   */
+  readonly level: 'ok' | 'note' | 'no-engine' | 'fault';
+  readonly says: string;
+  readonly fix?: string;
+}
+
+export interface Asked {
+  readonly source: HostFacts;
+  readonly domain: DomainFacts;
+  readonly destination: DestinationFacts;
+  readonly storage: {
+    readonly source: readonly StorageFacts[];
+    readonly destination: readonly StorageFacts[];
+  };
+  /** ms by which the destination's clock is ahead. */
+  readonly clockDifferenceMs: number;
+  readonly address: string;
+  readonly reachability: Reachability;
+}
+
+const ok = (check: string, says: string): Finding => ({ check, level: 'ok', says });
+const found = (level: 'note' | 'no-engine' | 'fault', check: string, says: string, fix: string): Finding => ({
+  check,
+  level,
+  says,
+  fix,
+});
+
+/** More makes logs of the two hosts hard to bring together; certificates stand more. */
+const maxClockDifferenceMs = 2000;
+
+/** The channel that a domain needs for the agent. */
+export const channelXml = `<channel type="unix"><target type="virtio" name="${agentPortName}"/></channel>`;
+
+export function judge(asked: Asked): readonly Finding[] {
+  const { source, domain, destination } = asked;
+  return [
+    ...versions(source, destination),
+    ...theDomain(domain, destination),
+    ...engines(source, destination),
+    ...agent(
+      { socket: domain.agentSocket, ...domain.agent },
+      `virsh attach-device DOMAIN FILE --live --config, with FILE holding ${channelXml}`,
+    ),
+    ...storage(domain.disks, asked),
+    memory(domain, destination),
+    ...memoryBlocks(domain),
+    port(asked),
+    clock(asked),
+    ...labels(domain),
+    ...link(domain),
+  ];
+}
+
+/** The same of two QEMUs without libvirt. */
+export interface QemusAsked {
+  readonly source: HostFacts;
+  readonly destination: HostFacts & { readonly port: number };
+  readonly qemu: {
+    /** Of the source and of the target. */
+    readonly versions: readonly [string, string];
+    readonly status: string;
+    readonly targetStatus: string;
+    /** Capabilities that the source has switched on. */
+    readonly on: readonly string[];
+    /** NaN or 0 where the process behind the socket is not found. */
+    readonly pid: number;
+  };
+  readonly agent: { readonly socket: string; readonly answers: boolean; readonly says: string };
+  readonly disks: readonly DiskFacts[];
+  readonly storage: Asked['storage'];
+  readonly clockDifferenceMs: number;
+  readonly address: string;
+  readonly reachability: Reachability;
+}
+
+export function judgeQemus(asked: QemusAsked): readonly Finding[] {
+  const { source, destination, qemu } = asked;
+  return [
+    ...qemus(qemu),
+    ...engines(source, { ...destination, hasUser: true }),
+    ...agent(
+      asked.agent,
+      `give QEMU a virtserialport with the name ${agentPortName} (docs/agent.md), or name its socket with --agent`,
+    ),
+    ...storage(asked.disks, asked),
+    port(asked),
+    clock(asked),
+  ];
+}
+
+function qemus({ versions, status, targetStatus, on, pid }: QemusAsked['qemu']): readonly Finding[] {
+  const old = versions.find((version) => Number.parseFloat(version) < 7.2);
+  return [
+    old === undefined
+      ? ok('QEMU', versions.join(' to '))
+      : found('no-engine', 'QEMU', old, 'the engine takes QEMU 7.2 or newer'),
+    status === 'running'
+      ? ok('source', 'running')
+      : found('fault', 'source', `is ${status}`, 'only a running VM is migrated live: cont'),
+    targetStatus === 'inmigrate'
+      ? ok('target', 'waits for a migration')
+      : found(
+          'fault',
+          'target',
+          `is ${targetStatus}`,
+          "start it with the source's arguments and -incoming defer -S",
+        ),
+    ...(on.includes('multifd')
+      ? [
+          found(
+            'no-engine',
+            'multifd',
+            'is switched on',
+            'switch it off at both ends: the engine takes one stream',
+          ),
+        ]
+      : []),
+    ...(pid > 0
+      ? []
+      : [
+          found(
+            'no-engine',
+            'process',
+            "the QEMU behind the source's socket is not found",
+            'run as root there',
+          ),
+        ]),
+  ];
+}
+
+function versions(source: HostFacts, destination: HostFacts): readonly Finding[] {
+  return [source, destination].map((host) => {
+    const check = `libvirt on ${host.name}`;
+    if (host.libvirt === '' || host.qemu === '')
+      return found(
+        'fault',
+        check,
+        'libvirt does not answer at qemu:///system',
+        'apt-get install libvirt-daemon-system qemu-system-x86; systemctl start libvirtd',
+      );
+    if (Number.parseFloat(host.qemu) < 7.2)
+      return found('no-engine', check, `QEMU ${host.qemu}`, 'the engine takes QEMU 7.2 or newer');
+    return ok(check, `libvirt ${host.libvirt}, QEMU ${host.qemu}`);
+  });
+}
+
+function theDomain({ name, state }: DomainFacts, destination: DestinationFacts): readonly Finding[] {
+  const check = `domain ${name}`;
+  if (state === '')
+    return [found('fault', check, 'there is no such domain on the source', 'virsh list --all')];
+  if (state !== 'running')
+    return [
+      found(
+        'fault',
+        check,
+        `is ${state}`,
+        'only a running domain is migrated live: virsh start, or virsh resume',
+      ),
+    ];
+  if (destination.domainState !== '' && destination.domainState !== 'shut off')
+    return [
+      found(
+        'fault',
+        check,
+        `is ${destination.domainState} on ${destination.name} already`,
+        `virsh domstate ${name} on both hosts; only one may have it`,
+      ),
+    ];
+  return [ok(check, 'running')];
+}
+
+function engines(
+  source: HostFacts,
+  destination: HostFacts & Pick<DestinationFacts, 'hasUser'>,
+): readonly Finding[] {
+  const without = [source, destination].filter(({ engine }) => engine === '').map(({ name }) => name);
+  if (without.length > 0)
+    return [
+      found(
+        'no-engine',
+        'engine',
+        `poolshift-engine is not on ${without.join(' and ')}`,
+        'install the package poolshift there',
+      ),
+    ];
+  if (source.engine !== destination.engine)
+    return [
+      found(
+        'no-engine',
+        'engine',
+        'the two hosts have different versions of poolshift-engine',
+        'install the same package on both',
+      ),
+    ];
+  if (!destination.hasUser)
+    return [
+      found(
+        'no-engine',
+        'engine',
+        `${destination.name} lacks the user that QEMU runs as at the source`,
+        'install the same libvirt packages',
+      ),
+    ];
+  const detached = [source, destination].filter(({ hasSystemd }) => !hasSystemd).map(({ name }) => name);
+  return [
+    ok('engine', 'the same on both hosts'),
+    ...(detached.length === 0
+      ? []
+      : [
+          found(
+            'note',
+            'engine',
+            `no systemd on ${detached.join(' and ')}: the engine is a detached process there`,
+            'nothing to do',
+          ),
+        ]),
+  ];
+}
+
+function agent({ socket, answers, says }: QemusAsked['agent'], fix: string): readonly Finding[] {
+  if (socket === '') return [found('no-engine', 'agent', 'the VM has no channel for the agent', fix)];
+  if (!answers)
+    return [
+      found(
+        'no-engine',
+        'agent',
+        `it does not answer: ${says.split('\n').at(-1) ?? ''}`,
+        'in the guest: systemctl status poolshift-agent (package poolshift-agent)',
+      ),
+    ];
+  return [ok('agent', says)];
+}
+
+function storage(
+  disks: readonly DiskFacts[],
+  { storage: both, destination }: Pick<QemusAsked, 'storage' | 'destination'>,
+): readonly Finding[] {
+  const unread = disks.filter(({ place }) => place === undefined);
+  const findings: Finding[] = unread.map(({ target, kind }) =>
+    found(
+      'note',
+      `disk ${target}`,
+      `${kind} is nothing that the engine reads: its pages come from memory`,
+      'export it by NBD and name it with --storage (docs/engine.md)',
+    ),
+  );
+  let usable = 0;
+  for (const [index, here] of both.source.entries()) {
+    const there = both.destination[index];
+    const check = `storage ${here.place}`;
+    if (there === undefined) continue;
+    if (there.sizeBytes === undefined || there.fault !== '')
+      findings.push(
+        found(
+          'note',
+          check,
+          `${destination.name} cannot read it: ${there.fault}`,
+          'mount or export it there, readable for the user of QEMU',
+        ),
+      );
+    else if (here.sizeBytes !== undefined && here.sizeBytes !== there.sizeBytes)
+      findings.push(
+        found(
+          'fault',
+          check,
+          `has ${here.sizeBytes} bytes here and ${there.sizeBytes} there: not the same storage`,
+          'give both hosts the same storage; this path would be another disk',
+        ),
+      );
+    else if (!sameContent(here.hashes, there.hashes))
+      findings.push(
+        found(
+          'fault',
+          check,
+          'has other content there: not the same storage',
+          'give both hosts the same storage; this path would be another disk',
+        ),
+      );
+    else {
+      usable += 1;
+      findings.push(ok(check, `the same on both hosts, ${gibibytes(there.sizeBytes)}`));
+    }
+  }
+  if (usable === 0)
+    findings.push(
+      found(
+        'no-engine',
+        'storage',
+        'no disk of the VM is on storage that both hosts read',
+        'put its image on shared storage, or name it with --storage',
+      ),
+    );
+  return findings;
+}
+
+/** A guest writes meanwhile, so that some parts may differ; where most do it is other storage. */
+export function sameContent(here: readonly string[], there: readonly string[]): boolean {
+  const differing = here.filter((hash, index) => hash !== there[index]).length;
+  return here.length === there.length && differing * 2 <= here.length;
+}
+
+function memory({ memoryBytes }: DomainFacts, { name, availableBytes }: DestinationFacts): Finding {
+  const says = `${name} has ${gibibytes(availableBytes)} free, the domain takes ${gibibytes(memoryBytes)}`;
+  return availableBytes >= memoryBytes
+    ? ok('memory', says)
+    : found('fault', 'memory', says, 'choose another host, or free memory there');
+}
+
+function memoryBlocks({ memoryParts }: DomainFacts): readonly Finding[] {
+  return memoryParts === 0
+    ? []
+    : [
+        ok(
+          'memory blocks',
+          `${memoryParts}: QEMU is asked where each lies, which marks the domain as tainted in libvirt's log`,
+        ),
+      ];
+}
+
+function port({
+  address,
+  reachability,
+  destination,
+  source,
+}: Pick<QemusAsked, 'address' | 'reachability' | 'destination' | 'source'>): Finding {
+  const check = 'migration port';
+  const place = `${address}:${destination.port}`;
+  switch (reachability.is) {
+    case 'refused':
+      return ok(check, `${source.name} reaches ${place}`);
+    case 'open':
+      return found(
+        'no-engine',
+        check,
+        `somebody answers at ${place} who is not on ${destination.name}`,
+        'name its address in the migration network with --to-address',
+      );
+    case 'silent':
+      return found(
+        'no-engine',
+        check,
+        `${source.name} gets no answer from ${place}`,
+        'open the port in the firewall (--port), or name another address with --to-address',
+      );
+    case 'unknown-host':
+      return found(
+        'no-engine',
+        check,
+        `${source.name} does not know the host ${address}`,
+        'name its address in the migration network with --to-address',
+      );
+  }
+}
+
+function clock({ clockDifferenceMs }: Pick<Asked, 'clockDifferenceMs'>): Finding {
+  const differenceMs = Math.abs(clockDifferenceMs);
+  return differenceMs <= maxClockDifferenceMs
+    ? ok('clocks', 'agree')
+    : found(
+        'note',
+        'clocks',
+        `differ by ${(differenceMs / 1000).toFixed(0)} s`,
+        'let both hosts set their clocks by NTP',
+      );
+}
+
+function labels({ confined }: DomainFacts): readonly Finding[] {
+  return confined
+    ? [
+        found(
+          'note',
+          'confinement',
+          'AppArmor or SELinux confines QEMU: whether it may use the socket is seen when it connects',
+          'allow QEMU /var/lib/libvirt/qemu/poolshift-*.sock',
+        ),
+      ]
+    : [];
+}
+
+function link({ interfaceBitsPerSecond }: DomainFacts): readonly Finding[] {
+  return interfaceBitsPerSecond > 0
+    ? [
+        ok(
+          'link',
+          `the interface says ${megabitsPerSecond(interfaceBitsPerSecond)}; --available-switchover-bandwidth says it better where the way is slower`,
+        ),
+      ]
+    : [
+        found(
+          'note',
+          'link',
+          'the rate of the migration link is not known',
+          'give it with --available-switchover-bandwidth, in MiB/s',
+        ),
+      ];
+}
+
+/** Whether a migration of that method may begin. */
+export function hinders(findings: readonly Finding[], method: Method): readonly Finding[] {
+  return findings.filter(({ level }) => level === 'fault' || (level === 'no-engine' && method !== 'plain'));
+}
+
+const marks: Readonly<Record<Finding['level'], string>> = {
+  ok: 'ok',
+  note: 'note',
+  'no-engine': 'NO',
+  fault: 'NO',
+};
+
+/** A line for each, and one for what mends it. */
+export function findingLines(findings: readonly Finding[]): readonly string[] {
+  return findings.flatMap(({ check, level, says, fix }) => [
+    `${marks[level].padEnd(5)} ${check}: ${says}`,
+    ...(level === 'ok' || fix === undefined ? [] : [`      ${fix}`]),
+  ]);
+}

@@ -1,0 +1,146 @@
+/** Every state that any order of events leads to, and what must hold in each. */
+import test from 'ava';
+import {
+  courseStart,
+  exitCodes,
+  step,
+  verdict,
+  type CourseAction,
+  type CourseEvent,
+  type CourseState,
+  type VmState,
+} from './course.ts';
+
+const vmStates: readonly VmState[] = ['running', 'paused', 'absent', 'unknown'];
+const roles = ['source', 'destination'] as const;
+const flags = [false, true];
+
+const events: readonly CourseEvent[] = [
+  ...flags.map((engines): CourseEvent => ({ type: 'begin', engines })),
+  ...roles.flatMap((role): CourseEvent[] => [
+    { type: 'listening', role },
+    { type: 'engine-ended', role },
+  ]),
+  ...(['start-failed', 'committed', 'in-doubt', 'interrupt', 'doubt-limit'] as const).map(
+    (type): CourseEvent => ({ type }),
+  ),
+  ...flags.map((succeeded): CourseEvent => ({ type: 'migration-ended', succeeded })),
+  ...vmStates.flatMap((source) =>
+    vmStates.map((destination): CourseEvent => ({ type: 'looked', source, destination })),
+  ),
+];
+
+/** What has been done and heard on the way to a state, as far as the promises are about it. */
+interface Past {
+  readonly begun: boolean;
+  readonly aborted: boolean;
+  readonly committed: boolean;
+  readonly listening: readonly string[];
+  readonly engines: boolean;
+}
+
+interface Visit {
+  readonly state: CourseState;
+  readonly past: Past;
+}
+
+const start: Visit = {
+  state: courseStart,
+  past: { begun: false, aborted: false, committed: false, listening: [], engines: false },
+};
+
+function after(past: Past, event: CourseEvent, actions: readonly CourseAction[]): Past {
+  const did = (name: CourseAction['do']): boolean => actions.some((action) => action.do === name);
+  return {
+    begun: past.begun || did('start-migration'),
+    aborted: past.aborted || did('abort-migration'),
+    committed: past.committed || (past.begun && (event.type === 'committed' || event.type === 'in-doubt')),
+    listening:
+      event.type === 'listening' ? [...new Set([...past.listening, event.role])].sort() : past.listening,
+    engines: past.engines || did('start-engine'),
+  };
+}
+
+/** All (state, past, event) that can be. */
+function* everyStep(): Generator<
+  Visit & {
+    readonly event: CourseEvent;
+    readonly next: CourseState;
+    readonly actions: readonly CourseAction[];
+  }
+> {
+  const seen = new Set<string>();
+  const open = [start];
+  for (let visit = open.pop(); visit !== undefined; visit = open.pop()) {
+    const key = JSON.stringify(visit);
+    if (seen.has(key)) continue;
+    seen.add(key);
+    for (const event of events) {
+      const { state, actions } = step(visit.state, event);
+      yield { ...visit, event, next: state, actions };
+      open.push({ state, past: after(visit.past, event, actions) });
+    }
+  }
+}
+
+test('whatever happens, in whatever order', (t) => {
+  let steps = 0;
+  for (const { state, past, event, next, actions } of everyStep()) {
+    steps += 1;
+    const what = JSON.stringify({ state, past, event, next, actions });
+    const does = (name: CourseAction['do']): boolean => actions.some((action) => action.do === name);
+    if (does('abort-migration')) {
+      t.true(past.begun && !past.committed, `nothing is aborted after the commit: ${what}`);
+      t.false(past.aborted, `nor twice: ${what}`);
+    }
+    if (does('start-migration')) {
+      t.false(past.begun, `a migration begins once: ${what}`);
+      if (past.engines) t.deepEqual(after(past, event, actions).listening, ['destination', 'source'], what);
+    }
+    if (state.is === 'over') {
+      t.deepEqual(next, state, `over is over: ${what}`);
+      t.deepEqual(actions, []);
+    }
+    if (next.is === 'over' && state.is !== 'over') {
+      // Who does not know has looked, or has waited for as long as anybody does.
+      if (past.begun) t.true(state.is === 'looking' || next.outcome === 'in-doubt', what);
+      if (past.committed)
+        t.not(next.outcome, 'failed-paused', `no word of continuing the source after the commit: ${what}`);
+      if (next.outcome === 'migrated') t.true(past.begun, what);
+      if (next.outcome === 'cancelled' && past.begun) t.true(past.aborted, what);
+    }
+  }
+  t.true(steps > 1000, `${steps} steps`);
+});
+
+test('a migration that ended is looked at, and one in doubt is waited for', (t) => {
+  const moving: CourseState = { is: 'moving', commit: 'none', interrupted: false };
+  t.deepEqual(step(moving, { type: 'migration-ended', succeeded: false }).actions, [{ do: 'look' }]);
+  const { state, actions } = step(moving, { type: 'in-doubt' });
+  t.deepEqual(actions, [{ do: 'limit-doubt' }]);
+  t.deepEqual(step(state, { type: 'interrupt' }).actions, [{ do: 'refuse-signal', why: 'in-doubt' }]);
+  t.deepEqual(step(state, { type: 'doubt-limit' }), {
+    state: { is: 'over', outcome: 'in-doubt' },
+    actions: [],
+  });
+});
+
+test('the verdict of every word of both hosts', (t) => {
+  for (const succeeded of flags)
+    for (const interrupted of flags)
+      for (const commit of ['none', 'committed', 'in-doubt'] as const)
+        for (const source of vmStates)
+          for (const destination of vmStates) {
+            const outcome = verdict({ succeeded, interrupted, commit }, { source, destination });
+            const what = JSON.stringify({ succeeded, interrupted, commit, source, destination, outcome });
+            if (outcome === 'migrated')
+              t.true(source !== 'running' && (succeeded || destination === 'running'), what);
+            if (outcome === 'failed' || outcome === 'cancelled')
+              t.true(source === 'running' && destination !== 'running', what);
+            if (outcome === 'cancelled') t.true(interrupted, what);
+            if (outcome === 'failed-paused') t.true(source === 'paused' && commit === 'none', what);
+            if (source === 'unknown' && !succeeded && destination !== 'running')
+              t.is(outcome, 'in-doubt', what);
+            t.true(outcome in exitCodes);
+          }
+});

@@ -1,0 +1,222 @@
+/**
+ * The course of one `poolshift migrate`: one state, events in, actions out. Pure, so that the command and its test run the same
+ * code. What QEMU and libvirt do is their own affair; this decides when they are told to begin, whether they may still be told to
+ * stop, and what is said of where the VM is.
+ *
+ * ```
+ * idle --> starting --both listen--> moving --libvirt or QEMU has ended--> looking --where is it?--> over
+ *    |  \--an engine fails, Ctrl-C--> over                ^
+ *    |                             \--in doubt for too long, or left--> over: in doubt
+ * ```
+ */
+
+export type EngineRole = 'source' | 'destination';
+
+/** What a host says of the VM; `unknown` where it does not answer. */
+export type VmState = 'running' | 'paused' | 'absent' | 'unknown';
+
+export type Outcome =
+  /** The VM is at the destination. */
+  | 'migrated'
+  /** It runs on at the source. */
+  | 'failed'
+  /** It is at the source, and stands: somebody has to continue it there. */
+  | 'failed-paused'
+  /** Ended by Ctrl-C; it runs on at the source. */
+  | 'cancelled'
+  /** Nobody here can tell where it is. */
+  | 'in-doubt';
+
+export const exitCodes: Readonly<Record<Outcome, number>> = {
+  migrated: 0,
+  failed: 1,
+  'failed-paused': 1,
+  'in-doubt': 3,
+  cancelled: 130,
+};
+/** The command line is wrong. */
+export const usageExitCode = 2;
+/** A check stands in the way: nothing was started. */
+export const refusedExitCode = 4;
+
+type Commit =
+  /** The target has nothing to start with. */
+  | 'none'
+  /** An engine has said that the stream is complete. */
+  | 'committed'
+  /** An engine has said that it cannot know. */
+  | 'in-doubt';
+
+export type CourseState =
+  /** Nothing has been started. */
+  | { readonly is: 'idle' }
+  /** Engines are started; which of them listens. */
+  | { readonly is: 'starting'; readonly listening: readonly EngineRole[] }
+  | { readonly is: 'moving'; readonly commit: Commit; readonly interrupted: boolean }
+  /** libvirt or QEMU has ended: both hosts are asked. */
+  | {
+      readonly is: 'looking';
+      readonly commit: Commit;
+      readonly interrupted: boolean;
+      readonly succeeded: boolean;
+    }
+  | { readonly is: 'over'; readonly outcome: Outcome };
+
+export type CourseEvent =
+  | { readonly type: 'begin'; readonly engines: boolean }
+  | { readonly type: 'listening'; readonly role: EngineRole }
+  | { readonly type: 'engine-ended'; readonly role: EngineRole }
+  /** An engine could not be started. */
+  | { readonly type: 'start-failed' }
+  | { readonly type: 'committed' }
+  | { readonly type: 'in-doubt' }
+  | { readonly type: 'interrupt' }
+  /** libvirt's, or QEMU's, migration has ended, well or not. */
+  | { readonly type: 'migration-ended'; readonly succeeded: boolean }
+  /** The doubt has lasted for as long as anybody waits. */
+  | { readonly type: 'doubt-limit' }
+  | { readonly type: 'looked'; readonly source: VmState; readonly destination: VmState };
+
+export type CourseAction =
+  | { readonly do: 'start-engine'; readonly role: EngineRole }
+  | { readonly do: 'start-migration' }
+  /** `virsh domjobabort`, `migrate_cancel`. */
+  | { readonly do: 'abort-migration' }
+  /** Say why Ctrl-C does nothing now. */
+  | { readonly do: 'refuse-signal'; readonly why: 'aborting' | 'committed' | 'in-doubt' }
+  /** Wait for a late answer, for so long and no longer. */
+  | { readonly do: 'limit-doubt' }
+  | { readonly do: 'look' }
+  /** Engines that wait for a migration which will not come are told to end. One in doubt is left alone. */
+  | { readonly do: 'stop-engines' };
+
+export interface CourseStep {
+  readonly state: CourseState;
+  readonly actions: readonly CourseAction[];
+}
+
+export const courseStart: CourseState = { is: 'idle' };
+
+const stay = (state: CourseState, ...actions: readonly CourseAction[]): CourseStep => ({ state, actions });
+const over = (outcome: Outcome, ...actions: readonly CourseAction[]): CourseStep => ({
+  state: { is: 'over', outcome },
+  actions,
+});
+
+export function step(state: CourseState, event: CourseEvent): CourseStep {
+  switch (state.is) {
+    case 'idle':
+      return whileIdle(state, event);
+    case 'starting':
+      return whileStarting(state, event);
+    case 'moving':
+      return whileMoving(state, event);
+    case 'looking':
+      return whileLooking(state, event);
+    case 'over':
+      return stay(state);
+  }
+}
+
+const moving: CourseState = { is: 'moving', commit: 'none', interrupted: false };
+
+function whileIdle(state: CourseState, event: CourseEvent): CourseStep {
+  if (event.type === 'interrupt') return over('cancelled');
+  if (event.type !== 'begin') return stay(state);
+  if (!event.engines) return stay(moving, { do: 'start-migration' });
+  // The source engine connects at once, so the other one listens first.
+  return stay({ is: 'starting', listening: [] }, { do: 'start-engine', role: 'destination' });
+}
+
+function whileStarting(state: Extract<CourseState, { is: 'starting' }>, event: CourseEvent): CourseStep {
+  switch (event.type) {
+    case 'listening': {
+      const listening = [...new Set([...state.listening, event.role])];
+      if (listening.length === 2) return stay(moving, { do: 'start-migration' });
+      return event.role === 'destination' && !state.listening.includes('destination')
+        ? stay({ ...state, listening }, { do: 'start-engine', role: 'source' })
+        : stay({ ...state, listening });
+    }
+    case 'engine-ended':
+    case 'start-failed':
+      return over('failed', { do: 'stop-engines' });
+    case 'interrupt':
+      return over('cancelled', { do: 'stop-engines' });
+    // Not before the migration.
+    case 'begin':
+    case 'committed':
+    case 'in-doubt':
+    case 'migration-ended':
+    case 'doubt-limit':
+    case 'looked':
+      return stay(state);
+  }
+}
+
+function whileMoving(state: Extract<CourseState, { is: 'moving' }>, event: CourseEvent): CourseStep {
+  const { commit, interrupted } = state;
+  switch (event.type) {
+    case 'committed':
+      return stay(commit === 'none' ? { ...state, commit: 'committed' } : state);
+    case 'in-doubt':
+      return commit === 'in-doubt'
+        ? stay(state)
+        : stay({ ...state, commit: 'in-doubt' }, { do: 'limit-doubt' });
+    case 'interrupt':
+      // The target may run at any moment now: what lets the source go on would make two of one VM.
+      if (commit !== 'none') return stay(state, { do: 'refuse-signal', why: commit });
+      if (interrupted) return stay(state, { do: 'refuse-signal', why: 'aborting' });
+      return stay({ ...state, interrupted: true }, { do: 'abort-migration' });
+    case 'migration-ended':
+      return stay({ is: 'looking', commit, interrupted, succeeded: event.succeeded }, { do: 'look' });
+    case 'doubt-limit':
+      return commit === 'in-doubt' ? over('in-doubt') : stay(state);
+    // QEMU sees it at its connection, and libvirt at QEMU: the migration ends by itself.
+    case 'engine-ended':
+    case 'listening':
+    case 'start-failed':
+    case 'begin':
+    case 'looked':
+      return stay(state);
+  }
+}
+
+function whileLooking(state: Extract<CourseState, { is: 'looking' }>, event: CourseEvent): CourseStep {
+  switch (event.type) {
+    case 'looked': {
+      const outcome = verdict(state, event);
+      return outcome === 'in-doubt' ? over(outcome) : over(outcome, { do: 'stop-engines' });
+    }
+    case 'in-doubt':
+    case 'committed':
+      return stay({ ...state, commit: state.commit === 'in-doubt' ? 'in-doubt' : event.type });
+    case 'interrupt':
+      return stay(state, { do: 'refuse-signal', why: state.commit === 'none' ? 'aborting' : state.commit });
+    case 'engine-ended':
+    case 'listening':
+    case 'start-failed':
+    case 'begin':
+    case 'migration-ended':
+    case 'doubt-limit':
+      return stay(state);
+  }
+}
+
+/** What is said of where the VM is, once libvirt or QEMU has ended. */
+export function verdict(
+  {
+    succeeded,
+    interrupted,
+    commit,
+  }: Pick<Extract<CourseState, { is: 'looking' }>, 'succeeded' | 'interrupted' | 'commit'>,
+  { source, destination }: { readonly source: VmState; readonly destination: VmState },
+): Outcome {
+  // Nobody should ever see this; if they do, a person has to look.
+  if (source === 'running' && destination === 'running') return 'in-doubt';
+  if (succeeded) return source === 'running' ? 'in-doubt' : 'migrated';
+  if (source === 'running') return interrupted ? 'cancelled' : 'failed';
+  if (destination === 'running') return 'migrated';
+  // It stands here, and may have begun there: never say "continue it" after the commit.
+  if (source === 'paused' && commit === 'none' && destination !== 'unknown') return 'failed-paused';
+  return 'in-doubt';
+}

@@ -1,0 +1,236 @@
+/** `poolshift migrate DOMAIN DEST` and `check DOMAIN DEST`: a domain of libvirt. */
+import { makeKey } from '../engine/wire/pre-shared-key.ts';
+import { libvirtAddress } from './address.ts';
+import { type Asked, type Finding, hinders, judge, type Method } from './checks.ts';
+import { destinationCommand, type EnginePlan, sourceCommand } from './engine-commands.ts';
+import {
+  askClock,
+  askDestination,
+  askReachability,
+  askSource,
+  askStorage,
+  type DomainFacts,
+} from './facts.ts';
+import { migrationId, plainName } from './launch.ts';
+import { OperatedHost, quote, SshConnections } from './host.ts';
+import { libvirtDriver, virshCanTellSwitchoverBandwidth } from './libvirt-driver.ts';
+import type { Reporter } from './report.ts';
+import { runMigration } from './run-migration.ts';
+import type { Summary } from './summary.ts';
+
+/** What both commands are told. */
+export interface DomainOptions {
+  /** libvirt of the source. */
+  readonly connect: string;
+  readonly engine: string;
+  readonly storage: readonly string[];
+  /** The destination in the migration network; default: the host of its URI. */
+  readonly toAddress?: string;
+  readonly port: number;
+  readonly method: Method;
+}
+
+export interface DomainMigrationOptions extends DomainOptions {
+  readonly p2p?: true;
+  readonly persistent?: true;
+  readonly undefineSource?: true;
+  readonly bandwidth?: number;
+  readonly availableSwitchoverBandwidth?: number;
+  readonly maxDowntime?: number;
+  readonly timeout?: number;
+  readonly tlsDir?: string;
+}
+
+/** QEMU's own folder: it exists on both hosts, and QEMU's user may use what is in it. */
+const socketFolder = '/var/lib/libvirt/qemu';
+/** The same for every migration of a domain: libvirt has one path for both hosts. */
+const socketOf = (domain: string): string => `${socketFolder}/poolshift-${plainName(domain)}.sock`;
+
+interface Hosts {
+  readonly source: OperatedHost;
+  readonly destination: OperatedHost;
+}
+
+async function withHosts<T>(
+  connect: string,
+  destinationUri: string,
+  body: (hosts: Hosts) => Promise<T>,
+): Promise<T> {
+  const addresses = { source: libvirtAddress(connect), destination: libvirtAddress(destinationUri) };
+  const connections = await SshConnections.open();
+  const hosts = {
+    source: new OperatedHost(addresses.source.ssh, connections),
+    destination: new OperatedHost(addresses.destination.ssh, connections),
+  };
+  try {
+    return await body(hosts);
+  } finally {
+    await connections.close([hosts.source, hosts.destination]);
+  }
+}
+
+/** As `--storage` takes them: named where there are several. */
+export function placesOf({ disks }: Pick<DomainFacts, 'disks'>, given: readonly string[]): readonly string[] {
+  if (given.length > 0) return given;
+  const known = disks.filter(({ place }) => place !== undefined);
+  return known.map(({ place = '', serial, target }) =>
+    disks.length === 1 ? place : `${serial === '' ? target : serial}=${place}`,
+  );
+}
+
+/** Without their names, and without what only the engine opens. */
+const comparable = (places: readonly string[]): readonly string[] =>
+  places
+    .map((place) => place.replace(/^(?!\/|nfs:|nbd\+unix:)[^=]+=/s, ''))
+    .filter((place) => place.startsWith('/') || place.startsWith('nfs://'));
+
+interface Inspected extends Asked {
+  readonly places: readonly string[];
+}
+
+/** @throws CodedError 'host' */
+async function inspect(hosts: Hosts, domain: string, options: DomainOptions): Promise<Inspected> {
+  const { engine, port } = options;
+  const address = options.toAddress ?? hosts.destination.ssh?.host ?? hosts.destination.name;
+  const source = await askSource(hosts.source, { domain, engine, towards: address });
+  const { user } = source.domain;
+  const places = placesOf(source.domain, options.storage);
+  const compared = comparable(places);
+  const clockDifferenceMs = (await askClock(hosts.destination)) - (await askClock(hosts.source));
+  const [destination, here, there] = await Promise.all([
+    askDestination(hosts.destination, { domain, engine, user, port }),
+    askStorage(hosts.source, compared, user),
+    askStorage(hosts.destination, compared, user),
+  ]);
+  return {
+    source: source.host,
+    domain: source.domain,
+    destination,
+    storage: { source: here, destination: there },
+    clockDifferenceMs,
+    address,
+    reachability: await askReachability(hosts.source, address, destination.port),
+    places,
+  };
+}
+
+/** `poolshift check`. @returns what stands in the way of that method @throws CodedError 'host', 'command' */
+export async function checkDomain(
+  domain: string,
+  destinationUri: string,
+  options: DomainOptions,
+  reporter: Reporter,
+): Promise<readonly Finding[]> {
+  return withHosts(options.connect, destinationUri, async (hosts) => {
+    const findings = judge(await inspect(hosts, domain, options));
+    reporter.findings(findings);
+    return hinders(findings, options.method);
+  });
+}
+
+/**
+ * `poolshift migrate`.
+ * @returns what stands in the way, and then nothing was started; or what came of it
+ * @throws CodedError 'host', 'command'
+ */
+export async function migrateDomain(
+  domain: string,
+  destinationUri: string,
+  options: DomainMigrationOptions,
+  reporter: Reporter,
+  onInterrupt: (listener: () => void) => void,
+): Promise<{ readonly hindered: readonly Finding[] } | { readonly summary: Summary }> {
+  const { method, connect } = options;
+  const knowsBandwidth = await virshCanTellSwitchoverBandwidth();
+  return withHosts(connect, destinationUri, async (hosts) => {
+    const inspected = await inspect(hosts, domain, options);
+    const findings = judge(inspected);
+    const hindered = hinders(findings, method);
+    reporter.findings(hindered.length > 0 ? hindered : findings.filter(({ level }) => level === 'note'));
+    if (hindered.length > 0) return { hindered };
+
+    const id = migrationId(domain);
+    const socket = socketOf(domain);
+    const plan =
+      method === 'plain' ? undefined : await enginePlan(hosts, inspected, { ...options, method }, id, socket);
+    const switchover = options.availableSwitchoverBandwidth ?? switchoverMibPerSecond(inspected.domain);
+    const summary = await runMigration({
+      id,
+      vm: domain,
+      method,
+      hosts,
+      ...(plan === undefined
+        ? {}
+        : { engines: { source: sourceCommand(plan), destination: destinationCommand(plan) } }),
+      ...(plan === undefined || options.tlsDir !== undefined ? {} : { key: makeKey() }),
+      driver: libvirtDriver({
+        domain,
+        sourceUri: connect,
+        destinationUri,
+        ...(plan === undefined ? {} : { socket }),
+        p2p: options.p2p === true,
+        persistent: options.persistent === true,
+        undefineSource: options.undefineSource === true,
+        ...(options.bandwidth === undefined ? {} : { bandwidthMibPerSecond: options.bandwidth }),
+        ...(plan === undefined || switchover === undefined || !knowsBandwidth
+          ? {}
+          : { switchoverMibPerSecond: switchover }),
+        ...(options.maxDowntime === undefined ? {} : { maxDowntimeMs: options.maxDowntime }),
+        ...(options.timeout === undefined ? {} : { timeoutSeconds: options.timeout }),
+      }),
+      reporter,
+      onInterrupt,
+    });
+    return { summary };
+  });
+}
+
+/** What TCP leaves of an interface's rate. */
+const payloadShare = 0.95;
+
+/** QEMU's own estimate is how fast the engine reads (docs/engine.md, Use). */
+export function switchoverMibPerSecond({
+  interfaceBitsPerSecond,
+}: Pick<DomainFacts, 'interfaceBitsPerSecond'>): number | undefined {
+  if (interfaceBitsPerSecond === 0) return undefined;
+  return Math.max(1, Math.floor((payloadShare * interfaceBitsPerSecond) / 8 / 2 ** 20));
+}
+
+async function enginePlan(
+  hosts: Hosts,
+  { domain, address, reachability, destination, places }: Inspected,
+  { method, engine, tlsDir }: DomainMigrationOptions & { readonly method: Exclude<Method, 'plain'> },
+  id: string,
+  socket: string,
+): Promise<EnginePlan> {
+  const memoryMap = domain.memoryParts === 0 ? undefined : await writeMemoryMap(hosts.source, domain, socket);
+  return {
+    id,
+    engine,
+    strategy: method,
+    outgoingSocket: socket,
+    incomingSocket: socket,
+    address: reachability.ip,
+    ...(tlsDir === undefined ? {} : { tlsDir, tlsHostname: address }),
+    port: destination.port,
+    agentSocket: domain.agentSocket,
+    pid: domain.pid,
+    ...(memoryMap === undefined ? {} : { memoryMap }),
+    storage: places,
+    ...(domain.user === 'root' || domain.user === '' ? {} : { user: domain.user }),
+  };
+}
+
+/** Where the engine can read it after it has become QEMU's user. @throws CodedError 'host' */
+async function writeMemoryMap(
+  host: OperatedHost,
+  { name, user }: DomainFacts,
+  socket: string,
+): Promise<string> {
+  const file = `${socket}.memory-map`;
+  await host.run(`set -eu; umask 077
+{ virsh -c qemu:///system qemu-monitor-command ${quote(name)} --hmp 'info mtree -f'
+  virsh -c qemu:///system qemu-monitor-command ${quote(name)} --hmp 'info ramblock'; } > ${quote(file)}
+chown ${quote(user)} ${quote(file)}`);
+  return file;
+}

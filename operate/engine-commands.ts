@@ -1,0 +1,66 @@
+/** The command lines of the two engines of one migration. Pure. */
+import { quote } from './host.ts';
+import { keyFileOf } from './launch.ts';
+
+export interface EnginePlan {
+  readonly id: string;
+  /** Program on both hosts. */
+  readonly engine: string;
+  readonly strategy: 'balance' | 'restore';
+  /** Where the source's QEMU connects, and where the target waits. */
+  readonly outgoingSocket: string;
+  readonly incomingSocket: string;
+  /** The destination, as the source reaches it. */
+  readonly address: string;
+  /** The name that its certificate has, where there is one. */
+  readonly tlsHostname?: string;
+  readonly port: number;
+  readonly agentSocket: string;
+  /** Of the source's QEMU. */
+  readonly pid: number;
+  /** A file with what QEMU says of its memory, where that has several blocks. */
+  readonly memoryMap?: string;
+  /** As `--storage` takes them. */
+  readonly storage: readonly string[];
+  /** Whom the engines become; undefined where QEMU is root. */
+  readonly user?: string;
+  /** Certificates in place of a key. */
+  readonly tlsDir?: string;
+}
+
+function common({ id, user, tlsDir }: EnginePlan): readonly string[] {
+  return [
+    '--json',
+    ...['--vm', id],
+    ...(tlsDir === undefined ? ['--psk-file', keyFileOf(id)] : ['--tls-dir', tlsDir]),
+    ...(user === undefined ? [] : ['--user', user]),
+  ];
+}
+
+const line = (engine: string, words: readonly string[]): string => [engine, ...words].map(quote).join(' ');
+
+/** An IPv6 address stands in brackets. */
+const endpoint = (address: string, port: number): string =>
+  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+
+export function sourceCommand(plan: EnginePlan): string {
+  const { engine, strategy, outgoingSocket, address, port, agentSocket, pid, memoryMap, tlsHostname } = plan;
+  return line(engine, [
+    'source',
+    ...['--listen', `unix:${outgoingSocket}`, '--connect', endpoint(address, port)],
+    ...['--agent', agentSocket, '--ram', `pid:${pid}`, '--strategy', strategy],
+    ...(memoryMap === undefined ? [] : ['--memory-map', memoryMap]),
+    ...(tlsHostname === undefined ? [] : ['--tls-hostname', tlsHostname]),
+    ...common(plan),
+  ]);
+}
+
+export function destinationCommand(plan: EnginePlan): string {
+  const { engine, incomingSocket, address, port, storage } = plan;
+  return line(engine, [
+    'destination',
+    ...['--listen', endpoint(address, port), '--incoming', `unix:${incomingSocket}`],
+    ...storage.flatMap((place) => ['--storage', place]),
+    ...common(plan),
+  ]);
+}

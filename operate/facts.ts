@@ -1,0 +1,342 @@
+/** What both hosts of a migration are asked before it, and what they answer. Nothing is changed by the questions. */
+import { agentPortName } from '../engine/list/agent-protocol.ts';
+import { quote, type OperatedHost } from './host.ts';
+
+/** A host, whatever it is in the migration. */
+export interface HostFacts {
+  readonly name: string;
+  /** Empty where there is none, as in all texts here. */
+  readonly libvirt: string;
+  readonly qemu: string;
+  /** SHA-256 of the engine's program. */
+  readonly engine: string;
+  readonly availableBytes: number;
+  readonly hasSystemd: boolean;
+}
+
+export interface DiskFacts {
+  /** The guest's name for it as far as libvirt knows. */
+  readonly target: string;
+  readonly serial: string;
+  /** raw, qcow2. */
+  readonly format: string;
+  /** As `--storage` takes it; undefined for what the engine cannot read by itself. */
+  readonly place: string | undefined;
+  /** What it is, in words, for messages. */
+  readonly kind: string;
+}
+
+export interface DomainFacts {
+  readonly name: string;
+  /** libvirt's word: running, paused, shut off; empty where there is no such domain. */
+  readonly state: string;
+  readonly memoryBytes: number;
+  readonly pid: number;
+  /** User that QEMU runs as. */
+  readonly user: string;
+  /** The socket of the agent's port on the host; empty where the domain has no such port. */
+  readonly agentSocket: string;
+  /** Whether the guest's agent answers: its words, or why not. */
+  readonly agent: { readonly answers: boolean; readonly says: string };
+  readonly disks: readonly DiskFacts[];
+  /** NUMA cells and memory devices: more than one RAM block. */
+  readonly memoryParts: number;
+  /** Confined by AppArmor or SELinux. */
+  readonly confined: boolean;
+  /** Rate of the interface towards the destination in bits per second, as it says; 0 where it says none. */
+  readonly interfaceBitsPerSecond: number;
+}
+
+export interface DestinationFacts extends HostFacts {
+  /** Whether it has the user of the source's QEMU. */
+  readonly hasUser: boolean;
+  /** State of a domain of that name there; empty where there is none. */
+  readonly domainState: string;
+  /** First port from the wanted one on that nobody listens on. */
+  readonly port: number;
+}
+
+/** Of one place of storage on one host: its size and hashes of some parts, by which two hosts see whether it is the same. */
+export interface StorageFacts {
+  readonly place: string;
+  readonly sizeBytes: number | undefined;
+  readonly hashes: readonly string[];
+  /** Why it cannot be read. */
+  readonly fault: string;
+}
+
+/** Values are base64, so that nothing in them is a line or a field. */
+const say = `say() { printf '%s\\t%s\\n' "$1" "$(printf %s "$2" | base64 -w0)"; }
+`;
+
+/** Reads what scripts with `say` print; a name may come several times. */
+export function parseFacts(text: string): ReadonlyMap<string, readonly string[]> {
+  const facts = new Map<string, string[]>();
+  for (const line of text.split('\n')) {
+    const [name = '', value] = line.split('\t');
+    if (value === undefined) continue;
+    facts.set(name, [...(facts.get(name) ?? []), Buffer.from(value, 'base64').toString('utf8').trim()]);
+  }
+  return facts;
+}
+
+const first = (facts: ReadonlyMap<string, readonly string[]>, name: string): string =>
+  facts.get(name)?.[0] ?? '';
+
+const hostScript = (engine: string): string => `${say}
+say available "$(awk '/^MemAvailable:/ { print $2 }' /proc/meminfo)"
+say engine "$(sha256sum "$(command -v ${quote(engine)})" 2> /dev/null | cut -d' ' -f1)"
+[ -d /run/systemd/system ] && say systemd yes
+if command -v virsh > /dev/null; then
+  version=$(virsh -q -c qemu:///system version --daemon 2> /dev/null)
+  say libvirt "$(sed -n 's/^Running against daemon: //p' <<< "$version")"
+  say qemu "$(sed -n 's/^Running hypervisor: QEMU //p' <<< "$version")"
+fi
+`;
+
+function hostFactsOf(name: string, facts: ReadonlyMap<string, readonly string[]>): HostFacts {
+  return {
+    name,
+    libvirt: first(facts, 'libvirt'),
+    qemu: first(facts, 'qemu'),
+    engine: first(facts, 'engine'),
+    availableBytes: Number(first(facts, 'available')) * 1024,
+    hasSystemd: first(facts, 'systemd') === 'yes',
+  };
+}
+
+/** Of the socket in `$agent`. */
+const agentScript = (engine: string): string =>
+  `if answer=$(timeout 40 ${quote(engine)} list --agent "$agent" --agent-timeout 20 --json 2>&1); then say answer "$answer"; else say silent "$answer"; fi`;
+
+const agentFactsOf = (facts: ReadonlyMap<string, readonly string[]>): DomainFacts['agent'] =>
+  facts.has('answer')
+    ? { answers: true, says: agentWords(first(facts, 'answer')) }
+    : { answers: false, says: first(facts, 'silent') };
+
+/** Whether an agent answers at a socket of the host. @throws CodedError 'host' */
+export async function askAgent(
+  host: OperatedHost,
+  engine: string,
+  socket: string,
+): Promise<DomainFacts['agent']> {
+  const script = `${say}agent=${quote(socket)}\n${agentScript(engine)}`;
+  return agentFactsOf(parseFacts(await host.run(script, { timeoutMs: 60_000 })));
+}
+
+/** @throws CodedError 'host' */
+export async function askHost(host: OperatedHost, engine: string): Promise<HostFacts> {
+  return hostFactsOf(host.name, parseFacts(await host.run(`${hostScript(engine)}true`)));
+}
+
+/** @throws CodedError 'host' */
+export async function askSource(
+  host: OperatedHost,
+  { domain, engine, towards }: { readonly domain: string; readonly engine: string; readonly towards: string },
+): Promise<{ readonly host: HostFacts; readonly domain: DomainFacts }> {
+  const script = `${hostScript(engine)}
+domain=${quote(domain)}
+v() { virsh -q -c qemu:///system "$@" 2> /dev/null; }
+x() { v dumpxml "$domain" --xpath "$1"; }
+say state "$(v domstate "$domain")"
+say memory "$(x '/domain/memory/text()')"
+say parts "$(( $(x '//cpu/numa/cell' | grep -c '<cell') + $(x '//devices/memory' | grep -c '<memory') ))"
+say confined "$(x '/domain/seclabel[@type="dynamic" and (@model="apparmor" or @model="selinux")]/@model')"
+pid=$(cat /run/libvirt/qemu/"$domain".pid 2> /dev/null) && { say pid "$pid"; say user "$(stat -c %U /proc/"$pid" 2> /dev/null)"; }
+agent=$(x '//channel[target/@name="${agentPortName}"]/source/@path' | sed -n 's/^ *path="\\(.*\\)"$/\\1/p')
+say agent "$agent"
+if [ -n "$agent" ]; then
+  ${agentScript(engine)}
+fi
+v domblklist "$domain" --details | awk '$2 == "disk" { print $3 }' | while read -r target; do
+  disk="//disk[target/@dev=\\"$target\\"]"
+  say disk "$target"
+  for part in @type source/@file source/@dev source/@protocol source/@name source/host/@name serial/text\\(\\) driver/@type; do
+    say "$target $part" "$(x "$disk/$part")"
+  done
+done
+interface=$(ip -o route get "$(getent ahostsv4 ${quote(towards)} | awk 'NR == 1 { print $1 }')" 2> /dev/null | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')
+say speed "$(cat "/sys/class/net/$interface/speed" 2> /dev/null)"
+true`;
+  const facts = parseFacts(await host.run(script, { timeoutMs: 120_000 }));
+  const disks = (facts.get('disk') ?? []).map((target): DiskFacts => {
+    const part = (name: string): string => attributeOrText(first(facts, `${target} ${name}`));
+    return diskOf(target, {
+      type: part('@type'),
+      file: part('source/@file') || part('source/@dev'),
+      protocol: part('source/@protocol'),
+      name: part('source/@name'),
+      server: part('source/host/@name'),
+      serial: part('serial/text()'),
+      format: part('driver/@type'),
+    });
+  });
+  return {
+    host: hostFactsOf(host.name, facts),
+    domain: {
+      name: domain,
+      state: first(facts, 'state'),
+      memoryBytes: Number(first(facts, 'memory')) * 1024,
+      pid: Number(first(facts, 'pid')),
+      user: first(facts, 'user'),
+      agentSocket: unescaped(first(facts, 'agent')),
+      agent: agentFactsOf(facts),
+      disks,
+      memoryParts: Number(first(facts, 'parts')),
+      confined: first(facts, 'confined') !== '',
+      interfaceBitsPerSecond: Math.max(0, Number(first(facts, 'speed'))) * 1e6,
+    },
+  };
+}
+
+const freePortScript = (port: number): string =>
+  `port=${port}; while ss -Hltn "sport = :$port" | grep -q .; do port=$((port + 1)); done; echo $port`;
+
+/** The first port from the wanted one on that nobody listens on. @throws CodedError 'host' */
+export async function askPort(host: OperatedHost, port: number): Promise<number> {
+  return Number(await host.run(freePortScript(port)));
+}
+
+/** @throws CodedError 'host' */
+export async function askDestination(
+  host: OperatedHost,
+  {
+    domain,
+    engine,
+    user,
+    port,
+  }: { readonly domain: string; readonly engine: string; readonly user: string; readonly port: number },
+): Promise<DestinationFacts> {
+  const script = `${hostScript(engine)}
+say state "$(virsh -q -c qemu:///system domstate ${quote(domain)} 2> /dev/null)"
+id -u -- ${quote(user)} > /dev/null 2>&1 && say user yes
+say port "$(${freePortScript(port)})"
+true`;
+  const facts = parseFacts(await host.run(script, { timeoutMs: 60_000 }));
+  return {
+    ...hostFactsOf(host.name, facts),
+    hasUser: user === '' || first(facts, 'user') === 'yes',
+    domainState: first(facts, 'state'),
+    port: Number(first(facts, 'port')),
+  };
+}
+
+/** By how many ms a host's clock is ahead of this machine's. @throws CodedError 'host' */
+export async function askClock(host: OperatedHost): Promise<number> {
+  // The first connection takes its time.
+  await host.run('true');
+  const beforeMs = Date.now();
+  const hostMs = Number(await host.run('date +%s%3N'));
+  return hostMs - (beforeMs + Date.now()) / 2;
+}
+
+/** Parts of a disk that are compared, and their length. */
+const samples = 16;
+const sampleBytes = 65536;
+
+/** Reads some parts of each place, as the user who will read it, past the page cache. @throws CodedError 'host' */
+export async function askStorage(
+  host: OperatedHost,
+  places: readonly string[],
+  user: string,
+): Promise<readonly StorageFacts[]> {
+  const asUser =
+    user === '' || user === 'root'
+      ? ''
+      : `setpriv --reuid ${quote(user)} --regid "$(id -g ${quote(user)})" --clear-groups `;
+  const script = `${say}
+sample() {
+  case $1 in
+    nfs://*)
+      info=$(${asUser}timeout 20 qemu-img info -U --output=json "$1" 2>&1) || { say "fault $1" "$info"; return; }
+      say "size $1" "$(sed -n 's/^ *"virtual-size": \\([0-9]*\\).*/\\1/p' <<< "$info" | tail -n 1)" ;;
+    *)
+      ${asUser}test -r "$1" || { say "fault $1" "$(ls -ld "$1" 2>&1 | tail -n 1)"; return; }
+      size=$(blockdev --getsize64 "$1" 2> /dev/null || stat -Lc %s "$1")
+      say "size $1" "$size"
+      for part in $(seq 0 ${samples - 1}); do
+        say "hash $1" "$(${asUser}timeout 20 dd if="$1" bs=${sampleBytes} count=1 iflag=direct skip=$((size * part / ${samples} / ${sampleBytes})) 2> /dev/null | sha256sum)"
+      done ;;
+  esac
+}
+${places.map((place) => `sample ${quote(place)}`).join('\n')}
+true`;
+  const facts = parseFacts(await host.run(script, { timeoutMs: 120_000 }));
+  return places.map((place) => {
+    const size = Number(first(facts, `size ${place}`));
+    return {
+      place,
+      sizeBytes: size > 0 ? size : undefined,
+      hashes: facts.get(`hash ${place}`) ?? [],
+      fault: first(facts, `fault ${place}`),
+    };
+  });
+}
+
+/** How a port of the destination answers the source: nobody listens there yet, so that `refused` is what is wanted. */
+export interface Reachability {
+  readonly is: 'refused' | 'open' | 'silent' | 'unknown-host';
+  /** The address, as the source resolves it. */
+  readonly ip: string;
+}
+
+/** @throws CodedError 'host' */
+export async function askReachability(
+  host: OperatedHost,
+  address: string,
+  port: number,
+): Promise<Reachability> {
+  const script = `ip=$(getent ahosts ${quote(address)} | awk 'NR == 1 { print $1 }')
+[ -n "$ip" ] || { echo unknown-host; exit; }
+timeout 5 bash -c ': > /dev/tcp/$0/$1' "$ip" ${port} 2> /dev/null
+case $? in 0) echo "open $ip" ;; 124) echo "silent $ip" ;; *) echo "refused $ip" ;; esac`;
+  const [is = '', ip = ''] = (await host.run(script)).trim().split(' ');
+  return { is: is === 'refused' || is === 'open' || is === 'unknown-host' ? is : 'silent', ip };
+}
+
+interface DiskParts {
+  readonly type: string;
+  readonly file: string;
+  readonly protocol: string;
+  readonly name: string;
+  readonly server: string;
+  readonly serial: string;
+  readonly format: string;
+}
+
+/** A disk as libvirt has it (libvirt docs/formatdomain.rst, Hard drives). */
+export function diskOf(target: string, parts: DiskParts): DiskFacts {
+  const { type, file, protocol, name, server, serial, format } = parts;
+  const common = { target, serial, format };
+  if ((type === 'file' || type === 'block') && file !== '')
+    return { ...common, kind: `${type} ${file}`, place: file };
+  if (type === 'network' && protocol === 'nfs' && name !== '' && server !== '') {
+    const place = `nfs://${server}/${name.replace(/^\//, '').split('/').map(encodeURIComponent).join('/')}`;
+    return { ...common, kind: place, place };
+  }
+  return { ...common, kind: `${type} ${protocol || file}`.trim(), place: undefined };
+}
+
+/** What virsh prints for an XPath: ` path="..."` for an attribute, else the text. */
+export function attributeOrText(text: string): string {
+  const match = /^\s*[\w:-]+="(.*)"\s*$/s.exec(text);
+  return unescaped(match?.[1] ?? text);
+}
+
+const entities: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
+
+const unescaped = (text: string): string =>
+  text.replaceAll(/&(amp|lt|gt|quot|apos);/g, (whole, name: string) => entities[name] ?? whole);
+
+/** Of `poolshift-engine list --json`. */
+function agentWords(json: string): string {
+  try {
+    const { pages, server } = JSON.parse(json) as {
+      pages: number;
+      server: { product: string; version: string };
+    };
+    return `${server.product} ${server.version} lists ${pages} pages`;
+  } catch {
+    return json.slice(0, 200);
+  }
+}

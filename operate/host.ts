@@ -1,0 +1,164 @@
+/** A machine of a migration: commands run there as root, here or by ssh. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { execa } from 'execa';
+import { CodedError } from '../foundation/coded-error.ts';
+import type { SshTarget } from './address.ts';
+
+const defaultTimeoutMs = 30_000;
+/** Exit code of ssh itself. */
+const connectionLost = 255;
+
+interface RunOptions {
+  /** Default 30 000. */
+  readonly timeoutMs?: number;
+  /** For standard input: what no list of processes is to show. */
+  readonly input?: string;
+}
+
+/** A long-lived command: its lines, and what ends it here. */
+export interface Following {
+  readonly lines: AsyncIterable<string>;
+  stop(): void;
+}
+
+/** The shared connections of one command's hosts. */
+export class SshConnections {
+  readonly folder: string;
+
+  private constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  static async open(): Promise<SshConnections> {
+    return new SshConnections(await mkdtemp(path.join(os.tmpdir(), 'poolshift-')));
+  }
+
+  /** ssh's arguments up to the host. Nobody is there to answer a question. */
+  arguments(target: SshTarget): readonly string[] {
+    return [
+      ...['-o', 'BatchMode=yes', '-o', 'ConnectTimeout=10'],
+      ...['-o', 'ServerAliveInterval=5', '-o', 'ServerAliveCountMax=3'],
+      ...['-o', 'ControlMaster=auto', '-o', `ControlPath=${this.folder}/%C`, '-o', 'ControlPersist=60'],
+      ...(target.port === undefined ? [] : ['-p', String(target.port)]),
+      ...(target.user === undefined ? [] : ['-l', target.user]),
+    ];
+  }
+
+  async close(hosts: readonly OperatedHost[]): Promise<void> {
+    await Promise.all(
+      hosts.map(async ({ ssh }) => {
+        if (ssh === undefined) return;
+        await execa('ssh', ['-O', 'exit', ...this.arguments(ssh), ssh.host], {
+          reject: false,
+          stdio: 'ignore',
+        });
+      }),
+    );
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+export class OperatedHost {
+  readonly ssh: SshTarget | undefined;
+  readonly #connections: SshConnections;
+
+  constructor(ssh: SshTarget | undefined, connections: SshConnections) {
+    this.ssh = ssh;
+    this.#connections = connections;
+  }
+
+  /** As messages name it. */
+  get name(): string {
+    return this.ssh?.host ?? os.hostname();
+  }
+
+  /**
+   * Runs a script of bash as root. Returns its standard output.
+   * @throws CodedError 'host', 'unreachable', 'timeout' or 'command-failed'
+   */
+  async run(script: string, { timeoutMs = defaultTimeoutMs, input }: RunOptions = {}): Promise<string> {
+    const [program, ...words] = this.#command(script);
+    const result = await execa(program, words, {
+      ...(input === undefined ? { stdin: 'ignore' } : { input }),
+      timeout: timeoutMs,
+      // A Ctrl-C in the terminal is for this command alone.
+      detached: true,
+      reject: false,
+      maxBuffer: 64 * 2 ** 20,
+    });
+    if (result.exitCode === 0) return result.stdout;
+    const said = result.stderr.trim().split('\n').slice(-5).join('\n');
+    if (result.timedOut)
+      throw new CodedError('host', 'timeout', `${this.name} does not answer within ${timeoutMs / 1000} s`);
+    if (this.ssh !== undefined && (result.exitCode === connectionLost || result.exitCode === undefined))
+      throw new CodedError('host', 'unreachable', `${this.name} cannot be reached by ssh: ${said}`);
+    throw new CodedError(
+      'host',
+      'command-failed',
+      `on ${this.name}: ${said === '' ? `exit code ${result.exitCode ?? 'none'}` : said}`,
+    );
+  }
+
+  /** Starts a script of bash as root whose lines are read while it runs. */
+  follow(script: string): Following {
+    const [program, ...words] = this.#command(script);
+    const child = execa(program, words, {
+      stdin: 'ignore',
+      stderr: 'ignore',
+      buffer: false,
+      reject: false,
+      detached: true,
+    });
+    return {
+      lines: child.iterable() as AsyncIterable<string>,
+      stop: () => void child.kill(),
+    };
+  }
+
+  /** Brings a socket of the host here; `stop` ends that. Of this machine it is the socket itself. @throws CodedError 'host' */
+  async forwardSocket(
+    remotePath: string,
+    name: string,
+  ): Promise<{ readonly path: string; stop(): Promise<void> }> {
+    if (this.ssh === undefined) return { path: remotePath, stop: () => Promise.resolve() };
+    const local = path.join(this.#connections.folder, name);
+    const words = ['-L', `${local}:${remotePath}`, ...this.#connections.arguments(this.ssh), this.ssh.host];
+    // Makes the connection if there is none.
+    await this.run('true');
+    const { exitCode, stderr } = await execa('ssh', ['-O', 'forward', ...words], {
+      stdin: 'ignore',
+      reject: false,
+    });
+    if (exitCode !== 0)
+      throw new CodedError(
+        'host',
+        'forward-failed',
+        `${this.name}: ${remotePath} cannot be forwarded: ${stderr}`,
+      );
+    return {
+      path: local,
+      stop: async () => {
+        await execa('ssh', ['-O', 'cancel', ...words], { stdio: 'ignore', reject: false });
+      },
+    };
+  }
+
+  #command(script: string): readonly [string, ...string[]] {
+    // As root, by sudo where the user is somebody else.
+    const asRoot = `if [ "$(id -u)" = 0 ]; then exec bash -c "$0"; else exec sudo -n bash -c "$0"; fi`;
+    if (this.ssh === undefined) return ['bash', '-c', asRoot, script];
+    return [
+      'ssh',
+      ...this.#connections.arguments(this.ssh),
+      this.ssh.host,
+      `exec bash -c ${quote(asRoot)} ${quote(script)}`,
+    ];
+  }
+}
+
+/** As one word of a shell command. */
+export function quote(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,189 @@
+/** Engines on the hosts of a migration: started so that they outlive whoever started them, followed, and ended. */
+import { randomBytes } from 'node:crypto';
+import { z } from 'zod';
+import { CodedError } from '../foundation/coded-error.ts';
+import { recordedFieldsSchema, type RecordedFields } from '../record/engine-event.ts';
+import { quote, type Following, type OperatedHost } from './host.ts';
+
+/** Folder of all migrations that a host knows, and of one. */
+export const migrationsFolder = '/run/poolshift/migrations';
+export const folderOf = (id: string): string => `${migrationsFolder}/${id}`;
+export const keyFileOf = (id: string): string => `${folderOf(id)}/key`;
+
+/** Of a VM's name what fits everywhere: paths, units, lists of words. */
+export const plainName = (vm: string): string => vm.replaceAll(/[^\w.-]/g, '_');
+
+/** Names a migration on both hosts. */
+export const migrationId = (vm: string): string => `${plainName(vm)}-${randomBytes(4).toString('hex')}`;
+
+export type Role = 'source' | 'destination';
+
+export const unitOf = (role: Role, vm: string): string => `poolshift-${role}-${plainName(vm)}`;
+
+/** What `poolshift status` says of a migration on this host. */
+export interface MigrationRecord {
+  readonly id: string;
+  readonly vm: string;
+  readonly role: Role;
+  readonly source: string;
+  readonly destination: string;
+  readonly method: string;
+  readonly startedAt: string;
+}
+
+/** How many ended ones a host remembers. */
+const remembered = 20;
+
+/** Makes the folder of a migration on a host, with the key for its engine: by standard input, where no list of processes shows it. */
+export async function prepareFolder(
+  host: OperatedHost,
+  record: MigrationRecord,
+  key: string | undefined,
+): Promise<void> {
+  const folder = folderOf(record.id);
+  const script = `set -eu
+umask 077
+install -d -m 700 /run/poolshift ${migrationsFolder}
+cd ${migrationsFolder}
+for old in $(ls -t | tail -n +${remembered + 1}); do if [ -e "$old/end" ]; then rm -r -- "$old"; fi; done
+# Keys of those whose end this host was not told.
+for key in */key; do if ! pgrep -f -- "--vm \${key%/key}" > /dev/null; then rm -f -- "$key"; fi; done
+mkdir -p ${quote(folder)}
+printf '%s\\n' ${quote(JSON.stringify(record))} > ${quote(`${folder}/${record.role}.json`)}
+${key === undefined ? '' : `cat > ${quote(keyFileOf(record.id))}`}`;
+  await host.run(script, key === undefined ? {} : { input: `${key}\n` });
+}
+
+/**
+ * Starts an engine: a transient unit where systemd runs, else a detached process. Its events go to a file, so that nobody has to
+ * be there to read them. systemd never kills a source engine: one in doubt has to stay (docs/engine.md, Switchover).
+ *
+ * @param command program and arguments, as words of a shell
+ */
+export function launchScript(id: string, role: Role, vm: string, command: string): string {
+  const stem = `${folderOf(id)}/${role}`;
+  const unit = unitOf(role, vm);
+  return `set -eu
+umask 077
+# A file, since systemd has a meaning of its own for "$" in a command.
+printf '%s\\n' ${quote(`echo $$ > ${stem}.pid\nexec ${command}`)} > ${stem}.sh
+if [ -d /run/systemd/system ]; then
+  if systemctl is-active --quiet ${quote(unit)}; then echo "the unit ${unit} is active: an engine of an earlier migration is still there (poolshift status)" >&2; exit 1; fi
+  systemctl reset-failed ${quote(unit)} 2> /dev/null || true
+  systemd-run --quiet --collect --unit=${quote(unit)} --property=Type=exec --property=SendSIGKILL=no --property=SuccessExitStatus=130 \\
+    --property=StandardOutput=append:${stem}.events --property=StandardError=append:${stem}.errors -- bash ${stem}.sh
+else
+  setsid bash ${stem}.sh >> ${stem}.events 2>> ${stem}.errors < /dev/null &
+fi
+for attempt in $(seq 100); do [ -s ${stem}.pid ] && exit 0; sleep 0.05; done
+echo 'the engine has not started' >&2
+exit 1`;
+}
+
+/** Its events from the first on; ends when it has ended. */
+export function followScript(id: string, role: Role): string {
+  const stem = `${folderOf(id)}/${role}`;
+  return `touch ${stem}.events; exec tail -n +1 -s 0.1 --pid="$(cat ${stem}.pid)" -f ${stem}.events`;
+}
+
+/** Asks an engine to end. Before the commit it does; in doubt it stays. */
+export function stopScript(id: string, role: Role): string {
+  const stem = `${folderOf(id)}/${role}`;
+  return `pid=$(cat ${stem}.pid 2> /dev/null) || exit 0
+if tr '\\0' ' ' < /proc/"$pid"/cmdline 2> /dev/null | grep -qF ${quote(id)}; then kill -TERM "$pid"; fi
+true`;
+}
+
+/** The last word on both hosts: what came of it, and the key goes. */
+export function endScript(id: string, result: string, line: string): string {
+  const folder = folderOf(id);
+  return `rm -f ${quote(keyFileOf(id))}
+[ -d ${quote(folder)} ] && printf '%s\\n' ${quote(result)} > ${quote(`${folder}/end`)}
+logger -t poolshift -- ${quote(line)} 2> /dev/null
+true`;
+}
+
+const lineSchema = recordedFieldsSchema.extend({ event: z.string() });
+
+export interface ReportedEvent {
+  readonly event: string;
+  readonly fields: RecordedFields;
+}
+
+/** An event of an engine of any version; undefined for what is none. */
+export function parseEvent(line: string): ReportedEvent | undefined {
+  try {
+    const { event, ...fields } = lineSchema.parse(JSON.parse(line));
+    return { event, fields };
+  } catch {
+    return undefined;
+  }
+}
+
+/** An engine that runs on a host. */
+export class LaunchedEngine {
+  readonly role: Role;
+  readonly #host: OperatedHost;
+  readonly #id: string;
+  readonly #following: Following;
+  /** Settles when the engine has ended or its host is lost, and all of its events have been told. */
+  readonly ended: Promise<void>;
+
+  private constructor(host: OperatedHost, id: string, role: Role, onEvent: (event: ReportedEvent) => void) {
+    this.role = role;
+    this.#host = host;
+    this.#id = id;
+    this.#following = host.follow(followScript(id, role));
+    this.ended = this.#read(onEvent);
+  }
+
+  /** @throws CodedError 'host' */
+  static async start(
+    host: OperatedHost,
+    {
+      id,
+      vm,
+      role,
+      command,
+      onEvent,
+    }: {
+      readonly id: string;
+      readonly vm: string;
+      readonly role: Role;
+      readonly command: string;
+      readonly onEvent: (event: ReportedEvent) => void;
+    },
+  ): Promise<LaunchedEngine> {
+    await host.run(launchScript(id, role, vm, command));
+    return new LaunchedEngine(host, id, role, onEvent);
+  }
+
+  async #read(onEvent: (event: ReportedEvent) => void): Promise<void> {
+    try {
+      for await (const line of this.#following.lines) {
+        const event = parseEvent(line);
+        if (event !== undefined) onEvent(event);
+      }
+    } catch {
+      // The connection is lost: what is known was told.
+    }
+  }
+
+  /** Its last lines of errors, for messages. */
+  async errors(): Promise<string> {
+    const stem = `${folderOf(this.#id)}/${this.role}`;
+    return this.#host.run(`tail -n 3 ${stem}.errors 2> /dev/null || true`).catch(() => '');
+  }
+
+  /** Asks it to end; a host that is lost cannot be asked. */
+  async stop(): Promise<void> {
+    await this.#host.run(stopScript(this.#id, this.role)).catch((error: unknown) => {
+      if (!(error instanceof CodedError)) throw error;
+    });
+  }
+
+  /** Ends the reading of its events; the engine goes on. */
+  leave(): void {
+    this.#following.stop();
+  }
+}

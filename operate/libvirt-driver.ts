@@ -1,0 +1,149 @@
+/** A migration that libvirt carries out: `virsh`, which is run where this command is. */
+import { execa } from 'execa';
+import { CodedError } from '../foundation/coded-error.ts';
+import type { VmState } from './course.ts';
+import type { JobFigures } from './progress.ts';
+import type { Driver } from './run-migration.ts';
+
+export interface VirshMigration {
+  readonly domain: string;
+  readonly sourceUri: string;
+  readonly destinationUri: string;
+  /** Where libvirt on both hosts finds an engine; undefined for a migration without. */
+  readonly socket?: string;
+  readonly p2p: boolean;
+  readonly persistent: boolean;
+  readonly undefineSource: boolean;
+  /** As virsh has them. */
+  readonly bandwidthMibPerSecond?: number;
+  readonly switchoverMibPerSecond?: number;
+  readonly maxDowntimeMs?: number;
+  readonly timeoutSeconds?: number;
+}
+
+/** Arguments of virsh, for the migration alone. Pure. */
+export function migrateArguments(migration: VirshMigration): readonly string[] {
+  const { socket, bandwidthMibPerSecond, switchoverMibPerSecond, timeoutSeconds } = migration;
+  return [
+    ...['-c', migration.sourceUri, 'migrate', '--live'],
+    ...(migration.p2p ? ['--p2p'] : []),
+    ...(migration.persistent ? ['--persistent'] : []),
+    ...(migration.undefineSource ? ['--undefinesource'] : []),
+    ...(socket === undefined ? [] : ['--migrateuri', `unix://${socket}`]),
+    ...(bandwidthMibPerSecond === undefined ? [] : ['--bandwidth', String(bandwidthMibPerSecond)]),
+    ...(switchoverMibPerSecond === undefined
+      ? []
+      : ['--available-switchover-bandwidth', String(switchoverMibPerSecond)]),
+    ...(timeoutSeconds === undefined ? [] : ['--timeout', String(timeoutSeconds), '--timeout-suspend']),
+    ...['--', migration.domain, migration.destinationUri],
+  ];
+}
+
+/** libvirt tells apart more than matters here (virsh domstate). Pure. */
+export function vmStateOf(exitCode: number | undefined, stdout: string, stderr: string): VmState {
+  if (exitCode !== 0) return /failed to get domain|Domain not found/.test(stderr) ? 'absent' : 'unknown';
+  switch (stdout.trim()) {
+    case 'running':
+    case 'idle':
+    case 'pmsuspended':
+      return 'running';
+    case 'shut off':
+    case 'crashed':
+      return 'absent';
+    case 'paused':
+      return 'paused';
+    default:
+      return 'unknown';
+  }
+}
+
+/** `virsh domjobinfo --rawstats`. Pure. */
+export function jobFiguresOf(text: string): JobFigures {
+  const read = (name: string): number | undefined => {
+    const value = new RegExp(`^\\s*${name}\\s*[:=]\\s*(\\d+)`, 'm').exec(text)?.[1];
+    return value === undefined ? undefined : Number(value);
+  };
+  const pages = read('memory_dirty_rate');
+  const figures = {
+    remainingBytes: read('memory_remaining'),
+    dirtyBytesPerSecond: pages === undefined ? undefined : pages * (read('memory_page_size') ?? 4096),
+    downtimeMs: read('downtime'),
+    passes: read('memory_iteration'),
+  };
+  return Object.fromEntries(Object.entries(figures).filter(([, value]) => value !== undefined));
+}
+
+/** Messages go by their text. */
+const environment = { LC_ALL: 'C' };
+const askMs = 20_000;
+
+async function virsh(
+  words: readonly string[],
+  timeoutMs = askMs,
+): Promise<{ exitCode: number | undefined; stdout: string; stderr: string }> {
+  const { exitCode, stdout, stderr } = await execa('virsh', words, {
+    reject: false,
+    stdin: 'ignore',
+    detached: true,
+    timeout: timeoutMs,
+    env: environment,
+  });
+  return { exitCode, stdout, stderr };
+}
+
+/** @throws CodedError 'command', 'usage' where this machine has no virsh */
+export async function virshCanTellSwitchoverBandwidth(): Promise<boolean> {
+  const { exitCode, stdout } = await virsh(['help', 'migrate']);
+  if (exitCode !== 0)
+    throw new CodedError(
+      'command',
+      'usage',
+      'virsh does not run on this machine: apt-get install libvirt-clients',
+    );
+  return stdout.includes('--available-switchover-bandwidth');
+}
+
+export function libvirtDriver(migration: VirshMigration): Driver {
+  const { domain, sourceUri, destinationUri, maxDowntimeMs } = migration;
+  const stateAt = async (uri: string): Promise<VmState> => {
+    const { exitCode, stdout, stderr } = await virsh(['-c', uri, 'domstate', '--', domain]);
+    return vmStateOf(exitCode, stdout, stderr);
+  };
+  const jobAt = async (uri: string, ...options: readonly string[]): Promise<JobFigures | undefined> => {
+    const { exitCode, stdout } = await virsh([
+      '-c',
+      uri,
+      'domjobinfo',
+      '--rawstats',
+      ...options,
+      '--',
+      domain,
+    ]);
+    return exitCode === 0 ? jobFiguresOf(stdout) : undefined;
+  };
+  return {
+    migrate: async () => {
+      if (maxDowntimeMs !== undefined)
+        await virsh(['-c', sourceUri, 'migrate-setmaxdowntime', '--', domain, String(maxDowntimeMs)]);
+      // Not ended with this command: libvirt would abort a migration whose client went away.
+      const { exitCode, stderr } = await execa('virsh', migrateArguments(migration), {
+        reject: false,
+        stdin: 'ignore',
+        detached: true,
+        cleanup: false,
+        env: environment,
+      });
+      return { succeeded: exitCode === 0, says: `virsh: ${stderr.trim().replace(/^error: /, '')}` };
+    },
+    abort: async () => {
+      const { exitCode, stderr } = await virsh(['-c', sourceUri, 'domjobabort', '--', domain]);
+      if (exitCode !== 0) throw new Error(stderr);
+    },
+    look: async () => {
+      const [source, destination] = await Promise.all([stateAt(sourceUri), stateAt(destinationUri)]);
+      return { source, destination };
+    },
+    job: () => jobAt(sourceUri),
+    completed: () => jobAt(destinationUri, '--completed'),
+  };
+}

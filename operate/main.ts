@@ -1,0 +1,250 @@
+/** `poolshift`: live migration for people who run VMs (docs/operate.md). */
+import { rename, writeFile } from 'node:fs/promises';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { cleanText } from '../engine/cli/clean-text.ts';
+import { CodedError, isCoded } from '../foundation/coded-error.ts';
+import { helpSettings } from '../foundation/command-help.ts';
+import { type Finding, methods } from './checks.ts';
+import { exitCodes, refusedExitCode, usageExitCode } from './course.ts';
+import { checkDomain, type DomainMigrationOptions, migrateDomain } from './domain-migration.ts';
+import { OperatedHost, SshConnections } from './host.ts';
+import { checkQemus, migrateQemu, type QemuMigrationOptions } from './qemu-migration.ts';
+import { jsonReporter, type Reporter, textReporter } from './report.ts';
+import { knownMigrations, statusLines } from './status.ts';
+import { metricsText, type Summary } from './summary.ts';
+
+interface Output {
+  readonly json?: true;
+}
+
+const program = new Command('poolshift')
+  .configureHelp(helpSettings)
+  .description('Live migration of database VMs that reads cached pages from shared storage.')
+  .exitOverride()
+  .showHelpAfterError()
+  .addHelpText(
+    'after',
+    '\nExit codes: 0 migrated, or nothing stands in the way; 1 failed, the VM is at the source; 2 wrong option; 3 in doubt: look on both\n' +
+      'hosts; 4 a check stands in the way, nothing was started; 130 ended by Ctrl-C, the VM is at the source.',
+  );
+
+const wholeNumber =
+  (min: number, max = Number.MAX_SAFE_INTEGER) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < min || value > max)
+      throw new InvalidArgumentError(
+        `It must be a whole number from ${min} on${max === Number.MAX_SAFE_INTEGER ? '' : ` to ${max}`}.`,
+      );
+    return value;
+  };
+
+/** The first of those that libvirt's own migrations use, so that a firewall lets them through already. */
+const defaultPort = 49_152;
+
+function addCommonOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        '--method <name>',
+        'balance and restore go through the engines, plain is libvirt or QEMU alone',
+      )
+        .choices(methods)
+        .default('balance'),
+    )
+    .option(
+      '--storage <[NAME=]place>',
+      "the VM's disk as the destination reads it (default: as the VM has it); repeatable",
+      (text: string, before: readonly string[]) => [...before, text],
+      [],
+    )
+    .option(
+      '--to-address <address>',
+      "the destination's address in the migration network (default: its host)",
+    )
+    .addOption(
+      new Option('--port <number>', 'first port to try there')
+        .argParser(wholeNumber(1, 65_535))
+        .default(defaultPort),
+    )
+    .option('--engine <program>', 'poolshift-engine on both hosts', 'poolshift-engine')
+    .option('--json', 'write JSON lines to standard output');
+}
+
+/** Which VM: a domain of libvirt, or two QEMUs. */
+interface VmOptions {
+  readonly sourceQmp?: string;
+  readonly targetQmp?: string;
+}
+
+function addVmArguments(command: Command): Command {
+  return addCommonOptions(
+    command
+      .argument('[domain]', 'a running domain of libvirt')
+      .argument('[destination]', "the destination's libvirt: qemu+ssh://HOST/system")
+      .addOption(new Option('-c, --connect <uri>', "the source's libvirt").default('qemu:///system'))
+      .option('--source-qmp <place>', 'without libvirt: QMP socket of the VM, a path or ssh://HOST/PATH')
+      .option('--target-qmp <place>', 'and of the QEMU that waits for it, started with -incoming defer -S')
+      .option('--agent <path>', "without libvirt: the agent's socket at the source (default: as QEMU says)"),
+  );
+}
+
+/** @throws CodedError 'command', 'usage' */
+function vmOf(
+  domain: string | undefined,
+  destination: string | undefined,
+  { sourceQmp, targetQmp }: VmOptions,
+):
+  | { readonly is: 'domain'; readonly domain: string; readonly destination: string }
+  | { readonly is: 'qemu'; readonly sourceQmp: string; readonly targetQmp: string } {
+  if (domain !== undefined && destination !== undefined && sourceQmp === undefined && targetQmp === undefined)
+    return { is: 'domain', domain, destination };
+  if (domain === undefined && sourceQmp !== undefined && targetQmp !== undefined)
+    return { is: 'qemu', sourceQmp, targetQmp };
+  throw new CodedError(
+    'command',
+    'usage',
+    'give a DOMAIN and a DESTINATION, or --source-qmp and --target-qmp',
+  );
+}
+
+type Options = Omit<DomainMigrationOptions & QemuMigrationOptions, 'sourceQmp' | 'targetQmp'> &
+  VmOptions &
+  Output;
+
+/** Of libvirt alone. */
+const ofLibvirt = ['p2p', 'persistent', 'undefineSource'] as const;
+
+addVmArguments(program.command('migrate'))
+  .description('move a running VM to another host; checks first')
+  .option('--p2p', "the source's libvirt connects to the destination, not this machine")
+  .option('--persistent', 'define the domain at the destination')
+  .option('--undefine-source', 'undefine it at the source')
+  .addOption(
+    new Option('--bandwidth <MiB/s>', 'limit of QEMU, with --method plain').argParser(wholeNumber(1)),
+  )
+  .addOption(
+    new Option(
+      '--available-switchover-bandwidth <MiB/s>',
+      "what the migration link gives (default: the interface's rate)",
+    ).argParser(wholeNumber(1)),
+  )
+  .addOption(new Option('--max-downtime <ms>', 'tolerable downtime').argParser(wholeNumber(1)))
+  .addOption(
+    new Option('--timeout <seconds>', 'suspend the VM where it takes longer, so that it ends').argParser(
+      wholeNumber(1),
+    ),
+  )
+  .option('--tls-dir <folder>', 'certificates of both engines, in place of a key for this migration alone')
+  .option('--metrics <file>', "write OpenMetrics text there, for node_exporter's folder of text files")
+  .action(
+    async (
+      domain: string | undefined,
+      destination: string | undefined,
+      options: Options & { readonly metrics?: string },
+    ) => {
+      const vm = vmOf(domain, destination, options);
+      if (options.bandwidth !== undefined && options.method !== 'plain')
+        throw new CodedError(
+          'command',
+          'usage',
+          '--bandwidth limits what QEMU sends before the engine leaves pages out, so that it would slow the migration without need: ' +
+            'leave it out, shape the link, or take --method plain',
+        );
+      if (vm.is === 'qemu' && ofLibvirt.some((name) => options[name] !== undefined))
+        throw new CodedError('command', 'usage', '--p2p, --persistent and --undefine-source are for libvirt');
+      const reporter = reporterOf(options);
+      const end =
+        vm.is === 'domain'
+          ? await migrateDomain(vm.domain, vm.destination, options, reporter, onInterrupt)
+          : await migrateQemu({ ...options, ...vm }, reporter, onInterrupt);
+      await conclude(end, options.metrics);
+    },
+  );
+
+addVmArguments(program.command('check'))
+  .description('say what stands in the way of a migration, and change nothing')
+  .action(async (domain: string | undefined, destination: string | undefined, options: Options) => {
+    const vm = vmOf(domain, destination, options);
+    const reporter = reporterOf(options);
+    const hindered =
+      vm.is === 'domain'
+        ? await checkDomain(vm.domain, vm.destination, options, reporter)
+        : await checkQemus({ ...options, ...vm }, reporter);
+    if (hindered.length > 0) process.exitCode = refusedExitCode;
+  });
+
+program
+  .command('status')
+  .description('list the migrations that this host knows')
+  .option('--json', 'write them as one JSON array')
+  .action(async (options: Output) => {
+    const known = await knownMigrations(new OperatedHost(undefined, await SshConnections.open()));
+    process.stdout.write(
+      options.json === true
+        ? `${JSON.stringify(known)}\n`
+        : statusLines(known)
+            .map((line) => `${cleanText(line)}\n`)
+            .join(''),
+    );
+  });
+
+function reporterOf({ json }: Output): Reporter {
+  if (json === true) return jsonReporter((text) => process.stdout.write(text));
+  return textReporter((text) => process.stdout.write(text), process.stdout.isTTY);
+}
+
+async function conclude(
+  end: { readonly hindered: readonly Finding[] } | { readonly summary: Summary },
+  metrics: string | undefined,
+): Promise<void> {
+  if ('hindered' in end) {
+    process.exitCode = refusedExitCode;
+    const plainHelps = end.hindered.every(({ level }) => level === 'no-engine');
+    process.stderr.write(
+      `poolshift: nothing was started${plainHelps ? '; --method plain migrates without the engines' : ''}\n`,
+    );
+    return;
+  }
+  process.exitCode = exitCodes[end.summary.outcome];
+  if (metrics !== undefined) await writeMetrics(metrics, metricsText(end.summary, Date.now()));
+}
+
+/** Whole or not at all: it is read at any moment. */
+async function writeMetrics(file: string, text: string): Promise<void> {
+  await writeFile(`${file}.new`, text);
+  await rename(`${file}.new`, file);
+}
+
+const listeners: (() => void)[] = [];
+let interrupted = false;
+function onInterrupt(listener: () => void): void {
+  listeners.push(listener);
+  if (interrupted) listener();
+}
+for (const name of ['SIGINT', 'SIGTERM'] as const)
+  process.on(name, () => {
+    interrupted = true;
+    // Nothing has begun that would have to be ended.
+    if (listeners.length === 0) process.exit(exitCodes.cancelled);
+    for (const listener of listeners) listener();
+  });
+// A lost terminal ends nothing.
+process.on('SIGHUP', () => undefined);
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  const {
+    code,
+    exitCode: status,
+    message,
+  } = error as Error & { readonly code?: string; readonly exitCode?: number };
+  // commander has written its own errors already; help is no error.
+  if (code?.startsWith('commander.') === true) process.exitCode = status === 0 ? 0 : usageExitCode;
+  else {
+    process.stderr.write(`poolshift: ${cleanText(message)}\n`);
+    process.exitCode = isCoded(error, 'command') ? usageExitCode : exitCodes.failed;
+  }
+}

@@ -1,0 +1,262 @@
+/** `poolshift migrate --source-qmp PLACE --target-qmp PLACE`: two QEMUs that somebody else started, without libvirt. */
+import path from 'node:path';
+import { agentPortName } from '../engine/list/agent-protocol.ts';
+import { makeKey } from '../engine/wire/pre-shared-key.ts';
+import { QmpClient } from '../qemu/qmp/client.ts';
+import { qmpAddress } from './address.ts';
+import { type Finding, hinders, judgeQemus, type Method, type QemusAsked } from './checks.ts';
+import { destinationCommand, type EnginePlan, sourceCommand } from './engine-commands.ts';
+import {
+  askAgent,
+  askClock,
+  askHost,
+  askPort,
+  askReachability,
+  askStorage,
+  type DiskFacts,
+} from './facts.ts';
+import { OperatedHost, quote, SshConnections } from './host.ts';
+import { folderOf, migrationId, plainName } from './launch.ts';
+import { qmpDriver } from './qmp-driver.ts';
+import type { Reporter } from './report.ts';
+import { runMigration } from './run-migration.ts';
+import type { Summary } from './summary.ts';
+
+export interface QemuMigrationOptions {
+  readonly sourceQmp: string;
+  readonly targetQmp: string;
+  readonly method: Method;
+  readonly engine: string;
+  readonly storage: readonly string[];
+  /** Default: as the source's QEMU has its port. */
+  readonly agent?: string;
+  readonly toAddress?: string;
+  readonly port: number;
+  readonly bandwidth?: number;
+  readonly availableSwitchoverBandwidth?: number;
+  readonly maxDowntime?: number;
+  readonly timeout?: number;
+  readonly tlsDir?: string;
+}
+
+const mib = 2 ** 20;
+const connectMs = 10_000;
+
+interface Ends {
+  readonly source: QmpClient;
+  readonly target: QmpClient;
+  readonly hosts: { readonly source: OperatedHost; readonly destination: OperatedHost };
+}
+
+async function withQemus<T>(options: QemuMigrationOptions, body: (ends: Ends) => Promise<T>): Promise<T> {
+  const places = { source: qmpAddress(options.sourceQmp), target: qmpAddress(options.targetQmp) };
+  const connections = await SshConnections.open();
+  const hosts = {
+    source: new OperatedHost(places.source.ssh, connections),
+    destination: new OperatedHost(places.target.ssh, connections),
+  };
+  const open: { close(): void }[] = [];
+  const connect = async (host: OperatedHost, socket: string, name: string): Promise<QmpClient> => {
+    const { path: local } = await host.forwardSocket(socket, name);
+    const client = await QmpClient.connect(local, { timeoutMs: connectMs });
+    open.push(client);
+    return client;
+  };
+  try {
+    const source = await connect(hosts.source, places.source.path, 'source');
+    const target = await connect(hosts.destination, places.target.path, 'target');
+    return await body({ source, target, hosts });
+  } finally {
+    for (const client of open) client.close();
+    await connections.close([hosts.source, hosts.destination]);
+  }
+}
+
+/** The socket of the agent's port, from what QEMU says of its devices and of its character devices. Pure. */
+export function agentSocketOf(
+  qtree: string,
+  chardevs: readonly { readonly label: string; readonly filename: string }[],
+): string | undefined {
+  const port = qtree
+    .split(/^\s*dev: /m)
+    .find((device) => device.startsWith('virtserialport,') && device.includes(`name = "${agentPortName}"`));
+  const label = /chardev = "([^"]+)"/.exec(port ?? '')?.[1];
+  const filename = chardevs.find((chardev) => chardev.label === label)?.filename;
+  return /^(?:disconnected:)?unix:([^,]+)/.exec(filename ?? '')?.[1];
+}
+
+interface BlockDevice {
+  readonly device: string;
+  readonly inserted?: { readonly file: string; readonly drv: string; readonly ro: boolean } | undefined;
+}
+
+/** Disks that the engine can read by itself: files and block devices. Pure. */
+export function disksOf(blocks: readonly BlockDevice[]): readonly DiskFacts[] {
+  return blocks.flatMap(({ device, inserted }) => {
+    if (inserted === undefined || inserted.ro) return [];
+    const { file, drv } = inserted;
+    const place = file.startsWith('/') || file.startsWith('nfs://') ? file.replace(/\?.*$/, '') : undefined;
+    return [{ target: device, serial: '', format: drv, kind: file, place }];
+  });
+}
+
+/** Process and user behind a QMP socket. @throws CodedError 'host' */
+async function processBehind(
+  host: OperatedHost,
+  socket: string,
+): Promise<{ readonly pid: number; readonly user: string }> {
+  const answer = await host.run(
+    `pid=$(ss -Hxlp src ${quote(socket)} | sed -n 's/.*pid=\\([0-9]*\\).*/\\1/p' | head -n 1)
+[ -n "$pid" ] || exit 0
+echo "$pid $(stat -c %U "/proc/$pid")"`,
+  );
+  const [pid = '', user = ''] = answer.trim().split(' ');
+  return { pid: Number(pid), user };
+}
+
+interface Inspected extends QemusAsked {
+  readonly vm: string;
+  readonly pid: number;
+  readonly user: string;
+  readonly agentSocket: string;
+  readonly places: readonly string[];
+}
+
+/** @throws CodedError 'host', 'qmp' */
+async function inspect({ source, target, hosts }: Ends, options: QemuMigrationOptions): Promise<Inspected> {
+  const { engine, port } = options;
+  const qmpPath = qmpAddress(options.sourceQmp).path;
+  const { pid, user } = await processBehind(hosts.source, qmpPath);
+  const qtree = await source.execute('human-monitor-command', { 'command-line': 'info qtree' });
+  const agentSocket = options.agent ?? agentSocketOf(qtree, await source.execute('query-chardev')) ?? '';
+  const disks = disksOf(await source.execute('query-block'));
+  const places =
+    options.storage.length > 0
+      ? options.storage
+      : disks.flatMap(({ place }) => (place === undefined ? [] : [place]));
+  const compared = places.filter((place) => place.startsWith('/') || place.startsWith('nfs://'));
+  const address = options.toAddress ?? hosts.destination.ssh?.host ?? '127.0.0.1';
+  const clockDifferenceMs = (await askClock(hosts.destination)) - (await askClock(hosts.source));
+  const freePort = await askPort(hosts.destination, port);
+  const version = async (qemu: QmpClient): Promise<string> => {
+    const { major, minor, micro } = (await qemu.execute('query-version')).qemu;
+    return `${major}.${minor}.${micro}`;
+  };
+  const capabilities = await source.execute('query-migrate-capabilities');
+  return {
+    vm: plainName((await source.execute('query-name')).name ?? path.basename(qmpPath, '.qmp')),
+    pid,
+    user,
+    agentSocket,
+    places,
+    source: await askHost(hosts.source, engine),
+    destination: { ...(await askHost(hosts.destination, engine)), port: freePort },
+    qemu: {
+      versions: [await version(source), await version(target)],
+      status: (await source.execute('query-status')).status,
+      targetStatus: (await target.execute('query-status')).status,
+      on: capabilities.filter(({ state }) => state).map(({ capability }) => capability),
+      pid,
+    },
+    agent: {
+      socket: agentSocket,
+      ...(agentSocket === ''
+        ? { answers: false, says: '' }
+        : await askAgent(hosts.source, engine, agentSocket)),
+    },
+    disks,
+    storage: {
+      source: await askStorage(hosts.source, compared, user),
+      destination: await askStorage(hosts.destination, compared, user),
+    },
+    clockDifferenceMs,
+    address,
+    reachability: await askReachability(hosts.source, address, freePort),
+  };
+}
+
+/** `poolshift check --source-qmp ...`. @throws CodedError 'host', 'qmp', 'command' */
+export async function checkQemus(
+  options: QemuMigrationOptions,
+  reporter: Reporter,
+): Promise<readonly Finding[]> {
+  return withQemus(options, async (ends) => {
+    const findings = judgeQemus(await inspect(ends, options));
+    reporter.findings(findings);
+    return hinders(findings, options.method);
+  });
+}
+
+/** @returns what stands in the way, and then nothing was started; or what came of it @throws CodedError 'host', 'qmp', 'command' */
+export async function migrateQemu(
+  options: QemuMigrationOptions,
+  reporter: Reporter,
+  onInterrupt: (listener: () => void) => void,
+): Promise<{ readonly hindered: readonly Finding[] } | { readonly summary: Summary }> {
+  const { method } = options;
+  return withQemus(options, async ({ source, target, hosts }) => {
+    const inspected = await inspect({ source, target, hosts }, options);
+    const findings = judgeQemus(inspected);
+    const hindered = hinders(findings, method);
+    reporter.findings(hindered.length > 0 ? hindered : findings.filter(({ level }) => level === 'note'));
+    if (hindered.length > 0) return { hindered };
+
+    const { vm } = inspected;
+    const id = migrationId(vm);
+    const plan = method === 'plain' ? undefined : enginePlan(inspected, options, method, id);
+    const { bandwidth, availableSwitchoverBandwidth, maxDowntime, timeout } = options;
+    const tcp = `tcp:${inspected.reachability.ip}:${inspected.destination.port}`;
+    const summary = await runMigration({
+      id,
+      vm,
+      method,
+      hosts,
+      ...(plan === undefined
+        ? {}
+        : { engines: { source: sourceCommand(plan), destination: destinationCommand(plan) } }),
+      ...(plan === undefined || options.tlsDir !== undefined ? {} : { key: makeKey() }),
+      driver: qmpDriver({
+        source,
+        target,
+        outgoingUri: plan === undefined ? tcp : `unix:${plan.outgoingSocket}`,
+        incomingUri: plan === undefined ? tcp : `unix:${plan.incomingSocket}`,
+        throughEngines: plan !== undefined,
+        ...(bandwidth === undefined ? {} : { bandwidthBytesPerSecond: bandwidth * mib }),
+        ...(availableSwitchoverBandwidth === undefined
+          ? {}
+          : { switchoverBytesPerSecond: availableSwitchoverBandwidth * mib }),
+        ...(maxDowntime === undefined ? {} : { maxDowntimeMs: maxDowntime }),
+        ...(timeout === undefined ? {} : { timeoutMs: timeout * 1000 }),
+      }),
+      reporter,
+      onInterrupt,
+    });
+    return { summary };
+  });
+}
+
+/** Sockets lie where QEMU's user has made its own; as root, where nobody else comes. */
+const socketFolderOf = (qmp: string, user: string, id: string): string =>
+  user === 'root' || user === '' ? folderOf(id) : path.posix.dirname(qmpAddress(qmp).path);
+
+function enginePlan(
+  { vm, pid, user, agentSocket, places, reachability, address, destination }: Inspected,
+  { sourceQmp, targetQmp, engine, tlsDir }: QemuMigrationOptions,
+  method: Exclude<Method, 'plain'>,
+  id: string,
+): EnginePlan {
+  return {
+    id,
+    engine,
+    strategy: method,
+    outgoingSocket: `${socketFolderOf(sourceQmp, user, id)}/poolshift-${vm}-outgoing.sock`,
+    incomingSocket: `${socketFolderOf(targetQmp, user, id)}/poolshift-${vm}-incoming.sock`,
+    address: reachability.ip,
+    ...(tlsDir === undefined ? {} : { tlsDir, tlsHostname: address }),
+    port: destination.port,
+    agentSocket,
+    pid,
+    storage: places,
+    ...(user === 'root' || user === '' ? {} : { user }),
+  };
+}

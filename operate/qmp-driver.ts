@@ -1,0 +1,186 @@
+/** A migration that this command drives itself, by QMP, between two QEMUs that somebody else started. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CodedError, isCoded } from '../foundation/coded-error.ts';
+import type { QmpClient } from '../qemu/qmp/client.ts';
+import type { MigrationCapability, MigrationInfo, MigrationParameters } from '../qemu/qmp/messages.ts';
+import type { VmState } from './course.ts';
+import type { JobFigures } from './progress.ts';
+import type { Driver } from './run-migration.ts';
+
+export interface QmpMigration {
+  readonly source: QmpClient;
+  readonly target: QmpClient;
+  /** Where the source's QEMU sends, and where the target's waits. */
+  readonly outgoingUri: string;
+  readonly incomingUri: string;
+  readonly throughEngines: boolean;
+  readonly bandwidthBytesPerSecond?: number;
+  readonly switchoverBytesPerSecond?: number;
+  readonly maxDowntimeMs?: number;
+  readonly timeoutMs?: number;
+}
+
+/** Beyond any link: QEMU counts bytes before the engine leaves pages out. */
+const noLimitBytesPerSecond = 100e9;
+const pollMs = 100;
+const answerMs = 20_000;
+
+/** What both QEMUs are told before: what an old one does not know is left out. Pure. */
+export function parametersOf(
+  migration: Omit<QmpMigration, 'source' | 'target'>,
+): readonly MigrationParameters[] {
+  const { throughEngines, bandwidthBytesPerSecond, switchoverBytesPerSecond, maxDowntimeMs } = migration;
+  const maxBandwidth = bandwidthBytesPerSecond ?? (throughEngines ? noLimitBytesPerSecond : undefined);
+  return [
+    ...(maxBandwidth === undefined ? [] : [{ 'max-bandwidth': maxBandwidth }]),
+    ...(maxDowntimeMs === undefined ? [] : [{ 'downtime-limit': maxDowntimeMs }]),
+    ...(switchoverBytesPerSecond === undefined
+      ? []
+      : [{ 'avail-switchover-bandwidth': switchoverBytesPerSecond }]),
+  ];
+}
+
+/** QEMU's words for where its VM is (qapi/run-state.json). Pure. */
+export function sourceStateOf(status: string): VmState {
+  switch (status) {
+    case 'running':
+      return 'running';
+    // It has been migrated, and never runs again by itself.
+    case 'postmigrate':
+      return 'absent';
+    case 'paused':
+    case 'finish-migrate':
+    case 'io-error':
+      return 'paused';
+    default:
+      return 'unknown';
+  }
+}
+
+/** The same of a target. Pure. */
+export function targetStateOf(status: string): VmState {
+  switch (status) {
+    case 'running':
+      return 'running';
+    // Nothing has come, or not all.
+    case 'inmigrate':
+      return 'absent';
+    case 'paused':
+    case 'prelaunch':
+      return 'paused';
+    default:
+      return 'unknown';
+  }
+}
+
+export function jobOf({ ram, downtime }: MigrationInfo): JobFigures {
+  const remaining = ram?.remaining;
+  const pages = ram?.['dirty-pages-rate'];
+  const passes = ram?.['dirty-sync-count'];
+  return {
+    ...(remaining === undefined ? {} : { remainingBytes: remaining }),
+    ...(pages === undefined ? {} : { dirtyBytesPerSecond: pages * 4096 }),
+    ...(downtime === undefined ? {} : { downtimeMs: downtime }),
+    ...(passes === undefined ? {} : { passes }),
+  };
+}
+
+/** Optional ones: an old QEMU goes without. */
+async function unlessUnknown(body: () => Promise<unknown>): Promise<void> {
+  try {
+    await body();
+  } catch (error) {
+    if (!isCoded(error, 'qmp', 'command-failed')) throw error;
+  }
+}
+
+async function prepare({ source, target, ...migration }: QmpMigration): Promise<void> {
+  // Of a target that waits this is -S: it does not start by itself (monitor/qmp-cmds.c, qmp_stop).
+  await target.execute('stop');
+  const capabilities: readonly MigrationCapability[] = migration.throughEngines
+    ? ['return-path', 'switchover-ack']
+    : [];
+  for (const qemu of [source, target])
+    for (const capability of capabilities)
+      await unlessUnknown(() =>
+        qemu.execute('migrate-set-capabilities', { capabilities: [{ capability, state: true }] }),
+      );
+  for (const parameters of parametersOf(migration))
+    await unlessUnknown(() => source.execute('migrate-set-parameters', parameters));
+  await target.execute('migrate-incoming', { uri: migration.incomingUri });
+  await source.execute('migrate', { uri: migration.outgoingUri });
+}
+
+export function qmpDriver(migration: QmpMigration): Driver {
+  const { source, target, timeoutMs } = migration;
+
+  /** @throws CodedError 'qmp' */
+  const untilSourceHasEnded = async (): Promise<MigrationInfo> => {
+    const startMs = performance.now();
+    let suspended = false;
+    for (;;) {
+      const info = await source.execute('query-migrate');
+      if (info.status === 'completed' || info.status === 'failed' || info.status === 'cancelled') return info;
+      if (timeoutMs !== undefined && !suspended && performance.now() - startMs > timeoutMs) {
+        suspended = true;
+        await source.execute('stop');
+      }
+      await sleep(pollMs);
+    }
+  };
+
+  const stateOf = async (qemu: QmpClient, read: (status: string) => VmState): Promise<VmState> => {
+    try {
+      return read((await qemu.execute('query-status', {}, { timeoutMs: answerMs })).status);
+    } catch {
+      return 'unknown';
+    }
+  };
+
+  return {
+    migrate: async () => {
+      try {
+        const { running } = await source.execute('query-status');
+        await prepare(migration);
+        const info = await untilSourceHasEnded();
+        if (info.status !== 'completed')
+          return {
+            succeeded: false,
+            says: `QEMU: ${info['error-desc'] ?? info.status ?? 'no reason given'}`,
+          };
+        // Only now can the source's VM not run any more.
+        if (running) await target.execute('cont');
+        return { succeeded: true, says: '' };
+      } catch (error) {
+        if (!(error instanceof CodedError)) throw error;
+        return { succeeded: false, says: `QEMU: ${error.message}` };
+      }
+    },
+    abort: async () => {
+      const { status } = await source.execute('query-migrate');
+      if (status === undefined || status === 'none') throw new Error('there is no migration yet');
+      await source.execute('migrate_cancel');
+    },
+    look: async () => {
+      const [atSource, atTarget] = await Promise.all([
+        stateOf(source, sourceStateOf),
+        stateOf(target, targetStateOf),
+      ]);
+      return { source: atSource, destination: atTarget };
+    },
+    job: async () => {
+      try {
+        return jobOf(await source.execute('query-migrate', {}, { timeoutMs: answerMs }));
+      } catch {
+        return undefined;
+      }
+    },
+    completed: async () => {
+      try {
+        return jobOf(await source.execute('query-migrate', {}, { timeoutMs: answerMs }));
+      } catch {
+        return undefined;
+      }
+    },
+  };
+}

@@ -1,0 +1,63 @@
+/** How a command tells what happens: lines for people, or JSON lines for programs. */
+import { cleanJson, cleanText } from '../engine/cli/clean-text.ts';
+import { findingLines, type Finding } from './checks.ts';
+import { type Progress, progressLine } from './progress.ts';
+import { type Summary, summaryTable } from './summary.ts';
+
+export interface Reporter {
+  findings(findings: readonly Finding[]): void;
+  note(text: string): void;
+  progress(progress: Progress): void;
+  end(id: string, summary: Summary): void;
+}
+
+const plainIntervalMs = 5000;
+
+/** Progress overwrites itself on a terminal; elsewhere it is a line now and then. */
+export function textReporter(write: (text: string) => void, isTerminal: boolean): Reporter {
+  let shownMs = -Infinity;
+  let open = false;
+  const line = (text: string): void => {
+    write(`${open ? '\r\u001b[K' : ''}${cleanText(text)}\n`);
+    open = false;
+  };
+  return {
+    findings: (findings) => {
+      for (const text of findingLines(findings)) line(text);
+    },
+    note: line,
+    progress: (progress) => {
+      const text = cleanText(progressLine(progress));
+      if (isTerminal) {
+        write(`\r${text}\u001b[K`);
+        open = true;
+      } else if (progress.elapsedMs - shownMs >= plainIntervalMs) {
+        shownMs = progress.elapsedMs;
+        line(text);
+      }
+    },
+    end: (_id, summary) => {
+      for (const text of summaryTable(summary)) line(text);
+    },
+  };
+}
+
+export function jsonReporter(write: (text: string) => void): Reporter {
+  const line = (event: string, fields: object): void => {
+    write(`${cleanJson(JSON.stringify({ event, time: new Date().toISOString(), ...fields }))}\n`);
+  };
+  return {
+    findings: (findings) => {
+      for (const finding of findings) line('check', finding);
+    },
+    note: (text) => {
+      line('note', { text });
+    },
+    progress: (progress) => {
+      line('progress', progress);
+    },
+    end: (id, summary) => {
+      line('end', { id, ...summary });
+    },
+  };
+}

@@ -1,0 +1,278 @@
+/** Carries one migration out: what the course (course.ts) decides, with engines on the hosts and a driver for libvirt or QEMU. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CodedError } from '../foundation/coded-error.ts';
+import type { Method } from './checks.ts';
+import {
+  courseStart,
+  step,
+  type CourseAction,
+  type CourseEvent,
+  type EngineRole,
+  type Outcome,
+  type VmState,
+} from './course.ts';
+import type { OperatedHost } from './host.ts';
+import { endScript, LaunchedEngine, prepareFolder, type ReportedEvent } from './launch.ts';
+import { type JobFigures, ProgressWatch } from './progress.ts';
+import type { Reporter } from './report.ts';
+import { EngineRecord, journalLine, type Summary } from './summary.ts';
+
+/** What moves the VM: libvirt, or QEMU itself. */
+export interface Driver {
+  /** Begins and waits for the end, whichever; never rejects. */
+  migrate(): Promise<{ readonly succeeded: boolean; readonly says: string }>;
+  /** @throws Error while there is nothing to abort */
+  abort(): Promise<void>;
+  /** Where the VM is. Never rejects: who does not answer is `unknown`. */
+  look(): Promise<{ readonly source: VmState; readonly destination: VmState }>;
+  /** What QEMU says of the migration that goes on; undefined where it says nothing. Never rejects. */
+  job(): Promise<JobFigures | undefined>;
+  /** The same of the one that is over. */
+  completed(): Promise<JobFigures | undefined>;
+}
+
+export interface MigrationPlan {
+  readonly id: string;
+  readonly vm: string;
+  readonly method: Method;
+  readonly hosts: Readonly<Record<EngineRole, OperatedHost>>;
+  /** The engines' command lines; undefined where there are none. */
+  readonly engines?: Readonly<Record<EngineRole, string>>;
+  /** Undefined where certificates are used. */
+  readonly key?: string;
+  readonly driver: Driver;
+  readonly reporter: Reporter;
+  /** Calls the listener for every Ctrl-C. */
+  readonly onInterrupt: (listener: () => void) => void;
+}
+
+const progressMs = 500;
+const jobMs = 2000;
+/** How long an engine in doubt is waited for: a late answer ends the doubt. */
+const doubtMs = 60_000;
+/** Engines tell their totals after the migration. */
+const lastWordsMs = 5000;
+
+const refusals = {
+  aborting: 'it is being aborted already',
+  committed: 'not aborted: the stream is complete, and the VM may run at the destination at any moment',
+  'in-doubt': 'not aborted: the VM may run at the destination',
+} as const;
+
+export async function runMigration(plan: MigrationPlan): Promise<Summary> {
+  return new Run(plan).run();
+}
+
+class Run {
+  readonly #plan: MigrationPlan;
+  readonly #record = new EngineRecord();
+  readonly #engines = new Map<EngineRole, LaunchedEngine>();
+  readonly #over = Promise.withResolvers<Outcome>();
+  readonly #startMs = performance.now();
+  readonly #watch = new ProgressWatch(performance.now());
+  readonly #done = new AbortController();
+  readonly #reasons: string[] = [];
+  #state = courseStart;
+  #migrateMs: number | undefined;
+  #endedMs: number | undefined;
+
+  constructor(plan: MigrationPlan) {
+    this.#plan = plan;
+  }
+
+  async run(): Promise<Summary> {
+    const { id, vm, method, hosts, engines, key, driver, reporter } = this.#plan;
+    this.#plan.onInterrupt(() => {
+      this.#dispatch({ type: 'interrupt' });
+    });
+    const startedAt = new Date().toISOString();
+    const names = { source: hosts.source.name, destination: hosts.destination.name };
+    try {
+      for (const role of ['source', 'destination'] as const)
+        await prepareFolder(hosts[role], { id, vm, role, ...names, method, startedAt }, key);
+    } catch (error) {
+      await this.#tellHosts('failed', `migration ${id} of ${vm} did not begin`);
+      throw error;
+    }
+    this.#dispatch({ type: 'begin', engines: engines !== undefined });
+    const watching = [this.#showProgress(), this.#askForJob()];
+    const outcome = await this.#over.promise;
+    await this.#waitForLastWords(outcome);
+    this.#done.abort();
+    await Promise.all(watching);
+    const completed = outcome === 'migrated' ? await driver.completed() : undefined;
+    const figures = this.#record.figures();
+    const summary: Summary = {
+      vm,
+      ...names,
+      method,
+      outcome,
+      totalMs: (this.#endedMs ?? performance.now()) - (this.#migrateMs ?? this.#startMs),
+      downtimeMs: completed?.downtimeMs,
+      ...figures,
+      reasons: [...this.#reasons, ...figures.reasons, ...this.#advice(outcome)],
+    };
+    await this.#tellHosts(outcome, journalLine(id, summary), summary);
+    reporter.end(id, summary);
+    return summary;
+  }
+
+  #dispatch(event: CourseEvent): void {
+    const { state, actions } = step(this.#state, event);
+    this.#state = state;
+    for (const action of actions) void this.#act(action);
+    if (state.is === 'over') this.#over.resolve(state.outcome);
+  }
+
+  async #act(action: CourseAction): Promise<void> {
+    const { driver, reporter } = this.#plan;
+    switch (action.do) {
+      case 'start-engine':
+        return this.#startEngine(action.role);
+      case 'start-migration': {
+        this.#migrateMs = performance.now();
+        const { succeeded, says } = await driver.migrate();
+        this.#endedMs = performance.now();
+        if (!succeeded) this.#reasons.push(says);
+        this.#dispatch({ type: 'migration-ended', succeeded });
+        return;
+      }
+      case 'abort-migration':
+        reporter.note('aborting: the VM stays at the source');
+        return this.#abort();
+      case 'refuse-signal':
+        reporter.note(refusals[action.why]);
+        return;
+      case 'limit-doubt':
+        reporter.note(
+          `in doubt: waiting ${doubtMs / 1000} s for a late answer. ${this.#record.advice ?? ''}`,
+        );
+        await sleep(doubtMs, undefined, { signal: this.#done.signal }).catch(() => undefined);
+        this.#dispatch({ type: 'doubt-limit' });
+        return;
+      case 'look':
+        this.#dispatch({ type: 'looked', ...(await driver.look()) });
+        return;
+      case 'stop-engines':
+        // Those that are done have ended, and the others have nothing to wait for any more.
+        await Promise.all([...this.#engines.values()].map((engine) => engine.stop()));
+        return;
+    }
+  }
+
+  async #startEngine(role: EngineRole): Promise<void> {
+    const { id, vm, hosts, engines, reporter } = this.#plan;
+    try {
+      const engine = await LaunchedEngine.start(hosts[role], {
+        id,
+        vm,
+        role,
+        command: engines?.[role] ?? 'false',
+        onEvent: (event) => {
+          this.#takeEvent(role, event);
+        },
+      });
+      this.#engines.set(role, engine);
+      // It was over while this one was started.
+      if (this.#state.is === 'over') await engine.stop();
+      await engine.ended;
+      if (this.#state.is === 'starting') {
+        const errors = (await engine.errors()).trim();
+        if (errors !== '') this.#reasons.push(`${role} engine: ${errors}`);
+      }
+      this.#dispatch({ type: 'engine-ended', role });
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      this.#reasons.push(`${role} engine: ${error.message}`);
+      reporter.note(error.message);
+      this.#dispatch({ type: 'start-failed' });
+    }
+  }
+
+  #takeEvent(role: EngineRole, event: ReportedEvent): void {
+    this.#record.take(role, event);
+    this.#watch.takeEvent(role, event);
+    switch (event.event) {
+      case 'listening':
+        this.#dispatch({ type: 'listening', role });
+        break;
+      case 'committed':
+        this.#dispatch({ type: 'committed' });
+        break;
+      case 'in-doubt':
+        this.#dispatch({ type: 'in-doubt' });
+        break;
+      case 'warning':
+      case 'no-list':
+      case 'storage-unusable':
+      case 'stream-unfilterable':
+        this.#plan.reporter.note(`${role} engine: ${event.fields.reason ?? event.event}`);
+        break;
+    }
+  }
+
+  /** libvirt and QEMU refuse it until their migration has begun. */
+  async #abort(): Promise<void> {
+    while (this.#state.is === 'moving' && this.#state.commit === 'none') {
+      try {
+        await this.#plan.driver.abort();
+        return;
+      } catch {
+        await sleep(200);
+      }
+    }
+  }
+
+  async #showProgress(): Promise<void> {
+    while (!this.#done.signal.aborted) {
+      if (this.#state.is === 'moving') this.#plan.reporter.progress(this.#watch.at(performance.now()));
+      await sleep(progressMs, undefined, { signal: this.#done.signal }).catch(() => undefined);
+    }
+  }
+
+  async #askForJob(): Promise<void> {
+    while (!this.#done.signal.aborted) {
+      if (this.#state.is === 'moving') {
+        const job = await this.#plan.driver.job();
+        if (job !== undefined) this.#watch.takeJob(job);
+      }
+      await sleep(jobMs, undefined, { signal: this.#done.signal }).catch(() => undefined);
+    }
+  }
+
+  /** Engines in doubt stay; a host that is lost says nothing any more. */
+  async #waitForLastWords(outcome: Outcome): Promise<void> {
+    const engines = [...this.#engines.values()];
+    if (outcome !== 'in-doubt') {
+      const limit = new AbortController();
+      await Promise.race([
+        Promise.all(engines.map(({ ended }) => ended)),
+        sleep(lastWordsMs, undefined, { signal: limit.signal }).catch(() => undefined),
+      ]);
+      limit.abort();
+    }
+    for (const engine of engines) engine.leave();
+  }
+
+  #advice(outcome: Outcome): readonly string[] {
+    const { vm, hosts } = this.#plan;
+    if (outcome === 'in-doubt')
+      return [
+        `look on ${hosts.destination.name} first, whether ${vm} runs or waits there, then on ${hosts.source.name}; ` +
+          'continue it on one of them only when it is gone from the other',
+        ...(this.#record.advice === undefined ? [] : [this.#record.advice]),
+      ];
+    if (outcome === 'failed-paused')
+      return [`continue ${vm} on ${hosts.source.name}: nothing of it runs elsewhere`];
+    return [];
+  }
+
+  /** The journal of both hosts, and what `poolshift status` says; a host that is lost learns nothing. */
+  async #tellHosts(outcome: Outcome, line: string, summary?: Summary): Promise<void> {
+    const { id, hosts } = this.#plan;
+    const end = JSON.stringify({ outcome, endedAt: new Date().toISOString(), ...summary });
+    await Promise.allSettled(
+      [hosts.source, hosts.destination].map((host) => host.run(endScript(id, end, line))),
+    );
+  }
+}
