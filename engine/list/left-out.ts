@@ -6,6 +6,11 @@ export const leftOutReasons = {
   'page-compressed': 'compressed pages: the file holds them in another form',
   encrypted: 'encrypted tablespaces: the file holds them in another form',
   'unknown-tablespace': 'no file of their tablespace was found',
+  'stale-checksum':
+    'written since they were read: the file has a new checksum, which PostgreSQL leaves out in memory',
+  'free-space-map': 'free space maps of PostgreSQL, which changes them without marking them as dirty',
+  'unaligned-in-memory':
+    'of a server that keeps them at no page boundary of memory (PostgreSQL before version 16)',
   gone: 'their file is gone',
   'no-block-device':
     'on a file system that has no block device of its own (btrfs, ZFS, the lower folders of an overlay)',

@@ -55,7 +55,7 @@ export function parseMetadata(bytes: Buffer): Required<PageListMetadata> {
       encodeMs: asDuration(timings['encodeMs'], 'timings.encodeMs'),
     },
     server: {
-      product: asOneOf(server['product'], ['mariadb', 'mysql', 'other'], 'server.product'),
+      product: asOneOf(server['product'], ['mariadb', 'mysql', 'postgresql', 'other'], 'server.product'),
       version: asString(server['version'], 'server.version', listLimits.version),
       method: asOneOf(server['method'], ['descriptors', 'scan'], 'server.method'),
       cachedPages: asCount(server['cachedPages'], 'server.cachedPages'),

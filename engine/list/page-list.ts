@@ -63,7 +63,7 @@ export interface PageList {
     readonly encodeMs: number;
   };
   readonly server: {
-    readonly product: 'mariadb' | 'mysql' | 'other';
+    readonly product: 'mariadb' | 'mysql' | 'postgresql' | 'other';
     readonly version: string;
     /** How pages were found: the table of descriptor layouts, or frames by header and checksum. */
     readonly method: 'descriptors' | 'scan';

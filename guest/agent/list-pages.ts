@@ -72,7 +72,7 @@ export async function listPages(
     const rights = process.geteuid?.() === 0 ? '' : ' that this user may look at (the agent needs root)';
     throw new GuestError(
       'no-server',
-      `no program runs whose cached pages are known, mariadbd or mysqld${rights}`,
+      `no program runs whose cached pages are known, mariadbd, mysqld or postgres${rights}`,
     );
   }
   await answerRequests();

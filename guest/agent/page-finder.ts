@@ -48,7 +48,7 @@ export interface CachedPages extends PagesOfFiles {
   /** Virtual address in the process. */
   readonly address: Float64Array;
   readonly server: {
-    readonly product: 'mariadb' | 'mysql' | 'other';
+    readonly product: 'mariadb' | 'mysql' | 'postgresql' | 'other';
     readonly version: string;
     readonly method: 'descriptors' | 'scan';
     /** All cached pages, listed or not. */

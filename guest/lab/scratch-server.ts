@@ -24,7 +24,10 @@ interface ScratchServerOptions {
 const startScript = `
 set -eu
 dbms=$1 root=$2 data=$3 pool=$4; shift 4
-mount --bind "$data" "$root/var/lib/mysql"
+case $dbms in
+  postgresql) mount --bind "$data" "$root/var/lib/postgresql" ;;
+  *) mount --bind "$data" "$root/var/lib/mysql" ;;
+esac
 mount -t tmpfs tmpfs "$root/run"
 mount -t tmpfs tmpfs "$root/tmp"
 mount --rbind /dev "$root/dev"
@@ -38,6 +41,15 @@ case $dbms in
   mysql)
     chroot "$root" /usr/sbin/mysqld $common --initialize-insecure >&2
     server=/usr/sbin/mysqld set -- --mysqlx=OFF --secure-file-priv=NULL "$@" ;;
+  postgresql)
+    chroot "$root" install -d -m 700 -o postgres -g postgres /run/postgresql /var/lib/postgresql
+    chroot --userspec=postgres:postgres "$root" /usr/bin/initdb --pgdata=/var/lib/postgresql --no-locale --encoding=UTF8 \\
+      --auth=peer --no-sync >&2
+    # The shell stays, which is what ends with its parent: a change of user takes that from a process.
+    chroot --userspec=postgres:postgres "$root" /usr/bin/postgres -D /var/lib/postgresql -c listen_addresses= \\
+      -c unix_socket_directories=/run/postgresql -c fsync=off -c shared_buffers="\${pool}B" "$@" &
+    wait
+    exit ;;
 esac
 exec chroot "$root" $server $common --socket=/run/mysqld/mysqld.sock --pid-file=/run/mysqld/pid --skip-networking \\
   --skip-log-bin --innodb-flush-method=O_DIRECT --innodb-flush-log-at-trx-commit=0 --innodb-buffer-pool-size="$pool" "$@"
@@ -108,7 +120,7 @@ export class ScratchServer {
     throw new Error(`${dbms} did not start:\n${tail}`);
   }
 
-  /** Runs statements as root. Gives tab-separated rows. */
+  /** Runs statements as root, or PostgreSQL's superuser. Gives tab-separated rows. */
   async sql(statements: string): Promise<string> {
     const { stdout } = await promisify(execFile)('chroot', this.clientCommand(statements), {
       timeout: 120_000,
@@ -130,6 +142,17 @@ export class ScratchServer {
   }
 
   private clientCommand(statements: string): string[] {
+    if (this.dbms === 'postgresql')
+      return [
+        ...[
+          '--userspec=postgres:postgres',
+          `/proc/${this.pid}/root`,
+          '/usr/bin/psql',
+          '--host=/run/postgresql',
+        ],
+        ...['--no-psqlrc', '--quiet', '--no-align', '--tuples-only', '--field-separator=\t'],
+        ...['--set=ON_ERROR_STOP=1', `--command=${statements}`],
+      ];
     const client = `/usr/bin/${this.dbms}`;
     const options = ['--no-defaults', '--user=root', '--socket=/run/mysqld/mysqld.sock'];
     return [`/proc/${this.pid}/root`, client, ...options, '--batch', '--skip-column-names', '-e', statements];
@@ -143,7 +166,8 @@ function findServer(ancestor: number): number | undefined {
     try {
       const program = path.basename(readlinkSync(`/proc/${pid}/exe`));
       const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
-      if (/^(mariadbd|mysqld)$/.test(program) && command.includes('--skip-networking')) return pid;
+      if (/^(mariadbd|mysqld|postgres)$/.test(program) && /--skip-networking|listen_addresses=/.test(command))
+        return pid;
       for (const task of readdirSync(`/proc/${pid}/task`)) {
         const children = readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8');
         pending.push(...children.split(' ').filter(Boolean).map(Number));

@@ -1,8 +1,9 @@
 /** Has a server write its dirty pages. This is the only thing the agent says to a server. */
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GuestError, systemErrorCode } from '../guest-error.ts';
-import { entriesOf, openRegularFile, readProc } from '../safe-files.ts';
+import { openRegularFile } from '../safe-files.ts';
+import { listeningPaths } from '../server-sockets.ts';
 import type { ServerProcess } from './server-process.ts';
 import { type Credentials, SqlSession } from './sql-session.ts';
 
@@ -14,11 +15,11 @@ const maxWritingMs = 15_000;
 /** The host waits for a list no longer than a minute. */
 const sessionMs = 40_000;
 const pollMs = 100;
-const maxDescriptors = 200_000;
 
 /** @throws GuestError 'clean-failed' */
 export async function writeDirtyPages(server: ServerProcess): Promise<void> {
-  const socket = findServerSocket(server.pid);
+  // MySQL's X plugin listens on a socket of its own.
+  const socket = listeningPaths(server.pid).find((path) => !path.includes('mysqlx'));
   if (socket === undefined)
     throw new GuestError('clean-failed', `server ${server.pid} listens on no unix socket`);
   const credentials = await credentialsFor(server);
@@ -105,30 +106,4 @@ export function parseCredentials(text: string): Credentials {
   const value = (name: string): string | undefined =>
     new RegExp(`^\\s*${name}\\s*=\\s*(.*?)\\s*$`, 'm').exec(text)?.[1];
   return { user: value('user') ?? 'root', password: value('password') ?? '' };
-}
-
-/** The server's listening socket, as a path in the server's root. */
-function findServerSocket(pid: number): string | undefined {
-  const inodes = new Set<string>();
-  for (const { name: descriptor } of entriesOf(`/proc/${pid}/fd`, maxDescriptors)) {
-    const inode = /^socket:\[(\d+)\]$/.exec(readLink(`/proc/${pid}/fd/${descriptor}`))?.[1];
-    if (inode !== undefined) inodes.add(inode);
-  }
-  const sockets: string[] = [];
-  for (const line of readProc(`/proc/${pid}/net/unix`).split('\n')) {
-    // Num: RefCount Protocol Flags Type St Inode Path; flag 0x10000 is __SO_ACCEPTCON.
-    const [, , , flags, , , inode = '', path] = line.trim().split(/\s+/);
-    if (flags === '00010000' && inodes.has(inode) && path?.startsWith('/') === true) sockets.push(path);
-  }
-  // MySQL's X plugin listens on a socket of its own.
-  return sockets.find((path) => !path.includes('mysqlx'));
-}
-
-function readLink(path: string): string {
-  try {
-    return readlinkSync(path);
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return '';
-    throw error;
-  }
 }

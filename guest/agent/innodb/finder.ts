@@ -11,7 +11,7 @@ import { poolMemory } from './pool-memory.ts';
 import type { PoolPages } from './pool-pages.ts';
 import { calibrateWithFiles, findInPool, ServerLayouts } from './pool-search.ts';
 import { findServers, type ServerProcess } from './server-process.ts';
-import { isListening } from './server-sockets.ts';
+import { isListening } from '../server-sockets.ts';
 import { TablespaceIndex, type TablespaceFile } from './tablespaces.ts';
 
 export class InnodbFinder implements PageFinder {

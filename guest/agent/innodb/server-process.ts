@@ -1,7 +1,5 @@
 /** Finds running MariaDB and MySQL servers. */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { basename } from 'node:path';
-import { systemErrorCode } from '../guest-error.ts';
+import { findProcesses } from '../processes.ts';
 import { readServerProgram, type ServerProgram } from './server-program.ts';
 
 export interface ServerProcess extends ServerProgram {
@@ -22,9 +20,7 @@ let programs = new Map<string, ServerProgram>();
 
 /** The running servers, those with the most memory first. */
 export async function findServers(): Promise<ServerProcess[]> {
-  const found = readdirSync('/proc')
-    .filter((entry) => /^\d+$/.test(entry))
-    .flatMap((entry) => inspect(Number(entry)) ?? [])
+  const found = findProcesses(serverPrograms)
     .sort((a, b) => b.residentPages - a.residentPages)
     .slice(0, maxServers);
   const servers: ServerProcess[] = [];
@@ -37,29 +33,4 @@ export async function findServers(): Promise<ServerProcess[]> {
   }
   programs = running;
   return servers;
-}
-
-interface Inspected {
-  readonly pid: number;
-  readonly program: string;
-  readonly startTicks: string;
-  readonly residentPages: number;
-  readonly userId: number;
-}
-
-function inspect(pid: number): Inspected | undefined {
-  try {
-    const program = readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, '');
-    if (!serverPrograms.has(basename(program))) return undefined;
-    // proc_pid_stat(5): the program's name, in brackets, may hold spaces; start time and resident pages are fields 22 and 24.
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    const userId = Number(/^Uid:\s+\d+\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
-    return { pid, program, startTicks: fields[19] ?? '', residentPages: Number(fields[21]), userId };
-  } catch (error) {
-    // Ended meanwhile, or a kernel thread, which has no program.
-    const code = systemErrorCode(error);
-    if (code === 'ENOENT' || code === 'ESRCH' || code === 'EACCES') return undefined;
-    throw error;
-  }
 }

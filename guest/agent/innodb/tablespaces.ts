@@ -3,6 +3,7 @@ import { closeSync, readlinkSync, readSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setImmediate as answerRequests } from 'node:timers/promises';
 import { GuestError, systemErrorCode } from '../guest-error.ts';
+import { pathsOf } from '../process-root.ts';
 import { entriesOf, openRegularFileSync } from '../safe-files.ts';
 import { readU32, pageNumberOffset, spaceIdOffset } from './page-format.ts';
 
@@ -85,17 +86,12 @@ function mariadbEncryption(bytes: Uint8Array, pageSizeBytes: number): 'encrypted
  * holds open anywhere else. Temporary tablespaces are not among them.
  */
 function findTablespacePaths(pid: number): string[] {
-  const root = `/proc/${pid}/root`;
-  const dataDirectory = readlinkSync(`/proc/${pid}/cwd`);
-  const processRoot = readlinkSync(root);
-  const asSeenByProcess = (path: string): string =>
-    processRoot !== '/' && path.startsWith(`${processRoot}/`) ? path.slice(processRoot.length) : path;
+  const within = pathsOf(pid);
   const paths = new Set<string>();
-  for (const path of listFiles(`${root}${asSeenByProcess(dataDirectory)}`, 2)) paths.add(path);
+  for (const path of listFiles(within(readlinkSync(`/proc/${pid}/cwd`)), 2)) paths.add(path);
   for (const { name: descriptor } of entriesOf(`/proc/${pid}/fd`, maxFiles)) {
     const target = readLink(`/proc/${pid}/fd/${descriptor}`);
-    if (target?.startsWith('/') === true && !target.endsWith(' (deleted)'))
-      paths.add(`${root}${asSeenByProcess(target)}`);
+    if (target?.startsWith('/') === true && !target.endsWith(' (deleted)')) paths.add(within(target));
   }
   const tablespaces = [...paths].filter((path) => isTablespaceName(basename(path)));
   if (tablespaces.length > maxFiles)

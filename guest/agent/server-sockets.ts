@@ -1,7 +1,7 @@
-/** Whether a server accepts connections yet: it begins to when its pool is there. */
+/** Where a server listens, and whether it accepts connections yet: it begins to when its pool is there. */
 import { readlinkSync } from 'node:fs';
-import { GuestError, systemErrorCode } from '../guest-error.ts';
-import { entriesOf, readProc } from '../safe-files.ts';
+import { GuestError, systemErrorCode } from './guest-error.ts';
+import { entriesOf, readProc } from './safe-files.ts';
 
 /** proc_pid_net(5): column and value of the state in which a socket of that kind listens, and the column with its inode. */
 const tables = [
@@ -18,17 +18,44 @@ const maxDescriptors = 200_000;
 export function isListening(pid: number): boolean {
   try {
     const inodes = listeningInodes(pid);
-    const folder = `/proc/${pid}/fd`;
-    for (const { name } of entriesOf(folder, maxDescriptors)) {
-      const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`${folder}/${name}`))?.[1];
-      if (inode !== undefined && inodes.has(inode)) return true;
-    }
+    for (const inode of socketsOf(pid)) if (inodes.has(inode)) return true;
     return false;
   } catch (error) {
     if (error instanceof GuestError) return false;
     const code = systemErrorCode(error);
-    // The process, or a file of it that was just closed.
+    // The process has ended.
     if (code === 'ENOENT' || code === 'ESRCH' || code === 'EACCES') return false;
+    throw error;
+  }
+}
+
+/** The unix sockets on which a process listens, as paths in its root. */
+export function listeningPaths(pid: number): string[] {
+  const inodes = new Set(socketsOf(pid));
+  const paths: string[] = [];
+  for (const line of readProc(`/proc/${pid}/net/unix`).split('\n')) {
+    // Num: RefCount Protocol Flags Type St Inode Path
+    const [, , , flags, , , inode = '', path] = line.trim().split(/\s+/);
+    if (flags === '00010000' && inodes.has(inode) && path?.startsWith('/') === true) paths.push(path);
+  }
+  return paths;
+}
+
+/** Inodes of the sockets that a process has open. */
+function* socketsOf(pid: number): Generator<string> {
+  const folder = `/proc/${pid}/fd`;
+  for (const { name } of entriesOf(folder, maxDescriptors)) {
+    const inode = /^socket:\[(\d+)\]$/.exec(readLink(`${folder}/${name}`))?.[1];
+    if (inode !== undefined) yield inode;
+  }
+}
+
+/** Empty for a file that was just closed. */
+function readLink(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return '';
     throw error;
   }
 }

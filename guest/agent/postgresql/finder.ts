@@ -1,0 +1,230 @@
+/** Pages in the shared buffers of PostgreSQL servers. */
+import { closeSync, readSync } from 'node:fs';
+import { totalmem } from 'node:os';
+import { type LeftOutPages, leaveOut } from '../../../engine/list/left-out.ts';
+import { pageSizeBytes } from '../../../engine/list/page-list.ts';
+import { GuestError, systemErrorCode } from '../guest-error.ts';
+import type { CachedPages, CachingProgram, PageFinder } from '../page-finder.ts';
+import { type Memory, ProcessMemory, readMappings } from '../process-memory.ts';
+import { openRegularFileSync } from '../safe-files.ts';
+import { isListening } from '../server-sockets.ts';
+import { writeDirtyPages } from './checkpoint.ts';
+import { blockBytes, checksumOffset, pageChecksum, readU16 } from './page-format.ts';
+import { RelationFiles } from './relation-files.ts';
+import { PresentPages, touchPages } from './resident-pages.ts';
+import { findPostmasters, type Postmaster } from './server-process.ts';
+import {
+  type BufferedPages,
+  type BufferLayout,
+  findBuffers,
+  sharedMemory,
+  walkBuffers,
+} from './shared-buffers.ts';
+
+/** What is found out once in the life of a server. */
+interface KnownServer {
+  readonly layout: BufferLayout;
+  /** Undefined until pages have shown whether files have checksums. */
+  hasChecksums: boolean | undefined;
+}
+
+export class PostgresqlFinder implements PageFinder {
+  /** By process. */
+  #known = new Map<string, KnownServer>();
+
+  programs(): Promise<readonly CachingProgram[]> {
+    const servers = findPostmasters();
+    const keyOf = ({ pid, startTicks }: Postmaster): string => `${pid}:${startTicks}`;
+    const keys = new Set(servers.map(keyOf));
+    this.#known = new Map([...this.#known].filter(([key]) => keys.has(key)));
+    return Promise.resolve(
+      servers.map((server): CachingProgram => {
+        const { pid, directory } = server;
+        return {
+          pid,
+          description: `postgresql ${directory.majorVersion} (pid ${pid})`,
+          isReady: () => isListening(pid),
+          writeDirtyPages: () => writeDirtyPages(server),
+          findPages: () => Promise.resolve(this.#findPages(server, keyOf(server))),
+        };
+      }),
+    );
+  }
+
+  /** @throws GuestError 'unknown-layout', 'too-large' */
+  #findPages(server: Postmaster, key: string): CachedPages {
+    const memory = new ProcessMemory(server.pid);
+    const present = new PresentPages(server.pid);
+    try {
+      const known = this.#known.get(key) ?? {
+        layout: findLayout(server.pid, memory, present),
+        hasChecksums: undefined,
+      };
+      const pages = listBuffers(server, memory, known);
+      this.#known.set(key, known);
+      touchPages(memory, present, pages.address, blockBytes);
+      return pages;
+    } finally {
+      present.close();
+      memory.close();
+    }
+  }
+}
+
+/** @throws GuestError 'unknown-layout', 'too-large' */
+function findLayout(pid: number, memory: Memory, present: PresentPages): BufferLayout {
+  const areas = sharedMemory(readMappings(pid));
+  for (const area of areas) {
+    // Address space costs a process nothing, but every page of it would be looked at.
+    if (area.end - area.start > 2 * totalmem())
+      throw new GuestError('too-large', `process ${pid} shares ${area.end - area.start} bytes of memory`);
+    const layout = findBuffers(memory, area, (start, end) => present.hasAny(start, end));
+    if (layout !== undefined) return layout;
+  }
+  throw new GuestError(
+    'unknown-layout',
+    `no buffers of PostgreSQL are found in the ${areas.length} areas of memory that process ${pid} shares`,
+  );
+}
+
+/** @throws GuestError 'unknown-layout' */
+function listBuffers(server: Postmaster, memory: Memory, known: KnownServer): CachedPages {
+  const { pid, directory } = server;
+  const buffered = walkBuffers(memory, known.layout);
+  const files = new RelationFiles(directory);
+  const file = new Int32Array(buffered.count);
+  const page = new Uint32Array(buffered.count);
+  const { freeSpaceMaps, unknown } = files.assign(buffered, file, page);
+  const named = buffered.count - freeSpaceMaps - unknown;
+  const leftOut: LeftOutPages = {};
+  const leave = (reason: Parameters<typeof leaveOut>[1], count: number): void => {
+    leaveOut(leftOut, reason, count * (blockBytes / pageSizeBytes));
+  };
+  leave('dirty', buffered.dirty);
+  leave('free-space-map', freeSpaceMaps);
+  leave('unknown-tablespace', unknown);
+  let count = 0;
+  // Before version 16 blocks begin at any multiple of 128 bytes.
+  const isAligned = known.layout.blocks % pageSizeBytes === 0;
+  if (isAligned) {
+    known.hasChecksums ??= compareWithFiles(memory, buffered, file, page, files.paths, pid);
+    const wanted = known.hasChecksums === true ? withValidChecksum(memory, buffered) : undefined;
+    count = keepPages(buffered.count, buffered.address, file, page, wanted ?? new Uint8Array(0));
+    leave('stale-checksum', named - count);
+  } else leave('unaligned-in-memory', named);
+  return {
+    pid,
+    pageSizeBytes: blockBytes,
+    count,
+    address: buffered.address.subarray(0, count),
+    file: new Uint32Array(file.buffer, 0, count),
+    page: page.subarray(0, count),
+    files: files.paths,
+    server: {
+      product: 'postgresql',
+      version: directory.majorVersion,
+      method: 'descriptors',
+      cachedPages: buffered.count + buffered.dirty,
+      dirtyPages: buffered.dirty,
+      excludedPages: buffered.count - count,
+    },
+    leftOut,
+  };
+}
+
+/** Pages that are compared with their files, once: they show that the buffers hold what they seem to. */
+const samples = 32;
+/** Some may change meanwhile, and without checksums nothing tells. */
+const minEqualShare = 0.5;
+
+/**
+ * Whether files have checksums; undefined where no page has been written yet.
+ * @throws GuestError 'unknown-layout' where pages are not what their descriptors say
+ */
+function compareWithFiles(
+  memory: Memory,
+  buffered: BufferedPages,
+  file: Int32Array,
+  page: Uint32Array,
+  paths: readonly string[],
+  pid: number,
+): boolean | undefined {
+  const inMemory = Buffer.alloc(blockBytes);
+  const inFile = Buffer.alloc(blockBytes);
+  let compared = 0;
+  let equal = 0;
+  let withChecksum = 0;
+  const step = Math.max(1, Math.floor(buffered.count / samples));
+  for (let index = 0; index < buffered.count; index += step) {
+    const path = paths[file[index] ?? -1];
+    if (path === undefined || !readBlock(path, page[index] ?? 0, inFile)) continue;
+    if (memory.read(buffered.address[index] ?? 0, inMemory) < blockBytes) continue;
+    if (inFile.every((byte) => byte === 0)) continue;
+    compared++;
+    if (readU16(inFile, checksumOffset) !== 0) withChecksum++;
+    inMemory.copy(inFile, checksumOffset, checksumOffset, checksumOffset + 2);
+    if (inMemory.equals(inFile)) equal++;
+  }
+  if (equal < minEqualShare * compared)
+    throw new GuestError(
+      'unknown-layout',
+      `of ${compared} buffers of process ${pid} that seem to be clean, ${equal} are equal to their file`,
+    );
+  return compared === 0 ? undefined : withChecksum > 0;
+}
+
+function readBlock(path: string, block: number, into: Buffer): boolean {
+  try {
+    const file = openRegularFileSync(path);
+    if (file === undefined) return false;
+    try {
+      return readSync(file, into, 0, into.length, block * blockBytes) === into.length;
+    } finally {
+      closeSync(file);
+    }
+  } catch (error) {
+    // Dropped meanwhile.
+    if (systemErrorCode(error) !== undefined) return false;
+    throw error;
+  }
+}
+
+/**
+ * 1 for pages that are in memory as they are in the file: the server puts the checksum into a copy that it writes, so that a
+ * page which was written since it was read has an old one, or none.
+ */
+function withValidChecksum(memory: Memory, { count, address, block }: BufferedPages): Uint8Array {
+  const valid = new Uint8Array(count);
+  const page = new Uint32Array(blockBytes / 4);
+  const bytes = new Uint8Array(page.buffer);
+  const state = new Uint32Array(32);
+  for (let index = 0; index < count; index++) {
+    if (memory.read(address[index] ?? 0, bytes) < blockBytes) continue;
+    const held = readU16(bytes, checksumOffset);
+    if (held !== 0 && held === pageChecksum(page, block[index] ?? 0, state)) valid[index] = 1;
+  }
+  return valid;
+}
+
+/**
+ * Moves the pages forward that have a file and, if there are any, a 1 in `wanted`. Numbers and typed arrays alone (docs/agent.md,
+ * V8's optimiser).
+ */
+function keepPages(
+  found: number,
+  address: Float64Array,
+  file: Int32Array,
+  page: Uint32Array,
+  wanted: Uint8Array,
+): number {
+  let count = 0;
+  for (let index = 0; index < found; index++) {
+    const fileNumber = file[index] ?? -1;
+    if (fileNumber < 0 || (wanted.length > 0 && wanted[index] === 0)) continue;
+    address[count] = address[index] ?? 0;
+    file[count] = fileNumber;
+    page[count] = page[index] ?? 0;
+    count++;
+  }
+  return count;
+}

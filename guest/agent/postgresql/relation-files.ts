@@ -1,0 +1,139 @@
+/** Which file holds a page, from its tag alone: names of files are the numbers in the tag (src/common/relpath.c). */
+import { readlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { GuestError, systemErrorCode } from '../guest-error.ts';
+import { entriesOf } from '../safe-files.ts';
+import { blockBytes } from './page-format.ts';
+
+/** OIDs of pg_default and pg_global (src/include/catalog/pg_tablespace.dat). */
+const defaultSpace = 1663;
+const globalSpace = 1664;
+/** Main, free space map, visibility map, and what an unlogged table begins with (src/common/relpath.c). */
+const forkSuffixes = ['', '_fsm', '_vm', '_init'] as const;
+/** A file has 1 GiB (RELSEG_SIZE), as every package builds it. */
+export const blocksPerFile = 2 ** 30 / blockBytes;
+/** Of one server: what calls itself one can name any number. */
+const maxFiles = 200_000;
+/**
+ * In place of a file's number: not known; or a free space map, whose fp_next_slot the server changes in memory without
+ * marking the page as dirty (src/backend/storage/freespace/fsmpage.c).
+ */
+const noFile = -1;
+const freeSpaceMap = -2;
+const freeSpaceMapFork = 1;
+
+export interface TaggedPages {
+  readonly count: number;
+  readonly space: Uint32Array;
+  readonly database: Uint32Array;
+  readonly relation: Uint32Array;
+  readonly fork: Uint32Array;
+  readonly block: Uint32Array;
+}
+
+/** Where a server's files lie. */
+export interface DataDirectory {
+  /** As the agent can open it. */
+  readonly path: string;
+  /** "17", of PG_VERSION. */
+  readonly majorVersion: string;
+  /** Gives the agent's path of a path in the server's root. */
+  readonly within: (path: string) => string;
+}
+
+/** Numbers of the tags' files as they are found. */
+export class RelationFiles {
+  readonly #directory: DataDirectory;
+  /** By folder, numbers of files by what their names are made of. */
+  readonly #files = new Map<string, Map<number, number>>();
+  readonly #folderPaths = new Map<string, string | undefined>();
+  /** In the order of their numbers. */
+  readonly paths: string[] = [];
+
+  constructor(directory: DataDirectory) {
+    this.#directory = directory;
+  }
+
+  /**
+   * Puts the file of each page into `file`, a number of `paths` or below 0, and its page in that file into `page`.
+   * @returns how many are of free space maps, and of files that are not known @throws GuestError 'too-large'
+   */
+  assign(
+    pages: TaggedPages,
+    file: Int32Array,
+    page: Uint32Array,
+  ): { readonly freeSpaceMaps: number; readonly unknown: number } {
+    let freeSpaceMaps = 0;
+    let unknown = 0;
+    let last = noFile;
+    for (let index = 0; index < pages.count; index++) {
+      const block = pages.block[index] ?? 0;
+      // Pages of one relation mostly stand together.
+      const isAsBefore =
+        index > 0 &&
+        pages.relation[index] === pages.relation[index - 1] &&
+        pages.fork[index] === pages.fork[index - 1] &&
+        pages.database[index] === pages.database[index - 1] &&
+        pages.space[index] === pages.space[index - 1] &&
+        Math.floor(block / blocksPerFile) === Math.floor((pages.block[index - 1] ?? 0) / blocksPerFile);
+      if (!isAsBefore)
+        last = this.#fileOf(
+          pages.space[index] ?? 0,
+          pages.database[index] ?? 0,
+          pages.relation[index] ?? 0,
+          pages.fork[index] ?? 0,
+          Math.floor(block / blocksPerFile),
+        );
+      file[index] = last;
+      page[index] = block % blocksPerFile;
+      if (last === freeSpaceMap) freeSpaceMaps++;
+      else if (last < 0) unknown++;
+    }
+    return { freeSpaceMaps, unknown };
+  }
+
+  #fileOf(space: number, database: number, relation: number, fork: number, segment: number): number {
+    if (fork === freeSpaceMapFork) return freeSpaceMap;
+    const suffix = forkSuffixes[fork];
+    if (suffix === undefined) return noFile;
+    const folderKey = `${space}/${database}`;
+    let files = this.#files.get(folderKey);
+    if (files === undefined) this.#files.set(folderKey, (files = new Map<number, number>()));
+    // 32, 2 and 19 bits: exact in a double.
+    const key = (segment * forkSuffixes.length + fork) * 2 ** 32 + relation;
+    const known = files.get(key);
+    if (known !== undefined) return known;
+    const folder = this.#folderOf(space, database, folderKey);
+    let number = noFile;
+    if (folder !== undefined) {
+      if (this.paths.length === maxFiles)
+        throw new GuestError('too-large', `more than ${maxFiles} files have pages in shared buffers`);
+      number = this.paths.push(join(folder, `${relation}${suffix}${segment === 0 ? '' : `.${segment}`}`)) - 1;
+    }
+    files.set(key, number);
+    return number;
+  }
+
+  #folderOf(space: number, database: number, key: string): string | undefined {
+    if (!this.#folderPaths.has(key)) this.#folderPaths.set(key, this.#findFolder(space, database));
+    return this.#folderPaths.get(key);
+  }
+
+  #findFolder(space: number, database: number): string | undefined {
+    const { path, majorVersion, within } = this.#directory;
+    if (space === globalSpace) return join(path, 'global');
+    if (space === defaultSpace) return join(path, 'base', String(database));
+    try {
+      // A link from the data directory, to be followed in the server's root.
+      const link = join(path, 'pg_tblspc', String(space));
+      const target = readlinkSync(link);
+      const place = target.startsWith('/') ? within(target) : join(link, '..', target);
+      for (const { name } of entriesOf(place, maxFiles))
+        if (name.startsWith(`PG_${majorVersion}_`)) return join(place, name, String(database));
+    } catch (error) {
+      // Dropped meanwhile, or never there.
+      if (systemErrorCode(error) === undefined) throw error;
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,49 @@
+/** Processes by the name of their program: anybody can start one of any name. */
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { basename } from 'node:path';
+import { systemErrorCode } from './guest-error.ts';
+
+export interface NamedProcess {
+  readonly pid: number;
+  readonly parentPid: number;
+  /** Path of the program, as it was started. */
+  readonly program: string;
+  /** Tells this process from an earlier one with its number. */
+  readonly startTicks: string;
+  readonly residentPages: number;
+  /** Whom it runs as, in the agent's user namespace. */
+  readonly userId: number;
+  readonly groupId: number;
+}
+
+/** @param names of programs, without their folders */
+export function findProcesses(names: ReadonlySet<string>): NamedProcess[] {
+  return readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry))
+    .flatMap((entry) => inspect(Number(entry), names) ?? []);
+}
+
+function inspect(pid: number, names: ReadonlySet<string>): NamedProcess | undefined {
+  try {
+    const program = readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, '');
+    if (!names.has(basename(program))) return undefined;
+    // proc_pid_stat(5): the program's name, in brackets, may hold spaces; parent, start time and resident pages are fields 4, 22, 24.
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    return {
+      pid,
+      parentPid: Number(fields[1]),
+      program,
+      startTicks: fields[19] ?? '',
+      residentPages: Number(fields[21]),
+      userId: Number(/^Uid:\s+\d+\s+(\d+)/m.exec(status)?.[1]),
+      groupId: Number(/^Gid:\s+\d+\s+(\d+)/m.exec(status)?.[1]),
+    };
+  } catch (error) {
+    // Ended meanwhile, or a kernel thread, which has no program.
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'ESRCH' || code === 'EACCES') return undefined;
+    throw error;
+  }
+}
