@@ -1,6 +1,16 @@
 /** Each thing that can be wrong, alone: what is said, and whether a migration may begin all the same. */
 import test from 'ava';
-import { type Asked, findingLines, hinders, judge, type Method, methods, sameContent } from './checks.ts';
+import {
+  type Asked,
+  findingLines,
+  hinders,
+  judge,
+  judgeQemus,
+  type Method,
+  methods,
+  type QemusAsked,
+  sameContent,
+} from './checks.ts';
 
 const hashes = Array.from({ length: 16 }, (_, part) => `hash ${part}`);
 const place = '/srv/vm1.img';
@@ -153,3 +163,45 @@ test('storage is the same unless most of it differs', (t) => {
   t.true(sameContent(['a', 'b'], ['a', 'c']));
   t.false(sameContent(['a', 'b', 'c'], ['a', 'x', 'y']));
 });
+
+const bare: QemusAsked = {
+  ...fine,
+  qemu: {
+    versions: ['10.0.3', '10.0.3'],
+    status: 'running',
+    targetStatus: 'inmigrate',
+    on: ['events'],
+    pid: 17,
+  },
+  agent: { socket: '/run/agent.sock', answers: true, says: 'lists' },
+  disks: domain.disks,
+};
+const { qemu } = bare;
+
+const bareCases: Readonly<Record<string, readonly [Partial<QemusAsked>, RegExp, Expected]>> = {
+  'a paused VM': [{ qemu: { ...qemu, status: 'paused' } }, /is paused/, noMigration],
+  'a target that runs': [{ qemu: { ...qemu, targetStatus: 'running' } }, /is running/, noMigration],
+  multifd: [{ qemu: { ...qemu, on: ['multifd'] } }, /is switched on/, onlyPlain],
+  'an old target': [{ qemu: { ...qemu, versions: ['10.0.3', '6.2.0'] } }, /6\.2\.0/, onlyPlain],
+  'a QEMU that nobody finds': [{ qemu: { ...qemu, pid: 0 } }, /not found/, onlyPlain],
+  'no port for the agent': [
+    { agent: { socket: '', answers: false, says: '' } },
+    /no channel for the agent/,
+    onlyPlain,
+  ],
+};
+
+test('two QEMUs with nothing in the way', (t) => {
+  t.deepEqual(
+    judgeQemus(bare).filter(({ level }) => level !== 'ok'),
+    [],
+  );
+});
+
+for (const [what, [change, says, expected]] of Object.entries(bareCases))
+  test(`two QEMUs: ${what}`, (t) => {
+    const wrong = judgeQemus({ ...bare, ...change }).filter(({ level }) => level !== 'ok');
+    t.is(wrong.length, 1);
+    t.regex(wrong[0]?.says ?? '', says);
+    for (const method of methods) t.is(hinders(wrong, method).length > 0, expected[method], method);
+  });

@@ -57,7 +57,7 @@ async function withHosts<T>(
   body: (hosts: Hosts) => Promise<T>,
 ): Promise<T> {
   const addresses = { source: libvirtAddress(connect), destination: libvirtAddress(destinationUri) };
-  const connections = await SshConnections.open();
+  const connections = SshConnections.open();
   const hosts = {
     source: new OperatedHost(addresses.source.ssh, connections),
     destination: new OperatedHost(addresses.destination.ssh, connections),

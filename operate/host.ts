@@ -1,5 +1,6 @@
 /** A machine of a migration: commands run there as root, here or by ssh. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { execa } from 'execa';
@@ -31,8 +32,8 @@ export class SshConnections {
     this.folder = folder;
   }
 
-  static async open(): Promise<SshConnections> {
-    return new SshConnections(await mkdtemp(path.join(os.tmpdir(), 'poolshift-')));
+  static open(): SshConnections {
+    return new SshConnections(mkdtempSync(path.join(os.tmpdir(), 'poolshift-')));
   }
 
   /** ssh's arguments up to the host. Nobody is there to answer a question. */

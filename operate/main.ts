@@ -179,7 +179,10 @@ program
   .description('list the migrations that this host knows')
   .option('--json', 'write them as one JSON array')
   .action(async (options: Output) => {
-    const known = await knownMigrations(new OperatedHost(undefined, await SshConnections.open()));
+    const connections = SshConnections.open();
+    const known = await knownMigrations(new OperatedHost(undefined, connections)).finally(() =>
+      connections.close([]),
+    );
     process.stdout.write(
       options.json === true
         ? `${JSON.stringify(known)}\n`

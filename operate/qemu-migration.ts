@@ -50,7 +50,7 @@ interface Ends {
 
 async function withQemus<T>(options: QemuMigrationOptions, body: (ends: Ends) => Promise<T>): Promise<T> {
   const places = { source: qmpAddress(options.sourceQmp), target: qmpAddress(options.targetQmp) };
-  const connections = await SshConnections.open();
+  const connections = SshConnections.open();
   const hosts = {
     source: new OperatedHost(places.source.ssh, connections),
     destination: new OperatedHost(places.target.ssh, connections),

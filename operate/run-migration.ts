@@ -73,6 +73,7 @@ class Run {
   readonly #done = new AbortController();
   readonly #reasons: string[] = [];
   #state = courseStart;
+  #stopping: Promise<void> = Promise.resolve();
   #migrateMs: number | undefined;
   #endedMs: number | undefined;
 
@@ -97,7 +98,8 @@ class Run {
     this.#dispatch({ type: 'begin', engines: engines !== undefined });
     const watching = [this.#showProgress(), this.#askForJob()];
     const outcome = await this.#over.promise;
-    await this.#waitForLastWords(outcome);
+    await this.#stopping;
+    for (const engine of this.#engines.values()) engine.leave();
     this.#done.abort();
     await Promise.all(watching);
     const completed = outcome === 'migrated' ? await driver.completed() : undefined;
@@ -120,7 +122,10 @@ class Run {
   #dispatch(event: CourseEvent): void {
     const { state, actions } = step(this.#state, event);
     this.#state = state;
-    for (const action of actions) void this.#act(action);
+    for (const action of actions) {
+      const acting = this.#act(action);
+      if (action.do === 'stop-engines') this.#stopping = acting;
+    }
     if (state.is === 'over') this.#over.resolve(state.outcome);
   }
 
@@ -154,9 +159,7 @@ class Run {
         this.#dispatch({ type: 'looked', ...(await driver.look()) });
         return;
       case 'stop-engines':
-        // Those that are done have ended, and the others have nothing to wait for any more.
-        await Promise.all([...this.#engines.values()].map((engine) => engine.stop()));
-        return;
+        return this.#stopEngines();
     }
   }
 
@@ -240,18 +243,20 @@ class Run {
     }
   }
 
-  /** Engines in doubt stay; a host that is lost says nothing any more. */
-  async #waitForLastWords(outcome: Outcome): Promise<void> {
-    const engines = [...this.#engines.values()];
-    if (outcome !== 'in-doubt') {
-      const limit = new AbortController();
-      await Promise.race([
-        Promise.all(engines.map(({ ended }) => ended)),
-        sleep(lastWordsMs, undefined, { signal: limit.signal }).catch(() => undefined),
-      ]);
-      limit.abort();
-    }
-    for (const engine of engines) engine.leave();
+  /** Those of a migration end by themselves, and say why; who waits for one that will not come is told. */
+  async #stopEngines(): Promise<void> {
+    if (this.#migrateMs !== undefined) await this.#untilEnginesEnd();
+    await Promise.all([...this.#engines.values()].map((engine) => engine.stop()));
+    await this.#untilEnginesEnd();
+  }
+
+  async #untilEnginesEnd(): Promise<void> {
+    const limit = new AbortController();
+    await Promise.race([
+      Promise.all([...this.#engines.values()].map(({ ended }) => ended)),
+      sleep(lastWordsMs, undefined, { signal: limit.signal }).catch(() => undefined),
+    ]);
+    limit.abort();
   }
 
   #advice(outcome: Outcome): readonly string[] {

@@ -2,6 +2,7 @@
  * The Debian packages of this checkout, in a new Debian 12 and 13 that have nothing else: apt brings what they need, their
  * programs run, and purged they leave nothing. About two minutes.
  */
+import { mkdtempSync } from 'node:fs';
 import { copyFile, mkdtemp, readdir, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -12,7 +13,7 @@ import { ensurePackages } from '../../scripts/packages.ts';
 import { bootstrap } from '../image/packages.ts';
 
 const root = path.join(import.meta.dirname, '../..');
-const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-packages-'));
+const folder = mkdtempSync(path.join(os.tmpdir(), 'poolshift-packages-'));
 test.after.always(() => rm(folder, { recursive: true }));
 
 test.before(async (t) => {

@@ -2,112 +2,16 @@
  * `poolshift migrate`, as its Debian package has it, between two libvirt daemons with ssh between their hosts: checked, aborted at
  * half, its source engine killed, its target's host cut off, and carried out. About five minutes under TCG.
  */
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import os from 'node:os';
-import path from 'node:path';
 import test from 'ava';
-import { execa } from 'execa';
-import { z } from 'zod';
-import type { Host, HostProcess, Testbed } from '../../testbed/host.ts';
-import { startVm, stopVm, waitForServer } from '../../vm/machine.ts';
-import { firstVm } from '../../vm/vm-place.ts';
 import { mariadbGuest as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
 import { runSql } from '../../workload/sql-client.ts';
 import { domainName, domainXml, startLibvirt, virsh } from './libvirt.fixture.ts';
+import { Command, installPackage, joinBySsh } from './operate.fixture.ts';
 import { untilAnswers } from './until-answers.fixture.ts';
 
 const rowsPerTable = 200_000;
 const migrationBitsPerSecond = 250e6;
 const destinationUri = 'qemu+ssh://dst/system';
-const root = path.join(import.meta.dirname, '../../..');
-
-/** Makes the package of this checkout and installs it on a host, with nothing else. */
-async function installPackage(hosts: readonly Host[], log: (line: string) => void): Promise<void> {
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-packages-'));
-  try {
-    await execa(process.execPath, ['scripts/make-packages.ts', folder], { cwd: root });
-    const file = (await readdir(folder)).find((name) => name.startsWith('poolshift_')) ?? '';
-    for (const host of hosts) {
-      await host.copyTo(path.join(folder, file), `/root/${file}`);
-      await host.run(`dpkg --install /root/${file}`, { timeoutMs: 120_000 });
-    }
-    log(`${file} is installed`);
-  } finally {
-    await rm(folder, { recursive: true });
-  }
-}
-
-/** ssh from the source to the destination as root, by way of the migration network, as an operator has it. */
-async function joinBySsh({ hosts, networks }: Testbed): Promise<void> {
-  const address = networks.migration.addresses.dst;
-  const key = await hosts.src.run(`set -e
-ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
-printf '%s dst\\n' ${address} >> /etc/hosts
-cat /root/.ssh/id_ed25519.pub`);
-  await hosts.dst.run(`cat >> /root/.ssh/authorized_keys`, { input: key.stdout });
-  const { stdout } = await hosts.dst.run(`cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub`);
-  await hosts.src.run(`cat >> /root/.ssh/known_hosts`, { input: `dst ${stdout}` });
-}
-
-const lineSchema = z.looseObject({ event: z.string() });
-type Line = z.infer<typeof lineSchema>;
-
-const pidFile = '/run/poolshift/command.pid';
-
-/** The command on the source host, and what it prints. */
-class Command {
-  readonly lines: Line[] = [];
-  readonly ended: Promise<number | undefined>;
-  errors = '';
-  readonly #host: Host;
-  readonly #child: HostProcess;
-  #waiting: { readonly accepts: (line: Line) => boolean; readonly resolve: (line: Line) => void }[] = [];
-
-  constructor(host: Host, vm: string, options: string) {
-    this.#host = host;
-    this.#child = host.spawn(`echo $$ > ${pidFile}; exec poolshift migrate ${vm} --json ${options}`);
-    this.ended = this.#read();
-  }
-
-  async #read(): Promise<number | undefined> {
-    for await (const text of this.#child.lines) {
-      const line = lineSchema.parse(JSON.parse(text));
-      this.lines.push(line);
-      for (const { accepts, resolve } of this.#waiting) if (accepts(line)) resolve(line);
-    }
-    const { exitCode, stderrTail } = await this.#child.ended;
-    this.errors = stderrTail;
-    return exitCode;
-  }
-
-  /** The first line from now on that is accepted. Rejects when the command ends without one. */
-  async line(accepts: (line: Line) => boolean): Promise<Line> {
-    const { promise, resolve } = Promise.withResolvers<Line>();
-    this.#waiting.push({ accepts, resolve });
-    const ended = this.ended.then((code) => {
-      throw new Error(
-        `ended with ${code ?? 'nothing'}: ${this.errors} ${JSON.stringify(this.lines.slice(-5))}`,
-      );
-    });
-    return Promise.race([promise, ended]);
-  }
-
-  phase(...names: readonly string[]): Promise<Line> {
-    return this.line(({ event, phase }) => event === 'progress' && names.includes(String(phase)));
-  }
-
-  async interrupt(): Promise<void> {
-    await this.#host.run(`kill -INT "$(cat ${pidFile})"`);
-  }
-
-  get end(): Line | undefined {
-    return this.lines.findLast(({ event }) => event === 'end');
-  }
-
-  stop(): Promise<void> {
-    return this.#child.stop();
-  }
-}
 
 test('poolshift migrate, between two hosts with libvirt', async (t) => {
   t.timeout(30 * 60_000);
@@ -155,10 +59,10 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
   });
   t.regex(nobody.stdout, /^NO +domain poolshift-2: there is no such domain/m);
 
-  const migrate = (options = '', vm = `${domainName} ${destinationUri}`): Command => {
+  const migrate = (options = ''): Command => {
     const command = new Command(
       src,
-      vm,
+      `${domainName} ${destinationUri}`,
       `--available-switchover-bandwidth 28 --metrics /root/poolshift.prom ${options}`,
     );
     t.teardown(() => command.stop());
@@ -239,31 +143,4 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
   }
   const metrics = await src.run('cat /root/poolshift.prom');
   t.regex(metrics.stdout, new RegExp(`^poolshift_migration_downtime_seconds\\{vm="${domainName}",`, 'm'));
-
-  // Without libvirt: the same guest, as QEMUs that somebody else has started.
-  await virsh(dst, `destroy ${domainName}`);
-  await startVm(src, machine);
-  t.teardown(() => stopVm(src));
-  await waitForServer({ client, vmHost: src, server, timeoutMs: 300_000 });
-  for (const table of [1, 2])
-    await runSql(client, server, `SELECT COUNT(*), SUM(LENGTH(pad)) FROM sbtest.sbtest${table}`);
-  await startVm(dst, { ...machine, role: 'target' });
-  t.teardown(() => stopVm(dst));
-  // The other QMP socket is the harness's own.
-  const qmp = firstVm.machine.paths.recorderSocket;
-  const vm = `--source-qmp ${qmp} --target-qmp ssh://dst${qmp}`;
-  const bare = migrate('--method restore', vm);
-  await bare.phase('restoring');
-  await bare.interrupt();
-  t.is(await bare.ended, 130, bare.errors);
-  t.deepEqual(await runSql(client, server, 'SELECT COUNT(*) FROM sbtest.sbtest1'), [[String(rowsPerTable)]]);
-  // A target waits once (QEMU, migrate-incoming).
-  await stopVm(dst);
-  const target = await startVm(dst, { ...machine, role: 'target' });
-  const movedBare = migrate('', vm);
-  t.is(await movedBare.ended, 0, movedBare.errors);
-  log(JSON.stringify(movedBare.end));
-  t.true(Number(movedBare.end?.['pagesVerified']) > 5000);
-  t.is((await target.execute('query-status')).status, 'running');
-  await waitForServer({ client, vmHost: dst, server, timeoutMs: 60_000 });
 });

@@ -1,0 +1,83 @@
+/**
+ * `poolshift migrate --source-qmp`, between two QEMUs that somebody else started: aborted while pages come from storage, and carried
+ * out. About three minutes under TCG.
+ */
+import test from 'ava';
+import { mariadbGuest as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
+import { startVm, stopVm, waitForServer } from '../../vm/machine.ts';
+import { firstVm } from '../../vm/vm-place.ts';
+import { runSql } from '../../workload/sql-client.ts';
+import { Command, installPackage, joinBySsh } from './operate.fixture.ts';
+
+const rowsPerTable = 200_000;
+
+test('poolshift migrate, between two QEMUs without libvirt', async (t) => {
+  t.timeout(30 * 60_000);
+  const startedMs = performance.now();
+  const log = (line: string): void => {
+    t.log(`${((performance.now() - startedMs) / 1000).toFixed(1)} s  ${line}`);
+  };
+  const { testbed, machine } = await prepareGuestLab(t, {
+    owner: 'operate-qemu.lab.test.ts',
+    rates: { migration: 250e6, storage: 62.5e6, service: 125e6 },
+    rowsPerTable,
+    agent: true,
+    log,
+  });
+  const { src, dst, client } = testbed.hosts;
+  await joinBySsh(testbed);
+  await installPackage([src, dst], log);
+  const source = await startVm(src, machine);
+  t.teardown(() => stopVm(src));
+  t.teardown(() => stopVm(dst));
+  await waitForServer({ client, vmHost: src, server, timeoutMs: 300_000 });
+  for (const table of [1, 2])
+    await runSql(client, server, `SELECT COUNT(*), SUM(LENGTH(pad)) FROM sbtest.sbtest${table}`);
+  log('the tables are read');
+
+  // The control socket is the harness's own.
+  const qmp = firstVm.machine.paths.recorderSocket;
+  const vm = `--source-qmp ${qmp} --target-qmp ssh://dst${qmp}`;
+  const migrate = (options = ''): Command => {
+    const command = new Command(src, vm, `--available-switchover-bandwidth 28 ${options}`);
+    t.teardown(() => command.stop());
+    return command;
+  };
+
+  await startVm(dst, { ...machine, role: 'target' });
+  const checked = await src.run(`poolshift check ${vm}`, { timeoutMs: 180_000 });
+  log(checked.stdout);
+  t.regex(checked.stdout, /^ok +agent: mariadb .* lists \d+ pages$/m);
+  t.regex(checked.stdout, /^ok +target: waits for a migration$/m);
+  await source.execute('migrate-set-capabilities', {
+    capabilities: [{ capability: 'multifd', state: true }],
+  });
+  const multifd = await src.run(`poolshift migrate ${vm}`, { okExitCodes: [4], timeoutMs: 180_000 });
+  t.regex(multifd.stdout, /^NO +multifd: is switched on/m);
+  t.regex(multifd.stderr, /nothing was started; --method plain migrates without the engines/);
+  await source.execute('migrate-set-capabilities', {
+    capabilities: [{ capability: 'multifd', state: false }],
+  });
+
+  const aborted = migrate('--method restore');
+  await aborted.phase('restoring');
+  await aborted.interrupt();
+  t.is(await aborted.ended, 130, aborted.errors);
+  t.is(aborted.end?.['outcome'], 'cancelled');
+  t.is((await source.execute('query-status')).status, 'running');
+  t.deepEqual(await runSql(client, server, 'SELECT COUNT(*) FROM sbtest.sbtest1'), [[String(rowsPerTable)]]);
+  log('aborted');
+
+  // A target waits once: QEMU ends when its migration has failed.
+  await stopVm(dst);
+  const target = await startVm(dst, { ...machine, role: 'target' });
+  const moved = migrate();
+  t.is(await moved.ended, 0, moved.errors);
+  log(JSON.stringify(moved.end));
+  t.is(moved.end?.['outcome'], 'migrated');
+  t.true(Number(moved.end?.['pagesVerified']) > 5000, 'the pool came from storage');
+  t.is((await source.execute('query-status')).status, 'postmigrate');
+  t.is((await target.execute('query-status')).status, 'running');
+  await waitForServer({ client, vmHost: dst, server, timeoutMs: 120_000 });
+  t.deepEqual(await runSql(client, server, 'SELECT COUNT(*) FROM sbtest.sbtest2'), [[String(rowsPerTable)]]);
+});
