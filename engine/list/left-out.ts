@@ -12,6 +12,7 @@ export const leftOutReasons = {
   'unaligned-in-memory':
     'of a server that keeps them at no page boundary of memory (PostgreSQL before version 16)',
   gone: 'their file is gone',
+  'no-path': 'in the page cache, of a file that no path leads to (deleted, or the file system’s own)',
   'no-block-device':
     'on a file system that has no block device of its own (btrfs, ZFS, the lower folders of an overlay)',
   lvm: 'on LVM, in a volume that is neither linear nor striped',
@@ -24,7 +25,8 @@ export const leftOutReasons = {
   unaligned: 'their blocks do not begin at multiples of 4096 bytes of the disk',
   unwritten: 'their place in the file is a hole, or was never written',
   'not-in-memory': 'swapped out, or of another NUMA node that cannot be seen',
-  'beyond-limits': 'beyond what a list can name: 16 TiB of a disk, or the number of its files',
+  'beyond-limits':
+    'beyond what a list can name: 16 TiB of a disk, or more files or pages of the page cache than it takes',
 } as const;
 
 export type LeftOutReason = keyof typeof leftOutReasons;

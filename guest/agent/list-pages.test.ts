@@ -1,7 +1,7 @@
 import test from 'ava';
 import { GuestError } from './guest-error.ts';
 import { listPages } from './list-pages.ts';
-import type { CachedPages, CachingProgram } from './page-finder.ts';
+import type { CachedPages, CachingProgram, FramePages } from './page-finder.ts';
 
 const nothingCached: CachedPages = {
   pid: process.pid,
@@ -64,4 +64,23 @@ test('servers that give nothing are all named, with their reasons', async (t) =>
     { instanceOf: GuestError },
   );
   t.is(error.message, 'mariadb 11 (pid 1): no cached page was found; mysql 9 (pid 2): EIO');
+});
+
+test('a kernel that shows no page cache is no reason to do without the servers, nor why there is no list', async (t) => {
+  const kernel: CachingProgram<FramePages> = {
+    pid: process.pid,
+    isKernel: true,
+    description: 'the page cache',
+    isReady: () => false,
+    writeDirtyPages: async () => undefined,
+    findPages: async () => {
+      throw new GuestError('not-permitted', 'locked down');
+    },
+  };
+  const error = await t.throwsAsync(listPages([kernel]), { instanceOf: GuestError });
+  t.is(error.code, 'no-server');
+  t.regex(error.message, /no program runs/);
+  const { isKernel: _not, ...server } = { ...kernel, description: 'mariadb' };
+  const both = await t.throwsAsync(listPages([kernel, server]), { instanceOf: GuestError });
+  t.is(both.message, 'the page cache: locked down; mariadb: locked down');
 });

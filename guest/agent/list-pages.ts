@@ -62,7 +62,7 @@ export async function listPages(
     } catch (error) {
       // What is wrong with one program, or what only calls itself so, is no reason to do without the others.
       if (!isRunning(program.pid)) continue;
-      firstError ??= error;
+      if (program.isKernel !== true) firstError ??= error;
       failures.push(failureOf(program, error));
     }
   }

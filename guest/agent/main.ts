@@ -1,11 +1,12 @@
 /**
  * The guest agent's program: `node agent.js [--port PATH]` serves the port; `node agent.js --summary [--repeat N] [--pid
  * PID] [--calibrate]` prints what it would list, without any port; `--calibrate --report` what it finds out of servers' memory.
+ * `--without page-cache` (or innodb, or postgresql) looks for no such pages.
  */
 import { parseArgs } from 'node:util';
 import { agentPortName } from '../../engine/list/agent-protocol.ts';
 import { encodePageList } from '../../engine/list/page-list-codec.ts';
-import { findPrograms } from './finders.ts';
+import { finderNames, findPrograms } from './finders.ts';
 import { InnodbFinder } from './innodb/finder.ts';
 import { ServerLayouts } from './innodb/pool-search.ts';
 import { reportLayouts } from './innodb/layout-report.ts';
@@ -18,9 +19,11 @@ import { Turns } from './turns.ts';
 import { VirtioPort } from './virtio-port.ts';
 import { warmUp } from './warm-up.ts';
 
-async function servePort(path: string): Promise<never> {
+type Find = () => Promise<readonly CachingProgram<FoundPages>[]>;
+
+async function servePort(path: string, find: Find): Promise<never> {
   const turns = new Turns();
-  warmUp(findPrograms, turns).catch((error: unknown) => {
+  warmUp(find, turns).catch((error: unknown) => {
     console.error(`poolshift agent: warming up failed: ${String(error)}`);
   });
   for (;;) {
@@ -28,27 +31,20 @@ async function servePort(path: string): Promise<never> {
       console.error(`poolshift agent: waiting for ${path}`);
     });
     console.error(`poolshift agent: serving ${path}`);
-    await serve(port, turns);
+    await serve(port, turns, find);
     await port.close();
   }
 }
 
 /** One line of JSON for each list. */
-async function printSummaries(
-  count: number,
-  pid: number | undefined,
-  find: () => Promise<readonly CachingProgram<FoundPages>[]>,
-): Promise<void> {
+async function printSummaries(count: number, pid: number | undefined, find: Find): Promise<void> {
   for (let round = 0; round < count; round++) {
     console.log(JSON.stringify(await summarise(pid, find)));
     releaseMemory();
   }
 }
 
-async function summarise(
-  pid: number | undefined,
-  find: () => Promise<readonly CachingProgram<FoundPages>[]>,
-): Promise<unknown> {
+async function summarise(pid: number | undefined, find: Find): Promise<unknown> {
   const cpuStart = process.cpuUsage();
   const programs = (await find()).filter((program) => pid === undefined || program.pid === pid);
   const list = await listPages(programs);
@@ -79,18 +75,19 @@ async function main(): Promise<void> {
       pid: { type: 'string' },
       calibrate: { type: 'boolean', default: false },
       report: { type: 'boolean', default: false },
+      without: { type: 'string', multiple: true, default: [] },
     },
   });
   const pid = values.pid === undefined ? undefined : Number(values.pid);
+  const unknown = values.without.find((name) => !finderNames.some((known) => known === name));
+  if (unknown !== undefined)
+    throw new GuestError('internal', `--without ${unknown} is not known; valid: ${finderNames.join(', ')}`);
+  const find: Find = () => findPrograms(values.without);
   const calibrating = new InnodbFinder(new ServerLayouts({ usesKnown: false }));
   if (values.report) for (const line of await reportLayouts(pid)) console.log(line);
   else if (values.summary || values.calibrate)
-    await printSummaries(
-      Number(values.repeat),
-      pid,
-      values.calibrate ? () => calibrating.programs() : findPrograms,
-    );
-  else await servePort(values.port);
+    await printSummaries(Number(values.repeat), pid, values.calibrate ? () => calibrating.programs() : find);
+  else await servePort(values.port, find);
 }
 
 main().catch((error: unknown) => {

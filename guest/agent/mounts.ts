@@ -1,6 +1,6 @@
 /** File systems that the guest mounts from a server, or lays over each other: proc_pid_mountinfo(5). */
 
-interface Mount {
+export interface Mount {
   /** "254:1" style number of its files' device. */
   readonly device: string;
   readonly mountPoint: string;
@@ -31,6 +31,9 @@ function* mountsOf(
     yield { ...place, type, source: unescape(source), options };
   }
 }
+
+/** All mounts of a mountinfo text. */
+export const parseMounts = (mountinfo: string): readonly Mount[] => [...mountsOf(mountinfo)];
 
 /** NFS mounts of a mountinfo text. */
 export function parseNetworkMounts(mountinfo: string): NetworkMount[] {
@@ -74,6 +77,25 @@ export function placeInUpper(
 ): string | undefined {
   const found = placeBelow(mounts, device, path);
   return found === undefined ? undefined : `${found.mount.upperFolder}/${found.below}`;
+}
+
+/**
+ * Paths at which a file is seen, one for each mount that shows its part of the file system and is not hidden there by another:
+ * what a user mounts in a folder of his own (FUSE) is never asked.
+ *
+ * @param path from the file system's root on: "/lib/x"
+ */
+export function pathsBelow(mounts: readonly Mount[], device: string, path: string): readonly string[] {
+  return mounts.flatMap((mount) => {
+    if (mount.device !== device || !isBelow(path, mount.root)) return [];
+    const below = mount.root === '/' ? path : path.slice(mount.root.length);
+    const seenAt = mount.mountPoint === '/' ? below : mount.mountPoint + below;
+    const innermost = mounts
+      .filter(({ mountPoint }) => isBelow(seenAt, mountPoint))
+      // Of those at one place the last is on top.
+      .reduce((a, b) => (b.mountPoint.length >= a.mountPoint.length ? b : a), mount);
+    return innermost === mount ? [seenAt] : [];
+  });
 }
 
 /** The innermost mount of a device that a path lies in, and the path from the file system's root on. */

@@ -127,12 +127,16 @@ function inStorageOrder(runs: PageRuns): PageRuns {
   const { sourceIndex, storageBlock, guestFrame, count } = runs;
   if (isAscending(sourceIndex, storageBlock)) return runs;
   const order = sortStably(sortStably(ascending(count.length), storageBlock), Uint32Array.from(sourceIndex));
-  return {
-    sourceIndex: Uint16Array.from(order, (run) => sourceIndex[run] ?? 0),
-    storageBlock: Uint32Array.from(order, (run) => storageBlock[run] ?? 0),
-    guestFrame: Uint32Array.from(order, (run) => guestFrame[run] ?? 0),
-    count: Uint16Array.from(order, (run) => count[run] ?? 0),
-  };
+  const sorted = emptyRuns(count.length);
+  gather(order, sourceIndex, sorted.sourceIndex);
+  gather(order, storageBlock, sorted.storageBlock);
+  gather(order, guestFrame, sorted.guestFrame);
+  gather(order, count, sorted.count);
+  return sorted;
+}
+
+function gather(order: Uint32Array, from: Uint16Array | Uint32Array, into: Uint16Array | Uint32Array): void {
+  for (let at = 0; at < order.length; at++) into[at] = from[order[at] ?? 0] ?? 0;
 }
 
 function isAscending(sources: Uint16Array, blocks: Uint32Array): boolean {

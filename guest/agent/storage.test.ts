@@ -19,7 +19,14 @@ import { parseFilefrag } from './file-extents.ts';
 import { parseTable } from './device-mapper.ts';
 import { ExtentIndex } from './file-location.ts';
 import { parseGuestRam } from './guest-ram.ts';
-import { parseNetworkMounts, parseOverlayMounts, placeInUpper, placeOnNetwork } from './mounts.ts';
+import {
+  parseMounts,
+  parseNetworkMounts,
+  parseOverlayMounts,
+  pathsBelow,
+  placeInUpper,
+  placeOnNetwork,
+} from './mounts.ts';
 import { parseMaps } from './process-memory.ts';
 
 const filefrag = `Filesystem type is: ef53
@@ -243,6 +250,23 @@ test('files that were written in a container lie in the upper folder of its over
   t.is(mounts.length, 1);
   t.is(placeInUpper(mounts, '0:51', '/var/lib/mysql/t1.ibd'), '/var/lib/up per/diff/var/lib/mysql/t1.ibd');
   t.is(placeInUpper(mounts, '0:52', '/ro/t1.ibd'), undefined);
+});
+
+test('a file is seen at each mount of its part of the file system that nothing hides', (t) => {
+  const mounts = parseMounts(`22 1 254:0 / / rw - ext4 /dev/vda rw
+23 22 254:0 /srv/db /data rw - ext4 /dev/vda rw
+24 22 254:1 / /home rw - ext4 /dev/vdb rw
+25 24 0:60 / /home/user/own rw - fuse.sshfs sshfs rw
+26 22 254:2 / /mnt rw - ext4 /dev/vdc rw
+27 22 254:3 / /mnt rw - ext4 /dev/vdd rw
+`);
+  t.deepEqual(pathsBelow(mounts, '254:0', '/srv/db/t1.ibd'), ['/srv/db/t1.ibd', '/data/t1.ibd']);
+  t.deepEqual(pathsBelow(mounts, '254:0', '/srv/dbx/t1.ibd'), ['/srv/dbx/t1.ibd']);
+  t.deepEqual(pathsBelow(mounts, '254:0', '/home/lost'), []);
+  t.deepEqual(pathsBelow(mounts, '254:1', '/user/file'), ['/home/user/file']);
+  t.deepEqual(pathsBelow(mounts, '254:1', '/user/own/file'), []);
+  t.deepEqual(pathsBelow(mounts, '254:2', '/file'), []);
+  t.deepEqual(pathsBelow(mounts, '254:3', '/file'), ['/mnt/file']);
 });
 
 test('RAM in iomem, whole pages of it', (t) => {

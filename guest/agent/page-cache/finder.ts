@@ -1,0 +1,148 @@
+/** Clean pages of files in the page cache of the guest's kernel: of any program's files, and of what servers read twice. */
+import { readFileSync } from 'node:fs';
+import { type LeftOutPages, leaveOut } from '../../../engine/list/left-out.ts';
+import { pageSizeBytes } from '../../../engine/list/page-list.ts';
+import { GuestError, systemErrorCode } from '../guest-error.ts';
+import { parseMounts } from '../mounts.ts';
+import type { CachingProgram, FramePages, PageFinder } from '../page-finder.ts';
+import { readProc } from '../safe-files.ts';
+import { CachedFiles, type FileLayout, fileLayoutIn } from './cached-files.ts';
+import { type DescriptionLayout, type FilePages, scanFrames, withFrameFlags } from './frame-scan.ts';
+import { KernelMemory } from './kernel-memory.ts';
+import { KernelTypes } from './kernel-types.ts';
+
+/** 16 GiB: what a list of them takes of the agent's memory grows with them. */
+const maxPages = 4 * 2 ** 20;
+/** Those with the most pages: each costs a look at its names and at its place on the disk. */
+const maxFiles = 20_000;
+const kernelAddresses = 0xffff_0000_0000_0000n;
+
+export class PageCacheFinder implements PageFinder<FramePages> {
+  /** They do not change while the kernel runs. */
+  #layout: KernelLayout | undefined;
+
+  programs(): Promise<readonly CachingProgram<FramePages>[]> {
+    const program: CachingProgram<FramePages> = {
+      pid: process.pid,
+      isKernel: true,
+      description: "the kernel's page cache",
+      isReady: () => false,
+      writeDirtyPages: () => Promise.resolve(),
+      findPages: () => Promise.resolve().then(() => this.#findPages()),
+    };
+    return Promise.resolve([program]);
+  }
+
+  /** @throws GuestError 'not-permitted', 'unknown-layout' */
+  #findPages(): FramePages {
+    this.#layout ??= readLayout();
+    const memory = new KernelMemory();
+    try {
+      const { frame, file } = this.#layout;
+      const stretches = memory.frameDescriptions(frame.sizeBytes);
+      const found = withFrameFlags((flags) => scanFrames(flags, memory, stretches, frame, maxPages));
+      return nameFiles(found, new CachedFiles(memory, file));
+    } finally {
+      memory.close();
+    }
+  }
+}
+
+interface KernelLayout {
+  readonly frame: DescriptionLayout;
+  readonly file: FileLayout;
+}
+
+/** @throws GuestError 'unknown-layout' */
+function readLayout(): KernelLayout {
+  const types = readTypes();
+  return {
+    frame: {
+      sizeBytes: types.sizeOf('page'),
+      mapping: types.offsetOf('folio', 'mapping'),
+      index: types.offsetOf('folio', 'index'),
+    },
+    file: fileLayoutIn(types),
+  };
+}
+
+function readTypes(): KernelTypes {
+  try {
+    return new KernelTypes(readFileSync('/sys/kernel/btf/vmlinux'));
+  } catch (cause) {
+    if (systemErrorCode(cause) === undefined) throw cause;
+    throw new GuestError(
+      'unknown-layout',
+      'the kernel does not describe its types (/sys/kernel/btf/vmlinux)',
+      cause,
+    );
+  }
+}
+
+/** Keeps the pages of files that have a path. Takes over the columns of `scanned`: the pages that stay move forward. */
+function nameFiles(scanned: FilePages, cachedFiles: CachedFiles): FramePages {
+  const { mappings, frames, file, page } = scanned;
+  const root = `/proc/${process.pid}/root`;
+  const mounts = parseMounts(readProc(`/proc/${process.pid}/mountinfo`));
+  const counts = new Uint32Array(mappings.length);
+  countPages(file, scanned.count, counts);
+  const largest = [...counts.keys()].sort((a, b) => (counts[b] ?? 0) - (counts[a] ?? 0)).slice(0, maxFiles);
+  const files: string[] = [];
+  const numbers = new Int32Array(mappings.length).fill(-1);
+  const leftOut: LeftOutPages = {};
+  leaveOut(leftOut, 'dirty', scanned.dirty);
+  leaveOut(leftOut, 'beyond-limits', scanned.beyond);
+  for (const index of largest) {
+    const mapping = kernelAddresses | BigInt(mappings[index] ?? 0);
+    const found = cachedFiles.pathOf(mapping, mounts, root);
+    if (found.path === undefined) {
+      leaveOut(leftOut, found.leftOut, counts[index] ?? 0);
+      continue;
+    }
+    numbers[index] = files.length;
+    files.push(found.path);
+  }
+  let listed = 0;
+  for (const index of largest) listed += counts[index] ?? 0;
+  leaveOut(leftOut, 'beyond-limits', scanned.count - listed);
+  const count = keepNamed(frames, file, page, scanned.count, numbers);
+  return {
+    pid: process.pid,
+    pageSizeBytes,
+    count,
+    frames: frames.subarray(0, count),
+    file: file.subarray(0, count),
+    page: page.subarray(0, count),
+    files,
+    leftOut,
+  };
+}
+
+// Loops over pages get numbers and typed arrays alone (docs/agent.md, V8's optimiser).
+
+function countPages(file: Uint32Array, pages: number, counts: Uint32Array): void {
+  for (let at = 0; at < pages; at++) {
+    const index = file[at] ?? 0;
+    counts[index] = (counts[index] ?? 0) + 1;
+  }
+}
+
+/** @param numbers new number of each file, or -1 @returns how many are kept */
+function keepNamed(
+  frames: Uint32Array,
+  file: Uint32Array,
+  page: Uint32Array,
+  pages: number,
+  numbers: Int32Array,
+): number {
+  let count = 0;
+  for (let at = 0; at < pages; at++) {
+    const number = numbers[file[at] ?? 0] ?? -1;
+    if (number < 0) continue;
+    frames[count] = frames[at] ?? 0;
+    file[count] = number;
+    page[count] = page[at] ?? 0;
+    count++;
+  }
+  return count;
+}
