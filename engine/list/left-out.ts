@@ -22,6 +22,7 @@ export const leftOutReasons = {
   'encrypted-disk': 'on an encrypted disk',
   'loop-device': 'on a loop device',
   'remapped-device': 'on a device that puts blocks elsewhere',
+  'other-disk': 'in the page cache, of files on a disk that no server’s pages are on',
   unaligned: 'their blocks do not begin at multiples of 4096 bytes of the disk',
   unwritten: 'their place in the file is a hole, or was never written',
   'not-in-memory': 'swapped out, or of another NUMA node that cannot be seen',

@@ -1,6 +1,6 @@
 import test from 'ava';
 import { GuestError } from './guest-error.ts';
-import { listPages } from './list-pages.ts';
+import { listPages, onServersDisks } from './list-pages.ts';
 import type { CachedPages, CachingProgram, FramePages } from './page-finder.ts';
 
 const nothingCached: CachedPages = {
@@ -83,4 +83,28 @@ test('a kernel that shows no page cache is no reason to do without the servers, 
   const { isKernel: _not, ...server } = { ...kernel, description: 'mariadb' };
   const both = await t.throwsAsync(listPages([kernel, server]), { instanceOf: GuestError });
   t.is(both.message, 'the page cache: locked down; mariadb: locked down');
+});
+
+test('of the page cache, what lies where servers have pages', (t) => {
+  const on = (disk: string, physicalBlock: number) => ({
+    source: { kind: 'disk', disk } as const,
+    extents: [{ logicalBlock: 0, physicalBlock, count: 1 }],
+  });
+  const place = (...parts: readonly ReturnType<typeof on>[]) => ({ parts, otherwise: 'unwritten' as const });
+  const { address: _none, server, ...pages } = nothingCached;
+  const frames = new Uint32Array(0);
+  const kernel = { pages, frames, locations: [place(on('vda', 7)), place(on('vda', 9), on('vdb', 1))] };
+  const mariadb = { pages: { ...pages, server }, frames, locations: [place(on('vdb', 5))] };
+  t.deepEqual(onServersDisks([mariadb, kernel]), [
+    mariadb,
+    {
+      ...kernel,
+      locations: [
+        { parts: [], otherwise: 'other-disk' },
+        { parts: [on('vdb', 1)], otherwise: 'other-disk' },
+      ],
+    },
+  ]);
+  const nowhere = { ...mariadb, locations: [{ leftOut: 'raid' as const }] };
+  t.deepEqual(onServersDisks([nowhere, kernel]), [nowhere, kernel]);
 });

@@ -8,8 +8,9 @@ import {
   leftOutReasons,
 } from '../../engine/list/left-out.ts';
 import { listLimits } from '../../engine/list/page-list-metadata.ts';
-import type { ListFailure, PageList } from '../../engine/list/page-list.ts';
-import { ExtentIndex, locateFiles } from './file-location.ts';
+import { type ListFailure, nameOf, type PageList, type PageSource } from '../../engine/list/page-list.ts';
+import type { NoPlace } from './block-device.ts';
+import { ExtentIndex, type FileLocation, locateFiles } from './file-location.ts';
 import { GuestError, systemErrorCode } from './guest-error.ts';
 import { readGuestRam } from './guest-ram.ts';
 import type { CachingProgram, FoundPages } from './page-finder.ts';
@@ -77,7 +78,7 @@ export async function listPages(
   }
   await answerRequests();
   const mapStartMs = performance.now();
-  const listed = buildRuns(located);
+  const listed = buildRuns(onServersDisks(located));
   timings.mapMs += performance.now() - mapStartMs;
   const leftOut: LeftOutPages = { ...listed.leftOut };
   for (const { pages } of located)
@@ -93,6 +94,33 @@ export async function listPages(
     leftOut,
     failures: failures.slice(0, listLimits.failures),
   };
+}
+
+/**
+ * The kernel's pages that lie where servers' pages lie. A disk that only the system is on may be none that the destination has,
+ * and where two disks are listed a `--storage` that names none would serve neither. Where no server has a place, all are.
+ */
+export function onServersDisks(located: readonly LocatedPages[]): readonly LocatedPages[] {
+  const sources = new Set(
+    located.flatMap(({ pages, locations }) =>
+      pages.server === undefined ? [] : locations.flatMap((location) => sourcesOf(location).map(nameOf)),
+    ),
+  );
+  if (sources.size === 0) return located;
+  return located.map((one) =>
+    one.pages.server !== undefined
+      ? one
+      : { ...one, locations: one.locations.map((location) => placesOn(location, sources)) },
+  );
+}
+
+const sourcesOf = (location: FileLocation | NoPlace): readonly PageSource[] =>
+  'leftOut' in location ? [] : location.parts.map(({ source }) => source);
+
+function placesOn(location: FileLocation | NoPlace, sources: ReadonlySet<string>): FileLocation | NoPlace {
+  if ('leftOut' in location) return location;
+  const parts = location.parts.filter(({ source }) => sources.has(nameOf(source)));
+  return parts.length === location.parts.length ? location : { parts, otherwise: 'other-disk' };
 }
 
 const failuresText = (failures: readonly ListFailure[]): string =>
