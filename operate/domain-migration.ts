@@ -167,7 +167,7 @@ export async function migrateDomain(
         domain,
         sourceUri: connect,
         destinationUri,
-        ...(plan === undefined ? {} : { socket }),
+        ...migrateUriOf(plan, options.toAddress),
         p2p: options.p2p === true,
         persistent: options.persistent === true,
         undefineSource: options.undefineSource === true,
@@ -183,6 +183,16 @@ export async function migrateDomain(
     });
     return { summary };
   });
+}
+
+/** Without engines libvirt knows a way of its own, unless it was named one. */
+function migrateUriOf(
+  plan: EnginePlan | undefined,
+  toAddress: string | undefined,
+): { readonly migrateUri?: string } {
+  if (plan !== undefined) return { migrateUri: `unix://${plan.outgoingSocket}` };
+  if (toAddress === undefined) return {};
+  return { migrateUri: `tcp://${toAddress.includes(':') ? `[${toAddress}]` : toAddress}` };
 }
 
 /** What TCP leaves of an interface's rate. */

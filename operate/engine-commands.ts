@@ -49,6 +49,8 @@ export function sourceCommand(plan: EnginePlan): string {
     'source',
     ...['--listen', `unix:${outgoingSocket}`, '--connect', endpoint(address, port)],
     ...['--agent', agentSocket, '--ram', `pid:${pid}`, '--strategy', strategy],
+    // QEMU is told to begin when this engine listens: a first pass without a list would send what storage has.
+    ...['--list-at', 'start'],
     ...(memoryMap === undefined ? [] : ['--memory-map', memoryMap]),
     ...(tlsHostname === undefined ? [] : ['--tls-hostname', tlsHostname]),
     ...common(plan),

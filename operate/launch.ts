@@ -46,8 +46,6 @@ umask 077
 install -d -m 700 /run/poolshift ${migrationsFolder}
 cd ${migrationsFolder}
 for old in $(ls -t | tail -n +${remembered + 1}); do if [ -e "$old/end" ]; then rm -r -- "$old"; fi; done
-# Keys of those whose end this host was not told.
-for key in */key; do if ! pgrep -f -- "--vm \${key%/key}" > /dev/null; then rm -f -- "$key"; fi; done
 mkdir -p ${quote(folder)}
 printf '%s\\n' ${quote(JSON.stringify(record))} > ${quote(`${folder}/${record.role}.json`)}
 ${key === undefined ? '' : `cat > ${quote(keyFileOf(record.id))}`}`;
@@ -94,10 +92,13 @@ if tr '\\0' ' ' < /proc/"$pid"/cmdline 2> /dev/null | grep -qF ${quote(id)}; the
 true`;
 }
 
+/** Both engines have read it when they listen. */
+export const removeKeyScript = (id: string): string => `rm -f ${quote(keyFileOf(id))}`;
+
 /** The last word on both hosts: what came of it, and the key goes. */
 export function endScript(id: string, result: string, line: string): string {
   const folder = folderOf(id);
-  return `rm -f ${quote(keyFileOf(id))}
+  return `${removeKeyScript(id)}
 [ -d ${quote(folder)} ] && printf '%s\\n' ${quote(result)} > ${quote(`${folder}/end`)}
 logger -t poolshift -- ${quote(line)} 2> /dev/null
 true`;

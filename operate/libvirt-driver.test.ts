@@ -17,7 +17,7 @@ test("virsh's arguments", (t) => {
   t.is(
     migrateArguments({
       ...least,
-      socket: '/run/m.sock',
+      migrateUri: 'unix:///run/m.sock',
       p2p: true,
       persistent: true,
       undefineSource: true,

@@ -9,8 +9,8 @@ export interface VirshMigration {
   readonly domain: string;
   readonly sourceUri: string;
   readonly destinationUri: string;
-  /** Where libvirt on both hosts finds an engine; undefined for a migration without. */
-  readonly socket?: string;
+  /** `unix://` where libvirt on both hosts finds an engine; undefined for what libvirt takes by itself. */
+  readonly migrateUri?: string;
   readonly p2p: boolean;
   readonly persistent: boolean;
   readonly undefineSource: boolean;
@@ -23,13 +23,13 @@ export interface VirshMigration {
 
 /** Arguments of virsh, for the migration alone. Pure. */
 export function migrateArguments(migration: VirshMigration): readonly string[] {
-  const { socket, bandwidthMibPerSecond, switchoverMibPerSecond, timeoutSeconds } = migration;
+  const { migrateUri, bandwidthMibPerSecond, switchoverMibPerSecond, timeoutSeconds } = migration;
   return [
     ...['-c', migration.sourceUri, 'migrate', '--live'],
     ...(migration.p2p ? ['--p2p'] : []),
     ...(migration.persistent ? ['--persistent'] : []),
     ...(migration.undefineSource ? ['--undefinesource'] : []),
-    ...(socket === undefined ? [] : ['--migrateuri', `unix://${socket}`]),
+    ...(migrateUri === undefined ? [] : ['--migrateuri', migrateUri]),
     ...(bandwidthMibPerSecond === undefined ? [] : ['--bandwidth', String(bandwidthMibPerSecond)]),
     ...(switchoverMibPerSecond === undefined
       ? []

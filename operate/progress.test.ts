@@ -38,6 +38,14 @@ test('phases follow the events', (t) => {
   ]);
 });
 
+test('a list that is there before QEMU is not waited for', (t) => {
+  const watch = new ProgressWatch(0);
+  watch.takeEvent('source', event('listed'));
+  t.is(watch.at(0).phase, 'starting');
+  watch.takeEvent('source', event('qemu-connected'));
+  t.is(watch.at(0).phase, 'first pass');
+});
+
 test('rates and the time left are of the last seconds, and of the slower way', (t) => {
   const watch = new ProgressWatch(1000);
   watch.takeEvent('source', event('qemu-connected'));

@@ -52,6 +52,7 @@ const pageBytes = 4096;
 export class ProgressWatch {
   readonly #startMs: number;
   #phase: Phase = 'starting';
+  #listed = false;
   #job: JobFigures = {};
   #migration = 0;
   #storage = 0;
@@ -67,7 +68,8 @@ export class ProgressWatch {
   }
 
   takeEvent(role: EngineRole, { event, fields }: ReportedEvent): void {
-    this.#phase = phaseAfter(this.#phase, role, event);
+    if (event === 'listed' || event === 'no-list') this.#listed = true;
+    this.#phase = phaseAfter(this.#phase, role, event, this.#listed);
     if (event !== 'progress' && event !== 'done') return;
     if (role === 'source') {
       this.#migration = fields.migration_link_bytes ?? this.#migration;
@@ -115,13 +117,13 @@ function leftMs(first: Sample, now: Sample, rate: (amount: number) => number): n
   return Math.max(0, ...parts.map((part) => (1000 * part.left) / part.rate));
 }
 
-function phaseAfter(phase: Phase, role: EngineRole, event: string): Phase {
+function phaseAfter(phase: Phase, role: EngineRole, event: string, listed: boolean): Phase {
   if (event === 'in-doubt') return 'in doubt';
   if (event === 'committed') return 'committed';
   if (role === 'destination') return phase;
   switch (event) {
     case 'qemu-connected':
-      return 'waiting for the list';
+      return listed ? 'first pass' : 'waiting for the list';
     case 'listed':
     case 'no-list':
       return phase === 'waiting for the list' ? 'first pass' : phase;

@@ -12,7 +12,7 @@ import {
   type VmState,
 } from './course.ts';
 import type { OperatedHost } from './host.ts';
-import { endScript, LaunchedEngine, prepareFolder, type ReportedEvent } from './launch.ts';
+import { endScript, LaunchedEngine, prepareFolder, removeKeyScript, type ReportedEvent } from './launch.ts';
 import { type JobFigures, ProgressWatch } from './progress.ts';
 import type { Reporter } from './report.ts';
 import { EngineRecord, journalLine, type Summary } from './summary.ts';
@@ -135,6 +135,7 @@ class Run {
       case 'start-engine':
         return this.#startEngine(action.role);
       case 'start-migration': {
+        await this.#removeKeys();
         this.#migrateMs = performance.now();
         const { succeeded, says } = await driver.migrate();
         this.#endedMs = performance.now();
@@ -212,6 +213,11 @@ class Run {
         this.#plan.reporter.note(`${role} engine: ${event.fields.reason ?? event.event}`);
         break;
     }
+  }
+
+  async #removeKeys(): Promise<void> {
+    const { id, hosts } = this.#plan;
+    await Promise.allSettled([hosts.source, hosts.destination].map((host) => host.run(removeKeyScript(id))));
   }
 
   /** libvirt and QEMU refuse it until their migration has begun. */

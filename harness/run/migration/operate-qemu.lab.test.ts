@@ -25,7 +25,7 @@ test('poolshift migrate, between two QEMUs without libvirt', async (t) => {
     log,
   });
   const { src, dst, client } = testbed.hosts;
-  await joinBySsh(testbed);
+  await joinBySsh(testbed, 'src', ['dst']);
   await installPackage([src, dst], log);
   const source = await startVm(src, machine);
   t.teardown(() => stopVm(src));
@@ -60,7 +60,7 @@ test('poolshift migrate, between two QEMUs without libvirt', async (t) => {
   });
 
   const aborted = migrate('--method restore');
-  await aborted.phase('restoring');
+  await aborted.restoring();
   await aborted.interrupt();
   t.is(await aborted.ended, 130, aborted.errors);
   t.is(aborted.end?.['outcome'], 'cancelled');

@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { execa } from 'execa';
 import { z } from 'zod';
-import type { Host, HostProcess, Testbed } from '../../testbed/host.ts';
+import type { Host, HostName, HostProcess, Testbed } from '../../testbed/host.ts';
 
 const root = path.join(import.meta.dirname, '../../..');
 
@@ -24,16 +24,23 @@ export async function installPackage(hosts: readonly Host[], log: (line: string)
   }
 }
 
-/** ssh from the source to the destination as root, by way of the migration network, as an operator has it. */
-export async function joinBySsh({ hosts, networks }: Testbed): Promise<void> {
-  const address = networks.migration.addresses.dst;
-  const key = await hosts.src.run(`set -e
-ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
-printf '%s dst\\n' ${address} >> /etc/hosts
-cat /root/.ssh/id_ed25519.pub`);
-  await hosts.dst.run(`cat >> /root/.ssh/authorized_keys`, { input: key.stdout });
-  const { stdout } = await hosts.dst.run(`cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub`);
-  await hosts.src.run(`cat >> /root/.ssh/known_hosts`, { input: `dst ${stdout}` });
+/** ssh from a host to others as root, by way of the migration network and under their names, as an operator has it. */
+export async function joinBySsh(
+  { hosts, networks }: Testbed,
+  from: HostName,
+  to: readonly HostName[],
+): Promise<void> {
+  const key = await hosts[from].run(
+    `ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519; cat /root/.ssh/id_ed25519.pub`,
+  );
+  for (const name of to) {
+    await hosts[name].run(`cat >> /root/.ssh/authorized_keys`, { input: key.stdout });
+    const { stdout } = await hosts[name].run(`cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub`);
+    await hosts[from].run(
+      `echo ${networks.migration.addresses[name]} ${name} >> /etc/hosts; cat >> /root/.ssh/known_hosts`,
+      { input: `${name} ${stdout}` },
+    );
+  }
 }
 
 const lineSchema = z.looseObject({ event: z.string() });
@@ -79,8 +86,11 @@ export class Command {
     return Promise.race([promise, ended]);
   }
 
-  phase(...names: readonly string[]): Promise<Line> {
-    return this.line(({ event, phase }) => event === 'progress' && names.includes(String(phase)));
+  /** When so much has come from storage: some, and not all, of what the pool of these tests has there. */
+  restoring(): Promise<Line> {
+    return this.line(
+      ({ event, storageLinkBytes }) => event === 'progress' && Number(storageLinkBytes) > 20e6,
+    );
   }
 
   async interrupt(): Promise<void> {

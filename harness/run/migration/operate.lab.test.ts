@@ -1,6 +1,6 @@
 /**
  * `poolshift migrate`, as its Debian package has it, between two libvirt daemons with ssh between their hosts: checked, aborted at
- * half, its source engine killed, its target's host cut off, and carried out. About five minutes under TCG.
+ * half, its source engine killed, its target's host cut off, carried out, and twice more from a third machine. About six minutes under TCG.
  */
 import test from 'ava';
 import { mariadbGuest as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
@@ -29,8 +29,9 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
   const { src, dst, client } = testbed.hosts;
   await startLibvirt(src, '0e2cc5f0-2f5c-4f0e-9d55-7d1f6a3c0001');
   await startLibvirt(dst, '0e2cc5f0-2f5c-4f0e-9d55-7d1f6a3c0002');
-  await joinBySsh(testbed);
-  await installPackage([src, dst], log);
+  await joinBySsh(testbed, 'src', ['dst']);
+  await joinBySsh(testbed, 'client', ['src', 'dst']);
+  await installPackage([src, dst, client], log);
 
   await src.run(`cat > /run/poolshift/domain.xml`, { input: await domainXml(machine) });
   await virsh(src, 'create --validate /run/poolshift/domain.xml');
@@ -59,10 +60,10 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
   });
   t.regex(nobody.stdout, /^NO +domain poolshift-2: there is no such domain/m);
 
-  const migrate = (options = ''): Command => {
+  const migrate = (options = '', host = src, vm = `${domainName} ${destinationUri}`): Command => {
     const command = new Command(
-      src,
-      `${domainName} ${destinationUri}`,
+      host,
+      vm,
       `--available-switchover-bandwidth 28 --metrics /root/poolshift.prom ${options}`,
     );
     t.teardown(() => command.stop());
@@ -79,7 +80,7 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
 
   // Aborted while pages come from storage.
   const aborted = migrate('--method restore');
-  await aborted.phase('restoring');
+  await aborted.restoring();
   await aborted.interrupt();
   t.is(await aborted.ended, 130, aborted.errors);
   t.is(aborted.end?.['outcome'], 'cancelled');
@@ -89,7 +90,7 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
 
   // At once again, over the same paths; the source engine is killed.
   const killed = migrate('--method restore');
-  await killed.phase('restoring');
+  await killed.restoring();
   const units = await src.run(`systemctl list-units --plain --no-legend 'poolshift-*'`);
   t.regex(units.stdout, new RegExp(`^poolshift-source-${domainName}\\.service +loaded +active`, 'm'));
   await src.run(`systemctl kill --signal=KILL poolshift-source-${domainName}.service`);
@@ -101,7 +102,7 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
 
   // The destination cannot be reached any more: neither by engines, nor by ssh.
   const cut = migrate('--method restore');
-  await cut.phase('restoring');
+  await cut.restoring();
   const { dst: interfaceName } = testbed.networks.migration.interfaces;
   await dst.run(`ip link set ${interfaceName} down`);
   t.is(await cut.ended, 1, cut.errors);
@@ -143,4 +144,22 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
   }
   const metrics = await src.run('cat /root/poolshift.prom');
   t.regex(metrics.stdout, new RegExp(`^poolshift_migration_downtime_seconds\\{vm="${domainName}",`, 'm'));
+
+  // Back again, told from a third machine, and without the engines.
+  const back = migrate(
+    `--method plain --connect qemu+ssh://dst/system --to-address ${testbed.networks.migration.addresses.src}`,
+    client,
+    `${domainName} qemu+ssh://src/system`,
+  );
+  t.is(await back.ended, 0, back.errors);
+  log(JSON.stringify(back.end));
+  t.is(back.end?.['outcome'], 'migrated');
+  t.is(await virsh(src, `domstate ${domainName}`), 'running');
+  t.is(await virsh(dst, 'list --all --name'), '');
+  const again = migrate('--connect qemu+ssh://src/system', client);
+  t.is(await again.ended, 0, again.errors);
+  log(JSON.stringify(again.end));
+  t.true(Number(again.end?.['pagesVerified']) > 5000);
+  t.is(await virsh(dst, `domstate ${domainName}`), 'running');
+  await untilAnswers(client, dst);
 });
