@@ -7,7 +7,6 @@
 import { execFile } from 'node:child_process';
 import { parseArgs, promisify } from 'node:util';
 import { agentStart, bundleAgent } from '../guest/image/agent-bundle.ts';
-import { databaseSystems } from '../guest/image/packages.ts';
 import { ScratchServer } from '../guest/lab/scratch-server.ts';
 import { requestThroughTerminal } from './agent-port.ts';
 
@@ -86,8 +85,9 @@ const { values: options } = parseArgs({
     json: { type: 'boolean', default: false },
   },
 });
-const dbms = databaseSystems.find((name) => name === options.dbms);
-if (dbms === undefined) throw new Error(`--dbms must be one of ${databaseSystems.join(', ')}`);
+const innodbSystems = ['mariadb', 'mysql'] as const;
+const dbms = innodbSystems.find((name) => name === options.dbms);
+if (dbms === undefined) throw new Error(`--dbms must be one of ${innodbSystems.join(', ')}`);
 const log = (line: string): void => {
   console.error(line);
 };

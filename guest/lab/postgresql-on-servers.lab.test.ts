@@ -2,11 +2,14 @@
  * What the agent lists of PostgreSQL servers of every version that Debian has, against the tables' files and the server's own count
  * of its buffers (pg_buffercache). About 20 s each, the first time a minute more (it makes the root tree).
  */
+import { open } from 'node:fs/promises';
 import test from 'ava';
 import type { CachedPages, CachingProgram } from '../agent/page-finder.ts';
 import { translatePages } from '../agent/pagemap.ts';
 import { PostgresqlFinder } from '../agent/postgresql/finder.ts';
 import { type PackageSet, serverPackages } from '../../scripts/debian-packages.ts';
+import { checkPostgresqlTable, listPostgresqlTables } from '../../harness/workload/postgresql.ts';
+import { judgePostgresqlError } from '../../harness/workload/table-check.ts';
 import { compareWithFiles } from './compare.ts';
 import { ScratchServer } from './scratch-server.ts';
 
@@ -82,12 +85,44 @@ for (const [name, packages, hasAlignedBlocks] of servers) {
     await (await programOf()).writeDirtyPages();
 
     // What is read from its file has the file's checksum, where the server has checksums.
-    await server.sql(
-      'SELECT COUNT(pg_buffercache_evict(bufferid)) FROM pg_buffercache WHERE relfilenode IS NOT NULL',
-    );
+    await evictAll(server);
     await server.sql("SELECT SUM(pg_prewarm(oid)) FROM pg_class WHERE relname ~ '^t1'");
     const read = await list('read again');
     t.true(read.count > 0.9 * read.server.cachedPages);
     t.true(read.count * read.pageSizeBytes > rows * 200);
+
+    // The check that follows a run (harness/workload) passes what is sound and finds what is not.
+    await server.sql('CREATE EXTENSION amcheck');
+    t.true((await server.sql(listPostgresqlTables)).includes('public.t1'));
+    t.is((await server.sql(checkPostgresqlTable('public.t1'))).trim(), '');
+    const [relation = ''] = (await server.sql("SELECT pg_relation_filepath('t1')")).split('\n');
+    const place = `/proc/${server.pid}/root/var/lib/postgresql/${relation}`;
+    await evictAll(server);
+    await breakTuple(place, 2);
+    // A page whose checksum is wrong is not even read.
+    const found = /lacks matching index tuple|invalid page in block 2/;
+    const error = await t.throwsAsync(server.sql(checkPostgresqlTable('public.t1')), { message: found });
+    const judged = judgePostgresqlError('public.t1', error.message);
+    t.false(judged?.ok);
+    t.regex(judged?.message ?? '', found);
   });
+}
+
+async function evictAll(server: ScratchServer): Promise<void> {
+  await server.sql(
+    'SELECT COUNT(pg_buffercache_evict(bufferid)) FROM pg_buffercache WHERE relfilenode IS NOT NULL',
+  );
+}
+
+/** Has the first tuple of a block begin its data beyond its end (t_hoff of HeapTupleHeaderData). */
+async function breakTuple(path: string, block: number): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    const pointer = Buffer.alloc(4);
+    await file.read(pointer, 0, pointer.length, block * 8192 + 24);
+    const tuple = pointer.readUInt32LE(0) & 0x7fff;
+    await file.write(Buffer.from([255]), 0, 1, block * 8192 + tuple + 22);
+  } finally {
+    await file.close();
+  }
 }

@@ -29,6 +29,7 @@ const settings = {
    * the agent the time for its first list. It is booted: in a guest that was kept, that list comes too late.
    */
   mysql: { vmMemory: 512, tableData: 24, rate: 2, before: 10 },
+  postgresql: { warmStart: true, vmMemory: 256, tableData: 16 },
 };
 
 const cells: readonly (readonly [keyof typeof settings, ScenarioName])[] = [
@@ -37,6 +38,7 @@ const cells: readonly (readonly [keyof typeof settings, ScenarioName])[] = [
   ['mysql', 'idle'],
   ['mysql', 'ro'],
   ['mysql', 'rw'],
+  ['postgresql', 'rw'],
 ];
 
 for (const [dbms, scenario] of cells) {

@@ -1,4 +1,5 @@
 /** After a run: `CHECK TABLE`, or amcheck of PostgreSQL, on every table that the workload and the ledger wrote. */
+import { isCoded } from '../../foundation/coded-error.ts';
 import type { Host } from '../testbed/host.ts';
 import type { DatabaseServer } from './database-server.ts';
 import { checkPostgresqlTable, listPostgresqlTables } from './postgresql.ts';
@@ -31,6 +32,12 @@ function judgePostgresqlTable(table: string, rows: readonly (readonly string[])[
   return { table, ok: rows.length === 0, message: rows.length === 0 ? 'OK' : messages.join('; ') };
 }
 
+/** What a server says in place of rows; undefined where it said nothing. */
+export function judgePostgresqlError(table: string, output: string): TableResult | undefined {
+  const message = /ERROR: .*/.exec(output)?.[0];
+  return message === undefined ? undefined : { table, ok: false, message };
+}
+
 const ways = {
   mysql: { list: listTables, check: (table: string) => `CHECK TABLE ${table}`, judge: judgeTable },
   postgresql: { list: listPostgresqlTables, check: checkPostgresqlTable, judge: judgePostgresqlTable },
@@ -49,8 +56,17 @@ export async function checkTables(
   const results: TableResult[] = [];
   const { list, check, judge } = ways[server.protocol];
   for (const [table = ''] of await runSql(client, server, list)) {
-    const rows = await runSql(client, server, check(table), { timeoutMs: tableTimeoutMs });
-    const result = judge(table, rows);
+    const result = await runSql(client, server, check(table), { timeoutMs: tableTimeoutMs }).then(
+      (rows) => judge(table, rows),
+      (error: unknown) => {
+        const judged =
+          server.protocol === 'postgresql' && isCoded(error, 'host') && error.code === 'command-failed'
+            ? judgePostgresqlError(table, error.message)
+            : undefined;
+        if (judged === undefined) throw error;
+        return judged;
+      },
+    );
     results.push(result);
     onTable(result);
   }
