@@ -11,7 +11,7 @@ import { isListening } from '../server-sockets.ts';
 import { writeDirtyPages } from './checkpoint.ts';
 import { blockBytes, checksumOffset, pageChecksum, readU16 } from './page-format.ts';
 import { RelationFiles } from './relation-files.ts';
-import { PresentPages, touchPages } from './resident-pages.ts';
+import { PageTable, touchPages } from './resident-pages.ts';
 import { findPostmasters, type Postmaster } from './server-process.ts';
 import {
   type BufferedPages,
@@ -54,31 +54,31 @@ export class PostgresqlFinder implements PageFinder {
   /** @throws GuestError 'unknown-layout', 'too-large' */
   #findPages(server: Postmaster, key: string): CachedPages {
     const memory = new ProcessMemory(server.pid);
-    const present = new PresentPages(server.pid);
+    const table = new PageTable(server.pid);
     try {
       const known = this.#known.get(key) ?? {
-        layout: findLayout(server.pid, memory, present),
+        layout: findLayout(server.pid, memory, table),
         hasChecksums: undefined,
       };
       const pages = listBuffers(server, memory, known);
       this.#known.set(key, known);
-      touchPages(memory, present, pages.address, blockBytes);
+      touchPages(memory, table, pages.address, blockBytes);
       return pages;
     } finally {
-      present.close();
+      table.close();
       memory.close();
     }
   }
 }
 
 /** @throws GuestError 'unknown-layout', 'too-large' */
-function findLayout(pid: number, memory: Memory, present: PresentPages): BufferLayout {
+function findLayout(pid: number, memory: Memory, table: PageTable): BufferLayout {
   const areas = sharedMemory(readMappings(pid));
   for (const area of areas) {
     // Address space costs a process nothing, but every page of it would be looked at.
     if (area.end - area.start > 2 * totalmem())
       throw new GuestError('too-large', `process ${pid} shares ${area.end - area.start} bytes of memory`);
-    const layout = findBuffers(memory, area, (start, end) => present.hasAny(start, end));
+    const layout = findBuffers(memory, area, (start, end) => table.hasAny(start, end));
     if (layout !== undefined) return layout;
   }
   throw new GuestError(

@@ -66,26 +66,27 @@ export class RelationFiles {
     let freeSpaceMaps = 0;
     let unknown = 0;
     let last = noFile;
+    const { space, database, relation, fork, block } = pages;
     for (let index = 0; index < pages.count; index++) {
-      const block = pages.block[index] ?? 0;
+      const segment = Math.floor((block[index] ?? 0) / blocksPerFile);
       // Pages of one relation mostly stand together.
       const isAsBefore =
         index > 0 &&
-        pages.relation[index] === pages.relation[index - 1] &&
-        pages.fork[index] === pages.fork[index - 1] &&
-        pages.database[index] === pages.database[index - 1] &&
-        pages.space[index] === pages.space[index - 1] &&
-        Math.floor(block / blocksPerFile) === Math.floor((pages.block[index - 1] ?? 0) / blocksPerFile);
+        relation[index] === relation[index - 1] &&
+        fork[index] === fork[index - 1] &&
+        database[index] === database[index - 1] &&
+        space[index] === space[index - 1] &&
+        segment === Math.floor((block[index - 1] ?? 0) / blocksPerFile);
       if (!isAsBefore)
         last = this.#fileOf(
-          pages.space[index] ?? 0,
-          pages.database[index] ?? 0,
-          pages.relation[index] ?? 0,
-          pages.fork[index] ?? 0,
-          Math.floor(block / blocksPerFile),
+          space[index] ?? 0,
+          database[index] ?? 0,
+          relation[index] ?? 0,
+          fork[index] ?? 0,
+          segment,
         );
       file[index] = last;
-      page[index] = block % blocksPerFile;
+      page[index] = (block[index] ?? 0) % blocksPerFile;
       if (last === freeSpaceMap) freeSpaceMaps++;
       else if (last < 0) unknown++;
     }
