@@ -34,6 +34,8 @@ const blockAlignments = [4096, 128] as const;
 const maxGapBytes = 8192;
 const windowBytes = 1024 * 1024;
 const maxHeadersLookedAt = 64;
+/** Arrays that count up and are no descriptors: a server has a few, and a process that only calls itself one can have any number. */
+const maxOtherArrays = 16;
 /** Fewer pages prove nothing. */
 const minHeaders = 4;
 
@@ -60,6 +62,7 @@ export function findBuffers(
   const step = windowBytes - minBuffers * descriptorBytes;
   const window = new Uint32Array(windowBytes / 4);
   const bytes = new Uint8Array(window.buffer);
+  let others = 0;
   for (let start = area.start; start < area.end; start += step) {
     const length = Math.min(windowBytes, area.end - start);
     if (!isPresent(start, start + length)) continue;
@@ -67,6 +70,7 @@ export function findBuffers(
     for (let word = nextCount(window, words, 0); word < words; word = nextCount(window, words, word + 1)) {
       const layout = layoutAt(memory, area, start + (word - fields.id) * 4);
       if (layout !== undefined) return layout;
+      if (++others > maxOtherArrays) return undefined;
     }
   }
   return undefined;
