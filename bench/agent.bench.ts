@@ -2,10 +2,11 @@
  * Time, memory and bytes that the guest agent takes for a page list, with a full buffer pool on this machine, without a
  * virtual machine. The agent runs as its bundle, in a process of its own: by itself, and behind a terminal in place of a
  * virtio port, where the time is from the request to the decoded list.
- * `node bench/agent.bench.ts [--gib 1] [--dbms mariadb|mysql] [--node PATH] [--idle] [--json]`
+ * `node bench/agent.bench.ts [--gib 1] [--dbms mariadb|mysql|postgresql] [--node PATH] [--idle] [--json]`
  */
 import { execFile } from 'node:child_process';
 import { parseArgs, promisify } from 'node:util';
+import { databaseSystems } from '../foundation/database-systems.ts';
 import { agentStart, bundleAgent } from '../guest/image/agent-bundle.ts';
 import { ScratchServer } from '../guest/lab/scratch-server.ts';
 import { requestThroughTerminal } from './agent-port.ts';
@@ -35,25 +36,38 @@ interface Summary {
   };
 }
 
-async function fill(server: ScratchServer, poolBytes: number): Promise<void> {
-  await server.sql(
-    `CREATE DATABASE bench; USE bench;
-     CREATE TABLE rows_of_text (id INT AUTO_INCREMENT PRIMARY KEY, text VARCHAR(${rowBytes})) CHARACTER SET latin1;
-     INSERT INTO rows_of_text (text) VALUES (REPEAT('x', ${rowBytes - 10}));`,
-  );
-  const rows = Math.floor((0.9 * poolBytes) / rowBytes);
-  for (let filled = 1; filled < rows; filled *= 2)
-    await server.sql(
-      `INSERT INTO bench.rows_of_text (text) SELECT text FROM bench.rows_of_text LIMIT ${Math.min(filled, rows - filled)}`,
-    );
-  // MySQL copied rows through temporary tables, whose pages took a part of the pool.
-  await server.sql('SELECT SUM(LENGTH(text)) FROM bench.rows_of_text');
-}
+const rowsFor = (poolBytes: number): number => Math.floor((0.9 * poolBytes) / rowBytes);
 
-/** Changes rows all over the table, one a statement, until it is killed. */
-function startLoad(server: ScratchServer, poolBytes: number): { kill(): unknown } {
-  const rows = Math.floor((0.9 * poolBytes) / rowBytes);
-  return server.startSql(
+const fillers: Readonly<
+  Record<'innodb' | 'postgresql', (server: ScratchServer, rows: number) => Promise<void>>
+> = {
+  innodb: async (server, rows) => {
+    await server.sql(
+      `CREATE DATABASE bench; USE bench;
+       CREATE TABLE rows_of_text (id INT AUTO_INCREMENT PRIMARY KEY, text VARCHAR(${rowBytes})) CHARACTER SET latin1;
+       INSERT INTO rows_of_text (text) VALUES (REPEAT('x', ${rowBytes - 10}));`,
+    );
+    for (let filled = 1; filled < rows; filled *= 2)
+      await server.sql(
+        `INSERT INTO bench.rows_of_text (text) SELECT text FROM bench.rows_of_text LIMIT ${Math.min(filled, rows - filled)}`,
+      );
+    // MySQL copied rows through temporary tables, whose pages took a part of the pool.
+    await server.sql('SELECT SUM(LENGTH(text)) FROM bench.rows_of_text');
+  },
+  postgresql: async (server, rows) => {
+    await server.sql('CREATE EXTENSION pg_prewarm');
+    await server.sql(
+      `CREATE TABLE rows_of_text AS SELECT id, repeat('x', ${rowBytes - 60}) AS text FROM generate_series(1, ${rows}) AS id;
+       ALTER TABLE rows_of_text ADD PRIMARY KEY (id)`,
+    );
+    await server.sql('VACUUM (FREEZE) rows_of_text');
+    await server.sql("CHECKPOINT; SELECT pg_prewarm('rows_of_text')");
+  },
+};
+
+/** Changes rows all over the table, one a transaction, until it is killed. */
+const churns: Readonly<Record<keyof typeof fillers, (rows: number) => string>> = {
+  innodb: (rows) =>
     `USE bench;
      DELIMITER //
      CREATE PROCEDURE churn() BEGIN
@@ -64,8 +78,15 @@ function startLoad(server: ScratchServer, poolBytes: number): { kill(): unknown 
      END //
      DELIMITER ;
      CALL churn();`,
-  );
-}
+  postgresql: (rows) =>
+    `DO $$ DECLARE chosen int; BEGIN
+       LOOP
+         chosen := 1 + floor(random() * ${rows});
+         UPDATE rows_of_text SET text = random()::text || substr(text, 20) WHERE id = chosen;
+         COMMIT;
+       END LOOP;
+     END $$`,
+};
 
 function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
@@ -85,17 +106,18 @@ const { values: options } = parseArgs({
     json: { type: 'boolean', default: false },
   },
 });
-const innodbSystems = ['mariadb', 'mysql'] as const;
-const dbms = innodbSystems.find((name) => name === options.dbms);
-if (dbms === undefined) throw new Error(`--dbms must be one of ${innodbSystems.join(', ')}`);
+const dbms = databaseSystems.find((name) => name === options.dbms);
+if (dbms === undefined) throw new Error(`--dbms must be one of ${databaseSystems.join(', ')}`);
+const kind = dbms === 'postgresql' ? dbms : 'innodb';
 const log = (line: string): void => {
   console.error(line);
 };
 const poolBytes = Number(options.gib) * 2 ** 30;
 const server = await ScratchServer.start({ dbms, poolBytes, log });
 try {
-  await fill(server, poolBytes);
-  const load = options.idle ? undefined : startLoad(server, poolBytes);
+  const rows = rowsFor(poolBytes);
+  await fillers[kind](server, rows);
+  const load = options.idle ? undefined : server.startSql(churns[kind](rows));
   const bundle = await bundleAgent(log);
   const { stdout } = await promisify(execFile)(
     options.node,

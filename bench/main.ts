@@ -15,7 +15,7 @@ const benches: Readonly<Record<string, string>> = {
   wire: 'the connection between the engines over loopback, without TLS and with it',
   pair: 'whole migrations between two QEMUs, CPU seconds a GiB by process: --mib N, --rounds N, --method NAME (repeatable), --prefaulted',
   memory: "the source engine's memory for large VMs: --gib N, repeatable (default 16, 64 and 128)",
-  agent: 'the page list of a running server: --gib N, --dbms mariadb|mysql, --node PATH, --idle',
+  agent: 'the page list of a running server: --gib N, --dbms mariadb|mysql|postgresql, --node PATH, --idle',
 };
 
 const root = path.join(import.meta.dirname, '..');

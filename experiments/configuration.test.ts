@@ -1,11 +1,6 @@
 import test from 'ava';
-import {
-  type DatabaseSystem,
-  maxPoolBytes,
-  linkRatesOf,
-  optionsSchema,
-  resolveConfiguration,
-} from './configuration.ts';
+import type { DatabaseSystem } from '../foundation/database-systems.ts';
+import { maxPoolBytes, linkRatesOf, optionsSchema, resolveConfiguration } from './configuration.ts';
 import { linkRatesText } from './link-rates.ts';
 
 const mib = 2 ** 20;

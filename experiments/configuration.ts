@@ -3,6 +3,7 @@
  * manifest. `resolveConfiguration` fills in what depends on the profile.
  */
 import { z } from 'zod';
+import { type DatabaseSystem, databaseSystems } from '../foundation/database-systems.ts';
 import { engineNames } from './engines.ts';
 import type { LinkRates } from './link-rates.ts';
 import { memValues, paperRows, paperRowsGib } from './paper-rows.ts';
@@ -17,9 +18,6 @@ const testbedNames = ['local', 'vagrant', 'inventory'] as const;
 
 /** What the guest's memory holds beside the pool (harness/run/age-guest.ts). */
 const guestNames = ['fresh', 'aged'] as const;
-
-export const databaseSystems = ['mariadb', 'mysql', 'postgresql'] as const;
-export type DatabaseSystem = (typeof databaseSystems)[number];
 
 const bitUnits: Readonly<Record<string, number>> = { bit: 1, kbit: 1e3, mbit: 1e6, gbit: 1e9 };
 

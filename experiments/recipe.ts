@@ -2,7 +2,7 @@
  * A recipe: an experiment that the docs make a claim with, as data. `npm run reproduce -- NAME` runs it, judges its claims
  * and writes its block of docs/results.md. Pure.
  */
-import type { DatabaseSystem } from './configuration.ts';
+import type { DatabaseSystem } from '../foundation/database-systems.ts';
 import { type MatrixRun, type MatrixOptions, matrixRuns, matrixOptionsSchema } from './matrix.ts';
 import type { EngineName } from './engines.ts';
 import type { Mem } from './paper-rows.ts';

@@ -3,6 +3,8 @@
  * of the hosts again; a test holds it against this.
  */
 
+import type { DatabaseSystem } from '../foundation/database-systems.ts';
+
 /** Packages of this machine itself, by what it does. */
 export const machinePackages = {
   /** The local lab: its root file system and its containers. */
@@ -85,7 +87,7 @@ const guestTools = ['busybox-static', 'dropbear-bin', 'e2fsprogs', 'iproute2', '
  * The guest's system, by server. MySQL is in Debian's unstable suite only. PostgreSQL keeps its buffers at page boundaries from
  * version 16 on, which Debian 13 is the first to have.
  */
-export const serverPackages: Readonly<Record<'mariadb' | 'mysql' | 'postgresql', PackageSet>> = {
+export const serverPackages: Readonly<Record<DatabaseSystem, PackageSet>> = {
   mariadb: {
     suite: 'bookworm',
     packages: ['mariadb-server-core', 'mariadb-client-core', 'mariadb-backup', ...guestTools],

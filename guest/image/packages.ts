@@ -4,9 +4,6 @@ import { aptSourceOptions, debianMirror } from '../../scripts/mirror.ts';
 import type { Log } from '../../scripts/cache.ts';
 import { confined } from './confined.ts';
 
-export const databaseSystems = ['mariadb', 'mysql', 'postgresql'] as const;
-export type DatabaseSystem = (typeof databaseSystems)[number];
-
 interface BootstrapOptions {
   /** `minbase` gives a system whose programs run; `extract` only unpacks the packages and what they depend on. */
   readonly variant: 'minbase' | 'extract';

@@ -10,7 +10,7 @@ import { hashFiles, prepare, type Log } from '../../scripts/cache.ts';
 import { ensurePackages } from '../../scripts/packages.ts';
 import { confined } from './confined.ts';
 import { prepareKernel } from './kernel.ts';
-import type { DatabaseSystem } from './packages.ts';
+import type { DatabaseSystem } from '../../foundation/database-systems.ts';
 import { prepareRootTree, type RootTree } from './root-tree.ts';
 
 interface GuestImageOptions {

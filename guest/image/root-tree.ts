@@ -4,7 +4,8 @@ import path from 'node:path';
 import { hashFiles, prepare, type Log } from '../../scripts/cache.ts';
 import { confined } from './confined.ts';
 import { type PackageSet, serverPackages } from '../../scripts/debian-packages.ts';
-import { bootstrap, type DatabaseSystem } from './packages.ts';
+import type { DatabaseSystem } from '../../foundation/database-systems.ts';
+import { bootstrap } from './packages.ts';
 
 export interface RootTree {
   readonly path: string;

@@ -1,5 +1,5 @@
 /** How many sysbench rows fill a buffer pool. */
-import type { DatabaseSystem } from './packages.ts';
+import type { DatabaseSystem } from '../../foundation/database-systems.ts';
 
 /**
  * Bytes that a row of `sbtest` and its indexes take in the pool when every table and index was read. Measured as

@@ -14,7 +14,7 @@ import { findQemu } from '../../qemu/find-qemu.ts';
 import type { Log } from '../../scripts/cache.ts';
 import { bundleAgent } from '../image/agent-bundle.ts';
 import { makeInitrd } from '../image/initrd.ts';
-import type { DatabaseSystem } from '../image/packages.ts';
+import type { DatabaseSystem } from '../../foundation/database-systems.ts';
 import { prepareGuestImage } from '../image/prepare-guest-image.ts';
 
 interface GuestMachineOptions {

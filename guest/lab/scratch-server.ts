@@ -6,7 +6,7 @@ import { mkdtemp, open, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import type { DatabaseSystem } from '../image/packages.ts';
+import type { DatabaseSystem } from '../../foundation/database-systems.ts';
 import { prepareRootTree } from '../image/root-tree.ts';
 import type { Log } from '../../scripts/cache.ts';
 import type { PackageSet } from '../../scripts/debian-packages.ts';

@@ -38,7 +38,7 @@ const cells: readonly (readonly [keyof typeof settings, ScenarioName])[] = [
   ['mysql', 'idle'],
   ['mysql', 'ro'],
   ['mysql', 'rw'],
-  ['postgresql', 'rw'],
+  ['postgresql', 'idle'],
 ];
 
 for (const [dbms, scenario] of cells) {

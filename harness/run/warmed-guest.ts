@@ -5,7 +5,7 @@
  */
 import path from 'node:path';
 import { hashFiles, type Log, prepare } from '../../scripts/cache.ts';
-import type { DatabaseSystem } from '../../guest/image/packages.ts';
+import type { DatabaseSystem } from '../../foundation/database-systems.ts';
 import type { GuestImage } from '../../guest/image/prepare-guest-image.ts';
 import { type MachineDescription, qemuArguments } from '../../qemu/machine-arguments.ts';
 import type { QmpClient } from '../../qemu/qmp/client.ts';

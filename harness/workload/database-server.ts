@@ -1,4 +1,4 @@
-import type { DatabaseSystem } from '../../guest/image/packages.ts';
+import type { DatabaseSystem } from '../../foundation/database-systems.ts';
 
 /** How a client reaches the database server in the VM, over the service network. */
 export interface DatabaseServer {
