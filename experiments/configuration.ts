@@ -92,6 +92,9 @@ export const optionsSchema = z.object({
     .enum(['on', 'off'])
     .default('on')
     .describe("our engines: pages are written into the target's memory, beside its QEMU's stream"),
+  beforeSwitch: number(0, 100)
+    .default(30)
+    .describe('resume: percent of the listed pages that are at the destination before the VM moves there'),
   targetMemory: z
     .enum(targetMemories)
     .default('plain')
@@ -162,6 +165,8 @@ export const configurationSchema = z.object({
   seed: z.number(),
   /** Of our engines; absent in older runs, which had none. */
   placement: optionsSchema.shape.placement.unwrap().optional(),
+  /** Of the listed pages, before the VM moves; with engine `resume`. */
+  beforeSwitchPercent: z.number().optional(),
   /** Absent where it is plain. */
   targetMemory: z.literal('prefaulted').optional(),
   verifyRam: z.boolean(),
@@ -265,6 +270,7 @@ export function resolveConfiguration(options: Options): Configuration {
     maxTimeSeconds: options.maxTime ?? profile.maxTimeSeconds,
     seed: options.seed,
     placement: options.placement,
+    ...(options.engine === 'resume' ? { beforeSwitchPercent: options.beforeSwitch } : {}),
     ...(options.targetMemory === 'plain' ? {} : { targetMemory: options.targetMemory }),
     verifyRam: options.verifyRam,
     ...(options.vms === 2 ? { vms: 2 } : {}),

@@ -5,6 +5,7 @@ export const engineNames = [
   'precopy',
   'restore',
   'balance',
+  'resume',
   'postcopy',
   'multifd-zstd',
   'xbzrle',
@@ -69,7 +70,7 @@ const multifdZstd = {
 export interface PoolshiftEngine {
   readonly kind: 'poolshift';
   readonly title: string;
-  readonly strategy: 'restore' | 'balance';
+  readonly strategy: 'restore' | 'balance' | 'resume';
 }
 
 /** No live migration: the server is stopped, and started again in a new VM at the destination. */
@@ -92,6 +93,11 @@ export const engines: Readonly<Record<EngineName, Engine>> = {
     kind: 'poolshift',
     title: 'storage and a compressed migration link share the cached pages',
     strategy: 'balance',
+  },
+  resume: {
+    kind: 'poolshift',
+    title: 'as balance, but the VM moves when a share of the cached pages is there, and the rest follows',
+    strategy: 'resume',
   },
   postcopy: {
     kind: 'stock',

@@ -2,6 +2,7 @@
 import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
+import { createInterface } from 'node:readline';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { isCoded } from '../../foundation/coded-error.ts';
 import { helpSettings } from '../../foundation/command-help.ts';
@@ -12,7 +13,7 @@ import { defaultLimits, type Limits } from '../core/wait-watch.ts';
 import type { EngineOutcome, Interrupts } from '../core/engine-options.ts';
 import { runDestination } from '../destination/destination-engine.ts';
 import type { EventSink } from '../core/engine-event.ts';
-import { defaultShareBeforeMove, type Strategy, strategies } from '../core/schedule.ts';
+import { defaultShareBeforeSwitch, type Strategy, strategies } from '../core/schedule.ts';
 import { parseStoragePlace, type StoragePlace } from '../storage/storage-place.ts';
 import {
   type GuestRamPlace,
@@ -116,7 +117,7 @@ interface SourceArguments extends MigrationOptions, PeerArguments {
   readonly memoryMap?: string;
   readonly user?: User;
   readonly strategy: Strategy;
-  readonly beforeMove?: number;
+  readonly beforeSwitch?: number;
   readonly moveOn: 'ready' | 'signal';
   readonly compress?: 'none' | 'zstd';
   readonly clean: 'none' | 'checkpoint';
@@ -146,14 +147,14 @@ addPeerOptions(program.command('source'), 'source')
       .default('restore'),
   )
   .option(
-    '--before-move <percent>',
-    `of the list that is to be there before the VM moves, with strategy resume (default: ${defaultShareBeforeMove * 100})`,
+    '--before-switch <percent>',
+    `of the list that is to be there before the VM moves, with strategy resume (default: ${defaultShareBeforeSwitch * 100})`,
     number(0, 100),
   )
   .addOption(
     new Option(
       '--move-on <what>',
-      'with strategy resume, let the VM move as soon as it may, or then when SIGUSR1 comes: stop the VM before you send it',
+      'with strategy resume, let the VM move as soon as it may, or when it may and SIGUSR1 or the line "move" on standard input has come: stop the VM before',
     )
       .choices(['ready', 'signal'])
       .default('ready'),
@@ -198,7 +199,7 @@ addPeerOptions(program.command('source'), 'source')
       strategy: args.strategy,
       listAt: args.listAt,
       ...(args.moveOn === 'signal' ? { moveSignal: moveSignal() } : {}),
-      ...(args.beforeMove === undefined ? {} : { shareBeforeMove: args.beforeMove / 100 }),
+      ...(args.beforeSwitch === undefined ? {} : { shareBeforeSwitch: args.beforeSwitch / 100 }),
       compression: args.compress ?? (['balance', 'resume'].includes(args.strategy) ? 'zstd' : 'none'),
       onEvent,
       interrupts,
@@ -431,6 +432,11 @@ function moveSignal(): Interrupts {
   return {
     subscribe: (listener) => {
       process.on('SIGUSR1', listener);
+      createInterface({ input: process.stdin }).on('line', (line) => {
+        if (line === 'move') listener();
+      });
+      // It does not keep the program from ending.
+      if ('unref' in process.stdin) process.stdin.unref();
     },
   };
 }

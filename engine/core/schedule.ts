@@ -44,11 +44,11 @@ type ListState =
   | { readonly is: 'none' };
 
 /** Share of the list that is to be at the destination before the VM moves there (`resume`). */
-export const defaultShareBeforeMove = 0.3;
+export const defaultShareBeforeSwitch = 0.3;
 
 export class Schedule {
   readonly #strategy: Strategy;
-  readonly #shareBeforeMove: number;
+  readonly #shareBeforeSwitch: number;
   #list: ListState;
   #firstPassThrough = false;
   #dirtyPassesThrough = 0;
@@ -58,10 +58,10 @@ export class Schedule {
   #settledPagesPerSecond = 0;
   #gateOpen: boolean;
 
-  /** @param shareBeforeMove of the list, 0 to 1; of use with `resume` only */
-  constructor(strategy: Strategy, shareBeforeMove = defaultShareBeforeMove) {
+  /** @param shareBeforeSwitch of the list, 0 to 1; of use with `resume` only */
+  constructor(strategy: Strategy, shareBeforeSwitch = defaultShareBeforeSwitch) {
     this.#strategy = strategy;
-    this.#shareBeforeMove = shareBeforeMove;
+    this.#shareBeforeSwitch = shareBeforeSwitch;
     this.#list = strategy === 'passthrough' ? { is: 'none' } : { is: 'waited-for' };
     this.#gateOpen = strategy === 'passthrough';
   }
@@ -126,7 +126,7 @@ export class Schedule {
     if (this.#strategy === 'resume') {
       return (
         this.#dirtyPassesThrough === 0 &&
-        unsettledPages <= this.#list.totalPages * (1 - this.#shareBeforeMove)
+        unsettledPages <= this.#list.totalPages * (1 - this.#shareBeforeSwitch)
       );
     }
     const share = dirtyPassShares[this.#dirtyPassesThrough];

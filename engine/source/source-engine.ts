@@ -71,7 +71,7 @@ class SourceEngine implements DestinationLinkHandler {
     };
     this.#options = options;
     this.#onEvent = onEvent;
-    this.#schedule = new Schedule(options.strategy, options.shareBeforeMove);
+    this.#schedule = new Schedule(options.strategy, options.shareBeforeSwitch);
     this.#link = new DestinationLink({ ...options, onEvent }, !this.#schedule.gateOpen, this);
     this.#stream = new QemuStream(this.#schedule, options.vm, options.ram, this.#link, onEvent, {
       returnPathOpens: () => {

@@ -14,7 +14,7 @@ export interface SourceOptions extends EngineOptions {
   readonly security: PeerSecurity;
   readonly strategy: Strategy;
   /** Share of the list, 0 to 1, that is to be at the destination before the VM moves there (strategy 'resume'). */
-  readonly shareBeforeMove?: number;
+  readonly shareBeforeSwitch?: number;
   /** Who says when the VM may move, once it could; without it, it does then (strategy 'resume'). */
   readonly moveSignal?: Interrupts;
   readonly compression: 'none' | 'zstd';

@@ -32,6 +32,7 @@ export class EngineOutput {
   /** Settles when the engine has ended and all of its output is recorded. */
   readonly ended: Promise<void>;
   readonly #host: HostName;
+  readonly #child: HostProcess;
   readonly #log: Log;
   readonly #onCounters: CountersSink;
   readonly #seen = new Set<string>();
@@ -40,9 +41,15 @@ export class EngineOutput {
 
   constructor(host: HostName, child: HostProcess, log: Log, onCounters: CountersSink = () => undefined) {
     this.#host = host;
+    this.#child = child;
     this.#log = log;
     this.#onCounters = onCounters;
     this.ended = this.#read(child);
+  }
+
+  /** Writes a line to the engine's standard input. */
+  tell(line: string): void {
+    this.#child.write(`${line}\n`);
   }
 
   /** Why the engine failed, if it did. */
@@ -114,7 +121,7 @@ export class EngineOutput {
     }
     const { event: name, time, ...fields } = parsed;
     const at_ms = Date.parse(time);
-    if (name === 'failed' || name === 'in-doubt')
+    if (name === 'failed' || name === 'in-doubt' || name === 'incomplete')
       this.#failure ??= `${host}: ${fields.reason ?? 'without a reason'}`;
     if (name === 'progress') {
       this.#onCounters(fields);

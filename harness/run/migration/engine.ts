@@ -6,6 +6,7 @@ import { prepareEngine } from './engine-bundle.ts';
 import { bringEngineKey, type EngineKey } from './engine-key.ts';
 import type { HostProcess } from '../../testbed/host.ts';
 import type { MigrationInfo } from '../../../qemu/qmp/messages.ts';
+import { type EarlyMove, moveEarly } from './early-move.ts';
 import { DowntimeSteps } from './downtime-steps.ts';
 import { type CountersSink, EngineOutput } from './engine-output.ts';
 import {
@@ -28,6 +29,8 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
   /** Of this migration alone, as its key is: an engine that another one left behind is refused. */
   const name = `run-${randomUUID()}`;
   let key: EngineKey | undefined;
+  const early = engine.strategy === 'resume';
+  const { beforeSwitchPercent = 30 } = context.configuration;
 
   const start = async (
     host: 'src' | 'dst',
@@ -62,22 +65,35 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
       const source = await start(
         'src',
         `source --listen unix:${outgoingSocket} --connect ${address} --agent ${machine.paths.agentSocket} ` +
-          `--agent-timeout ${agentTimeoutSeconds} --ram file:${machine.paths.ram} --strategy ${engine.strategy}`,
-        tellSwitchoverBandwidth(context),
+          `--agent-timeout ${agentTimeoutSeconds} --ram file:${machine.paths.ram} --strategy ${engine.strategy}` +
+          (early ? ` --before-switch ${beforeSwitchPercent} --move-on signal` : ''),
+        // Early resume has a bandwidth of its own, with which QEMU goes over to post-copy.
+        early ? undefined : tellSwitchoverBandwidth(context),
       );
       await source.waitFor('listening', startTimeoutMs);
+      let move: EarlyMove | undefined;
       try {
-        const raiseLimit = raiseDowntimeLimit(context, source);
-        const outcome = await commandMigration(context, `unix:${outgoingSocket}`, (info) => {
+        const raiseLimit = early ? undefined : raiseDowntimeLimit(context, source);
+        const migrating = commandMigration(context, `unix:${outgoingSocket}`, (info) => {
           // QEMU waits for as long as nobody decides; the target stays paused.
           if (source.hasReported('in-doubt'))
             throw new CodedError('run', 'migration-failed', 'the switchover is in doubt');
-          raiseLimit(info);
+          if (source.hasReported('incomplete') || destination.hasReported('incomplete'))
+            throw new CodedError(
+              'run',
+              'migration-failed',
+              'the VM is at the destination without some of its pages',
+            );
+          raiseLimit?.(info);
         });
+        if (early) move = moveEarly(context, source);
+        const outcome = await migrating;
         // Both report their totals before they end.
         await Promise.all([source.ended, destination.ended]);
+        if (outcome === 'cancelled') await move?.giveBack();
         return outcome;
       } catch (error) {
+        await move?.giveBack();
         const reasons = [source.failure, destination.failure].filter((reason) => reason !== undefined);
         if (!isCoded(error, 'run', 'migration-failed') || reasons.length === 0) throw error;
         throw new CodedError('run', 'migration-failed', `${error.message}; engines: ${reasons.join('; ')}`, {

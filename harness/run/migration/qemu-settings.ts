@@ -16,6 +16,24 @@ const announceParameters: MigrationParameters = {
   'announce-step': 40,
 };
 
+/**
+ * QEMU before 10.2 ends as pre-copy where what is left fits into the downtime: for early resume that is less than a page
+ * (migration/migration.c, migration_iteration_run).
+ */
+const postcopyAlways: MigrationParameters = { 'downtime-limit': 1, 'avail-switchover-bandwidth': 4_096_000 };
+
+function ofEngine(
+  { strategy }: PoolshiftEngine,
+  goodputBytesPerSecond: number,
+): Pick<StockEngine, 'capabilities'> & { readonly parameters: MigrationParameters } {
+  if (strategy === 'resume') return { capabilities: ['postcopy-ram'], parameters: postcopyAlways };
+  // QEMU's own estimate sees how fast the engine reads, not how fast the link is.
+  return {
+    capabilities: [],
+    parameters: { 'avail-switchover-bandwidth': Math.round(goodputBytesPerSecond) },
+  };
+}
+
 export function qemuSettings(
   engine: StockEngine | PoolshiftEngine,
   run: {
@@ -25,13 +43,7 @@ export function qemuSettings(
   },
 ): MigrationSettings {
   const own: Pick<StockEngine, 'capabilities'> & { readonly parameters: MigrationParameters } =
-    engine.kind === 'stock'
-      ? engine
-      : {
-          capabilities: [],
-          // QEMU's own estimate sees how fast the engine reads, not how fast the link is.
-          parameters: { 'avail-switchover-bandwidth': Math.round(run.migrationGoodputBytesPerSecond) },
-        };
+    engine.kind === 'stock' ? engine : ofEngine(engine, run.migrationGoodputBytesPerSecond);
   return {
     capabilities: [...commonCapabilities, ...own.capabilities].map((capability) => ({
       capability,
