@@ -20,6 +20,8 @@ export function simulate(engine: SimulatedEngine, setup: Setup): SimulatedMigrat
 
 /** Ways to move the VM that the testbed measures (experiments/engines.ts) and the simulation does not, and why. */
 export const notSimulated: Readonly<Record<string, string>> = {
+  resume:
+    'its links carry what those of balance do; when the VM moves, and what it waits for then, is not in the model',
   postcopy:
     'every page crosses the link once, so its total time is near what one pass of precopy takes; how long the guest waits for pages, which is its price, is not in the model',
   xbzrle:
