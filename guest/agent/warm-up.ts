@@ -26,8 +26,9 @@ export async function warmUp(
     try {
       const isListed = await turns.take(async () => {
         const ready = (await programs()).filter((program) => program.isReady());
-        if (ready.length > 0) await listPages(ready);
-        return ready.length > 0;
+        const isServing = ready.some(({ isKernel }) => isKernel !== true);
+        if (isServing) await listPages(ready);
+        return isServing;
       });
       releaseMemory();
       if (isListed) return;

@@ -26,7 +26,7 @@ export class PageCacheFinder implements PageFinder<FramePages> {
       pid: process.pid,
       isKernel: true,
       description: "the kernel's page cache",
-      isReady: () => false,
+      isReady: () => true,
       writeDirtyPages: () => Promise.resolve(),
       findPages: () => Promise.resolve().then(() => this.#findPages()),
     };
