@@ -115,6 +115,7 @@ function qemus({ versions, status, targetStatus, on, pid }: QemusAsked['qemu']):
     old === undefined
       ? ok('QEMU', versions.join(' to '))
       : found('no-engine', 'QEMU', old, 'the engine takes QEMU 7.2 or newer'),
+    ...older(versions),
     status === 'running'
       ? ok('source', 'running')
       : found('fault', 'source', `is ${status}`, 'only a running VM is migrated live: cont'),
@@ -150,7 +151,7 @@ function qemus({ versions, status, targetStatus, on, pid }: QemusAsked['qemu']):
 }
 
 function versions(source: HostFacts, destination: HostFacts): readonly Finding[] {
-  return [source, destination].map((host) => {
+  const hosts = [source, destination].map((host) => {
     const check = `libvirt on ${host.name}`;
     if (host.libvirt === '' || host.qemu === '')
       return found(
@@ -163,6 +164,20 @@ function versions(source: HostFacts, destination: HostFacts): readonly Finding[]
       return found('no-engine', check, `QEMU ${host.qemu}`, 'the engine takes QEMU 7.2 or newer');
     return ok(check, `libvirt ${host.libvirt}, QEMU ${host.qemu}`);
   });
+  return [...hosts, ...older([source.qemu, destination.qemu])];
+}
+
+/** A machine type is as old as the QEMU that made the VM. */
+function older([source, target]: readonly [string, string]): readonly Finding[] {
+  if (target === '' || source.localeCompare(target, 'en', { numeric: true }) <= 0) return [];
+  return [
+    found(
+      'note',
+      'versions',
+      `QEMU ${target} at the destination is older than ${source} here`,
+      'it takes the VM only if it knows its machine type; else upgrade it',
+    ),
+  ];
 }
 
 function theDomain({ name, state }: DomainFacts, destination: DestinationFacts): readonly Finding[] {

@@ -1,0 +1,60 @@
+/** The command line: what is refused before anything is asked of a host, and with which exit status. */
+import path from 'node:path';
+import test from 'ava';
+import { execa } from 'execa';
+
+const program = path.join(import.meta.dirname, 'main.ts');
+
+const run = (...words: readonly string[]) => execa(process.execPath, [program, ...words], { reject: false });
+
+const refused: readonly (readonly [RegExp, ...string[]])[] = [
+  [/give a DOMAIN and a DESTINATION, or --source-qmp and --target-qmp/, 'migrate'],
+  [/give a DOMAIN and a DESTINATION/, 'check', 'vm1'],
+  [/give a DOMAIN and a DESTINATION/, 'migrate', '--source-qmp', '/run/a.qmp'],
+  [
+    /give a DOMAIN and a DESTINATION/,
+    ...['migrate', 'vm1', 'qemu+ssh://dst/system', '--source-qmp', '/a', '--target-qmp', '/b'],
+  ],
+  [
+    /--p2p, --persistent and --undefine-source are for libvirt/,
+    'migrate',
+    '--source-qmp',
+    '/a',
+    '--target-qmp',
+    '/b',
+    '--p2p',
+  ],
+  [/--bandwidth limits what QEMU sends/, 'migrate', 'vm1', 'qemu+ssh://dst/system', '--bandwidth', '5'],
+  [
+    /Allowed choices are balance, restore, plain/,
+    'migrate',
+    'vm1',
+    'qemu+ssh://dst/system',
+    '--method',
+    'fast',
+  ],
+  [/It must be a whole number from 1 on to 65535/, 'check', 'vm1', 'qemu+ssh://dst/system', '--port', '0'],
+  [/qemu\+tcp:\/\/dst\/system is neither/, 'check', 'vm1', 'qemu+tcp://dst/system'],
+  [/relative\.qmp is neither a path nor ssh/, 'check', '--source-qmp', 'relative.qmp', '--target-qmp', '/b'],
+  [/unknown command/, 'move'],
+];
+
+for (const [message, ...words] of refused)
+  test(`refused: ${words.join(' ')}`, async (t) => {
+    const { exitCode, stderr, stdout } = await run(...words);
+    t.regex(stderr, message);
+    t.is(exitCode, 2);
+    t.is(stdout, '');
+  });
+
+test('the help says what the exit codes mean', async (t) => {
+  const { exitCode, stdout } = await run('--help');
+  t.is(exitCode, 0);
+  t.regex(stdout, /3 in doubt: look on both/);
+});
+
+test('a QEMU that is not there is no wrong command line', async (t) => {
+  const { exitCode, stderr } = await run('check', '--source-qmp', '/nowhere/a', '--target-qmp', '/nowhere/b');
+  t.regex(stderr, /QEMU does not answer at \/nowhere\/a/);
+  t.is(exitCode, 1);
+});
