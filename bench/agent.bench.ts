@@ -113,7 +113,9 @@ const log = (line: string): void => {
   console.error(line);
 };
 const poolBytes = Number(options.gib) * 2 ** 30;
-const server = await ScratchServer.start({ dbms, poolBytes, log });
+/** Its tables have their place on the disk when it says that they are written. */
+const serverOptions = kind === 'postgresql' ? ['-c', 'fsync=on'] : [];
+const server = await ScratchServer.start({ dbms, poolBytes, options: serverOptions, log });
 try {
   const rows = rowsFor(poolBytes);
   await fillers[kind](server, rows);
