@@ -29,7 +29,7 @@ const settings = {
    * the agent the time for its first list. It is booted: in a guest that was kept, that list comes too late.
    */
   mysql: { vmMemory: 512, tableData: 24, rate: 2, before: 10 },
-  postgresql: { warmStart: true, vmMemory: 256, tableData: 16 },
+  postgresql: { warmStart: true, vmMemory: 256, tableData: 16, linkRate: '64mbit' },
 };
 
 const cells: readonly (readonly [keyof typeof settings, ScenarioName])[] = [
