@@ -98,7 +98,7 @@ export function checkCombination(configuration: Configuration): Fit {
   if (engine.kind === 'restart' && configuration.dbms === 'postgresql')
     return {
       fits: false,
-      reason: `--engine ${configuration.engine} does not go with --dbms postgresql: it needs a server that writes down what its buffer pool holds and reads it again, as MariaDB and MySQL do; valid: --dbms mariadb`,
+      reason: `--engine ${configuration.engine} does not go with --dbms postgresql: it needs a server that writes down what its buffer pool holds and reads it again; valid: --dbms mariadb${engine.standby === 'replica' ? '' : ', mysql'}`,
     };
   if (configuration.warehouses !== undefined && configuration.dbms === 'postgresql')
     return {
@@ -119,7 +119,7 @@ export function checkCombination(configuration: Configuration): Fit {
   if (shrinks && configuration.dbms !== 'mariadb')
     return {
       fits: false,
-      reason: `--engine ${configuration.engine} does not go with --dbms ${configuration.dbms}, which keeps the memory of a pool that it makes smaller; valid: --dbms mariadb`,
+      reason: `--engine ${configuration.engine} does not go with --dbms ${configuration.dbms}, which ${configuration.dbms === 'postgresql' ? 'cannot make its shared buffers smaller while it runs' : 'keeps the memory of a pool that it makes smaller'}; valid: --dbms mariadb`,
     };
   return { fits: true };
 }
