@@ -9,7 +9,7 @@ export interface SshTarget {
 }
 
 /** A libvirt connection, and the host behind it. */
-export interface LibvirtAddress {
+interface LibvirtAddress {
   readonly uri: string;
   readonly ssh: SshTarget | undefined;
 }
@@ -30,7 +30,7 @@ export function libvirtAddress(uri: string): LibvirtAddress {
 }
 
 /** A QMP socket, and the host that it is on. */
-export interface QmpAddress {
+interface QmpAddress {
   readonly path: string;
   readonly ssh: SshTarget | undefined;
 }

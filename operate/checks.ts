@@ -50,7 +50,7 @@ const found = (level: 'note' | 'no-engine' | 'fault', check: string, says: strin
 const maxClockDifferenceMs = 2000;
 
 /** The channel that a domain needs for the agent. */
-export const channelXml = `<channel type="unix"><target type="virtio" name="${agentPortName}"/></channel>`;
+const channelXml = `<channel type="unix"><target type="virtio" name="${agentPortName}"/></channel>`;
 
 export function judge(asked: Asked): readonly Finding[] {
   const { source, domain, destination } = asked;

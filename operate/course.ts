@@ -90,7 +90,7 @@ export type CourseAction =
   /** Engines that wait for a migration which will not come are told to end. One in doubt is left alone. */
   | { readonly do: 'stop-engines' };
 
-export interface CourseStep {
+interface CourseStep {
   readonly state: CourseState;
   readonly actions: readonly CourseAction[];
 }

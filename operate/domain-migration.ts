@@ -19,7 +19,7 @@ import { runMigration } from './run-migration.ts';
 import type { Summary } from './summary.ts';
 
 /** What both commands are told. */
-export interface DomainOptions {
+interface DomainOptions {
   /** libvirt of the source. */
   readonly connect: string;
   readonly engine: string;

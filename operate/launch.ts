@@ -16,12 +16,12 @@ export const plainName = (vm: string): string => vm.replaceAll(/[^\w.-]/g, '_');
 /** Names a migration on both hosts. */
 export const migrationId = (vm: string): string => `${plainName(vm)}-${randomBytes(4).toString('hex')}`;
 
-export type Role = 'source' | 'destination';
+type Role = 'source' | 'destination';
 
 export const unitOf = (role: Role, vm: string): string => `poolshift-${role}-${plainName(vm)}`;
 
 /** What `poolshift status` says of a migration on this host. */
-export interface MigrationRecord {
+interface MigrationRecord {
   readonly id: string;
   readonly vm: string;
   readonly role: Role;
@@ -58,7 +58,7 @@ ${key === undefined ? '' : `cat > ${quote(keyFileOf(record.id))}`}`;
  *
  * @param command program and arguments, as words of a shell
  */
-export function launchScript(id: string, role: Role, vm: string, command: string): string {
+function launchScript(id: string, role: Role, vm: string, command: string): string {
   const stem = `${folderOf(id)}/${role}`;
   const unit = unitOf(role, vm);
   return `set -eu
@@ -79,13 +79,13 @@ exit 1`;
 }
 
 /** Its events from the first on; ends when it has ended. */
-export function followScript(id: string, role: Role): string {
+function followScript(id: string, role: Role): string {
   const stem = `${folderOf(id)}/${role}`;
   return `touch ${stem}.events; exec tail -n +1 -s 0.1 --pid="$(cat ${stem}.pid)" -f ${stem}.events`;
 }
 
 /** Asks an engine to end. Before the commit it does; in doubt it stays. */
-export function stopScript(id: string, role: Role): string {
+function stopScript(id: string, role: Role): string {
   const stem = `${folderOf(id)}/${role}`;
   return `pid=$(cat ${stem}.pid 2> /dev/null) || exit 0
 if tr '\\0' ' ' < /proc/"$pid"/cmdline 2> /dev/null | grep -qF ${quote(id)}; then kill -TERM "$pid"; fi

@@ -5,7 +5,7 @@ import type { VmState } from './course.ts';
 import type { JobFigures } from './progress.ts';
 import type { Driver } from './run-migration.ts';
 
-export interface VirshMigration {
+interface VirshMigration {
   readonly domain: string;
   readonly sourceUri: string;
   readonly destinationUri: string;
@@ -68,10 +68,11 @@ export function jobFiguresOf(text: string): JobFigures {
     remainingBytes: read('memory_remaining'),
     dirtyBytesPerSecond: pages === undefined ? undefined : pages * (read('memory_page_size') ?? 4096),
     downtimeMs: read('downtime'),
-    passes: read('memory_iteration'),
   };
   return Object.fromEntries(Object.entries(figures).filter(([, value]) => value !== undefined));
 }
+
+const messageOf = (stderr: string): string => stderr.trim().replace(/^error: /, '');
 
 /** Messages go by their text. */
 const environment = { LC_ALL: 'C' };
@@ -123,8 +124,11 @@ export function libvirtDriver(migration: VirshMigration): Driver {
   };
   return {
     migrate: async () => {
-      if (maxDowntimeMs !== undefined)
-        await virsh(['-c', sourceUri, 'migrate-setmaxdowntime', '--', domain, String(maxDowntimeMs)]);
+      if (maxDowntimeMs !== undefined) {
+        const words = ['-c', sourceUri, 'migrate-setmaxdowntime', '--', domain, String(maxDowntimeMs)];
+        const { exitCode, stderr } = await virsh(words);
+        if (exitCode !== 0) return { succeeded: false, says: `virsh: ${messageOf(stderr)}` };
+      }
       // Not ended with this command: libvirt would abort a migration whose client went away.
       const { exitCode, stderr } = await execa('virsh', migrateArguments(migration), {
         reject: false,
@@ -133,7 +137,7 @@ export function libvirtDriver(migration: VirshMigration): Driver {
         cleanup: false,
         env: environment,
       });
-      return { succeeded: exitCode === 0, says: `virsh: ${stderr.trim().replace(/^error: /, '')}` };
+      return { succeeded: exitCode === 0, says: `virsh: ${messageOf(stderr)}` };
     },
     abort: async () => {
       const { exitCode, stderr } = await virsh(['-c', sourceUri, 'domjobabort', '--', domain]);

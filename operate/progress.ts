@@ -8,10 +8,9 @@ export interface JobFigures {
   readonly remainingBytes?: number;
   readonly dirtyBytesPerSecond?: number;
   readonly downtimeMs?: number;
-  readonly passes?: number;
 }
 
-export type Phase =
+type Phase =
   | 'starting'
   | 'waiting for the list'
   | 'first pass'

@@ -7,7 +7,7 @@ import type { VmState } from './course.ts';
 import type { JobFigures } from './progress.ts';
 import type { Driver } from './run-migration.ts';
 
-export interface QmpMigration {
+interface QmpMigration {
   readonly source: QmpClient;
   readonly target: QmpClient;
   /** Where the source's QEMU sends, and where the target's waits. */
@@ -76,12 +76,10 @@ export function targetStateOf(status: string): VmState {
 export function jobOf({ ram, downtime }: MigrationInfo): JobFigures {
   const remaining = ram?.remaining;
   const pages = ram?.['dirty-pages-rate'];
-  const passes = ram?.['dirty-sync-count'];
   return {
     ...(remaining === undefined ? {} : { remainingBytes: remaining }),
     ...(pages === undefined ? {} : { dirtyBytesPerSecond: pages * 4096 }),
     ...(downtime === undefined ? {} : { downtimeMs: downtime }),
-    ...(passes === undefined ? {} : { passes }),
   };
 }
 

@@ -31,7 +31,7 @@ export interface Driver {
   completed(): Promise<JobFigures | undefined>;
 }
 
-export interface MigrationPlan {
+interface MigrationPlan {
   readonly id: string;
   readonly vm: string;
   readonly method: Method;

@@ -15,7 +15,7 @@ const recordSchema = z.looseObject({
 
 const endSchema = z.looseObject({ outcome: z.string(), endedAt: z.string() });
 
-export interface KnownMigration extends z.infer<typeof recordSchema> {
+interface KnownMigration extends z.infer<typeof recordSchema> {
   /** What came of it; undefined while nobody has said so. */
   readonly end: z.infer<typeof endSchema> | undefined;
   /** Whether an engine of it runs on this host. */

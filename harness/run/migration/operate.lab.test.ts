@@ -116,7 +116,7 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
     { timeoutMs: 130_000 },
   );
 
-  const moved = migrate();
+  const moved = migrate('--max-downtime 400');
   t.is(await moved.ended, 0, moved.errors);
   log(JSON.stringify(moved.end));
   t.is(moved.end?.['outcome'], 'migrated');
@@ -156,10 +156,11 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
   t.is(back.end?.['outcome'], 'migrated');
   t.is(await virsh(src, `domstate ${domainName}`), 'running');
   t.is(await virsh(dst, 'list --all --name'), '');
-  const again = migrate('--connect qemu+ssh://src/system', client);
+  const again = migrate('--p2p --persistent --connect qemu+ssh://src/system', client);
   t.is(await again.ended, 0, again.errors);
   log(JSON.stringify(again.end));
   t.true(Number(again.end?.['pagesVerified']) > 5000);
   t.is(await virsh(dst, `domstate ${domainName}`), 'running');
+  t.regex(await virsh(dst, `dominfo ${domainName}`), /^Persistent: +yes$/m);
   await untilAnswers(client, dst);
 });
