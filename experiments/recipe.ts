@@ -26,6 +26,8 @@ interface RecipeConditions {
   /** Seconds after which a migration is cancelled. */
   readonly maxTime?: number;
   readonly verifyRam?: true;
+  /** Of the listed pages, before the VM moves, in percent; engine `resume`. */
+  readonly beforeSwitch?: number;
   /** VMs that are moved at once. */
   readonly vms?: 2;
   /** MiB in place of the memory row's. */

@@ -101,6 +101,14 @@ export const engineEventFields = {
   'may-move': nothing,
   /** Early resume: the target has the VM, without all of its pages. */
   moved: nothing,
+  /** Early resume, of the whole migration: pages that the target's VM waited for, from request to when its QEMU was given them. */
+  faults: z.object({
+    faults: z.number(),
+    fault_p50_ms: z.number(),
+    fault_p95_ms: z.number(),
+    fault_p99_ms: z.number(),
+    fault_max_ms: z.number(),
+  }),
   /** The target has everything. */
   started: nothing,
   /** Something has not come for so long; `limit_seconds` is when it is given up, 0 if never. */
@@ -145,6 +153,7 @@ export const recordedFieldsSchema = z
     ...engineEventFields['gate-released'].shape,
     ...counters.shape,
     ...engineEventFields['waiting-for'].shape,
+    ...engineEventFields.faults.shape,
     ...engineEventFields.failed.shape,
     by: z.string(),
     compression: z.string(),

@@ -407,6 +407,28 @@ export const runColumns = {
     meaning:
       'memory that is neither of these nor pool_in_use_bytes: programs, kernel, and what was freed with its content',
   },
+  vm_moved_ms: {
+    unit: 'ms',
+    type: 'number',
+    meaning: 'migrate command to RESUME at the target: from then on the VM runs at the destination',
+  },
+  before_switch_percent: {
+    unit: '%',
+    type: 'number',
+    meaning: 'of the listed pages, what was to be at the destination before the VM moved; engine resume',
+  },
+  faults: {
+    unit: 'pages',
+    type: 'number',
+    meaning: 'pages that the VM waited for after it had moved; engine resume',
+  },
+  fault_p50_ms: {
+    unit: 'ms',
+    type: 'number',
+    meaning: 'median time from such a request to when the target’s QEMU was given the page',
+  },
+  fault_p95_ms: { unit: 'ms', type: 'number', meaning: '95th percentile of that time' },
+  fault_p99_ms: { unit: 'ms', type: 'number', meaning: '99th percentile of that time' },
 } as const satisfies Readonly<Record<string, ColumnDefinition>>;
 
 export type RunColumn = keyof typeof runColumns;

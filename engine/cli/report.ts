@@ -91,6 +91,13 @@ function describe(event: EngineEvent): string {
       return 'the VM may move';
     case 'moved':
       return 'the VM is at the destination; its missing pages follow';
+    case 'faults':
+      return (
+        `the VM waited for ${event.faults} pages` +
+        (event.faults > 0
+          ? `, half of them for less than ${milliseconds(event.fault_p50_ms, 1)}, the longest for ${milliseconds(event.fault_max_ms, 1)}`
+          : '')
+      );
     case 'started':
       return 'the target has everything';
     case 'waiting-for':

@@ -199,6 +199,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
       },
       pong: (value) => stream.pong(value),
       request: (request) => {
+        stream.requested(request, performance.now());
         connection.send('returnPath', encodePageRequest(request));
       },
       moved: () => {
@@ -211,6 +212,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
         });
       },
       started: () => {
+        if (early !== undefined) this.#onEvent(stream.faultTimes.summary);
         this.#step({ type: 'target-started' });
       },
       failed: (why) => {

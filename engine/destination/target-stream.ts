@@ -3,6 +3,7 @@ import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { postcopyBegun } from '../core/advice.ts';
 import type { EventSink } from '../core/engine-event.ts';
 import type { TargetRamSource } from '../core/outside.ts';
+import { FaultTimes } from '../core/fault-times.ts';
 import { Placement } from '../core/placement.ts';
 import { PageSet } from '../core/page-set.ts';
 import type { RestorePlan } from '../core/restore-plan.ts';
@@ -12,6 +13,7 @@ import { writeDiscard } from '../stream/discard.ts';
 import { StreamInjector } from '../stream/injector.ts';
 import { refuseUnvouched } from '../stream/obstacles.ts';
 import { streamCommand } from '../stream/records.ts';
+import type { PageRequest } from '../stream/return-path.ts';
 import type { TargetOutput } from './target-output.ts';
 
 /**
@@ -31,6 +33,7 @@ type HoldingOutput = Pick<TargetOutput, 'add' | 'hold'>;
 
 export class TargetStream {
   readonly injector: StreamInjector;
+  readonly faultTimes = new FaultTimes();
   /** Pages with content that went to the target in its stream. */
   streamedPages = 0;
   readonly #plan: RestorePlan;
@@ -86,6 +89,7 @@ export class TargetStream {
         page: (blockIndex, page, buffer, offset) => {
           plan.supersede(blockIndex, page);
           if (!this.#receives(blockIndex, page)) return false;
+          this.faultTimes.arrived(blockIndex, page, () => performance.now());
           if (this.#placementOf(blockIndex)?.takeRecord(page, buffer, offset) === true) return false;
           this.streamedPages += 1;
           return true;
@@ -93,6 +97,7 @@ export class TargetStream {
         zeroPage: (blockIndex, page) => {
           plan.supersede(blockIndex, page);
           if (!this.#receives(blockIndex, page)) return false;
+          this.faultTimes.arrived(blockIndex, page, () => performance.now());
           return this.#placementOf(blockIndex)?.takeZeros(page) !== true;
         },
         pageDelta: (blockIndex, page) => {
@@ -162,6 +167,7 @@ export class TargetStream {
   /** A page that storage has given. What stands in `buffer` must stay until `restored`. */
   restore(blockIndex: number, page: number, buffer: Buffer, offset: number): void {
     if (!this.#receives(blockIndex, page)) return;
+    this.faultTimes.arrived(blockIndex, page, () => performance.now());
     if (this.#placementOf(blockIndex)?.takeRestored(page, buffer, offset) === true) return;
     this.streamedPages += 1;
     this.injector.injectPage(blockIndex, page, buffer, offset);
@@ -179,6 +185,15 @@ export class TargetStream {
     this.#placement = undefined;
     this.#openRam?.close();
     this.#openRam = undefined;
+  }
+
+  /** The target's VM waits for pages; of a block that is not there nothing is counted. */
+  requested({ blockName, pageIndex, pageCount }: PageRequest, nowMs: number): void {
+    const block = this.injector.reader.blocks.find(({ name }) => name === blockName);
+    if (block === undefined) return;
+    for (let page = pageIndex; page < pageIndex + pageCount; page++)
+      if (this.#received[block.index]?.has(page) !== true)
+        this.faultTimes.requested(block.index, page, nowMs);
   }
 
   /** A PONG of the target. Returns whether its PING was sent here. */

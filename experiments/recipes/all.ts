@@ -6,6 +6,7 @@ import { bitExact } from './bit-exact.ts';
 import { bitExactMysql } from './bit-exact-mysql.ts';
 import { dirtyRate } from './dirty-rate.ts';
 import { downtimePairs } from './downtime-pairs.ts';
+import { earlyResume } from './early-resume.ts';
 import { enginesRecipe } from './engines.ts';
 import { everyMethod } from './every-method.ts';
 import { farBeyondTheLink } from './far-beyond-the-link.ts';
@@ -18,6 +19,7 @@ import { restoreRepeats } from './restore-repeats.ts';
 import { rivals } from './rivals.ts';
 import { smoke } from './smoke.ts';
 import { storageAtATenth } from './storage-at-a-tenth.ts';
+import { switchPoint } from './switch-point.ts';
 import { tenGigabit } from './ten-gigabit.ts';
 import { twoVms } from './two-vms.ts';
 
@@ -25,6 +27,8 @@ export const recipes: readonly Recipe[] = [
   enginesRecipe,
   fullSpeed,
   everyMethod,
+  earlyResume,
+  switchPoint,
   restart,
   rivals,
   paperMatrix,

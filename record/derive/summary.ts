@@ -81,6 +81,7 @@ function identity({ name, manifest, events }: RunRecord) {
     cpu_cores: manifest.machine.cores,
     storage_link_bits_per_second: configuration.storageLinkBitsPerSecond,
     service_link_bits_per_second: configuration.serviceLinkBitsPerSecond,
+    before_switch_percent: configuration.beforeSwitchPercent,
     guest: configuration.guest ?? 'fresh',
     ...heldMemory(manifest),
   };
@@ -116,6 +117,7 @@ export function finalFigures(
 
 function durations({ manifest, events, samples }: RunRecord, timeline: Timeline | undefined) {
   const { verifyRam } = manifest.configuration;
+  const isRestart = events.some((event) => event.event === 'restart');
   const endMs = endOf(timeline, verifyRam);
   const switchover =
     verifyRam || timeline?.stopMs === undefined || timeline.resumeMs === undefined
@@ -126,6 +128,7 @@ function durations({ manifest, events, samples }: RunRecord, timeline: Timeline 
   return {
     total_time_ms: timeline === undefined ? undefined : difference(endMs, timeline.commandMs),
     downtime_stop_resume_ms: difference(switchover?.toMs, switchover?.fromMs),
+    vm_moved_ms: verifyRam || isRestart ? undefined : difference(timeline?.resumeMs, timeline?.commandMs),
     downtime_client_ms: longestGapDuring(events, 'ping', switchover),
     downtime_heartbeat_ms: longestGapDuring(events, 'heartbeat', switchover),
     downtime_qemu_ms: timeline?.ended?.status === 'completed' ? figures['downtime'] : undefined,
@@ -417,7 +420,7 @@ function checks(events: readonly RunEvent[]) {
   };
 }
 
-type EngineFigure = Extract<RecordedField, keyof EngineCounters | `list_${string}_ms`>;
+type EngineFigure = Extract<RecordedField, keyof EngineCounters | `list_${string}_ms` | `fault${string}`>;
 
 /** The last value that an engine on that host reported: each counter is kept by the engine that does the work. */
 export function engineFigure(
@@ -447,6 +450,10 @@ function engineFigures(events: readonly RunEvent[]) {
     list_encode_ms: last('src', 'list_encode_ms'),
     list_send_ms: last('src', 'list_send_ms'),
     list_clean_ms: last('src', 'list_clean_ms'),
+    faults: last('dst', 'faults'),
+    fault_p50_ms: last('dst', 'fault_p50_ms'),
+    fault_p95_ms: last('dst', 'fault_p95_ms'),
+    fault_p99_ms: last('dst', 'fault_p99_ms'),
     engine_cpu_ms_src: last('src', 'cpu_ms'),
     engine_cpu_ms_dst: last('dst', 'cpu_ms'),
   };

@@ -1,0 +1,30 @@
+import { type Recipe, noCommitLost } from '../recipe.ts';
+
+const part = (beforeSwitch: number) => ({
+  name: String(beforeSwitch),
+  title: `${beforeSwitch} % before the switch`,
+  conditions: { beforeSwitch },
+});
+
+export const switchPoint: Recipe = {
+  name: 'switch-point',
+  title: 'How much before the VM moves',
+  question:
+    'How much of the cached pages should be at the destination before the VM runs there, for a database that is busy?',
+  scenarios: ['ro', 'rw'],
+  mems: ['4'],
+  engines: ['resume', 'postcopy'],
+  repeat: 3,
+  // At full speed, so that it can be seen when throughput is back.
+  conditions: { rate: 0, before: 20, after: 30 },
+  parts: [part(0), part(30), part(60), part(90)],
+  tables: [
+    {
+      caption: 'Time, and pages that the VM waited for',
+      columns: ['moved', 'total', 'downtime', 'client-gap', 'faults', 'fault-p50', 'fault-p99'],
+    },
+    { caption: 'Load', columns: ['tps-before', 'tps-during', 'tps-back', 'commits-lost'] },
+  ],
+  claims: [noCommitLost],
+  figures: [],
+};
