@@ -5,7 +5,10 @@ import { seconds as secondsText } from '../foundation/quantity.ts';
 import { machinePackages } from './debian-packages.ts';
 import { ensurePackages } from './packages.ts';
 
-const scripts = globSync('{vagrant,harness,examples}/**/*.{sh,sbatch}');
+const scripts = globSync([
+  '{vagrant,harness,examples}/**/*.{sh,sbatch}',
+  'scripts/debian/*.{postinst,prerm,postrm}',
+]);
 const guestScripts = globSync('guest/**/*.sh');
 await ensurePackages(machinePackages.lint, console.error);
 

@@ -1,6 +1,6 @@
 /**
  * `poolshift migrate --source-qmp`, between two QEMUs that somebody else started: aborted while pages come from storage, and carried
- * out. About three minutes under TCG.
+ * out without its terminal. About three minutes under TCG.
  */
 import test from 'ava';
 import { mariadbGuest as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
@@ -61,7 +61,7 @@ test('poolshift migrate, between two QEMUs without libvirt', async (t) => {
 
   const aborted = migrate('--method restore');
   await aborted.restoring();
-  await aborted.interrupt();
+  await aborted.signal('INT');
   t.is(await aborted.ended, 130, aborted.errors);
   t.is(aborted.end?.['outcome'], 'cancelled');
   t.is((await source.execute('query-status')).status, 'running');
@@ -72,6 +72,9 @@ test('poolshift migrate, between two QEMUs without libvirt', async (t) => {
   await stopVm(dst);
   const target = await startVm(dst, { ...machine, role: 'target' });
   const moved = migrate();
+  await moved.restoring();
+  // Its terminal is lost.
+  await moved.signal('HUP');
   t.is(await moved.ended, 0, moved.errors);
   log(JSON.stringify(moved.end));
   t.is(moved.end?.['outcome'], 'migrated');

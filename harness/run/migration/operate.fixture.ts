@@ -93,8 +93,8 @@ export class Command {
     );
   }
 
-  async interrupt(): Promise<void> {
-    await this.#host.run(`kill -INT "$(cat ${pidFile})"`);
+  async signal(name: 'INT' | 'HUP'): Promise<void> {
+    await this.#host.run(`kill -${name} "$(cat ${pidFile})"`);
   }
 
   get end(): Line | undefined {

@@ -81,7 +81,7 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
   // Aborted while pages come from storage.
   const aborted = migrate('--method restore');
   await aborted.restoring();
-  await aborted.interrupt();
+  await aborted.signal('INT');
   t.is(await aborted.ended, 130, aborted.errors);
   t.is(aborted.end?.['outcome'], 'cancelled');
   await staysAtSource('aborted');
