@@ -39,6 +39,8 @@ export interface AgentStatus {
   readonly agentVersion: string;
   readonly nodeVersion: string;
   readonly residentBytes: number;
+  /** Of the guest. */
+  readonly pageCacheBytes: number;
   /** The servers that the agent sees, "mariadb 10.11.19-MariaDB (pid 123)". */
   readonly servers: readonly string[];
 }
@@ -227,9 +229,16 @@ function parseHeader(line: string): AnswerHeader | undefined {
 
 function parseStatus(value: unknown): AnswerHeader | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
-  const { agentVersion, nodeVersion, residentBytes, servers } = value as Record<string, unknown>;
+  const { agentVersion, nodeVersion, residentBytes, pageCacheBytes, servers } = value as Record<
+    string,
+    unknown
+  >;
   if (typeof agentVersion !== 'string' || typeof nodeVersion !== 'string') return undefined;
-  if (typeof residentBytes !== 'number' || !Array.isArray(servers)) return undefined;
+  if (typeof residentBytes !== 'number' || typeof pageCacheBytes !== 'number') return undefined;
+  if (!Array.isArray(servers)) return undefined;
   const names = servers.filter((server): server is string => typeof server === 'string');
-  return { status: 'agent', agent: { agentVersion, nodeVersion, residentBytes, servers: names } };
+  return {
+    status: 'agent',
+    agent: { agentVersion, nodeVersion, residentBytes, pageCacheBytes, servers: names },
+  };
 }

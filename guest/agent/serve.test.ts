@@ -1,6 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { CodedError } from '../../foundation/coded-error.ts';
@@ -75,7 +75,8 @@ test('what goes wrong in the guest becomes an answer, and the next request is se
   current = [broken(new Error('ENOENT: no such file or directory'), 2 ** 22 + 1)];
   t.regex(await refusal(), /no program runs/);
   current = [broken(new Error('never asked'))];
-  const { servers, residentBytes } = await requestStatus(path);
+  const { servers, residentBytes, pageCacheBytes } = await requestStatus(path);
   t.deepEqual(servers, ['mariadb 10.11 (pid 1)']);
   t.true(residentBytes > 1e6);
+  t.true(pageCacheBytes > 0 && pageCacheBytes < totalmem());
 });

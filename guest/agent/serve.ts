@@ -10,8 +10,10 @@ import { findPrograms } from './finders.ts';
 import { GuestError } from './guest-error.ts';
 import type { ListFailure } from '../../engine/list/page-list.ts';
 import { failureOf, listPages } from './list-pages.ts';
+import { pageCacheBytes, parseMeminfo } from './meminfo.ts';
 import type { CachingProgram, FoundPages } from './page-finder.ts';
 import { releaseMemory } from './release-memory.ts';
+import { readProc } from './safe-files.ts';
 import type { Turns } from './turns.ts';
 
 const agentVersion = '1';
@@ -90,6 +92,7 @@ async function describeAgent(
       agentVersion,
       nodeVersion: process.version,
       residentBytes: process.memoryUsage().rss,
+      pageCacheBytes: pageCacheBytes(parseMeminfo(readProc('/proc/meminfo'))),
       servers: (await programs()).flatMap(({ description, isKernel }) => (isKernel ? [] : [description])),
     },
   };

@@ -4,6 +4,7 @@
  * what the pool leaves of the memory is filled with file pages, the server's first.
  */
 import { readFile } from 'node:fs/promises';
+import { pageCacheBytes, parseMeminfo } from '../../guest/agent/meminfo.ts';
 import { mebibytes, percent } from '../../foundation/quantity.ts';
 import { CodedError } from '../../foundation/coded-error.ts';
 import type { MachineDescription } from '../../qemu/machine-arguments.ts';
@@ -11,7 +12,6 @@ import { bundleProgram } from '../probes/bundle.ts';
 import type { Testbed } from '../testbed/host.ts';
 import { openGuestShell } from '../vm/guest-shell.ts';
 import { firstVm, type VmPlace } from '../vm/vm-place.ts';
-import { pageCacheBytes, parseMeminfo } from './held-memory.ts';
 
 /** The default of MySQL 5.7, which the paper ran: no O_DIRECT, so that the page cache has a copy of what the server reads. */
 const agedServerOptions = ['--innodb-flush-method=fsync'];

@@ -1,11 +1,11 @@
-/** What the memory of a warmed guest holds: pages of zeros as the host sees them, the page cache as the guest says. */
+/** What the memory of a warmed guest holds: pages of zeros as the host sees them, the page cache as the guest's agent says. */
 import { z } from 'zod';
+import { requestStatus } from '../../engine/list/agent-client.ts';
 import { isCoded } from '../../foundation/coded-error.ts';
 import type { HeldMemory } from '../../record/manifest.ts';
 import { bundleProgram } from '../probes/bundle.ts';
 import type { Testbed } from '../testbed/host.ts';
 import { quote } from '../testbed/ssh-host.ts';
-import { openGuestShell } from '../vm/guest-shell.ts';
 import type { VmPlace } from '../vm/vm-place.ts';
 import type { Deploy } from './deploy.ts';
 
@@ -18,18 +18,8 @@ const pageBytes = 4096;
 /** A gigabyte takes a second, and on a host without a processor to spare many. */
 const countTimeoutMs = 300_000;
 
-/** Bytes by the names that /proc/meminfo gives them (Linux, Documentation/filesystems/proc.rst). */
-export function parseMeminfo(text: string): ReadonlyMap<string, number> {
-  return new Map(
-    [...text.matchAll(/^(\w+): +(\d+) kB$/gm)].map(([, name = '', kib]) => [name, Number(kib) * 1024]),
-  );
-}
-
-/** Pages of files and of the block device; those of tmpfs, which no storage has, are counted as cached by Linux, too. */
-export function pageCacheBytes(meminfo: ReadonlyMap<string, number>): number {
-  const of = (name: string): number => meminfo.get(name) ?? 0;
-  return Math.max(0, of('Cached') + of('Buffers') - of('Shmem'));
-}
+/** It has been waited for. */
+const firstAnswerTimeoutMs = 30_000;
 
 /** @throws CodedError 'host' */
 async function zeroBytesOf(
@@ -54,7 +44,8 @@ interface HeldMemoryOptions {
 }
 
 /**
- * Undefined, with the reason in the log, where the guest lets nobody in: no run needs to know.
+ * The agent is asked: the ssh server of a guest that was kept knows the keys of the lab that made it, and a lab has its own.
+ * Undefined, with the reason in the log, where none answers: no run needs to know.
  * @throws the signal's reason when it aborts
  */
 export async function readHeldMemory({
@@ -65,15 +56,12 @@ export async function readHeldMemory({
   signal,
 }: HeldMemoryOptions): Promise<HeldMemory | undefined> {
   try {
-    const guest = await openGuestShell(testbed, vm, signal);
-    const { stdout } = await guest.run('cat /proc/meminfo');
-    return {
-      zeroBytes: await zeroBytesOf(testbed, vm, deploy, log),
-      pageCacheBytes: pageCacheBytes(parseMeminfo(stdout)),
-    };
+    const socket = await testbed.hosts.src.forwardSocket(vm.machine.paths.agentSocket);
+    const { pageCacheBytes } = await requestStatus(socket, { firstAnswerTimeoutMs, signal });
+    return { zeroBytes: await zeroBytesOf(testbed, vm, deploy, log), pageCacheBytes };
   } catch (error) {
     signal.throwIfAborted();
-    if (!isCoded(error, 'host')) throw error;
+    if (!isCoded(error, 'host') && !isCoded(error, 'agent')) throw error;
     log(`what memory holds is not known: ${error.message}`);
     return undefined;
   }

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { pageCacheBytes, parseMeminfo } from './held-memory.ts';
+import { pageCacheBytes, parseMeminfo } from './meminfo.ts';
 
 test('the page cache is files and the block device, without what tmpfs holds', (t) => {
   const meminfo = parseMeminfo(
