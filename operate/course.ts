@@ -36,6 +36,8 @@ export const exitCodes: Readonly<Record<Outcome, number>> = {
 };
 /** The command line is wrong. */
 export const usageExitCode = 2;
+/** Migrated, and suspended there: its memory differs, or could not be compared. */
+export const unverifiedExitCode = 5;
 /** A check stands in the way: nothing was started. */
 export const refusedExitCode = 4;
 

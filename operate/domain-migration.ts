@@ -15,6 +15,7 @@ import { migrationId, plainName } from './launch.ts';
 import { OperatedHost, quote, SshConnections } from './host.ts';
 import { libvirtDriver, virshCanTellSwitchoverBandwidth } from './libvirt-driver.ts';
 import type { Reporter } from './report.ts';
+import { ramFileOf, verificationOf } from './verification.ts';
 import { runMigration } from './run-migration.ts';
 import type { Summary } from './summary.ts';
 
@@ -34,6 +35,7 @@ export interface DomainMigrationOptions extends DomainOptions {
   readonly p2p?: true;
   readonly persistent?: true;
   readonly undefineSource?: true;
+  readonly verify?: true;
   readonly bandwidth?: number;
   readonly availableSwitchoverBandwidth?: number;
   readonly maxDowntime?: number;
@@ -144,7 +146,7 @@ export async function migrateDomain(
   const knowsBandwidth = await virshCanTellSwitchoverBandwidth();
   return withHosts(connect, destinationUri, async (hosts) => {
     const inspected = await inspect(hosts, domain, options);
-    const findings = judge(inspected);
+    const findings = [...judge(inspected), ...(await verifiable(hosts, inspected, options))];
     const hindered = hinders(findings, method);
     reporter.findings(hindered.length > 0 ? hindered : findings.filter(({ level }) => level === 'note'));
     if (hindered.length > 0) return { hindered };
@@ -171,6 +173,7 @@ export async function migrateDomain(
         p2p: options.p2p === true,
         persistent: options.persistent === true,
         undefineSource: options.undefineSource === true,
+        suspend: options.verify === true,
         ...(options.bandwidth === undefined ? {} : { bandwidthMibPerSecond: options.bandwidth }),
         ...(plan === undefined || switchover === undefined || !knowsBandwidth
           ? {}
@@ -178,11 +181,40 @@ export async function migrateDomain(
         ...(options.maxDowntime === undefined ? {} : { maxDowntimeMs: options.maxDowntime }),
         ...(options.timeout === undefined ? {} : { timeoutSeconds: options.timeout }),
       }),
+      ...(options.verify === true
+        ? {
+            verification: verificationOf({
+              id,
+              domain,
+              memoryBytes: inspected.domain.memoryBytes,
+              hosts,
+              destinationUri,
+            }),
+          }
+        : {}),
       reporter,
       onInterrupt,
     });
     return { summary };
   });
+}
+
+/** What --verify needs. @throws CodedError 'host' */
+async function verifiable(
+  { source }: Hosts,
+  { domain: { name, memoryBytes, state } }: Asked,
+  { verify }: DomainMigrationOptions,
+): Promise<readonly Finding[]> {
+  if (verify !== true || state !== 'running' || (await ramFileOf(source, name, memoryBytes)) !== undefined)
+    return [];
+  return [
+    {
+      check: 'verify',
+      level: 'fault',
+      says: 'the memory of the domain is no file: it is gone with its QEMU',
+      fix: 'give it <memoryBacking> of one shared memfd (examples/domain.xml), or go without --verify',
+    },
+  ];
 }
 
 /** Without engines libvirt knows a way of its own, unless it was named one. */

@@ -8,6 +8,7 @@ const least = {
   p2p: false,
   persistent: false,
   undefineSource: false,
+  suspend: false,
 };
 
 test("virsh's arguments", (t) => {
@@ -21,11 +22,12 @@ test("virsh's arguments", (t) => {
       p2p: true,
       persistent: true,
       undefineSource: true,
+      suspend: true,
       bandwidthMibPerSecond: 3,
       switchoverMibPerSecond: 28,
       timeoutSeconds: 60,
     }).join(' '),
-    '-c qemu:///system migrate --live --p2p --persistent --undefinesource --migrateuri unix:///run/m.sock --bandwidth 3 ' +
+    '-c qemu:///system migrate --live --p2p --persistent --undefinesource --suspend --migrateuri unix:///run/m.sock --bandwidth 3 ' +
       '--available-switchover-bandwidth 28 --timeout 60 --timeout-suspend -- -vm1 qemu+ssh://dst/system',
   );
 });

@@ -14,6 +14,8 @@ interface VirshMigration {
   readonly p2p: boolean;
   readonly persistent: boolean;
   readonly undefineSource: boolean;
+  /** It waits at the destination for somebody to continue it. */
+  readonly suspend: boolean;
   /** As virsh has them. */
   readonly bandwidthMibPerSecond?: number;
   readonly switchoverMibPerSecond?: number;
@@ -29,6 +31,7 @@ export function migrateArguments(migration: VirshMigration): readonly string[] {
     ...(migration.p2p ? ['--p2p'] : []),
     ...(migration.persistent ? ['--persistent'] : []),
     ...(migration.undefineSource ? ['--undefinesource'] : []),
+    ...(migration.suspend ? ['--suspend'] : []),
     ...(migrateUri === undefined ? [] : ['--migrateuri', migrateUri]),
     ...(bandwidthMibPerSecond === undefined ? [] : ['--bandwidth', String(bandwidthMibPerSecond)]),
     ...(switchoverMibPerSecond === undefined

@@ -16,7 +16,7 @@ const refused: readonly (readonly [RegExp, ...string[]])[] = [
     ...['migrate', 'vm1', 'qemu+ssh://dst/system', '--source-qmp', '/a', '--target-qmp', '/b'],
   ],
   [
-    /--p2p, --persistent and --undefine-source are for libvirt/,
+    /--p2p, --persistent, --undefine-source and --verify are for libvirt/,
     'migrate',
     '--source-qmp',
     '/a',

@@ -5,7 +5,7 @@ import { cleanText } from '../engine/cli/clean-text.ts';
 import { CodedError, isCoded } from '../foundation/coded-error.ts';
 import { helpSettings } from '../foundation/command-help.ts';
 import { type Finding, methods } from './checks.ts';
-import { exitCodes, refusedExitCode, usageExitCode } from './course.ts';
+import { exitCodes, refusedExitCode, unverifiedExitCode, usageExitCode } from './course.ts';
 import { checkDomain, type DomainMigrationOptions, migrateDomain } from './domain-migration.ts';
 import { OperatedHost, SshConnections } from './host.ts';
 import { checkQemus, migrateQemu, type QemuMigrationOptions } from './qemu-migration.ts';
@@ -24,8 +24,11 @@ const program = new Command('poolshift')
   .showHelpAfterError()
   .addHelpText(
     'after',
-    '\nExit codes: 0 migrated, or nothing stands in the way; 1 failed, the VM is at the source; 2 wrong option; 3 in doubt: look on both\n' +
-      'hosts; 4 a check stands in the way, nothing was started; 130 ended by Ctrl-C, the VM is at the source.',
+    [
+      '\nExit codes: 0 migrated, or nothing stands in the way; 1 failed, the VM is at the source; 2 wrong',
+      'option; 3 in doubt: look on both hosts; 4 a check stands in the way, nothing was started; 5 with',
+      '--verify: migrated, and suspended there; 130 ended by Ctrl-C, the VM is at the source.',
+    ].join('\n'),
   );
 
 const wholeNumber =
@@ -113,13 +116,14 @@ type Options = Omit<DomainMigrationOptions & QemuMigrationOptions, 'sourceQmp' |
   Output;
 
 /** Of libvirt alone. */
-const ofLibvirt = ['p2p', 'persistent', 'undefineSource'] as const;
+const ofLibvirt = ['p2p', 'persistent', 'undefineSource', 'verify'] as const;
 
 addVmArguments(program.command('migrate'))
   .description('move a running VM to another host; checks first')
   .option('--p2p', "the source's libvirt connects to the destination, not this machine")
   .option('--persistent', 'define the domain at the destination')
   .option('--undefine-source', 'undefine it at the source')
+  .option('--verify', 'compare all memory on both hosts before the VM goes on, suspended for so long')
   .addOption(
     new Option('--bandwidth <MiB/s>', 'limit of QEMU, with --method plain').argParser(wholeNumber(1)),
   )
@@ -152,7 +156,11 @@ addVmArguments(program.command('migrate'))
             'leave it out, shape the link, or take --method plain',
         );
       if (vm.is === 'qemu' && ofLibvirt.some((name) => options[name] !== undefined))
-        throw new CodedError('command', 'usage', '--p2p, --persistent and --undefine-source are for libvirt');
+        throw new CodedError(
+          'command',
+          'usage',
+          '--p2p, --persistent, --undefine-source and --verify are for libvirt',
+        );
       const reporter = reporterOf(options);
       const end =
         vm.is === 'domain'
@@ -209,10 +217,11 @@ async function conclude(
     );
     return;
   }
-  process.exitCode = exitCodes[end.summary.outcome];
+  const { outcome, ram = 'equal' } = end.summary;
+  process.exitCode = outcome === 'migrated' && ram !== 'equal' ? unverifiedExitCode : exitCodes[outcome];
   if (metrics !== undefined) await writeMetrics(metrics, metricsText(end.summary, Date.now()));
   // virsh may wait for a late answer for as long as it likes: it goes on without this process.
-  if (end.summary.outcome === 'in-doubt') process.exit();
+  if (outcome === 'in-doubt') process.exit();
 }
 
 /** Whole or not at all: it is read at any moment. */

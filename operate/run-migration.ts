@@ -15,6 +15,7 @@ import type { OperatedHost } from './host.ts';
 import { endScript, LaunchedEngine, prepareFolder, removeKeyScript, type ReportedEvent } from './launch.ts';
 import { type JobFigures, ProgressWatch } from './progress.ts';
 import type { Reporter } from './report.ts';
+import type { RamVerdict, Verification } from './verification.ts';
 import { EngineRecord, journalLine, type Summary } from './summary.ts';
 
 /** What moves the VM: libvirt, or QEMU itself. */
@@ -41,6 +42,7 @@ interface MigrationPlan {
   /** Undefined where certificates are used. */
   readonly key?: string;
   readonly driver: Driver;
+  readonly verification?: Verification;
   readonly reporter: Reporter;
   /** Calls the listener for every Ctrl-C. */
   readonly onInterrupt: (listener: () => void) => void;
@@ -91,7 +93,9 @@ class Run {
     try {
       for (const role of ['source', 'destination'] as const)
         await prepareFolder(hosts[role], { id, vm, role, ...names, method, startedAt }, key);
+      await this.#plan.verification?.hold();
     } catch (error) {
+      await this.#plan.verification?.release();
       await this.#tellHosts('failed', `migration ${id} of ${vm} did not begin`);
       throw error;
     }
@@ -103,6 +107,7 @@ class Run {
     this.#done.abort();
     await Promise.all(watching);
     const completed = outcome === 'migrated' ? await driver.completed() : undefined;
+    const ram = await this.#verify(outcome);
     const figures = this.#record.figures();
     const summary: Summary = {
       vm,
@@ -111,6 +116,7 @@ class Run {
       outcome,
       totalMs: (this.#endedMs ?? performance.now()) - (this.#migrateMs ?? this.#startMs),
       downtimeMs: completed?.downtimeMs,
+      ...(ram === undefined ? {} : { ram }),
       ...figures,
       reasons: [...this.#reasons, ...figures.reasons, ...this.#advice(outcome)],
     };
@@ -212,6 +218,21 @@ class Run {
       case 'stream-unfilterable':
         this.#plan.reporter.note(`${role} engine: ${event.fields.reason ?? event.event}`);
         break;
+    }
+  }
+
+  async #verify(outcome: Outcome): Promise<RamVerdict | undefined> {
+    const { verification, reporter } = this.#plan;
+    if (verification === undefined) return undefined;
+    try {
+      if (outcome !== 'migrated') return undefined;
+      reporter.note('comparing memory: the VM is suspended');
+      return await verification.compare();
+    } catch (error) {
+      this.#reasons.push(`memory: ${(error as Error).message}`);
+      return 'not-compared';
+    } finally {
+      await verification.release();
     }
   }
 

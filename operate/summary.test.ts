@@ -84,6 +84,14 @@ test('a migration without engines has no figures of theirs', (t) => {
   t.notRegex(metricsText(plain, 0), /link_bytes|downtime/);
 });
 
+test('memory that was compared', (t) => {
+  const row = (ram: NonNullable<Summary['ram']>) =>
+    summaryTable({ ...summary, ram }).find((line) => line.startsWith('memory'));
+  t.is(row('equal'), 'memory         all of it is equal on both hosts');
+  t.regex(row('differs') ?? '', /DIFFERS.*suspended at the destination/);
+  t.regex(row('not-compared') ?? '', /could not be compared/);
+});
+
 test('the journal has one line', (t) => {
   t.is(
     journalLine('vm1-0a', summary),

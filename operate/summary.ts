@@ -4,6 +4,7 @@ import { megabytes, milliseconds, seconds } from '../foundation/quantity.ts';
 import type { Method } from './checks.ts';
 import type { EngineRole, Outcome } from './course.ts';
 import type { ReportedEvent } from './launch.ts';
+import type { RamVerdict } from './verification.ts';
 
 /** Numbers and reasons out of what the engines reported; undefined is what nobody said. */
 export interface Summary {
@@ -14,6 +15,8 @@ export interface Summary {
   readonly outcome: Outcome;
   readonly totalMs: number;
   readonly downtimeMs: number | undefined;
+  /** With `--verify`. */
+  readonly ram?: RamVerdict;
   readonly migrationLinkBytes: number | undefined;
   readonly storageLinkBytes: number | undefined;
   readonly pagesListed: number | undefined;
@@ -103,6 +106,12 @@ const outcomeWords: Readonly<Record<Outcome, string>> = {
   'in-doubt': 'IN DOUBT: nobody here can tell where the VM is',
 };
 
+const ramWords: Readonly<Record<RamVerdict, string>> = {
+  equal: 'all of it is equal on both hosts',
+  differs: 'DIFFERS from what it was at the source: the VM is suspended at the destination',
+  'not-compared': 'could not be compared: the VM is suspended at the destination',
+};
+
 /** Two columns. */
 export function summaryTable(summary: Summary): readonly string[] {
   const { migrationLinkBytes, storageLinkBytes, pagesListed, pagesVerified, downtimeMs } = summary;
@@ -111,6 +120,7 @@ export function summaryTable(summary: Summary): readonly string[] {
     ['way', `${summary.vm}: ${summary.source} to ${summary.destination}, method ${summary.method}`],
     ['total', seconds(summary.totalMs)],
     ['downtime', downtimeMs === undefined ? 'not known' : milliseconds(downtimeMs)],
+    ...(summary.ram === undefined ? [] : ([['memory', ramWords[summary.ram]]] as const)),
     ...(migrationLinkBytes === undefined
       ? []
       : ([['migration link', megabytes(migrationLinkBytes, 1)]] as const)),

@@ -116,10 +116,11 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
     { timeoutMs: 130_000 },
   );
 
-  const moved = migrate('--max-downtime 400');
+  const moved = migrate('--max-downtime 400 --verify');
   t.is(await moved.ended, 0, moved.errors);
   log(JSON.stringify(moved.end));
   t.is(moved.end?.['outcome'], 'migrated');
+  t.is(moved.end?.['ram'], 'equal');
   t.true(Number(moved.end?.['pagesVerified']) > 5000, 'the pool came from storage');
   t.true(Number(moved.end?.['downtimeMs']) > 0);
   t.is(await virsh(src, 'list --all --name'), '');

@@ -1,0 +1,46 @@
+/** Compares the "memory" of two processes of this machine, files of its /dev/shm, one after the other the domain's; prints the verdict. */
+import { spawn } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { OperatedHost, SshConnections } from './host.ts';
+import { folderOf } from './launch.ts';
+import { ramFileOf, verificationOf } from './verification.ts';
+
+const memoryBytes = 1 << 20;
+const [before = '', after = ''] = process.argv.slice(2);
+const connections = SshConnections.open();
+const host = new OperatedHost(undefined, connections);
+const id = 'vm1-0a';
+for (const folder of [folderOf(id), '/run/libvirt/qemu']) mkdirSync(folder, { recursive: true });
+
+/** A process with such a file, as the domain's from now on. */
+async function become(name: string, content: string): Promise<() => void> {
+  const file = `/dev/shm/${name}`;
+  writeFileSync(file, Buffer.alloc(memoryBytes, content));
+  const child = spawn('bash', ['-c', 'exec 5< "$0"; exec sleep 60', file], { stdio: 'ignore' });
+  writeFileSync('/run/libvirt/qemu/vm1.pid', `${child.pid ?? 0}\n`);
+  while ((await ramFileOf(host, 'vm1', memoryBytes)) === undefined) await sleep(20);
+  return () => void child.kill();
+}
+
+const verification = verificationOf({
+  id,
+  domain: 'vm1',
+  memoryBytes,
+  hosts: { source: host, destination: host },
+  destinationUri: 'qemu:///system',
+});
+const endSource = await become('source', before);
+await verification.hold();
+// Its QEMU ends when it has migrated.
+endSource();
+const endTarget = await become('target', after);
+try {
+  console.log(await verification.compare());
+} catch (error) {
+  console.log((error as Error).message);
+} finally {
+  await verification.release();
+  endTarget();
+  await connections.close([]);
+}

@@ -1,0 +1,96 @@
+/**
+ * `--verify`: the VM is suspended when it arrives, and all of its memory at the destination is compared with what it was at the source.
+ * libvirt ends the source's QEMU when it has migrated, so that the file behind its memory is held open from before the migration on.
+ */
+import { execa } from 'execa';
+import { CodedError } from '../foundation/coded-error.ts';
+import { type OperatedHost, quote } from './host.ts';
+import { folderOf } from './launch.ts';
+
+/** `differs` and `not-compared` leave the VM suspended at the destination. */
+export type RamVerdict = 'equal' | 'differs' | 'not-compared';
+
+export interface Verification {
+  /** Before the migration. @throws CodedError 'host' */
+  hold(): Promise<void>;
+  /** After it: the VM goes on where its memory is equal. @throws CodedError 'host' */
+  compare(): Promise<RamVerdict>;
+  /** Never rejects. */
+  release(): Promise<void>;
+}
+
+interface Verified {
+  readonly id: string;
+  readonly domain: string;
+  readonly memoryBytes: number;
+  readonly hosts: { readonly source: OperatedHost; readonly destination: OperatedHost };
+  readonly destinationUri: string;
+}
+
+/** All memory is read on both hosts. */
+const hashMs = 3_600_000;
+
+/** Prints the descriptor of the one file of that size that is a VM's memory. */
+const findScript = (domain: string, memoryBytes: number): string =>
+  `pid=$(cat /run/libvirt/qemu/${quote(domain)}.pid)
+for file in /proc/"$pid"/fd/*; do
+  case $(readlink "$file") in
+    /memfd:* | /dev/shm/* | /dev/hugepages/* | /var/lib/libvirt/qemu/ram/*)
+      if [ "$(stat -Lc %s "$file")" = ${memoryBytes} ]; then echo "$file"; exit; fi ;;
+  esac
+done
+true`;
+
+/** The file behind a domain's memory; undefined where it is private to QEMU, or several. @throws CodedError 'host' */
+export async function ramFileOf(
+  host: OperatedHost,
+  domain: string,
+  memoryBytes: number,
+): Promise<string | undefined> {
+  const file = (await host.run(findScript(domain, memoryBytes))).trim();
+  return file === '' ? undefined : file;
+}
+
+async function hashOf(host: OperatedHost, file: string): Promise<string> {
+  return (await host.run(`sha256sum < ${quote(file)}`, { timeoutMs: hashMs })).trim();
+}
+
+export function verificationOf({ id, domain, memoryBytes, hosts, destinationUri }: Verified): Verification {
+  const pidFile = `${folderOf(id)}/ram.pid`;
+  const ramFile = async (host: OperatedHost): Promise<string> => {
+    const file = await ramFileOf(host, domain, memoryBytes);
+    if (file !== undefined) return file;
+    throw new CodedError(
+      'host',
+      'command-failed',
+      `on ${host.name}: the file behind the memory of ${domain} is not found`,
+    );
+  };
+  return {
+    hold: async () => {
+      const file = await ramFile(hosts.source);
+      const holder = `exec 3< ${quote(file)} && echo $$ > ${pidFile} && exec sleep 86400`;
+      await hosts.source.run(`setsid bash -c ${quote(holder)} > /dev/null 2>&1 < /dev/null &
+for attempt in $(seq 100); do if [ -s ${pidFile} ]; then exit 0; fi; sleep 0.05; done
+echo 'the memory cannot be held open' >&2; exit 1`);
+    },
+    compare: async () => {
+      const pid = (await hosts.source.run(`cat ${pidFile}`)).trim();
+      const [before, after] = await Promise.all([
+        hashOf(hosts.source, `/proc/${pid}/fd/3`),
+        ramFile(hosts.destination).then((file) => hashOf(hosts.destination, file)),
+      ]);
+      if (before !== after) return 'differs';
+      await execa('virsh', ['-c', destinationUri, 'resume', '--', domain], {
+        stdin: 'ignore',
+        timeout: 60_000,
+      });
+      return 'equal';
+    },
+    release: async () => {
+      await hosts.source
+        .run(`pid=$(cat ${pidFile}) && [ -e "/proc/$pid/fd/3" ] && kill "$pid"; rm -f ${pidFile}`)
+        .catch(() => undefined);
+    },
+  };
+}
