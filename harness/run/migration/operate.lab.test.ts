@@ -4,6 +4,7 @@
  */
 import test from 'ava';
 import { mariadbGuest as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
+import { firstVm } from '../../vm/vm-place.ts';
 import { runSql } from '../../workload/sql-client.ts';
 import { domainName, domainXml, startLibvirt, virsh } from './libvirt.fixture.ts';
 import { Command, installPackage, joinBySsh } from './operate.fixture.ts';
@@ -36,13 +37,19 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
   await src.run(`cat > /run/poolshift/domain.xml`, { input: await domainXml(machine) });
   await virsh(src, 'create --validate /run/poolshift/domain.xml');
 
-  // Before the guest is up nobody answers at the agent's port.
-  const early = await src.run(`poolshift check ${domainName} ${destinationUri}`, {
+  // QEMU serves one client at the agent's port: while there is another, the agent is as good as none.
+  const { agentSocket } = firstVm.machine.paths;
+  const other = src.spawn(`exec socat -u UNIX-CONNECT:${agentSocket} -`);
+  await src.run(
+    `for attempt in $(seq 100); do ss -Hx state established src ${agentSocket} | grep -q . && exit 0; sleep 0.05; done; exit 1`,
+  );
+  const without = await src.run(`poolshift check ${domainName} ${destinationUri}`, {
     okExitCodes: [4],
     timeoutMs: 180_000,
   });
-  log(early.stdout);
-  t.regex(early.stdout, /^NO +agent: it does not answer/m);
+  log(without.stdout);
+  t.regex(without.stdout, /^NO +agent: it does not answer/m);
+  await other.stop();
 
   await untilAnswers(client, src);
   for (const table of [1, 2])
