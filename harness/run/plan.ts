@@ -172,8 +172,8 @@ interface PlannedStep {
 
 /** What is left of a link for TCP payload, as measured. */
 const payloadBytesPerSecond = (bitsPerSecond: number): number => (bitsPerSecond / 8) * 0.955;
-/** 12 % of a warmed guest is zero pages, which cost nothing to send; of an aged one hardly any. */
-const nonZeroShare = { fresh: 0.88, aged: 0.98 } as const;
+/** 12 % of a warmed guest is zero pages, which cost nothing to send; of an aged one about half as many. */
+const nonZeroShare = { fresh: 0.88, aged: 0.94 } as const;
 /** What zstd makes of a database's memory. */
 const compressionRatio = 2.4;
 
