@@ -74,12 +74,7 @@ async function startEngines(
 /** Migrates; returns the events and what became of the pages. */
 async function migrate({ pair }: Case, engines: readonly EngineProcess[]) {
   await pair.migrate();
-  await pair.source.waitForMigration(({ status }) => status === 'completed', 5 * 60_000);
-  await pair.target.waitForMigration(({ status }) => status === 'completed', 5 * 60_000);
-  for (const engine of engines) {
-    const code = await engine.ended;
-    if (code !== 0) throw new Error(`an engine ended with ${code}: ${JSON.stringify(engine.events.at(-1))}`);
-  }
+  await pair.completed();
   const done = engines[0]?.events.find(({ event }) => event === 'done');
   if (done?.event !== 'done') throw new Error('the engine is not done');
   return { differing: pair.differingPages(), ...done };

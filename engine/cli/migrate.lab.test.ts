@@ -18,8 +18,9 @@ import {
   type EngineProcess,
   listOf,
   type PairOptions,
-  VmPair,
+  type VmPair,
   withVirtioMem,
+  withVmPair,
 } from './testing/vm-pair.ts';
 
 const xxh64 = await xxhash();
@@ -43,34 +44,14 @@ const modern = ['return-path', 'switchover-ack'] as const;
 const installation = findQemu()?.installation;
 const serially = installation === undefined ? test.serial.skip : test.serial;
 
-async function withPair(
+function withPair(
   t: ExecutionContext,
   options: Partial<PairOptions>,
   body: (pair: VmPair) => Promise<void>,
 ): Promise<void> {
-  if (installation === undefined) throw new Error('no QEMU');
   t.timeout(15 * 60_000);
-  const pair = await VmPair.start(installation, {
-    ramBytes,
-    diskBytes,
-    program: quiet,
-    capabilities: modern,
-    ...options,
-  });
-  try {
-    await body(pair);
-  } finally {
-    await pair.stop();
-  }
-}
-
-async function completed(pair: VmPair, engines: readonly EngineProcess[]): Promise<void> {
-  await pair.source.waitForMigration(({ status }) => status === 'completed', 5 * 60_000);
-  await pair.target.waitForMigration(({ status }) => status === 'completed', 5 * 60_000);
-  for (const engine of engines) {
-    const code = await engine.ended;
-    if (code !== 0) throw new Error(`an engine ended with ${code}: ${JSON.stringify(engine.events.at(-1))}`);
-  }
+  const usual = { ramBytes, diskBytes, program: quiet, capabilities: modern };
+  return withVmPair(installation, { ...usual, ...options }, body);
 }
 
 function counters(engine: EngineProcess): EngineCounters {
@@ -82,11 +63,11 @@ function counters(engine: EngineProcess): EngineCounters {
 serially('listed pages come from storage, and memory is the same', async (t) => {
   await withPair(t, {}, async (pair) => {
     pair.cache(cachedRuns);
-    const { source, destination } = await pair.startEngines(listOf(cachedRuns, ramBytes), {
+    const { source } = await pair.startEngines(listOf(cachedRuns, ramBytes), {
       source: ['--list-at', 'start'],
     });
     await pair.migrate();
-    await completed(pair, [source, destination]);
+    await pair.completed();
     t.deepEqual(pair.differingPages(), []);
     const sums = counters(source);
     t.is(sums.pages_restored, sums.pages_planned);
@@ -108,12 +89,12 @@ for (const [targetMemory, how] of [
         pair.cache(cachedRuns);
         const nbd = await startNbd(pair, 20 * MiB);
         try {
-          const { source, destination } = await pair.startEngines(listOf(cachedRuns, ramBytes), {
+          const { destination } = await pair.startEngines(listOf(cachedRuns, ramBytes), {
             source: ['--strategy', 'balance'],
             storage: nbd.location,
           });
           await pair.migrate();
-          await completed(pair, [source, destination]);
+          await pair.completed();
           t.deepEqual(pair.differingPages(), []);
           t.is((await destination.event('placing')).how, how);
           const { pages_placed, pages_streamed, pages_restored } = counters(destination);
@@ -141,11 +122,11 @@ for (const [place, reason] of [
         pair.cache(cachedRuns);
         // The source's memory, or none.
         const targetRam = place === 'pid' ? `pid:${pair.source.pid ?? 0}` : `file:${pair.folder}/nothing`;
-        const { source, destination } = await pair.startEngines(listOf(cachedRuns, ramBytes), {
+        const { destination } = await pair.startEngines(listOf(cachedRuns, ramBytes), {
           destination: ['--target-ram', targetRam],
         });
         await pair.migrate();
-        await completed(pair, [source, destination]);
+        await pair.completed();
         t.deepEqual(pair.differingPages(), []);
         t.regex((await destination.event('not-placing')).reason, reason);
         t.is(counters(destination).pages_placed, 0);
@@ -162,9 +143,9 @@ serially('a list that lies costs time and nothing else', async (t) => {
     pair.cache(cachedRuns.slice(half).map((run) => ({ ...run, block: run.block - 16 })));
     const list = lie(listOf(cachedRuns, ramBytes));
     // Guest memory is found in QEMU's process here, without being told of the file.
-    const { source, destination } = await pair.startEngines(list, { ram: `pid:${pair.source.pid ?? 0}` });
+    const { source } = await pair.startEngines(list, { ram: `pid:${pair.source.pid ?? 0}` });
     await pair.migrate();
-    await completed(pair, [source, destination]);
+    await pair.completed();
     t.deepEqual(pair.differingPages(), []);
     const accepted = await source.event('accepted');
     t.is(accepted.refused_beyond_ram, 3 * 4);
@@ -198,11 +179,11 @@ serially(
       for (const [at, page] of written) writeSync(disk, page, 0, 4096, at);
       closeSync(disk);
       t.true(equalByXxh64 > written.length / 4, `${equalByXxh64} of ${written.length}`);
-      const { source, destination } = await pair.startEngines(listOf(runs, ramBytes), {
+      const { source } = await pair.startEngines(listOf(runs, ramBytes), {
         source: ['--list-at', 'start'],
       });
       await pair.migrate();
-      await completed(pair, [source, destination]);
+      await pair.completed();
       t.deepEqual(pair.differingPages(), []);
       t.is(counters(source).pages_restored, 0);
     });
@@ -251,12 +232,12 @@ serially('both links share the pages, while the guest writes them, without help 
     pair.cache(cachedRuns);
     const nbd = await startNbd(pair, 20 * MiB);
     try {
-      const { source, destination } = await pair.startEngines(listOf(cachedRuns, ramBytes), {
+      const { source } = await pair.startEngines(listOf(cachedRuns, ramBytes), {
         source: ['--strategy', 'balance'],
         storage: nbd.location,
       });
       await pair.migrate();
-      await completed(pair, [source, destination]);
+      await pair.completed();
       t.deepEqual(pair.differingPages(), []);
       const sums = counters(source);
       t.true(sums.pages_restored > 1000, `${sums.pages_restored} pages restored`);
@@ -275,10 +256,10 @@ function startNbd(pair: VmPair, bytesPerSecond: number): ReturnType<typeof start
 serially('a stream that cannot be filtered is passed through', async (t) => {
   // virtio-mem's state comes before RAM is complete.
   await withPair(t, { arguments: { source: withVirtioMem, target: withVirtioMem } }, async (pair) => {
-    const { source, destination } = await pair.startEngines(undefined, { source: ['--compress', 'zstd'] });
+    const { source } = await pair.startEngines(undefined, { source: ['--compress', 'zstd'] });
     await pair.migrate();
     t.is((await source.event('stream-unfilterable')).code, 'early-device-state');
-    await completed(pair, [source, destination]);
+    await pair.completed();
     t.deepEqual(pair.differingPages(), []);
   });
 });

@@ -14,8 +14,9 @@ import {
   type EngineProcess,
   listOf,
   type PairOptions,
-  VmPair,
+  type VmPair,
   withVirtioMem,
+  withVmPair,
 } from './testing/vm-pair.ts';
 
 const MiB = 1024 * 1024;
@@ -35,38 +36,19 @@ async function withPair(
   options: Partial<PairOptions>,
   body: (pair: VmPair, storage: string) => Promise<void>,
 ): Promise<void> {
-  if (installation === undefined) throw new Error('no QEMU');
   t.timeout(15 * 60_000);
-  const pair = await VmPair.start(installation, {
-    ramBytes,
-    diskBytes: 32 * MiB,
-    program: busy,
-    capabilities: always,
-    ...options,
+  const usual = { ramBytes, diskBytes: 32 * MiB, program: busy, capabilities: always };
+  await withVmPair(installation, { ...usual, ...options }, async (pair) => {
+    if (installation === undefined) return;
+    pair.cache(cachedRuns);
+    // So slow that QEMU is held for several of the five seconds after which auto-converge looks at the dirty log.
+    const nbd = await startNbdServer(installation, pair.diskPath, path.join(pair.folder, 'nbd'), 2 * MiB);
+    try {
+      await body(pair, nbd.location);
+    } finally {
+      await nbd.stop();
+    }
   });
-  t.teardown(() => pair.stop());
-  pair.cache(cachedRuns);
-  // So slow that QEMU is held for several of the five seconds after which auto-converge looks at the dirty log.
-  const nbd = await startNbdServer(installation, pair.diskPath, path.join(pair.folder, 'nbd'), 2 * MiB);
-  try {
-    await body(pair, nbd.location);
-  } finally {
-    await nbd.stop();
-  }
-}
-
-async function allCompleted(pair: VmPair, engines: readonly EngineProcess[]): Promise<void> {
-  await pair.source
-    .waitForMigration(({ status }) => status === 'completed', 5 * 60_000)
-    .catch((cause: unknown) => {
-      const said = engines.map(({ events }) => JSON.stringify(events.slice(-3)));
-      throw new Error(`the source QEMU did not complete; the engines said ${said.join(' and ')}`, { cause });
-    });
-  await pair.target.waitForMigration(({ status }) => status === 'completed', 5 * 60_000);
-  for (const engine of engines) {
-    const code = await engine.ended;
-    if (code !== 0) throw new Error(`an engine ended with ${code}: ${JSON.stringify(engine.events.at(-1))}`);
-  }
 }
 
 /** Both engines have failed, for this reason, and the VM is at the source. */
@@ -99,12 +81,12 @@ for (const [platform, capabilities] of Object.entries(platforms)) {
     `${platform}: ${capabilities.join(', ')}: listed pages come from storage, memory is the same`,
     async (t) => {
       await withPair(t, { capabilities: [...always, ...capabilities] }, async (pair, storage) => {
-        const { source, destination } = await pair.startEngines(listOf(cachedRuns, ramBytes), {
+        const { source } = await pair.startEngines(listOf(cachedRuns, ramBytes), {
           storage,
           source: ['--list-at', 'start'],
         });
         await pair.migrate();
-        await allCompleted(pair, [source, destination]);
+        await pair.completed();
         t.deepEqual(pair.differingPages(), []);
         const done = await source.event('done');
         t.true(done.pages_restored > 20 * pagesPerMiB, `${done.pages_restored} pages restored`);
@@ -118,9 +100,9 @@ for (const [platform, capabilities] of Object.entries(platforms)) {
 serially('dirty bitmaps of a disk go along', async (t) => {
   await withPair(t, { capabilities: [...always, 'dirty-bitmaps'] }, async (pair, storage) => {
     await pair.source.execute('block-dirty-bitmap-add', { node: 'ide0-hd0', name: 'backup' });
-    const { source, destination } = await pair.startEngines(listOf(cachedRuns, ramBytes), { storage });
+    const { source } = await pair.startEngines(listOf(cachedRuns, ramBytes), { storage });
     await pair.migrate();
-    await allCompleted(pair, [source, destination]);
+    await pair.completed();
     t.deepEqual(pair.differingPages(), []);
     t.true((await source.event('done')).pages_restored > 0);
     // It is there: another one of that name cannot be made.
@@ -136,7 +118,7 @@ serially('post-copy that is started comes when nothing is pending, and is passed
     await pair.migrate();
     await pair.source.waitForMigration(({ status }) => status === 'active');
     await pair.source.execute('migrate-start-postcopy');
-    await allCompleted(pair, [source, destination]);
+    await pair.completed();
     t.deepEqual(pair.differingPages(), []);
     for (const engine of [source, destination]) t.is((await engine.event('warning')).code, 'post-copy');
     t.true((await source.event('done')).pages_restored > 0);

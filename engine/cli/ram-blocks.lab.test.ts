@@ -7,7 +7,14 @@ import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import type { PageList } from '../list/page-list.ts';
 import { findQemu } from '../../qemu/find-qemu.ts';
-import { backendArgument, type CachedRun, listOf, type PairOptions, VmPair } from './testing/vm-pair.ts';
+import {
+  backendArgument,
+  type CachedRun,
+  listOf,
+  type PairOptions,
+  type VmPair,
+  withVmPair,
+} from './testing/vm-pair.ts';
 
 const MiB = 1024 * 1024;
 const GiB = 1024 * MiB;
@@ -29,28 +36,15 @@ const cached = (diskMiB: number, ramMiB: number, mebibytes: number): CachedRun[]
   }));
 };
 
-async function withPair(
+function withPair(
   t: ExecutionContext,
   options: Partial<PairOptions>,
   body: (pair: VmPair) => Promise<void>,
 ): Promise<void> {
-  if (installation === undefined) throw new Error('no QEMU');
   t.timeout(15 * 60_000);
-  const pair = await VmPair.start(installation, {
-    ...{
-      ramBytes,
-      diskBytes: 32 * MiB,
-      program,
-      capabilities: ['return-path', 'switchover-ack'],
-      parameters: slow,
-    },
-    ...options,
-  });
-  try {
-    await body(pair);
-  } finally {
-    await pair.stop();
-  }
+  const capabilities = ['return-path', 'switchover-ack'] as const;
+  const usual = { ramBytes, diskBytes: 32 * MiB, program, capabilities, parameters: slow };
+  return withVmPair(installation, { ...usual, ...options }, body);
 }
 
 const say = (pair: VmPair, command: string): Promise<string> =>
@@ -64,12 +58,7 @@ async function migrate(pair: VmPair, list: PageList, args: readonly string[]) {
   // What QEMU sends before both have answered cannot be left out.
   await engines.source.event('storage');
   await pair.migrate();
-  await pair.source.waitForMigration(({ status }) => status === 'completed', 5 * 60_000);
-  await pair.target.waitForMigration(({ status }) => status === 'completed', 5 * 60_000);
-  for (const engine of Object.values(engines)) {
-    const code = await engine.ended;
-    if (code !== 0) throw new Error(`an engine ended with ${code}: ${JSON.stringify(engine.events.at(-1))}`);
-  }
+  await pair.completed();
   const { events } = engines.source;
   const done = events.find(({ event }) => event === 'done');
   if (done?.event !== 'done') throw new Error('the engine is not done');

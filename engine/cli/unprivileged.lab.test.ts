@@ -10,7 +10,15 @@ import { findQemu } from '../../qemu/find-qemu.ts';
 import type { QemuInstallation } from '../../qemu/installation.ts';
 import { bundleEngine } from './bundle.ts';
 import { userNamed } from './run-as-user.ts';
-import { type CachedRun, EngineProcess, listOf, ramPath, VmPair } from './testing/vm-pair.ts';
+import {
+  type CachedRun,
+  EngineProcess,
+  listOf,
+  type PairOptions,
+  ramPath,
+  type VmPair,
+  withVmPair,
+} from './testing/vm-pair.ts';
 
 const MiB = 1024 * 1024;
 const ramBytes = 64 * MiB;
@@ -47,26 +55,24 @@ async function withPair(
   body: (pair: VmPair) => Promise<void>,
 ): Promise<void> {
   if (installation === undefined) throw new Error('no QEMU');
-  t.timeout(300_000);
+  t.timeout(15 * 60_000);
   const [command = '', ...arguments_] = asNobody();
   const unprivileged: QemuInstallation = {
     ...installation,
     command,
     leadingArguments: [...arguments_, installation.command, ...installation.leadingArguments],
   };
-  const pair = await VmPair.start(qemuUser === 'nobody' ? unprivileged : installation, {
+  const options: PairOptions = {
     ramBytes,
     diskBytes: 32 * MiB,
     program: { startBytes: 48 * MiB, endBytes: 49 * MiB, strideBytes: 4096, delayRounds: 200_000 },
     capabilities: ['return-path', 'switchover-ack'],
     ...(qemuUser === 'nobody' ? { owner: nobody } : {}),
-  });
-  try {
+  };
+  await withVmPair(qemuUser === 'nobody' ? unprivileged : installation, options, async (pair) => {
     pair.cache(cached);
     await body(pair);
-  } finally {
-    await pair.stop();
-  }
+  });
 }
 
 /** Ids, groups and capabilities of every thread of a process, each line once. */
@@ -90,11 +96,9 @@ const noRights = [
   `Uid: ${[nobody.uid, nobody.uid, nobody.uid, nobody.uid].join(' ')}`,
 ];
 
-async function migrated(t: ExecutionContext, pair: VmPair, engines: readonly EngineProcess[]): Promise<void> {
+async function migrated(t: ExecutionContext, pair: VmPair): Promise<void> {
   await pair.migrate();
-  await pair.source.waitForMigration(({ status }) => status === 'completed', 200_000);
-  await pair.target.waitForMigration(({ status }) => status === 'completed', 200_000);
-  for (const engine of engines) t.is(await engine.ended, 0, JSON.stringify(engine.events.at(-1)));
+  await pair.completed();
   t.deepEqual(pair.differingPages(), []);
 }
 
@@ -114,7 +118,7 @@ serially('--user: what root opened is read on, and nothing of root is left', asy
     });
     t.deepEqual(rightsOf(source.pid), noRights);
     t.deepEqual(rightsOf(destination.pid), noRights);
-    await migrated(t, pair, [source, destination]);
+    await migrated(t, pair);
     t.true(pagesRestored(destination) > 0);
     t.deepEqual(
       source.events.filter(({ event }) => event === 'warning'),
@@ -132,7 +136,7 @@ serially('engines of QEMU’s own user need no capability, whatever the memory i
       ram: `pid:${String(pair.source.pid)}`,
     });
     t.deepEqual(rightsOf(source.pid), noRights);
-    await migrated(t, pair, [source, destination]);
+    await migrated(t, pair);
     t.true(pagesRestored(destination) > 0);
   });
 });
@@ -168,12 +172,12 @@ serially('storage that the user may not read costs the restore, and nothing else
     copyFileSync(pair.diskPath, storage);
     chownSync(storage, 0, 0);
     chmodSync(storage, 0o600);
-    const { source, destination } = await pair.startEngines(listOf(cached, ramBytes), {
+    const { destination } = await pair.startEngines(listOf(cached, ramBytes), {
       source: [...fromTheStart, '--user', 'nobody'],
       destination: ['--user', 'nobody'],
       storage,
     });
-    await migrated(t, pair, [source, destination]);
+    await migrated(t, pair);
     t.is(pagesRestored(destination), 0);
     t.regex((await destination.event('storage-unusable')).reason, /EACCES|permission/i);
   });

@@ -28,6 +28,10 @@ import { makeKey, writeKey } from '../../wire/pre-shared-key.ts';
 import { bootSector, type GuestProgram } from './guest-program.ts';
 import { Keeper } from './keeper.ts';
 
+/** Ends what hangs. */
+const maxMigrationMs = 5 * 60_000;
+const isCompleted = ({ status }: { readonly status?: string | undefined }): boolean => status === 'completed';
+
 export interface PairOptions {
   readonly ramBytes: number;
   readonly diskBytes: number;
@@ -423,6 +427,24 @@ export class VmPair {
   }
 
   /**
+   * Waits until both QEMUs have completed the migration, and both engines have ended.
+   * @throws Error with what the engines said last, if one of them failed or the source did not come to its end
+   */
+  async completed(): Promise<void> {
+    const engines = Object.values(this.#engines);
+    await this.source.waitForMigration(isCompleted, maxMigrationMs).catch((cause: unknown) => {
+      const said = engines.map(({ events }) => JSON.stringify(events.slice(-3)));
+      throw new Error(`the source QEMU did not complete; the engines said ${said.join(' and ')}`, { cause });
+    });
+    await this.target.waitForMigration(isCompleted, maxMigrationMs);
+    for (const engine of engines) {
+      const code = await engine.ended;
+      if (code !== 0)
+        throw new Error(`an engine ended with ${code}: ${JSON.stringify(engine.events.at(-1))}`);
+    }
+  }
+
+  /**
    * Pages that differ between the two memories, apart from the word that the guest program counts up: under TCG, QEMU's
    * dirty log now and then misses such a write, engine or not. Both VMs must be stopped.
    */
@@ -473,6 +495,21 @@ export class VmPair {
       this.options.blocks?.map(({ id }) => id),
     );
     this.#keeper.release();
+  }
+}
+
+/** Starts a pair for `body`, and stops it however that ends. */
+export async function withVmPair(
+  installation: QemuInstallation | undefined,
+  options: PairOptions,
+  body: (pair: VmPair) => Promise<void>,
+): Promise<void> {
+  if (installation === undefined) throw new Error('no QEMU');
+  const pair = await VmPair.start(installation, options);
+  try {
+    await body(pair);
+  } finally {
+    await pair.stop();
   }
 }
 
