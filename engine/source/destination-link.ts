@@ -146,6 +146,11 @@ export class DestinationLink {
     this.#window.allowSwitchover();
   }
 
+  /** From now on the target's VM may wait for what is sent. */
+  expectFaults(): void {
+    this.#window.expectFaults();
+  }
+
   /** Sends a frame that keeps its place behind what was added to the stream before. */
   sendInOrder(type: FrameType, payload: Buffer = Buffer.alloc(0), compressible = false): void {
     this.batch.flush();

@@ -221,6 +221,7 @@ class SourceEngine implements DestinationLinkHandler {
         break;
       case 'moved':
         this.#onEvent({ event: 'moved' });
+        this.#link.expectFaults();
         this.#step({ type: 'moved' });
         break;
       case 'started':

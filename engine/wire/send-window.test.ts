@@ -23,6 +23,14 @@ test('a fast link gets 30 ms of what it takes', (t) => {
   t.true(Math.abs(limitBytes - 3e6) < 0.05 * 3e6, `${limitBytes}`);
 });
 
+test('while the VM waits for pages, 10 ms of what the link takes are under way', (t) => {
+  const window = drive(100e6, 1000);
+  window.expectFaults();
+  t.true(Math.abs(window.limitBytes - 1e6) < 0.05 * 1e6, `${window.limitBytes}`);
+  drive(1e6, 3000, window, 1000, 100e6);
+  t.is(window.limitBytes, 64 * 1024);
+});
+
 test('memory stays bounded on any link', (t) => {
   t.is(drive(100e9, 1000).limitBytes, 16 * 1024 * 1024);
 });

@@ -14,6 +14,9 @@ const maxDepthMs = 150;
  * a frame waits for each of the threads and processes on its way, while the link may have nothing to carry.
  */
 const barredDepthMs = 150;
+/** While the target's VM waits for pages, which go behind what is under way: less, though the link may run dry. */
+const waitedForBytes = 64 * 1024;
+const waitedForDepthMs = 10;
 const sampleMs = 50;
 /** A lower rate is believed only slowly: it may be the sender that had nothing to send. */
 const decay = 0.9;
@@ -24,7 +27,7 @@ export class SendWindow {
   limitBytes: number;
   /** Rate at which the other engine takes data, bytes per second. */
   rateBytesPerSecond = 0;
-  #switchoverBarred: boolean;
+  #aim: 'throughput' | 'switchover' | 'faults';
   #depthMs = minDepthMs;
   #ranDry = false;
   #sampleStartMs: number | undefined;
@@ -32,13 +35,19 @@ export class SendWindow {
 
   /** @param switchoverBarred whether QEMU cannot switch over yet, until `allowSwitchover` */
   constructor(switchoverBarred = false) {
-    this.#switchoverBarred = switchoverBarred;
+    this.#aim = switchoverBarred ? 'throughput' : 'switchover';
     this.limitBytes = this.#limit();
   }
 
   /** From now on little may be under way. */
   allowSwitchover(): void {
-    this.#switchoverBarred = false;
+    this.#aim = 'switchover';
+    this.limitBytes = this.#limit();
+  }
+
+  /** From now on the target's VM may wait for what is sent. */
+  expectFaults(): void {
+    this.#aim = 'faults';
     this.limitBytes = this.#limit();
   }
 
@@ -73,7 +82,18 @@ export class SendWindow {
   }
 
   #limit(): number {
-    const depthMs = this.#switchoverBarred ? barredDepthMs : this.#depthMs;
-    return Math.min(maxBytes, Math.max(minBytes, (this.rateBytesPerSecond * depthMs) / 1000));
+    const leastBytes = this.#aim === 'faults' ? waitedForBytes : minBytes;
+    return Math.min(maxBytes, Math.max(leastBytes, (this.rateBytesPerSecond * this.#aimedDepthMs) / 1000));
+  }
+
+  get #aimedDepthMs(): number {
+    switch (this.#aim) {
+      case 'throughput':
+        return barredDepthMs;
+      case 'switchover':
+        return this.#depthMs;
+      case 'faults':
+        return waitedForDepthMs;
+    }
   }
 }
