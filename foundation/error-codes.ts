@@ -90,6 +90,8 @@ export interface ErrorCodes {
 
   /** The source engine cannot go on. */
   source:
+    /** QEMU ended as pre-copy what was to become post-copy: the VM would stand until the last page is there. */
+    | 'no-postcopy'
     /** Guest memory cannot be found or read. */
     | 'guest-ram'
     /** What is read as guest memory is not what QEMU sends. */

@@ -194,13 +194,25 @@ class SourceEngine implements DestinationLinkHandler {
     const { counters } = this.#stream.injector.reader;
     const recordsBefore = counters.pages + counters.zeroPages + counters.pageDeltas;
     const partsBefore = counters.ramSections;
-    if (!this.#stream.push(chunk)) this.#hold.holdEnd();
+    if (!this.#stream.push(chunk)) {
+      this.#refuseEndOfPrecopy();
+      this.#hold.holdEnd();
+    }
     const records = counters.pages + counters.zeroPages + counters.pageDeltas - recordsBefore;
     const parts = counters.ramSections - partsBefore;
     this.#hold.chunkTaken(records, parts, performance.now(), this.#link.rateBytesPerSecond);
     this.#updateHold();
     this.scheduleAdvance();
     return this.#mayRead;
+  }
+
+  /** In pre-copy the VM stands from here until the last page is there: early resume is for that not to be long. */
+  #refuseEndOfPrecopy(): void {
+    if (!this.#schedule.becomesPostcopy || this.#schedule.gateOpen || this.#stream.injector.reader.moved)
+      return;
+    const why =
+      'QEMU had nothing left to send and did not go over to post-copy, while listed pages are missing';
+    throw new CodedError('source', 'no-postcopy', `${why}; try again, or with another strategy`);
   }
 
   frame(type: FrameType, payload: Buffer): void {
