@@ -16,7 +16,7 @@ test('a guest starts, answers, and is stopped; what fails says why', async (t) =
   };
   const { testbed, machine, serverVersion } = await prepareGuestLab(t, {
     owner: 'boot.lab.test.ts',
-    rates: { migration: 125e6, storage: 125e6, service: 125e6 },
+    rates: { migration: 500e6, storage: 500e6, service: 125e6 },
     rowsPerTable: 20_000,
     agent: false,
     log,
