@@ -44,7 +44,7 @@ test('a prediction scales: memory and links divided alike take the same time', a
     const { predictions } = outcome.parse(JSON.parse(stdout));
     t.deepEqual(
       predictions.map(({ engine }) => engine),
-      ['precopy', 'multifd-zstd', 'restore', 'balance'],
+      [...simulatedEngines],
     );
     return predictions.map(({ totalTimeMs }) => totalTimeMs);
   };

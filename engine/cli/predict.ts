@@ -41,6 +41,7 @@ interface Arguments {
   readonly targetRate: number;
   readonly listLatency: number;
   readonly downtimeLimit: number;
+  readonly beforeSwitch: number;
   readonly against?: readonly string[];
   readonly json?: true;
 }
@@ -79,6 +80,12 @@ const program: Command = new Command('predict')
   )
   .option('--list-latency <ms>', 'time until the list arrives, in ms', number(0), defaultSetup.listLatencyMs)
   .option('--downtime-limit <ms>', "QEMU's downtime limit", number(1), defaultSetup.downtimeLimitMs)
+  .option(
+    '--before-switch <percent>',
+    'resume: of the list, what is at the destination before the VM moves',
+    number(0, 100),
+    defaultSetup.shareBeforeSwitch * 100,
+  )
   .option('--against <folders...>', 'instead: simulate recorded runs, or all of a set, and compare')
   .option('--json', 'write JSON to standard output')
   .addHelpText(
@@ -109,6 +116,7 @@ function setupOf(options: Arguments & { readonly mem: number }): Setup {
     targetBytesPerSecond: options.targetRate,
     listLatencyMs: options.listLatency,
     downtimeLimitMs: options.downtimeLimit,
+    shareBeforeSwitch: options.beforeSwitch / 100,
   };
 }
 
@@ -133,6 +141,7 @@ function printPredictions(predictions: readonly Prediction[]): void {
   const head = [
     'engine',
     'total s',
+    'VM moved s',
     'speed-up',
     'migration MB',
     'busy',
@@ -142,11 +151,13 @@ function printPredictions(predictions: readonly Prediction[]): void {
     'passes',
   ];
   const figures = predictions.map((prediction) => {
-    const { engine, converged, totalTimeMs, migrationLink, storageLink, downtimeMs, passes } = prediction;
+    const { engine, converged, totalTimeMs, vmMovedMs, migrationLink, storageLink, downtimeMs, passes } =
+      prediction;
     const speedUp = converged && precopy !== undefined ? precopy.totalTimeMs / totalTimeMs : undefined;
     return [
       engine,
       converged ? inSeconds(totalTimeMs) : 'never converges',
+      converged ? inSeconds(vmMovedMs) : '-',
       speedUp?.toFixed(2) ?? '-',
       converged ? inMegabytes(migrationLink.bytes) : '-',
       percent(migrationLink.busyMs / totalTimeMs),

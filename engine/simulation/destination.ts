@@ -56,6 +56,8 @@ export class SimulatedDestination {
       case 'plan':
         this.#plan.add(frame.part, this.atTarget.length, this.#list.length);
         return true;
+      case 'package':
+        return true;
       case 'zero-page':
         this.#setPage(frame.page, 0);
         return true;

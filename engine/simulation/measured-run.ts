@@ -108,6 +108,7 @@ async function readRun(folder: string): Promise<MeasuredRun> {
         defaultSetup.compressionRatio,
       listLatencyMs: listColumns.reduce((sum, column) => sum + value(column), 0),
       downtimeLimitMs: value('downtime_limit_ms'),
+      ...(engine === 'resume' ? { shareBeforeSwitch: value('before_switch_percent') / 100 } : {}),
     },
   };
 }

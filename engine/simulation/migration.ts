@@ -1,4 +1,5 @@
 /** What is simulated, by default a warmed database VM as measured (docs/predict.md), and what comes out. */
+import { defaultShareBeforeSwitch } from '../core/schedule.ts';
 import type { GuestShape } from './guest.ts';
 import { constantRate, type Rate } from './link.ts';
 
@@ -20,6 +21,8 @@ export interface Setup {
   /** From the start until the list is there. It tells what was clean at the start. */
   readonly listLatencyMs: number;
   readonly downtimeLimitMs: number;
+  /** Of the list, 0 to 1: what is to be at the destination before the VM moves, with `resume`. */
+  readonly shareBeforeSwitch: number;
   /** A migration that takes longer is given up. */
   readonly maxTimeMs: number;
   readonly seed: number;
@@ -52,6 +55,7 @@ export const defaultSetup: Setup = {
   qemuBytesPerSecond: 2e9,
   listLatencyMs: 250,
   downtimeLimitMs: 300,
+  shareBeforeSwitch: defaultShareBeforeSwitch,
   maxTimeMs: 24 * 3600_000,
   seed: 1,
 };
@@ -73,6 +77,8 @@ export interface SimulatedMigration {
   readonly totalTimeMs: number;
   /** From the stop of the VM until the target has everything. */
   readonly downtimeMs: number;
+  /** From the command until the VM runs at the destination; the total time where nothing follows it. */
+  readonly vmMovedMs: number;
   readonly passes: number;
   readonly migrationLink: LinkUse;
   readonly storageLink: LinkUse;

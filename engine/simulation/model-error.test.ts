@@ -18,6 +18,10 @@ test('the error that the program prints is that of the blocks of docs/results.md
       );
     });
     const [runs, lows, highs] = [2, 3, 4].map((column) => rows.map((row) => Number(row[column])));
+    if (rows.length === 0) {
+      t.is(stated, undefined, engine);
+      continue;
+    }
     t.deepEqual(stated, {
       runs: (runs ?? []).reduce((sum, count) => sum + count, 0),
       lowestPercent: Math.min(...(lows ?? [])),

@@ -29,6 +29,7 @@ export const modelErrors: readonly ModelError[] = [
       'multifd-zstd': error(9, 1, 4),
       restore: error(12, -10, 0),
       balance: error(9, -2, 3),
+      resume: undefined,
     },
   },
 ];

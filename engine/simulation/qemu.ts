@@ -46,6 +46,16 @@ export class SimulatedQemu {
     return page;
   }
 
+  /** Stops the VM for post-copy. Returns the pages that follow it: what is left, which is not what was sent of them before. */
+  stop(): readonly number[] {
+    this.#takeLog();
+    this.stopped = true;
+    const pages: number[] = [];
+    for (let page = this.#bitmap.indexOf(1); page >= 0; page = this.#bitmap.indexOf(1, page + 1))
+      pages.push(page);
+    return pages;
+  }
+
   /** Returns how many pages it has added. */
   #takeLog(): number {
     const before = this.remainingPages;

@@ -1,4 +1,4 @@
-/** Our engine between the two QEMUs: `restore` and `balance`. Time goes on in steps. */
+/** Our engine between the two QEMUs: `restore`, `balance` and `resume`. Time goes on in steps. */
 import { pageSizeBytes } from '../list/page-list.ts';
 import type { Strategy } from '../core/schedule.ts';
 import { statusMs } from '../core/status-report.ts';
@@ -26,8 +26,9 @@ interface Idle {
 export function simulateEngine(setup: Setup, strategy: Strategy): SimulatedMigration {
   const guest = new SimulatedGuest(setup.guest, setup.seed);
   const qemu = new SimulatedQemu(guest);
-  const wire = new Wire(setup, strategy === 'balance');
-  const source = new SimulatedSource(guest, strategy, wire);
+  const early = strategy === 'resume';
+  const wire = new Wire(setup, strategy !== 'restore');
+  const source = new SimulatedSource(guest, strategy, setup.shareBeforeSwitch, wire);
   const destination = new SimulatedDestination(guest, setup, (status) => {
     source.takeStatus(status, nowMs);
   });
@@ -45,6 +46,7 @@ export function simulateEngine(setup: Setup, strategy: Strategy): SimulatedMigra
   let nextStatusMs = 0;
   let listTaken = false;
   let stoppedAtMs = 0;
+  let movedAtMs = 0;
   let pendingPagesAtSwitchover = 0;
   let listAt: Idle | undefined;
   let shared: SharedTime | undefined;
@@ -61,13 +63,23 @@ export function simulateEngine(setup: Setup, strategy: Strategy): SimulatedMigra
     // Where the target is slower than the links, they take turns at it.
     storageFirst = !storageFirst;
     if (storageFirst) source.takeAsk(destination.restore());
-    wire.deliver(nowMs, !source.holdsQemu, (frame) => destination.take(frame));
+    wire.deliver(nowMs, !source.holdsQemu, (frame) => {
+      if (frame.is === 'package') {
+        movedAtMs = nowMs;
+        wire.expectFaults();
+      }
+      return destination.take(frame);
+    });
     if (!storageFirst) source.takeAsk(destination.restore());
     const statusDue = nowMs >= nextStatusMs;
     if (statusDue) nextStatusMs = nowMs + statusMs;
     destination.report(statusDue);
     source.advance(nowMs);
     if (listAt === undefined && source.hasList) listAt = idleNow();
+    if (early && source.acknowledged && !qemu.stopped) {
+      source.discarded(qemu.stop());
+      wire.sendPackage();
+    }
     for (let pages = 0; pages < pagesPerStep && !source.holdsQemu && wire.room > 0; pages++) {
       const page = qemu.next(nowMs, switchoverBytes, source.acknowledged);
       source.takeRecord(page, nowMs);
@@ -85,16 +97,19 @@ export function simulateEngine(setup: Setup, strategy: Strategy): SimulatedMigra
         storageIdleMs: now.storageMs - listAt.storageMs,
       };
     }
-    done = qemu.stopped && qemu.remainingPages === 0 && wire.isEmpty && wire.link.has(deviceStateBytes);
-    if (done) wire.link.spend(deviceStateBytes);
-    wire.end(qemu.stopped && qemu.remainingPages === 0 ? deviceStateBytes : 0);
+    const allSent = qemu.stopped && qemu.remainingPages === 0;
+    const lastBytes = early ? 0 : deviceStateBytes;
+    done = allSent && wire.isEmpty && (early ? source.gateOpen : wire.link.has(lastBytes));
+    if (done) wire.link.spend(lastBytes);
+    wire.end(allSent ? lastBytes : 0);
     destination.end();
     nowMs += stepMs;
   }
   return {
     converged: done,
     totalTimeMs: nowMs,
-    downtimeMs: done ? nowMs - stoppedAtMs : 0,
+    downtimeMs: done ? (early ? movedAtMs : nowMs) - stoppedAtMs : 0,
+    vmMovedMs: early ? movedAtMs : nowMs,
     passes: qemu.passes,
     migrationLink: { bytes: wire.link.bytes, busyMs: wire.link.busyMs },
     storageLink: { bytes: destination.storageLink.bytes, busyMs: destination.storageLink.busyMs },

@@ -68,6 +68,7 @@ export function simulateStock(setup: Setup, compressed: boolean): SimulatedMigra
     converged: stateSent,
     totalTimeMs: nowMs,
     downtimeMs: stateSent ? nowMs - stoppedAtMs : 0,
+    vmMovedMs: nowMs,
     passes: qemu.passes,
     migrationLink: { bytes: link.bytes, busyMs: link.busyMs },
     storageLink: { bytes: 0, busyMs: 0 },

@@ -1,7 +1,7 @@
 /** Migrations whose outcome can be worked out by hand. */
 import test from 'ava';
 import { constantRate } from './link.ts';
-import { defaultSetup, type Setup } from './migration.ts';
+import { defaultSetup, type Setup, type SimulatedMigration } from './migration.ts';
 import { simulate } from './simulate.ts';
 
 const mib = 2 ** 20;
@@ -28,6 +28,25 @@ test('an idle guest takes what its bytes take on the link', (t) => {
   // 10 MiB/s from storage and 20 before compression over the migration link.
   near(simulate('balance', setup()).totalTimeMs, 6667);
   near(simulate('precopy', setup({}, { zeroShare: 0.5 })).totalTimeMs, 10_000);
+});
+
+test('early resume takes as long as balance, and the VM is at the destination before', (t) => {
+  const balance = simulate('balance', setup());
+  const at = (shareBeforeSwitch: number): SimulatedMigration =>
+    simulate('resume', setup({ shareBeforeSwitch }));
+  const moved = [0, 0.3, 0.6, 0.9].map((share) => {
+    const { totalTimeMs, vmMovedMs, lostPages } = at(share);
+    t.is(lostPages, 0);
+    t.true(Math.abs(totalTimeMs / balance.totalTimeMs - 1) < 0.05, `${totalTimeMs} ms`);
+    return vmMovedMs;
+  });
+  t.deepEqual(
+    moved,
+    moved.toSorted((a, b) => a - b),
+  );
+  // 50 MiB are not listed, and cross the link compressed.
+  t.true((moved[0] ?? Infinity) < 3000, `${moved[0]} ms`);
+  t.true((moved[3] ?? 0) > 0.7 * balance.totalTimeMs, `${moved[3]} ms`);
 });
 
 test('compressors that are slower than the link hold multifd up', (t) => {

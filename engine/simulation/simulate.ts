@@ -3,7 +3,7 @@ import type { Setup, SimulatedMigration } from './migration.ts';
 import { simulateEngine } from './simulate-engine.ts';
 import { simulateStock } from './simulate-stock.ts';
 
-export const simulatedEngines = ['precopy', 'multifd-zstd', 'restore', 'balance'] as const;
+export const simulatedEngines = ['precopy', 'multifd-zstd', 'restore', 'balance', 'resume'] as const;
 export type SimulatedEngine = (typeof simulatedEngines)[number];
 
 export function simulate(engine: SimulatedEngine, setup: Setup): SimulatedMigration {
@@ -14,14 +14,13 @@ export function simulate(engine: SimulatedEngine, setup: Setup): SimulatedMigrat
       return simulateStock(setup, true);
     case 'restore':
     case 'balance':
+    case 'resume':
       return simulateEngine(setup, engine);
   }
 }
 
 /** Ways to move the VM that the testbed measures (experiments/engines.ts) and the simulation does not, and why. */
 export const notSimulated: Readonly<Record<string, string>> = {
-  resume:
-    'its links carry what those of balance do; when the VM moves, and what it waits for then, is not in the model',
   postcopy:
     'every page crosses the link once, so its total time is near what one pass of precopy takes; how long the guest waits for pages, which is its price, is not in the model',
   xbzrle:

@@ -27,10 +27,10 @@ export class SimulatedSource {
   /** Of QEMU's record: zeros but for the name of a page's content. */
   readonly #content = Buffer.alloc(pageSizeBytes);
 
-  constructor(guest: SimulatedGuest, strategy: Strategy, wire: Wire) {
+  constructor(guest: SimulatedGuest, strategy: Strategy, shareBeforeSwitch: number, wire: Wire) {
     this.#guest = guest;
     this.#wire = wire;
-    this.#schedule = new Schedule(strategy);
+    this.#schedule = new Schedule(strategy, shareBeforeSwitch);
     const map = [{ firstFrame: 0, pages: guest.pageCount, blockIndex: 0, firstPage: 0 }];
     const ram = { block: () => guest, map: () => map, close: () => undefined };
     const takeEvent = ({ event }: EngineEvent): void => {
@@ -86,6 +86,11 @@ export class SimulatedSource {
     }
     this.#pages.chunkTaken();
     this.#hold.update(nowMs);
+  }
+
+  /** QEMU goes over to post-copy: the target throws these pages away, and QEMU sends them. */
+  discarded(pages: readonly number[]): void {
+    for (const page of pages) this.#pages.discarded(0, page, 1);
   }
 
   takeStatus(status: RestoreStatus, nowMs: number): void {

@@ -3,12 +3,14 @@ import { pageSizeBytes } from '../list/page-list.ts';
 import { type PlanPart, planPartBytes } from '../wire/plan-codec.ts';
 import { SendWindow } from '../wire/send-window.ts';
 import { constantRate, SimulatedLink } from './link.ts';
-import { recordHeaderBytes, type Setup, stepMs, zeroRecordBytes } from './migration.ts';
+import { deviceStateBytes, recordHeaderBytes, type Setup, stepMs, zeroRecordBytes } from './migration.ts';
 
 export type Frame =
   | { readonly is: 'page'; readonly bytes: number; readonly page: number; readonly version: number }
   | { readonly is: 'zero-page'; readonly bytes: number; readonly page: number }
-  | { readonly is: 'plan'; readonly bytes: number; readonly part: PlanPart };
+  | { readonly is: 'plan'; readonly bytes: number; readonly part: PlanPart }
+  /** Early resume: with it the target can run. */
+  | { readonly is: 'package'; readonly bytes: number };
 
 export class Wire {
   readonly link: SimulatedLink;
@@ -34,6 +36,10 @@ export class Wire {
     this.#window.allowSwitchover();
   }
 
+  expectFaults(): void {
+    this.#window.expectFaults();
+  }
+
   get isEmpty(): boolean {
     return this.#head === this.#frames.length;
   }
@@ -54,6 +60,10 @@ export class Wire {
 
   sendPlan(part: PlanPart): void {
     this.#add({ is: 'plan', bytes: planPartBytes(part), part });
+  }
+
+  sendPackage(): void {
+    this.#add({ is: 'package', bytes: deviceStateBytes });
   }
 
   begin(nowMs: number): void {
