@@ -92,6 +92,8 @@ export interface ErrorCodes {
   source:
     /** QEMU ended as pre-copy what was to become post-copy: the VM would stand until the last page is there. */
     | 'no-postcopy'
+    /** QEMU went over to post-copy before the VM might move. */
+    | 'early-postcopy'
     /** Guest memory cannot be found or read. */
     | 'guest-ram'
     /** What is read as guest memory is not what QEMU sends. */

@@ -1,8 +1,7 @@
 /** `poolshift migrate DOMAIN DEST` and `check DOMAIN DEST`: a domain of libvirt. */
-import { makeKey } from '../engine/wire/pre-shared-key.ts';
 import { libvirtAddress } from './address.ts';
 import { type Asked, type Finding, hinders, judge, type Method } from './checks.ts';
-import { destinationCommand, type EnginePlan, sourceCommand } from './engine-commands.ts';
+import { enginesOf, type EnginePlan } from './engine-commands.ts';
 import {
   askClock,
   askDestination,
@@ -161,10 +160,7 @@ export async function migrateDomain(
       vm: domain,
       method,
       hosts,
-      ...(plan === undefined
-        ? {}
-        : { engines: { source: sourceCommand(plan), destination: destinationCommand(plan) } }),
-      ...(plan === undefined || options.tlsDir !== undefined ? {} : { key: makeKey() }),
+      ...enginesOf(plan),
       driver: libvirtDriver({
         domain,
         sourceUri: connect,

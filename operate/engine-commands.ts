@@ -1,4 +1,6 @@
 /** The command lines of the two engines of one migration. Pure. */
+import { makeKey } from '../engine/wire/pre-shared-key.ts';
+import type { EngineRole } from './course.ts';
 import { quote } from './host.ts';
 import { keyFileOf } from './launch.ts';
 
@@ -26,6 +28,18 @@ export interface EnginePlan {
   readonly user?: string;
   /** Certificates in place of a key. */
   readonly tlsDir?: string;
+}
+
+/** What a migration is given of its engines: their command lines, and a key of its own where there are no certificates. */
+export function enginesOf(plan: EnginePlan | undefined): {
+  readonly engines?: Readonly<Record<EngineRole, string>>;
+  readonly key?: string;
+} {
+  if (plan === undefined) return {};
+  return {
+    engines: { source: sourceCommand(plan), destination: destinationCommand(plan) },
+    ...(plan.tlsDir === undefined ? { key: makeKey() } : {}),
+  };
 }
 
 function common({ id, user, tlsDir }: EnginePlan): readonly string[] {

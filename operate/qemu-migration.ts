@@ -1,11 +1,10 @@
 /** `poolshift migrate --source-qmp PLACE --target-qmp PLACE`: two QEMUs that somebody else started, without libvirt. */
 import path from 'node:path';
 import { agentPortName } from '../engine/list/agent-protocol.ts';
-import { makeKey } from '../engine/wire/pre-shared-key.ts';
 import { QmpClient } from '../qemu/qmp/client.ts';
 import { qmpAddress } from './address.ts';
 import { type Finding, hinders, judgeQemus, type Method, type QemusAsked } from './checks.ts';
-import { destinationCommand, type EnginePlan, sourceCommand } from './engine-commands.ts';
+import { enginesOf, type EnginePlan } from './engine-commands.ts';
 import {
   askAgent,
   askClock,
@@ -211,10 +210,7 @@ export async function migrateQemu(
       vm,
       method,
       hosts,
-      ...(plan === undefined
-        ? {}
-        : { engines: { source: sourceCommand(plan), destination: destinationCommand(plan) } }),
-      ...(plan === undefined || options.tlsDir !== undefined ? {} : { key: makeKey() }),
+      ...enginesOf(plan),
       driver: qmpDriver({
         source,
         target,

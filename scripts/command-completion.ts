@@ -71,6 +71,20 @@ function branchesOf(places: readonly Place[]): { readonly words: string; readonl
   return { words: words.join('\n'), values: values.join('\n') };
 }
 
+/** In bash: offers what may come at a place, or files. @param indent of its lines */
+function offered(indent: string): string {
+  return [
+    'if [[ -n $files || -n $current && $current != -* && $words == --* ]]; then',
+    '  compopt -o filenames 2> /dev/null',
+    '  COMPREPLY=($(compgen -f -- "$current"))',
+    'else',
+    '  COMPREPLY=($(compgen -W "$words" -- "$current"))',
+    'fi',
+  ]
+    .map((line) => indent + line)
+    .join('\n');
+}
+
 /** Of bash, for programs that are installed. */
 export function programCompletion(helps: readonly CommandHelp[]): string {
   const { words, values } = branchesOf(helps.flatMap((help) => placesOf(help.name, help)));
@@ -90,12 +104,7 @@ ${words}
   case "$place $last" in
 ${values}
   esac
-  if [[ -n $files || -n $current && $current != -* && $words == --* ]]; then
-    compopt -o filenames 2> /dev/null
-    COMPREPLY=($(compgen -f -- "$current"))
-  else
-    COMPREPLY=($(compgen -W "$words" -- "$current"))
-  fi
+${offered('  ')}
 }
 complete -F _poolshift_program ${helps.map(({ name }) => checked(name)).join(' ')}
 `;
@@ -137,12 +146,7 @@ ${words}
     case "$place $last" in
 ${values}
     esac
-    if [[ -n $files || -n $current && $current != -* && $words == --* ]]; then
-      compopt -o filenames 2> /dev/null
-      COMPREPLY=($(compgen -f -- "$current"))
-    else
-      COMPREPLY=($(compgen -W "$words" -- "$current"))
-    fi
+${offered('    ')}
     return
   fi
   [[ $_poolshift_before =~ -F\\ ([^ ]+) ]] && [[ \${BASH_REMATCH[1]} != _poolshift ]] && "\${BASH_REMATCH[1]}" "$@"

@@ -44,8 +44,8 @@ export const sourceVmAdvice: Readonly<Record<SourceVm, string | undefined>> = {
     'Without return-path QEMU may have taken the migration for completed: where {"execute": "query-status"} says ' +
     '"postmigrate", {"execute": "cont"} lets the VM go on here.',
   'package-failed':
-    'The VM has stopped here. Where {"execute": "query-migrate"} says "failed", {"execute": "cont"} lets it go on; QEMU before ' +
-    '10.2 says "postcopy-paused" and can go on only by a recovery at another target.',
+    'The VM may have stopped here. Where {"execute": "query-migrate"} says "failed" or "cancelled", {"execute": "cont"} lets it go on; ' +
+    'QEMU before 10.2 may say "postcopy-paused", and then it can go on only by a recovery at another target.',
 };
 
 export const leftBehind =

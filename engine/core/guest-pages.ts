@@ -199,12 +199,13 @@ export class GuestPages {
       const number = memory.numberOf({ blockIndex, pageIndex });
       return number >= 0 && memory.state(number) !== pageState.plain;
     };
-    const end = Math.ceil((page + count) / innodbPages) * innodbPages;
+    const blockEnd = this.#blocks[blockIndex]?.pageCount ?? 0;
+    const end = Math.min(Math.ceil((page + count) / innodbPages) * innodbPages, blockEnd);
     for (let i = Math.floor(page / innodbPages) * innodbPages; i < end; i++) {
       if (isOurs(i)) this.#requested.push(memory.numberOf({ blockIndex, pageIndex: i }));
     }
-    for (let i = page; i < page + count; i++) if (!isOurs(i)) return false;
-    return true;
+    for (let i = page; i < Math.min(page + count, blockEnd); i++) if (!isOurs(i)) return false;
+    return page + count <= blockEnd;
   }
 
   takeList(list: PackedPageList): void {
@@ -406,21 +407,18 @@ export class GuestPages {
 
   /** Sends what was asked for. A page that is plain again was sent in a newer version, which is on its way. */
   #answer(): void {
-    for (const page of this.#requested.splice(0)) {
-      const memory = this.#memory;
-      if (memory === undefined || memory.state(page) === pageState.plain) continue;
+    const memory = this.#memory;
+    if (memory === undefined) return;
+    const answer = (page: number): void => {
       memory.drop(page);
       memory.read(page, 1, this.#page, 0);
       this.#send(page, this.#page);
-    }
+    };
+    for (const page of this.#requested.splice(0)) if (memory.state(page) !== pageState.plain) answer(page);
     for (const name of this.#asked.splice(0)) {
-      const memory = this.#memory;
-      const page = memory?.numberOf(name) ?? -1;
-      const state = memory?.state(page);
-      if (state !== pageState.planned && state !== pageState.plannedWithheld) continue;
-      memory?.drop(page);
-      memory?.read(page, 1, this.#page, 0);
-      this.#send(page, this.#page);
+      const page = memory.numberOf(name);
+      const state = memory.state(page);
+      if (state === pageState.planned || state === pageState.plannedWithheld) answer(page);
     }
   }
 

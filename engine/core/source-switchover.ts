@@ -10,7 +10,7 @@ export type SourceState =
   /** Waiting for QEMU to connect. */
   | { readonly is: 'preparing' }
   /** QEMU sends. The target cannot start: the destination holds all device state. */
-  | { readonly is: 'moving'; readonly returnPath: boolean }
+  | { readonly is: 'moving'; readonly returnPath: boolean; readonly letGo: boolean }
   /** QEMU's stream is complete and the destination was told to deliver it. The target may start at any moment. */
   | { readonly is: 'committing'; readonly qemu: QemuEnd }
   /** The target has the VM; QEMU has still to close its connection. */
@@ -62,6 +62,8 @@ export type SourceEvent =
   /** QEMU has opened its return path: it will wait for the target's word. */
   | { readonly type: 'return-path' }
   | { readonly type: 'stream-complete' }
+  /** QEMU may go over to post-copy: whether it has sent its package is known only when that was read. */
+  | { readonly type: 'let-go' }
   /** QEMU has sent the package of a migration that becomes post-copy. */
   | { readonly type: 'package-complete' }
   /** The destination says that the target has loaded the package: its VM runs, or waits to be continued. */
@@ -132,9 +134,11 @@ function beforeCommit(
     case 'greeted':
       return state.is === 'greeting' ? { state: { is: 'preparing' }, actions: [] } : stay(state);
     case 'qemu-connected':
-      return { state: { is: 'moving', returnPath: false }, actions: [] };
+      return { state: { is: 'moving', returnPath: false, letGo: false }, actions: [] };
     case 'return-path':
-      return state.is === 'moving' ? { state: { is: 'moving', returnPath: true }, actions: [] } : stay(state);
+      return state.is === 'moving' ? { state: { ...state, returnPath: true }, actions: [] } : stay(state);
+    case 'let-go':
+      return state.is === 'moving' ? { state: { ...state, letGo: true }, actions: [] } : stay(state);
     case 'stream-complete':
       if (state.is !== 'moving') return stay(state);
       return {
@@ -169,10 +173,12 @@ function beforeCommit(
 }
 
 /**
- * Without a return path QEMU completes when the kernel has taken its last byte, which may be before this engine has read it.
+ * A package that is on its way when the connection breaks is as one that failed. Without a return path QEMU completes when the kernel has taken its last byte, which may be before this engine has read it.
  */
 function vmBeforeCommit(state: Extract<SourceState, { is: 'greeting' | 'preparing' | 'moving' }>): SourceVm {
-  return state.is !== 'moving' || state.returnPath ? 'runs-on' : 'runs-on-or-stopped';
+  if (state.is !== 'moving') return 'runs-on';
+  if (state.letGo) return 'package-failed';
+  return state.returnPath ? 'runs-on' : 'runs-on-or-stopped';
 }
 
 function committing(state: Extract<SourceState, { is: 'committing' }>, event: SourceEvent): SourceStep {
@@ -182,6 +188,7 @@ function committing(state: Extract<SourceState, { is: 'committing' }>, event: So
     case 'qemu-connected':
     case 'return-path':
     case 'stream-complete':
+    case 'let-go':
     case 'package-complete':
     case 'moved':
       return stay(state);
@@ -211,6 +218,7 @@ function switching(state: Extract<SourceState, { is: 'switching' }>, event: Sour
     case 'qemu-connected':
     case 'return-path':
     case 'stream-complete':
+    case 'let-go':
     case 'package-complete':
       return stay(state);
     case 'moved':
@@ -243,6 +251,7 @@ function draining(state: Extract<SourceState, { is: 'draining' }>, event: Source
     case 'qemu-connected':
     case 'return-path':
     case 'stream-complete':
+    case 'let-go':
     case 'package-complete':
     case 'moved':
       return stay(state);
@@ -278,6 +287,7 @@ function leftBehind(state: Extract<SourceState, { is: 'left-behind' }>, event: S
     case 'qemu-connected':
     case 'return-path':
     case 'stream-complete':
+    case 'let-go':
     case 'package-complete':
     case 'moved':
     case 'started':
@@ -304,6 +314,7 @@ function closing(state: SourceState, event: SourceEvent): SourceStep {
     case 'qemu-connected':
     case 'return-path':
     case 'stream-complete':
+    case 'let-go':
     case 'package-complete':
     case 'moved':
     case 'started':
@@ -321,6 +332,7 @@ function inDoubt(state: Extract<SourceState, { is: 'in-doubt' }>, event: SourceE
     case 'qemu-connected':
     case 'return-path':
     case 'stream-complete':
+    case 'let-go':
     case 'package-complete':
       return stay(state);
     case 'moved':

@@ -60,6 +60,11 @@ export class SwitchoverHold {
     return !this.holdsQemu || this.#trickle.isOpen;
   }
 
+  /** Whether the VM may move, and whoever has a say in it was heard. */
+  get isReleased(): boolean {
+    return this.#released;
+  }
+
   /** A chunk of QEMU's stream was read; as Trickle.taken. */
   chunkTaken(records: number, partsEnded: number, nowMs: number, linkBytesPerSecond: number): void {
     this.#trickle.taken(records, partsEnded, nowMs, linkBytesPerSecond);

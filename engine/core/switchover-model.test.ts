@@ -228,6 +228,7 @@ function moves(world: World): Move[] {
     world.early && sourceQemu.migration === 'sending' && sourceQemu.vm === 'stopped' && sourceLives,
     'QEMU has sent its package',
     (w) => {
+      sourceTakes(w, { type: 'let-go' });
       w.sourceQemu.migration = 'packaged';
       w.sourceQemu.endUnseen = true;
     },

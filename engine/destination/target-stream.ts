@@ -89,7 +89,7 @@ export class TargetStream {
         page: (blockIndex, page, buffer, offset) => {
           plan.supersede(blockIndex, page);
           if (!this.#receives(blockIndex, page)) return false;
-          this.faultTimes.arrived(blockIndex, page, () => performance.now());
+          this.#noteArrival(blockIndex, page);
           if (this.#placementOf(blockIndex)?.takeRecord(page, buffer, offset) === true) return false;
           this.streamedPages += 1;
           return true;
@@ -97,7 +97,7 @@ export class TargetStream {
         zeroPage: (blockIndex, page) => {
           plan.supersede(blockIndex, page);
           if (!this.#receives(blockIndex, page)) return false;
-          this.faultTimes.arrived(blockIndex, page, () => performance.now());
+          this.#noteArrival(blockIndex, page);
           return this.#placementOf(blockIndex)?.takeZeros(page) !== true;
         },
         pageDelta: (blockIndex, page) => {
@@ -167,7 +167,7 @@ export class TargetStream {
   /** A page that storage has given. What stands in `buffer` must stay until `restored`. */
   restore(blockIndex: number, page: number, buffer: Buffer, offset: number): void {
     if (!this.#receives(blockIndex, page)) return;
-    this.faultTimes.arrived(blockIndex, page, () => performance.now());
+    this.#noteArrival(blockIndex, page);
     if (this.#placementOf(blockIndex)?.takeRestored(page, buffer, offset) === true) return;
     this.streamedPages += 1;
     this.injector.injectPage(blockIndex, page, buffer, offset);
@@ -187,13 +187,18 @@ export class TargetStream {
     this.#openRam = undefined;
   }
 
-  /** The target's VM waits for pages; of a block that is not there nothing is counted. */
+  /** The target's VM waits for pages, as it does in early resume; of those that are not there nothing is counted. */
   requested({ blockName, pageIndex, pageCount }: PageRequest, nowMs: number): void {
     const block = this.injector.reader.blocks.find(({ name }) => name === blockName);
-    if (block === undefined) return;
-    for (let page = pageIndex; page < pageIndex + pageCount; page++)
-      if (this.#received[block.index]?.has(page) !== true)
-        this.faultTimes.requested(block.index, page, nowMs);
+    const received = block === undefined ? undefined : this.#received[block.index];
+    if (block === undefined || received === undefined) return;
+    const end = Math.min(pageIndex + pageCount, block.pageCount);
+    for (let page = pageIndex; page < end; page++)
+      if (!received.has(page)) this.faultTimes.requested(block.index, page, nowMs);
+  }
+
+  #noteArrival(blockIndex: number, page: number): void {
+    if (this.faultTimes.isWaiting) this.faultTimes.arrived(blockIndex, page, performance.now());
   }
 
   /** A PONG of the target. Returns whether its PING was sent here. */

@@ -62,6 +62,8 @@ class SourceEngine implements DestinationLinkHandler {
   #status: RestoreStatus | undefined;
   #state: SourceState = sourceStart;
   #advanceScheduled = false;
+  /** Early resume: QEMU has sent it, and the VM was not told to move yet. */
+  #packageWaits = false;
   /** What the target's VM waits for. */
   readonly #requests = new PageRequestReader();
 
@@ -91,7 +93,7 @@ class SourceEngine implements DestinationLinkHandler {
         this.#qemu.stopListening();
       },
       packageComplete: () => {
-        this.#step({ type: 'package-complete' });
+        this.#takePackage();
       },
     });
     this.#hold = new SwitchoverHold(
@@ -101,6 +103,8 @@ class SourceEngine implements DestinationLinkHandler {
       {
         allowSwitchover: () => {
           this.#link.allowSwitchover();
+          if (this.#schedule.becomesPostcopy) this.#step({ type: 'let-go' });
+          if (this.#packageWaits) this.#step({ type: 'package-complete' });
         },
         releaseEnd: () => {
           this.#stream.injector.release();
@@ -206,6 +210,25 @@ class SourceEngine implements DestinationLinkHandler {
     return this.#mayRead;
   }
 
+  /** It may come before the VM is told to move: QEMU 10.2 and newer go over as soon as somebody stops the VM. */
+  #takePackage(): void {
+    if (this.#hold.isReleased) {
+      this.#step({ type: 'package-complete' });
+      return;
+    }
+    if (this.#schedule.mayMove) {
+      this.#packageWaits = true;
+      return;
+    }
+    const why =
+      'QEMU went over to post-copy before the VM may move: its switchover waits for no ack of the target';
+    throw new CodedError(
+      'source',
+      'early-postcopy',
+      `${why}; start QEMU 11.1 and newer with -global migration.switchover-ack-legacy=on`,
+    );
+  }
+
   /** In pre-copy the VM stands from here until the last page is there: early resume is for that not to be long. */
   #refuseEndOfPrecopy(): void {
     if (!this.#schedule.becomesPostcopy || this.#schedule.gateOpen || this.#stream.injector.reader.moved)
@@ -259,12 +282,18 @@ class SourceEngine implements DestinationLinkHandler {
 
   /** Does what there is to do, a slice at a time. */
   #advance(): void {
-    const migrating = ['moving', 'switching', 'draining'].includes(this.#state.is);
-    const more = migrating && this.#stream.pages.advance(this.#hold.holdsQemu);
+    const more = this.#servesPages && this.#stream.pages.advance(this.#hold.holdsQemu);
     this.#updateHold();
     this.#link.batch.flush();
     if (this.#mayRead) this.#qemu.readOn();
     if (more) this.scheduleAdvance();
+  }
+
+  /** While it is in doubt, too, as long as the target may be waiting for pages to load its package. */
+  get #servesPages(): boolean {
+    const state = this.#state;
+    if (state.is === 'in-doubt') return state.early && state.link === 'up';
+    return state.is === 'moving' || state.is === 'switching' || state.is === 'draining';
   }
 
   /**
