@@ -7,7 +7,7 @@ import { runSql } from '../../workload/sql-client.ts';
 
 /** Asks until the server answers. */
 export async function untilAnswers(client: Host, vmHost: Host): Promise<void> {
-  const deadlineMs = performance.now() + 120_000;
+  const deadlineMs = performance.now() + 600_000;
   for (;;) {
     try {
       await runSql(client, server, 'SELECT 1', { timeoutMs: 5000 });
