@@ -59,7 +59,7 @@ test.serial('a stock migration under load is recorded and checked, and nothing i
     outcome,
     row,
     folder: made,
-  } = await run(t, { scenario: 'rw', engine: 'precopy', linkRate: '250mbit', warmStart: true });
+  } = await run(t, { scenario: 'rw', engine: 'precopy', linkRate: '250mbit', warmStart: true, before: 12 });
   t.deepEqual(await machineState(), before);
   t.is(outcome, 'completed');
   t.true(row?.converged);

@@ -14,7 +14,8 @@ export async function untilAnswers(client: Host, vmHost: Host): Promise<void> {
       return;
     } catch (error) {
       if (performance.now() < deadlineMs) {
-        await sleep(100);
+        // Each try is half a dozen processes, beside a guest that boots.
+        await sleep(1000);
         continue;
       }
       const { stdout } = await vmHost.run(`tail -n 20 ${firstVm.machine.paths.console}`);
