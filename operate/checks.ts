@@ -11,7 +11,7 @@ import type {
 } from './facts.ts';
 
 /** Ways to migrate: the engine's strategies, and libvirt or QEMU alone. */
-export const methods = ['balance', 'restore', 'plain'] as const;
+export const methods = ['balance', 'restore', 'resume', 'plain'] as const;
 export type Method = (typeof methods)[number];
 
 export interface Finding {

@@ -24,9 +24,14 @@ const refused: readonly (readonly [RegExp, ...string[]])[] = [
     '/b',
     '--p2p',
   ],
+  [/--method resume is for two QEMUs/, 'migrate', 'vm1', 'qemu+ssh://dst/system', '--method', 'resume'],
+  [
+    /--before-switch goes with --method resume/,
+    ...['migrate', '--source-qmp', '/a', '--target-qmp', '/b', '--before-switch', '50'],
+  ],
   [/--bandwidth limits what QEMU sends/, 'migrate', 'vm1', 'qemu+ssh://dst/system', '--bandwidth', '5'],
   [
-    /Allowed choices are balance, restore, plain/,
+    /Allowed choices are balance, restore, resume, plain/,
     'migrate',
     'vm1',
     'qemu+ssh://dst/system',

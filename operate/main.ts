@@ -27,7 +27,8 @@ const program = new Command('poolshift')
     [
       '\nExit codes: 0 migrated, or nothing stands in the way; 1 failed, the VM is at the source; 2 wrong',
       'option; 3 in doubt: look on both hosts; 4 a check stands in the way, nothing was started; 5 with',
-      '--verify: migrated, and suspended there; 130 ended by Ctrl-C, the VM is at the source.',
+      '--verify: migrated, and suspended there; 6 with --method resume: at the destination, and not all',
+      'of it comes; 130 ended by Ctrl-C, the VM is at the source.',
     ].join('\n'),
   );
 
@@ -50,7 +51,8 @@ function addCommonOptions(command: Command): Command {
     .addOption(
       new Option(
         '--method <name>',
-        'balance and restore go through the engines, plain is libvirt or QEMU alone',
+        'balance and restore go through the engines, as does resume, after which the VM runs at the destination before all of it is ' +
+          'there (without libvirt); plain is libvirt or QEMU alone',
       )
         .choices(methods)
         .default('balance'),
@@ -133,6 +135,12 @@ addVmArguments(program.command('migrate'))
       "what the migration link gives (default: the interface's rate)",
     ).argParser(wholeNumber(1)),
   )
+  .addOption(
+    new Option(
+      '--before-switch <percent>',
+      "with --method resume: of the cached pages, how much is there when the VM moves (default: the engine's)",
+    ).argParser(wholeNumber(0, 100)),
+  )
   .addOption(new Option('--max-downtime <ms>', 'tolerable downtime').argParser(wholeNumber(1)))
   .addOption(
     new Option('--timeout <seconds>', 'suspend the VM where it takes longer, so that it ends').argParser(
@@ -155,6 +163,15 @@ addVmArguments(program.command('migrate'))
           '--bandwidth limits what QEMU sends before the engine leaves pages out, so that it would slow the migration without need: ' +
             'leave it out, shape the link, or take --method plain',
         );
+      if (vm.is === 'domain' && options.method === 'resume')
+        throw new CodedError(
+          'command',
+          'usage',
+          "--method resume is for two QEMUs without libvirt (--source-qmp, --target-qmp): libvirt's post-copy has a second connection, " +
+            'which the engine does not carry',
+        );
+      if (options.beforeSwitch !== undefined && options.method !== 'resume')
+        throw new CodedError('command', 'usage', '--before-switch goes with --method resume');
       if (vm.is === 'qemu' && ofLibvirt.some((name) => options[name] !== undefined))
         throw new CodedError(
           'command',
