@@ -40,6 +40,8 @@ export interface DomainMigrationOptions extends DomainOptions {
   readonly maxDowntime?: number;
   readonly timeout?: number;
   readonly tlsDir?: string;
+  /** Of the migration link, where others migrate at the same time. Default 1. */
+  readonly linkShare?: number;
 }
 
 /** QEMU's own folder: it exists on both hosts, and QEMU's user may use what is in it. */
@@ -115,6 +117,27 @@ async function inspect(hosts: Hosts, domain: string, options: DomainOptions): Pr
   };
 }
 
+/** The source's running domains, and how much of each storage has. @throws CodedError 'host' */
+export async function surveyDomains(
+  destinationUri: string,
+  options: DomainOptions,
+): Promise<
+  readonly { readonly domain: string; readonly pagesListed: number; readonly memoryBytes: number }[]
+> {
+  return withHosts(options.connect, destinationUri, async (hosts) => {
+    const towards = options.toAddress ?? hosts.destination.ssh?.host ?? hosts.destination.name;
+    const running = await hosts.source.run('virsh -q -c qemu:///system list --name --state-running');
+    const surveyed = [];
+    for (const domain of running.split('\n').filter((name) => name !== '')) {
+      const { agent, memoryBytes } = (
+        await askSource(hosts.source, { domain, engine: options.engine, towards })
+      ).domain;
+      surveyed.push({ domain, pagesListed: agent.pagesListed ?? 0, memoryBytes });
+    }
+    return surveyed;
+  });
+}
+
 /** `poolshift check`. @returns what stands in the way of that method @throws CodedError 'host', 'command' */
 export async function checkDomain(
   domain: string,
@@ -154,7 +177,9 @@ export async function migrateDomain(
     const socket = socketOf(domain);
     const plan =
       method === 'plain' ? undefined : await enginePlan(hosts, inspected, { ...options, method }, id, socket);
-    const switchover = options.availableSwitchoverBandwidth ?? switchoverMibPerSecond(inspected.domain);
+    const link = options.availableSwitchoverBandwidth ?? switchoverMibPerSecond(inspected.domain);
+    const switchover =
+      link === undefined ? undefined : Math.max(1, Math.floor(link * (options.linkShare ?? 1)));
     const summary = await runMigration({
       id,
       vm: domain,

@@ -41,6 +41,23 @@ const refused: readonly (readonly [RegExp, ...string[]])[] = [
   [/It must be a whole number from 1 on to 65535/, 'check', 'vm1', 'qemu+ssh://dst/system', '--port', '0'],
   [/qemu\+tcp:\/\/dst\/system is neither/, 'check', 'vm1', 'qemu+tcp://dst/system'],
   [/relative\.qmp is neither a path nor ssh/, 'check', '--source-qmp', 'relative.qmp', '--target-qmp', '/b'],
+  [/required option '--to <uri>'/, 'evacuate'],
+  [
+    /It must be a whole number from 1 on to 64/,
+    'evacuate',
+    '--to',
+    'qemu+ssh://dst/system',
+    '--parallel',
+    '0',
+  ],
+  [
+    /Allowed choices are balance, restore, plain/,
+    'evacuate',
+    '--to',
+    'qemu+ssh://dst/system',
+    '--method',
+    'resume',
+  ],
   [/unknown command/, 'move'],
 ];
 

@@ -7,6 +7,7 @@ import { helpSettings } from '../foundation/command-help.ts';
 import { type Finding, methods } from './checks.ts';
 import { exitCodes, refusedExitCode, unverifiedExitCode, usageExitCode } from './course.ts';
 import { checkDomain, type DomainMigrationOptions, migrateDomain } from './domain-migration.ts';
+import { evacuate, evacuationExitCode, type EvacuationOptions, evacuationTable } from './evacuation.ts';
 import { OperatedHost, SshConnections } from './host.ts';
 import { checkQemus, migrateQemu, type QemuMigrationOptions } from './qemu-migration.ts';
 import { jsonReporter, type Reporter, textReporter } from './report.ts';
@@ -47,7 +48,7 @@ const wholeNumber =
 const defaultPort = 49_152;
 
 function addCommonOptions(command: Command): Command {
-  return command
+  return addHostOptions(command)
     .addOption(
       new Option(
         '--method <name>',
@@ -62,7 +63,12 @@ function addCommonOptions(command: Command): Command {
       "the VM's disk as the destination reads it (default: as the VM has it); repeatable",
       (text: string, before: readonly string[]) => [...before, text],
       [],
-    )
+    );
+}
+
+/** Of every command that speaks to both hosts. */
+function addHostOptions(command: Command): Command {
+  return command
     .option(
       '--to-address <address>',
       "the destination's address in the migration network (default: its host)",
@@ -74,6 +80,28 @@ function addCommonOptions(command: Command): Command {
     )
     .option('--engine <program>', 'poolshift-engine on both hosts', 'poolshift-engine')
     .option('--json', 'write JSON lines to standard output');
+}
+
+/** Of every command that migrates. */
+function addMigrationOptions(command: Command): Command {
+  return command
+    .option('--p2p', "the source's libvirt connects to the destination, not this machine")
+    .option('--persistent', 'define the domain at the destination')
+    .option('--undefine-source', 'undefine it at the source')
+    .option('--verify', 'compare all memory on both hosts before the VM goes on, suspended for so long')
+    .addOption(
+      new Option(
+        '--available-switchover-bandwidth <MiB/s>',
+        "what the migration link gives (default: the interface's rate)",
+      ).argParser(wholeNumber(1)),
+    )
+    .addOption(new Option('--max-downtime <ms>', 'tolerable downtime').argParser(wholeNumber(1)))
+    .addOption(
+      new Option('--timeout <seconds>', 'suspend the VM where it takes longer, so that it ends').argParser(
+        wholeNumber(1),
+      ),
+    )
+    .option('--tls-dir <folder>', 'certificates of both engines, in place of a key for this migration alone');
 }
 
 /** Which VM: a domain of libvirt, or two QEMUs. */
@@ -120,20 +148,10 @@ type Options = Omit<DomainMigrationOptions & QemuMigrationOptions, 'sourceQmp' |
 /** Of libvirt alone. */
 const ofLibvirt = ['p2p', 'persistent', 'undefineSource', 'verify'] as const;
 
-addVmArguments(program.command('migrate'))
+addMigrationOptions(addVmArguments(program.command('migrate')))
   .description('move a running VM to another host; checks first')
-  .option('--p2p', "the source's libvirt connects to the destination, not this machine")
-  .option('--persistent', 'define the domain at the destination')
-  .option('--undefine-source', 'undefine it at the source')
-  .option('--verify', 'compare all memory on both hosts before the VM goes on, suspended for so long')
   .addOption(
     new Option('--bandwidth <MiB/s>', 'limit of QEMU, with --method plain').argParser(wholeNumber(1)),
-  )
-  .addOption(
-    new Option(
-      '--available-switchover-bandwidth <MiB/s>',
-      "what the migration link gives (default: the interface's rate)",
-    ).argParser(wholeNumber(1)),
   )
   .addOption(
     new Option(
@@ -141,13 +159,6 @@ addVmArguments(program.command('migrate'))
       "with --method resume: of the cached pages, how much is there when the VM moves (default: the engine's)",
     ).argParser(wholeNumber(0, 100)),
   )
-  .addOption(new Option('--max-downtime <ms>', 'tolerable downtime').argParser(wholeNumber(1)))
-  .addOption(
-    new Option('--timeout <seconds>', 'suspend the VM where it takes longer, so that it ends').argParser(
-      wholeNumber(1),
-    ),
-  )
-  .option('--tls-dir <folder>', 'certificates of both engines, in place of a key for this migration alone')
   .option('--metrics <file>', "write OpenMetrics text there, for node_exporter's folder of text files")
   .action(
     async (
@@ -187,6 +198,35 @@ addVmArguments(program.command('migrate'))
     },
   );
 
+const ofDomains = ['balance', 'restore', 'plain'] as const;
+
+addMigrationOptions(addHostOptions(program.command('evacuate')))
+  .description('move all running domains of a host to another, those with the largest pools last')
+  .requiredOption('--to <uri>', "the destination's libvirt: qemu+ssh://HOST/system")
+  .addOption(new Option('-c, --connect <uri>', "the source's libvirt").default('qemu:///system'))
+  .addOption(new Option('--method <name>', 'as migrate has them').choices(ofDomains).default('balance'))
+  .option('--or-plain', 'domains that the engines cannot help go by libvirt alone')
+  .addOption(
+    new Option('--parallel <number>', 'domains at once, each with its share of the link')
+      .argParser(wholeNumber(1, 64))
+      .default(1),
+  )
+  .action(async (options: Omit<EvacuationOptions, 'storage'> & Output & { readonly to: string }) => {
+    // Lines of several would overwrite each other.
+    const terminal = process.stdout.isTTY && options.parallel === 1;
+    const ends = await evacuate(
+      options.to,
+      { ...options, storage: [] },
+      (domain) => reporterOf(options, terminal, domain),
+      onInterrupt,
+    );
+    if (options.json === true) process.stdout.write(`${JSON.stringify({ event: 'evacuated', ends })}\n`);
+    else for (const line of evacuationTable(ends)) process.stdout.write(`${cleanText(line)}\n`);
+    process.exitCode = evacuationExitCode(ends);
+    // As of a migrate in doubt.
+    if (process.exitCode === exitCodes['in-doubt']) process.exit();
+  });
+
 addVmArguments(program.command('check'))
   .description('say what stands in the way of a migration, and change nothing')
   .action(async (domain: string | undefined, destination: string | undefined, options: Options) => {
@@ -217,9 +257,9 @@ program
     );
   });
 
-function reporterOf({ json }: Output): Reporter {
-  if (json === true) return jsonReporter((text) => process.stdout.write(text));
-  return textReporter((text) => process.stdout.write(text), process.stdout.isTTY);
+function reporterOf({ json }: Output, isTerminal: boolean = process.stdout.isTTY, name?: string): Reporter {
+  const write = (text: string): boolean => process.stdout.write(text);
+  return json === true ? jsonReporter(write, name) : textReporter(write, isTerminal, name);
 }
 
 async function conclude(
