@@ -1,6 +1,6 @@
 /** `poolshift migrate DOMAIN DEST` and `check DOMAIN DEST`: a domain of libvirt. */
 import { libvirtAddress } from './address.ts';
-import { type Asked, type Finding, hinders, judge, type Method } from './checks.ts';
+import { type Asked, channelXml, type Finding, hinders, judge, type Method } from './checks.ts';
 import { enginesOf, type EnginePlan } from './engine-commands.ts';
 import {
   askClock,
@@ -138,15 +138,27 @@ export async function surveyDomains(
   });
 }
 
-/** `poolshift check`. @returns what stands in the way of that method @throws CodedError 'host', 'command' */
+/**
+ * `poolshift check`.
+ * @param options `addChannel`: a domain without the agent's channel gets it before, now and for its next start
+ * @returns what stands in the way of that method
+ * @throws CodedError 'host', 'command'
+ */
 export async function checkDomain(
   domain: string,
   destinationUri: string,
-  options: DomainOptions,
+  options: DomainOptions & { readonly addChannel?: true },
   reporter: Reporter,
 ): Promise<readonly Finding[]> {
   return withHosts(options.connect, destinationUri, async (hosts) => {
-    const findings = judge(await inspect(hosts, domain, options));
+    let inspected = await inspect(hosts, domain, options);
+    const { state, agentSocket } = inspected.domain;
+    if (options.addChannel === true && state !== '' && agentSocket === '') {
+      await addChannel(hosts.source, domain);
+      reporter.note(`${domain} has the agent's channel now`);
+      inspected = await inspect(hosts, domain, options);
+    }
+    const findings = judge(inspected);
     reporter.findings(findings);
     return hinders(findings, options.method);
   });
@@ -218,6 +230,20 @@ export async function migrateDomain(
     });
     return { summary };
   });
+}
+
+/** A channel needs a controller, which libvirt does not add to a domain that runs. @throws CodedError 'host' with virsh's reason */
+async function addChannel(host: OperatedHost, domain: string): Promise<void> {
+  await host.run(`set -eu
+domain=${quote(domain)}
+v() { virsh -q -c qemu:///system "$@"; }
+flags=--live
+if v dominfo "$domain" | grep -q '^Persistent: *yes'; then flags='--live --config'; fi
+attach() { v attach-device "$domain" /dev/stdin $flags <<< "$1"; }
+if [ "$(v dumpxml "$domain" --xpath '//controller[@type="virtio-serial"]/@type')" = '' ]; then
+  attach '<controller type="virtio-serial"/>'
+fi
+attach ${quote(channelXml)}`);
 }
 
 /** What --verify needs. @throws CodedError 'host' */

@@ -41,6 +41,7 @@ const refused: readonly (readonly [RegExp, ...string[]])[] = [
   [/It must be a whole number from 1 on to 65535/, 'check', 'vm1', 'qemu+ssh://dst/system', '--port', '0'],
   [/qemu\+tcp:\/\/dst\/system is neither/, 'check', 'vm1', 'qemu+tcp://dst/system'],
   [/relative\.qmp is neither a path nor ssh/, 'check', '--source-qmp', 'relative.qmp', '--target-qmp', '/b'],
+  [/--add-channel is for libvirt/, ...['check', '--source-qmp', '/a', '--target-qmp', '/b', '--add-channel']],
   [/required option '--to <uri>'/, 'evacuate'],
   [
     /It must be a whole number from 1 on to 64/,

@@ -145,6 +145,8 @@ type Options = Omit<DomainMigrationOptions & QemuMigrationOptions, 'sourceQmp' |
   VmOptions &
   Output;
 
+type CheckOptions = Options & { readonly addChannel?: true };
+
 /** Of libvirt alone. */
 const ofLibvirt = ['p2p', 'persistent', 'undefineSource', 'verify'] as const;
 
@@ -228,9 +230,12 @@ addMigrationOptions(addHostOptions(program.command('evacuate')))
   });
 
 addVmArguments(program.command('check'))
-  .description('say what stands in the way of a migration, and change nothing')
-  .action(async (domain: string | undefined, destination: string | undefined, options: Options) => {
+  .description('say what stands in the way of a migration')
+  .option('--add-channel', "give the domain the agent's channel if it has none, now and for its next start")
+  .action(async (domain: string | undefined, destination: string | undefined, options: CheckOptions) => {
     const vm = vmOf(domain, destination, options);
+    if (vm.is === 'qemu' && options.addChannel === true)
+      throw new CodedError('command', 'usage', '--add-channel is for libvirt');
     const reporter = reporterOf(options);
     const hindered =
       vm.is === 'domain'

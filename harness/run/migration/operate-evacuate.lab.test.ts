@@ -70,6 +70,14 @@ test('poolshift evacuate, of two database VMs at once and one that the engines c
   }
   log('the tables are read');
 
+  const checked = await src.run('poolshift check tiny qemu+ssh://dst/system --add-channel', {
+    okExitCodes: [4],
+    timeoutMs: 300_000,
+  });
+  log(checked.stdout);
+  t.regex(checked.stdout, /^tiny has the agent's channel now$/m);
+  t.regex(checked.stdout, /^NO +agent: it does not answer/m);
+
   const { stdout, stderr } = await src.run(
     'poolshift evacuate --to qemu+ssh://dst/system --parallel 2 --or-plain --available-switchover-bandwidth 28',
     { timeoutMs: 20 * 60_000 },
