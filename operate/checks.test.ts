@@ -67,9 +67,9 @@ test('nothing stands in the way where nothing is wrong', (t) => {
 });
 
 type Expected = Readonly<Record<Method, boolean>>;
-const noMigration: Expected = { plain: true, restore: true, balance: true };
-const onlyPlain: Expected = { plain: false, restore: true, balance: true };
-const goes: Expected = { plain: false, restore: false, balance: false };
+const noMigration: Expected = { plain: true, restore: true, balance: true, resume: true };
+const onlyPlain: Expected = { plain: false, restore: true, balance: true, resume: true };
+const goes: Expected = { plain: false, restore: false, balance: false, resume: false };
 
 const { source, domain, destination, storage } = fine;
 const thereStorage = (change: object): Asked['storage'] => ({

@@ -11,7 +11,7 @@ import type {
 } from './facts.ts';
 
 /** Ways to migrate: the engine's strategies, and libvirt or QEMU alone. */
-export const methods = ['balance', 'restore', 'plain'] as const;
+export const methods = ['balance', 'restore', 'resume', 'plain'] as const;
 export type Method = (typeof methods)[number];
 
 export interface Finding {
@@ -50,7 +50,7 @@ const found = (level: 'note' | 'no-engine' | 'fault', check: string, says: strin
 const maxClockDifferenceMs = 2000;
 
 /** The channel that a domain needs for the agent. */
-const channelXml = `<channel type="unix"><target type="virtio" name="${agentPortName}"/></channel>`;
+export const channelXml = `<channel type="unix"><target type="virtio" name="${agentPortName}"/></channel>`;
 
 export function judge(asked: Asked): readonly Finding[] {
   const { source, domain, destination } = asked;
@@ -60,7 +60,7 @@ export function judge(asked: Asked): readonly Finding[] {
     ...engines(source, destination),
     ...agent(
       { socket: domain.agentSocket, ...domain.agent },
-      `virsh attach-device DOMAIN FILE --live --config, with FILE holding ${channelXml}`,
+      `poolshift check --add-channel, or virsh attach-device DOMAIN FILE --live --config, with FILE holding ${channelXml}`,
     ),
     ...storage(domain.disks, asked),
     memory(domain, destination),

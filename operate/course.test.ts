@@ -21,9 +21,12 @@ const events: readonly CourseEvent[] = [
     { type: 'listening', role },
     { type: 'engine-ended', role },
   ]),
-  ...(['start-failed', 'committed', 'in-doubt', 'interrupt', 'doubt-limit'] as const).map(
-    (type): CourseEvent => ({ type }),
-  ),
+  ...(
+    [
+      ...(['start-failed', 'committed', 'in-doubt', 'interrupt', 'doubt-limit'] as const),
+      ...(['may-move', 'moved', 'incomplete'] as const),
+    ] as const
+  ).map((type): CourseEvent => ({ type })),
   ...flags.map((succeeded): CourseEvent => ({ type: 'migration-ended', succeeded })),
   ...vmStates.flatMap((source) =>
     vmStates.map((destination): CourseEvent => ({ type: 'looked', source, destination })),
@@ -35,6 +38,10 @@ interface Past {
   readonly begun: boolean;
   readonly aborted: boolean;
   readonly committed: boolean;
+  /** The VM was stopped at the source, and continued there, or at the target. */
+  readonly stopped: boolean;
+  readonly givenBack: boolean;
+  readonly continued: boolean;
   readonly listening: readonly string[];
   readonly engines: boolean;
 }
@@ -46,7 +53,11 @@ interface Visit {
 
 const start: Visit = {
   state: courseStart,
-  past: { begun: false, aborted: false, committed: false, listening: [], engines: false },
+  past: {
+    ...{ begun: false, aborted: false, committed: false, stopped: false, givenBack: false, continued: false },
+    listening: [],
+    engines: false,
+  },
 };
 
 function after(past: Past, event: CourseEvent, actions: readonly CourseAction[]): Past {
@@ -54,7 +65,11 @@ function after(past: Past, event: CourseEvent, actions: readonly CourseAction[])
   return {
     begun: past.begun || did('start-migration'),
     aborted: past.aborted || did('abort-migration'),
-    committed: past.committed || (past.begun && (event.type === 'committed' || event.type === 'in-doubt')),
+    committed:
+      past.committed || (past.begun && ['committed', 'in-doubt', 'moved', 'incomplete'].includes(event.type)),
+    stopped: past.stopped || did('move'),
+    givenBack: past.givenBack || did('continue-source'),
+    continued: past.continued || did('continue-target'),
     listening:
       event.type === 'listening' ? [...new Set([...past.listening, event.role])].sort() : past.listening,
     engines: past.engines || did('start-engine'),
@@ -97,13 +112,27 @@ test('whatever happens, in whatever order', (t) => {
       t.false(past.begun, `a migration begins once: ${what}`);
       if (past.engines) t.deepEqual(after(past, event, actions).listening, ['destination', 'source'], what);
     }
+    if (does('move')) {
+      t.false(past.stopped, `the VM is stopped for its move once: ${what}`);
+      t.false(past.aborted || past.committed, `and not after an abort or the commit: ${what}`);
+    }
+    if (does('continue-source')) {
+      t.true(past.stopped && !past.givenBack, `only what was stopped is continued, once: ${what}`);
+      t.false(past.committed || past.continued, `and never after the commit: ${what}`);
+      t.true(event.type === 'looked' && event.source === 'paused' && event.destination !== 'running', what);
+    }
+    if (does('continue-target')) {
+      t.is(event.type, 'moved', what);
+      t.false(past.givenBack || past.continued, `never two: ${what}`);
+    }
     if (state.is === 'over') {
       t.deepEqual(next, state, `over is over: ${what}`);
       t.deepEqual(actions, []);
     }
     if (next.is === 'over' && state.is !== 'over') {
       // Who does not know has looked, or has waited for as long as anybody does.
-      if (past.begun) t.true(state.is === 'looking' || next.outcome === 'in-doubt', what);
+      if (past.begun)
+        t.true(state.is === 'looking' || next.outcome === 'in-doubt' || event.type === 'incomplete', what);
       if (past.committed)
         t.not(next.outcome, 'failed-paused', `no word of continuing the source after the commit: ${what}`);
       if (next.outcome === 'migrated') t.true(past.begun, what);
@@ -114,7 +143,7 @@ test('whatever happens, in whatever order', (t) => {
 });
 
 test('a migration that ended is looked at, and one in doubt is waited for', (t) => {
-  const moving: CourseState = { is: 'moving', commit: 'none', interrupted: false };
+  const moving: CourseState = { is: 'moving', commit: 'none', interrupted: false, told: false };
   t.deepEqual(step(moving, { type: 'migration-ended', succeeded: false }).actions, [{ do: 'look' }]);
   const { state, actions } = step(moving, { type: 'in-doubt' });
   t.deepEqual(actions, [{ do: 'limit-doubt' }]);
@@ -128,7 +157,7 @@ test('a migration that ended is looked at, and one in doubt is waited for', (t) 
 test('the verdict of every word of both hosts', (t) => {
   for (const succeeded of flags)
     for (const interrupted of flags)
-      for (const commit of ['none', 'committed', 'in-doubt'] as const)
+      for (const commit of ['none', 'committed', 'in-doubt', 'moved'] as const)
         for (const source of vmStates)
           for (const destination of vmStates) {
             const outcome = verdict({ succeeded, interrupted, commit }, { source, destination });
@@ -139,8 +168,11 @@ test('the verdict of every word of both hosts', (t) => {
               t.true(source === 'running' && destination !== 'running', what);
             if (outcome === 'cancelled') t.true(interrupted, what);
             if (outcome === 'failed-paused') t.true(source === 'paused' && commit === 'none', what);
-            if (source === 'unknown' && !succeeded && destination !== 'running')
+            if (source === 'unknown' && !succeeded && destination !== 'running' && commit !== 'moved')
               t.is(outcome, 'in-doubt', what);
+            // The source has what is missing, and never runs again.
+            if (commit === 'moved')
+              t.true(outcome === 'in-doubt' || outcome === (succeeded ? 'migrated' : 'incomplete'), what);
             t.true(outcome in exitCodes);
           }
 });

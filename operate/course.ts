@@ -8,6 +8,9 @@
  *    |  \--an engine fails, Ctrl-C--> over                ^
  *    |                             \--in doubt for too long, or left--> over: in doubt
  * ```
+ *
+ * Early resume: while `moving`, the VM is stopped at the source when it may move, and continued at the target when that has it. Where
+ * it turns out to be at the source all the same, it is continued there while `looking`, and looked for again.
  */
 
 export type EngineRole = 'source' | 'destination';
@@ -24,6 +27,8 @@ export type Outcome =
   | 'failed-paused'
   /** Ended by Ctrl-C; it runs on at the source. */
   | 'cancelled'
+  /** Early resume: the VM is at the destination, and pages of it that are still at the source do not come any more. */
+  | 'incomplete'
   /** Nobody here can tell where it is. */
   | 'in-doubt';
 
@@ -32,6 +37,7 @@ export const exitCodes: Readonly<Record<Outcome, number>> = {
   failed: 1,
   'failed-paused': 1,
   'in-doubt': 3,
+  incomplete: 6,
   cancelled: 130,
 };
 /** The command line is wrong. */
@@ -47,19 +53,28 @@ type Commit =
   /** An engine has said that the stream is complete. */
   | 'committed'
   /** An engine has said that it cannot know. */
-  | 'in-doubt';
+  | 'in-doubt'
+  /** Early resume: the VM is at the destination, and its pages follow. */
+  | 'moved';
 
 export type CourseState =
   /** Nothing has been started. */
   | { readonly is: 'idle' }
   /** Engines are started; which of them listens. */
   | { readonly is: 'starting'; readonly listening: readonly EngineRole[] }
-  | { readonly is: 'moving'; readonly commit: Commit; readonly interrupted: boolean }
+  /** `told`: early resume, the VM was stopped at the source for its move. */
+  | {
+      readonly is: 'moving';
+      readonly commit: Commit;
+      readonly interrupted: boolean;
+      readonly told: boolean;
+    }
   /** libvirt or QEMU has ended: both hosts are asked. */
   | {
       readonly is: 'looking';
       readonly commit: Commit;
       readonly interrupted: boolean;
+      readonly told: boolean;
       readonly succeeded: boolean;
     }
   | { readonly is: 'over'; readonly outcome: Outcome };
@@ -72,6 +87,12 @@ export type CourseEvent =
   | { readonly type: 'start-failed' }
   | { readonly type: 'committed' }
   | { readonly type: 'in-doubt' }
+  /** Early resume: enough is at the destination. */
+  | { readonly type: 'may-move' }
+  /** Early resume: the target has the VM. */
+  | { readonly type: 'moved' }
+  /** Early resume: an engine has given up after that. */
+  | { readonly type: 'incomplete' }
   | { readonly type: 'interrupt' }
   /** libvirt's, or QEMU's, migration has ended, well or not. */
   | { readonly type: 'migration-ended'; readonly succeeded: boolean }
@@ -85,7 +106,13 @@ export type CourseAction =
   /** `virsh domjobabort`, `migrate_cancel`. */
   | { readonly do: 'abort-migration' }
   /** Say why Ctrl-C does nothing now. */
-  | { readonly do: 'refuse-signal'; readonly why: 'aborting' | 'committed' | 'in-doubt' }
+  | { readonly do: 'refuse-signal'; readonly why: 'aborting' | Exclude<Commit, 'none'> }
+  /** Stop the VM at the source, and tell its engine that it moves. */
+  | { readonly do: 'move' }
+  /** The target has the VM: it runs there from now on. */
+  | { readonly do: 'continue-target' }
+  /** The VM is at the source after all, where it was stopped for its move; then look again. */
+  | { readonly do: 'continue-source' }
   /** Wait for a late answer, for so long and no longer. */
   | { readonly do: 'limit-doubt' }
   | { readonly do: 'look' }
@@ -120,7 +147,7 @@ export function step(state: CourseState, event: CourseEvent): CourseStep {
   }
 }
 
-const moving: CourseState = { is: 'moving', commit: 'none', interrupted: false };
+const moving: CourseState = { is: 'moving', commit: 'none', interrupted: false, told: false };
 
 function whileIdle(state: CourseState, event: CourseEvent): CourseStep {
   if (event.type === 'interrupt') return over('cancelled');
@@ -148,6 +175,9 @@ function whileStarting(state: Extract<CourseState, { is: 'starting' }>, event: C
     case 'begin':
     case 'committed':
     case 'in-doubt':
+    case 'may-move':
+    case 'moved':
+    case 'incomplete':
     case 'migration-ended':
     case 'doubt-limit':
     case 'looked':
@@ -156,21 +186,30 @@ function whileStarting(state: Extract<CourseState, { is: 'starting' }>, event: C
 }
 
 function whileMoving(state: Extract<CourseState, { is: 'moving' }>, event: CourseEvent): CourseStep {
-  const { commit, interrupted } = state;
+  const { commit, interrupted, told } = state;
   switch (event.type) {
     case 'committed':
       return stay(commit === 'none' ? { ...state, commit: 'committed' } : state);
     case 'in-doubt':
-      return commit === 'in-doubt'
+      return commit === 'in-doubt' || commit === 'moved'
         ? stay(state)
         : stay({ ...state, commit: 'in-doubt' }, { do: 'limit-doubt' });
+    case 'may-move':
+      if (told || interrupted || commit !== 'none') return stay(state);
+      return stay({ ...state, told: true }, { do: 'move' });
+    case 'moved':
+      return commit === 'moved'
+        ? stay(state)
+        : stay({ ...state, commit: 'moved' }, { do: 'continue-target' });
+    case 'incomplete':
+      return over('incomplete');
     case 'interrupt':
       // The target may run at any moment now: what lets the source go on would make two of one VM.
       if (commit !== 'none') return stay(state, { do: 'refuse-signal', why: commit });
       if (interrupted) return stay(state, { do: 'refuse-signal', why: 'aborting' });
       return stay({ ...state, interrupted: true }, { do: 'abort-migration' });
     case 'migration-ended':
-      return stay({ is: 'looking', commit, interrupted, succeeded: event.succeeded }, { do: 'look' });
+      return stay({ is: 'looking', commit, interrupted, told, succeeded: event.succeeded }, { do: 'look' });
     case 'doubt-limit':
       return commit === 'in-doubt' ? over('in-doubt') : stay(state);
     // QEMU sees it at its connection, and libvirt at QEMU: the migration ends by itself.
@@ -187,11 +226,21 @@ function whileLooking(state: Extract<CourseState, { is: 'looking' }>, event: Cou
   switch (event.type) {
     case 'looked': {
       const outcome = verdict(state, event);
+      if (outcome === 'failed-paused' && state.told)
+        return stay({ ...state, told: false }, { do: 'continue-source' });
       return outcome === 'in-doubt' ? over(outcome) : over(outcome, { do: 'stop-engines' });
     }
     case 'in-doubt':
     case 'committed':
-      return stay({ ...state, commit: state.commit === 'in-doubt' ? 'in-doubt' : event.type });
+      return stay(
+        state.commit === 'in-doubt' || state.commit === 'moved' ? state : { ...state, commit: event.type },
+      );
+    case 'moved':
+      return stay({ ...state, commit: 'moved' });
+    case 'incomplete':
+      return over('incomplete');
+    case 'may-move':
+      return stay(state);
     case 'interrupt':
       return stay(state, { do: 'refuse-signal', why: state.commit === 'none' ? 'aborting' : state.commit });
     case 'engine-ended':
@@ -216,6 +265,7 @@ export function verdict(
   // Nobody should ever see this; if they do, a person has to look.
   if (source === 'running' && destination === 'running') return 'in-doubt';
   if (succeeded) return source === 'running' ? 'in-doubt' : 'migrated';
+  if (commit === 'moved') return source === 'running' ? 'in-doubt' : 'incomplete';
   if (source === 'running') return interrupted ? 'cancelled' : 'failed';
   if (destination === 'running') return 'migrated';
   // It stands here, and may have begun there: never say "continue it" after the commit.

@@ -1,6 +1,6 @@
 /** `poolshift migrate DOMAIN DEST` and `check DOMAIN DEST`: a domain of libvirt. */
 import { libvirtAddress } from './address.ts';
-import { type Asked, type Finding, hinders, judge, type Method } from './checks.ts';
+import { type Asked, channelXml, type Finding, hinders, judge, type Method } from './checks.ts';
 import { enginesOf, type EnginePlan } from './engine-commands.ts';
 import {
   askClock,
@@ -40,6 +40,8 @@ export interface DomainMigrationOptions extends DomainOptions {
   readonly maxDowntime?: number;
   readonly timeout?: number;
   readonly tlsDir?: string;
+  /** Of the migration link, where others migrate at the same time. Default 1. */
+  readonly linkShare?: number;
 }
 
 /** QEMU's own folder: it exists on both hosts, and QEMU's user may use what is in it. */
@@ -115,15 +117,48 @@ async function inspect(hosts: Hosts, domain: string, options: DomainOptions): Pr
   };
 }
 
-/** `poolshift check`. @returns what stands in the way of that method @throws CodedError 'host', 'command' */
+/** The source's running domains, and how much of each storage has. @throws CodedError 'host' */
+export async function surveyDomains(
+  destinationUri: string,
+  options: DomainOptions,
+): Promise<
+  readonly { readonly domain: string; readonly pagesListed: number; readonly memoryBytes: number }[]
+> {
+  return withHosts(options.connect, destinationUri, async (hosts) => {
+    const towards = options.toAddress ?? hosts.destination.ssh?.host ?? hosts.destination.name;
+    const running = await hosts.source.run('virsh -q -c qemu:///system list --name --state-running');
+    const surveyed = [];
+    for (const domain of running.split('\n').filter((name) => name !== '')) {
+      const { agent, memoryBytes } = (
+        await askSource(hosts.source, { domain, engine: options.engine, towards })
+      ).domain;
+      surveyed.push({ domain, pagesListed: agent.pagesListed ?? 0, memoryBytes });
+    }
+    return surveyed;
+  });
+}
+
+/**
+ * `poolshift check`.
+ * @param options `addChannel`: a domain without the agent's channel gets it before, now and for its next start
+ * @returns what stands in the way of that method
+ * @throws CodedError 'host', 'command'
+ */
 export async function checkDomain(
   domain: string,
   destinationUri: string,
-  options: DomainOptions,
+  options: DomainOptions & { readonly addChannel?: true },
   reporter: Reporter,
 ): Promise<readonly Finding[]> {
   return withHosts(options.connect, destinationUri, async (hosts) => {
-    const findings = judge(await inspect(hosts, domain, options));
+    let inspected = await inspect(hosts, domain, options);
+    const { state, agentSocket } = inspected.domain;
+    if (options.addChannel === true && state !== '' && agentSocket === '') {
+      await addChannel(hosts.source, domain);
+      reporter.note(`${domain} has the agent's channel now`);
+      inspected = await inspect(hosts, domain, options);
+    }
+    const findings = judge(inspected);
     reporter.findings(findings);
     return hinders(findings, options.method);
   });
@@ -154,7 +189,9 @@ export async function migrateDomain(
     const socket = socketOf(domain);
     const plan =
       method === 'plain' ? undefined : await enginePlan(hosts, inspected, { ...options, method }, id, socket);
-    const switchover = options.availableSwitchoverBandwidth ?? switchoverMibPerSecond(inspected.domain);
+    const link = options.availableSwitchoverBandwidth ?? switchoverMibPerSecond(inspected.domain);
+    const switchover =
+      link === undefined ? undefined : Math.max(1, Math.floor(link * (options.linkShare ?? 1)));
     const summary = await runMigration({
       id,
       vm: domain,
@@ -193,6 +230,20 @@ export async function migrateDomain(
     });
     return { summary };
   });
+}
+
+/** A channel needs a controller, which libvirt does not add to a domain that runs. @throws CodedError 'host' with virsh's reason */
+async function addChannel(host: OperatedHost, domain: string): Promise<void> {
+  await host.run(`set -eu
+domain=${quote(domain)}
+v() { virsh -q -c qemu:///system "$@"; }
+flags=--live
+if v dominfo "$domain" | grep -q '^Persistent: *yes'; then flags='--live --config'; fi
+attach() { v attach-device "$domain" /dev/stdin $flags <<< "$1"; }
+if [ "$(v dumpxml "$domain" --xpath '//controller[@type="virtio-serial"]/@type')" = '' ]; then
+  attach '<controller type="virtio-serial"/>'
+fi
+attach ${quote(channelXml)}`);
 }
 
 /** What --verify needs. @throws CodedError 'host' */

@@ -37,7 +37,7 @@ export interface DomainFacts {
   /** The socket of the agent's port on the host; empty where the domain has no such port. */
   readonly agentSocket: string;
   /** Whether the guest's agent answers: its words, or why not. */
-  readonly agent: { readonly answers: boolean; readonly says: string };
+  readonly agent: { readonly answers: boolean; readonly says: string; readonly pagesListed?: number };
   readonly disks: readonly DiskFacts[];
   /** NUMA cells and memory devices: more than one RAM block. */
   readonly memoryParts: number;
@@ -111,7 +111,7 @@ const agentScript = (engine: string): string =>
 
 const agentFactsOf = (facts: ReadonlyMap<string, readonly string[]>): DomainFacts['agent'] =>
   facts.has('answer')
-    ? { answers: true, says: agentWords(first(facts, 'answer')) }
+    ? { answers: true, ...agentSays(first(facts, 'answer')) }
     : { answers: false, says: first(facts, 'silent') };
 
 /** Whether an agent answers at a socket of the host. @throws CodedError 'host' */
@@ -329,14 +329,14 @@ const unescaped = (text: string): string =>
   text.replaceAll(/&(amp|lt|gt|quot|apos);/g, (whole, name: string) => entities[name] ?? whole);
 
 /** Of `poolshift-engine list --json`. */
-function agentWords(json: string): string {
+function agentSays(json: string): { readonly says: string; readonly pagesListed?: number } {
   try {
     const { pages, server } = JSON.parse(json) as {
       pages: number;
       server: { product: string; version: string };
     };
-    return `${server.product} ${server.version} lists ${pages} pages`;
+    return { says: `${server.product} ${server.version} lists ${pages} pages`, pagesListed: pages };
   } catch {
-    return json.slice(0, 200);
+    return { says: json.slice(0, 200) };
   }
 }

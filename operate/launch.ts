@@ -84,11 +84,11 @@ function followScript(id: string, role: Role): string {
   return `touch ${stem}.events; exec tail -n +1 -s 0.1 --pid="$(cat ${stem}.pid)" -f ${stem}.events`;
 }
 
-/** Asks an engine to end. Before the commit it does; in doubt it stays. */
-function stopScript(id: string, role: Role): string {
+/** TERM asks an engine to end: before the commit it does; in doubt it stays. USR1 tells it that the VM stands for its move. */
+function signalScript(id: string, role: Role, signal: 'TERM' | 'USR1'): string {
   const stem = `${folderOf(id)}/${role}`;
   return `pid=$(cat ${stem}.pid 2> /dev/null) || exit 0
-if tr '\\0' ' ' < /proc/"$pid"/cmdline 2> /dev/null | grep -qF ${quote(id)}; then kill -TERM "$pid"; fi
+if tr '\\0' ' ' < /proc/"$pid"/cmdline 2> /dev/null | grep -qF ${quote(id)}; then kill -${signal} "$pid"; fi
 true`;
 }
 
@@ -176,9 +176,14 @@ export class LaunchedEngine {
     return this.#host.run(`tail -n 3 ${stem}.errors 2> /dev/null || true`).catch(() => '');
   }
 
+  /** Early resume: the VM stands for its move. @throws CodedError 'host' */
+  async tellMove(): Promise<void> {
+    await this.#host.run(signalScript(this.#id, this.role, 'USR1'));
+  }
+
   /** Asks it to end; a host that is lost cannot be asked. */
   async stop(): Promise<void> {
-    await this.#host.run(stopScript(this.#id, this.role)).catch((error: unknown) => {
+    await this.#host.run(signalScript(this.#id, this.role, 'TERM')).catch((error: unknown) => {
       if (!(error instanceof CodedError)) throw error;
     });
   }

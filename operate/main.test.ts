@@ -24,9 +24,14 @@ const refused: readonly (readonly [RegExp, ...string[]])[] = [
     '/b',
     '--p2p',
   ],
+  [/--method resume is for two QEMUs/, 'migrate', 'vm1', 'qemu+ssh://dst/system', '--method', 'resume'],
+  [
+    /--before-switch goes with --method resume/,
+    ...['migrate', '--source-qmp', '/a', '--target-qmp', '/b', '--before-switch', '50'],
+  ],
   [/--bandwidth limits what QEMU sends/, 'migrate', 'vm1', 'qemu+ssh://dst/system', '--bandwidth', '5'],
   [
-    /Allowed choices are balance, restore, plain/,
+    /Allowed choices are balance, restore, resume, plain/,
     'migrate',
     'vm1',
     'qemu+ssh://dst/system',
@@ -36,6 +41,24 @@ const refused: readonly (readonly [RegExp, ...string[]])[] = [
   [/It must be a whole number from 1 on to 65535/, 'check', 'vm1', 'qemu+ssh://dst/system', '--port', '0'],
   [/qemu\+tcp:\/\/dst\/system is neither/, 'check', 'vm1', 'qemu+tcp://dst/system'],
   [/relative\.qmp is neither a path nor ssh/, 'check', '--source-qmp', 'relative.qmp', '--target-qmp', '/b'],
+  [/--add-channel is for libvirt/, ...['check', '--source-qmp', '/a', '--target-qmp', '/b', '--add-channel']],
+  [/required option '--to <uri>'/, 'evacuate'],
+  [
+    /It must be a whole number from 1 on to 64/,
+    'evacuate',
+    '--to',
+    'qemu+ssh://dst/system',
+    '--parallel',
+    '0',
+  ],
+  [
+    /Allowed choices are balance, restore, plain/,
+    'evacuate',
+    '--to',
+    'qemu+ssh://dst/system',
+    '--method',
+    'resume',
+  ],
   [/unknown command/, 'move'],
 ];
 

@@ -7,6 +7,7 @@ import { helpSettings } from '../foundation/command-help.ts';
 import { type Finding, methods } from './checks.ts';
 import { exitCodes, refusedExitCode, unverifiedExitCode, usageExitCode } from './course.ts';
 import { checkDomain, type DomainMigrationOptions, migrateDomain } from './domain-migration.ts';
+import { evacuate, evacuationExitCode, type EvacuationOptions, evacuationTable } from './evacuation.ts';
 import { OperatedHost, SshConnections } from './host.ts';
 import { checkQemus, migrateQemu, type QemuMigrationOptions } from './qemu-migration.ts';
 import { jsonReporter, type Reporter, textReporter } from './report.ts';
@@ -27,7 +28,8 @@ const program = new Command('poolshift')
     [
       '\nExit codes: 0 migrated, or nothing stands in the way; 1 failed, the VM is at the source; 2 wrong',
       'option; 3 in doubt: look on both hosts; 4 a check stands in the way, nothing was started; 5 with',
-      '--verify: migrated, and suspended there; 130 ended by Ctrl-C, the VM is at the source.',
+      '--verify: migrated, and suspended there; 6 with --method resume: at the destination, and not all',
+      'of it comes; 130 ended by Ctrl-C, the VM is at the source.',
     ].join('\n'),
   );
 
@@ -46,11 +48,12 @@ const wholeNumber =
 const defaultPort = 49_152;
 
 function addCommonOptions(command: Command): Command {
-  return command
+  return addHostOptions(command)
     .addOption(
       new Option(
         '--method <name>',
-        'balance and restore go through the engines, plain is libvirt or QEMU alone',
+        'balance and restore go through the engines, as does resume, after which the VM runs at the destination before all of it is ' +
+          'there (without libvirt); plain is libvirt or QEMU alone',
       )
         .choices(methods)
         .default('balance'),
@@ -60,7 +63,12 @@ function addCommonOptions(command: Command): Command {
       "the VM's disk as the destination reads it (default: as the VM has it); repeatable",
       (text: string, before: readonly string[]) => [...before, text],
       [],
-    )
+    );
+}
+
+/** Of every command that speaks to both hosts. */
+function addHostOptions(command: Command): Command {
+  return command
     .option(
       '--to-address <address>',
       "the destination's address in the migration network (default: its host)",
@@ -72,6 +80,28 @@ function addCommonOptions(command: Command): Command {
     )
     .option('--engine <program>', 'poolshift-engine on both hosts', 'poolshift-engine')
     .option('--json', 'write JSON lines to standard output');
+}
+
+/** Of every command that migrates. */
+function addMigrationOptions(command: Command): Command {
+  return command
+    .option('--p2p', "the source's libvirt connects to the destination, not this machine")
+    .option('--persistent', 'define the domain at the destination')
+    .option('--undefine-source', 'undefine it at the source')
+    .option('--verify', 'compare all memory on both hosts before the VM goes on, suspended for so long')
+    .addOption(
+      new Option(
+        '--available-switchover-bandwidth <MiB/s>',
+        "what the migration link gives (default: the interface's rate)",
+      ).argParser(wholeNumber(1)),
+    )
+    .addOption(new Option('--max-downtime <ms>', 'tolerable downtime').argParser(wholeNumber(1)))
+    .addOption(
+      new Option('--timeout <seconds>', 'suspend the VM where it takes longer, so that it ends').argParser(
+        wholeNumber(1),
+      ),
+    )
+    .option('--tls-dir <folder>', 'certificates of both engines, in place of a key for this migration alone');
 }
 
 /** Which VM: a domain of libvirt, or two QEMUs. */
@@ -115,31 +145,22 @@ type Options = Omit<DomainMigrationOptions & QemuMigrationOptions, 'sourceQmp' |
   VmOptions &
   Output;
 
+type CheckOptions = Options & { readonly addChannel?: true };
+
 /** Of libvirt alone. */
 const ofLibvirt = ['p2p', 'persistent', 'undefineSource', 'verify'] as const;
 
-addVmArguments(program.command('migrate'))
+addMigrationOptions(addVmArguments(program.command('migrate')))
   .description('move a running VM to another host; checks first')
-  .option('--p2p', "the source's libvirt connects to the destination, not this machine")
-  .option('--persistent', 'define the domain at the destination')
-  .option('--undefine-source', 'undefine it at the source')
-  .option('--verify', 'compare all memory on both hosts before the VM goes on, suspended for so long')
   .addOption(
     new Option('--bandwidth <MiB/s>', 'limit of QEMU, with --method plain').argParser(wholeNumber(1)),
   )
   .addOption(
     new Option(
-      '--available-switchover-bandwidth <MiB/s>',
-      "what the migration link gives (default: the interface's rate)",
-    ).argParser(wholeNumber(1)),
+      '--before-switch <percent>',
+      "with --method resume: of the cached pages, how much is there when the VM moves (default: the engine's)",
+    ).argParser(wholeNumber(0, 100)),
   )
-  .addOption(new Option('--max-downtime <ms>', 'tolerable downtime').argParser(wholeNumber(1)))
-  .addOption(
-    new Option('--timeout <seconds>', 'suspend the VM where it takes longer, so that it ends').argParser(
-      wholeNumber(1),
-    ),
-  )
-  .option('--tls-dir <folder>', 'certificates of both engines, in place of a key for this migration alone')
   .option('--metrics <file>', "write OpenMetrics text there, for node_exporter's folder of text files")
   .action(
     async (
@@ -155,6 +176,15 @@ addVmArguments(program.command('migrate'))
           '--bandwidth limits what QEMU sends before the engine leaves pages out, so that it would slow the migration without need: ' +
             'leave it out, shape the link, or take --method plain',
         );
+      if (vm.is === 'domain' && options.method === 'resume')
+        throw new CodedError(
+          'command',
+          'usage',
+          "--method resume is for two QEMUs without libvirt (--source-qmp, --target-qmp): libvirt's post-copy has a second connection, " +
+            'which the engine does not carry',
+        );
+      if (options.beforeSwitch !== undefined && options.method !== 'resume')
+        throw new CodedError('command', 'usage', '--before-switch goes with --method resume');
       if (vm.is === 'qemu' && ofLibvirt.some((name) => options[name] !== undefined))
         throw new CodedError(
           'command',
@@ -170,10 +200,42 @@ addVmArguments(program.command('migrate'))
     },
   );
 
+const ofDomains = ['balance', 'restore', 'plain'] as const;
+
+addMigrationOptions(addHostOptions(program.command('evacuate')))
+  .description('move all running domains of a host to another, those with the largest pools last')
+  .requiredOption('--to <uri>', "the destination's libvirt: qemu+ssh://HOST/system")
+  .addOption(new Option('-c, --connect <uri>', "the source's libvirt").default('qemu:///system'))
+  .addOption(new Option('--method <name>', 'as migrate has them').choices(ofDomains).default('balance'))
+  .option('--or-plain', 'domains that the engines cannot help go by libvirt alone')
+  .addOption(
+    new Option('--parallel <number>', 'domains at once, each with its share of the link')
+      .argParser(wholeNumber(1, 64))
+      .default(1),
+  )
+  .action(async (options: Omit<EvacuationOptions, 'storage'> & Output & { readonly to: string }) => {
+    // Lines of several would overwrite each other.
+    const terminal = process.stdout.isTTY && options.parallel === 1;
+    const ends = await evacuate(
+      options.to,
+      { ...options, storage: [] },
+      (domain) => reporterOf(options, terminal, domain),
+      onInterrupt,
+    );
+    if (options.json === true) process.stdout.write(`${JSON.stringify({ event: 'evacuated', ends })}\n`);
+    else for (const line of evacuationTable(ends)) process.stdout.write(`${cleanText(line)}\n`);
+    process.exitCode = evacuationExitCode(ends);
+    // As of a migrate in doubt.
+    if (process.exitCode === exitCodes['in-doubt']) process.exit();
+  });
+
 addVmArguments(program.command('check'))
-  .description('say what stands in the way of a migration, and change nothing')
-  .action(async (domain: string | undefined, destination: string | undefined, options: Options) => {
+  .description('say what stands in the way of a migration')
+  .option('--add-channel', "give the domain the agent's channel if it has none, now and for its next start")
+  .action(async (domain: string | undefined, destination: string | undefined, options: CheckOptions) => {
     const vm = vmOf(domain, destination, options);
+    if (vm.is === 'qemu' && options.addChannel === true)
+      throw new CodedError('command', 'usage', '--add-channel is for libvirt');
     const reporter = reporterOf(options);
     const hindered =
       vm.is === 'domain'
@@ -200,9 +262,9 @@ program
     );
   });
 
-function reporterOf({ json }: Output): Reporter {
-  if (json === true) return jsonReporter((text) => process.stdout.write(text));
-  return textReporter((text) => process.stdout.write(text), process.stdout.isTTY);
+function reporterOf({ json }: Output, isTerminal: boolean = process.stdout.isTTY, name?: string): Reporter {
+  const write = (text: string): boolean => process.stdout.write(text);
+  return json === true ? jsonReporter(write, name) : textReporter(write, isTerminal, name);
 }
 
 async function conclude(

@@ -18,6 +18,7 @@ type Phase =
   | 'dirty pages'
   | 'switchover'
   | 'committed'
+  | 'missing pages'
   | 'in doubt';
 
 export interface Progress {
@@ -118,7 +119,8 @@ function leftMs(first: Sample, now: Sample, rate: (amount: number) => number): n
 
 function phaseAfter(phase: Phase, role: EngineRole, event: string, listed: boolean): Phase {
   if (event === 'in-doubt') return 'in doubt';
-  if (event === 'committed') return 'committed';
+  if (event === 'moved') return 'missing pages';
+  if (event === 'committed') return phase === 'missing pages' ? phase : 'committed';
   if (role === 'destination') return phase;
   switch (event) {
     case 'qemu-connected':

@@ -35,6 +35,8 @@ export interface QemuMigrationOptions {
   readonly availableSwitchoverBandwidth?: number;
   readonly maxDowntime?: number;
   readonly timeout?: number;
+  /** Percent, with `resume`. */
+  readonly beforeSwitch?: number;
   readonly tlsDir?: string;
 }
 
@@ -217,6 +219,7 @@ export async function migrateQemu(
         outgoingUri: plan === undefined ? tcp : `unix:${plan.outgoingSocket}`,
         incomingUri: plan === undefined ? tcp : `unix:${plan.incomingSocket}`,
         throughEngines: plan !== undefined,
+        early: method === 'resume',
         ...(bandwidth === undefined ? {} : { bandwidthBytesPerSecond: bandwidth * mib }),
         ...(availableSwitchoverBandwidth === undefined
           ? {}
@@ -237,7 +240,7 @@ const socketFolderOf = (qmp: string, user: string, id: string): string =>
 
 function enginePlan(
   { vm, pid, user, agentSocket, places, reachability, address, destination }: Inspected,
-  { sourceQmp, targetQmp, engine, tlsDir }: QemuMigrationOptions,
+  { sourceQmp, targetQmp, engine, tlsDir, beforeSwitch }: QemuMigrationOptions,
   method: Exclude<Method, 'plain'>,
   id: string,
 ): EnginePlan {
@@ -245,6 +248,7 @@ function enginePlan(
     id,
     engine,
     strategy: method,
+    ...(method === 'resume' && beforeSwitch !== undefined ? { beforeSwitchPercent: beforeSwitch } : {}),
     outgoingSocket: `${socketFolderOf(sourceQmp, user, id)}/poolshift-${vm}-outgoing.sock`,
     incomingSocket: `${socketFolderOf(targetQmp, user, id)}/poolshift-${vm}-incoming.sock`,
     address: reachability.ip,

@@ -4,17 +4,29 @@ import { jobOf, parametersOf, sourceStateOf, targetStateOf } from './qmp-driver.
 const uris = { outgoingUri: 'unix:/a', incomingUri: 'unix:/b' };
 
 test('what the source is told before', (t) => {
-  t.deepEqual(parametersOf({ ...uris, throughEngines: true }), [{ 'max-bandwidth': 100e9 }]);
-  t.deepEqual(parametersOf({ ...uris, throughEngines: false }), []);
+  t.deepEqual(parametersOf({ ...uris, early: false, throughEngines: true }), [{ 'max-bandwidth': 100e9 }]);
+  t.deepEqual(parametersOf({ ...uris, early: false, throughEngines: false }), []);
   t.deepEqual(
     parametersOf({
       ...uris,
+      early: false,
       throughEngines: false,
       bandwidthBytesPerSecond: 5,
       switchoverBytesPerSecond: 6,
       maxDowntimeMs: 7,
     }),
     [{ 'max-bandwidth': 5 }, { 'downtime-limit': 7 }, { 'avail-switchover-bandwidth': 6 }],
+  );
+  // Early resume has a downtime and a bandwidth of its own, at which QEMU does not end as pre-copy.
+  t.deepEqual(
+    parametersOf({
+      ...uris,
+      early: true,
+      throughEngines: true,
+      switchoverBytesPerSecond: 6,
+      maxDowntimeMs: 7,
+    }),
+    [{ 'max-bandwidth': 100e9 }, { 'downtime-limit': 1, 'avail-switchover-bandwidth': 4_096_000 }],
   );
 });
 

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError, isCoded } from '../foundation/coded-error.ts';
 import type { QmpClient } from '../qemu/qmp/client.ts';
+import { postcopyAlways, stopForMove } from '../qemu/qmp/early-resume.ts';
 import type { MigrationCapability, MigrationInfo, MigrationParameters } from '../qemu/qmp/messages.ts';
 import type { VmState } from './course.ts';
 import type { JobFigures } from './progress.ts';
@@ -14,6 +15,8 @@ interface QmpMigration {
   readonly outgoingUri: string;
   readonly incomingUri: string;
   readonly throughEngines: boolean;
+  /** Early resume. */
+  readonly early: boolean;
   readonly bandwidthBytesPerSecond?: number;
   readonly switchoverBytesPerSecond?: number;
   readonly maxDowntimeMs?: number;
@@ -29,12 +32,14 @@ const answerMs = 20_000;
 export function parametersOf(
   migration: Omit<QmpMigration, 'source' | 'target'>,
 ): readonly MigrationParameters[] {
-  const { throughEngines, bandwidthBytesPerSecond, switchoverBytesPerSecond, maxDowntimeMs } = migration;
+  const { throughEngines, early, bandwidthBytesPerSecond, switchoverBytesPerSecond, maxDowntimeMs } =
+    migration;
   const maxBandwidth = bandwidthBytesPerSecond ?? (throughEngines ? noLimitBytesPerSecond : undefined);
   return [
     ...(maxBandwidth === undefined ? [] : [{ 'max-bandwidth': maxBandwidth }]),
-    ...(maxDowntimeMs === undefined ? [] : [{ 'downtime-limit': maxDowntimeMs }]),
-    ...(switchoverBytesPerSecond === undefined
+    ...(early ? [postcopyAlways] : []),
+    ...(maxDowntimeMs === undefined || early ? [] : [{ 'downtime-limit': maxDowntimeMs }]),
+    ...(switchoverBytesPerSecond === undefined || early
       ? []
       : [{ 'avail-switchover-bandwidth': switchoverBytesPerSecond }]),
   ];
@@ -103,14 +108,72 @@ async function prepare({ source, target, ...migration }: QmpMigration): Promise<
       await unlessUnknown(() =>
         qemu.execute('migrate-set-capabilities', { capabilities: [{ capability, state: true }] }),
       );
+  // Without it there is no early resume, and QEMU says why.
+  if (migration.early)
+    for (const qemu of [source, target])
+      await qemu.execute('migrate-set-capabilities', {
+        capabilities: [
+          { capability: 'events', state: true },
+          { capability: 'postcopy-ram', state: true },
+        ],
+      });
   for (const parameters of parametersOf(migration))
     await unlessUnknown(() => source.execute('migrate-set-parameters', parameters));
   await target.execute('migrate-incoming', { uri: migration.incomingUri });
   await source.execute('migrate', { uri: migration.outgoingUri });
+  if (migration.early) await source.execute('migrate-start-postcopy');
+}
+
+/** Nothing comes after these; a broken post-copy waits for a recovery (docs/engine.md). */
+const ended = ['completed', 'failed', 'cancelled', 'postcopy-paused'] as const;
+
+/** Early resume, where each round trip to a host would lengthen the downtime. */
+class EarlyMove implements NonNullable<Driver['early']> {
+  readonly #source: QmpClient;
+  readonly #target: QmpClient;
+  #continuing: Promise<number> | undefined;
+
+  constructor(source: QmpClient, target: QmpClient) {
+    this.#source = source;
+    this.#target = target;
+  }
+
+  /**
+   * Continues the target as soon as it says that it has its device state, of which the engine holds the end back until the commit.
+   * @returns what ends that: nothing is continued any more once it has settled
+   */
+  watch(): () => Promise<void> {
+    const stop = this.#target.onEvent(({ name, data }) => {
+      if (name === 'MIGRATION' && data['status'] === 'postcopy-active')
+        void this.continueTarget().catch(() => undefined);
+    });
+    return async () => {
+      stop();
+      await this.#continuing?.catch(() => undefined);
+    };
+  }
+
+  stopForMove(): Promise<void> {
+    return stopForMove(this.#source);
+  }
+
+  continueTarget(): Promise<number> {
+    return (this.#continuing ??= this.#target.execute('cont').then(() => performance.now()));
+  }
+
+  async giveBack(): Promise<void> {
+    try {
+      const { status } = await this.#source.execute('query-migrate', {}, { timeoutMs: answerMs });
+      if (status === 'failed' || status === 'cancelled') await this.#source.execute('cont');
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+    }
+  }
 }
 
 export function qmpDriver(migration: QmpMigration): Driver {
   const { source, target, timeoutMs } = migration;
+  const early = migration.early ? new EarlyMove(source, target) : undefined;
 
   /** @throws CodedError 'qmp' */
   const untilSourceHasEnded = async (): Promise<MigrationInfo> => {
@@ -118,7 +181,7 @@ export function qmpDriver(migration: QmpMigration): Driver {
     let suspended = false;
     for (;;) {
       const info = await source.execute('query-migrate');
-      if (info.status === 'completed' || info.status === 'failed' || info.status === 'cancelled') return info;
+      if (ended.some((status) => status === info.status)) return info;
       if (timeoutMs !== undefined && !suspended && performance.now() - startMs > timeoutMs) {
         suspended = true;
         await source.execute('stop');
@@ -137,6 +200,7 @@ export function qmpDriver(migration: QmpMigration): Driver {
 
   return {
     migrate: async () => {
+      const stopContinuing = early?.watch();
       try {
         const { running } = await source.execute('query-status');
         await prepare(migration);
@@ -146,12 +210,14 @@ export function qmpDriver(migration: QmpMigration): Driver {
             succeeded: false,
             says: `QEMU: ${info['error-desc'] ?? info.status ?? 'no reason given'}`,
           };
-        // Only now can the source's VM not run any more.
+        // Only now can the source's VM not run any more; one that has moved early runs already.
         if (running) await target.execute('cont');
         return { succeeded: true, says: '' };
       } catch (error) {
         if (!(error instanceof CodedError)) throw error;
         return { succeeded: false, says: `QEMU: ${error.message}` };
+      } finally {
+        await stopContinuing?.();
       }
     },
     abort: async () => {
@@ -173,6 +239,7 @@ export function qmpDriver(migration: QmpMigration): Driver {
         return undefined;
       }
     },
+    ...(early === undefined ? {} : { early }),
     completed: async () => {
       try {
         return jobOf(await source.execute('query-migrate', {}, { timeoutMs: answerMs }));

@@ -13,12 +13,16 @@ export interface Reporter {
 
 const plainIntervalMs = 5000;
 
-/** Progress overwrites itself on a terminal; elsewhere it is a line now and then. */
-export function textReporter(write: (text: string) => void, isTerminal: boolean): Reporter {
+/**
+ * Progress overwrites itself on a terminal; elsewhere it is a line now and then.
+ * @param name of one VM among several, before each line
+ */
+export function textReporter(write: (text: string) => void, isTerminal: boolean, name?: string): Reporter {
+  const prefix = name === undefined ? '' : `${name}: `;
   let shownMs = -Infinity;
   let open = false;
   const line = (text: string): void => {
-    write(`${open ? '\r\u001b[K' : ''}${cleanText(text)}\n`);
+    write(`${open ? '\r\u001b[K' : ''}${cleanText(prefix + text)}\n`);
     open = false;
   };
   return {
@@ -27,9 +31,9 @@ export function textReporter(write: (text: string) => void, isTerminal: boolean)
     },
     note: line,
     progress: (progress) => {
-      const text = cleanText(progressLine(progress));
+      const text = progressLine(progress);
       if (isTerminal) {
-        write(`\r${text}\u001b[K`);
+        write(`\r${cleanText(prefix + text)}\u001b[K`);
         open = true;
       } else if (progress.elapsedMs - shownMs >= plainIntervalMs) {
         shownMs = progress.elapsedMs;
@@ -42,9 +46,11 @@ export function textReporter(write: (text: string) => void, isTerminal: boolean)
   };
 }
 
-export function jsonReporter(write: (text: string) => void): Reporter {
+/** @param name of one VM among several, in each line */
+export function jsonReporter(write: (text: string) => void, name?: string): Reporter {
+  const vm = name === undefined ? {} : { vm: name };
   const line = (event: string, fields: object): void => {
-    write(`${cleanJson(JSON.stringify({ event, time: new Date().toISOString(), ...fields }))}\n`);
+    write(`${cleanJson(JSON.stringify({ event, time: new Date().toISOString(), ...vm, ...fields }))}\n`);
   };
   return {
     findings: (findings) => {

@@ -30,6 +30,18 @@ export interface Driver {
   job(): Promise<JobFigures | undefined>;
   /** The same of the one that is over. */
   completed(): Promise<JobFigures | undefined>;
+  /** Early resume, where it can be had. */
+  readonly early?: EarlyDriver;
+}
+
+/** What early resume needs beside it. */
+interface EarlyDriver {
+  /** Stops the VM at the source, for its move. @throws CodedError */
+  stopForMove(): Promise<void>;
+  /** Lets it run at the target. @returns when it did, as `performance.now()` says it @throws CodedError */
+  continueTarget(): Promise<number>;
+  /** Lets it run at the source again, if QEMU there says that its migration has failed. Never rejects. */
+  giveBack(): Promise<void>;
 }
 
 interface MigrationPlan {
@@ -58,6 +70,7 @@ const lastWordsMs = 5000;
 const refusals = {
   aborting: 'it is being aborted already',
   committed: 'not aborted: the stream is complete, and the VM may run at the destination at any moment',
+  moved: 'not aborted: the VM is at the destination, and only this host has what is missing there',
   'in-doubt': 'not aborted: the VM may run at the destination',
 } as const;
 
@@ -76,6 +89,10 @@ class Run {
   readonly #reasons: string[] = [];
   #state = courseStart;
   #stopping: Promise<void> = Promise.resolve();
+  /** The VM is being stopped for its move: until that has happened nobody looks where it is. */
+  #moving: Promise<void> = Promise.resolve();
+  #stoppedMs: number | undefined;
+  #movedMs: number | undefined;
   #migrateMs: number | undefined;
   #endedMs: number | undefined;
 
@@ -115,7 +132,8 @@ class Run {
       method,
       outcome,
       totalMs: (this.#endedMs ?? performance.now()) - (this.#migrateMs ?? this.#startMs),
-      downtimeMs: completed?.downtimeMs,
+      downtimeMs: this.#downtimeMs ?? completed?.downtimeMs,
+      ...(this.#movedMs === undefined ? {} : { movedMs: this.#movedMs - (this.#migrateMs ?? this.#startMs) }),
       ...(ram === undefined ? {} : { ram }),
       ...figures,
       reasons: [...this.#reasons, ...figures.reasons, ...this.#advice(outcome)],
@@ -131,6 +149,7 @@ class Run {
     for (const action of actions) {
       const acting = this.#act(action);
       if (action.do === 'stop-engines') this.#stopping = acting;
+      if (action.do === 'move') this.#moving = acting;
     }
     if (state.is === 'over') this.#over.resolve(state.outcome);
   }
@@ -162,12 +181,49 @@ class Run {
         await sleep(doubtMs, undefined, { signal: this.#done.signal }).catch(() => undefined);
         this.#dispatch({ type: 'doubt-limit' });
         return;
+      case 'move':
+        return this.#move();
+      case 'continue-target':
+        return this.#continueTarget();
+      case 'continue-source':
+        await driver.early?.giveBack();
+        this.#dispatch({ type: 'looked', ...(await driver.look()) });
+        return;
       case 'look':
+        await this.#moving;
         this.#dispatch({ type: 'looked', ...(await driver.look()) });
         return;
       case 'stop-engines':
         return this.#stopEngines();
     }
+  }
+
+  async #move(): Promise<void> {
+    try {
+      await this.#plan.driver.early?.stopForMove();
+      this.#stoppedMs = performance.now();
+      await this.#engines.get('source')?.tellMove();
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      this.#reasons.push(`the VM was not moved: ${error.message}`);
+      // The source engine goes on waiting for its word.
+      await this.#plan.driver.abort().catch(() => undefined);
+    }
+  }
+
+  async #continueTarget(): Promise<void> {
+    try {
+      this.#movedMs = await this.#plan.driver.early?.continueTarget();
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      this.#reasons.push(`the VM stands at the destination: ${error.message}`);
+    }
+  }
+
+  /** Of early resume, of whose stop QEMU knows nothing. */
+  get #downtimeMs(): number | undefined {
+    if (this.#stoppedMs === undefined || this.#movedMs === undefined) return undefined;
+    return this.#movedMs - this.#stoppedMs;
   }
 
   async #startEngine(role: EngineRole): Promise<void> {
@@ -207,10 +263,11 @@ class Run {
         this.#dispatch({ type: 'listening', role });
         break;
       case 'committed':
-        this.#dispatch({ type: 'committed' });
-        break;
       case 'in-doubt':
-        this.#dispatch({ type: 'in-doubt' });
+      case 'may-move':
+      case 'moved':
+      case 'incomplete':
+        this.#dispatch({ type: event.event });
         break;
       case 'warning':
       case 'no-list':

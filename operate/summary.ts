@@ -15,6 +15,8 @@ export interface Summary {
   readonly outcome: Outcome;
   readonly totalMs: number;
   readonly downtimeMs: number | undefined;
+  /** Early resume: when the VM ran at the destination, since the beginning. */
+  readonly movedMs?: number;
   /** With `--verify`. */
   readonly ram?: RamVerdict;
   readonly migrationLinkBytes: number | undefined;
@@ -37,6 +39,7 @@ const reasonEvents: ReadonlySet<string> = new Set([
   'warning',
   'failed',
   'in-doubt',
+  'incomplete',
 ]);
 
 /** Collects both engines' events. */
@@ -55,7 +58,13 @@ export class EngineRecord {
 
   /** What was said last, as in "look at the target, then ...". */
   get advice(): string | undefined {
-    for (const key of ['source in-doubt', 'source failed', 'destination in-doubt']) {
+    for (const key of [
+      'destination incomplete',
+      'source incomplete',
+      'source in-doubt',
+      'source failed',
+      'destination in-doubt',
+    ]) {
       const advice = this.#last.get(key)?.advice;
       if (advice !== undefined) return advice;
     }
@@ -104,6 +113,8 @@ const outcomeWords: Readonly<Record<Outcome, string>> = {
   'failed-paused': 'failed: the VM is at the source, and stands',
   cancelled: 'cancelled: the VM runs on at the source',
   'in-doubt': 'IN DOUBT: nobody here can tell where the VM is',
+  incomplete:
+    'INCOMPLETE: the VM is at the destination, and pages that only the source has do not come any more',
 };
 
 const ramWords: Readonly<Record<RamVerdict, string>> = {
@@ -119,6 +130,7 @@ export function summaryTable(summary: Summary): readonly string[] {
     ['result', outcomeWords[summary.outcome]],
     ['way', `${summary.vm}: ${summary.source} to ${summary.destination}, method ${summary.method}`],
     ['total', seconds(summary.totalMs)],
+    ...(summary.movedMs === undefined ? [] : ([['moved', `after ${seconds(summary.movedMs)}`]] as const)),
     ['downtime', downtimeMs === undefined ? 'not known' : milliseconds(downtimeMs)],
     ...(summary.ram === undefined ? [] : ([['memory', ramWords[summary.ram]]] as const)),
     ...(migrationLinkBytes === undefined

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { findQemu } from '../../qemu/find-qemu.ts';
+import { postcopyAlways } from '../../qemu/qmp/early-resume.ts';
 import { startNbdServer } from './testing/nbd-server.ts';
 import { type CachedRun, type EngineProcess, listOf, type PairOptions, VmPair } from './testing/vm-pair.ts';
 
@@ -100,7 +101,7 @@ async function whileReady(
     program,
     capabilities: ['return-path', 'switchover-ack', 'postcopy-ram'],
     // QEMU 10.0 completes as pre-copy where what is left fits into the downtime.
-    parameters: { 'downtime-limit': 1, 'avail-switchover-bandwidth': 4_096_000 },
+    parameters: postcopyAlways,
     arguments: { source: qemu, target: qemu },
     ...(targetMemory === undefined ? {} : { targetMemory }),
   });

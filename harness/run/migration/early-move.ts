@@ -1,5 +1,5 @@
 /** Early resume: the VM is stopped at the source when the engine says that it may move, and goes on at the destination. */
-import { setTimeout as sleep } from 'node:timers/promises';
+import { stopForMove } from '../../../qemu/qmp/early-resume.ts';
 import { nowMs } from '../../probes/wall-clock.ts';
 import type { EngineOutput } from './engine-output.ts';
 import type { MigrationContext } from './migration.ts';
@@ -14,24 +14,6 @@ export interface EarlyMove {
 /** After these nobody continues the VM at the source. */
 const notAtSource = ['moved', 'started', 'in-doubt', 'incomplete'] as const;
 
-/** QEMU sends a page in each of its tenths of a second, so that something is left (migration/migration.c, XFER_LIMIT_RATIO). */
-const slowBytesPerSecond = 40_960;
-const waitMs = 1000;
-
-/**
- * QEMU before 10.2 ends as pre-copy when it has nothing left to send: a VM that runs dirties pages, which it may send only slowly
- * from now on. It goes over to post-copy at its full speed.
- */
-async function keepSomethingToSend(source: MigrationContext['source']): Promise<void> {
-  await source.execute('migrate-set-parameters', { 'max-bandwidth': slowBytesPerSecond });
-  const untilMs = performance.now() + waitMs;
-  while (performance.now() < untilMs) {
-    const { ram } = await source.execute('query-migrate');
-    if ((ram?.remaining ?? 0) > 0) return;
-    await sleep(5);
-  }
-}
-
 /** To be called when QEMU was told to migrate. */
 export function moveEarly(
   { source, log, configuration }: Pick<MigrationContext, 'source' | 'log' | 'configuration'>,
@@ -41,10 +23,9 @@ export function moveEarly(
   const move = async (): Promise<void> => {
     await source.execute('migrate-start-postcopy');
     await engine.waitFor('may-move', configuration.maxTimeSeconds * 1000);
-    await keepSomethingToSend(source);
     // QEMU lets a VM that it has stopped by itself run on when it takes its migration for failed.
     stopped = true;
-    await source.execute('stop');
+    await stopForMove(source);
     engine.tell('move');
   };
   const told = move().catch((error: unknown) => {

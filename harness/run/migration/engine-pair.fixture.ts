@@ -8,7 +8,7 @@ import { firstVm } from '../../vm/vm-place.ts';
 import { bringEngineKey, type EngineKey } from './engine-key.ts';
 import { EngineOutput } from './engine-output.ts';
 
-const startTimeoutMs = 20_000;
+const startTimeoutMs = 300_000;
 /** Where each host's engine has written its process id. */
 export const enginePidFile = '/run/poolshift/engine.pid';
 
@@ -58,7 +58,7 @@ export class EnginePair {
       'src',
       this.#key,
       `source --listen unix:${outgoingSocket} --connect ${address} --agent ${firstVm.machine.paths.agentSocket} ` +
-        `--ram ${ram} --strategy restore${asUser}`,
+        `--ram ${ram} --list-at start --strategy restore${asUser}`,
     );
     await source.waitFor('listening', startTimeoutMs);
     return { source, destination };

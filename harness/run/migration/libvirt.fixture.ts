@@ -93,7 +93,7 @@ export async function domainXml(machine: MachineDescription): Promise<string> {
     : `<cpu mode="custom" match="exact" check="none"><model fallback="forbid">Nehalem</model></cpu>`;
   const replacements: readonly (readonly [RegExp, string])[] = [
     [/<domain type="kvm">/, `<domain type="${kvm ? 'kvm' : 'qemu'}">`],
-    [/<name>.*<\/name>/, `<name>${domainName}</name>`],
+    [/<name>.*<\/name>/, `<name>${machine.name}</name>`],
     [/<memory .*<\/memory>/, `<memory unit="b">${machine.memoryBytes}</memory>`],
     [/<vcpu>.*<\/vcpu>/, `<vcpu>${machine.processors}</vcpu>`],
     [

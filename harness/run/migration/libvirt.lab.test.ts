@@ -77,13 +77,13 @@ test('libvirt migrates its domain through the engines', async (t) => {
       src,
       `migrate --live ${options} --migrateuri unix://${migrationSocket} ` +
         `--available-switchover-bandwidth ${mibPerSecond} ${domainName} '${destinationUri}'`,
-      120_000,
+      600_000,
     );
 
   // The destination engine is killed when it has most of the memory.
   const killed = await pair.start(places);
   const failure = t.throwsAsync(migrate(''), { instanceOf: CodedError, name: 'HostError' });
-  await killed.source.waitFor('gate-held', 60_000);
+  await killed.source.waitFor('gate-held', 300_000);
   await dst.run(`kill -KILL "$(cat ${enginePidFile})"`);
   const { message } = await failure;
   log(message);

@@ -83,4 +83,21 @@ test('poolshift migrate, between two QEMUs without libvirt', async (t) => {
   t.is((await target.execute('query-status')).status, 'running');
   await waitForServer({ client, vmHost: dst, server, timeoutMs: 120_000 });
   t.deepEqual(await runSql(client, server, 'SELECT COUNT(*) FROM sbtest.sbtest2'), [[String(rowsPerTable)]]);
+
+  // Back, before all of it is there.
+  await stopVm(src);
+  const back = await startVm(src, { ...machine, role: 'target' });
+  await joinBySsh(testbed, 'dst', ['src']);
+  const early = new Command(dst, `--source-qmp ${qmp} --target-qmp ssh://src${qmp}`, '--method resume');
+  t.teardown(() => early.stop());
+  const gone = await early.line(({ event, phase }) => event === 'progress' && phase === 'missing pages');
+  t.log(JSON.stringify(gone));
+  t.is((await back.execute('query-status')).status, 'running');
+  t.is(await early.ended, 0, early.errors);
+  log(JSON.stringify(early.end));
+  t.like(early.end, { outcome: 'migrated', method: 'resume' });
+  t.true(Number(early.end?.['movedMs']) < Number(early.end?.['totalMs']));
+  t.is((await target.execute('query-status')).status, 'postmigrate');
+  await waitForServer({ client, vmHost: src, server, timeoutMs: 120_000 });
+  t.deepEqual(await runSql(client, server, 'SELECT COUNT(*) FROM sbtest.sbtest1'), [[String(rowsPerTable)]]);
 });

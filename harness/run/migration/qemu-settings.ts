@@ -1,5 +1,6 @@
 /** What both QEMUs are set to before a migration. Pure. */
 import type { PoolshiftEngine, StockEngine } from '../../../experiments/engines.ts';
+import { postcopyAlways } from '../../../qemu/qmp/early-resume.ts';
 import type { MigrationCapability, MigrationParameters } from '../../../qemu/qmp/messages.ts';
 import type { MigrationSettings } from '../../../qemu/settings-probe.ts';
 
@@ -15,12 +16,6 @@ const announceParameters: MigrationParameters = {
   'announce-rounds': 10,
   'announce-step': 40,
 };
-
-/**
- * QEMU before 10.2 ends as pre-copy where what is left fits into the downtime: for early resume that is less than a page
- * (migration/migration.c, migration_iteration_run).
- */
-const postcopyAlways: MigrationParameters = { 'downtime-limit': 1, 'avail-switchover-bandwidth': 4_096_000 };
 
 function ofEngine(
   { strategy }: PoolshiftEngine,

@@ -1,0 +1,101 @@
+/**
+ * `poolshift evacuate`, between two libvirt daemons: a host with two database VMs, which move at once, and one that the engines cannot
+ * help. About four minutes under TCG.
+ */
+import test from 'ava';
+import { mariadbGuest, prepareGuestLab } from '../../vm/guest.fixture.ts';
+import { prepareVmHost } from '../../vm/vm-host.ts';
+import { addressOf, hostOf, secondVm, vmPlaces } from '../../vm/vm-place.ts';
+import { runSql } from '../../workload/sql-client.ts';
+import { waitForServer } from '../../vm/machine.ts';
+import { domainXml, startLibvirt, virsh } from './libvirt.fixture.ts';
+import { installPackage, joinBySsh } from './operate.fixture.ts';
+
+const rowsPerTable = 60_000;
+/** Without a disk, a system, or an agent. */
+const tinyDomain = `<domain type="qemu">
+  <name>tiny</name>
+  <memory unit="MiB">32</memory>
+  <vcpu>1</vcpu>
+  <os><type arch="x86_64" machine="q35">hvm</type></os>
+</domain>
+`;
+
+test('poolshift evacuate, of two database VMs at once and one that the engines cannot help', async (t) => {
+  t.timeout(30 * 60_000);
+  const startedMs = performance.now();
+  const log = (line: string): void => {
+    t.log(`${((performance.now() - startedMs) / 1000).toFixed(1)} s  ${line}`);
+  };
+  const { testbed, machine, diskPath } = await prepareGuestLab(t, {
+    owner: 'operate-evacuate.lab.test.ts',
+    rates: { migration: 250e6, storage: 62.5e6, service: 125e6 },
+    rowsPerTable,
+    agent: true,
+    log,
+  });
+  const { src, dst, client, nfs } = testbed.hosts;
+  await startLibvirt(src, '0e2cc5f0-2f5c-4f0e-9d55-7d1f6a3c0001');
+  await startLibvirt(dst, '0e2cc5f0-2f5c-4f0e-9d55-7d1f6a3c0002');
+  await joinBySsh(testbed, 'src', ['dst']);
+  await installPackage([src, dst], log);
+
+  if (machine.disk.kind !== 'nfs') throw new Error('the disk must be on NFS');
+  const secondDisk = diskPath.replace(/\.img$/, '-2.img');
+  await nfs.run(`cp --sparse=always ${diskPath} ${secondDisk}`);
+  await Promise.all([src, dst].map((host) => prepareVmHost(host, testbed, vmPlaces)));
+  const machines = [
+    machine,
+    {
+      ...machine,
+      ...secondVm.machine,
+      guestAddress: addressOf(secondVm, testbed.guestAddress),
+      disk: { ...machine.disk, path: secondDisk },
+    },
+  ];
+  const servers = vmPlaces.map((place) => ({
+    ...mariadbGuest,
+    host: hostOf(place, testbed.guestAddress),
+  }));
+  for (const description of machines) {
+    await src.run(`cat > /run/poolshift/domain.xml`, { input: await domainXml(description) });
+    await virsh(src, 'create --validate /run/poolshift/domain.xml');
+  }
+  await src.run(`cat > /run/poolshift/domain.xml`, { input: tinyDomain });
+  await virsh(src, 'create --validate /run/poolshift/domain.xml');
+  for (const server of servers) {
+    await waitForServer({ client, vmHost: src, server, timeoutMs: 600_000 });
+    for (const table of [1, 2])
+      await runSql(client, server, `SELECT COUNT(*), SUM(LENGTH(pad)) FROM sbtest.sbtest${table}`);
+  }
+  log('the tables are read');
+
+  const checked = await src.run('poolshift check tiny qemu+ssh://dst/system --add-channel', {
+    okExitCodes: [4],
+    timeoutMs: 300_000,
+  });
+  log(checked.stdout);
+  t.regex(checked.stdout, /^tiny has the agent's channel now$/m);
+  t.regex(checked.stdout, /^NO +agent: it does not answer/m);
+
+  const { stdout, stderr } = await src.run(
+    'poolshift evacuate --to qemu+ssh://dst/system --parallel 2 --or-plain --available-switchover-bandwidth 28',
+    { timeoutMs: 20 * 60_000 },
+  );
+  log(stdout + stderr);
+  const table = stdout.split('\n').slice(stdout.split('\n').findIndex((line) => line.startsWith('domain ')));
+  t.is(table.length, 5);
+  t.regex(table[1] ?? '', /^tiny .* migrated, plain$/);
+  for (const row of table.slice(2, 4)) {
+    const [, restored = '', listed = ''] = /^poolshift\S* .* (\d+) of (\d+) +migrated$/.exec(row) ?? [];
+    t.true(Number(restored) > 1000 && Number(restored) <= Number(listed), row);
+  }
+  t.is(await virsh(src, 'list --all --name'), '');
+  t.deepEqual((await virsh(dst, 'list --name')).split('\n').sort(), ['poolshift', 'poolshift-1', 'tiny']);
+  for (const server of servers) {
+    await waitForServer({ client, vmHost: dst, server, timeoutMs: 600_000 });
+    t.deepEqual(await runSql(client, server, 'SELECT COUNT(*) FROM sbtest.sbtest2'), [
+      [String(rowsPerTable)],
+    ]);
+  }
+});

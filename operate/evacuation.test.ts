@@ -1,0 +1,75 @@
+import test from 'ava';
+import type { Outcome } from './course.ts';
+import { type DomainEnd, evacuationExitCode, evacuationTable, inOrder } from './evacuation.ts';
+import type { Summary } from './summary.ts';
+
+const summary = (outcome: Outcome, changes: Partial<Summary> = {}): Summary => ({
+  vm: 'a',
+  source: 'src',
+  destination: 'dst',
+  method: 'balance',
+  outcome,
+  totalMs: 12_300,
+  downtimeMs: 100,
+  migrationLinkBytes: 1,
+  storageLinkBytes: 1,
+  pagesListed: 10,
+  pagesVerified: 9,
+  pagesSent: {},
+  reasons: [],
+  ...changes,
+});
+const over = (domain: string, outcome: Outcome, changes: Partial<Summary> = {}): DomainEnd => ({
+  domain,
+  end: { is: 'over', summary: summary(outcome, changes) },
+});
+
+test('those with the largest pools come last, and of equal ones the larger', (t) => {
+  t.deepEqual(
+    inOrder([
+      { domain: 'pool', pagesListed: 5000, memoryBytes: 1e9 },
+      { domain: 'plain-large', pagesListed: 0, memoryBytes: 8e9 },
+      { domain: 'plain-b', pagesListed: 0, memoryBytes: 1e9 },
+      { domain: 'plain-a', pagesListed: 0, memoryBytes: 1e9 },
+      { domain: 'small-pool', pagesListed: 50, memoryBytes: 64e9 },
+    ]),
+    ['plain-a', 'plain-b', 'plain-large', 'small-pool', 'pool'],
+  );
+});
+
+test('the exit status is that of the end which most needs somebody to look', (t) => {
+  const migrated = over('a', 'migrated');
+  const hindered: DomainEnd = { domain: 'b', end: { is: 'hindered', findings: [] } };
+  t.is(evacuationExitCode([]), 0);
+  t.is(evacuationExitCode([migrated, migrated]), 0);
+  t.is(evacuationExitCode([migrated, hindered]), 4);
+  t.is(evacuationExitCode([hindered, over('c', 'failed'), { domain: 'd', end: { is: 'not-begun' } }]), 1);
+  t.is(evacuationExitCode([migrated, { domain: 'd', end: { is: 'not-begun' } }]), 130);
+  t.is(evacuationExitCode([over('a', 'failed'), over('b', 'in-doubt')]), 3);
+  t.is(evacuationExitCode([over('a', 'failed'), { domain: 'b', end: { is: 'unknown', why: 'x' } }]), 3);
+  t.is(evacuationExitCode([over('a', 'failed'), over('b', 'migrated', { ram: 'differs' })]), 5);
+});
+
+test('a row for each domain', (t) => {
+  t.deepEqual(
+    evacuationTable([
+      over('vm1', 'migrated'),
+      over('a-long-name', 'failed', { method: 'plain', pagesVerified: undefined }),
+      {
+        domain: 'vm3',
+        end: {
+          is: 'hindered',
+          findings: [{ check: 'agent', level: 'no-engine', says: 'it does not answer' }],
+        },
+      },
+      { domain: 'vm4', end: { is: 'not-begun' } },
+    ]),
+    [
+      'domain       total   pages restored  result',
+      'vm1          12.3 s  9 of 10         migrated',
+      'a-long-name  12.3 s                  failed, plain',
+      'vm3                                  not begun: agent: it does not answer',
+      'vm4                                  not begun',
+    ],
+  );
+});
