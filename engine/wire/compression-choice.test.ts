@@ -92,7 +92,7 @@ test('what carries clearly more is chosen, whatever the noise', (t) => {
             plain: { bytesPerSecond: plain, dry: dryPlain },
           },
           60_000,
-          () => noise.next().value ?? 1,
+          () => (noise.next() as IteratorYieldResult<number>).value,
         );
         // A link that compressed frames keep full is not tried plain.
         if (!dryCompressed) t.deepEqual(changes, []);

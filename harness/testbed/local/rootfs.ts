@@ -28,7 +28,7 @@ const masked = [
     'systemd-tmpfiles-setup-dev-early.service',
     'systemd-tmpfiles-setup-dev.service',
   ],
-  ...['systemd-update-done.service', 'systemd-update-utmp.service', 'systemd-user-sessions.service'],
+  ...['systemd-update-done.service', 'systemd-update-utmp.service'],
 ] as const;
 
 const packages: PackageSet = { suite: 'trixie', packages: bootPackages };
