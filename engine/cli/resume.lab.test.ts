@@ -268,12 +268,29 @@ serially(
   },
 );
 
-serially('a VM that stands, of which everything is there, moves', async (t) => {
-  await whileReady(t, { program: quiet, allThere: true }, async (moving) => {
-    await moving.source.event('started');
-    await completes(t, moving);
-  });
-});
+serially(
+  'a VM that stands, of which everything is there, moves as pre-copy, or stays at the source where QEMU makes a post-copy of it',
+  async (t) => {
+    await whileReady(t, { program: quiet, allThere: true }, async (moving) => {
+      const { pair, source, destination } = moving;
+      const end = await Promise.race([
+        source.event('started').then(() => 'moved' as const),
+        source.event('failed').then(({ code }) => code),
+      ]);
+      t.log(end);
+      if (waitsForAck.length === 0) {
+        t.is(end, 'moved');
+        await completes(t, moving);
+        return;
+      }
+      t.is(end, 'no-postcopy');
+      t.deepEqual([await source.ended, await destination.ended], [1, 1]);
+      await pair.source.waitForMigration(({ status: is }) => is === 'failed', 60_000).catch(() => undefined);
+      await pair.source.execute('cont');
+      t.is(await status(pair.source), 'running');
+    });
+  },
+);
 
 serially(
   'where the target would wait for a post-copy that does not come, the VM stays at the source',
@@ -282,15 +299,10 @@ serially(
       const { pair, source, destination } = moving;
       const end = await Promise.race([
         source.event('started').then(() => 'moved' as const),
-        destination.event('failed').then(({ code }) => code),
+        source.event('failed').then(({ code }) => code),
       ]);
-      t.log(end);
-      if (end === 'moved') {
-        // QEMU 10.2 and newer go over to post-copy whatever is left.
-        await completes(t, moving);
-        return;
-      }
-      t.is(end, 'no-postcopy');
+      // QEMU 11 makes a post-copy of it, and QEMU 10 pages that its target throws away.
+      t.regex(end, /^(no-postcopy|peer-aborted)$/);
       t.deepEqual([await source.ended, await destination.ended], [1, 1]);
       await pair.source.execute('cont');
       t.is(await status(pair.source), 'running');

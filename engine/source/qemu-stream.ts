@@ -49,6 +49,7 @@ export class QemuStream implements StreamWriter {
   /** What is handed on now may hold the end of the stream. */
   #mayEnd = false;
   #postcopy = false;
+  #discarded = false;
 
   /** @param vm name or uuid that the engine was told */
   constructor(
@@ -101,6 +102,11 @@ export class QemuStream implements StreamWriter {
   /** Whether post-copy has begun: QEMU goes on sending when the target runs. */
   get isPostcopy(): boolean {
     return this.#postcopy;
+  }
+
+  /** Whether the target was told to throw pages away. */
+  get hasDiscarded(): boolean {
+    return this.#discarded;
   }
 
   /** Whether QEMU has sent everything. */
@@ -157,6 +163,7 @@ export class QemuStream implements StreamWriter {
           this.#onEvent({ event: 'warning', ...postcopyBegun });
         },
         discard: (blockIndex, page, pageCount) => {
+          this.#discarded = true;
           this.pages.discarded(blockIndex, page, pageCount);
         },
         packageBegins: () => {

@@ -212,6 +212,14 @@ class SourceEngine implements DestinationLinkHandler {
 
   /** It may come before the VM is told to move: QEMU 10.2 and newer go over as soon as somebody stops the VM. */
   #takePackage(): void {
+    // Its preparation for discards then comes after LISTEN and sets the state back (migration/postcopy-ram.c,
+    // postcopy_ram_prepare_discard), so that it refuses to run.
+    if (!this.#stream.hasDiscarded)
+      throw new CodedError(
+        'source',
+        'no-postcopy',
+        'QEMU went over to post-copy with nothing left to send, which its target does not take; stop the VM when query-migrate says that some RAM remains',
+      );
     if (this.#hold.isReleased) {
       this.#step({ type: 'package-complete' });
       return;
