@@ -152,6 +152,7 @@ export const recordedFieldsSchema = z
   .object({
     ...engineEventFields.listening.shape,
     ...engineEventFields.stranger.shape,
+    ...engineEventFields['compression-changed'].shape,
     ...engineEventFields['qemu-connected'].shape,
     ...engineEventFields.listed.shape,
     ...engineEventFields.accepted.shape,
