@@ -176,6 +176,7 @@ const bare: QemusAsked = {
     versions: ['10.0.3', '10.0.3'],
     status: 'running',
     targetStatus: 'inmigrate',
+    freePageHints: false,
     on: ['events'],
     pid: 17,
   },
@@ -188,6 +189,11 @@ const bareCases: Readonly<Record<string, readonly [Partial<QemusAsked>, RegExp, 
   'a paused VM': [{ qemu: { ...qemu, status: 'paused' } }, /is paused/, noMigration],
   'a target that runs': [{ qemu: { ...qemu, targetStatus: 'running' } }, /is running/, noMigration],
   multifd: [{ qemu: { ...qemu, on: ['multifd'] } }, /is switched on/, onlyPlain],
+  'xbzrle with free-page hints': [
+    { qemu: { ...qemu, on: ['xbzrle'], freePageHints: true } },
+    /memory could differ unseen/,
+    onlyPlain,
+  ],
   'an old source': [{ qemu: { ...qemu, versions: ['6.2.0', '10.0.3'] } }, /6\.2\.0/, onlyPlain],
   'a QEMU that nobody finds': [{ qemu: { ...qemu, pid: 0 } }, /not found/, onlyPlain],
   'no port for the agent': [
@@ -198,10 +204,11 @@ const bareCases: Readonly<Record<string, readonly [Partial<QemusAsked>, RegExp, 
 };
 
 test('two QEMUs with nothing in the way', (t) => {
-  t.deepEqual(
-    judgeQemus(bare).filter(({ level }) => level !== 'ok'),
-    [],
-  );
+  for (const change of [{}, { on: ['xbzrle'] }, { freePageHints: true }])
+    t.deepEqual(
+      judgeQemus({ ...bare, qemu: { ...qemu, ...change } }).filter(({ level }) => level !== 'ok'),
+      [],
+    );
 });
 
 for (const [what, [change, says, expected]] of Object.entries(bareCases))

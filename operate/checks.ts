@@ -83,6 +83,8 @@ export interface QemusAsked {
     readonly targetStatus: string;
     /** Capabilities that the source has switched on. */
     readonly on: readonly string[];
+    /** Its balloon tells it which pages are free. */
+    readonly freePageHints: boolean;
     /** NaN or 0 where the process behind the socket is not found. */
     readonly pid: number;
   };
@@ -109,7 +111,14 @@ export function judgeQemus(asked: QemusAsked): readonly Finding[] {
   ];
 }
 
-function qemus({ versions, status, targetStatus, on, pid }: QemusAsked['qemu']): readonly Finding[] {
+function qemus({
+  versions,
+  status,
+  targetStatus,
+  on,
+  freePageHints,
+  pid,
+}: QemusAsked['qemu']): readonly Finding[] {
   const old = versions.find((version) => Number.parseFloat(version) < 7.2);
   return [
     old === undefined
@@ -134,6 +143,16 @@ function qemus({ versions, status, targetStatus, on, pid }: QemusAsked['qemu']):
             'multifd',
             'is switched on',
             'switch it off at both ends: the engine takes one stream',
+          ),
+        ]
+      : []),
+    ...(on.includes('xbzrle') && freePageHints
+      ? [
+          found(
+            'no-engine',
+            'xbzrle',
+            'is switched on, and the balloon gives free-page hints: memory could differ unseen',
+            'switch one of them off (docs/engine.md, Use)',
           ),
         ]
       : []),

@@ -156,6 +156,7 @@ async function inspect({ source, target, hosts }: Ends, options: QemuMigrationOp
       versions: [await version(source), await version(target)],
       status: (await source.execute('query-status')).status,
       targetStatus: (await target.execute('query-status')).status,
+      freePageHints: /free-page-hint = true/.test(qtree),
       on: capabilities.filter(({ state }) => state).map(({ capability }) => capability),
       pid,
     },

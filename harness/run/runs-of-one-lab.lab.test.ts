@@ -23,7 +23,7 @@ test.after.always(() => lab.close());
 const short = { engine: 'restore', verifyRam: true, before: 3, after: 0 };
 const settings = {
   /** So slow a link that the list comes long before the first pass ends. */
-  mariadb: { warmStart: true, linkRate: '250mbit' },
+  mariadb: { warmStart: true, linkRate: '125mbit' },
   /**
    * Its programs need more memory and more time to start, and it dirties more for each transaction: what converges, and leaves
    * the agent the time for its first list. It is booted: in a guest that was kept, that list comes too late.
@@ -53,7 +53,7 @@ for (const [dbms, scenario] of cells) {
 }
 
 test.serial('an aged guest has next to nothing free and a full page cache; no page differs', async (t) => {
-  const options = { ...short, scenario: 'idle', guest: 'aged', tableData: 16, linkRate: '250mbit' };
+  const options = { ...short, scenario: 'idle', guest: 'aged', tableData: 16, linkRate: '125mbit' };
   const { outcome, row } = await run(t, { ...options, warmStart: true }, { lab });
   t.is(outcome, 'completed');
   t.is(row?.ram_pages_differing, 0);
