@@ -7,9 +7,9 @@ import { mariadbGuest, prepareGuestLab } from '../../vm/guest.fixture.ts';
 import { prepareVmHost } from '../../vm/vm-host.ts';
 import { addressOf, hostOf, secondVm, vmPlaces } from '../../vm/vm-place.ts';
 import { runSql } from '../../workload/sql-client.ts';
-import { waitForServer } from '../../vm/machine.ts';
 import { domainXml, startLibvirt, virsh } from './libvirt.fixture.ts';
 import { installPackage, joinBySsh } from './operate.fixture.ts';
+import { untilAnswers } from './until-answers.fixture.ts';
 
 const rowsPerTable = 60_000;
 /** Without a disk, a system, or an agent. */
@@ -64,7 +64,7 @@ test('poolshift evacuate, of two database VMs at once and one that the engines c
   await src.run(`cat > /run/poolshift/domain.xml`, { input: tinyDomain });
   await virsh(src, 'create --validate /run/poolshift/domain.xml');
   for (const server of servers) {
-    await waitForServer({ client, vmHost: src, server, timeoutMs: 600_000 });
+    await untilAnswers(client, src, server);
     for (const table of [1, 2])
       await runSql(client, server, `SELECT COUNT(*), SUM(LENGTH(pad)) FROM sbtest.sbtest${table}`);
   }
@@ -93,7 +93,7 @@ test('poolshift evacuate, of two database VMs at once and one that the engines c
   t.is(await virsh(src, 'list --all --name'), '');
   t.deepEqual((await virsh(dst, 'list --name')).split('\n').sort(), ['poolshift', 'poolshift-1', 'tiny']);
   for (const server of servers) {
-    await waitForServer({ client, vmHost: dst, server, timeoutMs: 600_000 });
+    await untilAnswers(client, dst, server);
     t.deepEqual(await runSql(client, server, 'SELECT COUNT(*) FROM sbtest.sbtest2'), [
       [String(rowsPerTable)],
     ]);

@@ -1,12 +1,17 @@
 /** Waiting for the guest's server. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Host } from '../../testbed/host.ts';
-import { mariadbGuest as server } from '../../vm/guest.fixture.ts';
+import { mariadbGuest } from '../../vm/guest.fixture.ts';
 import { firstVm } from '../../vm/vm-place.ts';
+import type { DatabaseServer } from '../../workload/database-server.ts';
 import { runSql } from '../../workload/sql-client.ts';
 
 /** Asks until the server answers. */
-export async function untilAnswers(client: Host, vmHost: Host): Promise<void> {
+export async function untilAnswers(
+  client: Host,
+  vmHost: Host,
+  server: DatabaseServer = mariadbGuest,
+): Promise<void> {
   const deadlineMs = performance.now() + 600_000;
   for (;;) {
     try {
