@@ -1,8 +1,7 @@
 /** Debian packages that this machine itself needs; everything else lives in the hosts' and the guest's own trees. */
-import path from 'node:path';
 import { $ } from 'zx';
 import { CodedError } from '../foundation/coded-error.ts';
-import { type Log, cacheRoot } from './cache.ts';
+import type { Log } from './cache.ts';
 import { takeLock } from './lock.ts';
 
 const run = $({
@@ -26,8 +25,8 @@ export async function ensurePackages(names: readonly string[], log: Log): Promis
       `root is needed to install Debian packages (${missing.join(' ')}), and to make namespaces, containers and mounts; run this as root`,
     );
   }
-  // Two commands that start at once would trip over apt's own locks; the cache is what they share, also where each has its own /run.
-  const lock = await takeLock(path.join(cacheRoot(), '.apt.lock'), (holder) => {
+  // Two commands that start at once would trip over apt's own locks.
+  const lock = await takeLock('/run/lock/poolshift-apt.lock', (holder) => {
     log(`process ${holder} is installing Debian packages; waiting`);
   });
   try {

@@ -1,11 +1,10 @@
 /** Runs test files with ava and says what became of each of them, also of those that hang, crash, or are never reached. */
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { $ } from 'zx';
-import { removeCgroups } from './cgroups.ts';
 import type { TestProgress } from './test-progress.ts';
 
 interface Failure {
@@ -37,8 +36,6 @@ interface TestsOptions {
   readonly signal: AbortSignal;
   /** The project's folder; else the one in which this runs. */
   readonly cwd?: string;
-  /** As root: the tests have namespaces of their own (own-namespaces.sh), so that their lab may be beside another; the name is of their cgroups. */
-  readonly namespaces?: string;
 }
 
 /**
@@ -46,21 +43,6 @@ interface TestsOptions {
  * those of the next time. npm empties it, with everything else there.
  */
 const compiled = path.join(import.meta.dirname, '../node_modules/.cache/compiled');
-
-/** Before the name of the tests' cgroups and their command. */
-const unshared: readonly string[] = [
-  ...[
-    'unshare',
-    '--mount',
-    '--pid',
-    '--fork',
-    '--kill-child=KILL',
-    '--mount-proc',
-    '--propagation',
-    'private',
-  ],
-  ...['bash', path.join(import.meta.dirname, 'own-namespaces.sh')],
-];
 
 /** What a test may need to put away what it has made, before it is killed. */
 const teardownMs = 30_000;
@@ -98,10 +80,9 @@ export async function runTests(files: readonly string[], options: TestsOptions):
 async function runOnce(
   files: readonly string[],
   scratch: string,
-  { kind, idleMs, signal, cwd, namespaces }: TestsOptions,
+  { kind, idleMs, signal, cwd }: TestsOptions,
 ): Promise<Omit<TestsOutcome, 'seconds'>> {
   const progressFile = `${scratch}-progress`;
-  const program = namespaces === undefined ? [] : [...unshared, namespaces];
   const ava = $({
     ...(cwd === undefined ? {} : { cwd }),
     preferLocal: true,
@@ -119,32 +100,18 @@ async function runOnce(
       NODE_COMPILE_CACHE: compiled,
     },
     // The shell gives way to ava, so that ava gets the signal, and no test before it.
-  })`exec ${program} ava --tap ${files}`;
+  })`exec ava --tap ${files}`;
   let ended: Ended;
-  // The only signal at which ava ends its test files, too.
-  const interrupt = (): void => {
-    const pid = namespaces === undefined ? ava.child?.pid : childOf(childOf(ava.child?.pid));
-    if (pid !== undefined) process.kill(pid, 'SIGINT');
-  };
   const stop = (): void => {
     ended = 'stopped';
-    interrupt();
+    // The only signal at which ava ends its test files, too.
+    ava.child?.kill('SIGINT');
   };
   signal.addEventListener('abort', stop);
   // With --tap, ava 8.0.1 crashes at its own time limit (avajs/ava#3461), and never says which test hung.
-  const idle = new IdleWatch(progressFile, idleMs, {
-    over: () => {
-      ended = 'idle';
-      interrupt();
-    },
-    kill: async () => {
-      // In namespaces of their own processes have other ids there, and end with their process 1.
-      const processes =
-        namespaces === undefined
-          ? unfinished(await readProgress(progressFile)).map(({ processId }) => processId)
-          : [childOf(ava.child?.pid)];
-      for (const pid of processes) kill(pid);
-    },
+  const idle = new IdleWatch(progressFile, idleMs, () => {
+    ended = 'idle';
+    ava.child?.kill('SIGINT');
   });
 
   let passed = 0;
@@ -174,7 +141,6 @@ async function runOnce(
   }
   const { exitCode } = await ava;
   idle.end();
-  if (namespaces !== undefined) await removeCgroups(namespaces);
   signal.removeEventListener('abort', stop);
 
   const progress = await readProgress(progressFile);
@@ -223,11 +189,7 @@ class IdleWatch {
   #changedMs = performance.now();
   #isOver = false;
 
-  constructor(
-    progressFile: string,
-    idleMs: number,
-    { over, kill }: { readonly over: () => void; readonly kill: () => Promise<void> },
-  ) {
+  constructor(progressFile: string, idleMs: number, over: () => void) {
     this.#timer = setInterval(() => {
       const sizeBytes = statSync(progressFile, { throwIfNoEntry: false })?.size ?? 0;
       const nowMs = performance.now();
@@ -239,7 +201,7 @@ class IdleWatch {
         this.#changedMs = nowMs;
         over();
       } else if (this.#isOver && nowMs - this.#changedMs > teardownMs) {
-        void kill();
+        void killUnfinished(progressFile);
       }
     }, 500);
   }
@@ -249,21 +211,13 @@ class IdleWatch {
   }
 }
 
-function kill(pid: number | undefined): void {
-  try {
-    if (pid !== undefined) process.kill(pid, 'SIGKILL');
-  } catch {
-    // It has ended by itself.
-  }
-}
-
-/** The first child of a process, if it has one. */
-function childOf(pid: number | undefined): number | undefined {
-  try {
-    const [first = ''] = readFileSync(`/proc/${pid ?? ''}/task/${pid ?? ''}/children`, 'utf8').split(' ');
-    return first === '' ? undefined : Number(first);
-  } catch {
-    return undefined;
+async function killUnfinished(progressFile: string): Promise<void> {
+  for (const { processId } of unfinished(await readProgress(progressFile))) {
+    try {
+      process.kill(processId, 'SIGKILL');
+    } catch {
+      // It has ended by itself.
+    }
   }
 }
 

@@ -1,7 +1,7 @@
-import { globSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'ava';
-import { labSuiteNames, suiteOf } from './suites.ts';
+import { labSuiteNames, lanesOf, suiteNames, suiteOf } from './suites.ts';
 
 const root = path.dirname(import.meta.dirname);
 const labTests = globSync('**/*.lab.test.ts', {
@@ -17,9 +17,23 @@ test('every lab test is in a suite, and every lab suite has one', (t) => {
   t.deepEqual([...new Set(labTests.map(suiteOf))].sort(), [...labSuiteNames].sort());
 });
 
-test('of two paths that fit, the longer one says the suite', (t) => {
+test('a suite of its own comes before that of the folder above', (t) => {
   t.is(suiteOf('harness/run/migration/libvirt.lab.test.ts'), 'libvirt');
   t.is(suiteOf('harness/run/runs-of-one-lab.lab.test.ts'), 'run');
   t.is(suiteOf('harness/run/plan.test.ts'), 'unit');
   t.is(suiteOf('elsewhere/some.lab.test.ts'), undefined);
+});
+
+test('every lab suite is in one lane, and what was not asked for is in none', (t) => {
+  t.deepEqual(lanesOf(suiteNames).flat().sort(), [...labSuiteNames].sort());
+  t.deepEqual(lanesOf(['unit', 'page', 'run', 'lab']), [['lab', 'run'], ['page']]);
+});
+
+test('what brings a lab up is in the lane of the lab', (t) => {
+  const [withLab = []] = lanesOf(suiteNames);
+  const lab =
+    /\b(startLocalTestbed|attachLocalTestbed|prepareGuestLab|startLab|waitForRoom|RunsLab|dbForm)\b/;
+  const found = labTests.filter((file) => lab.test(readFileSync(path.join(root, file), 'utf8')));
+  t.true(found.length > 5);
+  for (const file of found) t.true(withLab.includes(suiteOf(file) as (typeof withLab)[number]), file);
 });

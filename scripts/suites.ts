@@ -1,16 +1,27 @@
-/** Which tests run together: unit tests, which take the whole machine, then the lab suites, a few side by side. */
+/**
+ * Which tests run together: unit tests beside each other, then two lanes side by side: the suites that need the lab, one after
+ * another, since one lab fits a machine, and those that do without it.
+ */
 
-/** The paths whose lab tests a suite has, the longest that fits counting. In the order in which they begin: the longest first. */
+interface LabSuiteOptions {
+  /** Paths whose lab tests it has; the first suite that has one that fits counts. */
+  readonly paths: readonly string[];
+  readonly needsLab: boolean;
+}
+
+/** In the order in which they run. */
 const labSuites = {
-  methods: ['harness/run/migration/'],
-  run: ['harness/run/', 'harness/soak/'],
-  libvirt: ['harness/run/migration/libvirt', 'harness/run/migration/operate'],
-  guest: ['guest/'],
-  engine: ['engine/'],
-  lab: ['harness/testbed/', 'harness/vm/'],
-  page: ['report/'],
-  workload: ['harness/workload/'],
-} as const satisfies Readonly<Record<string, readonly string[]>>;
+  engine: {
+    paths: ['engine/', 'harness/soak/soak.', 'harness/run/migration/broken-post-copy'],
+    needsLab: false,
+  },
+  page: { paths: ['report/'], needsLab: false },
+  workload: { paths: ['harness/workload/'], needsLab: false },
+  guest: { paths: ['guest/'], needsLab: false },
+  lab: { paths: ['harness/testbed/', 'harness/vm/'], needsLab: true },
+  libvirt: { paths: ['harness/run/migration/libvirt', 'harness/run/migration/operate'], needsLab: true },
+  run: { paths: ['harness/'], needsLab: true },
+} as const satisfies Readonly<Record<string, LabSuiteOptions>>;
 
 type LabSuite = keyof typeof labSuites;
 export type Suite = 'unit' | LabSuite;
@@ -18,17 +29,18 @@ export type Suite = 'unit' | LabSuite;
 export const labSuiteNames = Object.keys(labSuites) as readonly LabSuite[];
 export const suiteNames: readonly Suite[] = ['unit', ...labSuiteNames];
 
-/** Of lab suites, on two cores: three at a time take longer than one after the other. */
-export const suitesSideBySide = 2;
-
 /**
  * @param file from the project's folder
  * @returns undefined for a lab test that belongs to no suite
  */
 export function suiteOf(file: string): Suite | undefined {
   if (!file.endsWith('.lab.test.ts')) return 'unit';
-  const fitting = labSuiteNames.flatMap((name) =>
-    labSuites[name].filter((path) => file.startsWith(path)).map((path) => ({ name, length: path.length })),
+  return labSuiteNames.find((name) => labSuites[name].paths.some((prefix) => file.startsWith(prefix)));
+}
+
+/** Suites that run one after another, in each lane; the lanes run side by side. Unit tests take the whole machine. */
+export function lanesOf(suites: readonly Suite[]): readonly (readonly LabSuite[])[] {
+  return [true, false].map((needsLab) =>
+    labSuiteNames.filter((name) => suites.includes(name) && labSuites[name].needsLab === needsLab),
   );
-  return fitting.sort((left, right) => right.length - left.length)[0]?.name;
 }

@@ -1,6 +1,6 @@
 /**
- * `npm test [-- SUITE | FILE ...]`: unit tests beside each other, then the lab suites, a few side by side (suites.ts), each in
- * namespaces of its own; says where the time went, and closes with "N passed, N failed, N skipped". Lab suites need root and Debian packages, which are installed
+ * `npm test [-- SUITE | FILE ...]`: unit tests beside each other, then the lab suites in two lanes (suites.ts); says where the
+ * time went, and closes with "N passed, N failed, N skipped". Lab suites need root and Debian packages, which are installed
  * first; `npm run test:unit` leaves them out.
  */
 import { globSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { $ } from 'zx';
 import { machinePackages } from './debian-packages.ts';
 import { ensurePackages } from './packages.ts';
 import { runTests, type TestsOutcome } from './run-tests.ts';
-import { type Suite, suiteNames, suiteOf, suitesSideBySide } from './suites.ts';
+import { lanesOf, type Suite, suiteNames, suiteOf } from './suites.ts';
 
 /** Far above the longest test, and short enough that CI's time goes on for the tests after one that hangs. */
 const idleMs = 600_000;
@@ -36,10 +36,9 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
 const outcomes = new Map<Suite, TestsOutcome>();
 const startedMs = performance.now();
 await runSuite('unit');
-const waiting = suiteNames.filter((suite) => suite !== 'unit');
 await Promise.all(
-  Array.from({ length: suitesSideBySide }, async () => {
-    for (let suite = waiting.shift(); suite !== undefined; suite = waiting.shift()) await runSuite(suite);
+  lanesOf([...suites.keys()]).map(async (lane) => {
+    for (const suite of lane) await runSuite(suite);
   }),
 );
 conclude();
@@ -50,8 +49,7 @@ async function runSuite(suite: Suite): Promise<void> {
   if (files === undefined || stopping.signal.aborted) return;
   console.log(`== ${suite}: ${files.length} files`);
   const kind = suite === 'unit' ? 'unit' : 'lab';
-  const namespaces = suite === 'unit' ? {} : { namespaces: `poolshift-tests-${suite}` };
-  outcomes.set(suite, await runTests(files, { kind, idleMs, signal: stopping.signal, ...namespaces }));
+  outcomes.set(suite, await runTests(files, { kind, idleMs, signal: stopping.signal }));
 }
 
 /** The files of each suite that the arguments name, in the order in which suites run; all without arguments. */
@@ -80,10 +78,7 @@ function selectedFiles(names: readonly string[]): ReadonlyMap<Suite, readonly st
 }
 
 async function prepare(): Promise<void> {
-  // At once, and not by each suite when it comes to need them.
-  const { tests, lab, guestImage, pageTests, report } = machinePackages;
-  const packages = new Set([...tests, ...lab, ...guestImage, ...pageTests, ...Object.values(report).flat()]);
-  await ensurePackages([...packages], console.error);
+  await ensurePackages(machinePackages.tests, console.error);
   await ensurePackages(machinePackages.testsOfSomeSuites, console.error).catch((error: unknown) => {
     console.error(`not installed, so their tests are skipped: ${String(error)}`);
   });
