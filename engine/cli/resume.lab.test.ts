@@ -237,9 +237,10 @@ serially(
   async (t) => {
     await whileReady(t, { program: busy, targetStands: true }, async ({ pair, source, destination }) => {
       t.deepEqual([await source.ended, await destination.ended], [1, 1]);
-      // Whichever engine's limit comes first.
-      t.regex((await source.event('failed')).code, /^(limit|peer-aborted)$/);
-      t.regex((await source.event('failed')).advice ?? '', /postcopy-paused/);
+      const { code, advice = '' } = await source.event('failed');
+      // Whichever engine's limit comes first. QEMU 10.0 may have ended as pre-copy before, with next to nothing left to send.
+      t.regex(code, /^(limit|peer-aborted|no-postcopy)$/);
+      if (code !== 'no-postcopy') t.regex(advice, /postcopy-paused/);
       const ended = ['failed', 'cancelled', 'postcopy-paused'];
       await pair.source
         .waitForMigration(({ status: is }) => ended.includes(is ?? ''), 60_000)
