@@ -48,12 +48,6 @@ export const engineEventFields = {
   /** Somebody connected to the destination who was not let in; how many there were. Not all are told of. */
   stranger: reason.extend({ peer: z.string(), strangers: z.number() }),
   connected: z.object({ peer: z.string(), compression: z.enum(['none', 'zstd']) }),
-  /** Compression was given up, or taken up again: what frames of either kind carried, in bytes before compression. */
-  'compression-changed': z.object({
-    compresses: z.boolean(),
-    compressed_bytes_per_second: z.number(),
-    plain_bytes_per_second: z.number(),
-  }),
   /** QEMU has begun to send, and its memory is known. */
   'qemu-connected': z.object({ machine: z.string(), ram_blocks: z.number(), ram_pages: z.number() }),
   listed: z.object({
@@ -152,7 +146,6 @@ export const recordedFieldsSchema = z
   .object({
     ...engineEventFields.listening.shape,
     ...engineEventFields.stranger.shape,
-    ...engineEventFields['compression-changed'].shape,
     ...engineEventFields['qemu-connected'].shape,
     ...engineEventFields.listed.shape,
     ...engineEventFields.accepted.shape,

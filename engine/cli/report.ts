@@ -67,11 +67,6 @@ function describe(event: EngineEvent): string {
         : "writing pages into the target QEMU's address space";
     case 'not-placing':
       return `all pages go through the target QEMU's stream: ${event.reason}`;
-    case 'compression-changed': {
-      const compressed = `${mebibytes(event.compressed_bytes_per_second, 1)}/s`;
-      const plain = `${mebibytes(event.plain_bytes_per_second, 1)}/s`;
-      return `${event.compresses ? 'compressing again' : 'not compressing'}: ${compressed} were sent compressed, ${plain} plain`;
-    }
     case 'planned':
       return 'all listed pages are planned or sent';
     case 'first-pass-done':

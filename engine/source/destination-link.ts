@@ -115,14 +115,6 @@ export class DestinationLink {
         }
       },
       runsDry: (unacknowledgedBytes) => window.runsDry(unacknowledgedBytes),
-      onCompression: ({ compresses, compressedBytesPerSecond, plainBytesPerSecond }) => {
-        options.onEvent({
-          event: 'compression-changed',
-          compresses,
-          compressed_bytes_per_second: compressedBytesPerSecond,
-          plain_bytes_per_second: plainBytesPerSecond,
-        });
-      },
       onRoom: () => {
         const { acknowledgedBytes, outstandingBytes } = connection;
         window.acknowledged(acknowledgedBytes, performance.now(), outstandingBytes, handler.wantsRoom);

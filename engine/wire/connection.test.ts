@@ -5,7 +5,6 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { isCoded } from '../../foundation/coded-error.ts';
-import type { CompressionChange } from './compression-choice.ts';
 import { EngineConnection } from './connection.ts';
 import { adopt, createPausedServer, type SocketOpener } from './fast-socket.ts';
 import { frameHeader, type FrameType } from './frame.ts';
@@ -23,7 +22,6 @@ function end(
   timeoutMs = 10_000,
   runsDry: (unacknowledgedBytes: number) => boolean = () => false,
   onBatch: () => void = () => undefined,
-  onCompression: (change: CompressionChange) => void = () => undefined,
 ): End {
   const frames: { type: FrameType; payload: Buffer }[] = [];
   let close: (error: Error | undefined) => void = () => undefined;
@@ -34,7 +32,6 @@ function end(
     timeoutMs,
     runsDry,
     onBatch,
-    onCompression,
     onFrame: (type, payload) => frames.push({ type, payload: Buffer.from(payload) }),
     onClosed: (error) => {
       close(error);
@@ -123,32 +120,6 @@ test('on a link that runs dry some frames go as they are, in their order', async
   t.true(a.connection.sentBytes > 3 * 64 * 1024, `${a.connection.sentBytes}`);
   t.true(a.connection.sentBytes < 39 * 64 * 1024);
   t.is(asked[0], 0);
-});
-
-test('compression that a link does not wait for is given up, and all frames arrive', async (t) => {
-  const [socket, other] = await sockets(t);
-  const changes: CompressionChange[] = [];
-  const a = end(
-    socket,
-    1000,
-    10_000,
-    () => true,
-    undefined,
-    (change) => changes.push(change),
-  );
-  const b = end(other);
-  a.connection.enableCompression(1);
-  const payload = randomBytes(128 * 1024);
-  let sent = 0;
-  // Until it is, however long that takes here.
-  while (changes.length === 0) {
-    a.connection.send('stream', payload, true);
-    sent += 1;
-    await sleep(2);
-  }
-  t.like(changes, [{ compresses: false }]);
-  while (b.frames.length < sent) await sleep(5);
-  t.true(b.frames.every((frame) => frame.payload.equals(payload)));
 });
 
 test('a stream that comes in small pieces is read in larger ones, and all of it', async (t) => {

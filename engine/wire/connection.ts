@@ -4,7 +4,6 @@
  */
 import type { Socket } from 'node:net';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
-import { type CompressionChange, CompressionChoice } from './compression-choice.ts';
 import { ReadBuffer, type SocketOpener } from './fast-socket.ts';
 import { type FrameProtection, FrameReader, type FrameType, frameHeader } from './frame.ts';
 import { type Abort, decodeMessage, encodeMessage, messageSchemas } from './messages.ts';
@@ -28,8 +27,6 @@ interface ConnectionOptions {
    * a compressor then go as they are; without it they always wait.
    */
   readonly runsDry?: (unacknowledgedBytes: number) => boolean;
-  /** Compression was taken up again or given up, as it pays. */
-  readonly onCompression?: (change: CompressionChange) => void;
   /** At the destination: whether the target will never run if this engine gives up now. */
   readonly targetNeverRuns?: () => boolean;
   /** What it means that the connection broke, where more is known than the system says. */
@@ -61,7 +58,6 @@ export class EngineConnection {
   readonly #reader: FrameReader;
   readonly #buffer = new ReadBuffer(greetingReadBytes);
   readonly #queue: SendQueue;
-  #compression: CompressionChoice | undefined;
   #acknowledgedBytes = 0;
   #heartbeat: NodeJS.Timeout | undefined;
   #sentSinceHeartbeat = false;
@@ -148,10 +144,9 @@ export class EngineConnection {
     return this.sentBytes - this.#acknowledgedBytes + this.#queue.estimatedBytes;
   }
 
-  /** Compresses frames sent with `compressible` from now on, where that pays. */
+  /** Compresses frames sent with `compressible` from now on. */
   enableCompression(level: number): void {
     this.#queue.enableCompression(level);
-    this.#compression = new CompressionChoice();
   }
 
   /**
@@ -282,12 +277,11 @@ export class EngineConnection {
   #pump(): void {
     this.#queue.compress();
     // A link that is faster than the compressors does not wait for them: it gets a frame as it is beside theirs.
-    const dry = this.#options.runsDry?.(this.sentBytes - this.#acknowledgedBytes) === true;
-    if (dry) this.#queue.giveUpCompressingOne();
-    let wentBytes = 0;
+    if (this.#options.runsDry?.(this.sentBytes - this.#acknowledgedBytes) === true) {
+      this.#queue.giveUpCompressingOne();
+    }
     for (let first = this.#queue.take(); first !== undefined; first = this.#queue.take()) {
-      const { bytes, payloadBytes, onSent } = first;
-      wentBytes += payloadBytes;
+      const { bytes, onSent } = first;
       this.#sentSinceHeartbeat = true;
       this.#socket.cork();
       bytes.forEach((part, index) => {
@@ -296,16 +290,7 @@ export class EngineConnection {
       });
       this.#socket.uncork();
     }
-    this.#chooseCompression(wentBytes, dry);
     if (this.#ending && this.#queue.isEmpty) this.#socket.end();
-  }
-
-  #chooseCompression(wentBytes: number, dry: boolean): void {
-    const choice = this.#compression;
-    if (choice === undefined) return;
-    const change = choice.went(wentBytes, dry, performance.now());
-    this.#queue.compresses = choice.compresses;
-    if (change !== undefined) this.#options.onCompression?.(change);
   }
 
   #beat(): void {

@@ -16,8 +16,6 @@ interface Waiting {
 /** A frame as it goes over the link. */
 interface ReadyFrame {
   readonly bytes: readonly Buffer[];
-  /** Of its payload, before compression. */
-  readonly payloadBytes: number;
   readonly onSent: (() => void) | undefined;
 }
 
@@ -42,7 +40,6 @@ export class SendQueue {
   #recentRawBytes = 1;
   #recentBytes = 1;
   #compressionLevel: number | undefined;
-  #compresses = true;
 
   /** @param onCompressed called when a compressor has done a frame, after `clear()` too for those it had taken before */
   constructor(protection: FrameProtection, onCompressed: () => void) {
@@ -69,26 +66,16 @@ export class SendQueue {
     this.#compressionLevel = level;
   }
 
-  /** Whether compression, once enabled, is used. Frames that no compressor has taken yet follow, too. */
-  set compresses(value: boolean) {
-    this.#compresses = value;
-    if (!value) while (this.#toCompress.length > 0) this.giveUpCompressingOne();
-  }
-
   /** @param payload must not change until `onSent` was called */
   add(type: FrameType, payload: Buffer, compressible: boolean, onSent: (() => void) | undefined): void {
     this.rawBytes += payload.length;
     const waiting: Waiting = { type, payload, onSent, bytes: undefined };
     this.#frames.push(waiting);
     this.#waitingBytes += payload.length;
-    const mayCompress =
+    const compress =
       compressible && this.#compressionLevel !== undefined && payload.length >= minCompressedBytes;
-    if (mayCompress && this.#compresses) {
-      this.#toCompress.push(waiting);
-      return;
-    }
-    if (mayCompress) this.#saved(payload.length, payload.length);
-    waiting.bytes = this.#plain(waiting);
+    if (compress) this.#toCompress.push(waiting);
+    else waiting.bytes = this.#plain(waiting);
   }
 
   /** Gives the thread pool as many frames as it should have. */
@@ -113,7 +100,7 @@ export class SendQueue {
     if (first?.bytes === undefined) return undefined;
     this.#frames.shift();
     this.#waitingBytes -= first.payload.length;
-    return { bytes: first.bytes, payloadBytes: first.payload.length, onSent: first.onSent };
+    return { bytes: first.bytes, onSent: first.onSent };
   }
 
   /** Drops all frames. */
@@ -137,17 +124,13 @@ export class SendQueue {
       // Compression that does not help, or fails for want of memory, is no reason to stop.
       const helps = error === null && compressed.length < payload.length;
       const bytes = helps ? compressed : payload;
-      this.#saved(payload.length, bytes.length);
+      this.#recentRawBytes = this.#recentRawBytes * recentDecay + payload.length;
+      this.#recentBytes = this.#recentBytes * recentDecay + bytes.length;
       waiting.bytes = helps
         ? [frameHeader(type, bytes, payload.length, this.#protection), bytes]
         : this.#plain(waiting);
       this.#onCompressed();
     });
-  }
-
-  #saved(rawBytes: number, bytes: number): void {
-    this.#recentRawBytes = this.#recentRawBytes * recentDecay + rawBytes;
-    this.#recentBytes = this.#recentBytes * recentDecay + bytes;
   }
 
   #plain({ type, payload }: Waiting): readonly Buffer[] {
