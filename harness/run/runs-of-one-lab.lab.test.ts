@@ -6,7 +6,7 @@
 import test from 'ava';
 import type { ScenarioName } from '../../experiments/scenarios.ts';
 import { clearLeftovers, waitForRoom } from '../testbed/local/lab-process.ts';
-import { run, RunsLab, small } from './small-run.fixture.ts';
+import { hasCompleted, run, RunsLab, small } from './small-run.fixture.ts';
 
 let lab: RunsLab;
 
@@ -44,8 +44,9 @@ const cells: readonly (readonly [keyof typeof settings, ScenarioName])[] = [
 for (const [dbms, scenario] of cells) {
   test.serial(`${dbms}, ${scenario}: no page differs`, async (t) => {
     const options = { ...small, ...short, ...settings[dbms], dbms, scenario };
-    const { outcome, row } = await run(t, options, { lab });
-    t.is(outcome, 'completed');
+    const result = await run(t, options, { lab });
+    const { row } = result;
+    t.true(hasCompleted(result), result.reason);
     t.is(row?.ram_pages_differing, 0);
     t.is(row?.ram_pages_compared, (options.vmMemory * 2 ** 20) / 4096);
     t.true(Number(row?.pages_restored) > 1000);
@@ -54,8 +55,9 @@ for (const [dbms, scenario] of cells) {
 
 test.serial('an aged guest has next to nothing free and a full page cache; no page differs', async (t) => {
   const options = { ...short, scenario: 'idle', guest: 'aged', tableData: 16, linkRate: '125mbit' };
-  const { outcome, row } = await run(t, { ...options, warmStart: true }, { lab });
-  t.is(outcome, 'completed');
+  const result = await run(t, { ...options, warmStart: true }, { lab });
+  const { row } = result;
+  t.true(hasCompleted(result), result.reason);
   t.is(row?.ram_pages_differing, 0);
   t.true(Number(row?.pages_restored) > 1000);
   t.is(row?.guest, 'aged');

@@ -6,7 +6,7 @@ import test from 'ava';
 import type { NewRunEvent } from '../../record/event.ts';
 import { readRun } from '../../record/read-run.ts';
 import { clearLeftovers, waitForRoom } from '../testbed/local/lab-process.ts';
-import { run, RunsLab } from './small-run.fixture.ts';
+import { hasCompleted, run, RunsLab } from './small-run.fixture.ts';
 
 const two = {
   vms: 2,
@@ -46,8 +46,9 @@ pgrep -a 'qemu|node'; true`),
 test.serial(
   'both arrive with the same RAM, and each has its figures and its part of the links',
   async (t) => {
-    const { outcome, vms } = await run(t, { ...two, verifyRam: true }, { lab });
-    t.is(outcome, 'completed');
+    const result = await run(t, { ...two, verifyRam: true }, { lab });
+    const { vms } = result;
+    t.true(hasCompleted(result), result.reason);
     t.is(vms.length, 2);
     for (const [index, { folder, row }] of vms.entries()) {
       t.is(row?.ram_pages_differing, 0);
