@@ -455,6 +455,10 @@ export function hinders(findings: readonly Finding[], method: Method): readonly 
   return findings.filter(({ level }) => level === 'fault' || (level === 'no-engine' && method !== 'plain'));
 }
 
+/** Whether plain libvirt, or QEMU alone, would go where the engines do not. */
+export const plainHelps = (hindered: readonly Finding[]): boolean =>
+  hindered.every(({ level }) => level === 'no-engine');
+
 const marks: Readonly<Record<Finding['level'], string>> = {
   ok: 'ok',
   note: 'note',

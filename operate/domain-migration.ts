@@ -117,13 +117,19 @@ async function inspect(hosts: Hosts, domain: string, options: DomainOptions): Pr
   };
 }
 
-/** The source's running domains, and how much of each storage has. @throws CodedError 'host' */
+/** A domain, and how large it is. */
+export interface SurveyedDomain {
+  readonly domain: string;
+  /** 0 where no agent answers. */
+  readonly pagesListed: number;
+  readonly memoryBytes: number;
+}
+
+/** The source's running domains. @throws CodedError 'host' */
 export async function surveyDomains(
   destinationUri: string,
   options: DomainOptions,
-): Promise<
-  readonly { readonly domain: string; readonly pagesListed: number; readonly memoryBytes: number }[]
-> {
+): Promise<readonly SurveyedDomain[]> {
   return withHosts(options.connect, destinationUri, async (hosts) => {
     const towards = options.toAddress ?? hosts.destination.ssh?.host ?? hosts.destination.name;
     const running = await hosts.source.run('virsh -q -c qemu:///system list --name --state-running');

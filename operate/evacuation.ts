@@ -1,9 +1,14 @@
 /** `poolshift evacuate`: all running domains of a host move to another, a few at a time, those with the largest pools last. */
-import type { Finding } from './checks.ts';
+import { type Finding, plainHelps } from './checks.ts';
 import { exitCodes, refusedExitCode, unverifiedExitCode } from './course.ts';
-import { type DomainMigrationOptions, migrateDomain, surveyDomains } from './domain-migration.ts';
+import {
+  type DomainMigrationOptions,
+  migrateDomain,
+  type SurveyedDomain,
+  surveyDomains,
+} from './domain-migration.ts';
 import type { Reporter } from './report.ts';
-import type { Summary } from './summary.ts';
+import { exitCodeOf, type Summary } from './summary.ts';
 import { seconds } from '../foundation/quantity.ts';
 
 export interface EvacuationOptions extends DomainMigrationOptions {
@@ -11,14 +16,6 @@ export interface EvacuationOptions extends DomainMigrationOptions {
   readonly parallel: number;
   /** Domains that the engines cannot help go by libvirt alone. */
   readonly orPlain?: true;
-}
-
-/** A domain, and how large it is. */
-export interface Surveyed {
-  readonly domain: string;
-  /** 0 where no agent answers. */
-  readonly pagesListed: number;
-  readonly memoryBytes: number;
 }
 
 export interface DomainEnd {
@@ -33,7 +30,7 @@ export interface DomainEnd {
 }
 
 /** What takes longest comes last, so that most VMs are away when something goes wrong. Pure. */
-export function inOrder(surveyed: readonly Surveyed[]): readonly string[] {
+export function inOrder(surveyed: readonly SurveyedDomain[]): readonly string[] {
   return surveyed
     .toSorted(
       (a, b) =>
@@ -45,12 +42,10 @@ export function inOrder(surveyed: readonly Surveyed[]): readonly string[] {
 }
 
 /** Of one domain, as `poolshift migrate` has it. Pure. */
-function exitCodeOf({ end }: DomainEnd): number {
+function codeOfEnd({ end }: DomainEnd): number {
   switch (end.is) {
     case 'over':
-      return end.summary.outcome === 'migrated' && (end.summary.ram ?? 'equal') !== 'equal'
-        ? unverifiedExitCode
-        : exitCodes[end.summary.outcome];
+      return exitCodeOf(end.summary);
     case 'hindered':
       return refusedExitCode;
     case 'unknown':
@@ -72,7 +67,7 @@ const gravest = [
 
 /** That of the gravest end; 0 where all have moved. Pure. */
 export function evacuationExitCode(ends: readonly DomainEnd[]): number {
-  const codes = ends.map(exitCodeOf);
+  const codes = ends.map(codeOfEnd);
   return gravest.find((code) => codes.includes(code)) ?? 0;
 }
 
@@ -107,10 +102,6 @@ export function evacuationTable(ends: readonly DomainEnd[]): readonly string[] {
 
 /** Two that begin at once look for a free port each: they start so far from each other. */
 const portsApart = 16;
-
-/** Whether plain libvirt would go where the engines do not. */
-const plainHelps = (findings: readonly Finding[]): boolean =>
-  findings.every(({ level }) => level === 'no-engine');
 
 /**
  * Moves them, `parallel` at a time. Ctrl-C ends those that move, as far as it can, and begins no other.

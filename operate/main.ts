@@ -4,15 +4,15 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { cleanText } from '../engine/cli/clean-text.ts';
 import { CodedError, isCoded } from '../foundation/coded-error.ts';
 import { helpSettings } from '../foundation/command-help.ts';
-import { type Finding, methods } from './checks.ts';
-import { exitCodes, refusedExitCode, unverifiedExitCode, usageExitCode } from './course.ts';
+import { type Finding, methods, plainHelps } from './checks.ts';
+import { exitCodes, refusedExitCode, usageExitCode } from './course.ts';
 import { checkDomain, type DomainMigrationOptions, migrateDomain } from './domain-migration.ts';
 import { evacuate, evacuationExitCode, type EvacuationOptions, evacuationTable } from './evacuation.ts';
 import { OperatedHost, SshConnections } from './host.ts';
 import { checkQemus, migrateQemu, type QemuMigrationOptions } from './qemu-migration.ts';
 import { jsonReporter, type Reporter, textReporter } from './report.ts';
 import { knownMigrations, statusLines } from './status.ts';
-import { metricsText, type Summary } from './summary.ts';
+import { exitCodeOf, metricsText, type Summary } from './summary.ts';
 
 interface Output {
   readonly json?: true;
@@ -273,17 +273,15 @@ async function conclude(
 ): Promise<void> {
   if ('hindered' in end) {
     process.exitCode = refusedExitCode;
-    const plainHelps = end.hindered.every(({ level }) => level === 'no-engine');
     process.stderr.write(
-      `poolshift: nothing was started${plainHelps ? '; --method plain migrates without the engines' : ''}\n`,
+      `poolshift: nothing was started${plainHelps(end.hindered) ? '; --method plain migrates without the engines' : ''}\n`,
     );
     return;
   }
-  const { outcome, ram = 'equal' } = end.summary;
-  process.exitCode = outcome === 'migrated' && ram !== 'equal' ? unverifiedExitCode : exitCodes[outcome];
+  process.exitCode = exitCodeOf(end.summary);
   if (metrics !== undefined) await writeMetrics(metrics, metricsText(end.summary, Date.now()));
   // virsh may wait for a late answer for as long as it likes: it goes on without this process.
-  if (outcome === 'in-doubt') process.exit();
+  if (end.summary.outcome === 'in-doubt') process.exit();
 }
 
 /** Whole or not at all: it is read at any moment. */

@@ -2,7 +2,7 @@
 import type { RecordedFields } from '../record/engine-event.ts';
 import { megabytes, milliseconds, seconds } from '../foundation/quantity.ts';
 import type { Method } from './checks.ts';
-import type { EngineRole, Outcome } from './course.ts';
+import { type EngineRole, exitCodes, type Outcome, unverifiedExitCode } from './course.ts';
 import type { ReportedEvent } from './launch.ts';
 import type { RamVerdict } from './verification.ts';
 
@@ -122,6 +122,10 @@ const ramWords: Readonly<Record<RamVerdict, string>> = {
   differs: 'DIFFERS from what it was at the source: the VM is suspended at the destination',
   'not-compared': 'could not be compared: the VM is suspended at the destination',
 };
+
+export function exitCodeOf({ outcome, ram = 'equal' }: Pick<Summary, 'outcome' | 'ram'>): number {
+  return outcome === 'migrated' && ram !== 'equal' ? unverifiedExitCode : exitCodes[outcome];
+}
 
 /** Two columns. */
 export function summaryTable(summary: Summary): readonly string[] {
