@@ -107,11 +107,18 @@ serially(
         for (let before = recordsBefore; before >= 0; before--)
           injector.injectPage(block, page - before, older, 0);
       };
+      /** While QEMU stands, records are on their way. */
+      const signalQemu = (signal: 'SIGSTOP' | 'SIGCONT'): void => {
+        if (target.pid === undefined) throw new Error('QEMU has ended');
+        process.kill(target.pid, signal);
+      };
       const held = { 'at once': 0, 'after the PONG': 0, 'before a later record': 0, 'before zeros': 0 };
       for (let i = 1; i <= tries; i++) {
         const page = 4096 + i * (recordsBefore + 1);
+        signalQemu('SIGSTOP');
         send(page);
         ram.write(page, 1, newer, 0);
+        signalQemu('SIGCONT');
         await ping();
         if (read(page).equals(newer)) held['at once'] += 1;
         send(page);
@@ -127,11 +134,7 @@ serially(
         await ping();
         if (!read(page).equals(zeros)) held['before zeros'] += 1;
       }
-      t.deepEqual(
-        { ...held, 'at once': held['at once'] < tries / 2 },
-        { 'at once': true, 'after the PONG': tries, 'before a later record': 0, 'before zeros': 0 },
-        JSON.stringify(held),
-      );
+      t.deepEqual(held, { 'at once': 0, 'after the PONG': tries, 'before a later record': 0, 'before zeros': 0 });
       socket.destroy();
     } finally {
       await target.stop();
