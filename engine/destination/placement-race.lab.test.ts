@@ -134,7 +134,12 @@ serially(
         await ping();
         if (!read(page).equals(zeros)) held['before zeros'] += 1;
       }
-      t.deepEqual(held, { 'at once': 0, 'after the PONG': tries, 'before a later record': 0, 'before zeros': 0 });
+      t.deepEqual(held, {
+        'at once': 0,
+        'after the PONG': tries,
+        'before a later record': 0,
+        'before zeros': 0,
+      });
       socket.destroy();
     } finally {
       await target.stop();
