@@ -90,6 +90,8 @@ export class GuestPages {
   readonly #asked: PageName[] = [];
   /** Numbers of pages that the target's VM waits for. */
   readonly #requested: number[] = [];
+  /** Number of a page that the target was told to throw away here. */
+  #thrownAway: number | undefined;
   /** Ends of the parts sent: sum of planned pages, and position in the list. */
   readonly #parts: { readonly plannedPages: number; readonly position: number }[] = [];
   /** Position in the list up to which the destination has read, or got newer pages. */
@@ -186,6 +188,22 @@ export class GuestPages {
     for (let i = page; i < page + count; i++) ledger?.drop(i);
   }
 
+  /** Whether a page can be thrown away and sent from here again. */
+  get canThrowAway(): boolean {
+    return this.#memory !== undefined;
+  }
+
+  /**
+   * A page for the target to throw away, which is sent to it again as soon as there is a place for it. The guest must not run any
+   * more, and QEMU have nothing left of it.
+   */
+  throwAway(): PageName | undefined {
+    if (this.#memory === undefined) return undefined;
+    this.#thrownAway = 0;
+    this.#memory.drop(this.#thrownAway);
+    return this.#memory.nameOf(this.#thrownAway);
+  }
+
   /**
    * The target's VM waits for pages. Those that QEMU takes for sent, because their records were left out, come from here, and
    * with each the others of its InnoDB page.
@@ -273,6 +291,7 @@ export class GuestPages {
    * @throws CodedError 'source', 'guest-ram-differs' when pages were left out on the strength of the wrong memory
    */
   chunkTaken(): void {
+    this.#sendThrownAway();
     for (const [blockIndex, { check }] of this.#readable) if (check.differs) this.#leave(blockIndex, check);
     if (this.#dirtyPass.through && this.#schedule.dirtyPassMayGo) {
       this.#schedule.dirtyPassThrough();
@@ -403,6 +422,15 @@ export class GuestPages {
       refused_unknown_source: refused.unknownSource,
       refused_beyond_storage: refused.beyondStorage,
     });
+  }
+
+  /** After the package: before it the target would throw it away once more. */
+  #sendThrownAway(): void {
+    const page = this.#thrownAway;
+    if (page === undefined || this.#memory === undefined || !this.#output.canInject) return;
+    this.#thrownAway = undefined;
+    this.#memory.read(page, 1, this.#page, 0);
+    this.#send(page, this.#page);
   }
 
   /** Sends what was asked for. A page that is plain again was sent in a newer version, which is on its way. */

@@ -92,6 +92,7 @@ class World {
             (answers === 'too early' ? this.#pongs : this.#pings).push(bytes.readUInt32BE());
         },
         hold: () => undefined,
+        endHere: () => undefined,
       },
       undefined,
       (event) => this.events.push(event),

@@ -1,6 +1,7 @@
 /** The connection to the target QEMU, which waits on a unix socket for its incoming migration. */
 import { connect, type Socket } from 'node:net';
 import { CodedError } from '../../foundation/coded-error.ts';
+import { packageLoadedPing } from '../stream/postcopy-ending.ts';
 import { returnPathMessage } from '../stream/records.ts';
 import {
   encodeReturnPathMessage,
@@ -34,8 +35,6 @@ interface TargetHandler {
 
 /** A process that exits closes its connection before it is gone. */
 const lastBreathMs = 500;
-/** QEMU's last PING in the package, behind all device state (migration/migration.c, postcopy_start). */
-const packageLoadedPing = 3;
 
 export class TargetConnection {
   readonly output: TargetOutput;

@@ -28,6 +28,8 @@ export class TargetOutput {
   /** What is held, in order; undefined where nothing is to be held. */
   #held: Buffer[] | undefined;
   #heldBytes = 0;
+  /** Where in what is held the target has what it needs to start; undefined where the stream's end says it. */
+  #endsAtBytes: number | undefined;
   /** What waits for the kernel to take all that was written before. */
   #last: Buffer | undefined;
   /** What was added since, behind it. */
@@ -66,6 +68,11 @@ export class TargetOutput {
     this.#heldTailBytes = Math.min(this.#heldTailBytes, tailBytes);
   }
 
+  /** With what is held the target can start: what is added to it now does not matter for that. */
+  endHere(): void {
+    this.#endsAtBytes = this.#heldBytes;
+  }
+
   /** Whether what is added is held. */
   get isHolding(): boolean {
     return this.#held !== undefined;
@@ -87,10 +94,12 @@ export class TargetOutput {
     const held = Buffer.concat(this.#held);
     this.#held = undefined;
     this.#heldBytes = 0;
-    const lastAt = endOfFileAt(held);
+    const ends = this.#endsAtBytes;
+    const lastAt = ends === undefined ? endOfFileAt(held) : ends - 1;
     this.#fill(held, 0, lastAt);
     this.flush();
-    this.#last = held.subarray(lastAt);
+    this.#last = held.subarray(lastAt, ends);
+    if (ends !== undefined) this.#behindLast.push(held.subarray(ends));
     this.#writeLast();
   }
 

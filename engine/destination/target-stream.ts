@@ -29,7 +29,7 @@ interface EarlyResume {
   mayGetHugePages(lengthBytes: number): boolean;
 }
 
-type HoldingOutput = Pick<TargetOutput, 'add' | 'hold'>;
+type HoldingOutput = Pick<TargetOutput, 'add' | 'endHere' | 'hold'>;
 
 export class TargetStream {
   readonly injector: StreamInjector;
@@ -124,10 +124,12 @@ export class TargetStream {
           }
         },
         packageBegins: () => {
-          this.#discardMissing(output);
           output.hold();
           onEvent({ event: 'switch-over' });
           early?.packageBegins();
+        },
+        packageEnds: () => {
+          output.endHere();
         },
         deviceState: () => {
           if (this.#discarded) {
@@ -229,18 +231,6 @@ export class TargetStream {
     );
     output.add(command, 0, command.length);
     this.#discarded = true;
-  }
-
-  /** Stock QEMU 11.1 hangs or fails where pages are missing of which none was thrown away. */
-  #discardMissing(output: HoldingOutput): void {
-    if (this.#discarded) return;
-    const { index, pageCount } = this.#largestBlock;
-    const received = this.#received[index];
-    for (let page = 0; page < pageCount; page++) {
-      if (received?.has(page) === true) continue;
-      this.#discard(output, page);
-      return;
-    }
   }
 
   #placementOf(blockIndex: number): Placement | undefined {

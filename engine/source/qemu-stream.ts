@@ -6,14 +6,17 @@ import { postcopyBegun } from '../core/advice.ts';
 import type { EventSink } from '../core/engine-event.ts';
 import type { Schedule } from '../core/schedule.ts';
 import { checkVm } from '../stream/configuration.ts';
+import { writeDiscard } from '../stream/discard.ts';
 import { StreamInjector } from '../stream/injector.ts';
 import { refuseUnvouched } from '../stream/obstacles.ts';
 import { streamCommand } from '../stream/records.ts';
 import { encodePlanPart, type PlanPart } from '../wire/plan-codec.ts';
+import { CodedError } from '../../foundation/coded-error.ts';
 import type { DestinationLink } from './destination-link.ts';
 import { GuestPages } from '../core/guest-pages.ts';
 import type { GuestRamSource, StreamWriter } from '../core/outside.ts';
 import { PageHasher, randomHashKey } from '../list/content-hash.ts';
+import { PostcopyEnding } from '../stream/postcopy-ending.ts';
 import { StreamEnd } from '../stream/stream-end.ts';
 
 const vmNotInStream = {
@@ -49,7 +52,11 @@ export class QemuStream implements StreamWriter {
   /** What is handed on now may hold the end of the stream. */
   #mayEnd = false;
   #postcopy = false;
+  /** The target was told to throw pages away. */
   #discarded = false;
+  /** Of a migration that QEMU ends as pre-copy and the target is to see as post-copy. */
+  #ending = new PostcopyEnding();
+  #endingIsWhole = false;
 
   /** @param vm name or uuid that the engine was told */
   constructor(
@@ -74,7 +81,12 @@ export class QemuStream implements StreamWriter {
    */
   push(chunk: Buffer): boolean {
     this.pages.chunkComes(performance.now());
-    const goesOn = this.injector.push(chunk);
+    let goesOn = this.injector.push(chunk);
+    if (this.#endingIsWhole) {
+      this.#endingIsWhole = false;
+      this.injector.reader.becomePostcopy();
+      goesOn = this.injector.push(this.#ending.bytes(this.injector.reader.ramSectionId ?? 0));
+    }
     this.pages.chunkTaken();
     return goesOn;
   }
@@ -102,11 +114,6 @@ export class QemuStream implements StreamWriter {
   /** Whether post-copy has begun: QEMU goes on sending when the target runs. */
   get isPostcopy(): boolean {
     return this.#postcopy;
-  }
-
-  /** Whether the target was told to throw pages away. */
-  get hasDiscarded(): boolean {
-    return this.#discarded;
   }
 
   /** Whether QEMU has sent everything. */
@@ -166,7 +173,11 @@ export class QemuStream implements StreamWriter {
           this.#discarded = true;
           this.pages.discarded(blockIndex, page, pageCount);
         },
+        endOfPrecopy: (buffer, start, end) => {
+          this.#endingIsWhole = this.#ending.push(buffer.subarray(start, end));
+        },
         packageBegins: () => {
+          if (!this.#discarded) this.#discardOne();
           this.#onEvent({ event: 'switch-over' });
         },
         packageEnds: () => {
@@ -187,7 +198,30 @@ export class QemuStream implements StreamWriter {
         batch.add(buffer, start, end);
         if (this.#mayEnd && this.#end.push(buffer.subarray(start, end))) this.#handler.complete();
       },
-      { holdAtEnd: true, postcopy },
+      {
+        holdAtEnd: true,
+        postcopy,
+        becomesPostcopy: () => this.#schedule.becomesPostcopy && this.pages.canThrowAway,
+      },
     );
+  }
+
+  /**
+   * A target that was told to throw nothing away refuses to run in post-copy: its preparation for it comes with LISTEN then, and
+   * sets the state back (migration/savevm.c, loadvm_postcopy_handle_listen; migration/postcopy-ram.c, postcopy_ram_prepare_discard).
+   *
+   * @throws CodedError 'source', 'no-postcopy' if no page can be sent again
+   */
+  #discardOne(): void {
+    const page = this.pages.throwAway();
+    const name = this.injector.reader.blockNames[page?.blockIndex ?? -1];
+    if (page === undefined || name === undefined)
+      throw new CodedError(
+        'source',
+        'no-postcopy',
+        'QEMU went over to post-copy with nothing left to send, which its target does not take; migrate again',
+      );
+    const command = writeDiscard(name, page.pageIndex);
+    this.#link.batch.add(command, 0, command.length);
   }
 }

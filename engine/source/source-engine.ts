@@ -198,10 +198,7 @@ class SourceEngine implements DestinationLinkHandler {
     const { counters } = this.#stream.injector.reader;
     const recordsBefore = counters.pages + counters.zeroPages + counters.pageDeltas;
     const partsBefore = counters.ramSections;
-    if (!this.#stream.push(chunk)) {
-      this.#refuseEndOfPrecopy();
-      this.#hold.holdEnd();
-    }
+    if (!this.#stream.push(chunk)) this.#hold.holdEnd();
     const records = counters.pages + counters.zeroPages + counters.pageDeltas - recordsBefore;
     const parts = counters.ramSections - partsBefore;
     this.#hold.chunkTaken(records, parts, performance.now(), this.#link.rateBytesPerSecond);
@@ -212,14 +209,6 @@ class SourceEngine implements DestinationLinkHandler {
 
   /** It may come before the VM is told to move: QEMU 10.2 and newer go over as soon as somebody stops the VM. */
   #takePackage(): void {
-    // Its preparation for discards then comes after LISTEN and sets the state back (migration/postcopy-ram.c,
-    // postcopy_ram_prepare_discard), so that it refuses to run.
-    if (!this.#stream.hasDiscarded)
-      throw new CodedError(
-        'source',
-        'no-postcopy',
-        'QEMU went over to post-copy with nothing left to send, which its target does not take; stop the VM when query-migrate says that some RAM remains',
-      );
     if (this.#hold.isReleased) {
       this.#step({ type: 'package-complete' });
       return;
@@ -235,15 +224,6 @@ class SourceEngine implements DestinationLinkHandler {
       'early-postcopy',
       `${why}; start QEMU 11.1 and newer with -global migration.switchover-ack-legacy=on`,
     );
-  }
-
-  /** In pre-copy the VM stands from here until the last page is there: early resume is for that not to be long. */
-  #refuseEndOfPrecopy(): void {
-    if (!this.#schedule.becomesPostcopy || this.#schedule.gateOpen || this.#stream.injector.reader.moved)
-      return;
-    const why =
-      'QEMU had nothing left to send and did not go over to post-copy, while listed pages are missing';
-    throw new CodedError('source', 'no-postcopy', `${why}; try again, or with another strategy`);
   }
 
   frame(type: FrameType, payload: Buffer): void {

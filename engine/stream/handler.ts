@@ -91,6 +91,8 @@ export interface StreamHandler {
   postcopyBegins?(): void;
   /** RAM is complete; all that follows is handed on without a look. */
   deviceState?(): void;
+  /** With the option `becomesPostcopy`: bytes of what follows RAM at the end of pre-copy. They are not handed on. */
+  endOfPrecopy?(buffer: Buffer, start: number, end: number): void;
   /**
    * The stream cannot be filtered. Nothing was left out so far; all that follows is handed on without a look, and no
    * page is reported any more. (If something was left out already, or `refuseUnsupported` is set, the reader throws a
@@ -128,6 +130,7 @@ export interface StreamCounters {
  * - `bitmaps`: inside a part of the section of dirty bitmaps;
  * - `held`: all of RAM was read but the end of its END section waits for `release`, or post-copy does;
  * - `device-state`: after RAM;
+ * - `end-of-precopy`: after RAM, in a stream that is to become post-copy all the same;
  * - `ended`: after RAM, in a stream that has become post-copy;
  * - `pass-through`: the stream cannot be filtered, or has become post-copy without the option for it.
  */
@@ -140,5 +143,6 @@ export type StreamPosition =
   | 'bitmaps'
   | 'held'
   | 'device-state'
+  | 'end-of-precopy'
   | 'ended'
   | 'pass-through';

@@ -11,6 +11,7 @@
  *                                |                                     |  +----------------+
  *                                |                      end of END --> held (holdAtEnd) --> device-state, or,
  *                                |                                                            after a package: ended
+ *                                +-- END, becomesPostcopy --> ram --> end-of-precopy --becomePostcopy()--> between-sections
  *                                +-- post-copy begins, without the option for it --> held (holdAtEnd) --> pass-through
  *                                +-- what cannot be filtered, from any state of the above --> pass-through
  *
@@ -56,7 +57,7 @@ import {
   streamCommand,
 } from './records.ts';
 import { readSectionHeader } from './section-header.ts';
-import { recordHeaderRoomBytes } from './writer.ts';
+import { partHeaderBytes, recordHeaderRoomBytes, writePartHeader } from './writer.ts';
 
 export interface StreamReaderOptions {
   /**
@@ -70,6 +71,11 @@ export interface StreamReaderOptions {
   readonly refuseUnsupported?: boolean;
   /** Read a stream that becomes post-copy; else it is passed through from there on. Default false. */
   readonly postcopy?: boolean;
+  /**
+   * Asked where RAM ends in pre-copy: whether the receiver is to see a part of RAM there that others follow. What comes after it
+   * goes to `endOfPrecopy` then, until `becomePostcopy` is called. Default: never.
+   */
+  readonly becomesPostcopy?: () => boolean;
 }
 
 /** Whether a page record may be written to the output, and if it needs a section of its own around it. */
@@ -82,14 +88,18 @@ type ReaderState =
   | { readonly in: 'between-sections' }
   | { readonly in: 'command'; remainingBytes: number }
   | { readonly in: 'package'; remainingBytes: number }
-  | { readonly in: 'ram'; readonly kind: SectionKind }
+  /** `last`: RAM's END, which the receiver sees as a part. */
+  | { readonly in: 'ram'; readonly kind: SectionKind; readonly last?: true }
   | { readonly in: 'block-sizes'; readonly reader: RamBlocksReader }
   | { readonly in: 'bitmaps'; readonly sectionId: number }
   | { readonly in: 'held'; readonly before: 'ram-ends' | 'postcopy' }
   | { readonly in: 'device-state' }
+  | { readonly in: 'end-of-precopy' }
   /** After the RAM of a stream that has become post-copy; `endOfFile`: its last byte was read. */
   | { readonly in: 'ended'; readonly endOfFile: boolean }
   | { readonly in: 'pass-through' };
+
+type RamPart = Extract<ReaderState, { in: 'ram' }>;
 
 /** Longest item that is parsed in one piece: a page's difference, as long as a page, with a block name of 255 bytes. */
 const maxItemBytes = recordHeaderRoomBytes + deltaHeaderBytes + pageSizeBytes;
@@ -167,6 +177,7 @@ export class StreamReader {
       case 'ram':
         return this.#state.kind === 'start' ? 'nowhere' : 'inside-section';
       case 'between-sections':
+      case 'end-of-precopy':
         return this.blocks.length > 0 ? 'between-sections' : 'nowhere';
       case 'magic':
       case 'configuration':
@@ -209,6 +220,12 @@ export class StreamReader {
     const rest = this.#heldBytes;
     this.#heldBytes = Buffer.alloc(0);
     this.#take(rest);
+  }
+
+  /** All that follows RAM was given to `endOfPrecopy`: what is pushed next stands in its place. */
+  becomePostcopy(): void {
+    if (this.#state.in !== 'end-of-precopy') throw new Error('becomePostcopy() before the end of RAM');
+    this.#state = { in: 'between-sections' };
   }
 
   /**
@@ -271,7 +288,7 @@ export class StreamReader {
     const state = this.#state;
     switch (state.in) {
       case 'ram':
-        return this.#readRam(buffer, at, end, state.kind);
+        return this.#readRam(buffer, at, end, state);
       case 'block-sizes':
         return this.#readBlockSize(buffer, at, end, state.reader);
       case 'between-sections':
@@ -296,6 +313,10 @@ export class StreamReader {
         return this.#readConfiguration(buffer, at, end, state.reader);
       case 'bitmaps':
         return this.#readBitmapItem(buffer, at, end, state.sectionId);
+      case 'end-of-precopy':
+        this.output.leaveOut(end);
+        this.#handler.endOfPrecopy?.(buffer, at, end);
+        return end;
       case 'held':
         return at;
       case 'device-state':
@@ -304,14 +325,15 @@ export class StreamReader {
     }
   }
 
-  #readRam(buffer: Buffer, start: number, end: number, kind: SectionKind): number {
+  #readRam(buffer: Buffer, start: number, end: number, ram: RamPart): number {
     const stop = this.#pages.read(buffer, start, end);
-    if (stop.is === 'other-record') return this.#readControlRecord(buffer, stop.at, end, stop.flags, kind);
+    if (stop.is === 'other-record') return this.#readControlRecord(buffer, stop.at, end, stop.flags, ram);
     return this.#stop(stop.at, stop);
   }
 
   /** A record of the RAM section that is no page: the list of RAM blocks, or the end of a section. Its header is whole. */
-  #readControlRecord(buffer: Buffer, at: number, end: number, flags: number, kind: SectionKind): number {
+  #readControlRecord(buffer: Buffer, at: number, end: number, flags: number, ram: RamPart): number {
+    const { kind } = ram;
     const hasBlocks = this.blocks.length > 0;
     switch (flags & ~ramFlag.sameBlock) {
       case ramFlag.endOfSection: {
@@ -328,7 +350,7 @@ export class StreamReader {
         if (kind === 'start' && !hasBlocks) {
           return this.#giveUp(at, malformed('the RAM section starts without its blocks'));
         }
-        return this.#endSection(buffer, at, kind);
+        return this.#endSection(buffer, at, ram);
       }
       case ramFlag.memorySize: {
         if (kind !== 'start' || hasBlocks) {
@@ -348,7 +370,7 @@ export class StreamReader {
   }
 
   /** A part of the RAM section ends with the tail at `at`, unless it is to be held. */
-  #endSection(buffer: Buffer, at: number, kind: SectionKind): number {
+  #endSection(buffer: Buffer, at: number, { kind, last }: RamPart): number {
     if (kind === 'end' && this.#options.holdAtEnd === true && !this.#endReleased) {
       this.#state = { in: 'held', before: 'ram-ends' };
       return at;
@@ -356,7 +378,8 @@ export class StreamReader {
     const next = at + sectionTailBytes;
     this.output.handOn(buffer, next);
     this.counters.ramSections += 1;
-    if (kind !== 'end') this.#state = { in: 'between-sections' };
+    if (last === true) this.#state = { in: 'end-of-precopy' };
+    else if (kind !== 'end') this.#state = { in: 'between-sections' };
     else this.#state = this.#moved ? { in: 'ended', endOfFile: false } : { in: 'device-state' };
     this.#handler.ramSectionEnds?.(kind);
     if (kind === 'end' && !this.#moved) this.#handler.deviceState?.();
@@ -402,6 +425,10 @@ export class StreamReader {
     switch (header.is) {
       case 'ram':
         this.ramSectionId = header.sectionId;
+        if (header.kind === 'end' && !this.#moved && this.#options.becomesPostcopy?.() === true) {
+          this.#endAsPart(buffer, at, header);
+          return header.next;
+        }
         this.#state = { in: 'ram', kind: header.kind };
         this.#handler.ramSectionBegins?.(header.kind);
         return header.next;
@@ -414,6 +441,15 @@ export class StreamReader {
       default:
         return this.#stop(at, header);
     }
+  }
+
+  #endAsPart(buffer: Buffer, at: number, { sectionId, next }: { sectionId: number; next: number }): void {
+    this.output.handOn(buffer, at);
+    const header = Buffer.alloc(partHeaderBytes);
+    this.output.insert(header, writePartHeader(header, 0, sectionId));
+    this.output.leaveOut(next);
+    this.#state = { in: 'ram', kind: 'part', last: true };
+    this.#handler.ramSectionBegins?.('part');
   }
 
   #readCommand(

@@ -18,8 +18,8 @@ const waitMs = 1000;
 
 /**
  * Stops the VM that may move, so that QEMU hands it over when the engine lets it. QEMU before 10.2 ends as pre-copy when it has
- * nothing left to send: a VM that runs dirties pages, which it may send only slowly from now on. It goes over to post-copy at its
- * full speed.
+ * nothing left to send, and cannot recover a migration that breaks after that: a VM that runs dirties pages, which it may send
+ * only slowly from now on. It goes over to post-copy at its full speed.
  */
 export async function stopForMove(source: Pick<QmpClient, 'execute'>): Promise<void> {
   await source.execute('migrate-set-parameters', { 'max-bandwidth': slowBytesPerSecond });
