@@ -75,6 +75,8 @@ interface Conditions {
   readonly targetMemory?: PairOptions['targetMemory'];
   /** All of the list is at the destination before the VM moves. Default: nothing of it comes from storage before. */
   readonly allThere?: true;
+  /** Both QEMUs have the capability postcopy-preempt. */
+  readonly preempts?: true;
   /** QEMU is not told to go over to post-copy. */
   readonly endsAsPrecopy?: true;
   /** The target's process stands when the VM is to move, and is waited for 2 s. */
@@ -86,7 +88,7 @@ interface Conditions {
 /** Migrates until the source engine says that the VM may move, and the VM stands, as a manager stops it. */
 async function whileReady(
   t: ExecutionContext,
-  { program, targetMemory, allThere, endsAsPrecopy, targetStands, qemu = waitsForAck }: Conditions,
+  { program, targetMemory, allThere, preempts, endsAsPrecopy, targetStands, qemu = waitsForAck }: Conditions,
   body: (moving: Omit<Moving, 'missing'>) => Promise<void>,
 ): Promise<void> {
   if (installation === undefined) throw new Error('no QEMU');
@@ -95,7 +97,10 @@ async function whileReady(
     ramBytes,
     diskBytes: 96 * MiB,
     program,
-    capabilities: ['return-path', 'switchover-ack', 'postcopy-ram'],
+    capabilities: [
+      ...(['return-path', 'switchover-ack', 'postcopy-ram'] as const),
+      ...(preempts === true ? (['postcopy-preempt'] as const) : []),
+    ],
     // QEMU 10.0 completes as pre-copy where what is left fits into the downtime.
     parameters: postcopyAlways,
     arguments: { source: qemu, target: qemu },
@@ -212,6 +217,9 @@ async function status(qemu: VmPair['source']): Promise<string> {
 const guests = {
   'touches none of them': { program: quiet },
   'writes to all of them': { program: busy, targetMemory: 'anonymous' },
+  'writes to all of them, with a connection for what is waited for': {
+    ...{ program: busy, targetMemory: 'anonymous', preempts: true },
+  },
 } as const satisfies Readonly<Record<string, Conditions>>;
 for (const [name, conditions] of Object.entries(guests)) {
   serially(
@@ -274,6 +282,16 @@ for (const targetMemory of ['file', 'anonymous'] as const) {
     },
   );
 }
+
+serially(
+  'a target that waits for a second connection, and a QEMU that ends as pre-copy and opens none',
+  async (t) => {
+    await whileMoved(t, { program: quiet, endsAsPrecopy: true, preempts: true }, async (moving) => {
+      t.not(moving.missing, 0);
+      await completes(t, moving);
+    });
+  },
+);
 
 serially(
   'QEMU ends as pre-copy while pages are missing: the VM runs at the destination all the same',

@@ -15,6 +15,7 @@ import { type MappedFrames, workOutMap } from './guest-memory-map.ts';
 import { MappedMemory } from './mapped-memory.ts';
 import type { GuestRam, GuestRamSource, PageHash, StreamWriter } from './outside.ts';
 import { PageLedger, pageState } from './page-ledger.ts';
+import { PageSet } from './page-set.ts';
 import { PlanBuilder } from './plan-builder.ts';
 import { RamCheck, type RamCheckLimits, ramCheckLimits } from './ram-check.ts';
 
@@ -63,6 +64,11 @@ export class GuestPages {
   plannedPages = 0;
   /** Listed pages that were sent from guest memory. */
   pagesSentFromMemory = 0;
+  /**
+   * Pages that the target has thrown away and QEMU has not sent again. It may do so beside its stream, so that RAM's END says
+   * nothing of them; it has sent them when it sends that.
+   */
+  awaitedPages = 0;
   readonly #schedule: PageDecisions;
   readonly #hash: PageHash;
   readonly #ramSource: GuestRamSource | undefined;
@@ -70,6 +76,7 @@ export class GuestPages {
   readonly #output: StreamWriter;
   readonly #slices: PageSlices;
   #ledgers: PageLedger[] = [];
+  readonly #awaited: PageSet[] = [];
   #totalPages = 0;
   #firstPassThrough = false;
   readonly #dirtyPass = new DirtyPass();
@@ -155,6 +162,7 @@ export class GuestPages {
   /** QEMU's record of a page with content; returns whether it stays in the stream. */
   pageRecord(blockIndex: number, page: number, buffer: Buffer, offset: number): boolean {
     this.#dirtyPass.record(blockIndex, page);
+    this.#arrives(blockIndex, page);
     const ledger = this.#ledgers[blockIndex];
     const check = this.#readable.get(blockIndex)?.check;
     const mayBeWithheld = !this.#dirtyPass.firstPassOver;
@@ -166,9 +174,16 @@ export class GuestPages {
     return true;
   }
 
+  /** QEMU's record of a page that the target's VM waits for, beside its stream; it goes on. */
+  urgentRecord(blockIndex: number, page: number): void {
+    this.#arrives(blockIndex, page);
+    this.#ledgers[blockIndex]?.passRecord(page);
+  }
+
   /** QEMU's record of a page of zeros; it stays in the stream. */
   zeroRecord(blockIndex: number, page: number): void {
     this.#dirtyPass.record(blockIndex, page);
+    this.#arrives(blockIndex, page);
     this.#ledgers[blockIndex]?.zeroRecord(page);
   }
 
@@ -185,7 +200,15 @@ export class GuestPages {
   /** The target throws these pages away: QEMU sends them in their last version, when the VM has stopped. */
   discarded(blockIndex: number, page: number, count: number): void {
     const ledger = this.#ledgers[blockIndex];
-    for (let i = page; i < page + count; i++) ledger?.drop(i);
+    const awaited = (this.#awaited[blockIndex] ??= new PageSet(this.#blocks[blockIndex]?.pageCount ?? 0));
+    for (let i = page; i < page + count; i++) {
+      ledger?.drop(i);
+      if (awaited.add(i)) this.awaitedPages += 1;
+    }
+  }
+
+  #arrives(blockIndex: number, page: number): void {
+    if (this.awaitedPages > 0 && this.#awaited[blockIndex]?.delete(page) === true) this.awaitedPages -= 1;
   }
 
   /** Whether a page can be thrown away and sent from here again. */

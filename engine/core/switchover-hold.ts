@@ -110,7 +110,7 @@ export class SwitchoverHold {
       this.#onEvent({ event: 'gate-released', held_ms: Math.round(heldMs) });
       this.#gate.open();
     }
-    if (this.#endHeld && this.#schedule.gateOpen) {
+    if (this.#endHeld && this.#schedule.gateOpen && this.#pages.awaitedPages === 0) {
       this.#pages.checkComplete();
       this.#endHeld = false;
       this.#actions.releaseEnd();

@@ -187,6 +187,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
     const early = this.#early
       ? {
           packageBegins: () => {
+            target.openSecond();
             this.#step({ type: 'package-begins' });
           },
           mayGetHugePages: (lengthBytes: number) => mayGetHugePages(incomingPath, lengthBytes),

@@ -48,9 +48,12 @@ export class TargetConnection {
   /** Not all that was written was taken from the connection. */
   #broke = false;
   #ended = false;
+  readonly #path: string;
+  #second: Socket | undefined;
 
   /** What is written before the connection stands waits for it. */
   constructor(path: string, hasReturnPath: () => boolean, handler: TargetHandler) {
+    this.#path = path;
     this.#process = findListener(path);
     const socket = connect({ path, allowHalfOpen: true });
     this.#socket = socket;
@@ -107,6 +110,17 @@ export class TargetConnection {
   destroy(): void {
     this.#ended = true;
     this.#socket.destroy();
+    this.#second?.destroy();
+  }
+
+  /**
+   * A target with the capability postcopy-preempt waits for a second connection before it runs; others listen no more. Nothing is
+   * sent on it: pages that are waited for come in the stream (migration/postcopy-ram.c, postcopy_preempt_new_channel).
+   */
+  openSecond(): void {
+    this.#second = connect({ path: this.#path });
+    this.#second.on('error', () => undefined);
+    this.#second.resume();
   }
 
   #takeWord(status: number): void {

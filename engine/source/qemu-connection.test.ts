@@ -38,7 +38,7 @@ interface Listener {
   readonly received: () => Buffer;
 }
 
-function listen(t: ExecutionContext, socketPath: string): Listener {
+function listen(t: ExecutionContext, socketPath: string, further?: (chunk: Buffer) => void): Listener {
   const outcome = Promise.withResolvers<CodedError<'source'> | undefined>();
   const failed = Promise.withResolvers<CodedError<'source'>>();
   const connected = Promise.withResolvers<undefined>();
@@ -55,6 +55,7 @@ function listen(t: ExecutionContext, socketPath: string): Listener {
       return true;
     },
     closed: () => undefined,
+    further: () => further,
     failed: (error) => {
       outcome.resolve(error);
       failed.resolve(error);
@@ -230,4 +231,33 @@ test('connections that say nothing do not keep QEMU out', async (t) => {
   connectTo(t, at).write('QEVM');
   await connected;
   t.pass();
+});
+
+test('in early resume a second connection is kept though it is silent, and is told apart', async (t) => {
+  const at = path.join(folder(t), 'qemu');
+  let further = '';
+  const { outcome, connected, received } = listen(t, at, (chunk) => (further += chunk.toString()));
+  await outcome;
+  const first = connectTo(t, at);
+  first.write('stream');
+  await connected;
+  const second = connectTo(t, at);
+  await once(second, 'connect');
+  first.write(' and more');
+  second.write('page');
+  while (further !== 'page' || received().toString() !== 'stream and more')
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  second.end();
+  await once(second, 'close');
+  t.false(first.destroyed);
+});
+
+test('in early resume, too, a connection of multifd is refused with what to change', async (t) => {
+  const at = path.join(folder(t), 'qemu');
+  const { outcome, connected, failed } = listen(t, at, () => t.fail());
+  await outcome;
+  connectTo(t, at).write('stream');
+  await connected;
+  connectTo(t, at).write(readFixture('qemu-10.0-multifd.channel-1'));
+  t.is((await failed).code, 'multifd');
 });

@@ -1,6 +1,7 @@
 /**
  * The source QEMU's connection: it migrates to a unix socket. The first connection on which something is sent is the one
- * that is served, so that whoever only looks whether somebody listens does no harm.
+ * that is served, so that whoever only looks whether somebody listens does no harm. In early resume QEMU may open another later,
+ * on which it need not send anything.
  */
 import type { Server, Socket } from 'node:net';
 import { CodedError } from '../../foundation/coded-error.ts';
@@ -24,6 +25,11 @@ interface QemuHandler {
   chunk(chunk: Buffer): boolean;
   /** QEMU has closed its end, or the connection broke; nothing comes any more. */
   closed(error: CodedError<'source'>): void;
+  /**
+   * There is another connection beside the one that is served. Returns what takes its bytes, which are valid only during the
+   * call; undefined where there may be none.
+   */
+  further(): ((chunk: Buffer) => void) | undefined;
   /** It cannot listen. */
   failed(error: CodedError<'source'>): void;
 }
@@ -33,6 +39,7 @@ export class QemuConnection {
   readonly #handler: QemuHandler;
   readonly #server: Server;
   readonly #silent = new Set<Socket>();
+  readonly #further = new Set<Socket>();
   #file: SocketFile | undefined;
   #stopped = false;
   #socket: Socket | undefined;
@@ -109,11 +116,17 @@ export class QemuConnection {
   /** Breaks off: QEMU takes the migration for failed. */
   destroy(): void {
     this.#socket?.destroy();
+    for (const socket of this.#further) socket.destroy();
   }
 
   #accept(accepted: Socket): void {
-    if (this.#silent.size >= silentLimit) {
+    if (this.#silent.size + this.#further.size >= silentLimit) {
       accepted.destroy();
+      return;
+    }
+    const further = this.#socket === undefined ? undefined : this.#handler.further();
+    if (further !== undefined) {
+      this.#acceptFurther(accepted, further);
       return;
     }
     const buffer = new ReadBuffer(this.#socket === undefined ? readBytes : magicBytes);
@@ -146,19 +159,25 @@ export class QemuConnection {
     socket.resume();
   }
 
-  /** The first bytes of a connection. Each of multifd's says what it is (migration/multifd.c, MultiFDInit_t). */
+  #acceptFurther(accepted: Socket, take: (chunk: Buffer) => void): void {
+    const socket = adopt(accepted, new ReadBuffer(littleBytes), (chunk) => {
+      if (isMultifd(chunk)) this.#refuseMultifd(socket);
+      else take(chunk);
+      return true;
+    });
+    this.#further.add(socket);
+    socket.on('end', () => socket.destroy());
+    socket.on('error', () => undefined);
+    socket.on('close', () => {
+      this.#further.delete(socket);
+    });
+    socket.resume();
+  }
+
+  /** The first bytes of a connection. */
   #speaks(socket: Socket, chunk: Buffer, buffer: ReadBuffer): void {
-    if (chunk.length >= magicBytes && chunk.readUInt32BE(0) === multifdMagic) {
-      socket.destroy();
-      this.#handler.failed(
-        new CodedError(
-          'source',
-          'multifd',
-          'QEMU migrates with multifd, which cannot be filtered: switch it off with {"execute": ' +
-            '"migrate-set-capabilities", "arguments": {"capabilities": [{"capability": "multifd", "state": false}]}} ' +
-            '(libvirt: without --parallel)',
-        ),
-      );
+    if (isMultifd(chunk)) {
+      this.#refuseMultifd(socket);
       return;
     }
     if (this.#socket !== undefined) {
@@ -169,4 +188,22 @@ export class QemuConnection {
     this.#buffer = buffer;
     this.#handler.connected();
   }
+
+  #refuseMultifd(socket: Socket): void {
+    socket.destroy();
+    this.#handler.failed(
+      new CodedError(
+        'source',
+        'multifd',
+        'QEMU migrates with multifd, which cannot be filtered: switch it off with {"execute": ' +
+          '"migrate-set-capabilities", "arguments": {"capabilities": [{"capability": "multifd", "state": false}]}} ' +
+          '(libvirt: without --parallel)',
+      ),
+    );
+  }
+}
+
+/** Each of multifd's connections begins so (migration/multifd.c, MultiFDInit_t). A record of a page does not, below 21 PiB. */
+function isMultifd(chunk: Buffer): boolean {
+  return chunk.length >= magicBytes && chunk.readUInt32BE(0) === multifdMagic;
 }

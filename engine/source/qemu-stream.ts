@@ -15,9 +15,11 @@ import { CodedError } from '../../foundation/coded-error.ts';
 import type { DestinationLink } from './destination-link.ts';
 import { GuestPages } from '../core/guest-pages.ts';
 import type { GuestRamSource, StreamWriter } from '../core/outside.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
 import { PageHasher, randomHashKey } from '../list/content-hash.ts';
 import { PostcopyEnding } from '../stream/postcopy-ending.ts';
 import { StreamEnd } from '../stream/stream-end.ts';
+import { UrgentRecords } from '../stream/urgent-records.ts';
 
 const vmNotInStream = {
   code: 'vm-not-compared',
@@ -32,10 +34,17 @@ interface QemuStreamHandler {
   complete(): void;
   /** What follows in the stream lets the target run. */
   postcopyBegins(): void;
-  /** QEMU needs no further connection, but for what the engines do not carry: post-copy's with preemption. */
+  /** QEMU needs no further connection, but for post-copy's with preemption, which is carried in early resume only. */
   needsNoConnection(): void;
   /** The stream becomes post-copy: QEMU has sent the package with all device state, which is handed on. */
   packageComplete(): void;
+}
+
+interface UrgentPage {
+  readonly block: number;
+  readonly page: number;
+  /** Undefined: zeros. */
+  readonly content: Buffer | undefined;
 }
 
 export class QemuStream implements StreamWriter {
@@ -57,11 +66,16 @@ export class QemuStream implements StreamWriter {
   /** Of a migration that QEMU ends as pre-copy and the target is to see as post-copy. */
   #ending = new PostcopyEnding();
   #endingIsWhole = false;
+  readonly #urgent: UrgentPage[] = [];
 
-  /** @param vm name or uuid that the engine was told */
+  /**
+   * @param vm name or uuid that the engine was told
+   * @param vmIsStopped whoever runs the migration stops the VM before QEMU does
+   */
   constructor(
     schedule: Schedule,
     vm: string | undefined,
+    vmIsStopped: boolean,
     ram: GuestRamSource | undefined,
     link: DestinationLink,
     onEvent: EventSink,
@@ -71,7 +85,7 @@ export class QemuStream implements StreamWriter {
     this.#link = link;
     this.#onEvent = onEvent;
     this.#handler = handler;
-    this.injector = this.#createInjector(vm, schedule.becomesPostcopy);
+    this.injector = this.#createInjector(vm, schedule.becomesPostcopy, vmIsStopped);
     this.pages = new GuestPages(schedule, new PageHasher(this.hashKey), ram, onEvent, this);
   }
 
@@ -88,7 +102,41 @@ export class QemuStream implements StreamWriter {
       goesOn = this.injector.push(this.#ending.bytes(this.injector.reader.ramSectionId ?? 0));
     }
     this.pages.chunkTaken();
+    this.#sendUrgent();
     return goesOn;
+  }
+
+  /**
+   * QEMU has opened a second connection, for pages that the target's VM waits for. They join its stream: the target takes them from
+   * either. Returns what takes its bytes, and throws as UrgentRecords.push does.
+   */
+  openUrgent(): (bytes: Buffer) => void {
+    const records = new UrgentRecords({
+      page: (block, page, buffer, offset) => {
+        const content = Buffer.from(buffer.subarray(offset, offset + pageSizeBytes));
+        this.#urgent.push({ block, page, content });
+        return true;
+      },
+      zeroPage: (block, page) => {
+        this.#urgent.push({ block, page, content: undefined });
+        return true;
+      },
+    });
+    return (bytes) => {
+      records.push(bytes, this.injector.reader.ramBlocks);
+      this.#sendUrgent();
+    };
+  }
+
+  /** As soon as there is a place for them; there are never more than the target's VM waits for. */
+  #sendUrgent(): void {
+    while (this.injector.reader.moved && this.canInject) {
+      const next = this.#urgent.shift();
+      if (next === undefined) return;
+      this.pages.urgentRecord(next.block, next.page);
+      if (next.content === undefined) this.injectZeroPage(next.block, next.page);
+      else this.injectPage(next.block, next.page, next.content, 0);
+    }
   }
 
   get canInject(): boolean {
@@ -131,7 +179,7 @@ export class QemuStream implements StreamWriter {
     return this.#end.endsWithoutDescription;
   }
 
-  #createInjector(vm: string | undefined, postcopy: boolean): StreamInjector {
+  #createInjector(vm: string | undefined, postcopy: boolean, vmIsStopped: boolean): StreamInjector {
     const { batch } = this.#link;
     return new StreamInjector(
       {
@@ -159,7 +207,8 @@ export class QemuStream implements StreamWriter {
         },
         ramSectionEnds: (kind) => {
           this.pages.partEnds();
-          if (kind === 'part' && this.injector.reader.mayBecomePostcopy) this.#handler.needsNoConnection();
+          const { mayBecomePostcopy } = this.injector.reader;
+          if (kind === 'part' && mayBecomePostcopy && !postcopy) this.#handler.needsNoConnection();
         },
         command: (command) => {
           if (command === streamCommand.openReturnPath) this.#handler.returnPathOpens();
@@ -201,7 +250,8 @@ export class QemuStream implements StreamWriter {
       {
         holdAtEnd: true,
         postcopy,
-        becomesPostcopy: () => this.#schedule.becomesPostcopy && this.pages.canThrowAway,
+        // QEMU lets a VM that it has stopped itself run on when its connection breaks, and by then it may run at the target.
+        becomesPostcopy: () => vmIsStopped && this.#schedule.becomesPostcopy && this.pages.canThrowAway,
       },
     );
   }

@@ -75,27 +75,35 @@ class SourceEngine implements DestinationLinkHandler {
     this.#onEvent = onEvent;
     this.#schedule = new Schedule(options.strategy, options.shareBeforeSwitch);
     this.#link = new DestinationLink({ ...options, onEvent }, !this.#schedule.gateOpen, this);
-    this.#stream = new QemuStream(this.#schedule, options.vm, options.ram, this.#link, onEvent, {
-      returnPathOpens: () => {
-        this.#step({ type: 'return-path' });
-      },
-      complete: () => {
-        // A QEMU that was cancelled when it had sent everything has closed its connection by now: that is seen first.
-        setImmediate(() => {
+    this.#stream = new QemuStream(
+      this.#schedule,
+      options.vm,
+      options.moveSignal !== undefined,
+      options.ram,
+      this.#link,
+      onEvent,
+      {
+        returnPathOpens: () => {
+          this.#step({ type: 'return-path' });
+        },
+        complete: () => {
+          // A QEMU that was cancelled when it had sent everything has closed its connection by now: that is seen first.
+          setImmediate(() => {
+            this.#step({ type: 'stream-complete' });
+          });
+        },
+        postcopyBegins: () => {
+          // The target may run with what follows: from here on it is as after a stream's end.
           this.#step({ type: 'stream-complete' });
-        });
+        },
+        needsNoConnection: () => {
+          this.#qemu.stopListening();
+        },
+        packageComplete: () => {
+          this.#takePackage();
+        },
       },
-      postcopyBegins: () => {
-        // The target may run with what follows: from here on it is as after a stream's end.
-        this.#step({ type: 'stream-complete' });
-      },
-      needsNoConnection: () => {
-        this.#qemu.stopListening();
-      },
-      packageComplete: () => {
-        this.#takePackage();
-      },
-    });
+    );
     this.#hold = new SwitchoverHold(
       this.#schedule,
       this.#stream.pages,
@@ -152,6 +160,16 @@ class SourceEngine implements DestinationLinkHandler {
           this.#step({ type: 'qemu-closed', why });
         });
       },
+      further: () => {
+        if (!this.#schedule.becomesPostcopy) return undefined;
+        const takeUrgent = this.#stream.openUrgent();
+        return (chunk) => {
+          this.#guarded(() => {
+            takeUrgent(chunk);
+          });
+          this.scheduleAdvance();
+        };
+      },
       failed: (error) => {
         this.#step({ type: 'failed', why: error });
       },
@@ -198,7 +216,10 @@ class SourceEngine implements DestinationLinkHandler {
     const { counters } = this.#stream.injector.reader;
     const recordsBefore = counters.pages + counters.zeroPages + counters.pageDeltas;
     const partsBefore = counters.ramSections;
-    if (!this.#stream.push(chunk)) this.#hold.holdEnd();
+    if (!this.#stream.push(chunk)) {
+      this.#refuseEndOfPrecopy();
+      this.#hold.holdEnd();
+    }
     const records = counters.pages + counters.zeroPages + counters.pageDeltas - recordsBefore;
     const parts = counters.ramSections - partsBefore;
     this.#hold.chunkTaken(records, parts, performance.now(), this.#link.rateBytesPerSecond);
@@ -226,6 +247,16 @@ class SourceEngine implements DestinationLinkHandler {
     );
   }
 
+  /** In pre-copy the VM stands from here until the last page is there: early resume is for that not to be long. */
+  #refuseEndOfPrecopy(): void {
+    const { becomesPostcopy, gateOpen } = this.#schedule;
+    if (!becomesPostcopy || gateOpen || this.#stream.injector.reader.moved) return;
+    const why =
+      'QEMU had nothing left to send and did not go over to post-copy, while listed pages are missing';
+    const instead = 'stop the VM yourself and use --move-on signal, try again, or use another strategy';
+    throw new CodedError('source', 'no-postcopy', `${why}; ${instead}`);
+  }
+
   frame(type: FrameType, payload: Buffer): void {
     const { pages } = this.#stream;
     switch (type) {
@@ -244,6 +275,7 @@ class SourceEngine implements DestinationLinkHandler {
         break;
       case 'moved':
         this.#onEvent({ event: 'moved' });
+        this.#qemu.stopListening();
         this.#link.expectFaults();
         this.#step({ type: 'moved' });
         break;
@@ -425,8 +457,8 @@ class SourceEngine implements DestinationLinkHandler {
     switch (action.do) {
       case 'commit':
         onEvent({ event: 'committed' });
-        // From here on nobody who connects can be a part of this migration.
-        this.#qemu.stopListening();
+        // From here on nobody who connects can be a part of this migration. In early resume QEMU may have connected just now.
+        if (!this.#schedule.becomesPostcopy) this.#qemu.stopListening();
         this.#link.sendInOrder('commit');
         return;
       case 'abort':

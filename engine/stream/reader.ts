@@ -44,7 +44,7 @@ import {
   type PostcopyReading,
 } from './obstacles.ts';
 import { PageRecords } from './page-records.ts';
-import { RamBlocksReader } from './ram-blocks.ts';
+import { type RamBlocks, RamBlocksReader } from './ram-blocks.ts';
 import { readDiscard } from './discard.ts';
 import {
   deltaHeaderBytes,
@@ -150,6 +150,11 @@ export class StreamReader {
   /** Names of the RAM blocks as they stand in the stream. */
   get blockNames(): readonly Buffer[] {
     return this.#pages.blocks.names;
+  }
+
+  /** As they are found by name. */
+  get ramBlocks(): RamBlocks {
+    return this.#pages.blocks;
   }
 
   /** Whether the package with the device state was read: the stream has become post-copy. */
