@@ -39,6 +39,8 @@ export interface DomainMigrationOptions extends DomainOptions {
   readonly availableSwitchoverBandwidth?: number;
   readonly maxDowntime?: number;
   readonly timeout?: number;
+  /** Percent, with `resume`. */
+  readonly beforeSwitch?: number;
   readonly tlsDir?: string;
   /** Of the migration link, where others migrate at the same time. Default 1. */
   readonly linkShare?: number;
@@ -195,9 +197,13 @@ export async function migrateDomain(
     const socket = socketOf(domain);
     const plan =
       method === 'plain' ? undefined : await enginePlan(hosts, inspected, { ...options, method }, id, socket);
-    const link = options.availableSwitchoverBandwidth ?? switchoverMibPerSecond(inspected.domain);
+    const early = method === 'resume';
+    const link = early
+      ? postcopyAlways.switchoverMibPerSecond
+      : (options.availableSwitchoverBandwidth ?? switchoverMibPerSecond(inspected.domain));
     const switchover =
       link === undefined ? undefined : Math.max(1, Math.floor(link * (options.linkShare ?? 1)));
+    const maxDowntimeMs = early ? postcopyAlways.maxDowntimeMs : options.maxDowntime;
     const summary = await runMigration({
       id,
       vm: domain,
@@ -217,7 +223,8 @@ export async function migrateDomain(
         ...(plan === undefined || switchover === undefined || !knowsBandwidth
           ? {}
           : { switchoverMibPerSecond: switchover }),
-        ...(options.maxDowntime === undefined ? {} : { maxDowntimeMs: options.maxDowntime }),
+        ...(maxDowntimeMs === undefined ? {} : { maxDowntimeMs }),
+        ...(early ? { early } : {}),
         ...(options.timeout === undefined ? {} : { timeoutSeconds: options.timeout }),
       }),
       ...(options.verify === true
@@ -237,6 +244,12 @@ export async function migrateDomain(
     return { summary };
   });
 }
+
+/**
+ * At these QEMU before 10.2 does not end as pre-copy unless less than a page is left. It cannot be stopped beforehand here: it would
+ * have nothing left then, and libvirt continue it only at the end.
+ */
+const postcopyAlways = { switchoverMibPerSecond: 1, maxDowntimeMs: 1 } as const;
 
 /** A channel needs a controller, which libvirt does not add to a domain that runs. @throws CodedError 'host' with virsh's reason */
 async function addChannel(host: OperatedHost, domain: string): Promise<void> {
@@ -294,7 +307,12 @@ export function switchoverMibPerSecond({
 async function enginePlan(
   hosts: Hosts,
   { domain, address, reachability, destination, places }: Inspected,
-  { method, engine, tlsDir }: DomainMigrationOptions & { readonly method: Exclude<Method, 'plain'> },
+  {
+    method,
+    engine,
+    tlsDir,
+    beforeSwitch,
+  }: DomainMigrationOptions & { readonly method: Exclude<Method, 'plain'> },
   id: string,
   socket: string,
 ): Promise<EnginePlan> {
@@ -303,6 +321,7 @@ async function enginePlan(
     id,
     engine,
     strategy: method,
+    ...(beforeSwitch === undefined ? {} : { beforeSwitchPercent: beforeSwitch }),
     outgoingSocket: socket,
     incomingSocket: socket,
     address: reachability.ip,

@@ -32,6 +32,13 @@ test("virsh's arguments", (t) => {
   );
 });
 
+test('early resume is libvirt’s post-copy, begun after the shortest time that virsh takes', (t) => {
+  t.is(
+    migrateArguments({ ...least, early: true }).join(' '),
+    '-c qemu:///system migrate --live --postcopy --timeout 1 --timeout-postcopy -- -vm1 qemu+ssh://dst/system',
+  );
+});
+
 test("what virsh says of a domain's state", (t) => {
   t.is(vmStateOf(0, 'running\n', ''), 'running');
   t.is(vmStateOf(0, 'idle', ''), 'running');

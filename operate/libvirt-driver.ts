@@ -1,4 +1,5 @@
 /** A migration that libvirt carries out: `virsh`, which is run where this command is. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { CodedError } from '../foundation/coded-error.ts';
 import type { VmState } from './course.ts';
@@ -21,6 +22,8 @@ interface VirshMigration {
   readonly switchoverMibPerSecond?: number;
   readonly maxDowntimeMs?: number;
   readonly timeoutSeconds?: number;
+  /** Early resume: what libvirt calls post-copy, begun as soon as it can be. The engine holds it back. */
+  readonly early?: true;
 }
 
 /** Arguments of virsh, for the migration alone. Pure. */
@@ -38,6 +41,7 @@ export function migrateArguments(migration: VirshMigration): readonly string[] {
       ? []
       : ['--available-switchover-bandwidth', String(switchoverMibPerSecond)]),
     ...(timeoutSeconds === undefined ? [] : ['--timeout', String(timeoutSeconds), '--timeout-suspend']),
+    ...(migration.early === true ? ['--postcopy', '--timeout', '1', '--timeout-postcopy'] : []),
     ...['--', migration.domain, migration.destinationUri],
   ];
 }
@@ -80,6 +84,9 @@ const messageOf = (stderr: string): string => stderr.trim().replace(/^error: /, 
 /** Messages go by their text. */
 const environment = { LC_ALL: 'C' };
 const askMs = 20_000;
+/** libvirt continues a VM that has moved early within its round trips to both hosts. */
+const continuesMs = 30_000;
+const pollMs = 50;
 
 async function virsh(
   words: readonly string[],
@@ -152,5 +159,27 @@ export function libvirtDriver(migration: VirshMigration): Driver {
     },
     job: () => jobAt(sourceUri),
     completed: () => jobAt(destinationUri, '--completed'),
+    ...(migration.early === true
+      ? {
+          early: {
+            continueTarget: () => untilRuns(() => stateAt(destinationUri)),
+            giveBack: () => Promise.resolve(),
+          },
+        }
+      : {}),
   };
+}
+
+/** @returns when it did @throws CodedError 'host' */
+async function untilRuns(state: () => Promise<VmState>): Promise<number> {
+  const untilMs = performance.now() + continuesMs;
+  while (performance.now() < untilMs) {
+    if ((await state()) === 'running') return performance.now();
+    await sleep(pollMs);
+  }
+  throw new CodedError(
+    'host',
+    'timeout',
+    `libvirt at the destination has not continued it for ${continuesMs / 1000} s`,
+  );
 }

@@ -24,7 +24,15 @@ const refused: readonly (readonly [RegExp, ...string[]])[] = [
     '/b',
     '--p2p',
   ],
-  [/--method resume is for two QEMUs/, 'migrate', 'vm1', 'qemu+ssh://dst/system', '--method', 'resume'],
+  [
+    /--method resume goes without/,
+    'migrate',
+    'vm1',
+    'qemu+ssh://dst/system',
+    '--method',
+    'resume',
+    '--verify',
+  ],
   [
     /--before-switch goes with --method resume/,
     ...['migrate', '--source-qmp', '/a', '--target-qmp', '/b', '--before-switch', '50'],

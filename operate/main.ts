@@ -53,7 +53,7 @@ function addCommonOptions(command: Command): Command {
       new Option(
         '--method <name>',
         'balance and restore go through the engines, as does resume, after which the VM runs at the destination before all of it is ' +
-          'there (without libvirt); plain is libvirt or QEMU alone',
+          'there; plain is libvirt or QEMU alone',
       )
         .choices(methods)
         .default('balance'),
@@ -147,6 +147,9 @@ type Options = Omit<DomainMigrationOptions & QemuMigrationOptions, 'sourceQmp' |
 
 type CheckOptions = Options & { readonly addChannel?: true };
 
+/** What an early resume has no use for. */
+const notEarly = ['verify', 'maxDowntime', 'timeout', 'availableSwitchoverBandwidth'] as const;
+
 /** Of libvirt alone. */
 const ofLibvirt = ['p2p', 'persistent', 'undefineSource', 'verify'] as const;
 
@@ -176,12 +179,12 @@ addMigrationOptions(addVmArguments(program.command('migrate')))
           '--bandwidth limits what QEMU sends before the engine leaves pages out, so that it would slow the migration without need: ' +
             'leave it out, shape the link, or take --method plain',
         );
-      if (vm.is === 'domain' && options.method === 'resume')
+      if (options.method === 'resume' && notEarly.some((name) => options[name] !== undefined))
         throw new CodedError(
           'command',
           'usage',
-          "--method resume is for two QEMUs without libvirt (--source-qmp, --target-qmp): libvirt's post-copy has a second connection, " +
-            'which the engine does not carry',
+          '--method resume goes without --verify, --max-downtime, --timeout and --available-switchover-bandwidth: the VM moves as soon as it may, ' +
+            'and runs while its memory follows',
         );
       if (options.beforeSwitch !== undefined && options.method !== 'resume')
         throw new CodedError('command', 'usage', '--before-switch goes with --method resume');

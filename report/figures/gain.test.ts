@@ -1,7 +1,7 @@
 import test from 'ava';
 import type { Run } from '../record/read-set.ts';
 import { syntheticSet } from '../testing/synthetic-set.ts';
-import { gainsOf } from './gain.ts';
+import { gainsOf, showsRates } from './gain.ts';
 
 const { runs } = syntheticSet({ scenarios: ['rw'], paperRowsGib: [4], engines: ['precopy', 'restore'] });
 
@@ -59,4 +59,13 @@ test('a pre-copy that was cancelled took its time limit at the least', (t) => {
   const [gain] = gainsOf([{ ...cancelled, row }, run('restore', { ...rates, seconds: 30 })]);
   t.true(gain?.isAtLeast);
   t.is(gain?.gain, cancelled.manifest.configuration.maxTimeSeconds / 30);
+});
+
+test('gains at about the same rate are no figure', (t) => {
+  const at = (...shares: readonly number[]): boolean =>
+    showsRates(shares.map((dirtyShare) => ({ dirtyShare })));
+  t.false(at());
+  t.false(at(0.07));
+  t.false(at(0, 0.05, 0.09));
+  t.true(at(0.1, 0.3));
 });

@@ -15,6 +15,15 @@ interface Gain {
 
 export const gainFigure = 'extra-09-gain-over-dirty-rate';
 
+/** Of the link: runs of rates that are closer together show no more than that they differ. */
+const leastSpread = 0.1;
+
+/** Whether there is something to see: gains at different rates. */
+export function showsRates(gains: readonly Pick<Gain, 'dirtyShare'>[]): boolean {
+  const shares = gains.map(({ dirtyShare }) => dirtyShare);
+  return shares.length > 0 && Math.max(...shares) - Math.min(...shares) >= leastSpread;
+}
+
 const timeOf = (run: Run): number | undefined => run.row.total_time_ms;
 
 /** Each run over the pre-copy of the same load, memory row, links and repeat. */
@@ -82,7 +91,7 @@ export function gainOverDirtyRate(context: FigureContext): Drawing {
   };
   return {
     cells: context.cells,
-    isEmpty: gains.length === 0,
+    isEmpty: !showsRates(gains),
     notes: curves.length === 0 ? ['note.gain'] : ['note.gain', 'note.gain-curve'],
     body: {
       data: { values: rows },

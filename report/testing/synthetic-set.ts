@@ -154,7 +154,16 @@ function syntheticRun({ scenario, paperRowGib, engine, repeat, noisy, factor }: 
       { ...qmp, host: 'src', name: 'STOP', tMs: totalMs - 250 },
       { ...qmp, host: 'dst', name: 'RESUME', tMs: totalMs },
     ],
-    series: syntheticSeries({ totalMs, vmBytes, sentBytes, storageBytes, listed, hasLoad, noisy }),
+    series: syntheticSeries({
+      totalMs,
+      vmBytes,
+      sentBytes,
+      storageBytes,
+      listed,
+      hasLoad,
+      dirtyPages: scenario === 'rw' ? 1500 : 400,
+      noisy,
+    }),
   };
 }
 
@@ -165,10 +174,21 @@ interface Shape {
   readonly storageBytes: number;
   readonly listed: number | undefined;
   readonly hasLoad: boolean;
+  /** In a second. */
+  readonly dirtyPages: number;
   readonly noisy: (value: number) => number;
 }
 
-function syntheticSeries({ totalMs, vmBytes, sentBytes, storageBytes, listed, hasLoad, noisy }: Shape) {
+function syntheticSeries({
+  totalMs,
+  vmBytes,
+  sentBytes,
+  storageBytes,
+  listed,
+  hasLoad,
+  dirtyPages,
+  noisy,
+}: Shape) {
   const points = (fromMs: number, toMs: number, stepMs: number, value: (tMs: number) => number): Point[] =>
     Array.from({ length: Math.floor((toMs - fromMs) / stepMs) }, (_, index) => {
       const tMs = fromMs + index * stepMs;
@@ -197,7 +217,7 @@ function syntheticSeries({ totalMs, vmBytes, sentBytes, storageBytes, listed, ha
         ]),
     ...(hasLoad
       ? [
-          ['src dirty_pages_per_second', points(0, totalMs, stepMs, () => noisy(400))] as const,
+          ['src dirty_pages_per_second', points(0, totalMs, stepMs, () => noisy(dirtyPages))] as const,
           ['client tps', seconds((tMs) => noisy(tMs > 0 && tMs < totalMs ? 6 : 8))] as const,
           [
             'client queued_transactions',

@@ -164,6 +164,28 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
   t.is(back.end?.['outcome'], 'migrated');
   t.is(await virsh(src, `domstate ${domainName}`), 'running');
   t.is(await virsh(dst, 'list --all --name'), '');
+  // Early: the VM runs at the destination before its pool is there, and answers.
+  for (const table of [1, 2])
+    await runSql(client, server, `SELECT COUNT(*), SUM(LENGTH(pad)) FROM sbtest.sbtest${table}`);
+  const early = new Command(src, `${domainName} ${destinationUri}`, '--method resume --before-switch 0');
+  t.teardown(() => early.stop());
+  await early.line(({ event, phase }) => event === 'progress' && phase === 'missing pages');
+  await untilAnswers(client, dst);
+  log('answers at the destination');
+  t.is(await early.ended, 0, early.errors);
+  log(JSON.stringify(early.end));
+  t.like(early.end, { outcome: 'migrated', method: 'resume' });
+  t.true(Number(early.end?.['movedMs']) < Number(early.end?.['totalMs']));
+  t.true(Number(early.end?.['pagesVerified']) > 5000);
+  t.is(await virsh(src, 'list --all --name'), '');
+  t.deepEqual(await runSql(client, server, 'SELECT COUNT(*) FROM sbtest.sbtest2'), [[String(rowsPerTable)]]);
+  const plain = migrate(
+    '--method plain --connect qemu+ssh://dst/system',
+    client,
+    `${domainName} qemu+ssh://src/system`,
+  );
+  t.is(await plain.ended, 0, plain.errors);
+
   const again = migrate('--p2p --persistent --connect qemu+ssh://src/system', client);
   t.is(await again.ended, 0, again.errors);
   log(JSON.stringify(again.end));
