@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError, isCoded } from '../foundation/coded-error.ts';
 import type { QmpClient } from '../qemu/qmp/client.ts';
-import { postcopyAlways, stopForMove } from '../qemu/qmp/early-resume.ts';
+import { postcopyAlways } from '../qemu/qmp/early-resume.ts';
 import type { MigrationCapability, MigrationInfo, MigrationParameters } from '../qemu/qmp/messages.ts';
 import type { VmState } from './course.ts';
 import type { JobFigures } from './progress.ts';
@@ -153,8 +153,8 @@ class EarlyMove implements NonNullable<Driver['early']> {
     };
   }
 
-  stopForMove(): Promise<void> {
-    return stopForMove(this.#source);
+  async stopForMove(): Promise<void> {
+    await this.#source.execute('stop');
   }
 
   continueTarget(): Promise<number> {

@@ -195,7 +195,9 @@ serially('a destination engine that is killed leaves no storage daemon', async (
     const { pair } = parts;
     pair.cache(cachedRuns);
     device = (await execa('losetup', ['--find', '--show', '--read-only', pair.diskPath])).stdout;
-    const result = await migrate(parts, await startEngines(parts, device, listOf(cachedRuns, ramBytes)));
+    const engines = await startEngines(parts, device, listOf(cachedRuns, ramBytes));
+    await engines[1]?.event('storage');
+    const result = await migrate(parts, engines);
     t.deepEqual(result.differing, []);
     t.is(result.pages_restored, result.pages_planned);
     t.true(result.pages_restored > some, `${result.pages_restored} pages restored`);

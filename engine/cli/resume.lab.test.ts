@@ -75,6 +75,8 @@ interface Conditions {
   readonly targetMemory?: PairOptions['targetMemory'];
   /** All of the list is at the destination before the VM moves. Default: nothing of it comes from storage before. */
   readonly allThere?: true;
+  /** Nobody stops the VM for its move: QEMU does when it moves. */
+  readonly qemuStops?: true;
   /** Both QEMUs have the capability postcopy-preempt. */
   readonly preempts?: true;
   /** QEMU is not told to go over to post-copy. */
@@ -88,7 +90,16 @@ interface Conditions {
 /** Migrates until the source engine says that the VM may move, and the VM stands, as a manager stops it. */
 async function whileReady(
   t: ExecutionContext,
-  { program, targetMemory, allThere, preempts, endsAsPrecopy, targetStands, qemu = waitsForAck }: Conditions,
+  {
+    program,
+    targetMemory,
+    allThere,
+    qemuStops,
+    preempts,
+    endsAsPrecopy,
+    targetStands,
+    qemu = waitsForAck,
+  }: Conditions,
   body: (moving: Omit<Moving, 'missing'>) => Promise<void>,
 ): Promise<void> {
   if (installation === undefined) throw new Error('no QEMU');
@@ -122,8 +133,7 @@ async function whileReady(
           'resume',
           '--before-switch',
           share,
-          '--move-on',
-          'signal',
+          ...(qemuStops === true ? [] : ['--move-on', 'signal']),
           ...patience,
         ],
         storage: nbd.location,
@@ -137,9 +147,11 @@ async function whileReady(
       if (endsAsPrecopy !== true) await pair.source.execute('migrate-start-postcopy');
       await source.event(allThere === true ? 'first-pass-done' : 'may-move');
       await source.event('may-move');
-      await pair.source.execute('stop');
-      if (targetStands === true) signalTarget(pair, 'SIGSTOP');
-      source.kill('SIGUSR1');
+      if (qemuStops !== true) {
+        await pair.source.execute('stop');
+        if (targetStands === true) signalTarget(pair, 'SIGSTOP');
+        source.kill('SIGUSR1');
+      }
       const started = performance.now();
       const lap = (what: string): void => {
         t.log(`${what} ${Math.round((performance.now() - started) / 100) / 10} s`);
@@ -214,6 +226,9 @@ async function status(qemu: VmPair['source']): Promise<string> {
   return ((await qemu.execute('query-status')) as { readonly status: string }).status;
 }
 
+/** A page in some hundredths of a second. */
+const idle = { ...quiet, delayRounds: 4_000_000 };
+
 const guests = {
   'touches none of them': { program: quiet },
   'writes to all of them': { program: busy, targetMemory: 'anonymous' },
@@ -281,6 +296,14 @@ for (const targetMemory of ['file', 'anonymous'] as const) {
       });
     },
   );
+}
+
+for (const [name, program] of Object.entries({ idle, quiet, busy })) {
+  serially(`nobody stops the VM, and QEMU goes over to post-copy all the same; ${name} guest`, async (t) => {
+    await whileMoved(t, { program, qemuStops: true, targetMemory: 'anonymous' }, (moving) =>
+      completes(t, moving),
+    );
+  });
 }
 
 serially(

@@ -214,6 +214,7 @@ class World {
       toQemu: () => {
         this.acknowledged = true;
       },
+      wakeIn: () => undefined,
     });
     this.hold.pushReturnPath(
       encodeReturnPathMessage({ type: returnPathMessage.switchoverAck, data: Buffer.alloc(0) }),

@@ -8,6 +8,16 @@ import type { GuestPages } from './guest-pages.ts';
 import type { Schedule } from './schedule.ts';
 import { Trickle } from './trickle.ts';
 
+/**
+ * Before a VM moves early, QEMU is not read for so long that its socket is full, though it has sent next to nothing but ends of
+ * parts, and it waits: while it does, the guest writes to pages that QEMU does not know of yet. It finds them when it goes on,
+ * knows of the ack by then, and goes over to post-copy. One that has nothing left to send ends as pre-copy instead, before 10.2
+ * (migration/migration.c, migration_iteration_run).
+ */
+const settlingMs = 500;
+/** QEMU's other thread reads the ack in that time. */
+const ackMs = 20;
+
 /** What is done when the switchover may come. */
 interface HoldActions {
   /** From now on little may be under way: the VM may stop at any moment. */
@@ -16,6 +26,8 @@ interface HoldActions {
   releaseEnd(): void;
   /** Takes a message of the return path for QEMU. */
   toQemu(message: Buffer): void;
+  /** Has `update` called again, after so long at the latest. */
+  wakeIn(ms: number): void;
 }
 
 export class SwitchoverHold {
@@ -28,7 +40,10 @@ export class SwitchoverHold {
   /** Whether somebody has yet to say that the VM may move. */
   #waitsToBeTold: boolean;
   #saidMayMove = false;
-  #released = false;
+  /** Early resume: since when QEMU is not read, so that it waits. */
+  #settlingSinceMs: number | undefined;
+  #releasedAtMs: number | undefined;
+  #settles = false;
   /** All of RAM was read, and its end waits. */
   #endHeld = false;
   readonly #trickle = new Trickle();
@@ -52,7 +67,9 @@ export class SwitchoverHold {
 
   /** Whether QEMU is to wait. */
   get holdsQemu(): boolean {
-    return this.#endHeld || this.#schedule.holdsQemu(this.#withholds, this.#pages.almostThrough);
+    return (
+      this.#endHeld || this.#settles || this.#schedule.holdsQemu(this.#withholds, this.#pages.almostThrough)
+    );
   }
 
   /** Whether it may be read from now: a little of it is, too, while it waits. */
@@ -62,7 +79,7 @@ export class SwitchoverHold {
 
   /** Whether the VM may move, and whoever has a say in it was heard. */
   get isReleased(): boolean {
-    return this.#released;
+    return this.#releasedAtMs !== undefined;
   }
 
   /** A chunk of QEMU's stream was read; as Trickle.taken. */
@@ -88,7 +105,7 @@ export class SwitchoverHold {
   /** To be called when the schedule may have changed its mind. Throws as GuestPages.checkComplete does. */
   update(nowMs: number): void {
     // Without a withheld ack it would get through its first pass, and switch over.
-    this.#trickle.update(this.#withholds && this.holdsQemu && !this.#endHeld, nowMs);
+    this.#trickle.update(this.#withholds && this.holdsQemu && !this.#endHeld && !this.#settles, nowMs);
     if (!this.#schedule.mayMove) {
       if (this.#heldSinceMs === undefined && this.holdsQemu) {
         this.#heldSinceMs = nowMs;
@@ -97,24 +114,39 @@ export class SwitchoverHold {
       }
       return;
     }
+    if (!this.#isSettled(nowMs)) return;
     if (this.#schedule.becomesPostcopy && !this.#saidMayMove) {
       this.#saidMayMove = true;
       this.#onEvent({ event: 'may-move' });
     }
     if (this.#waitsToBeTold) return;
-    if (!this.#released) {
-      this.#released = true;
+    if (this.#releasedAtMs === undefined) {
+      this.#releasedAtMs = nowMs;
+      if (this.#settles) this.#actions.wakeIn(ackMs);
       this.#actions.allowSwitchover();
       if (this.#schedule.gateOpen) this.#pages.checkComplete();
       const heldMs = this.#heldSinceMs === undefined ? 0 : nowMs - this.#heldSinceMs;
       this.#onEvent({ event: 'gate-released', held_ms: Math.round(heldMs) });
       this.#gate.open();
     }
+    if (nowMs >= this.#releasedAtMs + ackMs) this.#settles = false;
     if (this.#endHeld && this.#schedule.gateOpen && this.#pages.awaitedPages === 0) {
       this.#pages.checkComplete();
       this.#endHeld = false;
       this.#actions.releaseEnd();
     }
+  }
+
+  /** Where the VM may move with pages missing, whether QEMU waits by now. */
+  #isSettled(nowMs: number): boolean {
+    if (!this.#schedule.becomesPostcopy || this.#schedule.gateOpen || this.#releasedAtMs !== undefined)
+      return true;
+    if (this.#settlingSinceMs === undefined) {
+      this.#settlingSinceMs = nowMs;
+      this.#settles = true;
+      this.#actions.wakeIn(settlingMs);
+    }
+    return nowMs >= this.#settlingSinceMs + settlingMs;
   }
 
   /** The target has acknowledged the switchover, and QEMU does not know it. */

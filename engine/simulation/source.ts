@@ -45,6 +45,7 @@ export class SimulatedSource {
       toQemu: () => {
         this.acknowledged = true;
       },
+      wakeIn: () => undefined,
     });
     const { pageCount } = guest;
     const block = { index: 0, name: 'pc.ram', lengthBytes: pageCount * pageSizeBytes, pageCount };

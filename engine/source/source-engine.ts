@@ -120,6 +120,11 @@ class SourceEngine implements DestinationLinkHandler {
         toQemu: (message) => {
           this.#toQemu(message);
         },
+        wakeIn: (ms) => {
+          setTimeout(() => {
+            this.scheduleAdvance();
+          }, ms);
+        },
       },
       options.moveSignal !== undefined,
     );

@@ -1,5 +1,4 @@
 /** Early resume: the VM is stopped at the source when the engine says that it may move, and goes on at the destination. */
-import { stopForMove } from '../../../qemu/qmp/early-resume.ts';
 import { nowMs } from '../../probes/wall-clock.ts';
 import type { EngineOutput } from './engine-output.ts';
 import type { MigrationContext } from './migration.ts';
@@ -25,7 +24,7 @@ export function moveEarly(
     await engine.waitFor('may-move', configuration.maxTimeSeconds * 1000);
     // QEMU lets a VM that it has stopped by itself run on when it takes its migration for failed.
     stopped = true;
-    await stopForMove(source);
+    await source.execute('stop');
     engine.tell('move');
   };
   const told = move().catch((error: unknown) => {

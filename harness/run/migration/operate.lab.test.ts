@@ -14,6 +14,9 @@ const rowsPerTable = 200_000;
 const migrationBitsPerSecond = 250e6;
 const destinationUri = 'qemu+ssh://dst/system';
 
+const shape = (interfaceName: string, megabits: number): string =>
+  `tc qdisc replace dev ${interfaceName} root tbf rate ${megabits}mbit burst 128kb latency 100ms`;
+
 test('poolshift migrate, between two hosts with libvirt', async (t) => {
   t.timeout(30 * 60_000);
   const startedMs = performance.now();
@@ -27,7 +30,7 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
     agent: true,
     log,
   });
-  const { src, dst, client } = testbed.hosts;
+  const { src, dst, nfs, client } = testbed.hosts;
   await startLibvirt(src, '0e2cc5f0-2f5c-4f0e-9d55-7d1f6a3c0001');
   await startLibvirt(dst, '0e2cc5f0-2f5c-4f0e-9d55-7d1f6a3c0002');
   await joinBySsh(testbed, 'src', ['dst']);
@@ -167,11 +170,20 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
   // Early: the VM runs at the destination before its pool is there, and answers.
   for (const table of [1, 2])
     await runSql(client, server, `SELECT COUNT(*), SUM(LENGTH(pad)) FROM sbtest.sbtest${table}`);
+  const slow = async (migrationMegabits: number, storageMegabits: number): Promise<void> => {
+    const { migration, storage } = testbed.networks;
+    await src.run(shape(migration.interfaces.src, migrationMegabits));
+    await nfs.run(shape(storage.interfaces.nfs, storageMegabits));
+  };
+  await slow(30, 8);
   const early = new Command(src, `${domainName} ${destinationUri}`, '--method resume --before-switch 0');
   t.teardown(() => early.stop());
-  await early.line(({ event, phase }) => event === 'progress' && phase === 'missing pages');
+  const gone = await early.line(({ event, phase }) => event === 'progress' && phase === 'missing pages');
+  log(JSON.stringify(gone));
   await untilAnswers(client, dst);
-  log('answers at the destination');
+  t.is(early.end, undefined);
+  log('answers at the destination, and its pool is not there');
+  await slow(migrationBitsPerSecond / 1e6, 62.5);
   t.is(await early.ended, 0, early.errors);
   log(JSON.stringify(early.end));
   t.like(early.end, { outcome: 'migrated', method: 'resume' });
