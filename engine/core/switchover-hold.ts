@@ -30,9 +30,11 @@ interface HoldActions {
   wakeIn(ms: number): void;
 }
 
+type HeldPages = Pick<GuestPages, 'almostThrough' | 'awaitedPages' | 'checkComplete'>;
+
 export class SwitchoverHold {
   readonly #schedule: Pick<Schedule, 'gateOpen' | 'mayMove' | 'becomesPostcopy' | 'holdsQemu'>;
-  readonly #pages: GuestPages;
+  readonly #pages: HeldPages;
   readonly #onEvent: EventSink;
   readonly #actions: HoldActions;
   readonly #gate: SwitchoverGate;
@@ -50,7 +52,7 @@ export class SwitchoverHold {
 
   constructor(
     schedule: Pick<Schedule, 'gateOpen' | 'mayMove' | 'becomesPostcopy' | 'holdsQemu'>,
-    pages: GuestPages,
+    pages: HeldPages,
     onEvent: EventSink,
     actions: HoldActions,
     waitsToBeTold = false,
