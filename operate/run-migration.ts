@@ -80,7 +80,7 @@ export async function runMigration(plan: MigrationPlan): Promise<Summary> {
 
 class Run {
   readonly #plan: MigrationPlan;
-  readonly #record = new EngineRecord();
+  readonly #record: EngineRecord;
   readonly #engines = new Map<EngineRole, LaunchedEngine>();
   readonly #over = Promise.withResolvers<Outcome>();
   readonly #startMs = performance.now();
@@ -98,6 +98,7 @@ class Run {
 
   constructor(plan: MigrationPlan) {
     this.#plan = plan;
+    this.#record = new EngineRecord(plan.method === 'resume');
   }
 
   async run(): Promise<Summary> {

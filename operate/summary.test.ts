@@ -36,6 +36,13 @@ const record = (): EngineRecord => {
   return events;
 };
 
+test('early resume places no page, and nobody is told so', (t) => {
+  const events = new EngineRecord(true);
+  events.take('destination', { event: 'not-placing', fields: { reason: 'QEMU may start post-copy' } });
+  events.take('source', { event: 'warning', fields: { reason: 'a readable file' } });
+  t.deepEqual(events.figures().reasons, ['source engine: a readable file']);
+});
+
 const summary: Summary = {
   vm: 'vm1',
   source: 'src',

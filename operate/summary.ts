@@ -46,11 +46,17 @@ const reasonEvents: ReadonlySet<string> = new Set([
 export class EngineRecord {
   readonly #last = new Map<string, RecordedFields>();
   readonly #reasons: string[] = [];
+  readonly #early: boolean;
+
+  /** @param early early resume, in which no page is placed: nobody asked for it */
+  constructor(early = false) {
+    this.#early = early;
+  }
 
   take(role: EngineRole, { event, fields }: ReportedEvent): void {
     this.#last.set(`${role} ${event === 'done' ? 'progress' : event}`, fields);
     const { reason } = fields;
-    if (!reasonEvents.has(event) || reason === undefined) return;
+    if (!reasonEvents.has(event) || reason === undefined || (this.#early && event === 'not-placing')) return;
     // What one engine says, the other often repeats.
     const line = `${role} engine: ${reason}`;
     if (!this.#reasons.some((known) => known.endsWith(reason))) this.#reasons.push(line);
