@@ -362,6 +362,10 @@ serially(
       await sleep(500);
       t.not(await status(pair.source), 'running');
       await pair.target.waitForMigration(({ status: is }) => is === 'postcopy-paused', 60_000);
+      // It has sent all that it knows of long since, so that there is nothing that it could resume.
+      const { status: migration } = await pair.source.execute('query-migrate');
+      t.log(migration);
+      t.true(['failed', 'postcopy-paused'].includes(migration ?? ''));
     });
   },
 );

@@ -53,8 +53,10 @@ export const leftBehind =
   'which has them, as long as the destination has not said that the target has everything; then tell it {"execute": "quit"}.';
 
 export const incompleteAtDestination =
-  'The VM is here and stops wherever it touches a page that is missing. Recover it as stock QEMU does: {"execute": ' +
-  '"migrate-recover"} here, {"execute": "migrate", "arguments": {"resume": true}} at the QEMU of the source host, which must not run it.';
+  'The VM is here and stops wherever it touches a page that is missing. Ask the QEMU of the source host, which must not run it, {"execute": ' +
+  '"query-migrate"}. If it says "postcopy-paused", recover as stock QEMU does: {"execute": "migrate-recover"} here, {"execute": "migrate", ' +
+  '"arguments": {"resume": true}} there. If it says "failed", it sends no more: {"execute": "quit"} both, and start the VM anew from its disk, ' +
+  'as after a power failure.';
 
 export const signalRefused =
   'the switchover is under way, and ending this now could leave two VMs running. It ends by itself, or says what to look at.';
