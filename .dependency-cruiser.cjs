@@ -60,6 +60,7 @@ module.exports = {
     onlyInEngine('core', ['list', 'stream', 'wire']),
     onlyInEngine('source', ['core', 'list', 'stream', 'wire']),
     onlyInEngine('destination', ['core', 'list', 'stream', 'wire', 'storage']),
+    onlyInEngine('recovery', ['core', 'list', 'stream', 'wire']),
     onlyInEngine('simulation', ['core', 'list', 'stream', 'wire']),
     {
       name: 'engine-core-without-io',

@@ -132,6 +132,21 @@ export interface ErrorCodes {
     /** The engine cannot listen. */
     | 'listen-failed';
 
+  /** An early resume that broke cannot be brought to its end. */
+  recovery:
+    /** The file that says where the VM's memory is cannot be written or read. */
+    | 'file'
+    /** The QEMU of the source is gone, and with it the memory that is missing at the destination. */
+    | 'vm-gone'
+    /** The target is not the one that this VM was moved to. */
+    | 'another-vm'
+    /** The VM was not moved, or has everything. */
+    | 'not-needed'
+    /** The target cannot be reached, or closed its connection before it had everything. */
+    | 'target-failed'
+    /** Something did not come within its limit. */
+    | 'limit';
+
   /** The connection between the two engines failed. */
   wire:
     /** Bytes that no engine of this version sends. */

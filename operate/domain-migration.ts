@@ -12,7 +12,14 @@ import {
 } from './facts.ts';
 import { migrationId, plainName } from './launch.ts';
 import { OperatedHost, quote, SshConnections } from './host.ts';
-import { libvirtDriver, virshCanTellSwitchoverBandwidth } from './libvirt-driver.ts';
+import {
+  domainState,
+  libvirtDriver,
+  migrationStatusOf,
+  virshCanTellSwitchoverBandwidth,
+  waitForRecovery,
+} from './libvirt-driver.ts';
+import { type RecoveryEnd, recoverMove } from './recovery.ts';
 import type { Reporter } from './report.ts';
 import { ramFileOf, verificationOf } from './verification.ts';
 import { runMigration } from './run-migration.ts';
@@ -243,6 +250,32 @@ export async function migrateDomain(
     });
     return { summary };
   });
+}
+
+/** `poolshift recover DOMAIN DEST`. Throws as `recoverMove` does. */
+export async function recoverDomain(
+  domain: string,
+  destinationUri: string,
+  { connect, engine }: Pick<DomainOptions, 'connect' | 'engine'>,
+  reporter: Reporter,
+  onInterrupt: (listener: () => void) => void,
+): Promise<RecoveryEnd> {
+  return withHosts(connect, destinationUri, (hosts) =>
+    recoverMove(
+      {
+        ...{ vm: domain, hosts, engine },
+        targetSocket: `${socketFolder}/poolshift-${plainName(domain)}-recovery.sock`,
+        look: async () => ({
+          runsAtSource: (await domainState(connect, domain)) === 'running',
+          targetMigration: await migrationStatusOf(destinationUri, domain),
+        }),
+        tellTarget: (uri) => waitForRecovery(destinationUri, domain, uri),
+        endsSource: `virsh -c ${connect} destroy ${domain}`,
+      },
+      reporter,
+      onInterrupt,
+    ),
+  );
 }
 
 /**

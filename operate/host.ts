@@ -125,25 +125,56 @@ export class OperatedHost {
   ): Promise<{ readonly path: string; stop(): Promise<void> }> {
     if (this.ssh === undefined) return { path: remotePath, stop: () => Promise.resolve() };
     const local = path.join(this.#connections.folder, name);
-    const words = ['-L', `${local}:${remotePath}`, ...this.#connections.arguments(this.ssh), this.ssh.host];
-    // Makes the connection if there is none.
-    await this.run('true');
-    const { exitCode, stderr } = await execa('ssh', ['-O', 'forward', ...words], {
-      stdin: 'ignore',
-      reject: false,
-    });
-    if (exitCode !== 0)
-      throw new CodedError(
-        'host',
-        'forward-failed',
-        `${this.name}: ${remotePath} cannot be forwarded: ${stderr}`,
-      );
+    const what = `${local}:${remotePath}`;
+    await this.#forward('-L', what, remotePath);
     return {
       path: local,
+      stop: () => this.#cancelForward('-L', what),
+    };
+  }
+
+  /**
+   * Makes a socket of this machine reachable at `remotePath`, where nothing may be yet; `stop` ends that. On this machine it is the
+   * socket itself.
+   * @throws CodedError 'host'
+   */
+  async bringSocket(
+    localPath: string,
+    remotePath: string,
+  ): Promise<{ readonly path: string; stop(): Promise<void> }> {
+    if (this.ssh === undefined) return { path: localPath, stop: () => Promise.resolve() };
+    await this.#forward('-R', `${remotePath}:${localPath}`, localPath);
+    return {
+      path: remotePath,
       stop: async () => {
-        await execa('ssh', ['-O', 'cancel', ...words], { stdio: 'ignore', reject: false });
+        await this.#cancelForward('-R', `${remotePath}:${localPath}`);
+        // sshd leaves it there.
+        await this.run(`rm -f ${quote(remotePath)}`).catch(() => undefined);
       },
     };
+  }
+
+  /** Over the shared connection, which is made if there is none. @throws CodedError 'host' */
+  async #forward(direction: '-L' | '-R', what: string, socket: string): Promise<void> {
+    await this.run('true');
+    const { exitCode, stderr } = await this.#control('forward', direction, what);
+    if (exitCode !== 0)
+      throw new CodedError('host', 'forward-failed', `${this.name}: ${socket} cannot be forwarded: ${stderr}`);
+  }
+
+  async #cancelForward(direction: '-L' | '-R', what: string): Promise<void> {
+    await this.#control('cancel', direction, what);
+  }
+
+  async #control(
+    request: 'forward' | 'cancel',
+    direction: '-L' | '-R',
+    what: string,
+  ): Promise<{ readonly exitCode: number | undefined; readonly stderr: string }> {
+    if (this.ssh === undefined) return { exitCode: 0, stderr: '' };
+    const words = ['-O', request, direction, what, ...this.#connections.arguments(this.ssh), this.ssh.host];
+    const { exitCode, stderr } = await execa('ssh', words, { stdin: 'ignore', reject: false });
+    return { exitCode, stderr };
   }
 
   #command(script: string): readonly [string, ...string[]] {

@@ -1,6 +1,7 @@
 /** A migration that libvirt carries out: `virsh`, which is run where this command is. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
+import { z } from 'zod';
 import { CodedError } from '../foundation/coded-error.ts';
 import type { VmState } from './course.ts';
 import type { JobFigures } from './progress.ts';
@@ -114,12 +115,47 @@ export async function virshCanTellSwitchoverBandwidth(): Promise<boolean> {
   return stdout.includes('--available-switchover-bandwidth');
 }
 
+/** Never rejects. */
+export async function domainState(uri: string, domain: string): Promise<VmState> {
+  const { exitCode, stdout, stderr } = await virsh(['-c', uri, 'domstate', '--', domain]);
+  return vmStateOf(exitCode, stdout, stderr);
+}
+
+const answerSchema = z.union([
+  z.looseObject({ return: z.looseObject({ status: z.string().optional() }) }),
+  z.looseObject({ error: z.looseObject({ desc: z.string() }) }),
+]);
+
+/** Asks a domain's QEMU. @throws CodedError 'qmp', 'command-failed' */
+async function monitor(
+  uri: string,
+  domain: string,
+  command: object,
+): Promise<{ readonly status?: string | undefined }> {
+  const words = ['-c', uri, 'qemu-monitor-command', '--', domain, JSON.stringify(command)];
+  const { exitCode, stdout, stderr } = await virsh(words);
+  const failed = (why: string): CodedError<'qmp'> =>
+    new CodedError('qmp', 'command-failed', `libvirt at ${uri}, ${domain}: ${why}`);
+  if (exitCode !== 0) throw failed(messageOf(stderr));
+  const answer = answerSchema.safeParse(JSON.parse(stdout));
+  if (!answer.success) throw failed(`an answer that is none: ${stdout}`);
+  if ('error' in answer.data) throw failed(answer.data.error.desc);
+  return answer.data.return;
+}
+
+/** What a domain's QEMU says of its migration. @throws CodedError 'qmp', 'command-failed' */
+export async function migrationStatusOf(uri: string, domain: string): Promise<string> {
+  return (await monitor(uri, domain, { execute: 'query-migrate' })).status ?? 'none';
+}
+
+/** Tells a domain's QEMU to wait for a recovery. @throws CodedError 'qmp', 'command-failed' */
+export async function waitForRecovery(uri: string, domain: string, recoveryUri: string): Promise<void> {
+  await monitor(uri, domain, { 'exec-oob': 'migrate-recover', arguments: { uri: recoveryUri } });
+}
+
 export function libvirtDriver(migration: VirshMigration): Driver {
   const { domain, sourceUri, destinationUri, maxDowntimeMs } = migration;
-  const stateAt = async (uri: string): Promise<VmState> => {
-    const { exitCode, stdout, stderr } = await virsh(['-c', uri, 'domstate', '--', domain]);
-    return vmStateOf(exitCode, stdout, stderr);
-  };
+  const stateAt = (uri: string): Promise<VmState> => domainState(uri, domain);
   const jobAt = async (uri: string, ...options: readonly string[]): Promise<JobFigures | undefined> => {
     const { exitCode, stdout } = await virsh([
       '-c',

@@ -60,13 +60,16 @@ const refused: readonly (readonly [RegExp, ...string[]])[] = [
     '0',
   ],
   [
-    /Allowed choices are balance, restore, plain/,
+    /--method resume goes without --verify/,
     'evacuate',
     '--to',
     'qemu+ssh://dst/system',
     '--method',
     'resume',
+    '--verify',
   ],
+  [/give a DOMAIN and a DESTINATION/, 'recover', 'vm1'],
+  [/unknown option '--method'/, 'recover', 'vm1', 'qemu+ssh://dst/system', '--method', 'plain'],
   [/unknown command/, 'move'],
 ];
 

@@ -6,10 +6,11 @@ import { CodedError, isCoded } from '../foundation/coded-error.ts';
 import { helpSettings } from '../foundation/command-help.ts';
 import { type Finding, methods, plainHelps } from './checks.ts';
 import { exitCodes, refusedExitCode, usageExitCode } from './course.ts';
-import { checkDomain, type DomainMigrationOptions, migrateDomain } from './domain-migration.ts';
+import { checkDomain, type DomainMigrationOptions, migrateDomain, recoverDomain } from './domain-migration.ts';
 import { evacuate, evacuationExitCode, type EvacuationOptions, evacuationTable } from './evacuation.ts';
 import { OperatedHost, SshConnections } from './host.ts';
-import { checkQemus, migrateQemu, type QemuMigrationOptions } from './qemu-migration.ts';
+import { checkQemus, migrateQemu, type QemuMigrationOptions, recoverQemu } from './qemu-migration.ts';
+import type { RecoveryEnd } from './recovery.ts';
 import { jsonReporter, type Reporter, textReporter } from './report.ts';
 import { knownMigrations, statusLines } from './status.ts';
 import { exitCodeOf, metricsText, type Summary } from './summary.ts';
@@ -78,9 +79,12 @@ function addHostOptions(command: Command): Command {
         .argParser(wholeNumber(1, 65_535))
         .default(defaultPort),
     )
-    .option('--engine <program>', 'poolshift-engine on both hosts', 'poolshift-engine')
+    .addOption(engineOption())
     .option('--json', 'write JSON lines to standard output');
 }
+
+const engineOption = (): Option =>
+  new Option('--engine <program>', 'poolshift-engine on both hosts').default('poolshift-engine');
 
 /** Of every command that migrates. */
 function addMigrationOptions(command: Command): Command {
@@ -101,6 +105,12 @@ function addMigrationOptions(command: Command): Command {
         wholeNumber(1),
       ),
     )
+    .addOption(
+      new Option(
+        '--before-switch <percent>',
+        "with --method resume: of the cached pages, how much is there when the VM moves (default: the engine's)",
+      ).argParser(wholeNumber(0, 100)),
+    )
     .option('--tls-dir <folder>', 'certificates of both engines, in place of a key for this migration alone');
 }
 
@@ -112,14 +122,20 @@ interface VmOptions {
 
 function addVmArguments(command: Command): Command {
   return addCommonOptions(
-    command
-      .argument('[domain]', 'a running domain of libvirt')
-      .argument('[destination]', "the destination's libvirt: qemu+ssh://HOST/system")
-      .addOption(new Option('-c, --connect <uri>', "the source's libvirt").default('qemu:///system'))
-      .option('--source-qmp <place>', 'without libvirt: QMP socket of the VM, a path or ssh://HOST/PATH')
-      .option('--target-qmp <place>', 'and of the QEMU that waits for it, started with -incoming defer -S')
-      .option('--agent <path>', "without libvirt: the agent's socket at the source (default: as QEMU says)"),
+    addVmNames(command).option(
+      '--agent <path>',
+      "without libvirt: the agent's socket at the source (default: as QEMU says)",
+    ),
   );
+}
+
+function addVmNames(command: Command): Command {
+  return command
+    .argument('[domain]', 'a running domain of libvirt')
+    .argument('[destination]', "the destination's libvirt: qemu+ssh://HOST/system")
+    .addOption(new Option('-c, --connect <uri>', "the source's libvirt").default('qemu:///system'))
+    .option('--source-qmp <place>', 'without libvirt: QMP socket of the VM, a path or ssh://HOST/PATH')
+    .option('--target-qmp <place>', 'and of the QEMU that waits for it, started with -incoming defer -S');
 }
 
 /** @throws CodedError 'command', 'usage' */
@@ -150,6 +166,20 @@ type CheckOptions = Options & { readonly addChannel?: true };
 /** What an early resume has no use for. */
 const notEarly = ['verify', 'maxDowntime', 'timeout', 'availableSwitchoverBandwidth'] as const;
 
+/** @throws CodedError 'command', 'usage' */
+function checkEarly(options: Omit<DomainMigrationOptions, 'connect' | 'engine' | 'storage' | 'port'>): void {
+  const { method, beforeSwitch } = options;
+  if (method === 'resume' && notEarly.some((name) => options[name] !== undefined))
+    throw new CodedError(
+      'command',
+      'usage',
+      '--method resume goes without --verify, --max-downtime, --timeout and --available-switchover-bandwidth: the VM moves as soon as it may, ' +
+        'and runs while its memory follows',
+    );
+  if (beforeSwitch !== undefined && method !== 'resume')
+    throw new CodedError('command', 'usage', '--before-switch goes with --method resume');
+}
+
 /** Of libvirt alone. */
 const ofLibvirt = ['p2p', 'persistent', 'undefineSource', 'verify'] as const;
 
@@ -157,12 +187,6 @@ addMigrationOptions(addVmArguments(program.command('migrate')))
   .description('move a running VM to another host; checks first')
   .addOption(
     new Option('--bandwidth <MiB/s>', 'limit of QEMU, with --method plain').argParser(wholeNumber(1)),
-  )
-  .addOption(
-    new Option(
-      '--before-switch <percent>',
-      "with --method resume: of the cached pages, how much is there when the VM moves (default: the engine's)",
-    ).argParser(wholeNumber(0, 100)),
   )
   .option('--metrics <file>', "write OpenMetrics text there, for node_exporter's folder of text files")
   .action(
@@ -179,15 +203,7 @@ addMigrationOptions(addVmArguments(program.command('migrate')))
           '--bandwidth limits what QEMU sends before the engine leaves pages out, so that it would slow the migration without need: ' +
             'leave it out, shape the link, or take --method plain',
         );
-      if (options.method === 'resume' && notEarly.some((name) => options[name] !== undefined))
-        throw new CodedError(
-          'command',
-          'usage',
-          '--method resume goes without --verify, --max-downtime, --timeout and --available-switchover-bandwidth: the VM moves as soon as it may, ' +
-            'and runs while its memory follows',
-        );
-      if (options.beforeSwitch !== undefined && options.method !== 'resume')
-        throw new CodedError('command', 'usage', '--before-switch goes with --method resume');
+      checkEarly(options);
       if (vm.is === 'qemu' && ofLibvirt.some((name) => options[name] !== undefined))
         throw new CodedError(
           'command',
@@ -203,13 +219,11 @@ addMigrationOptions(addVmArguments(program.command('migrate')))
     },
   );
 
-const ofDomains = ['balance', 'restore', 'plain'] as const;
-
 addMigrationOptions(addHostOptions(program.command('evacuate')))
   .description('move all running domains of a host to another, those with the largest pools last')
   .requiredOption('--to <uri>', "the destination's libvirt: qemu+ssh://HOST/system")
   .addOption(new Option('-c, --connect <uri>', "the source's libvirt").default('qemu:///system'))
-  .addOption(new Option('--method <name>', 'as migrate has them').choices(ofDomains).default('balance'))
+  .addOption(new Option('--method <name>', 'as migrate has them').choices(methods).default('balance'))
   .option('--or-plain', 'domains that the engines cannot help go by libvirt alone')
   .addOption(
     new Option('--parallel <number>', 'domains at once, each with its share of the link')
@@ -217,6 +231,7 @@ addMigrationOptions(addHostOptions(program.command('evacuate')))
       .default(1),
   )
   .action(async (options: Omit<EvacuationOptions, 'storage'> & Output & { readonly to: string }) => {
+    checkEarly(options);
     // Lines of several would overwrite each other.
     const terminal = process.stdout.isTTY && options.parallel === 1;
     const ends = await evacuate(
@@ -246,6 +261,40 @@ addVmArguments(program.command('check'))
         : await checkQemus({ ...options, ...vm }, reporter);
     if (hindered.length > 0) process.exitCode = refusedExitCode;
   });
+
+addVmNames(program.command('recover'))
+  .description(
+    'bring the rest of a VM that --method resume has moved and that lost its engines or its link, from the memory that it had',
+  )
+  .addOption(engineOption())
+  .option('--json', 'write JSON lines to standard output')
+  .action(
+    async (
+      domain: string | undefined,
+      destination: string | undefined,
+      options: VmOptions & Output & { readonly connect: string; readonly engine: string },
+    ) => {
+      const vm = vmOf(domain, destination, options);
+      const reporter = reporterOf(options);
+      try {
+        const end =
+          vm.is === 'domain'
+            ? await recoverDomain(vm.domain, vm.destination, options, reporter, onInterrupt)
+            : await recoverQemu({ ...options, ...vm }, reporter, onInterrupt);
+        process.exitCode = recoveryExitCodes[end];
+      } catch (error) {
+        if (!isCoded(error, 'recovery')) throw error;
+        process.stderr.write(`poolshift: ${cleanText(error.message)}\n`);
+        process.exitCode = refusedExitCode;
+      }
+    },
+  );
+
+const recoveryExitCodes: Readonly<Record<RecoveryEnd, number>> = {
+  recovered: exitCodes.migrated,
+  incomplete: exitCodes.incomplete,
+  cancelled: exitCodes.cancelled,
+};
 
 program
   .command('status')

@@ -17,6 +17,7 @@ import {
 import { OperatedHost, quote, SshConnections } from './host.ts';
 import { folderOf, migrationId, plainName } from './launch.ts';
 import { qmpDriver } from './qmp-driver.ts';
+import { type RecoveryEnd, recoverMove } from './recovery.ts';
 import type { Reporter } from './report.ts';
 import { runMigration } from './run-migration.ts';
 import type { Summary } from './summary.ts';
@@ -49,7 +50,10 @@ interface Ends {
   readonly hosts: { readonly source: OperatedHost; readonly destination: OperatedHost };
 }
 
-async function withQemus<T>(options: QemuMigrationOptions, body: (ends: Ends) => Promise<T>): Promise<T> {
+async function withQemus<T>(
+  options: Pick<QemuMigrationOptions, 'sourceQmp' | 'targetQmp'>,
+  body: (ends: Ends) => Promise<T>,
+): Promise<T> {
   const places = { source: qmpAddress(options.sourceQmp), target: qmpAddress(options.targetQmp) };
   const connections = SshConnections.open();
   const hosts = {
@@ -59,7 +63,7 @@ async function withQemus<T>(options: QemuMigrationOptions, body: (ends: Ends) =>
   const open: { close(): void }[] = [];
   const connect = async (host: OperatedHost, socket: string, name: string): Promise<QmpClient> => {
     const { path: local } = await host.forwardSocket(socket, name);
-    const client = await QmpClient.connect(local, { timeoutMs: connectMs });
+    const client = await QmpClient.connect(local, { timeoutMs: connectMs, outOfBand: true });
     open.push(client);
     return client;
   };
@@ -115,6 +119,12 @@ echo "$pid $(stat -c %U "/proc/$pid")"`,
   return { pid: Number(pid), user };
 }
 
+/** What it is called here. @throws CodedError 'qmp' */
+async function vmName(source: QmpClient, sourceQmp: string): Promise<string> {
+  const { name } = await source.execute('query-name');
+  return plainName(name ?? path.basename(qmpAddress(sourceQmp).path, '.qmp'));
+}
+
 interface Inspected extends QemusAsked {
   readonly vm: string;
   readonly pid: number;
@@ -145,7 +155,7 @@ async function inspect({ source, target, hosts }: Ends, options: QemuMigrationOp
   };
   const capabilities = await source.execute('query-migrate-capabilities');
   return {
-    vm: plainName((await source.execute('query-name')).name ?? path.basename(qmpPath, '.qmp')),
+    vm: await vmName(source, options.sourceQmp),
     pid,
     user,
     agentSocket,
@@ -232,6 +242,34 @@ export async function migrateQemu(
       onInterrupt,
     });
     return { summary };
+  });
+}
+
+/** `poolshift recover --source-qmp ...`. Throws as `recoverMove` does, and CodedError 'qmp'. */
+export async function recoverQemu(
+  options: Pick<QemuMigrationOptions, 'sourceQmp' | 'targetQmp' | 'engine'>,
+  reporter: Reporter,
+  onInterrupt: (listener: () => void) => void,
+): Promise<RecoveryEnd> {
+  return withQemus(options, async ({ source, target, hosts }) => {
+    const { sourceQmp, targetQmp, engine } = options;
+    const vm = await vmName(source, sourceQmp);
+    return recoverMove(
+      {
+        ...{ vm, hosts, engine },
+        targetSocket: path.posix.join(path.posix.dirname(qmpAddress(targetQmp).path), `poolshift-${vm}-recovery.sock`),
+        look: async () => ({
+          runsAtSource: (await source.execute('query-status')).status === 'running',
+          targetMigration: (await target.execute('query-migrate')).status ?? 'none',
+        }),
+        tellTarget: async (uri) => {
+          await target.execute('migrate-recover', { uri }, { outOfBand: true });
+        },
+        endsSource: `{"execute": "quit"} at ${sourceQmp}`,
+      },
+      reporter,
+      onInterrupt,
+    );
   });
 }
 

@@ -354,6 +354,10 @@ class Run {
           'continue it on one of them only when it is gone from the other',
         ...(this.#record.advice === undefined ? [] : [this.#record.advice]),
       ];
+    if (outcome === 'incomplete')
+      return [
+        `"poolshift recover", told the same VM and destination, brings the rest from the memory of ${hosts.source.name}: never continue ${vm} there`,
+      ];
     if (outcome === 'failed-paused')
       return [`continue ${vm} on ${hosts.source.name}: nothing of it runs elsewhere`];
     return [];

@@ -44,6 +44,7 @@ export class Qemu {
     try {
       qemu.#client = await QmpClient.negotiate(child.stdout, child.stdin, {
         timeoutMs: greetingMs,
+        outOfBand: true,
         onEvent: (event) => qemu.events.push(event),
       });
     } catch (error) {

@@ -109,6 +109,8 @@ export const engineEventFields = {
     fault_p99_ms: z.number(),
     fault_max_ms: z.number(),
   }),
+  /** An early resume that broke is being brought to its end: so many pages are missing. */
+  recovering: z.object({ pages_pending: z.number() }),
   /** The target has everything. */
   started: nothing,
   /** Something has not come for so long; `limit_seconds` is when it is given up, 0 if never. */

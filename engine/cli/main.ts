@@ -20,6 +20,7 @@ import {
   type OpenGuestRam,
   openGuestRam,
   parseGuestRamPlace,
+  readMemoryMap,
 } from '../source/guest-ram.ts';
 import type { TargetRamSource } from '../core/outside.ts';
 import { openTargetRam, parseTargetRamPlace, type TargetRamPlace } from '../destination/target-ram.ts';
@@ -31,6 +32,7 @@ import { restartWithAllocatorSettings } from './allocator.ts';
 import { number, seconds, tcpAddress, type TcpAddress, unixPath } from './arguments.ts';
 import { addPeerOptions, keyCommand, type PeerArguments, peerSecurity } from './peer-options.ts';
 import { cleanJson, cleanText } from './clean-text.ts';
+import { RecoveryKeeper, recoverFrom } from './recovery.ts';
 import { jsonSink, textSink } from './report.ts';
 import { become, makeFolderFor, type User, userNamed } from './run-as-user.ts';
 
@@ -184,7 +186,13 @@ addPeerOptions(program.command('source'), 'source')
     restartUnlessKeyWouldBeLost(args);
     const security = peerSecurity('source', args);
     const onEvent = sink(args);
-    const ram = args.ram.length === 0 ? undefined : openRam(args, onEvent);
+    const { memoryMap } = args;
+    const mapText = memoryMap === undefined ? undefined : () => readMemoryMap(memoryMap);
+    const ram = args.ram.length === 0 ? undefined : openRam(args.ram, mapText, onEvent);
+    const keeper =
+      args.strategy === 'resume' && ram !== undefined
+        ? new RecoveryKeeper(args.listen, args.ram, mapText)
+        : undefined;
     const agent = args.user === undefined || args.agent === undefined ? undefined : openAgent(args.agent);
     if (args.user !== undefined) {
       makeFolderFor(args.user, args.listen);
@@ -199,6 +207,13 @@ addPeerOptions(program.command('source'), 'source')
       strategy: args.strategy,
       listAt: args.listAt,
       ...(args.moveOn === 'signal' ? { moveSignal: moveSignal() } : {}),
+      ...(keeper === undefined
+        ? {}
+        : {
+            keepForRecovery: (left) => {
+              keeper.keep(left);
+            },
+          }),
       ...(args.beforeSwitch === undefined ? {} : { shareBeforeSwitch: args.beforeSwitch / 100 }),
       compression: args.compress ?? (['balance', 'resume'].includes(args.strategy) ? 'zstd' : 'none'),
       onEvent,
@@ -208,6 +223,7 @@ addPeerOptions(program.command('source'), 'source')
       ...(ram === undefined ? {} : { ram }),
       ...(requestList === undefined ? {} : { requestList }),
     });
+    keeper?.end(outcome);
     process.exitCode = exitStatus(outcome.result);
   });
 
@@ -261,6 +277,29 @@ addPeerOptions(program.command('destination'), 'destination')
     });
     process.exitCode = exitStatus(outcome.result);
   });
+
+program
+  .command('recover')
+  .description(
+    'bring an early resume that broke to its end: run on the source host, whose QEMU has what the VM misses at the destination',
+  )
+  .argument('<file>', "what the source engine has left: the path of its socket, and .recovery")
+  .requiredOption(
+    '--target <unix:PATH>',
+    'socket on which the target QEMU waits since it was told migrate-recover, brought here by ssh -L',
+    unixPath,
+  )
+  .addOption(stallLimitOption())
+  .addOption(jsonOption())
+  .action(
+    async (
+      file: string,
+      args: CommonOptions & { readonly target: string; readonly stallLimit: number },
+    ) => {
+      const outcome = await recoverFrom(file, args, sink(args), interrupts);
+      process.exitCode = exitStatus(outcome.result);
+    },
+  );
 
 interface ListArguments extends CommonOptions {
   readonly agent: string;
@@ -352,8 +391,12 @@ function argument<T>(read: (text: string) => T): (text: string) => T {
   };
 }
 
-function openRam({ ram: places, memoryMap }: SourceArguments, onEvent: EventSink): OpenGuestRam {
-  const ram = openGuestRam(places, memoryMap);
+function openRam(
+  places: readonly GuestRamPlace[],
+  mapText: (() => string | undefined) | undefined,
+  onEvent: EventSink,
+): OpenGuestRam {
+  const ram = openGuestRam(places, mapText);
   for (const path of ram.readableByOthers) {
     const reason = `${path} holds the guest's memory, and other users of this host may read it: chmod 600`;
     onEvent({ event: 'warning', code: 'ram-readable-by-others', reason });

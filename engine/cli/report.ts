@@ -98,6 +98,8 @@ function describe(event: EngineEvent): string {
           ? `, half of them for less than ${milliseconds(event.fault_p50_ms, 1)}, the longest for ${milliseconds(event.fault_max_ms, 1)}`
           : '')
       );
+    case 'recovering':
+      return `${event.pages_pending} pages are missing at the destination: they follow from memory`;
     case 'started':
       return 'the target has everything';
     case 'waiting-for':

@@ -2,6 +2,8 @@
  * Early resume between two real QEMUs: the VM runs at the destination while listed pages are missing, and asks for them; memory
  * is compared byte by byte, and engines are killed. Needs root and QEMU 10 or newer; about a minute.
  */
+import { mkdtempSync } from 'node:fs';
+import { access } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,7 +11,7 @@ import test, { type ExecutionContext } from 'ava';
 import { findQemu } from '../../qemu/find-qemu.ts';
 import { postcopyAlways } from '../../qemu/qmp/early-resume.ts';
 import { startNbdServer } from './testing/nbd-server.ts';
-import { type CachedRun, type EngineProcess, listOf, type PairOptions, VmPair } from './testing/vm-pair.ts';
+import { type CachedRun, EngineProcess, listOf, type PairOptions, VmPair } from './testing/vm-pair.ts';
 
 const MiB = 1024 * 1024;
 const ramBytes = 192 * MiB;
@@ -369,3 +371,85 @@ serially(
     });
   },
 );
+
+/** Tells the target to wait for a recovery. Returns the socket on which it does. */
+async function waitsForRecovery({ target, folder }: VmPair): Promise<string> {
+  await target.waitForMigration(({ status: is }) => is === 'postcopy-paused', 60_000);
+  const socket = path.join(mkdtempSync(path.join(folder, 'recovery-')), 'socket');
+  await target.execute('migrate-recover', { uri: `unix:${socket}` }, { outOfBand: true });
+  return socket;
+}
+
+function recoveryOver(pair: VmPair, socket: string): EngineProcess {
+  return new EngineProcess(['recover', `${pair.outgoingPath}.recovery`, '--target', `unix:${socket}`]);
+}
+
+const broken = {
+  'the source engine was killed': {
+    ...{ conditions: { program: quiet }, dies: ['source'] },
+  },
+  'both engines were killed, and the guest writes to what is missing': {
+    conditions: { program: busy, targetMemory: 'anonymous' },
+    dies: ['source', 'destination'],
+  },
+  'the destination engine was killed; with postcopy-preempt': {
+    conditions: { program: busy, targetMemory: 'anonymous', preempts: true },
+    dies: ['destination'],
+  },
+} as const satisfies Readonly<
+  Record<string, { readonly conditions: Conditions; readonly dies: readonly ('source' | 'destination')[] }>
+>;
+for (const [name, { conditions, dies }] of Object.entries(broken)) {
+  serially(`a recovery brings what is missing when ${name}`, async (t) => {
+    await whileMoved(t, conditions, async (moving) => {
+      const { pair } = moving;
+      for (const side of dies) moving[side].kill('SIGKILL');
+      const recovery = recoveryOver(pair, await waitsForRecovery(pair));
+      const { pages_pending: missing } = await recovery.event('recovering');
+      t.log(`${missing} pages were missing`);
+      t.true(missing > 0);
+      t.is(await recovery.ended, 0, JSON.stringify(recovery.events.slice(-3)) + recovery.errors);
+      await pair.target.waitForMigration(({ status: is }) => is === 'completed', 60_000);
+      t.not(await status(pair.source), 'running');
+      t.is(await status(pair.target), 'running');
+      await pair.target.execute('stop');
+      t.deepEqual(pair.differingPages(), []);
+      // It is of no use any more, and no second recovery finds it.
+      await t.throwsAsync(access(`${pair.outgoingPath}.recovery`), { code: 'ENOENT' });
+    });
+  });
+}
+
+serially('a recovery that is killed, or ended by Ctrl-C, can be made again', async (t) => {
+  await whileMoved(t, { program: quiet }, async ({ pair, source, destination }) => {
+    source.kill('SIGKILL');
+    destination.kill('SIGKILL');
+    for (const signal of ['SIGKILL', 'SIGINT'] as const) {
+      const recovery = recoveryOver(pair, await waitsForRecovery(pair));
+      await recovery.event('recovering');
+      recovery.kill(signal);
+      t.is(await recovery.ended, signal === 'SIGINT' ? 130 : undefined);
+    }
+    const last = recoveryOver(pair, await waitsForRecovery(pair));
+    t.is(await last.ended, 0, JSON.stringify(last.events.slice(-3)) + last.errors);
+    await pair.target.execute('stop');
+    t.deepEqual(pair.differingPages(), []);
+  });
+});
+
+serially('a recovery without a target that waits, or without the source, says so', async (t) => {
+  await whileMoved(t, { program: quiet }, async ({ pair, source, destination }) => {
+    source.kill('SIGKILL');
+    destination.kill('SIGKILL');
+    await pair.target.waitForMigration(({ status: is }) => is === 'postcopy-paused', 60_000);
+    const early = recoveryOver(pair, path.join(pair.folder, 'nobody'));
+    t.is(await early.ended, 1);
+    t.regex((await early.event('failed')).reason, /nobody waits on .*migrate-recover/);
+    const socket = await waitsForRecovery(pair);
+    await pair.source.stop();
+    const late = recoveryOver(pair, socket);
+    t.is(await late.ended, 1);
+    t.regex(late.errors, /has ended, and what is missing/);
+    t.is((await pair.target.execute('query-migrate')).status, 'postcopy-paused');
+  });
+});

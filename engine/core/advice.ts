@@ -48,15 +48,20 @@ export const sourceVmAdvice: Readonly<Record<SourceVm, string | undefined>> = {
     'QEMU before 10.2 may say "postcopy-paused", and then it can go on only by a recovery at another target.',
 };
 
+const recoverIt =
+  'tell the target QEMU {"execute": "migrate-recover", "arguments": {"uri": "unix:PATH"}}, bring its socket to the source host ' +
+  '(ssh -L PATH:PATH), and run "poolshift-engine recover" there';
+
 export const leftBehind =
-  'The VM is at the destination and waits there for pages that only this host has. NEVER continue it here. Keep the QEMU here, ' +
-  'which has them, as long as the destination has not said that the target has everything; then tell it {"execute": "quit"}.';
+  'The VM is at the destination and waits there for pages that only this host has. NEVER continue it here, and keep the QEMU here, which has ' +
+  `them. To bring them there, ${recoverIt}. When the target has everything, {"execute": "quit"} the QEMU here.`;
 
 export const incompleteAtDestination =
-  'The VM is here and stops wherever it touches a page that is missing. Ask the QEMU of the source host, which must not run it, {"execute": ' +
-  '"query-migrate"}. If it says "postcopy-paused", recover as stock QEMU does: {"execute": "migrate-recover"} here, {"execute": "migrate", ' +
-  '"arguments": {"resume": true}} there. If it says "failed", it sends no more: {"execute": "quit"} both, and start the VM anew from its disk, ' +
-  'as after a power failure.';
+  'The VM is here and stops wherever it touches a page that is missing. The QEMU of the source host, which must not run it, has them: ' +
+  `${recoverIt}. If that QEMU is gone, {"execute": "quit"} this one and start the VM anew from its disk, as after a power failure.`;
+
+export const recoveryFailed =
+  'The target QEMU is where it was before: it waits for another recovery when it is told "migrate-recover" again. NEVER continue the VM at the source.';
 
 export const signalRefused =
   'the switchover is under way, and ending this now could leave two VMs running. It ends by itself, or says what to look at.';

@@ -1,6 +1,7 @@
 /** The connection to the target QEMU, which waits on a unix socket for its incoming migration. */
 import { connect, type Socket } from 'node:net';
 import { CodedError } from '../../foundation/coded-error.ts';
+import { isAlive, type ProcessIdentity } from '../../foundation/process-identity.ts';
 import { packageLoadedPing } from '../stream/postcopy-ending.ts';
 import { returnPathMessage } from '../stream/records.ts';
 import {
@@ -10,7 +11,7 @@ import {
   ReturnPathReader,
 } from '../stream/return-path.ts';
 import { TargetOutput } from './target-output.ts';
-import { findListener, isAlive, type ProcessIdentity } from './target-process.ts';
+import { findListener } from './target-process.ts';
 
 interface TargetHandler {
   /** Bytes of the return path, for the source's QEMU. */

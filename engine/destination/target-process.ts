@@ -3,12 +3,7 @@
  * both when it has and when it dies. Its process is the one that listens on the incoming socket (proc(5), /proc/net/unix).
  */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-
-export interface ProcessIdentity {
-  readonly pid: number;
-  /** Since boot, in clock ticks: another process may get the pid. */
-  readonly startTime: string;
-}
+import { identityOf, type ProcessIdentity } from '../../foundation/process-identity.ts';
 
 /** Finds who has the unix socket `path` open; undefined where that cannot be seen from here. */
 export function findListener(path: string): ProcessIdentity | undefined {
@@ -39,24 +34,8 @@ function holderOf(link: string): ProcessIdentity | undefined {
       // It has ended, or is somebody else's.
       continue;
     }
-    const startTime = runningSince(Number(name));
-    if (startTime !== undefined) return { pid: Number(name), startTime };
+    const identity = identityOf(Number(name));
+    if (identity !== undefined) return identity;
   }
   return undefined;
-}
-
-export function isAlive({ pid, startTime }: ProcessIdentity): boolean {
-  return runningSince(pid) === startTime;
-}
-
-/** Start time of a process that is neither gone nor a zombie. */
-function runningSince(pid: number): string | undefined {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The program's name, in brackets, may hold anything; the state is the first field behind it, the start time the 20th.
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
-  } catch {
-    return undefined;
-  }
 }

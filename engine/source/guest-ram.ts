@@ -35,12 +35,14 @@ export interface OpenGuestRam extends GuestRamSource {
  * Opens guest memory. From then on it can be read whatever becomes of the rights of this process, or of a file's name.
  *
  * @param places one process, or files of different blocks
- * @param mapPath text that QEMU's monitor gave (engine/source/memory-map.ts); read when QEMU begins to send, since memory can be
+ * @param mapText gives what QEMU's monitor says (engine/source/memory-map.ts); asked for when QEMU begins to send, since memory can be
  *   plugged in until then
  * @throws CodedError 'source', 'guest-ram'
  */
-export function openGuestRam(places: readonly GuestRamPlace[], mapPath?: string): OpenGuestRam {
-  const mapText = (): string | undefined => (mapPath === undefined ? undefined : readMap(mapPath));
+export function openGuestRam(
+  places: readonly GuestRamPlace[],
+  mapText: () => string | undefined = () => undefined,
+): OpenGuestRam {
   const opened = places.map((place) =>
     place.kind === 'file' ? openFile(place) : openProcess(place.pid, mapText),
   );
@@ -67,7 +69,8 @@ export function openGuestRam(places: readonly GuestRamPlace[], mapPath?: string)
   };
 }
 
-function readMap(path: string): string {
+/** @throws CodedError 'source', 'memory-map' */
+export function readMemoryMap(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {

@@ -112,7 +112,7 @@ class SourceEngine implements DestinationLinkHandler {
         allowSwitchover: () => {
           this.#link.allowSwitchover();
           if (this.#schedule.becomesPostcopy) this.#step({ type: 'let-go' });
-          if (this.#packageWaits) this.#step({ type: 'package-complete' });
+          if (this.#packageWaits) this.#packageComplete();
         },
         releaseEnd: () => {
           this.#stream.injector.release();
@@ -236,7 +236,7 @@ class SourceEngine implements DestinationLinkHandler {
   /** It may come before the VM is told to move: QEMU 10.2 and newer go over as soon as somebody stops the VM. */
   #takePackage(): void {
     if (this.#hold.isReleased) {
-      this.#step({ type: 'package-complete' });
+      this.#packageComplete();
       return;
     }
     if (this.#schedule.mayMove) {
@@ -250,6 +250,12 @@ class SourceEngine implements DestinationLinkHandler {
       'early-postcopy',
       `${why}; start QEMU 11.1 and newer with -global migration.switchover-ack-legacy=on`,
     );
+  }
+
+  #packageComplete(): void {
+    const { blocks, ramSectionId } = this.#stream.injector.reader;
+    if (ramSectionId !== undefined) this.#options.keepForRecovery?.({ ramSectionId, blocks });
+    this.#step({ type: 'package-complete' });
   }
 
   /** In pre-copy the VM stands from here until the last page is there: early resume is for that not to be long. */

@@ -3,6 +3,7 @@ import type { EngineOptions, Interrupts } from '../core/engine-options.ts';
 import type { GuestRamSource } from '../core/outside.ts';
 import type { Strategy } from '../core/schedule.ts';
 import type { PageListAnswer } from '../list/agent-client.ts';
+import type { RamBlock } from '../stream/handler.ts';
 import type { Liveness } from '../wire/hello.ts';
 import type { PeerSecurity } from '../wire/peer-security.ts';
 
@@ -17,6 +18,12 @@ export interface SourceOptions extends EngineOptions {
   readonly shareBeforeSwitch?: number;
   /** Who says when the VM may move, once it could; without it, it does then (strategy 'resume'). */
   readonly moveSignal?: Interrupts;
+  /**
+   * Keeps what a recovery needs; called before the VM moves (strategy 'resume').
+   *
+   * @throws CodedError if it cannot be kept: then the VM does not move
+   */
+  readonly keepForRecovery?: (left: MovedFrom) => void;
   readonly compression: 'none' | 'zstd';
   /** Guest memory, which is closed at the end; without it nothing is restored from storage. */
   readonly ram?: GuestRamSource;
@@ -28,4 +35,10 @@ export interface SourceOptions extends EngineOptions {
    */
   readonly listAt?: 'start' | 'migrate';
   readonly liveness?: Liveness;
+}
+
+/** How the stream names what a moved VM leaves behind. */
+export interface MovedFrom {
+  readonly ramSectionId: number;
+  readonly blocks: readonly RamBlock[];
 }

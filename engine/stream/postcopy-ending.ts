@@ -3,9 +3,9 @@
  * device state comes in a package with the commands to run, and RAM ends after it (migration/migration.c, postcopy_start).
  */
 import { CodedError } from '../../foundation/coded-error.ts';
-import { maxPackageBytes, sectionTailBytes, sectionType, streamCommand } from './records.ts';
+import { maxPackageBytes, sectionType, streamCommand } from './records.ts';
 import { endOfFileAt, StreamEnd } from './stream-end.ts';
-import { partHeaderBytes, writeCommandHeader, writePartHeader, writeSectionTail } from './writer.ts';
+import { encodeCommand, encodeSectionEnd } from './writer.ts';
 
 /** QEMU's last PING in the package, behind all device state: its answer says that it was loaded (migration/migration.c, postcopy_start). */
 export const packageLoadedPing = 3;
@@ -36,28 +36,18 @@ export class PostcopyEnding {
     const ping = Buffer.alloc(4);
     ping.writeUInt32BE(packageLoadedPing);
     const packaged = Buffer.concat([
-      command(streamCommand.postcopyListen),
+      encodeCommand(streamCommand.postcopyListen),
       all.subarray(0, endOfFileAt(all)),
-      command(streamCommand.ping, ping),
-      command(streamCommand.postcopyRun),
+      encodeCommand(streamCommand.ping, ping),
+      encodeCommand(streamCommand.postcopyRun),
     ]);
     const length = Buffer.alloc(4);
     length.writeUInt32BE(packaged.length);
-    const ramEnd = Buffer.alloc(partHeaderBytes + sectionTailBytes);
-    const tail = writePartHeader(ramEnd, 0, ramSectionId);
-    ramEnd.writeUInt8(sectionType.end, 0);
-    writeSectionTail(ramEnd, tail, ramSectionId);
     return Buffer.concat([
-      command(streamCommand.packaged, length),
+      encodeCommand(streamCommand.packaged, length),
       packaged,
-      ramEnd,
+      encodeSectionEnd(ramSectionId),
       Buffer.of(sectionType.endOfFile),
     ]);
   }
-}
-
-function command(code: number, data: Buffer = Buffer.alloc(0)): Buffer {
-  const header = Buffer.alloc(5);
-  writeCommandHeader(header, 0, code, data.length);
-  return Buffer.concat([header, data]);
 }

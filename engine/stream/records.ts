@@ -116,8 +116,14 @@ export const returnPathMessage = {
   requestPagesOfBlock: 3,
   /** start64, length32, in the block of the request before. */
   requestPages: 4,
+  /** u8 length + block name; then, outside of the message, which of its pages the target has (`ReceivedBitmap`). */
   receivedBitmap: 5,
+  /** value32, `resumeAckValue`: the target goes on with a post-copy that had broken. */
   resumeAck: 6,
   /** The destination acknowledges the switchover (capability switchover-ack, QEMU 8.1 on). */
   switchoverAck: 7,
 } as const;
+
+/** migration/ram.c, RAMBLOCK_RECV_BITMAP_ENDING, and migration/migration.h, MIGRATION_RESUME_ACK_VALUE. */
+export const receivedBitmapEnd = 0x0123_4567_89ab_cdefn;
+export const resumeAckValue = 1;

@@ -4,7 +4,7 @@
  */
 import { CodedError } from '../../foundation/coded-error.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
-import { returnPathMessage } from './records.ts';
+import { receivedBitmapEnd, returnPathMessage } from './records.ts';
 
 interface ReturnPathMessage {
   /** One of `returnPathMessage`, or a type that this codec does not know. */
@@ -12,24 +12,43 @@ interface ReturnPathMessage {
   readonly data: Buffer;
 }
 
-/**
- * QEMU reads messages into a buffer of 512 bytes; the longest it sends has 12 bytes and a block name. What follows a
- * RECV_BITMAP has another format, but is sent only to recover a broken post-copy, which is not filtered.
- */
+/** QEMU reads messages into a buffer of 512 bytes; the longest it sends has 12 bytes and a block name. */
 const maxDataBytes = 512;
 const headerBytes = 4;
 /** A type beyond any that QEMU has or is likely to get means that the reader is out of step. */
 const greatestType = 0xff;
 
+/** Which pages of a RAM block the target has: bit n, counted from the lowest of the first byte on, is page n. */
+export interface ReceivedBitmap {
+  /** As it stands in the stream. */
+  readonly blockName: string;
+  readonly bits: Buffer;
+}
+
+/** Of 2 TiB. */
+const maxBitmapBytes = 64 * 1024 * 1024;
+const bitmapSizeBytes = 8;
+const bitmapEndBytes = 8;
+
 /** Incremental parser. */
 export class ReturnPathReader {
   readonly #onMessage: (message: ReturnPathMessage) => void;
+  readonly #onBitmap: ((bitmap: ReceivedBitmap) => void) | undefined;
   readonly #cut = Buffer.alloc(headerBytes + maxDataBytes);
   #cutBytes = 0;
+  #bitmap: BitmapReader | undefined;
 
-  /** The data of a message given to `onMessage` is valid only during the call. */
-  constructor(onMessage: (message: ReturnPathMessage) => void) {
+  /**
+   * The data of a message given to `onMessage` is valid only during the call.
+   *
+   * @param onBitmap takes what follows a RECV_BITMAP in a format of its own, which comes only where it was asked for
+   */
+  constructor(
+    onMessage: (message: ReturnPathMessage) => void,
+    onBitmap?: (bitmap: ReceivedBitmap) => void,
+  ) {
     this.#onMessage = onMessage;
+    this.#onBitmap = onBitmap;
   }
 
   /**
@@ -40,6 +59,14 @@ export class ReturnPathReader {
   push(chunk: Buffer): void {
     let at = 0;
     while (at < chunk.length) {
+      if (this.#bitmap !== undefined) {
+        at = this.#bitmap.push(chunk, at);
+        const { read } = this.#bitmap;
+        if (read === undefined) return;
+        this.#bitmap = undefined;
+        this.#onBitmap?.(read);
+        continue;
+      }
       const neededBytes =
         this.#cutBytes < headerBytes ? headerBytes : headerBytes + this.#cut.readUInt16BE(2);
       const copied = chunk.copy(this.#cut, this.#cutBytes, at, at + neededBytes - this.#cutBytes);
@@ -57,10 +84,64 @@ export class ReturnPathReader {
       }
       if (this.#cutBytes === headerBytes + dataBytes) {
         this.#cutBytes = 0;
-        this.#onMessage({ type, data: this.#cut.subarray(headerBytes, headerBytes + dataBytes) });
+        const data = this.#cut.subarray(headerBytes, headerBytes + dataBytes);
+        if (type === returnPathMessage.receivedBitmap && this.#onBitmap !== undefined)
+          this.#bitmap = new BitmapReader(data);
+        else this.#onMessage({ type, data });
       }
     }
   }
+}
+
+/** size64, the bitmap, end64 (migration/ram.c, ramblock_recv_bitmap_send). */
+class BitmapReader {
+  readonly #blockName: string;
+  readonly #parts: Buffer[] = [];
+  #lengthBytes = 0;
+  #neededBytes = bitmapSizeBytes;
+  #bits: Buffer | undefined;
+
+  /** @param data of the message: u8 length + block name */
+  constructor(data: Buffer) {
+    if (data.length === 0 || data.length !== 1 + data.readUInt8(0)) throw badBitmap();
+    this.#blockName = data.toString('latin1', 1);
+  }
+
+  /** What was read, when it is whole. */
+  get read(): ReceivedBitmap | undefined {
+    return this.#bits === undefined ? undefined : { blockName: this.#blockName, bits: this.#bits };
+  }
+
+  /** Returns where what follows it starts in `chunk`. */
+  push(chunk: Buffer, at: number): number {
+    let next = at;
+    while (this.#bits === undefined && next < chunk.length) {
+      const part = chunk.subarray(next, next + this.#neededBytes - this.#lengthBytes);
+      this.#parts.push(Buffer.from(part));
+      this.#lengthBytes += part.length;
+      next += part.length;
+      if (this.#lengthBytes === this.#neededBytes) this.#whole();
+    }
+    return next;
+  }
+
+  #whole(): void {
+    const bytes = Buffer.concat(this.#parts.splice(0));
+    if (this.#neededBytes === bitmapSizeBytes) {
+      const size = bytes.readBigUInt64BE(0);
+      if (size === 0n || size % 8n !== 0n || size > BigInt(maxBitmapBytes)) throw badBitmap();
+      this.#lengthBytes = 0;
+      this.#neededBytes = Number(size) + bitmapEndBytes;
+      return;
+    }
+    const bitsEnd = bytes.length - bitmapEndBytes;
+    if (bytes.readBigUInt64BE(bitsEnd) !== receivedBitmapEnd) throw badBitmap();
+    this.#bits = bytes.subarray(0, bitsEnd);
+  }
+}
+
+function badBitmap(): CodedError<'stream'> {
+  return new CodedError('stream', 'return-path', 'a bitmap of received pages that no QEMU writes so');
 }
 
 export function encodeReturnPathMessage({ type, data }: ReturnPathMessage): Buffer {

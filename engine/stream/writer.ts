@@ -48,6 +48,22 @@ export function writeCommandHeader(into: Buffer, at: number, command: number, da
   return at + 5;
 }
 
+/** A whole command. */
+export function encodeCommand(command: number, data: Buffer = Buffer.alloc(0)): Buffer {
+  const header = Buffer.alloc(5);
+  writeCommandHeader(header, 0, command, data.length);
+  return Buffer.concat([header, data]);
+}
+
+/** The END of section `sectionId` without records: nothing more comes of it. */
+export function encodeSectionEnd(sectionId: number): Buffer {
+  const end = Buffer.alloc(partHeaderBytes + sectionTailBytes);
+  const tail = writePartHeader(end, 0, sectionId);
+  end.writeUInt8(sectionType.end, 0);
+  writeSectionTail(end, tail, sectionId);
+  return end;
+}
+
 /** Writes the end-of-section record and the footer of section `sectionId` at `at`; returns the position after it. */
 export function writeSectionTail(into: Buffer, at: number, sectionId: number): number {
   into.writeUInt32BE(0, at);

@@ -114,6 +114,8 @@ export interface QmpCommands {
   readonly migrate: { readonly uri: string };
   readonly 'migrate-incoming': { readonly uri: string };
   readonly 'migrate-start-postcopy': None;
+  /** A post-copy that broke is waited for there; may be out of band, since QEMU may wait for a page. */
+  readonly 'migrate-recover': { readonly uri: string };
   readonly 'migrate-continue': { readonly state: string };
   readonly migrate_cancel: None;
   /** Tells bridges where the guest is now, in its name. Times in ms. */

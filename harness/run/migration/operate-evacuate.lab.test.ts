@@ -3,6 +3,7 @@
  * help. About four minutes under TCG.
  */
 import test from 'ava';
+import type { Host } from '../../testbed/host.ts';
 import { mariadbGuest, prepareGuestLab } from '../../vm/guest.fixture.ts';
 import { prepareVmHost } from '../../vm/vm-host.ts';
 import { addressOf, hostOf, secondVm, vmPlaces } from '../../vm/vm-place.ts';
@@ -78,24 +79,30 @@ test('poolshift evacuate, of two database VMs at once and one that the engines c
   t.regex(checked.stdout, /^tiny has the agent's channel now$/m);
   t.regex(checked.stdout, /^NO +agent: it does not answer/m);
 
-  const { stdout, stderr } = await src.run(
-    'poolshift evacuate --to qemu+ssh://dst/system --parallel 2 --or-plain --available-switchover-bandwidth 28',
-    { timeoutMs: 20 * 60_000 },
-  );
-  log(stdout + stderr);
-  const table = stdout.split('\n').slice(stdout.split('\n').findIndex((line) => line.startsWith('domain ')));
-  t.is(table.length, 5);
-  t.regex(table[1] ?? '', /^tiny .* migrated, plain$/);
-  for (const row of table.slice(2, 4)) {
-    const [, restored = '', listed = ''] = /^poolshift\S* .* (\d+) of (\d+) +migrated$/.exec(row) ?? [];
-    t.true(Number(restored) > 1000 && Number(restored) <= Number(listed), row);
-  }
-  t.is(await virsh(src, 'list --all --name'), '');
-  t.deepEqual((await virsh(dst, 'list --name')).split('\n').sort(), ['poolshift', 'poolshift-1', 'tiny']);
-  for (const server of servers) {
-    await untilAnswers(client, dst, server);
-    t.deepEqual(await runSql(client, server, 'SELECT COUNT(*) FROM sbtest.sbtest2'), [
-      [String(rowsPerTable)],
-    ]);
-  }
+  const evacuate = async (from: Host, to: Host, options: string): Promise<void> => {
+    const { stdout, stderr } = await from.run(
+      `poolshift evacuate --to qemu+ssh://${to.name}/system --parallel 2 --or-plain ${options}`,
+      { timeoutMs: 20 * 60_000 },
+    );
+    log(stdout + stderr);
+    const lines = stdout.split('\n');
+    const table = lines.slice(lines.findIndex((line) => line.startsWith('domain ')));
+    t.is(table.length, 5);
+    t.regex(table[1] ?? '', /^tiny .* migrated, plain$/);
+    for (const row of table.slice(2, 4)) {
+      const [, restored = '', listed = ''] = /^poolshift\S* .* (\d+) of (\d+) +migrated$/.exec(row) ?? [];
+      t.true(Number(restored) > 1000 && Number(restored) <= Number(listed), row);
+    }
+    t.is(await virsh(from, 'list --all --name'), '');
+    t.deepEqual((await virsh(to, 'list --name')).split('\n').sort(), ['poolshift', 'poolshift-1', 'tiny']);
+    for (const server of servers) {
+      await untilAnswers(client, to, server);
+      t.deepEqual(await runSql(client, server, 'SELECT COUNT(*) FROM sbtest.sbtest2'), [
+        [String(rowsPerTable)],
+      ]);
+    }
+  };
+  await evacuate(src, dst, '--available-switchover-bandwidth 28');
+  await joinBySsh(testbed, 'dst', ['src']);
+  await evacuate(dst, src, '--method resume --before-switch 30');
 });

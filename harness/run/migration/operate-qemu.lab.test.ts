@@ -2,7 +2,12 @@
  * `poolshift migrate --source-qmp`, between two QEMUs that somebody else started: aborted while pages come from storage, and carried
  * out without its terminal. About three minutes under TCG.
  */
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
 import test from 'ava';
+import { makeCertificates } from '../../../engine/cli/testing/certificates.ts';
+import type { Host } from '../../testbed/host.ts';
 import { mariadbGuest as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
 import { startVm, stopVm, waitForServer } from '../../vm/machine.ts';
 import { firstVm } from '../../vm/vm-place.ts';
@@ -10,6 +15,19 @@ import { runSql } from '../../workload/sql-client.ts';
 import { Command, installPackage, joinBySsh } from './operate.fixture.ts';
 
 const rowsPerTable = 200_000;
+const tlsFolder = '/etc/poolshift-pki';
+
+/** @param names subjectAltName of the destination */
+async function giveCertificates(hosts: readonly Host[], names: string): Promise<void> {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-certificates-'));
+  try {
+    const made = path.join(folder, 'pki');
+    makeCertificates(made, names);
+    for (const host of hosts) await host.copyTo(made, tlsFolder);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
 
 test('poolshift migrate, between two QEMUs without libvirt', async (t) => {
   t.timeout(30 * 60_000);
@@ -88,7 +106,12 @@ test('poolshift migrate, between two QEMUs without libvirt', async (t) => {
   await stopVm(src);
   const back = await startVm(src, { ...machine, role: 'target' });
   await joinBySsh(testbed, 'dst', ['src']);
-  const early = new Command(dst, `--source-qmp ${qmp} --target-qmp ssh://src${qmp}`, '--method resume');
+  await giveCertificates([src, dst], 'DNS:src');
+  const early = new Command(
+    dst,
+    `--source-qmp ${qmp} --target-qmp ssh://src${qmp}`,
+    `--method resume --tls-dir ${tlsFolder}`,
+  );
   t.teardown(() => early.stop());
   const gone = await early.line(({ event, phase }) => event === 'progress' && phase === 'missing pages');
   t.log(JSON.stringify(gone));
@@ -100,4 +123,30 @@ test('poolshift migrate, between two QEMUs without libvirt', async (t) => {
   t.is((await target.execute('query-status')).status, 'postmigrate');
   await waitForServer({ client, vmHost: src, server, timeoutMs: 120_000 });
   t.deepEqual(await runSql(client, server, 'SELECT COUNT(*) FROM sbtest.sbtest1'), [[String(rowsPerTable)]]);
+
+  const checksums = (): Promise<unknown> =>
+    Promise.all([1, 2].map((table) => runSql(client, server, `CHECKSUM TABLE sbtest.sbtest${table}`)));
+  const before = await checksums();
+  // And there again, with the source engine killed when the VM is there and its pages are not.
+  await stopVm(dst);
+  const there = await startVm(dst, { ...machine, role: 'target' });
+  const refused = await src.run(`poolshift recover ${vm}`, { okExitCodes: [4] });
+  t.regex(refused.stderr, /it was not moved/);
+  const broken = migrate('--method resume --before-switch 0');
+  await broken.line(({ event, phase }) => event === 'progress' && phase === 'missing pages');
+  await src.run('kill -KILL "$(cat "$(ls -td /run/poolshift/migrations/*/ | head -n 1)source.pid")"');
+  t.is(await broken.ended, 6, broken.errors);
+  log(JSON.stringify(broken.end));
+  t.is(broken.end?.['outcome'], 'incomplete');
+  t.not((await back.execute('query-status')).status, 'running');
+  const recovered = await src.run(`poolshift recover ${vm}`, { timeoutMs: 180_000 });
+  log(recovered.stdout);
+  t.regex(recovered.stdout, /^\d+ pages are missing/m);
+  t.regex(recovered.stdout, /has everything on dst; end what is left of it/);
+  t.is((await there.execute('query-migrate')).status, 'completed');
+  await waitForServer({ client, vmHost: dst, server, timeoutMs: 120_000 });
+  t.deepEqual(await checksums(), before);
+  t.not((await back.execute('query-status')).status, 'running');
+  const again = await src.run(`poolshift recover ${vm}`, { okExitCodes: [4] });
+  t.regex(again.stderr, /has everything/);
 });

@@ -204,4 +204,28 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
   t.is(await virsh(src, `domstate ${domainName}`), 'running');
   t.regex(await virsh(src, `dominfo ${domainName}`), /^Persistent: +yes$/m);
   await untilAnswers(client, src);
+
+  // There once more; the source engine is killed when the VM is there and its pool is not.
+  for (const table of [1, 2])
+    await runSql(client, server, `SELECT COUNT(*), SUM(LENGTH(pad)) FROM sbtest.sbtest${table}`);
+  await slow(30, 8);
+  const broken = new Command(src, `${domainName} ${destinationUri}`, '--method resume --before-switch 0');
+  t.teardown(() => broken.stop());
+  await broken.line(({ event, phase }) => event === 'progress' && phase === 'missing pages');
+  await src.run(`systemctl kill --signal=KILL poolshift-source-${domainName}.service`);
+  t.is(await broken.ended, 6, broken.errors);
+  log(JSON.stringify(broken.end));
+  t.not(await virsh(src, `domstate ${domainName}`), 'running');
+  await slow(migrationBitsPerSecond / 1e6, 62.5);
+  const recovered = await src.run(`poolshift recover ${domainName} ${destinationUri}`, {
+    timeoutMs: 180_000,
+  });
+  log(recovered.stdout);
+  t.regex(recovered.stdout, /^\d+ pages are missing/m);
+  t.regex(recovered.stdout, /has everything on dst; end what is left of it on \S+: virsh .* destroy/);
+  await untilAnswers(client, dst);
+  t.is(await virsh(dst, `domstate ${domainName}`), 'running');
+  t.deepEqual(await runSql(client, server, 'SELECT COUNT(*) FROM sbtest.sbtest2'), [[String(rowsPerTable)]]);
+  t.not(await virsh(src, `domstate ${domainName}`), 'running');
+  await virsh(src, `destroy ${domainName}`);
 });

@@ -1,0 +1,183 @@
+/** `poolshift recover`: a VM that early resume has moved, and that lost its engines or its link, gets the pages that it misses. */
+import { randomBytes } from 'node:crypto';
+import { CodedError } from '../foundation/coded-error.ts';
+import type { OperatedHost } from './host.ts';
+import { quote } from './host.ts';
+import { migrationsFolder, parseEvent } from './launch.ts';
+import { ProgressWatch } from './progress.ts';
+import type { Reporter } from './report.ts';
+
+/** A VM that was moved. */
+export interface BrokenMove {
+  readonly vm: string;
+  readonly hosts: { readonly source: OperatedHost; readonly destination: OperatedHost };
+  readonly engine: string;
+  /** Where the target's QEMU can make a socket. */
+  readonly targetSocket: string;
+  /** @throws CodedError */
+  look(): Promise<Look>;
+  /** Tells the target to wait for a recovery. @throws CodedError */
+  tellTarget(uri: string): Promise<void>;
+  /** What ends what is left of the VM at the source. */
+  readonly endsSource: string;
+}
+
+interface Look {
+  readonly runsAtSource: boolean;
+  /** What the target's QEMU says of its migration. */
+  readonly targetMigration: string;
+}
+
+export type RecoveryEnd =
+  | 'recovered'
+  /** The VM is at the destination, and still without some of its pages. */
+  | 'incomplete'
+  | 'cancelled';
+
+const progressMs = 500;
+
+/** @throws CodedError 'recovery', 'not-needed' or 'file' where there is nothing to recover, and then nothing was begun; 'host', 'qmp' */
+export async function recoverMove(
+  move: BrokenMove,
+  reporter: Reporter,
+  onInterrupt: (listener: () => void) => void,
+): Promise<RecoveryEnd> {
+  const { vm, hosts, targetSocket } = move;
+  const obstacle = obstacleTo(move, await move.look());
+  if (obstacle !== undefined) throw new CodedError('recovery', 'not-needed', obstacle);
+  const file = await recoveryFileOf(hosts.source, vm);
+  await move.tellTarget(`unix:${targetSocket}`);
+  const way = await joinSockets(move);
+  try {
+    const end = await runRecovery(move, file, way.path, reporter, onInterrupt);
+    if (end === 'recovered')
+      reporter.note(`${vm} has everything on ${hosts.destination.name}; end what is left of it on ${hosts.source.name}: ${move.endsSource}`);
+    return end;
+  } finally {
+    await way.stop();
+  }
+}
+
+/** What the source engine of the last early resume of this VM has left. @throws CodedError 'recovery', 'file', 'host' */
+async function recoveryFileOf(host: OperatedHost, vm: string): Promise<string> {
+  const said = `"vm":${JSON.stringify(vm)},"role":"source"`;
+  const file = await host.run(`cd ${migrationsFolder} 2> /dev/null || exit 0
+for id in $(ls -t); do
+  grep -qF ${quote(said)} "$id/source.json" 2> /dev/null || continue
+  socket=$(sed -n 's/.*"event":"listening","address":"unix:\\([^"]*\\)".*/\\1/p' "$id/source.events" | head -n 1)
+  if [ -n "$socket" ] && [ -e "$socket.recovery" ]; then echo "$socket.recovery"; exit 0; fi
+done`);
+  if (file.trim() === '')
+    throw new CodedError(
+      'recovery',
+      'file',
+      `${host.name} has nothing left of a move of ${vm}: it was not moved by "poolshift migrate --method resume", or the host was booted since. ` +
+        'Start the VM anew from its disk, as after a power failure',
+    );
+  return file.trim();
+}
+
+interface Way {
+  /** On the source host. */
+  readonly path: string;
+  stop(): Promise<void>;
+}
+
+/** Brings the target's socket to the source host, by way of this machine. @throws CodedError 'host' */
+async function joinSockets({ hosts, targetSocket }: BrokenMove): Promise<Way> {
+  const here = await hosts.destination.forwardSocket(targetSocket, 'recovery');
+  try {
+    const there = await hosts.source.bringSocket(here.path, `/tmp/poolshift-recovery-${randomBytes(8).toString('hex')}`);
+    return {
+      path: there.path,
+      stop: async () => {
+        await there.stop();
+        await here.stop();
+      },
+    };
+  } catch (error) {
+    await here.stop();
+    throw error;
+  }
+}
+
+async function runRecovery(
+  { hosts: { source }, engine }: BrokenMove,
+  file: string,
+  socket: string,
+  reporter: Reporter,
+  onInterrupt: (listener: () => void) => void,
+): Promise<RecoveryEnd> {
+  const words = [engine, 'recover', file, '--target', `unix:${socket}`, '--json'].map(quote).join(' ');
+  const following = source.follow(`printf '{"event":"process","pid":%s}\\n' $$; exec ${words} 2>&1`);
+  let pid: number | undefined;
+  let interrupted = false;
+  const interrupt = (): void => {
+    interrupted = true;
+    if (pid !== undefined) void source.run(`kill -TERM ${pid}`).catch(() => undefined);
+  };
+  onInterrupt(interrupt);
+  const watch = new ProgressWatch(performance.now());
+  watch.takeEvent('source', { event: 'moved', fields: {} });
+  const ticks = setInterval(() => {
+    reporter.progress(watch.at(performance.now()));
+  }, progressMs);
+  let last = 'the engine said nothing';
+  try {
+    for await (const line of following.lines) {
+      const event = parseEvent(line);
+      if (event === undefined) {
+        last = line;
+        continue;
+      }
+      watch.takeEvent('source', event);
+      const { fields } = event;
+      switch (event.event) {
+        case 'process':
+          pid = Number(fields['pid']);
+          if (interrupted) interrupt();
+          break;
+        case 'recovering':
+          reporter.note(`${fields.pages_pending ?? 'some'} pages are missing: they follow from the memory of ${source.name}`);
+          break;
+        case 'done':
+          return 'recovered';
+        case 'failed':
+        case 'incomplete':
+          last = fields.reason ?? event.event;
+          break;
+      }
+    }
+  } finally {
+    clearInterval(ticks);
+    following.stop();
+  }
+  reporter.note(`the rest did not come: ${last}. poolshift recover can be run again; never continue the VM on ${source.name}`);
+  return interrupted ? 'cancelled' : 'incomplete';
+}
+
+/** Why there is nothing to recover. Pure. */
+export function obstacleTo(
+  {
+    vm,
+    hosts: { source, destination },
+    endsSource,
+  }: Pick<BrokenMove, 'vm' | 'endsSource'> & {
+    readonly hosts: Readonly<Record<'source' | 'destination', Pick<OperatedHost, 'name'>>>;
+  },
+  { runsAtSource, targetMigration }: Look,
+): string | undefined {
+  if (runsAtSource) return `${vm} runs on ${source.name}: it was not moved`;
+  switch (targetMigration) {
+    case 'postcopy-paused':
+    case 'postcopy-recover-setup':
+      return undefined;
+    case 'completed':
+      return `${vm} has everything on ${destination.name}: end what is left of it on ${source.name} (${endsSource})`;
+    case 'postcopy-active':
+    case 'postcopy-recover':
+      return `pages of ${vm} are on their way to ${destination.name}`;
+    default:
+      return `QEMU on ${destination.name} waits for no pages of ${vm}: its migration is "${targetMigration}"`;
+  }
+}
