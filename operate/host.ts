@@ -159,7 +159,11 @@ export class OperatedHost {
     await this.run('true');
     const { exitCode, stderr } = await this.#control('forward', direction, what);
     if (exitCode !== 0)
-      throw new CodedError('host', 'forward-failed', `${this.name}: ${socket} cannot be forwarded: ${stderr}`);
+      throw new CodedError(
+        'host',
+        'forward-failed',
+        `${this.name}: ${socket} cannot be forwarded: ${stderr}`,
+      );
   }
 
   async #cancelForward(direction: '-L' | '-R', what: string): Promise<void> {

@@ -45,7 +45,7 @@ export async function prepareFolder(
 umask 077
 install -d -m 700 /run/poolshift ${migrationsFolder}
 cd ${migrationsFolder}
-for old in $(ls -t | tail -n +${remembered + 1}); do if [ -e "$old/end" ]; then rm -r -- "$old"; fi; done
+for old in $(ls -t | tail -n +${remembered + 1}); do if [ -e "$old/end" ] && ! compgen -G "$old/*.recovery" > /dev/null; then rm -r -- "$old"; fi; done
 mkdir -p ${quote(folder)}
 printf '%s\\n' ${quote(JSON.stringify(record))} > ${quote(`${folder}/${record.role}.json`)}
 ${key === undefined ? '' : `cat > ${quote(keyFileOf(record.id))}`}`;

@@ -122,8 +122,8 @@ export async function domainState(uri: string, domain: string): Promise<VmState>
 }
 
 const answerSchema = z.union([
-  z.looseObject({ return: z.looseObject({ status: z.string().optional() }) }),
-  z.looseObject({ error: z.looseObject({ desc: z.string() }) }),
+  z.object({ return: z.looseObject({ status: z.string().optional() }) }),
+  z.object({ error: z.looseObject({ desc: z.string() }) }),
 ]);
 
 /** Asks a domain's QEMU. @throws CodedError 'qmp', 'command-failed' */

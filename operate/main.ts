@@ -6,7 +6,12 @@ import { CodedError, isCoded } from '../foundation/coded-error.ts';
 import { helpSettings } from '../foundation/command-help.ts';
 import { type Finding, methods, plainHelps } from './checks.ts';
 import { exitCodes, refusedExitCode, usageExitCode } from './course.ts';
-import { checkDomain, type DomainMigrationOptions, migrateDomain, recoverDomain } from './domain-migration.ts';
+import {
+  checkDomain,
+  type DomainMigrationOptions,
+  migrateDomain,
+  recoverDomain,
+} from './domain-migration.ts';
 import { evacuate, evacuationExitCode, type EvacuationOptions, evacuationTable } from './evacuation.ts';
 import { OperatedHost, SshConnections } from './host.ts';
 import { checkQemus, migrateQemu, type QemuMigrationOptions, recoverQemu } from './qemu-migration.ts';

@@ -257,7 +257,10 @@ export async function recoverQemu(
     return recoverMove(
       {
         ...{ vm, hosts, engine },
-        targetSocket: path.posix.join(path.posix.dirname(qmpAddress(targetQmp).path), `poolshift-${vm}-recovery.sock`),
+        targetSocket: path.posix.join(
+          path.posix.dirname(qmpAddress(targetQmp).path),
+          `poolshift-${vm}-recovery.sock`,
+        ),
         look: async () => ({
           runsAtSource: (await source.execute('query-status')).status === 'running',
           targetMigration: (await target.execute('query-migrate')).status ?? 'none',

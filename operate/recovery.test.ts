@@ -13,7 +13,8 @@ test('a VM is recovered where its target waits for that, and the source does not
   // One that was told to wait, and to which nobody came.
   t.is(obstacle('postcopy-recover-setup'), undefined);
   t.regex(obstacle('completed') ?? '', /everything on dst: end what is left of it on src .*virsh destroy/);
-  for (const state of ['postcopy-active', 'postcopy-recover']) t.regex(obstacle(state) ?? '', /on their way to dst/);
+  for (const state of ['postcopy-active', 'postcopy-recover'])
+    t.regex(obstacle(state) ?? '', /on their way to dst/);
   for (const state of ['none', 'active', 'failed']) t.regex(obstacle(state) ?? '', new RegExp(`"${state}"`));
   for (const state of ['postcopy-paused', 'none', 'completed'])
     t.regex(obstacle(state, true) ?? '', /vm1 runs on src: it was not moved/);

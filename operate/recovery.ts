@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { CodedError } from '../foundation/coded-error.ts';
 import type { OperatedHost } from './host.ts';
 import { quote } from './host.ts';
-import { migrationsFolder, parseEvent } from './launch.ts';
+import { endScript, migrationsFolder, parseEvent } from './launch.ts';
 import { ProgressWatch } from './progress.ts';
 import type { Reporter } from './report.ts';
 
@@ -45,13 +45,16 @@ export async function recoverMove(
   const { vm, hosts, targetSocket } = move;
   const obstacle = obstacleTo(move, await move.look());
   if (obstacle !== undefined) throw new CodedError('recovery', 'not-needed', obstacle);
-  const file = await recoveryFileOf(hosts.source, vm);
+  const { id, file } = await leftBy(hosts.source, vm);
   await move.tellTarget(`unix:${targetSocket}`);
   const way = await joinSockets(move);
   try {
     const end = await runRecovery(move, file, way.path, reporter, onInterrupt);
+    if (end === 'recovered') await tellHosts(move, id);
     if (end === 'recovered')
-      reporter.note(`${vm} has everything on ${hosts.destination.name}; end what is left of it on ${hosts.source.name}: ${move.endsSource}`);
+      reporter.note(
+        `${vm} has everything on ${hosts.destination.name}; end what is left of it on ${hosts.source.name}: ${move.endsSource}`,
+      );
     return end;
   } finally {
     await way.stop();
@@ -59,22 +62,38 @@ export async function recoverMove(
 }
 
 /** What the source engine of the last early resume of this VM has left. @throws CodedError 'recovery', 'file', 'host' */
-async function recoveryFileOf(host: OperatedHost, vm: string): Promise<string> {
+async function leftBy(
+  host: OperatedHost,
+  vm: string,
+): Promise<{ readonly id: string; readonly file: string }> {
   const said = `"vm":${JSON.stringify(vm)},"role":"source"`;
-  const file = await host.run(`cd ${migrationsFolder} 2> /dev/null || exit 0
+  const found = await host.run(`cd ${migrationsFolder} 2> /dev/null || exit 0
 for id in $(ls -t); do
   grep -qF ${quote(said)} "$id/source.json" 2> /dev/null || continue
   socket=$(sed -n 's/.*"event":"listening","address":"unix:\\([^"]*\\)".*/\\1/p' "$id/source.events" | head -n 1)
-  if [ -n "$socket" ] && [ -e "$socket.recovery" ]; then echo "$socket.recovery"; exit 0; fi
+  if [ -n "$socket" ] && [ -e "$socket.recovery" ]; then printf '%s\\n' "$id" "$socket.recovery"; exit 0; fi
 done`);
-  if (file.trim() === '')
+  const [id = '', file = ''] = found.split('\n');
+  if (file === '')
     throw new CodedError(
       'recovery',
       'file',
       `${host.name} has nothing left of a move of ${vm}: it was not moved by "poolshift migrate --method resume", or the host was booted since. ` +
         'Start the VM anew from its disk, as after a power failure',
     );
-  return file.trim();
+  return { id, file };
+}
+
+/** For `poolshift status` and the journals; a host that is lost learns nothing. */
+async function tellHosts({ vm, hosts }: BrokenMove, id: string): Promise<void> {
+  const end = JSON.stringify({ outcome: 'recovered', endedAt: new Date().toISOString() });
+  await Promise.allSettled(
+    [hosts.source, hosts.destination].map((host) =>
+      host.run(
+        endScript(id, end, `migration ${id} of ${vm}: recovered, all of it is on ${hosts.destination.name}`),
+      ),
+    ),
+  );
 }
 
 interface Way {
@@ -87,7 +106,10 @@ interface Way {
 async function joinSockets({ hosts, targetSocket }: BrokenMove): Promise<Way> {
   const here = await hosts.destination.forwardSocket(targetSocket, 'recovery');
   try {
-    const there = await hosts.source.bringSocket(here.path, `/tmp/poolshift-recovery-${randomBytes(8).toString('hex')}`);
+    const there = await hosts.source.bringSocket(
+      here.path,
+      `/tmp/poolshift-recovery-${randomBytes(8).toString('hex')}`,
+    );
     return {
       path: there.path,
       stop: async () => {
@@ -138,7 +160,9 @@ async function runRecovery(
           if (interrupted) interrupt();
           break;
         case 'recovering':
-          reporter.note(`${fields.pages_pending ?? 'some'} pages are missing: they follow from the memory of ${source.name}`);
+          reporter.note(
+            `${fields.pages_pending ?? 'some'} pages are missing: they follow from the memory of ${source.name}`,
+          );
           break;
         case 'done':
           return 'recovered';
@@ -152,7 +176,9 @@ async function runRecovery(
     clearInterval(ticks);
     following.stop();
   }
-  reporter.note(`the rest did not come: ${last}. poolshift recover can be run again; never continue the VM on ${source.name}`);
+  reporter.note(
+    `the rest did not come: ${last}. poolshift recover can be run again; never continue the VM on ${source.name}`,
+  );
   return interrupted ? 'cancelled' : 'incomplete';
 }
 

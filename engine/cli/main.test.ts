@@ -40,12 +40,19 @@ function run(program: string, ...args: string[]): Promise<Result> {
 test('help names the commands and the exit status', async (t) => {
   const { status, stdout } = await run(main, '--help');
   t.is(status, 0);
-  for (const command of ['source', 'destination', 'recover', 'list', 'inspect-stream']) t.true(stdout.includes(command));
+  for (const command of ['source', 'destination', 'recover', 'list', 'inspect-stream'])
+    t.true(stdout.includes(command));
   t.regex(stdout, /3 in doubt/);
 });
 
 test('a recovery without its file says so', async (t) => {
-  const { status, stderr } = await run(main, 'recover', '/nonexistent/recovery', '--target', 'unix:/nonexistent/socket');
+  const { status, stderr } = await run(
+    main,
+    'recover',
+    '/nonexistent/recovery',
+    '--target',
+    'unix:/nonexistent/socket',
+  );
   t.is(status, 1);
   t.regex(stderr, /cannot read \/nonexistent\/recovery/);
 });
@@ -59,7 +66,7 @@ test('a wrong command line says what is wrong, with status 2', async (t) => {
     [['source', '--listen', 'unix:/tmp/x', '--connect', 'h:1', '--strategy', 'magic'], /restore, balance/],
     [['source', '--listen', 'unix:/tmp/x', '--connect', 'h:1', '--ram', 'x'], /pid:NUMBER/],
     [['list', '--agent', '/tmp/x', '--agent-timeout', '3000000'], /86400 at most/],
-    [['recover'], /missing required argument 'file'/],
+    [['recover', '--target', 'unix:/tmp/y'], /missing required argument 'file'/],
     [['recover', '/tmp/x'], /--target/],
     [['recover', '/tmp/x', '--target', '/tmp/y'], /unix:PATH/],
     [['destination', '--listen', 'h:99999', '--incoming', 'unix:/tmp/x'], /HOST:PORT/],

@@ -283,7 +283,7 @@ program
   .description(
     'bring an early resume that broke to its end: run on the source host, whose QEMU has what the VM misses at the destination',
   )
-  .argument('<file>', "what the source engine has left: the path of its socket, and .recovery")
+  .argument('<file>', 'what the source engine has left: the path of its socket, and .recovery')
   .requiredOption(
     '--target <unix:PATH>',
     'socket on which the target QEMU waits since it was told migrate-recover, brought here by ssh -L',
@@ -292,10 +292,7 @@ program
   .addOption(stallLimitOption())
   .addOption(jsonOption())
   .action(
-    async (
-      file: string,
-      args: CommonOptions & { readonly target: string; readonly stallLimit: number },
-    ) => {
+    async (file: string, args: CommonOptions & { readonly target: string; readonly stallLimit: number }) => {
       const outcome = await recoverFrom(file, args, sink(args), interrupts);
       process.exitCode = exitStatus(outcome.result);
     },

@@ -89,7 +89,11 @@ class Recovery {
     });
     socket.on('end', () => {
       this.#fail(
-        new CodedError('recovery', 'target-failed', 'the target QEMU closed its connection; its own messages say why'),
+        new CodedError(
+          'recovery',
+          'target-failed',
+          'the target QEMU closed its connection; its own messages say why',
+        ),
       );
     });
     interrupts?.subscribe(() => {

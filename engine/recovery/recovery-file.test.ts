@@ -2,7 +2,12 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:f
 import os from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { parseRecoveryFile, readRecoveryFile, type RecoveryFile, writeRecoveryFile } from './recovery-file.ts';
+import {
+  parseRecoveryFile,
+  readRecoveryFile,
+  type RecoveryFile,
+  writeRecoveryFile,
+} from './recovery-file.ts';
 
 const content: RecoveryFile = {
   ram: [
@@ -40,7 +45,13 @@ test('a file cut anywhere, or of another kind, is refused, and it says what is w
   for (let length = 0; length < text.length; length += 1)
     t.throws(() => parseRecoveryFile(text.slice(0, length), file), { name: 'RecoveryError', code: 'file' });
   const good = JSON.parse(text) as Record<string, unknown>;
-  for (const wrong of [{ format: 'other' }, { version: 2 }, { ram: [] }, { blocks: [] }, { ramSectionId: -1 }])
+  for (const wrong of [
+    { format: 'other' },
+    { version: 2 },
+    { ram: [] },
+    { blocks: [] },
+    { ramSectionId: -1 },
+  ])
     t.throws(() => parseRecoveryFile(JSON.stringify({ ...good, ...wrong }), file), {
       code: 'file',
       message: new RegExp(`at ${Object.keys(wrong)[0] ?? ''}`),

@@ -24,9 +24,7 @@ const schema = z.object({
   memoryMap: z.string().exactOptional(),
   /** Of RAM in the stream. */
   ramSectionId: z.int().nonnegative(),
-  blocks: z
-    .array(z.object({ name: z.string().min(1).max(255), pageCount: z.int().positive() }))
-    .min(1),
+  blocks: z.array(z.object({ name: z.string().min(1).max(255), pageCount: z.int().positive() })).min(1),
 });
 
 export type RecoveryFile = Readonly<Omit<z.infer<typeof schema>, 'format' | 'version'>>;
@@ -51,9 +49,14 @@ export function writeRecoveryFile(path: string, content: RecoveryFile): void {
     renameSync(unfinished, path);
   } catch (cause) {
     const why = (cause as Error).message;
-    throw new CodedError('recovery', 'file', `cannot write ${path}, without which a broken move could not be mended: ${why}`, {
-      cause,
-    });
+    throw new CodedError(
+      'recovery',
+      'file',
+      `cannot write ${path}, without which a broken move could not be mended: ${why}`,
+      {
+        cause,
+      },
+    );
   }
 }
 
@@ -74,11 +77,17 @@ export function parseRecoveryFile(text: string, path: string): RecoveryFile {
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw new CodedError('recovery', 'file', `${path} is not a recovery file: ${(cause as Error).message}`, { cause });
+    throw new CodedError('recovery', 'file', `${path} is not a recovery file: ${(cause as Error).message}`, {
+      cause,
+    });
   }
   const read = schema.safeParse(value);
   if (!read.success)
-    throw new CodedError('recovery', 'file', `${path} is not a recovery file: ${z.prettifyError(read.error)}`);
+    throw new CodedError(
+      'recovery',
+      'file',
+      `${path} is not a recovery file: ${z.prettifyError(read.error)}`,
+    );
   const { format: _format, version: _version, ...content } = read.data;
   return content;
 }

@@ -4,7 +4,13 @@ import fc from 'fast-check';
 import type { GuestRam } from '../core/outside.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
 import type { RamBlock } from '../stream/handler.ts';
-import { ramFlag, receivedBitmapEnd, returnPathMessage, sectionType, streamCommand } from '../stream/records.ts';
+import {
+  ramFlag,
+  receivedBitmapEnd,
+  returnPathMessage,
+  sectionType,
+  streamCommand,
+} from '../stream/records.ts';
 import { encodePageRequest, encodeReturnPathMessage } from '../stream/return-path.ts';
 import { RecoveryStream } from './recovery-stream.ts';
 
@@ -18,7 +24,8 @@ function blocksOf(pageCounts: readonly number[]): readonly RamBlock[] {
 }
 
 /** Every third page is zeros; of others each has its own. */
-const contentOf = (block: number, page: number): number => (page % 3 === 0 ? 0 : 1 + ((block * 31 + page) % 255));
+const contentOf = (block: number, page: number): number =>
+  page % 3 === 0 ? 0 : 1 + ((block * 31 + page) % 255);
 
 const memory = ({ index }: RamBlock): GuestRam => ({
   read: (page, count, into, offset) => {
@@ -43,7 +50,10 @@ class Target {
   }
 
   get missing(): number {
-    return this.#blocks.reduce((sum, { index, pageCount }) => sum + pageCount - (this.#has[index]?.size ?? 0), 0);
+    return this.#blocks.reduce(
+      (sum, { index, pageCount }) => sum + pageCount - (this.#has[index]?.size ?? 0),
+      0,
+    );
   }
 
   take(bytes: Buffer): void {
@@ -80,7 +90,8 @@ class Target {
     const block = this.#blocks.find((one) => one.name === name);
     if (block === undefined) throw new Error(`a block "${name}"`);
     const bits = Buffer.alloc(Math.ceil(block.pageCount / 64) * 8);
-    for (const page of this.#has[block.index] ?? []) bits[page >>> 3] = (bits[page >>> 3] ?? 0) | (1 << (page & 7));
+    for (const page of this.#has[block.index] ?? [])
+      bits[page >>> 3] = (bits[page >>> 3] ?? 0) | (1 << (page & 7));
     const size = Buffer.alloc(8);
     size.writeBigUInt64BE(BigInt(bits.length));
     const end = Buffer.alloc(8);
@@ -111,8 +122,10 @@ class Target {
       const isZero = (flags & ramFlag.zero) !== 0;
       const bytes = isZero ? 1 : pageSizeBytes;
       const expected = contentOf(block, page);
-      if (isZero !== (expected === 0)) throw new Error(`page ${page} of block ${block} is sent as another kind`);
-      if (!stream.subarray(at, at + bytes).every((byte) => byte === expected)) throw new Error('other content');
+      if (isZero !== (expected === 0))
+        throw new Error(`page ${page} of block ${block} is sent as another kind`);
+      if (!stream.subarray(at, at + bytes).every((byte) => byte === expected))
+        throw new Error('other content');
       at += bytes;
       const has = this.#has[block];
       if (has === undefined || has.has(page)) throw new Error(`page ${page} of block ${block} comes twice`);

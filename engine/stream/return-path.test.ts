@@ -130,7 +130,10 @@ function bitmapOf(name: string, bits: Buffer): Buffer {
 }
 
 test('reads which pages a target has, between other messages, cut anywhere', (t) => {
-  const ack = encodeReturnPathMessage({ type: returnPathMessage.resumeAck, data: Buffer.from('00000001', 'hex') });
+  const ack = encodeReturnPathMessage({
+    type: returnPathMessage.resumeAck,
+    data: Buffer.from('00000001', 'hex'),
+  });
   const stream = Buffer.concat([
     bitmapOf('pc.ram', Buffer.from('ff00ff00ff00ff0f', 'hex')),
     bitmapOf('vga', Buffer.alloc(24, 5)),

@@ -43,10 +43,7 @@ export class ReturnPathReader {
    *
    * @param onBitmap takes what follows a RECV_BITMAP in a format of its own, which comes only where it was asked for
    */
-  constructor(
-    onMessage: (message: ReturnPathMessage) => void,
-    onBitmap?: (bitmap: ReceivedBitmap) => void,
-  ) {
+  constructor(onMessage: (message: ReturnPathMessage) => void, onBitmap?: (bitmap: ReceivedBitmap) => void) {
     this.#onMessage = onMessage;
     this.#onBitmap = onBitmap;
   }

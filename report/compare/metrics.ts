@@ -75,4 +75,17 @@ export const metrics: readonly Metric[] = [
     noiseFloor: 100,
     minimumChange: 0.1,
   },
+  // The source's QEMU is left out: under TCG most of what it takes is the guest's.
+  {
+    name: 'CPU per GiB',
+    unit: 'ms per GiB of memory',
+    value: ofCompleted((row) => {
+      const engines = total(row.engine_cpu_ms_src, row.engine_cpu_ms_dst) ?? 0;
+      const cpuMs = total(engines, row.qemu_cpu_ms_dst);
+      if (cpuMs === undefined || row.vm_memory_bytes === undefined) return undefined;
+      return cpuMs / (row.vm_memory_bytes / 2 ** 30);
+    }),
+    noiseFloor: 200,
+    minimumChange: 0.1,
+  },
 ];

@@ -39,6 +39,7 @@ const columns = [
   'tps_recovery_ms',
   'engine_cpu_ms_src',
   'engine_cpu_ms_dst',
+  'qemu_cpu_ms_dst',
 ] as const satisfies readonly (keyof RunRow)[];
 
 /**

@@ -128,6 +128,7 @@ function syntheticRun({ scenario, paperRowGib, engine, repeat, noisy, factor }: 
     list_send_ms: isRestore ? noisy(3 * paperRowGib) : undefined,
     engine_cpu_ms_src: isRestore ? noisy(1500) : undefined,
     engine_cpu_ms_dst: isRestore ? noisy(2500) : undefined,
+    qemu_cpu_ms_dst: noisy(2000),
   };
   const event = { at_ms: 0, event: 'engine' } as const;
   const qmp = { at_ms: 0, event: 'qmp', data: {}, delay_ms: 0 } as const;

@@ -147,6 +147,7 @@ test('poolshift migrate, between two QEMUs without libvirt', async (t) => {
   await waitForServer({ client, vmHost: dst, server, timeoutMs: 120_000 });
   t.deepEqual(await checksums(), before);
   t.not((await back.execute('query-status')).status, 'running');
+  t.regex((await src.run('poolshift status')).stdout, /by resume, here the source: recovered$/m);
   const again = await src.run(`poolshift recover ${vm}`, { okExitCodes: [4] });
   t.regex(again.stderr, /has everything/);
 });
