@@ -12,7 +12,7 @@ import { mariadbGuest as server, prepareGuestLab } from '../../vm/guest.fixture.
 import { startVm, stopVm, waitForServer } from '../../vm/machine.ts';
 import { firstVm } from '../../vm/vm-place.ts';
 import { runSql } from '../../workload/sql-client.ts';
-import { Command, installPackage, joinBySsh } from './operate.fixture.ts';
+import { Command, installPackage, joinBySsh, limitLinks } from './operate.fixture.ts';
 
 const rowsPerTable = 200_000;
 const tlsFolder = '/etc/poolshift-pki';
@@ -107,15 +107,18 @@ test('poolshift migrate, between two QEMUs without libvirt', async (t) => {
   const back = await startVm(src, { ...machine, role: 'target' });
   await joinBySsh(testbed, 'dst', ['src']);
   await giveCertificates([src, dst], 'DNS:src');
+  // So slow that it is there before its pool is.
+  await limitLinks(testbed, 'dst', 30, 8);
   const early = new Command(
     dst,
     `--source-qmp ${qmp} --target-qmp ssh://src${qmp}`,
-    `--method resume --tls-dir ${tlsFolder}`,
+    `--method resume --before-switch 0 --tls-dir ${tlsFolder}`,
   );
   t.teardown(() => early.stop());
   const gone = await early.line(({ event, phase }) => event === 'progress' && phase === 'missing pages');
   t.log(JSON.stringify(gone));
   t.is((await back.execute('query-status')).status, 'running');
+  await limitLinks(testbed, 'dst', 250, 62.5);
   t.is(await early.ended, 0, early.errors);
   log(JSON.stringify(early.end));
   t.like(early.end, { outcome: 'migrated', method: 'resume' });
@@ -132,13 +135,16 @@ test('poolshift migrate, between two QEMUs without libvirt', async (t) => {
   const there = await startVm(dst, { ...machine, role: 'target' });
   const refused = await src.run(`poolshift recover ${vm}`, { okExitCodes: [4] });
   t.regex(refused.stderr, /it was not moved/);
-  const broken = migrate('--method resume --before-switch 0');
+  await limitLinks(testbed, 'src', 30, 8);
+  const broken = new Command(src, vm, '--method resume --before-switch 0');
+  t.teardown(() => broken.stop());
   await broken.line(({ event, phase }) => event === 'progress' && phase === 'missing pages');
   await src.run('kill -KILL "$(cat "$(ls -td /run/poolshift/migrations/*/ | head -n 1)source.pid")"');
   t.is(await broken.ended, 6, broken.errors);
   log(JSON.stringify(broken.end));
   t.is(broken.end?.['outcome'], 'incomplete');
   t.not((await back.execute('query-status')).status, 'running');
+  await limitLinks(testbed, 'src', 250, 62.5);
   const recovered = await src.run(`poolshift recover ${vm}`, { timeoutMs: 180_000 });
   log(recovered.stdout);
   t.regex(recovered.stdout, /^\d+ pages are missing/m);

@@ -43,6 +43,19 @@ export async function joinBySsh(
   }
 }
 
+/** From now on: what leaves a host of a migration, and what storage gives. */
+export async function limitLinks(
+  { hosts, networks: { migration, storage } }: Testbed,
+  from: 'src' | 'dst',
+  migrationMegabits: number,
+  storageMegabits: number,
+): Promise<void> {
+  const limit = (name: string, megabits: number): string =>
+    `tc qdisc replace dev ${name} root tbf rate ${megabits}mbit burst 128kb latency 100ms`;
+  await hosts[from].run(limit(migration.interfaces[from], migrationMegabits));
+  await hosts.nfs.run(limit(storage.interfaces.nfs, storageMegabits));
+}
+
 const lineSchema = z.looseObject({ event: z.string() });
 type Line = z.infer<typeof lineSchema>;
 

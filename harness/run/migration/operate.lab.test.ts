@@ -1,21 +1,18 @@
 /**
  * `poolshift migrate`, as its Debian package has it, between two libvirt daemons with ssh between their hosts: checked, aborted at
- * half, its source engine killed, its target's host cut off, carried out, early, and twice more from a third machine. About six minutes under TCG.
+ * half, its source engine killed, its target's host cut off, carried out, early, twice more from a third machine, and early with a recovery. About seven minutes under TCG.
  */
 import test from 'ava';
 import { mariadbGuest as server, prepareGuestLab } from '../../vm/guest.fixture.ts';
 import { firstVm } from '../../vm/vm-place.ts';
 import { runSql } from '../../workload/sql-client.ts';
 import { domainName, domainXml, startLibvirt, virsh } from './libvirt.fixture.ts';
-import { Command, installPackage, joinBySsh } from './operate.fixture.ts';
+import { Command, installPackage, joinBySsh, limitLinks } from './operate.fixture.ts';
 import { untilAnswers } from './until-answers.fixture.ts';
 
 const rowsPerTable = 200_000;
 const migrationBitsPerSecond = 250e6;
 const destinationUri = 'qemu+ssh://dst/system';
-
-const shape = (interfaceName: string, megabits: number): string =>
-  `tc qdisc replace dev ${interfaceName} root tbf rate ${megabits}mbit burst 128kb latency 100ms`;
 
 test('poolshift migrate, between two hosts with libvirt', async (t) => {
   t.timeout(30 * 60_000);
@@ -30,7 +27,7 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
     agent: true,
     log,
   });
-  const { src, dst, nfs, client } = testbed.hosts;
+  const { src, dst, client } = testbed.hosts;
   await startLibvirt(src, '0e2cc5f0-2f5c-4f0e-9d55-7d1f6a3c0001');
   await startLibvirt(dst, '0e2cc5f0-2f5c-4f0e-9d55-7d1f6a3c0002');
   await joinBySsh(testbed, 'src', ['dst']);
@@ -170,12 +167,7 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
   // Early: the VM runs at the destination before its pool is there, and answers.
   for (const table of [1, 2])
     await runSql(client, server, `SELECT COUNT(*), SUM(LENGTH(pad)) FROM sbtest.sbtest${table}`);
-  const slow = async (migrationMegabits: number, storageMegabits: number): Promise<void> => {
-    const { migration, storage } = testbed.networks;
-    await src.run(shape(migration.interfaces.src, migrationMegabits));
-    await nfs.run(shape(storage.interfaces.nfs, storageMegabits));
-  };
-  await slow(30, 8);
+  await limitLinks(testbed, 'src', 30, 8);
   const early = new Command(src, `${domainName} ${destinationUri}`, '--method resume --before-switch 0');
   t.teardown(() => early.stop());
   const gone = await early.line(({ event, phase }) => event === 'progress' && phase === 'missing pages');
@@ -183,7 +175,7 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
   await untilAnswers(client, dst);
   t.is(early.end, undefined);
   log('answers at the destination, and its pool is not there');
-  await slow(migrationBitsPerSecond / 1e6, 62.5);
+  await limitLinks(testbed, 'src', migrationBitsPerSecond / 1e6, 62.5);
   t.is(await early.ended, 0, early.errors);
   log(JSON.stringify(early.end));
   t.like(early.end, { outcome: 'migrated', method: 'resume' });
@@ -208,7 +200,7 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
   // There once more; the source engine is killed when the VM is there and its pool is not.
   for (const table of [1, 2])
     await runSql(client, server, `SELECT COUNT(*), SUM(LENGTH(pad)) FROM sbtest.sbtest${table}`);
-  await slow(30, 8);
+  await limitLinks(testbed, 'src', 30, 8);
   const broken = new Command(src, `${domainName} ${destinationUri}`, '--method resume --before-switch 0');
   t.teardown(() => broken.stop());
   await broken.line(({ event, phase }) => event === 'progress' && phase === 'missing pages');
@@ -216,7 +208,7 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
   t.is(await broken.ended, 6, broken.errors);
   log(JSON.stringify(broken.end));
   t.not(await virsh(src, `domstate ${domainName}`), 'running');
-  await slow(migrationBitsPerSecond / 1e6, 62.5);
+  await limitLinks(testbed, 'src', migrationBitsPerSecond / 1e6, 62.5);
   const recovered = await src.run(`poolshift recover ${domainName} ${destinationUri}`, {
     timeoutMs: 180_000,
   });
