@@ -142,6 +142,8 @@ export interface ErrorCodes {
     | 'another-vm'
     /** The VM was not moved, or has everything. */
     | 'not-needed'
+    /** libvirt has the target's monitor, and was not to be stopped. */
+    | 'libvirt-in-the-way'
     /** The target cannot be reached, or closed its connection before it had everything. */
     | 'target-failed'
     /** Something did not come within its limit. */

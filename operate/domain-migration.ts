@@ -12,14 +12,7 @@ import {
 } from './facts.ts';
 import { migrationId, plainName } from './launch.ts';
 import { OperatedHost, quote, SshConnections } from './host.ts';
-import {
-  domainState,
-  libvirtDriver,
-  migrationStatusOf,
-  virshCanTellSwitchoverBandwidth,
-  waitForRecovery,
-} from './libvirt-driver.ts';
-import { type RecoveryEnd, recoverMove } from './recovery.ts';
+import { libvirtDriver, virshCanTellSwitchoverBandwidth } from './libvirt-driver.ts';
 import type { Reporter } from './report.ts';
 import { ramFileOf, verificationOf } from './verification.ts';
 import { runMigration } from './run-migration.ts';
@@ -54,7 +47,7 @@ export interface DomainMigrationOptions extends DomainOptions {
 }
 
 /** QEMU's own folder: it exists on both hosts, and QEMU's user may use what is in it. */
-const socketFolder = '/var/lib/libvirt/qemu';
+export const socketFolder = '/var/lib/libvirt/qemu';
 /** The same for every migration of a domain: libvirt has one path for both hosts. */
 const socketOf = (domain: string): string => `${socketFolder}/poolshift-${plainName(domain)}.sock`;
 
@@ -63,7 +56,7 @@ interface Hosts {
   readonly destination: OperatedHost;
 }
 
-async function withHosts<T>(
+export async function withHosts<T>(
   connect: string,
   destinationUri: string,
   body: (hosts: Hosts) => Promise<T>,
@@ -252,36 +245,7 @@ export async function migrateDomain(
   });
 }
 
-/** `poolshift recover DOMAIN DEST`. Throws as `recoverMove` does. */
-export async function recoverDomain(
-  domain: string,
-  destinationUri: string,
-  { connect, engine }: Pick<DomainOptions, 'connect' | 'engine'>,
-  reporter: Reporter,
-  onInterrupt: (listener: () => void) => void,
-): Promise<RecoveryEnd> {
-  return withHosts(connect, destinationUri, (hosts) =>
-    recoverMove(
-      {
-        ...{ vm: domain, hosts, engine },
-        targetSocket: `${socketFolder}/poolshift-${plainName(domain)}-recovery.sock`,
-        look: async () => ({
-          runsAtSource: (await domainState(connect, domain)) === 'running',
-          targetMigration: await migrationStatusOf(destinationUri, domain),
-        }),
-        tellTarget: (uri) => waitForRecovery(destinationUri, domain, uri),
-        endsSource: `virsh -c ${connect} destroy ${domain}`,
-      },
-      reporter,
-      onInterrupt,
-    ),
-  );
-}
-
-/**
- * At these QEMU before 10.2 does not end as pre-copy unless less than a page is left. It cannot be stopped beforehand here: it would
- * have nothing left then, and libvirt continue it only at the end.
- */
+/** At these QEMU before 10.2 does not end as pre-copy unless less than a page is left. */
 const postcopyAlways = { switchoverMibPerSecond: 1, maxDowntimeMs: 1 } as const;
 
 /** A channel needs a controller, which libvirt does not add to a domain that runs. @throws CodedError 'host' with virsh's reason */

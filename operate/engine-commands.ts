@@ -11,8 +11,6 @@ export interface EnginePlan {
   readonly strategy: 'balance' | 'restore' | 'resume';
   /** Percent of the list that is at the destination before the VM moves there (`resume`); default: the engine's own. */
   readonly beforeSwitchPercent?: number;
-  /** The VM is stopped for its move (`resume`); otherwise QEMU stops it when it moves. */
-  readonly stoppedForMove?: true;
   /** Where the source's QEMU connects, and where the target waits. */
   readonly outgoingSocket: string;
   readonly incomingSocket: string;
@@ -63,14 +61,13 @@ const endpoint = (address: string, port: number): string =>
 
 export function sourceCommand(plan: EnginePlan): string {
   const { engine, strategy, outgoingSocket, address, port, agentSocket, pid, memoryMap, tlsHostname } = plan;
-  const { beforeSwitchPercent, stoppedForMove } = plan;
+  const { beforeSwitchPercent } = plan;
   return line(engine, [
     'source',
     ...['--listen', `unix:${outgoingSocket}`, '--connect', endpoint(address, port)],
     ...['--agent', agentSocket, '--ram', `pid:${pid}`, '--strategy', strategy],
     // QEMU is told to begin when this engine listens: a first pass without a list would send what storage has.
     ...['--list-at', 'start'],
-    ...(stoppedForMove === true ? ['--move-on', 'signal'] : []),
     ...(beforeSwitchPercent === undefined ? [] : ['--before-switch', String(beforeSwitchPercent)]),
     ...(memoryMap === undefined ? [] : ['--memory-map', memoryMap]),
     ...(tlsHostname === undefined ? [] : ['--tls-hostname', tlsHostname]),

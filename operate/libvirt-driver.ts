@@ -1,7 +1,6 @@
 /** A migration that libvirt carries out: `virsh`, which is run where this command is. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
-import { z } from 'zod';
 import { CodedError } from '../foundation/coded-error.ts';
 import type { VmState } from './course.ts';
 import type { JobFigures } from './progress.ts';
@@ -121,36 +120,10 @@ export async function domainState(uri: string, domain: string): Promise<VmState>
   return vmStateOf(exitCode, stdout, stderr);
 }
 
-const answerSchema = z.union([
-  z.object({ return: z.looseObject({ status: z.string().optional() }) }),
-  z.object({ error: z.looseObject({ desc: z.string() }) }),
-]);
-
-/** Asks a domain's QEMU. @throws CodedError 'qmp', 'command-failed' */
-async function monitor(
-  uri: string,
-  domain: string,
-  command: object,
-): Promise<{ readonly status?: string | undefined }> {
-  const words = ['-c', uri, 'qemu-monitor-command', '--', domain, JSON.stringify(command)];
-  const { exitCode, stdout, stderr } = await virsh(words);
-  const failed = (why: string): CodedError<'qmp'> =>
-    new CodedError('qmp', 'command-failed', `libvirt at ${uri}, ${domain}: ${why}`);
-  if (exitCode !== 0) throw failed(messageOf(stderr));
-  const answer = answerSchema.safeParse(JSON.parse(stdout));
-  if (!answer.success) throw failed(`an answer that is none: ${stdout}`);
-  if ('error' in answer.data) throw failed(answer.data.error.desc);
-  return answer.data.return;
-}
-
-/** What a domain's QEMU says of its migration. @throws CodedError 'qmp', 'command-failed' */
-export async function migrationStatusOf(uri: string, domain: string): Promise<string> {
-  return (await monitor(uri, domain, { execute: 'query-migrate' })).status ?? 'none';
-}
-
-/** Tells a domain's QEMU to wait for a recovery. @throws CodedError 'qmp', 'command-failed' */
-export async function waitForRecovery(uri: string, domain: string, recoveryUri: string): Promise<void> {
-  await monitor(uri, domain, { 'exec-oob': 'migrate-recover', arguments: { uri: recoveryUri } });
+/** Why libvirt says that a domain is in its state: "post-copy failed", "migrated". Never rejects; empty where it does not answer. */
+export async function domainReason(uri: string, domain: string): Promise<string> {
+  const { stdout } = await virsh(['-c', uri, 'domstate', '--reason', '--', domain]);
+  return /\((.*)\)/.exec(stdout)?.[1] ?? '';
 }
 
 export function libvirtDriver(migration: VirshMigration): Driver {
@@ -198,8 +171,16 @@ export function libvirtDriver(migration: VirshMigration): Driver {
     ...(migration.early === true
       ? {
           early: {
+            // Beforehand: a VM that QEMU has stopped itself it lets run on when the source engine dies, beside the target's.
+            stopForMove: async () => {
+              const { exitCode, stderr } = await virsh(['-c', sourceUri, 'suspend', '--', domain]);
+              if (exitCode !== 0)
+                throw new CodedError('host', 'command-failed', `virsh suspend: ${messageOf(stderr)}`);
+            },
             continueTarget: () => untilRuns(() => stateAt(destinationUri)),
-            giveBack: () => Promise.resolve(),
+            giveBack: async () => {
+              await virsh(['-c', sourceUri, 'resume', '--', domain]);
+            },
           },
         }
       : {}),

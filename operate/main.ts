@@ -6,12 +6,8 @@ import { CodedError, isCoded } from '../foundation/coded-error.ts';
 import { helpSettings } from '../foundation/command-help.ts';
 import { type Finding, methods, plainHelps } from './checks.ts';
 import { exitCodes, refusedExitCode, usageExitCode } from './course.ts';
-import {
-  checkDomain,
-  type DomainMigrationOptions,
-  migrateDomain,
-  recoverDomain,
-} from './domain-migration.ts';
+import { checkDomain, type DomainMigrationOptions, migrateDomain } from './domain-migration.ts';
+import { type DomainRecoveryOptions, recoverDomain } from './domain-recovery.ts';
 import { evacuate, evacuationExitCode, type EvacuationOptions, evacuationTable } from './evacuation.ts';
 import { OperatedHost, SshConnections } from './host.ts';
 import { checkQemus, migrateQemu, type QemuMigrationOptions, recoverQemu } from './qemu-migration.ts';
@@ -271,13 +267,17 @@ addVmNames(program.command('recover'))
   .description(
     'bring the rest of a VM that --method resume has moved and that lost its engines or its link, from the memory that it had',
   )
+  .option(
+    '--restart-libvirt',
+    "stop the destination's libvirt for a moment: it lets nobody speak to a QEMU whose migration is broken",
+  )
   .addOption(engineOption())
   .option('--json', 'write JSON lines to standard output')
   .action(
     async (
       domain: string | undefined,
       destination: string | undefined,
-      options: VmOptions & Output & { readonly connect: string; readonly engine: string },
+      options: VmOptions & Output & DomainRecoveryOptions,
     ) => {
       const vm = vmOf(domain, destination, options);
       const reporter = reporterOf(options);

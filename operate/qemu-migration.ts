@@ -291,7 +291,6 @@ function enginePlan(
     engine,
     strategy: method,
     ...(beforeSwitch === undefined ? {} : { beforeSwitchPercent: beforeSwitch }),
-    ...(method === 'resume' ? { stoppedForMove: true } : {}),
     outgoingSocket: `${socketFolderOf(sourceQmp, user, id)}/poolshift-${vm}-outgoing.sock`,
     incomingSocket: `${socketFolderOf(targetQmp, user, id)}/poolshift-${vm}-incoming.sock`,
     address: reachability.ip,

@@ -36,7 +36,7 @@ export type RecoveryEnd =
 
 const progressMs = 500;
 
-/** @throws CodedError 'recovery', 'not-needed' or 'file' where there is nothing to recover, and then nothing was begun; 'host', 'qmp' */
+/** @throws CodedError 'recovery' where there is nothing to recover, or libvirt is in the way, and then nothing was begun; 'host', 'qmp' */
 export async function recoverMove(
   move: BrokenMove,
   reporter: Reporter,

@@ -36,8 +36,8 @@ export interface Driver {
 
 /** What early resume needs beside it. */
 interface EarlyDriver {
-  /** Stops the VM at the source, for its move; not there: QEMU does it itself. @throws CodedError */
-  stopForMove?(): Promise<void>;
+  /** Stops the VM at the source, for its move: one that QEMU stops it lets run on when the source engine dies. @throws CodedError */
+  stopForMove(): Promise<void>;
   /** Lets it run at the target. @returns when it did, as `performance.now()` says it @throws CodedError */
   continueTarget(): Promise<number>;
   /** Lets it run at the source again, if QEMU there says that its migration has failed. Never rejects. */
@@ -201,7 +201,7 @@ class Run {
 
   async #move(): Promise<void> {
     const { early } = this.#plan.driver;
-    if (early?.stopForMove === undefined) return;
+    if (early === undefined) return;
     try {
       await early.stopForMove();
       this.#stoppedMs = performance.now();

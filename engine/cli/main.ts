@@ -120,7 +120,6 @@ interface SourceArguments extends MigrationOptions, PeerArguments {
   readonly user?: User;
   readonly strategy: Strategy;
   readonly beforeSwitch?: number;
-  readonly moveOn: 'ready' | 'signal';
   readonly compress?: 'none' | 'zstd';
   readonly clean: 'none' | 'checkpoint';
   readonly listAt: 'start' | 'migrate';
@@ -152,14 +151,6 @@ addPeerOptions(program.command('source'), 'source')
     '--before-switch <percent>',
     `of the list that is to be there before the VM moves, with strategy resume (default: ${defaultShareBeforeSwitch * 100})`,
     number(0, 100),
-  )
-  .addOption(
-    new Option(
-      '--move-on <what>',
-      'with strategy resume, let the VM move as soon as it may, or when it may and SIGUSR1 or the line "move" on standard input has come: stop the VM before',
-    )
-      .choices(['ready', 'signal'])
-      .default('ready'),
   )
   .addOption(
     new Option(
@@ -206,7 +197,7 @@ addPeerOptions(program.command('source'), 'source')
       security,
       strategy: args.strategy,
       listAt: args.listAt,
-      ...(args.moveOn === 'signal' ? { moveSignal: moveSignal() } : {}),
+      ...(args.strategy === 'resume' ? { moveSignal: moveSignal() } : {}),
       ...(keeper === undefined
         ? {}
         : {

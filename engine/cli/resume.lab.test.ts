@@ -77,8 +77,6 @@ interface Conditions {
   readonly targetMemory?: PairOptions['targetMemory'];
   /** All of the list is at the destination before the VM moves. Default: nothing of it comes from storage before. */
   readonly allThere?: true;
-  /** Nobody stops the VM for its move: QEMU does when it moves. */
-  readonly qemuStops?: true;
   /** Both QEMUs have the capability postcopy-preempt. */
   readonly preempts?: true;
   /** QEMU is not told to go over to post-copy. */
@@ -92,16 +90,7 @@ interface Conditions {
 /** Migrates until the source engine says that the VM may move, and the VM stands, as a manager stops it. */
 async function whileReady(
   t: ExecutionContext,
-  {
-    program,
-    targetMemory,
-    allThere,
-    qemuStops,
-    preempts,
-    endsAsPrecopy,
-    targetStands,
-    qemu = waitsForAck,
-  }: Conditions,
+  { program, targetMemory, allThere, preempts, endsAsPrecopy, targetStands, qemu = waitsForAck }: Conditions,
   body: (moving: Omit<Moving, 'missing'>) => Promise<void>,
 ): Promise<void> {
   if (installation === undefined) throw new Error('no QEMU');
@@ -128,16 +117,7 @@ async function whileReady(
       const patience = targetStands === true ? ['--stall-limit', '2'] : [];
       const share = allThere === true ? '100' : '0';
       const { source, destination } = await pair.startEngines(listOf(cachedRuns, ramBytes), {
-        source: [
-          '--list-at',
-          'start',
-          '--strategy',
-          'resume',
-          '--before-switch',
-          share,
-          ...(qemuStops === true ? [] : ['--move-on', 'signal']),
-          ...patience,
-        ],
+        source: ['--list-at', 'start', '--strategy', 'resume', '--before-switch', share, ...patience],
         storage: nbd.location,
         destination: ['--storage-limit', '3600', ...patience],
         connect: (address) => slowLink(t, address, () => rate),
@@ -149,11 +129,9 @@ async function whileReady(
       if (endsAsPrecopy !== true) await pair.source.execute('migrate-start-postcopy');
       await source.event(allThere === true ? 'first-pass-done' : 'may-move');
       await source.event('may-move');
-      if (qemuStops !== true) {
-        await pair.source.execute('stop');
-        if (targetStands === true) signalTarget(pair, 'SIGSTOP');
-        source.kill('SIGUSR1');
-      }
+      await pair.source.execute('stop');
+      if (targetStands === true) signalTarget(pair, 'SIGSTOP');
+      source.kill('SIGUSR1');
       const started = performance.now();
       const lap = (what: string): void => {
         t.log(`${what} ${Math.round((performance.now() - started) / 100) / 10} s`);
@@ -228,9 +206,6 @@ async function status(qemu: VmPair['source']): Promise<string> {
   return ((await qemu.execute('query-status')) as { readonly status: string }).status;
 }
 
-/** A page in some hundredths of a second. */
-const idle = { ...quiet, delayRounds: 4_000_000 };
-
 const guests = {
   'touches none of them': { program: quiet },
   'writes to all of them': { program: busy, targetMemory: 'anonymous' },
@@ -298,14 +273,6 @@ for (const targetMemory of ['file', 'anonymous'] as const) {
       });
     },
   );
-}
-
-for (const [name, program] of Object.entries({ idle, quiet, busy })) {
-  serially(`nobody stops the VM, and QEMU goes over to post-copy all the same; ${name} guest`, async (t) => {
-    await whileMoved(t, { program, qemuStops: true, targetMemory: 'anonymous' }, (moving) =>
-      completes(t, moving),
-    );
-  });
 }
 
 serially(

@@ -70,12 +70,10 @@ export class QemuStream implements StreamWriter {
 
   /**
    * @param vm name or uuid that the engine was told
-   * @param vmIsStopped whoever runs the migration stops the VM before QEMU does
    */
   constructor(
     schedule: Schedule,
     vm: string | undefined,
-    vmIsStopped: boolean,
     ram: GuestRamSource | undefined,
     link: DestinationLink,
     onEvent: EventSink,
@@ -85,7 +83,7 @@ export class QemuStream implements StreamWriter {
     this.#link = link;
     this.#onEvent = onEvent;
     this.#handler = handler;
-    this.injector = this.#createInjector(vm, schedule.becomesPostcopy, vmIsStopped);
+    this.injector = this.#createInjector(vm, schedule.becomesPostcopy);
     this.pages = new GuestPages(schedule, new PageHasher(this.hashKey), ram, onEvent, this);
   }
 
@@ -179,7 +177,7 @@ export class QemuStream implements StreamWriter {
     return this.#end.endsWithoutDescription;
   }
 
-  #createInjector(vm: string | undefined, postcopy: boolean, vmIsStopped: boolean): StreamInjector {
+  #createInjector(vm: string | undefined, postcopy: boolean): StreamInjector {
     const { batch } = this.#link;
     return new StreamInjector(
       {
@@ -250,8 +248,7 @@ export class QemuStream implements StreamWriter {
       {
         holdAtEnd: true,
         postcopy,
-        // QEMU lets a VM that it has stopped itself run on when its connection breaks, and by then it may run at the target.
-        becomesPostcopy: () => vmIsStopped && this.#schedule.becomesPostcopy && this.pages.canThrowAway,
+        becomesPostcopy: () => this.#schedule.becomesPostcopy && this.pages.canThrowAway,
       },
     );
   }

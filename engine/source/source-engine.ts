@@ -75,35 +75,27 @@ class SourceEngine implements DestinationLinkHandler {
     this.#onEvent = onEvent;
     this.#schedule = new Schedule(options.strategy, options.shareBeforeSwitch);
     this.#link = new DestinationLink({ ...options, onEvent }, !this.#schedule.gateOpen, this);
-    this.#stream = new QemuStream(
-      this.#schedule,
-      options.vm,
-      options.moveSignal !== undefined,
-      options.ram,
-      this.#link,
-      onEvent,
-      {
-        returnPathOpens: () => {
-          this.#step({ type: 'return-path' });
-        },
-        complete: () => {
-          // A QEMU that was cancelled when it had sent everything has closed its connection by now: that is seen first.
-          setImmediate(() => {
-            this.#step({ type: 'stream-complete' });
-          });
-        },
-        postcopyBegins: () => {
-          // The target may run with what follows: from here on it is as after a stream's end.
-          this.#step({ type: 'stream-complete' });
-        },
-        needsNoConnection: () => {
-          this.#qemu.stopListening();
-        },
-        packageComplete: () => {
-          this.#takePackage();
-        },
+    this.#stream = new QemuStream(this.#schedule, options.vm, options.ram, this.#link, onEvent, {
+      returnPathOpens: () => {
+        this.#step({ type: 'return-path' });
       },
-    );
+      complete: () => {
+        // A QEMU that was cancelled when it had sent everything has closed its connection by now: that is seen first.
+        setImmediate(() => {
+          this.#step({ type: 'stream-complete' });
+        });
+      },
+      postcopyBegins: () => {
+        // The target may run with what follows: from here on it is as after a stream's end.
+        this.#step({ type: 'stream-complete' });
+      },
+      needsNoConnection: () => {
+        this.#qemu.stopListening();
+      },
+      packageComplete: () => {
+        this.#takePackage();
+      },
+    });
     this.#hold = new SwitchoverHold(
       this.#schedule,
       this.#stream.pages,
@@ -264,7 +256,7 @@ class SourceEngine implements DestinationLinkHandler {
     if (!becomesPostcopy || gateOpen || this.#stream.injector.reader.moved) return;
     const why =
       'QEMU had nothing left to send and did not go over to post-copy, while listed pages are missing';
-    const instead = 'stop the VM yourself and use --move-on signal, try again, or use another strategy';
+    const instead = 'try again, or use another strategy';
     throw new CodedError('source', 'no-postcopy', `${why}; ${instead}`);
   }
 

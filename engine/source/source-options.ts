@@ -16,7 +16,10 @@ export interface SourceOptions extends EngineOptions {
   readonly strategy: Strategy;
   /** Share of the list, 0 to 1, that is to be at the destination before the VM moves there (strategy 'resume'). */
   readonly shareBeforeSwitch?: number;
-  /** Who says when the VM may move, once it could; without it, it does then (strategy 'resume'). */
+  /**
+   * Who says that the VM stands and may move, once it could (strategy 'resume'). Without it, it moves then: where QEMU has stopped the VM
+   * itself, it lets it run on when this process dies, beside the target's.
+   */
   readonly moveSignal?: Interrupts;
   /**
    * Keeps what a recovery needs; called before the VM moves (strategy 'resume').

@@ -66,7 +66,7 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
         'src',
         `source --listen unix:${outgoingSocket} --connect ${address} --agent ${machine.paths.agentSocket} ` +
           `--agent-timeout ${agentTimeoutSeconds} --ram file:${machine.paths.ram} --strategy ${engine.strategy}` +
-          (early ? ` --before-switch ${beforeSwitchPercent} --move-on signal` : ''),
+          (early ? ` --before-switch ${beforeSwitchPercent}` : ''),
         // Early resume has a bandwidth of its own, with which QEMU goes over to post-copy.
         early ? undefined : tellSwitchoverBandwidth(context),
       );

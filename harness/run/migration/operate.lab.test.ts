@@ -209,7 +209,9 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
   log(JSON.stringify(broken.end));
   t.not(await virsh(src, `domstate ${domainName}`), 'running');
   await limitLinks(testbed, 'src', migrationBitsPerSecond / 1e6, 62.5);
-  const recovered = await src.run(`poolshift recover ${domainName} ${destinationUri}`, {
+  const refused = await src.run(`poolshift recover ${domainName} ${destinationUri}`, { okExitCodes: [4] });
+  t.regex(refused.stderr, /libvirt on dst lets nobody speak to the QEMU.*--restart-libvirt/);
+  const recovered = await src.run(`poolshift recover ${domainName} ${destinationUri} --restart-libvirt`, {
     timeoutMs: 180_000,
   });
   log(recovered.stdout);

@@ -1,0 +1,99 @@
+/** `poolshift recover DOMAIN DEST`: a domain of libvirt. */
+import { CodedError } from '../foundation/coded-error.ts';
+import { QmpClient } from '../qemu/qmp/client.ts';
+import { socketFolder, withHosts } from './domain-migration.ts';
+import { type OperatedHost, quote } from './host.ts';
+import { plainName } from './launch.ts';
+import { domainReason, domainState } from './libvirt-driver.ts';
+import { type RecoveryEnd, recoverMove } from './recovery.ts';
+import type { Reporter } from './report.ts';
+
+export interface DomainRecoveryOptions {
+  readonly connect: string;
+  readonly engine: string;
+  /** libvirt at the destination is stopped for a moment. */
+  readonly restartLibvirt?: true;
+}
+
+const connectMs = 10_000;
+
+/** Throws as `recoverMove` does. */
+export async function recoverDomain(
+  domain: string,
+  destinationUri: string,
+  { connect, engine, restartLibvirt }: DomainRecoveryOptions,
+  reporter: Reporter,
+  onInterrupt: (listener: () => void) => void,
+): Promise<RecoveryEnd> {
+  return withHosts(connect, destinationUri, (hosts) =>
+    recoverMove(
+      {
+        ...{ vm: domain, hosts, engine },
+        targetSocket: `${socketFolder}/poolshift-${plainName(domain)}-recovery.sock`,
+        look: async () => ({
+          runsAtSource: (await domainState(connect, domain)) === 'running',
+          targetMigration: migrationOf(await domainReason(destinationUri, domain)),
+        }),
+        tellTarget: async (uri) => {
+          if (restartLibvirt !== true)
+            throw new CodedError(
+              'recovery',
+              'libvirt-in-the-way',
+              `libvirt on ${hosts.destination.name} lets nobody speak to the QEMU of ${domain} while its migration is broken: --restart-libvirt stops it there ` +
+                'for a moment. VMs run on; virsh does not answer meanwhile, and other migrations of that host break',
+            );
+          await tellBehindLibvirt(hosts.destination, domain, uri);
+        },
+        endsSource: `virsh -c ${connect} destroy ${domain}`,
+      },
+      reporter,
+      onInterrupt,
+    ),
+  );
+}
+
+/** In QEMU's words, what libvirt gives as the reason of a domain's state. Pure. */
+export function migrationOf(reason: string): string {
+  switch (reason) {
+    case 'post-copy failed':
+      return 'postcopy-paused';
+    case 'post-copy':
+      return 'postcopy-active';
+    case 'migrated':
+      return 'completed';
+    default:
+      return reason === '' ? 'none' : reason;
+  }
+}
+
+/**
+ * libvirt has the only connection to QEMU's monitor, and keeps its own commands back, too: it is stopped, its units started again
+ * however that ends. @throws CodedError 'host', 'qmp'
+ */
+async function tellBehindLibvirt(host: OperatedHost, domain: string, uri: string): Promise<void> {
+  const found = await host.run(`set -eu
+units=$(systemctl list-units --plain --no-legend --state=active 'libvirtd*' 'virtqemud*' | awk '{ print $1 }')
+pid=$(cat ${quote(`/run/libvirt/qemu/${domain}.pid`)})
+monitor=$(ss -Hxlp | grep -F "pid=$pid," | grep -o '/[^ ]*/monitor.sock' | head -n 1)
+[ -n "$units" ] || { echo 'no unit of libvirt is active here' >&2; exit 1; }
+[ -n "$monitor" ] || { echo "no monitor of process $pid is to be seen" >&2; exit 1; }
+echo $monitor
+echo $units
+systemctl stop $units`);
+  const [monitor = '', units = ''] = found.split('\n');
+  try {
+    const { path, stop } = await host.forwardSocket(monitor, 'monitor');
+    try {
+      const qemu = await QmpClient.connect(path, { timeoutMs: connectMs, outOfBand: true });
+      try {
+        await qemu.execute('migrate-recover', { uri }, { outOfBand: true });
+      } finally {
+        qemu.close();
+      }
+    } finally {
+      await stop();
+    }
+  } finally {
+    await host.run(`systemctl start ${units}`);
+  }
+}
