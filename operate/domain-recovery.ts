@@ -82,16 +82,16 @@ echo $units
 systemctl stop $units`);
   const [monitor = '', units = ''] = found.split('\n');
   try {
-    const { path, stop } = await host.forwardSocket(monitor, 'monitor');
+    const forwarded = await host.forwardSocket(monitor, 'monitor');
     try {
-      const qemu = await QmpClient.connect(path, { timeoutMs: connectMs, outOfBand: true });
+      const qemu = await QmpClient.connect(forwarded.path, { timeoutMs: connectMs, outOfBand: true });
       try {
         await qemu.execute('migrate-recover', { uri }, { outOfBand: true });
       } finally {
         qemu.close();
       }
     } finally {
-      await stop();
+      await forwarded.stop();
     }
   } finally {
     await host.run(`systemctl start ${units}`);

@@ -132,13 +132,11 @@ async function runRecovery(
 ): Promise<RecoveryEnd> {
   const words = [engine, 'recover', file, '--target', `unix:${socket}`, '--json'].map(quote).join(' ');
   const following = source.follow(`printf '{"event":"process","pid":%s}\\n' $$; exec ${words} 2>&1`);
-  let pid: number | undefined;
-  let interrupted = false;
-  const interrupt = (): void => {
-    interrupted = true;
-    if (pid !== undefined) void source.run(`kill -TERM ${pid}`).catch(() => undefined);
-  };
-  onInterrupt(interrupt);
+  const interruption = new AbortController();
+  onInterrupt(() => {
+    interruption.abort();
+  });
+  const { signal } = interruption;
   const watch = new ProgressWatch(performance.now());
   watch.takeEvent('source', { event: 'moved', fields: {} });
   const ticks = setInterval(() => {
@@ -152,12 +150,13 @@ async function runRecovery(
         last = line;
         continue;
       }
-      watch.takeEvent('source', event);
       const { fields } = event;
+      // All that is missing comes from memory.
+      watch.takeEvent('source', { ...event, fields: { ...fields, pages_pending: 0 } });
+      if (fields.pages_pending !== undefined) watch.takeJob({ remainingBytes: fields.pages_pending * 4096 });
       switch (event.event) {
         case 'process':
-          pid = Number(fields['pid']);
-          if (interrupted) interrupt();
+          endOnAbort(source, Number(fields['pid']), signal);
           break;
         case 'recovering':
           reporter.note(
@@ -179,7 +178,15 @@ async function runRecovery(
   reporter.note(
     `the rest did not come: ${last}. poolshift recover can be run again; never continue the VM on ${source.name}`,
   );
-  return interrupted ? 'cancelled' : 'incomplete';
+  return signal.aborted ? 'cancelled' : 'incomplete';
+}
+
+function endOnAbort(host: OperatedHost, pid: number, signal: AbortSignal): void {
+  const end = (): void => {
+    void host.run(`kill -TERM ${pid}`).catch(() => undefined);
+  };
+  if (signal.aborted) end();
+  else signal.addEventListener('abort', end);
 }
 
 /** Why there is nothing to recover. Pure. */

@@ -154,7 +154,7 @@ class Recovery {
 
   #fail(error: Error): void {
     if (this.#over) return;
-    const code = error instanceof CodedError ? error.code : 'failed';
+    const { code = 'failed' } = error as Error & { readonly code?: string };
     // Another target than the right one has not to be recovered.
     const advice = isCoded(error, 'recovery', 'another-vm') ? {} : { advice: recoveryFailed };
     this.#options.onEvent({ event: 'failed', code, reason: error.message, peer: false, ...advice });
