@@ -151,8 +151,9 @@ async function runRecovery(
         continue;
       }
       const { fields } = event;
-      // All that is missing comes from memory.
-      watch.takeEvent('source', { ...event, fields: { ...fields, pages_pending: 0 } });
+      // All that is missing comes from memory: nothing is pending from storage.
+      const { migration_link_bytes = 0 } = fields;
+      watch.takeEvent('source', { event: event.event, fields: { migration_link_bytes } });
       if (fields.pages_pending !== undefined) watch.takeJob({ remainingBytes: fields.pages_pending * 4096 });
       switch (event.event) {
         case 'process':
