@@ -47,9 +47,10 @@ test('every recorded run derives to the row that it holds, and its set holds tha
 });
 
 test('the tables of a set are made again, with every sample in a line', async (t) => {
-  const recorded = path.join(results, 'reference-2026-11-26-restart');
+  const recorded = path.join(results, 'reference-2026-11-29-restart');
   const set = path.join(await temporaryFolder(t), 'set');
-  await cp(recorded, set, { recursive: true });
+  // One run of it is enough, in which nobody was served for a while.
+  await cp(recorded, set, { recursive: true, filter: (from) => !/\/(?:idle|ro)-16-/.test(from) });
   const [run = ''] = globSync('*/manifest.json', { cwd: set }).map((file) => path.dirname(file));
   // Without them there is nothing else that they could come from.
   for (const table of ['runs.csv', `${run}/runs.csv`]) await rm(path.join(set, table));
@@ -79,7 +80,7 @@ test('the tables of a set are made again, with every sample in a line', async (t
 
 test('a run that was recorded before samples.parquet is read, and packed once it has ended', async (t) => {
   const run = path.join(await temporaryFolder(t), 'run');
-  const recorded = path.join(results, 'reference-2026-11-26-restart', 'rw-16-restart-r1');
+  const recorded = path.join(results, 'reference-2026-11-29-restart', 'rw-16-restart-r1');
   await cp(recorded, run, { recursive: true });
   const samples = (await readSamples(recorded)) ?? [];
   const lines = samples.map((sample) => `${JSON.stringify(sample)}\n`).join('');
