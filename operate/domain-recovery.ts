@@ -66,6 +66,9 @@ export function migrationOf(reason: string): string {
   }
 }
 
+/** Whatever becomes of this command or of its way to the host, libvirt is started there again after so long. */
+const restartSeconds = 30;
+
 /**
  * libvirt has the only connection to QEMU's monitor, and keeps its own commands back, too: it is stopped, its units started again
  * however that ends. @throws CodedError 'host', 'qmp'
@@ -79,6 +82,7 @@ monitor=$(ss -Hxlp | grep -F "pid=$pid," | grep -o '/[^ ]*/monitor.sock' | head 
 [ -n "$monitor" ] || { echo "no monitor of process $pid is to be seen" >&2; exit 1; }
 echo $monitor
 echo $units
+systemd-run --quiet --collect --on-active=${restartSeconds} --timer-property=AccuracySec=1s systemctl start $units
 systemctl stop $units`);
   const [monitor = '', units = ''] = found.split('\n');
   try {

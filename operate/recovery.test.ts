@@ -16,6 +16,8 @@ test('a VM is recovered where its target waits for that, and the source does not
   for (const state of ['postcopy-active', 'postcopy-recover'])
     t.regex(obstacle(state) ?? '', /on their way to dst/);
   for (const state of ['none', 'active', 'failed']) t.regex(obstacle(state) ?? '', new RegExp(`"${state}"`));
-  for (const state of ['postcopy-paused', 'none', 'completed'])
+  for (const state of ['none', 'completed'])
     t.regex(obstacle(state, true) ?? '', /vm1 runs on src: it was not moved/);
+  for (const state of ['postcopy-paused', 'postcopy-active'])
+    t.regex(obstacle(state, true) ?? '', /vm1 runs on src, and QEMU on dst has it as well: end that one/);
 });

@@ -1,8 +1,7 @@
 /** `poolshift recover`: a VM that early resume has moved, and that lost its engines or its link, gets the pages that it misses. */
 import { randomBytes } from 'node:crypto';
 import { CodedError } from '../foundation/coded-error.ts';
-import type { OperatedHost } from './host.ts';
-import { quote } from './host.ts';
+import { type OperatedHost, quote } from './host.ts';
 import { endScript, migrationsFolder, parseEvent } from './launch.ts';
 import { ProgressWatch } from './progress.ts';
 import type { Reporter } from './report.ts';
@@ -43,18 +42,24 @@ export async function recoverMove(
   onInterrupt: (listener: () => void) => void,
 ): Promise<RecoveryEnd> {
   const { vm, hosts, targetSocket } = move;
+  // Nothing that was begun is left half done.
+  const interruption = new AbortController();
+  onInterrupt(() => {
+    interruption.abort();
+  });
   const obstacle = obstacleTo(move, await move.look());
   if (obstacle !== undefined) throw new CodedError('recovery', 'not-needed', obstacle);
   const { id, file } = await leftBy(hosts.source, vm);
   await move.tellTarget(`unix:${targetSocket}`);
   const way = await joinSockets(move);
   try {
-    const end = await runRecovery(move, file, way.path, reporter, onInterrupt);
-    if (end === 'recovered') await tellHosts(move, id);
-    if (end === 'recovered')
+    const end = await runRecovery(move, file, way.path, reporter, interruption.signal);
+    if (end === 'recovered') {
+      await tellHosts(move, id);
       reporter.note(
         `${vm} has everything on ${hosts.destination.name}; end what is left of it on ${hosts.source.name}: ${move.endsSource}`,
       );
+    }
     return end;
   } finally {
     await way.stop();
@@ -128,15 +133,10 @@ async function runRecovery(
   file: string,
   socket: string,
   reporter: Reporter,
-  onInterrupt: (listener: () => void) => void,
+  signal: AbortSignal,
 ): Promise<RecoveryEnd> {
   const words = [engine, 'recover', file, '--target', `unix:${socket}`, '--json'].map(quote).join(' ');
   const following = source.follow(`printf '{"event":"process","pid":%s}\\n' $$; exec ${words} 2>&1`);
-  const interruption = new AbortController();
-  onInterrupt(() => {
-    interruption.abort();
-  });
-  const { signal } = interruption;
   const watch = new ProgressWatch(performance.now());
   watch.takeEvent('source', { event: 'moved', fields: {} });
   const ticks = setInterval(() => {
@@ -201,7 +201,10 @@ export function obstacleTo(
   },
   { runsAtSource, targetMigration }: Look,
 ): string | undefined {
-  if (runsAtSource) return `${vm} runs on ${source.name}: it was not moved`;
+  if (runsAtSource)
+    return targetMigration.startsWith('postcopy-')
+      ? `${vm} runs on ${source.name}, and QEMU on ${destination.name} has it as well: end that one, and recover nothing`
+      : `${vm} runs on ${source.name}: it was not moved`;
   switch (targetMigration) {
     case 'postcopy-paused':
     case 'postcopy-recover-setup':

@@ -5,6 +5,7 @@ import { CodedError } from '../../foundation/coded-error.ts';
 import { identityOf, isAlive, type ProcessIdentity } from '../../foundation/process-identity.ts';
 import type { EventSink } from '../core/engine-event.ts';
 import type { EngineOutcome, Interrupts } from '../core/engine-options.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
 import { holdersOf } from '../recovery/memory-holders.ts';
 import { recover } from '../recovery/recover.ts';
 import { readRecoveryFile, recoveryPathOf, writeRecoveryFile } from '../recovery/recovery-file.ts';
@@ -79,7 +80,7 @@ export async function recoverFrom(
   try {
     const blocks = named.map(({ name, pageCount }, index) => ({
       ...{ index, name, pageCount },
-      lengthBytes: pageCount * 4096,
+      lengthBytes: pageCount * pageSizeBytes,
     }));
     const outcome = await recover({
       memory: { ramSectionId, blocks, ram: (block) => ram.block(block, blocks) },

@@ -230,6 +230,7 @@ export class World {
     this.pages.takeBlocks(blocks, 'pc-q35-10.0');
     if (schedule === undefined) return;
     this.hold = new SwitchoverHold(schedule, this.pages, takeEvent, {
+      prepareMove: () => undefined,
       allowSwitchover: () => undefined,
       releaseEnd: () => undefined,
       toQemu: () => {

@@ -20,6 +20,7 @@ function early(waitsToBeTold: boolean) {
     pages,
     ({ event }) => does.push(event),
     {
+      prepareMove: () => does.push('prepare'),
       allowSwitchover: () => does.push('allow'),
       releaseEnd: () => does.push('release end'),
       toQemu: (message) => does.push(message.equals(ack) ? 'ack' : 'message'),
@@ -46,7 +47,7 @@ test('before the VM moves early QEMU is left to wait, and read on when it knows 
     t.deepEqual(did(), []);
   }
   hold.update(2500);
-  t.deepEqual(did(), ['may-move', 'wake in 20 ms', 'allow', 'gate-released', 'ack']);
+  t.deepEqual(did(), ['prepare', 'may-move', 'wake in 20 ms', 'allow', 'gate-released', 'ack']);
   t.false(hold.readsQemu);
   hold.update(2519);
   t.false(hold.readsQemu);
@@ -61,7 +62,7 @@ test('whoever is to say that it moves may take time, and QEMU waits for so long'
   schedule.mayMove = true;
   hold.update(0);
   hold.update(600);
-  t.deepEqual(did(), ['wake in 500 ms', 'may-move']);
+  t.deepEqual(did(), ['wake in 500 ms', 'prepare', 'may-move']);
   hold.update(60_000);
   t.true(hold.holdsQemu);
   t.false(hold.readsQemu);
@@ -77,7 +78,7 @@ test('where everything is there nobody waits', (t) => {
   const { hold, schedule, did } = early(false);
   schedule.mayMove = schedule.gateOpen = true;
   hold.update(0);
-  t.deepEqual(did(), ['may-move', 'allow', 'check', 'gate-released', 'ack']);
+  t.deepEqual(did(), ['prepare', 'may-move', 'allow', 'check', 'gate-released', 'ack']);
   t.true(hold.readsQemu);
 });
 

@@ -20,6 +20,8 @@ const ackMs = 20;
 
 /** What is done when the switchover may come. */
 interface HoldActions {
+  /** Early resume: the VM is about to be stopped for its move, and nothing is to take time then. */
+  prepareMove(): void;
   /** From now on little may be under way: the VM may stop at any moment. */
   allowSwitchover(): void;
   /** Hands the end of RAM on, which was held. */
@@ -119,6 +121,7 @@ export class SwitchoverHold {
     if (!this.#isSettled(nowMs)) return;
     if (this.#schedule.becomesPostcopy && !this.#saidMayMove) {
       this.#saidMayMove = true;
+      this.#actions.prepareMove();
       this.#onEvent({ event: 'may-move' });
     }
     if (this.#waitsToBeTold) return;

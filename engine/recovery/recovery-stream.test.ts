@@ -4,14 +4,9 @@ import fc from 'fast-check';
 import type { GuestRam } from '../core/outside.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
 import type { RamBlock } from '../stream/handler.ts';
-import {
-  ramFlag,
-  receivedBitmapEnd,
-  returnPathMessage,
-  sectionType,
-  streamCommand,
-} from '../stream/records.ts';
+import { ramFlag, returnPathMessage, sectionType, streamCommand } from '../stream/records.ts';
 import { encodePageRequest, encodeReturnPathMessage } from '../stream/return-path.ts';
+import { encodeReceivedBitmap } from '../stream/testing/received-bitmap.ts';
 import { RecoveryStream } from './recovery-stream.ts';
 
 const ramSectionId = 2;
@@ -92,13 +87,7 @@ class Target {
     const bits = Buffer.alloc(Math.ceil(block.pageCount / 64) * 8);
     for (const page of this.#has[block.index] ?? [])
       bits[page >>> 3] = (bits[page >>> 3] ?? 0) | (1 << (page & 7));
-    const size = Buffer.alloc(8);
-    size.writeBigUInt64BE(BigInt(bits.length));
-    const end = Buffer.alloc(8);
-    end.writeBigUInt64BE(receivedBitmapEnd);
-    const data = Buffer.concat([Buffer.of(name.length), Buffer.from(name, 'latin1')]);
-    const message = encodeReturnPathMessage({ type: returnPathMessage.receivedBitmap, data });
-    this.answers.push(Buffer.concat([message, size, bits, end]));
+    this.answers.push(encodeReceivedBitmap(name, bits));
   }
 
   #part(start: number): number {

@@ -38,6 +38,7 @@ export class SimulatedSource {
     };
     this.#pages = new GuestPages(this.#schedule, simulatedHash, ram, takeEvent, writerOf(wire));
     this.#hold = new SwitchoverHold(this.#schedule, this.#pages, takeEvent, {
+      prepareMove: () => undefined,
       allowSwitchover: () => {
         wire.allowSwitchover();
       },

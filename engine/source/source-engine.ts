@@ -101,10 +101,14 @@ class SourceEngine implements DestinationLinkHandler {
       this.#stream.pages,
       onEvent,
       {
+        prepareMove: () => {
+          const { blocks, ramSectionId } = this.#stream.injector.reader;
+          if (ramSectionId !== undefined) options.keepForRecovery?.({ ramSectionId, blocks });
+        },
         allowSwitchover: () => {
           this.#link.allowSwitchover();
           if (this.#schedule.becomesPostcopy) this.#step({ type: 'let-go' });
-          if (this.#packageWaits) this.#packageComplete();
+          if (this.#packageWaits) this.#step({ type: 'package-complete' });
         },
         releaseEnd: () => {
           this.#stream.injector.release();
@@ -228,7 +232,7 @@ class SourceEngine implements DestinationLinkHandler {
   /** It may come before the VM is told to move: QEMU 10.2 and newer go over as soon as somebody stops the VM. */
   #takePackage(): void {
     if (this.#hold.isReleased) {
-      this.#packageComplete();
+      this.#step({ type: 'package-complete' });
       return;
     }
     if (this.#schedule.mayMove) {
@@ -242,12 +246,6 @@ class SourceEngine implements DestinationLinkHandler {
       'early-postcopy',
       `${why}; start QEMU 11.1 and newer with -global migration.switchover-ack-legacy=on`,
     );
-  }
-
-  #packageComplete(): void {
-    const { blocks, ramSectionId } = this.#stream.injector.reader;
-    if (ramSectionId !== undefined) this.#options.keepForRecovery?.({ ramSectionId, blocks });
-    this.#step({ type: 'package-complete' });
   }
 
   /** In pre-copy the VM stands from here until the last page is there: early resume is for that not to be long. */

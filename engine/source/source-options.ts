@@ -22,7 +22,7 @@ export interface SourceOptions extends EngineOptions {
    */
   readonly moveSignal?: Interrupts;
   /**
-   * Keeps what a recovery needs; called before the VM moves (strategy 'resume').
+   * Keeps what a recovery needs; called before the VM may move (strategy 'resume').
    *
    * @throws CodedError if it cannot be kept: then the VM does not move
    */

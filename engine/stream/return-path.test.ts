@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { CodedError } from '../../foundation/coded-error.ts';
-import { receivedBitmapEnd, returnPathMessage } from './records.ts';
+import { returnPathMessage } from './records.ts';
 import {
   encodePageRequest,
   encodeReturnPathMessage,
@@ -10,6 +10,7 @@ import {
   SwitchoverGate,
 } from './return-path.ts';
 import { readFixture } from './testing/fixtures.ts';
+import { encodeReceivedBitmap } from './testing/received-bitmap.ts';
 
 function read(stream: Buffer, step: number): string[] {
   const messages: string[] = [];
@@ -118,25 +119,14 @@ test('requests that no QEMU writes are refused', (t) => {
   refused(returnPathMessage.requestPagesOfBlock, Buffer.from('0000000000012000000000000161', 'hex'));
 });
 
-/** As QEMU writes it: a message with the block's name, then size, bits and end outside of it. */
-function bitmapOf(name: string, bits: Buffer): Buffer {
-  const size = Buffer.alloc(8);
-  size.writeBigUInt64BE(BigInt(bits.length));
-  const end = Buffer.alloc(8);
-  end.writeBigUInt64BE(receivedBitmapEnd);
-  const data = Buffer.concat([Buffer.of(name.length), Buffer.from(name, 'latin1')]);
-  const message = encodeReturnPathMessage({ type: returnPathMessage.receivedBitmap, data });
-  return Buffer.concat([message, size, bits, end]);
-}
-
 test('reads which pages a target has, between other messages, cut anywhere', (t) => {
   const ack = encodeReturnPathMessage({
     type: returnPathMessage.resumeAck,
     data: Buffer.from('00000001', 'hex'),
   });
   const stream = Buffer.concat([
-    bitmapOf('pc.ram', Buffer.from('ff00ff00ff00ff0f', 'hex')),
-    bitmapOf('vga', Buffer.alloc(24, 5)),
+    encodeReceivedBitmap('pc.ram', Buffer.from('ff00ff00ff00ff0f', 'hex')),
+    encodeReceivedBitmap('vga', Buffer.alloc(24, 5)),
     ack,
   ]);
   for (const step of [1, 2, 3, 5, 7, 11, 1000]) {
@@ -151,12 +141,12 @@ test('reads which pages a target has, between other messages, cut anywhere', (t)
 });
 
 test('refuses a bitmap that no QEMU sends', (t) => {
-  const good = bitmapOf('a', Buffer.alloc(8));
+  const good = encodeReceivedBitmap('a', Buffer.alloc(8));
   const bad = {
     'a name that is not all of the message': Buffer.concat([Buffer.from('000500020361', 'hex')]),
     'no length of a name': Buffer.from('00050000', 'hex'),
-    'no bits': bitmapOf('a', Buffer.alloc(0)),
-    'bits that are no whole words': bitmapOf('a', Buffer.alloc(9)),
+    'no bits': encodeReceivedBitmap('a', Buffer.alloc(0)),
+    'bits that are no whole words': encodeReceivedBitmap('a', Buffer.alloc(9)),
     'more bits than any VM has pages': Buffer.concat([good.subarray(0, 6), Buffer.alloc(8, 0x7f)]),
     'another end': Buffer.concat([good.subarray(0, -1), Buffer.of(0)]),
   };
