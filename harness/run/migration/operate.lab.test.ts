@@ -211,6 +211,23 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
   await limitLinks(testbed, 'src', migrationBitsPerSecond / 1e6, 62.5);
   const refused = await src.run(`poolshift recover ${domainName} ${destinationUri}`, { okExitCodes: [4] });
   t.regex(refused.stderr, /libvirt on dst lets nobody speak to the QEMU.*--restart-libvirt/);
+  // Killed while libvirt is stopped: QEMU stands, so that its monitor does not answer.
+  const qemu = `$(cat /run/libvirt/qemu/${domainName}.pid)`;
+  await dst.run(`kill -STOP ${qemu}`);
+  const killedRecovery = src.spawn(
+    `echo $$ > /run/poolshift/recover.pid; exec poolshift recover ${domainName} ${destinationUri} --restart-libvirt`,
+  );
+  t.teardown(() => killedRecovery.stop());
+  const untilLibvirt = (state: string): Promise<unknown> =>
+    dst.run(
+      `for attempt in $(seq 600); do [ "$(systemctl is-active libvirtd)" = ${state} ] && exit 0; sleep 0.1; done; exit 1`,
+      { timeoutMs: 90_000 },
+    );
+  await untilLibvirt('inactive');
+  await src.run('kill -KILL "$(cat /run/poolshift/recover.pid)"');
+  await dst.run(`kill -CONT ${qemu}`);
+  await untilLibvirt('active');
+  log('libvirt runs again, though the recovery was killed');
   const recovered = await src.run(`poolshift recover ${domainName} ${destinationUri} --restart-libvirt`, {
     timeoutMs: 180_000,
   });
