@@ -24,6 +24,7 @@ const notMeasured: Readonly<Record<string, Readonly<Record<string, readonly stri
     'sizes of the bench': ['1 GiB', '16 KiB'],
   },
   'docs/doctor.md': { 'what the checks do': ['500 ms', '64 MiB', '3 s', '1 MiB'] },
+  'docs/operate.md': { 'a limit of operate/domain-recovery.ts': ['30 s'] },
   'docs/engine.md': {
     'limits and defaults of engine/': [
       ...[
