@@ -7,7 +7,7 @@ export const earlyResume: Recipe = {
     'How soon does the VM run at the destination if its cached pages may follow, and what does its database feel of that?',
   scenarios: ['idle', 'ro', 'rw'],
   mems: ['16'],
-  engines: ['precopy', 'postcopy', 'balance', 'resume', 'multifd-zstd'],
+  engines: ['postcopy', 'balance', 'resume', 'multifd-zstd'],
   repeat: 3,
   conditions: { before: 15, after: 20 },
   tables: [
