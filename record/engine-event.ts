@@ -101,6 +101,12 @@ export const engineEventFields = {
   'may-move': nothing,
   /** Early resume: the target has the VM, without all of its pages. */
   moved: nothing,
+  /** Early resume: all that the VM misses at the destination lies on storage, and nothing is lost with the source from now on. */
+  'source-free': nothing,
+  /** Storage has not given something: what the VM misses is at the source again. */
+  'source-needed': nothing,
+  /** The source is gone, and the rest comes from storage. */
+  'source-lost': reason,
   /** Early resume, of the whole migration: pages that the target's VM waited for, from request to when its QEMU was given them. */
   faults: z.object({
     faults: z.number(),

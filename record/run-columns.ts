@@ -412,6 +412,12 @@ export const runColumns = {
     type: 'number',
     meaning: 'migrate command to RESUME at the target: from then on the VM runs at the destination',
   },
+  source_needed_ms: {
+    unit: 'ms',
+    type: 'number',
+    meaning:
+      'migrate command to when all that the VM still missed lay on storage: from then on nothing is lost with the source; engine resume',
+  },
   before_switch_percent: {
     unit: '%',
     type: 'number',

@@ -91,6 +91,12 @@ function describe(event: EngineEvent): string {
       return 'the VM may move';
     case 'moved':
       return 'the VM is at the destination; its missing pages follow';
+    case 'source-free':
+      return 'all that is missing at the destination lies on storage: the source is not needed any more';
+    case 'source-needed':
+      return 'storage has not given something: the source is needed again';
+    case 'source-lost':
+      return `the source is gone (${event.reason}); the rest comes from storage`;
     case 'faults':
       return (
         `the VM waited for ${event.faults} pages` +

@@ -2,7 +2,7 @@
  * Early resume between two real QEMUs: the VM runs at the destination while listed pages are missing, and asks for them; memory
  * is compared byte by byte, and engines are killed. Needs root and QEMU 10 or newer; about a minute.
  */
-import { mkdtempSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, writeSync } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import path from 'node:path';
@@ -81,6 +81,8 @@ interface Conditions {
   readonly preempts?: true;
   /** QEMU is not told to go over to post-copy. */
   readonly endsAsPrecopy?: true;
+  /** The guest runs on when QEMU keeps track of what it writes, so that what is listed is on storage, or sent once more. */
+  readonly listIsRight?: true;
   /** The target's process stands when the VM is to move, and is waited for 2 s. */
   readonly targetStands?: true;
   /** QEMU's arguments. Default: what has it wait for the target's ack. */
@@ -90,11 +92,13 @@ interface Conditions {
 /** Migrates until the source engine says that the VM may move, and the VM stands, as a manager stops it. */
 async function whileReady(
   t: ExecutionContext,
-  { program, targetMemory, allThere, preempts, endsAsPrecopy, targetStands, qemu = waitsForAck }: Conditions,
+  conditions: Conditions,
   body: (moving: Omit<Moving, 'missing'>) => Promise<void>,
 ): Promise<void> {
   if (installation === undefined) throw new Error('no QEMU');
   t.timeout(15 * 60_000);
+  const { program, targetMemory, allThere, preempts, endsAsPrecopy, listIsRight, targetStands } = conditions;
+  const { qemu = waitsForAck } = conditions;
   const pair = await VmPair.start(installation, {
     ramBytes,
     diskBytes: 96 * MiB,
@@ -109,6 +113,7 @@ async function whileReady(
     ...(targetMemory === undefined ? {} : { targetMemory }),
   });
   try {
+    if (listIsRight === true) await pair.source.execute('stop');
     pair.cache(cachedRuns);
     const nbdSocket = path.join(pair.folder, 'nbd');
     const nbd = await startNbdServer(installation, pair.diskPath, nbdSocket);
@@ -126,6 +131,10 @@ async function whileReady(
       if (nbd.pid === undefined) throw new Error('no storage');
       if (allThere !== true) process.kill(nbd.pid, 'SIGSTOP');
       await pair.migrate();
+      if (listIsRight === true) {
+        await source.event('qemu-connected');
+        await pair.source.execute('cont');
+      }
       if (endsAsPrecopy !== true) await pair.source.execute('migrate-start-postcopy');
       await source.event(allThere === true ? 'first-pass-done' : 'may-move');
       await source.event('may-move');
@@ -165,6 +174,19 @@ async function whileReady(
   } finally {
     await pair.stop();
   }
+}
+
+function killQemu({ pid }: VmPair['source']): void {
+  if (pid === undefined) throw new Error('no QEMU');
+  process.kill(pid, 'SIGKILL');
+}
+
+/** Other content on storage than what the guest had read. */
+function overwriteDisk({ diskPath }: VmPair, runs: readonly CachedRun[]): void {
+  const disk = openSync(diskPath, 'r+');
+  for (const { block, count } of runs)
+    writeSync(disk, Buffer.alloc(count * 4096, 0xff), 0, count * 4096, block * 4096);
+  closeSync(disk);
 }
 
 function signalTarget({ target }: VmPair, signal: NodeJS.Signals): void {
@@ -335,6 +357,71 @@ serially(
       const { status: migration } = await pair.source.execute('query-migrate');
       t.log(migration);
       t.true(['failed', 'postcopy-paused'].includes(migration ?? ''));
+    });
+  },
+);
+
+const lost = {
+  'its engine is killed, and the guest touches nothing of it': {
+    ...{ conditions: { program: quiet, listIsRight: true }, dies: ['engine'] },
+  },
+  'its host is lost, and the guest writes to it': {
+    conditions: { program: busy, targetMemory: 'anonymous', listIsRight: true },
+    dies: ['engine', 'qemu'],
+  },
+  'its QEMU is killed, and the guest writes to it; with postcopy-preempt': {
+    conditions: { program: busy, targetMemory: 'anonymous', preempts: true, listIsRight: true },
+    dies: ['qemu'],
+  },
+} as const satisfies Readonly<
+  Record<string, { readonly conditions: Conditions; readonly dies: readonly ('engine' | 'qemu')[] }>
+>;
+for (const [name, { conditions, dies: itsDead }] of Object.entries(lost)) {
+  const dies: readonly string[] = itsDead;
+  serially(`what is missing comes from storage without the source: ${name}`, async (t) => {
+    await whileMoved(t, conditions, async ({ pair, source, destination, goOn }) => {
+      await source.event('source-free');
+      for (const what of dies) {
+        if (what === 'engine') source.kill('SIGKILL');
+        else killQemu(pair.source);
+      }
+      await destination.event('source-lost');
+      // Nothing of the list came from storage so far.
+      const { pages_restored: restored } = destination.lastCounters;
+      t.is(restored, 0);
+      goOn();
+      t.is(await destination.ended, 0, JSON.stringify(destination.events.slice(-3)) + destination.errors);
+      t.log(`${destination.lastCounters.pages_restored} pages came from storage`);
+      t.true(destination.lastCounters.pages_restored > 1000);
+      await pair.target.waitForMigration(({ status: is }) => is === 'completed', 60_000);
+      t.is(await status(pair.target), 'running');
+      await pair.target.execute('stop');
+      t.deepEqual(pair.differingPages(), []);
+      // Whoever finds the source later finds a VM that stands, or none.
+      if (!dies.includes('qemu')) t.not(await status(pair.source), 'running');
+      else t.is(await source.ended, dies.includes('engine') ? undefined : 4);
+    });
+  });
+}
+
+serially(
+  'what storage has not as it was listed is needed from the source: without it the VM is there without these pages, and a recovery brings them',
+  async (t) => {
+    await whileMoved(t, { program: quiet }, async ({ pair, source, destination, goOn }) => {
+      await source.event('source-free');
+      source.kill('SIGKILL');
+      await destination.event('source-lost');
+      overwriteDisk(pair, cachedRuns.slice(1000, 1008));
+      goOn();
+      t.regex((await destination.event('incomplete')).reason, /storage has other content of 32 pages/);
+      t.is(await destination.ended, 4);
+      t.not(await status(pair.source), 'running');
+      const recovery = recoveryOver(pair, await waitsForRecovery(pair));
+      // And what was on its way to QEMU.
+      t.true((await recovery.event('recovering')).pages_pending >= 32);
+      t.is(await recovery.ended, 0, JSON.stringify(recovery.events.slice(-3)) + recovery.errors);
+      await pair.target.execute('stop');
+      t.deepEqual(pair.differingPages(), []);
     });
   },
 );

@@ -54,7 +54,8 @@ const recoverIt =
 
 export const leftBehind =
   'The VM is at the destination and waits there for pages that only this host has. NEVER continue it here, and keep the QEMU here, which has ' +
-  `them. To bring them there, ${recoverIt}. When the target has everything, {"execute": "quit"} the QEMU here.`;
+  `them. If storage has all of them, the destination engine goes on by itself, and the target's {"execute": "query-migrate"} says "completed" ` +
+  `in the end. Else, to bring them there, ${recoverIt}. When the target has everything, {"execute": "quit"} the QEMU here.`;
 
 export const incompleteAtDestination =
   'The VM is here and stops wherever it touches a page that is missing. The QEMU of the source host, which must not run it, has them: ' +

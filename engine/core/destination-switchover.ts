@@ -27,8 +27,8 @@ export type DestinationState<Parts extends DestinationParts> =
   | { readonly is: 'committing'; readonly parts: Parts['serving']; readonly link: 'up' | 'down' }
   /** The source has committed to a package: the target gets it, and can run when it has loaded it. */
   | { readonly is: 'switching'; readonly parts: Parts['serving']; readonly link: 'up' | 'down' }
-  /** The VM is here; its missing pages follow. */
-  | { readonly is: 'draining'; readonly parts: Parts['serving'] }
+  /** The VM is here; its missing pages follow, without the link from storage alone. */
+  | { readonly is: 'draining'; readonly parts: Parts['serving']; readonly link: 'up' | 'down' }
   /** The target has the VM; the source is being told. */
   | { readonly is: 'closing'; readonly parts: Parts['serving'] }
   /** The target has everything and does not say whether it has started. */
@@ -56,11 +56,17 @@ export type DestinationEvent<Parts extends DestinationParts> =
   | { readonly type: 'target-failed'; readonly why: Error }
   /** The target ended when it had everything, without a word: it may have run. */
   | { readonly type: 'target-silent-end'; readonly why: Error }
-  | { readonly type: 'link-closed'; readonly why: Error }
+  /** `needsNoSource`: the VM is here, and storage can give all that it misses. */
+  | { readonly type: 'link-closed'; readonly why: Error; readonly needsNoSource: boolean }
   /** An error of this engine; `undelivered`: bytes of the stream have not left it, so that the target cannot have all of it. */
   | { readonly type: 'failed'; readonly why: Error; readonly undelivered: boolean }
-  /** The source gave up. */
-  | { readonly type: 'source-aborted'; readonly why: Error; readonly undelivered: boolean }
+  /** The source gave up. `needsNoSource` as above. */
+  | {
+      readonly type: 'source-aborted';
+      readonly why: Error;
+      readonly undelivered: boolean;
+      readonly needsNoSource: boolean;
+    }
   | { readonly type: 'interrupted' }
   /** What is waited for has not come within its limit. */
   | { readonly type: 'limit'; readonly why: Error; readonly undelivered: boolean };
@@ -70,6 +76,8 @@ export type DestinationAction =
   | { readonly do: 'release' }
   /** Tell the source that the target has the VM. */
   | { readonly do: 'say-moved' }
+  /** Bring the rest from storage, and end the stream in the place of the source. */
+  | { readonly do: 'go-on-alone'; readonly why: Error }
   /** Say that the VM is here without some of its pages, and what to do. */
   | { readonly do: 'say-incomplete'; readonly why: Error }
   /** Tell the source that the target has everything. */
@@ -225,7 +233,10 @@ function switching<Parts extends DestinationParts>(
   }
 }
 
-/** Where the source is gone, and is needed, the target waits for a recovery, its VM standing wherever it touches what is missing. */
+/**
+ * Where the source is gone and storage alone can give the rest, it does; else the target waits for a recovery, its VM standing
+ * wherever it touches what is missing.
+ */
 function draining<Parts extends DestinationParts>(
   state: Extract<DestinationState<Parts>, { is: 'draining' }>,
   event: DestinationEvent<Parts>,
@@ -238,10 +249,12 @@ function draining<Parts extends DestinationParts>(
     case 'target-moved':
       return stay<Parts>(state);
     case 'target-started':
-      return started<Parts>({ parts: state.parts, link: 'up' });
+      return started<Parts>(state);
     case 'link-closed':
     case 'source-aborted':
-      return incomplete(event.why, [{ do: 'drop-target' }]);
+      if (state.link === 'down') return stay<Parts>(state);
+      if (!event.needsNoSource) return incomplete(event.why, [{ do: 'drop-target' }]);
+      return { state: { ...state, link: 'down' }, actions: [{ do: 'go-on-alone', why: event.why }] };
     case 'target-failed':
     case 'target-silent-end':
     case 'failed':
@@ -321,7 +334,7 @@ function moved<Parts extends DestinationParts>({
     const why = new Error('the source was gone when the target had loaded the package');
     return incomplete(why, [{ do: 'drop-target' }]);
   }
-  return { state: { is: 'draining', parts }, actions: [{ do: 'say-moved' }] };
+  return { state: { is: 'draining', parts, link: 'up' }, actions: [{ do: 'say-moved' }] };
 }
 
 function incomplete(why: Error, before: readonly DestinationAction[]): DestinationStep<never> {

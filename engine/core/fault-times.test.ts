@@ -12,6 +12,9 @@ test('a page is waited for from its first request to its arrival, whichever bloc
   times.arrived(1, 7, 200);
   const { faults, fault_p50_ms, fault_max_ms } = times.summary;
   t.deepEqual([faults, fault_p50_ms, fault_max_ms], [2, 40, 80]);
+  t.deepEqual(times.waitedFor, []);
+  times.requested(3, 9, 210);
+  t.deepEqual(times.waitedFor, [{ blockIndex: 3, pageIndex: 9 }]);
 });
 
 test('percentiles are values that occurred', (t) => {

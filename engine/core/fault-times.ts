@@ -3,6 +3,7 @@
  * was handed to its QEMU. Pure; time comes with the calls.
  */
 import { percentileMs } from '../../record/latency.ts';
+import type { PageName } from '../wire/plan-codec.ts';
 import type { EngineEvent } from './engine-event.ts';
 
 const pagesOfBlock = 2 ** 32;
@@ -14,6 +15,14 @@ export class FaultTimes {
   /** Whether pages are waited for: else no arrival has to be told. */
   get isWaiting(): boolean {
     return this.#sinceMs.size > 0;
+  }
+
+  /** Those that are waited for now, the longest first. */
+  get waitedFor(): readonly PageName[] {
+    return Array.from(this.#sinceMs.keys(), (key) => ({
+      blockIndex: Math.floor(key / pagesOfBlock),
+      pageIndex: key % pagesOfBlock,
+    }));
   }
 
   /** A page is waited for; a second request of it waits since the first. */

@@ -4,7 +4,7 @@
  */
 import { CodedError } from '../../foundation/coded-error.ts';
 import type { PackedPageList } from '../list/page-list-codec.ts';
-import { nameOf, pageSizeBytes } from '../list/page-list.ts';
+import { innodbPages, nameOf, pageSizeBytes } from '../list/page-list.ts';
 import type { EventSink } from './engine-event.ts';
 import type { Schedule } from './schedule.ts';
 import type { RamBlock } from '../stream/handler.ts';
@@ -56,8 +56,6 @@ const pageSlices: PageSlices = {
 const stallPages = 32_768;
 /** RAM blocks that are told of: smaller ones are firmware's and devices'. */
 const minTold = 4096;
-/** Pages of guest memory in one of InnoDB's usual size, which a query that touches one of them is likely to read. */
-const innodbPages = 4;
 
 export class GuestPages {
   /** Pages that the destination was told to restore. */
@@ -75,6 +73,7 @@ export class GuestPages {
   readonly #onEvent: EventSink;
   readonly #output: StreamWriter;
   readonly #slices: PageSlices;
+  #takePages: number;
   #ledgers: PageLedger[] = [];
   readonly #awaited: PageSet[] = [];
   #totalPages = 0;
@@ -117,6 +116,7 @@ export class GuestPages {
     this.#schedule = schedule;
     this.#hash = hash;
     this.#slices = slices;
+    this.#takePages = slices.takePages;
     this.#ramSource = ramSource;
     this.#onEvent = onEvent;
     this.#output = output;
@@ -247,6 +247,11 @@ export class GuestPages {
     }
     for (let i = page; i < Math.min(page + count, blockEnd); i++) if (!isOurs(i)) return false;
     return page + count <= blockEnd;
+  }
+
+  /** From now on the target's VM may wait for what is sent: little of the list is at a time, so that QEMU's own pages go before it. */
+  expectFaults(): void {
+    this.#takePages = innodbPages;
   }
 
   takeList(list: PackedPageList): void {
@@ -493,7 +498,7 @@ export class GuestPages {
 
   #takeSlice(plan: PlanBuilder, qemuHeld: boolean): boolean {
     if (!this.#schedule.takesFromBack(qemuHeld, this.#output.room)) return false;
-    const taken = plan.takeFromBack(this.#slices.takePages, this.#settledPosition, (page, content) => {
+    const taken = plan.takeFromBack(this.#takePages, this.#settledPosition, (page, content) => {
       this.#send(page, content);
     });
     this.#schedule.listWalked(0, plan.remainingPages);

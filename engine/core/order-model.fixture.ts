@@ -14,6 +14,7 @@ import type { EngineEvent } from './engine-event.ts';
 import { GuestPages, type PageDecisions } from './guest-pages.ts';
 import type { MappedFrames } from './guest-memory-map.ts';
 import type { GuestRam } from './outside.ts';
+import { PageSet } from './page-set.ts';
 import { type Extent, RestorePlan } from './restore-plan.ts';
 import { Schedule, type Strategy } from './schedule.ts';
 import { SwitchoverHold } from './switchover-hold.ts';
@@ -424,6 +425,29 @@ export class World {
     this.requested.qemu += 1;
     this.#urgent.push({ page, id: this.ram[page] ?? 0 });
     return true;
+  }
+
+  /** Whether storage alone can give what the target misses. */
+  get needsNoSource(): boolean {
+    if (!this.runsAtTarget) return false;
+    return blocks.every(({ index, pageCount: pages }) => {
+      const received = new PageSet(pages);
+      for (let page = 0; page < pages; page++)
+        if (this.target[numberOf(index, page)] !== -1) received.add(page);
+      return this.plan.covers(index, received);
+    });
+  }
+
+  /** The source is gone, with all that was on its way; the destination reads on. Returns whether all came. */
+  loseSource(choice: number): boolean {
+    this.#wire.length = 0;
+    const missing = [...this.target.keys()].filter((page) => this.target[page] === -1);
+    for (const page of missing.filter((_, index) => (index + choice) % 3 === 0)) {
+      const { blockIndex, pageIndex } = nameOf(page);
+      this.plan.want(blockIndex, pageIndex);
+    }
+    while (this.step('read', choice) || this.step('complete', choice));
+    return this.plan.pendingPages === 0;
   }
 
   /** What the target is to have in the end. */

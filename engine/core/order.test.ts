@@ -94,3 +94,44 @@ test('a VM that moves before its memory is there has all of it in the end, and w
   );
   for (const times of Object.values(happened)) t.true(times > 100, JSON.stringify(happened));
 });
+
+/** What the source and QEMU do when the VM has moved, until they have said all that they know. */
+const afterMove = ['owed', 'list', 'send', 'parse', 'parse-urgent', 'plan', 'deliver'] as const;
+
+test('a destination that needs no source any more has all pages in the end, or knows that storage has not all of them', (t) => {
+  const happened = { free: 0, restored: 0, lost: 0 };
+  fc.assert(
+    fc.property(
+      arbitraryStart,
+      scriptOf(steps, 20, 150),
+      scriptOf(stepsAfterMove, 50, 300),
+      ({ memory, storage, entries }, before, after) => {
+        const qemu = { sendsDifferences: false, freeEvery: 0 };
+        const world = new World(memory, storage, entries, undefined, qemu);
+        for (const [step, choice] of before) world.step(step, choice);
+        world.move();
+        for (const [step, choice] of after.slice(0, 20)) world.step(step, choice);
+        while (afterMove.some((step) => world.step(step, 1)));
+        for (const [step, choice] of after.slice(20)) {
+          if (world.needsNoSource) break;
+          world.step(step, choice);
+        }
+        if (!world.needsNoSource || world.plan.openPages === 0) return;
+        happened.free += 1;
+        const { openPages, restoredPages } = world.plan;
+        if (world.loseSource(after[0]?.[1] ?? 0)) {
+          t.deepEqual(world.target, world.expected);
+          happened.restored += world.plan.restoredPages - restoredPages;
+        } else {
+          // What storage does not have as the list says is missing still, and nothing else.
+          t.is(world.plan.openPages, 0);
+          t.is(world.target.filter((id) => id === -1).length, world.plan.pendingPages);
+          t.true(world.plan.pendingPages <= openPages);
+          happened.lost += 1;
+        }
+      },
+    ),
+    { numRuns: 2000 },
+  );
+  for (const times of Object.values(happened)) t.true(times > 50, JSON.stringify(happened));
+});

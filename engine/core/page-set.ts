@@ -1,8 +1,10 @@
 /** A set of page numbers below a limit: one bit a page. */
 export class PageSet {
+  readonly #pageCount: number;
   readonly #bits: Uint8Array;
 
   constructor(pageCount: number) {
+    this.#pageCount = pageCount;
     this.#bits = new Uint8Array(Math.ceil(pageCount / 8));
   }
 
@@ -21,6 +23,17 @@ export class PageSet {
   delete(page: number): boolean {
     if (!this.has(page)) return false;
     this.#bits[page >>> 3] = (this.#bits[page >>> 3] ?? 0) & ~(1 << (page & 7));
+    return true;
+  }
+
+  /** Whether all pages below the limit are in this set, but for those that are in `others` and not in `excepted`. */
+  lacksOnly(others: PageSet, excepted: PageSet): boolean {
+    const whole = Math.floor(this.#pageCount / 8);
+    for (let at = 0; at < this.#bits.length; at++) {
+      const limit = at < whole ? 0xff : (1 << (this.#pageCount & 7)) - 1;
+      const open = (others.#bits[at] ?? 0) & ~(excepted.#bits[at] ?? 0);
+      if ((~(this.#bits[at] ?? 0) & ~open & limit) !== 0) return false;
+    }
     return true;
   }
 }

@@ -199,3 +199,50 @@ test('every pending page is given out once, with its hash, within the limit', (t
     { numRuns: 300 },
   );
 });
+
+test('what somebody waits for is read first, with what is planned of its InnoDB page, and is not restored twice', (t) => {
+  const plan = new RestorePlan();
+  plan.add(
+    part([
+      [100, 40, 8],
+      [200, 8, 3],
+    ]),
+    blockPages,
+    storageBlocks,
+  );
+  plan.add(part([[300, 500, 2]]), blockPages, storageBlocks);
+  plan.supersede(0, 45);
+  plan.want(0, 46);
+  plan.want(0, 10);
+  plan.want(0, 501);
+  plan.want(0, 45);
+  plan.want(0, 999);
+  plan.want(1, 40);
+  const wanted = [1, 2, 3].map(() => plan.nextExtent(4096));
+  t.deepEqual(
+    wanted.map((extent) => [extent?.offsetBytes, extent?.lengthBytes, [...(extent?.pages ?? [])]]),
+    [
+      [104 * 4096, 4 * 4096, [44, 46, 47]],
+      [200 * 4096, 3 * 4096, [8, 9, 10]],
+      [300 * 4096, 2 * 4096, [500, 501]],
+    ],
+  );
+  t.deepEqual(
+    wanted.map((extent) => [...(extent?.slots ?? [])]),
+    [
+      [0, 2, 3],
+      [0, 1, 2],
+      [0, 1],
+    ],
+  );
+  t.deepEqual([...(wanted[0]?.hashes ?? [])], [104, 99, 106, 99, 107, 99]);
+  // The others come in their order; those that are being read may be read again.
+  const [rest] = drain(plan);
+  t.deepEqual([...(rest?.pages ?? [])].slice(0, 4), [40, 41, 42, 43]);
+  const first = wanted[0];
+  if (first === undefined || rest === undefined) throw new Error('nothing to read');
+  t.deepEqual(finish(plan, first, 106).taken, [46]);
+  t.false(finish(plan, rest, 106).taken.includes(46));
+  // What storage had not as planned was asked for.
+  t.is(plan.openPages, plan.pendingPages - plan.askedPages);
+});

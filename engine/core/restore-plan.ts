@@ -3,12 +3,14 @@
  * reads; it gives extents of storage to read, in storage order. Pages wait as bits, hashes only until they are read.
  */
 import { CodedError } from '../../foundation/coded-error.ts';
-import { pageSizeBytes } from '../list/page-list.ts';
+import { innodbPages, pageSizeBytes } from '../list/page-list.ts';
 import type { RestoreStatus } from '../wire/messages.ts';
 import type { PageName, PlanPart } from '../wire/plan-codec.ts';
 import type { PageHash } from './outside.ts';
 import { PageSet } from './page-set.ts';
 
+const outOfOrder = -1;
+const noPages = new PageSet(0);
 /** Blocks between two wanted ones that are read along, because a request of its own would cost more. */
 const gapBlocks = 4;
 
@@ -24,13 +26,15 @@ export interface Extent {
   readonly slots: Uint32Array;
   /** Low and high half of each hash. */
   readonly hashes: Uint32Array;
-  /** Place in the order of the plans, to tell how far reading has come. */
+  /** Place in the order of the plans, to tell how far reading has come; `outOfOrder` where somebody waits for it. */
   readonly startPosition: number;
 }
 
 /** Reads of storage: each large enough for a spinning disk or an NFS server to stream. */
 export const storageReads = {
   bytes: 1024 * 1024,
+  /** Where the target's VM waits for what is behind it. */
+  waitedForBytes: 64 * 1024,
   /** Enough to keep a link busy over a round trip. */
   atOnce: 6,
   /** Reads that run, or wait to be handed over; beyond it reading stops. */
@@ -47,6 +51,8 @@ export interface RestoredPages {
 
 interface Waiting {
   readonly part: PlanPart;
+  /** Its runs in the order of their pages, once somebody has looked for one. */
+  byPage?: Uint32Array;
   /** The run being given out, its first page not given out, and that page's hash. */
   run: number;
   pageInRun: number;
@@ -66,14 +72,30 @@ export class RestorePlan {
   readonly #asked = new Map<number, PageSet>();
   readonly #hash = new Uint32Array(2);
   readonly #queue: Waiting[] = [];
+  /** Extents that somebody waits for. */
+  readonly #wanted: Extent[] = [];
   /** Extents being read, in order. */
   readonly #reading: { readonly startPosition: number; done: boolean }[] = [];
   #position = 0;
   #pendingPages = 0;
+  #askedPendingPages = 0;
 
   /** Pages that are neither restored nor superseded, those asked for included. */
   get pendingPages(): number {
     return this.#pendingPages;
+  }
+
+  /** Pages that are pending and were not asked for: storage is still to give them. */
+  get openPages(): number {
+    return this.#pendingPages - this.#askedPendingPages;
+  }
+
+  /** Whether storage is still to give each page of the block that is not in `received`. */
+  covers(blockIndex: number, received: PageSet): boolean {
+    return received.lacksOnly(
+      this.#pending.get(blockIndex) ?? noPages,
+      this.#asked.get(blockIndex) ?? noPages,
+    );
   }
 
   /** Pages of the plans, in their order, up to which everything was read, skipped or superseded. */
@@ -129,7 +151,8 @@ export class RestorePlan {
   supersede(blockIndex: number, page: number): void {
     if (this.#pendingPages === 0 || this.#pending.get(blockIndex)?.delete(page) !== true) return;
     this.#pendingPages -= 1;
-    if (this.#asked.get(blockIndex)?.delete(page) !== true) this.cancelledPages += 1;
+    if (this.#asked.get(blockIndex)?.delete(page) === true) this.#askedPendingPages -= 1;
+    else this.cancelledPages += 1;
   }
 
   /** Whether the page is neither restored nor superseded. */
@@ -137,8 +160,46 @@ export class RestorePlan {
     return this.#pending.get(blockIndex)?.has(page) === true;
   }
 
+  /** Somebody waits for a page: it is read before all others, with what is planned of its InnoDB page. */
+  want(blockIndex: number, page: number): void {
+    if (!this.isPending(blockIndex, page)) return;
+    for (const waiting of this.#queue) {
+      if (waiting.part.blockIndex !== blockIndex) continue;
+      const run = runOf(waiting, page);
+      if (run === undefined) continue;
+      this.#wanted.push(this.#extentAround(waiting.part, run, page));
+      return;
+    }
+  }
+
+  #extentAround({ blockIndex, sourceIndex, runs, hashes }: PlanPart, run: number, page: number): Extent {
+    const [storageBlock = 0, firstPage = 0, count = 0] = runs.subarray(run, run + 3);
+    let firstHash = 0;
+    for (let i = 0; i < run; i += 3) firstHash += runs[i + 2] ?? 0;
+    const from = Math.max(firstPage, Math.floor(page / innodbPages) * innodbPages);
+    const end = Math.min(firstPage + count, (Math.floor(page / innodbPages) + 1) * innodbPages);
+    const pages = Array.from({ length: end - from }, (_, i) => from + i).filter((one) =>
+      this.isPending(blockIndex, one),
+    );
+    const hashAt = (one: number): number => 2 * (firstHash + one - firstPage);
+    return {
+      ...{ blockIndex, sourceIndex },
+      offsetBytes: (storageBlock + from - firstPage) * pageSizeBytes,
+      lengthBytes: (end - from) * pageSizeBytes,
+      pageCount: pages.length,
+      pages: Uint32Array.from(pages),
+      slots: Uint32Array.from(pages, (one) => one - from),
+      hashes: Uint32Array.from(
+        pages.flatMap((one) => [hashes[hashAt(one)] ?? 0, hashes[hashAt(one) + 1] ?? 0]),
+      ),
+      startPosition: outOfOrder,
+    };
+  }
+
   /** The next read of at most `maxBytes`, or undefined if nothing waits. Its end is told with `finish`. */
   nextExtent(maxBytes: number): Extent | undefined {
+    const wanted = this.#wanted.shift();
+    if (wanted !== undefined) return wanted;
     for (let waiting = this.#queue[0]; waiting !== undefined; waiting = this.#queue[0]) {
       const extent = this.#takeExtent(waiting, Math.floor(maxBytes / pageSizeBytes));
       if (waiting.run === waiting.part.runs.length) this.#queue.shift();
@@ -213,6 +274,7 @@ export class RestorePlan {
         if (this.#hash[0] === hashes[2 * i] && this.#hash[1] === hashes[2 * i + 1]) {
           to.take(blockIndex, page, content, offset);
           pending.delete(page);
+          if (this.#asked.get(blockIndex)?.delete(page) === true) this.#askedPendingPages -= 1;
           this.#pendingPages -= 1;
           this.restoredPages += 1;
           continue;
@@ -220,7 +282,10 @@ export class RestorePlan {
       }
       if (content === undefined) this.unreadablePages += 1;
       else this.mismatchedPages += 1;
-      if (this.#asked.get(blockIndex)?.add(page) === true) this.askedPages += 1;
+      if (this.#asked.get(blockIndex)?.add(page) === true) {
+        this.askedPages += 1;
+        this.#askedPendingPages += 1;
+      }
       asked.push({ blockIndex, pageIndex: page });
     }
     if (asked.length > 0) to.ask(asked);
@@ -232,4 +297,23 @@ export class RestorePlan {
     if (reading !== undefined) reading.done = true;
     while (this.#reading[0]?.done === true) this.#reading.shift();
   }
+}
+
+/** Where the run with that page begins; undefined if the part has none. */
+function runOf(waiting: Waiting, page: number): number | undefined {
+  const { runs } = waiting.part;
+  const pageAt = (run: number): number => runs[run + 1] ?? 0;
+  waiting.byPage ??= Uint32Array.from({ length: runs.length / 3 }, (_, i) => 3 * i).sort(
+    (a, b) => pageAt(a) - pageAt(b),
+  );
+  const { byPage } = waiting;
+  let low = 0;
+  let high = byPage.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (pageAt(byPage[middle] ?? 0) <= page) low = middle + 1;
+    else high = middle;
+  }
+  const run = byPage[low - 1];
+  return run !== undefined && page < pageAt(run) + (runs[run + 2] ?? 0) ? run : undefined;
 }

@@ -57,6 +57,7 @@ export class Schedule {
   #rateSample: { readonly atMs: number; readonly settledPages: number } | undefined;
   #settledPagesPerSecond = 0;
   #gateOpen: boolean;
+  #moved = false;
 
   /** @param shareBeforeSwitch of the list, 0 to 1; of use with `resume` only */
   constructor(strategy: Strategy, shareBeforeSwitch = defaultShareBeforeSwitch) {
@@ -138,6 +139,11 @@ export class Schedule {
     this.#dirtyPassesThrough += 1;
   }
 
+  /** The VM is at the destination: the sooner that knows where all the rest lies, the sooner it needs nothing from here. */
+  moved(): void {
+    this.#moved = true;
+  }
+
   /** Pages were planned, or sent by the engine; `remainingPages` of the list are left. */
   listWalked(plannedPages: number, remainingPages: number): void {
     if (this.#list.is !== 'there') return;
@@ -174,6 +180,7 @@ export class Schedule {
   /** Entries of the list that may be planned now. */
   get pagesToPlan(): number {
     if (this.#list.is !== 'there' || this.storageUnusable) return 0;
+    if (this.#moved) return this.#list.remainingPages;
     const aheadPages = Math.max(minAheadPages, (this.#settledPagesPerSecond * aheadMs) / 1000);
     const allowedPages = Math.floor(aheadPages) - this.#unsettledPages;
     return Math.max(0, Math.min(this.#list.remainingPages, allowedPages));

@@ -61,6 +61,8 @@ interface World {
   saidMoved: boolean;
   /** The end of a stream that has become post-copy is in the kernel. */
   endDelivered: boolean;
+  /** Early resume: storage has all that the VM misses at the destination. */
+  readonly onStorage: boolean;
   faults: number;
   /** A cancelled QEMU or a killed source engine after the commit: what nobody but a manager can make safe. */
   beyondEngines: boolean;
@@ -68,7 +70,7 @@ interface World {
 
 const why = new Error('a fault');
 
-function begin(kind: Pick<World, 'returnPath' | 'autoStart' | 'lacksDevice' | 'early'>): World {
+function begin(kind: Pick<World, 'returnPath' | 'autoStart' | 'lacksDevice' | 'early' | 'onStorage'>): World {
   return {
     ...kind,
     source: stepSource(sourceStart, { type: 'greeted' }).state,
@@ -146,6 +148,7 @@ function destinationTakes(world: World, event: DestinationEvent<Parts>): void {
       case 'drop-target':
         targetLosesConnection(world);
         break;
+      case 'go-on-alone':
       case 'say-incomplete':
       case 'say-in-doubt':
       case 'refuse-signal':
@@ -271,9 +274,24 @@ function moves(world: World): Move[] {
       if (w.target.connected && ['loading', 'moved'].includes(w.target.is)) w.endDelivered = true;
     } else if (message === 'commit') destinationTakes(w, { type: 'commit' });
     else if (message === 'abort')
-      destinationTakes(w, { type: 'source-aborted', why, undelivered: w.undelivered });
-    else destinationTakes(w, { type: 'link-closed', why });
+      destinationTakes(w, {
+        type: 'source-aborted',
+        why,
+        undelivered: w.undelivered,
+        needsNoSource: w.onStorage,
+      });
+    else destinationTakes(w, { type: 'link-closed', why, needsNoSource: w.onStorage });
   });
+  can(
+    destination !== 'dead' &&
+      destination.is === 'draining' &&
+      destination.link === 'down' &&
+      !world.endDelivered,
+    'the destination has read the rest from storage, and ends the stream',
+    (w) => {
+      w.endDelivered = true;
+    },
+  );
   can(world.toSource.length > 0, 'a message reaches the source', (w) => {
     const message = w.toSource.shift();
     if (message === 'moved') sourceTakes(w, { type: 'moved' });
@@ -498,10 +516,15 @@ function violation(world: World): string | undefined {
 const kinds = [
   ...[true, false].flatMap((returnPath) =>
     [true, false].flatMap((autoStart) =>
-      [true, false].map((lacksDevice) => ({ returnPath, autoStart, lacksDevice, early: false })),
+      [true, false].map((lacksDevice) => ({
+        ...{ returnPath, autoStart, lacksDevice, early: false, onStorage: false },
+      })),
     ),
   ),
-  ...[true, false].map((lacksDevice) => ({ returnPath: true, autoStart: false, lacksDevice, early: true })),
+  ...[true, false].map((lacksDevice) => ({
+    ...{ returnPath: true, autoStart: false, lacksDevice, early: true, onStorage: false },
+  })),
+  { returnPath: true, autoStart: false, lacksDevice: false, early: true, onStorage: true },
 ];
 
 interface Visited {
@@ -580,3 +603,34 @@ for (const kind of kinds) {
     t.pass();
   });
 }
+
+test('a VM whose missing pages are on storage gets them, whatever becomes of the source once it has moved', (t) => {
+  const random = new Random(1);
+  const kind = { returnPath: true, autoStart: false, lacksDevice: false, early: true, onStorage: true };
+  let alone = 0;
+  for (let walk = 0; walk < 1000; walk++) {
+    const world = begin(kind);
+    const path: string[] = [];
+    for (;;) {
+      const { destination } = world;
+      const moved = destination !== 'dead' && destination.is === 'draining';
+      const possible = moves(world).filter(
+        ({ fault, name }) =>
+          !fault ||
+          (moved &&
+            world.faults === 0 &&
+            random.below(3) === 0 &&
+            /^(the link|kill -9 of the source)/.test(name)),
+      );
+      const move = possible[random.below(possible.length)];
+      if (move === undefined) break;
+      if (move.fault) world.faults += 1;
+      path.push(move.name);
+      move.play(world);
+    }
+    if (path.some((name) => name.startsWith('the destination has read the rest'))) alone += 1;
+    t.is(world.target.is, 'loaded', path.join(' > '));
+    t.is(world.sourceQemu.vm, 'stopped');
+  }
+  t.true(alone > 20, `${alone}`);
+});

@@ -70,6 +70,10 @@ interface Serving extends Link {
   readonly rate: StorageRate;
   readonly status: StatusReport;
   readonly statusTimer: NodeJS.Timeout;
+  /** Early resume: the source was told that it is not needed. */
+  sourceFree: boolean;
+  /** The stream was ended in the place of the source. */
+  ended: boolean;
 }
 
 interface Parts {
@@ -200,8 +204,9 @@ class DestinationEngine implements SourceHandler, RestoreSink {
       },
       pong: (value) => stream.pong(value),
       request: (request) => {
-        stream.requested(request, performance.now());
-        connection.send('returnPath', encodePageRequest(request));
+        const waitedFor = stream.requested(request, performance.now());
+        if (this.#isAlone) this.#readSoon(waitedFor);
+        else connection.send('returnPath', encodePageRequest(request));
       },
       moved: () => {
         this.#step({ type: 'target-moved' });
@@ -210,6 +215,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
         this.#guarded(() => {
           connection.resumeReading();
           restorer.pump();
+          this.#endIfAlone();
         });
       },
       started: () => {
@@ -238,10 +244,11 @@ class DestinationEngine implements SourceHandler, RestoreSink {
     const statusTimer = setInterval(() => {
       this.#guarded(() => {
         status.send();
+        this.#tellWhetherNeeded();
       });
     }, statusMs);
     const parts = { ...link, plan, target, stream, restorer, rate, status, statusTimer };
-    this.#step({ type: 'stream-begins', parts });
+    this.#step({ type: 'stream-begins', parts: { ...parts, sourceFree: false, ended: false } });
   }
 
   afterBatch(): void {
@@ -279,12 +286,61 @@ class DestinationEngine implements SourceHandler, RestoreSink {
     this.#serving?.stream.restored();
     this.#serving?.target.output.flush();
     this.#serving?.status.sendIfNothingPends();
+    this.#endIfAlone();
   }
 
   ask(pages: readonly PageName[]): void {
     for (let i = 0; i < pages.length; i += maxAskedPages) {
       this.#serving?.connection.send('ask', encodeAsk(pages.slice(i, i + maxAskedPages)));
     }
+  }
+
+  /** Early resume: whether the source is gone, and the rest comes from storage. */
+  get #isAlone(): boolean {
+    return this.#state.is === 'draining' && this.#state.link === 'down';
+  }
+
+  #tellWhetherNeeded(): void {
+    const serving = this.#serving;
+    if (serving === undefined || this.#state.is !== 'draining' || this.#isAlone) return;
+    const { connection, stream } = serving;
+    if (stream.needsNoSource === serving.sourceFree) return;
+    serving.sourceFree = !serving.sourceFree;
+    this.#onEvent({ event: serving.sourceFree ? 'source-free' : 'source-needed' });
+    connection.send(serving.sourceFree ? 'sourceFree' : 'sourceNeeded', Buffer.alloc(0));
+  }
+
+  /** The source is gone, and storage has all that is missing. */
+  #goOnAlone(why: Error): void {
+    this.#onEvent({ event: 'source-lost', reason: why.message });
+    const serving = this.#serving;
+    if (serving === undefined) return;
+    serving.restorer.expectFaults();
+    // The source was asked for them, and gives none any more.
+    this.#readSoon(serving.stream.faultTimes.waitedFor);
+    this.#endIfAlone();
+  }
+
+  #readSoon(pages: readonly PageName[]): void {
+    const serving = this.#serving;
+    if (serving === undefined) return;
+    for (const { blockIndex, pageIndex } of pages) serving.plan.want(blockIndex, pageIndex);
+    serving.restorer.pump();
+  }
+
+  /** What comes from storage has come: the target has everything, or never will. */
+  #endIfAlone(): void {
+    const serving = this.#serving;
+    if (serving === undefined || !this.#isAlone || serving.ended || serving.plan.openPages > 0) return;
+    const { plan, stream, target } = serving;
+    if (plan.pendingPages > 0) {
+      const what = `storage has other content of ${plan.pendingPages} pages than the memory that the VM has left`;
+      this.fail(new CodedError('destination', 'incomplete', what));
+      return;
+    }
+    serving.ended = true;
+    stream.endInstead();
+    target.output.flush();
   }
 
   get targetNeverRuns(): boolean {
@@ -307,11 +363,13 @@ class DestinationEngine implements SourceHandler, RestoreSink {
 
   sourceClosed(error: Error | undefined): void {
     const why = error ?? new CodedError('wire', 'closed', 'the source ended the connection');
+    const needsNoSource = this.#serving?.stream.needsNoSource === true;
     if (!isCoded(why, 'wire')) this.fail(why);
     else if (why.code === 'peer-aborted') {
-      this.#step({ type: 'source-aborted', why, undelivered: this.#undelivered });
-    } else if (why.code === 'closed' || why.code === 'timeout') this.#step({ type: 'link-closed', why });
-    else this.fail(why);
+      this.#step({ type: 'source-aborted', why, undelivered: this.#undelivered, needsNoSource });
+    } else if (why.code === 'closed' || why.code === 'timeout') {
+      this.#step({ type: 'link-closed', why, needsNoSource });
+    } else this.fail(why);
   }
 
   fail(cause: unknown): void {
@@ -367,8 +425,10 @@ class DestinationEngine implements SourceHandler, RestoreSink {
             progress: target.output.writtenBytes,
           };
         }
+        if (this.#isAlone && state.parts.ended)
+          return { what: "the target QEMU's word that it has everything", limitMs: switchoverMs };
         if (plan.pendingPages === 0) return undefined;
-        // The source ends a migration whose storage stalls for good.
+        // The source ends a migration whose storage stalls for good; without it a read has its own limit.
         return { what: 'storage', progress: plan.pendingPages + restorer.storageBytes };
       }
       case 'committing':
@@ -408,6 +468,9 @@ class DestinationEngine implements SourceHandler, RestoreSink {
       case 'say-moved':
         onEvent({ event: 'moved' });
         linkOf(before)?.connection.send('moved', Buffer.alloc(0));
+        return;
+      case 'go-on-alone':
+        this.#goOnAlone(action.why);
         return;
       case 'say-incomplete':
         onEvent({ event: 'incomplete', reason: action.why.message, advice: incompleteAtDestination });

@@ -37,6 +37,7 @@ export class Restorer {
   readonly #free: Buffer[] = [];
   readonly #read: { readonly extent: Extent; readonly buffer: Buffer; readonly error: unknown }[] = [];
   #reading = 0;
+  #readBytes: number = storageReads.bytes;
   #stopped = false;
 
   constructor(plan: RestorePlan, storage: RestoreStorage, sink: RestoreSink) {
@@ -55,13 +56,18 @@ export class Restorer {
     while (this.#reading < storageReads.atOnce) {
       const buffer = this.#free.pop();
       if (buffer === undefined) return;
-      const extent = this.#plan.nextExtent(storageReads.bytes);
+      const extent = this.#plan.nextExtent(this.#readBytes);
       if (extent === undefined) {
         this.#free.push(buffer);
         return;
       }
       this.#start(extent, buffer);
     }
+  }
+
+  /** From now on the target's VM waits for what is read: less is read at a time. */
+  expectFaults(): void {
+    this.#readBytes = storageReads.waitedForBytes;
   }
 
   /** Starts no more reads; those that run come to nothing. */

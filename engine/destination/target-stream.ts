@@ -14,6 +14,7 @@ import { StreamInjector } from '../stream/injector.ts';
 import { refuseUnvouched } from '../stream/obstacles.ts';
 import { streamCommand } from '../stream/records.ts';
 import type { PageRequest } from '../stream/return-path.ts';
+import type { PageName } from '../wire/plan-codec.ts';
 import type { TargetOutput } from './target-output.ts';
 
 /**
@@ -43,8 +44,9 @@ export class TargetStream {
   #openRam: TargetRamSource | undefined;
   #machine = '';
   #returnPath = false;
-  /** Pages that the target has, by RAM block, in early resume. */
+  /** Pages that the target has, by RAM block, in early resume, and how many it has not. */
   #received: readonly PageSet[] = [];
+  #missingPages = 0;
   /** The target was told to throw a page away: from then on it takes the end of post-copy, and no other. */
   #discarded = false;
   /** The beginning of the stream, until it is known whether it is of the right VM: nothing of another one reaches the target. */
@@ -84,7 +86,9 @@ export class TargetStream {
             ram_pages: pages,
           });
           this.#placement = this.#startPlacement(blocks);
-          if (early !== undefined) this.#received = blocks.map(({ pageCount }) => new PageSet(pageCount));
+          if (early === undefined) return;
+          this.#received = blocks.map(({ pageCount }) => new PageSet(pageCount));
+          this.#missingPages = pages;
         },
         page: (blockIndex, page, buffer, offset) => {
           plan.supersede(blockIndex, page);
@@ -120,7 +124,7 @@ export class TargetStream {
           this.#discarded = true;
           for (let i = page; i < page + pageCount; i++) {
             plan.supersede(blockIndex, i);
-            this.#received[blockIndex]?.delete(i);
+            if (this.#received[blockIndex]?.delete(i) === true) this.#missingPages += 1;
           }
         },
         packageBegins: () => {
@@ -189,14 +193,19 @@ export class TargetStream {
     this.#openRam = undefined;
   }
 
-  /** The target's VM waits for pages, as it does in early resume; of those that are not there nothing is counted. */
-  requested({ blockName, pageIndex, pageCount }: PageRequest, nowMs: number): void {
+  /** The target's VM waits for pages, as it does in early resume. Returns those that were not given to it since. */
+  requested({ blockName, pageIndex, pageCount }: PageRequest, nowMs: number): readonly PageName[] {
     const block = this.injector.reader.blocks.find(({ name }) => name === blockName);
     const received = block === undefined ? undefined : this.#received[block.index];
-    if (block === undefined || received === undefined) return;
+    if (block === undefined || received === undefined) return [];
+    const waitedFor: PageName[] = [];
     const end = Math.min(pageIndex + pageCount, block.pageCount);
-    for (let page = pageIndex; page < end; page++)
-      if (!received.has(page)) this.faultTimes.requested(block.index, page, nowMs);
+    for (let page = pageIndex; page < end; page++) {
+      if (received.has(page)) continue;
+      this.faultTimes.requested(block.index, page, nowMs);
+      waitedFor.push({ blockIndex: block.index, pageIndex: page });
+    }
+    return waitedFor;
   }
 
   #noteArrival(blockIndex: number, page: number): void {
@@ -210,7 +219,25 @@ export class TargetStream {
 
   /** A page goes to the target, unless it has it and its VM may run: it takes none twice then. */
   #receives(blockIndex: number, page: number): boolean {
-    return this.#received[blockIndex]?.add(page) !== false || !this.injector.reader.moved;
+    const isNew = this.#received[blockIndex]?.add(page);
+    if (isNew === true) this.#missingPages -= 1;
+    return isNew !== false || !this.injector.reader.moved;
+  }
+
+  /**
+   * Whether the VM is here and storage alone can give what it misses, so that the stream could end without the source. What storage
+   * has is compared when it is read.
+   */
+  get needsNoSource(): boolean {
+    if (this.#received.length === 0 || this.injector.reader.missingEnd === undefined) return false;
+    // Most of the time this tells it, and costs nothing.
+    if (this.#missingPages > this.#plan.openPages) return false;
+    return this.#received.every((received, blockIndex) => this.#plan.covers(blockIndex, received));
+  }
+
+  /** The source is gone, and the target has every page. */
+  endInstead(): void {
+    this.injector.endInstead();
   }
 
   get #largestBlock(): RamBlock {

@@ -7,6 +7,8 @@ import type { LeftOutPages } from './left-out.ts';
 
 /** Unit of every frame and block number here, in bytes: the size of a page in QEMU's x86 migration stream. */
 export const pageSizeBytes = 4096;
+/** Pages of guest memory in one of InnoDB's usual size: who waits for one of them is likely to want the others. */
+export const innodbPages = 4;
 
 /** Where listed blocks lie: a disk of the VM (offsets on the device), or a file on a file system that is shared anyway. */
 export type PageSource =

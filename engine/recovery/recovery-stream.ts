@@ -9,7 +9,7 @@
  */
 import { CodedError } from '../../foundation/coded-error.ts';
 import type { GuestRam } from '../core/outside.ts';
-import { pageSizeBytes } from '../list/page-list.ts';
+import { innodbPages, pageSizeBytes } from '../list/page-list.ts';
 import type { RamBlock } from '../stream/handler.ts';
 import {
   ramFlag,
@@ -210,11 +210,9 @@ export class RecoveryStream {
 }
 
 /** Pages of a block of a database come together: it is asked for one after the other. */
-const groupPages = 4;
-
 function rangeAround({ index, pageCount }: RamBlock, page: number, count: number): PageRange {
-  const first = Math.floor(page / groupPages) * groupPages;
-  const end = Math.min(Math.ceil((page + count) / groupPages) * groupPages, pageCount);
+  const first = Math.floor(page / innodbPages) * innodbPages;
+  const end = Math.min(Math.ceil((page + count) / innodbPages) * innodbPages, pageCount);
   return { block: index, first, end };
 }
 

@@ -278,7 +278,15 @@ class SourceEngine implements DestinationLinkHandler {
         this.#onEvent({ event: 'moved' });
         this.#qemu.stopListening();
         this.#link.expectFaults();
+        this.#stream.pages.expectFaults();
+        this.#schedule.moved();
         this.#step({ type: 'moved' });
+        break;
+      case 'sourceFree':
+        this.#onEvent({ event: 'source-free' });
+        break;
+      case 'sourceNeeded':
+        this.#onEvent({ event: 'source-needed' });
         break;
       case 'started':
         this.#onEvent({ event: 'started' });

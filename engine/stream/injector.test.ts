@@ -285,3 +285,76 @@ test('a stream that turns out to be unfilterable after an injection is an error'
     code: 'unsupported',
   });
 });
+
+/** Where the package of a stream that becomes post-copy ends. */
+function packageEnd(stream: Buffer): number {
+  let moved = -1;
+  const reader = new StreamReader({}, () => undefined, { postcopy: true });
+  for (let at = 0; at < stream.length && moved < 0; at += 1) {
+    reader.push(stream.subarray(at, at + 1));
+    if (reader.moved) moved = at + 1;
+  }
+  return moved;
+}
+
+/** What a receiver gets of a stream that breaks off at `cut`, if it can be ended: the page `missing`, and an end. */
+function endedAt(stream: Buffer, cut: number, missing: number, holdAtEnd: boolean): Buffer | undefined {
+  const output: Buffer[] = [];
+  const injector = new StreamInjector(
+    {},
+    (buffer, start, end) => output.push(Buffer.from(buffer.subarray(start, end))),
+    { postcopy: true, holdAtEnd },
+  );
+  injector.push(stream.subarray(0, cut));
+  if (injector.reader.missingEnd === undefined) {
+    try {
+      injector.endInstead();
+    } catch (error) {
+      if (isCoded(error, 'stream', 'not-injectable')) return undefined;
+    }
+    throw new Error('ended where it cannot be');
+  }
+  if (injector.canInject) injector.injectPage(0, missing, content(9), 0);
+  injector.endInstead();
+  if (injector.canInject) throw new Error('a page can be injected after the end');
+  return Buffer.concat(output);
+}
+
+test('a stream that has become post-copy and breaks off at any byte is given an end, and a page before it', (t) => {
+  const packaged = Buffer.concat([build.command(5), Buffer.alloc(20, 7)]);
+  const stream = Buffer.concat([
+    build.streamStart(3, [{ name: 'ram0', pageCount: 8 }]),
+    build.sectionPart(2, 3),
+    build.page('ram0', 0, content(1)),
+    build.sectionEnd(3),
+    build.command(7, build.number(4, packaged.length)),
+    packaged,
+    build.sectionPart(2, 3),
+    build.page('ram0', 1, content(2)),
+    build.zeroPage(undefined, 2),
+    build.sectionEnd(3),
+    build.command(2, build.number(4, 5)),
+    build.sectionPart(3, 3),
+    build.page('ram0', 3, content(4)),
+    build.sectionEnd(3),
+    build.number(1, 0),
+  ]);
+  const moved = packageEnd(stream);
+  t.true(moved > 0);
+  let ended = 0;
+  for (const holdAtEnd of [true, false]) {
+    for (let cut = 0; cut <= stream.length; cut++) {
+      const output = endedAt(stream, cut, 7, holdAtEnd);
+      if (cut < moved) t.is(output, undefined, `ended at ${cut}, before the VM has moved`);
+      if (output === undefined) continue;
+      ended += 1;
+      const { memory, rest } = loadStream(output);
+      t.deepEqual([...rest], [0], `cut at ${cut}`);
+      t.true(memory.has('ram0/0'));
+    }
+  }
+  // All but the few in the middle of a command.
+  t.true(ended > 2 * (stream.length - moved - 16), `${ended} of ${2 * (stream.length - moved)}`);
+  const whole = loadStream(endedAt(stream, moved, 7, true) ?? Buffer.alloc(0));
+  t.deepEqual([...whole.memory.keys()], ['ram0/0', 'ram0/7']);
+});

@@ -25,6 +25,7 @@ export class StreamInjector {
   /** A part of the RAM section that was opened here and not closed yet. */
   #ownSectionOpen = false;
   #pushing = false;
+  #hasEnded = false;
 
   /** The handler may leave pages out, as with a StreamReader. It must not inject from within its calls. */
   constructor(handler: StreamHandler, output: StreamOutput, options: StreamReaderOptions = {}) {
@@ -52,9 +53,20 @@ export class StreamInjector {
     this.reader.end();
   }
 
+  /** Ends a stream that has become post-copy and broke off: adds `StreamReader.missingEnd`. After it nothing can be injected. */
+  endInstead(): void {
+    this.closeSection();
+    const end = this.reader.missingEnd;
+    if (end === undefined) {
+      throw new CodedError('stream', 'not-injectable', `no end can be injected at ${this.reader.position}`);
+    }
+    this.#output(end, 0, end.length);
+    this.#hasEnded = true;
+  }
+
   /** False before the RAM blocks are known, after the end of RAM, and in a stream that cannot be filtered. */
   get canInject(): boolean {
-    return !this.#pushing && this.reader.placeForPages !== 'nowhere';
+    return !this.#pushing && !this.#hasEnded && this.reader.placeForPages !== 'nowhere';
   }
 
   /**

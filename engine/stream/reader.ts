@@ -57,7 +57,13 @@ import {
   streamCommand,
 } from './records.ts';
 import { readSectionHeader } from './section-header.ts';
-import { partHeaderBytes, recordHeaderRoomBytes, writePartHeader } from './writer.ts';
+import {
+  encodeSectionEnd,
+  encodeSectionTail,
+  partHeaderBytes,
+  recordHeaderRoomBytes,
+  writePartHeader,
+} from './writer.ts';
 
 export interface StreamReaderOptions {
   /**
@@ -171,6 +177,39 @@ export class StreamReader {
         return 'ram';
       default:
         return this.#state.in;
+    }
+  }
+
+  /**
+   * What a stream that has become post-copy lacks if nothing more comes: the ends of RAM and of the stream. Undefined in other
+   * streams, and where it breaks off in the middle of something else.
+   */
+  get missingEnd(): Buffer | undefined {
+    const state = this.#state;
+    const sectionId = this.ramSectionId;
+    if (!this.#moved || sectionId === undefined) return undefined;
+    const endOfFile = Buffer.of(sectionType.endOfFile);
+    const lastPart = Buffer.concat([encodeSectionTail(sectionId), endOfFile]);
+    switch (state.in) {
+      case 'between-sections':
+        return Buffer.concat([encodeSectionEnd(sectionId), endOfFile]);
+      case 'ram':
+        if (state.kind === 'end') return lastPart;
+        return Buffer.concat([encodeSectionTail(sectionId), encodeSectionEnd(sectionId), endOfFile]);
+      case 'held':
+        return state.before === 'ram-ends' ? lastPart : undefined;
+      case 'ended':
+        return state.endOfFile ? Buffer.alloc(0) : endOfFile;
+      case 'magic':
+      case 'configuration':
+      case 'command':
+      case 'package':
+      case 'bitmaps':
+      case 'block-sizes':
+      case 'device-state':
+      case 'end-of-precopy':
+      case 'pass-through':
+        return undefined;
     }
   }
 

@@ -64,6 +64,13 @@ export function encodeSectionEnd(sectionId: number): Buffer {
   return end;
 }
 
+/** The end-of-section record and the footer of section `sectionId`. */
+export function encodeSectionTail(sectionId: number): Buffer {
+  const tail = Buffer.alloc(sectionTailBytes);
+  writeSectionTail(tail, 0, sectionId);
+  return tail;
+}
+
 /** Writes the end-of-section record and the footer of section `sectionId` at `at`; returns the position after it. */
 export function writeSectionTail(into: Buffer, at: number, sectionId: number): number {
   into.writeUInt32BE(0, at);

@@ -48,6 +48,10 @@ export const frameTypes = {
   early: { id: 17, maxBytes: 0 },
   /** Destination to source, answers `commit` in a migration that becomes post-copy: the target has loaded the package. */
   moved: { id: 16, maxBytes: 0 },
+  /** Destination to source, after `moved`: it needs nothing from there any more. */
+  sourceFree: { id: 18, maxBytes: 0 },
+  /** Destination to source: storage has not given something, and it is needed again. */
+  sourceNeeded: { id: 19, maxBytes: 0 },
 } as const;
 
 export type FrameType = keyof typeof frameTypes;

@@ -5,7 +5,7 @@ import { hashKeyBytes } from '../list/content-hash.ts';
 import type { PageSource } from '../list/page-list.ts';
 
 /** Raised with every change that an engine of the version before would misunderstand. */
-export const protocolVersion = 2;
+export const protocolVersion = 3;
 
 const count = z.number().int().nonnegative();
 

@@ -13,7 +13,16 @@ export const earlyResume: Recipe = {
   tables: [
     {
       caption: 'Time and bytes',
-      columns: ['moved', 'total', 'downtime', 'client-gap', 'migration-link', 'storage-link', 'all-cpu'],
+      columns: [
+        'moved',
+        'source-needed',
+        'total',
+        'downtime',
+        'client-gap',
+        'migration-link',
+        'storage-link',
+        'all-cpu',
+      ],
     },
     {
       caption: 'Load, and pages that the VM waited for',

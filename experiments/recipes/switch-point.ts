@@ -21,7 +21,16 @@ export const switchPoint: Recipe = {
   tables: [
     {
       caption: 'Time, and pages that the VM waited for',
-      columns: ['moved', 'total', 'downtime', 'client-gap', 'faults', 'fault-p50', 'fault-p99'],
+      columns: [
+        'moved',
+        'source-needed',
+        'total',
+        'downtime',
+        'client-gap',
+        'faults',
+        'fault-p50',
+        'fault-p99',
+      ],
     },
     { caption: 'Load', columns: ['tps-before', 'tps-during', 'tps-back', 'commits-lost'] },
   ],

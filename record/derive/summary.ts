@@ -129,6 +129,7 @@ function durations({ manifest, events, samples }: RunRecord, timeline: Timeline 
     total_time_ms: timeline === undefined ? undefined : difference(endMs, timeline.commandMs),
     downtime_stop_resume_ms: difference(switchover?.toMs, switchover?.fromMs),
     vm_moved_ms: verifyRam || isRestart ? undefined : difference(timeline?.resumeMs, timeline?.commandMs),
+    source_needed_ms: difference(sourceFreeMs(events), timeline?.commandMs),
     downtime_client_ms: longestGapDuring(events, 'ping', switchover),
     downtime_heartbeat_ms: longestGapDuring(events, 'heartbeat', switchover),
     downtime_qemu_ms: timeline?.ended?.status === 'completed' ? figures['downtime'] : undefined,
@@ -431,6 +432,13 @@ export function engineFigure(
   return events
     .filter((event) => event.event === 'engine')
     .findLast((event) => event.host === host && event.fields[field] !== undefined)?.fields[field];
+}
+
+/** The last time that the engine at the destination said that it needs nothing from the source any more. */
+function sourceFreeMs(events: readonly RunEvent[]): number | undefined {
+  return events.findLast(
+    (event) => event.event === 'engine' && event.host === 'dst' && event.name === 'source-free',
+  )?.at_ms;
 }
 
 function engineFigures(events: readonly RunEvent[]) {

@@ -105,6 +105,7 @@ const columns: Readonly<Record<string, Column>> = {
   'migration-share': ofRow('part of the migration link', 'migration_link_share', digits(2)),
   'storage-share': ofRow('part of the storage link', 'storage_link_share', digits(2)),
   moved: ofRow('VM at the destination ms', 'vm_moved_ms'),
+  'source-needed': ofRow('source needed for ms', 'source_needed_ms'),
   faults: ofRow('pages waited for', 'faults'),
   'fault-p50': ofRow('wait for a page, median ms', 'fault_p50_ms', digits(2)),
   'fault-p99': ofRow('wait for a page, p99 ms', 'fault_p99_ms', digits(1)),

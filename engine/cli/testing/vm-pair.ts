@@ -156,6 +156,13 @@ export class EngineProcess {
     return find() as Extract<EngineEvent, { event: N }>;
   }
 
+  /** The last that were reported. */
+  get lastCounters(): Extract<ReportedEvent, { readonly event: 'progress' | 'done' }> {
+    const last = this.events.findLast(({ event }) => event === 'progress' || event === 'done');
+    if (last?.event !== 'progress' && last?.event !== 'done') throw new Error('no counters');
+    return last;
+  }
+
   get pid(): number | undefined {
     return this.#child.pid;
   }
