@@ -3,6 +3,7 @@ import test from 'ava';
 import {
   courseStart,
   exitCodes,
+  moving,
   step,
   verdict,
   type CourseAction,
@@ -13,6 +14,7 @@ import {
 
 const vmStates: readonly VmState[] = ['running', 'paused', 'absent', 'unknown'];
 const roles = ['source', 'destination'] as const;
+const rests = ['at-source', 'on-storage', 'there'] as const;
 const flags = [false, true];
 
 const events: readonly CourseEvent[] = [
@@ -20,11 +22,12 @@ const events: readonly CourseEvent[] = [
   ...roles.flatMap((role): CourseEvent[] => [
     { type: 'listening', role },
     { type: 'engine-ended', role },
+    { type: 'incomplete', role },
   ]),
   ...(
     [
       ...(['start-failed', 'committed', 'in-doubt', 'interrupt', 'doubt-limit'] as const),
-      ...(['may-move', 'moved', 'incomplete'] as const),
+      ...(['may-move', 'moved', 'source-free', 'source-needed', 'started'] as const),
     ] as const
   ).map((type): CourseEvent => ({ type })),
   ...flags.map((succeeded): CourseEvent => ({ type: 'migration-ended', succeeded })),
@@ -143,7 +146,6 @@ test('whatever happens, in whatever order', (t) => {
 });
 
 test('a migration that ended is looked at, and one in doubt is waited for', (t) => {
-  const moving: CourseState = { is: 'moving', commit: 'none', interrupted: false, told: false };
   t.deepEqual(step(moving, { type: 'migration-ended', succeeded: false }).actions, [{ do: 'look' }]);
   const { state, actions } = step(moving, { type: 'in-doubt' });
   t.deepEqual(actions, [{ do: 'limit-doubt' }]);
@@ -159,11 +161,15 @@ test('the verdict of every word of both hosts', (t) => {
     for (const interrupted of flags)
       for (const commit of ['none', 'committed', 'in-doubt', 'moved'] as const)
         for (const source of vmStates)
-          for (const destination of vmStates) {
-            const outcome = verdict({ succeeded, interrupted, commit }, { source, destination });
-            const what = JSON.stringify({ succeeded, interrupted, commit, source, destination, outcome });
+          for (const [destination, rest] of vmStates.flatMap((state) =>
+            rests.map((one) => [state, one] as const),
+          )) {
+            const known = { succeeded, interrupted, commit, rest };
+            const outcome = verdict(known, { source, destination });
+            const what = JSON.stringify({ ...known, source, destination, outcome });
+            const isThere = commit === 'moved' && rest === 'there';
             if (outcome === 'migrated')
-              t.true(source !== 'running' && (succeeded || destination === 'running'), what);
+              t.true(source !== 'running' && (succeeded || isThere || destination === 'running'), what);
             if (outcome === 'failed' || outcome === 'cancelled')
               t.true(source === 'running' && destination !== 'running', what);
             if (outcome === 'cancelled') t.true(interrupted, what);
@@ -172,7 +178,45 @@ test('the verdict of every word of both hosts', (t) => {
               t.is(outcome, 'in-doubt', what);
             // The source has what is missing, and never runs again.
             if (commit === 'moved')
-              t.true(outcome === 'in-doubt' || outcome === (succeeded ? 'migrated' : 'incomplete'), what);
+              t.true(
+                outcome === 'in-doubt' || outcome === (succeeded || isThere ? 'migrated' : 'incomplete'),
+                what,
+              );
             t.true(outcome in exitCodes);
           }
+});
+
+test('a source that is lost when all that is missing lies on storage: the last word is the destination engine’s', (t) => {
+  const after = (...events: readonly CourseEvent[]): ReturnType<typeof step> =>
+    events.reduce((last, event) => step(last.state, event), { state: moving, actions: [] } as ReturnType<
+      typeof step
+    >);
+  const lost = [
+    { type: 'moved' },
+    { type: 'source-free' },
+    { type: 'migration-ended', succeeded: false },
+    { type: 'looked', source: 'unknown', destination: 'running' },
+  ] as const;
+  t.is(after(...lost).state.is, 'looking');
+  t.deepEqual(after(...lost).actions, []);
+  const looked = { type: 'looked', source: 'unknown', destination: 'running' } as const;
+  t.deepEqual(after(...lost, { type: 'started' }).actions, [{ do: 'look' }]);
+  t.like(after(...lost, { type: 'started' }, looked).state, { is: 'over', outcome: 'migrated' });
+  for (const last of [{ type: 'engine-ended', role: 'destination' }, { type: 'source-needed' }] as const) {
+    t.deepEqual(after(...lost, last).actions, [{ do: 'look' }]);
+    t.like(after(...lost, last, looked).state, { is: 'over', outcome: 'incomplete' });
+  }
+  t.like(after(...lost, { type: 'incomplete', role: 'destination' }).state, {
+    is: 'over',
+    outcome: 'incomplete',
+  });
+  // Its engine lives, and holds its QEMU: nothing ends by itself.
+  const left = [{ type: 'moved' }, { type: 'source-free' }, { type: 'incomplete', role: 'source' }] as const;
+  t.is(after(...left).state.is, 'moving');
+  t.deepEqual(after(...left, { type: 'started' }).actions, [{ do: 'look' }]);
+  t.deepEqual(after(...left, { type: 'engine-ended', role: 'destination' }).actions, [{ do: 'look' }]);
+  t.like(
+    after(...left, { type: 'started' }, { type: 'looked', source: 'paused', destination: 'running' }).state,
+    { is: 'over', outcome: 'migrated' },
+  );
 });

@@ -10,7 +10,8 @@
  * ```
  *
  * Early resume: while `moving`, the VM is stopped at the source when it may move, and continued at the target when that has it. Where
- * it turns out to be at the source all the same, it is continued there while `looking`, and looked for again.
+ * it turns out to be at the source all the same, it is continued there while `looking`, and looked for again. Once all that it
+ * misses lies on storage, the destination engine goes on without the source: whether it has got everything is waited for.
  */
 
 export type EngineRole = 'source' | 'destination';
@@ -57,26 +58,27 @@ type Commit =
   /** Early resume: the VM is at the destination, and its pages follow. */
   | 'moved';
 
+/** Where that is which the VM misses after its early move: with the source, it could be lost; `there`: nothing is missing. */
+type Rest = 'at-source' | 'on-storage' | 'there';
+
+/** What is known once the migration has begun. */
+interface Course {
+  readonly commit: Commit;
+  readonly rest: Rest;
+  readonly interrupted: boolean;
+  /** Early resume: the VM was stopped at the source for its move. */
+  readonly told: boolean;
+}
+
 export type CourseState =
   /** Nothing has been started. */
   | { readonly is: 'idle' }
   /** Engines are started; which of them listens. */
   | { readonly is: 'starting'; readonly listening: readonly EngineRole[] }
-  /** `told`: early resume, the VM was stopped at the source for its move. */
-  | {
-      readonly is: 'moving';
-      readonly commit: Commit;
-      readonly interrupted: boolean;
-      readonly told: boolean;
-    }
-  /** libvirt or QEMU has ended: both hosts are asked. */
-  | {
-      readonly is: 'looking';
-      readonly commit: Commit;
-      readonly interrupted: boolean;
-      readonly told: boolean;
-      readonly succeeded: boolean;
-    }
+  /** `withoutSource`: its engine has given up, and the destination's goes on. */
+  | (Course & { readonly is: 'moving'; readonly withoutSource: boolean })
+  /** libvirt or QEMU has ended: both hosts are asked. `waits`: they were, and the destination engine has still to say its last word. */
+  | (Course & { readonly is: 'looking'; readonly succeeded: boolean; readonly waits: boolean })
   | { readonly is: 'over'; readonly outcome: Outcome };
 
 export type CourseEvent =
@@ -91,8 +93,14 @@ export type CourseEvent =
   | { readonly type: 'may-move' }
   /** Early resume: the target has the VM. */
   | { readonly type: 'moved' }
-  /** Early resume: an engine has given up after that. */
-  | { readonly type: 'incomplete' }
+  /** Early resume: all that is missing lies on storage. */
+  | { readonly type: 'source-free' }
+  /** Early resume: it does not. */
+  | { readonly type: 'source-needed' }
+  /** The target has everything, by the word of the destination engine. */
+  | { readonly type: 'started' }
+  /** Early resume: an engine has given up after the VM has moved. */
+  | { readonly type: 'incomplete'; readonly role: EngineRole }
   | { readonly type: 'interrupt' }
   /** libvirt's, or QEMU's, migration has ended, well or not. */
   | { readonly type: 'migration-ended'; readonly succeeded: boolean }
@@ -147,7 +155,8 @@ export function step(state: CourseState, event: CourseEvent): CourseStep {
   }
 }
 
-const moving: CourseState = { is: 'moving', commit: 'none', interrupted: false, told: false };
+const begun: Course = { commit: 'none', rest: 'at-source', interrupted: false, told: false };
+export const moving: CourseState = { is: 'moving', ...begun, withoutSource: false };
 
 function whileIdle(state: CourseState, event: CourseEvent): CourseStep {
   if (event.type === 'interrupt') return over('cancelled');
@@ -177,6 +186,9 @@ function whileStarting(state: Extract<CourseState, { is: 'starting' }>, event: C
     case 'in-doubt':
     case 'may-move':
     case 'moved':
+    case 'source-free':
+    case 'source-needed':
+    case 'started':
     case 'incomplete':
     case 'migration-ended':
     case 'doubt-limit':
@@ -185,8 +197,12 @@ function whileStarting(state: Extract<CourseState, { is: 'starting' }>, event: C
   }
 }
 
+function look({ commit, rest, interrupted, told }: Course, succeeded: boolean): CourseStep {
+  return stay({ is: 'looking', commit, rest, interrupted, told, succeeded, waits: false }, { do: 'look' });
+}
+
 function whileMoving(state: Extract<CourseState, { is: 'moving' }>, event: CourseEvent): CourseStep {
-  const { commit, interrupted, told } = state;
+  const { commit, rest, interrupted, told } = state;
   switch (event.type) {
     case 'committed':
       return stay(commit === 'none' ? { ...state, commit: 'committed' } : state);
@@ -201,19 +217,35 @@ function whileMoving(state: Extract<CourseState, { is: 'moving' }>, event: Cours
       return commit === 'moved'
         ? stay(state)
         : stay({ ...state, commit: 'moved' }, { do: 'continue-target' });
+    case 'source-free':
+      return stay({ ...state, rest: 'on-storage' });
+    case 'source-needed':
+      return stay({ ...state, rest: 'at-source' });
+    case 'started':
+      // The source's QEMU is told by nobody any more, and does not end by itself.
+      return state.withoutSource
+        ? look({ ...state, rest: 'there' }, false)
+        : stay({ ...state, rest: 'there' });
     case 'incomplete':
-      return over('incomplete');
+      if (event.role === 'destination' || rest === 'at-source') return over('incomplete');
+      // It has said before that the VM has moved.
+      if (rest === 'there') return look({ ...state, commit: 'moved' }, false);
+      return stay({ ...state, commit: 'moved', withoutSource: true });
     case 'interrupt':
       // The target may run at any moment now: what lets the source go on would make two of one VM.
       if (commit !== 'none') return stay(state, { do: 'refuse-signal', why: commit });
       if (interrupted) return stay(state, { do: 'refuse-signal', why: 'aborting' });
       return stay({ ...state, interrupted: true }, { do: 'abort-migration' });
     case 'migration-ended':
-      return stay({ is: 'looking', commit, interrupted, told, succeeded: event.succeeded }, { do: 'look' });
+      return look(state, event.succeeded);
     case 'doubt-limit':
       return commit === 'in-doubt' ? over('in-doubt') : stay(state);
     // QEMU sees it at its connection, and libvirt at QEMU: the migration ends by itself.
     case 'engine-ended':
+      if (event.role === 'source' || rest === 'there') return stay(state);
+      return state.withoutSource
+        ? look({ ...state, rest: 'at-source' }, false)
+        : stay({ ...state, rest: 'at-source' });
     case 'listening':
     case 'start-failed':
     case 'begin':
@@ -226,6 +258,7 @@ function whileLooking(state: Extract<CourseState, { is: 'looking' }>, event: Cou
   switch (event.type) {
     case 'looked': {
       const outcome = verdict(state, event);
+      if (outcome === 'incomplete' && state.rest === 'on-storage') return stay({ ...state, waits: true });
       if (outcome === 'failed-paused' && state.told)
         return stay({ ...state, told: false }, { do: 'continue-source' });
       return outcome === 'in-doubt' ? over(outcome) : over(outcome, { do: 'stop-engines' });
@@ -237,13 +270,23 @@ function whileLooking(state: Extract<CourseState, { is: 'looking' }>, event: Cou
       );
     case 'moved':
       return stay({ ...state, commit: 'moved' });
+    case 'source-free':
+      return stay({ ...state, rest: 'on-storage' });
+    case 'source-needed':
+      return lookAgain({ ...state, rest: 'at-source' });
+    case 'started':
+      return lookAgain({ ...state, rest: 'there' });
     case 'incomplete':
-      return over('incomplete');
+      if (event.role === 'destination' || state.rest === 'at-source') return over('incomplete');
+      return stay({ ...state, commit: 'moved' });
+    case 'engine-ended':
+      // Without a word of it: it was killed, or its host is lost.
+      if (event.role === 'source' || state.rest !== 'on-storage') return stay(state);
+      return lookAgain({ ...state, rest: 'at-source' });
     case 'may-move':
       return stay(state);
     case 'interrupt':
       return stay(state, { do: 'refuse-signal', why: state.commit === 'none' ? 'aborting' : state.commit });
-    case 'engine-ended':
     case 'listening':
     case 'start-failed':
     case 'begin':
@@ -253,19 +296,28 @@ function whileLooking(state: Extract<CourseState, { is: 'looking' }>, event: Cou
   }
 }
 
+/** What was waited for has come, or never will. */
+function lookAgain(state: Extract<CourseState, { is: 'looking' }>): CourseStep {
+  return state.waits ? stay({ ...state, waits: false }, { do: 'look' }) : stay(state);
+}
+
 /** What is said of where the VM is, once libvirt or QEMU has ended. */
 export function verdict(
   {
     succeeded,
     interrupted,
     commit,
-  }: Pick<Extract<CourseState, { is: 'looking' }>, 'succeeded' | 'interrupted' | 'commit'>,
+    rest,
+  }: Pick<Extract<CourseState, { is: 'looking' }>, 'succeeded' | 'interrupted' | 'commit' | 'rest'>,
   { source, destination }: { readonly source: VmState; readonly destination: VmState },
 ): Outcome {
   // Nobody should ever see this; if they do, a person has to look.
   if (source === 'running' && destination === 'running') return 'in-doubt';
   if (succeeded) return source === 'running' ? 'in-doubt' : 'migrated';
-  if (commit === 'moved') return source === 'running' ? 'in-doubt' : 'incomplete';
+  if (commit === 'moved') {
+    if (source === 'running') return 'in-doubt';
+    return rest === 'there' ? 'migrated' : 'incomplete';
+  }
   if (source === 'running') return interrupted ? 'cancelled' : 'failed';
   if (destination === 'running') return 'migrated';
   // It stands here, and may have begun there: never say "continue it" after the commit.

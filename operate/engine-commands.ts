@@ -66,8 +66,9 @@ export function sourceCommand(plan: EnginePlan): string {
     'source',
     ...['--listen', `unix:${outgoingSocket}`, '--connect', endpoint(address, port)],
     ...['--agent', agentSocket, '--ram', `pid:${pid}`, '--strategy', strategy],
-    // QEMU is told to begin when this engine listens: a first pass without a list would send what storage has.
-    ...['--list-at', 'start'],
+    // QEMU is told to begin when this engine listens: a first pass without a list would send what storage has. In early resume what
+    // is listed has to be on storage, or sent by QEMU once more: it keeps track of what is written since it began.
+    ...['--list-at', strategy === 'resume' ? 'migrate' : 'start'],
     ...(beforeSwitchPercent === undefined ? [] : ['--before-switch', String(beforeSwitchPercent)]),
     ...(memoryMap === undefined ? [] : ['--memory-map', memoryMap]),
     ...(tlsHostname === undefined ? [] : ['--tls-hostname', tlsHostname]),

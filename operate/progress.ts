@@ -19,6 +19,8 @@ type Phase =
   | 'switchover'
   | 'committed'
   | 'missing pages'
+  /** Early resume: the source could be lost. */
+  | 'missing pages on storage'
   | 'in doubt';
 
 export interface Progress {
@@ -119,8 +121,11 @@ function leftMs(first: Sample, now: Sample, rate: (amount: number) => number): n
 
 function phaseAfter(phase: Phase, role: EngineRole, event: string, listed: boolean): Phase {
   if (event === 'in-doubt') return 'in doubt';
-  if (event === 'moved') return 'missing pages';
-  if (event === 'committed') return phase === 'missing pages' ? phase : 'committed';
+  const hasMoved = phase === 'missing pages' || phase === 'missing pages on storage';
+  if (event === 'source-free') return 'missing pages on storage';
+  if (event === 'source-needed') return 'missing pages';
+  if (event === 'moved') return hasMoved ? phase : 'missing pages';
+  if (event === 'committed') return hasMoved ? phase : 'committed';
   if (role === 'destination') return phase;
   switch (event) {
     case 'qemu-connected':

@@ -93,6 +93,8 @@ class Run {
   #moving: Promise<void> = Promise.resolve();
   #stoppedMs: number | undefined;
   #movedMs: number | undefined;
+  /** And the destination goes on without it. */
+  #sourceIsLost = false;
   #migrateMs: number | undefined;
   #endedMs: number | undefined;
 
@@ -269,8 +271,23 @@ class Run {
       case 'in-doubt':
       case 'may-move':
       case 'moved':
-      case 'incomplete':
+      case 'source-free':
+      case 'source-needed':
         this.#dispatch({ type: event.event });
+        break;
+      case 'incomplete':
+        this.#dispatch({ type: 'incomplete', role });
+        break;
+      case 'started':
+        if (role === 'source') break;
+        if (this.#sourceIsLost) this.#endedMs = performance.now();
+        this.#dispatch({ type: 'started' });
+        break;
+      case 'source-lost':
+        this.#sourceIsLost = true;
+        this.#plan.reporter.note(
+          `the source is lost; the rest comes from storage: ${event.fields.reason ?? ''}`,
+        );
         break;
       case 'warning':
       case 'no-list':
@@ -357,6 +374,10 @@ class Run {
     if (outcome === 'incomplete')
       return [
         `"poolshift recover", told the same VM and destination, brings the rest from the memory of ${hosts.source.name}: never continue ${vm} there`,
+      ];
+    if (outcome === 'migrated' && this.#sourceIsLost)
+      return [
+        `${hosts.source.name} was lost on the way: where its QEMU of ${vm} is still there, it has the memory that ${vm} has left; end it, and never continue it`,
       ];
     if (outcome === 'failed-paused')
       return [`continue ${vm} on ${hosts.source.name}: nothing of it runs elsewhere`];

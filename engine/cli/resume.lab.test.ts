@@ -81,6 +81,8 @@ interface Conditions {
   readonly preempts?: true;
   /** QEMU is not told to go over to post-copy. */
   readonly endsAsPrecopy?: true;
+  /** Engines that are killed when the VM has moved, before all that is missing can be known to lie on storage. */
+  readonly dies?: readonly ('source' | 'destination')[];
   /** The guest runs on when QEMU keeps track of what it writes, so that what is listed is on storage, or sent once more. */
   readonly listIsRight?: true;
   /** The target's process stands when the VM is to move, and is waited for 2 s. */
@@ -203,6 +205,7 @@ async function whileMoved(
   await whileReady(t, conditions, async (moving) => {
     const { pair, source } = moving;
     await source.event('moved');
+    for (const side of conditions.dies ?? []) moving[side].kill('SIGKILL');
     // Both VMs stand: what differs is not there yet. A look at memory without a file would wait for it.
     const missing = conditions.targetMemory === 'anonymous' ? undefined : pair.differingPages().length;
     await pair.target.execute('cont');
@@ -344,8 +347,7 @@ serially(
 serially(
   'the source engine dies when the VM has moved: the target keeps it, and the source does not run it',
   async (t) => {
-    await whileMoved(t, { program: quiet }, async ({ pair, source, destination }) => {
-      source.kill('SIGKILL');
+    await whileMoved(t, { program: quiet, dies: ['source'] }, async ({ pair, destination }) => {
       const { advice } = await destination.event('incomplete');
       t.regex(advice, /migrate-recover/);
       t.is(await destination.ended, 4);
@@ -439,25 +441,17 @@ function recoveryOver(pair: VmPair, socket: string): EngineProcess {
 }
 
 const broken = {
-  'the source engine was killed': {
-    ...{ conditions: { program: quiet }, dies: ['source'] },
-  },
+  'the source engine was killed': { program: quiet, dies: ['source'] },
   'both engines were killed, and the guest writes to what is missing': {
-    conditions: { program: busy, targetMemory: 'anonymous' },
-    dies: ['source', 'destination'],
+    ...{ program: busy, targetMemory: 'anonymous', dies: ['source', 'destination'] },
   },
   'the destination engine was killed; with postcopy-preempt': {
-    conditions: { program: busy, targetMemory: 'anonymous', preempts: true },
-    dies: ['destination'],
+    ...{ program: busy, targetMemory: 'anonymous', preempts: true, dies: ['destination'] },
   },
-} as const satisfies Readonly<
-  Record<string, { readonly conditions: Conditions; readonly dies: readonly ('source' | 'destination')[] }>
->;
-for (const [name, { conditions, dies }] of Object.entries(broken)) {
+} as const satisfies Readonly<Record<string, Conditions>>;
+for (const [name, conditions] of Object.entries(broken)) {
   serially(`a recovery brings what is missing when ${name}`, async (t) => {
-    await whileMoved(t, conditions, async (moving) => {
-      const { pair } = moving;
-      for (const side of dies) moving[side].kill('SIGKILL');
+    await whileMoved(t, conditions, async ({ pair }) => {
       const recovery = recoveryOver(pair, await waitsForRecovery(pair));
       const { pages_pending: missing } = await recovery.event('recovering');
       t.log(`${missing} pages were missing`);
@@ -475,9 +469,7 @@ for (const [name, { conditions, dies }] of Object.entries(broken)) {
 }
 
 serially('a recovery that is killed, or ended by Ctrl-C, can be made again', async (t) => {
-  await whileMoved(t, { program: quiet }, async ({ pair, source, destination }) => {
-    source.kill('SIGKILL');
-    destination.kill('SIGKILL');
+  await whileMoved(t, { program: quiet, dies: ['source', 'destination'] }, async ({ pair }) => {
     for (const signal of ['SIGKILL', 'SIGINT'] as const) {
       const recovery = recoveryOver(pair, await waitsForRecovery(pair));
       await recovery.event('recovering');
@@ -492,9 +484,7 @@ serially('a recovery that is killed, or ended by Ctrl-C, can be made again', asy
 });
 
 serially('a recovery without a target that waits, or without the source, says so', async (t) => {
-  await whileMoved(t, { program: quiet }, async ({ pair, source, destination }) => {
-    source.kill('SIGKILL');
-    destination.kill('SIGKILL');
+  await whileMoved(t, { program: quiet, dies: ['source', 'destination'] }, async ({ pair }) => {
     await pair.target.waitForMigration(({ status: is }) => is === 'postcopy-paused', 60_000);
     const early = recoveryOver(pair, path.join(pair.folder, 'nobody'));
     t.is(await early.ended, 1);

@@ -5,7 +5,7 @@ export const earlyResume: Recipe = {
   title: 'The VM moves before its cached pages',
   question:
     'How soon does the VM run at the destination if its cached pages may follow, and what does its database feel of that?',
-  scenarios: ['idle', 'ro', 'rw'],
+  scenarios: ['rw', 'ro', 'idle'],
   mems: ['16'],
   engines: ['postcopy', 'balance', 'resume', 'multifd-zstd'],
   repeat: 3,

@@ -12,7 +12,7 @@ import { mariadbGuest as server, prepareGuestLab } from '../../vm/guest.fixture.
 import { startVm, stopVm, waitForServer } from '../../vm/machine.ts';
 import { firstVm } from '../../vm/vm-place.ts';
 import { runSql } from '../../workload/sql-client.ts';
-import { Command, installPackage, joinBySsh, limitLinks } from './operate.fixture.ts';
+import { Command, installPackage, isMissingPages, joinBySsh, limitLinks } from './operate.fixture.ts';
 
 const rowsPerTable = 200_000;
 const tlsFolder = '/etc/poolshift-pki';
@@ -115,7 +115,7 @@ test('poolshift migrate, between two QEMUs without libvirt', async (t) => {
     `--method resume --before-switch 0 --tls-dir ${tlsFolder}`,
   );
   t.teardown(() => early.stop());
-  const gone = await early.line(({ event, phase }) => event === 'progress' && phase === 'missing pages');
+  const gone = await early.line(({ event, phase }) => event === 'progress' && isMissingPages(phase));
   t.log(JSON.stringify(gone));
   t.is((await back.execute('query-status')).status, 'running');
   await limitLinks(testbed, 'dst', 250, 62.5);
@@ -130,7 +130,7 @@ test('poolshift migrate, between two QEMUs without libvirt', async (t) => {
   const checksums = (): Promise<unknown> =>
     Promise.all([1, 2].map((table) => runSql(client, server, `CHECKSUM TABLE sbtest.sbtest${table}`)));
   const before = await checksums();
-  // And there again, with the source engine killed when the VM is there and its pages are not.
+  // And there again, with both engines killed when the VM is there and its pages are not.
   await stopVm(dst);
   const there = await startVm(dst, { ...machine, role: 'target' });
   const refused = await src.run(`poolshift recover ${vm}`, { okExitCodes: [4] });
@@ -138,8 +138,12 @@ test('poolshift migrate, between two QEMUs without libvirt', async (t) => {
   await limitLinks(testbed, 'src', 30, 8);
   const broken = new Command(src, vm, '--method resume --before-switch 0');
   t.teardown(() => broken.stop());
-  await broken.line(({ event, phase }) => event === 'progress' && phase === 'missing pages');
-  await src.run('kill -KILL "$(cat "$(ls -td /run/poolshift/migrations/*/ | head -n 1)source.pid")"');
+  await broken.line(({ event, phase }) => event === 'progress' && isMissingPages(phase));
+  for (const [host, role] of [
+    [src, 'source'],
+    [dst, 'destination'],
+  ] as const)
+    await host.run(`kill -KILL "$(cat "$(ls -td /run/poolshift/migrations/*/ | head -n 1)${role}.pid")"`);
   t.is(await broken.ended, 6, broken.errors);
   log(JSON.stringify(broken.end));
   t.is(broken.end?.['outcome'], 'incomplete');

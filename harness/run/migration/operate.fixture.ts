@@ -61,6 +61,11 @@ type Line = z.infer<typeof lineSchema>;
 
 const pidFile = '/run/poolshift/command.pid';
 
+/** Whether the VM has moved early, by the phase of a progress line. */
+export function isMissingPages(phase: unknown): boolean {
+  return phase === 'missing pages' || phase === 'missing pages on storage';
+}
+
 /** The command on the source host, and what it prints. */
 export class Command {
   readonly lines: Line[] = [];

@@ -7,7 +7,7 @@ import { mariadbGuest as server, prepareGuestLab } from '../../vm/guest.fixture.
 import { firstVm } from '../../vm/vm-place.ts';
 import { runSql } from '../../workload/sql-client.ts';
 import { domainName, domainXml, startLibvirt, virsh } from './libvirt.fixture.ts';
-import { Command, installPackage, joinBySsh, limitLinks } from './operate.fixture.ts';
+import { Command, installPackage, isMissingPages, joinBySsh, limitLinks } from './operate.fixture.ts';
 import { untilAnswers } from './until-answers.fixture.ts';
 
 const rowsPerTable = 200_000;
@@ -101,6 +101,7 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
   const units = await src.run(`systemctl list-units --plain --no-legend 'poolshift-*'`);
   t.regex(units.stdout, new RegExp(`^poolshift-source-${domainName}\\.service +loaded +active`, 'm'));
   await src.run(`systemctl kill --signal=KILL poolshift-source-${domainName}.service`);
+  await dst.run(`systemctl kill --signal=KILL poolshift-destination-${domainName}.service`);
   t.is(await killed.ended, 1, killed.errors);
   t.is(killed.end?.['outcome'], 'failed');
   log(JSON.stringify(killed.end));
@@ -170,7 +171,7 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
   await limitLinks(testbed, 'src', 30, 8);
   const early = new Command(src, `${domainName} ${destinationUri}`, '--method resume --before-switch 0');
   t.teardown(() => early.stop());
-  const gone = await early.line(({ event, phase }) => event === 'progress' && phase === 'missing pages');
+  const gone = await early.line(({ event, phase }) => event === 'progress' && isMissingPages(phase));
   log(JSON.stringify(gone));
   await untilAnswers(client, dst);
   t.is(early.end, undefined);
@@ -197,14 +198,15 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
   t.regex(await virsh(src, `dominfo ${domainName}`), /^Persistent: +yes$/m);
   await untilAnswers(client, src);
 
-  // There once more; the source engine is killed when the VM is there and its pool is not.
+  // There once more; both engines are killed when the VM is there and its pool is not.
   for (const table of [1, 2])
     await runSql(client, server, `SELECT COUNT(*), SUM(LENGTH(pad)) FROM sbtest.sbtest${table}`);
   await limitLinks(testbed, 'src', 30, 8);
   const broken = new Command(src, `${domainName} ${destinationUri}`, '--method resume --before-switch 0');
   t.teardown(() => broken.stop());
-  await broken.line(({ event, phase }) => event === 'progress' && phase === 'missing pages');
+  await broken.line(({ event, phase }) => event === 'progress' && isMissingPages(phase));
   await src.run(`systemctl kill --signal=KILL poolshift-source-${domainName}.service`);
+  await dst.run(`systemctl kill --signal=KILL poolshift-destination-${domainName}.service`);
   t.is(await broken.ended, 6, broken.errors);
   log(JSON.stringify(broken.end));
   t.not(await virsh(src, `domstate ${domainName}`), 'running');

@@ -8,7 +8,11 @@ const mib = 2 ** 20;
 test('a pool that is shrunk is not sent, and is read again where the VM then is', async (t) => {
   // A server that reads every block again and again dirties memory fast: whether pre-copy gets below
   // 300 ms then is up to the machine's speed, and not what is asked here.
-  const { outcome, reason, row, folder } = await run(t, { scenario: 'rw', engine: 'shrink', downtimeLimit: 3000 });
+  const { outcome, reason, row, folder } = await run(t, {
+    scenario: 'rw',
+    engine: 'shrink',
+    downtimeLimit: 3000,
+  });
   t.is(outcome, 'completed', reason ?? '');
   t.is(row?.ledger_lost, 0);
   t.true(Number(row?.ledger_acknowledged) > 20);
