@@ -278,7 +278,9 @@ class Run {
       case 'incomplete':
         this.#dispatch({ type: 'incomplete', role });
         break;
+      // Who is left alone has nobody to tell that the target has started.
       case 'started':
+      case 'done':
         if (role === 'source') break;
         if (this.#sourceIsLost) this.#endedMs = performance.now();
         this.#dispatch({ type: 'started' });

@@ -33,10 +33,10 @@ export interface Extent {
 /** Reads of storage: each large enough for a spinning disk or an NFS server to stream. */
 export const storageReads = {
   bytes: 1024 * 1024,
-  /** Where the target's VM waits for what is behind it. */
-  waitedForBytes: 64 * 1024,
   /** Enough to keep a link busy over a round trip. */
   atOnce: 6,
+  /** The same where the target's VM waits for what is behind them. */
+  waitedFor: { bytes: 64 * 1024, atOnce: 2 },
   /** Reads that run, or wait to be handed over; beyond it reading stops. */
   buffers: 12,
 } as const;

@@ -37,7 +37,7 @@ export class Restorer {
   readonly #free: Buffer[] = [];
   readonly #read: { readonly extent: Extent; readonly buffer: Buffer; readonly error: unknown }[] = [];
   #reading = 0;
-  #readBytes: number = storageReads.bytes;
+  #reads: { readonly bytes: number; readonly atOnce: number } = storageReads;
   #stopped = false;
 
   constructor(plan: RestorePlan, storage: RestoreStorage, sink: RestoreSink) {
@@ -53,10 +53,10 @@ export class Restorer {
   pump(): void {
     if (this.#stopped) return;
     this.#handOver();
-    while (this.#reading < storageReads.atOnce) {
+    while (this.#reading < this.#reads.atOnce) {
       const buffer = this.#free.pop();
       if (buffer === undefined) return;
-      const extent = this.#plan.nextExtent(this.#readBytes);
+      const extent = this.#plan.nextExtent(this.#reads.bytes);
       if (extent === undefined) {
         this.#free.push(buffer);
         return;
@@ -67,7 +67,7 @@ export class Restorer {
 
   /** From now on the target's VM waits for what is read: less is read at a time. */
   expectFaults(): void {
-    this.#readBytes = storageReads.waitedForBytes;
+    this.#reads = storageReads.waitedFor;
   }
 
   /** Starts no more reads; those that run come to nothing. */

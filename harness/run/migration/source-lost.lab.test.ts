@@ -80,7 +80,13 @@ test('a source that is lost when all that is missing lies on storage', async (t)
     `--source-qmp ssh://src${qmp} --target-qmp ssh://dst${qmp}`,
     `--method resume --before-switch 0 --to-address ${testbed.networks.migration.addresses.dst}`,
   );
-  t.teardown(() => moving.stop());
+  t.teardown(async () => {
+    await moving.stop();
+    const { stdout } = await dst.run(
+      'grep -hv progress "$(ls -td /run/poolshift/migrations/*/ | head -n 1)"*.events || true',
+    );
+    t.log(stdout);
+  });
   const free = await moving.line(
     ({ event, phase }) => event === 'progress' && phase === 'missing pages on storage',
   );
@@ -89,8 +95,9 @@ test('a source that is lost when all that is missing lies on storage', async (t)
     `kill -KILL "$(cat ${firstVm.machine.paths.pidFile})" "$(cat "$(ls -td /run/poolshift/migrations/*/ | head -n 1)source.pid")"`,
   );
   await limitLinks(testbed, 'dst', 250, 62.5);
-  t.is(await moving.ended, 0, moving.errors);
+  const exitCode = await moving.ended;
   log(JSON.stringify(moving.end));
+  t.is(exitCode, 0, moving.errors);
   t.like(moving.end, { outcome: 'migrated', method: 'resume' });
   t.true(Number(moving.end?.['pagesVerified']) > 5000, 'most of the pool came from storage');
   t.regex(JSON.stringify(moving.end?.['reasons']), /src was lost on the way/);
