@@ -188,9 +188,10 @@ test('the verdict of every word of both hosts', (t) => {
 
 test('a source that is lost when all that is missing lies on storage: the last word is the destination engine’s', (t) => {
   const after = (...events: readonly CourseEvent[]): ReturnType<typeof step> =>
-    events.reduce((last, event) => step(last.state, event), { state: moving, actions: [] } as ReturnType<
-      typeof step
-    >);
+    events.reduce<ReturnType<typeof step>>((last, event) => step(last.state, event), {
+      state: moving,
+      actions: [],
+    });
   const lost = [
     { type: 'moved' },
     { type: 'source-free' },
