@@ -13,7 +13,7 @@ import { qemuInTree } from '../../qemu/installation.ts';
 import { runCampaign, type SoakForm } from '../soak/campaign.ts';
 import { aimedPlan, aimedRuns } from '../soak/aimed.ts';
 import { dbForm } from '../soak/db-form.ts';
-import { smallPlan } from '../soak/plan.ts';
+import { earlyPlan, smallPlan } from '../soak/plan.ts';
 import { smallForm } from '../soak/small-form.ts';
 import { type SoakRow, soakSummary, soakTable } from '../soak/table.ts';
 import { abortOnSignals } from './interrupt.ts';
@@ -43,6 +43,10 @@ const optionsSchema = z.object({
     .boolean()
     .default(false)
     .describe('every fault at every moment of the switchover in turn; the seed is the number of the first'),
+  early: z
+    .boolean()
+    .default(false)
+    .describe('early resume (--strategy resume), whose VM moves before its memory'),
   qemu: z
     .array(z.string().min(1))
     .optional()
@@ -100,7 +104,7 @@ function* seedsOf({ only, seed, count, aimed }: Options): Generator<number> {
 
 async function formOf(options: Options, atEnd: AtEnd, signal: AbortSignal): Promise<SoakForm> {
   if (options.vm === 'db') {
-    const unfit = (['aimed', 'qemu'] as const).find(
+    const unfit = (['aimed', 'early', 'qemu'] as const).find(
       (name) => options[name] !== undefined && options[name] !== false,
     );
     if (unfit !== undefined) throw new CodedError('command', 'usage', `--${unfit} is for --vm small`);
@@ -126,7 +130,10 @@ async function formOf(options: Options, atEnd: AtEnd, signal: AbortSignal): Prom
   });
   const engineProgram = path.join(folder, 'poolshift-engine.mjs');
   await bundleEngine(engineProgram);
-  return smallForm({ qemus, engineProgram }, options.parallel, options.aimed ? aimedPlan : smallPlan);
+  if (options.aimed && options.early)
+    throw new CodedError('command', 'usage', '--aimed and --early are two kinds of runs: give one of them');
+  const planOf = options.aimed ? aimedPlan : options.early ? earlyPlan : smallPlan;
+  return smallForm({ qemus, engineProgram }, options.parallel, planOf);
 }
 
 function progressLine(

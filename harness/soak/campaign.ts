@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { sourceWentOn, endOf, violationsIn } from './checker.ts';
+import { endOfEarly, violationsInEarly } from './early-checker.ts';
 import type { History } from './history.ts';
 import type { SoakRow } from './table.ts';
 
@@ -58,7 +59,9 @@ async function runSeed(
   const startedMs = performance.now();
   try {
     const result = await form.run(seed, signal);
-    const violations = violationsIn(result.history);
+    const isEarly = result.history.early !== undefined;
+    const violations = (isEarly ? violationsInEarly : violationsIn)(result.history);
+    const end = (isEarly ? endOfEarly : endOf)(result.history);
     const { source, destination } = result.history;
     const row: SoakRow = {
       seed,
@@ -66,10 +69,11 @@ async function runSeed(
       fault: result.fault,
       moment: result.moment,
       reached: result.history.faultAtMs !== undefined,
-      end: violations.length > 0 ? 'violated' : (endOf(result.history) ?? 'violated'),
+      end: violations.length > 0 ? 'violated' : (end ?? 'violated'),
       exits: [source.end, destination.end],
       inDoubt: [source, destination].some(({ events }) => events.some(({ event }) => event === 'in-doubt')),
-      ...(sourceWentOn(result.history) ? { sourceWentOn: true } : {}),
+      ...(!isEarly && sourceWentOn(result.history) ? { sourceWentOn: true } : {}),
+      ...(result.history.early?.recovered === true ? { recovered: true } : {}),
       violations,
       durationMs: Math.round(performance.now() - startedMs),
       ...(result.pagesCompared === undefined ? {} : { pagesCompared: result.pagesCompared }),

@@ -13,6 +13,7 @@ export type ViolationName =
   | 'false-at-source'
   | 'false-in-doubt'
   | 'ran-in-doubt'
+  | 'source-was-needed'
   | 'not-migrated'
   | 'no-last-word'
   | 'crashed'
@@ -31,13 +32,14 @@ export interface Violation {
 export const endNames = ['at target', 'at source', 'gone with its host', 'violated'] as const;
 export type EndName = (typeof endNames)[number];
 
-const exits = { migrated: 0, failed: 1, inDoubt: 3, interrupted: 130 } as const;
+export const exits = { migrated: 0, failed: 1, inDoubt: 3, incomplete: 4, interrupted: 130 } as const;
 
 /** The last word that goes with each exit status. */
 const lastWords: Readonly<Record<number, readonly string[]>> = {
   [exits.migrated]: ['done'],
   [exits.failed]: ['failed'],
   [exits.inDoubt]: ['in-doubt'],
+  [exits.incomplete]: ['incomplete', 'signal-refused'],
   [exits.interrupted]: ['cancelled'],
 };
 
@@ -53,15 +55,19 @@ export function violationsIn(history: History): readonly Violation[] {
     ]),
     ...inDoubt(history),
     ...control(history),
-    ...(history.leftovers.length === 0 ? [] : [violation('leftovers', history.leftovers.join(', '))]),
+    ...leftovers(history),
     ...promises(history),
   ];
 }
 
-const violation = (name: ViolationName, detail: string): Violation => ({ name, detail });
+export const violation = (name: ViolationName, detail: string): Violation => ({ name, detail });
+
+export function leftovers({ leftovers: left }: History): Violation[] {
+  return left.length === 0 ? [] : [violation('leftovers', left.join(', '))];
+}
 
 /** Whether the fault was the end of this process. */
-function killed({ fault, faultAtMs }: History, process: ProcessName): boolean {
+export function killed({ fault, faultAtMs }: History, process: ProcessName): boolean {
   return (
     faultAtMs !== undefined &&
     fault.kind === 'action' &&
@@ -70,7 +76,8 @@ function killed({ fault, faultAtMs }: History, process: ProcessName): boolean {
   );
 }
 
-function twoVms({ sourceVm, targetVm }: History): Violation[] {
+/** Both VMs ran at one time. */
+export function twoVms({ sourceVm, targetVm }: History): Violation[] {
   for (const [sourceFrom, sourceTo] of sourceVm.runs)
     for (const [targetFrom, targetTo] of targetVm.runs) {
       const ms = Math.min(sourceTo, targetTo) - Math.max(sourceFrom, targetFrom);
@@ -87,7 +94,7 @@ function noVm(history: History): Violation[] {
   return [violation('no-vm', `source: ${sourceVm.status}, target: ${targetVm.status}`)];
 }
 
-function differingPages({ differingPages: pages = [] }: History): Violation[] {
+export function differingPages({ differingPages: pages = [] }: History): Violation[] {
   return pages.length === 0
     ? []
     : [violation('differing-pages', `${pages.length} pages, first ${pages.slice(0, 5).join(' ')}`)];
@@ -132,7 +139,7 @@ function lettingGo(history: History): boolean {
 }
 
 /** Ends in its own time, with a known status, and the event that belongs to it. */
-function words(history: History, side: 'source' | 'destination'): Violation[] {
+export function words(history: History, side: 'source' | 'destination'): Violation[] {
   const { end, events, errors } = history[side];
   const last = events.at(-1)?.event;
   if (end === 'absent') return [];
@@ -177,7 +184,7 @@ function isCutFromQemu(action: Action): boolean {
 }
 
 /** Without a fault a migration succeeds. */
-function control({ fault, source, destination }: History): Violation[] {
+export function control({ fault, source, destination }: History): Violation[] {
   if (fault.kind !== 'none') return [];
   const ends = [source, destination].map(({ end }) => end);
   return ends.every((end) => end === exits.migrated)

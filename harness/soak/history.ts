@@ -62,6 +62,8 @@ export interface History {
   readonly differingPages?: readonly number[] | undefined;
   /** Processes, sockets and files that engines have left behind. */
   readonly leftovers: readonly string[];
+  /** Of an early resume; `recovered`: what was missing was brought by a recovery. */
+  readonly early?: { readonly recovered: boolean } | undefined;
   /** Where the guest has a database. */
   readonly database?: DatabaseHistory | undefined;
 }

@@ -34,7 +34,7 @@ export interface ManagedEngine {
   kill(signal: NodeJS.Signals): void;
 }
 
-interface ManagedEngines {
+export interface ManagedEngines {
   readonly source: ManagedEngine;
   readonly destination: ManagedEngine;
 }
@@ -47,7 +47,7 @@ export interface ManagedVm {
   stop(): Promise<void>;
 }
 
-interface ManagedPair {
+export interface ManagedPair {
   readonly source: ManagedVm;
   readonly target: ManagedVm;
   /** Of both memories, while both VMs are stopped; undefined where they cannot be compared. */
@@ -175,11 +175,13 @@ async function endsWithin(engine: ManagedEngine, ms: number): Promise<boolean> {
   return ended;
 }
 
-function said(engine: ManagedEngine, name: string): boolean {
+/** Whether it has reported the event. */
+export function said(engine: ManagedEngine, name: string): boolean {
   return engine.events.some(({ event }) => event === name);
 }
 
-function endOf(engine: ManagedEngine): { ended: boolean } {
+/** Tells whether it has ended. */
+export function endOf(engine: ManagedEngine): { ended: boolean } {
   const end = { ended: false };
   void engine.ended.then(() => {
     end.ended = true;

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { aimedPlan, aimedRuns } from './aimed.ts';
 import {
   diskBytes,
+  earlyPlan,
   faultName,
   listedRuns,
   managerOnly,
@@ -108,4 +109,28 @@ test('faults and moments have names', (t) => {
     }),
     runs,
   );
+});
+
+test('early resumes: every kind of fault and moment, and only what post-copy knows', (t) => {
+  const plans = Array.from({ length: 600 }, (_, seed) => earlyPlan(seed));
+  const kinds = (of: (plan: SmallPlan) => string | undefined): string[] =>
+    [...new Set(plans.map(of))].filter((kind) => kind !== undefined).sort();
+  t.deepEqual(
+    kinds(({ fault }) => (fault.kind === 'action' ? fault.action.kind : fault.kind)),
+    ['cut', 'none', 'pause', 'signal', 'slow', 'stop'],
+  );
+  t.deepEqual(
+    kinds(({ fault }) => (fault.kind === 'action' ? fault.moment.when : undefined)),
+    ['bytes', 'event', 'time'],
+  );
+  t.deepEqual(
+    kinds(({ capabilities }) => capabilities),
+    ['postcopy-preempt', 'postcopy-ram'],
+  );
+  for (const plan of plans) {
+    t.is(plan.strategy, 'resume');
+    t.is(plan.target, 'paused');
+    t.not(plan.list, 'none');
+    t.deepEqual(earlyPlan(plan.seed), plan);
+  }
 });

@@ -102,6 +102,8 @@ export type Fault =
 const listKinds = ['right', 'partly-wrong', 'stale', 'none'] as const;
 const guestKinds = ['quiet', 'busy', 'writes-listed'] as const;
 export const capabilityKinds = ['switchover-ack', 'return-path', 'none'] as const;
+/** `postcopy-ram`: early resume, with `switchover-ack`; `postcopy-preempt`: with a second connection, too. */
+const earlyCapabilityKinds = ['postcopy-ram', 'postcopy-ram', 'postcopy-preempt'] as const;
 
 export interface SmallPlan {
   readonly seed: number;
@@ -111,8 +113,10 @@ export interface SmallPlan {
   readonly guest: (typeof guestKinds)[number];
   readonly program: GuestProgram;
   readonly list: (typeof listKinds)[number];
-  readonly capabilities: (typeof capabilityKinds)[number];
+  readonly capabilities: (typeof capabilityKinds)[number] | (typeof earlyCapabilityKinds)[number];
   readonly strategy: Strategy;
+  /** Early resume: of the list, before the VM moves. */
+  readonly beforeSwitchPercent?: number;
   readonly compress: 'none' | 'zstd';
   readonly listAt: 'start' | 'migrate';
   readonly storage: { readonly kind: 'file' } | { readonly kind: 'nbd'; readonly bytesPerSecond: number };
@@ -366,6 +370,84 @@ function drawMoment(draw: Draw, action: Action): Moment {
       ...hold,
     })),
   )();
+}
+
+/** Where the VM moves before its memory, and after. */
+const earlyEvents: Readonly<Record<'source' | 'destination', readonly [string, ...string[]]>> = {
+  source: [
+    'may-move',
+    'gate-released',
+    'switch-over',
+    'committed',
+    'moved',
+    'source-free',
+    'started',
+    'done',
+  ],
+  destination: ['connected', 'switch-over', 'committed', 'moved', 'source-free', 'started', 'done'],
+};
+
+/** An early resume with a fault: nothing but what breaks connections, processes and time, since QEMU's post-copy is not cancelled. */
+export function earlyPlan(seed: number): SmallPlan {
+  const plan = smallPlan(seed);
+  const draw = new Draw(seed ^ 0xea71);
+  return {
+    ...plan,
+    guest: plan.guest === 'busy' ? 'writes-listed' : plan.guest,
+    program: plan.guest === 'busy' ? programOf('writes-listed', plan.ramBytes, draw) : plan.program,
+    // Without a list there is nothing to follow the VM.
+    list: plan.list === 'none' ? 'right' : plan.list,
+    capabilities: draw.pick(...earlyCapabilityKinds),
+    strategy: 'resume',
+    beforeSwitchPercent: draw.pick(0, 0, 30, 90, 100),
+    // Slow enough that much is missing when the VM has moved.
+    storage: { kind: 'nbd', bytesPerSecond: draw.pick(1, 3, 20) * MiB },
+    target: 'paused',
+    fault: drawEarlyFault(draw),
+  };
+}
+
+function drawEarlyFault(draw: Draw): Fault {
+  if (draw.between(0, 14) === 0) return { kind: 'none' };
+  const engine = draw.pick('source-engine', 'destination-engine');
+  const action = draw.pick<() => Action>(
+    () => ({ kind: 'signal', process: engine, signal: 'SIGKILL' }),
+    () => ({ kind: 'signal', process: engine, signal: 'SIGKILL' }),
+    () => ({ kind: 'signal', process: engine, signal: draw.pick('SIGTERM', 'SIGINT') }),
+    () => ({
+      kind: 'signal',
+      process: draw.pick('source-qemu', 'source-qemu', 'target-qemu'),
+      signal: 'SIGKILL',
+    }),
+    () => ({ kind: 'cut', place: 'link', how: draw.pick('end', 'reset') }),
+    () => ({ kind: 'cut', place: 'link', how: draw.pick('end', 'reset') }),
+    () => ({ kind: 'pause', place: 'link', forMs: draw.pick(200, 1000, 3000) }),
+    () => ({ kind: 'slow', place: 'link', bytesPerSecond: draw.pick(100_000, 1_000_000), forMs: 4000 }),
+    () => ({ kind: 'pause', place: 'storage', forMs: draw.pick(200, 1000, 3000) }),
+    () => ({
+      kind: 'stop',
+      process: draw.pick(engine, 'source-qemu', 'target-qemu'),
+      forMs: draw.pick(200, 1000, 3000),
+    }),
+  )();
+  const moment = draw.pick<() => Moment>(
+    () => ({ when: 'time', afterMs: draw.between(0, 4000) }),
+    ...(['source', 'source', 'destination', 'destination'] as const).map((side) => (): Moment => ({
+      when: 'event',
+      engine: side,
+      event: draw.pick(...earlyEvents[side]),
+      afterMs: draw.pick(0, draw.between(0, 25), draw.between(0, 500)),
+    })),
+    () => ({
+      when: 'bytes',
+      place: 'link',
+      direction: draw.pick('forward', 'forward', 'backward'),
+      bytes: draw.magnitude(16 * MiB),
+      beforeMs: draw.pick(0, 40),
+      afterMs: draw.pick(0, 500),
+    }),
+  )();
+  return { kind: 'action', action, moment };
 }
 
 /** In a few words, for progress lines and the table. */

@@ -4,10 +4,12 @@ import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, 
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { nbdLocation, startNbdServer, type NbdServer } from '../../engine/cli/testing/nbd-server.ts';
-import { type EngineProcess, listOf, VmPair } from '../../engine/cli/testing/vm-pair.ts';
+import { EngineProcess, listOf, VmPair } from '../../engine/cli/testing/vm-pair.ts';
 import type { Qemu } from '../../qemu/qemu-process.ts';
 import type { MigrationCapability } from '../../qemu/qmp/messages.ts';
 import type { QemuInstallation } from '../../qemu/installation.ts';
+import { postcopyAlways } from '../../qemu/qmp/early-resume.ts';
+import { EarlyManager } from './early-manager.ts';
 import type { EngineHistory, History, VmHistory } from './history.ts';
 import { runsOf } from './history.ts';
 import { Injector, placesOf } from './inject.ts';
@@ -37,6 +39,8 @@ const capabilities: Readonly<Record<SmallPlan['capabilities'], readonly Migratio
   'switchover-ack': ['return-path', 'switchover-ack'],
   'return-path': ['return-path'],
   none: [],
+  'postcopy-ram': ['return-path', 'switchover-ack', 'postcopy-ram'],
+  'postcopy-preempt': ['return-path', 'switchover-ack', 'postcopy-ram', 'postcopy-preempt'],
 };
 
 /** In the environment of the engines and of all that they start. */
@@ -56,6 +60,7 @@ export async function runSmall(
     diskBytes,
     program: plan.program,
     capabilities: capabilities[plan.capabilities],
+    ...(plan.strategy === 'resume' ? { parameters: postcopyAlways } : {}),
     targetStarts: plan.target === 'auto-start',
     arguments: plan.fault.kind === 'missing-device' ? { source: ['-device', 'virtio-rng-pci'] } : {},
   });
@@ -87,6 +92,8 @@ class SmallRun {
   async run(program: string, signal: AbortSignal): Promise<History> {
     const { folder, source: qemu, target } = this.#pair;
     const places = placesOf(this.#plan.fault);
+    const { beforeSwitchPercent } = this.#plan;
+    const isEarly = this.#plan.strategy === 'resume';
     const relayed = async (place: PlaceName, to: string): Promise<string> => {
       if (!places.has(place)) return to;
       const relay = await Relay.start({ path: to }, path.join(folder, `${place}-relay`));
@@ -128,6 +135,7 @@ class SmallRun {
           destination: ['--target-ram', `pid:${target.pid ?? 0}`],
           source: [
             ...['--strategy', this.#plan.strategy, '--compress', this.#plan.compress],
+            ...(beforeSwitchPercent === undefined ? [] : ['--before-switch', String(beforeSwitchPercent)]),
             ...(listed === undefined ? [] : ['--list-at', this.#plan.listAt]),
           ],
         },
@@ -140,9 +148,12 @@ class SmallRun {
     const { source, destination } = engines;
     if (source === undefined || destination === undefined) throw new Error('an engine did not start');
     const injector = await injectorReady.promise;
-    const manager = new Manager(this.#pair, { source, destination }, this.#memoryIsComparable);
+    const manager = isEarly
+      ? new EarlyManager(this.#pair, { source, destination }, () => this.#recover(program))
+      : new Manager(this.#pair, { source, destination }, this.#memoryIsComparable);
     if (started !== undefined) {
       await this.#pair.migrate(outgoing).catch(() => undefined);
+      if (isEarly) await qemu.execute('migrate-start-postcopy').catch(() => undefined);
       injector.start({ source, destination });
     }
     const beganMs = performance.now();
@@ -162,8 +173,28 @@ class SmallRun {
       resolution: manager.resolution,
       continuedAtSource: manager.continuedAtSource,
       differingPages: manager.differingPages,
+      ...(isEarly ? { early: { recovered: manager instanceof EarlyManager && manager.recovered } } : {}),
       leftovers: this.#leftovers(temporary),
     };
+  }
+
+  /** Tells the target to wait, and brings what it misses. Returns whether it has everything then. */
+  async #recover(program: string): Promise<boolean> {
+    const { target, folder, outgoingPath } = this.#pair;
+    const socket = path.join(folder, `recovery-${randomBytes(4).toString('hex')}`);
+    try {
+      await target.execute('migrate-recover', { uri: `unix:${socket}` }, { outOfBand: true });
+    } catch {
+      return false;
+    }
+    const recovery = new EngineProcess(
+      ['recover', `${outgoingPath}.recovery`, '--target', `unix:${socket}`],
+      {
+        program,
+        environment: { [marker]: folder },
+      },
+    );
+    return (await recovery.ended) === 0;
   }
 
   async #startStorage(relayed: (place: PlaceName, to: string) => Promise<string>): Promise<string> {

@@ -10,7 +10,7 @@ import { bundleEngine } from '../../engine/cli/bundle.ts';
 import { findQemu } from '../../qemu/find-qemu.ts';
 import { aimedPlan } from './aimed.ts';
 import { runCampaign } from './campaign.ts';
-import { smallPlan } from './plan.ts';
+import { earlyPlan, smallPlan } from './plan.ts';
 import { smallForm } from './small-form.ts';
 import type { SoakRow } from './table.ts';
 
@@ -20,6 +20,7 @@ const serially = installation === undefined ? test.serial.skip : test.serial;
 const forms = [
   { name: 'random runs', planOf: smallPlan, seeds: [1, 3, 4, 5, 6, 7, 8, 20508] },
   { name: 'aimed runs', planOf: aimedPlan, seeds: [0, 1, 2, 3, 4, 5, 6, 7] },
+  { name: 'early resumes', planOf: earlyPlan, seeds: [0, 1, 2, 3, 4, 5, 6, 7] },
 ] as const;
 
 for (const { name, planOf, seeds } of forms)

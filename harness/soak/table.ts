@@ -16,6 +16,8 @@ export interface SoakRow {
   readonly inDoubt: boolean;
   /** An engine ended with 0, and a migrate_cancel that came together with the target's word left the VM at the source. */
   readonly sourceWentOn?: boolean | undefined;
+  /** Early resume: a recovery brought what was missing. */
+  readonly recovered?: boolean | undefined;
   readonly violations: readonly Violation[];
   readonly durationMs: number;
   /** Pages of memory compared; absent where nothing was to compare. */
