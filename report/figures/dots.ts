@@ -270,7 +270,8 @@ function ratioLabels(engines: readonly string[], loads: readonly string[], filte
     transform: [{ filter: "datum.kind === 'mean'" }, ...filters],
     mark: { type: 'text', align: 'right', dx: -7, fontSize: 9, color: inkColour, ...look },
     encoding: {
-      x: { field: 'ratio', type: 'quantitative' },
+      // Left of all runs, whose ticks would cross it.
+      x: { field: 'low', type: 'quantitative' },
       y: { field: 'engine', type: 'nominal', scale: { domain: engines } },
       yOffset: { field: 'scenario', scale: { domain: loads } },
       text: { field: 'ratio', format: '.2f' },
