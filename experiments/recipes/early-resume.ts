@@ -53,5 +53,5 @@ export const earlyResume: Recipe = {
     },
     noCommitLost,
   ],
-  figures: ['extra-06-engines'],
+  figures: ['figure-17-tps-rw', 'extra-02-latency'],
 };
