@@ -93,7 +93,7 @@ export const optionsSchema = z.object({
     .default('on')
     .describe("our engines: pages are written into the target's memory, beside its QEMU's stream"),
   beforeSwitch: number(0, 100)
-    .default(30)
+    .default(0)
     .describe('resume: percent of the listed pages that are at the destination before the VM moves there'),
   targetMemory: z
     .enum(targetMemories)

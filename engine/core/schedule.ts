@@ -43,8 +43,11 @@ type ListState =
   | { readonly is: 'there'; remainingPages: number; readonly totalPages: number }
   | { readonly is: 'none' };
 
-/** Share of the list that is to be at the destination before the VM moves there (`resume`). */
-export const defaultShareBeforeSwitch = 0.3;
+/**
+ * Share of the list that is to be at the destination before the VM moves there (`resume`): none has to, but what storage has
+ * given by then.
+ */
+export const defaultShareBeforeSwitch = 0;
 
 export class Schedule {
   readonly #strategy: Strategy;
@@ -195,6 +198,8 @@ export class Schedule {
   takesFromBack(qemuHeld: boolean, room: number): boolean {
     if (this.#gateOpen || this.#list.is !== 'there') return false;
     if (!this.storageUnusable && this.#strategy === 'restore') return false;
+    // How soon the VM moves is how soon QEMU is through with what is not listed: nothing is to take processors or link from it.
+    if (this.#strategy === 'resume' && !this.#firstPassThrough) return false;
     return qemuHeld ? room > 0 : room > idleRoom;
   }
 
