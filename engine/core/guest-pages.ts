@@ -341,9 +341,10 @@ export class GuestPages {
   /**
    * Takes the list in, answers, plans and sends, a slice of it.
    *
+   * @param mayTake whether listed pages may be sent from memory now
    * @returns whether there is more to do at once
    */
-  advance(qemuHeld: boolean): boolean {
+  advance(qemuHeld: boolean, mayTake = true): boolean {
     this.#startPlan();
     if (this.#plan?.isListed === false) return this.#listSlice(this.#plan);
     if (!this.#output.canInject) return false;
@@ -352,7 +353,7 @@ export class GuestPages {
     if (plan === undefined) return false;
     const hadPages = plan.remainingPages > 0;
     const plans = this.#planSlice(plan);
-    const takes = this.#takeSlice(plan, qemuHeld);
+    const takes = mayTake && this.#takeSlice(plan, qemuHeld);
     if (hadPages && plan.remainingPages === 0) this.#onEvent({ event: 'planned' });
     return plans || takes;
   }

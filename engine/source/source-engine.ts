@@ -311,11 +311,14 @@ class SourceEngine implements DestinationLinkHandler {
 
   /** Does what there is to do, a slice at a time. */
   #advance(): void {
-    const more = this.#servesPages && this.#stream.pages.advance(this.#hold.holdsQemu);
+    // QEMU's pages go before listed ones: what it has written by now is read before they take the room that there is again.
+    const readsOn = this.#qemu.waiting && this.#mayRead;
+    if (readsOn) this.#qemu.readOn();
+    const more = this.#servesPages && this.#stream.pages.advance(this.#hold.holdsQemu, !readsOn);
     this.#updateHold();
     this.#link.batch.flush();
     if (this.#mayRead) this.#qemu.readOn();
-    if (more) this.scheduleAdvance();
+    if (more || readsOn) this.scheduleAdvance();
   }
 
   /** While it is in doubt, too, as long as the target may be waiting for pages to load its package. */
