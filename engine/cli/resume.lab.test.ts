@@ -37,14 +37,21 @@ const serially = installation === undefined ? test.serial.skip : test.serial;
 /** A link to `address`; of 0 bytes a second it carries nothing that way. Returns where it begins. */
 async function slowLink(t: ExecutionContext, address: string, rate: () => number): Promise<string> {
   const [host = '', port = ''] = address.split(':');
+  let isOver = false;
+  t.teardown(() => {
+    isOver = true;
+  });
   const server = createServer((from) => {
     const to = connect(Number(port), host);
     void (async () => {
       for await (const chunk of from) {
         const bytes = (chunk as Buffer).length;
-        while (rate() === 0 && !from.destroyed) await sleep(20);
+        while (rate() === 0) {
+          if (isOver) return;
+          await sleep(20);
+        }
         to.write(chunk as Buffer);
-        await sleep((bytes / rate()) * 1000);
+        await sleep((bytes / Math.max(1, rate())) * 1000);
       }
       to.end();
     })().catch(() => to.destroy());
