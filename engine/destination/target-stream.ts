@@ -47,6 +47,8 @@ export class TargetStream {
   /** Pages that the target has, by RAM block, in early resume, and how many it has not. */
   #received: readonly PageSet[] = [];
   #missingPages = 0;
+  /** The plan has had all of these. */
+  #isCovered = false;
   /** The target was told to throw a page away: from then on it takes the end of post-copy, and no other. */
   #discarded = false;
   /** The beginning of the stream, until it is known whether it is of the right VM: nothing of another one reaches the target. */
@@ -230,9 +232,13 @@ export class TargetStream {
    */
   get needsNoSource(): boolean {
     if (this.#received.length === 0 || this.injector.reader.missingEnd === undefined) return false;
+    const { openPages, pendingPages } = this.#plan;
+    // From then on nothing becomes missing, and nothing is planned: all are there but for those that were asked for.
+    if (this.#isCovered) return openPages === pendingPages;
     // Most of the time this tells it, and costs nothing.
-    if (this.#missingPages > this.#plan.openPages) return false;
-    return this.#received.every((received, blockIndex) => this.#plan.covers(blockIndex, received));
+    if (this.#missingPages > openPages) return false;
+    this.#isCovered = this.#received.every((received, blockIndex) => this.#plan.covers(blockIndex, received));
+    return this.#isCovered;
   }
 
   /** The source is gone, and the target has every page. */
