@@ -305,6 +305,8 @@ export class GuestPages {
 
   /** To be called before each chunk of QEMU's stream. */
   chunkComes(nowMs: number): void {
+    // A status comes only when storage has given something, and it may stand.
+    if (this.#schedule.dirtyPassMayGo) this.#dirtyPass.begin(nowMs);
     this.#dirtyPass.at(nowMs);
   }
 
