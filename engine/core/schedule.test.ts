@@ -173,5 +173,7 @@ test('other strategies move when everything is there, and resume without a list 
   const resume = new Schedule('resume');
   t.false(resume.mayMove);
   resume.noList();
+  t.false(resume.mayMove, 'QEMU has not sent everything once');
+  resume.firstPassThrough();
   t.true(resume.mayMove);
 });

@@ -76,11 +76,13 @@ export class Schedule {
   }
 
   /**
-   * Whether the VM may stop here and run at the destination: when nothing is pending; with `resume` when enough of the list is
-   * there, and QEMU has sent once what was dirtied meanwhile, so that the target throws few pages away. Once true it stays so.
+   * Whether the VM may stop here and run at the destination: when nothing is pending; with `resume` when QEMU has sent each page
+   * once that is not listed, enough of the list is there, and QEMU has sent once what was dirtied meanwhile, so that the target
+   * throws few pages away. Once true it stays so.
    */
   get mayMove(): boolean {
-    return this.#gateOpen || (this.#strategy === 'resume' && this.#dirtyPassesThrough > 0);
+    if (this.#strategy !== 'resume') return this.#gateOpen;
+    return this.#firstPassThrough && (this.#gateOpen || this.#dirtyPassesThrough > 0);
   }
 
   /** Whether QEMU is to go over to post-copy, in which pages follow the VM. */

@@ -68,11 +68,14 @@ class SourceEngine implements DestinationLinkHandler {
   readonly #requests = new PageRequestReader();
 
   constructor(options: SourceOptions) {
+    // What QEMU goes on with when the VM was left behind is nobody's news.
     const onEvent: EventSink = (event) => {
-      if (this.#state.is !== 'over') options.onEvent(event);
+      if (this.#state.is !== 'left-behind') this.#onEvent(event);
     };
     this.#options = options;
-    this.#onEvent = onEvent;
+    this.#onEvent = (event) => {
+      if (this.#state.is !== 'over') options.onEvent(event);
+    };
     this.#schedule = new Schedule(options.strategy, options.shareBeforeSwitch);
     this.#link = new DestinationLink({ ...options, onEvent }, !this.#schedule.gateOpen, this);
     this.#stream = new QemuStream(this.#schedule, options.vm, options.ram, this.#link, onEvent, {

@@ -24,12 +24,17 @@ export function violationsInEarly(history: History): readonly Violation[] {
     ...differingPages(history),
     ...(['source', 'destination'] as const).flatMap((side) => [
       ...claims(history, side),
-      ...words(history, side),
+      ...(isDecided(history, side) ? [] : words(history, side)),
     ]),
     ...control(history),
     ...leftovers(history),
     ...sourceFree(history),
   ];
+}
+
+/** An engine in doubt was ended by whoever had looked at the target. */
+function isDecided({ resolution, source }: History, side: 'source' | 'destination'): boolean {
+  return side === 'source' && resolution?.to === 'source' && source.end === 'SIGKILL';
 }
 
 function noVm(history: History): Violation[] {

@@ -89,6 +89,11 @@ export class EarlyManager {
       return;
     }
     await target.stop();
+    // An engine in doubt holds its QEMU until somebody has looked: no target has the VM.
+    if (said(this.#engines.source, 'in-doubt')) {
+      this.resolution = { atMs: Date.now(), to: 'source' };
+      this.#engines.source.kill('SIGKILL');
+    }
     if (!['failed', 'cancelled'].includes(await this.#endOfSource())) return;
     if ((await ask(source, 'query-status')) !== 'running') {
       this.continuedAtSource = true;
@@ -126,8 +131,8 @@ export class EarlyManager {
     const deadlineMs = performance.now() + pausesMs;
     for (;;) {
       const migration = await ask(this.#pair.source, 'query-migrate');
-      if (['failed', 'cancelled', 'ended'].includes(migration) || performance.now() > deadlineMs)
-        return migration;
+      const ends = ['failed', 'cancelled', 'postcopy-paused', 'ended'];
+      if (ends.includes(migration) || performance.now() > deadlineMs) return migration;
       await sleep(pollMs);
     }
   }

@@ -117,6 +117,8 @@ export interface SmallPlan {
   readonly strategy: Strategy;
   /** Early resume: of the list, before the VM moves. */
   readonly beforeSwitchPercent?: number;
+  /** Of the link between the engines; undefined: as fast as it goes. */
+  readonly linkBytesPerSecond?: number;
   readonly compress: 'none' | 'zstd';
   readonly listAt: 'start' | 'migrate';
   readonly storage: { readonly kind: 'file' } | { readonly kind: 'nbd'; readonly bytesPerSecond: number };
@@ -400,7 +402,8 @@ export function earlyPlan(seed: number): SmallPlan {
     capabilities: draw.pick(...earlyCapabilityKinds),
     strategy: 'resume',
     beforeSwitchPercent: draw.pick(0, 0, 30, 90, 100),
-    // Slow enough that much is missing when the VM has moved.
+    // Both slow enough that much is missing when the VM has moved.
+    linkBytesPerSecond: draw.pick(1, 2, 4, 20) * MiB,
     storage: { kind: 'nbd', bytesPerSecond: draw.pick(1, 3, 20) * MiB },
     target: 'paused',
     fault: drawEarlyFault(draw),

@@ -92,7 +92,7 @@ class SmallRun {
   async run(program: string, signal: AbortSignal): Promise<History> {
     const { folder, source: qemu, target } = this.#pair;
     const places = placesOf(this.#plan.fault);
-    const { beforeSwitchPercent } = this.#plan;
+    const { beforeSwitchPercent, linkBytesPerSecond } = this.#plan;
     const isEarly = this.#plan.strategy === 'resume';
     const relayed = async (place: PlaceName, to: string): Promise<string> => {
       if (!places.has(place)) return to;
@@ -112,9 +112,11 @@ class SmallRun {
     mkdirSync(temporary);
     const injectorReady = Promise.withResolvers<Injector>();
     const connect = async (address: string): Promise<string> => {
-      if (places.has('link')) {
+      if (places.has('link') || linkBytesPerSecond !== undefined) {
         const [host = '', port = ''] = address.split(':');
-        this.#relays.set('link', await Relay.start({ host, port: Number(port) }));
+        const relay = await Relay.start({ host, port: Number(port) });
+        relay.limit(linkBytesPerSecond);
+        this.#relays.set('link', relay);
       }
       injectorReady.resolve(this.#arm());
       return this.#relays.get('link')?.address ?? address;
