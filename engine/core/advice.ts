@@ -18,11 +18,17 @@ const bothMayRun =
 /** The source's QEMU has completed, its VM stopped. */
 const sourceCompleted = `${lookAtTarget} If it does not have the VM, {"execute": "cont"} lets it go on here, where QEMU keeps it stopped.`;
 
+/** The same in early resume, where QEMU has sent its package and cannot be told to cancel. */
+const sourceWaitsEarly =
+  `${lookAtTarget} If it has it, continue it there, and never here. If it has ended without it, end this program: where the QEMU here ` +
+  'says "failed" in query-migrate then, {"execute": "cont"} lets the VM go on here; where it says "postcopy-paused" (QEMU before 10.2) it cannot: ' +
+  '{"execute": "quit"} it, and start the VM anew from its disk, as after a power failure.';
+
 /** For the source engine in doubt, by what its QEMU does. */
-export function inDoubtAtSource(qemu: QemuEnd): string {
+export function inDoubtAtSource(qemu: QemuEnd, isEarly: boolean): string {
   switch (qemu) {
     case 'waits':
-      return sourceWaits;
+      return isEarly ? sourceWaitsEarly : sourceWaits;
     case 'closed-early':
       return bothMayRun;
     case 'completes':

@@ -487,7 +487,11 @@ class SourceEngine implements DestinationLinkHandler {
         this.#qemu.destroy();
         return;
       case 'say-in-doubt':
-        onEvent({ event: 'in-doubt', reason: action.why.message, advice: inDoubtAtSource(this.#qemuEnd) });
+        onEvent({
+          event: 'in-doubt',
+          reason: action.why.message,
+          advice: inDoubtAtSource(this.#qemuEnd, this.#schedule.becomesPostcopy),
+        });
         return;
       case 'say-left-behind':
         onEvent({ event: 'incomplete', reason: action.why.message, advice: leftBehind });
