@@ -20,7 +20,7 @@ const sourceCompleted = `${lookAtTarget} If it does not have the VM, {"execute":
 
 /** The same in early resume, where QEMU has sent its package and cannot be told to cancel. */
 const sourceWaitsEarly =
-  `${lookAtTarget} If it has it, continue it there, and never here. If it has ended without it, end this program: where the QEMU here ` +
+  `${lookAtTarget} If it has it, continue it there, and never here. If it has ended without it, kill -9 this program, which refuses other signals: where the QEMU here ` +
   'says "failed" in query-migrate then, {"execute": "cont"} lets the VM go on here; where it says "postcopy-paused" (QEMU before 10.2) it cannot: ' +
   '{"execute": "quit"} it, and start the VM anew from its disk, as after a power failure.';
 
