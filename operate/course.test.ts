@@ -14,7 +14,7 @@ import {
 
 const vmStates: readonly VmState[] = ['running', 'paused', 'absent', 'unknown'];
 const roles = ['source', 'destination'] as const;
-const rests = ['at-source', 'on-storage', 'there'] as const;
+const rests = ['at-source', 'on-storage', 'there', 'not-coming'] as const;
 const flags = [false, true];
 
 const events: readonly CourseEvent[] = [
@@ -220,4 +220,23 @@ test('a source that is lost when all that is missing lies on storage: the last w
     after(...left, { type: 'started' }, { type: 'looked', source: 'paused', destination: 'running' }).state,
     { is: 'over', outcome: 'migrated' },
   );
+});
+
+test('nothing is waited for that the destination engine has said, or that it cannot say any more', (t) => {
+  let waits = 0;
+  for (const { state, event, next, actions } of everyStep()) {
+    if (next.is !== 'looking' || !next.waits) continue;
+    waits += 1;
+    const what = JSON.stringify({ state, event, next, actions });
+    t.is(next.rest, 'on-storage', what);
+    for (const last of [
+      { type: 'started' },
+      { type: 'engine-ended', role: 'destination' },
+      { type: 'incomplete', role: 'destination' },
+    ] as const) {
+      const after = step(next, last);
+      t.true(after.state.is === 'over' || after.actions.some((action) => action.do === 'look'), what);
+    }
+  }
+  t.true(waits > 10, `${waits}`);
 });

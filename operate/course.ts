@@ -58,8 +58,11 @@ type Commit =
   /** Early resume: the VM is at the destination, and its pages follow. */
   | 'moved';
 
-/** Where that is which the VM misses after its early move: with the source, it could be lost; `there`: nothing is missing. */
-type Rest = 'at-source' | 'on-storage' | 'there';
+/**
+ * Where that is which the VM misses after its early move: with the source, it could be lost; `there`: nothing is missing;
+ * `not-coming`: the destination engine has ended before.
+ */
+type Rest = 'at-source' | 'on-storage' | 'there' | 'not-coming';
 
 /** What is known once the migration has begun. */
 interface Course {
@@ -218,16 +221,16 @@ function whileMoving(state: Extract<CourseState, { is: 'moving' }>, event: Cours
         ? stay(state)
         : stay({ ...state, commit: 'moved' }, { do: 'continue-target' });
     case 'source-free':
-      return stay({ ...state, rest: 'on-storage' });
     case 'source-needed':
-      return stay({ ...state, rest: 'at-source' });
+      return stay({ ...state, rest: restAfter(rest, event.type) });
     case 'started':
       // The source's QEMU is told by nobody any more, and does not end by itself.
       return state.withoutSource
         ? look({ ...state, rest: 'there' }, false)
         : stay({ ...state, rest: 'there' });
     case 'incomplete':
-      if (event.role === 'destination' || rest === 'at-source') return over('incomplete');
+      if (event.role === 'destination' || rest === 'at-source' || rest === 'not-coming')
+        return over('incomplete');
       // It has said before that the VM has moved.
       if (rest === 'there') return look({ ...state, commit: 'moved' }, false);
       return stay({ ...state, commit: 'moved', withoutSource: true });
@@ -244,8 +247,8 @@ function whileMoving(state: Extract<CourseState, { is: 'moving' }>, event: Cours
     case 'engine-ended':
       if (event.role === 'source' || rest === 'there') return stay(state);
       return state.withoutSource
-        ? look({ ...state, rest: 'at-source' }, false)
-        : stay({ ...state, rest: 'at-source' });
+        ? look({ ...state, rest: 'not-coming' }, false)
+        : stay({ ...state, rest: 'not-coming' });
     case 'listening':
     case 'start-failed':
     case 'begin':
@@ -271,18 +274,19 @@ function whileLooking(state: Extract<CourseState, { is: 'looking' }>, event: Cou
     case 'moved':
       return stay({ ...state, commit: 'moved' });
     case 'source-free':
-      return stay({ ...state, rest: 'on-storage' });
+      return stay({ ...state, rest: restAfter(state.rest, event.type) });
     case 'source-needed':
-      return lookAgain({ ...state, rest: 'at-source' });
+      return lookAgain({ ...state, rest: restAfter(state.rest, event.type) });
     case 'started':
       return lookAgain({ ...state, rest: 'there' });
     case 'incomplete':
-      if (event.role === 'destination' || state.rest === 'at-source') return over('incomplete');
+      if (event.role === 'destination' || state.rest === 'at-source' || state.rest === 'not-coming')
+        return over('incomplete');
       return stay({ ...state, commit: 'moved' });
     case 'engine-ended':
       // Without a word of it: it was killed, or its host is lost.
-      if (event.role === 'source' || state.rest !== 'on-storage') return stay(state);
-      return lookAgain({ ...state, rest: 'at-source' });
+      if (event.role === 'source' || state.rest === 'there') return stay(state);
+      return lookAgain({ ...state, rest: 'not-coming' });
     case 'may-move':
       return stay(state);
     case 'interrupt':
@@ -294,6 +298,12 @@ function whileLooking(state: Extract<CourseState, { is: 'looking' }>, event: Cou
     case 'doubt-limit':
       return stay(state);
   }
+}
+
+/** Both engines say it, and each is heard when it is: the last word of the destination's is not taken back by the source's. */
+function restAfter(rest: Rest, said: 'source-free' | 'source-needed'): Rest {
+  if (rest === 'there' || rest === 'not-coming') return rest;
+  return said === 'source-free' ? 'on-storage' : 'at-source';
 }
 
 /** What was waited for has come, or never will. */

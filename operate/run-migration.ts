@@ -334,7 +334,9 @@ class Run {
 
   async #showProgress(): Promise<void> {
     while (!this.#done.signal.aborted) {
-      if (this.#state.is === 'moving') this.#plan.reporter.progress(this.#watch.at(performance.now()));
+      const waits = this.#state.is === 'looking' && this.#state.waits;
+      if (waits || this.#state.is === 'moving')
+        this.#plan.reporter.progress(this.#watch.at(performance.now()));
       await sleep(progressMs, undefined, { signal: this.#done.signal }).catch(() => undefined);
     }
   }

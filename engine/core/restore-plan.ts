@@ -72,8 +72,9 @@ export class RestorePlan {
   readonly #asked = new Map<number, PageSet>();
   readonly #hash = new Uint32Array(2);
   readonly #queue: Waiting[] = [];
-  /** Extents that somebody waits for. */
+  /** Extents that somebody waits for, and their pages by RAM block, with those that were given out. */
   readonly #wanted: Extent[] = [];
+  readonly #wantedPages = new Map<number, Set<number>>();
   /** Extents being read, in order. */
   readonly #reading: { readonly startPosition: number; done: boolean }[] = [];
   #position = 0;
@@ -162,12 +163,16 @@ export class RestorePlan {
 
   /** Somebody waits for a page: it is read before all others, with what is planned of its InnoDB page. */
   want(blockIndex: number, page: number): void {
-    if (!this.isPending(blockIndex, page)) return;
+    if (!this.isPending(blockIndex, page) || this.#wantedPages.get(blockIndex)?.has(page) === true) return;
     for (const waiting of this.#queue) {
       if (waiting.part.blockIndex !== blockIndex) continue;
       const run = runOf(waiting, page);
       if (run === undefined) continue;
-      this.#wanted.push(this.#extentAround(waiting.part, run, page));
+      const extent = this.#extentAround(waiting.part, run, page);
+      const wanted = this.#wantedPages.get(blockIndex) ?? new Set();
+      this.#wantedPages.set(blockIndex, wanted);
+      for (const one of extent.pages) wanted.add(one);
+      this.#wanted.push(extent);
       return;
     }
   }
