@@ -1,5 +1,5 @@
 /** What the command line does for the recovery of an early resume: keeps what it needs, and carries one out. */
-import { accessSync, constants, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { identityOf, isAlive, type ProcessIdentity } from '../../foundation/process-identity.ts';
@@ -55,22 +55,6 @@ export class RecoveryKeeper {
   }
 }
 
-/** Blocks without a file of theirs, as a device's memory, are in QEMU's address space alone. */
-function withoutFile(
-  places: readonly GuestRamPlace[],
-  processes: readonly ProcessIdentity[],
-): readonly GuestRamPlace[] {
-  if (places.some(({ kind }) => kind === 'pid')) return [];
-  return processes.flatMap(({ pid }): GuestRamPlace[] => {
-    try {
-      accessSync(`/proc/${pid}/mem`, constants.R_OK);
-    } catch {
-      return [];
-    }
-    return [{ kind: 'pid', pid }];
-  });
-}
-
 interface RecoverArguments {
   readonly target: string;
   readonly stallLimit: number;
@@ -92,7 +76,7 @@ export async function recoverFrom(
       `the QEMU that this VM was moved from, process ${gone.pid}, has ended, and what is missing at the destination with it: ` +
         'start the VM anew from its disk, as after a power failure',
     );
-  const ram = openGuestRam([...places, ...withoutFile(places, processes)], () => memoryMap);
+  const ram = openGuestRam(places, () => memoryMap);
   try {
     const blocks = named.map(({ name, pageCount }, index) => ({
       ...{ index, name, pageCount },
