@@ -135,6 +135,10 @@ serially(
       const at4GiB = 4096 * pagesPerMiB;
       const guestRam = [[1, ramBytes / 4096 - 1] as const, [at4GiB, at4GiB + 32 * pagesPerMiB - 1] as const];
       const result = await migrate(pair, { ...listOf(runs, ramBytes), guestRam }, [], async () => {
+        // While a migration sets up, QEMU under TCG waits for its vCPUs with the list of RAM blocks locked (migration/ram.c,
+        // ram_init_bitmaps; system/physmem.c, tcg_log_global_after_sync): a block that is added then waits for that with QEMU's own
+        // lock, and QEMU never answers again.
+        await pair.source.waitForMigration(({ status }) => status === 'active', 60_000);
         await say(pair, 'object_add memory-backend-ram,id=late,size=16M');
         t.regex(await say(pair, 'device_add pc-dimm,id=d1,memdev=late'), /while migrating/);
       });
