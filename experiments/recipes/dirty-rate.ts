@@ -18,7 +18,7 @@ export const dirtyRate: Recipe = {
     'How does the gain over pre-copy grow with the share of the migration link that the guest’s writes would fill, and where are the paper’s 2.3 times?',
   scenarios: ['rw'],
   mems: ['4'],
-  engines: ['precopy', 'restore', 'balance'],
+  engines: ['precopy', 'restore', 'balance', 'resume'],
   repeat: 1,
   // A slower link in place of a faster guest, which an emulated one cannot be.
   conditions: { maxTime: 1800, before: 15, after: 10 },
