@@ -66,7 +66,7 @@ export const optionsSchema = z.object({
     .enum(guestNames)
     .default('fresh')
     .describe(
-      'fresh: as it is when its pool is warm; aged: as after weeks, page cache full and no page zero',
+      'fresh: as it is when its pool is warm; aged: as after weeks, page cache full and next to nothing free',
     ),
   threads: integer(1, 256).optional().describe('sysbench threads (lab: 2, paper: 8)'),
   rate: number(0, 1e6)

@@ -102,8 +102,11 @@ const hostPackage: Package = {
     );
     for (const page of ['engine', 'operate'])
       await bring(tree, `usr/share/doc/poolshift/${page}.md`, path.join(root, `docs/${page}.md`));
-    for (const example of ['domain.xml', 'poolshift-source@.service', 'poolshift-destination@.service'])
-      await bring(tree, `usr/share/doc/poolshift/examples/${example}`, path.join(root, 'examples', example));
+    for (const example of ['domain.xml', 'poolshift-source@.service', 'poolshift-destination@.service']) {
+      const text = await readFile(path.join(root, 'examples', example), 'utf8');
+      const installed = text.replaceAll('/usr/local/bin/', '/usr/bin/');
+      await put(tree, `usr/share/doc/poolshift/examples/${example}`, installed);
+    }
   },
 };
 

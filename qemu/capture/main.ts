@@ -1,6 +1,6 @@
 /**
  * Records the fixtures of the stream's tests: real migrations between two QEMUs of the same version, of Debian's
- * releases. Run as root: `node qemu/capture/main.ts [work folder]`; needs mmdebstrap and Debian's archive.
+ * releases. Run as root: `node scripts/start.mjs qemu/capture/main.ts [work folder]`; needs mmdebstrap and Debian's archive.
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, connect, type Server, type Socket } from 'node:net';

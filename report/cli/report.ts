@@ -39,7 +39,7 @@ const command = new Command('report')
   .option('--allow-different', 'also put runs side by side that were made under different conditions', false)
   .option(
     '--readme',
-    'also put the table of engines into README.md, and the figure that docs/results.md shows of them',
+    'also put the table of methods into README.md, and the figure that docs/results.md shows of them',
     false,
   )
   .addHelpText(
