@@ -1,12 +1,7 @@
-/**
- * The guest agent's program: `node agent.js [--port PATH]` serves the port; `node agent.js --summary [--repeat N] [--pid
- * PID] [--calibrate]` prints what it would list, without any port; `--calibrate --report` what it finds out of servers' memory.
- * `--without page-cache` (or innodb, or postgresql) looks for no such pages.
- */
-import { parseArgs } from 'node:util';
-import { agentPortName } from '../../engine/list/agent-protocol.ts';
+/** The guest agent's program. */
 import { encodePageList } from '../../engine/list/page-list-codec.ts';
-import { finderNames, findPrograms } from './finders.ts';
+import { type Arguments, help, parseArguments } from './arguments.ts';
+import { findPrograms } from './finders.ts';
 import { InnodbFinder } from './innodb/finder.ts';
 import { ServerLayouts } from './innodb/pool-search.ts';
 import { reportLayouts } from './innodb/layout-report.ts';
@@ -66,28 +61,38 @@ async function summarise(pid: number | undefined, find: Find): Promise<unknown> 
   };
 }
 
+async function run({ port, without, repeat, pid, does }: Arguments): Promise<void> {
+  const find: Find = () => findPrograms(without);
+  switch (does) {
+    case 'help':
+      console.log(help);
+      break;
+    case 'report':
+      for (const line of await reportLayouts(pid)) console.log(line);
+      break;
+    case 'calibrate': {
+      const calibrating = new InnodbFinder(new ServerLayouts({ usesKnown: false }));
+      await printSummaries(repeat, pid, () => calibrating.programs());
+      break;
+    }
+    case 'summary':
+      await printSummaries(repeat, pid, find);
+      break;
+    case 'serve':
+      await servePort(port, find);
+  }
+}
+
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      port: { type: 'string', default: `/dev/virtio-ports/${agentPortName}` },
-      summary: { type: 'boolean', default: false },
-      repeat: { type: 'string', default: '1' },
-      pid: { type: 'string' },
-      calibrate: { type: 'boolean', default: false },
-      report: { type: 'boolean', default: false },
-      without: { type: 'string', multiple: true, default: [] },
-    },
-  });
-  const pid = values.pid === undefined ? undefined : Number(values.pid);
-  const unknown = values.without.find((name) => !finderNames.some((known) => known === name));
-  if (unknown !== undefined)
-    throw new GuestError('internal', `--without ${unknown} is not known; valid: ${finderNames.join(', ')}`);
-  const find: Find = () => findPrograms(values.without);
-  const calibrating = new InnodbFinder(new ServerLayouts({ usesKnown: false }));
-  if (values.report) for (const line of await reportLayouts(pid)) console.log(line);
-  else if (values.summary || values.calibrate)
-    await printSummaries(Number(values.repeat), pid, values.calibrate ? () => calibrating.programs() : find);
-  else await servePort(values.port, find);
+  let given: Arguments;
+  try {
+    given = parseArguments(process.argv.slice(2));
+  } catch (error) {
+    console.error(`poolshift agent: ${error instanceof Error ? error.message : String(error)}`);
+    process.exitCode = 2;
+    return;
+  }
+  await run(given);
 }
 
 main().catch((error: unknown) => {
