@@ -10,6 +10,7 @@ import {
   methods,
   type QemusAsked,
   sameContent,
+  virshFindings,
 } from './checks.ts';
 
 const hashes = Array.from({ length: 16 }, (_, part) => `hash ${part}`);
@@ -26,6 +27,7 @@ const fine: Asked = {
   },
   domain: {
     name: 'vm1',
+    uuid: '6d3b9f5c-0d2e-4a6f-9c56-1f0f6a1b2c3d',
     state: 'running',
     memoryBytes: 2 ** 30,
     pid: 17,
@@ -46,6 +48,7 @@ const fine: Asked = {
     hasSystemd: true,
     hasUser: true,
     domainState: '',
+    nameIsTaken: false,
     port: 49_152,
   },
   storage: {
@@ -85,6 +88,11 @@ const cases: Readonly<Record<string, readonly [Partial<Asked>, RegExp, Expected]
     /running on dst already/,
     noMigration,
   ],
+  'another domain of that name there': [
+    { destination: { ...destination, nameIsTaken: true } },
+    /another domain of that name/,
+    noMigration,
+  ],
   'one that is only defined there': [
     { destination: { ...destination, domainState: 'shut off' } },
     /^$/,
@@ -113,6 +121,16 @@ const cases: Readonly<Record<string, readonly [Partial<Asked>, RegExp, Expected]
     /dst cannot read it: No such file/,
     onlyPlain,
   ],
+  'storage that the source has not': [
+    {
+      storage: {
+        ...storage,
+        source: [{ place, sizeBytes: undefined, hashes: [], fault: 'No such file' }],
+      },
+    },
+    /cannot be read here, and so not be compared: No such file/,
+    goes,
+  ],
   'storage of another size': [
     { storage: thereStorage({ sizeBytes: 5 }) },
     /not the same storage/,
@@ -140,6 +158,12 @@ const cases: Readonly<Record<string, readonly [Partial<Asked>, RegExp, Expected]
     onlyPlain,
   ],
   'too little memory': [{ destination: { ...destination, availableBytes: 1 } }, /takes 1.0 GiB/, noMigration],
+  'memory that others on their way will take': [
+    { memoryUnderWayBytes: 2 ** 30 + 1 },
+    /of which 1\.0 GiB for others on their way, the domain takes 1\.0 GiB/,
+    noMigration,
+  ],
+  'no free port': [{ destination: { ...destination, port: 0 } }, /no free port/, onlyPlain],
   'several RAM blocks': [{ domain: { ...domain, memoryParts: 2 } }, /^$/, goes],
   'a port behind a firewall': [{ reachability: { is: 'silent', ip: '192.0.2.2' } }, /no answer/, onlyPlain],
   'another host at the address': [
@@ -162,6 +186,13 @@ for (const [what, [change, says, expected]] of Object.entries(cases))
     for (const method of methods) t.is(hinders(findings, method).length > 0, expected[method], method);
     t.is(findingLines(findings).length, findings.length + wrong.length);
   });
+
+test('a virsh that does not reach a libvirt is in the way of every method', (t) => {
+  const findings = virshFindings([{ uri: 'qemu:///system', says: 'authentication failed' }]);
+  t.regex(findings[0]?.says ?? '', /qemu:\/\/\/system from here: authentication failed/);
+  for (const method of methods) t.is(hinders(findings, method).length, 1, method);
+  t.deepEqual(virshFindings([]), []);
+});
 
 test('storage is the same unless most of it differs', (t) => {
   t.true(sameContent([], []));

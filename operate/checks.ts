@@ -36,6 +36,8 @@ export interface Asked {
   readonly clockDifferenceMs: number;
   readonly address: string;
   readonly reachability: Reachability;
+  /** Of other VMs that move there at the same time, and may not have all of it yet. Default 0. */
+  readonly memoryUnderWayBytes?: number;
 }
 
 const ok = (check: string, says: string): Finding => ({ check, level: 'ok', says });
@@ -63,7 +65,7 @@ export function judge(asked: Asked): readonly Finding[] {
       `poolshift check --add-channel, or virsh attach-device DOMAIN FILE --live --config, with FILE holding ${channelXml}`,
     ),
     ...storage(domain.disks, asked),
-    memory(domain, destination),
+    memory(domain, destination, asked.memoryUnderWayBytes ?? 0),
     ...memoryBlocks(domain),
     port(asked),
     clock(asked),
@@ -212,6 +214,15 @@ function theDomain({ name, state }: DomainFacts, destination: DestinationFacts):
         'only a running domain is migrated live: virsh start, or virsh resume',
       ),
     ];
+  if (destination.nameIsTaken)
+    return [
+      found(
+        'fault',
+        check,
+        `${destination.name} has another domain of that name`,
+        `virsh domrename ${name} NEW on one of the hosts`,
+      ),
+    ];
   if (destination.domainState !== '' && destination.domainState !== 'shut off')
     return [
       found(
@@ -313,7 +324,17 @@ function storage(
           'mount or export it there, readable for the user of QEMU',
         ),
       );
-    else if (here.sizeBytes !== undefined && here.sizeBytes !== there.sizeBytes)
+    else if (here.fault !== '') {
+      usable += 1;
+      findings.push(
+        found(
+          'note',
+          check,
+          `cannot be read here, and so not be compared: ${here.fault}`,
+          'see that it is the disk of this VM; each page from it is verified by content',
+        ),
+      );
+    } else if (here.sizeBytes !== undefined && here.sizeBytes !== there.sizeBytes)
       findings.push(
         found(
           'fault',
@@ -354,11 +375,20 @@ export function sameContent(here: readonly string[], there: readonly string[]): 
   return here.length === there.length && differing * 2 <= here.length;
 }
 
-function memory({ memoryBytes }: DomainFacts, { name, availableBytes }: DestinationFacts): Finding {
-  const says = `${name} has ${gibibytes(availableBytes)} free, the domain takes ${gibibytes(memoryBytes)}`;
-  return availableBytes >= memoryBytes
-    ? ok('memory', says)
-    : found('fault', 'memory', says, 'choose another host, or free memory there');
+/** The check that others on their way can spoil. */
+export const memoryCheck = 'memory';
+
+function memory(
+  { memoryBytes }: DomainFacts,
+  { name, availableBytes }: DestinationFacts,
+  memoryUnderWayBytes: number,
+): Finding {
+  const others =
+    memoryUnderWayBytes === 0 ? '' : `, of which ${gibibytes(memoryUnderWayBytes)} for others on their way`;
+  const says = `${name} has ${gibibytes(availableBytes)} free${others}, the domain takes ${gibibytes(memoryBytes)}`;
+  return availableBytes - memoryUnderWayBytes >= memoryBytes
+    ? ok(memoryCheck, says)
+    : found('fault', memoryCheck, says, 'choose another host, or free memory there');
 }
 
 function memoryBlocks({ memoryParts }: DomainFacts): readonly Finding[] {
@@ -379,6 +409,13 @@ function port({
   source,
 }: Pick<QemusAsked, 'address' | 'reachability' | 'destination' | 'source'>): Finding {
   const check = 'migration port';
+  if (destination.port === 0)
+    return found(
+      'no-engine',
+      check,
+      `${destination.name} has no free port from there on`,
+      'name a lower one with --port',
+    );
   const place = `${address}:${destination.port}`;
   switch (reachability.is) {
     case 'refused':
@@ -448,6 +485,20 @@ function link({ interfaceBitsPerSecond }: DomainFacts): readonly Finding[] {
           'give it with --available-switchover-bandwidth, in MiB/s',
         ),
       ];
+}
+
+/** virsh of this machine, which carries the migration out. Pure. */
+export function virshFindings(
+  unreached: readonly { readonly uri: string; readonly says: string }[],
+): readonly Finding[] {
+  return unreached.map(({ uri, says }) =>
+    found(
+      'fault',
+      'virsh',
+      `does not reach ${uri} from here: ${says}`,
+      'run as root, or as a member of the group libvirt on that host',
+    ),
+  );
 }
 
 /** Whether a migration of that method may begin. */

@@ -164,26 +164,46 @@ test('the verdict of every word of both hosts', (t) => {
           for (const [destination, rest] of vmStates.flatMap((state) =>
             rests.map((one) => [state, one] as const),
           )) {
-            const known = { succeeded, interrupted, commit, rest };
-            const outcome = verdict(known, { source, destination });
-            const what = JSON.stringify({ ...known, source, destination, outcome });
-            const isThere = commit === 'moved' && rest === 'there';
-            if (outcome === 'migrated')
-              t.true(source !== 'running' && (succeeded || isThere || destination === 'running'), what);
-            if (outcome === 'failed' || outcome === 'cancelled')
-              t.true(source === 'running' && destination !== 'running', what);
-            if (outcome === 'cancelled') t.true(interrupted, what);
-            if (outcome === 'failed-paused') t.true(source === 'paused' && commit === 'none', what);
-            if (source === 'unknown' && !succeeded && destination !== 'running' && commit !== 'moved')
-              t.is(outcome, 'in-doubt', what);
-            // The source has what is missing, and never runs again.
-            if (commit === 'moved')
-              t.true(
-                outcome === 'in-doubt' || outcome === (succeeded || isThere ? 'migrated' : 'incomplete'),
-                what,
-              );
-            t.true(outcome in exitCodes);
+            for (const told of flags) {
+              const known = { succeeded, interrupted, commit, rest, told };
+              const outcome = verdict(known, { source, destination });
+              const what = JSON.stringify({ ...known, source, destination, outcome });
+              // What was told to move and runs there has moved, whether an engine has said so or not.
+              const hasMoved = commit === 'moved' || (told && destination === 'running');
+              const isThere = hasMoved && rest === 'there';
+              if (outcome === 'migrated')
+                t.true(
+                  source !== 'running' && (succeeded || isThere || (!hasMoved && destination === 'running')),
+                  what,
+                );
+              if (outcome === 'failed' || outcome === 'cancelled')
+                t.true(source === 'running' && destination !== 'running', what);
+              if (outcome === 'cancelled') t.true(interrupted, what);
+              if (outcome === 'failed-paused') t.true(source === 'paused' && commit === 'none', what);
+              if (source === 'unknown' && !succeeded && destination !== 'running' && commit !== 'moved')
+                t.is(outcome, 'in-doubt', what);
+              // The source has what is missing, and never runs again.
+              if (hasMoved)
+                t.true(
+                  outcome === 'in-doubt' || outcome === (succeeded || isThere ? 'migrated' : 'incomplete'),
+                  what,
+                );
+              t.true(outcome in exitCodes);
+            }
           }
+});
+
+test('an early move of which no engine has said a word is never taken for a whole one', (t) => {
+  for (const source of ['paused', 'unknown'] as const)
+    for (const heard of [[], [{ type: 'committed' }], [{ type: 'in-doubt' }]] as const) {
+      let { state } = step(moving, { type: 'may-move' });
+      for (const event of heard) ({ state } = step(state, event));
+      ({ state } = step(state, { type: 'migration-ended', succeeded: false }));
+      t.like(step(state, { type: 'looked', source, destination: 'running' }).state, {
+        is: 'over',
+        outcome: 'incomplete',
+      });
+    }
 });
 
 test('a source that is lost when all that is missing lies on storage: the last word is the destination engine’s', (t) => {

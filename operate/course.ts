@@ -81,7 +81,13 @@ export type CourseState =
   /** `withoutSource`: its engine has given up, and the destination's goes on. */
   | (Course & { readonly is: 'moving'; readonly withoutSource: boolean })
   /** libvirt or QEMU has ended: both hosts are asked. `waits`: they were, and the destination engine has still to say its last word. */
-  | (Course & { readonly is: 'looking'; readonly succeeded: boolean; readonly waits: boolean })
+  | (Course & {
+      readonly is: 'looking';
+      readonly succeeded: boolean;
+      readonly waits: boolean;
+      /** It was told to go on at the source. */
+      readonly givenBack: boolean;
+    })
   | { readonly is: 'over'; readonly outcome: Outcome };
 
 export type CourseEvent =
@@ -114,7 +120,7 @@ export type CourseEvent =
 export type CourseAction =
   | { readonly do: 'start-engine'; readonly role: EngineRole }
   | { readonly do: 'start-migration' }
-  /** `virsh domjobabort`, `migrate_cancel`. */
+  /** `virsh domjobabort`, `migrate_cancel`; once the VM was told to move, the engine knows whether it still can be. */
   | { readonly do: 'abort-migration' }
   /** Say why Ctrl-C does nothing now. */
   | { readonly do: 'refuse-signal'; readonly why: 'aborting' | Exclude<Commit, 'none'> }
@@ -201,7 +207,8 @@ function whileStarting(state: Extract<CourseState, { is: 'starting' }>, event: C
 }
 
 function look({ commit, rest, interrupted, told }: Course, succeeded: boolean): CourseStep {
-  return stay({ is: 'looking', commit, rest, interrupted, told, succeeded, waits: false }, { do: 'look' });
+  const known = { commit, rest, interrupted, told, succeeded };
+  return stay({ is: 'looking', ...known, waits: false, givenBack: false }, { do: 'look' });
 }
 
 function whileMoving(state: Extract<CourseState, { is: 'moving' }>, event: CourseEvent): CourseStep {
@@ -262,8 +269,8 @@ function whileLooking(state: Extract<CourseState, { is: 'looking' }>, event: Cou
     case 'looked': {
       const outcome = verdict(state, event);
       if (outcome === 'incomplete' && state.rest === 'on-storage') return stay({ ...state, waits: true });
-      if (outcome === 'failed-paused' && state.told)
-        return stay({ ...state, told: false }, { do: 'continue-source' });
+      if (outcome === 'failed-paused' && state.told && !state.givenBack)
+        return stay({ ...state, givenBack: true }, { do: 'continue-source' });
       return outcome === 'in-doubt' ? over(outcome) : over(outcome, { do: 'stop-engines' });
     }
     case 'in-doubt':
@@ -318,13 +325,15 @@ export function verdict(
     interrupted,
     commit,
     rest,
-  }: Pick<Extract<CourseState, { is: 'looking' }>, 'succeeded' | 'interrupted' | 'commit' | 'rest'>,
+    told,
+  }: Pick<Extract<CourseState, { is: 'looking' }>, 'succeeded' | 'interrupted' | 'commit' | 'rest' | 'told'>,
   { source, destination }: { readonly source: VmState; readonly destination: VmState },
 ): Outcome {
   // Nobody should ever see this; if they do, a person has to look.
   if (source === 'running' && destination === 'running') return 'in-doubt';
   if (succeeded) return source === 'running' ? 'in-doubt' : 'migrated';
-  if (commit === 'moved') {
+  // One that was told to move may run there before an engine has said so.
+  if (commit === 'moved' || (told && destination === 'running')) {
     if (source === 'running') return 'in-doubt';
     return rest === 'there' ? 'migrated' : 'incomplete';
   }

@@ -1,8 +1,17 @@
 /** `poolshift migrate DOMAIN DEST` and `check DOMAIN DEST`: a domain of libvirt. */
 import { libvirtAddress } from './address.ts';
-import { type Asked, channelXml, type Finding, hinders, judge, type Method } from './checks.ts';
+import {
+  type Asked,
+  channelXml,
+  type Finding,
+  hinders,
+  judge,
+  type Method,
+  virshFindings,
+} from './checks.ts';
 import { enginesOf, type EnginePlan } from './engine-commands.ts';
 import {
+  asUser,
   askClock,
   askDestination,
   askReachability,
@@ -12,7 +21,7 @@ import {
 } from './facts.ts';
 import { migrationId, plainName } from './launch.ts';
 import { OperatedHost, quote, SshConnections } from './host.ts';
-import { libvirtDriver, virshCanTellSwitchoverBandwidth } from './libvirt-driver.ts';
+import { libvirtDriver, unreachedLibvirts, virshCanTellSwitchoverBandwidth } from './libvirt-driver.ts';
 import type { Reporter } from './report.ts';
 import { ramFileOf, verificationOf } from './verification.ts';
 import { runMigration } from './run-migration.ts';
@@ -28,6 +37,8 @@ interface DomainOptions {
   readonly toAddress?: string;
   readonly port: number;
   readonly method: Method;
+  /** Of others that move there at the same time. Default 0. */
+  readonly memoryUnderWayBytes?: number;
 }
 
 export interface DomainMigrationOptions extends DomainOptions {
@@ -103,7 +114,7 @@ async function inspect(hosts: Hosts, domain: string, options: DomainOptions): Pr
   const compared = comparable(places);
   const clockDifferenceMs = (await askClock(hosts.destination)) - (await askClock(hosts.source));
   const [destination, here, there] = await Promise.all([
-    askDestination(hosts.destination, { domain, engine, user, port }),
+    askDestination(hosts.destination, { domain: source.domain, engine, user, port }),
     askStorage(hosts.source, compared, user),
     askStorage(hosts.destination, compared, user),
   ]);
@@ -116,6 +127,7 @@ async function inspect(hosts: Hosts, domain: string, options: DomainOptions): Pr
     address,
     reachability: await askReachability(hosts.source, address, destination.port),
     places,
+    memoryUnderWayBytes: options.memoryUnderWayBytes ?? 0,
   };
 }
 
@@ -127,16 +139,26 @@ export interface SurveyedDomain {
   readonly memoryBytes: number;
 }
 
-/** The source's running domains. @throws CodedError 'host' */
+/**
+ * The source's running domains.
+ * @param asks is told of each before it is asked, since an agent that does not answer takes its time; those that it does not want are
+ * taken for small
+ * @throws CodedError 'host'
+ */
 export async function surveyDomains(
   destinationUri: string,
   options: DomainOptions,
+  asks: (domain: string) => boolean,
 ): Promise<readonly SurveyedDomain[]> {
   return withHosts(options.connect, destinationUri, async (hosts) => {
     const towards = options.toAddress ?? hosts.destination.ssh?.host ?? hosts.destination.name;
     const running = await hosts.source.run('virsh -q -c qemu:///system list --name --state-running');
     const surveyed = [];
     for (const domain of running.split('\n').filter((name) => name !== '')) {
+      if (!asks(domain)) {
+        surveyed.push({ domain, pagesListed: 0, memoryBytes: 0 });
+        continue;
+      }
       const { agent, memoryBytes } = (
         await askSource(hosts.source, { domain, engine: options.engine, towards })
       ).domain;
@@ -160,13 +182,16 @@ export async function checkDomain(
 ): Promise<readonly Finding[]> {
   return withHosts(options.connect, destinationUri, async (hosts) => {
     let inspected = await inspect(hosts, domain, options);
-    const { state, agentSocket } = inspected.domain;
+    const { name, uuid, state, agentSocket } = inspected.domain;
     if (options.addChannel === true && state !== '' && agentSocket === '') {
-      await addChannel(hosts.source, domain);
-      reporter.note(`${domain} has the agent's channel now`);
+      await addChannel(hosts.source, uuid);
+      reporter.note(`${name} has the agent's channel now`);
       inspected = await inspect(hosts, domain, options);
     }
-    const findings = judge(inspected);
+    const findings = [
+      ...virshFindings(await unreachedLibvirts([options.connect, destinationUri])),
+      ...judge(inspected),
+    ];
     reporter.findings(findings);
     return hinders(findings, options.method);
   });
@@ -188,13 +213,18 @@ export async function migrateDomain(
   const knowsBandwidth = await virshCanTellSwitchoverBandwidth();
   return withHosts(connect, destinationUri, async (hosts) => {
     const inspected = await inspect(hosts, domain, options);
-    const findings = [...judge(inspected), ...(await verifiable(hosts, inspected, options))];
+    const findings = [
+      ...virshFindings(await unreachedLibvirts([connect, destinationUri])),
+      ...judge(inspected),
+      ...(await verifiable(hosts, inspected, options)),
+    ];
     const hindered = hinders(findings, method);
     reporter.findings(hindered.length > 0 ? hindered : findings.filter(({ level }) => level === 'note'));
     if (hindered.length > 0) return { hindered };
 
-    const id = migrationId(domain);
-    const socket = socketOf(domain);
+    const { name, uuid } = inspected.domain;
+    const id = migrationId(name);
+    const socket = socketOf(name);
     const plan =
       method === 'plain' ? undefined : await enginePlan(hosts, inspected, { ...options, method }, id, socket);
     const early = method === 'resume';
@@ -206,12 +236,12 @@ export async function migrateDomain(
     const maxDowntimeMs = early ? postcopyAlways.maxDowntimeMs : options.maxDowntime;
     const summary = await runMigration({
       id,
-      vm: domain,
+      vm: name,
       method,
       hosts,
       ...enginesOf(plan),
       driver: libvirtDriver({
-        domain,
+        domain: uuid,
         sourceUri: connect,
         destinationUri,
         ...migrateUriOf(plan, options.toAddress),
@@ -231,7 +261,7 @@ export async function migrateDomain(
         ? {
             verification: verificationOf({
               id,
-              domain,
+              domain: inspected.domain,
               memoryBytes: inspected.domain.memoryBytes,
               hosts,
               destinationUri,
@@ -241,6 +271,9 @@ export async function migrateDomain(
       reporter,
       onInterrupt,
     });
+    // In doubt an engine may still be there, which has read it.
+    if (plan?.memoryMap !== undefined)
+      await hosts.source.run(`rm -f -- ${quote(plan.memoryMap)}`).catch(() => undefined);
     return { summary };
   });
 }
@@ -249,9 +282,9 @@ export async function migrateDomain(
 const postcopyAlways = { switchoverMibPerSecond: 1, maxDowntimeMs: 1 } as const;
 
 /** A channel needs a controller, which libvirt does not add to a domain that runs. @throws CodedError 'host' with virsh's reason */
-async function addChannel(host: OperatedHost, domain: string): Promise<void> {
+async function addChannel(host: OperatedHost, uuid: string): Promise<void> {
   await host.run(`set -eu
-domain=${quote(domain)}
+domain=${quote(uuid)}
 v() { virsh -q -c qemu:///system "$@"; }
 flags=--live
 if v dominfo "$domain" | grep -q '^Persistent: *yes'; then flags='--live --config'; fi
@@ -332,16 +365,20 @@ async function enginePlan(
   };
 }
 
-/** Where the engine can read it after it has become QEMU's user. @throws CodedError 'host' */
+/**
+ * Where the engine can read it after it has become QEMU's user, and written by that user: the folder is his, and root would follow a
+ * link that lies there.
+ * @throws CodedError 'host'
+ */
 async function writeMemoryMap(
   host: OperatedHost,
-  { name, user }: DomainFacts,
+  { uuid, user }: DomainFacts,
   socket: string,
 ): Promise<string> {
   const file = `${socket}.memory-map`;
-  await host.run(`set -eu; umask 077
-{ virsh -c qemu:///system qemu-monitor-command ${quote(name)} --hmp 'info mtree -f'
-  virsh -c qemu:///system qemu-monitor-command ${quote(name)} --hmp 'info ramblock'; } > ${quote(file)}
-chown ${quote(user)} ${quote(file)}`);
+  await host.run(`set -euo pipefail
+ask() { virsh -c qemu:///system qemu-monitor-command ${quote(uuid)} --hmp "$1"; }
+{ ask 'info mtree -f'; ask 'info ramblock'; } |
+  ${asUser(user)}bash -c 'umask 077; rm -f -- "$0"; cat > "$0"' ${quote(file)}`);
   return file;
 }

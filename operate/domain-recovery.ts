@@ -2,6 +2,7 @@
 import { CodedError } from '../foundation/coded-error.ts';
 import { QmpClient } from '../qemu/qmp/client.ts';
 import { socketFolder, withHosts } from './domain-migration.ts';
+import { askIdentity, type DomainIdentity } from './facts.ts';
 import { type OperatedHost, quote } from './host.ts';
 import { plainName } from './launch.ts';
 import { domainReason, domainState } from './libvirt-driver.ts';
@@ -25,31 +26,41 @@ export async function recoverDomain(
   reporter: Reporter,
   onInterrupt: (listener: () => void) => void,
 ): Promise<RecoveryEnd> {
-  return withHosts(connect, destinationUri, (hosts) =>
-    recoverMove(
+  return withHosts(connect, destinationUri, async (hosts) => {
+    const { name, uuid } = await identityOn([hosts.source, hosts.destination], domain);
+    return recoverMove(
       {
-        ...{ vm: domain, hosts, engine },
-        targetSocket: `${socketFolder}/poolshift-${plainName(domain)}-recovery.sock`,
+        ...{ vm: name, hosts, engine },
+        targetSocket: `${socketFolder}/poolshift-${plainName(name)}-recovery.sock`,
         look: async () => ({
-          runsAtSource: (await domainState(connect, domain)) === 'running',
-          targetMigration: migrationOf(await domainReason(destinationUri, domain)),
+          runsAtSource: (await domainState(connect, uuid)) === 'running',
+          targetMigration: migrationOf(await domainReason(destinationUri, uuid)),
         }),
         tellTarget: async (uri) => {
           if (restartLibvirt !== true)
             throw new CodedError(
               'recovery',
               'libvirt-in-the-way',
-              `libvirt on ${hosts.destination.name} lets nobody speak to the QEMU of ${domain} while its migration is broken: --restart-libvirt stops it there ` +
+              `libvirt on ${hosts.destination.name} lets nobody speak to the QEMU of ${name} while its migration is broken: --restart-libvirt stops it there ` +
                 'for a moment. VMs run on; virsh does not answer meanwhile, and other migrations of that host break',
             );
-          await tellBehindLibvirt(hosts.destination, domain, uri);
+          await tellBehindLibvirt(hosts.destination, name, uri);
         },
-        endsSource: `virsh -c ${connect} destroy ${domain}`,
+        endsSource: `virsh -c ${connect} destroy ${name}`,
       },
       reporter,
       onInterrupt,
-    ),
-  );
+    );
+  });
+}
+
+/** Of the first host that has such a domain. @throws CodedError 'host', 'command' */
+async function identityOn(hosts: readonly OperatedHost[], word: string): Promise<DomainIdentity> {
+  for (const host of hosts) {
+    const identity = await askIdentity(host, word);
+    if (identity.uuid !== '') return identity;
+  }
+  throw new CodedError('command', 'usage', `neither host has a domain ${word}: virsh list --all`);
 }
 
 /** In QEMU's words, what libvirt gives as the reason of a domain's state. Pure. */
@@ -73,10 +84,10 @@ const restartSeconds = 30;
  * libvirt has the only connection to QEMU's monitor, and keeps its own commands back, too: it is stopped, its units started again
  * however that ends. @throws CodedError 'host', 'qmp'
  */
-async function tellBehindLibvirt(host: OperatedHost, domain: string, uri: string): Promise<void> {
+async function tellBehindLibvirt(host: OperatedHost, name: string, uri: string): Promise<void> {
   const found = await host.run(`set -eu
 units=$(systemctl list-units --plain --no-legend --state=active 'libvirtd*' 'virtqemud*' | awk '{ print $1 }')
-pid=$(cat ${quote(`/run/libvirt/qemu/${domain}.pid`)})
+pid=$(cat ${quote(`/run/libvirt/qemu/${name}.pid`)})
 monitor=$(ss -Hxlp | grep -F "pid=$pid," | grep -o '/[^ ]*/monitor.sock' | head -n 1)
 [ -n "$units" ] || { echo 'no unit of libvirt is active here' >&2; exit 1; }
 [ -n "$monitor" ] || { echo "no monitor of process $pid is to be seen" >&2; exit 1; }

@@ -1,6 +1,6 @@
 import test from 'ava';
 import type { Outcome } from './course.ts';
-import { type DomainEnd, evacuationExitCode, evacuationTable, inOrder } from './evacuation.ts';
+import { type DomainEnd, evacuationExitCode, evacuationTable, inOrder, SharedRoom } from './evacuation.ts';
 import type { Summary } from './summary.ts';
 
 const summary = (outcome: Outcome, changes: Partial<Summary> = {}): Summary => ({
@@ -72,4 +72,24 @@ test('a row for each domain', (t) => {
       'vm4                                  not begun',
     ],
   );
+});
+
+test('memory that others on their way will take is not free, and who came first waits for nobody', async (t) => {
+  const room = new SharedRoom();
+  const first = room.take(8);
+  const second = room.take(5);
+  const third = room.take(1);
+  t.deepEqual(
+    [first, second, third].map(({ beforeBytes }) => beforeBytes),
+    [0, 8, 13],
+  );
+  let waited = true;
+  void second.others.then(() => (waited = false));
+  third.leave();
+  await new Promise(setImmediate);
+  t.true(waited, 'one that came later makes no room');
+  first.leave();
+  await second.others;
+  second.leave();
+  t.is(room.take(3).beforeBytes, 0);
 });

@@ -1,5 +1,6 @@
 /** `poolshift evacuate`: all running domains of a host move to another, a few at a time, those with the largest pools last. */
-import { type Finding, plainHelps } from './checks.ts';
+import { CodedError } from '../foundation/coded-error.ts';
+import { type Finding, memoryCheck, plainHelps } from './checks.ts';
 import { exitCodes, refusedExitCode, unverifiedExitCode } from './course.ts';
 import {
   type DomainMigrationOptions,
@@ -118,28 +119,75 @@ export async function evacuate(
   onInterrupt(() => {
     interrupted = true;
   });
-  const domains = inOrder(await surveyDomains(destinationUri, options));
+  const surveyed = await surveyDomains(destinationUri, options, (domain) => {
+    if (!interrupted) reporterOf(domain).note('asked how large its pool is');
+    return !interrupted;
+  });
+  const domains = inOrder(surveyed);
+  const lastPort = options.port + portsApart * domains.length - 1;
+  if (lastPort > 65_535)
+    throw new CodedError(
+      'command',
+      'usage',
+      `--port ${options.port}: ${domains.length} domains take the ports up to ${lastPort}, beyond 65535`,
+    );
   const ends = new Map<string, DomainEnd['end']>();
   const waiting = [...domains.entries()];
-  const worker = async (): Promise<void> => {
-    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      const [index, domain] = next;
-      ends.set(
-        domain,
-        interrupted
-          ? { is: 'not-begun' }
-          : await move(
-              domain,
-              destinationUri,
-              { ...options, port: options.port + portsApart * index },
-              reporterOf(domain),
-              onInterrupt,
-            ),
-      );
+  const room = new SharedRoom();
+  const moveOne = async (index: number, domain: string): Promise<DomainEnd['end']> => {
+    const memoryBytes = surveyed.find((one) => one.domain === domain)?.memoryBytes ?? 0;
+    const reporter = reporterOf(domain);
+    const port = options.port + portsApart * index;
+    for (;;) {
+      if (interrupted) return { is: 'not-begun' };
+      const place = room.take(memoryBytes);
+      const given = { ...options, port, memoryUnderWayBytes: place.beforeBytes };
+      const end = await move(domain, destinationUri, given, reporter, onInterrupt);
+      place.leave();
+      const isFull = end.is === 'hindered' && end.findings.every(({ check }) => check === memoryCheck);
+      if (!isFull || place.beforeBytes === 0) return end;
+      reporter.note('waits until others have arrived: there is no memory for it beside theirs yet');
+      await place.others;
     }
+  };
+  const worker = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift())
+      ends.set(next[1], await moveOne(...next));
   };
   await Promise.all(Array.from({ length: options.parallel }, worker));
   return domains.map((domain) => ({ domain, end: ends.get(domain) ?? { is: 'not-begun' } }));
+}
+
+/** A place on the way to the destination. */
+interface Place {
+  /** What those take that were on their way before. */
+  readonly beforeBytes: number;
+  /** Settles when one of those has ended. */
+  readonly others: Promise<unknown>;
+  leave(): void;
+}
+
+/**
+ * Memory at the destination that those take which are on their way: it is not theirs yet, so that the next one would see it as free. Each
+ * counts only those before it, so that the first one never waits.
+ */
+export class SharedRoom {
+  readonly #underWay = new Map<Place, { readonly bytes: number; readonly left: Promise<unknown> }>();
+
+  take(bytes: number): Place {
+    const before = [...this.#underWay.values()];
+    const { promise: left, resolve } = Promise.withResolvers<undefined>();
+    const place: Place = {
+      beforeBytes: before.reduce((sum, other) => sum + other.bytes, 0),
+      others: Promise.race(before.map((other) => other.left)),
+      leave: () => {
+        this.#underWay.delete(place);
+        resolve(undefined);
+      },
+    };
+    this.#underWay.set(place, { bytes, left });
+    return place;
+  }
 }
 
 async function move(

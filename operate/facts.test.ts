@@ -1,10 +1,14 @@
 /** What hosts, virsh and QEMU print, and what is read from it. */
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
+import path from 'node:path';
 import test from 'ava';
+import { sameContent } from './checks.ts';
 import { placesOf, switchoverMibPerSecond } from './domain-migration.ts';
-import { askPort, askStorage, attributeOrText, diskOf, parseFacts } from './facts.ts';
+import { askIdentity, askPort, askStorage, attributeOrText, diskOf, parseFacts } from './facts.ts';
 import { OperatedHost, quote, SshConnections } from './host.ts';
-import { agentSocketOf, disksOf } from './qemu-migration.ts';
+import { agentSocketOf, disksOf, tcpUri } from './qemu-migration.ts';
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
@@ -78,6 +82,11 @@ test("the agent's socket, as QEMU says", (t) => {
   t.is(agentSocketOf('', chardevs), undefined);
 });
 
+test('addresses, as QEMU takes them', (t) => {
+  t.is(tcpUri('192.0.2.2', 49_152), 'tcp:192.0.2.2:49152');
+  t.is(tcpUri('2001:db8::1', 49_152), 'tcp:[2001:db8::1]:49152');
+});
+
 test('disks, as QEMU says', (t) => {
   const disk = (file: string, ro = false) => ({ device: 'drive0', inserted: { file, drv: 'raw', ro } });
   t.deepEqual(
@@ -106,9 +115,72 @@ asRoot('storage of this machine is the same as itself, and what is not there say
   t.regex(missing?.fault ?? '', /No such file/);
 });
 
+/** A host on which `programs` come before the machine's own. */
+async function withPrograms(
+  programs: Readonly<Record<string, string>>,
+  body: (folder: string) => Promise<void>,
+): Promise<void> {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-facts-'));
+  const before = process.env['PATH'] ?? '';
+  try {
+    for (const [name, script] of Object.entries(programs))
+      await writeFile(path.join(folder, name), `#!/bin/bash\n${script}\n`, { mode: 0o755 });
+    process.env['PATH'] = `${folder}:${before}`;
+    await body(folder);
+  } finally {
+    process.env['PATH'] = before;
+    await rm(folder, { recursive: true });
+  }
+}
+
+/** As a file system without O_DIRECT has it, and a disk that is broken. */
+const noDirectDd = 'for word; do [ "$word" = iflag=direct ] && exit 1; done; exec /usr/bin/dd "$@"';
+
+const asRootSerially = process.getuid?.() === 0 ? test.serial : test.serial.skip;
+
+asRootSerially('two disks are not the same because neither can be read', async (t) => {
+  await withPrograms({ dd: noDirectDd }, async (folder) => {
+    const [a, b] = ['a', 'b'].map((name) => path.join(folder, name));
+    for (const file of [a, b]) await writeFile(file ?? '', randomBytes(1 << 20));
+    const facts = await askStorage(host, [a ?? '', b ?? ''], 'root');
+    t.deepEqual(
+      facts.map(({ fault }) => fault),
+      ['', ''],
+    );
+    t.false(sameContent(facts[0]?.hashes ?? [], facts[1]?.hashes ?? []));
+  });
+  await withPrograms({ dd: 'exit 1' }, async () => {
+    const [unread] = await askStorage(host, [process.execPath], 'root');
+    t.regex(unread?.fault ?? '', /cannot be read at byte 0/);
+    t.deepEqual(unread?.hashes, []);
+  });
+});
+
+asRootSerially('a name that is another domain’s id means the domain of that name', async (t) => {
+  const [named, numbered] = ['aaaaaaaa-1111-2222-3333-444444444444', 'bbbbbbbb-1111-2222-3333-444444444444'];
+  // Domain "7" has the id 3, and domain "vm 1" the id 7.
+  const virsh = `while [[ $1 == -* ]]; do [ "$1" = -c ] && shift; shift; done
+case "$*" in
+  'list --all --uuid --name') printf '%-36s %s\\n' ${named} 7 ${numbered} 'vm 1' ;;
+  'domuuid -- 7' | 'domuuid -- ${numbered}') echo ${numbered} ;;
+  'domuuid -- 3') echo ${named} ;;
+  'domname ${named}') echo 7 ;;
+  'domname ${numbered}') echo 'vm 1' ;;
+  *) exit 1 ;;
+esac`;
+  await withPrograms({ virsh }, async () => {
+    t.deepEqual(await askIdentity(host, '7'), { name: '7', uuid: named });
+    t.deepEqual(await askIdentity(host, 'vm 1'), { name: 'vm 1', uuid: numbered });
+    t.deepEqual(await askIdentity(host, '3'), { name: '7', uuid: named });
+    t.deepEqual(await askIdentity(host, numbered), { name: 'vm 1', uuid: numbered });
+    t.deepEqual(await askIdentity(host, 'nobody'), { name: 'nobody', uuid: '' });
+  });
+});
+
 asRoot('a free port, and a command that fails', async (t) => {
   t.is(host.name, os.hostname());
   t.true((await askPort(host, 40_000)) >= 40_000);
+  t.is(await askPort(host, 65_536), 0);
   await t.throwsAsync(host.run('echo why >&2; exit 3'), { name: 'HostError', message: /: why$/ });
   t.is(await host.run(`printf %s ${quote("it's $HOME")}`), "it's $HOME");
 });

@@ -26,8 +26,7 @@ export interface DiskFacts {
   readonly kind: string;
 }
 
-export interface DomainFacts {
-  readonly name: string;
+export interface DomainFacts extends DomainIdentity {
   /** libvirt's word: running, paused, shut off; empty where there is no such domain. */
   readonly state: string;
   readonly memoryBytes: number;
@@ -50,9 +49,11 @@ export interface DomainFacts {
 export interface DestinationFacts extends HostFacts {
   /** Whether it has the user of the source's QEMU. */
   readonly hasUser: boolean;
-  /** State of a domain of that name there; empty where there is none. */
+  /** State of that domain there; empty where there is none. */
   readonly domainState: string;
-  /** First port from the wanted one on that nobody listens on. */
+  /** Another domain there has its name. */
+  readonly nameIsTaken: boolean;
+  /** First port from the wanted one on that nobody listens on; 0 where there is none. */
   readonly port: number;
 }
 
@@ -63,6 +64,13 @@ export interface StorageFacts {
   readonly hashes: readonly string[];
   /** Why it cannot be read. */
   readonly fault: string;
+}
+
+/** virsh takes a word for an id first, then for a uuid, then for a name: only a uuid is never another domain's. */
+export interface DomainIdentity {
+  readonly name: string;
+  /** Empty where there is no such domain. */
+  readonly uuid: string;
 }
 
 /** Values are base64, so that nothing in them is a line or a field. */
@@ -129,26 +137,41 @@ export async function askHost(host: OperatedHost, engine: string): Promise<HostF
   return hostFactsOf(host.name, parseFacts(await host.run(`${hostScript(engine)}true`)));
 }
 
+/** Sets `uuid` and `name` of the domain that has this name; else of the one that virsh takes the word for. */
+const identityScript = (word: string): string => `word=${quote(word)}
+v() { virsh -q -c qemu:///system "$@" 2> /dev/null; }
+uuid=$(v list --all --uuid --name | while read -r one name; do [ "$name" = "$word" ] && echo "$one"; done)
+[ -n "$uuid" ] || uuid=$(v domuuid -- "$word")
+[ -n "$uuid" ] && name=$(v domname "$uuid") || name=$word
+`;
+
+/** @returns with an empty uuid where the host has no such domain @throws CodedError 'host' */
+export async function askIdentity(host: OperatedHost, word: string): Promise<DomainIdentity> {
+  const script = `${say}${identityScript(word)}say uuid "$uuid"; say name "$name"`;
+  const facts = parseFacts(await host.run(script));
+  return { name: first(facts, 'name'), uuid: first(facts, 'uuid') };
+}
+
 /** @throws CodedError 'host' */
 export async function askSource(
   host: OperatedHost,
   { domain, engine, towards }: { readonly domain: string; readonly engine: string; readonly towards: string },
 ): Promise<{ readonly host: HostFacts; readonly domain: DomainFacts }> {
   const script = `${hostScript(engine)}
-domain=${quote(domain)}
-v() { virsh -q -c qemu:///system "$@" 2> /dev/null; }
-x() { v dumpxml "$domain" --xpath "$1"; }
-say state "$(v domstate "$domain")"
+${identityScript(domain)}x() { v dumpxml "$uuid" --xpath "$1"; }
+say uuid "$uuid"
+say name "$name"
+say state "$(v domstate "$uuid")"
 say memory "$(x '/domain/memory/text()')"
 say parts "$(( $(x '//cpu/numa/cell' | grep -c '<cell') + $(x '//devices/memory' | grep -c '<memory') ))"
 say confined "$(x '/domain/seclabel[@type="dynamic" and (@model="apparmor" or @model="selinux")]/@model')"
-pid=$(cat /run/libvirt/qemu/"$domain".pid 2> /dev/null) && { say pid "$pid"; say user "$(stat -c %U /proc/"$pid" 2> /dev/null)"; }
+pid=$(cat /run/libvirt/qemu/"$name".pid 2> /dev/null) && { say pid "$pid"; say user "$(stat -c %U /proc/"$pid" 2> /dev/null)"; }
 agent=$(x '//channel[target/@name="${agentPortName}"]/source/@path' | sed -n 's/^ *path="\\(.*\\)"$/\\1/p')
 say agent "$agent"
 if [ -n "$agent" ]; then
   ${agentScript(engine)}
 fi
-v domblklist "$domain" --details | awk '$2 == "disk" { print $3 }' | while read -r target; do
+v domblklist "$uuid" --details | awk '$2 == "disk" { print $3 }' | while read -r target; do
   disk="//disk[target/@dev=\\"$target\\"]"
   say disk "$target"
   for part in @type source/@file source/@dev source/@protocol source/@name source/host/@name serial/text\\(\\) driver/@type; do
@@ -174,7 +197,8 @@ true`;
   return {
     host: hostFactsOf(host.name, facts),
     domain: {
-      name: domain,
+      name: first(facts, 'name'),
+      uuid: first(facts, 'uuid'),
       state: first(facts, 'state'),
       memoryBytes: Number(first(facts, 'memory')) * 1024,
       pid: Number(first(facts, 'pid')),
@@ -190,9 +214,9 @@ true`;
 }
 
 const freePortScript = (port: number): string =>
-  `port=${port}; while ss -Hltn "sport = :$port" | grep -q .; do port=$((port + 1)); done; echo $port`;
+  `port=${port}; while [ $port -le 65535 ] && ss -Hltn "sport = :$port" | grep -q .; do port=$((port + 1)); done; echo $((port > 65535 ? 0 : port))`;
 
-/** The first port from the wanted one on that nobody listens on. @throws CodedError 'host' */
+/** The first port from the wanted one on that nobody listens on; 0 where there is none. @throws CodedError 'host' */
 export async function askPort(host: OperatedHost, port: number): Promise<number> {
   return Number(await host.run(freePortScript(port)));
 }
@@ -201,14 +225,22 @@ export async function askPort(host: OperatedHost, port: number): Promise<number>
 export async function askDestination(
   host: OperatedHost,
   {
-    domain,
+    domain: { name, uuid },
     engine,
     user,
     port,
-  }: { readonly domain: string; readonly engine: string; readonly user: string; readonly port: number },
+  }: {
+    readonly domain: DomainIdentity;
+    readonly engine: string;
+    readonly user: string;
+    readonly port: number;
+  },
 ): Promise<DestinationFacts> {
   const script = `${hostScript(engine)}
-say state "$(virsh -q -c qemu:///system domstate ${quote(domain)} 2> /dev/null)"
+say state "$(virsh -q -c qemu:///system domstate -- ${quote(uuid)} 2> /dev/null)"
+virsh -q -c qemu:///system list --all --uuid --name 2> /dev/null | while read -r one name; do
+  [ "$name" = ${quote(name)} ] && [ "$one" != ${quote(uuid)} ] && say taken yes
+done
 id -u -- ${quote(user)} > /dev/null 2>&1 && say user yes
 say port "$(${freePortScript(port)})"
 true`;
@@ -217,6 +249,7 @@ true`;
     ...hostFactsOf(host.name, facts),
     hasUser: user === '' || first(facts, 'user') === 'yes',
     domainState: first(facts, 'state'),
+    nameIsTaken: first(facts, 'taken') === 'yes',
     port: Number(first(facts, 'port')),
   };
 }
@@ -234,28 +267,37 @@ export async function askClock(host: OperatedHost): Promise<number> {
 const samples = 16;
 const sampleBytes = 65536;
 
+/** What runs a command of a script as that user; nothing for root. */
+export const asUser = (user: string): string =>
+  user === '' || user === 'root'
+    ? ''
+    : `setpriv --reuid ${quote(user)} --regid "$(id -g ${quote(user)})" --clear-groups `;
+
 /** Reads some parts of each place, as the user who will read it, past the page cache. @throws CodedError 'host' */
 export async function askStorage(
   host: OperatedHost,
   places: readonly string[],
   user: string,
 ): Promise<readonly StorageFacts[]> {
-  const asUser =
-    user === '' || user === 'root'
-      ? ''
-      : `setpriv --reuid ${quote(user)} --regid "$(id -g ${quote(user)})" --clear-groups `;
   const script = `${say}
+nothing=$(sha256sum < /dev/null)
+read_part() { ${asUser(user)}timeout 20 dd if="$1" bs=${sampleBytes} count=1 skip="$2" "\${@:3}" 2> /dev/null | sha256sum; }
 sample() {
   case $1 in
     nfs://*)
-      info=$(${asUser}timeout 20 qemu-img info -U --output=json "$1" 2>&1) || { say "fault $1" "$info"; return; }
+      info=$(${asUser(user)}timeout 20 qemu-img info -U --output=json "$1" 2>&1) || { say "fault $1" "$info"; return; }
       say "size $1" "$(sed -n 's/^ *"virtual-size": \\([0-9]*\\).*/\\1/p' <<< "$info" | tail -n 1)" ;;
     *)
-      ${asUser}test -r "$1" || { say "fault $1" "$(ls -ld "$1" 2>&1 | tail -n 1)"; return; }
+      ${asUser(user)}test -r "$1" || { say "fault $1" "$(ls -ld "$1" 2>&1 | tail -n 1)"; return; }
       size=$(blockdev --getsize64 "$1" 2> /dev/null || stat -Lc %s "$1")
       say "size $1" "$size"
       for part in $(seq 0 ${samples - 1}); do
-        say "hash $1" "$(${asUser}timeout 20 dd if="$1" bs=${sampleBytes} count=1 iflag=direct skip=$((size * part / ${samples} / ${sampleBytes})) 2> /dev/null | sha256sum)"
+        at=$((size * part / ${samples} / ${sampleBytes}))
+        hash=$(read_part "$1" $at iflag=direct)
+        # Not every file system reads past the page cache.
+        [ "$hash" = "$nothing" ] && hash=$(read_part "$1" $at)
+        [ "$hash" = "$nothing" ] && { say "fault $1" "it cannot be read at byte $((at * ${sampleBytes}))"; return; }
+        say "hash $1" "$hash"
       done ;;
   esac
 }

@@ -1,7 +1,7 @@
 /** Starts an engine on this machine as `poolshift migrate` does without systemd, ends it, and prints what came of each step as JSON lines. */
 import path from 'node:path';
 import { OperatedHost, quote, SshConnections } from './host.ts';
-import { endScript, keyFileOf, LaunchedEngine, prepareFolder, removeKeyScript } from './launch.ts';
+import { endScript, folderOf, keyFileOf, LaunchedEngine, prepareFolder, removeKeyScript } from './launch.ts';
 import { knownMigrations } from './status.ts';
 
 const id = 'vm1-0a';
@@ -48,4 +48,20 @@ await engine.ended;
 await host.run(endScript(id, JSON.stringify({ outcome: 'cancelled', endedAt: 'now' }), 'a line'));
 const [over] = await knownMigrations(host);
 say('status', [over?.engineRuns, over?.lastEvent, over?.end?.outcome]);
+
+// Ended ones are forgotten, but those that somebody has still to look after.
+const named = (number: number): string => `old-${String(number).padStart(2, '0')}`;
+for (let number = 0; number < 30; number++) {
+  const record = { id: named(number), vm: 'vm2', role: 'source', source: 'a', destination: 'b' } as const;
+  await prepareFolder(host, { ...record, method: 'resume', startedAt: 'now' }, undefined);
+  const outcome = number === 0 ? 'incomplete' : number === 1 ? 'in-doubt' : 'migrated';
+  if (number !== 2)
+    await host.run(endScript(record.id, JSON.stringify({ outcome, endedAt: 'now' }), 'a line'));
+  await host.run(`touch -d @${1000 + number} ${folderOf(record.id)}`);
+}
+const kept = (await knownMigrations(host)).map((one) => one.id).filter((one) => one.startsWith('old-'));
+say(
+  'kept',
+  [0, 1, 2, 3, 29].map((number) => kept.includes(named(number))),
+);
 await connections.close([]);

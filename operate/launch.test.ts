@@ -18,6 +18,7 @@ asRoot('an engine that nobody supervises', async (t) => {
     { step: 'status', what: [true, 'listening', null] },
     { step: 'event', what: 'cancelled' },
     { step: 'status', what: [false, 'cancelled', 'cancelled'] },
+    { step: 'kept', what: [true, true, true, false, true] },
   ]);
 });
 

@@ -31,8 +31,9 @@ interface MigrationRecord {
   readonly startedAt: string;
 }
 
-/** How many ended ones a host remembers. */
+/** How many ended ones a host remembers, beside those that somebody has still to look after. */
 const remembered = 20;
+const unsettled = '^\\{"outcome":"(incomplete|in-doubt)"';
 
 /** Makes the folder of a migration on a host, with the key for its engine: by standard input, where no list of processes shows it. */
 export async function prepareFolder(
@@ -45,7 +46,7 @@ export async function prepareFolder(
 umask 077
 install -d -m 700 /run/poolshift ${migrationsFolder}
 cd ${migrationsFolder}
-for old in $(ls -t | tail -n +${remembered + 1}); do if [ -e "$old/end" ] && ! compgen -G "$old/*.recovery" > /dev/null; then rm -r -- "$old"; fi; done
+for old in $(ls -t | tail -n +${remembered + 1}); do if [ -e "$old/end" ] && ! grep -qE ${quote(unsettled)} "$old/end"; then rm -rf -- "$old"; fi; done
 mkdir -p ${quote(folder)}
 printf '%s\\n' ${quote(JSON.stringify(record))} > ${quote(`${folder}/${record.role}.json`)}
 ${key === undefined ? '' : `cat > ${quote(keyFileOf(record.id))}`}`;
@@ -88,7 +89,7 @@ function followScript(id: string, role: Role): string {
 function signalScript(id: string, role: Role, signal: 'TERM' | 'USR1'): string {
   const stem = `${folderOf(id)}/${role}`;
   return `pid=$(cat ${stem}.pid 2> /dev/null) || exit 0
-if tr '\\0' ' ' < /proc/"$pid"/cmdline 2> /dev/null | grep -qF ${quote(id)}; then kill -${signal} "$pid"; fi
+if tr '\\0' ' ' < /proc/"$pid"/cmdline 2> /dev/null | grep -qF -- ${quote(id)}; then kill -${signal} "$pid"; fi
 true`;
 }
 

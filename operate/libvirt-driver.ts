@@ -7,6 +7,7 @@ import type { JobFigures } from './progress.ts';
 import type { Driver } from './run-migration.ts';
 
 interface VirshMigration {
+  /** Its uuid: a name may be another domain's id. */
   readonly domain: string;
   readonly sourceUri: string;
   readonly destinationUri: string;
@@ -47,8 +48,8 @@ export function migrateArguments(migration: VirshMigration): readonly string[] {
 }
 
 /** libvirt tells apart more than matters here (virsh domstate). Pure. */
-export function vmStateOf(exitCode: number | undefined, stdout: string, stderr: string): VmState {
-  if (exitCode !== 0) return /failed to get domain|Domain not found/.test(stderr) ? 'absent' : 'unknown';
+export function vmStateOf(exitCode: number | undefined, stdout: string): VmState {
+  if (exitCode !== 0) return 'unknown';
   switch (stdout.trim()) {
     case 'running':
     case 'idle':
@@ -114,21 +115,50 @@ export async function virshCanTellSwitchoverBandwidth(): Promise<boolean> {
   return stdout.includes('--available-switchover-bandwidth');
 }
 
-/** Never rejects. */
-export async function domainState(uri: string, domain: string): Promise<VmState> {
-  const { exitCode, stdout, stderr } = await virsh(['-c', uri, 'domstate', '--', domain]);
-  return vmStateOf(exitCode, stdout, stderr);
+/** @param uuid of the domain. Never rejects. */
+export async function domainState(uri: string, uuid: string): Promise<VmState> {
+  const { exitCode, stdout } = await virsh(['-c', uri, 'domstate', '--', uuid]);
+  const state = vmStateOf(exitCode, stdout);
+  return state === 'unknown' && (await isNotListed(uri, uuid)) ? 'absent' : state;
+}
+
+/** virsh says "failed to get domain" also where it was not answered: that a domain is not there, only the list of all says. */
+async function isNotListed(uri: string, uuid: string): Promise<boolean> {
+  const { exitCode, stdout } = await virsh(['-q', '-c', uri, 'list', '--all', '--uuid']);
+  return exitCode === 0 && !stdout.split(/\s+/).includes(uuid);
+}
+
+/** Those that virsh of this machine does not reach, and what it says. Never rejects. */
+export async function unreachedLibvirts(
+  uris: readonly string[],
+): Promise<readonly { readonly uri: string; readonly says: string }[]> {
+  const asked = await Promise.all(uris.map(async (uri) => ({ uri, ...(await virsh(['-c', uri, 'uri'])) })));
+  return asked
+    .filter(({ exitCode }) => exitCode !== 0)
+    .map(({ uri, exitCode, stderr }) => ({
+      uri,
+      says:
+        exitCode === undefined && stderr === ''
+          ? 'there is no virsh on this machine (package libvirt-clients), or no answer'
+          : messageOf(stderr),
+    }));
 }
 
 /** Why libvirt says that a domain is in its state: "post-copy failed", "migrated". Never rejects; empty where it does not answer. */
-export async function domainReason(uri: string, domain: string): Promise<string> {
-  const { stdout } = await virsh(['-c', uri, 'domstate', '--reason', '--', domain]);
+export async function domainReason(uri: string, uuid: string): Promise<string> {
+  const { stdout } = await virsh(['-c', uri, 'domstate', '--reason', '--', uuid]);
   return /\((.*)\)/.exec(stdout)?.[1] ?? '';
 }
 
 export function libvirtDriver(migration: VirshMigration): Driver {
   const { domain, sourceUri, destinationUri, maxDowntimeMs } = migration;
   const stateAt = (uri: string): Promise<VmState> => domainState(uri, domain);
+  const setMaxDowntime = (ms: number) =>
+    virsh(['-c', sourceUri, 'migrate-setmaxdowntime', '--', domain, String(ms)]);
+  const maxDowntimeAt = async (): Promise<number | undefined> => {
+    const { stdout } = await virsh(['-q', '-c', sourceUri, 'migrate-getmaxdowntime', '--', domain]);
+    return /^\d+$/.test(stdout.trim()) ? Number(stdout.trim()) : undefined;
+  };
   const jobAt = async (uri: string, ...options: readonly string[]): Promise<JobFigures | undefined> => {
     const { exitCode, stdout } = await virsh([
       '-c',
@@ -143,9 +173,9 @@ export function libvirtDriver(migration: VirshMigration): Driver {
   };
   return {
     migrate: async () => {
+      const before = maxDowntimeMs === undefined ? undefined : await maxDowntimeAt();
       if (maxDowntimeMs !== undefined) {
-        const words = ['-c', sourceUri, 'migrate-setmaxdowntime', '--', domain, String(maxDowntimeMs)];
-        const { exitCode, stderr } = await virsh(words);
+        const { exitCode, stderr } = await setMaxDowntime(maxDowntimeMs);
         if (exitCode !== 0) return { succeeded: false, says: `virsh: ${messageOf(stderr)}` };
       }
       // Not ended with this command: libvirt would abort a migration whose client went away.
@@ -156,6 +186,8 @@ export function libvirtDriver(migration: VirshMigration): Driver {
         cleanup: false,
         env: environment,
       });
+      // libvirt keeps it for the next migration. Where the domain is not there any more, nothing is to be put back.
+      if (exitCode !== 0 && before !== undefined) await setMaxDowntime(before);
       return { succeeded: exitCode === 0, says: `virsh: ${messageOf(stderr)}` };
     },
     abort: async () => {

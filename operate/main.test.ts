@@ -50,6 +50,10 @@ const refused: readonly (readonly [RegExp, ...string[]])[] = [
   [/qemu\+tcp:\/\/dst\/system is neither/, 'check', 'vm1', 'qemu+tcp://dst/system'],
   [/relative\.qmp is neither a path nor ssh/, 'check', '--source-qmp', 'relative.qmp', '--target-qmp', '/b'],
   [/--add-channel is for libvirt/, ...['check', '--source-qmp', '/a', '--target-qmp', '/b', '--add-channel']],
+  [
+    /--metrics \/nowhere\/a\.prom: \/nowhere is no folder/,
+    ...['migrate', 'vm1', 'qemu+ssh://dst/system', '--metrics', '/nowhere/a.prom'],
+  ],
   [/required option '--to <uri>'/, 'evacuate'],
   [
     /It must be a whole number from 1 on to 64/,

@@ -1,7 +1,6 @@
 /** `poolshift`: live migration for people who run VMs (docs/operate.md). */
-import { rename, writeFile } from 'node:fs/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { cleanText } from '../engine/cli/clean-text.ts';
+import { cleanJson, cleanText } from '../engine/cli/clean-text.ts';
 import { CodedError, isCoded } from '../foundation/coded-error.ts';
 import { helpSettings } from '../foundation/command-help.ts';
 import { type Finding, methods, plainHelps } from './checks.ts';
@@ -10,6 +9,7 @@ import { checkDomain, type DomainMigrationOptions, migrateDomain } from './domai
 import { type DomainRecoveryOptions, recoverDomain } from './domain-recovery.ts';
 import { evacuate, evacuationExitCode, type EvacuationOptions, evacuationTable } from './evacuation.ts';
 import { OperatedHost, SshConnections } from './host.ts';
+import { checkMetricsPlace, writeMetrics } from './metrics-file.ts';
 import { checkQemus, migrateQemu, type QemuMigrationOptions, recoverQemu } from './qemu-migration.ts';
 import type { RecoveryEnd } from './recovery.ts';
 import { jsonReporter, type Reporter, textReporter } from './report.ts';
@@ -205,6 +205,7 @@ addMigrationOptions(addVmArguments(program.command('migrate')))
             'leave it out, shape the link, or take --method plain',
         );
       checkEarly(options);
+      if (options.metrics !== undefined) await checkMetricsPlace(options.metrics);
       if (vm.is === 'qemu' && ofLibvirt.some((name) => options[name] !== undefined))
         throw new CodedError(
           'command',
@@ -241,11 +242,14 @@ addMigrationOptions(addHostOptions(program.command('evacuate')))
       (domain) => reporterOf(options, terminal, domain),
       onInterrupt,
     );
-    if (options.json === true) process.stdout.write(`${JSON.stringify({ event: 'evacuated', ends })}\n`);
+    if (options.json === true)
+      process.stdout.write(
+        `${cleanJson(JSON.stringify({ event: 'evacuated', time: new Date().toISOString(), ends }))}\n`,
+      );
     else for (const line of evacuationTable(ends)) process.stdout.write(`${cleanText(line)}\n`);
     process.exitCode = evacuationExitCode(ends);
-    // As of a migrate in doubt.
-    if (process.exitCode === exitCodes['in-doubt']) process.exit();
+    // As of a migrate.
+    process.exit();
   });
 
 addVmArguments(program.command('check'))
@@ -273,6 +277,13 @@ addVmNames(program.command('recover'))
   )
   .addOption(engineOption())
   .option('--json', 'write JSON lines to standard output')
+  .addHelpText(
+    'after',
+    [
+      '\nExit codes: 0 the VM has everything; 2 wrong option; 4 nothing was begun; 6 not yet all, and 130',
+      'the same after Ctrl-C: run it again.',
+    ].join('\n'),
+  )
   .action(
     async (
       domain: string | undefined,
@@ -312,7 +323,7 @@ program
     );
     process.stdout.write(
       options.json === true
-        ? `${JSON.stringify(known)}\n`
+        ? `${cleanJson(JSON.stringify(known))}\n`
         : statusLines(known)
             .map((line) => `${cleanText(line)}\n`)
             .join(''),
@@ -336,15 +347,13 @@ async function conclude(
     return;
   }
   process.exitCode = exitCodeOf(end.summary);
-  if (metrics !== undefined) await writeMetrics(metrics, metricsText(end.summary, Date.now()));
-  // virsh may wait for a late answer for as long as it likes: it goes on without this process.
-  if (end.summary.outcome === 'in-doubt') process.exit();
-}
-
-/** Whole or not at all: it is read at any moment. */
-async function writeMetrics(file: string, text: string): Promise<void> {
-  await writeFile(`${file}.new`, text);
-  await rename(`${file}.new`, file);
+  // What became of the VM is the status, whatever becomes of this file.
+  if (metrics !== undefined)
+    await writeMetrics(metrics, metricsText(end.summary, Date.now())).catch((error: unknown) => {
+      process.stderr.write(`poolshift: no metrics: ${cleanText((error as Error).message)}\n`);
+    });
+  // virsh may wait for as long as it likes, for a late answer or for a source that nobody ends: it goes on without this process.
+  process.exit();
 }
 
 const listeners: (() => void)[] = [];

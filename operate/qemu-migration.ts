@@ -1,4 +1,5 @@
 /** `poolshift migrate --source-qmp PLACE --target-qmp PLACE`: two QEMUs that somebody else started, without libvirt. */
+import os from 'node:os';
 import path from 'node:path';
 import { agentPortName } from '../engine/list/agent-protocol.ts';
 import { QmpClient } from '../qemu/qmp/client.ts';
@@ -125,6 +126,15 @@ async function vmName(source: QmpClient, sourceQmp: string): Promise<string> {
   return plainName(name ?? path.basename(qmpAddress(sourceQmp).path, '.qmp'));
 }
 
+/** For QEMU, which wants brackets around an address with colons (util/qemu-sockets.c, inet_parse). Pure. */
+export function tcpUri(ip: string, port: number): string {
+  return `tcp:${ip.includes(':') ? `[${ip}]` : ip}:${port}`;
+}
+
+/** How the source reaches a target on this machine. */
+const localAddress = (source: OperatedHost): string =>
+  source.ssh === undefined ? '127.0.0.1' : os.hostname();
+
 interface Inspected extends QemusAsked {
   readonly vm: string;
   readonly pid: number;
@@ -146,7 +156,7 @@ async function inspect({ source, target, hosts }: Ends, options: QemuMigrationOp
       ? options.storage
       : disks.flatMap(({ place }) => (place === undefined ? [] : [place]));
   const compared = places.filter((place) => place.startsWith('/') || place.startsWith('nfs://'));
-  const address = options.toAddress ?? hosts.destination.ssh?.host ?? '127.0.0.1';
+  const address = options.toAddress ?? hosts.destination.ssh?.host ?? localAddress(hosts.source);
   const clockDifferenceMs = (await askClock(hosts.destination)) - (await askClock(hosts.source));
   const freePort = await askPort(hosts.destination, port);
   const version = async (qemu: QmpClient): Promise<string> => {
@@ -217,7 +227,7 @@ export async function migrateQemu(
     const id = migrationId(vm);
     const plan = method === 'plain' ? undefined : enginePlan(inspected, options, method, id);
     const { bandwidth, availableSwitchoverBandwidth, maxDowntime, timeout } = options;
-    const tcp = `tcp:${inspected.reachability.ip}:${inspected.destination.port}`;
+    const tcp = tcpUri(inspected.reachability.ip, inspected.destination.port);
     const summary = await runMigration({
       id,
       vm,

@@ -1,32 +1,162 @@
 import test from 'ava';
-import { jobOf, parametersOf, sourceStateOf, targetStateOf } from './qmp-driver.ts';
+import type { QmpClient } from '../qemu/qmp/client.ts';
+import {
+  capabilitiesOf,
+  jobOf,
+  parametersOf,
+  qmpDriver,
+  sourceStateOf,
+  targetStateOf,
+} from './qmp-driver.ts';
+import type { Driver } from './run-migration.ts';
 
 const uris = { outgoingUri: 'unix:/a', incomingUri: 'unix:/b' };
 
+/** As QEMU 10.0 and 7.2 list them. */
+const known = { 'max-bandwidth': 134_217_728, 'downtime-limit': 300, 'avail-switchover-bandwidth': 0 };
+const older = { 'max-bandwidth': 134_217_728, 'downtime-limit': 300 };
+
 test('what the source is told before', (t) => {
-  t.deepEqual(parametersOf({ ...uris, early: false, throughEngines: true }), [{ 'max-bandwidth': 100e9 }]);
-  t.deepEqual(parametersOf({ ...uris, early: false, throughEngines: false }), []);
-  t.deepEqual(
-    parametersOf({
-      ...uris,
-      early: false,
-      throughEngines: false,
-      bandwidthBytesPerSecond: 5,
-      switchoverBytesPerSecond: 6,
-      maxDowntimeMs: 7,
-    }),
-    [{ 'max-bandwidth': 5 }, { 'downtime-limit': 7 }, { 'avail-switchover-bandwidth': 6 }],
-  );
+  const plain = { ...uris, early: false, throughEngines: false };
+  t.deepEqual(parametersOf({ ...plain, throughEngines: true }, known), { 'max-bandwidth': 100e9 });
+  t.deepEqual(parametersOf(plain, known), {});
+  const given = { bandwidthBytesPerSecond: 5, switchoverBytesPerSecond: 6, maxDowntimeMs: 7 };
+  t.deepEqual(parametersOf({ ...plain, ...given }, known), {
+    'max-bandwidth': 5,
+    'downtime-limit': 7,
+    'avail-switchover-bandwidth': 6,
+  });
+  t.deepEqual(parametersOf({ ...plain, ...given }, older), { 'max-bandwidth': 5, 'downtime-limit': 7 });
   // Early resume has a downtime and a bandwidth of its own, at which QEMU does not end as pre-copy.
+  t.deepEqual(parametersOf({ ...plain, ...given, early: true, throughEngines: true }, known), {
+    'max-bandwidth': 5,
+    'downtime-limit': 1,
+    'avail-switchover-bandwidth': 4_096_000,
+  });
+  t.deepEqual(parametersOf({ ...plain, early: true, throughEngines: true }, older), {
+    'max-bandwidth': 100e9,
+    'downtime-limit': 1,
+  });
+});
+
+const names = ['events', 'return-path', 'switchover-ack', 'postcopy-ram', 'postcopy-preempt'] as const;
+const having = (...on: readonly string[]) =>
+  names.map((capability) => ({ capability, state: on.includes(capability) }));
+const states = (...[how, ends]: Parameters<typeof capabilitiesOf>) =>
+  Object.fromEntries(capabilitiesOf(how, ends).map(({ capability, state }) => [capability, state]));
+
+test('what an earlier migration has left on at one end is switched off, and what both have stays', (t) => {
+  const balance = { throughEngines: true, early: false };
+  const plain = { throughEngines: false, early: false };
+  const left = having('events', 'return-path', 'switchover-ack', 'postcopy-ram', 'postcopy-preempt');
+  t.like(states(balance, [left, having()]), {
+    'return-path': true,
+    'switchover-ack': true,
+    'postcopy-ram': false,
+    'postcopy-preempt': false,
+  });
+  t.like(states(plain, [left, having()]), { 'switchover-ack': false, 'postcopy-ram': false });
+  t.false('return-path' in states(plain, [left, having()]));
+  t.like(states(plain, [left, left]), {
+    'switchover-ack': true,
+    'postcopy-ram': true,
+    'postcopy-preempt': true,
+  });
+  t.like(states({ throughEngines: true, early: true }, [having(), having('postcopy-preempt')]), {
+    events: true,
+    'postcopy-ram': true,
+    'postcopy-preempt': false,
+  });
+});
+
+test('an acknowledgement that one end does not know is not waited for', (t) => {
+  const old = having().filter(({ capability }) => capability !== 'switchover-ack');
+  const balance = { throughEngines: true, early: false };
+  t.is(states(balance, [having('switchover-ack'), old])['switchover-ack'], false);
+  t.false('switchover-ack' in states(balance, [old, old]));
+});
+
+/** Answers as a QEMU that has migrated before, and records what it is told. */
+class FakeQemu {
+  readonly told: { readonly command: string; readonly given: unknown }[] = [];
+  /** Called before the answer to each command. */
+  onCommand: (command: string) => Promise<void> = () => Promise.resolve();
+  status = 'completed';
+
+  async execute(command: string, given: unknown = {}): Promise<unknown> {
+    this.told.push({ command, given });
+    await this.onCommand(command);
+    switch (command) {
+      case 'query-status':
+        return { status: 'running', running: true };
+      case 'query-migrate':
+        return { status: this.status };
+      case 'query-migrate-capabilities':
+        return having('postcopy-ram');
+      case 'query-migrate-parameters':
+        return known;
+      case 'migrate':
+        this.status = 'active';
+        return {};
+      case 'migrate_cancel':
+        this.status = 'cancelled';
+        return {};
+      default:
+        return {};
+    }
+  }
+
+  client(): QmpClient {
+    return this as unknown as QmpClient;
+  }
+
+  count(command: string): number {
+    return this.told.filter((one) => one.command === command).length;
+  }
+}
+
+const driverOf = (source: FakeQemu, target: FakeQemu): Driver =>
+  qmpDriver({
+    source: source.client(),
+    target: target.client(),
+    ...uris,
+    throughEngines: true,
+    early: false,
+  });
+
+test('Ctrl-C before QEMU was told, though it has migrated before: nothing begins', async (t) => {
+  const [source, target] = [new FakeQemu(), new FakeQemu()];
+  const driver = driverOf(source, target);
+  target.onCommand = async (command) => {
+    if (command === 'migrate-incoming') await driver.abort();
+  };
+  t.like(await driver.migrate(), { succeeded: false });
+  t.is(source.count('migrate'), 0);
+  t.is(source.count('migrate_cancel'), 0);
+});
+
+test('Ctrl-C while QEMU is told has to be said again; then the migration is cancelled, and the source is as it was', async (t) => {
+  const [source, target] = [new FakeQemu(), new FakeQemu()];
+  const driver = driverOf(source, target);
+  source.onCommand = async (command) => {
+    if (command === 'migrate') await t.throwsAsync(driver.abort());
+    if (command === 'query-migrate') await driver.abort();
+  };
+  t.like(await driver.migrate(), { succeeded: false });
+  t.is(source.count('migrate_cancel'), 1);
+  const [set, back] = source.told.filter(({ command }) => command === 'migrate-set-capabilities');
+  t.like(set?.given, { capabilities: { length: 4 } });
+  t.deepEqual(back?.given, {
+    capabilities: [
+      { capability: 'return-path', state: false },
+      { capability: 'switchover-ack', state: false },
+      { capability: 'postcopy-ram', state: true },
+      { capability: 'postcopy-preempt', state: false },
+    ],
+  });
   t.deepEqual(
-    parametersOf({
-      ...uris,
-      early: true,
-      throughEngines: true,
-      switchoverBytesPerSecond: 6,
-      maxDowntimeMs: 7,
-    }),
-    [{ 'max-bandwidth': 100e9 }, { 'downtime-limit': 1, 'avail-switchover-bandwidth': 4_096_000 }],
+    source.told.filter(({ command }) => command === 'migrate-set-parameters').map(({ given }) => given),
+    [{ 'max-bandwidth': 100e9 }, { 'max-bandwidth': 134_217_728 }],
   );
 });
 

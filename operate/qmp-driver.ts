@@ -1,9 +1,14 @@
 /** A migration that this command drives itself, by QMP, between two QEMUs that somebody else started. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CodedError, isCoded } from '../foundation/coded-error.ts';
+import { CodedError } from '../foundation/coded-error.ts';
 import type { QmpClient } from '../qemu/qmp/client.ts';
 import { postcopyAlways } from '../qemu/qmp/early-resume.ts';
-import type { MigrationCapability, MigrationInfo, MigrationParameters } from '../qemu/qmp/messages.ts';
+import type {
+  MigrationCapability,
+  MigrationInfo,
+  MigrationParameters,
+  QmpCommands,
+} from '../qemu/qmp/messages.ts';
 import type { VmState } from './course.ts';
 import type { JobFigures } from './progress.ts';
 import type { Driver } from './run-migration.ts';
@@ -28,21 +33,55 @@ const noLimitBytesPerSecond = 100e9;
 const pollMs = 100;
 const answerMs = 20_000;
 
-/** What both QEMUs are told before: what an old one does not know is left out. Pure. */
+/** What the source is told before, of what its QEMU knows. Pure. */
 export function parametersOf(
   migration: Omit<QmpMigration, 'source' | 'target'>,
-): readonly MigrationParameters[] {
+  known: Readonly<Record<string, unknown>>,
+): MigrationParameters {
   const { throughEngines, early, bandwidthBytesPerSecond, switchoverBytesPerSecond, maxDowntimeMs } =
     migration;
   const maxBandwidth = bandwidthBytesPerSecond ?? (throughEngines ? noLimitBytesPerSecond : undefined);
-  return [
-    ...(maxBandwidth === undefined ? [] : [{ 'max-bandwidth': maxBandwidth }]),
-    ...(early ? [postcopyAlways] : []),
-    ...(maxDowntimeMs === undefined || early ? [] : [{ 'downtime-limit': maxDowntimeMs }]),
-    ...(switchoverBytesPerSecond === undefined || early
-      ? []
-      : [{ 'avail-switchover-bandwidth': switchoverBytesPerSecond }]),
+  const wanted: MigrationParameters = {
+    ...(maxBandwidth === undefined ? {} : { 'max-bandwidth': maxBandwidth }),
+    ...(maxDowntimeMs === undefined ? {} : { 'downtime-limit': maxDowntimeMs }),
+    ...(switchoverBytesPerSecond === undefined
+      ? {}
+      : { 'avail-switchover-bandwidth': switchoverBytesPerSecond }),
+    ...(early ? postcopyAlways : {}),
+  };
+  return only(Object.keys(known), wanted);
+}
+
+function only(names: readonly string[], parameters: MigrationParameters): MigrationParameters {
+  return Object.fromEntries(Object.entries(parameters).filter(([name]) => names.includes(name)));
+}
+
+type Capabilities = readonly { readonly capability: string; readonly state: boolean }[];
+
+/**
+ * What has to be on and off at both ends, of what both know. A QEMU keeps what an earlier migration has switched on, and its new other end
+ * does not have it: an acknowledgement that nobody gives is waited for without end, and post-copy that one end alone knows is refused. Pure.
+ */
+export function capabilitiesOf(
+  { throughEngines, early }: Pick<QmpMigration, 'throughEngines' | 'early'>,
+  [source, target]: readonly [Capabilities, Capabilities],
+): QmpCommands['migrate-set-capabilities']['capabilities'] {
+  const stateIn = (capabilities: Capabilities, name: string): boolean | undefined =>
+    capabilities.find(({ capability }) => capability === name)?.state;
+  const isOnInBoth = (name: MigrationCapability): boolean =>
+    stateIn(source, name) === true && stateIn(target, name) === true;
+  const wanted: readonly (readonly [MigrationCapability, boolean])[] = [
+    ...(early ? ([['events', true]] as const) : []),
+    ...(throughEngines ? ([['return-path', true]] as const) : []),
+    ['switchover-ack', throughEngines || isOnInBoth('switchover-ack')],
+    ['postcopy-ram', early || isOnInBoth('postcopy-ram')],
+    ['postcopy-preempt', isOnInBoth('postcopy-preempt')],
   ];
+  return wanted.flatMap(([capability, state]) => {
+    const knows = [source, target].filter((one) => stateIn(one, capability) !== undefined);
+    if (knows.length === 0) return [];
+    return [{ capability, state: state && knows.length === 2 }];
+  });
 }
 
 /** QEMU's words for where its VM is (qapi/run-state.json). Pure. */
@@ -88,40 +127,95 @@ export function jobOf({ ram, downtime }: MigrationInfo): JobFigures {
   };
 }
 
-/** Optional ones: an old QEMU goes without. */
-async function unlessUnknown(body: () => Promise<unknown>): Promise<void> {
-  try {
-    await body();
-  } catch (error) {
-    if (!isCoded(error, 'qmp', 'command-failed')) throw error;
+/** A migration before QEMU is told to begin it: Ctrl-C has nothing to cancel there yet. */
+class Beginning {
+  #is: 'before' | 'telling' | 'told' = 'before';
+  #unwanted = false;
+
+  get isTold(): boolean {
+    return this.#is === 'told';
+  }
+
+  /** @returns false where nobody wants it any more @throws CodedError 'qmp' */
+  async tell(source: QmpClient, uri: string): Promise<boolean> {
+    if (this.#unwanted) return false;
+    this.#is = 'telling';
+    await source.execute('migrate', { uri });
+    this.#is = 'told';
+    return true;
+  }
+
+  /** @throws Error while it is being told @throws CodedError 'qmp' */
+  async cancel(source: QmpClient): Promise<void> {
+    switch (this.#is) {
+      case 'before':
+        this.#unwanted = true;
+        return;
+      case 'telling':
+        throw new Error('there is no migration yet');
+      case 'told':
+        await source.execute('migrate_cancel');
+    }
   }
 }
 
-async function prepare({ source, target, ...migration }: QmpMigration): Promise<void> {
-  // Of a target that waits this is -S: it does not start by itself (monitor/qmp-cmds.c, qmp_stop).
-  await target.execute('stop');
-  const capabilities: readonly MigrationCapability[] = migration.throughEngines
-    ? ['return-path', 'switchover-ack']
-    : [];
-  for (const qemu of [source, target])
-    for (const capability of capabilities)
-      await unlessUnknown(() =>
-        qemu.execute('migrate-set-capabilities', { capabilities: [{ capability, state: true }] }),
-      );
-  // Without it there is no early resume, and QEMU says why.
-  if (migration.early)
-    for (const qemu of [source, target])
-      await qemu.execute('migrate-set-capabilities', {
-        capabilities: [
-          { capability: 'events', state: true },
-          { capability: 'postcopy-ram', state: true },
-        ],
-      });
-  for (const parameters of parametersOf(migration))
-    await unlessUnknown(() => source.execute('migrate-set-parameters', parameters));
-  await target.execute('migrate-incoming', { uri: migration.incomingUri });
-  await source.execute('migrate', { uri: migration.outgoingUri });
-  if (migration.early) await source.execute('migrate-start-postcopy');
+/** Capabilities and parameters of both for this migration, and what the source's were. */
+class Settings {
+  readonly #migration: QmpMigration;
+  readonly #capabilities: readonly [Capabilities, Capabilities];
+  readonly #parameters: Readonly<Record<string, unknown>>;
+
+  private constructor(
+    migration: QmpMigration,
+    capabilities: readonly [Capabilities, Capabilities],
+    parameters: Readonly<Record<string, unknown>>,
+  ) {
+    this.#migration = migration;
+    this.#capabilities = capabilities;
+    this.#parameters = parameters;
+  }
+
+  /** @throws CodedError 'qmp' */
+  static async read(migration: QmpMigration): Promise<Settings> {
+    const { source, target } = migration;
+    const capabilities = [
+      await source.execute('query-migrate-capabilities'),
+      await target.execute('query-migrate-capabilities'),
+    ] as const;
+    return new Settings(migration, capabilities, await source.execute('query-migrate-parameters'));
+  }
+
+  /** @throws CodedError 'qmp' */
+  async set(): Promise<void> {
+    const { source, target } = this.#migration;
+    const wanted = capabilitiesOf(this.#migration, this.#capabilities);
+    const known = ([source, target] as const).map((qemu, index) => ({
+      qemu,
+      capabilities: wanted.filter(({ capability }) =>
+        this.#capabilities[index]?.some((one) => one.capability === capability),
+      ),
+    }));
+    for (const { qemu, capabilities } of known)
+      await qemu.execute('migrate-set-capabilities', { capabilities });
+    await source.execute('migrate-set-parameters', parametersOf(this.#migration, this.#parameters));
+  }
+
+  /** Of the source, where the VM stays. Never rejects. */
+  async putBack(): Promise<void> {
+    const { source } = this.#migration;
+    const [before] = this.#capabilities;
+    const capabilities = capabilitiesOf(this.#migration, this.#capabilities).flatMap(({ capability }) => {
+      const was = before.find((one) => one.capability === capability);
+      return was === undefined ? [] : [{ capability, state: was.state }];
+    });
+    const changed = Object.keys(parametersOf(this.#migration, this.#parameters));
+    try {
+      await source.execute('migrate-set-capabilities', { capabilities });
+      await source.execute('migrate-set-parameters', only(changed, this.#parameters as MigrationParameters));
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+    }
+  }
 }
 
 /** Nothing comes after these; a broken post-copy waits for a recovery (docs/engine.md). */
@@ -174,6 +268,7 @@ class EarlyMove implements NonNullable<Driver['early']> {
 export function qmpDriver(migration: QmpMigration): Driver {
   const { source, target, timeoutMs } = migration;
   const early = migration.early ? new EarlyMove(source, target) : undefined;
+  const beginning = new Beginning();
 
   /** @throws CodedError 'qmp' */
   const untilSourceHasEnded = async (): Promise<MigrationInfo> => {
@@ -203,8 +298,25 @@ export function qmpDriver(migration: QmpMigration): Driver {
       const stopContinuing = early?.watch();
       try {
         const { running } = await source.execute('query-status');
-        await prepare(migration);
-        const info = await untilSourceHasEnded();
+        // Of a target that waits this is -S: it does not start by itself (monitor/qmp-cmds.c, qmp_stop).
+        await target.execute('stop');
+        const settings = await Settings.read(migration);
+        let info: MigrationInfo;
+        try {
+          await settings.set();
+          await target.execute('migrate-incoming', { uri: migration.incomingUri });
+          if (!(await beginning.tell(source, migration.outgoingUri))) {
+            await settings.putBack();
+            return { succeeded: false, says: 'aborted before it began' };
+          }
+          if (migration.early) await source.execute('migrate-start-postcopy');
+          info = await untilSourceHasEnded();
+        } catch (error) {
+          if (!beginning.isTold) await settings.putBack();
+          throw error;
+        }
+        // One that is broken is recovered with what it has.
+        if (info.status === 'failed' || info.status === 'cancelled') await settings.putBack();
         if (info.status !== 'completed')
           return {
             succeeded: false,
@@ -221,9 +333,7 @@ export function qmpDriver(migration: QmpMigration): Driver {
       }
     },
     abort: async () => {
-      const { status } = await source.execute('query-migrate');
-      if (status === undefined || status === 'none') throw new Error('there is no migration yet');
-      await source.execute('migrate_cancel');
+      await beginning.cancel(source);
     },
     look: async () => {
       const [atSource, atTarget] = await Promise.all([

@@ -66,6 +66,9 @@ const jobMs = 2000;
 const doubtMs = 60_000;
 /** Engines tell their totals after the migration. */
 const lastWordsMs = 5000;
+const tellMoveAttempts = 3;
+/** A guest can make an engine say very many. */
+const maxEngineNotes = 20;
 
 const refusals = {
   aborting: 'it is being aborted already',
@@ -82,6 +85,8 @@ class Run {
   readonly #plan: MigrationPlan;
   readonly #record: EngineRecord;
   readonly #engines = new Map<EngineRole, LaunchedEngine>();
+  /** Engines that are being started; they settle when they are in the map, or are not there. */
+  readonly #starts: Promise<unknown>[] = [];
   readonly #over = Promise.withResolvers<Outcome>();
   readonly #startMs = performance.now();
   readonly #watch = new ProgressWatch(performance.now());
@@ -95,6 +100,7 @@ class Run {
   #movedMs: number | undefined;
   /** And the destination goes on without it. */
   #sourceIsLost = false;
+  #engineNotes = 0;
   #migrateMs: number | undefined;
   #endedMs: number | undefined;
 
@@ -122,6 +128,8 @@ class Run {
     this.#dispatch({ type: 'begin', engines: engines !== undefined });
     const watching = [this.#showProgress(), this.#askForJob()];
     const outcome = await this.#over.promise;
+    // No QEMU has come to an engine: they would wait for it for ever, and nothing of the VM is with them.
+    if (outcome === 'in-doubt' && !this.#record.hasSeenQemu) await this.#stopEngines();
     await this.#stopping;
     for (const engine of this.#engines.values()) engine.leave();
     this.#done.abort();
@@ -207,12 +215,27 @@ class Run {
     try {
       await early.stopForMove();
       this.#stoppedMs = performance.now();
-      await this.#engines.get('source')?.tellMove();
+      await this.#tellMove();
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
-      this.#reasons.push(`the VM was not moved: ${error.message}`);
+      const why = `the VM was not moved: ${error.message}`;
+      this.#reasons.push(why);
+      this.#plan.reporter.note(`${why}; aborting`);
       // The source engine goes on waiting for its word.
-      await this.#plan.driver.abort().catch(() => undefined);
+      await this.#abort();
+    }
+  }
+
+  /** A VM stands until its engine has been told. @throws CodedError 'host' */
+  async #tellMove(): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#engines.get('source')?.tellMove();
+        return;
+      } catch (error) {
+        if (!(error instanceof CodedError) || attempt === tellMoveAttempts) throw error;
+        this.#plan.reporter.note(`${error.message}; trying again`);
+      }
     }
   }
 
@@ -234,7 +257,7 @@ class Run {
   async #startEngine(role: EngineRole): Promise<void> {
     const { id, vm, hosts, engines, reporter } = this.#plan;
     try {
-      const engine = await LaunchedEngine.start(hosts[role], {
+      const starting = LaunchedEngine.start(hosts[role], {
         id,
         vm,
         role,
@@ -242,10 +265,12 @@ class Run {
         onEvent: (event) => {
           this.#takeEvent(role, event);
         },
+      }).then((started) => {
+        this.#engines.set(role, started);
+        return started;
       });
-      this.#engines.set(role, engine);
-      // It was over while this one was started.
-      if (this.#state.is === 'over') await engine.stop();
+      this.#starts.push(starting.catch(() => undefined));
+      const engine = await starting;
       await engine.ended;
       if (this.#state.is === 'starting') {
         const errors = (await engine.errors()).trim();
@@ -295,7 +320,11 @@ class Run {
       case 'no-list':
       case 'storage-unusable':
       case 'stream-unfilterable':
-        this.#plan.reporter.note(`${role} engine: ${event.fields.reason ?? event.event}`);
+        this.#engineNotes += 1;
+        if (this.#engineNotes <= maxEngineNotes)
+          this.#plan.reporter.note(`${role} engine: ${event.fields.reason ?? event.event}`);
+        else if (this.#engineNotes === maxEngineNotes + 1)
+          this.#plan.reporter.note('the engines say more, which stands in their events');
         break;
     }
   }
@@ -322,6 +351,11 @@ class Run {
 
   /** libvirt and QEMU refuse it until their migration has begun. */
   async #abort(): Promise<void> {
+    // The source engine ends before the commit alone. QEMU might break a move that is under way.
+    if (this.#state.is === 'moving' && this.#state.told) {
+      await this.#engines.get('source')?.stop();
+      return;
+    }
     while (this.#state.is === 'moving' && this.#state.commit === 'none') {
       try {
         await this.#plan.driver.abort();
@@ -353,6 +387,7 @@ class Run {
 
   /** Those of a migration end by themselves, and say why; who waits for one that will not come is told. */
   async #stopEngines(): Promise<void> {
+    await Promise.all(this.#starts);
     if (this.#migrateMs !== undefined) await this.#untilEnginesEnd();
     await Promise.all([...this.#engines.values()].map((engine) => engine.stop()));
     await this.#untilEnginesEnd();
@@ -373,6 +408,11 @@ class Run {
       return [
         `look on ${hosts.destination.name} first, whether ${vm} runs or waits there, then on ${hosts.source.name}; ` +
           'continue it on one of them only when it is gone from the other',
+        ...(this.#plan.method === 'resume'
+          ? [
+              `where it is on ${hosts.destination.name}, ${hosts.source.name} may have what is missing of it: end nothing there before "poolshift recover" has said so`,
+            ]
+          : []),
         ...(this.#record.advice === undefined ? [] : [this.#record.advice]),
       ];
     if (outcome === 'incomplete')

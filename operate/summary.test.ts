@@ -36,6 +36,23 @@ const record = (): EngineRecord => {
   return events;
 };
 
+test('a guest that invents storage fills no journal', (t) => {
+  const events = new EngineRecord();
+  for (let one = 0; one < 5000; one++)
+    events.take('destination', {
+      event: 'storage-unusable',
+      fields: { reason: `${one} ${'x'.repeat(300)}` },
+    });
+  events.take('destination', { event: 'warning', fields: { reason: 'y'.repeat(1e6) } });
+  const { reasons } = events.figures();
+  t.is(reasons.length, 21);
+  t.is(reasons.at(-1), 'the engines said 4981 more, which stand in their events');
+  t.true(JSON.stringify(reasons).length < 64 * 1024);
+  const long = new EngineRecord();
+  long.take('source', { event: 'warning', fields: { reason: 'y'.repeat(1e6) } });
+  t.true((long.figures().reasons[0]?.length ?? 0) < 1000);
+});
+
 test('early resume places no page, and nobody is told so', (t) => {
   const events = new EngineRecord(true);
   events.take('destination', { event: 'not-placing', fields: { reason: 'QEMU may start post-copy' } });

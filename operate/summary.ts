@@ -42,11 +42,17 @@ const reasonEvents: ReadonlySet<string> = new Set([
   'incomplete',
 ]);
 
+/** A guest can make an engine say very many: each storage that it invents is another reason. */
+const maxReasons = 20;
+const maxReasonLength = 500;
+
 /** Collects both engines' events. */
 export class EngineRecord {
   readonly #last = new Map<string, RecordedFields>();
   readonly #reasons: string[] = [];
   readonly #early: boolean;
+  #reasonsLeftOut = 0;
+  #hasSeenQemu = false;
 
   /** @param early early resume, in which no page is placed: nobody asked for it */
   constructor(early = false) {
@@ -55,11 +61,19 @@ export class EngineRecord {
 
   take(role: EngineRole, { event, fields }: ReportedEvent): void {
     this.#last.set(`${role} ${event === 'done' ? 'progress' : event}`, fields);
+    if (event === 'qemu-connected') this.#hasSeenQemu = true;
     const { reason } = fields;
     if (!reasonEvents.has(event) || reason === undefined || (this.#early && event === 'not-placing')) return;
     // What one engine says, the other often repeats.
-    const line = `${role} engine: ${reason}`;
-    if (!this.#reasons.some((known) => known.endsWith(reason))) this.#reasons.push(line);
+    const cut = reason.slice(0, maxReasonLength);
+    if (this.#reasons.some((known) => known.endsWith(cut))) return;
+    if (this.#reasons.length === maxReasons) this.#reasonsLeftOut += 1;
+    else this.#reasons.push(`${role} engine: ${cut}`);
+  }
+
+  /** Whether any of QEMU's stream has come to an engine. */
+  get hasSeenQemu(): boolean {
+    return this.#hasSeenQemu;
   }
 
   /** What was said last, as in "look at the target, then ...". */
@@ -108,7 +122,10 @@ export class EngineRecord {
       pagesListed: source?.pages_listed,
       pagesVerified: destination?.pages_restored ?? source?.pages_restored,
       pagesSent: Object.fromEntries(Object.entries(sent).filter(([, pages]) => pages > 0)),
-      reasons: this.#reasons,
+      reasons:
+        this.#reasonsLeftOut === 0
+          ? this.#reasons
+          : [...this.#reasons, `the engines said ${this.#reasonsLeftOut} more, which stand in their events`],
     };
   }
 }

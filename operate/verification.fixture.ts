@@ -25,7 +25,7 @@ async function become(name: string, content: string): Promise<() => void> {
 
 const verification = verificationOf({
   id,
-  domain: 'vm1',
+  domain: { name: 'vm1', uuid: '6d3b9f5c-0d2e-4a6f-9c56-1f0f6a1b2c3d' },
   memoryBytes,
   hosts: { source: host, destination: host },
   destinationUri: 'qemu:///system',

@@ -4,6 +4,7 @@
  */
 import { execa } from 'execa';
 import { CodedError } from '../foundation/coded-error.ts';
+import type { DomainIdentity } from './facts.ts';
 import { type OperatedHost, quote } from './host.ts';
 import { folderOf } from './launch.ts';
 
@@ -21,7 +22,7 @@ export interface Verification {
 
 interface Verified {
   readonly id: string;
-  readonly domain: string;
+  readonly domain: DomainIdentity;
   readonly memoryBytes: number;
   readonly hosts: { readonly source: OperatedHost; readonly destination: OperatedHost };
   readonly destinationUri: string;
@@ -31,8 +32,8 @@ interface Verified {
 const hashMs = 3_600_000;
 
 /** Prints the descriptor of the one file of that size that is a VM's memory. */
-const findScript = (domain: string, memoryBytes: number): string =>
-  `pid=$(cat /run/libvirt/qemu/${quote(domain)}.pid)
+const findScript = (name: string, memoryBytes: number): string =>
+  `pid=$(cat /run/libvirt/qemu/${quote(name)}.pid)
 for file in /proc/"$pid"/fd/*; do
   case $(readlink "$file") in
     /memfd:* | /dev/shm/* | /dev/hugepages/* | /var/lib/libvirt/qemu/ram/*)
@@ -44,10 +45,10 @@ true`;
 /** The file behind a domain's memory; undefined where it is private to QEMU, or several. @throws CodedError 'host' */
 export async function ramFileOf(
   host: OperatedHost,
-  domain: string,
+  name: string,
   memoryBytes: number,
 ): Promise<string | undefined> {
-  const file = (await host.run(findScript(domain, memoryBytes))).trim();
+  const file = (await host.run(findScript(name, memoryBytes))).trim();
   return file === '' ? undefined : file;
 }
 
@@ -58,12 +59,12 @@ async function hashOf(host: OperatedHost, file: string): Promise<string> {
 export function verificationOf({ id, domain, memoryBytes, hosts, destinationUri }: Verified): Verification {
   const pidFile = `${folderOf(id)}/ram.pid`;
   const ramFile = async (host: OperatedHost): Promise<string> => {
-    const file = await ramFileOf(host, domain, memoryBytes);
+    const file = await ramFileOf(host, domain.name, memoryBytes);
     if (file !== undefined) return file;
     throw new CodedError(
       'host',
       'command-failed',
-      `on ${host.name}: the file behind the memory of ${domain} is not found`,
+      `on ${host.name}: the file behind the memory of ${domain.name} is not found`,
     );
   };
   return {
@@ -81,7 +82,7 @@ echo 'the memory cannot be held open' >&2; exit 1`);
         ramFile(hosts.destination).then((file) => hashOf(hosts.destination, file)),
       ]);
       if (before !== after) return 'differs';
-      await execa('virsh', ['-c', destinationUri, 'resume', '--', domain], {
+      await execa('virsh', ['-c', destinationUri, 'resume', '--', domain.uuid], {
         stdin: 'ignore',
         timeout: 60_000,
       });

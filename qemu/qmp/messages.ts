@@ -34,6 +34,8 @@ export const answerSchemas = {
     }),
   ),
   'query-migrate-capabilities': z.array(z.looseObject({ capability: z.string(), state: z.boolean() })),
+  /** Those that this QEMU knows. */
+  'query-migrate-parameters': z.record(z.string(), z.unknown()),
   /** qapi/machine.json, BalloonInfo: `actual` is what the guest has, in bytes. */
   'query-balloon': z.looseObject({ actual: z.number() }),
   'query-migrate': z.looseObject({
@@ -103,6 +105,7 @@ export interface QmpCommands {
   readonly 'query-chardev': None;
   readonly 'query-block': None;
   readonly 'query-migrate-capabilities': None;
+  readonly 'query-migrate-parameters': None;
   readonly 'query-migrate': None;
   readonly 'query-balloon': None;
   /** Bytes that the guest is to keep; the balloon takes the rest. */

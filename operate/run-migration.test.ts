@@ -1,0 +1,223 @@
+/** What a migration does with its engines when a host is slow, lost, or does nothing: hosts and driver are played. */
+import test from 'ava';
+import { CodedError } from '../foundation/coded-error.ts';
+import type { VmState } from './course.ts';
+import type { Following, OperatedHost } from './host.ts';
+import type { Reporter } from './report.ts';
+import { type Driver, runMigration } from './run-migration.ts';
+
+/** Lines of an engine, which end when it is told to. */
+class EngineLines implements Following {
+  readonly #waiting: string[] = [];
+  #wake: () => void = () => undefined;
+  #over = false;
+
+  say(event: object): void {
+    this.#waiting.push(JSON.stringify(event));
+    this.#wake();
+  }
+
+  stop(): void {
+    this.#over = true;
+    this.#wake();
+  }
+
+  get lines(): AsyncIterable<string> {
+    return this.#read();
+  }
+
+  async *#read(): AsyncGenerator<string> {
+    for (;;) {
+      const line = this.#waiting.shift();
+      if (line !== undefined) yield line;
+      else if (this.#over) return;
+      else await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+}
+
+class PlayedHost {
+  readonly name: string;
+  readonly engine = new EngineLines();
+  readonly done: string[] = [];
+  /** What comes of a script; default: nothing. */
+  on: (what: string) => Promise<void> = () => Promise.resolve();
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  async run(script: string): Promise<string> {
+    const what = /systemd-run/.test(script) ? 'launch' : (/kill -(TERM|USR1)/.exec(script)?.[1] ?? 'other');
+    if (what !== 'launch') this.done.push(what);
+    await this.on(what);
+    if (what === 'launch') this.done.push(what);
+    if (what === 'TERM') this.engine.stop();
+    return '';
+  }
+
+  follow(): Following {
+    return this.engine;
+  }
+
+  get host(): OperatedHost {
+    return this as unknown as OperatedHost;
+  }
+}
+
+interface Played {
+  readonly source: PlayedHost;
+  readonly destination: PlayedHost;
+  readonly notes: string[];
+  interrupt(): void;
+}
+
+function play(driver: Partial<Driver>, method: 'balance' | 'resume' = 'balance') {
+  const [source, destination] = [new PlayedHost('src'), new PlayedHost('dst')];
+  const notes: string[] = [];
+  let interrupt: () => void = () => undefined;
+  const reporter: Reporter = {
+    findings: () => undefined,
+    note: (text) => notes.push(text),
+    progress: () => undefined,
+    end: () => undefined,
+  };
+  const running = () =>
+    runMigration({
+      ...{ id: 'vm1-0a', vm: 'vm1', method, key: 'ab', reporter },
+      hosts: { source: source.host, destination: destination.host },
+      engines: { source: 'engine', destination: 'engine' },
+      driver: {
+        migrate: () => Promise.resolve({ succeeded: false, says: 'failed' }),
+        abort: () => Promise.resolve(),
+        look: () => Promise.resolve({ source: 'running', destination: 'absent' }),
+        job: () => Promise.resolve(undefined),
+        completed: () => Promise.resolve(undefined),
+        ...driver,
+      },
+      onInterrupt: (listener) => (interrupt = listener),
+    });
+  const played: Played = {
+    source,
+    destination,
+    notes,
+    interrupt: () => {
+      interrupt();
+    },
+  };
+  return { ...played, running };
+}
+
+const untilListening = ({ source, destination }: Played): void => {
+  for (const host of [source, destination])
+    host.on = (what) => {
+      if (what === 'launch') host.engine.say({ event: 'listening' });
+      return Promise.resolve();
+    };
+};
+
+test('Ctrl-C while an engine is being started: it is ended before the command ends', async (t) => {
+  const played = play({});
+  played.destination.on = async (what) => {
+    if (what !== 'launch') return;
+    await new Promise(setImmediate);
+    played.interrupt();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  };
+  const { outcome } = await played.running();
+  t.is(outcome, 'cancelled');
+  t.deepEqual(
+    played.destination.done.filter((what) => what !== 'other'),
+    ['launch', 'TERM'],
+  );
+});
+
+test('nobody can be asked, and no QEMU has come to an engine: the engines are ended', async (t) => {
+  const unknown = { source: 'unknown', destination: 'unknown' } as const satisfies Record<string, VmState>;
+  const played = play({ look: () => Promise.resolve(unknown) });
+  untilListening(played);
+  const { outcome } = await played.running();
+  t.is(outcome, 'in-doubt');
+  for (const host of [played.source, played.destination]) t.true(host.done.includes('TERM'), host.name);
+});
+
+test('in doubt, and QEMU has come to an engine: no engine is touched', async (t) => {
+  const unknown = { source: 'unknown', destination: 'unknown' } as const satisfies Record<string, VmState>;
+  const played = play({
+    look: () => Promise.resolve(unknown),
+    migrate: async () => {
+      played.source.engine.say({ event: 'qemu-connected' });
+      await new Promise(setImmediate);
+      return { succeeded: false, says: 'lost' };
+    },
+  });
+  untilListening(played);
+  const { outcome } = await played.running();
+  t.is(outcome, 'in-doubt');
+  for (const host of [played.source, played.destination]) t.false(host.done.includes('TERM'), host.name);
+});
+
+/** An early resume whose source engine says that the VM may move, and ends when it is told to. */
+function playMove(lostWords: number) {
+  const ended = Promise.withResolvers<undefined>();
+  let stopped = 0;
+  let aborted = 0;
+  let runs = true;
+  const played = play(
+    {
+      migrate: async () => {
+        played.source.engine.say({ event: 'qemu-connected' });
+        played.source.engine.say({ event: 'may-move' });
+        await ended.promise;
+        return { succeeded: false, says: 'QEMU: the engine has ended' };
+      },
+      abort: () => {
+        aborted += 1;
+        return Promise.reject(new Error('QEMU does not cancel it'));
+      },
+      look: () => Promise.resolve({ source: runs ? 'running' : 'paused', destination: 'absent' }),
+      early: {
+        stopForMove: () => {
+          stopped += 1;
+          runs = false;
+          return Promise.resolve();
+        },
+        continueTarget: () => Promise.resolve(performance.now()),
+        giveBack: () => {
+          runs = true;
+          return Promise.resolve();
+        },
+      },
+    },
+    'resume',
+  );
+  untilListening(played);
+  const launching = played.source.on;
+  let words = 0;
+  played.source.on = async (what) => {
+    await launching(what);
+    if (what === 'USR1') {
+      words += 1;
+      if (words <= lostWords) throw new CodedError('host', 'unreachable', 'src cannot be reached by ssh');
+      ended.resolve(undefined);
+    }
+    if (what === 'TERM') ended.resolve(undefined);
+  };
+  return { ...played, counts: () => ({ words, stopped, aborted, runs }) };
+}
+
+test('a word to move that is lost once is said again', async (t) => {
+  const played = playMove(1);
+  await played.running();
+  t.like(played.counts(), { words: 2, stopped: 1 });
+});
+
+test('a VM that stands, and whose engine cannot be told, is given back: the engine ends it, whatever QEMU cancels', async (t) => {
+  const played = playMove(Number.POSITIVE_INFINITY);
+  const { outcome, reasons } = await played.running();
+  t.is(outcome, 'failed');
+  t.true(played.source.done.includes('TERM'));
+  t.like(played.counts(), { words: 3, stopped: 1, aborted: 0, runs: true });
+  t.true(reasons.some((reason) => reason.startsWith('the VM was not moved: src cannot be reached')));
+  t.true(played.notes.some((note) => note.includes('aborting')));
+});
