@@ -160,4 +160,25 @@ test('poolshift migrate, between two QEMUs without libvirt', async (t) => {
   t.regex((await src.run('poolshift status')).stdout, /by resume, here the source: recovered$/m);
   const again = await src.run(`poolshift recover ${vm}`, { okExitCodes: [4] });
   t.regex(again.stderr, /has everything/);
+
+  // What those have left switched on in QEMU, others do without.
+  for (const [from, to, method, options] of [
+    [dst, src, 'balance', ''],
+    // Suspended when it has taken so long; it goes on at the target.
+    [src, dst, 'plain', '--timeout 1'],
+  ] as const) {
+    await stopVm(to);
+    await startVm(to, { ...machine, role: 'target' });
+    const command = new Command(
+      from,
+      `--source-qmp ${qmp} --target-qmp ssh://${to.name}${qmp}`,
+      `--available-switchover-bandwidth 28 --method ${method} ${options}`,
+    );
+    t.teardown(() => command.stop());
+    t.is(await command.ended, 0, command.errors);
+    log(JSON.stringify(command.end));
+    t.like(command.end, { outcome: 'migrated', method });
+    await waitForServer({ client, vmHost: to, server, timeoutMs: 120_000 });
+  }
+  t.deepEqual(await checksums(), before);
 });
