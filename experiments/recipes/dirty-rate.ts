@@ -23,9 +23,9 @@ export const dirtyRate: Recipe = {
   // A slower link in place of a faster guest, which an emulated one cannot be.
   conditions: { maxTime: 600, before: 15, after: 10 },
   parts: [
-    part('0.1', '88mbit'),
-    // Pre-copy needs many passes, and still comes to an end.
-    part('0.2', '44mbit', 3),
+    // Pre-copy needs several passes, and comes to an end.
+    part('0.1', '88mbit', 3),
+    part('0.2', '44mbit'),
     part('0.3', '29mbit'),
     part('0.6', '14.6mbit'),
     part('0.9', '9.8mbit'),
