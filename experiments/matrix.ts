@@ -8,7 +8,10 @@ import { paperScenarioNames, type ScenarioName, scenarioNames } from './scenario
 import { type Shard, pairOption, shardBlocks, shardOption } from './shard.ts';
 
 const listOf = <const Names extends readonly [string, ...string[]]>(names: Names) =>
-  z.array(z.enum(names)).min(1);
+  z
+    .array(z.enum(names))
+    .min(1)
+    .refine((given) => new Set(given).size === given.length, 'a value is given twice');
 
 export const matrixOptionsSchema = optionsSchema
   .omit({ scenario: true, mem: true, engine: true, repeat: true, keep: true, out: true })

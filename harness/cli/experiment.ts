@@ -1,5 +1,6 @@
 /** `npm run experiment -- [options]`: one cell of the paper's matrix, from nothing to a table and a result folder. */
 import path from 'node:path';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { mebibytes } from '../../foundation/quantity.ts';
 import {
   linkRatesOf,
@@ -17,6 +18,7 @@ import { runTable } from './figures.ts';
 import { abortOnSignals } from './interrupt.ts';
 import { startLiveView } from './live-view.ts';
 import { exitCodes, parseOptions } from './options.ts';
+import { checkOut } from './out-folder.ts';
 import { runOutput } from './progress.ts';
 import { type AtEnd, runCommand } from './run-command.ts';
 import { inventoryOf, refuseWhatDoesNotFit, waitForTestbed } from './testbed-options.ts';
@@ -52,6 +54,13 @@ async function main(atEnd: AtEnd): Promise<number> {
     process.argv.slice(2),
   );
   if (options === undefined) return exitCodes.ok;
+  if (options.keep && options.repeat > 1)
+    throw new CodedError(
+      'command',
+      'usage',
+      `--keep leaves the VM where the next run needs its hosts: leave out --repeat ${options.repeat}`,
+    );
+  checkOut(options.out);
   const configuration = resolveConfiguration(options);
   const listed = await inventoryOf(configuration);
   if (options.dryRun) {
@@ -88,6 +97,8 @@ async function main(atEnd: AtEnd): Promise<number> {
     report(result, options.json);
     failed ||= result.outcome === 'failed';
     skipped = result.outcome === 'skipped';
+    // What is kept for its evidence leaves no room for the next one.
+    if (failed && options.keepOnFailure) break;
   }
   if (signal.aborted) return exitCodes.interrupted;
   // These hosts cannot run it, as a machine that is too small cannot.

@@ -2,6 +2,7 @@ import test from 'ava';
 import { z } from 'zod';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { optionsSchema } from '../../experiments/configuration.ts';
+import { matrixOptionsSchema } from '../../experiments/matrix.ts';
 import { parseOptions } from './options.ts';
 
 const parse = (...arguments_: string[]) => parseOptions('experiment', 'runs one', optionsSchema, arguments_);
@@ -25,6 +26,22 @@ test('a wrong value names the option, the value and the valid ones', (t) => {
     t.throws(() => parse('--threads', 'many')).message,
     /--threads "many": a whole number from 1 to 256/,
   );
+});
+
+test('an empty value is no value: an unset variable is not full speed', (t) => {
+  for (const option of ['--rate', '--before', '--downtime-limit-max', '--out', '--inventory'])
+    t.is(t.throws(() => parse(option, '')).message, `${option}: an empty value was given`);
+});
+
+test('a value is not given twice', (t) => {
+  const matrix = (...arguments_: string[]) => parseOptions('matrix', '', matrixOptionsSchema, arguments_);
+  t.regex(
+    t.throws(() => matrix('--mems', '16', '16')).message,
+    /^--mems \["16","16"\]: a value is given twice$/,
+  );
+  t.throws(() => matrix('--engines', 'precopy', 'precopy'));
+  t.deepEqual(matrix('--mems', '16', '8')?.mems, ['16', '8']);
+  t.regex(t.throws(() => matrix('--mems', '5')).message, /valid: 4, 8/);
 });
 
 test('--live stands alone or has a port', (t) => {

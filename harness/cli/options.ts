@@ -123,6 +123,16 @@ export function parseOptions<Schema extends z.ZodObject>(
   if (command.args.length > 0 && operands === undefined)
     throw new CodedError('command', 'usage', `unexpected argument '${command.args.join(' ')}'; see --help`);
   const given = operands === undefined ? command.opts() : { ...command.opts(), [operands]: command.args };
+  // An empty variable of a shell: no number is meant by it, and zero would be one.
+  const blank = Object.entries(given).find(([, value]) => [value].flat().some((one) => one === ''));
+  if (blank !== undefined) {
+    const [key] = blank;
+    throw new CodedError(
+      'command',
+      'usage',
+      `${key === operands ? operandName(key) : `--${kebab(key)}`}: an empty value was given`,
+    );
+  }
   const parsed = schema.safeParse(given);
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.map((issue) => {
@@ -131,7 +141,8 @@ export function parseOptions<Schema extends z.ZodObject>(
     const value = (given as Record<string, unknown>)[key];
     const shown = value === undefined ? '' : ` ${JSON.stringify(value)}`;
     const choices = field === undefined ? undefined : shapeOf(key, field).choices;
-    const valid = choices === undefined ? issue.message : `valid: ${choices.join(', ')}`;
+    const valid =
+      choices === undefined || issue.code === 'custom' ? issue.message : `valid: ${choices.join(', ')}`;
     return `${key === operands ? operandName(key) : `--${kebab(key)}`}${shown}: ${valid}`;
   });
   throw new CodedError('command', 'usage', problems.join('\n'));

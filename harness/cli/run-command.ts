@@ -22,6 +22,11 @@ export async function runCommand(name: string, main: (atEnd: AtEnd) => Promise<n
       console.error(`${name}: ${error.message}`);
       process.exit(exitCodes.usage);
     }
+    if (isCoded(error, 'record')) {
+      const { cause } = error;
+      console.error(`${name}: ${error.message}${cause instanceof Error ? `: ${cause.message}` : ''}`);
+      process.exit(exitCodes.failed);
+    }
     console.error(error);
     process.exit(exitCodes.failed);
   }

@@ -24,6 +24,7 @@ import { abortOnSignals } from './interrupt.ts';
 import { startLiveView } from './live-view.ts';
 import { planText } from './matrix-plan.ts';
 import { matrixFailed } from './matrix-status.ts';
+import { checkOut } from './out-folder.ts';
 import { runOutput } from './progress.ts';
 import { cellsPlannedBefore, doneRow, refuseOtherRuns, setAside } from './resume.ts';
 import type { AtEnd } from './run-command.ts';
@@ -84,7 +85,7 @@ export async function runMatrix(
   { set, setIsGiven, owner, say }: MatrixUse,
   atEnd: AtEnd,
 ): Promise<MatrixResult> {
-  const inventory = await waitForTestbed({ testbed: options.testbed, inventory: listed, owner, say }, atEnd);
+  checkOut(set);
   if (existsSync(set) && !options.resume && setIsGiven)
     throw new CodedError(
       'command',
@@ -99,6 +100,7 @@ export async function runMatrix(
   }));
   if (options.resume) await refuseOtherRuns(set, places);
   const plannedBefore = await cellsPlannedBefore(set);
+  const inventory = await waitForTestbed({ testbed: options.testbed, inventory: listed, owner, say }, atEnd);
   say(planText(options, cells));
 
   const signal = abortOnSignals(say);

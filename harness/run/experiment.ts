@@ -2,7 +2,6 @@
  * One run, from nothing to a result folder: prepare, boot, warm, load, migrate, load, check, record, tear down. The
  * steps are in run-steps.ts; here is what surrounds them: record, outcome, undo.
  */
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { isCoded } from '../../foundation/coded-error.ts';
 import { nowMs } from '../probes/wall-clock.ts';
@@ -37,7 +36,6 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
   const { folder, signal, configuration } = options;
   const record = async (place: VmPlace): Promise<RecordedVm> => {
     const ownFolder = nameOfVm(folder, place.index);
-    await mkdir(ownFolder, { recursive: true });
     const own = await RunLog.create(ownFolder);
     const name = configuration.vms === undefined ? undefined : `VM ${place.index}`;
     return { place, log: own, watch: new RunWatch(own, name) };

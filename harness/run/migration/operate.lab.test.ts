@@ -154,12 +154,23 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
   const metrics = await src.run('cat /root/poolshift.prom');
   t.regex(metrics.stdout, new RegExp(`^poolshift_migration_downtime_seconds\\{vm="${domainName}",`, 'm'));
 
-  // Back again, told from a third machine, and without the engines.
-  const back = migrate(
-    `--method plain --connect qemu+ssh://dst/system --to-address ${testbed.networks.migration.addresses.src}`,
-    client,
-    `${domainName} qemu+ssh://src/system`,
-  );
+  // Back again, told from a third machine, by a user with sudo, and without the engines.
+  for (const host of [src, dst])
+    await host.run(`useradd --create-home --shell /bin/bash operator
+echo 'operator ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/operator
+install -D -m 600 -o operator -g operator /root/.ssh/authorized_keys ~operator/.ssh/authorized_keys
+chown operator: ~operator/.ssh`);
+  const asOperator = {
+    vm: `${domainName} qemu+ssh://operator@src/system`,
+    options: `--connect qemu+ssh://operator@dst/system --to-address ${testbed.networks.migration.addresses.src}`,
+  };
+  const stranger = await client.run(`poolshift check ${asOperator.vm} ${asOperator.options}`, {
+    okExitCodes: [4],
+    timeoutMs: 180_000,
+  });
+  t.regex(stranger.stdout, /^NO +virsh: does not reach qemu\+ssh:\/\/operator@dst\/system from here: /m);
+  for (const host of [src, dst]) await host.run('usermod --append --groups libvirt operator');
+  const back = migrate(`--method plain --timeout 120 ${asOperator.options}`, client, asOperator.vm);
   t.is(await back.ended, 0, back.errors);
   log(JSON.stringify(back.end));
   t.is(back.end?.['outcome'], 'migrated');

@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { CodedError } from '../../../foundation/coded-error.ts';
 import type { Log } from '../../../scripts/cache.ts';
 import { type Host, type HostName, type HostProcess, hostNames } from '../host.ts';
+import { labWaitMs } from '../lab-wait.ts';
 import { quote } from '../ssh-host.ts';
 import { openConnections } from './connections.ts';
 import type { Inventory } from './schema.ts';
@@ -64,7 +65,7 @@ interface HoldOptions {
  * @throws CodedError 'inventory', 'invalid' that names who has which host since when; CodedError 'host'
  */
 export async function holdHosts(options: HoldOptions): Promise<Hold> {
-  const deadlineMs = performance.now() + Number(process.env['POOLSHIFT_LAB_WAIT'] ?? 0) * 60_000;
+  const deadlineMs = performance.now() + labWaitMs();
   for (let said = ''; ;) {
     const attempt = await tryHold(options);
     if ('release' in attempt) return attempt;

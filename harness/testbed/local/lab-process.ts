@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { CodedError } from '../../../foundation/coded-error.ts';
 import { type Log, cacheRoot } from '../../../scripts/cache.ts';
 import { type FileLock, takeLock } from '../../../scripts/lock.ts';
+import { labWaitMs } from '../lab-wait.ts';
 import { sshConfig } from '../ssh-config.ts';
 import { exportFolder, labFolder, sshConfigPath } from './lab-folder.ts';
 import { makeKeys } from './lab-keys.ts';
@@ -57,7 +58,7 @@ export function requireRoot(): void {
  * @throws CodedError 'lab', 'already-up'
  */
 export async function waitForRoom(log: Log): Promise<void> {
-  const deadlineMs = performance.now() + Number(process.env['POOLSHIFT_LAB_WAIT'] ?? 0) * 60_000;
+  const deadlineMs = performance.now() + labWaitMs();
   for (let said = ''; ;) {
     const other = await currentLab();
     if (other === undefined) return;
