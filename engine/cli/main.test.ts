@@ -1,16 +1,19 @@
 /** The command line as a user meets it. */
-import { execFile, spawn } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
   closeSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test from 'ava';
@@ -55,6 +58,54 @@ test('a recovery without its file says so', async (t) => {
   );
   t.is(status, 1);
   t.regex(stderr, /cannot read \/nonexistent\/recovery/);
+});
+
+/** Whether a process has a file open. */
+function opens(pid: number, file: string): boolean {
+  const folder = `/proc/${pid}/fd`;
+  try {
+    return readdirSync(folder).some((fd) => readlinkSync(path.join(folder, fd)) === file);
+  } catch {
+    return false;
+  }
+}
+
+test('Ctrl-C ends what waits', async (t) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-main-'));
+  const silent = createServer();
+  try {
+    const fifo = path.join(folder, 'stream');
+    execFileSync('mkfifo', [fifo]);
+    const socket = path.join(folder, 'agent');
+    const seen = { connection: false };
+    silent.on('connection', () => (seen.connection = true));
+    await new Promise<void>((resolve) => silent.listen(socket, resolve));
+    // One that writes nothing, so that the reader has opened it.
+    const writer = openSync(fifo, 'r+');
+    for (const [args, end] of [
+      [
+        ['inspect-stream', fifo],
+        [null, 'SIGINT'],
+      ],
+      [
+        ['list', '--agent', socket],
+        [130, null],
+      ],
+    ] as const) {
+      const child = spawn(process.execPath, [main, ...args], { stdio: 'ignore' });
+      const limit = setTimeout(() => child.kill('SIGKILL'), 60_000);
+      const ended = once(child, 'exit');
+      while (!opens(child.pid ?? 0, fifo) && !seen.connection)
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      child.kill('SIGINT');
+      t.deepEqual(await ended, end, args[0]);
+      clearTimeout(limit);
+    }
+    closeSync(writer);
+  } finally {
+    silent.close();
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('a wrong command line says what is wrong, with status 2', async (t) => {

@@ -349,6 +349,8 @@ program
   .addOption(jsonOption())
   .action(async (file: string, args: CommonOptions) => {
     const inspector = new StreamInspector();
+    // A read of a pipe that nobody writes to comes back to no program: a signal ends this one as it does others.
+    for (const name of endingSignals) process.removeAllListeners(name);
     for await (const chunk of createReadStream(file, { highWaterMark: 1024 * 1024 })) {
       inspector.push(chunk as Buffer);
     }
@@ -451,7 +453,8 @@ const interrupts: Interrupts = {
     if (signals.signal.aborted) listener();
   },
 };
-for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+for (const name of endingSignals) {
   process.on(name, () => {
     signals.abort();
     for (const listener of listeners) listener();
@@ -507,6 +510,7 @@ try {
   const isUsage = code?.startsWith('commander.') === true;
   if (!isUsage) process.stderr.write(`poolshift-engine: ${cleanText(message)}\n`);
   if (isUsage) process.exitCode = status === 0 ? 0 : exitCode.usage;
+  else if (signals.signal.aborted) process.exitCode = exitCode.interrupted;
   else process.exitCode = isCoded(error, 'command') ? exitCode.usage : exitCode.failed;
 }
 

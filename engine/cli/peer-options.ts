@@ -1,6 +1,7 @@
 /** The options by which the engines know each other, and `poolshift-engine key`. */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { createSecureContext } from 'node:tls';
 import { type Command, Option } from 'commander';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import type { PeerSecurity } from '../wire/peer-security.ts';
@@ -88,6 +89,16 @@ function certificates(
   // A group of its own that QEMU is in is how distributions have it.
   if ((statSync(keyFile).mode & 0o007) !== 0) {
     throw new CodedError('command', 'usage', `others may read or write ${keyFile}: chmod o= it`);
+  }
+  const { authority: ca, certificate: cert, key, revoked: crl } = security;
+  try {
+    // As both ends do when somebody connects, which is too late to say it.
+    createSecureContext({ ca, cert, key, ...(crl === undefined ? {} : { crl }) });
+  } catch (cause) {
+    const why = (cause as Error).message;
+    throw new CodedError('command', 'usage', `the certificates in ${folder} are of no use: ${why}`, {
+      cause,
+    });
   }
   return security;
 }

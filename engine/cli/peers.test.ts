@@ -1,7 +1,7 @@
 /** Who may be the other engine, and what strangers can do to a destination that waits: nothing. Both engines in this process. */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -389,6 +389,27 @@ test('certificates are verified both ways', async (t) => {
   t.regex(elsewhere.event === 'failed' ? elsewhere.reason : '', /the destination is another host/);
   const fitting = peerSecurity('source', { tlsDir: named, tlsHostname: 'dst.example' });
   t.like(await source(t, other.port, fitting), { event: 'connected' });
+});
+
+test('certificates of no use are said before anybody connects', async (t) => {
+  const folder = folderOf(t);
+  const [ours, theirs] = ['ours', 'theirs'].map((name) => path.join(folder, name)) as [string, string];
+  makeCertificates(ours, 'IP:127.0.0.1');
+  makeCertificates(theirs, 'IP:127.0.0.1');
+  for (const role of ['source', 'destination'] as const) {
+    const file = path.join(ours, role === 'source' ? 'client-key.pem' : 'server-key.pem');
+    const right = readFileSync(file);
+    const refused = { name: 'CommandError', message: /certificates in .* are of no use: / };
+    for (const wrong of [readFileSync(path.join(theirs, path.basename(file))), Buffer.from('no key')]) {
+      writeFileSync(file, wrong);
+      t.throws(() => peerSecurity(role, { tlsDir: ours }), refused, role);
+    }
+    writeFileSync(file, right);
+    writeFileSync(path.join(ours, 'ca-crl.pem'), 'no list');
+    t.throws(() => peerSecurity(role, { tlsDir: ours }), refused, role);
+    rmSync(path.join(ours, 'ca-crl.pem'));
+    t.notThrows(() => peerSecurity(role, { tlsDir: ours }));
+  }
 });
 
 test('a source with certificates is a stranger to a destination with a key', async (t) => {

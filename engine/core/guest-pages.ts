@@ -93,7 +93,8 @@ export class GuestPages {
   #storage: Storage | undefined;
   #plan: PlanBuilder | undefined;
   /** Pages that the destination asked for. */
-  readonly #asked: PageName[] = [];
+  /** As `#memory` numbers them. One that is asked for again is no other. */
+  readonly #asked = new Set<number>();
   /** Numbers of pages that the target's VM waits for. */
   readonly #requested: number[] = [];
   /** Number of a page that the target was told to throw away here. */
@@ -288,12 +289,14 @@ export class GuestPages {
    */
   takeAsk(pages: readonly PageName[]): void {
     for (const name of pages) {
-      if ((this.#memory?.numberOf(name) ?? -1) >= 0) continue;
-      const { blockIndex, pageIndex } = name;
-      const what = `page ${pageIndex} of RAM block ${blockIndex} is asked for`;
-      throw new CodedError('wire', 'malformed', what);
+      const page = this.#memory?.numberOf(name) ?? -1;
+      if (page < 0) {
+        const { blockIndex, pageIndex } = name;
+        const what = `page ${pageIndex} of RAM block ${blockIndex} is asked for`;
+        throw new CodedError('wire', 'malformed', what);
+      }
+      this.#asked.add(page);
     }
-    this.#asked.push(...pages);
   }
 
   /** The migration goes on as one without storage. */
@@ -474,11 +477,11 @@ export class GuestPages {
       this.#send(page, this.#page);
     };
     for (const page of this.#requested.splice(0)) if (memory.state(page) !== pageState.plain) answer(page);
-    for (const name of this.#asked.splice(0)) {
-      const page = memory.numberOf(name);
+    for (const page of this.#asked) {
       const state = memory.state(page);
       if (state === pageState.planned || state === pageState.plannedWithheld) answer(page);
     }
+    this.#asked.clear();
   }
 
   #planSlice(plan: PlanBuilder): boolean {
@@ -501,11 +504,11 @@ export class GuestPages {
 
   #takeSlice(plan: PlanBuilder, qemuHeld: boolean): boolean {
     if (!this.#schedule.takesFromBack(qemuHeld, this.#output.room)) return false;
-    const taken = plan.takeFromBack(this.#takePages, this.#settledPosition, (page, content) => {
+    const more = plan.takeFromBack(this.#takePages, this.#settledPosition, (page, content) => {
       this.#send(page, content);
     });
     this.#schedule.listWalked(0, plan.remainingPages);
-    return taken > 0 && this.#schedule.takesFromBack(qemuHeld, this.#output.room);
+    return more && this.#schedule.takesFromBack(qemuHeld, this.#output.room);
   }
 
   /** Puts a page into the stream, in the same step in which it was read. @param page as `#memory` numbers it */

@@ -31,6 +31,8 @@ interface Place {
 
 /** Pages read from guest memory at once. */
 const readPages = 256;
+/** Of the list, passed over in one step. */
+const walkedEntries = 4096;
 const zeroPage = Buffer.alloc(pageSizeBytes);
 
 export class PlanBuilder {
@@ -217,25 +219,27 @@ export class PlanBuilder {
 
   /**
    * Takes up to `maxPages` pages that are not settled, from the back of the list, for sending them from guest memory. They
-   * are read here, so that the caller must put each into the stream within `onPage`.
+   * are read here, so that the caller must put each into the stream within `onPage`. No more than `walkedEntries` entries are passed
+   * over: most may be settled, and nothing else happens meanwhile.
    *
    * @param downTo entries of the list before this position are left alone
    * @param onPage gets the page's content, or undefined for zeros; the buffer is valid only during the call
-   * @returns how many pages were taken
+   * @returns whether there are more
    * @throws CodedError 'source', 'guest-ram'
    */
   takeFromBack(
     maxPages: number,
     downTo: number,
     onPage: (page: number, content: Buffer | undefined) => void,
-  ): number {
+  ): boolean {
     const memory = this.#memory;
+    const walkTo = Math.max(downTo, this.#backPosition - walkedEntries);
     let taken = 0;
-    while (taken < maxPages && this.#backPosition > downTo) {
-      const pages = this.#retreat(Math.min(maxPages - taken, this.#backPosition - downTo));
-      const first = this.#memory.pageOf(this.#back.run.guestFrame + this.#back.offset);
-      if (first < 0) continue;
-      this.#memory.read(first, pages, this.#content, 0);
+    while (taken < maxPages && this.#backPosition > walkTo) {
+      const pages = this.#retreat(Math.min(maxPages - taken, this.#backPosition - walkTo));
+      const first = memory.pageOf(this.#back.run.guestFrame + this.#back.offset);
+      if (first < 0 || this.#arePlain(first, pages)) continue;
+      memory.read(first, pages, this.#content, 0);
       for (let i = pages - 1; i >= 0; i--) {
         const page = first + i;
         const state = memory.state(page);
@@ -252,7 +256,13 @@ export class PlanBuilder {
         taken += 1;
       }
     }
-    return taken;
+    return this.#backPosition > downTo;
+  }
+
+  #arePlain(first: number, pages: number): boolean {
+    for (let page = first; page < first + pages; page++)
+      if (this.#memory.state(page) !== pageState.plain) return false;
+    return true;
   }
 
   /** Position up to which the list was planned. */

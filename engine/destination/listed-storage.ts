@@ -103,6 +103,25 @@ interface OpenedSources {
   readonly answer: Storage;
 }
 
+/** One that hangs is of no use, and holds no other up; what comes of it later is closed. @throws CodedError 'storage', 'no-answer' */
+async function withinLimit(opening: Promise<StorageReader>, limitMs: number): Promise<StorageReader> {
+  const { promise: limit, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    reject(new CodedError('storage', 'no-answer', `it could not be opened within ${limitMs / 1000} s`));
+    opening
+      .then(
+        (late) => late.close(),
+        () => undefined,
+      )
+      .catch(() => undefined);
+  }, limitMs);
+  try {
+    return await Promise.race([opening, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Storage daemons of one migration: each is a process, and the guest says how many files its list has. */
 const maxDaemons = 16;
 /** Sources opened at once. */
@@ -116,7 +135,7 @@ const maxReasonLength = 300;
  * Opens sources, those that lie at the same place once. A source that cannot be opened is of no use, and no error: its pages
  * come from the source engine.
  *
- * @param limitMs for one read
+ * @param limitMs for one read, and for opening one
  */
 export async function openSources(
   sources: readonly PageSource[],
@@ -137,7 +156,9 @@ export async function openSources(
       const reason = `a list gets ${maxDaemons} storage daemons at most; mount the file system and give its folder`;
       return Promise.reject(new CodedError('storage', 'too-many', reason));
     }
-    const reader = openSource(source, places).then((opened) => limitedReader(opened, limitMs));
+    const reader = withinLimit(openSource(source, places), limitMs).then((opened) =>
+      limitedReader(opened, limitMs),
+    );
     if (key !== undefined) opened.set(key, reader);
     return reader;
   };

@@ -1,6 +1,6 @@
 /**
  * Restores pages from shared storage: keeps a few large reads going, verifies each block against the plan's hash, and
- * hands pages over in the order in which reads come back. Memory is bounded by its buffers.
+ * hands pages over in the order in which reads come back. Memory is bounded by its buffers, and by those that hung reads keep.
  */
 import { isCoded } from '../../foundation/coded-error.ts';
 import { allocateAligned } from '../storage/file-storage.ts';
@@ -28,6 +28,9 @@ export interface RestoreSink extends RestoredPages {
   fail(error: unknown): void;
 }
 
+/** Of buffers that are replaced: each source that hangs may keep as many as are read at once. */
+const maxLost = 64;
+
 export class Restorer {
   /** Bytes read from storage. */
   storageBytes = 0;
@@ -37,6 +40,8 @@ export class Restorer {
   readonly #free: Buffer[] = [];
   readonly #read: { readonly extent: Extent; readonly buffer: Buffer; readonly error: unknown }[] = [];
   #reading = 0;
+  /** Buffers that a read which was given up has kept. */
+  #lost = 0;
   #reads: { readonly bytes: number; readonly atOnce: number } = storageReads;
   #stopped = false;
 
@@ -55,7 +60,10 @@ export class Restorer {
     this.#handOver();
     while (this.#reading < this.#reads.atOnce) {
       const buffer = this.#free.pop();
-      if (buffer === undefined) return;
+      if (buffer === undefined) {
+        if (this.#lost === maxLost && this.#reading === 0 && this.#read.length === 0) this.#askForRest();
+        return;
+      }
       const extent = this.#plan.nextExtent(this.#reads.bytes);
       if (extent === undefined) {
         this.#free.push(buffer);
@@ -103,6 +111,17 @@ export class Restorer {
       });
   }
 
+  /** So much of storage does not answer that nothing is read any more. */
+  #askForRest(): void {
+    for (;;) {
+      if (!this.#sink.canTake) return;
+      const extent = this.#plan.nextExtent(storageReads.bytes);
+      if (extent === undefined) return;
+      this.#plan.finish(extent, undefined, this.#storage.hash, this.#sink);
+      this.#sink.taken();
+    }
+  }
+
   #handOver(): void {
     let any = false;
     while (this.#read.length > 0 && this.#sink.canTake) {
@@ -110,8 +129,12 @@ export class Restorer {
       if (next === undefined) break;
       const content = next.error === undefined ? next.buffer : undefined;
       this.#plan.finish(next.extent, content, this.#storage.hash, this.#sink);
-      // A read that was given up may still write into its buffer.
-      if (!(isCoded(next.error, 'storage') && next.error.code === 'no-answer')) this.#free.push(next.buffer);
+      // A read that was given up may still write into its buffer: another one takes its place.
+      if (!isCoded(next.error, 'storage', 'no-answer')) this.#free.push(next.buffer);
+      else if (this.#lost < maxLost) {
+        this.#lost += 1;
+        this.#free.push(allocateAligned(storageReads.bytes));
+      }
       any = true;
     }
     if (any) this.#sink.taken();

@@ -1,5 +1,6 @@
 /** Gets the page list from the agent and hands it to who works with it. */
 import type { EngineConnection } from '../wire/connection.ts';
+import { frameTypes } from '../wire/frame.ts';
 import { encodeMessage } from '../wire/messages.ts';
 import type { QemuStream } from './qemu-stream.ts';
 import type { SourceOptions } from './source-options.ts';
@@ -26,10 +27,15 @@ export async function askForList(
     if (!signal.aborted) pages.giveUpList(code ?? 'failed', message);
   });
   if (answer === undefined) return false;
+  const { sources } = answer.list;
+  const message = encodeMessage({ sources, hashKey: hashKey.toString('hex') });
+  if (message.length > frameTypes.sources.maxBytes) {
+    pages.giveUpList('too-large', `the names of its sources take ${message.length} bytes`);
+    return false;
+  }
   onEvent(listedEvent(answer));
   pages.takeList(answer.list);
-  const { sources } = answer.list;
   // Not compressed: the guest chose the names beside the key.
-  destination.send('sources', encodeMessage({ sources, hashKey: hashKey.toString('hex') }));
+  destination.send('sources', message);
   return true;
 }

@@ -6,6 +6,7 @@ import {
   decodePlanPart,
   encodeAsk,
   encodePlanPart,
+  maxAskedPages,
   maxPlanPages,
   type PlanPart,
 } from './plan-codec.ts';
@@ -95,4 +96,6 @@ test('pages asked for come back as they were', (t) => {
   ];
   t.deepEqual(decodeAsk(encodeAsk(pages)), pages);
   t.throws(() => decodeAsk(Buffer.alloc(9)), { instanceOf: CodedError, name: 'WireError' });
+  t.is(decodeAsk(Buffer.alloc(maxAskedPages * 8)).length, maxAskedPages);
+  t.throws(() => decodeAsk(Buffer.alloc((maxAskedPages + 1) * 8)), { code: 'malformed' });
 });

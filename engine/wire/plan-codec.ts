@@ -91,7 +91,8 @@ export function encodeAsk(pages: readonly PageName[]): Buffer {
 
 /** @throws CodedError 'wire', 'malformed' */
 export function decodeAsk(bytes: Buffer): PageName[] {
-  if (bytes.length % askBytes !== 0) throw malformed(`an ask of ${bytes.length} bytes`);
+  if (bytes.length % askBytes !== 0 || bytes.length > maxAskedPages * askBytes)
+    throw malformed(`an ask of ${bytes.length} bytes`);
   const pages: PageName[] = [];
   for (let at = 0; at < bytes.length; at += askBytes) {
     pages.push({ blockIndex: bytes.readUInt16BE(at), pageIndex: bytes.readUInt32BE(at + 4) });
