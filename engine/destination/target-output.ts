@@ -34,6 +34,7 @@ export class TargetOutput {
   #last: Buffer | undefined;
   /** What was added since, behind it. */
   readonly #behindLast: Buffer[] = [];
+  #behindLastBytes = 0;
   #released = false;
   /** So much of the end is held; what is before it goes. */
   #heldTailBytes = Infinity;
@@ -44,12 +45,16 @@ export class TargetOutput {
 
   /** Whether more may come; the socket's 'drain' says when it changes. */
   get hasRoom(): boolean {
-    return this.#socket.writableLength < maxWaitingBytes;
+    return this.#waitingBytes < maxWaitingBytes;
   }
 
   /** Whether restored pages may come beside the source's stream. */
   get hasRoomBeside(): boolean {
-    return this.#socket.writableLength < maxWaitingBesideBytes;
+    return this.#waitingBytes < maxWaitingBesideBytes;
+  }
+
+  get #waitingBytes(): number {
+    return this.#socket.writableLength + this.#behindLastBytes;
   }
 
   /** Bytes that are held. */
@@ -99,15 +104,20 @@ export class TargetOutput {
     this.#fill(held, 0, lastAt);
     this.flush();
     this.#last = held.subarray(lastAt, ends);
-    if (ends !== undefined) this.#behindLast.push(held.subarray(ends));
+    if (ends !== undefined) this.#addBehindLast(held.subarray(ends));
     this.#writeLast();
   }
 
   /** @throws CodedError 'destination', 'device-state' when more is to be held than there is room for */
   add(source: Buffer, start: number, end: number): void {
-    if (this.#last !== undefined) this.#behindLast.push(Buffer.from(source.subarray(start, end)));
+    if (this.#last !== undefined) this.#addBehindLast(Buffer.from(source.subarray(start, end)));
     else if (this.#held === undefined) this.#fill(source, start, end);
     else this.#holdBack(this.#held, Buffer.from(source.subarray(start, end)));
+  }
+
+  #addBehindLast(bytes: Buffer): void {
+    this.#behindLast.push(bytes);
+    this.#behindLastBytes += bytes.length;
   }
 
   #holdBack(held: Buffer[], part: Buffer): void {
@@ -150,6 +160,7 @@ export class TargetOutput {
     this.#last = undefined;
     this.#fill(last, 0, last.length);
     for (const bytes of this.#behindLast.splice(0)) this.#fill(bytes, 0, bytes.length);
+    this.#behindLastBytes = 0;
     this.flush();
   }
 
