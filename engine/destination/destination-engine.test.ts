@@ -1,7 +1,7 @@
 /** The destination engine between a source engine and a target that are played here: both can fall silent. */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -9,7 +9,9 @@ import test, { type ExecutionContext } from 'ava';
 import type { EngineEvent } from '../core/engine-event.ts';
 import type { EngineOutcome } from '../core/engine-options.ts';
 import { defaultLimits, type Limits } from '../core/wait-watch.ts';
+import { PageHasher, randomHashKey } from '../list/content-hash.ts';
 import type { StoragePlace } from '../storage/storage-place.ts';
+import { packageLoadedPing } from '../stream/postcopy-ending.ts';
 import { returnPathMessage } from '../stream/records.ts';
 import { encodeReturnPathMessage } from '../stream/return-path.ts';
 import * as build from '../stream/testing/build-stream.ts';
@@ -18,11 +20,13 @@ import type { FrameType } from '../wire/frame.ts';
 import { defaultLiveness, type Liveness, ownHello } from '../wire/hello.ts';
 import { encodeMessage } from '../wire/messages.ts';
 import { connectToPeer } from '../wire/peer-security.ts';
+import { encodePlanPart } from '../wire/plan-codec.ts';
 import { runDestination } from './destination-engine.ts';
 
 const plaintext = { by: 'nothing' } as const;
 const hourMs = 3_600_000;
 const ramSection = 3;
+const ramPages = 4096;
 const success = encodeReturnPathMessage({ type: returnPathMessage.shut, data: Buffer.alloc(4) });
 
 /** What the engine says, and a way to wait for it. */
@@ -65,6 +69,7 @@ async function between(
     readonly storage?: readonly StoragePlace[];
   },
 ): Promise<Between> {
+  t.timeout(60_000);
   const { liveness = defaultLiveness, limits, storage = [] } = options;
   const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-destination-'));
   const incomingPath = path.join(folder, 'incoming');
@@ -140,7 +145,7 @@ async function readUpTo(target: Socket, bytes: number): Promise<number> {
 
 /** `pages` pages of RAM, in one block. */
 function ramStream(pages: number, ...before: readonly Buffer[]): Buffer {
-  const blocks = [{ name: 'ram0', pageCount: 4096 }];
+  const blocks = [{ name: 'ram0', pageCount: ramPages }];
   return Buffer.concat([
     ...[build.magic, build.configuration('pc-q35-10.0'), build.command(1), ...before],
     ...[build.sectionStart(1, ramSection, 'ram', 4), build.memorySizes(blocks), build.sectionEnd(ramSection)],
@@ -183,4 +188,58 @@ test('where the target has the last byte when the source falls silent, its word 
   t.like(await sourceClosed, { code: 'peer-aborted', peerCode: 'timeout', targetNeverRuns: false });
   socket.end(success);
   t.like(await outcome, { result: 'migrated' });
+});
+
+const packageData = Buffer.concat([
+  build.command(4),
+  build.deviceState.subarray(0, -8),
+  build.command(2, build.number(4, 3)),
+  build.command(5),
+]);
+/** Becomes post-copy, with one page of the many that there are. */
+const early = Buffer.concat([
+  ramStream(1, build.command(3, Buffer.concat([build.number(8, 0x1000), build.number(8, 0x1000)]))),
+  ...[build.command(7, build.number(4, packageData.length)), packageData],
+]);
+
+test('alone with a target that does not read, its reading is what is waited for, and only for so long', async (t) => {
+  const content = randomBytes(ramPages * 4096);
+  const disk = path.join(mkdtempSync(path.join(tmpdir(), 'poolshift-disk-')), 'disk');
+  t.teardown(() => {
+    rmSync(path.dirname(disk), { recursive: true });
+  });
+  writeFileSync(disk, content);
+  const { outcome, events, source, frames, target } = await between(t, {
+    limits: { stallMs: 1000 },
+    storage: [{ name: undefined, location: disk }],
+  });
+  const hashKey = randomHashKey();
+  source.send('early', Buffer.alloc(0));
+  source.send(
+    'sources',
+    encodeMessage({ sources: [{ kind: 'disk', disk: 'vda' }], hashKey: hashKey.toString('hex') }),
+  );
+  await frames.once((type) => type === 'storage');
+  sendStream(source, early);
+  source.send('commit', Buffer.alloc(0));
+  const socket = await target;
+  // More, where huge pages may be behind this process's memory: a RAM_DISCARD.
+  t.true((await readUpTo(socket, early.length)) >= early.length);
+  socket.write(
+    encodeReturnPathMessage({ type: returnPathMessage.pong, data: build.number(4, packageLoadedPing) }),
+  );
+  await frames.once((type) => type === 'moved');
+  // All but the first page.
+  const hashes = new Uint32Array(2 * ramPages);
+  const hasher = new PageHasher(hashKey);
+  for (let page = 1; page < ramPages; page++) hasher.hashPage(content, page * 4096, hashes, 2 * (page - 1));
+  const pageCount = ramPages - 1;
+  const runs = Uint32Array.of(1, 1, pageCount);
+  source.send('plan', encodePlanPart({ blockIndex: 0, sourceIndex: 0, runs, hashes, pageCount }));
+  await frames.once((type) => type === 'sourceFree');
+  source.end();
+  await events.once(({ event }) => event === 'source-lost');
+  const end = await outcome;
+  t.is(end.result, 'incomplete');
+  t.regex('error' in end ? end.error.message : '', /the target QEMU to read/);
 });

@@ -405,7 +405,8 @@ class DestinationEngine implements SourceHandler, RestoreSink {
       case 'moving':
       case 'draining': {
         const { plan, restorer, target } = state.parts;
-        if (!target.output.hasRoom) {
+        // Alone, nothing comes that could take more room than what storage gives.
+        if (!target.output.hasRoom || (this.#isAlone && !target.output.hasRoomBeside)) {
           return {
             what: 'the target QEMU to read',
             limitMs: stallMs,
