@@ -8,6 +8,7 @@ import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import type { EngineEvent } from '../core/engine-event.ts';
 import type { EngineOutcome } from '../core/engine-options.ts';
+import { Said } from '../core/testing/said.ts';
 import { defaultLimits, type Limits } from '../core/wait-watch.ts';
 import { PageHasher, randomHashKey } from '../list/content-hash.ts';
 import type { StoragePlace } from '../storage/storage-place.ts';
@@ -28,26 +29,6 @@ const hourMs = 3_600_000;
 const ramSection = 3;
 const ramPages = 4096;
 const success = encodeReturnPathMessage({ type: returnPathMessage.shut, data: Buffer.alloc(4) });
-
-/** What the engine says, and a way to wait for it. */
-class Said<T> {
-  readonly all: T[] = [];
-  readonly #waiting: (() => void)[] = [];
-
-  add(one: T): void {
-    this.all.push(one);
-    for (const wake of this.#waiting.splice(0)) wake();
-  }
-
-  /** Settles when one of them is so. */
-  async once(is: (one: T) => boolean): Promise<T> {
-    for (;;) {
-      const found = this.all.find(is);
-      if (found !== undefined) return found;
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
-  }
-}
 
 interface Between {
   readonly outcome: Promise<EngineOutcome>;
@@ -83,9 +64,7 @@ async function between(
   const outcome = runDestination({
     ...{ listen: { host: '127.0.0.1', port: 0 }, security: plaintext, incomingPath, storage, liveness },
     limits: { ...defaultLimits, ...limits },
-    onEvent: (event) => {
-      events.add(event);
-    },
+    onEvent: events.add,
   });
   const listening = await events.once(({ event }) => event === 'listening');
   const port = Number(listening.event === 'listening' ? listening.address.split(':')[1] : undefined);

@@ -333,7 +333,7 @@ class SourceEngine implements DestinationLinkHandler {
 
   /**
    * Once its stream is complete, QEMU has nothing more to say than that it closes, which must be heard whatever the link does;
-   * in post-copy it sends on.
+   * in post-copy it sends on, and what it sends when there is no link any more is dropped.
    */
   get #mayRead(): boolean {
     switch (this.#state.is) {
@@ -348,7 +348,7 @@ class SourceEngine implements DestinationLinkHandler {
       case 'left-behind':
       case 'in-doubt':
       case 'over':
-        return !this.#stream.isPostcopy || this.#link.room > 0;
+        return !this.#stream.isPostcopy || this.#link.connection.isClosed || this.#link.room > 0;
     }
   }
 
