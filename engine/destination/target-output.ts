@@ -36,6 +36,8 @@ export class TargetOutput {
   readonly #behindLast: Buffer[] = [];
   #behindLastBytes = 0;
   #released = false;
+  /** `writtenBytes` when the target had what it needs to start; undefined before. */
+  #startBytes: number | undefined;
   /** So much of the end is held; what is before it goes. */
   #heldTailBytes = Infinity;
 
@@ -88,14 +90,22 @@ export class TargetOutput {
     return this.#released;
   }
 
+  /** Whether more was written than the target needs to start: what it has not read may be of that, and it may have run. */
+  get isBeyondStart(): boolean {
+    return this.#startBytes !== undefined && this.writtenBytes > this.#startBytes;
+  }
+
   /**
    * Delivers what is held, and holds nothing any more. What the target needs to start, from the end of file byte on, goes only
    * when the kernel has taken everything before it: until then the target certainly cannot start.
    */
   release(): void {
     this.#released = true;
-    // In post-copy nothing is held.
-    if (this.#held === undefined) return;
+    // In post-copy that is passed through nothing is held, and what follows starts the target at a byte that is not known here.
+    if (this.#held === undefined) {
+      this.#startBytes = this.writtenBytes;
+      return;
+    }
     const held = Buffer.concat(this.#held);
     this.#held = undefined;
     this.#heldBytes = 0;
@@ -159,6 +169,7 @@ export class TargetOutput {
     if (last === undefined || this.#underWay > 0 || this.#socket.destroyed) return;
     this.#last = undefined;
     this.#fill(last, 0, last.length);
+    this.#startBytes = this.writtenBytes + this.#filledBytes;
     for (const bytes of this.#behindLast.splice(0)) this.#fill(bytes, 0, bytes.length);
     this.#behindLastBytes = 0;
     this.flush();
