@@ -475,7 +475,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
         linkOf(before)?.connection.abort(action.why);
         return;
       case 'say-in-doubt':
-        onEvent({ event: 'in-doubt', reason: action.why.message, advice: inDoubtAtDestination });
+        onEvent({ event: 'in-doubt', reason: action.why.message, advice: inDoubtAtDestination(this.#early) });
         return;
       case 'refuse-signal':
         onEvent({ event: 'signal-refused', reason: signalRefused });

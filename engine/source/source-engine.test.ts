@@ -125,7 +125,8 @@ test('in doubt about an early resume QEMU is read only as far as the destination
   run.qemu.write(moving);
   await run.frames.once((type) => type === 'commit');
   run.qemu.end(owed);
-  await run.events.once(({ event }) => event === 'in-doubt');
+  const doubt = await run.events.once(({ event }) => event === 'in-doubt');
+  t.regex(doubt.event === 'in-doubt' ? doubt.advice : '', /keep the QEMU here.*poolshift-engine recover/);
   // Long enough for all of it to be read.
   await sleep(1000);
   t.true(run.streamedBytes() < 4 * 1024 * 1024, `${run.streamedBytes()}`);
