@@ -133,3 +133,16 @@ test('in doubt about an early resume QEMU is read only as far as the destination
   run.destination.end();
   t.like(await run.outcome, { result: 'in-doubt' });
 });
+
+test('when the VM may move and its package waits, somebody to say so is waited for, and only for so long', async (t) => {
+  const run = await between(t, {
+    limits: { stallMs: 1000 },
+    moveSignal: { subscribe: () => undefined },
+  });
+  run.qemu.write(firstPass);
+  await run.events.once(({ event }) => event === 'may-move');
+  run.qemu.write(moving);
+  const end = await run.outcome;
+  t.is(end.result, 'failed');
+  t.regex('error' in end ? end.error.message : '', /somebody to say that the VM moves/);
+});
