@@ -98,6 +98,8 @@ interface Conditions {
   readonly listIsRight?: true;
   /** The target's process stands when the VM is to move, and is waited for 2 s. */
   readonly targetStands?: true;
+  /** The destination engine waits 2 s for a target that takes nothing. */
+  readonly impatient?: true;
   /** QEMU's arguments. Default: what has it wait for the target's ack. */
   readonly qemu?: readonly string[];
 }
@@ -111,7 +113,7 @@ async function whileReady(
   if (installation === undefined) throw new Error('no QEMU');
   t.timeout(15 * 60_000);
   const { program, targetMemory, allThere, preempts, endsAsPrecopy, listIsRight, targetStands } = conditions;
-  const { qemu = waitsForAck } = conditions;
+  const { qemu = waitsForAck, impatient } = conditions;
   const pair = await VmPair.start(installation, {
     ramBytes,
     diskBytes: 96 * MiB,
@@ -132,12 +134,13 @@ async function whileReady(
     const nbd = await startNbdServer(installation, pair.diskPath, nbdSocket);
     let rate: number = allThere === true ? linkBytesPerSecond.after : linkBytesPerSecond.before;
     try {
-      const patience = targetStands === true ? ['--stall-limit', '2'] : [];
+      const sourceLimits = targetStands === true ? ['--stall-limit', '2'] : [];
+      const destinationLimits = impatient === true ? ['--stall-limit', '2'] : sourceLimits;
       const share = allThere === true ? '100' : '0';
       const { source, destination } = await pair.startEngines(listOf(cachedRuns, ramBytes), {
-        source: ['--list-at', 'start', '--strategy', 'resume', '--before-switch', share, ...patience],
+        source: ['--list-at', 'start', '--strategy', 'resume', '--before-switch', share, ...sourceLimits],
         storage: nbd.location,
-        destination: ['--storage-limit', '3600', ...patience],
+        destination: ['--storage-limit', '3600', ...destinationLimits],
         connect: (address) => slowLink(t, address, () => rate),
       });
       if (conditions.dies !== undefined) {
@@ -423,6 +426,32 @@ for (const [name, { conditions, dies: itsDead }] of Object.entries(lost)) {
     });
   });
 }
+
+serially(
+  'without the source, a target that stands is waited for only so long: the VM is there without the rest, and a recovery brings it',
+  async (t) => {
+    const conditions = { program: quiet, listIsRight: true, impatient: true } as const;
+    await whileMoved(t, conditions, async ({ pair, source, destination, goOn }) => {
+      await source.event('source-free');
+      signalTarget(pair, 'SIGSTOP');
+      try {
+        source.kill('SIGKILL');
+        await destination.event('source-lost');
+        goOn();
+        t.regex((await destination.event('incomplete')).reason, /the target QEMU to read for \d+ s/);
+        t.is(await destination.ended, 4);
+      } finally {
+        signalTarget(pair, 'SIGCONT');
+      }
+      t.not(await status(pair.source), 'running');
+      const recovery = recoveryOver(pair, await waitsForRecovery(pair));
+      t.true((await recovery.event('recovering')).pages_pending > 0);
+      t.is(await recovery.ended, 0, JSON.stringify(recovery.events.slice(-3)) + recovery.errors);
+      await pair.target.execute('stop');
+      t.deepEqual(pair.differingPages(), []);
+    });
+  },
+);
 
 serially(
   'what storage has not as it was listed is needed from the source: without it the VM is there without these pages, and a recovery brings them',

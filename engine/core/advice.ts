@@ -5,6 +5,11 @@ const lookAtTarget =
   'Ask the target QEMU on the destination host: {"execute": "query-migrate"} and {"execute": "query-status"} (libvirt: virsh ' +
   'domstate). It has the VM if it says "completed", or "running" or "paused".';
 
+/** Early resume: brings what the target's VM lacks. */
+const recoverIt =
+  'run "poolshift recover" where "poolshift migrate" was; or tell the target QEMU {"execute": "migrate-recover", "arguments": {"uri": "unix:PATH"}}, ' +
+  'bring its socket to the source host (ssh -L PATH:PATH), and run "poolshift-engine recover" there';
+
 /** The source's QEMU waits, its VM stopped, as long as the source engine runs. */
 const sourceWaits =
   `${lookAtTarget} Then tell the QEMU here, which is stopped as long as this program runs: {"execute": "quit"} if the target ` +
@@ -18,11 +23,18 @@ const bothMayRun =
 /** The source's QEMU has completed, its VM stopped. */
 const sourceCompleted = `${lookAtTarget} If it does not have the VM, {"execute": "cont"} lets it go on here, where QEMU keeps it stopped.`;
 
-/** The same in early resume, where QEMU has sent its package and cannot be told to cancel. */
+/** In early resume the target's VM may lack what only the source has. */
+const recoverTarget = `Where the target says "postcopy-paused" in query-migrate it has the VM, without some of its pages: ${recoverIt}. When the target has everything, {"execute": "quit"} the QEMU here.`;
+
+/** As `sourceWaits`, in early resume, where QEMU has sent its package and cannot be told to cancel. */
 const sourceWaitsEarly =
-  `${lookAtTarget} If it has it, continue it there, and never here. If it has ended without it, kill -9 this program, which refuses other signals: where the QEMU here ` +
+  `${lookAtTarget} If it has it, continue it there, and never here, and keep the QEMU here, which has the pages that may be missing there. ${recoverTarget} ` +
+  'If the target has ended without the VM, kill -9 this program, which refuses other signals: where the QEMU here ' +
   'says "failed" in query-migrate then, {"execute": "cont"} lets the VM go on here; where it says "postcopy-paused" (QEMU before 10.2) it cannot: ' +
   '{"execute": "quit"} it, and start the VM anew from its disk, as after a power failure.';
+
+/** As `bothMayRun`, in early resume. */
+const bothMayRunEarly = `${bothMayRun} If the target has it, keep the QEMU here, if it is there, which has the pages that may be missing there. ${recoverTarget}`;
 
 /** For the source engine in doubt, by what its QEMU does. */
 export function inDoubtAtSource(qemu: QemuEnd, isEarly: boolean): string {
@@ -30,16 +42,26 @@ export function inDoubtAtSource(qemu: QemuEnd, isEarly: boolean): string {
     case 'waits':
       return isEarly ? sourceWaitsEarly : sourceWaits;
     case 'closed-early':
-      return bothMayRun;
+      return isEarly ? bothMayRunEarly : bothMayRun;
     case 'completes':
     case 'completed':
       return sourceCompleted;
   }
 }
 
-export const inDoubtAtDestination =
-  'Ask the target QEMU here: {"execute": "query-migrate"} and {"execute": "query-status"} (libvirt: virsh domstate). If it has ' +
-  'the VM, see that the QEMU of the source host does not run it as well; if it has ended, the VM is at the source.';
+const lookHere =
+  'Ask the target QEMU here: {"execute": "query-migrate"} and {"execute": "query-status"} (libvirt: virsh domstate).';
+const endedHere = 'If it has ended, the VM is at the source.';
+
+export function inDoubtAtDestination(isEarly: boolean): string {
+  if (!isEarly) {
+    return `${lookHere} If it has the VM, see that the QEMU of the source host does not run it as well. ${endedHere}`;
+  }
+  return (
+    `${lookHere} If it has the VM, the QEMU of the source host must not run it, and is to be kept: it has the pages that may be missing here. ` +
+    `Where the target says "postcopy-paused" in query-migrate, ${recoverIt}. ${endedHere}`
+  );
+}
 
 /** Where the VM at the source does not run on by itself, or may not. */
 export const sourceVmAdvice: Readonly<Record<SourceVm, string | undefined>> = {
@@ -53,10 +75,6 @@ export const sourceVmAdvice: Readonly<Record<SourceVm, string | undefined>> = {
     'The VM may have stopped here. Where {"execute": "query-migrate"} says "failed" or "cancelled", {"execute": "cont"} lets it go on; ' +
     'QEMU before 10.2 may say "postcopy-paused", and then it can go on only by a recovery at another target.',
 };
-
-const recoverIt =
-  'tell the target QEMU {"execute": "migrate-recover", "arguments": {"uri": "unix:PATH"}}, bring its socket to the source host ' +
-  '(ssh -L PATH:PATH), and run "poolshift-engine recover" there';
 
 export const leftBehind =
   'The VM is at the destination and waits there for pages that only this host has. NEVER continue it here, and keep the QEMU here, which has ' +

@@ -56,8 +56,16 @@ export type DestinationEvent<Parts extends DestinationParts> =
   | { readonly type: 'target-failed'; readonly why: Error }
   /** The target ended when it had everything, without a word: it may have run. */
   | { readonly type: 'target-silent-end'; readonly why: Error }
-  /** `needsNoSource`: the VM is here, and storage can give all that it misses. */
-  | { readonly type: 'link-closed'; readonly why: Error; readonly needsNoSource: boolean }
+  /**
+   * `vouched`: this engine has ended it, as it heard nothing, and told the source that the target will never run.
+   * `needsNoSource`: the VM is here, and storage can give all that it misses.
+   */
+  | {
+      readonly type: 'link-closed';
+      readonly why: Error;
+      readonly vouched: boolean;
+      readonly needsNoSource: boolean;
+    }
   /** An error of this engine; `undelivered`: bytes of the stream have not left it, so that the target cannot have all of it. */
   | { readonly type: 'failed'; readonly why: Error; readonly undelivered: boolean }
   /** The source gave up. `needsNoSource` as above. */
@@ -122,6 +130,33 @@ export function stepDestination<Parts extends DestinationParts>(
   }
 }
 
+/**
+ * Whether the target will never run if this engine gives up the connection to the source now, which is then told so. It lets its
+ * VM run on by that word: it has to stay true.
+ *
+ * @param undelivered as of the event `failed`
+ */
+export function targetNeverRuns<Parts extends DestinationParts>(
+  state: DestinationState<Parts>,
+  undelivered: boolean,
+): boolean {
+  switch (state.is) {
+    case 'greeting':
+    case 'preparing':
+    case 'moving':
+      return true;
+    case 'committing':
+    case 'switching':
+      return undelivered;
+    case 'draining':
+    case 'closing':
+    case 'in-doubt':
+      return false;
+    case 'over':
+      return state.end.at === 'source' || state.end.at === 'source-cancelled';
+  }
+}
+
 function beforeCommit<Parts extends DestinationParts>(
   state: Extract<DestinationState<Parts>, { is: 'greeting' | 'preparing' | 'moving' }>,
   event: DestinationEvent<Parts>,
@@ -180,6 +215,7 @@ function committing<Parts extends DestinationParts>(
     case 'target-silent-end':
       return leaveDoubt(event.why);
     case 'link-closed':
+      if (event.vouched) return neverRuns(event.why);
       // The source keeps its VM stopped and counts on the target, which has everything or will have it.
       return stay<Parts>({ ...state, link: 'down' });
     case 'source-aborted':
@@ -217,7 +253,7 @@ function switching<Parts extends DestinationParts>(
     case 'target-silent-end':
       return leaveDoubt(event.why);
     case 'link-closed':
-      return stay<Parts>({ ...state, link: 'down' });
+      return event.vouched ? neverRuns(event.why) : stay<Parts>({ ...state, link: 'down' });
     case 'source-aborted':
       return event.undelivered ? neverRuns(event.why) : stay<Parts>({ ...state, link: 'down' });
     case 'failed':

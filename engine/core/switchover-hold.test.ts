@@ -61,13 +61,16 @@ test('whoever is to say that it moves may take time, and QEMU waits for so long'
   const { hold, schedule, did } = early(true);
   schedule.mayMove = true;
   hold.update(0);
+  t.false(hold.waitsToBeTold);
   hold.update(600);
+  t.true(hold.waitsToBeTold);
   t.deepEqual(did(), ['wake in 500 ms', 'prepare', 'may-move']);
   hold.update(60_000);
   t.true(hold.holdsQemu);
   t.false(hold.readsQemu);
   t.deepEqual(did(), []);
   hold.letMove();
+  t.false(hold.waitsToBeTold);
   hold.update(60_100);
   t.deepEqual(did(), ['wake in 20 ms', 'allow', 'gate-released', 'ack']);
   hold.update(60_120);

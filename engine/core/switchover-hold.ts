@@ -86,6 +86,11 @@ export class SwitchoverHold {
     return this.#releasedAtMs !== undefined;
   }
 
+  /** Early resume: whether the VM may move, and somebody has yet to say that it does. */
+  get waitsToBeTold(): boolean {
+    return this.#saidMayMove && this.#waitsToBeTold;
+  }
+
   /** A chunk of QEMU's stream was read; as Trickle.taken. */
   chunkTaken(records: number, partsEnded: number, nowMs: number, linkBytesPerSecond: number): void {
     this.#trickle.taken(records, partsEnded, nowMs, linkBytesPerSecond);

@@ -10,6 +10,7 @@ import {
   type DestinationState,
   destinationStart,
   stepDestination,
+  targetNeverRuns,
 } from './destination-switchover.ts';
 import { type SourceEvent, type SourceState, sourceStart, stepSource } from './source-switchover.ts';
 
@@ -163,6 +164,17 @@ function destinationEnds(world: World): void {
   send(world, world.toSource, 'closed');
 }
 
+/** It tells the source what it vouches for, and hears and says nothing more; `back` messages to the source arrive, at most. */
+function destinationTimesOut(world: World, back: number): void {
+  if (world.destination === 'dead') return;
+  const vouched = targetNeverRuns(world.destination, world.undelivered);
+  send(world, world.toSource, vouched ? 'target-failed' : 'in-doubt');
+  world.link = 'broken';
+  world.toDestination.splice(0);
+  world.toSource.splice(back, Infinity, 'closed');
+  destinationTakes(world, { type: 'link-closed', why, vouched, needsNoSource: world.onStorage });
+}
+
 function send<T>(world: World, queue: T[], message: T): void {
   if (world.link === 'up') queue.push(message);
 }
@@ -280,7 +292,7 @@ function moves(world: World): Move[] {
         undelivered: w.undelivered,
         needsNoSource: w.onStorage,
       });
-    else destinationTakes(w, { type: 'link-closed', why, needsNoSource: w.onStorage });
+    else destinationTakes(w, { type: 'link-closed', why, vouched: false, needsNoSource: w.onStorage });
   });
   can(
     destination !== 'dead' &&
@@ -377,6 +389,16 @@ function moves(world: World): Move[] {
         true,
       );
     }
+  }
+  for (let back = 0; back <= world.toSource.length + 1; back++) {
+    can(
+      world.link === 'up' && destinationLives,
+      `the destination hears nothing for too long, ${back} messages with its abort still arrive`,
+      (w) => {
+        destinationTimesOut(w, back);
+      },
+      true,
+    );
   }
   can(
     sourceLives,

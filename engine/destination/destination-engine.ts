@@ -10,6 +10,7 @@ import {
   type DestinationState,
   destinationStart,
   stepDestination,
+  targetNeverRuns,
 } from '../core/destination-switchover.ts';
 import type { EngineCounters, EventSink } from '../core/engine-event.ts';
 import { conclude, type EngineEnd, type EngineOptions, type EngineOutcome } from '../core/engine-options.ts';
@@ -344,31 +345,17 @@ class DestinationEngine implements SourceHandler, RestoreSink {
   }
 
   get targetNeverRuns(): boolean {
-    switch (this.#state.is) {
-      case 'greeting':
-      case 'preparing':
-      case 'moving':
-        return true;
-      case 'committing':
-      case 'switching':
-      case 'in-doubt':
-        return this.#undelivered;
-      case 'draining':
-      case 'closing':
-        return false;
-      case 'over':
-        return this.#state.end.at === 'source' || this.#state.end.at === 'source-cancelled';
-    }
+    return targetNeverRuns(this.#state, this.#undelivered);
   }
 
-  sourceClosed(error: Error | undefined): void {
+  sourceClosed(error: Error | undefined, vouched: boolean): void {
     const why = error ?? new CodedError('wire', 'closed', 'the source ended the connection');
     const needsNoSource = this.#serving?.stream.needsNoSource === true;
     if (!isCoded(why, 'wire')) this.fail(why);
     else if (why.code === 'peer-aborted') {
       this.#step({ type: 'source-aborted', why, undelivered: this.#undelivered, needsNoSource });
     } else if (why.code === 'closed' || why.code === 'timeout') {
-      this.#step({ type: 'link-closed', why, needsNoSource });
+      this.#step({ type: 'link-closed', why, vouched, needsNoSource });
     } else this.fail(why);
   }
 
@@ -418,7 +405,8 @@ class DestinationEngine implements SourceHandler, RestoreSink {
       case 'moving':
       case 'draining': {
         const { plan, restorer, target } = state.parts;
-        if (!target.output.hasRoom) {
+        // Alone, nothing comes that could take more room than what storage gives.
+        if (!target.output.hasRoom || (this.#isAlone && !target.output.hasRoomBeside)) {
           return {
             what: 'the target QEMU to read',
             limitMs: stallMs,
@@ -487,7 +475,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
         linkOf(before)?.connection.abort(action.why);
         return;
       case 'say-in-doubt':
-        onEvent({ event: 'in-doubt', reason: action.why.message, advice: inDoubtAtDestination });
+        onEvent({ event: 'in-doubt', reason: action.why.message, advice: inDoubtAtDestination(this.#early) });
         return;
       case 'refuse-signal':
         onEvent({ event: 'signal-refused', reason: signalRefused });

@@ -23,8 +23,8 @@ export interface SourceHandler {
   takeFrame(type: FrameType, payload: Buffer): void;
   /** Called after the frames that a chunk completes. */
   afterBatch(): void;
-  /** The source's connection has ended: with its error, or without one. */
-  sourceClosed(error: Error | undefined): void;
+  /** The source's connection has ended: with its error, or without one. `vouched`: it was told `targetNeverRuns`. */
+  sourceClosed(error: Error | undefined, vouched: boolean): void;
   /** Whether the target will never run if this engine gives up now. */
   readonly targetNeverRuns: boolean;
   /** It cannot listen. */
@@ -158,8 +158,8 @@ export class SourceListener {
         if (connection === this.#served) handler.afterBatch();
       },
       targetNeverRuns: () => handler.targetNeverRuns,
-      onClosed: (error) => {
-        if (connection === this.#served) handler.sourceClosed(error);
+      onClosed: (error, vouched) => {
+        if (connection === this.#served) handler.sourceClosed(error, vouched);
         else this.#refuse(stranger, (error ?? new CodedError('wire', 'closed', 'it went away')).message);
       },
     });

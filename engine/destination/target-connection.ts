@@ -155,8 +155,10 @@ export class TargetConnection {
       this.#endsSilently(`${reason}; its process cannot be seen from here`, cause);
     } else if (!lives) {
       const ended = `${reason}; its process ${process.pid} has ended`;
-      if (this.#broke) this.#fails(ended, cause);
-      else this.#endsSilently(`${ended} when it had everything`, cause);
+      if (!this.#broke) this.#endsSilently(`${ended} when it had everything`, cause);
+      // What it has not read may be pages that follow a package, and its VM may have run.
+      else if (this.output.isBeyondStart) this.#endsSilently(`${ended} when it may have had the VM`, cause);
+      else this.#fails(ended, cause);
     } else if (!this.#broke && !this.#hasReturnPath()) this.#handler.started();
     else this.#endsSilently(`${reason} without saying whether it has everything`, cause);
   }

@@ -6,7 +6,14 @@ import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { TargetOutput } from './target-output.ts';
 
-async function outputTo(t: ExecutionContext): Promise<{ output: TargetOutput; received: () => string }> {
+interface Fixture {
+  readonly output: TargetOutput;
+  readonly received: () => string;
+  /** The target's end. */
+  readonly target: Socket;
+}
+
+async function outputTo(t: ExecutionContext): Promise<Fixture> {
   const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-output-'));
   const server = createServer().listen(path.join(folder, 'target'));
   await once(server, 'listening');
@@ -21,7 +28,7 @@ async function outputTo(t: ExecutionContext): Promise<{ output: TargetOutput; re
     server.close();
     rmSync(folder, { recursive: true });
   });
-  return { output: new TargetOutput(socket), received: () => received };
+  return { output: new TargetOutput(socket), received: () => received, target };
 }
 
 async function until(condition: () => boolean): Promise<void> {
@@ -60,4 +67,30 @@ test('without a package, the stream’s end is what the target needs', async (t)
   output.release();
   await until(() => received() === 'state');
   t.false(output.undelivered);
+});
+
+test('what comes while the last byte waits for a target that does not read takes room as what was written', async (t) => {
+  const { output, received, target } = await outputTo(t);
+  target.pause();
+  const ram = Buffer.alloc(500_000, 'r');
+  output.add(ram, 0, ram.length);
+  output.hold();
+  output.add(Buffer.from('package'), 0, 7);
+  output.endHere();
+  output.release();
+  t.true(output.undelivered);
+  t.true(output.hasRoomBeside);
+  const pages = Buffer.alloc(64 * 1024, 'p');
+  let added = 0;
+  const addWhile = (hasRoom: () => boolean): void => {
+    for (; hasRoom() && added < 16 * 1024 * 1024; added += pages.length) output.add(pages, 0, pages.length);
+  };
+  addWhile(() => output.hasRoomBeside);
+  t.true(added < 1024 * 1024, `${added}`);
+  addWhile(() => output.hasRoom);
+  t.true(added < 5 * 1024 * 1024, `${added}`);
+  target.resume();
+  await until(() => received().length === ram.length + 7 + added);
+  t.true(output.hasRoomBeside);
+  t.is(received().slice(ram.length, ram.length + 8), 'packagep');
 });

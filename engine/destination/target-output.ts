@@ -34,7 +34,10 @@ export class TargetOutput {
   #last: Buffer | undefined;
   /** What was added since, behind it. */
   readonly #behindLast: Buffer[] = [];
+  #behindLastBytes = 0;
   #released = false;
+  /** `writtenBytes` when the target had what it needs to start; undefined before. */
+  #startBytes: number | undefined;
   /** So much of the end is held; what is before it goes. */
   #heldTailBytes = Infinity;
 
@@ -44,12 +47,16 @@ export class TargetOutput {
 
   /** Whether more may come; the socket's 'drain' says when it changes. */
   get hasRoom(): boolean {
-    return this.#socket.writableLength < maxWaitingBytes;
+    return this.#waitingBytes < maxWaitingBytes;
   }
 
   /** Whether restored pages may come beside the source's stream. */
   get hasRoomBeside(): boolean {
-    return this.#socket.writableLength < maxWaitingBesideBytes;
+    return this.#waitingBytes < maxWaitingBesideBytes;
+  }
+
+  get #waitingBytes(): number {
+    return this.#socket.writableLength + this.#behindLastBytes;
   }
 
   /** Bytes that are held. */
@@ -83,14 +90,22 @@ export class TargetOutput {
     return this.#released;
   }
 
+  /** Whether more was written than the target needs to start: what it has not read may be of that, and it may have run. */
+  get isBeyondStart(): boolean {
+    return this.#startBytes !== undefined && this.writtenBytes > this.#startBytes;
+  }
+
   /**
    * Delivers what is held, and holds nothing any more. What the target needs to start, from the end of file byte on, goes only
    * when the kernel has taken everything before it: until then the target certainly cannot start.
    */
   release(): void {
     this.#released = true;
-    // In post-copy nothing is held.
-    if (this.#held === undefined) return;
+    // In post-copy that is passed through nothing is held, and what follows starts the target at a byte that is not known here.
+    if (this.#held === undefined) {
+      this.#startBytes = this.writtenBytes;
+      return;
+    }
     const held = Buffer.concat(this.#held);
     this.#held = undefined;
     this.#heldBytes = 0;
@@ -99,15 +114,20 @@ export class TargetOutput {
     this.#fill(held, 0, lastAt);
     this.flush();
     this.#last = held.subarray(lastAt, ends);
-    if (ends !== undefined) this.#behindLast.push(held.subarray(ends));
+    if (ends !== undefined) this.#addBehindLast(held.subarray(ends));
     this.#writeLast();
   }
 
   /** @throws CodedError 'destination', 'device-state' when more is to be held than there is room for */
   add(source: Buffer, start: number, end: number): void {
-    if (this.#last !== undefined) this.#behindLast.push(Buffer.from(source.subarray(start, end)));
+    if (this.#last !== undefined) this.#addBehindLast(Buffer.from(source.subarray(start, end)));
     else if (this.#held === undefined) this.#fill(source, start, end);
     else this.#holdBack(this.#held, Buffer.from(source.subarray(start, end)));
+  }
+
+  #addBehindLast(bytes: Buffer): void {
+    this.#behindLast.push(bytes);
+    this.#behindLastBytes += bytes.length;
   }
 
   #holdBack(held: Buffer[], part: Buffer): void {
@@ -149,7 +169,9 @@ export class TargetOutput {
     if (last === undefined || this.#underWay > 0 || this.#socket.destroyed) return;
     this.#last = undefined;
     this.#fill(last, 0, last.length);
+    this.#startBytes = this.writtenBytes + this.#filledBytes;
     for (const bytes of this.#behindLast.splice(0)) this.#fill(bytes, 0, bytes.length);
+    this.#behindLastBytes = 0;
     this.flush();
   }
 

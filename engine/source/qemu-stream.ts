@@ -157,9 +157,9 @@ export class QemuStream implements StreamWriter {
     return this.#link.room;
   }
 
-  /** Whether post-copy has begun: QEMU goes on sending when the target runs. */
+  /** Whether post-copy has begun, in early resume with the package: QEMU goes on sending when the target runs. */
   get isPostcopy(): boolean {
-    return this.#postcopy;
+    return this.#postcopy || this.injector.reader.moved;
   }
 
   /** Whether QEMU has sent everything. */

@@ -333,7 +333,7 @@ class SourceEngine implements DestinationLinkHandler {
 
   /**
    * Once its stream is complete, QEMU has nothing more to say than that it closes, which must be heard whatever the link does;
-   * in post-copy it sends on.
+   * in post-copy it sends on, and what it sends when there is no link any more is dropped.
    */
   get #mayRead(): boolean {
     switch (this.#state.is) {
@@ -348,7 +348,7 @@ class SourceEngine implements DestinationLinkHandler {
       case 'left-behind':
       case 'in-doubt':
       case 'over':
-        return !this.#stream.isPostcopy || this.#link.room > 0;
+        return !this.#stream.isPostcopy || this.#link.connection.isClosed || this.#link.room > 0;
     }
   }
 
@@ -446,15 +446,18 @@ class SourceEngine implements DestinationLinkHandler {
     if (this.#link.room <= 0) {
       return { what: 'the destination to take data', progress: connection.acknowledgedBytes };
     }
-    if (this.#hold.holdsQemu) {
-      const status = this.#status;
-      const storageBytes = status?.storageBytes ?? 0;
-      return {
-        what: this.#schedule.waitsForList ? 'the page list' : 'storage',
-        progress: storageBytes + (status?.pendingPages ?? 0) + this.#stream.pages.pagesSentFromMemory,
-      };
+    const status = this.#status;
+    const listed =
+      (status?.storageBytes ?? 0) + (status?.pendingPages ?? 0) + this.#stream.pages.pagesSentFromMemory;
+    const { bytes } = this.#stream.injector.reader.counters;
+    if (this.#hold.waitsToBeTold) {
+      // There is time for it as long as something comes.
+      return { what: 'somebody to say that the VM moves', progress: listed + bytes };
     }
-    return { what: 'QEMU to send', progress: this.#stream.injector.reader.counters.bytes };
+    if (this.#hold.holdsQemu) {
+      return { what: this.#schedule.waitsForList ? 'the page list' : 'storage', progress: listed };
+    }
+    return { what: 'QEMU to send', progress: bytes };
   }
 
   #step(event: SourceEvent): void {

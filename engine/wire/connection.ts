@@ -31,8 +31,11 @@ interface ConnectionOptions {
   readonly targetNeverRuns?: () => boolean;
   /** What it means that the connection broke, where more is known than the system says. */
   readonly explain?: (cause: Error) => CodedError<'wire'> | undefined;
-  /** Called once, when the connection has ended: with its error, or without one after `end()`. */
-  readonly onClosed: (error: Error | undefined) => void;
+  /**
+   * Called once, when the connection has ended: with its error, or without one after `end()`. `vouched`: this end has told the
+   * other one that the target will never run, so that it must not.
+   */
+  readonly onClosed: (error: Error | undefined, vouched: boolean) => void;
 }
 
 /** What is good to read at once, from an engine that has greeted; nobody else gets so much memory. */
@@ -191,17 +194,18 @@ export class EngineConnection {
   /** Tells the other engine why, and ends the connection at once. `onClosed` is called with `error`. */
   abort(error: Error & { readonly code?: string }): void {
     if (this.#closed) return;
+    const targetNeverRuns = this.#options.targetNeverRuns?.() === true;
     const abort: Abort = {
       code: error.code ?? 'failed',
       message: error.message.slice(0, 1000),
-      targetNeverRuns: this.#options.targetNeverRuns?.() === true,
+      targetNeverRuns,
     };
     const payload = encodeMessage(abort);
     this.#queue.clear();
     this.#socket.write(frameHeader('abort', payload, undefined, this.#options.protection));
     this.#socket.end(payload);
     setTimeout(() => this.#socket.destroy(), abortFlushMs).unref();
-    this.#close(error, false);
+    this.#close(error, { destroy: false, vouched: targetNeverRuns });
     this.#socket.resume();
   }
 
@@ -308,7 +312,7 @@ export class EngineConnection {
     }
   }
 
-  #close(error: Error | undefined, destroy = true): void {
+  #close(error: Error | undefined, { destroy, vouched } = { destroy: true, vouched: false }): void {
     if (this.#batchEnd !== undefined) {
       clearImmediate(this.#batchEnd);
       this.#batchEnd = undefined;
@@ -320,6 +324,6 @@ export class EngineConnection {
     clearTimeout(this.#greetingLimit);
     this.#queue.clear();
     if (destroy) this.#socket.destroy();
-    this.#options.onClosed(error);
+    this.#options.onClosed(error, vouched);
   }
 }

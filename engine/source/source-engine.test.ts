@@ -1,0 +1,148 @@
+/** The source engine between a QEMU and a destination engine that are played here. */
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test, { type ExecutionContext } from 'ava';
+import type { EngineEvent } from '../core/engine-event.ts';
+import type { EngineOutcome, Interrupts } from '../core/engine-options.ts';
+import { Said } from '../core/testing/said.ts';
+import { defaultLimits, type Limits } from '../core/wait-watch.ts';
+import * as build from '../stream/testing/build-stream.ts';
+import { EngineConnection } from '../wire/connection.ts';
+import type { FrameType } from '../wire/frame.ts';
+import { defaultLiveness, ownHello } from '../wire/hello.ts';
+import { encodeMessage } from '../wire/messages.ts';
+import { runSource } from './source-engine.ts';
+
+const liveness = defaultLiveness;
+
+interface Between {
+  readonly outcome: Promise<EngineOutcome>;
+  readonly events: Said<EngineEvent>;
+  /** QEMU's end of its connection. */
+  readonly qemu: Socket;
+  /** The destination's end: it takes what comes, and acknowledges nothing. */
+  readonly destination: EngineConnection;
+  readonly frames: Said<FrameType>;
+  /** Bytes of QEMU's stream that the destination has got. */
+  readonly streamedBytes: () => number;
+}
+
+/** An early resume without a list. */
+async function between(
+  t: ExecutionContext,
+  options: { readonly limits: Partial<Limits>; readonly moveSignal?: Interrupts },
+): Promise<Between> {
+  t.timeout(120_000);
+  const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-source-'));
+  const frames = new Said<FrameType>();
+  let streamedBytes = 0;
+  const connected = Promise.withResolvers<EngineConnection>();
+  const server = createServer((socket) => {
+    const destination: EngineConnection = new EngineConnection(
+      (onChunk) => socket.on('data', (chunk: Buffer) => void onChunk(chunk)),
+      {
+        ...{ protection: 'checksums', ...liveness },
+        onFrame: (type, payload) => {
+          if (type === 'hello') {
+            destination.greeted();
+            destination.send('hello', encodeMessage(ownHello('destination', undefined, liveness)));
+          }
+          if (type === 'stream') streamedBytes += payload.length;
+          frames.add(type);
+        },
+        onClosed: () => undefined,
+      },
+    );
+    connected.resolve(destination);
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  const events = new Said<EngineEvent>();
+  const listenPath = path.join(folder, 'outgoing');
+  const outcome = runSource({
+    ...{ listenPath, destination: { host: '127.0.0.1', port: address.port }, security: { by: 'nothing' } },
+    ...{ strategy: 'resume', compression: 'none', onEvent: events.add },
+    ...(options.moveSignal === undefined ? {} : { moveSignal: options.moveSignal }),
+    limits: { ...defaultLimits, ...options.limits },
+  });
+  await events.once(({ event }) => event === 'listening');
+  const qemu = connect({ path: listenPath, allowHalfOpen: true });
+  qemu.on('error', () => undefined).resume();
+  const destination = await connected.promise;
+  t.teardown(async () => {
+    destination.end();
+    qemu.destroy();
+    server.close();
+    await outcome;
+    rmSync(folder, { recursive: true });
+  });
+  return { outcome, events, qemu, destination, frames, streamedBytes: () => streamedBytes };
+}
+
+const ramPages = 4096;
+const ramSection = 3;
+const pages = Array.from({ length: ramPages }, (_, page) => page);
+const firstPass = Buffer.concat([
+  ...[build.magic, build.configuration('pc-q35-10.0'), build.command(1)],
+  build.command(3, Buffer.concat([build.number(8, 0x1000), build.number(8, 0x1000)])),
+  ...[
+    build.sectionStart(1, ramSection, 'ram', 4),
+    build.memorySizes([{ name: 'ram0', pageCount: ramPages }]),
+  ],
+  ...[build.sectionEnd(ramSection), build.sectionPart(2, ramSection)],
+  ...pages.map((page) => build.zeroPage(page === 0 ? 'ram0' : undefined, page)),
+  build.sectionEnd(ramSection),
+]);
+const packageData = Buffer.concat([build.command(4), build.command(2, build.number(4, 3)), build.command(5)]);
+/** The target throws everything away, and gets the package. */
+const moving = Buffer.concat([
+  build.command(
+    6,
+    Buffer.concat([
+      ...[build.number(1, 0), build.name('ram0'), build.number(1, 0)],
+      ...[build.number(8, 0), build.number(8, ramPages * 4096)],
+    ]),
+  ),
+  ...[build.command(7, build.number(4, packageData.length)), packageData],
+]);
+/** All of RAM once more. */
+const owed = Buffer.concat([
+  build.sectionPart(2, ramSection),
+  ...pages.map((page) => build.page(page === 0 ? 'ram0' : undefined, page, randomBytes(4096))),
+  build.sectionEnd(ramSection),
+]);
+
+test('in doubt about an early resume QEMU is read only as far as the destination takes it; without the link, to its end', async (t) => {
+  const run = await between(t, { limits: { switchoverMs: 100 } });
+  run.qemu.write(firstPass);
+  await run.events.once(({ event }) => event === 'may-move');
+  run.qemu.write(moving);
+  await run.frames.once((type) => type === 'commit');
+  run.qemu.end(owed);
+  const doubt = await run.events.once(({ event }) => event === 'in-doubt');
+  t.regex(doubt.event === 'in-doubt' ? doubt.advice : '', /keep the QEMU here.*poolshift-engine recover/);
+  // Long enough for all of it to be read.
+  await sleep(1000);
+  t.true(run.streamedBytes() < 4 * 1024 * 1024, `${run.streamedBytes()}`);
+  run.destination.end();
+  t.like(await run.outcome, { result: 'in-doubt' });
+});
+
+test('when the VM may move and its package waits, somebody to say so is waited for, and only for so long', async (t) => {
+  const run = await between(t, {
+    limits: { stallMs: 1000 },
+    moveSignal: { subscribe: () => undefined },
+  });
+  run.qemu.write(firstPass);
+  await run.events.once(({ event }) => event === 'may-move');
+  run.qemu.write(moving);
+  const end = await run.outcome;
+  t.is(end.result, 'failed');
+  t.regex('error' in end ? end.error.message : '', /somebody to say that the VM moves/);
+});
