@@ -33,7 +33,7 @@ import { readBufferPoolUse, warmUp } from '../workload/warm-up.ts';
 import { ageGuest, withGuest } from './age-guest.ts';
 import { Checks } from './checks.ts';
 import { copyImage, deployer } from './deploy.ts';
-import { type DiskPlace, diskPlace } from './disk-place.ts';
+import { type DiskPlace, runDisk } from './disk-place.ts';
 import type { ExperimentOptions } from './experiment-options.ts';
 import { readHeldMemory } from './held-memory.ts';
 import { measureGoodput } from './links.ts';
@@ -155,7 +155,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   const prepareVm = (vm: RecordedVm): RunVm => ({
     ...vm,
     server: guestServer(dbms, hostOf(vm.place, testbed.guestAddress)),
-    disk: diskPlace(testbed, `${diskName}${vm.place.suffix}.img`),
+    disk: runDisk(testbed, `${diskName}${vm.place.suffix}`),
     checks: new Checks(vm.log, standby === undefined ? 'ping' : 'heartbeat'),
   });
   const vms = recorded.map(prepareVm);
@@ -167,7 +167,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     (host) => deploy(prepared.recorder, host),
   );
   /** Of a VM on standby. */
-  const ownDisk = diskPlace(testbed, 'standby.img');
+  const ownDisk = runDisk(testbed, 'standby');
 
   const manifest: Manifest = await steps.step(
     'prepare the hosts',
