@@ -21,7 +21,7 @@ import { waitForAgent } from '../vm/guest-agent.ts';
 import { startVm, stopVm, waitForServer } from '../vm/machine.ts';
 import type { MachineDescription } from '../../qemu/machine-arguments.ts';
 import type { QmpClient } from '../../qemu/qmp/client.ts';
-import { prepareVmHost, releaseVmHost } from '../vm/vm-host.ts';
+import { prepareVmHost, releaseVmHost, requireFreeVmHost } from '../vm/vm-host.ts';
 import { addressOf, hostOf, secondVm, type VmIndex } from '../vm/vm-place.ts';
 import { type DatabaseServer, guestServer } from '../workload/database-server.ts';
 import { prepareLoadScript, tpccScript } from '../workload/load-script.ts';
@@ -147,6 +147,10 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   const rates = testbed.shapes ? linkRatesOf(configuration) : undefined;
   await steps.step('ask QEMU for the engine', () =>
     requireQemuSupport(engine, testbed.hosts, configuration.downtimeLimitMs),
+  );
+  // Without an undo: what is found there is somebody's.
+  await steps.step('look at the VM hosts', () =>
+    together([src, dst], (host) => requireFreeVmHost(host, testbed)),
   );
   const deploy = deployer(testbed);
 

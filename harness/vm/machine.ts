@@ -28,13 +28,7 @@ export async function startVm(
   machine: MachineDescription,
   vm: VmPlace = firstVm,
 ): Promise<QmpClient> {
-  if ((await vmState(host, vm)).kind === 'running')
-    throw new CodedError(
-      'vm',
-      'already-running',
-      `${host.name}: the unit ${vm.unit} is active; stop it first`,
-      { host: host.name },
-    );
+  await requireNoVm(host, vm);
   const { stdout } = await host.run(startScript(host.qemuBinary, machine, vm.unit));
   const startedAt = stdout.trim();
   try {
@@ -50,6 +44,17 @@ export async function startVm(
       cause: error,
     });
   }
+}
+
+/** @throws CodedError 'vm', 'already-running'; CodedError 'host' */
+export async function requireNoVm(host: Host, vm: VmPlace): Promise<void> {
+  if ((await vmState(host, vm)).kind === 'running')
+    throw new CodedError(
+      'vm',
+      'already-running',
+      `${host.name}: the unit ${vm.unit} is active; stop it first`,
+      { host: host.name },
+    );
 }
 
 /** Prints the time before the start, by the host's clock, and ends when the sockets are there or QEMU is not. */

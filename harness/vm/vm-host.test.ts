@@ -3,8 +3,9 @@ import test, { type ExecutionContext } from 'ava';
 import { CodedError } from '../../foundation/coded-error.ts';
 import type { Host } from '../testbed/host.ts';
 import { networkPlans } from '../testbed/local/lab-network.ts';
+import { localShell } from '../probes/local-shell.fixture.ts';
 import { namespaceHost } from './namespace-host.fixture.ts';
-import { prepareVmHost, releaseVmHost } from './vm-host.ts';
+import { prepareVmHost, releaseVmHost, requireFreeVmHost } from './vm-host.ts';
 
 const asRoot = process.getuid?.() === 0 ? test : test.skip;
 const testbed = { networks: networkPlans({ migration: undefined, storage: undefined, service: undefined }) };
@@ -88,6 +89,25 @@ for (const [what, made, said] of strangers)
     await releaseVmHost(host, testbed);
     t.is(await state(host), before);
   });
+
+test('a host with a VM that was kept is refused, and nothing but a question was put to it', async (t) => {
+  const asked: string[] = [];
+  const host: Host = {
+    ...localShell,
+    name: 'dst',
+    run: (command) => {
+      asked.push(command);
+      const state = command.endsWith('poolshift-vm-1')
+        ? 'ActiveState=active\nMainPID=7'
+        : 'ActiveState=inactive\nMainPID=0';
+      return Promise.resolve({ stdout: `${state}\n`, stderr: '', exitCode: 0 });
+    },
+  };
+  const error = await t.throwsAsync(requireFreeVmHost(host, testbed), { instanceOf: CodedError });
+  t.is(error.code, 'already-running');
+  t.is(error.message, 'dst: the unit poolshift-vm-1 is active; stop it first');
+  t.true(asked.every((command) => command.startsWith('systemctl show ')));
+});
 
 asRoot("interfaces named br0 and tap0 are somebody's, and stay", async (t) => {
   const host = await hostWithService(t);

@@ -2,6 +2,7 @@
 import { CodedError } from '../../foundation/coded-error.ts';
 import type { Host, Testbed } from '../testbed/host.ts';
 import { makeRunFolder } from '../testbed/ssh-host.ts';
+import { requireNoVm } from './machine.ts';
 import { firstVm, type VmPlace, vmPlaces } from './vm-place.ts';
 
 export const bridgeName = 'psbr0';
@@ -48,6 +49,16 @@ async function requireRoomForBridge(host: Host, { networks }: Pick<Testbed, 'net
     throw new CodedError('inventory', 'invalid', `${host.name}: ${obstacles}; ${obstacleFix}`, {
       host: host.name,
     });
+}
+
+/**
+ * Looks whether the host can be prepared, and changes nothing there: a VM that was kept has its disk open.
+ * @throws CodedError 'vm', 'already-running'; CodedError 'inventory', 'invalid' for interfaces that are not to be changed;
+ * CodedError 'host'
+ */
+export async function requireFreeVmHost(host: Host, testbed: Pick<Testbed, 'networks'>): Promise<void> {
+  for (const place of vmPlaces) await requireNoVm(host, place);
+  await requireRoomForBridge(host, testbed);
 }
 
 /**
