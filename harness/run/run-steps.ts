@@ -302,7 +302,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
         // Booting and warming are not measured: they get the storage network at full speed.
         await testbed.shape('storage', undefined);
         return together(vms, async (vm) =>
-          started(vm, await startVm(src, await machine('src', vm), vm.place)),
+          started(vm, await startVm(src, await machine('src', vm), vm.place, signal)),
         );
       },
       () => stopAndKeepLogs(src),
@@ -351,7 +351,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
         }
         return together(kept, async ({ vm, place, guest }): Promise<WarmVm> => {
           const { qmp } = await startWarmedGuest(guest, place, async (waiting) => ({
-            qmp: await startVm(src, waiting, vm.place),
+            qmp: await startVm(src, waiting, vm.place, signal),
           }));
           const warm = await started(vm, qmp);
           return { ...warm, poolInUseBytes: (await readBufferPoolUse(client, vm.server)).dataBytes };
@@ -375,7 +375,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
 
   const targets = new Map<VmIndex, QmpClient>();
   const startTarget = async (vm: RunVm, changes: Partial<MachineDescription>): Promise<QmpClient> => {
-    const target = await startVm(dst, await machine('dst', vm, changes), vm.place);
+    const target = await startVm(dst, await machine('dst', vm, changes), vm.place, signal);
     targets.set(vm.place.index, target);
     return target;
   };

@@ -21,14 +21,17 @@ const prefaultedBytesPerMs = 20_000;
 
 /**
  * Starts the machine and returns a client of its control socket, when QEMU answers there.
- * @throws CodedError 'vm', 'already-running' or 'start-failed'; CodedError 'host'
+ * @param signal nothing is started once it has aborted: who stops the machine then does not wait for one that comes late
+ * @throws CodedError 'vm', 'already-running' or 'start-failed'; CodedError 'host'; the signal's reason
  */
 export async function startVm(
   host: Host,
   machine: MachineDescription,
   vm: VmPlace = firstVm,
+  signal?: AbortSignal,
 ): Promise<QmpClient> {
   await requireNoVm(host, vm);
+  signal?.throwIfAborted();
   const { stdout } = await host.run(startScript(host.qemuBinary, machine, vm.unit));
   const startedAt = stdout.trim();
   try {
