@@ -5,6 +5,7 @@
 #   provision.sh nfs [FOLDER]            packages of the storage server; exports the folder by the kernel's NFS server
 #   provision.sh client
 #   provision.sh lab                     what the local lab's containers have: all of it, but an NFS server in user space
+# On a machine that runs, services that somebody has enabled stay so.
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 
@@ -47,36 +48,60 @@ mount_at_boot() {
   if [ "$running" ]; then systemctl daemon-reload; fi
 }
 
-missing=()
-for package in "${packages[@]}"; do
-  [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$package" 2> /dev/null)" = installed ] || missing+=("$package")
-done
-if [ ${#missing[@]} -gt 0 ]; then
-  # Services are started by the harness when their configuration is there, not by their installation.
-  printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
-  chmod +x /usr/sbin/policy-rc.d
-  trap 'rm -f /usr/sbin/policy-rc.d' EXIT
-  apt-get -q update
-  apt-get -qy --no-install-recommends install "${missing[@]}"
-  apt-get clean
-  echo "changed packages: ${missing[*]}"
-fi
+is_enabled() { [ "$(systemctl is-enabled "$1" 2> /dev/null || true)" = enabled ]; }
 
-# The harness polls over ssh: with the defaults it would lock itself out.
-put /etc/ssh/sshd_config.d/10-poolshift.conf << 'CONF'
-PerSourcePenalties no
-UseDNS no
-MaxSessions 100
-MaxStartups 100
-CONF
+# Services are started by the harness when their configuration is there, not by their installation. A policy that the machine has is
+# put back in the end.
+policy=/usr/sbin/policy-rc.d
+kept_policy=$policy.before-poolshift
+our_policy='# provision.sh of Poolshift'
+forbid_starts() {
+  if [ -e "$policy" ]; then mv "$policy" "$kept_policy"; fi
+  printf '#!/bin/sh\n%s\nexit 101\n' "$our_policy" > "$policy"
+  chmod +x "$policy"
+}
+allow_starts() {
+  if grep -sqxF "$our_policy" "$policy"; then rm "$policy"; fi
+  if [ -e "$kept_policy" ]; then mv "$kept_policy" "$policy"; fi
+}
+# A run that was killed has left ours.
+allow_starts
 
 unwanted=(nfs-ganesha.service nfs-ganesha-lock.service rpcbind.socket rpcbind.service nfs-blkmap.service
   nfs-client.target libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket libvirt-guests.service
   virtlogd.service virtlogd.socket virtlogd-admin.socket haproxy.service
   logrotate.timer apt-daily.timer apt-daily-upgrade.timer)
 if [ "$1 ${2-}" = 'nfs ' ]; then unwanted+=(nfs-server.service); fi
+# A tree that no systemd runs in is an image in the making, and the lab's containers are nobody else's.
+theirs=' '
+if [ "$running" ] && [ "$1" != lab ]; then
+  for unit in "${unwanted[@]}"; do
+    if is_enabled "$unit"; then theirs+="$unit "; fi
+  done
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+  [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$package" 2> /dev/null)" = installed ] || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  trap allow_starts EXIT
+  forbid_starts
+  apt-get -q update
+  apt-get -qy --no-install-recommends install "${missing[@]}"
+  apt-get clean
+  echo "changed packages: ${missing[*]}"
+fi
+
+# The harness polls over ssh: with the defaults it would lock itself out. OpenSSH before 9.8 has no such penalties, and does not
+# start with an option that it does not know. -G, unlike -t, needs no host keys, which an image has not.
+{
+  if /usr/sbin/sshd -G -f /dev/null -o 'PerSourcePenalties no' > /dev/null 2>&1; then echo 'PerSourcePenalties no'; fi
+  printf '%s\n' 'UseDNS no' 'MaxSessions 100' 'MaxStartups 100'
+} | put /etc/ssh/sshd_config.d/10-poolshift.conf
+
 for unit in "${unwanted[@]}"; do
-  if [ "$(systemctl is-enabled "$unit" 2> /dev/null || true)" = enabled ]; then
+  if [[ $theirs != *" $unit "* ]] && is_enabled "$unit"; then
     systemctl disable "$unit" 2> /dev/null
     echo "changed $unit"
   fi

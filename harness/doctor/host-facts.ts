@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { type Host, type HostName, type Testbed, hostFolder } from '../testbed/host.ts';
 import { quote } from '../testbed/ssh-host.ts';
-import { bridgeName } from '../vm/vm-host.ts';
+import { bridgeName, interfaceFunctions, obstaclesScript } from '../vm/vm-host.ts';
 import { vmPlaces } from '../vm/vm-place.ts';
 
 export interface Listener {
@@ -27,9 +27,10 @@ export interface HostFacts {
   /** First line of `--version`, or what was said instead. */
   readonly qemu: string;
   readonly interfaces: readonly { readonly name: string; readonly address: string }[];
-  readonly defaultRouteInterfaces: readonly string[];
+  /** Why the service interface of a VM host cannot be a port of the testbed's bridge, in words. */
+  readonly bridgeObstacles: readonly string[];
   readonly listeners: readonly Listener[];
-  /** What a run leaves behind when its harness is killed, or has while it goes on: "br0", "poolshift-vm". */
+  /** What a run leaves behind when its harness is killed, or has while it goes on: "psbr0", "poolshift-vm". */
   readonly leftovers: readonly string[];
 }
 
@@ -37,12 +38,14 @@ interface Questions {
   readonly programs: readonly string[];
   readonly qemuBinary: string | undefined;
   readonly exportPath: string | undefined;
+  /** Of a VM host. */
+  readonly serviceInterface: string | undefined;
 }
 
 /** @throws CodedError 'host' */
 export async function askHost(
   host: Host,
-  { exportPath }: Pick<Testbed, 'exportPath'>,
+  { exportPath, networks }: Pick<Testbed, 'exportPath' | 'networks'>,
   programs: readonly string[],
 ): Promise<HostFacts> {
   const runsVms = host.name === 'src' || host.name === 'dst';
@@ -51,13 +54,14 @@ export async function askHost(
       programs,
       qemuBinary: runsVms ? host.qemuBinary : undefined,
       exportPath: host.name === 'nfs' ? exportPath : undefined,
+      serviceInterface: runsVms ? networks.service.interfaces[host.name] : undefined,
     }),
   );
   return parseFacts(stdout);
 }
 
 /** Never fails: what is not there is a fact. */
-export function factsScript({ programs, qemuBinary, exportPath }: Questions): string {
+export function factsScript({ programs, qemuBinary, exportPath, serviceInterface }: Questions): string {
   return `free() {
   at=$1
   while [ ! -d "$at" ]; do at=$(dirname "$at"); done
@@ -73,9 +77,10 @@ ${exportPath === undefined ? '' : `[ -d ${quote(exportPath)} ] && echo "export $
 for program in ${programs.join(' ')}; do command -v $program > /dev/null || echo "missing $program"; done
 ${qemuBinary === undefined ? '' : `echo "qemu $(${quote(qemuBinary)} --version 2>&1 | head -n 1)"`}
 ip -4 -o addr show | awk '{print "address " $2, $4}'
-ip -4 route show default | sed -n 's/.* dev \\([^ ]*\\).*/default-route \\1/p'
+${serviceInterface === undefined ? '' : `{ ${obstaclesScript(serviceInterface)}} | sed 's/^/bridge-obstacle /'`}
 ss -Hltnp | awk '{print "listener " $4, $6}'
-[ ! -e /sys/class/net/${bridgeName} ] || echo "leftover ${bridgeName}"
+${interfaceFunctions}
+! own ${bridgeName} || echo "leftover ${bridgeName}"
 for unit in ${vmPlaces.map(({ unit }) => unit).join(' ')}; do
   [ "$(systemctl is-active $unit 2> /dev/null)" != active ] || echo "leftover $unit"
 done
@@ -127,7 +132,7 @@ export function parseFacts(output: string): HostFacts {
       const [name = '', address = ''] = text.split(/[ /]/);
       return { name, address };
     }),
-    defaultRouteInterfaces: all('default-route'),
+    bridgeObstacles: all('bridge-obstacle'),
     listeners: all('listener').map((text) => {
       const [, address = '', port = '', program = ''] =
         /^(\S+):(\d+) ?(?:users:\(\("([^"]*)")?/.exec(text) ?? [];

@@ -3,6 +3,7 @@ import { gibibytes } from '../../foundation/quantity.ts';
 import type { Configuration } from '../../experiments/configuration.ts';
 import { type HostName, type Testbed, networkNames } from '../testbed/host.ts';
 import type { Mem } from '../../experiments/paper-rows.ts';
+import { obstacleFix } from '../vm/vm-host.ts';
 import { type Finding, verdict } from './finding.ts';
 import { type HostFacts, type Listener, neededPrograms } from './host-facts.ts';
 import { type HostNeeds, hostNeeds } from './needs.ts';
@@ -39,6 +40,7 @@ export function judgeHost(facts: HostFacts, expectations: HostExpectations): rea
     judgePrograms(facts, expectations),
     ...(runsVms ? [judgeQemu(facts, expectations)] : []),
     judgeInterfaces(facts, expectations),
+    ...(runsVms ? [judgeBridge(facts, expectations)] : []),
     ...judgeLeftovers(facts, expectations),
     ...judgePorts(facts, expectations),
     judgeMemory(facts, expectations),
@@ -103,14 +105,12 @@ export function judgeQemuPair(src: HostFacts, dst: HostFacts): Finding {
 }
 
 function judgeInterfaces(facts: HostFacts, { host, networks }: HostExpectations): Finding {
-  const runsVms = host === 'src' || host === 'dst';
   const wrong = networkNames.flatMap((network) => {
     const name = networks[network].interfaces[host];
     const address = networks[network].addresses[host];
     const holder = facts.interfaces.find((known) => known.address === address);
-    // A run has the address on its bridge; so does one that was killed, which is said by itself.
-    if (holder?.name === name || (network === 'service' && facts.leftovers.includes(holder?.name ?? '')))
-      return [];
+    // A run has the service interface's addresses on its bridge; so does one that was killed, which is said by itself.
+    if (holder?.name === name || facts.leftovers.includes(holder?.name ?? '')) return [];
     return [
       holder === undefined
         ? `${address} (${network}) is on no interface`
@@ -122,13 +122,14 @@ function judgeInterfaces(facts: HostFacts, { host, networks }: HostExpectations)
       status: 'problem',
       fix: `correct hosts.${host}.networks in the inventory, or the machine's configuration`,
     });
-  const service = networks.service.interfaces[host];
-  if (runsVms && facts.defaultRouteInterfaces.includes(service))
-    return verdict('addresses', [host], `${service} (service) has the default route`, {
-      status: 'problem',
-      fix: 'name another interface for service: a run takes its address away for a while, and the route goes with it',
-    });
   return verdict('addresses', [host], 'all three are where the inventory says');
+}
+
+function judgeBridge({ bridgeObstacles }: HostFacts, { host, networks }: HostExpectations): Finding {
+  const service = networks.service.interfaces[host];
+  return bridgeObstacles.length === 0
+    ? verdict('bridge', [host], `${service} (service) can be a port of one`)
+    : verdict('bridge', [host], bridgeObstacles.join('; '), { status: 'problem', fix: obstacleFix });
 }
 
 function judgeLeftovers({ leftovers }: HostFacts, { host }: HostExpectations): readonly Finding[] {

@@ -38,7 +38,7 @@ const good: HostFacts = {
   missingPrograms: [],
   qemu: 'QEMU emulator version 10.0.13 (Debian)',
   interfaces: interfacesOf('dst'),
-  defaultRouteInterfaces: ['ens3'],
+  bridgeObstacles: [],
   listeners: [
     { address: '127.0.0.1', port: 4444, program: 'elsewhere' },
     { address: '0.0.0.0', port: 22, program: 'sshd' },
@@ -59,6 +59,7 @@ test("this machine's own facts can be read", async (t) => {
     programs: ['sh', 'no-such-program'],
     qemuBinary: '/no such/qemu',
     exportPath: '/tmp',
+    serviceInterface: 'lo',
   });
   const { stdout } = await execa('bash', ['-c', script]);
   const facts = parseFacts(stdout);
@@ -69,6 +70,7 @@ test("this machine's own facts can be read", async (t) => {
   t.deepEqual(facts.missingPrograms, ['no-such-program']);
   t.regex(facts.qemu, /No such file/);
   t.true(facts.interfaces.some(({ name, address }) => name === 'lo' && address === '127.0.0.1'));
+  t.deepEqual(facts.bridgeObstacles, []);
 });
 
 test('listeners have address, port and program', (t) => {
@@ -120,10 +122,10 @@ const mistakes: readonly (readonly [
     /^problem addresses: 10\.10\.0\.2 \(migration\) is on sto, not on mig; 10\.20\.0\.2 \(storage\) is on no interface →/,
   ],
   [
-    'a default route on the service interface',
-    { defaultRouteInterfaces: ['svc'] },
+    'interfaces that are not to be changed',
+    { bridgeObstacles: ["psbr0 is there and is not Poolshift's", 'svc (service) has routes'] },
     {},
-    /^problem addresses: svc \(service\) has the default route →/,
+    /^problem bridge: psbr0 is there and is not Poolshift's; svc \(service\) has routes → name another interface/,
   ],
   [
     'a port that is taken everywhere',

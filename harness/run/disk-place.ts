@@ -11,10 +11,14 @@ export interface DiskPlace {
   readonly engine: string;
 }
 
-export function diskPlace(
-  testbed: Pick<Testbed, 'exportPath' | 'mountPath' | 'networks'>,
-  name: string,
-): DiskPlace {
+type Storage = Pick<Testbed, 'exportPath' | 'mountPath' | 'networks'>;
+
+/** A disk that a run overwrites: in an export that is somebody's own, who may have a "disk.img" there. */
+export function runDisk(storage: Storage, stem: string): DiskPlace {
+  return diskPlace(storage, `poolshift-${stem}.img`);
+}
+
+export function diskPlace(testbed: Storage, name: string): DiskPlace {
   const serverPath = `${testbed.exportPath}/${name}`;
   if (testbed.mountPath !== undefined) {
     const path = `${testbed.mountPath}/${name}`;

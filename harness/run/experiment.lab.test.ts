@@ -150,7 +150,7 @@ test.serial(
     for (const host of [lab.hosts.src, lab.hosts.dst]) {
       const { stdout } = await host.run('ip -brief address; ls -A /run/poolshift/spawned');
       t.regex(stdout, new RegExp(`^svc@\\S+ +UP +${lab.networks.service.addresses[host.name]}/24`, 'm'));
-      t.notRegex(stdout, /br0|tap0/);
+      t.notRegex(stdout, /psbr0|pstap0/);
       t.is((await host.run('pgrep -c "qemu|node"', { okExitCodes: [0, 1] })).stdout, '0\n');
     }
   },

@@ -21,7 +21,7 @@ import { waitForAgent } from '../vm/guest-agent.ts';
 import { startVm, stopVm, waitForServer } from '../vm/machine.ts';
 import type { MachineDescription } from '../../qemu/machine-arguments.ts';
 import type { QmpClient } from '../../qemu/qmp/client.ts';
-import { prepareVmHost, releaseVmHost } from '../vm/vm-host.ts';
+import { prepareVmHost, releaseVmHost, requireFreeVmHost } from '../vm/vm-host.ts';
 import { addressOf, hostOf, secondVm, type VmIndex } from '../vm/vm-place.ts';
 import { type DatabaseServer, guestServer } from '../workload/database-server.ts';
 import { prepareLoadScript, tpccScript } from '../workload/load-script.ts';
@@ -33,7 +33,7 @@ import { readBufferPoolUse, warmUp } from '../workload/warm-up.ts';
 import { ageGuest, withGuest } from './age-guest.ts';
 import { Checks } from './checks.ts';
 import { copyImage, deployer } from './deploy.ts';
-import { type DiskPlace, diskPlace } from './disk-place.ts';
+import { type DiskPlace, runDisk } from './disk-place.ts';
 import type { ExperimentOptions } from './experiment-options.ts';
 import { readHeldMemory } from './held-memory.ts';
 import { measureGoodput } from './links.ts';
@@ -148,6 +148,10 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   await steps.step('ask QEMU for the engine', () =>
     requireQemuSupport(engine, testbed.hosts, configuration.downtimeLimitMs),
   );
+  // Without an undo: what is found there is somebody's.
+  await steps.step('look at the VM hosts', () =>
+    together([src, dst], (host) => requireFreeVmHost(host, testbed)),
+  );
   const deploy = deployer(testbed);
 
   // An NFS server keeps a file's size in mind for a while: runs of one lab with images of several sizes use several files.
@@ -155,7 +159,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
   const prepareVm = (vm: RecordedVm): RunVm => ({
     ...vm,
     server: guestServer(dbms, hostOf(vm.place, testbed.guestAddress)),
-    disk: diskPlace(testbed, `${diskName}${vm.place.suffix}.img`),
+    disk: runDisk(testbed, `${diskName}${vm.place.suffix}`),
     checks: new Checks(vm.log, standby === undefined ? 'ping' : 'heartbeat'),
   });
   const vms = recorded.map(prepareVm);
@@ -167,7 +171,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     (host) => deploy(prepared.recorder, host),
   );
   /** Of a VM on standby. */
-  const ownDisk = diskPlace(testbed, 'standby.img');
+  const ownDisk = runDisk(testbed, 'standby');
 
   const manifest: Manifest = await steps.step(
     'prepare the hosts',
@@ -298,7 +302,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
         // Booting and warming are not measured: they get the storage network at full speed.
         await testbed.shape('storage', undefined);
         return together(vms, async (vm) =>
-          started(vm, await startVm(src, await machine('src', vm), vm.place)),
+          started(vm, await startVm(src, await machine('src', vm), vm.place, signal)),
         );
       },
       () => stopAndKeepLogs(src),
@@ -347,7 +351,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
         }
         return together(kept, async ({ vm, place, guest }): Promise<WarmVm> => {
           const { qmp } = await startWarmedGuest(guest, place, async (waiting) => ({
-            qmp: await startVm(src, waiting, vm.place),
+            qmp: await startVm(src, waiting, vm.place, signal),
           }));
           const warm = await started(vm, qmp);
           return { ...warm, poolInUseBytes: (await readBufferPoolUse(client, vm.server)).dataBytes };
@@ -371,7 +375,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
 
   const targets = new Map<VmIndex, QmpClient>();
   const startTarget = async (vm: RunVm, changes: Partial<MachineDescription>): Promise<QmpClient> => {
-    const target = await startVm(dst, await machine('dst', vm, changes), vm.place);
+    const target = await startVm(dst, await machine('dst', vm, changes), vm.place, signal);
     targets.set(vm.place.index, target);
     return target;
   };

@@ -3,9 +3,13 @@ import test from 'ava';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { Steps } from './steps.ts';
 
-function recorded(signal = new AbortController().signal) {
+function recorded(signal = new AbortController().signal, settleMs?: number) {
   const seen: string[] = [];
-  const steps = new Steps({ signal, onStep: (name, outcome) => seen.push(`${name} ${outcome.kind}`) });
+  const steps = new Steps({
+    signal,
+    onStep: (name, outcome) => seen.push(`${name} ${outcome.kind}`),
+    ...(settleMs === undefined ? {} : { settleMs }),
+  });
   return { seen, steps };
 }
 
@@ -66,4 +70,39 @@ test('an abort ends the wait at once and no further step begins', async (t) => {
     { message: 'next: interrupted' },
   );
   t.false(ran);
+});
+
+test('what a step still starts after an abort is there when its undo comes', async (t) => {
+  const controller = new AbortController();
+  const { steps } = recorded(controller.signal);
+  const done: string[] = [];
+  const waiting = steps.step(
+    'boot',
+    async () => {
+      await sleep(50);
+      done.push('started');
+      throw new Error('and failed');
+    },
+    async () => void done.push('stopped'),
+  );
+  controller.abort(new Error('interrupted'));
+  await t.throwsAsync(waiting, { message: 'boot: interrupted' });
+  t.deepEqual(done, []);
+  t.deepEqual(await steps.undoAll(), []);
+  t.deepEqual(done, ['started', 'stopped']);
+});
+
+test('an action that does not end keeps nothing from being undone', async (t) => {
+  const controller = new AbortController();
+  const { steps } = recorded(controller.signal, 20);
+  let undone = false;
+  const waiting = steps.step(
+    'stuck',
+    () => new Promise<never>(() => undefined),
+    async () => void (undone = true),
+  );
+  controller.abort(new Error('interrupted'));
+  await t.throwsAsync(waiting, { message: 'stuck: interrupted' });
+  await steps.undoAll();
+  t.true(undone);
 });

@@ -2,6 +2,7 @@
  * The steps of a run, each with its undo. Whatever happens, every undo of a step that began is run, in reverse order:
  * after success, after a failed step, and after an interrupt, which ends the waiting for the current step at once.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError } from '../../foundation/coded-error.ts';
 
 function stepError(step: string, cause: unknown): CodedError<'run'> {
@@ -14,15 +15,22 @@ type StepOutcome =
   | { readonly kind: 'ended'; readonly durationMs: number }
   | { readonly kind: 'failed'; readonly durationMs: number; readonly error: unknown };
 
+/** What a step still does after an interrupt is a command of a host, most of which take less. */
+const defaultSettleMs = 15_000;
+
 interface StepsOptions {
   readonly signal: AbortSignal;
   /** Called as steps and undos start and end. */
   readonly onStep: (name: string, outcome: StepOutcome) => void;
+  /** How long undos wait for the action that an interrupt has left behind. Default 15 s. */
+  readonly settleMs?: number;
 }
 
 export class Steps {
   readonly #options: StepsOptions;
   readonly #undos: { readonly name: string; readonly undo: () => Promise<void> }[] = [];
+  /** Settles when the last step's action has come to its end; never rejects. */
+  #lastAction: Promise<unknown> = Promise.resolve();
 
   constructor(options: StepsOptions) {
     this.#options = options;
@@ -43,7 +51,9 @@ export class Steps {
     onStep(name, { kind: 'started' });
     try {
       signal.throwIfAborted();
-      const result = await untilAborted(action(), signal);
+      const running = action();
+      this.#lastAction = running.catch(() => undefined);
+      const result = await untilAborted(running, signal);
       onStep(name, { kind: 'ended', durationMs: performance.now() - startedMs });
       return result;
     } catch (error) {
@@ -52,8 +62,12 @@ export class Steps {
     }
   }
 
-  /** Runs all undos in reverse order. One that fails does not stop the others; their errors are returned. */
+  /**
+   * Runs all undos in reverse order. One that fails does not stop the others; their errors are returned. An action that an
+   * interrupt has left behind may still start what its undo is to stop, so they wait for its end, but not for ever.
+   */
   async undoAll(): Promise<readonly CodedError<'run'>[]> {
+    if (this.#undos.length > 0) await this.#settled();
     const errors: CodedError<'run'>[] = [];
     for (let entry = this.#undos.pop(); entry !== undefined; entry = this.#undos.pop()) {
       const name = `undo ${entry.name}`;
@@ -66,6 +80,14 @@ export class Steps {
       }
     }
     return errors;
+  }
+
+  async #settled(): Promise<void> {
+    const given = new AbortController();
+    const { settleMs = defaultSettleMs } = this.#options;
+    const limit = sleep(settleMs, undefined, { signal: given.signal }).catch(() => undefined);
+    await Promise.race([this.#lastAction, limit]);
+    given.abort();
   }
 }
 
@@ -90,7 +112,7 @@ export async function untilAborted<Result>(promise: Promise<Result>, signal: Abo
   };
   signal.addEventListener('abort', onAbort, { once: true });
   if (signal.aborted) onAbort();
-  // What the abandoned action still does is of no interest: its hosts are about to go away.
+  // How the abandoned action ends is of no interest: its hosts are about to go away.
   promise.catch(() => undefined);
   try {
     return await Promise.race([promise, aborted]);

@@ -108,7 +108,7 @@ async function keepIn(folder: string, options: WarmedGuestOptions): Promise<void
   const stream = `${hostFolder}/kept-vm.stream`;
   try {
     await copyImage(nfs, await deploy(image.diskPath, 'nfs'), disk.serverPath);
-    const qmp = await startVm(src, machine, vm);
+    const qmp = await startVm(src, machine, vm, signal);
     await waitForServer({ client, vmHost: src, vm, server, timeoutMs: serverReadyTimeoutMs, signal });
     await whileVmLives(
       qmp,

@@ -1,5 +1,8 @@
 import test from 'ava';
-import { parseBootSteps } from './machine.ts';
+import type { MachineDescription } from '../../qemu/machine-arguments.ts';
+import { localShell } from '../probes/local-shell.fixture.ts';
+import { parseBootSteps, startVm } from './machine.ts';
+import { firstVm } from './vm-place.ts';
 
 test('boot steps are read between the server’s and the kernel’s lines', (t) => {
   const console =
@@ -9,4 +12,31 @@ test('boot steps are read between the server’s and the kernel’s lines', (t) 
     { uptimeSeconds: 5.24, what: 'server-up' },
     { uptimeSeconds: 9.1, what: 'server-exited 137' },
   ]);
+});
+
+test('no machine is started once the signal has aborted, also while its host was asked', async (t) => {
+  const machine: MachineDescription = {
+    ...firstVm.machine,
+    accelerator: 'tcg',
+    memoryBytes: 2 ** 28,
+    processors: 1,
+    kernelPath: '/k',
+    initrdPath: '/i',
+    guestAddress: '10.30.0.10/24',
+    bufferPoolBytes: 2 ** 27,
+    disk: { kind: 'file', path: '/d' },
+    role: 'source',
+  };
+  const controller = new AbortController();
+  const asked: string[] = [];
+  const host = {
+    ...localShell,
+    run: (command: string) => {
+      asked.push(command);
+      controller.abort(new Error('interrupted'));
+      return Promise.resolve({ stdout: 'ActiveState=inactive\nMainPID=0\n', stderr: '', exitCode: 0 });
+    },
+  };
+  await t.throwsAsync(startVm(host, machine, firstVm, controller.signal), { message: 'interrupted' });
+  t.is(asked.length, 1);
 });

@@ -21,20 +21,17 @@ const prefaultedBytesPerMs = 20_000;
 
 /**
  * Starts the machine and returns a client of its control socket, when QEMU answers there.
- * @throws CodedError 'vm', 'already-running' or 'start-failed'; CodedError 'host'
+ * @param signal nothing is started once it has aborted: who stops the machine then does not wait for one that comes late
+ * @throws CodedError 'vm', 'already-running' or 'start-failed'; CodedError 'host'; the signal's reason
  */
 export async function startVm(
   host: Host,
   machine: MachineDescription,
   vm: VmPlace = firstVm,
+  signal?: AbortSignal,
 ): Promise<QmpClient> {
-  if ((await vmState(host, vm)).kind === 'running')
-    throw new CodedError(
-      'vm',
-      'already-running',
-      `${host.name}: the unit ${vm.unit} is active; stop it first`,
-      { host: host.name },
-    );
+  await requireNoVm(host, vm);
+  signal?.throwIfAborted();
   const { stdout } = await host.run(startScript(host.qemuBinary, machine, vm.unit));
   const startedAt = stdout.trim();
   try {
@@ -50,6 +47,17 @@ export async function startVm(
       cause: error,
     });
   }
+}
+
+/** @throws CodedError 'vm', 'already-running'; CodedError 'host' */
+export async function requireNoVm(host: Host, vm: VmPlace): Promise<void> {
+  if ((await vmState(host, vm)).kind === 'running')
+    throw new CodedError(
+      'vm',
+      'already-running',
+      `${host.name}: the unit ${vm.unit} is active; stop it first`,
+      { host: host.name },
+    );
 }
 
 /** Prints the time before the start, by the host's clock, and ends when the sockets are there or QEMU is not. */

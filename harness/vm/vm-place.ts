@@ -42,7 +42,7 @@ function placeOf(index: VmIndex): VmPlace {
         pidFile: inRun('qemu', '.pid'),
         ram: `/dev/shm/poolshift-ram${suffix}`,
       },
-      tapInterface: `tap${index}`,
+      tapInterface: `pstap${index}`,
       macAddress: `52:54:00:aa:00:1${index}`,
     },
     outgoingSocket: inRun('outgoing', '.sock'),

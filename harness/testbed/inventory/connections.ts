@@ -41,7 +41,7 @@ export async function openConnections(inventory: Inventory): Promise<Connections
   };
   const keys = hostNames.flatMap((name) => {
     const { hostKey } = inventory.hosts[name].ssh;
-    return hostKey === undefined ? [] : [`${name} ${/\S+-\S+ [A-Za-z0-9+/=]+/.exec(hostKey)?.[0] ?? ''}\n`];
+    return hostKey === undefined ? [] : [`${name} ${hostKey}\n`];
   });
   await writeFile(path.join(folder, 'known_hosts'), keys.join(''));
   await writeFile(

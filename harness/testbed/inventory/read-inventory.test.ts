@@ -52,6 +52,19 @@ test('entries for ssh name the role, and a file of known hosts instead of one ke
   t.like(dst, { alias: 'dst', hostKey: { kind: 'alias' } });
 });
 
+const key = 'AAAAC3NzaC1lZDI1NTE5AAAAIGxhYg==';
+for (const [line, type] of [
+  [`db-host-1.example.org ssh-ed25519 ${key}`, 'ssh-ed25519'],
+  [`ssh-gate.example.org ssh-rsa ${key}`, 'ssh-rsa'],
+  [`[db-1]:2222,192.0.2.1 ecdsa-sha2-nistp256 ${key}`, 'ecdsa-sha2-nistp256'],
+  [`sk-ssh-ed25519@openssh.com ${key} root@db-1`, 'sk-ssh-ed25519@openssh.com'],
+  [`ssh-ed25519 ${key} ssh-rsa ${key}`, 'ssh-ed25519'],
+] as const)
+  test(`a host key is type and key of its line: ${line}`, (t) => {
+    const { hosts } = parse(whole.replace(/hostKey: .*/, `hostKey: "${line}"`));
+    t.is(hosts.src.ssh.hostKey, `${type} ${key}`);
+  });
+
 const mistakes: readonly (readonly [what: string, from: string | RegExp, to: string, message: RegExp])[] = [
   [
     'an unknown key',

@@ -24,6 +24,9 @@ const localFile = text(/^[^\n"]+$/, 'the path of a file on this machine is neede
 /** Linux allows almost anything; these are the characters that interfaces really have. */
 const interfaceName = text(/^[A-Za-z0-9_.:@-]{1,15}$/, 'an interface name as in /sys/class/net is needed');
 
+/** Its group is type and key, "sk-ssh-ed25519@openssh.com AAAA…". Host names before them may look like a type. */
+const hostKeyLine = /^(?:[^\s#]+ )?((?:ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+)(?: [^\n]*)?$/;
+
 const ssh = keys({
   address: text(/^[A-Za-z0-9][A-Za-z0-9._:-]*$/, 'an address or host name is needed'),
   port: z.int('a port from 1 to 65535 is needed').min(1).max(65_535).default(22),
@@ -32,9 +35,11 @@ const ssh = keys({
   identityFile: localFile.optional(),
   identityAgent: localFile.optional(),
   hostKey: text(
-    /^(?:[^\s#]+ )?(?:ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+(?: [^\n]*)?$/,
+    hostKeyLine,
     'a line as in known_hosts, or as in /etc/ssh/ssh_host_ed25519_key.pub, is needed',
-  ).optional(),
+  )
+    .transform((line) => hostKeyLine.exec(line)?.[1] ?? '')
+    .optional(),
   knownHostsFile: localFile.optional(),
   proxyCommand: text(/^[^\n]+$/, "a command as for ssh's ProxyCommand is needed").optional(),
 })

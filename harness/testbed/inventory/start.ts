@@ -38,19 +38,35 @@ interface InventoryTestbedOptions {
  * @throws CodedError 'inventory', 'invalid', also where somebody else has a host; CodedError 'host', 'unreachable' for a host that does not answer or whose host key is another
  */
 export async function startInventoryTestbed(options: InventoryTestbedOptions): Promise<Testbed> {
-  const { inventory, rates, keep, owner, log } = options;
-  const connections = await openConnections(inventory);
+  return startConnected(await openConnections(options.inventory), options);
+}
+
+type HostConnections = Omit<Connections, 'hosts' | 'guest'> & Pick<Testbed, 'hosts' | 'guest'>;
+
+/** The same with connections that are there, which it takes over. */
+export async function startConnected(
+  connections: HostConnections,
+  { inventory, rates, keep, owner, log }: InventoryTestbedOptions,
+): Promise<Testbed> {
   const testbed = testbedOf(inventory, connections);
   let hold: Hold | undefined;
+  let shaping = false;
+  /** Whatever a host does not do, the others are let go. @throws what the first host threw */
+  const letGo = async (): Promise<void> => {
+    try {
+      if (shaping) await onEveryHost((name) => unshape(testbed, name));
+    } finally {
+      await hold?.release();
+      await connections.disconnect();
+    }
+  };
   const close = async (): Promise<void> => {
     if (keep()) {
       await hold?.release();
       log(`connections stay: ssh -F ${connections.configPath} ${hostNames.join('|')}`);
       return;
     }
-    if (inventory.shape) await Promise.all(hostNames.map((name) => unshape(testbed, name)));
-    await hold?.release();
-    await connections.disconnect();
+    await letGo();
   };
   let closing: Promise<void> | undefined;
   try {
@@ -58,8 +74,8 @@ export async function startInventoryTestbed(options: InventoryTestbedOptions): P
     await onEveryHost((name) => meet(testbed.hosts[name]));
     hold = await holdHosts({ hosts: testbed.hosts, owner, log });
     await onEveryHost((name) => bringNode(testbed.hosts[name], log));
-    if (inventory.shape)
-      await Promise.all(networkNames.map((network) => testbed.shape(network, rates[network])));
+    shaping = inventory.shape;
+    if (shaping) await allOf(networkNames.map((network) => testbed.shape(network, rates[network])));
     return {
       ...testbed,
       get networks() {
@@ -68,8 +84,9 @@ export async function startInventoryTestbed(options: InventoryTestbedOptions): P
       close: () => (closing ??= close()),
     };
   } catch (error) {
-    await hold?.release();
-    await connections.disconnect();
+    await letGo().catch((cause: unknown) => {
+      log(`not everything could be undone: ${String(cause)}`);
+    });
     throw error;
   }
 }
@@ -83,11 +100,14 @@ async function makeKeys(folder: string): Promise<void> {
 
 const guestKey = (folder: string): string => path.join(folder, 'guest_host_key');
 
-/** All of them come to an end, also when one fails: the folder goes then that their connections use. */
-async function onEveryHost(action: (name: HostName) => Promise<void>): Promise<void> {
-  for (const result of await Promise.allSettled(hostNames.map(action)))
+/** All of them come to an end, also when one fails: what is undone then is not still being done. @throws what the first threw */
+async function allOf(actions: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(actions))
     if (result.status === 'rejected') throw result.reason;
 }
+
+const onEveryHost = (action: (name: HostName) => Promise<void>): Promise<void> =>
+  allOf(hostNames.map(action));
 
 async function meet(host: Host): Promise<void> {
   const user = (await host.run(`id -u; ${makeRunFolder}`)).stdout.trim();
@@ -106,7 +126,7 @@ async function bringNode(host: Host, log: Log): Promise<void> {
   await host.copyTo(process.execPath, `${programFolder}/node`);
 }
 
-function testbedOf(inventory: Inventory, { folder, hosts, guest }: Connections): Testbed {
+function testbedOf(inventory: Inventory, { folder, hosts, guest }: HostConnections): Testbed {
   const rates = new Map<NetworkName, number>();
   return {
     kind: 'inventory',
@@ -131,13 +151,11 @@ function testbedOf(inventory: Inventory, { folder, hosts, guest }: Connections):
         );
       }
       const qdisc = shapingArguments(rate).join(' ');
-      await Promise.all(
-        hostNames.map((name) =>
-          hosts[name].run(
-            `tc qdisc replace dev ${inventory.hosts[name].networks[network].interface} root ${qdisc}`,
-          ),
-        ),
-      );
+      await onEveryHost(async (name) => {
+        await hosts[name].run(
+          `tc qdisc replace dev ${inventory.hosts[name].networks[network].interface} root ${qdisc}`,
+        );
+      });
       if (rate === undefined) rates.delete(network);
       else rates.set(network, rate);
     },
