@@ -1,5 +1,5 @@
 /** What the command line does for the recovery of an early resume: keeps what it needs, and carries one out. */
-import { rmSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { identityOf, isAlive, type ProcessIdentity } from '../../foundation/process-identity.ts';
@@ -68,6 +68,7 @@ export async function recoverFrom(
   interrupts: Interrupts,
 ): Promise<EngineOutcome> {
   const { ram: places, processes, memoryMap, ramSectionId, blocks: named } = readRecoveryFile(file);
+  const owner = statSync(file).uid;
   const gone = processes.find((process) => !isAlive(process));
   if (gone !== undefined)
     throw new CodedError(
@@ -78,6 +79,9 @@ export async function recoverFrom(
     );
   const ram = openGuestRam(places, () => memoryMap);
   try {
+    // The file lies where QEMU's user may write: it names nothing to root that this user has not himself.
+    if (owner !== 0 && ram.owners.some((other) => other !== owner))
+      throw new CodedError('recovery', 'file', `${file} names memory of another user than its own, ${owner}`);
     const blocks = named.map(({ name, pageCount }, index) => ({
       ...{ index, name, pageCount },
       lengthBytes: pageCount * pageSizeBytes,

@@ -29,6 +29,8 @@ export function parseGuestRamPlace(text: string): GuestRamPlace {
 export interface OpenGuestRam extends GuestRamSource {
   /** Files with the guest's memory that users who are not QEMU's and not root may read. */
   readonly readableByOthers: readonly string[];
+  /** Who owns the files that were opened, or has the processes, each once. */
+  readonly owners: readonly number[];
 }
 
 /**
@@ -48,6 +50,7 @@ export function openGuestRam(
   );
   return {
     readableByOthers: opened.flatMap(({ readableByOthers }) => readableByOthers),
+    owners: [...new Set(opened.flatMap(({ owners }) => owners))],
     block: (block, blocks) => {
       const errors: unknown[] = [];
       for (const source of opened) {
@@ -82,8 +85,9 @@ export function readMemoryMap(path: string): string {
 function openFile(place: GuestRamPlace & { readonly kind: 'file' }): OpenGuestRam {
   const { path } = place;
   const fd = open(path, path);
-  const { mode, nlink } = fstatSync(fd);
+  const { mode, nlink, uid } = fstatSync(fd);
   return {
+    owners: [uid],
     // A memfd, or a file without a name, is only reached through its process.
     readableByOthers: nlink > 0 && (mode & 0o044) !== 0 ? [path] : [],
     block: ({ name, lengthBytes }, blocks) => {
@@ -115,6 +119,8 @@ function openProcess(pid: number, mapText: () => string | undefined): OpenGuestR
   let mapsText: string | undefined;
   return {
     readableByOthers: [],
+    // Of a process that may not be dumped, /proc/PID itself is root's (proc(5)).
+    owners: [Number(/^Uid:\t\d+\t(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])],
     block: (block) => {
       mapsText ??= readFileSync(maps, 'utf8');
       const mappings = mapsText;
