@@ -59,6 +59,39 @@ test('the denominator is the paper’s, whatever was planned', (t) => {
   t.deepEqual(claim(paperClaimsOf(set, 'en'), 'total-time-shorter').cells, { measured: 1, wanted: 12 });
 });
 
+test('throughput that never came back is later than any that did, and with pre-copy not before the load ended', (t) => {
+  const recovery = (engine: string, recoveryMs: number | undefined, measurable = true) => {
+    const { runs } = syntheticSet({ scenarios: ['rw'], paperRowsGib: [8], repeats: 3 });
+    const changed = runs.map((run) =>
+      run.row.engine === engine && run.row.repeat === 2
+        ? {
+            ...run,
+            row: { ...run.row, tps_recovery_ms: recoveryMs, tps_recovery_measurable: measurable },
+            series: new Map([['client tps', [{ tMs: 300_000, value: 1 }]]]),
+          }
+        : run,
+    );
+    return claim(paperClaimsOf({ runs: changed }, 'en'), 'recovers-sooner');
+  };
+  t.is(recovery('restore', 60_000).verdict, 'holds');
+  t.like(recovery('restore', undefined), { verdict: 'does-not-hold', measured: '−∞ s' });
+  t.true(recovery('restore', undefined, false).verdict.startsWith('holds'));
+
+  // Of pre-copy the soonest counts, which this is not.
+  t.is(recovery('precopy', undefined).measured, recovery('precopy', 300_000).measured);
+  const { runs } = syntheticSet({ scenarios: ['rw'], paperRowsGib: [8], repeats: 3 });
+  const never = runs.map((run) => ({
+    ...run,
+    row: { ...run.row, tps_recovery_ms: run.row.engine === 'precopy' ? undefined : 60_000 },
+    series: new Map([['client tps', [{ tMs: 300_000, value: 1 }]]]),
+  }));
+  t.like(claim(paperClaimsOf({ runs: never }, 'en'), 'recovers-sooner'), {
+    verdict: 'holds',
+    measured: '240.0 s',
+    cells: { measured: 1, wanted: 8 },
+  });
+});
+
 test('text from data cannot break the tables', (t) => {
   const [first] = paperClaimsOf({ runs: [] }, 'en');
   if (first === undefined) throw new Error('no claims');
