@@ -24,6 +24,13 @@ test.before(async () => {
   const other = syntheticSet(cells);
   const runs = other.runs.map((run) => ({ ...run, row: { ...run.row, storage_link_bits_per_second: 1e9 } }));
   await writeSet(path.join(dir, 'faster-links'), { runs });
+  const again = syntheticSet({ ...cells, seed: 5 });
+  const attempts = again.runs.map((run) => ({
+    ...run,
+    name: `${run.name}.failed-1`,
+    row: { ...run.row, outcome: 'failed' as const },
+  }));
+  await writeSet(path.join(dir, 'again'), { runs: [...again.runs, ...attempts] });
 });
 
 test.after.always(async () => {
@@ -76,6 +83,19 @@ test('--markdown is a table for a pull request', async (t) => {
 
 test('0: a set against itself', async (t) => {
   t.is((await compare('base', 'base')).exitCode, 0);
+});
+
+test('1: attempts that failed and were made again until they did not count as runs that failed', async (t) => {
+  const { exitCode, stdout, stderr } = await compare('base', 'again', '--metrics', 'unfinished');
+  t.is(exitCode, 1, stdout);
+  t.regex(stdout, /^REGRESSION +restore +unfinished +0\.00 -> 0\.50 /m);
+  t.is(stderr.match(/^failed in new: /gm)?.length, 9);
+  t.regex(stderr, /^failed in new: rw-8-restore-r1\.failed-1$/m);
+  const { stdout: markdown } = await compare('base', 'again', '--markdown');
+  t.regex(markdown, /^- failed in new: rw-8-restore-r1\.failed-1$/m);
+  const { stdout: json } = await compare('again', 'base', '--json');
+  const { failed } = JSON.parse(json) as { failed: { base: string[]; next: string[] } };
+  t.deepEqual([failed.base.length, failed.next], [9, []]);
 });
 
 test('2: wrong usage, unreadable, or sets that do not go together', async (t) => {

@@ -61,6 +61,8 @@ export interface Comparison {
   readonly findings: readonly Finding[];
   /** Cells that only one of the sets has, as "rw 16 GiB restore". */
   readonly unpaired: readonly string[];
+  /** Names of the runs that failed; one that was made again has those of its attempts (`*.failed-1`). */
+  readonly failed: { readonly base: readonly string[]; readonly next: readonly string[] };
 }
 
 /** What to compare: all that there is where a list is left out. */
@@ -131,7 +133,12 @@ export function compareSets(
           : undefined,
     };
   });
-  return { verdict: verdictOf(findings), findings, unpaired: unpairedCells(baseCells, nextCells) };
+  return {
+    verdict: verdictOf(findings),
+    findings,
+    unpaired: unpairedCells(baseCells, nextCells),
+    failed: { base: failedOf(baseCells, engines), next: failedOf(nextCells, engines) },
+  };
 }
 
 /** Whether nothing moved: each value is there as often in both, as in a set compared with itself, or all are one. */
@@ -183,6 +190,11 @@ const figures = (runs: readonly Run[], value: Metric['value']): number[] =>
 
 const nameOf = ({ scenario, paperRowGib, engine }: Cell): string =>
   `${scenario} ${paperRowGib} GiB ${engine}`;
+
+const failedOf = (cells: readonly Cell[], engines: readonly string[]): string[] =>
+  cells
+    .filter(({ engine }) => engines.includes(engine))
+    .flatMap(({ runs }) => runs.filter(({ row }) => row.outcome === 'failed').map(({ name }) => name));
 
 function unpairedCells(baseCells: readonly Cell[], nextCells: readonly Cell[]): string[] {
   const [inBase, inNext] = [baseCells, nextCells].map((cells) =>

@@ -74,6 +74,14 @@ export function summaryLine({ verdict, findings }: Comparison): string {
   return `verdict: ${verdicts[verdict]}: ${parts.join(', ')}${needed === 0 ? '' : ` (all could tell with ${needed} repeats)`}`;
 }
 
+/** What stands beside the findings: runs that failed, a line each. */
+export function remarkLines({ failed }: Pick<Comparison, 'failed'>): string[] {
+  return [
+    ...failed.base.map((name) => `failed in base: ${name}`),
+    ...failed.next.map((name) => `failed in new: ${name}`),
+  ];
+}
+
 /** For a comment on a pull request. */
 export function comparisonMarkdown(comparison: Comparison, sets: { base: string; next: string }): string {
   const rows = comparison.findings.map((finding) => [
@@ -87,6 +95,7 @@ export function comparisonMarkdown(comparison: Comparison, sets: { base: string;
     `Base: ${sets.base}; new: ${sets.next}.`,
     '',
     ...(rows.length === 0 ? [] : [markdownTable([[...head, 'runs', 'repeats needed'], ...rows])]),
+    ...remarkLines(comparison).map((line) => `- ${line}`),
   ].join('\n');
 }
 

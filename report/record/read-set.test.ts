@@ -80,6 +80,15 @@ test('leaves out runs without figures or with failed checks, and says why', asyn
     const cell = { set: dir, scenario: 'rw', paperRowGib: 16, engine: 'precopy' };
     t.deepEqual(set.planned, [cell, cell]);
     t.is((await readSet([dir], { failedToo: true })).runs.length, 2);
+    const failed = path.join(dir, 'rw-16-precopy-r2', 'runs.csv');
+    await cp(failed, path.join(dir, 'rw-16-precopy-r3.failed-1', 'runs.csv'));
+    // What did not end as failed, such as one that was interrupted, says nothing of the build.
+    await cp(good, path.join(dir, 'rw-16-precopy-r3.failed-2'), { recursive: true });
+    t.deepEqual(
+      (await readSet([dir], { failedToo: true, setAsideToo: true })).runs.map(({ name }) => name),
+      ['rw-16-precopy-r1', 'rw-16-precopy-r2', 'rw-16-precopy-r3.failed-1'],
+    );
+    t.is((await readSet([dir], { failedToo: true })).runs.length, 2);
 
     await writeFile(path.join(dir, 'rw-16-precopy-r1', 'runs.csv'), 'run_id,mem_gib\nx,much\n');
     await t.throwsAsync(readSet([dir]), { code: 'not-readable', message: /rw-16-precopy-r1.runs\.csv/ });

@@ -6,7 +6,7 @@ import { paperRows } from '../../experiments/paper-rows.ts';
 import { parsePlannedCells, plannedCellsFile, type PlannedRun } from '../../experiments/planned-cells.ts';
 import { fillSilentSeconds } from '../../record/derive/silent-seconds.ts';
 import { onOneClock, readEvents, readSamples, runFiles } from '../../record/read-run.ts';
-import { isRunFolder, runFoldersOf } from '../../record/sets/run-folders.ts';
+import { isRunFolder, isSetAside, runFoldersOf } from '../../record/sets/run-folders.ts';
 import { readStored } from '../../record/stored-file.ts';
 import { relativeEvents, type RunEvent } from './events.ts';
 import { anyManifestSchema, type AnyManifest } from '../../record/manifest.ts';
@@ -60,6 +60,8 @@ export interface RunSet {
 interface ReadOptions {
   /** Take runs whose checks failed too, where they have a row of figures. */
   readonly failedToo?: boolean;
+  /** Take attempts that failed and were made again (`*.failed-1`), too, where runs that failed are taken. */
+  readonly setAsideToo?: boolean;
   /** The sets grow: a run without figures goes on, and a planned cell without a run is yet to come. Neither is missing. */
   readonly growing?: boolean;
   /** Read no samples, which are most of a run: figures over time are not to be had then. */
@@ -67,8 +69,8 @@ interface ReadOptions {
 }
 
 /**
- * A folder is a run (it has a manifest.json) or a set of runs. Attempts that a
- * matrix has set aside (`*.failed-1`) are passed over. A set in which nothing was run yet may have a plan all the same.
+ * A folder is a run (it has a manifest.json) or a set of runs. Attempts that a matrix has set aside (`*.failed-1`) are passed
+ * over, unless they are asked for. A set in which nothing was run yet may have a plan all the same.
  * @throws CodedError 'report' `not-readable`
  */
 export async function readSet(folders: readonly string[], options: ReadOptions = {}): Promise<RunSet> {
@@ -78,7 +80,7 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
   const recordedPlans: string[] = [];
   for (const folder of folders) {
     const isRun = isRunFolder(folder);
-    const runFolders = isRun ? [path.resolve(folder)] : await runFoldersOf(folder);
+    const runFolders = isRun ? [path.resolve(folder)] : await runFoldersOf(folder, options);
     const plan = isRun ? undefined : await planOf(folder);
     if (runFolders.length === 0 && plan === undefined) {
       throw new CodedError(
@@ -93,8 +95,12 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
       const name = path.basename(runFolder);
       const { manifest, measured } = await readRun(runFolder, options);
       const { scenario, paperRowGib, engine } = manifest.configuration;
-      begun.add(runName({ scenario, mem: String(paperRowGib), engine, repeat: manifest.repeat }));
-      if (measured !== undefined && isUsable(measured.row.outcome, options)) {
+      // An attempt that failed is not the run that was to be made again.
+      const isAttempt = !isRun && isSetAside(runFolder);
+      if (!isAttempt)
+        begun.add(runName({ scenario, mem: String(paperRowGib), engine, repeat: manifest.repeat }));
+      const outcome = measured?.row.outcome;
+      if (measured !== undefined && isUsable(outcome, options) && (!isAttempt || outcome === 'failed')) {
         runs.push({ name, set, manifest, ...measured });
         continue;
       }
