@@ -50,7 +50,13 @@ test('a run that did not converge is drawn to where it was cancelled', async (t)
 test('names what differs between runs', async (t) => {
   const { runs } = await readSet(['lab', 'verified'].map((name) => path.join(fixtures, name)));
   const names = differencesAmong(runs).map(({ condition }) => condition);
-  t.deepEqual(names, ['RAM comparison', 'memory / pool / tables of row 16']);
+  t.deepEqual(names, [
+    'time limit',
+    'load before',
+    'load after',
+    'RAM comparison',
+    'memory / pool / tables of row 16',
+  ]);
   t.deepEqual(differencesAmong(runs.slice(0, 1)), []);
 });
 
