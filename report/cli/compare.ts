@@ -56,7 +56,6 @@ async function compare(baseFolder: string, nextFolder: string, options: Options)
     [baseFolder, nextFolder].map((folder) => readSet([folder], { failedToo: true, setAsideToo: true })),
   );
   if (base === undefined || next === undefined) throw new TypeError('two sets are needed');
-  for (const { name, reason } of [...base.leftOut, ...next.leftOut]) say(`left out: ${name} ${reason}`);
   const differences = differencesAmong([...base.runs, ...next.runs]);
   if (differences.length > 0 && !options.allowDifferent) {
     throw new CodedError(
@@ -67,12 +66,10 @@ async function compare(baseFolder: string, nextFolder: string, options: Options)
   }
   const { engines, metrics: chosen } = selectionOf(options, [...base.runs, ...next.runs]);
   const comparison = compareSets(base, next, { engines, metrics: chosen });
-  const { verdict, findings, unpaired, failed } = comparison;
-  if (options.json)
-    console.log(JSON.stringify({ verdict, differences, unpaired, failed, findings }, undefined, 2));
+  const { verdict, findings, ...remarks } = comparison;
+  if (options.json) console.log(JSON.stringify({ verdict, differences, ...remarks, findings }, undefined, 2));
   else {
     for (const { condition, values } of differences) say(`different: ${condition}: ${values.join(' | ')}`);
-    if (unpaired.length > 0) say(`in one set only, left out: ${unpaired.join(', ')}`);
     if (options.markdown) console.log(comparisonMarkdown(comparison, { base: baseFolder, next: nextFolder }));
     else {
       for (const line of remarkLines(comparison)) say(line);

@@ -186,6 +186,9 @@ test('cells that one set has alone are named, and not compared', (t) => {
     syntheticSet({ ...cells, paperRowsGib: [8, 16] }),
     syntheticSet({ ...cells, paperRowsGib: [8] }),
   );
-  t.deepEqual(unpaired, ['idle 16 GiB restore', 'ro 16 GiB restore', 'rw 16 GiB restore']);
+  t.deepEqual(unpaired, {
+    base: ['idle 16 GiB restore', 'ro 16 GiB restore', 'rw 16 GiB restore'],
+    next: [],
+  });
   t.is(findings.find(({ metric }) => metric === 'total time')?.cells, 3);
 });
