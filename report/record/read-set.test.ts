@@ -1,4 +1,4 @@
-import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
@@ -102,6 +102,42 @@ test('leaves out runs without figures or with failed checks, and says why', asyn
   } finally {
     await rm(dir, { recursive: true });
   }
+});
+
+test('what is given twice is read once, whatever the order and the path', async (t) => {
+  const dir = await mkdtemp(path.join(os.tmpdir(), 'report-'));
+  t.teardown(() => rm(dir, { recursive: true }));
+  const set = path.join(dir, 'set');
+  const run = path.join(set, 'rw-16-precopy-r1');
+  await cp(path.join(fixtures, 'lab/rw-16-precopy-r1'), run, { recursive: true });
+  await writeFile(
+    path.join(set, plannedCellsFile),
+    plannedCellsText([
+      { scenario: 'rw', mem: '16', engine: 'precopy', repeat: 1 },
+      { scenario: 'rw', mem: '16', engine: 'precopy', repeat: 2 },
+    ]),
+  );
+  const link = path.join(dir, 'link');
+  await symlink(set, link);
+  const linkedRun = path.join(link, 'rw-16-precopy-r1');
+  for (const folders of [
+    [set, set],
+    [set, link],
+    [set, run],
+    [linkedRun, `${set}/`],
+  ]) {
+    const { runs, leftOut, names } = await readSet(folders);
+    t.deepEqual(
+      runs.map((one) => path.basename(one.set)),
+      ['set'],
+    );
+    t.deepEqual(
+      leftOut.map(({ name }) => name),
+      ['rw-16-precopy-r2'],
+    );
+    t.is(names.length, 2);
+  }
+  t.is((await readSet([run, linkedRun])).runs.length, 1);
 });
 
 test('a set that records its plan says what was never run', async (t) => {

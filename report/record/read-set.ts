@@ -1,4 +1,5 @@
 /** Finds and reads the runs below the folders that a report is made from. */
+import { realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { runName } from '../../experiments/matrix.ts';
@@ -70,7 +71,8 @@ interface ReadOptions {
 
 /**
  * A folder is a run (it has a manifest.json) or a set of runs. Attempts that a matrix has set aside (`*.failed-1`) are passed
- * over, unless they are asked for. A set in which nothing was run yet may have a plan all the same.
+ * over, unless they are asked for. A set in which nothing was run yet may have a plan all the same. What is given twice, as a
+ * set and one of its runs, is read once.
  * @throws CodedError 'report' `not-readable`
  */
 export async function readSet(folders: readonly string[], options: ReadOptions = {}): Promise<RunSet> {
@@ -78,7 +80,18 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
   const leftOut: RunSet['leftOut'][number][] = [];
   const planned: Place[] = [];
   const recordedPlans: string[] = [];
-  for (const folder of folders) {
+  const taken = new Set<string>();
+  /** Whether a folder is met for the first time, by whatever path. */
+  const isNew = async (folder: string): Promise<boolean> => {
+    const real = await realpath(folder).catch(() => path.resolve(folder));
+    const isFirst = !taken.has(real);
+    taken.add(real);
+    return isFirst;
+  };
+  // A run of a set that is given, too, is the set's.
+  const setsFirst = [...folders].sort((a, b) => Number(isRunFolder(a)) - Number(isRunFolder(b)));
+  for (const folder of setsFirst) {
+    if (!(await isNew(folder))) continue;
     const isRun = isRunFolder(folder);
     const runFolders = isRun ? [path.resolve(folder)] : await runFoldersOf(folder, options);
     const plan = isRun ? undefined : await planOf(folder);
@@ -99,6 +112,7 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
       const isAttempt = !isRun && isSetAside(runFolder);
       if (!isAttempt)
         begun.add(runName({ scenario, mem: String(paperRowGib), engine, repeat: manifest.repeat }));
+      if (!isRun && !(await isNew(runFolder))) continue;
       const outcome = measured?.row.outcome;
       if (measured !== undefined && isUsable(outcome, options) && (!isAttempt || outcome === 'failed')) {
         runs.push({ name, set, manifest, ...measured });
