@@ -24,8 +24,8 @@ const gapThresholdMs = 20;
  */
 const maxSilentMs = 5000;
 
-/** Clocks of two hosts are known to each other to about this. */
-const clockToleranceMs = 2;
+/** What clocks may drift from the line between two measurements, beside what these cannot tell. */
+const clockDriftMs = 2;
 
 export class Checks {
   readonly #log: RunLog;
@@ -88,8 +88,8 @@ export class Checks {
 
   /** A client cannot have been without answer for less time than no VM ran. */
   clientGap(): void {
-    const { stopMs, resumeMs, longestGapMs } = this.#switchover;
-    if (stopMs === undefined || resumeMs === undefined) {
+    const { downtime, longestGapMs } = this.#switchover;
+    if (downtime === undefined) {
       this.#record(
         'client-gap',
         false,
@@ -97,11 +97,10 @@ export class Checks {
       );
       return;
     }
-    const downtimeMs = resumeMs - stopMs;
     this.#record(
       'client-gap',
-      (longestGapMs ?? gapThresholdMs) + clockToleranceMs >= downtimeMs,
-      `client without answer for ${longestGapMs?.toFixed(1) ?? `less than ${gapThresholdMs}`} ms, no VM ran for ${milliseconds(downtimeMs, 1)}`,
+      (longestGapMs ?? gapThresholdMs) + clockDriftMs + downtime.uncertaintyMs >= downtime.ms,
+      `client without answer for ${longestGapMs?.toFixed(1) ?? `less than ${gapThresholdMs}`} ms, no VM ran for ${milliseconds(downtime.ms, 1)}`,
     );
   }
 

@@ -1,5 +1,10 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
 import test from 'ava';
-import type { NewRunEvent } from '../../record/event.ts';
+import type { ClockName, NewRunEvent } from '../../record/event.ts';
+import { RunLog } from '../../record/run-log.ts';
+import { Checks } from './checks.ts';
 import { Switchover } from './switchover.ts';
 
 const gap = (at_ms: number, gap_ms: number): NewRunEvent => ({
@@ -32,4 +37,67 @@ test('gaps count for the switchover they overlap, or for the time before it', (t
   );
   t.is(switchover.longestGapMs, 330);
   t.is(switchover.longestGapBeforeMs, 9000);
+});
+
+const qmp = (at_ms: number, host: 'src' | 'dst', name: string): NewRunEvent => ({
+  event: 'qmp',
+  at_ms,
+  host,
+  name,
+  data: {},
+  delay_ms: 0,
+});
+const clock = (at_ms: number, host: ClockName, offset_ms: number): NewRunEvent => ({
+  event: 'clock-offset',
+  at_ms,
+  host,
+  offset_ms,
+  uncertainty_ms: 0.5,
+});
+
+/** Hosts' clocks differ: the target's is 60 ms ahead, and that of the client 5 s behind. */
+const ofThreeClocks: readonly NewRunEvent[] = [
+  clock(500, 'src', 0),
+  clock(510, 'dst', 60),
+  clock(520, 'client', -5000),
+  { event: 'migrate-command', at_ms: 1000, uri: 'tcp:dst:4444' },
+  gap(6990, 330),
+  qmp(12_010, 'src', 'STOP'),
+  qmp(12_360, 'dst', 'RESUME'),
+  clock(20_000, 'src', 0),
+  clock(20_010, 'dst', 60),
+  clock(20_020, 'client', -5000),
+];
+
+test('times of three hosts are brought to one clock, and the bounds of their errors add up', (t) => {
+  const switchover = new Switchover();
+  for (const event of ofThreeClocks) switchover.take(event);
+  t.deepEqual(switchover.downtime, { ms: 290, uncertaintyMs: 1 });
+  t.is(switchover.longestGapMs, 330);
+  t.is(switchover.longestGapBeforeMs, undefined);
+});
+
+test('a client was not without answer for less time than no VM ran, whatever the hosts’ clocks show', async (t) => {
+  const checked = async (events: readonly NewRunEvent[]): Promise<readonly string[]> => {
+    const dir = await mkdtemp(path.join(os.tmpdir(), 'checks-'));
+    const log = await RunLog.create(dir);
+    try {
+      const checks = new Checks(log);
+      for (const event of events) log.event(event);
+      checks.clientGap();
+      return checks.failed;
+    } finally {
+      await log.close();
+      await rm(dir, { recursive: true });
+    }
+  };
+  t.deepEqual(await checked(ofThreeClocks), []);
+  const shorter = ofThreeClocks.map((event) =>
+    event.event === 'probe-gap' ? { ...event, at_ms: 7009, gap_ms: 286 } : event,
+  );
+  t.deepEqual(await checked(shorter), ['client-gap'], '286 ms, and 3 for the clocks');
+  const withinBounds = shorter.map((event) =>
+    event.event === 'probe-gap' ? { ...event, gap_ms: 288 } : event,
+  );
+  t.deepEqual(await checked(withinBounds), []);
 });

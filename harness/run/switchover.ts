@@ -1,18 +1,28 @@
 /** When the VM stopped at the source and started at the target, and how long the client was without answer around that. */
-import type { NewRunEvent } from '../../record/event.ts';
+import { clockCorrection } from '../../record/clock-correction.ts';
+import type { ClockName, NewRunEvent } from '../../record/event.ts';
 
-interface Gap {
-  readonly fromMs: number;
+/** By the clock of `host`. */
+interface Moment {
+  readonly atMs: number;
+  readonly host: ClockName;
+}
+
+interface Gap extends Moment {
   readonly gapMs: number;
 }
 
+type ClockOffset = Extract<NewRunEvent, { readonly event: 'clock-offset' }>;
+
+/** Takes events as they are recorded, and gives times on the harness's clock, corrected by what was measured so far. */
 export class Switchover {
   readonly #probe: 'ping' | 'heartbeat';
 
-  stopMs: number | undefined;
-  resumeMs: number | undefined;
-  #commandMs: number | undefined;
+  #command: Moment | undefined;
+  #stop: Moment | undefined;
+  #resume: Moment | undefined;
   readonly #gaps: Gap[] = [];
+  readonly #clockOffsets: ClockOffset[] = [];
 
   /** @param probe whose gaps count */
   constructor(probe: 'ping' | 'heartbeat' = 'ping') {
@@ -20,32 +30,62 @@ export class Switchover {
   }
 
   take(event: NewRunEvent): void {
-    if (event.event === 'migrate-command') {
-      this.#commandMs = event.at_ms;
-      this.stopMs = undefined;
-      this.resumeMs = undefined;
+    if (event.event === 'clock-offset') {
+      this.#clockOffsets.push(event);
+      return;
     }
-    if (event.event === 'qmp' && event.host === 'src' && event.name === 'STOP') this.stopMs = event.at_ms;
-    if (event.event === 'qmp' && event.host === 'dst' && event.name === 'RESUME')
-      this.resumeMs ??= event.at_ms;
-    if (event.event === 'restart' && event.phase === 'vm-stopped') this.stopMs = event.at_ms;
-    if (event.event === 'restart' && event.phase === 'vm-started') this.resumeMs = event.at_ms;
+    const moment: Moment = { atMs: event.at_ms, host: event.host ?? 'harness' };
+    if (event.event === 'migrate-command') {
+      this.#command = moment;
+      this.#stop = undefined;
+      this.#resume = undefined;
+    }
+    if (event.event === 'qmp' && event.host === 'src' && event.name === 'STOP') this.#stop = moment;
+    if (event.event === 'qmp' && event.host === 'dst' && event.name === 'RESUME') this.#resume ??= moment;
+    if (event.event === 'restart' && event.phase === 'vm-stopped') this.#stop = moment;
+    if (event.event === 'restart' && event.phase === 'vm-started') this.#resume = moment;
     if (event.event === 'probe-gap' && event.probe === this.#probe)
-      this.#gaps.push({ fromMs: event.at_ms, gapMs: event.gap_ms });
+      this.#gaps.push({ ...moment, gapMs: event.gap_ms });
+  }
+
+  /** From STOP to RESUME, with the bound of its error; undefined if one of them was not seen. */
+  get downtime(): { readonly ms: number; readonly uncertaintyMs: number } | undefined {
+    const [stop, resume] = [this.#stop, this.#resume];
+    if (stop === undefined || resume === undefined) return undefined;
+    const correct = this.#correct();
+    return {
+      ms: correct(resume) - correct(stop),
+      uncertaintyMs: this.#uncertaintyMs(stop.host) + this.#uncertaintyMs(resume.host),
+    };
   }
 
   /** The longest time without an answer that overlaps the time in which no VM ran. */
   get longestGapMs(): number | undefined {
-    const { stopMs, resumeMs } = this;
-    if (stopMs === undefined || resumeMs === undefined) return undefined;
-    return longest(this.#gaps.filter((gap) => gap.fromMs < resumeMs && gap.fromMs + gap.gapMs > stopMs));
+    const [stop, resume] = [this.#stop, this.#resume];
+    if (stop === undefined || resume === undefined) return undefined;
+    const correct = this.#correct();
+    const [stopMs, resumeMs] = [correct(stop), correct(resume)];
+    return longest(this.#gaps.filter((gap) => correct(gap) < resumeMs && correct(gap) + gap.gapMs > stopMs));
   }
 
   /** The longest one between the migrate command and that time, while the VM ran at the source. */
   get longestGapBeforeMs(): number | undefined {
-    const [startMs, stopMs] = [this.#commandMs, this.stopMs ?? Infinity];
-    if (startMs === undefined) return undefined;
-    return longest(this.#gaps.filter((gap) => gap.fromMs > startMs && gap.fromMs + gap.gapMs <= stopMs));
+    if (this.#command === undefined) return undefined;
+    const correct = this.#correct();
+    const startMs = correct(this.#command);
+    const stopMs = this.#stop === undefined ? Infinity : correct(this.#stop);
+    return longest(this.#gaps.filter((gap) => correct(gap) > startMs && correct(gap) + gap.gapMs <= stopMs));
+  }
+
+  #correct(): (moment: Moment) => number {
+    const correct = clockCorrection(this.#clockOffsets);
+    return ({ host, atMs }) => correct(host, atMs);
+  }
+
+  /** The largest of its measurements: a correction lies between two of them. 0 for a clock that was not measured. */
+  #uncertaintyMs(host: ClockName): number {
+    const ofHost = this.#clockOffsets.filter((measured) => measured.host === host);
+    return Math.max(0, ...ofHost.map(({ uncertainty_ms }) => uncertainty_ms));
   }
 }
 

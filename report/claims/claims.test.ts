@@ -37,6 +37,49 @@ test('fewer than three runs of a cell say what these runs say, and that they are
   t.regex(claimsMarkdown(claims, 'en'), /does not hold in these runs \(fewer than 3 per cell\)/);
 });
 
+test('a cell has as many values as runs that have what is measured, and not as runs', (t) => {
+  const { runs } = syntheticSet({ noise: 0.01, repeats: 3 });
+  const cut = runs.map((run) =>
+    run.name === 'rw-8-precopy-r2'
+      ? { ...run, row: { ...run.row, outcome: 'not-converged' as const, total_time_ms: undefined } }
+      : run,
+  );
+  const claims = paperClaimsOf({ runs: cut }, 'en');
+  t.is(claim(claims, 'total-time-shorter').verdict, 'holds-in-single-runs');
+  t.is(claim(claims, 'tps-drops').verdict, 'holds', 'its throughput was measured');
+  t.is(claim(claims, 'sending-the-list-dominates').verdict, 'does-not-hold', 'restore has three lists');
+});
+
+test('two VMs that were moved at once are no two repeats', (t) => {
+  const { runs } = syntheticSet({ noise: 0.01, repeats: 2 });
+  const withSecond = runs.flatMap((run) => [
+    { ...run, row: { ...run.row, vms: 2, vm: 0 } },
+    { ...run, row: { ...run.row, vms: 2, vm: 1, total_time_ms: 1 } },
+  ]);
+  t.deepEqual(paperClaimsOf({ runs: withSecond }, 'en'), paperClaimsOf({ runs }, 'en'));
+});
+
+test('bytes of a migration that was cancelled are not those that it takes', (t) => {
+  const { runs } = syntheticSet({ scenarios: ['rw'], paperRowsGib: [8], repeats: 3 });
+  const cut = runs.map((run) =>
+    run.row.engine === 'precopy' && run.row.repeat > 1
+      ? {
+          ...run,
+          row: {
+            ...run.row,
+            outcome: 'not-converged' as const,
+            total_time_ms: undefined,
+            migration_link_bytes: 1e12,
+          },
+        }
+      : run,
+  );
+  const completed = cut.filter(({ row }) => row.outcome === 'completed');
+  const rise = claim(paperClaimsOf({ runs: cut }, 'en'), 'total-bytes-rise');
+  t.is(rise.measured, claim(paperClaimsOf({ runs: completed }, 'en'), 'total-bytes-rise').measured);
+  t.true(rise.verdict.endsWith('-in-single-runs'));
+});
+
 test('cells that were not run are not counted', (t) => {
   const claims = paperClaimsOf(syntheticSet({ scenarios: ['rw'], paperRowsGib: [4, 8] }), 'en');
   t.deepEqual(claim(claims, 'total-time-shorter').cells, { measured: 2, wanted: 12 });
@@ -57,6 +100,39 @@ test('the denominator is the paper’s, whatever was planned', (t) => {
     recordedPlans: ['synthetic'],
   };
   t.deepEqual(claim(paperClaimsOf(set, 'en'), 'total-time-shorter').cells, { measured: 1, wanted: 12 });
+});
+
+test('throughput that never came back is later than any that did, and with pre-copy not before the load ended', (t) => {
+  const recovery = (engine: string, recoveryMs: number | undefined, measurable = true) => {
+    const { runs } = syntheticSet({ scenarios: ['rw'], paperRowsGib: [8], repeats: 3 });
+    const changed = runs.map((run) =>
+      run.row.engine === engine && run.row.repeat === 2
+        ? {
+            ...run,
+            row: { ...run.row, tps_recovery_ms: recoveryMs, tps_recovery_measurable: measurable },
+            series: new Map([['client tps', [{ tMs: 300_000, value: 1 }]]]),
+          }
+        : run,
+    );
+    return claim(paperClaimsOf({ runs: changed }, 'en'), 'recovers-sooner');
+  };
+  t.is(recovery('restore', 60_000).verdict, 'holds');
+  t.like(recovery('restore', undefined), { verdict: 'does-not-hold', measured: '−∞ s' });
+  t.true(recovery('restore', undefined, false).verdict.startsWith('holds'));
+
+  // Of pre-copy the soonest counts, which this is not.
+  t.is(recovery('precopy', undefined).measured, recovery('precopy', 300_000).measured);
+  const { runs } = syntheticSet({ scenarios: ['rw'], paperRowsGib: [8], repeats: 3 });
+  const never = runs.map((run) => ({
+    ...run,
+    row: { ...run.row, tps_recovery_ms: run.row.engine === 'precopy' ? undefined : 60_000 },
+    series: new Map([['client tps', [{ tMs: 300_000, value: 1 }]]]),
+  }));
+  t.like(claim(paperClaimsOf({ runs: never }, 'en'), 'recovers-sooner'), {
+    verdict: 'holds',
+    measured: '240.0 s',
+    cells: { measured: 1, wanted: 8 },
+  });
 });
 
 test('text from data cannot break the tables', (t) => {

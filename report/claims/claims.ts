@@ -6,13 +6,13 @@ import { pairsOf } from './paired-cells.ts';
 import { paperClaims } from './paper-claims.ts';
 
 /**
- * `…-in-single-runs`: a cell that it rests on was run less than three times. The rule is met, or not, by these runs; noise
- * cannot be told from an effect.
+ * `…-in-single-runs`: of a cell that it rests on less than three runs have what is measured. The rule is met, or not, by these
+ * runs; noise cannot be told from an effect.
  */
 type Verdict =
   'holds' | 'does-not-hold' | 'holds-in-single-runs' | 'does-not-hold-in-single-runs' | 'missing';
 
-/** Below so many runs of a cell noise cannot be told from an effect. */
+/** Below so many values of a cell noise cannot be told from an effect. */
 export const minRuns = 3;
 
 /** What a set says of a claim, whoever made that. */
@@ -35,9 +35,6 @@ export interface JudgedPaperClaim extends JudgedClaim {
 /** Every claim of the paper with what the set says of it. */
 export function paperClaimsOf(set: Pick<RunSet, 'runs'>, language: Language): JudgedPaperClaim[] {
   const pairs = pairsOf(set);
-  const tooFew = pairs.some(
-    ({ precopy, restore }) => Math.min(precopy.runs.length, restore.runs.length) < minRuns,
-  );
   return (Object.keys(paperClaims) as ClaimId[]).map((id) => {
     const { inPaper, evaluate } = paperClaims[id];
     const outcome = evaluate(pairs);
@@ -47,7 +44,7 @@ export function paperClaimsOf(set: Pick<RunSet, 'runs'>, language: Language): Ju
       claim: claimTexts[id].claim[language],
       rule: claimTexts[id].rule[language],
       measured: isMissing ? missingText(outcome.missing, language) : outcome.measured,
-      verdict: isMissing ? 'missing' : verdictOf(outcome.holds, tooFew),
+      verdict: isMissing ? 'missing' : verdictOf(outcome.holds, outcome.fewest < minRuns),
       cells: { measured: outcome.pairs, wanted: inPaper },
     };
   });

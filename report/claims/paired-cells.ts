@@ -1,5 +1,5 @@
 /** Cells that both of the paper's methods have runs of, in pairs, and their figures. Pure. */
-import { cellsOf, valuesOf, type Cell } from '../record/cells.ts';
+import { cellsOf, firstVmsOf, valuesOf, type Cell } from '../record/cells.ts';
 import type { RunSet } from '../record/read-set.ts';
 import type { RunRow } from '../record/run-row.ts';
 import { mean } from '../statistics/spread.ts';
@@ -12,9 +12,9 @@ export interface Pair {
   readonly restore: Cell;
 }
 
-/** Pairs of which both methods have a run. */
-export function pairsOf(set: Pick<RunSet, 'runs'>): Pair[] {
-  const cells = cellsOf(set);
+/** Pairs of which both methods have a run; two VMs that were moved at once are no two repeats. */
+export function pairsOf({ runs }: Pick<RunSet, 'runs'>): Pair[] {
+  const cells = cellsOf({ runs: firstVmsOf(runs) });
   return cells.flatMap((precopy) => {
     if (precopy.engine !== 'precopy') return [];
     const { scenario, paperRowGib } = precopy;
@@ -29,24 +29,25 @@ export function pairsOf(set: Pick<RunSet, 'runs'>): Pair[] {
 /** A figure of a run; undefined where it was not measured or does not apply. */
 export type Value = (row: RunRow) => number | undefined;
 
-/** Mean of a cell's repeats; undefined if no run has the figure. */
-export function meanOf(cell: Cell, value: Value): number | undefined {
-  const values = valuesOf(cell, value);
-  return values.length === 0 ? undefined : mean(values);
+/** Both methods' figures of each run, for the pairs that have both. */
+export function eachOf(
+  pairs: readonly Pair[],
+  valuesOfPrecopy: (cell: Cell) => readonly number[],
+  valuesOfRestore = valuesOfPrecopy,
+) {
+  return pairs.flatMap((pair) => {
+    const precopy = valuesOfPrecopy(pair.precopy);
+    const restore = valuesOfRestore(pair.restore);
+    if (precopy.length === 0 || restore.length === 0) return [];
+    return [{ ...pair, precopy, restore, fewest: Math.min(precopy.length, restore.length) }];
+  });
 }
 
 /** Both methods' means, for the pairs that have both. */
 export function both(pairs: readonly Pair[], value: Value) {
-  return pairs.flatMap((pair) => {
-    const precopy = meanOf(pair.precopy, value);
-    const restore = meanOf(pair.restore, value);
-    return precopy === undefined || restore === undefined ? [] : [{ ...pair, precopy, restore }];
-  });
-}
-
-/** Both methods' figures of each run, for the pairs that have both. */
-export function eachOf(pairs: readonly Pair[], value: Value) {
-  return pairs
-    .map((pair) => ({ precopy: valuesOf(pair.precopy, value), restore: valuesOf(pair.restore, value) }))
-    .filter(({ precopy, restore }) => precopy.length > 0 && restore.length > 0);
+  return eachOf(pairs, (cell) => valuesOf(cell, value)).map(({ precopy, restore, ...pair }) => ({
+    ...pair,
+    precopy: mean(precopy),
+    restore: mean(restore),
+  }));
 }

@@ -1,14 +1,18 @@
 /** The paper's claims: what is measured for each, and when it counts as holding. Pure. */
 import { remainingBytes } from '../figures/paper-curves.ts';
-import { typicalRun, type Cell } from '../record/cells.ts';
-import { linkRatesOf, tpsRecoveryMsOf } from '../record/run-row.ts';
+import { typicalRun, valuesOf, type Cell } from '../record/cells.ts';
+import type { Run } from '../record/read-set.ts';
+import { isTpsNotBack, linkRatesOf, tpsRecoveryMsOf } from '../record/run-row.ts';
 import type { ClaimId, MissingReason } from './claim-texts.ts';
-import { both, eachOf, meanOf, type Pair, type Value } from './paired-cells.ts';
+import { mean } from '../statistics/spread.ts';
+import { both, eachOf, type Pair, type Value } from './paired-cells.ts';
 
 /** Figures of the pairs that have what a claim needs, and whether it holds for them. */
 interface Outcome {
   /** Number of pairs. */
   readonly pairs: number;
+  /** Of the values that one cell of them has. */
+  readonly fewest: number;
   readonly measured: string;
   readonly holds: boolean;
   /** Why there are no such pairs, if that is known. */
@@ -43,31 +47,61 @@ const linkShare =
     return (8 * transferred) / (row.total_time_ms / 1000) / linkRatesOf(row)[link];
   };
 
+/** Of a migration that came to its end: what others moved until they were cancelled is not what they take. */
 const bothLinksBytes: Value = (row) =>
-  row.migration_link_bytes === undefined || row.storage_link_bytes_dst === undefined
+  row.total_time_ms === undefined ||
+  row.migration_link_bytes === undefined ||
+  row.storage_link_bytes_dst === undefined
     ? undefined
     : row.migration_link_bytes + row.storage_link_bytes_dst;
 
-/** Share of the total time for which the engine held the switchover back, in the run that stands for the cell. */
-function heldShare(cell: Cell): number | undefined {
-  const run = typicalRun(cell);
-  const totalMs = run?.row.total_time_ms;
-  if (run === undefined || totalMs === undefined) return undefined;
-  const events = run.events.filter((event) => event.event === 'engine');
-  if (events.length === 0) return undefined;
-  const held = events
+/** Share of the total time for which the engine held the switchover back. */
+function heldShare({ row, events }: Run): number | undefined {
+  const ofEngine = events.filter((event) => event.event === 'engine');
+  if (row.total_time_ms === undefined || ofEngine.length === 0) return undefined;
+  const held = ofEngine
     .filter(({ name }) => name === 'gate-released')
     .map(({ fields }) => fields.held_ms ?? Number.NaN);
-  return held.reduce((sum, heldMs) => sum + heldMs, 0) / totalMs;
+  return held.reduce((sum, heldMs) => sum + heldMs, 0) / row.total_time_ms;
 }
 
 /** What is to be sent once the list is known, relative to the VM's memory; without a list, at the start. */
-function startShare(cell: Cell): number | undefined {
-  const run = typicalRun(cell);
-  if (run?.row.vm_memory_bytes === undefined) return undefined;
+function startShare(run: Run): number | undefined {
+  if (run.row.vm_memory_bytes === undefined) return undefined;
   const listedMs = run.events.find((event) => event.event === 'engine' && event.name === 'listed')?.tMs;
   const start = remainingBytes(run).find(({ tMs }) => tMs >= (listedMs ?? 0));
   return start === undefined ? undefined : start.value / run.row.vm_memory_bytes;
+}
+
+/** A value of the run that stands for its cell, and how many of the cell's runs have it. */
+function ofTypicalRun(cell: Cell, value: (run: Run) => number | undefined) {
+  const run = typicalRun(cell);
+  const typical = run && value(run);
+  if (typical === undefined) return undefined;
+  return { typical, count: cell.runs.filter((one) => value(one) !== undefined).length };
+}
+
+/** Of what the claim found in each pair, the fewest values that a cell has. */
+const fewestOf = (found: readonly { readonly fewest: number }[]): number =>
+  Math.min(...found.map(({ fewest }) => fewest));
+
+/** Recoveries of a cell's runs; of runs whose throughput was not back when the load ended, what `notBackMs` says. */
+function recoveriesOf({ runs }: Cell, notBackMs: (run: Run) => number): number[] {
+  return runs.flatMap((run) =>
+    isTpsNotBack(run.row) === true ? notBackMs(run) : (tpsRecoveryMsOf(run.row) ?? []),
+  );
+}
+
+/** The last second of the load; without samples the end of the migration, which comes before it. */
+const loadEndMs = ({ row, series }: Run): number =>
+  series.get('client tps')?.at(-1)?.tMs ?? row.total_time_ms ?? 0;
+
+/** "-1.5 … 12.0 s": of gains, of which one may be without bound. */
+function gainsText(gains: readonly number[]): string {
+  const [low, high] = [Math.min(...gains), Math.max(...gains)].map((gain) =>
+    gain === -Infinity ? '−∞' : gain.toFixed(1),
+  );
+  return `${low === high ? (low ?? '') : `${low ?? ''} … ${high ?? ''}`} s`;
 }
 
 const mostOf = <Item>(items: readonly Item[], test: (item: Item) => boolean): boolean =>
@@ -81,6 +115,7 @@ export const paperClaims: Readonly<Record<ClaimId, Claim>> = {
       const differences = found.map(({ precopy, restore }) => restore - precopy);
       return {
         pairs: found.length,
+        fewest: fewestOf(found),
         measured: `${range(differences, 0)} ms`,
         holds: found.every(
           ({ precopy, restore }) => Math.abs(restore - precopy) <= Math.max(100, 0.2 * precopy),
@@ -91,11 +126,11 @@ export const paperClaims: Readonly<Record<ClaimId, Claim>> = {
   'total-time-shorter': {
     inPaper: 12,
     evaluate: (pairs) => {
-      const speedUps = both(pairs, (row) => row.total_time_ms).map(
-        ({ precopy, restore }) => precopy / restore,
-      );
+      const found = both(pairs, (row) => row.total_time_ms);
+      const speedUps = found.map(({ precopy, restore }) => precopy / restore);
       return {
-        pairs: speedUps.length,
+        pairs: found.length,
+        fewest: fewestOf(found),
         measured: `${range(speedUps, 2)} ×`,
         holds: speedUps.every((speedUp) => speedUp >= 1.3),
       };
@@ -112,6 +147,7 @@ export const paperClaims: Readonly<Record<ClaimId, Claim>> = {
       const speedUpsOf = (row: typeof found) => row.map(({ precopy, restore }) => precopy / restore);
       return {
         pairs: rows.flat().length,
+        fewest: fewestOf(rows.flat()),
         measured: rows
           .map(
             (row) =>
@@ -131,6 +167,7 @@ export const paperClaims: Readonly<Record<ClaimId, Claim>> = {
       const shares = found.flatMap(({ precopy, restore }) => [precopy, restore]);
       return {
         pairs: found.length,
+        fewest: fewestOf(found),
         measured: `pre-copy ${percent(found.map(({ precopy }) => precopy))}; restore ${percent(found.map(({ restore }) => restore))}`,
         holds: shares.every((share) => share >= 0.9),
       };
@@ -142,6 +179,7 @@ export const paperClaims: Readonly<Record<ClaimId, Claim>> = {
       const found = both(pairs, linkShare('storage_link_bytes_dst', 'storage'));
       return {
         pairs: found.length,
+        fewest: fewestOf(found),
         measured: `pre-copy ${percent(found.map(({ precopy }) => precopy))}; restore ${percent(found.map(({ restore }) => restore))}`,
         holds: found.every(({ precopy, restore }) => precopy < 0.05 && restore > 0.2),
       };
@@ -150,9 +188,14 @@ export const paperClaims: Readonly<Record<ClaimId, Claim>> = {
   'waits-for-storage': {
     inPaper: 12,
     evaluate: (pairs) => {
-      const shares = pairs.flatMap(({ restore }) => heldShare(restore) ?? []);
+      const found = pairs.flatMap(({ restore }) => {
+        const held = ofTypicalRun(restore, heldShare);
+        return held === undefined ? [] : [{ share: held.typical, fewest: held.count }];
+      });
+      const shares = found.map(({ share }) => share);
       return {
-        pairs: shares.length,
+        pairs: found.length,
+        fewest: fewestOf(found),
         measured: percent(shares),
         holds: mostOf(shares, (share) => share >= 0.05),
       };
@@ -162,19 +205,33 @@ export const paperClaims: Readonly<Record<ClaimId, Claim>> = {
     inPaper: 12,
     evaluate: (pairs) => {
       const found = pairs.flatMap((pair) => {
-        const precopy = startShare(pair.precopy);
-        const restore = startShare(pair.restore);
-        return precopy === undefined || restore === undefined ? [] : [restore / precopy];
+        const precopy = ofTypicalRun(pair.precopy, startShare);
+        const restore = ofTypicalRun(pair.restore, startShare);
+        if (precopy === undefined || restore === undefined) return [];
+        return [
+          {
+            share: restore.typical / precopy.typical,
+            fewest: Math.min(precopy.count, restore.count),
+          },
+        ];
       });
-      return { pairs: found.length, measured: percent(found), holds: found.every((share) => share <= 0.5) };
+      const shares = found.map(({ share }) => share);
+      return {
+        pairs: found.length,
+        fewest: fewestOf(found),
+        measured: percent(shares),
+        holds: shares.every((share) => share <= 0.5),
+      };
     },
   },
   'total-bytes-rise': {
     inPaper: 12,
     evaluate: (pairs) => {
-      const ratios = both(pairs, bothLinksBytes).map(({ precopy, restore }) => restore / precopy);
+      const found = both(pairs, bothLinksBytes);
+      const ratios = found.map(({ precopy, restore }) => restore / precopy);
       return {
-        pairs: ratios.length,
+        pairs: found.length,
+        fewest: fewestOf(found),
         measured: `${range(ratios, 2)} ×`,
         holds: mostOf(ratios, (ratio) => ratio > 1),
       };
@@ -183,11 +240,14 @@ export const paperClaims: Readonly<Record<ClaimId, Claim>> = {
   'tps-drops': {
     inPaper: 8,
     evaluate: (pairs) => {
-      const found = eachOf(pairs, ({ tps_during: during, tps_before: before }) =>
-        during === undefined || before === undefined || before === 0 ? undefined : during / before,
+      const found = eachOf(pairs, (cell) =>
+        valuesOf(cell, ({ tps_during: during, tps_before: before }) =>
+          during === undefined || before === undefined || before === 0 ? undefined : during / before,
+        ),
       );
       return {
         pairs: found.length,
+        fewest: fewestOf(found),
         measured: `pre-copy ${percent(found.flatMap(({ precopy }) => precopy))}; restore ${percent(found.flatMap(({ restore }) => restore))}`,
         holds: found
           .flatMap(({ precopy, restore }) => [...precopy, ...restore])
@@ -198,11 +258,17 @@ export const paperClaims: Readonly<Record<ClaimId, Claim>> = {
   'recovers-sooner': {
     inPaper: 8,
     evaluate: (pairs) => {
-      const found = eachOf(pairs, tpsRecoveryMsOf);
+      // A restore that never came back took longer than any pre-copy; a pre-copy, at least until its load ended.
+      const found = eachOf(
+        pairs,
+        (precopy) => recoveriesOf(precopy, loadEndMs),
+        (restore) => recoveriesOf(restore, () => Infinity),
+      );
       const gains = found.map(({ precopy, restore }) => (Math.min(...precopy) - Math.max(...restore)) / 1000);
       return {
         pairs: found.length,
-        measured: `${range(gains, 1)} s`,
+        fewest: fewestOf(found),
+        measured: gainsText(gains),
         holds: gains.every((gain) => gain > 0),
         missing: pairs.some(({ precopy, restore }) =>
           [...precopy.runs, ...restore.runs].some(({ row }) => row.tps_recovery_measurable === false),
@@ -216,19 +282,22 @@ export const paperClaims: Readonly<Record<ClaimId, Claim>> = {
     inPaper: 12,
     evaluate: (pairs) => {
       const found = pairs.flatMap(({ restore }) => {
-        const send = meanOf(restore, (row) => row.list_send_ms);
-        const translate = meanOf(restore, (row) => row.list_translate_ms);
-        const others = [
-          meanOf(restore, (row) => row.list_find_ms),
-          meanOf(restore, (row) => row.list_map_ms),
-          meanOf(restore, (row) => row.list_encode_ms),
-        ].filter((time) => time !== undefined);
-        return send === undefined || translate === undefined ? [] : [{ send, translate, others }];
+        const valuesOfStep = (step: 'send' | 'translate' | 'find' | 'map' | 'encode'): number[] =>
+          valuesOf(restore, (row) => row[`list_${step}_ms`]);
+        const [send, translate] = [valuesOfStep('send'), valuesOfStep('translate')];
+        if (send.length === 0 || translate.length === 0) return [];
+        const others = (['find', 'map', 'encode'] as const)
+          .map(valuesOfStep)
+          .filter((values) => values.length > 0)
+          .map(mean);
+        const fewest = Math.min(send.length, translate.length);
+        return [{ send: mean(send), translate: mean(translate), others, fewest }];
       });
       const totalOf = ({ send, translate, others }: (typeof found)[number]): number =>
         others.reduce((sum, time) => sum + time, send + translate);
       return {
         pairs: found.length,
+        fewest: fewestOf(found),
         measured: `${percent(found.map((times) => times.send / totalOf(times)))}; ${percent(found.map((times) => times.translate / totalOf(times)))}`,
         holds: found.every(
           ({ send, translate, others }) => send > translate && others.every((time) => translate > time),

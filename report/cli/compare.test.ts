@@ -24,6 +24,17 @@ test.before(async () => {
   const other = syntheticSet(cells);
   const runs = other.runs.map((run) => ({ ...run, row: { ...run.row, storage_link_bits_per_second: 1e9 } }));
   await writeSet(path.join(dir, 'faster-links'), { runs });
+  const part = syntheticSet({ ...cells, scenarios: ['ro', 'rw'], seed: 6 }).runs.map((run) =>
+    run.name === 'ro-8-restore-r3' ? { ...run, row: { ...run.row, outcome: 'aborted' as const } } : run,
+  );
+  await writeSet(path.join(dir, 'part'), { runs: part });
+  const again = syntheticSet({ ...cells, seed: 5 });
+  const attempts = again.runs.map((run) => ({
+    ...run,
+    name: `${run.name}.failed-1`,
+    row: { ...run.row, outcome: 'failed' as const },
+  }));
+  await writeSet(path.join(dir, 'again'), { runs: [...again.runs, ...attempts] });
 });
 
 test.after.always(async () => {
@@ -76,6 +87,35 @@ test('--markdown is a table for a pull request', async (t) => {
 
 test('0: a set against itself', async (t) => {
   t.is((await compare('base', 'base')).exitCode, 0);
+});
+
+test('a cell that NEW lacks, and a run without figures, are named wherever the verdict is read', async (t) => {
+  const { stdout, stderr } = await compare('base', 'part', '--metrics', 'total-time');
+  t.regex(stdout, /^verdict: .*; 1 cell missing in new$/m);
+  t.regex(stderr, /^missing in new: idle 8 GiB restore$/m);
+  t.regex(stderr, /^left out of new: ro-8-restore-r3 aborted$/m);
+  const { stdout: markdown } = await compare('base', 'part', '--markdown');
+  t.regex(markdown, /^\*\*verdict: .*; 1 cell missing in new\*\*$/m);
+  t.regex(markdown, /^- missing in new: idle 8 GiB restore$/m);
+  t.regex(markdown, /^- left out of new: ro-8-restore-r3 aborted$/m);
+  const { stdout: json } = await compare('part', 'base', '--json');
+  t.like(JSON.parse(json), {
+    unpaired: { base: [], next: ['idle 8 GiB restore'] },
+    leftOut: { base: [{ name: 'ro-8-restore-r3', reason: 'aborted' }], next: [] },
+  });
+});
+
+test('1: attempts that failed and were made again until they did not count as runs that failed', async (t) => {
+  const { exitCode, stdout, stderr } = await compare('base', 'again', '--metrics', 'unfinished');
+  t.is(exitCode, 1, stdout);
+  t.regex(stdout, /^REGRESSION +restore +unfinished +0\.00 -> 0\.50 /m);
+  t.is(stderr.match(/^failed in new: /gm)?.length, 9);
+  t.regex(stderr, /^failed in new: rw-8-restore-r1\.failed-1$/m);
+  const { stdout: markdown } = await compare('base', 'again', '--markdown');
+  t.regex(markdown, /^- failed in new: rw-8-restore-r1\.failed-1$/m);
+  const { stdout: json } = await compare('again', 'base', '--json');
+  const { failed } = JSON.parse(json) as { failed: { base: string[]; next: string[] } };
+  t.deepEqual([failed.base.length, failed.next], [9, []]);
 });
 
 test('2: wrong usage, unreadable, or sets that do not go together', async (t) => {

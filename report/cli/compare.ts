@@ -3,7 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { helpSettings } from '../../foundation/command-help.ts';
 import { compareSets, type Selection, type Verdict } from '../compare/compare.ts';
-import { comparisonMarkdown, findingLines, summaryLine } from '../compare/comparison-text.ts';
+import { comparisonMarkdown, findingLines, remarkLines, summaryLine } from '../compare/comparison-text.ts';
 import { metrics } from '../compare/metrics.ts';
 import { describeDifferences, differencesAmong } from '../record/conditions.ts';
 import { readSet, type Run } from '../record/read-set.ts';
@@ -51,12 +51,11 @@ const command = new Command('compare')
   .exitOverride();
 
 async function compare(baseFolder: string, nextFolder: string, options: Options): Promise<number> {
-  // A run that failed its checks is a figure of its own here: see metrics.ts.
+  // A run that failed its checks is a figure of its own here, also where it was made again: see metrics.ts.
   const [base, next] = await Promise.all(
-    [baseFolder, nextFolder].map((folder) => readSet([folder], { failedToo: true })),
+    [baseFolder, nextFolder].map((folder) => readSet([folder], { failedToo: true, setAsideToo: true })),
   );
   if (base === undefined || next === undefined) throw new TypeError('two sets are needed');
-  for (const { name, reason } of [...base.leftOut, ...next.leftOut]) say(`left out: ${name} ${reason}`);
   const differences = differencesAmong([...base.runs, ...next.runs]);
   if (differences.length > 0 && !options.allowDifferent) {
     throw new CodedError(
@@ -67,13 +66,13 @@ async function compare(baseFolder: string, nextFolder: string, options: Options)
   }
   const { engines, metrics: chosen } = selectionOf(options, [...base.runs, ...next.runs]);
   const comparison = compareSets(base, next, { engines, metrics: chosen });
-  const { verdict, findings, unpaired } = comparison;
-  if (options.json) console.log(JSON.stringify({ verdict, differences, unpaired, findings }, undefined, 2));
+  const { verdict, findings, ...remarks } = comparison;
+  if (options.json) console.log(JSON.stringify({ verdict, differences, ...remarks, findings }, undefined, 2));
   else {
     for (const { condition, values } of differences) say(`different: ${condition}: ${values.join(' | ')}`);
-    if (unpaired.length > 0) say(`in one set only, left out: ${unpaired.join(', ')}`);
     if (options.markdown) console.log(comparisonMarkdown(comparison, { base: baseFolder, next: nextFolder }));
     else {
+      for (const line of remarkLines(comparison)) say(line);
       for (const line of findings.length === 0 ? [] : findingLines(findings)) console.log(line);
       console.log(summaryLine(comparison));
     }

@@ -1,4 +1,5 @@
 import test from 'ava';
+import type { RunSet } from '../record/read-set.ts';
 import { syntheticSet, type SyntheticOptions } from '../testing/synthetic-set.ts';
 import { compareSets, type Selection } from './compare.ts';
 
@@ -145,11 +146,49 @@ test('a build that no longer converges is a regression, though it has no times',
   );
 });
 
+test('a build whose throughput does not come back is a regression, though it has no time until it does', (t) => {
+  const options: SyntheticOptions = { ...cells, scenarios: ['ro', 'rw'], repeats: 5 };
+  const notBack = (seed: number, isNotBack: (repeat: number) => boolean) => ({
+    runs: syntheticSet({ ...options, seed }).runs.map((run) =>
+      isNotBack(run.row.repeat) ? { ...run, row: { ...run.row, tps_recovery_ms: undefined } } : run,
+    ),
+  });
+  const selection = { metrics: ['throughput not back', 'TPS recovery'] };
+  const finding = (next: Pick<RunSet, 'runs'>, metric: string) =>
+    compareSets(syntheticSet(options), next, selection).findings.find((one) => one.metric === metric);
+  const all = notBack(2, () => true);
+  t.like(finding(all, 'throughput not back'), { kind: 'regression', base: 0, next: 1 });
+  t.is(finding(all, 'TPS recovery'), undefined);
+  t.is(
+    finding(
+      notBack(2, (repeat) => repeat < 5),
+      'throughput not back',
+    )?.kind,
+    'regression',
+  );
+  t.is(
+    finding(
+      notBack(2, () => false),
+      'throughput not back',
+    )?.kind,
+    'no-change',
+  );
+
+  const notMeasurable = all.runs.map((run) => ({
+    ...run,
+    row: { ...run.row, tps_recovery_measurable: false },
+  }));
+  t.is(finding({ runs: notMeasurable }, 'throughput not back'), undefined);
+});
+
 test('cells that one set has alone are named, and not compared', (t) => {
   const { unpaired, findings } = compareSets(
     syntheticSet({ ...cells, paperRowsGib: [8, 16] }),
     syntheticSet({ ...cells, paperRowsGib: [8] }),
   );
-  t.deepEqual(unpaired, ['idle 16 GiB restore', 'ro 16 GiB restore', 'rw 16 GiB restore']);
+  t.deepEqual(unpaired, {
+    base: ['idle 16 GiB restore', 'ro 16 GiB restore', 'rw 16 GiB restore'],
+    next: [],
+  });
   t.is(findings.find(({ metric }) => metric === 'total time')?.cells, 3);
 });

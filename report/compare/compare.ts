@@ -59,8 +59,17 @@ export interface Finding {
 export interface Comparison {
   readonly verdict: Verdict;
   readonly findings: readonly Finding[];
-  /** Cells that only one of the sets has, as "rw 16 GiB restore". */
-  readonly unpaired: readonly string[];
+  /** Cells that this set has runs of, and the other has not, as "rw 16 GiB restore". */
+  readonly unpaired: OfBoth<readonly string[]>;
+  /** Names of the runs that failed; one that was made again has those of its attempts (`*.failed-1`). */
+  readonly failed: OfBoth<readonly string[]>;
+  /** Runs that are in no number, of any method. */
+  readonly leftOut: OfBoth<RunSet['leftOut']>;
+}
+
+interface OfBoth<Value> {
+  readonly base: Value;
+  readonly next: Value;
 }
 
 /** What to compare: all that there is where a list is left out. */
@@ -72,17 +81,19 @@ export interface Selection {
 
 const seed = 1;
 
-export function compareSets(
-  base: Pick<RunSet, 'runs'>,
-  next: Pick<RunSet, 'runs'>,
-  selection: Selection = {},
-): Comparison {
-  // Two VMs that were moved at once are no two repeats.
-  const baseCells = cellsOf({ runs: firstVmsOf(base.runs) });
-  const nextCells = cellsOf({ runs: firstVmsOf(next.runs) });
+type Compared = Pick<RunSet, 'runs'> & Partial<Pick<RunSet, 'leftOut'>>;
+
+export function compareSets(base: Compared, next: Compared, selection: Selection = {}): Comparison {
   const engines = enginesOf({ runs: [...base.runs, ...next.runs] }).filter(
     (engine) => selection.engines?.includes(engine) ?? true,
   );
+  // Two VMs that were moved at once are no two repeats.
+  const measuredCells = ({ runs }: Compared): Cell[] =>
+    cellsOf({ runs: firstVmsOf(runs) }).filter(
+      (cell) => cell.runs.length > 0 && engines.includes(cell.engine),
+    );
+  const baseCells = measuredCells(base);
+  const nextCells = measuredCells(next);
   const compared = engines.flatMap((engine) =>
     metrics
       .filter(({ name }) => selection.metrics?.includes(name) ?? true)
@@ -131,7 +142,13 @@ export function compareSets(
           : undefined,
     };
   });
-  return { verdict: verdictOf(findings), findings, unpaired: unpairedCells(baseCells, nextCells) };
+  return {
+    verdict: verdictOf(findings),
+    findings,
+    unpaired: { base: unpairedOf(baseCells, nextCells), next: unpairedOf(nextCells, baseCells) },
+    failed: { base: failedOf(baseCells), next: failedOf(nextCells) },
+    leftOut: { base: base.leftOut ?? [], next: next.leftOut ?? [] },
+  };
 }
 
 /** Whether nothing moved: each value is there as often in both, as in a set compared with itself, or all are one. */
@@ -184,12 +201,8 @@ const figures = (runs: readonly Run[], value: Metric['value']): number[] =>
 const nameOf = ({ scenario, paperRowGib, engine }: Cell): string =>
   `${scenario} ${paperRowGib} GiB ${engine}`;
 
-function unpairedCells(baseCells: readonly Cell[], nextCells: readonly Cell[]): string[] {
-  const [inBase, inNext] = [baseCells, nextCells].map((cells) =>
-    cells.filter(({ runs }) => runs.length > 0).map(nameOf),
-  ) as [string[], string[]];
-  return [
-    ...inBase.filter((name) => !inNext.includes(name)),
-    ...inNext.filter((name) => !inBase.includes(name)),
-  ];
-}
+const failedOf = (cells: readonly Cell[]): string[] =>
+  cells.flatMap(({ runs }) => runs.filter(({ row }) => row.outcome === 'failed').map(({ name }) => name));
+
+const unpairedOf = (cells: readonly Cell[], others: readonly Cell[]): string[] =>
+  cells.map(nameOf).filter((name) => !others.some((other) => nameOf(other) === name));

@@ -61,8 +61,10 @@ function neededText(finding: Finding | undefined): string | undefined {
 const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
 
 /** The comparison in one line. */
-export function summaryLine({ verdict, findings }: Comparison): string {
-  if (findings.length === 0) return 'verdict: nothing to compare: no cell in common';
+export function summaryLine({ verdict, findings, unpaired }: Comparison): string {
+  const missing =
+    unpaired.base.length === 0 ? '' : `; ${counted(unpaired.base.length, 'cell')} missing in new`;
+  if (findings.length === 0) return `verdict: nothing to compare: no cell in common${missing}`;
   const parts = findingKinds.flatMap((kind) => {
     const count = findings.filter((finding) => finding.kind === kind).length;
     return count === 0 ? [] : [`${count} ${titles[kind]}`];
@@ -71,7 +73,19 @@ export function summaryLine({ verdict, findings }: Comparison): string {
     0,
     ...findings.map(({ kind, repeatsNeeded }) => (kind === 'too-few-samples' ? (repeatsNeeded ?? 0) : 0)),
   );
-  return `verdict: ${verdicts[verdict]}: ${parts.join(', ')}${needed === 0 ? '' : ` (all could tell with ${needed} repeats)`}`;
+  return `verdict: ${verdicts[verdict]}: ${parts.join(', ')}${needed === 0 ? '' : ` (all could tell with ${needed} repeats)`}${missing}`;
+}
+
+/** What stands beside the findings, a line each: cells of one set only, runs that failed, runs that are in no number. */
+export function remarkLines({ unpaired, failed, leftOut }: Comparison): string[] {
+  return [
+    ...unpaired.base.map((cell) => `missing in new: ${cell}`),
+    ...unpaired.next.map((cell) => `missing in base: ${cell}`),
+    ...failed.base.map((name) => `failed in base: ${name}`),
+    ...failed.next.map((name) => `failed in new: ${name}`),
+    ...leftOut.base.map(({ name, reason }) => `left out of base: ${name} ${reason}`),
+    ...leftOut.next.map(({ name, reason }) => `left out of new: ${name} ${reason}`),
+  ];
 }
 
 /** For a comment on a pull request. */
@@ -81,12 +95,14 @@ export function comparisonMarkdown(comparison: Comparison, sets: { base: string;
     `${finding.runs.base} + ${finding.runs.next}`,
     finding.repeatsNeeded === undefined ? '' : `>= ${finding.repeatsNeeded}`,
   ]);
+  const remarks = remarkLines(comparison).map((line) => `- ${line}`);
   return [
     `**${summaryLine(comparison)}**`,
     '',
     `Base: ${sets.base}; new: ${sets.next}.`,
     '',
     ...(rows.length === 0 ? [] : [markdownTable([[...head, 'runs', 'repeats needed'], ...rows])]),
+    ...remarks,
   ].join('\n');
 }
 

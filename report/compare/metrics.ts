@@ -1,5 +1,5 @@
 /** What the gate compares, and how much of a change in it matters. */
-import { tpsRecoveryMsOf, type RunRow } from '../record/run-row.ts';
+import { isTpsNotBack, tpsRecoveryMsOf, type RunRow } from '../record/run-row.ts';
 
 export interface Metric {
   readonly name: string;
@@ -67,6 +67,17 @@ export const metrics: readonly Metric[] = [
     value: ofCompleted(tpsRecoveryMsOf),
     noiseFloor: 2000,
     minimumChange: 0.15,
+  },
+  // A run whose throughput never came back has no time until it did.
+  {
+    name: 'throughput not back',
+    unit: 'share of runs',
+    value: ofCompleted((row) => {
+      const isNotBack = isTpsNotBack(row);
+      return isNotBack === undefined ? undefined : Number(isNotBack);
+    }),
+    noiseFloor: 0,
+    minimumChange: 0.05,
   },
   {
     name: 'engine CPU',

@@ -14,11 +14,18 @@ export function spreadLayers(encoding: Spec, filters: readonly Spec[]): Spec[] {
   }));
 }
 
-/** Numbers above bars, of rows of kind `label` that the filters keep: legible across rules and grid. */
-export function labelLayers(encoding: Spec, filters: readonly Spec[]): Spec[] {
+/** In pixels above a bar: its number, and what stands above that. */
+export const labelRows = [-4, -14] as const;
+
+/** Words above bars, of rows of kind `label` that the filters keep: legible across rules and grid. */
+export function labelLayers(
+  encoding: Spec,
+  filters: readonly Spec[],
+  dy: (typeof labelRows)[number] = labelRows[0],
+): Spec[] {
   return [{ stroke: 'white', strokeWidth: 3 }, {}].map((look) => ({
     transform: [{ filter: "datum.kind === 'label'" }, ...filters],
-    mark: { type: 'text', baseline: 'bottom', dy: -4, fontSize: 9, color: inkColour, ...look },
+    mark: { type: 'text', baseline: 'bottom', dy, fontSize: 9, color: inkColour, ...look },
     encoding,
   }));
 }

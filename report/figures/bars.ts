@@ -2,7 +2,7 @@
 import { paperRowsGibOf, scenariosOf, valuesOf, type Cell } from '../record/cells.ts';
 import type { RunRow } from '../record/run-row.ts';
 import { mean, standardDeviation } from '../statistics/spread.ts';
-import { axisWithLabels, labelLayers, spreadLayers } from './bar-layers.ts';
+import { axisWithLabels, labelLayers, labelRows, spreadLayers } from './bar-layers.ts';
 import {
   absenceMark,
   legendFilters,
@@ -53,6 +53,10 @@ export function bars(
     const middle = mean(values);
     const spread = standardDeviation(values);
     const ofPaper = paper(cell);
+    // The bar is of the others.
+    const cut = cell.runs.filter(
+      ({ row }) => row.outcome === 'not-converged' && value(row) === undefined,
+    ).length;
     const points = cell.runs.map(({ name, row }) => ({
       ...place,
       kind: 'run',
@@ -67,6 +71,7 @@ export function bars(
         kind: 'label',
         top: Math.max(middle + (spread ?? 0), ...values),
         label: labelOf(middle),
+        cut: cut === 0 ? undefined : `${cut} ${text('mark.not-converged')}`,
       },
       ...(spread === undefined
         ? []
@@ -155,6 +160,11 @@ export function bars(
             encoding: { y: y('value'), tooltip: [...tooltip, { field: 'run', title: text('run.name') }] },
           },
           ...(barWidth < labelledBar ? [] : labelLayers({ y: y('top'), text: { field: 'label' } }, filters)),
+          ...labelLayers(
+            { y: y('top'), text: { field: 'cut' } },
+            [{ filter: 'isValid(datum.cut)' }, ...filters],
+            labelRows[barWidth < labelledBar ? 0 : 1],
+          ),
           {
             transform: [{ filter: "datum.kind === 'absent'" }],
             mark: { type: 'text', baseline: 'bottom', dy: -2, fontSize: 11, color: '#777777' },

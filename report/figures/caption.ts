@@ -185,8 +185,10 @@ const absenceNotes = [
   { mark: 'mark.no-figure', note: 'note.no-figure' },
 ] as const;
 
-/** Whether one of the drawing's rows of kind `absent` has the mark. */
+/** Whether one of the drawing's rows of kind `absent` has the mark, or the words above a bar of which runs are cut. */
 function hasAbsent({ data }: Spec, mark: string): boolean {
   const { values = [] } = (data ?? {}) as { readonly values?: readonly Spec[] };
-  return values.some((row) => row['kind'] === 'absent' && String(row['mark']).includes(mark));
+  return values.some(({ kind, mark: own, cut }) =>
+    String(kind === 'absent' ? own : (cut ?? '')).includes(mark),
+  );
 }

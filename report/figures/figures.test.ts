@@ -2,7 +2,7 @@ import path from 'node:path';
 import test from 'ava';
 import { readSet, type RunSet } from '../record/read-set.ts';
 import { svgOf } from '../render/draw.ts';
-import { syntheticSet } from '../testing/synthetic-set.ts';
+import { syntheticSet, type SyntheticOptions } from '../testing/synthetic-set.ts';
 import { figures } from './all.ts';
 import { drawnFigure, withTitleBlock } from './drawn-figure.ts';
 import { contextOf, titleOf, type Figure, type FigureContext, type Spec } from './figure.ts';
@@ -81,6 +81,28 @@ test('a missing cell is shown as missing, one that did not converge as such', as
   };
   t.deepEqual(await marks(grid), [0, 0]);
   t.deepEqual(await marks({ ...grid, runs }), [1, 1]);
+});
+
+test('a bar of which some runs did not converge says how many, narrow or wide, and what that is', async (t) => {
+  const figure = figures.find(({ name }) => name === 'figure-08-total-time');
+  if (figure === undefined) throw new Error('no figure 8');
+  const textsFor = async (options: SyntheticOptions, isCut: boolean) => {
+    const set = syntheticSet({ ...options, repeats: 3 });
+    const runs = set.runs.map((run) =>
+      isCut && run.name.startsWith('ro-8-precopy') && run.row.repeat > 1
+        ? { ...run, row: { ...run.row, outcome: 'not-converged' as const, total_time_ms: undefined } }
+        : run,
+    );
+    return textsOf(await svgOf('8', specOf(figure, contextOf({ ...set, runs }, 'en', false))));
+  };
+  const narrow = { engines: ['precopy', 'restore', 'balance', 'multifd-zstd'] };
+  for (const options of [{ paperRowsGib: [8] }, narrow]) {
+    const cut = await textsFor(options, true);
+    t.true(cut.includes('2 n/c'));
+    // The note may take two lines.
+    t.true(cut.join(' ').includes('n/c did not converge'));
+    t.false((await textsFor(options, false)).join(' ').includes('n/c'));
+  }
 });
 
 test('cells that nobody meant to run are not shown, and rows of the paper without a run are named', async (t) => {

@@ -25,6 +25,44 @@ test('a line for each engine, or for each engine and memory row; a dash where no
   t.regex(enginesTable({ ...set, planned }).split('\n')[2] ?? '', /\| – +\| [\d.]+ s/);
 });
 
+test('a cell of which not all runs converged says so, and one without any has no time', (t) => {
+  const { runs, ...rest } = syntheticSet({
+    paperRowsGib: [4],
+    engines: ['precopy'],
+    scenarios: ['rw'],
+    repeats: 3,
+  });
+  const lineOf = (isCut: (repeat: number) => boolean): string =>
+    enginesTable({
+      ...rest,
+      runs: runs.map((run) =>
+        isCut(run.row.repeat)
+          ? {
+              ...run,
+              row: {
+                ...run.row,
+                outcome: 'not-converged',
+                total_time_ms: undefined,
+                downtime_stop_resume_ms: undefined,
+              },
+            }
+          : run,
+      ),
+    }).split('\n')[2] ?? '';
+  t.regex(
+    lineOf((repeat) => repeat > 1),
+    /\| [\d.]+ s, \d+ ms \(1 of 3 converged\) +\|$/,
+  );
+  t.regex(
+    lineOf(() => true),
+    /\| did not converge +\|$/,
+  );
+  t.regex(
+    lineOf(() => false),
+    /\| [\d.]+ s, \d+ ms +\|$/,
+  );
+});
+
 test('takes the place of the block that was there, and of nothing else', (t) => {
   const set = syntheticSet({ paperRowsGib: [4] });
   const block = readmeBlock(set, ['results/a', 'results/b'], 'docs/figures/a.png');

@@ -8,7 +8,16 @@ import { scenarios } from '../../experiments/scenarios.ts';
 import { figures } from '../figures/all.ts';
 import { contextOf, titleOf, type Figure } from '../figures/figure.ts';
 import type { ResultsPage } from '../recipes/results-page.ts';
-import { cellsOf, enginesOf, paperRowsGibOf, scenariosOf, type Cell } from '../record/cells.ts';
+import {
+  cellsOf,
+  convergedInPart,
+  enginesOf,
+  firstVmsOf,
+  neverConverged,
+  paperRowsGibOf,
+  scenariosOf,
+  type Cell,
+} from '../record/cells.ts';
 import type { Run, RunSet } from '../record/read-set.ts';
 import { linkRatesOf } from '../record/run-row.ts';
 import { markdownTable } from '../render/markdown-table.ts';
@@ -36,10 +45,16 @@ const medianOf = (
 };
 
 function figuresOf(cell: Cell | undefined): string {
-  const totalMs = medianOf(cell?.runs ?? [], (row) => row.total_time_ms);
-  const downtimeMs = medianOf(cell?.runs ?? [], (row) => row.downtime_stop_resume_ms);
+  if (cell === undefined) return '–';
+  if (neverConverged(cell)) return 'did not converge';
+  const totalMs = medianOf(cell.runs, (row) => row.total_time_ms);
+  const downtimeMs = medianOf(cell.runs, (row) => row.downtime_stop_resume_ms);
   if (totalMs === undefined) return '–';
-  return [seconds(totalMs), ...(downtimeMs === undefined ? [] : [milliseconds(downtimeMs)])].join(', ');
+  const part = convergedInPart(cell);
+  const figures = [seconds(totalMs), ...(downtimeMs === undefined ? [] : [milliseconds(downtimeMs)])].join(
+    ', ',
+  );
+  return part === undefined ? figures : `${figures} (${part.converged} of ${part.runs} converged)`;
 }
 
 function engineTitle(engine: string): string {
@@ -70,7 +85,7 @@ export function enginesTable(set: RunSet): string {
 
 /** How many repeats the cells have: "3" or "1 to 3". */
 function repeatsOf(cells: readonly Cell[]): string {
-  const counts = cells.map(({ runs }) => runs.length).filter((count) => count > 0);
+  const counts = cells.map(({ runs }) => firstVmsOf(runs).length).filter((count) => count > 0);
   const [min, max] = [Math.min(...counts), Math.max(...counts)];
   return min === max ? String(min) : `${min} to ${max}`;
 }

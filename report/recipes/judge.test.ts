@@ -64,16 +64,19 @@ test('of VMs that were moved at once, each is paired with its own', (t) => {
   const [any] = syntheticSet({ scenarios: ['rw'], paperRowsGib: [4] }).runs;
   if (any === undefined) throw new RangeError('no run');
   const times = { precopy: [20, 60], restore: [10, 20] };
-  const runs = (['precopy', 'restore'] as const).flatMap((engine) =>
-    times[engine].map((seconds, vm) => ({
-      ...any,
-      row: { ...any.row, engine, repeat: 1, vms: 2, vm, total_time_ms: seconds * 1000 },
-    })),
+  const runs = [1, 2].flatMap((repeat) =>
+    (['precopy', 'restore'] as const).flatMap((engine) =>
+      times[engine].map((seconds, vm) => ({
+        ...any,
+        row: { ...any.row, engine, repeat, vms: 2, vm, total_time_ms: seconds * 1000 },
+      })),
+    ),
   );
   const claims = [{ says: 'so', measure: ratio, holdsIf: { atLeast: 2 } }];
   const parts = [{ title: '', mems: recipe.mems, runs }];
   const [judgement] = judgedClaims({ recipe: { ...recipe, claims }, parts });
   t.is(judgement?.measured, 'rw: 2.50');
+  t.is(judgement?.verdict, 'holds-in-single-runs', 'four values of two repeats');
 });
 
 test('a claim may be of some loads, or of every run of an engine', (t) => {

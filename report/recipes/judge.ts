@@ -1,6 +1,7 @@
 /** Holds a recipe's claims against its runs. Pure. */
 import type { Measure, Recipe, RecipeClaim } from '../../experiments/recipe.ts';
 import { type JudgedClaim, minRuns, paperClaimsOf, verdictOf } from '../claims/claims.ts';
+import { firstVmsOf } from '../record/cells.ts';
 import type { Run } from '../record/read-set.ts';
 import { quantile } from '../statistics/spread.ts';
 import { type Column, columnOf } from './columns.ts';
@@ -10,6 +11,8 @@ import type { RecipeSet } from './recipe-set.ts';
 interface Place {
   readonly name: string;
   readonly values: readonly number[];
+  /** How many repeats they are of: two VMs that were moved at once are one. */
+  readonly repeats: number;
 }
 
 /** The recipe's own; those of the paper are judged by `paperClaimsOf`. */
@@ -41,7 +44,11 @@ function judge(recipe: Recipe, claim: RecipeClaim, parts: RecipeSet['parts']): J
             ({ row }) => row.scenario === scenario && row.paper_row_gib === Number(mem),
           );
           const name = [title, scenario, isOneRow ? '' : mem].filter((word) => word !== '').join(' ');
-          return { name, values: valuesOf(measure, column, engine, ofPlace) };
+          return {
+            name,
+            values: valuesOf(measure, column, engine, ofPlace),
+            repeats: valuesOf(measure, column, engine, firstVmsOf(ofPlace)).length,
+          };
         }),
       ),
     ),
@@ -52,7 +59,7 @@ function judge(recipe: Recipe, claim: RecipeClaim, parts: RecipeSet['parts']): J
     measure.kind === 'each-run' ? values : [quantile(values, 0.5)],
   );
   const holds = held.every((value) => isWithin(value, holdsIf));
-  const tooFew = measured.some(({ values }) => values.length < minRuns);
+  const tooFew = measured.some(({ repeats }) => repeats < minRuns);
   return {
     claim: says,
     rule: `${measureText(measure, column)}; ${boundText(claim, column)}`,

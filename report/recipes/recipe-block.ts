@@ -5,7 +5,7 @@ import { claimsMarkdown } from '../claims/claims-table.ts';
 import { figures } from '../figures/all.ts';
 import { contextOf, titleOf } from '../figures/figure.ts';
 import { describeDifferences, differencesAmong } from '../record/conditions.ts';
-import { firstVmsOf } from '../record/cells.ts';
+import { convergedInPart, firstVmsOf } from '../record/cells.ts';
 import { steadyShare } from '../record/made-unlike.ts';
 import type { Run } from '../record/read-set.ts';
 import { markdownTable } from '../render/markdown-table.ts';
@@ -107,7 +107,12 @@ function tableOf({ scenarios, engines }: Recipe, table: RecipeTable, parts: Reci
             const values = ofCell.flatMap((run) => column.value(run) ?? []);
             return values.length === 0 ? (column.absence?.(ofCell) ?? '') : medianText(column, values);
           });
-          return [[mem, scenario, `\`${engine}\``, String(firstVmsOf(ofCell).length), ...numbersOfCell]];
+          const part = convergedInPart({ runs: ofCell });
+          const runsText =
+            part === undefined
+              ? String(firstVmsOf(ofCell).length)
+              : `${part.converged} of ${part.runs} converged`;
+          return [[mem, scenario, `\`${engine}\``, runsText, ...numbersOfCell]];
         }),
       ),
     ),

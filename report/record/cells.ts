@@ -116,3 +116,12 @@ export function typicalRun(cell: Cell): Run | undefined {
 export function neverConverged(cell: Cell): boolean {
   return cell.runs.length > 0 && cell.runs.every(({ row }) => row.outcome === 'not-converged');
 }
+
+/** How many of a cell's runs migrated in time; undefined where all of them did, or none. */
+export function convergedInPart(
+  cell: Pick<Cell, 'runs'>,
+): { readonly converged: number; readonly runs: number } | undefined {
+  const runs = firstVmsOf(cell.runs);
+  const converged = runs.filter(({ row }) => row.outcome !== 'not-converged').length;
+  return converged === 0 || converged === runs.length ? undefined : { converged, runs: runs.length };
+}

@@ -1,4 +1,7 @@
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
 import test from 'ava';
+import { recordedSet } from '../testing/recorded-set.ts';
 import { syntheticSet } from '../testing/synthetic-set.ts';
 import { conditionNames, describeDifferences, differencesAmong, type ConditionName } from './conditions.ts';
 import type { Run } from './read-set.ts';
@@ -83,6 +86,13 @@ const cases: Readonly<Record<ConditionName, readonly Case[]>> = {
     { change: withRow({ rate_tps: undefined }), says: '8 | unknown' },
   ],
   'downtime limit': [{ change: withRow({ downtime_limit_ms: 1000 }), says: '300 ms | 1000 ms' }],
+  'raised downtime limit': [
+    { change: withConfiguration({ downtimeLimitMaxMs: 2000 }), says: '0 ms | 2000 ms' },
+  ],
+  'before switch': [{ change: withConfiguration({ beforeSwitchPercent: 90 }), says: '50 % | 90 %' }],
+  'time limit': [{ change: withConfiguration({ maxTimeSeconds: 60 }), says: '600 s | 60 s' }],
+  'load before': [{ change: withConfiguration({ beforeSeconds: 5 }), says: '30 s | 5 s' }],
+  'load after': [{ change: withConfiguration({ afterSeconds: 10 }), says: '60 s | 10 s' }],
   'RAM comparison': [{ change: withConfiguration({ verifyRam: true }), says: 'false | true' }],
   'target memory': [
     { change: withConfiguration({ targetMemory: 'prefaulted' }), says: 'plain | prefaulted' },
@@ -92,7 +102,9 @@ const cases: Readonly<Record<ConditionName, readonly Case[]>> = {
   guest: [{ change: withConfiguration({ guest: 'aged' }), says: 'fresh | aged' }],
 };
 
-const { runs } = syntheticSet({ scenarios: ['rw'], paperRowsGib: [8, 16], engines: ['restore'] });
+const runs = syntheticSet({ scenarios: ['rw'], paperRowsGib: [8, 16], engines: ['restore'] }).runs.map(
+  (run) => withConfiguration({ beforeSwitchPercent: 50 })(run),
+);
 
 test('runs under the same conditions may differ in load, memory row, engine and revision', (t) => {
   const all = syntheticSet({ repeats: 2 }).runs.map((run) => ({
@@ -133,6 +145,28 @@ test('VM, pool or tables of another size are named with the memory row that has 
       `  memory / pool / tables of row 16: ${says}`,
     );
   }
+});
+
+test('what does not apply to a method or load is no condition of its runs', (t) => {
+  const options = { scenarios: ['rw'], paperRowsGib: [8], engines: ['precopy', 'balance', 'resume'] };
+  const [precopy, balance, resume] = syntheticSet(options).runs;
+  if (precopy === undefined || balance === undefined || resume === undefined)
+    throw new TypeError('three runs are needed');
+  const raised = withConfiguration({ downtimeLimitMaxMs: 2000 });
+  const early = withConfiguration({ downtimeLimitMaxMs: 2000, beforeSwitchPercent: 50 })(resume);
+  t.deepEqual(differencesAmong([precopy, raised(precopy), raised(balance), early]), []);
+
+  const warehouses = (count: number): Change => withConfiguration({ warehouses: count });
+  const tpcc = [warehouses(10)(balance), warehouses(20)(balance)];
+  t.is(describeDifferences(differencesAmong([balance, ...tpcc])), '  warehouses of row 8: 10 | 20');
+  t.deepEqual(differencesAmong([balance, ...tpcc.slice(1)]), []);
+});
+
+test('each committed set is of one condition, whatever its manifests do not say yet', async (t) => {
+  const results = path.join(import.meta.dirname, '../../results');
+  const sets = (await readdir(results)).filter((name) => name.startsWith('reference-'));
+  t.true(sets.length > 10);
+  for (const set of sets) t.deepEqual(differencesAmong((await recordedSet(set)).runs), [], set);
 });
 
 test('several differences are named, a line each', (t) => {

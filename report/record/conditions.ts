@@ -1,5 +1,6 @@
 /** The conditions under which runs were made: what must agree before their figures may stand side by side. Pure. */
 import { gibibytes, mebibytes } from '../../foundation/quantity.ts';
+import { engineNames, engines } from '../../experiments/engines.ts';
 import { linkRatesText } from '../../experiments/link-rates.ts';
 import type { Run } from './read-set.ts';
 import { linkRatesOf } from './run-row.ts';
@@ -16,6 +17,11 @@ export const conditionNames = [
   'sysbench threads',
   'sysbench rate',
   'downtime limit',
+  'raised downtime limit',
+  'before switch',
+  'time limit',
+  'load before',
+  'load after',
   'RAM comparison',
   'target memory',
   'warm start',
@@ -24,7 +30,8 @@ export const conditionNames = [
 ] as const;
 export type ConditionName = (typeof conditionNames)[number];
 
-type Conditions = Readonly<Record<ConditionName, string>>;
+/** Undefined: it does not apply to the run. */
+type Conditions = Readonly<Record<ConditionName, string | undefined>>;
 
 const unknown = 'unknown';
 
@@ -42,6 +49,13 @@ export function conditionsOf({ row, manifest }: Pick<Run, 'row' | 'manifest'>): 
     'sysbench threads': String(row.threads ?? unknown),
     'sysbench rate': String(row.rate_tps ?? unknown),
     'downtime limit': `${row.downtime_limit_ms ?? unknown} ms`,
+    // Older engines never raised it.
+    'raised downtime limit': isOurs(row.engine) ? `${configuration.downtimeLimitMaxMs ?? 0} ms` : undefined,
+    'before switch':
+      configuration.beforeSwitchPercent === undefined ? undefined : `${configuration.beforeSwitchPercent} %`,
+    'time limit': `${configuration.maxTimeSeconds} s`,
+    'load before': `${configuration.beforeSeconds} s`,
+    'load after': `${configuration.afterSeconds} s`,
     // A target that waits for the comparison is not timed like one that runs at once.
     'RAM comparison': String(configuration.verifyRam),
     'target memory': configuration.targetMemory ?? 'plain',
@@ -52,26 +66,32 @@ export function conditionsOf({ row, manifest }: Pick<Run, 'row' | 'manifest'>): 
   };
 }
 
+const isOurs = (engine: string): boolean =>
+  engineNames.some((name) => name === engine && engines[name].kind === 'poolshift');
+
 interface Difference {
   readonly condition: string;
   readonly values: readonly string[];
 }
 
-/** Every condition that has more than one value among the runs; VMs of one memory row must be of one size, too. */
+/** Every condition that has more than one value among the runs; VMs of one memory row must be of one size, too, and TPC-C's. */
 export function differencesAmong(runs: readonly Pick<Run, 'row' | 'manifest'>[]): Difference[] {
   const all = runs.map((run) => conditionsOf(run));
   const differing = conditionNames.map((condition): Difference => ({
     condition,
-    values: [...new Set(all.map((conditions) => conditions[condition]))],
+    values: [...new Set(all.flatMap((conditions) => conditions[condition] ?? []))],
   }));
-  const sizes = new Map<number, Set<string>>();
-  for (const { row, manifest } of runs) {
-    const size = [row.vm_memory_bytes, row.buffer_pool_bytes, manifest.configuration.tableDataBytes];
-    const known = sizes.get(row.paper_row_gib) ?? new Set();
-    sizes.set(row.paper_row_gib, known.add(size.map((bytes) => memory(bytes)).join(' / ')));
-  }
-  for (const [paperRowGib, values] of sizes) {
-    differing.push({ condition: `memory / pool / tables of row ${paperRowGib}`, values: [...values] });
+  for (const [paperRowGib, ofRow] of Map.groupBy(runs, ({ row }) => row.paper_row_gib)) {
+    const sizes = ofRow.map(({ row, manifest }) =>
+      [row.vm_memory_bytes, row.buffer_pool_bytes, manifest.configuration.tableDataBytes]
+        .map((bytes) => memory(bytes))
+        .join(' / '),
+    );
+    const warehouses = ofRow.flatMap(({ manifest }) => manifest.configuration.warehouses ?? []);
+    differing.push(
+      { condition: `memory / pool / tables of row ${paperRowGib}`, values: [...new Set(sizes)] },
+      { condition: `warehouses of row ${paperRowGib}`, values: [...new Set(warehouses.map(String))] },
+    );
   }
   return differing.filter(({ values }) => values.length > 1);
 }

@@ -1,4 +1,4 @@
-import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
@@ -50,7 +50,13 @@ test('a run that did not converge is drawn to where it was cancelled', async (t)
 test('names what differs between runs', async (t) => {
   const { runs } = await readSet(['lab', 'verified'].map((name) => path.join(fixtures, name)));
   const names = differencesAmong(runs).map(({ condition }) => condition);
-  t.deepEqual(names, ['RAM comparison', 'memory / pool / tables of row 16']);
+  t.deepEqual(names, [
+    'time limit',
+    'load before',
+    'load after',
+    'RAM comparison',
+    'memory / pool / tables of row 16',
+  ]);
   t.deepEqual(differencesAmong(runs.slice(0, 1)), []);
 });
 
@@ -80,6 +86,15 @@ test('leaves out runs without figures or with failed checks, and says why', asyn
     const cell = { set: dir, scenario: 'rw', paperRowGib: 16, engine: 'precopy' };
     t.deepEqual(set.planned, [cell, cell]);
     t.is((await readSet([dir], { failedToo: true })).runs.length, 2);
+    const failed = path.join(dir, 'rw-16-precopy-r2', 'runs.csv');
+    await cp(failed, path.join(dir, 'rw-16-precopy-r3.failed-1', 'runs.csv'));
+    // What did not end as failed, such as one that was interrupted, says nothing of the build.
+    await cp(good, path.join(dir, 'rw-16-precopy-r3.failed-2'), { recursive: true });
+    t.deepEqual(
+      (await readSet([dir], { failedToo: true, setAsideToo: true })).runs.map(({ name }) => name),
+      ['rw-16-precopy-r1', 'rw-16-precopy-r2', 'rw-16-precopy-r3.failed-1'],
+    );
+    t.is((await readSet([dir], { failedToo: true })).runs.length, 2);
 
     await writeFile(path.join(dir, 'rw-16-precopy-r1', 'runs.csv'), 'run_id,mem_gib\nx,much\n');
     await t.throwsAsync(readSet([dir]), { code: 'not-readable', message: /rw-16-precopy-r1.runs\.csv/ });
@@ -87,6 +102,42 @@ test('leaves out runs without figures or with failed checks, and says why', asyn
   } finally {
     await rm(dir, { recursive: true });
   }
+});
+
+test('what is given twice is read once, whatever the order and the path', async (t) => {
+  const dir = await mkdtemp(path.join(os.tmpdir(), 'report-'));
+  t.teardown(() => rm(dir, { recursive: true }));
+  const set = path.join(dir, 'set');
+  const run = path.join(set, 'rw-16-precopy-r1');
+  await cp(path.join(fixtures, 'lab/rw-16-precopy-r1'), run, { recursive: true });
+  await writeFile(
+    path.join(set, plannedCellsFile),
+    plannedCellsText([
+      { scenario: 'rw', mem: '16', engine: 'precopy', repeat: 1 },
+      { scenario: 'rw', mem: '16', engine: 'precopy', repeat: 2 },
+    ]),
+  );
+  const link = path.join(dir, 'link');
+  await symlink(set, link);
+  const linkedRun = path.join(link, 'rw-16-precopy-r1');
+  for (const folders of [
+    [set, set],
+    [set, link],
+    [set, run],
+    [linkedRun, `${set}/`],
+  ]) {
+    const { runs, leftOut, names } = await readSet(folders);
+    t.deepEqual(
+      runs.map((one) => path.basename(one.set)),
+      ['set'],
+    );
+    t.deepEqual(
+      leftOut.map(({ name }) => name),
+      ['rw-16-precopy-r2'],
+    );
+    t.is(names.length, 2);
+  }
+  t.is((await readSet([run, linkedRun])).runs.length, 1);
 });
 
 test('a set that records its plan says what was never run', async (t) => {

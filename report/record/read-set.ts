@@ -1,4 +1,5 @@
 /** Finds and reads the runs below the folders that a report is made from. */
+import { realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { runName } from '../../experiments/matrix.ts';
@@ -6,7 +7,7 @@ import { paperRows } from '../../experiments/paper-rows.ts';
 import { parsePlannedCells, plannedCellsFile, type PlannedRun } from '../../experiments/planned-cells.ts';
 import { fillSilentSeconds } from '../../record/derive/silent-seconds.ts';
 import { onOneClock, readEvents, readSamples, runFiles } from '../../record/read-run.ts';
-import { isRunFolder, runFoldersOf } from '../../record/sets/run-folders.ts';
+import { isRunFolder, isSetAside, runFoldersOf } from '../../record/sets/run-folders.ts';
 import { readStored } from '../../record/stored-file.ts';
 import { relativeEvents, type RunEvent } from './events.ts';
 import { anyManifestSchema, type AnyManifest } from '../../record/manifest.ts';
@@ -60,6 +61,8 @@ export interface RunSet {
 interface ReadOptions {
   /** Take runs whose checks failed too, where they have a row of figures. */
   readonly failedToo?: boolean;
+  /** Take attempts that failed and were made again (`*.failed-1`), too, where runs that failed are taken. */
+  readonly setAsideToo?: boolean;
   /** The sets grow: a run without figures goes on, and a planned cell without a run is yet to come. Neither is missing. */
   readonly growing?: boolean;
   /** Read no samples, which are most of a run: figures over time are not to be had then. */
@@ -67,8 +70,9 @@ interface ReadOptions {
 }
 
 /**
- * A folder is a run (it has a manifest.json) or a set of runs. Attempts that a
- * matrix has set aside (`*.failed-1`) are passed over. A set in which nothing was run yet may have a plan all the same.
+ * A folder is a run (it has a manifest.json) or a set of runs. Attempts that a matrix has set aside (`*.failed-1`) are passed
+ * over, unless they are asked for. A set in which nothing was run yet may have a plan all the same. What is given twice, as a
+ * set and one of its runs, is read once.
  * @throws CodedError 'report' `not-readable`
  */
 export async function readSet(folders: readonly string[], options: ReadOptions = {}): Promise<RunSet> {
@@ -76,9 +80,20 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
   const leftOut: RunSet['leftOut'][number][] = [];
   const planned: Place[] = [];
   const recordedPlans: string[] = [];
-  for (const folder of folders) {
+  const taken = new Set<string>();
+  /** Whether a folder is met for the first time, by whatever path. */
+  const isNew = async (folder: string): Promise<boolean> => {
+    const real = await realpath(folder).catch(() => path.resolve(folder));
+    const isFirst = !taken.has(real);
+    taken.add(real);
+    return isFirst;
+  };
+  // A run of a set that is given, too, is the set's.
+  const setsFirst = [...folders].sort((a, b) => Number(isRunFolder(a)) - Number(isRunFolder(b)));
+  for (const folder of setsFirst) {
+    if (!(await isNew(folder))) continue;
     const isRun = isRunFolder(folder);
-    const runFolders = isRun ? [path.resolve(folder)] : await runFoldersOf(folder);
+    const runFolders = isRun ? [path.resolve(folder)] : await runFoldersOf(folder, options);
     const plan = isRun ? undefined : await planOf(folder);
     if (runFolders.length === 0 && plan === undefined) {
       throw new CodedError(
@@ -93,8 +108,13 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
       const name = path.basename(runFolder);
       const { manifest, measured } = await readRun(runFolder, options);
       const { scenario, paperRowGib, engine } = manifest.configuration;
-      begun.add(runName({ scenario, mem: String(paperRowGib), engine, repeat: manifest.repeat }));
-      if (measured !== undefined && isUsable(measured.row.outcome, options)) {
+      // An attempt that failed is not the run that was to be made again.
+      const isAttempt = !isRun && isSetAside(runFolder);
+      if (!isAttempt)
+        begun.add(runName({ scenario, mem: String(paperRowGib), engine, repeat: manifest.repeat }));
+      if (!isRun && !(await isNew(runFolder))) continue;
+      const outcome = measured?.row.outcome;
+      if (measured !== undefined && isUsable(outcome, options) && (!isAttempt || outcome === 'failed')) {
         runs.push({ name, set, manifest, ...measured });
         continue;
       }

@@ -45,7 +45,12 @@ export function efficiencyOf(row: RunRow): number | undefined {
   return row.efficiency_compressed ?? row.efficiency;
 }
 
-/** Undefined where it was not measurable at this load, too; older tables, which do not say so, have to be derived again. */
+/** Undefined where it did not come back, and where it was not measurable at this load; older tables, which do not say so, have to be derived again. */
 export function tpsRecoveryMsOf(row: RunRow): number | undefined {
   return row.tps_recovery_measurable === true ? row.tps_recovery_ms : undefined;
+}
+
+/** Whether throughput had not come back when the load ended; undefined where it was not measurable at this load. */
+export function isTpsNotBack(row: RunRow): boolean | undefined {
+  return row.tps_recovery_measurable === true ? row.tps_recovery_ms === undefined : undefined;
 }

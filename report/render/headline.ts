@@ -3,7 +3,7 @@ import { inSeconds } from '../../foundation/quantity.ts';
 import { conditionsOfAll } from '../figures/caption.ts';
 import { contextOf, sum, type FigureContext } from '../figures/figure.ts';
 import type { Language } from '../figures/text.ts';
-import { firstVmsOf, neverConverged, type Cell } from '../record/cells.ts';
+import { convergedInPart, firstVmsOf, neverConverged, type Cell } from '../record/cells.ts';
 import type { RunSet } from '../record/read-set.ts';
 import type { RunRow } from '../record/run-row.ts';
 import { quantile } from '../statistics/spread.ts';
@@ -24,6 +24,7 @@ const words = {
     leftOut: (count: number) =>
       `${count === 1 ? '1 run is' : `${count} runs are`} not in these numbers: see the end of the page`,
     cut: 'Did not converge: ',
+    inPart: (converged: number, runs: number) => `${converged} of ${runs} converged`,
     stop: '. ',
   },
   ja: {
@@ -38,6 +39,7 @@ const words = {
         : `${runs} 回の実行で ${lost} 件のコミットが失われた`,
     leftOut: (count: number) => `${count} 回の実行は含まれない（ページ末尾を参照）`,
     cut: '収束せず：',
+    inPart: (converged: number, runs: number) => `${runs} 回中 ${converged} 回収束`,
     stop: '。',
   },
 } as const satisfies Readonly<Record<Language, unknown>>;
@@ -68,7 +70,7 @@ function rangeText(values: readonly number[]): string {
 
 /** The set in two sentences. */
 function leadOf(set: RunSet, language: Language, { cells, engines, engineTitle }: FigureContext): string {
-  const { against, times, lost, leftOut, cut, stop, nothing } = words[language];
+  const { against, times, lost, leftOut, cut, inPart, stop, nothing } = words[language];
   const methods = engines
     .filter((engine) => engine !== 'precopy')
     .flatMap((engine) => {
@@ -81,7 +83,13 @@ function leadOf(set: RunSet, language: Language, { cells, engines, engineTitle }
     })
     .sort((a, b) => b.most - a.most)
     .map(({ said }) => said);
-  const cutMethods = new Set(cells.filter(neverConverged).map(({ engine }) => engineTitle(engine)));
+  const cutMethods = new Set(
+    cells.flatMap((cell) => {
+      if (neverConverged(cell)) return engineTitle(cell.engine);
+      const part = convergedInPart(cell);
+      return part === undefined ? [] : `${engineTitle(cell.engine)} (${inPart(part.converged, part.runs)})`;
+    }),
+  );
   const counted = set.runs.flatMap(({ row }) => row.ledger_lost ?? []);
   const sentences = [
     ...(set.runs.length === 0 ? [nothing] : []),
@@ -101,12 +109,13 @@ function leadOf(set: RunSet, language: Language, { cells, engines, engineTitle }
 export function resultsHtml(set: RunSet, language: Language): string {
   const context = contextOf(set, language, false);
   const { cells, text, engineTitle, panelTitle } = context;
-  const { heads, note } = words[language];
+  const { heads, note, inPart } = words[language];
   const measured = cells.filter(({ runs }) => runs.length > 0);
   const lineOf = (cell: Cell): string => {
     const { runs } = cell;
     const total = medianOf(cell, (row) => row.total_time_ms);
     const isCut = total === undefined && runs.some(({ row }) => row.outcome === 'not-converged');
+    const part = convergedInPart(cell);
     const lost = sum(...runs.map(({ row }) => row.ledger_lost));
     const numbers = [
       isCut ? text('mark.not-converged') : shown(total, (ms) => inSeconds(ms)),
@@ -116,7 +125,7 @@ export function resultsHtml(set: RunSet, language: Language): string {
         (ms) => ms.toFixed(0),
       ),
       shown(lost, String),
-      String(firstVmsOf(runs).length),
+      part === undefined ? String(firstVmsOf(runs).length) : inPart(part.converged, part.runs),
     ];
     const columns = numbers.map((number) => `<td class="number">${escapeHtml(number)}</td>`);
     return `<tr><th scope="row">${escapeHtml(engineTitle(cell.engine))}</th>${columns.join('')}</tr>`;

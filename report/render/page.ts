@@ -167,11 +167,12 @@ function conditionsTable(runs: readonly Run[], language: Language): string {
       : `${revision.commit.slice(0, 12)}${revision.dirty ? ' + changes' : ''}`,
   );
   const rows = [
-    ...conditionNames.map((name) => [name, all.map((conditions) => conditions[name])] as const),
+    ...conditionNames.map((name) => [name, all.flatMap((conditions) => conditions[name] ?? [])] as const),
     ['revision', revisions] as const,
-  ].map(
-    ([name, values]) =>
-      `<tr><th scope="row">${escapeHtml(textIn(language, `condition.${name}`))}</th><td>${escapeHtml([...new Set(values)].join(' | '))}</td></tr>`,
+  ].flatMap(([name, values]) =>
+    values.length === 0
+      ? []
+      : `<tr><th scope="row">${escapeHtml(textIn(language, `condition.${name}`))}</th><td>${escapeHtml([...new Set(values)].join(' | '))}</td></tr>`,
   );
   return wideTable(pageTexts[language].conditions, `<table>${rows.join('')}</table>`);
 }

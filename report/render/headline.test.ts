@@ -1,0 +1,31 @@
+import test from 'ava';
+import { syntheticSet } from '../testing/synthetic-set.ts';
+import { resultsHtml } from './headline.ts';
+
+const { runs, ...rest } = syntheticSet({ scenarios: ['rw'], paperRowsGib: [8], repeats: 3 });
+
+/** The same runs, of which some of pre-copy did not converge. */
+const cut = (isCut: (repeat: number) => boolean) => ({
+  ...rest,
+  runs: runs.map((run) =>
+    run.row.engine === 'precopy' && isCut(run.row.repeat)
+      ? { ...run, row: { ...run.row, outcome: 'not-converged' as const, total_time_ms: undefined } }
+      : run,
+  ),
+});
+
+test('the time of the runs that converged is not the cell’s: how many they are stands beside it', (t) => {
+  const inPart = resultsHtml(
+    cut((repeat) => repeat > 1),
+    'en',
+  );
+  t.regex(inPart, /<td class="number">1 of 3 converged<\/td>/);
+  t.regex(inPart, /Did not converge: [^.]+ \(1 of 3 converged\)\./);
+  const japanese = resultsHtml(
+    cut((repeat) => repeat > 1),
+    'ja',
+  );
+  t.true(japanese.includes('3 回中 1 回収束'));
+  for (const isCut of [() => true, () => false])
+    t.false(resultsHtml(cut(isCut), 'en').includes('of 3 converged'));
+});
