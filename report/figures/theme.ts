@@ -16,7 +16,7 @@ const engineLooks: Readonly<Record<string, Look>> = {
   precopy: { colour: '#393939', dash: [4, 2] },
   restore: { colour: '#a779c9', lineColour: '#8d55b8', dash: [7, 2] },
   balance: { colour: '#d7263d', lineColour: '#c1121f', dash: [] },
-  resume: { colour: '#4fa05a', lineColour: '#3a8846', dash: [5, 1] },
+  resume: { colour: '#62b66c', lineColour: '#3a8846', dash: [5, 1] },
   'multifd-zstd': { colour: '#f2d64b', lineColour: '#b59a00', dash: [9, 3, 2, 3] },
   postcopy: { colour: '#7cc4ea', lineColour: '#3a93c6', dash: [4, 4] },
   xbzrle: { colour: '#2b5d63', dash: [1, 3] },
