@@ -13,6 +13,7 @@ import type { NoPlace } from './block-device.ts';
 import { ExtentIndex, type FileLocation, locateFiles } from './file-location.ts';
 import { GuestError, systemErrorCode } from './guest-error.ts';
 import { readGuestRam } from './guest-ram.ts';
+import { failureOf } from './list-failure.ts';
 import type { CachingProgram, FoundPages } from './page-finder.ts';
 import { translatePages } from './pagemap.ts';
 import { buildRuns, type LocatedPages } from './page-runs.ts';
@@ -30,21 +31,10 @@ const noServer: PageList['server'] = {
 /** By process, from the last list on. */
 let extentIndexes = new Map<number, ExtentIndex>();
 
-/** What went wrong with one program. */
-export function failureOf({ description }: CachingProgram<FoundPages>, error: unknown): ListFailure {
-  const code = error instanceof GuestError ? error.code : 'internal';
-  const message = error instanceof Error ? error.message : String(error);
-  return {
-    program: description.slice(0, listLimits.failureText),
-    code,
-    message: message.slice(0, listLimits.failureText),
-  };
-}
-
 /**
  * Lists the pages of all given programs. The encoder fills in `timings.encodeMs`. Each phase takes the processor for as long
  * as it needs, in an emulated guest for seconds; between them requests that have come are told that the agent works.
- * @param before what went wrong with programs before
+ * @param before what went wrong before
  * @throws GuestError where no program gives a page, with every reason
  */
 export async function listPages(
@@ -64,7 +54,7 @@ export async function listPages(
       // What is wrong with one program, or what only calls itself so, is no reason to do without the others.
       if (!isRunning(program.pid)) continue;
       if (program.isKernel !== true) firstError ??= error;
-      failures.push(failureOf(program, error));
+      failures.push(failureOf(program.description, error));
     }
   }
   if (located.length === 0) {
@@ -73,7 +63,10 @@ export async function listPages(
     const rights = process.geteuid?.() === 0 ? '' : ' that this user may look at (the agent needs root)';
     throw new GuestError(
       'no-server',
-      `no program runs whose cached pages are known, mariadbd, mysqld or postgres${rights}`,
+      [
+        `no program runs whose cached pages are known, mariadbd, mysqld or postgres${rights}`,
+        ...(failures.length === 0 ? [] : [failuresText(failures)]),
+      ].join('; '),
     );
   }
   await answerRequests();

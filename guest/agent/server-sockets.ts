@@ -21,10 +21,8 @@ export function isListening(pid: number): boolean {
     for (const inode of socketsOf(pid)) if (inodes.has(inode)) return true;
     return false;
   } catch (error) {
-    if (error instanceof GuestError) return false;
-    const code = systemErrorCode(error);
-    // The process has ended.
-    if (code === 'ENOENT' || code === 'ESRCH' || code === 'EACCES') return false;
+    // Ended meanwhile, mostly.
+    if (error instanceof GuestError || systemErrorCode(error) !== undefined) return false;
     throw error;
   }
 }
@@ -50,12 +48,12 @@ function* socketsOf(pid: number): Generator<string> {
   }
 }
 
-/** Empty for a file that was just closed. */
+/** Empty for a file that was just closed, and for one that is deeper than a path is long. */
 function readLink(path: string): string {
   try {
     return readlinkSync(path);
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return '';
+    if (systemErrorCode(error) !== undefined) return '';
     throw error;
   }
 }

@@ -133,7 +133,8 @@ function readLink(path: string): string | undefined {
   try {
     return readlinkSync(path);
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    // Closed meanwhile, or deeper than a path is long: no reason to do without the others.
+    if (systemErrorCode(error) !== undefined) return undefined;
     throw error;
   }
 }
