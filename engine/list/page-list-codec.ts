@@ -29,7 +29,7 @@ import { type PageListMetadata, parseMetadata } from './page-list-metadata.ts';
 const magic = Buffer.from('PSPL', 'latin1');
 const pageListVersion = 1;
 const headerBytes = 24;
-const maxMetadataBytes = 4 * 1024 * 1024;
+export const maxMetadataBytes = 4 * 1024 * 1024;
 /** Five bytes for each run of four pages of 1 TiB take 340 MB. */
 const maxColumnBytes = 512 * 1024 * 1024;
 
