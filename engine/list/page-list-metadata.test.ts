@@ -3,8 +3,7 @@ import fc from 'fast-check';
 import { isCoded } from '../../foundation/coded-error.ts';
 import { frameTypes } from '../wire/frame.ts';
 import { encodeMessage } from '../wire/messages.ts';
-import { maxMetadataBytes } from './page-list-codec.ts';
-import { parseMetadata } from './page-list-metadata.ts';
+import { listLimits, parseMetadata } from './page-list-metadata.ts';
 import type { PageSource } from './page-list.ts';
 
 /** Metadata with the same file many times, as a guest's root can write it. */
@@ -62,7 +61,7 @@ test('whatever names a list may have, the message with them fits its frame', (t)
       (some, length) => {
         const unit = Buffer.concat(some);
         const path = Buffer.concat(Array.from({ length: Math.ceil(length / some.length) }, () => unit));
-        const files = Math.min(4096, Math.floor((maxMetadataBytes - 1000) / (path.length + 60)));
+        const files = Math.min(4096, Math.floor((listLimits.metadataBytes - 1000) / (path.length + 60)));
         const sources = sourcesIn(metadataOf(path, files));
         if (sources === undefined) return;
         t.true(encodeMessage({ sources, hashKey }).length <= frameTypes.sources.maxBytes);

@@ -20,6 +20,7 @@ export interface PageListMetadata {
  * (engine/wire/messages.ts) take no longer ones. A virtio disk's serial has 20 characters, a path of Linux at most 4095.
  */
 export const listLimits = {
+  metadataBytes: 4 * 1024 * 1024,
   sources: 4096,
   diskName: 256,
   fileSystem: 1024,
@@ -41,9 +42,14 @@ export function parseMetadata(bytes: Buffer): Required<PageListMetadata> {
   try {
     value = JSON.parse(strictUtf8.decode(bytes));
   } catch (cause) {
-    throw new CodedError('page-list', 'malformed', 'not a valid page list: its metadata is not JSON in UTF-8', {
-      cause,
-    });
+    throw new CodedError(
+      'page-list',
+      'malformed',
+      'not a valid page list: its metadata is not JSON in UTF-8',
+      {
+        cause,
+      },
+    );
   }
   const fields = asFields(value, 'metadata');
   const timings = asFields(fields['timings'], 'timings');

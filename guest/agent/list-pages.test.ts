@@ -1,6 +1,8 @@
 import test from 'ava';
+import { decodePageList, encodePageList } from '../../engine/list/page-list-codec.ts';
+import { emptyRuns } from '../../engine/list/page-list.ts';
 import { GuestError } from './guest-error.ts';
-import { listPages, onServersDisks } from './list-pages.ts';
+import { describeServers, listPages, onServersDisks } from './list-pages.ts';
 import type { CachedPages, CachingProgram, FramePages } from './page-finder.ts';
 
 const nothingCached: CachedPages = {
@@ -107,4 +109,25 @@ test('of the page cache, what lies where servers have pages', (t) => {
   ]);
   const nowhere = { ...mariadb, locations: [{ leftOut: 'raid' as const }] };
   t.deepEqual(onServersDisks([nowhere, kernel]), [nowhere, kernel]);
+});
+
+test('any number of servers of any version gives a list that the host takes', (t) => {
+  const version = `10.11.19-MariaDB${'x'.repeat(80)}`;
+  const { address: _none, server, ...pages } = nothingCached;
+  const located = Array.from({ length: 16 }, () => ({
+    pages: { ...pages, server: { ...server, version } },
+    frames: new Uint32Array(0),
+    locations: [],
+  }));
+  const list = encodePageList({
+    sources: [],
+    runs: emptyRuns(0),
+    pageCount: 0,
+    guestRam: [],
+    timings: { findMs: 0, translateMs: 0, mapMs: 0, encodeMs: 0 },
+    server: describeServers(located),
+    leftOut: {},
+    failures: [],
+  });
+  t.true(decodePageList(list).server.version.startsWith(`${version}, ${version}`));
 });

@@ -163,7 +163,8 @@ function isRunning(pid: number): boolean {
   }
 }
 
-function describeServers(all: readonly LocatedPages[]): PageList['server'] {
+/** All servers as one, within what the host takes. */
+export function describeServers(all: readonly LocatedPages[]): PageList['server'] {
   const servers = all.flatMap(({ pages }) => pages.server ?? []);
   if (servers.length === 0) return noServer;
   const sum = (count: (server: PageList['server']) => number): number =>
@@ -172,7 +173,10 @@ function describeServers(all: readonly LocatedPages[]): PageList['server'] {
   const [onlyProduct = 'other'] = products;
   return {
     product: products.size === 1 ? onlyProduct : 'other',
-    version: servers.map(({ version }) => version).join(', '),
+    version: servers
+      .map(({ version }) => version)
+      .join(', ')
+      .slice(0, listLimits.version),
     method: servers.some(({ method }) => method === 'scan') ? 'scan' : 'descriptors',
     cachedPages: sum(({ cachedPages }) => cachedPages),
     dirtyPages: sum(({ dirtyPages }) => dirtyPages),
