@@ -1,9 +1,10 @@
 /** Has a server write its dirty pages. This is the only thing the agent says to a server. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
+import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GuestError, systemErrorCode } from '../guest-error.ts';
 import { openRegularFile } from '../safe-files.ts';
-import { listeningPaths } from '../server-sockets.ts';
+import { atListeningSocket } from '../server-sockets.ts';
 import type { ServerProcess } from './server-process.ts';
 import { type Credentials, SqlSession } from './sql-session.ts';
 
@@ -18,12 +19,12 @@ const pollMs = 100;
 
 /** @throws GuestError 'clean-failed' */
 export async function writeDirtyPages(server: ServerProcess): Promise<void> {
-  // MySQL's X plugin listens on a socket of its own.
-  const socket = listeningPaths(server.pid).find((path) => !path.includes('mysqlx'));
-  if (socket === undefined)
-    throw new GuestError('clean-failed', `server ${server.pid} listens on no unix socket`);
   const credentials = await credentialsFor(server);
-  const session = await SqlSession.open(`/proc/${server.pid}/root${socket}`, credentials, sessionMs);
+  // MySQL's X plugin listens on a socket of its own.
+  const socket = atListeningSocket(server, connect, (path) => !path.includes('mysqlx'));
+  if (socket === undefined)
+    throw new GuestError('clean-failed', `server ${server.pid} listens on no unix socket of its user's`);
+  const session = await SqlSession.open(socket, credentials, sessionMs);
   try {
     // A checkpoint at the current LSN: returns when everything dirty before it is written. MariaDB 10.5 has none.
     if (server.product === 'mariadb' && (await hasSetting(session, 'innodb_log_checkpoint_now')))
@@ -70,14 +71,14 @@ async function waitUntilWritten(session: SqlSession): Promise<void> {
 }
 
 /**
- * A password is told only to servers that run as root or as the user `mysql`: whoever else calls a process mysqld would only
- * have to listen. Root without a password is what the kernel tells of a connection, which is no secret.
+ * A password is told only to servers that run as root or as the user `mysql`, and in no container, whose root can be any user:
+ * whoever else calls a process mysqld would only have to listen. Root without a password is what the kernel tells of a connection, which is no secret.
  *
  * @throws GuestError 'clean-failed' if others than root can read the password
  */
-async function credentialsFor({ userId }: ServerProcess): Promise<Credentials> {
+async function credentialsFor({ pid, userId }: ServerProcess): Promise<Credentials> {
   const withoutPassword = { user: 'root', password: '' };
-  if (userId !== 0 && userId !== userIdOf('mysql')) return withoutPassword;
+  if ((userId !== 0 && userId !== userIdOf('mysql')) || !isOutsideContainers(pid)) return withoutPassword;
   try {
     const file = await openRegularFile(credentialsPath);
     if (file === undefined) return withoutPassword;
@@ -91,6 +92,17 @@ async function credentialsFor({ userId }: ServerProcess): Promise<Credentials> {
     }
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return withoutPassword;
+    throw error;
+  }
+}
+
+/** Whether a process is in the agent's own pid namespace. Exported for tests. */
+export function isOutsideContainers(pid: number): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/pid`) === readlinkSync('/proc/self/ns/pid');
+  } catch (error) {
+    // Ended meanwhile.
+    if (systemErrorCode(error) !== undefined) return false;
     throw error;
   }
 }

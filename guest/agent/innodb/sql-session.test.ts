@@ -1,12 +1,15 @@
 /** The real servers are in guest/lab/agent-on-servers.lab.test.ts; these are processes that only call themselves so. */
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { GuestError } from '../guest-error.ts';
-import { parseCredentials } from './dirty-pages.ts';
+import { findProcesses } from '../processes.ts';
+import { isOutsideContainers, parseCredentials } from './dirty-pages.ts';
 import { SqlSession } from './sql-session.ts';
 
 function packet(sequence: number, payload: Buffer): Buffer {
@@ -57,7 +60,7 @@ test('a server that asks for a file gets none', async (t) => {
     if (said.length === 1) socket.write(ok(2));
     else socket.write(packet(1, Buffer.from('\xfb/etc/passwd', 'latin1')));
   });
-  const session = await SqlSession.open(path, root, 10_000);
+  const session = await SqlSession.open(connect(path), root, 10_000);
   const error = await t.throwsAsync<GuestError>(session.query('SELECT 1'));
   t.is(error.code, 'clean-failed');
   session.close();
@@ -69,12 +72,15 @@ test('a server that asks for a file gets none', async (t) => {
 
 test('a server that says nothing, too much, or something else ends the session', async (t) => {
   const silent = await serve(t, () => undefined);
-  await t.throwsAsync(SqlSession.open(silent, root, 50), { instanceOf: GuestError, message: /within 50 ms/ });
+  await t.throwsAsync(SqlSession.open(connect(silent), root, 50), {
+    instanceOf: GuestError,
+    message: /within 50 ms/,
+  });
   const endless = await serve(t, (socket) => socket.write(Buffer.alloc(1_000_000, 1)));
-  await t.throwsAsync(SqlSession.open(endless, root, 10_000), { instanceOf: GuestError });
+  await t.throwsAsync(SqlSession.open(connect(endless), root, 10_000), { instanceOf: GuestError });
   const turns = await serve(t, (socket) => socket.write(packet(2, Buffer.from([1, 3]))));
-  await t.throwsAsync(SqlSession.open(turns, root, 200), { instanceOf: GuestError });
-  await t.throwsAsync(SqlSession.open('/nowhere/s', root, 10_000), { instanceOf: GuestError });
+  await t.throwsAsync(SqlSession.open(connect(turns), root, 200), { instanceOf: GuestError });
+  await t.throwsAsync(SqlSession.open(connect('/nowhere/s'), root, 10_000), { instanceOf: GuestError });
 });
 
 test('credentials as they stand in their file', (t) => {
@@ -83,4 +89,19 @@ test('credentials as they stand in their file', (t) => {
     password: 'a b=c',
   });
   t.deepEqual(parseCredentials(''), root);
+});
+
+test('a process in a pid namespace of its own is not of this system', async (t) => {
+  t.true(isOutsideContainers(process.pid));
+  t.false(isOutsideContainers(2 ** 22 + 1));
+  const container = spawn('unshare', ['--user', '--pid', '--fork', '--kill-child', 'sleep', '60']);
+  t.teardown(() => container.kill());
+  container.on('error', () => undefined);
+  let inside: number | undefined;
+  while (inside === undefined && container.pid !== undefined && container.exitCode === null) {
+    await sleep(20);
+    inside = findProcesses(new Set(['sleep'])).find(({ parentPid }) => parentPid === container.pid)?.pid;
+  }
+  if (inside === undefined) t.log('namespaces cannot be made here');
+  else t.false(isOutsideContainers(inside));
 });
