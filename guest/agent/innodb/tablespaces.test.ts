@@ -1,8 +1,13 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import test from 'ava';
 import { poolMemory } from './pool-memory.ts';
 import { selectPages } from './finder.ts';
 import { PoolPages } from './pool-pages.ts';
-import { describeTablespace, type TablespaceFile } from './tablespaces.ts';
+import { describeTablespace, TablespaceIndex, type TablespaceFile } from './tablespaces.ts';
 
 function firstPage(spaceId: number, flags: number, page = 0): Buffer {
   const bytes = Buffer.alloc(64 * 1024);
@@ -42,6 +47,27 @@ test('files without a first page are no tablespaces', (t) => {
   t.is(describeTablespace('new.ibd', Buffer.alloc(65536), 'mysql'), undefined);
   t.is(describeTablespace('new.ibd', Buffer.alloc(100), 'mysql'), undefined);
   t.is(describeTablespace('ibdata1', firstPage(0, 0x15), 'mariadb')?.spaceId, 0);
+});
+
+test('a folder that cannot be read costs its own tables alone', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'tablespaces-'));
+  symlinkSync('loop', join(folder, 'loop'));
+  symlinkSync('nowhere', join(folder, 'dangling'));
+  mkdirSync(join(folder, 'shop'));
+  const path = join(folder, 'shop', 'orders.ibd');
+  writeFileSync(path, firstPage(7, 0x15));
+  const server = spawn('sleep', ['60'], { cwd: folder });
+  t.teardown(() => {
+    server.kill();
+    rmSync(folder, { recursive: true });
+  });
+  await once(server, 'spawn');
+  const { pid = 0 } = server;
+  const found = await new TablespaceIndex('mariadb').read(pid);
+  t.deepEqual(
+    found.map(({ path, spaceId }) => [path, spaceId]),
+    [[`/proc/${pid}/root${path}`, 7]],
+  );
 });
 
 test('pages go to the file that holds them; what no file holds as it is in memory is excluded', (t) => {

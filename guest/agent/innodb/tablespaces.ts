@@ -104,6 +104,7 @@ function isTablespaceName(name: string): boolean {
   return /\.(ibd|ibu)$/.test(name) || /^ibdata\d*/.test(name) || /^undo_?\d+$/.test(name);
 }
 
+/** As far as it can be read: what is wrong with one folder, or a link to one, is no reason to do without the others. */
 function listFiles(folder: string, depth: number): string[] {
   const paths: string[] = [];
   try {
@@ -111,22 +112,12 @@ function listFiles(folder: string, depth: number): string[] {
       const path = join(folder, name);
       if (kind === 'file') paths.push(path);
       // A database may be a symbolic link to a folder elsewhere.
-      else if (depth > 1 && kind !== 'other')
-        for (const file of listFolder(path, depth - 1)) paths.push(file);
+      else if (depth > 1 && kind !== 'other') for (const file of listFiles(path, depth - 1)) paths.push(file);
     }
   } catch (error) {
-    if (systemErrorCode(error) !== 'ENOENT') throw error;
+    if (systemErrorCode(error) === undefined) throw error;
   }
   return paths;
-}
-
-function listFolder(path: string, depth: number): string[] {
-  try {
-    return listFiles(path, depth);
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOTDIR') return [];
-    throw error;
-  }
 }
 
 function readLink(path: string): string | undefined {
