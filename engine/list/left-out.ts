@@ -23,6 +23,7 @@ export const leftOutReasons = {
   'loop-device': 'on a loop device',
   'remapped-device': 'on a device that puts blocks elsewhere',
   'other-disk': 'in the page cache, of files on a disk that no server’s pages are on',
+  'too-fragmented': 'of files whose place on the disk cannot be read: in too many pieces, or not in time',
   unaligned: 'their blocks do not begin at multiples of 4096 bytes of the disk',
   unwritten: 'their place in the file is a hole, or was never written',
   'not-in-memory': 'swapped out, or of another NUMA node that cannot be seen',
