@@ -318,13 +318,13 @@ test('lines of maps, with and without a name', (t) => {
   const text = `7792a2000000-7792e4000000 rw-p 00000000 00:00 0 
 7f92c08d6000-7f92c08d7000 rw-p 00026000 fe:00 339589                     /usr/lib/a b.so (deleted)
 `;
-  t.deepEqual(parseMaps(text), [
-    { start: 0x7792a2000000, end: 0x7792e4000000, permissions: 'rw-p', inode: 0, path: '' },
+  t.deepEqual(parseMaps(text, new Set()), [
+    { start: 0x7792a2000000, end: 0x7792e4000000, permissions: 'rw-p', kind: 'anonymous', path: '' },
     {
       start: 0x7f92c08d6000,
       end: 0x7f92c08d7000,
       permissions: 'rw-p',
-      inode: 339589,
+      kind: 'file',
       path: '/usr/lib/a b.so (deleted)',
     },
   ]);

@@ -66,7 +66,7 @@ function imageOf(blocks: readonly Block[], fields = layout): { memory: Memory; m
         return bytes.copy(into, 0, start, Math.min(bytes.length, start + into.length));
       },
     },
-    mapping: { start: base, end: base + bytes.length, permissions: 'rw-p', inode: 0, path: '' },
+    mapping: { start: base, end: base + bytes.length, permissions: 'rw-p', kind: 'anonymous', path: '' },
   };
 }
 

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
+import { parseMaps } from '../process-memory.ts';
 import { poolMemory } from './pool-memory.ts';
 import { selectPages } from './finder.ts';
 import { PoolPages } from './pool-pages.ts';
@@ -113,15 +114,23 @@ test('pages go to the file that holds them; what no file holds as it is in memor
 });
 
 test('the heap, stacks, files and reservations hold no pool; huge pages do', (t) => {
-  const mapping = { start: 0x1000_0000, end: 0x2000_0000, permissions: 'rw-p', inode: 0, path: '' };
-  const isPool = (change: Partial<typeof mapping>): boolean =>
-    poolMemory([{ ...mapping, ...change }]).length === 1;
-  t.true(isPool({}));
-  t.true(isPool({ inode: 77, path: '/anon_hugepage (deleted)' }));
-  t.true(isPool({ inode: 77, path: '/SYSV00000000 (deleted)', permissions: 'rw-s' }));
-  t.false(isPool({ path: '[heap]' }));
-  t.false(isPool({ path: '[stack]' }));
-  t.false(isPool({ permissions: '---p' }));
-  t.false(isPool({ inode: 77, path: '/usr/lib/libc.so' }));
-  t.false(isPool({ end: mapping.start + 1024 * 1024 }));
+  const isPool = (rest: string, size = 0x100_0000, permissions = 'rw-p'): boolean => {
+    const range = `7f0000000000-${(0x7f00_0000_0000 + size).toString(16)}`;
+    // 2d is what a user mounts (FUSE): its files have any name and number that he likes.
+    const mappings = parseMaps(`${range} ${permissions} 00000000 ${rest}`, new Set(['254:0', '0:45']));
+    t.is(mappings.length, 1, rest);
+    return poolMemory(mappings).length === 1;
+  };
+  t.true(isPool('00:00 0 '));
+  t.true(isPool('00:00 0    [anon:innodb]'));
+  t.true(isPool('00:0f 77   /anon_hugepage (deleted)'));
+  t.true(isPool('00:01 77   /SYSV00000000 (deleted)', undefined, 'rw-s'));
+  t.true(isPool('00:01 0    /SYSV00000000 (deleted)', undefined, 'rw-s'));
+  t.false(isPool('00:00 0    [heap]'));
+  t.false(isPool('00:00 0    [stack]'));
+  t.false(isPool('00:00 0 ', undefined, '---p'));
+  t.false(isPool('00:00 0 ', 1024 * 1024));
+  t.false(isPool('fe:00 77   /usr/lib/libc.so'));
+  for (const name of ['/mnt/file', '/SYSV00000000 (deleted)', '/anon_hugepage (deleted)', '[anon:x]', ''])
+    for (const inode of [0, 5]) t.false(isPool(`00:2d ${inode}    ${name}`), name);
 });
