@@ -5,6 +5,7 @@ export const leftOutReasons = {
   compressed: 'ROW_FORMAT=COMPRESSED: the file holds them in another form',
   'page-compressed': 'compressed pages: the file holds them in another form',
   encrypted: 'encrypted tablespaces: the file holds them in another form',
+  'page-size': 'of files whose header says another size of pages than the server’s',
   'unknown-tablespace': 'no file of their tablespace was found',
   'stale-checksum':
     'written since they were read: the file has a new checksum, which PostgreSQL leaves out in memory',

@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os';
 import test from 'ava';
 import { decodePageList, encodePageList } from '../../engine/list/page-list-codec.ts';
 import { emptyRuns } from '../../engine/list/page-list.ts';
@@ -109,6 +110,21 @@ test('of the page cache, what lies where servers have pages', (t) => {
   ]);
   const nowhere = { ...mariadb, locations: [{ leftOut: 'raid' as const }] };
   t.deepEqual(onServersDisks([nowhere, kernel]), [nowhere, kernel]);
+});
+
+test('what has more pages than this machine has memory is not looked at further', async (t) => {
+  const program: CachingProgram = {
+    pid: process.pid,
+    description: 'mysql 9',
+    isReady: () => true,
+    writeDirtyPages: async () => undefined,
+    findPages: async () => ({
+      ...nothingCached,
+      count: Math.ceil(totalmem() / nothingCached.pageSizeBytes) + 1,
+    }),
+  };
+  const error = await t.throwsAsync(listPages([program]), { instanceOf: GuestError });
+  t.is(error.code, 'too-large');
 });
 
 test('any number of servers of any version gives a list that the host takes', (t) => {

@@ -1,5 +1,6 @@
 /** Makes the page list: find, translate, map. */
 import { readlinkSync } from 'node:fs';
+import { totalmem } from 'node:os';
 import { setImmediate as answerRequests } from 'node:timers/promises';
 import {
   type LeftOutPages,
@@ -8,7 +9,13 @@ import {
   leftOutReasons,
 } from '../../engine/list/left-out.ts';
 import { listLimits } from '../../engine/list/page-list-metadata.ts';
-import { type ListFailure, nameOf, type PageList, type PageSource } from '../../engine/list/page-list.ts';
+import {
+  type ListFailure,
+  nameOf,
+  type PageList,
+  pageSizeBytes,
+  type PageSource,
+} from '../../engine/list/page-list.ts';
 import type { NoPlace } from './block-device.ts';
 import { ExtentIndex, type FileLocation, locateFiles } from './file-location.ts';
 import { GuestError, systemErrorCode } from './guest-error.ts';
@@ -47,9 +54,12 @@ export async function listPages(
   extentIndexes = new Map();
   const failures = [...before];
   let firstError: unknown;
+  let roomBytes = totalmem();
   for (const program of programs) {
     try {
-      located.push(await locatePages(program, known, timings));
+      const found = await locatePages(program, known, timings, roomBytes);
+      located.push(found);
+      roomBytes -= found.pages.count * found.pages.pageSizeBytes;
     } catch (error) {
       // What is wrong with one program, or what only calls itself so, is no reason to do without the others.
       if (!isRunning(program.pid)) continue;
@@ -127,13 +137,20 @@ function nothingListedText(leftOut: LeftOutPages, failures: readonly ListFailure
   return `no cached page is a copy of a block that can be named: ${all.length === 0 ? 'none is cached' : all.join('; ')}`;
 }
 
+/**
+ * @param roomBytes memory that the guest has beside the pages of programs before: address space, of which a program can have any
+ * amount, is none @throws GuestError 'too-large' beyond it
+ */
 async function locatePages(
   program: CachingProgram<FoundPages>,
   known: ReadonlyMap<number, ExtentIndex>,
   timings: { findMs: number; translateMs: number; mapMs: number },
+  roomBytes: number,
 ): Promise<LocatedPages> {
   const startMs = performance.now();
   const pages = await program.findPages();
+  if (pages.count * pages.pageSizeBytes > roomBytes)
+    throw new GuestError('too-large', `process ${pages.pid} has more cached pages than there is memory for`);
   const foundMs = performance.now();
   await answerRequests();
   const translateStartMs = performance.now();

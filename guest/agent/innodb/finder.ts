@@ -12,7 +12,7 @@ import type { PoolPages } from './pool-pages.ts';
 import { calibrateWithFiles, findInPool, ServerLayouts } from './pool-search.ts';
 import { findServers, type ServerProcess } from './server-process.ts';
 import { isListening } from '../server-sockets.ts';
-import { TablespaceIndex, type TablespaceFile } from './tablespaces.ts';
+import { TablespaceIndex, type TablespaceFile, withOnePageSize } from './tablespaces.ts';
 
 export class InnodbFinder implements PageFinder {
   /** By process, so that files are not read again for every list. */
@@ -47,8 +47,8 @@ export class InnodbFinder implements PageFinder {
 export async function calibrateServer(
   server: ServerProcess,
 ): Promise<Calibration & { readonly pageSizeBytes: number }> {
-  const tablespaces = await new TablespaceIndex(server.product).read(server.pid);
-  const pageSizeBytes = pageSizeOf(tablespaces);
+  const files = await new TablespaceIndex(server.product).read(server.pid);
+  const { pageSizeBytes, tablespaces } = withOnePageSize(files);
   return withPool(server, (memory, areas) => ({
     pageSizeBytes,
     ...calibrateWithFiles(memory, areas, pageSizeBytes, tablespaces),
@@ -58,10 +58,10 @@ export async function calibrateServer(
 /** @throws GuestError 'unknown-layout', 'too-large' */
 function findPages(
   server: ServerProcess,
-  tablespaces: readonly TablespaceFile[],
+  files: readonly TablespaceFile[],
   layouts: ServerLayouts,
 ): CachedPages {
-  const pageSizeBytes = pageSizeOf(tablespaces);
+  const { pageSizeBytes, tablespaces } = withOnePageSize(files);
   return withPool(server, (memory, areas) => {
     const found = findInPool(memory, areas, server, pageSizeBytes, tablespaces, layouts);
     return {
@@ -71,9 +71,6 @@ function findPages(
     };
   });
 }
-
-const pageSizeOf = (tablespaces: readonly TablespaceFile[]): number =>
-  tablespaces[0]?.pageSizeBytes ?? 16 * 1024;
 
 /** @throws GuestError 'too-large' */
 function withPool<Result>(
@@ -99,6 +96,7 @@ const exclusions = [
   'compressed',
   'page-compressed',
   'encrypted',
+  'page-size',
 ] as const satisfies readonly LeftOutReason[];
 
 /**

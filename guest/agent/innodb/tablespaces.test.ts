@@ -8,7 +8,7 @@ import { parseMaps } from '../process-memory.ts';
 import { poolMemory } from './pool-memory.ts';
 import { selectPages } from './finder.ts';
 import { PoolPages } from './pool-pages.ts';
-import { describeTablespace, TablespaceIndex, type TablespaceFile } from './tablespaces.ts';
+import { describeTablespace, TablespaceIndex, type TablespaceFile, withOnePageSize } from './tablespaces.ts';
 
 function firstPage(spaceId: number, flags: number, page = 0): Buffer {
   const bytes = Buffer.alloc(64 * 1024);
@@ -34,6 +34,24 @@ test('tablespace flags of real servers', (t) => {
   t.is(describe('mysql', 0x4029), '16384 compressed');
   t.is(describe('mysql', 0x6021), '16384 encrypted');
   t.is(describe('mysql', 0x41e1), '65536 plain');
+});
+
+test('a header that says no page size of InnoDB, or not that of the others, costs its own file alone', (t) => {
+  const sizesOf = (product: 'mariadb' | 'mysql', ...flags: number[]): unknown => {
+    const files = flags.flatMap((flag) => describeTablespace('t.ibd', firstPage(5, flag), product) ?? []);
+    const { pageSizeBytes, tablespaces } = withOnePageSize(files);
+    return [pageSizeBytes, ...tablespaces.map(({ excluded }) => excluded)];
+  };
+  t.deepEqual(sizesOf('mariadb', 0x10, 0x1f, 0x13, 0x15), [
+    4096,
+    'page-size',
+    'page-size',
+    undefined,
+    'page-size',
+  ]);
+  t.deepEqual(sizesOf('mariadb', 0x10), [16384, 'page-size']);
+  t.deepEqual(sizesOf('mysql', 0x4041, 0x43c1, 0x4021), [16384, 'page-size', 'page-size', undefined]);
+  t.deepEqual(sizesOf('mysql'), [16384]);
 });
 
 test("MariaDB's encryption stands behind the extent descriptors", (t) => {

@@ -14,7 +14,25 @@ export interface TablespaceFile {
   readonly firstPage: number;
   readonly pageSizeBytes: number;
   /** Why its pages are not equal to the file's bytes, or undefined if they are. */
-  readonly excluded: 'compressed' | 'page-compressed' | 'encrypted' | undefined;
+  readonly excluded: 'compressed' | 'page-compressed' | 'encrypted' | 'page-size' | undefined;
+}
+
+/** UNIV_PAGE_SIZE_SHIFT_MIN to _MAX; a file's header may say anything. */
+const pageSizes: readonly number[] = [4, 8, 16, 32, 64].map((kibibytes) => kibibytes * 1024);
+
+/** All files of a server have pages of one size: that of the first which says one of InnoDB's. Others are excluded. */
+export function withOnePageSize(files: readonly TablespaceFile[]): {
+  readonly pageSizeBytes: number;
+  readonly tablespaces: readonly TablespaceFile[];
+} {
+  const stated = files.find(({ pageSizeBytes }) => pageSizes.includes(pageSizeBytes));
+  const pageSizeBytes = stated?.pageSizeBytes ?? 16 * 1024;
+  return {
+    pageSizeBytes,
+    tablespaces: files.map((file) =>
+      file.pageSizeBytes === pageSizeBytes ? file : { ...file, excluded: 'page-size' },
+    ),
+  };
 }
 
 /** Bytes of a file that describeTablespace needs: the largest first page. */
