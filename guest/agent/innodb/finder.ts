@@ -4,12 +4,13 @@ import { type LeftOutPages, type LeftOutReason, leaveOut } from '../../../engine
 import { GuestError } from '../guest-error.ts';
 import { pageSizeBytes as listPageBytes } from '../../../engine/list/page-list.ts';
 import type { CachedPages, CachingProgram, PageFinder } from '../page-finder.ts';
-import { type Mapping, ProcessMemory, readMappings } from '../process-memory.ts';
+import { type Mapping, type Memory, ProcessMemory, readMappings } from '../process-memory.ts';
 import type { Calibration } from './calibration.ts';
 import { writeDirtyPages } from './dirty-pages.ts';
 import { poolMemory } from './pool-memory.ts';
 import type { PoolPages } from './pool-pages.ts';
 import { calibrateWithFiles, findInPool, ServerLayouts } from './pool-search.ts';
+import { SearchMemory, searchMs } from './search-memory.ts';
 import { findServers, type ServerProcess } from './server-process.ts';
 import { isListening } from '../server-sockets.ts';
 import { TablespaceIndex, type TablespaceFile, withOnePageSize } from './tablespaces.ts';
@@ -43,7 +44,10 @@ export class InnodbFinder implements PageFinder {
   }
 }
 
-/** What is found out about a server's descriptors, without the layouts that are known. @throws GuestError 'too-large' */
+/**
+ * What is found out about a server's descriptors, without the layouts that are known.
+ * @throws GuestError 'too-large', 'too-slow'
+ */
 export async function calibrateServer(
   server: ServerProcess,
 ): Promise<Calibration & { readonly pageSizeBytes: number }> {
@@ -55,7 +59,7 @@ export async function calibrateServer(
   }));
 }
 
-/** @throws GuestError 'unknown-layout', 'too-large' */
+/** @throws GuestError 'unknown-layout', 'too-large', 'too-slow' */
 function findPages(
   server: ServerProcess,
   files: readonly TablespaceFile[],
@@ -72,10 +76,10 @@ function findPages(
   });
 }
 
-/** @throws GuestError 'too-large' */
+/** @throws GuestError 'too-large', 'too-slow' */
 function withPool<Result>(
-  { pid }: ServerProcess,
-  look: (memory: ProcessMemory, areas: readonly Mapping[]) => Result,
+  { pid, residentPages }: ServerProcess,
+  look: (memory: Memory, areas: readonly Mapping[]) => Result,
 ): Result {
   const memory = new ProcessMemory(pid);
   try {
@@ -84,7 +88,7 @@ function withPool<Result>(
     // Address space costs a process nothing, but every page of it would be looked at.
     if (areaBytes > 2 * totalmem())
       throw new GuestError('too-large', `process ${pid} has ${areaBytes} bytes of memory areas`);
-    return look(memory, areas);
+    return look(new SearchMemory(memory, areas, searchMs(residentPages * listPageBytes)), areas);
   } finally {
     memory.close();
   }
