@@ -15,44 +15,97 @@ const credentialsPath = '/etc/poolshift/agent.cnf';
 const maxWritingMs = 15_000;
 /** The host waits for a list no longer than a minute. */
 const sessionMs = 40_000;
+/** For putting limits back after a session that failed. */
+const againMs = 10_000;
 const pollMs = 100;
+
+/** As good as 0, and nobody's but the agent's: what it leaves behind when it is ended is known by it. */
+const loweredPercent = 0.001;
+
+/** Values as SQL has them. */
+interface Limits {
+  readonly percent: string;
+  readonly lowWaterMark: string;
+}
+
+/** What is not put back yet, by server. */
+const lowered = new Map<string, Limits>();
 
 /** @throws GuestError 'clean-failed' */
 export async function writeDirtyPages(server: ServerProcess): Promise<void> {
+  const session = await openSession(server, sessionMs);
+  try {
+    // A checkpoint at the current LSN: returns when everything dirty before it is written. MariaDB 10.5 has none.
+    if (server.product === 'mariadb' && (await hasSetting(session, 'innodb_log_checkpoint_now')))
+      await session.query('SET GLOBAL innodb_log_checkpoint_now = ON');
+    else await lowerLimits(`${server.pid}:${server.startTicks}`, session, () => openSession(server, againMs));
+  } finally {
+    session.close();
+  }
+}
+
+async function openSession(server: ServerProcess, timeoutMs: number): Promise<SqlSession> {
   const credentials = await credentialsFor(server);
   // MySQL's X plugin listens on a socket of its own.
   const socket = atListeningSocket(server, connect, (path) => !path.includes('mysqlx'));
   if (socket === undefined)
     throw new GuestError('clean-failed', `server ${server.pid} listens on no unix socket of its user's`);
-  const session = await SqlSession.open(socket, credentials, sessionMs);
-  try {
-    // A checkpoint at the current LSN: returns when everything dirty before it is written. MariaDB 10.5 has none.
-    if (server.product === 'mariadb' && (await hasSetting(session, 'innodb_log_checkpoint_now')))
-      await session.query('SET GLOBAL innodb_log_checkpoint_now = ON');
-    else await lowerLimits(session);
-  } finally {
-    session.close();
-  }
+  return SqlSession.open(socket, credentials, timeoutMs);
 }
 
 async function hasSetting(session: SqlSession, name: string): Promise<boolean> {
   return (await session.query(`SHOW GLOBAL VARIABLES LIKE '${name}'`)).length > 0;
 }
 
-async function lowerLimits(session: SqlSession): Promise<void> {
-  const settings = await session.query(
-    'SELECT @@GLOBAL.innodb_max_dirty_pages_pct, @@GLOBAL.innodb_max_dirty_pages_pct_lwm',
-  );
-  const [percent = '90', lowWaterMark = '10'] = settings[0] ?? [];
-  // The low water mark must not exceed the other, so it goes first and comes back last.
-  await session.query('SET GLOBAL innodb_max_dirty_pages_pct_lwm = 0');
-  await session.query('SET GLOBAL innodb_max_dirty_pages_pct = 0');
+/**
+ * Has the server write all that is dirty, and puts its limits back: over another session where this one fails, and where that
+ * fails, too, the next time. Exported for tests.
+ *
+ * @param server tells it from others, and from an earlier one
+ */
+export async function lowerLimits(
+  server: string,
+  session: SqlSession,
+  openAgain: () => Promise<SqlSession>,
+): Promise<void> {
+  const limits = await readLimits(server, session);
+  lowered.set(server, limits);
   try {
+    // The low water mark must not exceed the other, so it goes first and comes back last.
+    await session.query(
+      `SET GLOBAL innodb_max_dirty_pages_pct_lwm = 0, GLOBAL innodb_max_dirty_pages_pct = ${loweredPercent}`,
+    );
     await waitUntilWritten(session);
   } finally {
-    await session.query(`SET GLOBAL innodb_max_dirty_pages_pct = ${Number(percent)}`);
-    await session.query(`SET GLOBAL innodb_max_dirty_pages_pct_lwm = ${Number(lowWaterMark)}`);
+    await putBack(limits, session).catch(async () => {
+      const again = await openAgain();
+      try {
+        await putBack(limits, again);
+      } finally {
+        again.close();
+      }
+    });
+    lowered.delete(server);
   }
+}
+
+/** As they are when the agent has not lowered them. An agent that was ended took them along: then they become the server's defaults. */
+async function readLimits(server: string, session: SqlSession): Promise<Limits> {
+  const [row = []] = await session.query(
+    'SELECT @@GLOBAL.innodb_max_dirty_pages_pct, @@GLOBAL.innodb_max_dirty_pages_pct_lwm',
+  );
+  const [percent = NaN, lowWaterMark = NaN] = row.map(Number);
+  if (Number.isNaN(percent) || Number.isNaN(lowWaterMark))
+    throw new GuestError('clean-failed', 'the server does not tell its innodb_max_dirty_pages_pct');
+  if (percent === loweredPercent)
+    return lowered.get(server) ?? { percent: 'DEFAULT', lowWaterMark: 'DEFAULT' };
+  return { percent: String(percent), lowWaterMark: String(lowWaterMark) };
+}
+
+async function putBack({ percent, lowWaterMark }: Limits, session: SqlSession): Promise<void> {
+  await session.query(
+    `SET GLOBAL innodb_max_dirty_pages_pct = ${percent}, GLOBAL innodb_max_dirty_pages_pct_lwm = ${lowWaterMark}`,
+  );
 }
 
 /** Under load the count never reaches 0: enough when it no longer falls. */
