@@ -9,13 +9,7 @@ import {
   leftOutReasons,
 } from '../../engine/list/left-out.ts';
 import { listLimits } from '../../engine/list/page-list-metadata.ts';
-import {
-  type ListFailure,
-  nameOf,
-  type PageList,
-  pageSizeBytes,
-  type PageSource,
-} from '../../engine/list/page-list.ts';
+import { type ListFailure, nameOf, type PageList, type PageSource } from '../../engine/list/page-list.ts';
 import type { NoPlace } from './block-device.ts';
 import { ExtentIndex, type FileLocation, locateFiles } from './file-location.ts';
 import { GuestError, systemErrorCode } from './guest-error.ts';
