@@ -5,6 +5,7 @@ export const leftOutReasons = {
   compressed: 'ROW_FORMAT=COMPRESSED: the file holds them in another form',
   'page-compressed': 'compressed pages: the file holds them in another form',
   encrypted: 'encrypted tablespaces: the file holds them in another form',
+  'page-size': 'of files whose header says another size of pages than the server’s',
   'unknown-tablespace': 'no file of their tablespace was found',
   'stale-checksum':
     'written since they were read: the file has a new checksum, which PostgreSQL leaves out in memory',
@@ -23,6 +24,7 @@ export const leftOutReasons = {
   'loop-device': 'on a loop device',
   'remapped-device': 'on a device that puts blocks elsewhere',
   'other-disk': 'in the page cache, of files on a disk that no server’s pages are on',
+  'too-fragmented': 'of files whose place on the disk cannot be read: in too many pieces, or not in time',
   unaligned: 'their blocks do not begin at multiples of 4096 bytes of the disk',
   unwritten: 'their place in the file is a hole, or was never written',
   'not-in-memory': 'swapped out, or of another NUMA node that cannot be seen',

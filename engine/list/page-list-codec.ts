@@ -24,12 +24,11 @@ import { deflateSync, inflate, inflateSync, type ZlibOptions } from 'node:zlib';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { blockNumbers, maxRunBytes, minRunBytes, PackedRuns } from './packed-runs.ts';
 import { malformed, pageSizeBytes, type PageList, type PageRuns, type PageSource } from './page-list.ts';
-import { type PageListMetadata, parseMetadata } from './page-list-metadata.ts';
+import { listLimits, type PageListMetadata, parseMetadata } from './page-list-metadata.ts';
 
 const magic = Buffer.from('PSPL', 'latin1');
 const pageListVersion = 1;
 const headerBytes = 24;
-const maxMetadataBytes = 4 * 1024 * 1024;
 /** Five bytes for each run of four pages of 1 TiB take 340 MB. */
 const maxColumnBytes = 512 * 1024 * 1024;
 
@@ -138,7 +137,7 @@ function openList(bytes: Buffer, limits: DecodeLimits): OpenedList {
   const runCount = bytes.readUInt32LE(12);
   const rawBytes = bytes.readUInt32LE(16);
   const bodyBytes = bytes.readUInt32LE(20);
-  if (metadataBytes > maxMetadataBytes)
+  if (metadataBytes > listLimits.metadataBytes)
     throw new CodedError('page-list', 'too-large', `${metadataBytes} bytes of metadata`);
   if (runCount > maxPages)
     throw new CodedError('page-list', 'too-large', `${runCount} runs; at most ${maxPages} pages are allowed`);

@@ -20,6 +20,7 @@ export interface PageListMetadata {
  * (engine/wire/messages.ts) take no longer ones. A virtio disk's serial has 20 characters, a path of Linux at most 4095.
  */
 export const listLimits = {
+  metadataBytes: 4 * 1024 * 1024,
   sources: 4096,
   diskName: 256,
   fileSystem: 1024,
@@ -32,15 +33,23 @@ const maxRamRanges = 4096;
 
 type Fields = Readonly<Record<string, unknown>>;
 
+/** Bytes that are no UTF-8 would become three each: names that fit here would be too long for the message that they go on in. */
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 /** @throws CodedError 'page-list', 'malformed' */
 export function parseMetadata(bytes: Buffer): Required<PageListMetadata> {
   let value: unknown;
   try {
-    value = JSON.parse(bytes.toString('utf8'));
+    value = JSON.parse(strictUtf8.decode(bytes));
   } catch (cause) {
-    throw new CodedError('page-list', 'malformed', 'not a valid page list: its metadata is not JSON', {
-      cause,
-    });
+    throw new CodedError(
+      'page-list',
+      'malformed',
+      'not a valid page list: its metadata is not JSON in UTF-8',
+      {
+        cause,
+      },
+    );
   }
   const fields = asFields(value, 'metadata');
   const timings = asFields(fields['timings'], 'timings');

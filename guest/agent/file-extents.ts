@@ -1,9 +1,10 @@
 /** Which bytes of a device hold which bytes of a file: FIEMAP, through e2fsprogs' filefrag (Node has no ioctl). */
 import { closeSync } from 'node:fs';
 import { pageSizeBytes } from '../../engine/list/page-list.ts';
+import type { NoPlace } from './block-device.ts';
 import { GuestError, systemErrorCode } from './guest-error.ts';
 import { openRegularFileSync } from './safe-files.ts';
-import { findTrustedProgram, runTrusted } from './trusted-program.ts';
+import { findTrustedProgram, OverLimitError, runTrusted } from './trusted-program.ts';
 
 /** A piece of a file that lies in one piece on its device, all numbers in 4096-byte blocks. */
 export interface Extent {
@@ -27,9 +28,6 @@ export interface FileExtents {
  * has no block yet, "inline", "encoded" and the like hold the bytes in another form.
  */
 const plainFlags = new Set(['last', 'eof', 'merged', 'shared']);
-
-/** Files given to one filefrag. */
-const batchSize = 500;
 
 /**
  * Reads what `filefrag -e -b1` prints: sizes and offsets in bytes, so that file systems with blocks below 4096 bytes
@@ -73,23 +71,60 @@ function alignedExtent(logical: number, physical: number, length: number): Exten
   };
 }
 
-/** What 500 files in 1,000 pieces each take. */
-const maxOutputBytes = 64 * 1024 * 1024;
+export interface ExtentLimits {
+  /** Files given to one filefrag. */
+  readonly batchFiles: number;
+  /** What one may print, and how long it may take: of a batch that needs more, each half is tried. */
+  readonly maxOutputBytes: number;
+  readonly timeoutMs: number;
+  /** Batches that may need more; any user can have files in that many pieces, and after these such a batch is left out whole. */
+  readonly maxHalvings: number;
+}
+
+const usualLimits: ExtentLimits = {
+  batchFiles: 500,
+  // What 500 files in 500 pieces each take; what is made of it in memory is several times as large.
+  maxOutputBytes: 32 * 1024 * 1024,
+  timeoutMs: 60_000,
+  maxHalvings: 64,
+};
+const minTimeoutMs = 5000;
 const programPaths = ['/usr/sbin/filefrag', '/sbin/filefrag', '/usr/bin/filefrag'];
 
 /** Extents of each regular file; files that vanished meanwhile are missing. @throws GuestError 'command-failed' */
-export async function readExtents(paths: readonly string[]): Promise<Map<string, FileExtents>> {
+export async function readExtents(
+  paths: readonly string[],
+  limits: ExtentLimits = usualLimits,
+): Promise<Map<string, FileExtents | NoPlace>> {
   const program = findTrustedProgram(programPaths);
-  const all = new Map<string, FileExtents>();
-  for (let start = 0; start < paths.length; start += batchSize)
-    await readBatch(program, paths.slice(start, start + batchSize), all);
+  const all = new Map<string, FileExtents | NoPlace>();
+  let halvings = 0;
+  const read = async (batch: readonly string[], timeoutMs: number): Promise<void> => {
+    try {
+      await readBatch(program, batch, all, { ...limits, timeoutMs });
+    } catch (error) {
+      if (!(error instanceof OverLimitError)) throw error;
+      if (batch.length === 1 || halvings === limits.maxHalvings) {
+        for (const path of batch) all.set(path, { leftOut: 'too-fragmented' });
+        return;
+      }
+      halvings++;
+      const middle = batch.length >>> 1;
+      for (const half of [batch.slice(0, middle), batch.slice(middle)])
+        await read(half, Math.max(minTimeoutMs, timeoutMs / 2));
+    }
+  };
+  for (let start = 0; start < paths.length; start += limits.batchFiles)
+    await read(paths.slice(start, start + limits.batchFiles), limits.timeoutMs);
   return all;
 }
 
+/** @throws OverLimitError, and then none of them is in `all`; GuestError 'command-failed' */
 async function readBatch(
   program: string,
   paths: readonly string[],
-  all: Map<string, FileExtents>,
+  all: Map<string, FileExtents | NoPlace>,
+  limits: Pick<ExtentLimits, 'timeoutMs' | 'maxOutputBytes'>,
 ): Promise<void> {
   const files: { readonly path: string; readonly descriptor: number }[] = [];
   try {
@@ -103,7 +138,7 @@ async function readBatch(
       program,
       ['-e', '-b1', ...files.map((_, index) => nameOf(index))],
       files.map(({ descriptor }) => descriptor),
-      { timeoutMs: 60_000, maxOutputBytes },
+      limits,
     );
     // A file that it cannot tell of gives a failing exit code, with all other files printed.
     if (stdout === '')

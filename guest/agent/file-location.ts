@@ -63,6 +63,7 @@ export async function locateFiles(
     }
     const found = extents.get(path);
     if (found === undefined) return { leftOut: 'gone' };
+    if ('leftOut' in found) return found;
     return { parts: partsOf(found, place), otherwise: found.hasUnaligned ? 'unaligned' : 'unwritten' };
   });
 }
@@ -126,7 +127,7 @@ function identify(path: string): FileIdentity {
 const writebackMs = 60_000;
 
 interface KnownExtents {
-  readonly found: FileExtents;
+  readonly found: FileExtents | NoPlace;
   readonly changedMs: number;
   readonly readAtMs: number;
 }
@@ -146,12 +147,13 @@ export class ExtentIndex {
   }
 
   /** By path; files that vanished meanwhile are missing. @throws GuestError 'command-failed' */
-  async read(files: readonly FileState[]): Promise<Map<string, FileExtents>> {
+  async read(files: readonly FileState[]): Promise<Map<string, FileExtents | NoPlace>> {
     const unknown = files.filter((file) => !this.#knows(file)).map(({ path }) => path);
     const readAtMs = this.#nowMs();
-    const read = unknown.length === 0 ? new Map<string, FileExtents>() : await readExtents(unknown);
+    const read: ReadonlyMap<string, FileExtents | NoPlace> =
+      unknown.length === 0 ? new Map() : await readExtents(unknown);
     const known = new Map<string, KnownExtents>();
-    const byPath = new Map<string, FileExtents>();
+    const byPath = new Map<string, FileExtents | NoPlace>();
     for (const { path, key, changedMs } of files) {
       const found = read.get(path);
       const entry = found === undefined ? this.#known.get(key) : { found, changedMs, readAtMs };
@@ -166,7 +168,7 @@ export class ExtentIndex {
   #knows({ key, changedMs }: FileState): boolean {
     const known = this.#known.get(key);
     if (known === undefined) return false;
-    if (known.found.isSettled) return true;
+    if ('isSettled' in known.found && known.found.isSettled) return true;
     return known.changedMs === changedMs && known.readAtMs - changedMs > writebackMs;
   }
 }

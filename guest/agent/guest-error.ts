@@ -13,6 +13,8 @@ type GuestErrorCode =
   | 'clean-failed'
   /** A process that looks like a server has more memory areas, files or mounts than the agent looks at. */
   | 'too-large'
+  /** Finding a server's pages takes longer than the agent gives it. */
+  | 'too-slow'
   | 'internal';
 
 /** Why the agent cannot give a page list. It becomes an error answer on the port. */

@@ -1,6 +1,9 @@
+import { totalmem } from 'node:os';
 import test from 'ava';
+import { decodePageList, encodePageList } from '../../engine/list/page-list-codec.ts';
+import { emptyRuns } from '../../engine/list/page-list.ts';
 import { GuestError } from './guest-error.ts';
-import { listPages, onServersDisks } from './list-pages.ts';
+import { describeServers, listPages, onServersDisks } from './list-pages.ts';
 import type { CachedPages, CachingProgram, FramePages } from './page-finder.ts';
 
 const nothingCached: CachedPages = {
@@ -107,4 +110,40 @@ test('of the page cache, what lies where servers have pages', (t) => {
   ]);
   const nowhere = { ...mariadb, locations: [{ leftOut: 'raid' as const }] };
   t.deepEqual(onServersDisks([nowhere, kernel]), [nowhere, kernel]);
+});
+
+test('what has more pages than this machine has memory is not looked at further', async (t) => {
+  const program: CachingProgram = {
+    pid: process.pid,
+    description: 'mysql 9',
+    isReady: () => true,
+    writeDirtyPages: async () => undefined,
+    findPages: async () => ({
+      ...nothingCached,
+      count: Math.ceil(totalmem() / nothingCached.pageSizeBytes) + 1,
+    }),
+  };
+  const error = await t.throwsAsync(listPages([program]), { instanceOf: GuestError });
+  t.is(error.code, 'too-large');
+});
+
+test('any number of servers of any version gives a list that the host takes', (t) => {
+  const version = `10.11.19-MariaDB${'x'.repeat(80)}`;
+  const { address: _none, server, ...pages } = nothingCached;
+  const located = Array.from({ length: 16 }, () => ({
+    pages: { ...pages, server: { ...server, version } },
+    frames: new Uint32Array(0),
+    locations: [],
+  }));
+  const list = encodePageList({
+    sources: [],
+    runs: emptyRuns(0),
+    pageCount: 0,
+    guestRam: [],
+    timings: { findMs: 0, translateMs: 0, mapMs: 0, encodeMs: 0 },
+    server: describeServers(located),
+    leftOut: {},
+    failures: [],
+  });
+  t.true(decodePageList(list).server.version.startsWith(`${version}, ${version}`));
 });

@@ -1,5 +1,6 @@
 /** Makes the page list: find, translate, map. */
 import { readlinkSync } from 'node:fs';
+import { totalmem } from 'node:os';
 import { setImmediate as answerRequests } from 'node:timers/promises';
 import {
   type LeftOutPages,
@@ -13,6 +14,7 @@ import type { NoPlace } from './block-device.ts';
 import { ExtentIndex, type FileLocation, locateFiles } from './file-location.ts';
 import { GuestError, systemErrorCode } from './guest-error.ts';
 import { readGuestRam } from './guest-ram.ts';
+import { failureOf } from './list-failure.ts';
 import type { CachingProgram, FoundPages } from './page-finder.ts';
 import { translatePages } from './pagemap.ts';
 import { buildRuns, type LocatedPages } from './page-runs.ts';
@@ -30,21 +32,10 @@ const noServer: PageList['server'] = {
 /** By process, from the last list on. */
 let extentIndexes = new Map<number, ExtentIndex>();
 
-/** What went wrong with one program. */
-export function failureOf({ description }: CachingProgram<FoundPages>, error: unknown): ListFailure {
-  const code = error instanceof GuestError ? error.code : 'internal';
-  const message = error instanceof Error ? error.message : String(error);
-  return {
-    program: description.slice(0, listLimits.failureText),
-    code,
-    message: message.slice(0, listLimits.failureText),
-  };
-}
-
 /**
  * Lists the pages of all given programs. The encoder fills in `timings.encodeMs`. Each phase takes the processor for as long
  * as it needs, in an emulated guest for seconds; between them requests that have come are told that the agent works.
- * @param before what went wrong with programs before
+ * @param before what went wrong before
  * @throws GuestError where no program gives a page, with every reason
  */
 export async function listPages(
@@ -57,14 +48,17 @@ export async function listPages(
   extentIndexes = new Map();
   const failures = [...before];
   let firstError: unknown;
+  let roomBytes = totalmem();
   for (const program of programs) {
     try {
-      located.push(await locatePages(program, known, timings));
+      const found = await locatePages(program, known, timings, roomBytes);
+      located.push(found);
+      roomBytes -= found.pages.count * found.pages.pageSizeBytes;
     } catch (error) {
       // What is wrong with one program, or what only calls itself so, is no reason to do without the others.
       if (!isRunning(program.pid)) continue;
       if (program.isKernel !== true) firstError ??= error;
-      failures.push(failureOf(program, error));
+      failures.push(failureOf(program.description, error));
     }
   }
   if (located.length === 0) {
@@ -73,7 +67,10 @@ export async function listPages(
     const rights = process.geteuid?.() === 0 ? '' : ' that this user may look at (the agent needs root)';
     throw new GuestError(
       'no-server',
-      `no program runs whose cached pages are known, mariadbd, mysqld or postgres${rights}`,
+      [
+        `no program runs whose cached pages are known, mariadbd, mysqld or postgres${rights}`,
+        ...(failures.length === 0 ? [] : [failuresText(failures)]),
+      ].join('; '),
     );
   }
   await answerRequests();
@@ -134,13 +131,20 @@ function nothingListedText(leftOut: LeftOutPages, failures: readonly ListFailure
   return `no cached page is a copy of a block that can be named: ${all.length === 0 ? 'none is cached' : all.join('; ')}`;
 }
 
+/**
+ * @param roomBytes memory that the guest has beside the pages of programs before: address space, of which a program can have any
+ * amount, is none @throws GuestError 'too-large' beyond it
+ */
 async function locatePages(
   program: CachingProgram<FoundPages>,
   known: ReadonlyMap<number, ExtentIndex>,
   timings: { findMs: number; translateMs: number; mapMs: number },
+  roomBytes: number,
 ): Promise<LocatedPages> {
   const startMs = performance.now();
   const pages = await program.findPages();
+  if (pages.count * pages.pageSizeBytes > roomBytes)
+    throw new GuestError('too-large', `process ${pages.pid} has more cached pages than there is memory for`);
   const foundMs = performance.now();
   await answerRequests();
   const translateStartMs = performance.now();
@@ -170,7 +174,8 @@ function isRunning(pid: number): boolean {
   }
 }
 
-function describeServers(all: readonly LocatedPages[]): PageList['server'] {
+/** All servers as one, within what the host takes. */
+export function describeServers(all: readonly LocatedPages[]): PageList['server'] {
   const servers = all.flatMap(({ pages }) => pages.server ?? []);
   if (servers.length === 0) return noServer;
   const sum = (count: (server: PageList['server']) => number): number =>
@@ -179,7 +184,10 @@ function describeServers(all: readonly LocatedPages[]): PageList['server'] {
   const [onlyProduct = 'other'] = products;
   return {
     product: products.size === 1 ? onlyProduct : 'other',
-    version: servers.map(({ version }) => version).join(', '),
+    version: servers
+      .map(({ version }) => version)
+      .join(', ')
+      .slice(0, listLimits.version),
     method: servers.some(({ method }) => method === 'scan') ? 'scan' : 'descriptors',
     cachedPages: sum(({ cachedPages }) => cachedPages),
     dirtyPages: sum(({ dirtyPages }) => dirtyPages),

@@ -1,11 +1,10 @@
 /** The guest agent's program. */
 import { encodePageList } from '../../engine/list/page-list-codec.ts';
 import { type Arguments, help, parseArguments } from './arguments.ts';
-import { findPrograms } from './finders.ts';
+import { findPrograms, type FoundPrograms } from './finders.ts';
 import { InnodbFinder } from './innodb/finder.ts';
 import { ServerLayouts } from './innodb/pool-search.ts';
 import { reportLayouts } from './innodb/layout-report.ts';
-import type { CachingProgram, FoundPages } from './page-finder.ts';
 import { GuestError } from './guest-error.ts';
 import { listPages } from './list-pages.ts';
 import { releaseMemory } from './release-memory.ts';
@@ -14,7 +13,7 @@ import { Turns } from './turns.ts';
 import { VirtioPort } from './virtio-port.ts';
 import { warmUp } from './warm-up.ts';
 
-type Find = () => Promise<readonly CachingProgram<FoundPages>[]>;
+type Find = () => Promise<FoundPrograms>;
 
 async function servePort(path: string, find: Find): Promise<never> {
   const turns = new Turns();
@@ -41,8 +40,9 @@ async function printSummaries(count: number, pid: number | undefined, find: Find
 
 async function summarise(pid: number | undefined, find: Find): Promise<unknown> {
   const cpuStart = process.cpuUsage();
-  const programs = (await find()).filter((program) => pid === undefined || program.pid === pid);
-  const list = await listPages(programs);
+  const { programs, failures } = await find();
+  const asked = programs.filter((program) => pid === undefined || program.pid === pid);
+  const list = await listPages(asked, failures);
   const encodeStartMs = performance.now();
   const listBytes = encodePageList(list).length;
   const encodeMs = performance.now() - encodeStartMs;
@@ -72,7 +72,10 @@ async function run({ port, without, repeat, pid, does }: Arguments): Promise<voi
       break;
     case 'calibrate': {
       const calibrating = new InnodbFinder(new ServerLayouts({ usesKnown: false }));
-      await printSummaries(repeat, pid, () => calibrating.programs());
+      await printSummaries(repeat, pid, async () => ({
+        programs: await calibrating.programs(),
+        failures: [],
+      }));
       break;
     }
     case 'summary':

@@ -1,5 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
+import { decodePageList, encodePageList } from '../../engine/list/page-list-codec.ts';
 import type { Extent } from './file-extents.ts';
 import type { CachedPages } from './page-finder.ts';
 import { buildRuns, type ListedRuns, type LocatedPages } from './page-runs.ts';
@@ -247,4 +248,31 @@ test('pagemap entries: present, swapped out, beyond a cut read, hidden', (t) => 
     return into.length;
   };
   t.throws(() => translateToFrames(pages, hidden), { message: /CAP_SYS_ADMIN/ });
+});
+
+test('files on NFS whose names the host would not take are left out, and counted', (t) => {
+  const extents = [{ logicalBlock: 0, physicalBlock: 0, count: 4 }];
+  const onNfs = (fileSystem: string, path: string) => ({
+    parts: [{ source: { kind: 'file', fileSystem, path } as const, extents }],
+    otherwise: 'unwritten' as const,
+  });
+  const locations = [
+    onNfs('n'.repeat(1025), 'a'),
+    onNfs('nas:/export', 'b'.repeat(4096)),
+    ...Array.from({ length: 4000 }, (_, index) => onNfs('nas:/export', `${index}${'\n'.repeat(4000)}`)),
+    onNfs('nas:/export', 'c'),
+  ];
+  const count = locations.length;
+  const pages = cached(count, 4096, {
+    file: Uint32Array.from(locations.keys()),
+    files: Array.from({ length: count }, (_, index) => String(index)),
+  });
+  const { server } = pages;
+  const frames = Uint32Array.from({ length: count }, (_, index) => 100 + index);
+  const found = buildRuns([{ pages, frames, locations }]);
+  const timings = { findMs: 0, translateMs: 0, mapMs: 0, encodeMs: 0 };
+  const list = decodePageList(encodePageList({ ...found, guestRam: [], timings, server, failures: [] }));
+  t.is(list.pageCount + (list.leftOut['beyond-limits'] ?? 0), count);
+  t.true(list.sources.length > 100);
+  t.like(list.sources.at(-1), { path: 'c' });
 });

@@ -45,8 +45,11 @@ interface SortedPages extends LocatedPages {
 }
 
 const maxRunPages = 0xffff;
-/** Files on NFS beyond that are left out. */
+/** Files on NFS beyond these are left out. The other metadata of a list, however it is escaped, takes less than 1 MiB. */
 const maxSources = listLimits.sources;
+const maxSourceBytes = listLimits.metadataBytes - 1024 * 1024;
+/** What the encoder adds to a source: `,"runs":4294967295,`. */
+const runCountBytes = 20;
 /** Storage block numbers have 32 bits. */
 const maxBlocks = 2 ** 32;
 
@@ -177,6 +180,7 @@ function placeExtents(
   sources: PageSource[],
 ): { readonly extents: readonly PlacedExtent[]; readonly beyondLimits: ReadonlySet<FileLocation> } {
   const indexOfSource = new Map<string, number>();
+  let sourceBytes = 0;
   const extents: PlacedExtent[] = [];
   const beyondLimits = new Set<FileLocation>();
   for (const set of sets) {
@@ -186,10 +190,16 @@ function placeExtents(
         const name = JSON.stringify(part.source);
         let sourceIndex = indexOfSource.get(name);
         if (sourceIndex === undefined) {
-          if (sources.length === maxSources) {
+          const bytes = Buffer.byteLength(name) + runCountBytes;
+          if (
+            sources.length === maxSources ||
+            sourceBytes + bytes > maxSourceBytes ||
+            !isShort(part.source)
+          ) {
             beyondLimits.add(location);
             continue;
           }
+          sourceBytes += bytes;
           sourceIndex = sources.push(part.source) - 1;
           indexOfSource.set(name, sourceIndex);
         }
@@ -203,6 +213,13 @@ function placeExtents(
   }
   extents.sort((a, b) => a.sourceIndex - b.sourceIndex || a.physicalBlock - b.physicalBlock);
   return { extents, beyondLimits };
+}
+
+/** Whether the host takes a source's names. */
+function isShort(source: PageSource): boolean {
+  return source.kind === 'disk'
+    ? source.disk.length <= listLimits.diskName
+    : source.fileSystem.length <= listLimits.fileSystem && source.path.length <= listLimits.path;
 }
 
 /** Position of the first page of the file that ends after the extent's start. */

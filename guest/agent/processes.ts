@@ -41,9 +41,8 @@ function inspect(pid: number, names: ReadonlySet<string>): NamedProcess | undefi
       groupId: Number(/^Gid:\s+\d+\s+(\d+)/m.exec(status)?.[1]),
     };
   } catch (error) {
-    // Ended meanwhile, or a kernel thread, which has no program.
-    const code = systemErrorCode(error);
-    if (code === 'ENOENT' || code === 'ESRCH' || code === 'EACCES') return undefined;
+    // Ended meanwhile, a kernel thread, which has no program, or one whose user put it deeper than a path is long.
+    if (systemErrorCode(error) !== undefined) return undefined;
     throw error;
   }
 }

@@ -8,7 +8,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { GuestError } from './guest-error.ts';
 
 /** O_PATH of open(2), which Node does not name: a hold on a file, which does not open it. */
-const holdOnly = 0o10_000_000;
+export const holdOnly = 0o10_000_000;
 
 /**
  * Opens a regular file for reading; undefined if the path names anything else. The file is held first and looked at, and the

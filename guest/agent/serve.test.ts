@@ -31,7 +31,7 @@ async function agent(
         },
       },
       new Turns(),
-      programs,
+      async () => ({ programs: await programs(), failures: [] }),
     );
   });
   await new Promise<void>((resolve) => server.listen(path, resolve));

@@ -6,10 +6,11 @@ import {
   RequestReader,
 } from '../../engine/list/agent-protocol.ts';
 import { encodePageList } from '../../engine/list/page-list-codec.ts';
-import { findPrograms } from './finders.ts';
+import { findPrograms, type FoundPrograms } from './finders.ts';
 import { GuestError } from './guest-error.ts';
 import type { ListFailure } from '../../engine/list/page-list.ts';
-import { failureOf, listPages } from './list-pages.ts';
+import { failureOf } from './list-failure.ts';
+import { listPages } from './list-pages.ts';
 import { pageCacheBytes, parseMeminfo } from './meminfo.ts';
 import type { CachingProgram, FoundPages } from './page-finder.ts';
 import { releaseMemory } from './release-memory.ts';
@@ -32,7 +33,7 @@ export interface Channel {
 export async function serve(
   channel: Channel,
   turns: Turns,
-  programs: () => Promise<readonly CachingProgram<FoundPages>[]> = findPrograms,
+  find: () => Promise<FoundPrograms> = findPrograms,
 ): Promise<void> {
   const reader = new RequestReader();
   for (;;) {
@@ -41,7 +42,7 @@ export async function serve(
     for (const request of reader.push(chunk)) {
       // At once, so that the host can tell an agent that works from one that is not there.
       await channel.write(formatAnswer(request.id, { status: 'working' }));
-      for (const bytes of await turns.take(() => answer(request, programs))) await channel.write(bytes);
+      for (const bytes of await turns.take(() => answer(request, find))) await channel.write(bytes);
       releaseMemory();
     }
   }
@@ -49,16 +50,16 @@ export async function serve(
 
 async function answer(
   request: AgentRequest,
-  programs: () => Promise<readonly CachingProgram<FoundPages>[]>,
+  find: () => Promise<FoundPrograms>,
 ): Promise<readonly Uint8Array[]> {
   try {
-    if (request.request === 'status') return [formatAnswer(request.id, await describeAgent(programs))];
+    if (request.request === 'status') return [formatAnswer(request.id, await describeAgent(find))];
     const startMs = performance.now();
-    const running = await programs();
-    const servers = running.filter(({ isKernel }) => isKernel !== true);
-    const failures = request.clean === 'checkpoint' ? await writeDirtyPages(servers) : [];
+    const { programs, failures } = await find();
+    const servers = programs.filter(({ isKernel }) => isKernel !== true);
+    const notWritten = request.clean === 'checkpoint' ? await writeDirtyPages(servers) : [];
     const cleanMs = request.clean === 'checkpoint' ? performance.now() - startMs : 0;
-    const list = encodePageList(await listPages(running, failures));
+    const list = encodePageList(await listPages(programs, [...failures, ...notWritten]));
     const totalMs = performance.now() - startMs;
     return [formatAnswer(request.id, { status: 'list', byteLength: list.length, cleanMs, totalMs }), list];
   } catch (error) {
@@ -79,13 +80,11 @@ async function writeDirtyPages(
   if (failure !== undefined && !ends.some(({ status }) => status === 'fulfilled')) throw failure.reason;
   return programs.flatMap((program, index) => {
     const end = ends[index];
-    return end?.status === 'rejected' ? [failureOf(program, end.reason)] : [];
+    return end?.status === 'rejected' ? [failureOf(program.description, end.reason)] : [];
   });
 }
 
-async function describeAgent(
-  programs: () => Promise<readonly CachingProgram<FoundPages>[]>,
-): Promise<AnswerHeader> {
+async function describeAgent(find: () => Promise<FoundPrograms>): Promise<AnswerHeader> {
   return {
     status: 'agent',
     agent: {
@@ -93,7 +92,9 @@ async function describeAgent(
       nodeVersion: process.version,
       residentBytes: process.memoryUsage().rss,
       pageCacheBytes: pageCacheBytes(parseMeminfo(readProc('/proc/meminfo'))),
-      servers: (await programs()).flatMap(({ description, isKernel }) => (isKernel ? [] : [description])),
+      servers: (await find()).programs.flatMap(({ description, isKernel }) =>
+        isKernel ? [] : [description],
+      ),
     },
   };
 }

@@ -14,8 +14,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { execa } from 'execa';
-import { Disks, majorMinor } from './block-device.ts';
-import { parseFilefrag } from './file-extents.ts';
+import { Disks, majorMinor, type NoPlace } from './block-device.ts';
+import { type FileExtents, parseFilefrag, readExtents } from './file-extents.ts';
 import { parseTable } from './device-mapper.ts';
 import { ExtentIndex } from './file-location.ts';
 import { parseGuestRam } from './guest-ram.ts';
@@ -71,6 +71,38 @@ test('extents of a file system with small blocks keep their aligned middle', (t)
   t.deepEqual(parseFilefrag(text).get('f')?.extents, [{ logicalBlock: 1, physicalBlock: 2, count: 2 }]);
 });
 
+const isSettled = (found: FileExtents | NoPlace | undefined): boolean | undefined =>
+  found !== undefined && 'isSettled' in found ? found.isSettled : undefined;
+const blocksOf = (found: FileExtents | NoPlace | undefined): number =>
+  found !== undefined && 'extents' in found ? found.extents.reduce((sum, { count }) => sum + count, 0) : 0;
+
+test('a file in too many pieces costs itself alone, and many of them no more than a few attempts', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'extents-'));
+  t.teardown(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const paths = Array.from({ length: 12 }, (_, index) => join(folder, `${index}.ibd`));
+  for (const [index, path] of paths.entries()) {
+    const file = openSync(path, 'w');
+    // Every fourth block, so that no two of them can lie in one piece.
+    const pieces = index % 6 === 3 ? 300 : 1;
+    for (let piece = 0; piece < pieces; piece++)
+      writeSync(file, Buffer.alloc(4096, 1), 0, 4096, piece * 16_384);
+    fsyncSync(file);
+    closeSync(file);
+  }
+  const limits = { batchFiles: 500, maxOutputBytes: 8000, timeoutMs: 60_000, maxHalvings: 64 };
+  const found = await readExtents(paths, limits);
+  t.deepEqual(
+    paths.map((path) => found.get(path)).map((one) => (blocksOf(one) === 0 ? one : blocksOf(one))),
+    paths.map((_, index) => (index % 6 === 3 ? { leftOut: 'too-fragmented' } : 1)),
+  );
+  const few = await readExtents(paths, { ...limits, maxHalvings: 1 });
+  t.is(paths.filter((path) => blocksOf(few.get(path)) > 0).length, 0);
+  const whole = await readExtents(paths, { ...limits, maxOutputBytes: 1_000_000 });
+  t.is(blocksOf(whole.get(paths[3] ?? '')), 300);
+});
+
 test("a file's extents are asked for once, and again when its key is another", async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'extents-'));
   t.teardown(() => {
@@ -103,7 +135,7 @@ test('a preallocated file is looked at again once something was written into it,
     return found.get(path);
   };
   const before = await read();
-  t.false(before?.isSettled ?? true, 'this file system preallocates');
+  t.is(isSettled(before), false, 'this file system preallocates');
   // It may still be on its way to the disk.
   t.not(await read(), before);
   nowMs += 3_600_000;
@@ -113,8 +145,6 @@ test('a preallocated file is looked at again once something was written into it,
   writeSync(file, new Uint8Array(256 * 1024).fill(7));
   fsyncSync(file);
   closeSync(file);
-  const blocksOf = (found: Awaited<ReturnType<typeof read>>): number =>
-    (found?.extents ?? []).reduce((sum, { count }) => sum + count, 0);
   t.is(blocksOf(quiet), 0);
   t.is(blocksOf(await read()), 64);
 });
@@ -288,13 +318,13 @@ test('lines of maps, with and without a name', (t) => {
   const text = `7792a2000000-7792e4000000 rw-p 00000000 00:00 0 
 7f92c08d6000-7f92c08d7000 rw-p 00026000 fe:00 339589                     /usr/lib/a b.so (deleted)
 `;
-  t.deepEqual(parseMaps(text), [
-    { start: 0x7792a2000000, end: 0x7792e4000000, permissions: 'rw-p', inode: 0, path: '' },
+  t.deepEqual(parseMaps(text, new Set()), [
+    { start: 0x7792a2000000, end: 0x7792e4000000, permissions: 'rw-p', kind: 'anonymous', path: '' },
     {
       start: 0x7f92c08d6000,
       end: 0x7f92c08d7000,
       permissions: 'rw-p',
-      inode: 339589,
+      kind: 'file',
       path: '/usr/lib/a b.so (deleted)',
     },
   ]);

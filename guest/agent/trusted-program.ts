@@ -33,6 +33,9 @@ function isRootsAlone(path: string): boolean {
   }
 }
 
+/** A program that did not end in time, or printed too much. */
+export class OverLimitError extends GuestError {}
+
 interface ProgramOutput {
   readonly stdout: string;
   /** Exit status, or undefined when it was ended by a signal. */
@@ -44,7 +47,7 @@ interface ProgramOutput {
  * Runs a trusted program with nothing of this process's environment. `files`, open descriptors, become its 3, 4, ...: a name that a
  * user of the guest chose is never an argument, nor in what the program prints.
  *
- * @throws GuestError 'command-failed' if it does not start, does not end in time, or prints more than `maxOutputBytes`
+ * @throws GuestError 'command-failed' if it does not start; OverLimitError beyond one of the limits
  */
 export function runTrusted(
   program: string,
@@ -61,20 +64,20 @@ export function runTrusted(
     const output: Buffer[] = [];
     let outputBytes = 0;
     let stderr = '';
-    const fail = (reason: string, cause?: unknown): void => {
+    const stop = (reason: string): void => {
       child.kill('SIGKILL');
-      reject(new GuestError('command-failed', `${program} ${reason}`, cause));
+      reject(new OverLimitError('command-failed', `${program} ${reason}`));
     };
     const timer = setTimeout(() => {
-      fail(`did not end within ${timeoutMs} ms`);
+      stop(`did not end within ${timeoutMs} ms`);
     }, timeoutMs);
     child.once('error', (cause) => {
       clearTimeout(timer);
-      fail(`cannot be run: ${cause.message}`, cause);
+      reject(new GuestError('command-failed', `${program} cannot be run: ${cause.message}`, cause));
     });
     child.stdout?.on('data', (chunk: Buffer) => {
       outputBytes += chunk.length;
-      if (outputBytes > maxOutputBytes) fail(`prints more than ${maxOutputBytes} bytes`);
+      if (outputBytes > maxOutputBytes) stop(`prints more than ${maxOutputBytes} bytes`);
       else output.push(chunk);
     });
     child.stderr?.on('data', (chunk: Buffer) => {

@@ -1,8 +1,8 @@
 /** Makes the first list as quick as the later ones. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { FoundPrograms } from './finders.ts';
 import { GuestError } from './guest-error.ts';
 import { listPages } from './list-pages.ts';
-import type { CachingProgram, FoundPages } from './page-finder.ts';
 import { releaseMemory } from './release-memory.ts';
 import type { Turns } from './turns.ts';
 
@@ -16,16 +16,13 @@ const failing = { firstRetryMs: 2000, attempts: 8 };
  * files' first pages are read, filefrag is in the page cache, and the agent's code is compiled. In an emulated guest that
  * is seconds, which would otherwise be part of a migration.
  */
-export async function warmUp(
-  programs: () => Promise<readonly CachingProgram<FoundPages>[]>,
-  turns: Turns,
-): Promise<void> {
+export async function warmUp(find: () => Promise<FoundPrograms>, turns: Turns): Promise<void> {
   let failures = 0;
   for (let attempt = 0; attempt < starting.attempts && failures < failing.attempts; attempt++) {
     let retryMs = starting.retryMs;
     try {
       const isListed = await turns.take(async () => {
-        const ready = (await programs()).filter((program) => program.isReady());
+        const ready = (await find()).programs.filter((program) => program.isReady());
         const isServing = ready.some(({ isKernel }) => isKernel !== true);
         if (isServing) await listPages(ready);
         return isServing;

@@ -3,6 +3,7 @@ import type { Mapping, Memory } from '../process-memory.ts';
 import { calibrate, separate, type Tablespaces } from './calibration.ts';
 import { crc32c } from './page-format.ts';
 import { findInPool, ServerLayouts } from './pool-search.ts';
+import { SearchMemory } from './search-memory.ts';
 
 const pageSize = 16384;
 const base = 0x7f12_3400_0000;
@@ -66,7 +67,7 @@ function imageOf(blocks: readonly Block[], fields = layout): { memory: Memory; m
         return bytes.copy(into, 0, start, Math.min(bytes.length, start + into.length));
       },
     },
-    mapping: { start: base, end: base + bytes.length, permissions: 'rw-p', inode: 0, path: '' },
+    mapping: { start: base, end: base + bytes.length, permissions: 'rw-p', kind: 'anonymous', path: '' },
   };
 }
 
@@ -184,4 +185,73 @@ test('states of pages and of others, as an enumeration, in a bit field, and as M
     ...{ mask: 0xffff_ffff, first: 0x2000_0000, last: 0x7fff_ffff },
   });
   t.is(separate([1, 2], [1, 2]), undefined);
+});
+
+/** Rows of addresses that follow each other, each at a distance of its own, and no pages behind them. */
+function manyShapes(count: number): {
+  readonly memory: Memory;
+  readonly mapping: Mapping;
+  readBytes: () => number;
+} {
+  const bytes = Buffer.alloc(count * 65_536);
+  for (let shape = 0; shape < count; shape++)
+    for (let row = 0; row < 8; row++)
+      bytes.writeBigUInt64LE(
+        BigInt(base + bytes.length - (10 - row) * pageSize),
+        shape * 65_536 + row * (64 + 8 * shape),
+      );
+  let readBytes = 0;
+  return {
+    memory: {
+      read(address, into) {
+        const copied = bytes.copy(
+          into,
+          0,
+          address - base,
+          Math.min(bytes.length, address - base + into.length),
+        );
+        readBytes += copied;
+        return copied;
+      },
+    },
+    mapping: { start: base, end: base + bytes.length, permissions: 'rw-p', kind: 'anonymous', path: '' },
+    readBytes: () => readBytes,
+  };
+}
+
+test('memory with many distances between addresses is walked for a few of them', (t) => {
+  const { memory, mapping, readBytes } = manyShapes(50);
+  t.is(calibrate(memory, [mapping], pageSize, filesWithout([])).layout, undefined);
+  const allBytes = mapping.end - mapping.start;
+  t.true(readBytes() < 2 * allBytes, `${readBytes()} of ${allBytes} bytes`);
+});
+
+test('a search that takes too long is given up, and reads nothing beside its areas', (t) => {
+  const { memory, mapping } = imageOf(mixed);
+  const middle = mapping.start + 20 * pageSize;
+  const areas = [
+    { ...mapping, end: middle },
+    { ...mapping, start: middle },
+  ];
+  const bytesAt = (address: number, bytes = 8192, read: readonly Mapping[] = areas): number =>
+    new SearchMemory(memory, read, 1000).read(address, new Uint8Array(bytes));
+  t.deepEqual(
+    [bytesAt(middle - 4096), bytesAt(mapping.end - 100), bytesAt(mapping.start - 1)],
+    [8192, 100, 0],
+  );
+  t.deepEqual(
+    [bytesAt(middle - 4096, 8192, areas.slice(0, 1)), bytesAt(middle, 8, areas.slice(0, 1))],
+    [4096, 0],
+  );
+  let nowMs = 0;
+  const search = (limitMs: number) =>
+    findInPool(
+      new SearchMemory(memory, [mapping], limitMs, () => nowMs++),
+      [mapping],
+      server,
+      pageSize,
+      spaces,
+    );
+  t.is(search(Infinity).pages.count, countOf(mixed, 'clean'));
+  t.throws(() => search(100), { code: 'too-slow' });
 });

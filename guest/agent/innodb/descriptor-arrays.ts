@@ -42,9 +42,11 @@ const minStrideBytes = 64;
 const shapeRowLength = 6;
 /** Rows of one stride that are enough to look no further. */
 const enoughRows = 4;
+/** All memory is walked for each; a program can have any number of them in its memory. */
+const maxShapes = 4;
 
 /**
- * Distances at which addresses of neighbouring frames follow each other, the most frequent first. The frame's address counts as
+ * The most frequent distances at which addresses of neighbouring frames follow each other, the first of them first. The frame's address counts as
  * the start of a descriptor, since where one begins is not to be seen.
  */
 export function findShapes(memory: Memory, areas: readonly Mapping[], pageSize: number): DescriptorShape[] {
@@ -59,7 +61,10 @@ export function findShapes(memory: Memory, areas: readonly Mapping[], pageSize: 
       rows.set(stride * 4, count);
       if (count === enoughRows) break search;
     }
-  return [...rows].sort(([, a], [, b]) => b - a).map(([strideBytes]) => ({ strideBytes, frameOffset: 0 }));
+  return [...rows]
+    .sort(([, a], [, b]) => b - a)
+    .slice(0, maxShapes)
+    .map(([strideBytes]) => ({ strideBytes, frameOffset: 0 }));
 }
 
 /** All arrays in the given areas. */

@@ -36,7 +36,7 @@ class Image implements Memory {
       start: this.base,
       end: this.base + this.bytes.length,
       permissions: 'rw-p',
-      inode: 0,
+      kind: 'anonymous',
       path: '',
     };
   }

@@ -4,15 +4,16 @@ import { type LeftOutPages, type LeftOutReason, leaveOut } from '../../../engine
 import { GuestError } from '../guest-error.ts';
 import { pageSizeBytes as listPageBytes } from '../../../engine/list/page-list.ts';
 import type { CachedPages, CachingProgram, PageFinder } from '../page-finder.ts';
-import { type Mapping, ProcessMemory, readMappings } from '../process-memory.ts';
+import { type Mapping, type Memory, ProcessMemory, readMappings } from '../process-memory.ts';
 import type { Calibration } from './calibration.ts';
 import { writeDirtyPages } from './dirty-pages.ts';
 import { poolMemory } from './pool-memory.ts';
 import type { PoolPages } from './pool-pages.ts';
 import { calibrateWithFiles, findInPool, ServerLayouts } from './pool-search.ts';
+import { SearchMemory, searchMs } from './search-memory.ts';
 import { findServers, type ServerProcess } from './server-process.ts';
 import { isListening } from '../server-sockets.ts';
-import { TablespaceIndex, type TablespaceFile } from './tablespaces.ts';
+import { TablespaceIndex, type TablespaceFile, withOnePageSize } from './tablespaces.ts';
 
 export class InnodbFinder implements PageFinder {
   /** By process, so that files are not read again for every list. */
@@ -43,25 +44,28 @@ export class InnodbFinder implements PageFinder {
   }
 }
 
-/** What is found out about a server's descriptors, without the layouts that are known. @throws GuestError 'too-large' */
+/**
+ * What is found out about a server's descriptors, without the layouts that are known.
+ * @throws GuestError 'too-large', 'too-slow'
+ */
 export async function calibrateServer(
   server: ServerProcess,
 ): Promise<Calibration & { readonly pageSizeBytes: number }> {
-  const tablespaces = await new TablespaceIndex(server.product).read(server.pid);
-  const pageSizeBytes = pageSizeOf(tablespaces);
+  const files = await new TablespaceIndex(server.product).read(server.pid);
+  const { pageSizeBytes, tablespaces } = withOnePageSize(files);
   return withPool(server, (memory, areas) => ({
     pageSizeBytes,
     ...calibrateWithFiles(memory, areas, pageSizeBytes, tablespaces),
   }));
 }
 
-/** @throws GuestError 'unknown-layout', 'too-large' */
+/** @throws GuestError 'unknown-layout', 'too-large', 'too-slow' */
 function findPages(
   server: ServerProcess,
-  tablespaces: readonly TablespaceFile[],
+  files: readonly TablespaceFile[],
   layouts: ServerLayouts,
 ): CachedPages {
-  const pageSizeBytes = pageSizeOf(tablespaces);
+  const { pageSizeBytes, tablespaces } = withOnePageSize(files);
   return withPool(server, (memory, areas) => {
     const found = findInPool(memory, areas, server, pageSizeBytes, tablespaces, layouts);
     return {
@@ -72,13 +76,10 @@ function findPages(
   });
 }
 
-const pageSizeOf = (tablespaces: readonly TablespaceFile[]): number =>
-  tablespaces[0]?.pageSizeBytes ?? 16 * 1024;
-
-/** @throws GuestError 'too-large' */
+/** @throws GuestError 'too-large', 'too-slow' */
 function withPool<Result>(
-  { pid }: ServerProcess,
-  look: (memory: ProcessMemory, areas: readonly Mapping[]) => Result,
+  { pid, residentPages }: ServerProcess,
+  look: (memory: Memory, areas: readonly Mapping[]) => Result,
 ): Result {
   const memory = new ProcessMemory(pid);
   try {
@@ -87,7 +88,7 @@ function withPool<Result>(
     // Address space costs a process nothing, but every page of it would be looked at.
     if (areaBytes > 2 * totalmem())
       throw new GuestError('too-large', `process ${pid} has ${areaBytes} bytes of memory areas`);
-    return look(memory, areas);
+    return look(new SearchMemory(memory, areas, searchMs(residentPages * listPageBytes)), areas);
   } finally {
     memory.close();
   }
@@ -99,6 +100,7 @@ const exclusions = [
   'compressed',
   'page-compressed',
   'encrypted',
+  'page-size',
 ] as const satisfies readonly LeftOutReason[];
 
 /**

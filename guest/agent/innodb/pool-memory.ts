@@ -10,12 +10,12 @@ const minBytes = 2 * 1024 * 1024;
  */
 export function poolMemory(mappings: readonly Mapping[]): Mapping[] {
   return mappings.filter(
-    ({ start, end, permissions, inode, path }) =>
+    ({ start, end, permissions, kind, path }) =>
       permissions.startsWith('rw') &&
       end - start >= minBytes &&
-      (inode === 0
-        ? !path.startsWith('[') || path.startsWith('[anon')
-        : /^\/(anon_hugepage|SYSV)/.test(path)),
+      (kind === 'anonymous'
+        ? path === '' || path.startsWith('[anon')
+        : kind === 'kernel' && /^\/(anon_hugepage|SYSV)/.test(path)),
   );
 }
 

@@ -68,6 +68,31 @@ test('product and version are read from the bytes of the program, wherever they 
   });
 });
 
+test('no more of a program is read than is allowed, the same bytes twice included', async (t) => {
+  const path = join(folder(t), 'program');
+  const program = Buffer.alloc(3_000_000);
+  program.write('\0mysqld-9.7\0', 2_500_000, 'latin1');
+  writeFileSync(path, program);
+  const versionOf = async (maxBytes: number): Promise<string> => {
+    const file = await open(path);
+    try {
+      return (await searchVersion(file, 'mysql', maxBytes)).version;
+    } finally {
+      await file.close();
+    }
+  };
+  t.deepEqual([await versionOf(2_400_000), await versionOf(4_000_000)], ['unknown', '9.7']);
+  // All of it but the version as constants.
+  program.writeUInt32LE(0x464c457f, 0);
+  program.writeBigUInt64LE(64n, 0x28);
+  program.writeUInt16LE(1, 0x3c);
+  program.writeUInt32LE(1, 64 + 4);
+  program.writeBigUInt64LE(2n, 64 + 8);
+  program.writeBigUInt64LE(2_400_000n, 64 + 0x20);
+  writeFileSync(path, program);
+  t.deepEqual([await versionOf(4_000_000), await versionOf(6_000_000)], ['unknown', '9.7']);
+});
+
 test('a program is known by its file and its build id', async (t) => {
   const where = folder(t);
   const note = Buffer.from('040000001400000003000000474e5500', 'hex');

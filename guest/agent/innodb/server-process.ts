@@ -8,6 +8,7 @@ export interface ServerProcess extends ServerProgram {
   readonly startTicks: string;
   /** Whom it runs as, in the agent's user namespace. */
   readonly userId: number;
+  readonly residentPages: number;
 }
 
 const serverPrograms = new Set(['mariadbd', 'mysqld']);
@@ -25,11 +26,11 @@ export async function findServers(): Promise<ServerProcess[]> {
     .slice(0, maxServers);
   const servers: ServerProcess[] = [];
   const running: typeof programs = new Map();
-  for (const { pid, startTicks, userId, program } of found) {
+  for (const { pid, startTicks, userId, residentPages, program } of found) {
     const key = `${pid}:${startTicks}`;
     const known = programs.get(key) ?? (await readServerProgram(pid, program));
     running.set(key, known);
-    servers.push({ pid, startTicks, userId, ...known });
+    servers.push({ pid, startTicks, userId, residentPages, ...known });
   }
   programs = running;
   return servers;

@@ -20,8 +20,8 @@ const headBytes = 64 * 1024;
 const windowBytes = 1024 * 1024;
 /** A version that is cut by the end of a window is whole in the next one. */
 const overlapBytes = 256;
-/** The largest servers, with their debugging information, stay below it. */
-const maxProgramBytes = 1024 * 1024 * 1024;
+/** What is read of one program, in all: several times MySQL's, whose constants lie before its debugging information. */
+const maxProgramBytes = 256 * 1024 * 1024;
 
 /** MYSQL_SERVER_VERSION of MariaDB, and MYSQL_BASE_VERSION of MySQL: strings of their own. */
 const mariadbVersion = /\0(\d{1,3}\.\d{1,3}\.\d{1,3}-MariaDB[\w.+~-]{0,64})\0/;
@@ -59,14 +59,17 @@ const unknown = { version: 'unknown', build: { file: '', id: undefined } };
 export async function searchVersion(
   file: FileHandle,
   byName: ServerProgram['product'],
+  maxBytes = maxProgramBytes,
 ): Promise<ServerProgram> {
   const { size, dev, ino, ctimeMs } = await file.stat();
-  const whole = { start: 0, end: Math.min(size, maxProgramBytes) };
   const head = { start: 0, end: Math.min(size, headBytes) };
   const build = { file: `${dev}:${ino}:${ctimeMs}`, id: buildIdIn(await readText(file, head)) };
   let base: string | undefined;
-  for (const range of [await constantsOf(file, whole.end), whole]) {
+  let readBytes = 0;
+  for (const range of [await constantsOf(file, size), { start: 0, end: size }]) {
     for await (const text of windowsOf(file, range)) {
+      readBytes += text.length;
+      if (readBytes > maxBytes) return { product: byName, version: base ?? 'unknown', build };
       const mariadb = mariadbVersion.exec(text)?.[1];
       if (mariadb !== undefined) return { product: 'mariadb', version: mariadb, build };
       base ??= mysqlVersion.exec(text)?.[1];

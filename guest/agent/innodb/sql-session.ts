@@ -4,7 +4,7 @@
  * files to a server that asks for them (LOAD DATA LOCAL), which this one does not know how to.
  */
 import { createHash } from 'node:crypto';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { GuestError } from '../guest-error.ts';
 
 export interface Credentials {
@@ -44,9 +44,12 @@ export class SqlSession {
     });
   }
 
-  /** @param timeoutMs for the whole session @throws GuestError 'clean-failed' */
-  static async open(path: string, credentials: Credentials, timeoutMs: number): Promise<SqlSession> {
-    const session = new SqlSession(connect(path));
+  /**
+   * Logs in over a socket that is connected, or about to be.
+   * @param timeoutMs for the whole session @throws GuestError 'clean-failed', and then the socket is closed
+   */
+  static async open(socket: Socket, credentials: Credentials, timeoutMs: number): Promise<SqlSession> {
+    const session = new SqlSession(socket);
     const timer = setTimeout(() => {
       session.#fail(`it did not answer within ${timeoutMs} ms`);
     }, timeoutMs);

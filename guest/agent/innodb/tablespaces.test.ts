@@ -1,8 +1,14 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import test from 'ava';
+import { parseMaps } from '../process-memory.ts';
 import { poolMemory } from './pool-memory.ts';
 import { selectPages } from './finder.ts';
 import { PoolPages } from './pool-pages.ts';
-import { describeTablespace, type TablespaceFile } from './tablespaces.ts';
+import { describeTablespace, TablespaceIndex, type TablespaceFile, withOnePageSize } from './tablespaces.ts';
 
 function firstPage(spaceId: number, flags: number, page = 0): Buffer {
   const bytes = Buffer.alloc(64 * 1024);
@@ -30,6 +36,24 @@ test('tablespace flags of real servers', (t) => {
   t.is(describe('mysql', 0x41e1), '65536 plain');
 });
 
+test('a header that says no page size of InnoDB, or not that of the others, costs its own file alone', (t) => {
+  const sizesOf = (product: 'mariadb' | 'mysql', ...flags: number[]): unknown => {
+    const files = flags.flatMap((flag) => describeTablespace('t.ibd', firstPage(5, flag), product) ?? []);
+    const { pageSizeBytes, tablespaces } = withOnePageSize(files);
+    return [pageSizeBytes, ...tablespaces.map(({ excluded }) => excluded)];
+  };
+  t.deepEqual(sizesOf('mariadb', 0x10, 0x1f, 0x13, 0x15), [
+    4096,
+    'page-size',
+    'page-size',
+    undefined,
+    'page-size',
+  ]);
+  t.deepEqual(sizesOf('mariadb', 0x10), [16384, 'page-size']);
+  t.deepEqual(sizesOf('mysql', 0x4041, 0x43c1, 0x4021), [16384, 'page-size', 'page-size', undefined]);
+  t.deepEqual(sizesOf('mysql'), [16384]);
+});
+
 test("MariaDB's encryption stands behind the extent descriptors", (t) => {
   const encrypted = firstPage(5, 0x15);
   encrypted.set([0x73, 0x0e, 0x0c, 0x52, 0x45, 0x74, 1], 10390);
@@ -42,6 +66,27 @@ test('files without a first page are no tablespaces', (t) => {
   t.is(describeTablespace('new.ibd', Buffer.alloc(65536), 'mysql'), undefined);
   t.is(describeTablespace('new.ibd', Buffer.alloc(100), 'mysql'), undefined);
   t.is(describeTablespace('ibdata1', firstPage(0, 0x15), 'mariadb')?.spaceId, 0);
+});
+
+test('a folder that cannot be read costs its own tables alone', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'tablespaces-'));
+  symlinkSync('loop', join(folder, 'loop'));
+  symlinkSync('nowhere', join(folder, 'dangling'));
+  mkdirSync(join(folder, 'shop'));
+  const path = join(folder, 'shop', 'orders.ibd');
+  writeFileSync(path, firstPage(7, 0x15));
+  const server = spawn('sleep', ['60'], { cwd: folder });
+  t.teardown(() => {
+    server.kill();
+    rmSync(folder, { recursive: true });
+  });
+  await once(server, 'spawn');
+  const { pid = 0 } = server;
+  const found = await new TablespaceIndex('mariadb').read(pid);
+  t.deepEqual(
+    found.map(({ path, spaceId }) => [path, spaceId]),
+    [[`/proc/${pid}/root${path}`, 7]],
+  );
 });
 
 test('pages go to the file that holds them; what no file holds as it is in memory is excluded', (t) => {
@@ -87,15 +132,23 @@ test('pages go to the file that holds them; what no file holds as it is in memor
 });
 
 test('the heap, stacks, files and reservations hold no pool; huge pages do', (t) => {
-  const mapping = { start: 0x1000_0000, end: 0x2000_0000, permissions: 'rw-p', inode: 0, path: '' };
-  const isPool = (change: Partial<typeof mapping>): boolean =>
-    poolMemory([{ ...mapping, ...change }]).length === 1;
-  t.true(isPool({}));
-  t.true(isPool({ inode: 77, path: '/anon_hugepage (deleted)' }));
-  t.true(isPool({ inode: 77, path: '/SYSV00000000 (deleted)', permissions: 'rw-s' }));
-  t.false(isPool({ path: '[heap]' }));
-  t.false(isPool({ path: '[stack]' }));
-  t.false(isPool({ permissions: '---p' }));
-  t.false(isPool({ inode: 77, path: '/usr/lib/libc.so' }));
-  t.false(isPool({ end: mapping.start + 1024 * 1024 }));
+  const isPool = (rest: string, size = 0x100_0000, permissions = 'rw-p'): boolean => {
+    const range = `7f0000000000-${(0x7f00_0000_0000 + size).toString(16)}`;
+    // 2d is what a user mounts (FUSE): its files have any name and number that he likes.
+    const mappings = parseMaps(`${range} ${permissions} 00000000 ${rest}`, new Set(['254:0', '0:45']));
+    t.is(mappings.length, 1, rest);
+    return poolMemory(mappings).length === 1;
+  };
+  t.true(isPool('00:00 0 '));
+  t.true(isPool('00:00 0    [anon:innodb]'));
+  t.true(isPool('00:0f 77   /anon_hugepage (deleted)'));
+  t.true(isPool('00:01 77   /SYSV00000000 (deleted)', undefined, 'rw-s'));
+  t.true(isPool('00:01 0    /SYSV00000000 (deleted)', undefined, 'rw-s'));
+  t.false(isPool('00:00 0    [heap]'));
+  t.false(isPool('00:00 0    [stack]'));
+  t.false(isPool('00:00 0 ', undefined, '---p'));
+  t.false(isPool('00:00 0 ', 1024 * 1024));
+  t.false(isPool('fe:00 77   /usr/lib/libc.so'));
+  for (const name of ['/mnt/file', '/SYSV00000000 (deleted)', '/anon_hugepage (deleted)', '[anon:x]', ''])
+    for (const inode of [0, 5]) t.false(isPool(`00:2d ${inode}    ${name}`), name);
 });

@@ -14,7 +14,25 @@ export interface TablespaceFile {
   readonly firstPage: number;
   readonly pageSizeBytes: number;
   /** Why its pages are not equal to the file's bytes, or undefined if they are. */
-  readonly excluded: 'compressed' | 'page-compressed' | 'encrypted' | undefined;
+  readonly excluded: 'compressed' | 'page-compressed' | 'encrypted' | 'page-size' | undefined;
+}
+
+/** UNIV_PAGE_SIZE_SHIFT_MIN to _MAX; a file's header may say anything. */
+const pageSizes: readonly number[] = [4, 8, 16, 32, 64].map((kibibytes) => kibibytes * 1024);
+
+/** All files of a server have pages of one size: that of the first which says one of InnoDB's. Others are excluded. */
+export function withOnePageSize(files: readonly TablespaceFile[]): {
+  readonly pageSizeBytes: number;
+  readonly tablespaces: readonly TablespaceFile[];
+} {
+  const stated = files.find(({ pageSizeBytes }) => pageSizes.includes(pageSizeBytes));
+  const pageSizeBytes = stated?.pageSizeBytes ?? 16 * 1024;
+  return {
+    pageSizeBytes,
+    tablespaces: files.map((file) =>
+      file.pageSizeBytes === pageSizeBytes ? file : { ...file, excluded: 'page-size' },
+    ),
+  };
 }
 
 /** Bytes of a file that describeTablespace needs: the largest first page. */
@@ -104,6 +122,7 @@ function isTablespaceName(name: string): boolean {
   return /\.(ibd|ibu)$/.test(name) || /^ibdata\d*/.test(name) || /^undo_?\d+$/.test(name);
 }
 
+/** As far as it can be read: what is wrong with one folder, or a link to one, is no reason to do without the others. */
 function listFiles(folder: string, depth: number): string[] {
   const paths: string[] = [];
   try {
@@ -111,29 +130,20 @@ function listFiles(folder: string, depth: number): string[] {
       const path = join(folder, name);
       if (kind === 'file') paths.push(path);
       // A database may be a symbolic link to a folder elsewhere.
-      else if (depth > 1 && kind !== 'other')
-        for (const file of listFolder(path, depth - 1)) paths.push(file);
+      else if (depth > 1 && kind !== 'other') for (const file of listFiles(path, depth - 1)) paths.push(file);
     }
   } catch (error) {
-    if (systemErrorCode(error) !== 'ENOENT') throw error;
+    if (systemErrorCode(error) === undefined) throw error;
   }
   return paths;
-}
-
-function listFolder(path: string, depth: number): string[] {
-  try {
-    return listFiles(path, depth);
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOTDIR') return [];
-    throw error;
-  }
 }
 
 function readLink(path: string): string | undefined {
   try {
     return readlinkSync(path);
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    // Closed meanwhile, or deeper than a path is long: no reason to do without the others.
+    if (systemErrorCode(error) !== undefined) return undefined;
     throw error;
   }
 }

@@ -3,7 +3,7 @@ import { closeSync, readSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { GuestError, systemErrorCode } from '../guest-error.ts';
 import { openRegularFileSync } from '../safe-files.ts';
-import { listeningPaths } from '../server-sockets.ts';
+import { atListeningSocket } from '../server-sockets.ts';
 import type { Postmaster } from './server-process.ts';
 import { PostgresqlSession } from './sql-session.ts';
 
@@ -12,12 +12,13 @@ const answerTimeoutMs = 40_000;
 const maxPasswdBytes = 64 * 1024;
 
 /** @throws GuestError 'clean-failed' */
-export async function writeDirtyPages({ pid, userId, groupId }: Postmaster): Promise<void> {
-  const [path] = listeningPaths(pid);
-  if (path === undefined) throw new GuestError('clean-failed', `server ${pid} listens on no unix socket`);
+export async function writeDirtyPages(server: Postmaster): Promise<void> {
+  const { pid, userId, groupId } = server;
   const user = userNameOf(pid, userId) ?? 'postgres';
   try {
-    const socket = connectAs(userId, groupId, `/proc/${pid}/root${path}`);
+    const socket = atListeningSocket(server, (path) => connectAs(userId, groupId, path));
+    if (socket === undefined)
+      throw new GuestError('clean-failed', `server ${pid} listens on no unix socket of its user's`);
     const session = await PostgresqlSession.open(socket, { user, database: 'postgres', answerTimeoutMs });
     try {
       await session.query('CHECKPOINT');

@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import type { Memory } from '../process-memory.ts';
+import { type Memory, parseMaps } from '../process-memory.ts';
 import { blockBytes } from './page-format.ts';
 import { findBuffers, sharedMemory, walkBuffers } from './shared-buffers.ts';
 
@@ -144,17 +144,17 @@ test('memory that is cut anywhere, or random, gives buffers within it or none', 
 });
 
 test('shared memory is anonymous, of System V or of huge pages, the largest first', (t) => {
-  const mapping = (path: string, size: number, permissions = 'rw-s') => ({
-    ...{ start, end: start + size, permissions, inode: 7, path },
-  });
-  const found = sharedMemory([
-    mapping('/dev/zero (deleted)', 4096),
-    mapping('/SYSV0052e2c1 (deleted)', 56),
-    mapping('/anon_hugepage (deleted)', 8192),
-    mapping('/dev/zero (deleted)', 65536, 'rw-p'),
-    mapping('/dev/shm/PostgreSQL.123', 65536),
-    mapping('/usr/lib/postgresql/17/bin/postgres', 65536, 'r--p'),
-  ]);
+  const maps = [
+    '7f0000000000-7f0000001000 rw-s 00000000 00:01 7 /dev/zero (deleted)',
+    '7f0000100000-7f0000100038 rw-s 00000000 00:01 0 /SYSV0052e2c1 (deleted)',
+    '7f0000200000-7f0000202000 rw-s 00000000 00:0f 7 /anon_hugepage (deleted)',
+    '7f0000300000-7f0000310000 rw-p 00000000 00:01 7 /dev/zero (deleted)',
+    '7f0000400000-7f0000410000 rw-s 00000000 00:19 7 /dev/shm/PostgreSQL.123',
+    '7f0000500000-7f0000510000 r--p 00000000 fe:00 7 /usr/lib/postgresql/17/bin/postgres',
+    // A user's file system (FUSE).
+    '7f0000600000-7f0000700000 rw-s 00000000 00:2d 7 /dev/zero (deleted)',
+  ];
+  const found = sharedMemory(parseMaps(maps.join('\n'), new Set(['0:45'])));
   t.deepEqual(
     found.map(({ path }) => path),
     ['/anon_hugepage (deleted)', '/dev/zero (deleted)', '/SYSV0052e2c1 (deleted)'],

@@ -42,10 +42,7 @@ const minHeaders = 4;
 /** The shared memory of a server: anonymous, or System V's, or of huge pages. */
 export function sharedMemory(mappings: readonly Mapping[]): Mapping[] {
   return mappings
-    .filter(
-      ({ permissions, path }) =>
-        permissions === 'rw-s' && /^\/(dev\/zero|anon_hugepage|SYSV[0-9a-f]+)\b/.test(path),
-    )
+    .filter(({ permissions, kind }) => permissions === 'rw-s' && kind === 'kernel')
     .sort((a, b) => b.end - b.start - (a.end - a.start));
 }
 

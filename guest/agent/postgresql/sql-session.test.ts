@@ -92,6 +92,21 @@ test('a server that asks for a password or for data, or says nothing, ends the s
   await t.throwsAsync(silent.query('SELECT 1'), { message: /within 200 ms/ });
 });
 
+test('an answer without end ends the session soon, though each row of it is small', async (t) => {
+  let sentBytes = 0;
+  const row = message('D', Buffer.concat([int(2, 1), int(4, 1000), Buffer.alloc(1000, 'x')]));
+  const socket = await serve(t, [welcome, row], (peer, answer) => {
+    if (answer !== row) return void peer.write(answer);
+    const timer = setInterval(() => {
+      if (peer.destroyed) clearInterval(timer);
+      else peer.write(row, () => (sentBytes += row.length));
+    }, 1);
+  });
+  const session = await PostgresqlSession.open(socket, account);
+  await t.throwsAsync(session.query('SELECT 1'), { message: /it sends too much/ });
+  t.true(sentBytes < 1_000_000, `${sentBytes} bytes`);
+});
+
 test('a connection that is lost is told once, and not when it was closed here', async (t) => {
   let lost = 0;
   const sockets: Socket[] = [];

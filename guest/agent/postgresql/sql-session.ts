@@ -16,7 +16,7 @@ interface SessionOptions {
 type Row = Readonly<Record<string, string | null>>;
 
 const protocolVersion = 3 << 16;
-/** More than any answer that is asked for. */
+/** More than any answer that is asked for, with all its rows. */
 const maxAnswerBytes = 64 * 1024;
 
 /** One session; statements one after the other. Each error is of the whole session but those that the server says of a statement. */
@@ -24,6 +24,8 @@ export class PostgresqlSession {
   readonly #socket: Socket;
   readonly #answerTimeoutMs: number;
   #bytes: Buffer = Buffer.alloc(0);
+  /** Since the last statement. */
+  #receivedBytes = 0;
   #failure: Error | undefined;
   #wake: () => void = () => undefined;
   #onFailure: (error: Error) => void = () => undefined;
@@ -32,8 +34,9 @@ export class PostgresqlSession {
     this.#socket = socket;
     this.#answerTimeoutMs = answerTimeoutMs;
     socket.on('data', (chunk: Buffer) => {
-      this.#bytes = Buffer.concat([this.#bytes, chunk]);
-      if (this.#bytes.length > maxAnswerBytes) this.#fail('it sends too much');
+      this.#receivedBytes += chunk.length;
+      if (this.#receivedBytes > maxAnswerBytes) this.#fail('it sends too much');
+      else this.#bytes = Buffer.concat([this.#bytes, chunk]);
       this.#wake();
     });
     socket.on('error', (error) => {
@@ -67,6 +70,7 @@ export class PostgresqlSession {
   /** Runs statements; the rows of all. @throws Error with the server's message, or with why the session ended */
   query(statements: string): Promise<readonly Row[]> {
     return this.#inTime(async () => {
+      this.#receivedBytes = this.#bytes.length;
       this.#send('Q', Buffer.from(`${statements}\0`));
       let columns: readonly string[] = [];
       const rows: Row[] = [];
