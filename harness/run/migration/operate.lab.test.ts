@@ -156,20 +156,20 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
 
   // Back again, told from a third machine, by a user with sudo, and without the engines.
   for (const host of [src, dst])
-    await host.run(`useradd --create-home --shell /bin/bash operator
-echo 'operator ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/operator
-install -D -m 600 -o operator -g operator /root/.ssh/authorized_keys ~operator/.ssh/authorized_keys
-chown operator: ~operator/.ssh`);
+    await host.run(`useradd --create-home --shell /bin/bash oliver
+echo 'oliver ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/oliver
+install -D -m 600 -o oliver -g oliver /root/.ssh/authorized_keys ~oliver/.ssh/authorized_keys
+chown oliver: ~oliver/.ssh`);
   const asOperator = {
-    vm: `${domainName} qemu+ssh://operator@src/system`,
-    options: `--connect qemu+ssh://operator@dst/system --to-address ${testbed.networks.migration.addresses.src}`,
+    vm: `${domainName} qemu+ssh://oliver@src/system`,
+    options: `--connect qemu+ssh://oliver@dst/system --to-address ${testbed.networks.migration.addresses.src}`,
   };
   const stranger = await client.run(`poolshift check ${asOperator.vm} ${asOperator.options}`, {
     okExitCodes: [4],
     timeoutMs: 180_000,
   });
-  t.regex(stranger.stdout, /^NO +virsh: does not reach qemu\+ssh:\/\/operator@dst\/system from here: /m);
-  for (const host of [src, dst]) await host.run('usermod --append --groups libvirt operator');
+  t.regex(stranger.stdout, /^NO +virsh: does not reach qemu\+ssh:\/\/oliver@dst\/system from here: /m);
+  for (const host of [src, dst]) await host.run('usermod --append --groups libvirt oliver');
   const back = migrate(`--method plain --timeout 120 ${asOperator.options}`, client, asOperator.vm);
   t.is(await back.ended, 0, back.errors);
   log(JSON.stringify(back.end));
