@@ -159,17 +159,12 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
     await host.run(`useradd --create-home --shell /bin/bash oliver
 echo 'oliver ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/oliver
 install -D -m 600 -o oliver -g oliver /root/.ssh/authorized_keys ~oliver/.ssh/authorized_keys
-chown oliver: ~oliver/.ssh`);
+chown oliver: ~oliver/.ssh
+usermod --append --groups libvirt oliver`);
   const asOperator = {
     vm: `${domainName} qemu+ssh://oliver@src/system`,
     options: `--connect qemu+ssh://oliver@dst/system --to-address ${testbed.networks.migration.addresses.src}`,
   };
-  const stranger = await client.run(`poolshift check ${asOperator.vm} ${asOperator.options}`, {
-    okExitCodes: [4],
-    timeoutMs: 180_000,
-  });
-  t.regex(stranger.stdout, /^NO +virsh: does not reach qemu\+ssh:\/\/oliver@dst\/system from here: /m);
-  for (const host of [src, dst]) await host.run('usermod --append --groups libvirt oliver');
   const back = migrate(`--method plain --timeout 120 ${asOperator.options}`, client, asOperator.vm);
   t.is(await back.ended, 0, back.errors);
   log(JSON.stringify(back.end));
