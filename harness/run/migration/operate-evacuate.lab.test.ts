@@ -9,7 +9,7 @@ import { prepareVmHost } from '../../vm/vm-host.ts';
 import { addressOf, hostOf, secondVm, vmPlaces } from '../../vm/vm-place.ts';
 import { runSql } from '../../workload/sql-client.ts';
 import { domainXml, startLibvirt, virsh } from './libvirt.fixture.ts';
-import { installPackage, joinBySsh } from './operate.fixture.ts';
+import { installPackage, joinBySsh, limitLinks } from './operate.fixture.ts';
 import { untilAnswers } from './until-answers.fixture.ts';
 
 const rowsPerTable = 60_000;
@@ -104,5 +104,7 @@ test('poolshift evacuate, of two database VMs at once and one that the engines c
   };
   await evacuate(src, dst, '--available-switchover-bandwidth 28');
   await joinBySsh(testbed, 'dst', ['src']);
+  // Slow enough that an emulated guest makes its list while QEMU is in its first pass.
+  await limitLinks(testbed, 'dst', 80, 62.5);
   await evacuate(dst, src, '--method resume --before-switch 30');
 });
