@@ -28,3 +28,8 @@ function runningSince(pid: number): string | undefined {
     return undefined;
   }
 }
+
+/** Effective user id of a process: of one that may not be dumped, /proc/PID itself is root's (proc(5)). @throws Error when it has ended */
+export function userOf(pid: number): number {
+  return Number(/^Uid:\t\d+\t(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+}

@@ -121,11 +121,21 @@ const cases: Readonly<Record<string, readonly [Partial<Asked>, RegExp, Expected]
     /dst cannot read it: No such file/,
     onlyPlain,
   ],
-  'storage that the source has not': [
+  'a disk that the source cannot read': [
     {
       storage: {
         ...storage,
-        source: [{ place, sizeBytes: undefined, hashes: [], fault: 'No such file' }],
+        source: [{ place, sizeBytes: undefined, hashes: [], fault: 'Input/output error' }],
+      },
+    },
+    /nobody knows whether it is the same there: Input\/output error/,
+    noMigration,
+  ],
+  'storage that was named, and that the source has not': [
+    {
+      storage: {
+        source: [{ place: '/mnt/vm1.img', sizeBytes: undefined, hashes: [], fault: 'No such file' }],
+        destination: [{ place: '/mnt/vm1.img', sizeBytes: 2 ** 30, hashes, fault: '' }],
       },
     },
     /cannot be read here, and so not be compared: No such file/,

@@ -324,6 +324,15 @@ function storage(
           'mount or export it there, readable for the user of QEMU',
         ),
       );
+    else if (here.fault !== '' && there.hashes.length > 0 && disks.some(({ place }) => place === here.place))
+      findings.push(
+        found(
+          'fault',
+          check,
+          `cannot be read here, so that nobody knows whether it is the same there: ${here.fault}`,
+          'let the user of QEMU read it on both hosts; this path would be another disk if it is not shared',
+        ),
+      );
     else if (here.fault !== '') {
       usable += 1;
       findings.push(

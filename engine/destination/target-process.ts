@@ -3,7 +3,7 @@
  * both when it has and when it dies. Its process is the one that listens on the incoming socket (proc(5), /proc/net/unix).
  */
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
-import { identityOf, type ProcessIdentity } from '../../foundation/process-identity.ts';
+import { identityOf, type ProcessIdentity, userOf } from '../../foundation/process-identity.ts';
 
 /**
  * Finds who listens at the unix socket `path`; undefined where that cannot be seen from here. The table has names as they were given: whoever
@@ -31,15 +31,10 @@ export function listeningInodes(table: string, path: string): readonly string[] 
   return [...new Set(inodes)];
 }
 
-/** Of a process, as it was started or has become. */
-function userOf(pid: string): number {
-  return Number(/^Uid:\t\d+\t(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
-}
-
 function holderOf(link: string, owner: number): ProcessIdentity | undefined {
   for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
     try {
-      if (userOf(name) !== owner) continue;
+      if (userOf(Number(name)) !== owner) continue;
       const folder = `/proc/${name}/fd`;
       if (!readdirSync(folder).some((fd) => readlinkSync(`${folder}/${fd}`) === link)) continue;
     } catch {

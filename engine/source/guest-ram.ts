@@ -1,6 +1,7 @@
 /** Reads guest memory while the VM runs: from the file behind it, or from QEMU's address space. */
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { CodedError } from '../../foundation/coded-error.ts';
+import { userOf } from '../../foundation/process-identity.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
 import type { GuestRam, GuestRamSource } from '../core/outside.ts';
 import { mappingsOf } from '../core/qemu-mappings.ts';
@@ -119,8 +120,7 @@ function openProcess(pid: number, mapText: () => string | undefined): OpenGuestR
   let mapsText: string | undefined;
   return {
     readableByOthers: [],
-    // Of a process that may not be dumped, /proc/PID itself is root's (proc(5)).
-    owners: [Number(/^Uid:\t\d+\t(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])],
+    owners: [userOf(pid)],
     block: (block) => {
       mapsText ??= readFileSync(maps, 'utf8');
       const mappings = mapsText;
