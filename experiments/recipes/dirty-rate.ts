@@ -21,11 +21,11 @@ export const dirtyRate: Recipe = {
   engines: ['precopy', 'restore', 'balance', 'resume'],
   repeat: 1,
   // A slower link in place of a faster guest, which an emulated one cannot be.
-  conditions: { maxTime: 600, before: 15, after: 10 },
+  conditions: { maxTime: 400, before: 15, after: 10 },
   parts: [
     // Pre-copy needs several passes, and comes to an end.
     part('0.1', '88mbit', 3),
-    part('0.2', '44mbit'),
+    part('0.15', '58mbit'),
     part('0.3', '29mbit'),
     part('0.6', '14.6mbit'),
     part('0.9', '9.8mbit'),
