@@ -17,20 +17,21 @@ export type SourceState =
   | { readonly is: 'closing' }
   /**
    * Early resume: the package is out, and the destination was told to deliver it. The target may run at any moment, and pages
-   * follow.
+   * follow. `drained`: QEMU's stream was handed on to its end, so that nothing is missing but what is on its way.
    */
-  | { readonly is: 'switching' }
-  /** The VM is at the destination; its missing pages follow. */
-  | { readonly is: 'draining' }
+  | { readonly is: 'switching'; readonly drained: boolean }
+  /** The VM is at the destination; its missing pages follow. `qemuGone`: it has ended when nothing was to come from it any more. */
+  | { readonly is: 'draining'; readonly drained: boolean; readonly qemuGone: boolean }
   /** The VM is at the destination, and nothing more goes there from here. QEMU is held, so that it does not run here. */
   | { readonly is: 'left-behind'; readonly why: Error }
-  /** Nobody here can tell whether the target has the VM. `early`: as it is while `switching`. */
+  /** Nobody here can tell whether the target has the VM. `early`: as it is while `switching`, and so is `drained`. */
   | {
       readonly is: 'in-doubt';
       readonly why: Error;
       readonly qemu: QemuEnd;
       readonly link: 'up' | 'down';
       readonly early: boolean;
+      readonly drained: boolean;
     }
   | { readonly is: 'over'; readonly end: SourceEnd };
 
@@ -147,7 +148,7 @@ function beforeCommit(
       };
     case 'package-complete':
       if (state.is !== 'moving') return stay(state);
-      return { state: { is: 'switching' }, actions: [{ do: 'commit' }] };
+      return { state: { is: 'switching', drained: false }, actions: [{ do: 'commit' }] };
     case 'moved':
     case 'started': {
       // It holds all device state, so that this is a lie or a fault; either way it must not run here beside.
@@ -213,28 +214,30 @@ function committing(state: Extract<SourceState, { is: 'committing' }>, event: So
 }
 
 function switching(state: Extract<SourceState, { is: 'switching' }>, event: SourceEvent): SourceStep {
+  const { drained } = state;
   switch (event.type) {
     case 'greeted':
     case 'qemu-connected':
     case 'return-path':
-    case 'stream-complete':
     case 'let-go':
     case 'package-complete':
       return stay(state);
+    case 'stream-complete':
+      return { state: { ...state, drained: true }, actions: [] };
     case 'moved':
-      return { state: { is: 'draining' }, actions: [] };
+      return { state: { is: 'draining', drained, qemuGone: false }, actions: [] };
     case 'started':
       return close();
     case 'target-failed':
       return atSource('package-failed', event.why, [{ do: 'let-qemu-go' }]);
     case 'qemu-closed':
-      return enterDoubt(event.why, 'closed-early', 'up', [], true);
+      return enterDoubt(event.why, 'closed-early', 'up', [], { drained });
     case 'link-broken':
-      return enterDoubt(event.why, 'waits', 'down', [], true);
+      return enterDoubt(event.why, 'waits', 'down', [], { drained });
     case 'failed':
-      return enterDoubt(event.why, 'waits', 'down', [{ do: 'abort', why: event.why }], true);
+      return enterDoubt(event.why, 'waits', 'down', [{ do: 'abort', why: event.why }], { drained });
     case 'limit':
-      return enterDoubt(event.why, 'waits', 'up', [], true);
+      return enterDoubt(event.why, 'waits', 'up', [], { drained });
     case 'interrupted':
       return { state, actions: [{ do: 'refuse-signal' }] };
   }
@@ -242,30 +245,28 @@ function switching(state: Extract<SourceState, { is: 'switching' }>, event: Sour
 
 /** Nothing brings the VM back from here on. */
 function draining(state: Extract<SourceState, { is: 'draining' }>, event: SourceEvent): SourceStep {
-  const leave = (why: Error, before: readonly SourceAction[] = []): SourceStep => ({
-    state: { is: 'left-behind', why },
-    actions: [...before, { do: 'say-left-behind', why }],
-  });
+  const { drained, qemuGone } = state;
+  const leave = (why: Error, before: readonly SourceAction[] = []): SourceStep =>
+    qemuGone
+      ? endIncomplete(why, before)
+      : { state: { is: 'left-behind', why }, actions: [...before, { do: 'say-left-behind', why }] };
   switch (event.type) {
     case 'greeted':
     case 'qemu-connected':
     case 'return-path':
-    case 'stream-complete':
     case 'let-go':
     case 'package-complete':
     case 'moved':
       return stay(state);
+    case 'stream-complete':
+      return { state: { ...state, drained: true }, actions: [] };
     case 'started':
-      return close();
+      return qemuGone ? over({ at: 'destination' }) : close();
     case 'qemu-closed':
+      // libvirt ends it as soon as the target has everything, which may be heard here before the destination's word.
+      if (drained) return { state: { ...state, qemuGone: true }, actions: [] };
       // Its memory may be gone with it. The destination goes on by itself if it can, and says so if not.
-      return {
-        state: { is: 'over', end: { at: 'destination-incomplete', why: event.why } },
-        actions: [
-          { do: 'abort', why: event.why },
-          { do: 'say-left-behind', why: event.why },
-        ],
-      };
+      return endIncomplete(event.why, [{ do: 'abort', why: event.why }]);
     case 'target-failed':
     case 'link-broken':
       return leave(event.why);
@@ -326,25 +327,21 @@ function closing(state: SourceState, event: SourceEvent): SourceStep {
 }
 
 function inDoubt(state: Extract<SourceState, { is: 'in-doubt' }>, event: SourceEvent): SourceStep {
-  const { why, qemu, link, early } = state;
+  const { why, qemu, link, early, drained } = state;
   switch (event.type) {
     case 'greeted':
     case 'qemu-connected':
     case 'return-path':
-    case 'stream-complete':
     case 'let-go':
     case 'package-complete':
       return stay(state);
+    case 'stream-complete':
+      return early ? { state: { ...state, drained: true }, actions: [] } : stay(state);
     case 'moved':
       if (!early) return stay(state);
-      if (qemu === 'waits') return { state: { is: 'draining' }, actions: [] };
-      return {
-        state: { is: 'over', end: { at: 'destination-incomplete', why } },
-        actions: [
-          { do: 'abort', why },
-          { do: 'say-left-behind', why },
-        ],
-      };
+      if (qemu === 'waits' || drained)
+        return { state: { is: 'draining', drained, qemuGone: qemu !== 'waits' }, actions: [] };
+      return endIncomplete(why, [{ do: 'abort', why }]);
     case 'started':
       switch (qemu) {
         case 'waits':
@@ -353,6 +350,7 @@ function inDoubt(state: Extract<SourceState, { is: 'in-doubt' }>, event: SourceE
         case 'completed':
           return over({ at: 'destination' });
         case 'closed-early':
+          if (early && drained) return over({ at: 'destination' });
           return leaveDoubt(
             new Error(
               `the target has the VM, and the QEMU here ended its migration by itself: ${why.message}`,
@@ -395,14 +393,23 @@ function enterDoubt(
   qemu: QemuEnd,
   link: 'up' | 'down',
   before: readonly SourceAction[],
-  early = false,
+  early?: { readonly drained: boolean },
 ): SourceStep {
   const actions: readonly SourceAction[] = [...before, { do: 'say-in-doubt', why }];
   // Where QEMU holds nothing for us and nobody can bring news, there is nothing to stay for.
   if (link === 'down' && (qemu === 'completed' || qemu === 'closed-early')) {
     return { state: { is: 'over', end: { at: 'in-doubt', why, qemu } }, actions };
   }
-  return { state: { is: 'in-doubt', why, qemu, link, early }, actions };
+  const drained = early?.drained ?? false;
+  return { state: { is: 'in-doubt', why, qemu, link, early: early !== undefined, drained }, actions };
+}
+
+/** The VM is at the destination, and there is no QEMU here any more that could give the rest. */
+function endIncomplete(why: Error, before: readonly SourceAction[]): SourceStep {
+  return {
+    state: { is: 'over', end: { at: 'destination-incomplete', why } },
+    actions: [...before, { do: 'say-left-behind', why }],
+  };
 }
 
 function leaveDoubt(why: Error, qemu: QemuEnd): SourceStep {

@@ -76,6 +76,11 @@ export class SwitchoverHold {
     );
   }
 
+  /** Whether all of RAM was read, and its end waits: nothing that QEMU says is taken before. */
+  get holdsEnd(): boolean {
+    return this.#endHeld;
+  }
+
   /** Whether it may be read from now: a little of it is, too, while it waits. */
   get readsQemu(): boolean {
     return !this.holdsQemu || this.#trickle.isOpen;

@@ -257,6 +257,13 @@ function moves(world: World): Move[] {
     },
   );
   can(
+    world.early && target.is === 'loaded' && sourceQemu.migration === 'sent',
+    'libvirt ends the source QEMU, since the target has everything',
+    (w) => {
+      w.sourceQemu = { ...w.sourceQemu, migration: 'dead', closeUnseen: true };
+    },
+  );
+  can(
     sourceQemu.endUnseen && sourceLives,
     'the source sees the end of the stream, or of the package',
     (w) => {

@@ -38,6 +38,8 @@ interface QemuStreamHandler {
   needsNoConnection(): void;
   /** The stream becomes post-copy: QEMU has sent the package with all device state, which is handed on. */
   packageComplete(): void;
+  /** A stream that has become post-copy was handed on to its end. */
+  drained(): void;
 }
 
 interface UrgentPage {
@@ -229,6 +231,9 @@ export class QemuStream implements StreamWriter {
         },
         packageEnds: () => {
           this.#handler.packageComplete();
+        },
+        streamEnds: () => {
+          this.#handler.drained();
         },
         deviceState: () => {
           this.#mayEnd = true;

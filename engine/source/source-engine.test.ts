@@ -118,6 +118,65 @@ const owed = Buffer.concat([
   build.sectionEnd(ramSection),
 ]);
 
+/** The same, so small that no send window is full of it. */
+const owedZeros = Buffer.concat([
+  build.sectionPart(2, ramSection),
+  ...pages.map((page) => build.zeroPage(page === 0 ? 'ram0' : undefined, page)),
+  build.sectionEnd(ramSection),
+]);
+/** Of RAM, and of the stream. */
+const end = Buffer.concat([build.sectionPart(3, ramSection), build.sectionEnd(ramSection), build.number(1, 0)]);
+
+/** The VM has moved, as far as the source knows. */
+async function afterTheMove(t: ExecutionContext): Promise<Between> {
+  const run = await between(t, { limits: {} });
+  run.qemu.write(firstPass);
+  await run.events.once(({ event }) => event === 'may-move');
+  run.qemu.write(moving);
+  await run.frames.once((type) => type === 'commit');
+  return run;
+}
+
+// libvirt ends it when the target has everything, and asks no engine.
+for (const before of ['moved', 'started'] as const) {
+  test(`a QEMU that ends when it has sent everything, heard before "${before}", is no loss`, async (t) => {
+    const run = await afterTheMove(t);
+    const say = (type: 'moved' | 'started'): void => {
+      run.destination.send(type, Buffer.alloc(0));
+    };
+    if (before === 'started') say('moved');
+    run.qemu.write(owedZeros);
+    run.qemu.end(end);
+    // Long enough for it to be heard.
+    await sleep(500);
+    if (before === 'moved') say('moved');
+    say('started');
+    t.like(await run.outcome, { result: 'migrated' });
+    t.false(run.events.all.some(({ event }) => event === 'incomplete'));
+  });
+}
+
+test('a QEMU that ends when it has sent everything, and a link that breaks before the last word', async (t) => {
+  const run = await afterTheMove(t);
+  run.destination.send('moved', Buffer.alloc(0));
+  run.qemu.write(owedZeros);
+  run.qemu.end(end);
+  await sleep(500);
+  run.destination.end();
+  t.like(await run.outcome, { result: 'incomplete' });
+});
+
+test('a QEMU that ends while its end of RAM waits for pages is heard at once', async (t) => {
+  const run = await afterTheMove(t);
+  run.destination.send('moved', Buffer.alloc(0));
+  await run.events.once(({ event }) => event === 'moved');
+  // Of all that was thrown away it sends nothing on this connection.
+  run.qemu.end(end);
+  const outcome = await run.outcome;
+  t.is(outcome.result, 'incomplete');
+  t.regex('error' in outcome ? outcome.error.message : '', /QEMU has ended/);
+});
+
 test('in doubt about an early resume QEMU is read only as far as the destination takes it; without the link, to its end', async (t) => {
   const run = await between(t, { limits: { switchoverMs: 100 } });
   run.qemu.write(firstPass);

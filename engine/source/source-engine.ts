@@ -36,6 +36,8 @@ const progressMs = 200;
 const greetingMs = 30_000;
 /** QEMU has the target's word; it is given this time to close its connection. */
 const closeMs = 10_000;
+/** What QEMU says while RAM's end is held is read, so that it is heard when it ends; so much of it, which is nearly all of post-copy's. */
+const maxKeptBytes = 256 * 1024;
 /** The destination engine's limit comes first, and with it what it knows. */
 const afterDestinationMs = 10_000;
 /** The target has everything (migration/migration.c, migrate_send_rp_shut). */
@@ -66,6 +68,11 @@ class SourceEngine implements DestinationLinkHandler {
   #packageWaits = false;
   /** What the target's VM waits for. */
   readonly #requests = new PageRequestReader();
+  /** What QEMU has said since RAM's end is held. */
+  readonly #kept: Buffer[] = [];
+  #keptBytes = 0;
+  /** And that it has closed its connection, where it waits for no word. */
+  #keptClose: Error | undefined;
 
   constructor(options: SourceOptions) {
     // What QEMU goes on with when the VM was left behind is nobody's news.
@@ -98,6 +105,9 @@ class SourceEngine implements DestinationLinkHandler {
       packageComplete: () => {
         this.#takePackage();
       },
+      drained: () => {
+        this.#step({ type: 'stream-complete' });
+      },
     });
     this.#hold = new SwitchoverHold(
       this.#schedule,
@@ -115,6 +125,7 @@ class SourceEngine implements DestinationLinkHandler {
         },
         releaseEnd: () => {
           this.#stream.injector.release();
+          this.scheduleAdvance();
         },
         toQemu: (message) => {
           this.#toQemu(message);
@@ -154,14 +165,19 @@ class SourceEngine implements DestinationLinkHandler {
         this.#step({ type: 'qemu-connected' });
         if (listAt !== 'start' && this.#schedule.waitsForList) this.#askForList();
       },
-      chunk: (chunk) => this.#guarded(() => this.#takeFromQemu(chunk)) ?? false,
+      chunk: (chunk) =>
+        this.#guarded(() => {
+          this.#takeKept();
+          if (this.#hold.holdsEnd) this.#keep(chunk);
+          else this.#takeFromQemu(chunk);
+          return this.#mayRead;
+        }) ?? false,
       closed: (why) => {
         this.#guarded(() => {
-          // Where QEMU waits for no word, it closes when it has sent everything.
-          const waits = this.#state.is === 'moving' && this.#state.returnPath;
-          if (!waits && (this.#stream.close() || this.#stream.isComplete))
-            this.#step({ type: 'stream-complete' });
-          this.#step({ type: 'qemu-closed', why });
+          this.#takeKept();
+          const completes = this.#state.is === 'moving' && !this.#state.returnPath;
+          if (completes && this.#hold.holdsEnd) this.#keptClose = why;
+          else this.#qemuClosed(why);
         });
       },
       further: () => {
@@ -215,8 +231,33 @@ class SourceEngine implements DestinationLinkHandler {
       });
   }
 
-  /** Takes a chunk of QEMU's stream; returns whether to read on. */
-  #takeFromQemu(chunk: Buffer): boolean {
+  #keep(chunk: Buffer): void {
+    this.#kept.push(Buffer.from(chunk));
+    this.#keptBytes += chunk.length;
+  }
+
+  /** What was kept is taken as soon as RAM's end is not held any more. */
+  #takeKept(): void {
+    while (!this.#hold.holdsEnd) {
+      const chunk = this.#kept.shift();
+      if (chunk === undefined) break;
+      this.#keptBytes -= chunk.length;
+      this.#takeFromQemu(chunk);
+    }
+    const why = this.#keptClose;
+    if (why === undefined || this.#hold.holdsEnd) return;
+    this.#keptClose = undefined;
+    this.#qemuClosed(why);
+  }
+
+  #qemuClosed(why: Error): void {
+    // Where QEMU waits for no word, it closes when it has sent everything.
+    const waits = this.#state.is === 'moving' && this.#state.returnPath;
+    if (!waits && (this.#stream.close() || this.#stream.isComplete)) this.#step({ type: 'stream-complete' });
+    this.#step({ type: 'qemu-closed', why });
+  }
+
+  #takeFromQemu(chunk: Buffer): void {
     const { counters } = this.#stream.injector.reader;
     const recordsBefore = counters.pages + counters.zeroPages + counters.pageDeltas;
     const partsBefore = counters.ramSections;
@@ -229,7 +270,6 @@ class SourceEngine implements DestinationLinkHandler {
     this.#hold.chunkTaken(records, parts, performance.now(), this.#link.rateBytesPerSecond);
     this.#updateHold();
     this.scheduleAdvance();
-    return this.#mayRead;
   }
 
   /** It may come before the VM is told to move: QEMU 10.2 and newer go over as soon as somebody stops the VM. */
@@ -314,6 +354,7 @@ class SourceEngine implements DestinationLinkHandler {
 
   /** Does what there is to do, a slice at a time. */
   #advance(): void {
+    this.#takeKept();
     // QEMU's pages go before listed ones: what it has written by now is read before they take the room that there is again.
     const readsOn = this.#qemu.waiting && this.#mayRead;
     if (readsOn) this.#qemu.readOn();
@@ -336,6 +377,7 @@ class SourceEngine implements DestinationLinkHandler {
    * in post-copy it sends on, and what it sends when there is no link any more is dropped.
    */
   get #mayRead(): boolean {
+    if (this.#hold.holdsEnd) return this.#keptBytes < maxKeptBytes;
     switch (this.#state.is) {
       case 'greeting':
       case 'preparing':
@@ -420,8 +462,12 @@ class SourceEngine implements DestinationLinkHandler {
       case 'preparing':
         return { what: 'QEMU to migrate to the socket' };
       case 'moving':
-      case 'draining':
         return { ...this.#waitWhileMoving(), limitMs: stallMs };
+      case 'draining': {
+        if (!this.#state.qemuGone) return { ...this.#waitWhileMoving(), limitMs: stallMs };
+        const { acknowledgedBytes } = this.#link.connection;
+        return { what: 'the target to have everything', progress: acknowledgedBytes, limitMs: stallMs };
+      }
       case 'left-behind':
         return { what: 'somebody to look at the destination' };
       case 'switching':
