@@ -39,6 +39,8 @@ interface Arguments {
   readonly zstdRate: number;
   readonly compressors: number;
   readonly targetRate: number;
+  readonly cores?: number;
+  readonly placing: boolean;
   readonly listLatency: number;
   readonly downtimeLimit: number;
   readonly beforeSwitch: number;
@@ -74,10 +76,16 @@ const program: Command = new Command('predict')
   .option('--compressors <n>', 'cores that compress', number(1), compressors)
   .option(
     '--target-rate <bytes>',
-    'what the target takes from one stream',
+    'what the loader of the target’s QEMU takes from one stream',
     bytes,
     defaultSetup.targetBytesPerSecond,
   )
+  .option(
+    '--cores <n>',
+    'cores of each host that nothing else uses (default: as many as are of use)',
+    number(0.1),
+  )
+  .option('--no-placing', 'the engine cannot place pages: they go through QEMU’s loader')
   .option('--list-latency <ms>', 'time until the list arrives, in ms', number(0), defaultSetup.listLatencyMs)
   .option('--downtime-limit <ms>', "QEMU's downtime limit", number(1), defaultSetup.downtimeLimitMs)
   .option(
@@ -114,6 +122,8 @@ function setupOf(options: Arguments & { readonly mem: number }): Setup {
     compressionRatio: options.compression,
     compressorBytesPerSecond: options.zstdRate * options.compressors,
     targetBytesPerSecond: options.targetRate,
+    cores: options.cores ?? Infinity,
+    places: options.placing,
     listLatencyMs: options.listLatency,
     downtimeLimitMs: options.downtimeLimit,
     shareBeforeSwitch: options.beforeSwitch / 100,
@@ -147,12 +157,23 @@ function printPredictions(predictions: readonly Prediction[]): void {
     'busy',
     'storage MB',
     'busy',
+    'CPU s: source',
+    'target',
     'downtime ms',
     'passes',
   ];
   const figures = predictions.map((prediction) => {
-    const { engine, converged, totalTimeMs, vmMovedMs, migrationLink, storageLink, downtimeMs, passes } =
-      prediction;
+    const {
+      engine,
+      converged,
+      totalTimeMs,
+      vmMovedMs,
+      migrationLink,
+      storageLink,
+      cpuMs,
+      downtimeMs,
+      passes,
+    } = prediction;
     const speedUp = converged && precopy !== undefined ? precopy.totalTimeMs / totalTimeMs : undefined;
     return [
       engine,
@@ -163,6 +184,7 @@ function printPredictions(predictions: readonly Prediction[]): void {
       percent(migrationLink.busyMs / totalTimeMs),
       inMegabytes(storageLink.bytes),
       percent(storageLink.busyMs / totalTimeMs),
+      ...[cpuMs.source, cpuMs.target].map((ms) => (converged ? inSeconds(ms) : '-')),
       converged ? downtimeMs.toFixed(0) : '-',
       String(passes),
     ];

@@ -3,6 +3,7 @@ import { pageSizeBytes } from '../list/page-list.ts';
 import { type Extent, RestorePlan, storageReads } from '../core/restore-plan.ts';
 import { StatusReport } from '../core/status-report.ts';
 import type { RestoreStatus } from '../wire/messages.ts';
+import { cpuSecondsPerGib, type SimulatedCores } from './cores.ts';
 import { type SimulatedGuest, simulatedHash, writeContentName } from './guest.ts';
 import { constantRate, SimulatedLink } from './link.ts';
 import { type Setup, stepMs } from './migration.ts';
@@ -14,8 +15,11 @@ export class SimulatedDestination {
   readonly atTarget: Uint32Array;
   readonly #plan = new RestorePlan();
   readonly #list: Uint32Array;
-  /** What the target's QEMU takes. */
+  /** The one thread that puts pages into the target's memory: the engine's, or that of QEMU's loader. */
   readonly #target: SimulatedLink;
+  readonly #cores: SimulatedCores;
+  /** Of what it takes, from the stream or from storage. */
+  readonly #cpuSecondsPerGib: number;
   readonly #reading: Extent[] = [];
   readonly #read: Extent[] = [];
   #asked: number[] = [];
@@ -23,9 +27,19 @@ export class SimulatedDestination {
   readonly #report: StatusReport;
 
   /** @param onStatus takes what the source is told */
-  constructor(guest: SimulatedGuest, setup: Setup, onStatus: (status: RestoreStatus) => void) {
+  constructor(
+    guest: SimulatedGuest,
+    setup: Setup,
+    cores: SimulatedCores,
+    onStatus: (status: RestoreStatus) => void,
+  ) {
+    const { places, loads } = cpuSecondsPerGib;
     this.storageLink = new SimulatedLink(setup.storageRate);
-    this.#target = new SimulatedLink(constantRate(setup.targetBytesPerSecond));
+    this.#cores = cores;
+    this.#cpuSecondsPerGib = setup.places ? places : places + loads;
+    this.#target = new SimulatedLink(
+      constantRate(setup.places ? 2 ** 30 / places : setup.targetBytesPerSecond),
+    );
     this.atTarget = new Uint32Array(guest.pageCount).fill(0xffff_ffff);
     this.#list = guest.list;
     this.#report = new StatusReport(this.#plan, () => this.storageLink.bytes, onStatus);
@@ -62,8 +76,12 @@ export class SimulatedDestination {
         this.#setPage(frame.page, 0);
         return true;
       case 'page':
-        if (!this.#target.has(pageSizeBytes)) return false;
+        if (!this.#target.has(pageSizeBytes) || !this.#cores.areFree) return false;
         this.#target.spend(pageSizeBytes);
+        this.#cores.work(
+          pageSizeBytes,
+          this.#cpuSecondsPerGib + (frame.compressed ? cpuSecondsPerGib.decompresses : 0),
+        );
         this.#setPage(frame.page, frame.version);
         return true;
     }
@@ -105,12 +123,13 @@ export class SimulatedDestination {
 
   #handOver(): void {
     for (let extent = this.#read[0]; extent !== undefined; extent = this.#read[0]) {
-      if (!this.#target.has(extent.pageCount * pageSizeBytes)) return;
+      if (!this.#target.has(extent.pageCount * pageSizeBytes) || !this.#cores.areFree) return;
       this.#read.shift();
       this.#readContent(extent);
       this.#plan.finish(extent, this.#content, simulatedHash, {
         take: (_block, page) => {
           this.#target.spend(pageSizeBytes);
+          this.#cores.work(pageSizeBytes, this.#cpuSecondsPerGib);
           this.atTarget[page] = 0;
         },
         ask: (pages) => this.#asked.push(...pages.map(({ pageIndex }) => pageIndex)),

@@ -18,6 +18,10 @@ export interface Setup {
   readonly targetBytesPerSecond: number;
   /** How fast QEMU goes through pages that the engine leaves out. */
   readonly qemuBytesPerSecond: number;
+  /** Of each host, that nothing else uses. */
+  readonly cores: number;
+  /** Whether the destination engine places pages, where its method can; else they go through QEMU's loader. */
+  readonly places: boolean;
   /** From the start until the list is there. It tells what was clean at the start. */
   readonly listLatencyMs: number;
   readonly downtimeLimitMs: number;
@@ -53,6 +57,8 @@ export const defaultSetup: Setup = {
   compressorBytesPerSecond: compressors * zstdBytesPerSecondPerCore,
   targetBytesPerSecond: 1.15e9,
   qemuBytesPerSecond: 2e9,
+  cores: Infinity,
+  places: true,
   listLatencyMs: 250,
   downtimeLimitMs: 300,
   shareBeforeSwitch: defaultShareBeforeSwitch,
@@ -82,6 +88,8 @@ export interface SimulatedMigration {
   readonly passes: number;
   readonly migrationLink: LinkUse;
   readonly storageLink: LinkUse;
+  /** What QEMU and the engine of each host have used. */
+  readonly cpuMs: { readonly source: number; readonly target: number };
   readonly restoredPages: number;
   /** Undefined where there was no list, or it came too late. */
   readonly shared: SharedTime | undefined;

@@ -62,6 +62,7 @@ function setups(rates: fc.Arbitrary<Rate>, dirtyShare: fc.Arbitrary<number>): fc
       ...random,
       guest: { ...guest, dirtyBytesPerSecond: written * minRate(random.migrationRate) },
       // Only the links are to be scarce.
+      places: false,
       targetBytesPerSecond: 1e12,
       compressorBytesPerSecond: 1e12,
       qemuBytesPerSecond: 5e9,
@@ -131,6 +132,26 @@ for (const engine of simulatedEngines) {
     );
   });
 }
+
+test('where cores are scarce nothing is lost either, and no host does more than they can', (t) => {
+  const scarce = fc.double({ min: 0.05, max: 2, noNaN: true });
+  fc.assert(
+    fc.property(
+      setups(changingRate, fc.oneof(idle, writes)),
+      ...[scarce, fc.boolean(), fc.constantFrom(...simulatedEngines)],
+      (setup, cores, places, engine) => {
+        const outcome = simulate(engine, { ...setup, cores, places });
+        // What a guest that writes makes of it is not promised.
+        if (setup.guest.dirtyBytesPerSecond === 0) t.true(outcome.converged);
+        t.is(outcome.lostPages, 0);
+        // What is begun in a step is finished.
+        const allowedMs = cores * outcome.totalTimeMs + quantaMs;
+        for (const cpuMs of [outcome.cpuMs.source, outcome.cpuMs.target]) t.true(cpuMs <= allowedMs);
+      },
+    ),
+    moreRuns,
+  );
+});
 
 test('balance: at steady rates both links are busy until the gate opens', (t) => {
   fc.assert(

@@ -2,6 +2,7 @@
 import { pageSizeBytes } from '../list/page-list.ts';
 import type { Strategy } from '../core/schedule.ts';
 import { statusMs } from '../core/status-report.ts';
+import { cpuSecondsPerGib, SimulatedCores } from './cores.ts';
 import { SimulatedDestination } from './destination.ts';
 import { SimulatedGuest } from './guest.ts';
 import {
@@ -27,9 +28,11 @@ export function simulateEngine(setup: Setup, strategy: Strategy): SimulatedMigra
   const guest = new SimulatedGuest(setup.guest, setup.seed);
   const qemu = new SimulatedQemu(guest);
   const early = strategy === 'resume';
-  const wire = new Wire(setup, strategy !== 'restore');
-  const source = new SimulatedSource(guest, strategy, setup.shareBeforeSwitch, wire);
-  const destination = new SimulatedDestination(guest, setup, (status) => {
+  const cores = { source: new SimulatedCores(setup.cores), target: new SimulatedCores(setup.cores) };
+  const wire = new Wire(setup, strategy !== 'restore', cores.source);
+  const source = new SimulatedSource(guest, strategy, setup.shareBeforeSwitch, wire, cores.source);
+  const places = setup.places && !early;
+  const destination = new SimulatedDestination(guest, { ...setup, places }, cores.target, (status) => {
     source.takeStatus(status, nowMs);
   });
   // avail-switchover-bandwidth is set to the link's rate, which is not that of a stall.
@@ -54,6 +57,8 @@ export function simulateEngine(setup: Setup, strategy: Strategy): SimulatedMigra
   let done = false;
   while (!done && nowMs < setup.maxTimeMs && qemu.passes < maxPasses) {
     if (!qemu.stopped) guest.run(stepMs);
+    cores.source.begin(stepMs);
+    cores.target.begin(stepMs);
     wire.begin(nowMs);
     destination.begin(nowMs);
     if (nowMs >= setup.listLatencyMs && !listTaken) {
@@ -81,7 +86,10 @@ export function simulateEngine(setup: Setup, strategy: Strategy): SimulatedMigra
       wire.sendPackage();
     }
     for (let pages = 0; pages < pagesPerStep && !source.holdsQemu && wire.room > 0; pages++) {
+      if (!cores.source.areFree) break;
       const page = qemu.next(nowMs, switchoverBytes, source.acknowledged);
+      if (page >= 0 && guest.zero[page] !== 1)
+        cores.source.work(pageSizeBytes, cpuSecondsPerGib.emits + cpuSecondsPerGib.filters);
       source.takeRecord(page, nowMs);
       if (page < 0) break;
     }
@@ -113,6 +121,7 @@ export function simulateEngine(setup: Setup, strategy: Strategy): SimulatedMigra
     passes: qemu.passes,
     migrationLink: { bytes: wire.link.bytes, busyMs: wire.link.busyMs },
     storageLink: { bytes: destination.storageLink.bytes, busyMs: destination.storageLink.busyMs },
+    cpuMs: { source: cores.source.cpuMs, target: cores.target.cpuMs },
     restoredPages: destination.restoredPages,
     shared,
     pendingPagesAtSwitchover,

@@ -1,5 +1,6 @@
 /** Stock QEMU: pre-copy, and multifd with zstd. */
 import { pageSizeBytes } from '../list/page-list.ts';
+import { cpuSecondsPerGib, SimulatedCores } from './cores.ts';
 import { SimulatedGuest } from './guest.ts';
 import { constantRate, SimulatedLink } from './link.ts';
 import {
@@ -25,6 +26,11 @@ export function simulateStock(setup: Setup, compressed: boolean): SimulatedMigra
   const pages = new SimulatedLink(
     constantRate(compressed ? setup.compressorBytesPerSecond : setup.targetBytesPerSecond),
   );
+  const cores = { source: new SimulatedCores(setup.cores), target: new SimulatedCores(setup.cores) };
+  const costs = {
+    source: cpuSecondsPerGib.emits + (compressed ? cpuSecondsPerGib.compresses : 0),
+    target: cpuSecondsPerGib.loads + (compressed ? cpuSecondsPerGib.decompresses : 0),
+  };
   const pageBytes = recordHeaderBytes + pageSizeBytes / (compressed ? setup.compressionRatio : 1);
   const atTarget = new Uint32Array(guest.pageCount).fill(0xffff_ffff);
   let bandwidth = link.bytesPerSecond;
@@ -36,6 +42,8 @@ export function simulateStock(setup: Setup, compressed: boolean): SimulatedMigra
     if (!qemu.stopped) guest.run(stepMs);
     link.begin(nowMs, stepMs);
     pages.begin(nowMs, stepMs);
+    cores.source.begin(stepMs);
+    cores.target.begin(stepMs);
     const bytesBefore = link.bytes;
     let wantedBytes = 0;
     for (;;) {
@@ -53,8 +61,11 @@ export function simulateStock(setup: Setup, compressed: boolean): SimulatedMigra
       wantedBytes = isZero ? zeroRecordBytes : pageBytes;
       const rawBytes = isZero ? zeroRecordBytes : pageSizeBytes;
       if (!link.has(wantedBytes) || !pages.has(rawBytes)) break;
+      if (!cores.source.areFree || !cores.target.areFree) break;
       link.spend(wantedBytes);
       pages.spend(rawBytes);
+      cores.source.work(rawBytes, costs.source);
+      cores.target.work(rawBytes, costs.target);
       // Reading and sending are one step here; what is written later is in the dirty log.
       atTarget[waiting] = guest.versions[waiting] ?? 0;
       waiting = -1;
@@ -72,6 +83,7 @@ export function simulateStock(setup: Setup, compressed: boolean): SimulatedMigra
     passes: qemu.passes,
     migrationLink: { bytes: link.bytes, busyMs: link.busyMs },
     storageLink: { bytes: 0, busyMs: 0 },
+    cpuMs: { source: cores.source.cpuMs, target: cores.target.cpuMs },
     restoredPages: 0,
     shared: undefined,
     pendingPagesAtSwitchover: 0,

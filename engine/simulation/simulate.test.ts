@@ -56,6 +56,22 @@ test('compressors that are slower than the link hold multifd up', (t) => {
   t.true(simulate('balance', slow).totalTimeMs < 10_500);
 });
 
+test('where links are fast, processors decide, and storage costs more of them than a stream does', (t) => {
+  const fast = constantRate(100e9);
+  const at = (cores: number): Setup =>
+    setup({ migrationRate: fast, storageRate: fast, cores, maxTimeMs: 60_000 });
+  for (const engine of ['precopy', 'multifd-zstd', 'restore', 'balance'] as const) {
+    const { totalTimeMs, cpuMs } = simulate(engine, at(0.25));
+    const busiestMs = Math.max(cpuMs.source, cpuMs.target) / 0.25;
+    t.true(
+      Math.abs(totalTimeMs / busiestMs - 1) < 0.35,
+      `${engine}: ${totalTimeMs} ms, processors ${busiestMs} ms`,
+    );
+    t.true(simulate(engine, at(Infinity)).totalTimeMs < totalTimeMs);
+  }
+  t.true(simulate('restore', at(0.25)).totalTimeMs > simulate('precopy', at(0.25)).totalTimeMs);
+});
+
 test('pre-copy converges when the guest writes less than the link carries, and not when more', (t) => {
   const writing = (dirtyBytesPerSecond: number): Setup => setup({}, { dirtyBytesPerSecond, hotShare: 0.5 });
   const slow = simulate('precopy', writing(2 * mib));

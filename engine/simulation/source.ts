@@ -11,6 +11,7 @@ import { pageSizeBytes } from '../list/page-list.ts';
 import { returnPathMessage } from '../stream/records.ts';
 import { encodeReturnPathMessage } from '../stream/return-path.ts';
 import type { RestoreStatus } from '../wire/messages.ts';
+import { cpuSecondsPerGib, type SimulatedCores } from './cores.ts';
 import { type SimulatedGuest, simulatedHash, versionIn, writeContentName } from './guest.ts';
 import type { Wire } from './wire.ts';
 
@@ -21,22 +22,30 @@ export class SimulatedSource {
   hasList = false;
   readonly #guest: SimulatedGuest;
   readonly #wire: Wire;
+  readonly #cores: SimulatedCores;
   readonly #schedule: Schedule;
   readonly #pages: GuestPages;
   readonly #hold: SwitchoverHold;
   /** Of QEMU's record: zeros but for the name of a page's content. */
   readonly #content = Buffer.alloc(pageSizeBytes);
 
-  constructor(guest: SimulatedGuest, strategy: Strategy, shareBeforeSwitch: number, wire: Wire) {
+  constructor(
+    guest: SimulatedGuest,
+    strategy: Strategy,
+    shareBeforeSwitch: number,
+    wire: Wire,
+    cores: SimulatedCores,
+  ) {
     this.#guest = guest;
     this.#wire = wire;
+    this.#cores = cores;
     this.#schedule = new Schedule(strategy, shareBeforeSwitch);
     const map = [{ firstFrame: 0, pages: guest.pageCount, blockIndex: 0, firstPage: 0 }];
     const ram = { block: () => guest, map: () => map, close: () => undefined };
     const takeEvent = ({ event }: EngineEvent): void => {
       if (event === 'accepted') this.hasList = true;
     };
-    this.#pages = new GuestPages(this.#schedule, simulatedHash, ram, takeEvent, writerOf(wire));
+    this.#pages = new GuestPages(this.#schedule, simulatedHash, ram, takeEvent, writerOf(wire, cores));
     this.#hold = new SwitchoverHold(this.#schedule, this.#pages, takeEvent, {
       prepareMove: () => undefined,
       allowSwitchover: () => {
@@ -106,15 +115,16 @@ export class SimulatedSource {
 
   /** Does all that there is to do. */
   advance(nowMs: number): void {
-    while (this.#pages.advance(this.holdsQemu)) continue;
+    while (this.#pages.advance(this.holdsQemu, this.#cores.areFree)) continue;
     this.#hold.update(nowMs);
   }
 }
 
-function writerOf(wire: Wire): StreamWriter {
+function writerOf(wire: Wire, cores: SimulatedCores): StreamWriter {
   return {
     canInject: true,
     injectPage: (_block, page, buffer, offset) => {
+      cores.work(pageSizeBytes, cpuSecondsPerGib.sendsFromMemory);
       wire.sendPage(page, versionIn(buffer, offset));
     },
     injectZeroPage: (_block, page) => {

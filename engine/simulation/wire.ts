@@ -2,11 +2,18 @@
 import { pageSizeBytes } from '../list/page-list.ts';
 import { type PlanPart, planPartBytes } from '../wire/plan-codec.ts';
 import { SendWindow } from '../wire/send-window.ts';
+import { cpuSecondsPerGib, type SimulatedCores } from './cores.ts';
 import { constantRate, SimulatedLink } from './link.ts';
 import { deviceStateBytes, recordHeaderBytes, type Setup, stepMs, zeroRecordBytes } from './migration.ts';
 
 export type Frame =
-  | { readonly is: 'page'; readonly bytes: number; readonly page: number; readonly version: number }
+  | {
+      readonly is: 'page';
+      readonly bytes: number;
+      readonly compressed: boolean;
+      readonly page: number;
+      readonly version: number;
+    }
   | { readonly is: 'zero-page'; readonly bytes: number; readonly page: number }
   | { readonly is: 'plan'; readonly bytes: number; readonly part: PlanPart }
   /** Early resume: with it the target can run. */
@@ -15,14 +22,16 @@ export type Frame =
 export class Wire {
   readonly link: SimulatedLink;
   readonly #compressors: SimulatedLink;
+  readonly #cores: SimulatedCores;
   readonly #ratio: number;
   readonly #window = new SendWindow(true);
   #frames: Frame[] = [];
   #head = 0;
   #outstandingBytes = 0;
 
-  constructor(setup: Setup, compressed: boolean) {
+  constructor(setup: Setup, compressed: boolean, cores: SimulatedCores) {
     this.link = new SimulatedLink(setup.migrationRate);
+    this.#cores = cores;
     this.#ratio = compressed ? setup.compressionRatio : 1;
     this.#compressors = new SimulatedLink(constantRate(setup.compressorBytesPerSecond));
   }
@@ -45,13 +54,14 @@ export class Wire {
   }
 
   sendPage(page: number, version: number): void {
-    let bytes = recordHeaderBytes + pageSizeBytes;
     // What finds no compressor free is sent as it is.
-    if (this.#ratio > 1 && this.#compressors.has(pageSizeBytes)) {
+    const compressed = this.#ratio > 1 && this.#compressors.has(pageSizeBytes) && this.#cores.areFree;
+    if (compressed) {
       this.#compressors.spend(pageSizeBytes);
-      bytes = recordHeaderBytes + pageSizeBytes / this.#ratio;
+      this.#cores.work(pageSizeBytes, cpuSecondsPerGib.compresses);
     }
-    this.#add({ is: 'page', bytes, page, version });
+    const bytes = recordHeaderBytes + (compressed ? pageSizeBytes / this.#ratio : pageSizeBytes);
+    this.#add({ is: 'page', bytes, compressed, page, version });
   }
 
   sendZeroPage(page: number): void {
