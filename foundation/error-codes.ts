@@ -140,6 +140,8 @@ export interface ErrorCodes {
     | 'vm-gone'
     /** The target is not the one that this VM was moved to. */
     | 'another-vm'
+    /** Storage has not all that the target misses. */
+    | 'incomplete'
     /** The VM was not moved, or has everything. */
     | 'not-needed'
     /** libvirt has the target's monitor, and was not to be stopped. */

@@ -32,7 +32,7 @@ import { restartWithAllocatorSettings } from './allocator.ts';
 import { number, seconds, tcpAddress, type TcpAddress, unixPath } from './arguments.ts';
 import { addPeerOptions, keyCommand, type PeerArguments, peerSecurity } from './peer-options.ts';
 import { cleanJson, cleanText } from './clean-text.ts';
-import { RecoveryKeeper, recoverFrom } from './recovery.ts';
+import { RecoveryKeeper, recoverFrom, StorageRecoveryKeeper } from './recovery.ts';
 import { jsonSink, textSink } from './report.ts';
 import { become, makeFolderFor, type User, userNamed } from './run-as-user.ts';
 
@@ -94,6 +94,10 @@ const limitsOf = ({
   stallMs: stallLimit * 1000,
   switchoverMs: switchoverLimit * 1000,
 });
+const storageOption = (meaning: string): Option =>
+  new Option('--storage <[NAME=]place>', meaning)
+    .argParser((text: string, before: readonly StoragePlace[]) => [...before, parseStoragePlace(text)])
+    .default([]);
 const vmOption = (): Option =>
   new Option('--vm <name>', "the VM's name or uuid; both engines must be given the same, or none");
 const userOption = (): Option =>
@@ -230,12 +234,11 @@ addPeerOptions(program.command('destination'), 'destination')
   .description('run on the destination host, whose QEMU waits on the socket')
   .requiredOption('--listen <HOST:PORT>', 'where the source engine connects', tcpAddress)
   .requiredOption('--incoming <unix:PATH>', 'socket on which the target QEMU waits', unixPath)
-  .option(
-    '--storage <[NAME=]place>',
-    "the VM's disk, raw or qcow2: a file, a block device, nfs://HOST/PATH or nbd+unix:///EXPORT?socket=PATH; NAME is the disk's serial " +
-      'or its name in the guest, or a shared file system (SERVER:/EXPORT=FOLDER); repeatable',
-    (text: string, before: readonly StoragePlace[]) => [...before, parseStoragePlace(text)],
-    [],
+  .addOption(
+    storageOption(
+      "the VM's disk, raw or qcow2: a file, a block device, nfs://HOST/PATH or nbd+unix:///EXPORT?socket=PATH; NAME is the disk's serial " +
+        'or its name in the guest, or a shared file system (SERVER:/EXPORT=FOLDER); repeatable',
+    ),
   )
   .option(
     '--target-ram <place>',
@@ -255,35 +258,52 @@ addPeerOptions(program.command('destination'), 'destination')
     const security = peerSecurity('destination', args);
     const targetRam = targetRamOf(args);
     if (args.user !== undefined) become(args.user);
+    const keeper = new StorageRecoveryKeeper(args.incoming, args.storage);
     const outcome = await runDestination({
       listen: args.listen,
       security,
       incomingPath: args.incoming,
       storage: args.storage,
       ...(targetRam === undefined ? {} : { targetRam }),
+      keepForRecovery: (rest) => keeper.keep(rest),
       onEvent: sink(args),
       interrupts,
       limits: limitsOf(args),
       ...(args.vm === undefined ? {} : { vm: args.vm }),
     });
+    await keeper.end(outcome);
     process.exitCode = exitStatus(outcome.result);
   });
 
 program
   .command('recover')
   .description(
-    'bring an early resume that broke to its end: run on the source host, whose QEMU has what the VM misses at the destination',
+    'bring an early resume that broke to its end: run on the source host, whose QEMU has what the VM misses at the destination; or, where that ' +
+      'is lost, on the destination host, from storage',
   )
-  .argument('<file>', 'what the source engine has left: the path of its socket, and .recovery')
+  .argument(
+    '<file>',
+    "what the source engine has left, or the destination engine: the path of its QEMU's socket, and .recovery",
+  )
   .requiredOption(
     '--target <unix:PATH>',
-    'socket on which the target QEMU waits since it was told migrate-recover, brought here by ssh -L',
+    'socket on which the target QEMU waits since it was told migrate-recover, brought to the source host by ssh -L',
     unixPath,
+  )
+  .addOption(
+    storageOption('on the destination host: where storage is, if not where the destination engine had it'),
   )
   .addOption(stallLimitOption())
   .addOption(jsonOption())
   .action(
-    async (file: string, args: CommonOptions & { readonly target: string; readonly stallLimit: number }) => {
+    async (
+      file: string,
+      args: CommonOptions & {
+        readonly target: string;
+        readonly stallLimit: number;
+        readonly storage: readonly StoragePlace[];
+      },
+    ) => {
       const outcome = await recoverFrom(file, args, sink(args), interrupts);
       process.exitCode = exitStatus(outcome.result);
     },

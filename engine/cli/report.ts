@@ -105,7 +105,7 @@ function describe(event: EngineEvent): string {
           : '')
       );
     case 'recovering':
-      return `${event.pages_pending} pages are missing at the destination: they follow from memory`;
+      return `${event.pages_pending} pages are missing at the destination: they follow`;
     case 'started':
       return 'the target has everything';
     case 'waiting-for':

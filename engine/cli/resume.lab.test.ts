@@ -516,6 +516,63 @@ for (const [name, conditions] of Object.entries(broken)) {
   });
 }
 
+/** From storage, with what the destination engine has left. */
+function recoveryFromStorage(pair: VmPair, socket: string): EngineProcess {
+  return new EngineProcess(['recover', `${pair.incomingPath}.recovery`, '--target', `unix:${socket}`]);
+}
+
+serially(
+  'all but the target is killed when the source is not needed any more: a recovery brings what is missing from storage',
+  async (t) => {
+    const conditions = { program: busy, targetMemory: 'anonymous', listIsRight: true } as const;
+    await whileMoved(t, conditions, async ({ pair, source, destination, goOn }) => {
+      await destination.event('source-free');
+      destination.kill('SIGKILL');
+      source.kill('SIGKILL');
+      killQemu(pair.source);
+      await Promise.all([destination.ended, source.ended]);
+      goOn();
+      const recovery = recoveryFromStorage(pair, await waitsForRecovery(pair));
+      const { pages_pending: missing } = await recovery.event('recovering');
+      t.log(`${missing} pages were missing`);
+      t.true(missing > 1000);
+      t.is(await recovery.ended, 0, JSON.stringify(recovery.events.slice(-3)) + recovery.errors);
+      t.is(recovery.lastCounters.pages_restored, missing);
+      await pair.target.waitForMigration(({ status: is }) => is === 'completed', 60_000);
+      t.is(await status(pair.target), 'running');
+      await pair.target.execute('stop');
+      t.deepEqual(pair.differingPages(), []);
+      await t.throwsAsync(access(`${pair.incomingPath}.recovery`), { code: 'ENOENT' });
+    });
+  },
+);
+
+serially(
+  'a recovery from storage that has other content brings the rest, and the source what is missing then',
+  async (t) => {
+    await whileMoved(
+      t,
+      { program: quiet, listIsRight: true },
+      async ({ pair, source, destination, goOn }) => {
+        await destination.event('source-free');
+        for (const engine of [destination, source]) engine.kill('SIGKILL');
+        await Promise.all([destination.ended, source.ended]);
+        overwriteDisk(pair, cachedRuns.slice(1000, 1008));
+        goOn();
+        const early = recoveryFromStorage(pair, await waitsForRecovery(pair));
+        const { reason } = await early.event('incomplete');
+        t.regex(reason, /^32 pages are missing still.* other content of 32, 0 could not be read/);
+        t.is(await early.ended, 4);
+        const late = recoveryOver(pair, await waitsForRecovery(pair));
+        t.is((await late.event('recovering')).pages_pending, 32);
+        t.is(await late.ended, 0, JSON.stringify(late.events.slice(-3)) + late.errors);
+        await pair.target.execute('stop');
+        t.deepEqual(pair.differingPages(), []);
+      },
+    );
+  },
+);
+
 serially('a recovery that is killed, or ended by Ctrl-C, can be made again', async (t) => {
   await whileMoved(t, { program: quiet, dies: ['source', 'destination'] }, async ({ pair }) => {
     for (const signal of ['SIGKILL', 'SIGINT'] as const) {

@@ -83,10 +83,17 @@ export const leftBehind =
 
 export const incompleteAtDestination =
   'The VM is here and stops wherever it touches a page that is missing. The QEMU of the source host, which must not run it, has them: ' +
-  `${recoverIt}. If that QEMU is gone, {"execute": "quit"} this one and start the VM anew from its disk, as after a power failure.`;
+  `${recoverIt}. If that QEMU is gone, and PATH.recovery stands beside the target's socket here, "poolshift-engine recover" with it, here, brings what ` +
+  'storage has. Else {"execute": "quit"} this one and start the VM anew from its disk, as after a power failure.';
 
 export const recoveryFailed =
   'The target QEMU is where it was before: it waits for another recovery when it is told "migrate-recover" again. NEVER continue the VM at the source.';
+
+/** After a recovery from storage. */
+export const storageLacks =
+  'The target QEMU has what storage has, and waits for another recovery when it is told "migrate-recover" again: from the QEMU of the source host, ' +
+  'if it is there, which must not run the VM (the file is there, beside the socket of its engine). Else {"execute": "quit"} this one and start the VM anew from its disk, ' +
+  'as after a power failure.';
 
 export const signalRefused =
   'the switchover is under way, and ending this now could leave two VMs running. It ends by itself, or says what to look at.';

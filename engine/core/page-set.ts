@@ -8,6 +8,12 @@ export class PageSet {
     this.#bits = new Uint8Array(Math.ceil(pageCount / 8));
   }
 
+  copy(): PageSet {
+    const set = new PageSet(this.#pageCount);
+    set.#bits.set(this.#bits);
+    return set;
+  }
+
   has(page: number): boolean {
     return ((this.#bits[page >>> 3] ?? 0) & (1 << (page & 7))) !== 0;
   }

@@ -303,7 +303,7 @@ export class PlanBuilder {
 }
 
 /** Adds a page to triples of storage block, page, count. */
-function appendToRuns(runs: number[], block: number, page: number): void {
+export function appendToRuns(runs: number[], block: number, page: number): void {
   const last = runs.length - 3;
   const count = runs[last + 2] ?? 0;
   if (last >= 0 && (runs[last] ?? 0) + count === block && (runs[last + 1] ?? 0) + count === page) {

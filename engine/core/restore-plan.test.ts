@@ -246,3 +246,76 @@ test('what somebody waits for is read first, with what is planned of its InnoDB 
   // What storage had not as planned was asked for.
   t.is(plan.openPages, plan.pendingPages - plan.askedPages);
 });
+
+/** Storage block of page n is 2n + 10, so that pages which follow each other do not on storage. */
+const openSteps = fc.array(
+  fc.record({ do: fc.constantFrom('read', 'end', 'fail', 'supersede', 'want'), value: fc.nat(59) }),
+  { maxLength: 40 },
+);
+
+test('what is open is what storage is still to give, each page once, and stays so whatever comes later', (t) => {
+  let open = 0;
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 59 }), openSteps, openSteps, (cut, before, after) => {
+      const plan = new RestorePlan();
+      const runs = Array.from({ length: 60 }, (_, page) => [2 * page + 10, page, 1] as const);
+      plan.add(part(runs.slice(0, cut)), blockPages, storageBlocks);
+      plan.add(part(runs.slice(cut)), blockPages, storageBlocks);
+      const pending = new Set(runs.map(([, page]) => page));
+      const asked = new Set<number>();
+      const reading: Extent[] = [];
+      const hash: PageHash = {
+        hashPage: (buffer, offset, into, index) => {
+          into[index] = Buffer.from(buffer).readUInt32LE(offset);
+          into[index + 1] = 99;
+        },
+      };
+      const step = ({ do: what, value }: { readonly do: string; readonly value: number }): void => {
+        if (what === 'supersede') {
+          plan.supersede(0, value);
+          pending.delete(value);
+        } else if (what === 'want') plan.want(0, value);
+        else if (what === 'read') {
+          const extent = plan.nextExtent(8 * 4096);
+          if (extent !== undefined) reading.push(extent);
+        } else {
+          const extent = reading.shift();
+          if (extent === undefined) return;
+          const content = Buffer.alloc(extent.lengthBytes);
+          for (let at = 0; at < content.length; at += 4096)
+            content.writeUInt32LE((extent.offsetBytes + at) / 4096, at);
+          plan.finish(extent, what === 'end' ? content : undefined, hash, {
+            take: (_, page) => pending.delete(page),
+            ask: (pages) => {
+              for (const { pageIndex } of pages) asked.add(pageIndex);
+            },
+          });
+        }
+      };
+      before.forEach(step);
+      const expected = [...pending].filter((page) => !asked.has(page));
+      const may = new Set(pending);
+      const parts = plan.open();
+      after.forEach(step);
+      const found: number[] = [];
+      for (const { runs: named, hashes, pageCount, sourceIndex } of parts) {
+        t.is(sourceIndex, 3);
+        let at = 0;
+        for (let i = 0; i < named.length; i += 3) {
+          const [block = 0, first = 0, count = 0] = named.subarray(i, i + 3);
+          for (let k = 0; k < count; k += 1, at += 1) {
+            found.push(first + k);
+            t.is(block + k, 2 * (first + k) + 10);
+            t.deepEqual([...hashes.subarray(2 * at, 2 * at + 2)], [block + k, 99]);
+          }
+        }
+        t.is(at, pageCount);
+      }
+      t.is(new Set(found).size, found.length);
+      for (const page of expected) t.true(found.includes(page));
+      for (const page of found) t.true(may.has(page));
+      open += found.length;
+    }),
+  );
+  t.true(open > 1000, `${open}`);
+});

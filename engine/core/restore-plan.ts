@@ -8,6 +8,7 @@ import type { RestoreStatus } from '../wire/messages.ts';
 import type { PageName, PlanPart } from '../wire/plan-codec.ts';
 import type { PageHash } from './outside.ts';
 import { PageSet } from './page-set.ts';
+import { appendToRuns } from './plan-builder.ts';
 
 const outOfOrder = -1;
 const noPages = new PageSet(0);
@@ -77,6 +78,8 @@ export class RestorePlan {
   readonly #wantedPages = new Map<number, Set<number>>();
   /** Extents being read, in order. */
   readonly #reading: { readonly startPosition: number; done: boolean }[] = [];
+  /** Extents that were given out and whose end was not told, those that somebody waits for among them. */
+  readonly #underWay = new Set<Extent>();
   #position = 0;
   #pendingPages = 0;
   #askedPendingPages = 0;
@@ -201,8 +204,29 @@ export class RestorePlan {
     };
   }
 
+  /**
+   * What storage is still to give, as it is now, whatever is restored or superseded later: parts of the plan, each made when it is
+   * asked for, with each page once.
+   */
+  open(): Iterable<PlanPart> {
+    const parts = [...Array.from(this.#underWay, asPart), ...this.#queue.map(({ part }) => part)];
+    const pending = new Map(Array.from(this.#pending, ([block, pages]) => [block, pages.copy()]));
+    return (function* (): Generator<PlanPart> {
+      for (const part of parts) {
+        const open = onlyPages(part, (page) => pending.get(part.blockIndex)?.delete(page) === true);
+        if (open !== undefined) yield open;
+      }
+    })();
+  }
+
   /** The next read of at most `maxBytes`, or undefined if nothing waits. Its end is told with `finish`. */
   nextExtent(maxBytes: number): Extent | undefined {
+    const extent = this.#nextExtent(maxBytes);
+    if (extent !== undefined) this.#underWay.add(extent);
+    return extent;
+  }
+
+  #nextExtent(maxBytes: number): Extent | undefined {
     const wanted = this.#wanted.shift();
     if (wanted !== undefined) return wanted;
     for (let waiting = this.#queue[0]; waiting !== undefined; waiting = this.#queue[0]) {
@@ -294,6 +318,7 @@ export class RestorePlan {
       asked.push({ blockIndex, pageIndex: page });
     }
     if (asked.length > 0) to.ask(asked);
+    this.#underWay.delete(extent);
     this.#extentDone(extent);
   }
 
@@ -302,6 +327,39 @@ export class RestorePlan {
     if (reading !== undefined) reading.done = true;
     while (this.#reading[0]?.done === true) this.#reading.shift();
   }
+}
+
+/** Those pages of a part of the plan that are taken; undefined where there is none. Pure but for what `takes` does. */
+export function onlyPages(
+  { blockIndex, sourceIndex, runs, hashes }: PlanPart,
+  takes: (page: number) => boolean,
+): PlanPart | undefined {
+  const taken: number[] = [];
+  const itsHashes: number[] = [];
+  let at = 0;
+  for (let i = 0; i < runs.length; i += 3) {
+    const [storageBlock = 0, page = 0, count = 0] = runs.subarray(i, i + 3);
+    for (let k = 0; k < count; k += 1, at += 2) {
+      if (!takes(page + k)) continue;
+      appendToRuns(taken, storageBlock + k, page + k);
+      itsHashes.push(hashes[at] ?? 0, hashes[at + 1] ?? 0);
+    }
+  }
+  if (taken.length === 0) return undefined;
+  return {
+    ...{ blockIndex, sourceIndex },
+    runs: Uint32Array.from(taken),
+    hashes: Uint32Array.from(itsHashes),
+    pageCount: itsHashes.length / 2,
+  };
+}
+
+function asPart({ blockIndex, sourceIndex, offsetBytes, pages, slots, hashes, pageCount }: Extent): PlanPart {
+  const runs: number[] = [];
+  pages.forEach((page, i) => {
+    appendToRuns(runs, offsetBytes / pageSizeBytes + (slots[i] ?? 0), page);
+  });
+  return { blockIndex, sourceIndex, runs: Uint32Array.from(runs), hashes, pageCount };
 }
 
 /** Where the run with that page begins; undefined if the part has none. */

@@ -21,8 +21,8 @@ import type { FrameType } from '../wire/frame.ts';
 import { defaultLiveness, type Liveness, ownHello } from '../wire/hello.ts';
 import { encodeMessage } from '../wire/messages.ts';
 import { connectToPeer } from '../wire/peer-security.ts';
-import { encodePlanPart } from '../wire/plan-codec.ts';
-import { runDestination } from './destination-engine.ts';
+import { encodePlanPart, type PlanPart } from '../wire/plan-codec.ts';
+import { type RestOnStorage, runDestination } from './destination-engine.ts';
 
 const plaintext = { by: 'nothing' } as const;
 const hourMs = 3_600_000;
@@ -48,10 +48,11 @@ async function between(
     readonly liveness?: Liveness;
     readonly limits?: Partial<Limits>;
     readonly storage?: readonly StoragePlace[];
+    readonly keepForRecovery?: (rest: RestOnStorage) => Promise<void>;
   },
 ): Promise<Between> {
   t.timeout(60_000);
-  const { liveness = defaultLiveness, limits, storage = [] } = options;
+  const { liveness = defaultLiveness, limits, storage = [], keepForRecovery } = options;
   const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-destination-'));
   const incomingPath = path.join(folder, 'incoming');
   const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }).listen(incomingPath);
@@ -64,6 +65,7 @@ async function between(
   const outcome = runDestination({
     ...{ listen: { host: '127.0.0.1', port: 0 }, security: plaintext, incomingPath, storage, liveness },
     limits: { ...defaultLimits, ...limits },
+    ...(keepForRecovery === undefined ? {} : { keepForRecovery }),
     onEvent: events.add,
   });
   const listening = await events.once(({ event }) => event === 'listening');
@@ -181,17 +183,36 @@ const early = Buffer.concat([
   ...[build.command(7, build.number(4, packageData.length)), packageData],
 ]);
 
-test('alone with a target that does not read, its reading is what is waited for, and only for so long', async (t) => {
+/** Pages that come from the source after that, more than a socket's buffers hold. */
+const rest = Buffer.concat([
+  build.sectionPart(2, ramSection),
+  ...Array.from({ length: stuckPages - 1 }, (_, at) =>
+    build.page(at === 0 ? 'ram0' : undefined, at + 1, randomBytes(4096)),
+  ),
+  build.sectionEnd(ramSection),
+]);
+
+interface Moved extends Between {
+  readonly socket: Socket;
+  readonly hashKey: Buffer;
+  /** Of all pages from `planned` on. */
+  readonly plan: PlanPart;
+}
+
+/** The target has loaded the package and the first page, and reads no more; all that it misses is on storage, and not planned yet. */
+async function moved(
+  t: ExecutionContext,
+  options: Parameters<typeof between>[1],
+  planned = 1,
+): Promise<Moved> {
   const content = randomBytes(ramPages * 4096);
   const disk = path.join(mkdtempSync(path.join(tmpdir(), 'poolshift-disk-')), 'disk');
   t.teardown(() => {
     rmSync(path.dirname(disk), { recursive: true });
   });
   writeFileSync(disk, content);
-  const { outcome, events, source, frames, target } = await between(t, {
-    limits: { stallMs: 1000 },
-    storage: [{ name: undefined, location: disk }],
-  });
+  const moving = await between(t, { ...options, storage: [{ name: undefined, location: disk }] });
+  const { source, frames, target } = moving;
   const hashKey = randomHashKey();
   source.send('early', Buffer.alloc(0));
   source.send(
@@ -208,17 +229,66 @@ test('alone with a target that does not read, its reading is what is waited for,
     encodeReturnPathMessage({ type: returnPathMessage.pong, data: build.number(4, packageLoadedPing) }),
   );
   await frames.once((type) => type === 'moved');
-  // All but the first page.
-  const hashes = new Uint32Array(2 * ramPages);
+  const pageCount = ramPages - planned;
+  const hashes = new Uint32Array(2 * pageCount);
   const hasher = new PageHasher(hashKey);
-  for (let page = 1; page < ramPages; page++) hasher.hashPage(content, page * 4096, hashes, 2 * (page - 1));
-  const pageCount = ramPages - 1;
-  const runs = Uint32Array.of(1, 1, pageCount);
-  source.send('plan', encodePlanPart({ blockIndex: 0, sourceIndex: 0, runs, hashes, pageCount }));
-  await frames.once((type) => type === 'sourceFree');
+  for (let at = 0; at < pageCount; at++) hasher.hashPage(content, (planned + at) * 4096, hashes, 2 * at);
+  const runs = Uint32Array.of(planned, planned, pageCount);
+  return { ...moving, socket, hashKey, plan: { blockIndex: 0, sourceIndex: 0, runs, hashes, pageCount } };
+}
+
+test('alone with a target that does not read, its reading is what is waited for, and only for so long', async (t) => {
+  const { outcome, events, source, plan } = await moved(t, { limits: { stallMs: 1000 } });
+  source.send('plan', encodePlanPart(plan));
   source.end();
   await events.once(({ event }) => event === 'source-lost');
   const end = await outcome;
   t.is(end.result, 'incomplete');
   t.regex('error' in end ? end.error.message : '', /the target QEMU to read/);
+});
+
+test('the source is not needed when what is on storage is kept, and the kernel has what the target was handed', async (t) => {
+  const order: string[] = [];
+  const keeps = new Said<RestOnStorage>();
+  const mayKeep = Promise.withResolvers<undefined>();
+  const keepForRecovery = async (rest: RestOnStorage): Promise<void> => {
+    keeps.add(rest);
+    await mayKeep.promise;
+    order.push('kept');
+  };
+  const { events, source, frames, socket, hashKey, plan } = await moved(t, { keepForRecovery }, stuckPages);
+  const free = events.once(({ event }) => event === 'source-free').then(() => order.push('source-free'));
+  const ticks = (): number => events.all.filter(({ event }) => event === 'progress').length;
+  /** In which the engine would say it. */
+  const someTicks = async (): Promise<void> => {
+    const before = ticks();
+    await events.once(() => ticks() >= before + 5);
+  };
+  sendStream(source, rest);
+  source.send('plan', encodePlanPart(plan));
+  const kept = await keeps.once(() => true);
+  t.is(kept.hashKey, hashKey.toString('hex'));
+  t.like(kept, { ramSectionId: ramSection, target: { pid: process.pid }, sources: [{ disk: 'vda' }] });
+  t.deepEqual(
+    kept.blocks.map(({ name, pageCount }) => [name, pageCount]),
+    [['ram0', ramPages]],
+  );
+  await someTicks();
+  mayKeep.resolve(undefined);
+  await someTicks();
+  order.push('the target reads');
+  socket.resume();
+  await frames.once((type) => type === 'sourceFree');
+  await free;
+  t.deepEqual(order, ['kept', 'the target reads', 'source-free']);
+});
+
+test('what cannot be kept is warned of, and the source is not needed all the same', async (t) => {
+  const keepForRecovery = (): Promise<void> => Promise.reject(new Error('no room'));
+  const { events, source, frames, socket, plan } = await moved(t, { keepForRecovery });
+  socket.resume();
+  source.send('plan', encodePlanPart(plan));
+  t.like(await events.once(({ event }) => event === 'warning'), { code: 'not-kept', reason: 'no room' });
+  await frames.once((type) => type === 'sourceFree');
+  t.pass();
 });

@@ -3,6 +3,7 @@
  * adds pages that it reads from shared storage. docs/engine.md says why the guest's memory arrives complete.
  */
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
+import type { ProcessIdentity } from '../../foundation/process-identity.ts';
 import { inDoubtAtDestination, incompleteAtDestination, signalRefused } from '../core/advice.ts';
 import {
   type DestinationAction,
@@ -26,7 +27,14 @@ import { encodePageRequest } from '../stream/return-path.ts';
 import { defaultLiveness, type Liveness } from '../wire/hello.ts';
 import { decodeMessage, encodeMessage, messageSchemas, type Sources } from '../wire/messages.ts';
 import type { PeerSecurity } from '../wire/peer-security.ts';
-import { decodePlanPart, encodeAsk, maxAskedPages, type PageName } from '../wire/plan-codec.ts';
+import type { RamBlock } from '../stream/handler.ts';
+import {
+  decodePlanPart,
+  encodeAsk,
+  maxAskedPages,
+  type PageName,
+  type PlanPart,
+} from '../wire/plan-codec.ts';
 import { destinationCounters, StorageRate } from './destination-report.ts';
 import { mayGetHugePages } from './huge-pages.ts';
 import { ListedStorage } from './listed-storage.ts';
@@ -49,6 +57,17 @@ interface DestinationOptions extends EngineOptions {
   /** How the source engine is known. */
   readonly security: PeerSecurity;
   readonly liveness?: Liveness;
+  /** Early resume: keeps it where it is found if this engine dies, and settles when it is there. */
+  readonly keepForRecovery?: (rest: RestOnStorage) => Promise<void>;
+}
+
+/** All that the target of an early resume misses, and how the stream to it names its parts. */
+export interface RestOnStorage extends Sources {
+  /** Undefined where it cannot be seen. */
+  readonly target: ProcessIdentity | undefined;
+  readonly ramSectionId: number;
+  readonly blocks: readonly RamBlock[];
+  readonly parts: Iterable<PlanPart>;
 }
 
 /** Serves one migration; settles when it is over. */
@@ -73,9 +92,15 @@ interface Serving extends Link {
   readonly statusTimer: NodeJS.Timeout;
   /** Early resume: the source was told that it is not needed. */
   sourceFree: boolean;
+  /** What is on storage was put down, so that it is found if this engine dies, too. */
+  kept: 'no' | 'under-way' | 'yes';
+  /** Written to the target when storage had all the rest; undefined where it has not. */
+  handedOnBytes: number | undefined;
   /** The stream was ended in the place of the source. */
   ended: boolean;
 }
+
+const nothingKept = { sourceFree: false, kept: 'no', handedOnBytes: undefined, ended: false } as const;
 
 interface Parts {
   readonly link: Link;
@@ -249,7 +274,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
       });
     }, statusMs);
     const parts = { ...link, plan, target, stream, restorer, rate, status, statusTimer };
-    this.#step({ type: 'stream-begins', parts: { ...parts, sourceFree: false, ended: false } });
+    this.#step({ type: 'stream-begins', parts: { ...parts, ...nothingKept } });
   }
 
   afterBatch(): void {
@@ -301,14 +326,49 @@ class DestinationEngine implements SourceHandler, RestoreSink {
     return this.#state.is === 'draining' && this.#state.link === 'down';
   }
 
+  /**
+   * The source is not needed when storage has all that the target was not handed, when that is kept, and when the kernel has taken what the
+   * target was handed: then nothing is lost with this engine either, since the target reads on what it was sent by one that has died.
+   */
   #tellWhetherNeeded(): void {
     const serving = this.#serving;
-    if (serving === undefined || this.#state.is !== 'draining' || this.#isAlone) return;
-    const { connection, stream } = serving;
-    if (stream.needsNoSource === serving.sourceFree) return;
+    if (serving === undefined || this.#state.is !== 'draining') return;
+    const { connection, stream, target } = serving;
+    if (stream.needsNoSource) {
+      this.#keepForRecovery(serving);
+      target.output.flush();
+      serving.handedOnBytes ??= target.output.writtenBytes;
+    } else serving.handedOnBytes = undefined;
+    if (this.#isAlone) return;
+    const isTaken = target.output.deliveredBytes >= (serving.handedOnBytes ?? Infinity);
+    if ((isTaken && serving.kept === 'yes') === serving.sourceFree) return;
     serving.sourceFree = !serving.sourceFree;
     this.#onEvent({ event: serving.sourceFree ? 'source-free' : 'source-needed' });
     connection.send(serving.sourceFree ? 'sourceFree' : 'sourceNeeded', Buffer.alloc(0));
+  }
+
+  /**
+   * What is pending in the plan now is missing at the target, and what the VM has left: the VM stands at the source, QEMU has said what it
+   * sends again, and each page that came or was thrown away since it was planned is pending no more (docs/engine.md, Order).
+   */
+  #keepForRecovery(serving: Serving): void {
+    const { stream, storage, target, plan } = serving;
+    const { ramSectionId, blocks } = stream.injector.reader;
+    const { sources } = storage;
+    if (serving.kept !== 'no') return;
+    serving.kept = 'yes';
+    const { keepForRecovery } = this.#options;
+    if (keepForRecovery === undefined || ramSectionId === undefined || sources === undefined) return;
+    serving.kept = 'under-way';
+    keepForRecovery({ ...sources, target: target.process, ramSectionId, blocks, parts: plan.open() })
+      .catch((error: unknown) => {
+        const reason = error instanceof Error ? error.message : String(error);
+        this.#onEvent({ event: 'warning', code: 'not-kept', reason });
+      })
+      .finally(() => {
+        serving.kept = 'yes';
+      })
+      .catch(() => undefined);
   }
 
   /** The source is gone, and storage has all that is missing. */
@@ -316,6 +376,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
     this.#onEvent({ event: 'source-lost', reason: why.message });
     const serving = this.#serving;
     if (serving === undefined) return;
+    this.#keepForRecovery(serving);
     serving.restorer.expectFaults();
     // The source was asked for them, and gives none any more.
     this.#readSoon(serving.stream.faultTimes.waitedFor);

@@ -20,6 +20,7 @@ type Listing =
   | { readonly is: 'not-named' }
   | {
       readonly is: 'named';
+      readonly sources: Sources;
       /** With the key that came with the names. */
       readonly hash: PageHash;
       /** None until they are opened. */
@@ -47,17 +48,22 @@ export class ListedStorage implements RestoreStorage {
    * @returns what to tell the source engine
    * @throws CodedError 'wire', 'malformed' if they were named before
    */
-  async open({ sources, hashKey }: Sources): Promise<Storage> {
+  async open(named: Sources): Promise<Storage> {
     if (this.#listing.is !== 'not-named')
       throw new CodedError('wire', 'malformed', 'the source names sources twice');
-    const hash = new PageHasher(Buffer.from(hashKey, 'hex'));
-    const listing: Listing = { is: 'named', hash, readers: [], readFailed: false };
+    const hash = new PageHasher(Buffer.from(named.hashKey, 'hex'));
+    const listing: Listing = { is: 'named', sources: named, hash, readers: [], readFailed: false };
     this.#listing = listing;
-    const { readers, answer } = await openSources(sources, this.#places, this.#limitMs, this.#onEvent);
+    const { readers, answer } = await openSources(named.sources, this.#places, this.#limitMs, this.#onEvent);
     listing.readers = readers;
     // It may have been closed meanwhile.
     if (this.#listing !== listing) closeAll(listing.readers);
     return answer;
+  }
+
+  /** What the source engine has named; undefined before. */
+  get sources(): Sources | undefined {
+    return this.#listing.is === 'named' ? this.#listing.sources : undefined;
   }
 
   /** Undefined for a source that is not there or cannot be read. */

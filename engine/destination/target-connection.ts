@@ -42,7 +42,8 @@ export class TargetConnection {
   readonly #socket: Socket;
   readonly #handler: TargetHandler;
   readonly #hasReturnPath: () => boolean;
-  readonly #process: ProcessIdentity | undefined;
+  /** The target's; undefined where it cannot be seen from here. */
+  readonly process: ProcessIdentity | undefined;
   /** What the target has reported on the return path; 0 is success (migration/migration.c, migrate_send_rp_shut). */
   #word: number | undefined;
   #isClosed = false;
@@ -55,7 +56,7 @@ export class TargetConnection {
   /** What is written before the connection stands waits for it. */
   constructor(path: string, hasReturnPath: () => boolean, handler: TargetHandler) {
     this.#path = path;
-    this.#process = findListener(path);
+    this.process = findListener(path);
     const socket = connect({ path, allowHalfOpen: true });
     this.#socket = socket;
     this.#handler = handler;
@@ -143,7 +144,7 @@ export class TargetConnection {
   /** Whether the target lives says what became of it. */
   #judge(reason: string, cause: Error | undefined, untilMs: number): void {
     if (this.#ended) return;
-    const process = this.#process;
+    const { process } = this;
     const lives = process !== undefined && isAlive(process);
     if (lives && performance.now() < untilMs) {
       setTimeout(() => {

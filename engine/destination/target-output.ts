@@ -18,6 +18,8 @@ const maxHeldBytes = 256 * 1024 * 1024;
 export class TargetOutput {
   /** Bytes given to the socket. */
   writtenBytes = 0;
+  /** Those of them that the kernel has taken: the target reads them, whatever becomes of this process. */
+  deliveredBytes = 0;
   readonly #socket: Socket;
   readonly #free: Buffer[] = [];
   #buffer: Buffer | undefined;
@@ -188,8 +190,9 @@ export class TargetOutput {
     this.#filledBytes = 0;
     this.writtenBytes += bytes;
     this.#underWay += 1;
-    this.#socket.write(buffer.subarray(0, bytes), () => {
+    this.#socket.write(buffer.subarray(0, bytes), (error) => {
       this.#underWay -= 1;
+      if (!(error instanceof Error)) this.deliveredBytes += bytes;
       if (this.#free.length < maxFree) this.#free.push(buffer);
       onDelivered?.();
       if (this.#underWay > 0) return;

@@ -15,7 +15,7 @@
  * For n comparisons it is n times that: 2^-43 for a guest of 4 GiB each page of which is stale, and 2^-35 for the longest list
  * there is. That one comparison comes after another gives nothing away: whoever made the pages knew that they differ. It is no
  * authenticator: who knows the key, or hashes of many pages, makes pages of equal hash. Both cross the connection between the
- * engines only.
+ * engines only, and stand in the destination's recovery file, which its user alone can read.
  *
  * The keys of the four parts are 8272 bytes of AES-256 in counter mode, under the key of the migration.
  */

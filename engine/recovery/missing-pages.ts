@@ -68,24 +68,30 @@ export class MissingPages {
     this.#wanted.push(range);
   }
 
+  /** Whether it is missing and was not taken. */
+  has(blockIndex: number, page: number): boolean {
+    return this.#blocks[blockIndex]?.missing.has(page) === true;
+  }
+
   /** The next page that is to be sent; undefined where there is none. */
   take(): { readonly block: number; readonly page: number } | undefined {
     for (let range = this.#wanted[0]; range !== undefined; range = this.#wanted[0]) {
       const { block, first, end } = range;
-      for (let page = first; page < end; page += 1) if (this.#taken(block, page)) return { block, page };
+      for (let page = first; page < end; page += 1) if (this.takePage(block, page)) return { block, page };
       this.#wanted.shift();
     }
     while (this.#count > 0) {
       const { block, page } = this.#next;
       if (page < (this.#blocks[block]?.pageCount ?? 0)) {
         this.#next = { block, page: page + 1 };
-        if (this.#taken(block, page)) return { block, page };
+        if (this.takePage(block, page)) return { block, page };
       } else this.#next = { block: block + 1, page: 0 };
     }
     return undefined;
   }
 
-  #taken(blockIndex: number, page: number): boolean {
+  /** Whether this page is to be sent: it is missing, and was not taken before. */
+  takePage(blockIndex: number, page: number): boolean {
     const block = this.#blocks[blockIndex];
     if (block?.missing.delete(page) !== true) return false;
     block.missingCount -= 1;

@@ -2,9 +2,23 @@
  * What is needed to recover an early resume whose engines are gone, kept at the source from before the VM moves until the target
  * has everything: where the memory of the VM is, and how the stream that broke names its parts.
  */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { z } from 'zod';
 import { CodedError } from '../../foundation/coded-error.ts';
+
+/** RAM blocks, by their index in the stream. */
+export const namedBlocks = z
+  .array(z.object({ name: z.string().min(1).max(255), pageCount: z.int().positive() }))
+  .min(1);
 
 const schema = z.object({
   format: z.literal('poolshift-recovery'),
@@ -24,7 +38,7 @@ const schema = z.object({
   memoryMap: z.string().exactOptional(),
   /** Of RAM in the stream. */
   ramSectionId: z.int().nonnegative(),
-  blocks: z.array(z.object({ name: z.string().min(1).max(255), pageCount: z.int().positive() })).min(1),
+  blocks: namedBlocks,
 });
 
 export type RecoveryFile = Readonly<Omit<z.infer<typeof schema>, 'format' | 'version'>>;
@@ -60,15 +74,22 @@ export function writeRecoveryFile(path: string, content: RecoveryFile): void {
   }
 }
 
-/** @throws CodedError 'recovery', 'file' */
-export function readRecoveryFile(path: string): RecoveryFile {
-  let text: string;
+/** Of any kind of recovery, and whose it is. @throws CodedError 'recovery', 'file' */
+export function readRecoveryFile(path: string): {
+  readonly bytes: Buffer;
+  readonly owner: { readonly uid: number; readonly gid: number };
+} {
   try {
-    text = readFileSync(path, 'utf8');
+    // Who may write to its folder may put another file there meanwhile.
+    const fd = openSync(path, 'r');
+    try {
+      return { owner: fstatSync(fd), bytes: readFileSync(fd) };
+    } finally {
+      closeSync(fd);
+    }
   } catch (cause) {
     throw new CodedError('recovery', 'file', `cannot read ${path}: ${(cause as Error).message}`, { cause });
   }
-  return parseRecoveryFile(text, path);
 }
 
 /** @throws CodedError 'recovery', 'file' */

@@ -4,23 +4,16 @@ import fc from 'fast-check';
 import type { GuestRam } from '../core/outside.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
 import type { RamBlock } from '../stream/handler.ts';
-import { ramFlag, returnPathMessage, sectionType, streamCommand } from '../stream/records.ts';
+import { returnPathMessage } from '../stream/records.ts';
 import { encodePageRequest, encodeReturnPathMessage } from '../stream/return-path.ts';
-import { encodeReceivedBitmap } from '../stream/testing/received-bitmap.ts';
 import { RecoveryStream } from './recovery-stream.ts';
-
-const ramSectionId = 2;
-
-function blocksOf(pageCounts: readonly number[]): readonly RamBlock[] {
-  return pageCounts.map((pageCount, index) => ({
-    ...{ index, name: `block${index}`, pageCount },
-    lengthBytes: pageCount * pageSizeBytes,
-  }));
-}
+import { blocksOf, PlayedTarget, ramSectionId } from './testing/played-target.ts';
 
 /** Every third page is zeros; of others each has its own. */
 const contentOf = (block: number, page: number): number =>
   page % 3 === 0 ? 0 : 1 + ((block * 31 + page) % 255);
+
+const contents = (block: number, page: number): Buffer => Buffer.alloc(pageSizeBytes, contentOf(block, page));
 
 const memory = ({ index }: RamBlock): GuestRam => ({
   read: (page, count, into, offset) => {
@@ -28,103 +21,6 @@ const memory = ({ index }: RamBlock): GuestRam => ({
       into.fill(contentOf(index, page + i), offset + i * pageSizeBytes, offset + (i + 1) * pageSizeBytes);
   },
 });
-
-/** A target in postcopy-paused, as far as its memory goes. */
-class Target {
-  readonly answers: Buffer[] = [];
-  /** What it got, in order. */
-  readonly got: string[] = [];
-  ended = false;
-  readonly #blocks: readonly RamBlock[];
-  readonly #has: readonly Set<number>[];
-  #stream = Buffer.alloc(0);
-
-  constructor(blocks: readonly RamBlock[], has: readonly Set<number>[]) {
-    this.#blocks = blocks;
-    this.#has = has;
-  }
-
-  get missing(): number {
-    return this.#blocks.reduce(
-      (sum, { index, pageCount }) => sum + pageCount - (this.#has[index]?.size ?? 0),
-      0,
-    );
-  }
-
-  take(bytes: Buffer): void {
-    this.#stream = Buffer.concat([this.#stream, bytes]);
-    let at = 0;
-    const stream = this.#stream;
-    while (at < stream.length) {
-      const type = stream.readUInt8(at);
-      if (type === sectionType.command) at = this.#command(at);
-      else if (type === sectionType.part || type === sectionType.end) at = this.#part(at);
-      else if (type === sectionType.endOfFile) {
-        if (this.missing > 0) throw new Error('it ends before all is there');
-        this.ended = true;
-        this.answers.push(encodeReturnPathMessage({ type: returnPathMessage.shut, data: Buffer.alloc(4) }));
-        at += 1;
-      } else throw new Error(`a section of type ${type}`);
-    }
-    this.#stream = Buffer.alloc(0);
-  }
-
-  #command(at: number): number {
-    const command = this.#stream.readUInt16BE(at + 1);
-    const lengthBytes = this.#stream.readUInt16BE(at + 3);
-    const data = this.#stream.subarray(at + 5, at + 5 + lengthBytes);
-    if (command === streamCommand.receivedBitmap) this.#answerBitmap(data.toString('latin1', 1));
-    else if (command === streamCommand.postcopyResume) {
-      const value = Buffer.from('00000001', 'hex');
-      this.answers.push(encodeReturnPathMessage({ type: returnPathMessage.resumeAck, data: value }));
-    } else throw new Error(`command ${command}`);
-    return at + 5 + lengthBytes;
-  }
-
-  #answerBitmap(name: string): void {
-    const block = this.#blocks.find((one) => one.name === name);
-    if (block === undefined) throw new Error(`a block "${name}"`);
-    const bits = Buffer.alloc(Math.ceil(block.pageCount / 64) * 8);
-    for (const page of this.#has[block.index] ?? [])
-      bits[page >>> 3] = (bits[page >>> 3] ?? 0) | (1 << (page & 7));
-    this.answers.push(encodeReceivedBitmap(name, bits));
-  }
-
-  #part(start: number): number {
-    const stream = this.#stream;
-    if (stream.readUInt32BE(start + 1) !== ramSectionId) throw new Error('another section');
-    let at = start + 5;
-    let block = -1;
-    for (;;) {
-      const high = stream.readUInt32BE(at);
-      const low = stream.readUInt32BE(at + 4);
-      at += 8;
-      const flags = low & 0xfff;
-      if ((flags & ramFlag.endOfSection) !== 0) break;
-      if ((flags & ramFlag.sameBlock) === 0) {
-        const nameBytes = stream.readUInt8(at);
-        const name = stream.toString('latin1', at + 1, at + 1 + nameBytes);
-        block = this.#blocks.findIndex((one) => one.name === name);
-        at += 1 + nameBytes;
-      }
-      const page = high * 0x100000 + (low >>> 12);
-      const isZero = (flags & ramFlag.zero) !== 0;
-      const bytes = isZero ? 1 : pageSizeBytes;
-      const expected = contentOf(block, page);
-      if (isZero !== (expected === 0))
-        throw new Error(`page ${page} of block ${block} is sent as another kind`);
-      if (!stream.subarray(at, at + bytes).every((byte) => byte === expected))
-        throw new Error('other content');
-      at += bytes;
-      const has = this.#has[block];
-      if (has === undefined || has.has(page)) throw new Error(`page ${page} of block ${block} comes twice`);
-      has.add(page);
-      this.got.push(`${block}:${page}`);
-    }
-    if (stream.readUInt8(at) !== sectionType.footer) throw new Error('no footer');
-    return at + 5;
-  }
-}
 
 interface Course {
   readonly pageCounts: readonly number[];
@@ -147,7 +43,7 @@ const course: fc.Arbitrary<Course> = fc
   );
 
 interface Played {
-  readonly target: Target;
+  readonly target: PlayedTarget;
   readonly stream: RecoveryStream;
   readonly known: number;
   readonly answered: number;
@@ -156,9 +52,10 @@ interface Played {
 /** Plays it to its end. */
 function play({ pageCounts, has, steps }: Course): Played {
   const blocks = blocksOf(pageCounts);
-  const target = new Target(
+  const target = new PlayedTarget(
     blocks,
     has.map((pages) => new Set(pages)),
+    contents,
   );
   let known = -1;
   let answered = 0;
@@ -257,7 +154,7 @@ function begun(pageCount: number, written: Buffer[] = []): RecoveryStream {
 test('a target with other memory gets nothing', (t) => {
   const written: Buffer[] = [];
   const stream = begun(64, written);
-  const target = new Target(blocksOf([65]), [new Set()]);
+  const target = new PlayedTarget(blocksOf([65]), [new Set()], contents);
   for (const bytes of written.splice(0)) target.take(bytes);
   t.throws(
     () => {
@@ -316,7 +213,7 @@ test('memory that cannot be read is an error before the target goes on', (t) => 
     },
   );
   stream.begin();
-  const target = new Target(blocksOf([1]), [new Set()]);
+  const target = new PlayedTarget(blocksOf([1]), [new Set()], contents);
   for (const bytes of written.splice(0)) target.take(bytes);
   t.throws(
     () => {

@@ -1,7 +1,7 @@
 /**
  * Brings an early resume that broke to its end, as QEMU recovers its own post-copy: the target says which pages it has, and gets
  * the others (migration/savevm.c, qemu_savevm_state_resume_prepare; migration/ram.c, ram_dirty_bitmap_reload). What it gets is
- * memory of the source's VM, which has not run since it was moved.
+ * memory of the source's VM, which has not run since it was moved, or the same from storage.
  *
  * ```
  * asking --a bitmap of each block--> resuming --its ack--> sending --nothing is missing--> ending --the target's word--> recovered
@@ -45,25 +45,40 @@ interface RecoveryHandler {
   answered(): void;
   /** Known what is missing; pages follow when it has acknowledged that. */
   known(pagesMissing: number): void;
+  /** Where pages are given: its VM waits for pages among these. */
+  wanted?(range: PageRange): void;
   /** It has everything. */
   recovered(): void;
 }
 
-/** The moved VM's memory at the source. */
-export interface LeftMemory {
-  /** Of the RAM section in the stream that broke. */
+/** The VM that was moved, in the stream that broke. */
+export interface MovedVm {
+  /** Of the RAM section. */
   readonly ramSectionId: number;
   readonly blocks: readonly RamBlock[];
+}
+
+/** Its memory at the source. */
+export interface LeftMemory extends MovedVm {
   /** @throws CodedError 'source', 'guest-ram' */
   readonly ram: (block: RamBlock) => GuestRam;
+}
+
+/** A part of the RAM section that is being made; `at` is where it goes on. */
+interface Part {
+  readonly bytes: Buffer;
+  at: number;
+  lastBlock: number;
 }
 
 const zeroPage = Buffer.alloc(pageSizeBytes);
 /** A record beyond the last that fits, and the section's end. */
 const partRoomBytes = recordHeaderRoomBytes + pageSizeBytes + sectionTailBytes;
+/** Of a part that is made of pages which are given: a read of storage fits. */
+const givenBytes = 64 * 1024;
 
 export class RecoveryStream {
-  readonly #memory: LeftMemory;
+  readonly #vm: MovedVm & Partial<LeftMemory>;
   readonly #handler: RecoveryHandler;
   readonly #missing: MissingPages;
   readonly #names: readonly Buffer[];
@@ -82,12 +97,14 @@ export class RecoveryStream {
     },
   );
   #state: RecoveryState = 'asking';
+  #part: Part | undefined;
 
-  constructor(memory: LeftMemory, handler: RecoveryHandler) {
-    this.#memory = memory;
+  /** @param vm without its memory pages are given */
+  constructor(vm: MovedVm & Partial<LeftMemory>, handler: RecoveryHandler) {
+    this.#vm = vm;
     this.#handler = handler;
-    this.#names = memory.blocks.map(({ name }) => Buffer.from(name, 'latin1'));
-    this.#missing = new MissingPages(memory.blocks.map(({ pageCount }) => pageCount));
+    this.#names = vm.blocks.map(({ name }) => Buffer.from(name, 'latin1'));
+    this.#missing = new MissingPages(vm.blocks.map(({ pageCount }) => pageCount));
   }
 
   get state(): RecoveryState {
@@ -119,49 +136,78 @@ export class RecoveryStream {
   }
 
   /**
-   * Writes pages, about `bytes` of them, those first that the VM waits for. Returns whether there was anything to write.
+   * Writes pages of the VM's memory, about `bytes` of them, those first that the VM waits for. Returns whether there was anything to write.
    *
    * @throws CodedError 'source', 'guest-ram'
    */
   send(bytes: number): boolean {
-    if (this.#state !== 'sending') return false;
-    const { ramSectionId } = this.#memory;
-    const part = Buffer.allocUnsafe(partHeaderBytes + bytes + partRoomBytes);
-    let at = writePartHeader(part, 0, ramSectionId);
-    let lastBlock = -1;
-    while (at < partHeaderBytes + bytes) {
+    if (this.#state !== 'sending' || this.#vm.ram === undefined) return false;
+    const part = this.#openPart(bytes);
+    while (part.at < partHeaderBytes + bytes) {
       const next = this.#missing.take();
       if (next === undefined) break;
-      at = this.#writePage(part, at, next.block, next.page, lastBlock);
-      lastBlock = next.block;
+      const ram = this.#ram.get(next.block);
+      if (ram === undefined) throw new Error('a page of a block that has none missing');
+      this.#writePage(part, next.block, next.page, (into, at) => {
+        ram.read(next.page, 1, into, at);
+      });
     }
-    this.#handler.write(part.subarray(0, writeSectionTail(part, at, ramSectionId)));
-    if (this.#missing.count === 0) this.#end();
+    this.given();
     return true;
   }
 
-  #writePage(part: Buffer, at: number, block: number, page: number, lastBlock: number): number {
-    const name = block === lastBlock ? undefined : this.#names[block];
-    const ram = this.#ram.get(block);
-    if (ram === undefined) throw new Error('a page of a block that has none missing');
-    const content = writeRecordHeader(part, at, page, ramFlag.page, name);
-    const end = content + pageSizeBytes;
-    ram.read(page, 1, part, content);
-    if (part.compare(zeroPage, 0, pageSizeBytes, content, end) !== 0) return end;
-    writeRecordHeader(part, at, page, ramFlag.zero, name);
+  /** What is missing. */
+  get missing(): Pick<MissingPages, 'has'> {
+    return this.#missing;
+  }
+
+  /** The page whose content stands at `offset` in `content`, while `sending`; nothing if the target has it. */
+  give(block: number, page: number, content: Buffer, offset: number): void {
+    if (!this.#missing.takePage(block, page)) return;
+    const part = this.#part ?? this.#openPart(givenBytes);
+    this.#writePage(part, block, page, (into, at) => {
+      content.copy(into, at, offset, offset + pageSizeBytes);
+    });
+    if (part.at >= partHeaderBytes + givenBytes) this.given();
+  }
+
+  /** Called after each row of `give`. */
+  given(): void {
+    const part = this.#part;
+    this.#part = undefined;
+    if (part === undefined) return;
+    this.#handler.write(part.bytes.subarray(0, writeSectionTail(part.bytes, part.at, this.#vm.ramSectionId)));
+    if (this.#missing.count === 0) this.#end();
+  }
+
+  #openPart(bytes: number): Part {
+    const part = Buffer.allocUnsafe(partHeaderBytes + bytes + partRoomBytes);
+    this.#part = { bytes: part, at: writePartHeader(part, 0, this.#vm.ramSectionId), lastBlock: -1 };
+    return this.#part;
+  }
+
+  #writePage(part: Part, block: number, page: number, read: (into: Buffer, at: number) => void): void {
+    const { bytes, at } = part;
+    const name = block === part.lastBlock ? undefined : this.#names[block];
+    part.lastBlock = block;
+    const content = writeRecordHeader(bytes, at, page, ramFlag.page, name);
+    part.at = content + pageSizeBytes;
+    read(bytes, content);
+    if (bytes.compare(zeroPage, 0, pageSizeBytes, content, part.at) !== 0) return;
+    writeRecordHeader(bytes, at, page, ramFlag.zero, name);
     // Its fill byte, which is 0, stands there already.
-    return content + 1;
+    part.at = content + 1;
   }
 
   #end(): void {
     this.#state = 'ending';
     this.#handler.write(
-      Buffer.concat([encodeSectionEnd(this.#memory.ramSectionId), Buffer.of(sectionType.endOfFile)]),
+      Buffer.concat([encodeSectionEnd(this.#vm.ramSectionId), Buffer.of(sectionType.endOfFile)]),
     );
   }
 
   #bitmap({ blockName, bits }: ReceivedBitmap): void {
-    const block = this.#memory.blocks.find(({ name }) => name === blockName);
+    const block = this.#vm.blocks.find(({ name }) => name === blockName);
     if (this.#state !== 'asking' || block === undefined)
       throw malformed('a bitmap that it was not asked for');
     const words = Math.ceil(block.pageCount / 64);
@@ -175,8 +221,9 @@ export class RecoveryStream {
     this.#missing.received(block.index, bits);
     if (isFirst) this.#handler.answered();
     if (!this.#missing.isWhollyKnown) return;
-    for (const one of this.#memory.blocks)
-      if (this.#missing.ofBlock(one.index) > 0) this.#ram.set(one.index, this.#memory.ram(one));
+    const { ram } = this.#vm;
+    for (const one of this.#vm.blocks)
+      if (ram !== undefined && this.#missing.ofBlock(one.index) > 0) this.#ram.set(one.index, ram(one));
     this.#handler.known(this.#missing.count);
     this.#state = 'resuming';
     this.#handler.write(encodeCommand(streamCommand.postcopyResume));
@@ -190,10 +237,12 @@ export class RecoveryStream {
   }
 
   #request({ blockName, pageIndex, pageCount }: PageRequest): void {
-    const block = this.#memory.blocks.find(({ name }) => name === blockName);
+    const block = this.#vm.blocks.find(({ name }) => name === blockName);
     if (block === undefined || pageIndex + pageCount > block.pageCount)
       throw malformed('a request for pages that there are not');
-    this.#missing.wanted(rangeAround(block, pageIndex, pageCount));
+    const range = rangeAround(block, pageIndex, pageCount);
+    if (this.#vm.ram === undefined) this.#handler.wanted?.(range);
+    else this.#missing.wanted(range);
   }
 
   #word(data: Buffer): void {
