@@ -55,6 +55,7 @@ test('the exit status is that of the end which most needs somebody to look', (t)
 });
 
 test('a row for each domain', (t) => {
+  t.deepEqual(evacuationTable([]), ['no domain runs at the source: there is nothing to move']);
   t.deepEqual(
     evacuationTable([
       over('vm1', 'migrated'),

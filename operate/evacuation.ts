@@ -96,6 +96,7 @@ function wordsOf({ end }: DomainEnd): readonly [result: string, total: string, r
 
 /** A row for each domain. Pure. */
 export function evacuationTable(ends: readonly DomainEnd[]): readonly string[] {
+  if (ends.length === 0) return ['no domain runs at the source: there is nothing to move'];
   const rows = [
     ['domain', 'total', 'pages restored', 'result'],
     ...ends.map((end) => {

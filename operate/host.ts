@@ -27,6 +27,9 @@ export interface Following {
   stop(): void;
 }
 
+/** So that a socket in it, named by ssh's %C and a random end while it is made, has a path that unix(7) takes. */
+const maxTemporaryBytes = 32;
+
 /** A command that ends in the middle, by Ctrl-C, leaves none behind either. */
 const openFolders = new Set<string>();
 process.on('exit', () => {
@@ -42,7 +45,8 @@ export class SshConnections {
   }
 
   static open(): SshConnections {
-    const folder = mkdtempSync(path.join(os.tmpdir(), 'poolshift-'));
+    const temporary = Buffer.byteLength(os.tmpdir()) <= maxTemporaryBytes ? os.tmpdir() : '/tmp';
+    const folder = mkdtempSync(path.join(temporary, 'poolshift-'));
     openFolders.add(folder);
     return new SshConnections(folder);
   }

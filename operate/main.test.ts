@@ -1,6 +1,5 @@
 /** The command line: what is refused before anything is asked of a host, and with which exit status. */
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
@@ -110,7 +109,7 @@ test('a recovery that nobody answers has begun nothing', async (t) => {
 });
 
 test('Ctrl-C while hosts are asked leaves nothing behind', async (t) => {
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-main-'));
+  const folder = await mkdtemp(path.join('/tmp', 'ps-'));
   t.teardown(() => rm(folder, { recursive: true }));
   const [programs, temporary] = ['bin', 'tmp'].map((name) => path.join(folder, name));
   for (const one of [programs, temporary]) await mkdir(one ?? '');
