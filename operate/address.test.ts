@@ -27,6 +27,10 @@ test('QMP sockets, here and elsewhere', (t) => {
     path: '/run/a b.qmp',
     ssh: { host: 'src', user: 'root' },
   });
-  for (const text of ['a.qmp', 'ssh://src', 'ssh://src/', 'tcp://src/run/a.qmp'])
+  t.is(qmpAddress('ssh://src/run/a?b#c.qmp').path, '/run/a?b#c.qmp');
+  for (const text of [
+    ...['a.qmp', 'ssh://src', 'ssh://src/', 'tcp://src/run/a.qmp'],
+    ...['ssh://src/run/100%.qmp', 'ssh://100%@src/run/a.qmp'],
+  ])
     t.throws(() => qmpAddress(text), { name: 'CommandError' }, text);
 });

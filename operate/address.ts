@@ -39,15 +39,27 @@ interface QmpAddress {
 export function qmpAddress(text: string): QmpAddress {
   if (text.startsWith('/')) return { path: text, ssh: undefined };
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol === 'ssh:' && url.hostname !== '' && url.pathname.length > 1)
-    return { path: decodeURIComponent(url.pathname), ssh: sshTargetOf(url) };
+  if (url?.protocol === 'ssh:' && url.hostname !== '' && url.pathname.length > 1) {
+    // A path has no query.
+    const path = decoded(`${url.pathname}${url.search}${url.hash}`);
+    if (path !== undefined) return { path, ssh: sshTargetOf(url) };
+  }
   throw usage(`${text} is neither a path nor ssh://[USER@]HOST[:PORT]/PATH of a QMP socket`);
+}
+
+/** Undefined where "%" stands before something else than a byte. */
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function sshTargetOf(url: URL): SshTarget {
   // ssh takes what begins with "-" for an option.
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-  const user = decodeURIComponent(url.username);
+  const user = decoded(url.username) ?? '-';
   if (host.startsWith('-') || user.startsWith('-')) throw usage(`${url.href}: no such host or user`);
   return {
     host,

@@ -7,6 +7,7 @@ import {
   judge,
   judgeQemus,
   type Method,
+  methodFindings,
   methods,
   type QemusAsked,
   sameContent,
@@ -259,3 +260,21 @@ for (const [what, [change, says, expected]] of Object.entries(bareCases))
     t.regex(wrong[0]?.says ?? '', says);
     for (const method of methods) t.is(hinders(wrong, method).length > 0, expected[method], method);
   });
+
+test('early resume takes a QEMU that holds its switchover back, on both hosts', (t) => {
+  for (const versions of [
+    ['7.2.19', '7.2.19'],
+    ['10.0.3', '8.0.5'],
+    ['8.0.0', '10.0.3'],
+  ] as const) {
+    t.regex(methodFindings('resume', versions)[0]?.says ?? '', /takes 8\.1 or newer on both hosts/);
+    t.is(hinders(methodFindings('resume', versions), 'resume').length, 1);
+    t.deepEqual(methodFindings('balance', versions), []);
+  }
+  for (const versions of [
+    ['8.1.0', '8.1.0'],
+    ['10.0.3', '11.1.0'],
+    ['', ''],
+  ] as const)
+    t.deepEqual(methodFindings('resume', versions), []);
+});

@@ -496,6 +496,28 @@ function link({ interfaceBitsPerSecond }: DomainFacts): readonly Finding[] {
       ];
 }
 
+/** The first with switchover-ack: one before goes over to post-copy as soon as it is told, and then does not come back. */
+const firstForResume = '8.1';
+
+/** Of the method alone. @param versions of QEMU at the source and at the destination; empty where there is none. Pure. */
+export function methodFindings(
+  method: Method,
+  versions: readonly [source: string, destination: string],
+): readonly Finding[] {
+  const old = versions.find(
+    (version) => version !== '' && version.localeCompare(firstForResume, 'en', { numeric: true }) < 0,
+  );
+  if (method !== 'resume' || old === undefined) return [];
+  return [
+    found(
+      'no-engine',
+      'method',
+      `QEMU ${old}: --method resume takes ${firstForResume} or newer on both hosts`,
+      'take --method balance, or upgrade QEMU',
+    ),
+  ];
+}
+
 /** virsh of this machine, which carries the migration out. Pure. */
 export function virshFindings(
   unreached: readonly { readonly uri: string; readonly says: string }[],

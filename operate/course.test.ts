@@ -21,7 +21,7 @@ const events: readonly CourseEvent[] = [
   ...flags.map((engines): CourseEvent => ({ type: 'begin', engines })),
   ...roles.flatMap((role): CourseEvent[] => [
     { type: 'listening', role },
-    { type: 'engine-ended', role },
+    ...flags.map((silent): CourseEvent => ({ type: 'engine-ended', role, silent })),
     { type: 'incomplete', role },
   ]),
   ...(
@@ -41,6 +41,8 @@ interface Past {
   readonly begun: boolean;
   readonly aborted: boolean;
   readonly committed: boolean;
+  /** The source engine has gone without a word, and may have committed. */
+  readonly unheard: boolean;
   /** The VM was stopped at the source, and continued there, or at the target. */
   readonly stopped: boolean;
   readonly givenBack: boolean;
@@ -57,7 +59,8 @@ interface Visit {
 const start: Visit = {
   state: courseStart,
   past: {
-    ...{ begun: false, aborted: false, committed: false, stopped: false, givenBack: false, continued: false },
+    ...{ begun: false, aborted: false, committed: false, unheard: false },
+    ...{ stopped: false, givenBack: false, continued: false },
     listening: [],
     engines: false,
   },
@@ -70,6 +73,8 @@ function after(past: Past, event: CourseEvent, actions: readonly CourseAction[])
     aborted: past.aborted || did('abort-migration'),
     committed:
       past.committed || (past.begun && ['committed', 'in-doubt', 'moved', 'incomplete'].includes(event.type)),
+    unheard:
+      past.begun && event.type === 'engine-ended' && event.role === 'source' ? event.silent : past.unheard,
     stopped: past.stopped || did('move'),
     givenBack: past.givenBack || did('continue-source'),
     continued: past.continued || did('continue-target'),
@@ -123,6 +128,7 @@ test('whatever happens, in whatever order', (t) => {
       t.true(past.stopped && !past.givenBack, `only what was stopped is continued, once: ${what}`);
       t.false(past.committed || past.continued, `and never after the commit: ${what}`);
       t.true(event.type === 'looked' && event.source === 'paused' && event.destination !== 'running', what);
+      if (past.unheard) t.true(event.type === 'looked' && event.destination === 'absent', what);
     }
     if (does('continue-target')) {
       t.is(event.type, 'moved', what);
@@ -138,6 +144,11 @@ test('whatever happens, in whatever order', (t) => {
         t.true(state.is === 'looking' || next.outcome === 'in-doubt' || event.type === 'incomplete', what);
       if (past.committed)
         t.not(next.outcome, 'failed-paused', `no word of continuing the source after the commit: ${what}`);
+      if (past.unheard && next.outcome === 'failed-paused')
+        t.true(
+          event.type === 'looked' && event.destination === 'absent',
+          `nor after one that nobody heard: ${what}`,
+        );
       if (next.outcome === 'migrated') t.true(past.begun, what);
       if (next.outcome === 'cancelled' && past.begun) t.true(past.aborted, what);
     }
@@ -164,8 +175,10 @@ test('the verdict of every word of both hosts', (t) => {
           for (const [destination, rest] of vmStates.flatMap((state) =>
             rests.map((one) => [state, one] as const),
           )) {
-            for (const told of flags) {
-              const known = { succeeded, interrupted, commit, rest, told };
+            for (const [told, unheard] of flags.flatMap((one) =>
+              flags.map((other) => [one, other] as const),
+            )) {
+              const known = { succeeded, interrupted, commit, rest, told, unheard };
               const outcome = verdict(known, { source, destination });
               const what = JSON.stringify({ ...known, source, destination, outcome });
               // What was told to move and runs there has moved, whether an engine has said so or not.
@@ -179,7 +192,10 @@ test('the verdict of every word of both hosts', (t) => {
               if (outcome === 'failed' || outcome === 'cancelled')
                 t.true(source === 'running' && destination !== 'running', what);
               if (outcome === 'cancelled') t.true(interrupted, what);
-              if (outcome === 'failed-paused') t.true(source === 'paused' && commit === 'none', what);
+              if (outcome === 'failed-paused') {
+                t.true(source === 'paused' && commit === 'none', what);
+                t.true(destination === 'absent' || (destination === 'paused' && !unheard), what);
+              }
               if (source === 'unknown' && !succeeded && destination !== 'running' && commit !== 'moved')
                 t.is(outcome, 'in-doubt', what);
               // The source has what is missing, and never runs again.
@@ -223,7 +239,10 @@ test('a source that is lost when all that is missing lies on storage: the last w
   const looked = { type: 'looked', source: 'unknown', destination: 'running' } as const;
   t.deepEqual(after(...lost, { type: 'started' }).actions, [{ do: 'look' }]);
   t.like(after(...lost, { type: 'started' }, looked).state, { is: 'over', outcome: 'migrated' });
-  for (const last of [{ type: 'engine-ended', role: 'destination' }, { type: 'source-needed' }] as const) {
+  for (const last of [
+    { type: 'engine-ended', role: 'destination', silent: true },
+    { type: 'source-needed' },
+  ] as const) {
     t.deepEqual(after(...lost, last).actions, [{ do: 'look' }]);
     t.like(after(...lost, last, looked).state, { is: 'over', outcome: 'incomplete' });
   }
@@ -235,7 +254,9 @@ test('a source that is lost when all that is missing lies on storage: the last w
   const left = [{ type: 'moved' }, { type: 'source-free' }, { type: 'incomplete', role: 'source' }] as const;
   t.is(after(...left).state.is, 'moving');
   t.deepEqual(after(...left, { type: 'started' }).actions, [{ do: 'look' }]);
-  t.deepEqual(after(...left, { type: 'engine-ended', role: 'destination' }).actions, [{ do: 'look' }]);
+  t.deepEqual(after(...left, { type: 'engine-ended', role: 'destination', silent: true }).actions, [
+    { do: 'look' },
+  ]);
   t.like(
     after(...left, { type: 'started' }, { type: 'looked', source: 'paused', destination: 'running' }).state,
     { is: 'over', outcome: 'migrated' },
@@ -251,7 +272,7 @@ test('nothing is waited for that the destination engine has said, or that it can
     t.is(next.rest, 'on-storage', what);
     for (const last of [
       { type: 'started' },
-      { type: 'engine-ended', role: 'destination' },
+      { type: 'engine-ended', role: 'destination', silent: true },
       { type: 'incomplete', role: 'destination' },
     ] as const) {
       const after = step(next, last);

@@ -71,6 +71,8 @@ interface Course {
   readonly interrupted: boolean;
   /** Early resume: the VM was stopped at the source for its move. */
   readonly told: boolean;
+  /** The source engine has gone without a last word, or the way to it is lost: it may have said more, and that it commits. */
+  readonly unheard: boolean;
 }
 
 export type CourseState =
@@ -93,7 +95,8 @@ export type CourseState =
 export type CourseEvent =
   | { readonly type: 'begin'; readonly engines: boolean }
   | { readonly type: 'listening'; readonly role: EngineRole }
-  | { readonly type: 'engine-ended'; readonly role: EngineRole }
+  /** `silent`: without a last word of how it ended. */
+  | { readonly type: 'engine-ended'; readonly role: EngineRole; readonly silent: boolean }
   /** An engine could not be started. */
   | { readonly type: 'start-failed' }
   | { readonly type: 'committed' }
@@ -164,7 +167,7 @@ export function step(state: CourseState, event: CourseEvent): CourseStep {
   }
 }
 
-const begun: Course = { commit: 'none', rest: 'at-source', interrupted: false, told: false };
+const begun: Course = { commit: 'none', rest: 'at-source', interrupted: false, told: false, unheard: false };
 export const moving: CourseState = { is: 'moving', ...begun, withoutSource: false };
 
 function whileIdle(state: CourseState, event: CourseEvent): CourseStep {
@@ -206,8 +209,8 @@ function whileStarting(state: Extract<CourseState, { is: 'starting' }>, event: C
   }
 }
 
-function look({ commit, rest, interrupted, told }: Course, succeeded: boolean): CourseStep {
-  const known = { commit, rest, interrupted, told, succeeded };
+function look({ commit, rest, interrupted, told, unheard }: Course, succeeded: boolean): CourseStep {
+  const known = { commit, rest, interrupted, told, unheard, succeeded };
   return stay({ is: 'looking', ...known, waits: false, givenBack: false }, { do: 'look' });
 }
 
@@ -252,7 +255,8 @@ function whileMoving(state: Extract<CourseState, { is: 'moving' }>, event: Cours
       return commit === 'in-doubt' ? over('in-doubt') : stay(state);
     // QEMU sees it at its connection, and libvirt at QEMU: the migration ends by itself.
     case 'engine-ended':
-      if (event.role === 'source' || rest === 'there') return stay(state);
+      if (event.role === 'source') return stay({ ...state, unheard: event.silent });
+      if (rest === 'there') return stay(state);
       return state.withoutSource
         ? look({ ...state, rest: 'not-coming' }, false)
         : stay({ ...state, rest: 'not-coming' });
@@ -292,7 +296,8 @@ function whileLooking(state: Extract<CourseState, { is: 'looking' }>, event: Cou
       return stay({ ...state, commit: 'moved' });
     case 'engine-ended':
       // Without a word of it: it was killed, or its host is lost.
-      if (event.role === 'source' || state.rest === 'there') return stay(state);
+      if (event.role === 'source') return stay({ ...state, unheard: event.silent });
+      if (state.rest === 'there') return stay(state);
       return lookAgain({ ...state, rest: 'not-coming' });
     case 'may-move':
       return stay(state);
@@ -326,7 +331,11 @@ export function verdict(
     commit,
     rest,
     told,
-  }: Pick<Extract<CourseState, { is: 'looking' }>, 'succeeded' | 'interrupted' | 'commit' | 'rest' | 'told'>,
+    unheard,
+  }: Pick<
+    Extract<CourseState, { is: 'looking' }>,
+    'succeeded' | 'interrupted' | 'commit' | 'rest' | 'told' | 'unheard'
+  >,
   { source, destination }: { readonly source: VmState; readonly destination: VmState },
 ): Outcome {
   // Nobody should ever see this; if they do, a person has to look.
@@ -339,7 +348,8 @@ export function verdict(
   }
   if (source === 'running') return interrupted ? 'cancelled' : 'failed';
   if (destination === 'running') return 'migrated';
-  // It stands here, and may have begun there: never say "continue it" after the commit.
-  if (source === 'paused' && commit === 'none' && destination !== 'unknown') return 'failed-paused';
+  // It stands here, and may have begun there: never say "continue it" after the commit, nor where one may have come that nobody heard.
+  const mayBeThere = commit !== 'none' || destination === 'unknown' || (unheard && destination !== 'absent');
+  if (source === 'paused' && !mayBeThere) return 'failed-paused';
   return 'in-doubt';
 }

@@ -1,4 +1,5 @@
 /** `poolshift migrate DOMAIN DEST` and `check DOMAIN DEST`: a domain of libvirt. */
+import { isCoded } from '../foundation/coded-error.ts';
 import { libvirtAddress } from './address.ts';
 import {
   type Asked,
@@ -7,6 +8,7 @@ import {
   hinders,
   judge,
   type Method,
+  methodFindings,
   virshFindings,
 } from './checks.ts';
 import { enginesOf, type EnginePlan } from './engine-commands.ts';
@@ -131,6 +133,11 @@ async function inspect(hosts: Hosts, domain: string, options: DomainOptions): Pr
   };
 }
 
+const versionsOf = ({ source, destination }: Asked): readonly [string, string] => [
+  source.qemu,
+  destination.qemu,
+];
+
 /** A domain, and how large it is. */
 export interface SurveyedDomain {
   readonly domain: string;
@@ -159,13 +166,25 @@ export async function surveyDomains(
         surveyed.push({ domain, pagesListed: 0, memoryBytes: 0 });
         continue;
       }
-      const { agent, memoryBytes } = (
-        await askSource(hosts.source, { domain, engine: options.engine, towards })
-      ).domain;
-      surveyed.push({ domain, pagesListed: agent.pagesListed ?? 0, memoryBytes });
+      surveyed.push(await survey(hosts.source, { domain, engine: options.engine, towards }));
     }
     return surveyed;
   });
+}
+
+/** A domain whose QEMU hangs costs its own migration alone, which says so. @throws CodedError 'host' where the host is not reached */
+export async function survey(
+  source: OperatedHost,
+  asked: Parameters<typeof askSource>[1],
+): Promise<SurveyedDomain> {
+  const { domain } = asked;
+  try {
+    const { agent, memoryBytes } = (await askSource(source, asked)).domain;
+    return { domain, pagesListed: agent.pagesListed ?? 0, memoryBytes };
+  } catch (error) {
+    if (!isCoded(error, 'host') || error.code === 'unreachable') throw error;
+    return { domain, pagesListed: 0, memoryBytes: 0 };
+  }
 }
 
 /**
@@ -191,6 +210,7 @@ export async function checkDomain(
     const findings = [
       ...virshFindings(await unreachedLibvirts([options.connect, destinationUri])),
       ...judge(inspected),
+      ...methodFindings(options.method, versionsOf(inspected)),
     ];
     reporter.findings(findings);
     return hinders(findings, options.method);
@@ -216,6 +236,7 @@ export async function migrateDomain(
     const findings = [
       ...virshFindings(await unreachedLibvirts([connect, destinationUri])),
       ...judge(inspected),
+      ...methodFindings(method, versionsOf(inspected)),
       ...(await verifiable(hosts, inspected, options)),
     ];
     const hindered = hinders(findings, method);
@@ -234,7 +255,7 @@ export async function migrateDomain(
     const switchover =
       link === undefined ? undefined : Math.max(1, Math.floor(link * (options.linkShare ?? 1)));
     const maxDowntimeMs = early ? postcopyAlways.maxDowntimeMs : options.maxDowntime;
-    const summary = await runMigration({
+    const migration = runMigration({
       id,
       vm: name,
       method,
@@ -271,9 +292,11 @@ export async function migrateDomain(
       reporter,
       onInterrupt,
     });
-    // In doubt an engine may still be there, which has read it.
-    if (plan?.memoryMap !== undefined)
-      await hosts.source.run(`rm -f -- ${quote(plan.memoryMap)}`).catch(() => undefined);
+    const summary = await migration.finally(async () => {
+      // In doubt an engine may still be there, which has read it.
+      if (plan?.memoryMap !== undefined)
+        await hosts.source.run(`rm -f -- ${quote(plan.memoryMap)}`).catch(() => undefined);
+    });
     return { summary };
   });
 }
@@ -346,7 +369,7 @@ async function enginePlan(
   id: string,
   socket: string,
 ): Promise<EnginePlan> {
-  const memoryMap = domain.memoryParts === 0 ? undefined : await writeMemoryMap(hosts.source, domain, socket);
+  const memoryMap = domain.memoryParts === 0 ? undefined : await writeMemoryMap(hosts.source, domain, id);
   return {
     id,
     engine,
@@ -370,12 +393,8 @@ async function enginePlan(
  * link that lies there.
  * @throws CodedError 'host'
  */
-async function writeMemoryMap(
-  host: OperatedHost,
-  { uuid, user }: DomainFacts,
-  socket: string,
-): Promise<string> {
-  const file = `${socket}.memory-map`;
+async function writeMemoryMap(host: OperatedHost, { uuid, user }: DomainFacts, id: string): Promise<string> {
+  const file = `${socketFolder}/poolshift-${id}.memory-map`;
   await host.run(`set -euo pipefail
 ask() { virsh -c qemu:///system qemu-monitor-command ${quote(uuid)} --hmp "$1"; }
 { ask 'info mtree -f'; ask 'info ramblock'; } |

@@ -5,8 +5,8 @@ import { socketFolder, withHosts } from './domain-migration.ts';
 import { askIdentity, type DomainIdentity } from './facts.ts';
 import { type OperatedHost, quote } from './host.ts';
 import { plainName } from './launch.ts';
-import { domainReason, domainState } from './libvirt-driver.ts';
-import { type RecoveryEnd, recoverMove } from './recovery.ts';
+import { domainReason, domainState, unreachedLibvirts } from './libvirt-driver.ts';
+import { type Look, type RecoveryEnd, recoverMove } from './recovery.ts';
 import type { Reporter } from './report.ts';
 
 export interface DomainRecoveryOptions {
@@ -32,10 +32,7 @@ export async function recoverDomain(
       {
         ...{ vm: name, hosts, engine },
         targetSocket: `${socketFolder}/poolshift-${plainName(name)}-recovery.sock`,
-        look: async () => ({
-          runsAtSource: (await domainState(connect, uuid)) === 'running',
-          targetMigration: migrationOf(await domainReason(destinationUri, uuid)),
-        }),
+        look: () => lookAtDomain({ name, uuid }, { source: connect, destination: destinationUri }),
         tellTarget: async (uri) => {
           if (restartLibvirt !== true)
             throw new CodedError(
@@ -52,6 +49,31 @@ export async function recoverDomain(
       onInterrupt,
     );
   });
+}
+
+/** @throws CodedError 'host' where libvirt does not say it: memory of a VM that may run is read by nobody */
+export async function lookAtDomain(
+  { name, uuid }: DomainIdentity,
+  uris: { readonly source: string; readonly destination: string },
+): Promise<Look> {
+  const [unreached] = await unreachedLibvirts([uris.source, uris.destination]);
+  if (unreached !== undefined)
+    throw new CodedError(
+      'host',
+      'unreachable',
+      `virsh does not reach ${unreached.uri} from here: ${unreached.says}`,
+    );
+  const atSource = await domainState(uris.source, uuid);
+  if (atSource === 'unknown')
+    throw new CodedError(
+      'host',
+      'command-failed',
+      `libvirt does not say whether ${name} runs at the source: virsh -c ${uris.source} domstate ${name}`,
+    );
+  return {
+    runsAtSource: atSource === 'running',
+    targetMigration: migrationOf(await domainReason(uris.destination, uuid)),
+  };
 }
 
 /** Of the first host that has such a domain. @throws CodedError 'host', 'command' */
@@ -92,23 +114,22 @@ monitor=$(ss -Hxlp | grep -F "pid=$pid," | grep -o '/[^ ]*/monitor.sock' | head 
 [ -n "$units" ] || { echo 'no unit of libvirt is active here' >&2; exit 1; }
 [ -n "$monitor" ] || { echo "no monitor of process $pid is to be seen" >&2; exit 1; }
 echo $monitor
-echo $units
-systemd-run --quiet --collect --on-active=${restartSeconds} --timer-property=AccuracySec=1s systemctl start $units
-systemctl stop $units`);
+echo $units`);
   const [monitor = '', units = ''] = found.split('\n');
+  // Whether it can be reached is seen before libvirt is stopped for it.
+  const forwarded = await host.forwardSocket(monitor, 'monitor');
   try {
-    const forwarded = await host.forwardSocket(monitor, 'monitor');
+    await host.run(`set -eu
+systemd-run --quiet --collect --on-active=${restartSeconds} --timer-property=AccuracySec=1s systemctl start ${units}
+systemctl stop ${units}`);
+    const qemu = await QmpClient.connect(forwarded.path, { timeoutMs: connectMs, outOfBand: true });
     try {
-      const qemu = await QmpClient.connect(forwarded.path, { timeoutMs: connectMs, outOfBand: true });
-      try {
-        await qemu.execute('migrate-recover', { uri }, { outOfBand: true });
-      } finally {
-        qemu.close();
-      }
+      await qemu.execute('migrate-recover', { uri }, { outOfBand: true });
     } finally {
-      await forwarded.stop();
+      qemu.close();
     }
   } finally {
     await host.run(`systemctl start ${units}`);
+    await forwarded.stop();
   }
 }

@@ -1,6 +1,9 @@
 import test from 'ava';
+import { CodedError } from '../foundation/coded-error.ts';
 import type { Outcome } from './course.ts';
+import { survey } from './domain-migration.ts';
 import { type DomainEnd, evacuationExitCode, evacuationTable, inOrder, SharedRoom } from './evacuation.ts';
+import type { OperatedHost } from './host.ts';
 import type { Summary } from './summary.ts';
 
 const summary = (outcome: Outcome, changes: Partial<Summary> = {}): Summary => ({
@@ -47,10 +50,12 @@ test('the exit status is that of the end which most needs somebody to look', (t)
   t.is(evacuationExitCode([migrated, { domain: 'd', end: { is: 'not-begun' } }]), 130);
   t.is(evacuationExitCode([over('a', 'failed'), over('b', 'in-doubt')]), 3);
   t.is(evacuationExitCode([over('a', 'failed'), { domain: 'b', end: { is: 'unknown', why: 'x' } }]), 3);
+  t.is(evacuationExitCode([migrated, { domain: 'b', end: { is: 'not-asked', why: 'x' } }]), 1);
   t.is(evacuationExitCode([over('a', 'failed'), over('b', 'migrated', { ram: 'differs' })]), 5);
 });
 
 test('a row for each domain', (t) => {
+  t.deepEqual(evacuationTable([]), ['no domain runs at the source: there is nothing to move']);
   t.deepEqual(
     evacuationTable([
       over('vm1', 'migrated'),
@@ -92,4 +97,14 @@ test('memory that others on their way will take is not free, and who came first 
   await second.others;
   second.leave();
   t.is(room.take(3).beforeBytes, 0);
+});
+
+test('a domain that cannot be asked costs its own migration alone; a host that is not reached costs all', async (t) => {
+  const hostThat = (code: 'timeout' | 'unreachable'): OperatedHost =>
+    ({
+      run: () => Promise.reject(new CodedError('host', code, 'src does not answer')),
+    }) as unknown as OperatedHost;
+  const asked = { domain: 'vm1', engine: 'poolshift-engine', towards: 'dst' };
+  t.deepEqual(await survey(hostThat('timeout'), asked), { domain: 'vm1', pagesListed: 0, memoryBytes: 0 });
+  await t.throwsAsync(survey(hostThat('unreachable'), asked), { name: 'HostError' });
 });

@@ -24,7 +24,9 @@ export interface DomainEnd {
   readonly end:
     | { readonly is: 'over'; readonly summary: Summary }
     | { readonly is: 'hindered'; readonly findings: readonly Finding[] }
-    /** It could not be asked, or its migration not be followed. */
+    /** It could not be asked. */
+    | { readonly is: 'not-asked'; readonly why: string }
+    /** Its migration could not be followed. */
     | { readonly is: 'unknown'; readonly why: string }
     /** Ctrl-C came before. */
     | { readonly is: 'not-begun' };
@@ -49,6 +51,8 @@ function codeOfEnd({ end }: DomainEnd): number {
       return exitCodeOf(end.summary);
     case 'hindered':
       return refusedExitCode;
+    case 'not-asked':
+      return exitCodes.failed;
     case 'unknown':
       return exitCodes['in-doubt'];
     case 'not-begun':
@@ -81,6 +85,8 @@ function wordsOf({ end }: DomainEnd): readonly [result: string, total: string, r
     }
     case 'hindered':
       return [`not begun: ${end.findings.map(({ check, says }) => `${check}: ${says}`).join('; ')}`, '', ''];
+    case 'not-asked':
+      return [`not begun: ${end.why}`, '', ''];
     case 'unknown':
       return [`unknown: ${end.why}`, '', ''];
     case 'not-begun':
@@ -90,6 +96,7 @@ function wordsOf({ end }: DomainEnd): readonly [result: string, total: string, r
 
 /** A row for each domain. Pure. */
 export function evacuationTable(ends: readonly DomainEnd[]): readonly string[] {
+  if (ends.length === 0) return ['no domain runs at the source: there is nothing to move'];
   const rows = [
     ['domain', 'total', 'pages restored', 'result'],
     ...ends.map((end) => {
@@ -213,6 +220,8 @@ async function move(
       ? { is: 'hindered', findings: end.hindered }
       : { is: 'over', summary: end.summary };
   } catch (error) {
-    return { is: 'unknown', why: (error as Error).message };
+    // What hosts say is thrown before a migration begins alone; afterwards it is in the summary.
+    const is = error instanceof CodedError ? 'not-asked' : 'unknown';
+    return { is, why: (error as Error).message };
   }
 }

@@ -1,14 +1,23 @@
 /** What hosts, virsh and QEMU print, and what is read from it. */
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo, type Server } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
 import { sameContent } from './checks.ts';
 import { placesOf, switchoverMibPerSecond } from './domain-migration.ts';
-import { askIdentity, askPort, askStorage, attributeOrText, diskOf, parseFacts } from './facts.ts';
+import {
+  askIdentity,
+  askPort,
+  askReachability,
+  askStorage,
+  attributeOrText,
+  diskOf,
+  parseFacts,
+} from './facts.ts';
 import { OperatedHost, quote, SshConnections } from './host.ts';
-import { agentSocketOf, disksOf, tcpUri } from './qemu-migration.ts';
+import { agentSocketOf, disksOf, processBehind, tcpUri } from './qemu-migration.ts';
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
@@ -93,11 +102,12 @@ test('disks, as QEMU says', (t) => {
     disksOf([
       disk('/srv/a.img'),
       disk('/cd.iso', true),
+      disk('/srv/what?.img'),
       disk('nfs://h/a.img?readahead-size=0'),
       disk('json:{}'),
       { device: 'cd' },
     ]).map(({ place }) => place),
-    ['/srv/a.img', 'nfs://h/a.img', undefined],
+    ['/srv/a.img', '/srv/what?.img', 'nfs://h/a.img', undefined],
   );
 });
 
@@ -183,4 +193,83 @@ asRoot('a free port, and a command that fails', async (t) => {
   t.is(await askPort(host, 65_536), 0);
   await t.throwsAsync(host.run('echo why >&2; exit 3'), { name: 'HostError', message: /: why$/ });
   t.is(await host.run(`printf %s ${quote("it's $HOME")}`), "it's $HOME");
+});
+
+const listening = (server: Server): Promise<void> =>
+  new Promise((resolve) => server.once('listening', resolve));
+
+asRootSerially('only the host’s own refusal says that a port can be reached', async (t) => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await listening(server);
+  const { port } = server.address() as AddressInfo;
+  t.deepEqual(await askReachability(host, '127.0.0.1', port), { is: 'open', ip: '127.0.0.1' });
+  await new Promise((resolve) => server.close(resolve));
+  t.is((await askReachability(host, '127.0.0.1', port)).is, 'refused');
+  // A firewall that rejects, as firewalld does.
+  await withPrograms({ timeout: 'echo "bash: connect: No route to host" >&2; exit 1' }, async () => {
+    t.is((await askReachability(host, '127.0.0.1', port)).is, 'silent');
+  });
+});
+
+asRootSerially('a QEMU is found behind its socket by whatever path that is named', async (t) => {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-facts-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  await mkdir(path.join(folder, 'run'));
+  await symlink('run', path.join(folder, 'var-run'));
+  const server = createServer().listen(path.join(folder, 'run/vm 1.qmp'));
+  await listening(server);
+  t.teardown(() => server.close());
+  for (const name of ['run', 'var-run'])
+    t.deepEqual(await processBehind(host, path.join(folder, name, 'vm 1.qmp')), {
+      pid: process.pid,
+      user: 'root',
+    });
+  t.is((await processBehind(host, path.join(folder, 'run/other.qmp'))).pid, 0);
+});
+
+asRootSerially('what hangs on a host is not waited for', async (t) => {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-facts-'));
+  const hangs = `echo $$ > ${folder}/pid; trap '' TERM; while :; do sleep 1; done`;
+  t.teardown(async () => {
+    process.kill(Number(await readFile(path.join(folder, 'pid'), 'utf8')), 'SIGKILL');
+    await rm(folder, { recursive: true });
+  });
+  await withPrograms({ dd: hangs }, async () => {
+    const [facts] = await askStorage(host, [process.execPath], 'root', 1000);
+    t.regex(facts?.fault ?? '', /storage does not answer within 1 s/);
+  });
+});
+
+/** ssh to this machine, as a user who may not use sockets of others. */
+const ssh = 'case "${@: -1}" in "exec test"*) exit 1 ;; esac; exec bash -c "${@: -1}"';
+
+asRootSerially(
+  'a socket that is not there, or that the user of ssh may not use, is said before it is connected to',
+  async (t) => {
+    const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-facts-'));
+    t.teardown(() => rm(folder, { recursive: true }));
+    const socket = path.join(folder, 'a.qmp');
+    await withPrograms({ ssh }, async () => {
+      const far = new OperatedHost({ host: 'src' }, connections);
+      await t.throwsAsync(far.forwardSocket(socket, 'a'), { message: /src: there is no socket .*a\.qmp/ });
+      const server = createServer().listen(socket);
+      await listening(server);
+      t.teardown(() => server.close());
+      await t.throwsAsync(far.forwardSocket(socket, 'a'), {
+        message: /may not use the socket .*connect as root/,
+      });
+    });
+  },
+);
+
+test.serial('ssh’s sockets have paths that are short enough, wherever temporary files lie', (t) => {
+  const before = process.env['TMPDIR'];
+  t.teardown(() => {
+    if (before === undefined) delete process.env['TMPDIR'];
+    else process.env['TMPDIR'] = before;
+  });
+  process.env['TMPDIR'] = `/nowhere/${'long/'.repeat(20)}`;
+  const opened = SshConnections.open();
+  t.teardown(() => opened.close([]));
+  t.true(`${opened.folder}/${'c'.repeat(40)}.${'r'.repeat(16)}`.length < 108, opened.folder);
 });

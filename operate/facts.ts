@@ -1,5 +1,6 @@
 /** What both hosts of a migration are asked before it, and what they answer. Nothing is changed by the questions. */
 import { agentPortName } from '../engine/list/agent-protocol.ts';
+import { isCoded } from '../foundation/coded-error.ts';
 import { quote, type OperatedHost } from './host.ts';
 
 /** A host, whatever it is in the migration. */
@@ -178,7 +179,7 @@ v domblklist "$uuid" --details | awk '$2 == "disk" { print $3 }' | while read -r
     say "$target $part" "$(x "$disk/$part")"
   done
 done
-interface=$(ip -o route get "$(getent ahostsv4 ${quote(towards)} | awk 'NR == 1 { print $1 }')" 2> /dev/null | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')
+interface=$(ip -o route get "$(getent ahosts ${quote(towards)} | awk 'NR == 1 { print $1 }')" 2> /dev/null | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')
 say speed "$(cat "/sys/class/net/$interface/speed" 2> /dev/null)"
 true`;
   const facts = parseFacts(await host.run(script, { timeoutMs: 120_000 }));
@@ -278,6 +279,7 @@ export async function askStorage(
   host: OperatedHost,
   places: readonly string[],
   user: string,
+  timeoutMs = 120_000,
 ): Promise<readonly StorageFacts[]> {
   const script = `${say}
 nothing=$(sha256sum < /dev/null)
@@ -303,7 +305,15 @@ sample() {
 }
 ${places.map((place) => `sample ${quote(place)}`).join('\n')}
 true`;
-  const facts = parseFacts(await host.run(script, { timeoutMs: 120_000 }));
+  let facts: ReturnType<typeof parseFacts>;
+  try {
+    facts = parseFacts(await host.run(script, { timeoutMs }));
+  } catch (error) {
+    // The host itself has answered before; a mount whose server is gone holds whoever reads it.
+    if (!isCoded(error, 'host', 'timeout')) throw error;
+    const fault = `its storage does not answer within ${timeoutMs / 1000} s`;
+    return places.map((place) => ({ place, sizeBytes: undefined, hashes: [], fault }));
+  }
   return places.map((place) => {
     const size = Number(first(facts, `size ${place}`));
     return {
@@ -330,8 +340,9 @@ export async function askReachability(
 ): Promise<Reachability> {
   const script = `ip=$(getent ahosts ${quote(address)} | awk 'NR == 1 { print $1 }')
 [ -n "$ip" ] || { echo unknown-host; exit; }
-timeout 5 bash -c ': > /dev/tcp/$0/$1' "$ip" ${port} 2> /dev/null
-case $? in 0) echo "open $ip" ;; 124) echo "silent $ip" ;; *) echo "refused $ip" ;; esac`;
+# A firewall that answers for the host, and a host to which no way leads, are no refusal of its own.
+said=$(LC_ALL=C timeout 5 bash -c ': > /dev/tcp/$0/$1' "$ip" ${port} 2>&1) && { echo "open $ip"; exit; }
+case $said in *'Connection refused'*) echo "refused $ip" ;; *) echo "silent $ip" ;; esac`;
   const [is = '', ip = ''] = (await host.run(script)).trim().split(' ');
   return { is: is === 'refused' || is === 'open' || is === 'unknown-host' ? is : 'silent', ip };
 }

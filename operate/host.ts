@@ -1,13 +1,16 @@
 /** A machine of a migration: commands run there as root, here or by ssh. */
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { CodedError } from '../foundation/coded-error.ts';
 import type { SshTarget } from './address.ts';
 
 const defaultTimeoutMs = 30_000;
+/** A command that is told to end does so within this time, or is not waited for. */
+const endMs = 3000;
 /** Exit code of ssh itself. */
 const connectionLost = 255;
 
@@ -24,6 +27,15 @@ export interface Following {
   stop(): void;
 }
 
+/** So that a socket in it, named by ssh's %C and a random end while it is made, has a path that unix(7) takes. */
+const maxTemporaryBytes = 32;
+
+/** A command that ends in the middle, by Ctrl-C, leaves none behind either. */
+const openFolders = new Set<string>();
+process.on('exit', () => {
+  for (const folder of openFolders) rmSync(folder, { recursive: true, force: true });
+});
+
 /** The shared connections of one command's hosts. */
 export class SshConnections {
   readonly folder: string;
@@ -33,7 +45,10 @@ export class SshConnections {
   }
 
   static open(): SshConnections {
-    return new SshConnections(mkdtempSync(path.join(os.tmpdir(), 'poolshift-')));
+    const temporary = Buffer.byteLength(os.tmpdir()) <= maxTemporaryBytes ? os.tmpdir() : '/tmp';
+    const folder = mkdtempSync(path.join(temporary, 'poolshift-'));
+    openFolders.add(folder);
+    return new SshConnections(folder);
   }
 
   /** ssh's arguments up to the host. Nobody is there to answer a question. */
@@ -58,6 +73,7 @@ export class SshConnections {
       }),
     );
     await rm(this.folder, { recursive: true, force: true });
+    openFolders.delete(this.folder);
   }
 }
 
@@ -81,7 +97,7 @@ export class OperatedHost {
    */
   async run(script: string, { timeoutMs = defaultTimeoutMs, input }: RunOptions = {}): Promise<string> {
     const [program, ...words] = this.#command(script);
-    const result = await execa(program, words, {
+    const child = execa(program, words, {
       ...(input === undefined ? { stdin: 'ignore' } : { input }),
       timeout: timeoutMs,
       // A Ctrl-C in the terminal is for this command alone.
@@ -89,10 +105,15 @@ export class OperatedHost {
       reject: false,
       maxBuffer: 64 * 2 ** 20,
     });
+    // What hangs in the kernel, as a read of a mount whose server is gone, cannot be ended, nor what sudo runs: it is left alone.
+    const result = await Promise.race([child, sleep(timeoutMs + endMs, undefined, { ref: false })]);
+    if (result === undefined || result.timedOut) {
+      for (const stream of [child.stdout, child.stderr]) stream.destroy();
+      child.nodeChildProcess.unref();
+      throw new CodedError('host', 'timeout', `${this.name} does not answer within ${timeoutMs / 1000} s`);
+    }
     if (result.exitCode === 0) return result.stdout;
     const said = result.stderr.trim().split('\n').slice(-5).join('\n');
-    if (result.timedOut)
-      throw new CodedError('host', 'timeout', `${this.name} does not answer within ${timeoutMs / 1000} s`);
     if (this.ssh !== undefined && (result.exitCode === connectionLost || result.exitCode === undefined))
       throw new CodedError('host', 'unreachable', `${this.name} cannot be reached by ssh: ${said}`);
     throw new CodedError(
@@ -126,6 +147,7 @@ export class OperatedHost {
     if (this.ssh === undefined) return { path: remotePath, stop: () => Promise.resolve() };
     const local = path.join(this.#connections.folder, name);
     const what = `${local}:${remotePath}`;
+    await this.#checkSocket(this.ssh, remotePath);
     await this.#forward('-L', what, remotePath);
     return {
       path: local,
@@ -152,6 +174,24 @@ export class OperatedHost {
         await this.run(`rm -f ${quote(remotePath)}`).catch(() => undefined);
       },
     };
+  }
+
+  /** sshd connects to it as the user that it has let in, with whom sudo does not help. @throws CodedError 'host' */
+  async #checkSocket(ssh: SshTarget, socket: string): Promise<void> {
+    if ((await this.run(`[ -S ${quote(socket)} ] && echo yes || true`)) !== 'yes')
+      throw new CodedError('host', 'forward-failed', `${this.name}: there is no socket ${socket}`);
+    const words = [...this.#connections.arguments(ssh), ssh.host, `exec test -w ${quote(socket)}`];
+    const { exitCode } = await execa('ssh', words, {
+      stdin: 'ignore',
+      reject: false,
+      timeout: defaultTimeoutMs,
+    });
+    if (exitCode === 1)
+      throw new CodedError(
+        'host',
+        'forward-failed',
+        `${this.name}: the user of the ssh connection may not use the socket ${socket}: connect as root or as QEMU's user (USER@${this.name})`,
+      );
   }
 
   /** Over the shared connection, which is made if there is none. @throws CodedError 'host' */

@@ -49,6 +49,15 @@ await host.run(endScript(id, JSON.stringify({ outcome: 'cancelled', endedAt: 'no
 const [over] = await knownMigrations(host);
 say('status', [over?.engineRuns, over?.lastEvent, over?.end?.outcome]);
 
+// What a slow host starts only now.
+const late = await LaunchedEngine.start(host, {
+  ...{ id, vm: 'vm1', role: 'destination', command: `printf '{"event":"too-late"}\\n'` },
+  onEvent: ({ event }) => {
+    if (event === 'too-late') say('event', event);
+  },
+});
+await late.ended;
+
 // Ended ones are forgotten, but those that somebody has still to look after.
 const named = (number: number): string => `old-${String(number).padStart(2, '0')}`;
 for (let number = 0; number < 30; number++) {

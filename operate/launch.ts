@@ -65,7 +65,8 @@ function launchScript(id: string, role: Role, vm: string, command: string): stri
   return `set -eu
 umask 077
 # A file, since systemd has a meaning of its own for "$" in a command.
-printf '%s\\n' ${quote(`echo $$ > ${stem}.pid\nexec ${command}`)} > ${stem}.sh
+# One that a slow host starts only when its migration is over ends at once.
+printf '%s\\n' ${quote(`echo $$ > ${stem}.pid\n[ ! -e ${folderOf(id)}/end ] || exit 1\nexec ${command}`)} > ${stem}.sh
 if [ -d /run/systemd/system ]; then
   if systemctl is-active --quiet ${quote(unit)}; then echo "the unit ${unit} is active: an engine of an earlier migration is still there (poolshift status)" >&2; exit 1; fi
   systemctl reset-failed ${quote(unit)} 2> /dev/null || true
@@ -156,7 +157,13 @@ export class LaunchedEngine {
       readonly onEvent: (event: ReportedEvent) => void;
     },
   ): Promise<LaunchedEngine> {
-    await host.run(launchScript(id, role, vm, command));
+    try {
+      await host.run(launchScript(id, role, vm, command));
+    } catch (error) {
+      // It may run all the same: its host was too slow to say so, or the connection was lost.
+      await host.run(signalScript(id, role, 'TERM')).catch(() => undefined);
+      throw error;
+    }
     return new LaunchedEngine(host, id, role, onEvent);
   }
 

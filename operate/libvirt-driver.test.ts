@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test from 'ava';
 import type { VmState } from './course.ts';
+import { lookAtDomain } from './domain-recovery.ts';
 import {
   domainState,
   jobFiguresOf,
@@ -109,6 +110,29 @@ test.serial('who is not reached is named, with what virsh says', async (t) => {
     t.deepEqual(await unreachedLibvirts(['qemu:///system']), []);
   });
 });
+
+test.serial(
+  'memory is brought from a source only where its libvirt says that the VM does not run there',
+  async (t) => {
+    const look = () =>
+      lookAtDomain({ name: 'vm1', uuid }, { source: 'qemu:///system', destination: 'qemu+ssh://dst/system' });
+    const answers = (state: string): string =>
+      `case $* in uri) echo it ;; 'domstate -- '*) ${state} ;; *--reason*) echo 'paused (post-copy failed)' ;; *) exit 1 ;; esac`;
+    for (const [state, runsAtSource] of [
+      ['running', true],
+      ['paused', false],
+    ] as const)
+      await withVirsh(answers(`echo ${state}`), async () => {
+        t.deepEqual(await look(), { runsAtSource, targetMigration: 'postcopy-paused' });
+      });
+    await withVirsh(answers('exit 1'), async () => {
+      await t.throwsAsync(look(), { message: /does not say whether vm1 runs at the source/ });
+    });
+    await withVirsh('echo "error: no way" >&2; exit 1', async () => {
+      await t.throwsAsync(look(), { message: /virsh does not reach qemu:\/\/\/system from here: no way/ });
+    });
+  },
+);
 
 test.serial('a downtime that a failed migration has set is put back', async (t) => {
   const folder = await mkdtemp(path.join(tmpdir(), 'poolshift-virsh-'));

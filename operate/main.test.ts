@@ -1,5 +1,7 @@
 /** The command line: what is refused before anything is asked of a host, and with which exit status. */
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { execa } from 'execa';
 
@@ -95,4 +97,32 @@ test('a QEMU that is not there is no wrong command line', async (t) => {
   const { exitCode, stderr } = await run('check', '--source-qmp', '/nowhere/a', '--target-qmp', '/nowhere/b');
   t.regex(stderr, /QEMU does not answer at \/nowhere\/a/);
   t.is(exitCode, 1);
+});
+
+test('a recovery that nobody answers has begun nothing', async (t) => {
+  const { exitCode, stderr } = await run(
+    'recover',
+    ...['--source-qmp', '/nowhere/a', '--target-qmp', '/nowhere/b'],
+  );
+  t.regex(stderr, /QEMU does not answer at \/nowhere\/a/);
+  t.is(exitCode, 4);
+});
+
+test('Ctrl-C while hosts are asked leaves nothing behind', async (t) => {
+  const folder = await mkdtemp(path.join('/tmp', 'ps-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const [programs, temporary] = ['bin', 'tmp'].map((name) => path.join(folder, name));
+  for (const one of [programs, temporary]) await mkdir(one ?? '');
+  await writeFile(path.join(programs ?? '', 'ssh'), `#!/bin/sh\necho asked >&2; exec sleep 5\n`, {
+    mode: 0o755,
+  });
+  const child = execa(
+    process.execPath,
+    [program, 'check', '--source-qmp', 'ssh://src/run/a', '--target-qmp', 'ssh://dst/run/b'],
+    { reject: false, env: { TMPDIR: temporary, PATH: `${programs ?? ''}:${process.env['PATH'] ?? ''}` } },
+  );
+  while ((await readdir(temporary ?? '')).length === 0) await sleep(20);
+  child.kill('SIGINT');
+  t.is((await child).exitCode, 130);
+  t.deepEqual(await readdir(temporary ?? ''), []);
 });

@@ -1,6 +1,6 @@
 /** `poolshift`: live migration for people who run VMs (docs/operate.md). */
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { cleanJson, cleanText } from '../engine/cli/clean-text.ts';
+import { cleanJson, cleanText, type Terminal } from '../engine/cli/clean-text.ts';
 import { CodedError, isCoded } from '../foundation/coded-error.ts';
 import { helpSettings } from '../foundation/command-help.ts';
 import { type Finding, methods, plainHelps } from './checks.ts';
@@ -15,6 +15,8 @@ import type { RecoveryEnd } from './recovery.ts';
 import { jsonReporter, type Reporter, textReporter } from './report.ts';
 import { knownMigrations, statusLines } from './status.ts';
 import { exitCodeOf, metricsText, type Summary } from './summary.ts';
+
+const stdoutTerminal: Terminal | undefined = process.stdout.isTTY ? process.stdout : undefined;
 
 interface Output {
   readonly json?: true;
@@ -212,7 +214,7 @@ addMigrationOptions(addVmArguments(program.command('migrate')))
           'usage',
           '--p2p, --persistent, --undefine-source and --verify are for libvirt',
         );
-      const reporter = reporterOf(options);
+      const reporter = reporterOf(options, stdoutTerminal);
       const end =
         vm.is === 'domain'
           ? await migrateDomain(vm.domain, vm.destination, options, reporter, onInterrupt)
@@ -235,7 +237,7 @@ addMigrationOptions(addHostOptions(program.command('evacuate')))
   .action(async (options: Omit<EvacuationOptions, 'storage'> & Output & { readonly to: string }) => {
     checkEarly(options);
     // Lines of several would overwrite each other.
-    const terminal = process.stdout.isTTY && options.parallel === 1;
+    const terminal = options.parallel === 1 ? stdoutTerminal : undefined;
     const ends = await evacuate(
       options.to,
       { ...options, storage: [] },
@@ -259,7 +261,7 @@ addVmArguments(program.command('check'))
     const vm = vmOf(domain, destination, options);
     if (vm.is === 'qemu' && options.addChannel === true)
       throw new CodedError('command', 'usage', '--add-channel is for libvirt');
-    const reporter = reporterOf(options);
+    const reporter = reporterOf(options, stdoutTerminal);
     const hindered =
       vm.is === 'domain'
         ? await checkDomain(vm.domain, vm.destination, options, reporter)
@@ -291,7 +293,7 @@ addVmNames(program.command('recover'))
       options: VmOptions & Output & DomainRecoveryOptions,
     ) => {
       const vm = vmOf(domain, destination, options);
-      const reporter = reporterOf(options);
+      const reporter = reporterOf(options, stdoutTerminal);
       try {
         const end =
           vm.is === 'domain'
@@ -299,7 +301,7 @@ addVmNames(program.command('recover'))
             : await recoverQemu({ ...options, ...vm }, reporter, onInterrupt);
         process.exitCode = recoveryExitCodes[end];
       } catch (error) {
-        if (!isCoded(error, 'recovery')) throw error;
+        if (!(error instanceof CodedError) || isCoded(error, 'command')) throw error;
         process.stderr.write(`poolshift: ${cleanText(error.message)}\n`);
         process.exitCode = refusedExitCode;
       }
@@ -330,9 +332,9 @@ program
     );
   });
 
-function reporterOf({ json }: Output, isTerminal: boolean = process.stdout.isTTY, name?: string): Reporter {
+function reporterOf({ json }: Output, terminal?: Terminal, name?: string): Reporter {
   const write = (text: string): boolean => process.stdout.write(text);
-  return json === true ? jsonReporter(write, name) : textReporter(write, isTerminal, name);
+  return json === true ? jsonReporter(write, name) : textReporter(write, terminal, name);
 }
 
 async function conclude(

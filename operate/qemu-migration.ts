@@ -4,7 +4,7 @@ import path from 'node:path';
 import { agentPortName } from '../engine/list/agent-protocol.ts';
 import { QmpClient } from '../qemu/qmp/client.ts';
 import { qmpAddress } from './address.ts';
-import { type Finding, hinders, judgeQemus, type Method, type QemusAsked } from './checks.ts';
+import { type Finding, hinders, judgeQemus, type Method, methodFindings, type QemusAsked } from './checks.ts';
 import { enginesOf, type EnginePlan } from './engine-commands.ts';
 import {
   askAgent,
@@ -101,18 +101,19 @@ export function disksOf(blocks: readonly BlockDevice[]): readonly DiskFacts[] {
   return blocks.flatMap(({ device, inserted }) => {
     if (inserted === undefined || inserted.ro) return [];
     const { file, drv } = inserted;
-    const place = file.startsWith('/') || file.startsWith('nfs://') ? file.replace(/\?.*$/, '') : undefined;
+    const nfs = file.startsWith('nfs://') ? file.replace(/\?.*$/, '') : undefined;
+    const place = file.startsWith('/') ? file : nfs;
     return [{ target: device, serial: '', format: drv, kind: file, place }];
   });
 }
 
-/** Process and user behind a QMP socket. @throws CodedError 'host' */
-async function processBehind(
+/** Process and user behind a QMP socket, which QEMU may have been told by another path. @throws CodedError 'host' */
+export async function processBehind(
   host: OperatedHost,
   socket: string,
 ): Promise<{ readonly pid: number; readonly user: string }> {
   const answer = await host.run(
-    `pid=$(ss -Hxlp src ${quote(socket)} | sed -n 's/.*pid=\\([0-9]*\\).*/\\1/p' | head -n 1)
+    `pid=$({ ss -Hxlp src ${quote(socket)}; ss -Hxlpe | grep -F " ino:$(stat -Lc %i ${quote(socket)}) "; } | sed -n 's/.*pid=\\([0-9]*\\).*/\\1/p' | head -n 1)
 [ -n "$pid" ] || exit 0
 echo "$pid $(stat -c %U "/proc/$pid")"`,
   );
@@ -197,13 +198,18 @@ async function inspect({ source, target, hosts }: Ends, options: QemuMigrationOp
   };
 }
 
+const findingsOf = (inspected: Inspected, { method }: QemuMigrationOptions): readonly Finding[] => [
+  ...judgeQemus(inspected),
+  ...methodFindings(method, inspected.qemu.versions),
+];
+
 /** `poolshift check --source-qmp ...`. @throws CodedError 'host', 'qmp', 'command' */
 export async function checkQemus(
   options: QemuMigrationOptions,
   reporter: Reporter,
 ): Promise<readonly Finding[]> {
   return withQemus(options, async (ends) => {
-    const findings = judgeQemus(await inspect(ends, options));
+    const findings = findingsOf(await inspect(ends, options), options);
     reporter.findings(findings);
     return hinders(findings, options.method);
   });
@@ -218,7 +224,7 @@ export async function migrateQemu(
   const { method } = options;
   return withQemus(options, async ({ source, target, hosts }) => {
     const inspected = await inspect({ source, target, hosts }, options);
-    const findings = judgeQemus(inspected);
+    const findings = findingsOf(inspected, options);
     const hindered = hinders(findings, method);
     reporter.findings(hindered.length > 0 ? hindered : findings.filter(({ level }) => level === 'note'));
     if (hindered.length > 0) return { hindered };

@@ -115,8 +115,9 @@ class FakeQemu {
   }
 }
 
-const driverOf = (source: FakeQemu, target: FakeQemu): Driver =>
+const driverOf = (source: FakeQemu, target: FakeQemu, timeoutMs?: number): Driver =>
   qmpDriver({
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
     source: source.client(),
     target: target.client(),
     ...uris,
@@ -158,6 +159,24 @@ test('Ctrl-C while QEMU is told has to be said again; then the migration is canc
     source.told.filter(({ command }) => command === 'migrate-set-parameters').map(({ given }) => given),
     [{ 'max-bandwidth': 100e9 }, { 'max-bandwidth': 134_217_728 }],
   );
+});
+
+test('a VM that --timeout has stopped goes on at the source where its migration is cancelled, and there alone', async (t) => {
+  for (const [status, continued] of [
+    ['cancelled', 1],
+    ['completed', 0],
+  ] as const) {
+    const [source, target] = [new FakeQemu(), new FakeQemu()];
+    const driver = driverOf(source, target, 1);
+    source.onCommand = (command) => {
+      if (command === 'stop') source.status = status;
+      return Promise.resolve();
+    };
+    t.like(await driver.migrate(), { succeeded: status === 'completed' });
+    t.is(source.count('stop'), 1);
+    t.is(source.count('cont'), continued);
+    t.is(target.count('cont'), 1 - continued);
+  }
 });
 
 test('a source that has migrated is not said to be paused: nobody is to continue it', (t) => {

@@ -270,10 +270,12 @@ export function qmpDriver(migration: QmpMigration): Driver {
   const early = migration.early ? new EarlyMove(source, target) : undefined;
   const beginning = new Beginning();
 
+  /** For `--timeout`. */
+  let suspended = false;
+
   /** @throws CodedError 'qmp' */
   const untilSourceHasEnded = async (): Promise<MigrationInfo> => {
     const startMs = performance.now();
-    let suspended = false;
     for (;;) {
       const info = await source.execute('query-migrate');
       if (ended.some((status) => status === info.status)) return info;
@@ -316,7 +318,11 @@ export function qmpDriver(migration: QmpMigration): Driver {
           throw error;
         }
         // One that is broken is recovered with what it has.
-        if (info.status === 'failed' || info.status === 'cancelled') await settings.putBack();
+        if (info.status === 'failed' || info.status === 'cancelled') {
+          await settings.putBack();
+          // QEMU leaves a VM stopped that was stopped in its migration. The target waits, and is told to go on by nobody but this.
+          if (suspended) await source.execute('cont');
+        }
         if (info.status !== 'completed')
           return {
             succeeded: false,

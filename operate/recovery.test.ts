@@ -1,5 +1,7 @@
 import test from 'ava';
-import { obstacleTo } from './recovery.ts';
+import { CodedError } from '../foundation/coded-error.ts';
+import type { OperatedHost } from './host.ts';
+import { obstacleTo, recoverMove } from './recovery.ts';
 
 const move = {
   ...{ vm: 'vm1', endsSource: 'virsh destroy vm1' },
@@ -20,4 +22,48 @@ test('a VM is recovered where its target waits for that, and the source does not
     t.regex(obstacle(state, true) ?? '', /vm1 runs on src: it was not moved/);
   for (const state of ['postcopy-paused', 'postcopy-active'])
     t.regex(obstacle(state, true) ?? '', /vm1 runs on src, and QEMU on dst has it as well: end that one/);
+});
+
+const host = (name: string, answer = ''): OperatedHost =>
+  ({ name, run: () => Promise.resolve(answer) }) as unknown as OperatedHost;
+
+/** What comes of a recovery whose target is told so. */
+async function recoverWith(tellTarget: () => Promise<void>) {
+  const notes: string[] = [];
+  const end = await recoverMove(
+    {
+      ...{
+        vm: 'vm1',
+        engine: 'poolshift-engine',
+        targetSocket: '/nowhere/x',
+        endsSource: 'virsh destroy vm1',
+      },
+      hosts: { source: host('src', 'vm1-0a\n/nowhere/a.recovery'), destination: host('dst') },
+      look: () => Promise.resolve({ runsAtSource: false, targetMigration: 'postcopy-paused' }),
+      tellTarget,
+    },
+    {
+      findings: () => undefined,
+      note: (text) => notes.push(text),
+      progress: () => undefined,
+      end: () => undefined,
+    },
+    () => undefined,
+  );
+  return { end, notes };
+}
+
+test('a host that is lost in a recovery leaves it incomplete, and it can be run again', async (t) => {
+  const lost = new CodedError('host', 'unreachable', 'dst cannot be reached by ssh');
+  const { end, notes } = await recoverWith(() => Promise.reject(lost));
+  t.is(end, 'incomplete');
+  t.regex(
+    notes.join('\n'),
+    /dst cannot be reached by ssh\. poolshift recover can be run again; never continue/,
+  );
+  const inTheWay = new CodedError('recovery', 'libvirt-in-the-way', 'libvirt lets nobody speak to it');
+  await t.throwsAsync(
+    recoverWith(() => Promise.reject(inTheWay)),
+    { name: 'RecoveryError' },
+  );
 });

@@ -1,6 +1,6 @@
 /** `poolshift recover`: a VM that early resume has moved, and that lost its engines or its link, gets the pages that it misses. */
 import { randomBytes } from 'node:crypto';
-import { CodedError } from '../foundation/coded-error.ts';
+import { CodedError, isCoded } from '../foundation/coded-error.ts';
 import { type OperatedHost, quote } from './host.ts';
 import { endScript, migrationsFolder, parseEvent } from './launch.ts';
 import { ProgressWatch } from './progress.ts';
@@ -21,7 +21,7 @@ export interface BrokenMove {
   readonly endsSource: string;
 }
 
-interface Look {
+export interface Look {
   readonly runsAtSource: boolean;
   /** What the target's QEMU says of its migration. */
   readonly targetMigration: string;
@@ -35,7 +35,10 @@ export type RecoveryEnd =
 
 const progressMs = 500;
 
-/** @throws CodedError 'recovery' where there is nothing to recover, or libvirt is in the way, and then nothing was begun; 'host', 'qmp' */
+/**
+ * @throws CodedError where nothing was begun: 'recovery' where there is nothing to recover, or libvirt is in the way; 'host', 'qmp' where
+ *   somebody does not answer
+ */
 export async function recoverMove(
   move: BrokenMove,
   reporter: Reporter,
@@ -50,21 +53,30 @@ export async function recoverMove(
   const obstacle = obstacleTo(move, await move.look());
   if (obstacle !== undefined) throw new CodedError('recovery', 'not-needed', obstacle);
   const { id, file } = await leftBy(hosts.source, vm);
-  await move.tellTarget(`unix:${targetSocket}`);
-  const way = await joinSockets(move);
   try {
-    const end = await runRecovery(move, file, way.path, reporter, interruption.signal);
-    if (end === 'recovered') {
-      await tellHosts(move, id);
-      reporter.note(
-        `${vm} has everything on ${hosts.destination.name}; end what is left of it on ${hosts.source.name}: ${move.endsSource}`,
-      );
+    await move.tellTarget(`unix:${targetSocket}`);
+    const way = await joinSockets(move);
+    try {
+      const end = await runRecovery(move, file, way.path, reporter, interruption.signal);
+      if (end === 'recovered') {
+        await tellHosts(move, id);
+        reporter.note(
+          `${vm} has everything on ${hosts.destination.name}; end what is left of it on ${hosts.source.name}: ${move.endsSource}`,
+        );
+      }
+      return end;
+    } finally {
+      await way.stop();
     }
-    return end;
-  } finally {
-    await way.stop();
+  } catch (error) {
+    if (!(error instanceof CodedError) || isCoded(error, 'recovery')) throw error;
+    reporter.note(notComing(move, error.message));
+    return interruption.signal.aborted ? 'cancelled' : 'incomplete';
   }
 }
+
+const notComing = ({ hosts: { source } }: BrokenMove, why: string): string =>
+  `the rest did not come: ${why}. poolshift recover can be run again; never continue the VM on ${source.name}`;
 
 /** What the source engine of the last early resume of this VM has left. @throws CodedError 'recovery', 'file', 'host' */
 async function leftBy(
@@ -129,13 +141,14 @@ async function joinSockets({ hosts, targetSocket }: BrokenMove): Promise<Way> {
 }
 
 async function runRecovery(
-  { hosts: { source }, engine }: BrokenMove,
+  move: BrokenMove,
   file: string,
   socket: string,
   reporter: Reporter,
   signal: AbortSignal,
 ): Promise<RecoveryEnd> {
-  const words = [engine, 'recover', file, '--target', `unix:${socket}`, '--json'].map(quote).join(' ');
+  const { source } = move.hosts;
+  const words = [move.engine, 'recover', file, '--target', `unix:${socket}`, '--json'].map(quote).join(' ');
   const following = source.follow(`printf '{"event":"process","pid":%s}\\n' $$; exec ${words} 2>&1`);
   const watch = new ProgressWatch(performance.now());
   watch.takeEvent('source', { event: 'moved', fields: {} });
@@ -176,9 +189,7 @@ async function runRecovery(
     clearInterval(ticks);
     following.stop();
   }
-  reporter.note(
-    `the rest did not come: ${last}. poolshift recover can be run again; never continue the VM on ${source.name}`,
-  );
+  reporter.note(notComing(move, last));
   return signal.aborted ? 'cancelled' : 'incomplete';
 }
 

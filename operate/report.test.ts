@@ -23,7 +23,7 @@ const summary: Summary = {
 
 test('a terminal has one line of progress, which gives way to others', (t) => {
   let text = '';
-  const reporter = textReporter((more) => (text += more), true);
+  const reporter = textReporter((more) => (text += more), { columns: 200 });
   reporter.progress(at(100));
   reporter.progress(at(200));
   reporter.note('a note');
@@ -32,16 +32,30 @@ test('a terminal has one line of progress, which gives way to others', (t) => {
   t.true(text.endsWith('\r\u001b[Ka note\n'));
 });
 
+test('progress never goes on in a second line, which could not be overwritten', (t) => {
+  const lengths = [40, 80, 0].map((columns) => {
+    let text = '';
+    textReporter((more) => (text += more), { columns }).progress(at(100));
+    return text.replace('\r', '').replace('\u001b[K', '').length;
+  });
+  t.is(lengths[0], 39);
+  t.true((lengths[1] ?? 0) <= 79);
+  t.true((lengths[2] ?? 0) > 39, 'a terminal that does not know its width gets all');
+});
+
 test('elsewhere progress is a line now and then', (t) => {
   let text = '';
-  const reporter = textReporter((more) => (text += more), false);
+  const reporter = textReporter((more) => (text += more), undefined);
   for (let ms = 0; ms <= 11_000; ms += 500) reporter.progress(at(ms));
   t.is(text.trim().split('\n').length, 3);
   t.false(text.includes('\r'));
 });
 
 test('what names and reasons hold moves no cursor, in text and in JSON', (t) => {
-  for (const reporterOf of [(write: (text: string) => void) => textReporter(write, false), jsonReporter]) {
+  for (const reporterOf of [
+    (write: (text: string) => void) => textReporter(write, undefined),
+    jsonReporter,
+  ]) {
     let text = '';
     const reporter = reporterOf((more) => (text += more));
     reporter.end('id', summary);

@@ -1,5 +1,5 @@
 /** How a command tells what happens: lines for people, or JSON lines for programs. */
-import { cleanJson, cleanText } from '../engine/cli/clean-text.ts';
+import { cleanJson, cleanText, fitting, type Terminal } from '../engine/cli/clean-text.ts';
 import { findingLines, type Finding } from './checks.ts';
 import { type Progress, progressLine } from './progress.ts';
 import { type Summary, summaryTable } from './summary.ts';
@@ -17,7 +17,11 @@ const plainIntervalMs = 5000;
  * Progress overwrites itself on a terminal; elsewhere it is a line now and then.
  * @param name of one VM among several, before each line
  */
-export function textReporter(write: (text: string) => void, isTerminal: boolean, name?: string): Reporter {
+export function textReporter(
+  write: (text: string) => void,
+  terminal: Terminal | undefined,
+  name?: string,
+): Reporter {
   const prefix = name === undefined ? '' : `${name}: `;
   let shownMs = -Infinity;
   let open = false;
@@ -32,8 +36,8 @@ export function textReporter(write: (text: string) => void, isTerminal: boolean,
     note: line,
     progress: (progress) => {
       const text = progressLine(progress);
-      if (isTerminal) {
-        write(`\r${cleanText(prefix + text)}\u001b[K`);
+      if (terminal !== undefined) {
+        write(`\r${fitting(cleanText(prefix + text), terminal)}\u001b[K`);
         open = true;
       } else if (progress.elapsedMs - shownMs >= plainIntervalMs) {
         shownMs = progress.elapsedMs;

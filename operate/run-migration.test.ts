@@ -132,6 +132,38 @@ test('Ctrl-C while an engine is being started: it is ended before the command en
   );
 });
 
+test('an engine whose host was too slow to say that it runs is told to end', async (t) => {
+  const played = play({});
+  played.destination.on = (what) =>
+    what === 'launch'
+      ? Promise.reject(new CodedError('host', 'timeout', 'dst does not answer within 30 s'))
+      : Promise.resolve();
+  const { outcome, reasons } = await played.running();
+  t.is(outcome, 'failed');
+  t.true(played.destination.done.includes('TERM'));
+  t.deepEqual(reasons, ['destination engine: dst does not answer within 30 s']);
+});
+
+/** Neither host runs the VM when the source engine's lines have ended. */
+async function pausedAfter(...said: readonly object[]): Promise<{ readonly outcome: string }> {
+  const played = play({
+    look: () => Promise.resolve({ source: 'paused', destination: 'paused' }),
+    migrate: async () => {
+      for (const event of [{ event: 'qemu-connected' }, ...said]) played.source.engine.say(event);
+      played.source.engine.stop();
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      return { succeeded: false, says: 'lost' };
+    },
+  });
+  untilListening(played);
+  return played.running();
+}
+
+test('a source engine that goes without a word may have committed: nobody is told to continue the VM here', async (t) => {
+  t.like(await pausedAfter(), { outcome: 'in-doubt' });
+  t.like(await pausedAfter({ event: 'failed', reason: 'x' }), { outcome: 'failed-paused' });
+});
+
 test('nobody can be asked, and no QEMU has come to an engine: the engines are ended', async (t) => {
   const unknown = { source: 'unknown', destination: 'unknown' } as const satisfies Record<string, VmState>;
   const played = play({ look: () => Promise.resolve(unknown) });

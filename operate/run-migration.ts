@@ -276,7 +276,7 @@ class Run {
         const errors = (await engine.errors()).trim();
         if (errors !== '') this.#reasons.push(`${role} engine: ${errors}`);
       }
-      this.#dispatch({ type: 'engine-ended', role });
+      this.#dispatch({ type: 'engine-ended', role, silent: !this.#record.hasLastWord(role) });
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
       this.#reasons.push(`${role} engine: ${error.message}`);

@@ -42,6 +42,9 @@ const reasonEvents: ReadonlySet<string> = new Set([
   'incomplete',
 ]);
 
+/** How an engine ends. */
+const lastWords = ['done', 'failed', 'cancelled', 'incomplete', 'in-doubt'] as const;
+
 /** A guest can make an engine say very many: each storage that it invents is another reason. */
 const maxReasons = 20;
 const maxReasonLength = 500;
@@ -51,6 +54,7 @@ export class EngineRecord {
   readonly #last = new Map<string, RecordedFields>();
   readonly #reasons: string[] = [];
   readonly #early: boolean;
+  readonly #ended = new Set<EngineRole>();
   #reasonsLeftOut = 0;
   #hasSeenQemu = false;
 
@@ -62,6 +66,7 @@ export class EngineRecord {
   take(role: EngineRole, { event, fields }: ReportedEvent): void {
     this.#last.set(`${role} ${event === 'done' ? 'progress' : event}`, fields);
     if (event === 'qemu-connected') this.#hasSeenQemu = true;
+    if (lastWords.some((word) => word === event)) this.#ended.add(role);
     const { reason } = fields;
     if (!reasonEvents.has(event) || reason === undefined || (this.#early && event === 'not-placing')) return;
     // What one engine says, the other often repeats.
@@ -74,6 +79,11 @@ export class EngineRecord {
   /** Whether any of QEMU's stream has come to an engine. */
   get hasSeenQemu(): boolean {
     return this.#hasSeenQemu;
+  }
+
+  /** Whether that engine has said how it ended. */
+  hasLastWord(role: EngineRole): boolean {
+    return this.#ended.has(role);
   }
 
   /** What was said last, as in "look at the target, then ...". */

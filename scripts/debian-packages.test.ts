@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'ava';
+import { execa } from 'execa';
 import { hostPackages } from './debian-packages.ts';
 
 const script = readFileSync(path.join(import.meta.dirname, '../vagrant/provision.sh'), 'utf8');
@@ -10,3 +11,15 @@ for (const [role, packages] of Object.entries(hostPackages))
     const list = new RegExp(`^${role}=\\(([^)]*)\\)$`, 'm').exec(script)?.[1];
     t.deepEqual(list?.trim().split(/\s+/), [...packages]);
   });
+
+test('an option is no folder for the packages', async (t) => {
+  const program = path.join(import.meta.dirname, 'make-packages.ts');
+  for (const [word, status] of [
+    ['--help', 0],
+    ['--out', 2],
+  ] as const) {
+    const { exitCode, stderr } = await execa(process.execPath, [program, word], { reject: false });
+    t.is(exitCode, status, word);
+    t.regex(stderr, /^usage: npm run packages/);
+  }
+});

@@ -191,7 +191,12 @@ async function make(
   }
 }
 
-const folder = path.resolve(process.argv[2] ?? 'packages');
+const [given = 'packages', ...further] = process.argv.slice(2);
+if (given.startsWith('-') || further.length > 0) {
+  console.error('usage: npm run packages [-- FOLDER]   (default: packages)');
+  process.exit(given === '--help' || given === '-h' ? 0 : 2);
+}
+const folder = path.resolve(given);
 await mkdir(folder, { recursive: true });
 const { version } = JSON.parse(await readFile(path.join(root, 'package.json'), 'utf8')) as {
   readonly version: string;

@@ -17,3 +17,14 @@ export function cleanText(text: string): string {
 export function cleanJson(json: string): string {
   return json.replace(controls, (character) => (character === '\n' ? character : escape(character)));
 }
+
+/** What shows lines, as `process.stdout` where that is one. */
+export interface Terminal {
+  /** 0 where it does not know. */
+  readonly columns: number;
+}
+
+/** So much of a line as a terminal has room for: from one that goes on below no cursor comes back to its beginning. */
+export function fitting(line: string, { columns }: Terminal): string {
+  return columns > 0 ? line.slice(0, columns - 1) : line;
+}

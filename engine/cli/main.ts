@@ -500,7 +500,7 @@ for (const stream of [process.stdout, process.stderr]) stream.on('error', () => 
 
 function sink(args: CommonOptions): EventSink {
   if (args.json === true) return jsonSink((line) => process.stdout.write(line));
-  return textSink((text) => process.stderr.write(text), process.stderr.isTTY);
+  return textSink((text) => process.stderr.write(text), process.stderr.isTTY ? process.stderr : undefined);
 }
 
 function exitStatus(result: EngineOutcome['result']): number {

@@ -27,9 +27,9 @@ const counters: EngineCounters = {
 const progress: EngineEvent = { event: 'progress', ...counters };
 const held: EngineEvent = { event: 'gate-held', by: 'agreement-withheld' };
 
-function shown(isTerminal: boolean, events: readonly EngineEvent[]): string[] {
+function shown(isTerminal: boolean, events: readonly EngineEvent[], columns = 200): string[] {
   const written: string[] = [];
-  const sink = textSink((text) => written.push(text), isTerminal);
+  const sink = textSink((text) => written.push(text), isTerminal ? { columns } : undefined);
   for (const event of events) sink(event);
   return written.map((text) => text.replace(/\d+\.\d s {2}/, 'T '));
 }
@@ -45,6 +45,11 @@ test('on a terminal progress overwrites itself, and other lines take its place',
     '\r\u001b[K   T holding the switchover (ack withheld)\n',
     '   T holding the switchover (ack withheld)\n',
   ]);
+});
+
+test('progress keeps to one line of a narrow terminal', (t) => {
+  const [line = ''] = shown(true, [progress], 40);
+  t.true(line.replace('\r', '').replace('\u001b[K', '').length <= 39);
 });
 
 test('elsewhere there are plain lines, and not one for each progress', (t) => {

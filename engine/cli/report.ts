@@ -1,6 +1,6 @@
 /** How engine events reach people and programs: lines on a terminal, or JSON lines. */
 import { inSeconds, mebibytes, milliseconds } from '../../foundation/quantity.ts';
-import { cleanJson, cleanText } from './clean-text.ts';
+import { cleanJson, cleanText, fitting, type Terminal } from './clean-text.ts';
 import type { EngineCounters, EngineEvent, EventSink } from '../core/engine-event.ts';
 
 /** JSON lines with a time: `t_ms` since the start of the program, `time` as a date. */
@@ -12,21 +12,21 @@ export function jsonSink(write: (line: string) => void): EventSink {
   };
 }
 
-/** Lines for people; progress overwrites itself where `isTerminal`, else it is shown every few seconds. */
-export function textSink(write: (text: string) => void, isTerminal: boolean): EventSink {
+/** Lines for people; progress overwrites itself on a terminal, else it is shown every few seconds. */
+export function textSink(write: (text: string) => void, terminal: Terminal | undefined): EventSink {
   const startMs = performance.now();
   let shownMs = 0;
   let open = false;
   return (event) => {
     const nowMs = performance.now();
     if (event.event === 'progress') {
-      if (!isTerminal && nowMs - shownMs < 2000) return;
+      if (terminal === undefined && nowMs - shownMs < 2000) return;
       shownMs = nowMs;
     }
     const time = `${inSeconds(nowMs - startMs).padStart(6)} s  `;
     const text = time + cleanText(describe(event));
-    if (isTerminal && event.event === 'progress') {
-      write(`\r${text}\u001b[K`);
+    if (terminal !== undefined && event.event === 'progress') {
+      write(`\r${fitting(text, terminal)}\u001b[K`);
       open = true;
       return;
     }
