@@ -33,7 +33,7 @@ test('a plan is JSON lines where these are asked for, of either command', async 
     ['rw-4-precopy-r1', 'rw-4-restore-r1'],
   );
   t.like(planned[1], { event: 'planned', repeat: 1, configuration: { scenario: 'rw', engine: 'restore' } });
-  t.true(planned.every(({ expectedSeconds }) => Number((expectedSeconds as { tcg: number }).tcg) > 60));
+  t.true(planned.every(({ expectedSeconds }) => (expectedSeconds as { tcg: number }).tcg > 60));
   const one = await run('experiment', '--json');
   t.like(JSON.parse(one.stdout), { scenario: 'rw', engine: 'precopy' });
   t.is(one.stdout.split('\n').length, 1);
