@@ -25,7 +25,7 @@ export const matrixOptionsSchema = optionsSchema
     engines: listOf(engineNames)
       .optional()
       .describe('methods (default precopy restore balance; with --profile paper precopy restore)'),
-    repeat: z.coerce.number().int().min(1).max(100).default(1).describe('runs of each combination'),
+    repeat: optionsSchema.shape.repeat.describe('runs of each combination'),
     out: z.string().min(1).optional().describe('folder of the set (default results/matrix-<time>)'),
     resume: z.boolean().default(false).describe('skip what is already done in --out'),
     shard: shardOption

@@ -41,7 +41,12 @@ const kinds = {
  * @throws RangeError with the column's name, CsvError
  */
 export function parseRunsCsv(text: string): RunRow[] {
-  const rows = parseSync<Readonly<Record<string, string>>>(text, { columns: true, skip_empty_lines: true });
+  // Spreadsheets begin what they save with a byte order mark.
+  const rows = parseSync<Readonly<Record<string, string>>>(text, {
+    bom: true,
+    columns: true,
+    skip_empty_lines: true,
+  });
   return rows.map((cells) => {
     const row: Partial<Record<RunColumn, string | number | boolean | undefined>> = {};
     for (const column of runColumnNames) {

@@ -85,10 +85,12 @@ export async function readSamples(
     return readSamplesFile(file, isWanted).catch((error: unknown) => {
       throw new CodedError('record', 'not-readable', `${file} is not a file of samples`, { cause: error });
     });
-  const samples = await readJsonLines(path.join(folder, runFiles.rawSamples), (value) =>
-    sampleSchema.parse(value),
-  );
-  return samples?.filter(({ metric }) => isWanted(metric));
+  return (await readRawSamples(folder))?.filter(({ metric }) => isWanted(metric));
+}
+
+/** As they were written while the run went on. Undefined if there is no file of them. @throws CodedError 'record' `not-readable` */
+export async function readRawSamples(folder: string): Promise<Sample[] | undefined> {
+  return readJsonLines(path.join(folder, runFiles.rawSamples), (value) => sampleSchema.parse(value));
 }
 
 /** Corrects the clocks and sorts by time. Pure. */

@@ -5,7 +5,7 @@
  * neighbours in a column are alike, which is what makes the file small. Parquet, so that DuckDB, pandas and R read it too.
  */
 import { createHash } from 'node:crypto';
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { open, readFile, rename } from 'node:fs/promises';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { parquetMetadata, parquetRead, parquetSchema } from 'hyparquet';
 import { type ColumnSource, parquetWriteBuffer } from 'hyparquet-writer';
@@ -100,13 +100,19 @@ function parquetOf(samples: readonly Sample[]): Uint8Array {
   );
 }
 
-/** Whole or not at all. The file is read back before it takes its name: it may replace what the samples came from. */
+/** Whole or not at all. The file is read back, and on the disk, before it takes its name: it may replace what the samples came from. */
 export async function writeSamplesFile(file: string, samples: readonly Sample[]): Promise<void> {
   const bytes = parquetOf(samples);
   const digest = digestOf(samples);
   if (digestOf(await samplesIn(bytes)) !== digest)
     throw new Error(`${file} would not hold the samples that were recorded`);
-  await writeFile(`${file}.new`, bytes);
+  const handle = await open(`${file}.new`, 'w');
+  try {
+    await handle.writeFile(bytes);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
   await rename(`${file}.new`, file);
 }
 

@@ -82,6 +82,26 @@ function fromRoot(set: string): string {
   return relative;
 }
 
+/** What reads sets runs nothing, and writes. @throws CodedError 'command', 'usage' */
+function refuseContradictions(options: Options): void {
+  const reads = options.from !== undefined ? '--from' : options.reportOnly ? '--report-only' : undefined;
+  if (reads === undefined) return;
+  const { dryRun, resume, out, reportOnly } = options;
+  const others = {
+    '--dry-run': dryRun,
+    '--resume': resume,
+    '--out': out !== undefined,
+    '--report-only': reportOnly && reads === '--from',
+  };
+  const [other] = Object.entries(others).find(([, isGiven]) => isGiven) ?? [];
+  if (other !== undefined)
+    throw new CodedError(
+      'command',
+      'usage',
+      `${reads} runs nothing, and writes docs/results.md: leave out ${other}`,
+    );
+}
+
 /** Folder of a new set, or of the recipe's newest one; names of parts of the recipe that have their own are added to it. */
 function setOf(recipe: Recipe, { out, resume }: Options): string {
   if (out !== undefined) return out;
@@ -202,6 +222,7 @@ async function main(atEnd: AtEnd): Promise<number> {
     'names',
   );
   if (options === undefined) return exitCodes.ok;
+  refuseContradictions(options);
   const named = recipes.filter(({ name }) => options.names.includes(name));
   if (options.list) {
     const listed = await listOf(root, named.length === 0 ? recipes : named, await readResultsPage(root));

@@ -44,6 +44,16 @@ for (const [what, arguments_, said] of [
   ['two recipes to run', ['smoke', 'engines'], /name one recipe to run/],
   ['an unknown recipe', ['speed'], /NAME \["speed"\]: valid: engines, /],
   ['a set that is not there', ['engines', '--from', 'results/none'], /there is no results\/none/],
+  [
+    'a dry run of what writes',
+    ['engines', '--report-only', '--dry-run'],
+    /--report-only runs nothing, and writes .*leave out --dry-run/,
+  ],
+  [
+    'two sources of a block',
+    ['engines', '--from', 'results/reference-2026-11-26-engines', '--report-only'],
+    /--from runs nothing, and writes docs\/results\.md: leave out --report-only/,
+  ],
   ['a set elsewhere', ['engines', '--from', '/tmp'], /\/tmp is outside of this checkout/],
   [
     'a set of other conditions',

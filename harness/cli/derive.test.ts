@@ -101,6 +101,25 @@ test('a run that was recorded before samples.parquet is read, and packed once it
   t.deepEqual(await deriveRow(run), row);
 });
 
+test('samples as they were written are kept until the packed ones beside them are whole', async (t) => {
+  const run = path.join(await temporaryFolder(t), 'run');
+  const recorded = path.join(results, 'reference-2026-11-29-restart', 'rw-16-restart-r1');
+  await cp(recorded, run, { recursive: true });
+  const packed = path.join(run, 'samples.parquet');
+  const raw = path.join(run, 'samples.jsonl');
+  const samples = (await readSamples(recorded)) ?? [];
+  await writeFile(raw, samples.map((sample) => `${JSON.stringify(sample)}\n`).join(''));
+  for (const cut of [0, 4096]) {
+    await cp(raw, `${raw}.kept`);
+    await writeFile(packed, (await readFile(path.join(recorded, 'samples.parquet'))).subarray(0, cut));
+    const { exitCode, stderr } = await derive(run);
+    t.is(exitCode, 0, stderr);
+    t.deepEqual(await readSamples(run), samples);
+    t.false(existsSync(raw));
+    await cp(`${raw}.kept`, raw);
+  }
+});
+
 test('a folder that is no run and no set is refused', async (t) => {
   const { exitCode, stderr } = await derive(path.join(await temporaryFolder(t), 'none'));
   t.is(exitCode, 2);

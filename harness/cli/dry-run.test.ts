@@ -24,6 +24,21 @@ test("the paper's matrix is planned on any machine", async (t) => {
   t.regex(stdout, /expected: \d+ min under TCG, \d+ min with KVM$/);
 });
 
+test('a plan is JSON lines where these are asked for, of either command', async (t) => {
+  const cells = ['--scenarios', 'rw', '--mems', '4', '--engines', 'precopy', 'restore'];
+  const { stdout } = await run('matrix', ...cells, '--json');
+  const planned = stdout.split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+  t.deepEqual(
+    planned.map(({ name }) => name),
+    ['rw-4-precopy-r1', 'rw-4-restore-r1'],
+  );
+  t.like(planned[1], { event: 'planned', repeat: 1, configuration: { scenario: 'rw', engine: 'restore' } });
+  t.true(planned.every(({ expectedSeconds }) => (expectedSeconds as { tcg: number }).tcg > 60));
+  const one = await run('experiment', '--json');
+  t.like(JSON.parse(one.stdout), { scenario: 'rw', engine: 'precopy' });
+  t.is(one.stdout.split('\n').length, 1);
+});
+
 test('what this machine cannot run is said, and planned anyway', async (t) => {
   // Twice 1 TiB is more than any machine that runs tests.
   const { exitCode, stdout, stderr } = await run(
@@ -61,6 +76,7 @@ test('a shard plans its own runs; a wrong one is refused', async (t) => {
     [['--shard', 'a/b'], /--shard "a\/b"/],
     [['--shard', '3/3'], /there is nothing for shard 3\/3/],
     [['--pair', 'a b'], /--pair "a b": letters/],
+    [['--repeat', 'many'], /--repeat "many": a whole number from 1 to 100 is needed/],
   ] as const) {
     const { exitCode, stderr } = await run('matrix', ...small, ...arguments_);
     t.is(exitCode, 2, stderr);

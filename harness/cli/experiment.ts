@@ -64,7 +64,7 @@ async function main(atEnd: AtEnd): Promise<number> {
   const configuration = resolveConfiguration(options);
   const listed = await inventoryOf(configuration);
   if (options.dryRun) {
-    if (options.json) console.log(JSON.stringify(resolveConfiguration(options), undefined, 2));
+    if (options.json) console.log(JSON.stringify(configuration));
     else console.log(planText(options));
     await refuseWhatDoesNotFit([{ name: '', configuration }], { dryRun: true, say });
     return exitCodes.ok;

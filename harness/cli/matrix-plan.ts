@@ -37,3 +37,18 @@ export function planText(options: MatrixOptions, cells: readonly MatrixRun[]): s
     `expected: ${total(underTcg)} min under TCG, ${total(underKvm)} min with KVM`,
   ].join('\n');
 }
+
+/** The same for programs: a line of JSON for each run. */
+export function planJson(options: MatrixOptions, cells: readonly MatrixRun[]): string {
+  return cells
+    .map((cell) => {
+      const configuration = configurationOf(options, cell);
+      const [tcg, kvm] = (['tcg', 'kvm'] as const).map((name) => expectedSeconds(configuration, name));
+      const { repeat } = cell;
+      return JSON.stringify({
+        ...{ event: 'planned', name: runName(cell), repeat },
+        ...{ expectedSeconds: { tcg, kvm }, configuration },
+      });
+    })
+    .join('\n');
+}

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { matrixOptionsSchema } from '../../experiments/matrix.ts';
 import { matrixTable } from './figures.ts';
-import { planText } from './matrix-plan.ts';
+import { planJson, planText } from './matrix-plan.ts';
 import { exitCodes, parseOptions } from './options.ts';
 import { type AtEnd, runCommand } from './run-command.ts';
 import { planMatrix, runMatrix } from './run-matrix.ts';
@@ -21,7 +21,7 @@ async function main(atEnd: AtEnd): Promise<number> {
   if (options === undefined) return exitCodes.ok;
   const plan = await planMatrix(options, say);
   if (options.dryRun) {
-    console.log(planText(options, plan.cells));
+    console.log(options.json ? planJson(options, plan.cells) : planText(options, plan.cells));
     return exitCodes.ok;
   }
   const set =

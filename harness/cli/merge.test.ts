@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -69,6 +69,30 @@ test('shards become one set', async (t) => {
   t.is(lines.length, 4);
   t.regex(lines[1] ?? '', /^rw-16-precopy-r1,.*completed.*1234\.568.*true/);
   t.deepEqual((await readdir(folder)).sort(), ['all', 'one', 'two'], 'nothing half made is left');
+});
+
+test('attempts that were set aside go along, since the gate counts them; others may read the set', async (t) => {
+  const folder = await temporaryFolder(t);
+  const [one, two, out] = ['one', 'two', 'all'].map((name) => path.join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  await writeSet(two, 1, [{ engine: 'precopy', outcome: 'failed' }]);
+  await rename(path.join(two, 'rw-16-precopy-r1'), path.join(two, 'rw-16-precopy-r1.failed-1'));
+  await cp(two, one, { recursive: true });
+  await writeSet(one, 1, [{ engine: 'precopy', outcome: 'completed' }]);
+  await writeSet(two, 2, [{ engine: 'precopy', outcome: 'completed' }]);
+  t.is((await merge(one, two, '--out', out)).exitCode, 0);
+  t.deepEqual((await readdir(out)).filter((name) => name.startsWith('rw')).sort(), [
+    'rw-16-precopy-r1',
+    'rw-16-precopy-r1.failed-1',
+    'rw-16-precopy-r1.failed-2',
+    'rw-16-precopy-r2',
+  ]);
+  const table = (await readFile(path.join(out, 'runs.csv'), 'utf8')).trim().split('\n');
+  t.is(table.length, 1 + 2);
+  t.is((await stat(out)).mode, (await stat(one)).mode);
 });
 
 test('what is not finished, failed or not there is named, and the exit code says so', async (t) => {

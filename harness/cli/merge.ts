@@ -12,7 +12,12 @@ import {
   repeatedCells,
 } from '../../record/sets/merge.ts';
 import { readPlannedCells } from '../../record/sets/planned-cells.ts';
-import { type RunOnDisk, readRecordedSet, writeMergedSet } from '../../record/sets/recorded-sets.ts';
+import {
+  type RunOnDisk,
+  readRecordedSet,
+  readSetAside,
+  writeMergedSet,
+} from '../../record/sets/recorded-sets.ts';
 import { exitCodes, parseOptions } from './options.ts';
 import { runCommand } from './run-command.ts';
 
@@ -41,8 +46,9 @@ async function main(): Promise<number> {
   if (options === undefined) return exitCodes.ok;
   const { out } = options;
   if (existsSync(out)) throw new CodedError('command', 'usage', `${out} exists already: give another --out`);
-  const [sets, plans] = await Promise.all([
+  const [sets, attempts, plans] = await Promise.all([
     Promise.all(options.sets.map(readRecordedSet)),
+    Promise.all(options.sets.map(readSetAside)),
     Promise.all(options.sets.map(readPlannedCells)),
   ]).catch((error: unknown) => {
     if (isCoded(error, 'record')) throw new CodedError('command', 'usage', error.message, { cause: error });
@@ -68,7 +74,7 @@ async function main(): Promise<number> {
       `the sets were made with other options or under other conditions:\n  ${differences.join('\n  ')}`,
     );
   const plan = mergedPlan(plans, found);
-  await writeMergedSet(out, runs, plan);
+  await writeMergedSet(out, runs, attempts.flat(), plan);
 
   const shardsMissing = missingShards(runs);
   const cellsMissing = missingCells(plan, found);

@@ -103,58 +103,63 @@ export async function runMatrix(
   const inventory = await waitForTestbed({ testbed: options.testbed, inventory: listed, owner, say }, atEnd);
   say(planText(options, cells));
 
-  const signal = abortOnSignals(say);
-  const view = await startLiveView(options.live, { name: path.basename(path.resolve(set)), set }, say);
-  // Nothing is refused any more, and a matrix that is refused changes nothing.
-  await addPlannedCells(set, [...plannedBefore, ...cells]);
-  const lines: TableLine[] = [];
-  /** Engines that the hosts' QEMU does not offer, with its reason: it is asked once. */
-  const unavailable = new Map<EngineName, string | undefined>();
-  for (const { cell, name, folder, configuration } of places) {
-    if (signal.aborted) break;
-    const done = options.resume ? await doneRow(folder) : undefined;
-    if (done !== undefined) {
-      say(`${name}: already done`);
-      lines.push({ name, outcome: String(done.outcome), row: done });
-      continue;
+  const over = new AbortController();
+  const signal = abortOnSignals(say, over.signal);
+  try {
+    const view = await startLiveView(options.live, { name: path.basename(path.resolve(set)), set }, say);
+    // Nothing is refused any more, and a matrix that is refused changes nothing.
+    await addPlannedCells(set, [...plannedBefore, ...cells]);
+    const lines: TableLine[] = [];
+    /** Engines that the hosts' QEMU does not offer, with its reason: it is asked once. */
+    const unavailable = new Map<EngineName, string | undefined>();
+    for (const { cell, name, folder, configuration } of places) {
+      if (signal.aborted) break;
+      const done = options.resume ? await doneRow(folder) : undefined;
+      if (done !== undefined) {
+        say(`${name}: already done`);
+        lines.push({ name, outcome: String(done.outcome), row: done });
+        continue;
+      }
+      if (unavailable.has(cell.engine)) {
+        const reason = unavailable.get(cell.engine);
+        say(`${name}: skipped: ${reason ?? ''}`);
+        lines.push({ name, outcome: 'skipped', reason, row: undefined });
+        continue;
+      }
+      await setAside(foldersOfVms(folder, configuration.vms ?? 1));
+      view.show(folder);
+      say(`\n${name} (${lines.length + 1} of ${cells.length})`);
+      const { outcome, reason, row } = await runExperiment({
+        configuration,
+        inventory,
+        repeat: cell.repeat,
+        shard: options.shard,
+        pair: options.pair,
+        runId: runIdOf(configuration, cell.repeat, new Date()),
+        folder,
+        keep: false,
+        keepOnFailure: options.keepOnFailure,
+        owner,
+        signal,
+        ...runOutput(options.json, timedSteps(configuration)),
+      });
+      say(`${name}: ${outcome}${reason === undefined ? '' : `: ${reason}`}`);
+      lines.push({ name, outcome, reason, row });
+      if (outcome === 'skipped') {
+        unavailable.set(cell.engine, reason);
+        // Nothing was measured; the next --resume asks again.
+        for (const own of foldersOfVms(folder, configuration.vms ?? 1)) await rm(own, { recursive: true });
+      }
+      if (row !== undefined) await writeSet(set);
+      // A lab that was left up for its evidence leaves no room for the next run.
+      if (outcome === 'failed' && options.keepOnFailure) break;
     }
-    if (unavailable.has(cell.engine)) {
-      const reason = unavailable.get(cell.engine);
-      say(`${name}: skipped: ${reason ?? ''}`);
-      lines.push({ name, outcome: 'skipped', reason, row: undefined });
-      continue;
-    }
-    await setAside(foldersOfVms(folder, configuration.vms ?? 1));
-    view.show(folder);
-    say(`\n${name} (${lines.length + 1} of ${cells.length})`);
-    const { outcome, reason, row } = await runExperiment({
-      configuration,
-      inventory,
-      repeat: cell.repeat,
-      shard: options.shard,
-      pair: options.pair,
-      runId: runIdOf(configuration, cell.repeat, new Date()),
-      folder,
-      keep: false,
-      keepOnFailure: options.keepOnFailure,
-      owner,
-      signal,
-      ...runOutput(options.json, timedSteps(configuration)),
-    });
-    say(`${name}: ${outcome}${reason === undefined ? '' : `: ${reason}`}`);
-    lines.push({ name, outcome, reason, row });
-    if (outcome === 'skipped') {
-      unavailable.set(cell.engine, reason);
-      // Nothing was measured; the next --resume asks again.
-      for (const own of foldersOfVms(folder, configuration.vms ?? 1)) await rm(own, { recursive: true });
-    }
-    if (row !== undefined) await writeSet(set);
-    // A lab that was left up for its evidence leaves no room for the next run.
-    if (outcome === 'failed' && options.keepOnFailure) break;
+    // With --resume the last cells may have been done before.
+    if (lines.some(({ row }) => row !== undefined)) await writeSet(set);
+    return { lines, interrupted: signal.aborted, failed: matrixFailed(lines, cells.length) };
+  } finally {
+    over.abort();
   }
-  // With --resume the last cells may have been done before.
-  if (lines.some(({ row }) => row !== undefined)) await writeSet(set);
-  return { lines, interrupted: signal.aborted, failed: matrixFailed(lines, cells.length) };
 }
 
 /** All runs of the set, also those that an earlier matrix with other cells has left there. */

@@ -5,13 +5,13 @@
 import path from 'node:path';
 import { isCoded } from '../../foundation/coded-error.ts';
 import { nowMs } from '../probes/wall-clock.ts';
-import { derive } from '../../record/derive/derive.ts';
 import type { runOutcomes } from '../../record/event.ts';
 import type { RunRow } from '../../record/run-columns.ts';
 import { RunLog } from '../../record/run-log.ts';
 import { nameOfVm } from '../../record/run-vms.ts';
 import { type VmPlace, vmPlaces } from '../vm/vm-place.ts';
 import type { ExperimentOptions } from './experiment-options.ts';
+import { withFigures } from './figures-of-run.ts';
 import { runSteps } from './run-steps.ts';
 import { RunWatch } from './run-watch.ts';
 import type { RecordedVm } from './run-vm.ts';
@@ -92,10 +92,6 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
   log.event({ event: 'run-ended', at_ms: nowMs(), outcome, ...(reason === undefined ? {} : { reason }) });
   for (const vm of recorded) await vm.log.close();
   const folders = recorded.map((vm) => path.resolve(vm.log.folder));
-  const vms = [];
-  for (const own of folders) {
-    // A run that failed before its manifest was written has nothing to derive from.
-    vms.push({ folder: own, row: await derive(own).catch(() => undefined) });
-  }
-  return { folder: path.resolve(folder), outcome, reason, row: vms[0]?.row, vms };
+  const ended = await withFigures({ outcome, reason }, folders);
+  return { folder: path.resolve(folder), ...ended, row: ended.vms[0]?.row };
 }

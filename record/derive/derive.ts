@@ -2,11 +2,11 @@ import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { writeRunsCsv, writeSamplesCsv } from '../csv.ts';
-import { readEvents, readRun, readSamples, runFiles, type RunRecord } from '../read-run.ts';
+import { readEvents, readRawSamples, readRun, runFiles, type RunRecord } from '../read-run.ts';
 import { foldersOfOthers } from '../run-vms.ts';
 import { isRunFolder } from '../sets/run-folders.ts';
 import type { RunRow } from '../run-columns.ts';
-import { writeSamplesFile } from '../samples-file.ts';
+import { readSamplesFile, writeSamplesFile } from '../samples-file.ts';
 import { fillSilentSeconds } from './silent-seconds.ts';
 import { summarize } from './summary.ts';
 import { timelineOf } from './timeline.ts';
@@ -49,12 +49,18 @@ export async function derive(folder: string): Promise<RunRow> {
 async function packSamples(folder: string): Promise<void> {
   const packed = path.join(folder, runFiles.samples);
   const raw = path.join(folder, runFiles.rawSamples);
-  if (!existsSync(packed)) {
+  if (![raw, `${raw}.gz`].some((file) => existsSync(file))) return;
+  // What stands beside its raw file may be the rest of a crash: the raw one goes where the other is whole.
+  const isPacked =
+    existsSync(packed) &&
+    (await readSamplesFile(packed).then(
+      () => true,
+      () => false,
+    ));
+  if (!isPacked) {
     const events = await readEvents(folder);
     if (!(events ?? []).some(({ event }) => event === 'run-ended')) return;
-    const samples = await readSamples(folder);
-    if (samples === undefined) return;
-    await writeSamplesFile(packed, samples);
+    await writeSamplesFile(packed, (await readRawSamples(folder)) ?? []);
   }
   for (const file of [raw, `${raw}.gz`]) await rm(file, { force: true });
 }

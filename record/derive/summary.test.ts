@@ -246,6 +246,15 @@ test('a load that lost connections or was started again is marked', (t) => {
   });
   t.like(load([ended(9000)], [0, 0.998, 0, 0]), { load_reconnects: 1, load_interrupted: true });
   t.like(load([ended(2500), ended(9000)], [0, 0, 0, 0]), { load_restarts: 1, load_interrupted: true });
+  // A report that came late is of two seconds: its rate is no count, and sysbench's own counts are.
+  const counted = (at_ms: number) => ({ ...ended(at_ms), figures: { errors: 7, reconnects: 1 } });
+  t.like(load([counted(9000)], [0, 0.4, 0, 0]), {
+    load_errors: 7,
+    load_reconnects: 1,
+    load_interrupted: true,
+  });
+  // The last one was killed, and did not say.
+  t.like(load([counted(2500)], [0, 0, 0, 0]), { load_errors: 4, load_reconnects: 0, load_restarts: 1 });
   t.is(summarize({ name, manifest, events: migrated, samples: [] }).load_interrupted, undefined);
 });
 
@@ -301,6 +310,26 @@ test('a run that failed before its migration is a row all the same', (t) => {
   t.is(row.run_id, name, 'the folder’s, which the set’s table can be joined by');
   t.is(row.converged, undefined);
   t.is(row.total_time_ms, undefined);
+});
+
+test('a migration that was stopped with its run neither converged nor did not', (t) => {
+  const stopped = [command(100_000), status(150_000, 'cancelled')];
+  const failed = { event: 'step-failed', at_ms: 149_000, host: 'harness', step: 'migrate' } as const;
+  t.is(
+    summary([...stopped, { ...failed, duration_ms: 1, message: 'interrupted by SIGINT' }]).converged,
+    undefined,
+  );
+  t.false(summary(stopped).converged);
+});
+
+test('nothing in a row is infinite, whatever was counted', (t) => {
+  const configuration = { ...manifest.configuration, engine: 'multifd-zstd' } as const;
+  const still = every(10_000, 0, 'src', 'nic_out_bytes:migration', Array<number>(20).fill(0));
+  const row = summarize({ name, manifest: { ...manifest, configuration }, events: migrated, samples: still });
+  t.is(row.migration_link_bytes, 0);
+  t.is(row.compression_ratio_total, undefined);
+  for (const [column, value] of Object.entries(row))
+    t.true(typeof value !== 'number' || Number.isFinite(value), column);
 });
 
 test('a failed migration neither converged nor did not', (t) => {

@@ -169,7 +169,9 @@ function convergedOf(events: readonly RunEvent[], timeline: Timeline | undefined
   const status = timeline?.ended?.status;
   if (status === 'completed') return true;
   const gaveUp = events.some((event) => event.event === 'run-ended' && event.outcome === 'not-converged');
-  return gaveUp || status === 'cancelled' ? false : undefined;
+  // One that was stopped with its run, as by Ctrl-C, might have converged.
+  const wasStopped = events.some((event) => event.event === 'step-failed' && event.step === 'migrate');
+  return gaveUp || (status === 'cancelled' && !wasStopped) ? false : undefined;
 }
 
 function longestGapDuring(
@@ -392,15 +394,19 @@ function guestClock({ samples }: RunRecord, timeline: Timeline | undefined) {
 function loadTrouble({ events, samples }: RunRecord) {
   const reports = seriesOf(samples, 'client', 'tps');
   if (reports.length === 0) return {};
-  // A report is of about one second, so that its rates are counts.
-  const total = (metric: string): number =>
-    seriesOf(samples, 'client', metric).reduce((sum, { value }) => sum + Math.round(value), 0);
-  const load_reconnects = total('reconnects_per_second');
-  const load_restarts = events
-    .filter((event) => event.event === 'workload-ended')
-    .filter((ended) => reports.some(({ tMs }) => tMs > ended.at_ms)).length;
+  const allEnded = events.filter((event) => event.event === 'workload-ended');
+  const goesOn = (afterMs: number): boolean => reports.some(({ tMs }) => tMs > afterMs);
+  // sysbench's own counts, once it has ended. A report is of about one second, so that its rates are next to counts.
+  const total = (figure: 'errors' | 'reconnects'): number => {
+    const counts = allEnded.flatMap(({ figures }) => figures[figure] ?? []);
+    const isWhole = counts.length === allEnded.length && !goesOn(allEnded.at(-1)?.at_ms ?? 0);
+    const rates = seriesOf(samples, 'client', `${figure}_per_second`).map(({ value }) => Math.round(value));
+    return (isWhole ? counts : rates).reduce((sum, value) => sum + value, 0);
+  };
+  const load_reconnects = total('reconnects');
+  const load_restarts = allEnded.filter((ended) => goesOn(ended.at_ms)).length;
   return {
-    load_errors: total('errors_per_second'),
+    load_errors: total('errors'),
     load_reconnects,
     load_restarts,
     load_interrupted: load_reconnects + load_restarts > 0,
@@ -475,13 +481,14 @@ function sum(a: number | undefined, b: number | undefined): number | undefined {
   return a === undefined || b === undefined ? undefined : a + b;
 }
 
+/** Undefined as well of nothing: no table has a place for what is infinite. */
 function ratio(a: number | undefined, b: number | undefined): number | undefined {
-  return a === undefined || b === undefined ? undefined : a / b;
+  return a === undefined || b === undefined || b === 0 ? undefined : a / b;
 }
 
 /** Time that so many bytes take at that rate, in ms. */
 function transferMs(bytes: number | undefined, bytesPerSecond: number | undefined): number | undefined {
-  return bytes === undefined || bytesPerSecond === undefined ? undefined : (1000 * bytes) / bytesPerSecond;
+  return ratio(bytes === undefined ? undefined : 1000 * bytes, bytesPerSecond);
 }
 
 function round(bytes: number | undefined): number | undefined {

@@ -1,6 +1,6 @@
 /** Finds the runs of result sets on disk, and makes one set of them. */
 import { constants, existsSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
+import { cp, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { type PlannedRun, plannedCellsFile } from '../../experiments/planned-cells.ts';
@@ -10,7 +10,7 @@ import { runFiles } from '../read-run.ts';
 import { readManifest } from '../manifest.ts';
 import { type RecordedRun, runNameOf } from './merge.ts';
 import { addPlannedCells } from './planned-cells.ts';
-import { runFoldersOf } from './run-folders.ts';
+import { isSetAside, runFoldersOf } from './run-folders.ts';
 import type { RunRow } from '../run-columns.ts';
 
 export interface RunOnDisk extends RecordedRun {
@@ -50,6 +50,15 @@ export async function readRecordedRuns(set: string): Promise<RunOnDisk[]> {
   );
 }
 
+/**
+ * Attempts that failed and were made again (`*.failed-1`), of the runs in a folder.
+ * @throws CodedError 'record' `not-readable`
+ */
+export async function readSetAside(set: string): Promise<(RecordedRun & { readonly folder: string })[]> {
+  const folders = (await runFoldersOf(set, { setAsideToo: true })).filter(isSetAside);
+  return Promise.all(folders.map(async (folder) => ({ set, folder, manifest: await readManifest(folder) })));
+}
+
 async function readRow(file: string): Promise<RunRow | undefined> {
   if (!existsSync(file)) return undefined;
   try {
@@ -61,33 +70,41 @@ async function readRow(file: string): Promise<RunRow | undefined> {
 
 /**
  * Copies the runs into a new set, each under its cell's name, and writes its runs.csv by time. Whole or not at all.
+ * @param attempts that were set aside: the gate counts them
  * @param planned cells that the set is to record as planned; undefined: it records none
  * @throws CodedError 'record' `not-writable`
  */
 export async function writeMergedSet(
   out: string,
   runs: readonly RunOnDisk[],
+  attempts: Awaited<ReturnType<typeof readSetAside>>,
   planned: readonly PlannedRun[] | undefined,
 ): Promise<void> {
   let making: string | undefined;
   try {
     await mkdir(path.dirname(path.resolve(out)), { recursive: true });
-    making = await mkdtemp(`${path.resolve(out)}.new-`);
+    // As others may read what a matrix makes: a temporary folder of the system's would be its owner's alone.
+    const folder = `${path.resolve(out)}.new-${process.pid}`;
+    await mkdir(folder);
+    making = folder;
+    const copy = async (from: string, name: string): Promise<string> => {
+      const to = path.join(folder, name);
+      await cp(from, to, { recursive: true, preserveTimestamps: true, mode: constants.COPYFILE_FICLONE });
+      return to;
+    };
     const copied: RunOnDisk[] = [];
     for (const run of runs) {
-      const folder = path.join(making, runNameOf(run.manifest));
-      await cp(run.folder, folder, {
-        recursive: true,
-        preserveTimestamps: true,
-        mode: constants.COPYFILE_FICLONE,
-      });
-      const row = run.row && { ...run.row, run_id: path.basename(folder) };
-      if (row !== undefined) await writeRunsCsv(path.join(folder, runFiles.row), [row]);
-      copied.push({ ...run, folder, row });
+      const own = await copy(run.folder, runNameOf(run.manifest));
+      const row = run.row && { ...run.row, run_id: path.basename(own) };
+      if (row !== undefined) await writeRunsCsv(path.join(own, runFiles.row), [row]);
+      copied.push({ ...run, folder: own, row });
     }
-    await writeSetTable(making, copied, path.basename(path.resolve(out)));
-    if (planned !== undefined) await addPlannedCells(making, planned);
-    await rename(making, out);
+    for (const [name, ofCell] of Map.groupBy(attempts, ({ manifest }) => runNameOf(manifest)))
+      for (const [index, attempt] of ofCell.entries())
+        await copy(attempt.folder, `${name}.failed-${index + 1}`);
+    await writeSetTable(folder, copied, path.basename(path.resolve(out)));
+    if (planned !== undefined) await addPlannedCells(folder, planned);
+    await rename(folder, out);
   } catch (error) {
     if (making !== undefined) await rm(making, { recursive: true, force: true });
     throw new CodedError('record', 'not-writable', `cannot make the set ${out}`, { cause: error });

@@ -2,7 +2,7 @@
 import { remainingBytes } from '../figures/paper-curves.ts';
 import { typicalRun, valuesOf, type Cell } from '../record/cells.ts';
 import type { Run } from '../record/read-set.ts';
-import { isTpsNotBack, linkRatesOf, tpsRecoveryMsOf } from '../record/run-row.ts';
+import { isTpsNotBack, linkRatesOf, ofMigrated, tpsRecoveryMsOf } from '../record/run-row.ts';
 import type { ClaimId, MissingReason } from './claim-texts.ts';
 import { mean } from '../statistics/spread.ts';
 import { both, eachOf, type Pair, type Value } from './paired-cells.ts';
@@ -47,13 +47,10 @@ const linkShare =
     return (8 * transferred) / (row.total_time_ms / 1000) / linkRatesOf(row)[link];
   };
 
-/** Of a migration that came to its end: what others moved until they were cancelled is not what they take. */
 const bothLinksBytes: Value = (row) =>
-  row.total_time_ms === undefined ||
-  row.migration_link_bytes === undefined ||
-  row.storage_link_bytes_dst === undefined
+  row.migration_link_bytes === undefined || row.storage_link_bytes_dst === undefined
     ? undefined
-    : row.migration_link_bytes + row.storage_link_bytes_dst;
+    : ofMigrated(row, row.migration_link_bytes + row.storage_link_bytes_dst);
 
 /** Share of the total time for which the engine held the switchover back. */
 function heldShare({ row, events }: Run): number | undefined {

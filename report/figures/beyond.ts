@@ -1,9 +1,9 @@
 /** Figures that the paper does not have. */
 import type { Run } from '../record/read-set.ts';
-import { efficiencyOf } from '../record/run-row.ts';
+import { efficiencyOf, ofMigrated } from '../record/run-row.ts';
 import { bars } from './bars.ts';
 import { downtimeWays, enginesCompared } from './dots.ts';
-import { dividedBy, sum, type Figure } from './figure.ts';
+import { dividedBy, type Figure } from './figure.ts';
 import { gainFigure, gainOverDirtyRate } from './gain.ts';
 import { latency } from './latency.ts';
 import { queued } from './queued.ts';
@@ -17,7 +17,9 @@ const [migrationLook, storageLook] = linkLooks;
 const pageBytes = 4096;
 
 const inMegabytes = dividedBy(1e6);
-const megabytesOf = dividedBy(1e6 / pageBytes);
+/** Of pages, of a migration that came to its end. */
+const megabytesOf = ({ row }: Run, pages: number | undefined): number | undefined =>
+  dividedBy(1e6 / pageBytes)(ofMigrated(row, pages));
 
 const lastOf = ({ series }: Run, metric: string): number | undefined => series.get(metric)?.at(-1)?.value;
 
@@ -44,7 +46,7 @@ export const beyondFigures: readonly Figure[] = [
           {
             label: 'origin.zero',
             colour: '#dcdcdc',
-            value: (run) => megabytesOf(lastOf(run, 'src ram_zero_pages')),
+            value: (run) => megabytesOf(run, lastOf(run, 'src ram_zero_pages')),
           },
           {
             label: 'origin.sent',
@@ -52,41 +54,37 @@ export const beyondFigures: readonly Figure[] = [
             // QEMU counts a page that the engine left out as sent.
             value: (run) => {
               const sent = lastOf(run, 'src ram_normal_pages');
-              return sent === undefined
-                ? undefined
-                : megabytesOf(Math.max(0, sent - (run.row.pages_left_out ?? 0)));
+              return megabytesOf(run, sent && Math.max(0, sent - (run.row.pages_left_out ?? 0)));
             },
           },
           {
             label: 'origin.shared',
             colour: '#4f7fba',
-            // What storage did not give is among them, and has a part of its own.
-            value: ({ row }) =>
-              row.pages_sent_after_all === undefined
-                ? undefined
-                : megabytesOf(
-                    row.pages_sent_after_all - (row.pages_mismatched ?? 0) - (row.pages_unreadable ?? 0),
-                  ),
+            // What storage did not give is among them, and has a part of its own; but for what the guest wrote again meanwhile.
+            value: (run) => {
+              const { pages_sent_after_all: sent, pages_mismatched = 0, pages_unreadable = 0 } = run.row;
+              return megabytesOf(run, sent && Math.max(0, sent - pages_mismatched - pages_unreadable));
+            },
           },
           {
             label: 'origin.restored',
             colour: storageLook.colour,
-            value: ({ row }) => megabytesOf(row.pages_restored),
+            value: (run) => megabytesOf(run, run.row.pages_restored),
           },
           {
             label: 'origin.cancelled',
             colour: '#f0b860',
-            value: ({ row }) => megabytesOf(row.pages_cancelled),
+            value: (run) => megabytesOf(run, run.row.pages_cancelled),
           },
           {
             label: 'origin.mismatched',
             colour: '#8c510a',
-            value: ({ row }) => megabytesOf(row.pages_mismatched),
+            value: (run) => megabytesOf(run, run.row.pages_mismatched),
           },
           {
             label: 'origin.unreadable',
             colour: '#000000',
-            value: ({ row }) => megabytesOf(sum(row.pages_unreadable)),
+            value: (run) => megabytesOf(run, run.row.pages_unreadable),
           },
         ],
         axis: 'axis.pages',

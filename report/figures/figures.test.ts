@@ -105,6 +105,52 @@ test('a bar of which some runs did not converge says how many, narrow or wide, a
   }
 });
 
+test('bytes and pages of a run that was cancelled are in no bar and no ratio', async (t) => {
+  const cutRuns = (isCut: (repeat: number) => boolean, factor: number): RunSet => {
+    const set = syntheticSet({ scenarios: ['rw'], paperRowsGib: [8], repeats: 3, noise: 0 });
+    const runs = set.runs.map((run) => {
+      if (run.row.engine !== 'precopy' || !isCut(run.row.repeat)) return run;
+      const moved = factor * (run.row.migration_link_bytes ?? 0);
+      const row = { ...run.row, outcome: 'not-converged' as const, total_time_ms: undefined };
+      return { ...run, row: { ...row, migration_link_bytes: moved } };
+    });
+    return { ...set, runs };
+  };
+  const valuesOf = (name: string, set: RunSet): readonly Spec[] => {
+    const figure = figures.find((one) => one.name === name);
+    const spec = figure && specOf(figure, contextOf(set, 'en', false));
+    return (spec?.['data'] as { values: readonly Spec[] }).values;
+  };
+  const part = cutRuns((repeat) => repeat > 1, 9);
+  const all = cutRuns(() => true, 9);
+  for (const name of ['figure-15-transferred', 'extra-04-page-origins']) {
+    const ofPrecopy = (set: RunSet, kind: string) =>
+      valuesOf(name, set).filter((row) => row['kind'] === kind && row['engine'] === 'pre-copy');
+    const parts = (set: RunSet) =>
+      ofPrecopy(set, 'part').map(({ part: of, value }) => [of, Number(value).toFixed(6)]);
+    t.deepEqual(parts(part), parts(cutRuns(() => false, 1)), name);
+    t.is(ofPrecopy(part, 'label')[0]?.['cut'], '2 n/c', name);
+    t.is(ofPrecopy(all, 'absent')[0]?.['mark'], 'n/c', name);
+  }
+  const figure = figures.find(({ name }) => name === 'figure-15-transferred');
+  if (figure === undefined) throw new Error('no figure 15');
+  t.true(textsOf(await svgOf('15', specOf(figure, contextOf(part, 'en', false)))).includes('2 n/c'));
+  const ratios = (set: RunSet) =>
+    valuesOf('extra-06-engines', set).map(({ ratio }) => Number(ratio).toFixed(6));
+  t.deepEqual(ratios(part), ratios(cutRuns(() => false, 1)));
+});
+
+test('no part of a bar of pages is below zero', (t) => {
+  const set = syntheticSet({ scenarios: ['rw'], paperRowsGib: [8] });
+  // A page that storage did not give was written again before it was sent.
+  const runs = set.runs.map((run) => ({ ...run, row: { ...run.row, pages_mismatched: 25 } }));
+  const figure = figures.find(({ name }) => name === 'extra-04-page-origins');
+  if (figure === undefined) throw new Error('no figure of pages');
+  const spec = specOf(figure, contextOf({ ...set, runs }, 'en', false));
+  for (const { value = 0 } of (spec['data'] as { values: readonly Spec[] }).values)
+    t.true(Number(value) >= 0);
+});
+
 test('cells that nobody meant to run are not shown, and rows of the paper without a run are named', async (t) => {
   const figure = figures.find(({ name }) => name === 'figure-08-total-time');
   if (figure === undefined) throw new Error('no figure 8');

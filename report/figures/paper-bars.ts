@@ -2,6 +2,7 @@
 import { paperScenarioNames } from '../../experiments/scenarios.ts';
 import { valuesOf, type Cell } from '../record/cells.ts';
 import type { Run } from '../record/read-set.ts';
+import { ofMigrated } from '../record/run-row.ts';
 import { mean } from '../statistics/spread.ts';
 import { bars } from './bars.ts';
 import { dividedBy, sum, type Figure } from './figure.ts';
@@ -75,12 +76,12 @@ export const paperBars: readonly Figure[] = [
         parts: [
           {
             label: 'link.migration',
-            value: ({ row }) => inMegabytes(row.migration_link_bytes),
+            value: ({ row }) => inMegabytes(ofMigrated(row, row.migration_link_bytes)),
             colour: migrationLook.colour,
           },
           {
             label: 'link.storage-both',
-            value: ({ row }) => inMegabytes(row.storage_link_bytes_dst),
+            value: ({ row }) => inMegabytes(ofMigrated(row, row.storage_link_bytes_dst)),
             colour: storageLook.colour,
           },
         ],

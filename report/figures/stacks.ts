@@ -15,7 +15,7 @@ import {
   type Spec,
 } from './figure.ts';
 import type { TextKey } from './text.ts';
-import { axisWithLabels, labelLayers, spreadLayers } from './bar-layers.ts';
+import { axisWithLabels, labelLayers, labelRows, spreadLayers } from './bar-layers.ts';
 import { textWidth } from './text-width.ts';
 import { inkColour, rampColours } from './theme.ts';
 
@@ -70,11 +70,16 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
     const values = totals.map(({ value }) => value);
     const spread = standardDeviation(values);
     const middle = mean(values);
+    // The bar is of the others.
+    const cut = cell.runs.filter(
+      (run) => run.row.outcome === 'not-converged' && parts.every(({ value }) => value(run) === undefined),
+    ).length;
     const label = {
       ...place,
       kind: 'label',
       top: Math.max(middle + (spread ?? 0), ...values),
       label: labelOf(middle),
+      cut: cut === 0 ? undefined : `${cut} ${text('mark.not-converged')}`,
     };
     if (spread === undefined) return [...measured, label];
     const [low, high] = [middle - spread, middle + spread];
@@ -147,6 +152,11 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
             },
           },
           ...labelLayers({ y: { ...y, field: 'top' }, text: { field: 'label' } }, ofAll),
+          ...labelLayers(
+            { y: { ...y, field: 'top' }, text: { field: 'cut' } },
+            [{ filter: 'isValid(datum.cut)' }, ...ofAll],
+            labelRows[1],
+          ),
           {
             transform: [{ filter: "datum.kind === 'absent'" }],
             mark: { type: 'text', baseline: 'bottom', dy: -2, fontSize: 11, color: '#777777' },

@@ -14,6 +14,8 @@ export interface Column {
   readonly text: (value: number) => string;
   /** What stands in the place of values that none of the runs has; empty if left out. */
   readonly absence?: (runs: readonly Run[]) => string;
+  /** It is of all runs of a cell, those that did not converge as well where others did. */
+  readonly ofAll?: true;
   /** It is made from samples, which are not read where nobody needs them. */
   readonly fromSamples?: true;
 }
@@ -117,6 +119,7 @@ const columns: Readonly<Record<string, Column>> = {
     title: 'converged',
     value: ({ row }) => (row.converged === undefined ? undefined : Number(row.converged)),
     text: (value) => (value === 1 ? 'yes' : value === 0 ? 'no' : 'in part'),
+    ofAll: true,
   },
   'migration-rate': ofRow('migration link Mbit/s', 'link_bits_per_second', (rate) =>
     String(Number((rate / 1e6).toPrecision(3))),
@@ -211,7 +214,7 @@ const columns: Readonly<Record<string, Column>> = {
   'load-reconnects': ofRow('connections of the load lost', 'load_reconnects'),
   'commits-unknown': ofRow('commits without an answer', 'ledger_unknown'),
   commits: ofRow('commits acknowledged', 'ledger_acknowledged'),
-  'commits-lost': ofRow('commits lost', 'ledger_lost'),
+  'commits-lost': { ...ofRow('commits lost', 'ledger_lost'), ofAll: true },
   'pages-compared': ofRow('compared', 'ram_pages_compared'),
   'pages-differing': ofRow('differing', 'ram_pages_differing'),
   'pages-listed': ofRow('listed', 'pages_listed'),

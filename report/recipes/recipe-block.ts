@@ -103,11 +103,14 @@ function tableOf({ scenarios, engines }: Recipe, table: RecipeTable, parts: Reci
               row.scenario === scenario && row.paper_row_gib === Number(mem) && row.engine === engine,
           );
           if (ofCell.length === 0) return [];
-          const numbersOfCell = columns.map((column) => {
-            const values = ofCell.flatMap((run) => column.value(run) ?? []);
-            return values.length === 0 ? (column.absence?.(ofCell) ?? '') : medianText(column, values);
-          });
           const part = convergedInPart({ runs: ofCell });
+          const converged =
+            part === undefined ? ofCell : ofCell.filter(({ row }) => row.outcome !== 'not-converged');
+          const numbersOfCell = columns.map((column) => {
+            const shown = column.ofAll === true ? ofCell : converged;
+            const values = shown.flatMap((run) => column.value(run) ?? []);
+            return values.length === 0 ? (column.absence?.(shown) ?? '') : medianText(column, values);
+          });
           const runsText =
             part === undefined
               ? String(firstVmsOf(ofCell).length)

@@ -156,6 +156,11 @@ test('what does not apply to a method or load is no condition of its runs', (t) 
   const early = withConfiguration({ downtimeLimitMaxMs: 2000, beforeSwitchPercent: 50 })(resume);
   t.deepEqual(differencesAmong([precopy, raised(precopy), raised(balance), early]), []);
 
+  // Nobody runs sysbench without a load.
+  const [idle] = syntheticSet({ scenarios: ['idle'], paperRowsGib: [8], engines: ['precopy'] }).runs;
+  if (idle === undefined) throw new TypeError('a run is needed');
+  t.deepEqual(differencesAmong([precopy, withRow({ rate_tps: 0, threads: 8 })(idle)]), []);
+
   const warehouses = (count: number): Change => withConfiguration({ warehouses: count });
   const tpcc = [warehouses(10)(balance), warehouses(20)(balance)];
   t.is(describeDifferences(differencesAmong([balance, ...tpcc])), '  warehouses of row 8: 10 | 20');

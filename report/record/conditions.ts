@@ -1,6 +1,7 @@
 /** The conditions under which runs were made: what must agree before their figures may stand side by side. Pure. */
 import { gibibytes, mebibytes } from '../../foundation/quantity.ts';
 import { engineNames, engines } from '../../experiments/engines.ts';
+import { scenarioNames, scenarios } from '../../experiments/scenarios.ts';
 import { linkRatesText } from '../../experiments/link-rates.ts';
 import type { Run } from './read-set.ts';
 import { linkRatesOf } from './run-row.ts';
@@ -46,8 +47,8 @@ export function conditionsOf({ row, manifest }: Pick<Run, 'row' | 'manifest'>): 
     DBMS: row.dbms ?? unknown,
     'database server': versions.databaseServer ?? unknown,
     QEMU: versions.qemu ?? unknown,
-    'sysbench threads': String(row.threads ?? unknown),
-    'sysbench rate': String(row.rate_tps ?? unknown),
+    'sysbench threads': hasLoad(row.scenario) ? String(row.threads ?? unknown) : undefined,
+    'sysbench rate': hasLoad(row.scenario) ? String(row.rate_tps ?? unknown) : undefined,
     'downtime limit': `${row.downtime_limit_ms ?? unknown} ms`,
     // Older engines never raised it.
     'raised downtime limit': isOurs(row.engine) ? `${configuration.downtimeLimitMaxMs ?? 0} ms` : undefined,
@@ -65,6 +66,9 @@ export function conditionsOf({ row, manifest }: Pick<Run, 'row' | 'manifest'>): 
     guest: configuration.guest ?? 'fresh',
   };
 }
+
+const hasLoad = (scenario: string): boolean =>
+  !scenarioNames.some((name) => name === scenario && scenarios[name].sysbenchWorkload === undefined);
 
 const isOurs = (engine: string): boolean =>
   engineNames.some((name) => name === engine && engines[name].kind === 'poolshift');

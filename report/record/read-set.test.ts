@@ -1,4 +1,4 @@
-import { cp, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
@@ -97,7 +97,16 @@ test('leaves out runs without figures or with failed checks, and says why', asyn
     t.is((await readSet([dir], { failedToo: true })).runs.length, 2);
 
     await writeFile(path.join(dir, 'rw-16-precopy-r1', 'runs.csv'), 'run_id,mem_gib\nx,much\n');
-    await t.throwsAsync(readSet([dir]), { code: 'not-readable', message: /rw-16-precopy-r1.runs\.csv/ });
+    await t.throwsAsync(readSet([dir]), {
+      code: 'not-readable',
+      message: /rw-16-precopy-r1.runs\.csv is not as described: mem_gib: "much" is not a number$/,
+    });
+    await writeFile(path.join(dir, 'rw-16-precopy-r1', 'manifest.json'), '{"format":2}');
+    await cp(path.join(good, 'runs.csv'), path.join(dir, 'rw-16-precopy-r1', 'runs.csv'));
+    await t.throwsAsync(readSet([dir]), {
+      code: 'not-readable',
+      message: /rw-16-precopy-r1.manifest\.json is not as described: format: [^\n]+$/,
+    });
     await t.throwsAsync(readSet([os.devNull]), { code: 'not-readable' });
   } finally {
     await rm(dir, { recursive: true });
@@ -138,6 +147,46 @@ test('what is given twice is read once, whatever the order and the path', async 
     t.is(names.length, 2);
   }
   t.is((await readSet([run, linkedRun])).runs.length, 1);
+});
+
+test('copies of one run in two sets are one run, and no repeats', async (t) => {
+  const dir = await mkdtemp(path.join(os.tmpdir(), 'report-'));
+  t.teardown(() => rm(dir, { recursive: true }));
+  const run = path.join(fixtures, 'lab/rw-16-precopy-r1');
+  const [shard, merged] = ['shard', 'merged'].map((name) => path.join(dir, name));
+  for (const set of [shard, merged])
+    await cp(run, path.join(set ?? '', 'rw-16-precopy-r1'), { recursive: true });
+  const { runs, leftOut } = await readSet([merged ?? '', shard ?? '']);
+  t.deepEqual(
+    runs.map(({ set }) => path.basename(set)),
+    ['merged'],
+  );
+  t.deepEqual(leftOut, []);
+});
+
+test('a run of a load or memory row that no figure has a place for is named', async (t) => {
+  const dir = await mkdtemp(path.join(os.tmpdir(), 'report-'));
+  t.teardown(() => rm(dir, { recursive: true }));
+  const run = path.join(fixtures, 'lab/rw-16-precopy-r1');
+  const manifest = await readFile(path.join(run, 'manifest.json'), 'utf8');
+  const row = await readFile(path.join(run, 'runs.csv'), 'utf8');
+  const later = [
+    ['tpcds-16-precopy-r1', '"scenario": "rw"', '"scenario": "tpcds"', ',rw,', ',tpcds,'],
+    ['rw-32-precopy-r1', /"(?:memoryRow|paperRowGib)": [^,]+/, '"paperRowGib": 32', ',rw,16,', ',rw,32,'],
+  ] as const;
+  for (const [name, from, to, cell, inRow] of later) {
+    await cp(run, path.join(dir, name), { recursive: true });
+    t.regex(manifest, new RegExp(from));
+    await writeFile(path.join(dir, name, 'manifest.json'), manifest.replace(from, to));
+    t.true(row.includes(cell));
+    await writeFile(path.join(dir, name, 'runs.csv'), row.replace(cell, inRow));
+  }
+  const { runs, leftOut } = await readSet([dir]);
+  t.deepEqual(runs, []);
+  t.deepEqual(leftOut, [
+    { name: 'rw-32-precopy-r1', reason: 'has a memory row that this version does not know: 32' },
+    { name: 'tpcds-16-precopy-r1', reason: 'has a load that this version does not know: tpcds' },
+  ]);
 });
 
 test('a set that records its plan says what was never run', async (t) => {

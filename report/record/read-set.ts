@@ -1,10 +1,12 @@
 /** Finds and reads the runs below the folders that a report is made from. */
 import { realpath } from 'node:fs/promises';
 import path from 'node:path';
+import { z } from 'zod';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { runName } from '../../experiments/matrix.ts';
-import { paperRows } from '../../experiments/paper-rows.ts';
+import { paperRows, paperRowsGib } from '../../experiments/paper-rows.ts';
 import { parsePlannedCells, plannedCellsFile, type PlannedRun } from '../../experiments/planned-cells.ts';
+import { scenarioNames } from '../../experiments/scenarios.ts';
 import { fillSilentSeconds } from '../../record/derive/silent-seconds.ts';
 import { onOneClock, readEvents, readSamples, runFiles } from '../../record/read-run.ts';
 import { isRunFolder, isSetAside, runFoldersOf } from '../../record/sets/run-folders.ts';
@@ -72,7 +74,7 @@ interface ReadOptions {
 /**
  * A folder is a run (it has a manifest.json) or a set of runs. Attempts that a matrix has set aside (`*.failed-1`) are passed
  * over, unless they are asked for. A set in which nothing was run yet may have a plan all the same. What is given twice, as a
- * set and one of its runs, is read once.
+ * set and one of its runs, or as two copies of one run in two sets, is read once.
  * @throws CodedError 'report' `not-readable`
  */
 export async function readSet(folders: readonly string[], options: ReadOptions = {}): Promise<RunSet> {
@@ -81,6 +83,8 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
   const planned: Place[] = [];
   const recordedPlans: string[] = [];
   const taken = new Set<string>();
+  /** Of runs that were read: a copy of one in another set, as a merged set and its shards have, is no other repeat. */
+  const setOfRun = new Map<string, string>();
   /** Whether a folder is met for the first time, by whatever path. */
   const isNew = async (folder: string): Promise<boolean> => {
     const real = await realpath(folder).catch(() => path.resolve(folder));
@@ -113,6 +117,16 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
       if (!isAttempt)
         begun.add(runName({ scenario, mem: String(paperRowGib), engine, repeat: manifest.repeat }));
       if (!isRun && !(await isNew(runFolder))) continue;
+      const identity = JSON.stringify([manifest.runId, manifest.startedAt, manifest.vm]);
+      const ownSet = isRun ? path.dirname(path.resolve(runFolder)) : set;
+      const firstSet = setOfRun.get(identity) ?? ownSet;
+      setOfRun.set(identity, firstSet);
+      if (firstSet !== ownSet) continue;
+      const unknown = unknownPlaceOf(manifest);
+      if (unknown !== undefined) {
+        leftOut.push({ name, reason: unknown });
+        continue;
+      }
       const outcome = measured?.row.outcome;
       if (measured !== undefined && isUsable(outcome, options) && (!isAttempt || outcome === 'failed')) {
         runs.push({ name, set, manifest, ...measured });
@@ -157,6 +171,15 @@ async function planOf(folder: string): Promise<readonly PlannedRun[] | undefined
   return parsed.cells;
 }
 
+/** Why no figure has a place for it, and none of the gate's cells; undefined where there is one. */
+function unknownPlaceOf({ configuration: { scenario, paperRowGib } }: AnyManifest): string | undefined {
+  if (!scenarioNames.some((name) => name === scenario))
+    return `has a load that this version does not know: ${scenario}`;
+  if (!paperRowsGib.some((row) => row === paperRowGib))
+    return `has a memory row that this version does not know: ${paperRowGib}`;
+  return undefined;
+}
+
 function isUsable(outcome: RunRow['outcome'], { failedToo = false }: ReadOptions): boolean {
   return outcome === 'completed' || outcome === 'not-converged' || (failedToo && outcome === 'failed');
 }
@@ -169,6 +192,13 @@ function reasonOf({ row, events }: Measured): string {
   return `${row.outcome ?? 'unfinished'}${reason === undefined ? '' : `: ${reason}`}`;
 }
 
+/** In one line: what is wrong first. */
+function whatIsWrong(error: unknown): string {
+  if (!(error instanceof z.ZodError)) return error instanceof Error ? error.message : String(error);
+  const [issue] = error.issues;
+  return `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`.replace(/^: /, '');
+}
+
 /** Without figures there is only what was asked for. */
 async function readRun(
   folder: string,
@@ -179,9 +209,12 @@ async function readRun(
       const text = await readStored(path.join(folder, name));
       return text === undefined ? undefined : parse(text);
     } catch (error) {
-      throw new CodedError('report', 'not-readable', `${path.join(folder, name)} is not as described`, {
-        cause: error,
-      });
+      throw new CodedError(
+        'report',
+        'not-readable',
+        `${path.join(folder, name)} is not as described: ${whatIsWrong(error)}`,
+        { cause: error },
+      );
     }
   };
   const row = (await parsed(runFiles.row, parseRunRows))?.[0];

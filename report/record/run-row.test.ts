@@ -1,7 +1,8 @@
 /** What is derived of single runs, held against the committed sets: values that once misled. */
 import test from 'ava';
+import { runsCsv } from '../../record/csv.ts';
 import { recordedSet } from '../testing/recorded-set.ts';
-import { efficiencyOf, tpsRecoveryMsOf } from './run-row.ts';
+import { efficiencyOf, parseRunRows, tpsRecoveryMsOf } from './run-row.ts';
 
 test('efficiency counts compression, whoever compressed', async (t) => {
   const { runs } = await recordedSet('reference-2026-11-26-engines');
@@ -43,4 +44,10 @@ test('a table of an older version, which does not say whether it was measurable,
   const [run] = runs;
   if (run === undefined) throw new Error('no run');
   t.is(tpsRecoveryMsOf({ ...run.row, tps_recovery_ms: 1000, tps_recovery_measurable: undefined }), undefined);
+});
+
+test('a table that a spreadsheet saved is read: a mark at its beginning, lines that end otherwise', async (t) => {
+  const { runs } = await recordedSet('reference-2026-11-26-full-speed');
+  const text = runsCsv(runs.map(({ row }) => row));
+  t.deepEqual(parseRunRows(`\ufeff${text.replaceAll('\n', '\r\n')}`), parseRunRows(text));
 });

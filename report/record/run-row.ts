@@ -45,6 +45,11 @@ export function efficiencyOf(row: RunRow): number | undefined {
   return row.efficiency_compressed ?? row.efficiency;
 }
 
+/** What a migration took, of one that came to its end: what another had moved when it was cancelled is no such number. */
+export function ofMigrated(row: RunRow, amount: number | undefined): number | undefined {
+  return row.total_time_ms === undefined ? undefined : amount;
+}
+
 /** Undefined where it did not come back, and where it was not measurable at this load; older tables, which do not say so, have to be derived again. */
 export function tpsRecoveryMsOf(row: RunRow): number | undefined {
   return row.tps_recovery_measurable === true ? row.tps_recovery_ms : undefined;

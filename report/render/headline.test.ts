@@ -29,3 +29,11 @@ test('the time of the runs that converged is not the cell’s: how many they are
   for (const isCut of [() => true, () => false])
     t.false(resultsHtml(cut(isCut), 'en').includes('of 3 converged'));
 });
+
+test('two VMs that were moved at once are one run, and what either lost is lost', (t) => {
+  const both = runs.flatMap((run) => [
+    { ...run, row: { ...run.row, vm: 0, ledger_lost: 0 } },
+    { ...run, row: { ...run.row, vm: 1, ledger_lost: run.name.endsWith('precopy-r1') ? 1 : 0 } },
+  ]);
+  t.regex(resultsHtml({ ...rest, runs: both }, 'en'), /1 acknowledged commit was lost in 6 runs\./);
+});

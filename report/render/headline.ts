@@ -19,7 +19,7 @@ const words = {
     against: 'Against pre-copy: ',
     times: (engine: string, range: string) => `${engine} is ${range} times as fast`,
     lost: (lost: number, runs: number) =>
-      `${lost === 0 ? 'no acknowledged commit was' : `${lost} acknowledged commits were`} lost in ` +
+      `${lost === 0 ? 'no acknowledged commit was' : lost === 1 ? '1 acknowledged commit was' : `${lost} acknowledged commits were`} lost in ` +
       (runs === 1 ? 'one run' : `${runs} runs`),
     leftOut: (count: number) =>
       `${count === 1 ? '1 run is' : `${count} runs are`} not in these numbers: see the end of the page`,
@@ -90,12 +90,15 @@ function leadOf(set: RunSet, language: Language, { cells, engines, engineTitle }
       return part === undefined ? [] : `${engineTitle(cell.engine)} (${inPart(part.converged, part.runs)})`;
     }),
   );
-  const counted = set.runs.flatMap(({ row }) => row.ledger_lost ?? []);
+  // What is lost of any VM counts; VMs that were moved at once are one run.
+  const counted = set.runs.filter(({ row }) => row.ledger_lost !== undefined);
   const sentences = [
     ...(set.runs.length === 0 ? [nothing] : []),
     ...(methods.length === 0 ? [] : [against + methods.join(language === 'ja' ? '、' : ', ')]),
     ...(cutMethods.size === 0 ? [] : [cut + [...cutMethods].join(', ')]),
-    ...(counted.length === 0 ? [] : [lost(sum(...counted) ?? 0, counted.length)]),
+    ...(counted.length === 0
+      ? []
+      : [lost(sum(...counted.map(({ row }) => row.ledger_lost)) ?? 0, firstVmsOf(counted).length)]),
     ...(set.leftOut.length === 0 ? [] : [leftOut(set.leftOut.length)]),
   ];
   return sentences

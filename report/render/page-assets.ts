@@ -3,7 +3,7 @@
 export const pageStyle = (fontFamily: string): string => `
 :root { color-scheme: light dark; font: 15px/1.45 ${fontFamily}; color: var(--ink); background: var(--paper);
   --ink: #222; --paper: #fff; --line: #ccc; --head: #f3f3f3; --link: #1b3a5b; --faint: #595959; --warn: #8a3b00; }
-@media (prefers-color-scheme: dark) {
+@media screen and (prefers-color-scheme: dark) {
   :root { --ink: #e6e6e6; --paper: #15181c; --line: #444; --head: #23282e; --link: #9cc4f0; --faint: #a8a8a8; --warn: #f0b070; }
   /* Dark becomes light and hues stay, so that each colour means on a dark page what it means on paper. */
   .figure svg.marks { filter: invert(0.92) hue-rotate(180deg) brightness(1.2); }
@@ -37,8 +37,11 @@ th { background: var(--head); } .number { text-align: right; font-variant-numeri
 }
 @media (max-width: 30rem) { .headline { font-size: 0.72rem; } .headline :is(th, td) { padding: 0.25rem 0.2rem; } }
 @media print {
-  nav, .figure summary { display: none; } body { display: block; } section { break-inside: avoid; }
-  .figure svg.marks { filter: none; }
+  :root { color-scheme: light; }
+  nav, .figure summary { display: none; } body { display: block; } .figure, tr { break-inside: avoid; }
+  /* Paper does not scroll. */
+  .figure, .wide, #runs-content .wide { overflow: visible; max-height: none; } thead th { position: static; }
+  .figure svg.marks { max-width: 100%; height: auto; } .runs { font-size: 0.6rem; } .runs :is(th, td) { padding: 0.1rem 0.2rem; }
 }
 `;
 

@@ -14,6 +14,9 @@ export const pageTexts = {
     detailsOf: 'Conditions and runs of: {}',
     howTo:
       'Point at a mark for its numbers; click entries of a legend to see only these, and beside it to see all again. In figures over time the wheel with Ctrl zooms, dragging moves, and a double click resets. The menu of each figure saves it.',
+    noScript:
+      'JavaScript is off, so no figure is drawn here: each is named with its file, which lies beside this page.',
+    noScriptLive: 'JavaScript is off: this page cannot follow the run.',
     /** vega-embed's menu. */
     menu: {
       CLICK_TO_VIEW_ACTIONS: 'Save the figure',
@@ -34,6 +37,9 @@ export const pageTexts = {
     detailsOf: '条件と実行：{}',
     howTo:
       '図形に合わせると値が表示されます。凡例の項目をクリックするとその項目だけを表示し、余白をクリックするとすべてに戻ります。時間軸の図は Ctrl とホイールで拡大、ドラッグで移動、ダブルクリックで元に戻ります。各図のメニューから保存できます。',
+    noScript:
+      'JavaScript が無効なため図は描画されません。各図のファイルはこのページと同じフォルダにあります。',
+    noScriptLive: 'JavaScript が無効なため実行を追跡できません。',
     menu: {
       CLICK_TO_VIEW_ACTIONS: '図を保存',
       PNG_ACTION: 'PNG で保存',

@@ -9,7 +9,7 @@ import { claimsHtml } from '../claims/claims-table.ts';
 import { figures } from '../figures/all.ts';
 import { describeRows, type Caption } from '../figures/caption.ts';
 import { drawnFigure } from '../figures/drawn-figure.ts';
-import { contextOf, titleOf, type Spec } from '../figures/figure.ts';
+import { contextOf, titleOf, type Figure, type Spec } from '../figures/figure.ts';
 import { textIn, type Language, type TextKey } from '../figures/text.ts';
 import { fontFamilies } from '../figures/theme.ts';
 import { unmeasuredRows } from '../record/cells.ts';
@@ -117,10 +117,15 @@ export async function pageOf(set: RunSet, language: Language, extras?: PageExtra
   const libraries = await Promise.all([library('vega'), library('vega-lite'), library('vega-embed')]);
   const words = pageTexts[language];
   const hidden = (name: string): string => (content.figures[name] === undefined ? ' hidden' : '');
+  /** Each figure lies beside the page, too. */
+  const fileLink = (figure: Figure): string =>
+    extras !== undefined || content.figures[figure.name] === undefined
+      ? ''
+      : `<noscript><p><a href="${figure.name}.svg">${escapeHtml(titleOf(figure, context))} (SVG)</a></p></noscript>`;
   const sections = figures.map(
     (figure) =>
       `<section id="${figure.name}"${hidden(figure.name)}><h2>${escapeHtml(titleOf(figure, context))}</h2>` +
-      `<figure><div class="figure" data-figure="${figure.name}"></div>` +
+      `<figure><div class="figure" data-figure="${figure.name}"></div>${fileLink(figure)}` +
       `<figcaption id="${figure.name}-caption">${content.figures[figure.name]?.caption ?? ''}</figcaption></figure></section>`,
   );
   const links = figures.map(
@@ -143,7 +148,8 @@ export async function pageOf(set: RunSet, language: Language, extras?: PageExtra
 <main>
 ${extras?.before ?? ''}<section id="results"><h2>${escapeHtml(words.results)}</h2>
 <div id="results-content">${content.results}</div>
-<p>${escapeHtml(words.howTo)}</p></section>
+<p>${escapeHtml(words.howTo)}</p>
+<noscript><p class="remark">${escapeHtml(extras === undefined ? words.noScript : words.noScriptLive)}</p></noscript></section>
 ${sections.join('\n')}
 <section id="claims"><h2>${escapeHtml(tableTexts.title[language])}</h2>
 <div id="claims-content">${content.claims}</div></section>
