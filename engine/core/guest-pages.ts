@@ -31,7 +31,7 @@ export type PageDecisions = Pick<
   | 'dirtyPassThrough'
   | 'pagesToPlan'
   | 'listWalked'
-  | 'takesFromBack'
+  | 'sendsFromMemory'
 >;
 
 /** How much is done before other events get their turn. */
@@ -272,6 +272,7 @@ export class GuestPages {
 
   /** How far the destination is. */
   takeStatus(status: RestoreStatus, nowMs: number): void {
+    for (const index of status.givenUpSources) this.#giveUpSource(index);
     this.#schedule.status(status, nowMs);
     if (this.#schedule.dirtyPassMayGo) this.#dirtyPass.begin(nowMs);
     let part = this.#parts[0];
@@ -280,6 +281,13 @@ export class GuestPages {
       this.#parts.shift();
       part = this.#parts[0];
     }
+  }
+
+  #giveUpSource(index: number): void {
+    const source = this.#list?.sources[index];
+    if (source === undefined || this.#plan?.giveUp(index) !== true) return;
+    const reason = `most of what was read of "${nameOf(source)}" is not what the VM has of it, or could not be read`;
+    this.#onEvent({ event: 'storage-unusable', source: nameOf(source), reason });
   }
 
   /**
@@ -487,7 +495,7 @@ export class GuestPages {
   #planSlice(plan: PlanBuilder): boolean {
     const pages = Math.min(this.#schedule.pagesToPlan, this.#slices.planPages);
     // Plans are short; they may run a window ahead of what is under way.
-    if (pages === 0 || this.#output.room < -1) return false;
+    if (pages === 0 || plan.isPlanned || this.#output.room < -1) return false;
     const parts = plan.planNext(pages, (page) => {
       this.#sendZeros(page);
     });
@@ -499,16 +507,20 @@ export class GuestPages {
     this.plannedPages += planned;
     if (planned > 0) this.#parts.push({ plannedPages: this.plannedPages, position: plan.frontPosition });
     this.#schedule.listWalked(planned, plan.remainingPages);
-    return this.#schedule.pagesToPlan > 0;
+    return this.#schedule.pagesToPlan > 0 && !plan.isPlanned;
   }
 
   #takeSlice(plan: PlanBuilder, qemuHeld: boolean): boolean {
-    if (!this.#schedule.takesFromBack(qemuHeld, this.#output.room)) return false;
-    const more = plan.takeFromBack(this.#takePages, this.#settledPosition, (page, content) => {
+    const { hasPassedOver } = plan;
+    if (!this.#schedule.sendsFromMemory(qemuHeld, this.#output.room, hasPassedOver)) return false;
+    const send = (page: number, content: Buffer | undefined): void => {
       this.#send(page, content);
-    });
+    };
+    let more = true;
+    if (hasPassedOver) plan.takePassedOver(this.#takePages, send);
+    else more = plan.takeFromBack(this.#takePages, this.#settledPosition, send);
     this.#schedule.listWalked(0, plan.remainingPages);
-    return more && this.#schedule.takesFromBack(qemuHeld, this.#output.room);
+    return more && this.#schedule.sendsFromMemory(qemuHeld, this.#output.room, plan.hasPassedOver);
   }
 
   /** Puts a page into the stream, in the same step in which it was read. @param page as `#memory` numbers it */
