@@ -92,11 +92,10 @@ export class GuestPages {
   #list: PackedPageList | undefined;
   #storage: Storage | undefined;
   #plan: PlanBuilder | undefined;
-  /** Pages that the destination asked for. */
-  /** As `#memory` numbers them. One that is asked for again is no other. */
+  /** Pages that the destination asked for, as `#memory` numbers them. One that is asked for again is no other. */
   readonly #asked = new Set<number>();
-  /** Numbers of pages that the target's VM waits for. */
-  readonly #requested: number[] = [];
+  /** The same of pages that the target's VM waits for. */
+  readonly #requested = new Set<number>();
   /** Number of a page that the target was told to throw away here. */
   #thrownAway: number | undefined;
   /** Ends of the parts sent: sum of planned pages, and position in the list. */
@@ -244,7 +243,7 @@ export class GuestPages {
     const blockEnd = this.#blocks[blockIndex]?.pageCount ?? 0;
     const end = Math.min(Math.ceil((page + count) / innodbPages) * innodbPages, blockEnd);
     for (let i = Math.floor(page / innodbPages) * innodbPages; i < end; i++) {
-      if (isOurs(i)) this.#requested.push(memory.numberOf({ blockIndex, pageIndex: i }));
+      if (isOurs(i)) this.#requested.add(memory.numberOf({ blockIndex, pageIndex: i }));
     }
     for (let i = page; i < Math.min(page + count, blockEnd); i++) if (!isOurs(i)) return false;
     return page + count <= blockEnd;
@@ -475,7 +474,10 @@ export class GuestPages {
     this.#send(page, this.#page);
   }
 
-  /** Sends what was asked for. A page that is plain again was sent in a newer version, which is on its way. */
+  /**
+   * Sends what was asked for, as far as there is room: however much is asked for waits here as numbers. A page that is plain again
+   * was sent in a newer version, which is on its way.
+   */
   #answer(): void {
     const memory = this.#memory;
     if (memory === undefined) return;
@@ -484,12 +486,18 @@ export class GuestPages {
       memory.read(page, 1, this.#page, 0);
       this.#send(page, this.#page);
     };
-    for (const page of this.#requested.splice(0)) if (memory.state(page) !== pageState.plain) answer(page);
+    for (const page of this.#requested) {
+      // What a VM waits for may run a window ahead of what is under way.
+      if (this.#output.room < -1) return;
+      this.#requested.delete(page);
+      if (memory.state(page) !== pageState.plain) answer(page);
+    }
     for (const page of this.#asked) {
+      if (this.#output.room <= 0) return;
+      this.#asked.delete(page);
       const state = memory.state(page);
       if (state === pageState.planned || state === pageState.plannedWithheld) answer(page);
     }
-    this.#asked.clear();
   }
 
   #planSlice(plan: PlanBuilder): boolean {
