@@ -54,6 +54,7 @@ const pageSlices: PageSlices = {
  * downtime. Pages of zeros take nine bytes in its socket, so that it may be 22 000 pages ahead of what was read.
  */
 const stallPages = 32_768;
+const otherMemory = 'what was given as guest memory is not what QEMU sends';
 /** RAM blocks that are told of: smaller ones are firmware's and devices'. */
 const minTold = 4096;
 
@@ -194,20 +195,24 @@ export class GuestPages {
    */
   deltaRecord(blockIndex: number, page: number): void {
     this.#dirtyPass.record(blockIndex, page);
+    this.#readable.get(blockIndex)?.check.comes(page);
     this.#ledgers[blockIndex]?.deltaRecord(page);
   }
 
   /** The target throws these pages away: QEMU sends them in their last version, when the VM has stopped. */
   discarded(blockIndex: number, page: number, count: number): void {
     const ledger = this.#ledgers[blockIndex];
+    const check = this.#readable.get(blockIndex)?.check;
     const awaited = (this.#awaited[blockIndex] ??= new PageSet(this.#blocks[blockIndex]?.pageCount ?? 0));
     for (let i = page; i < page + count; i++) {
       ledger?.drop(i);
+      check?.comes(i);
       if (awaited.add(i)) this.awaitedPages += 1;
     }
   }
 
   #arrives(blockIndex: number, page: number): void {
+    this.#readable.get(blockIndex)?.check.comes(page);
     if (this.awaitedPages > 0 && this.#awaited[blockIndex]?.delete(page) === true) this.awaitedPages -= 1;
   }
 
@@ -377,13 +382,24 @@ export class GuestPages {
       throw new Error(`${withheldPages} pages were left out and neither planned nor sent`);
   }
 
+  /**
+   * To be called when the VM has stopped and QEMU has sent, or has had thrown away, all that the guest has written.
+   *
+   * @throws CodedError 'source', 'guest-ram-differs' when pages were left out on the strength of the wrong memory
+   */
+  checkMemory(): void {
+    if (this.#plan === undefined) return;
+    for (const { check } of this.#readable.values())
+      if (check.isStale) throw new CodedError('source', 'guest-ram-differs', otherMemory);
+  }
+
   close(): void {
     this.#ramSource?.close();
   }
 
   /** What is read as the memory of a block is not what QEMU sends. */
   #leave(blockIndex: number, check: RamCheck): void {
-    const reason = 'what was given as guest memory is not what QEMU sends';
+    const reason = otherMemory;
     if (check.hasPassed && this.#plan !== undefined)
       throw new CodedError('source', 'guest-ram-differs', reason);
     this.#readable.delete(blockIndex);

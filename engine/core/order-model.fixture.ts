@@ -104,7 +104,10 @@ class AnyOrder implements PageDecisions {
 const diskOf = (block: number): number => (block < diskBlocks ? 0 : 1);
 
 /** Small enough that other things happen in between. */
-const slices = { listPages: 5, planPages: 5, takePages: 2, ramCheck: { windowPages: 1, minEqualShare: 0 } };
+const slices = {
+  ...{ listPages: 5, planPages: 5, takePages: 2 },
+  ramCheck: { windowPages: 1, minEqualShare: 0, stride: 1, maxStalePages: 0, maxStaleShare: 0 },
+};
 
 /** What QEMU is like. */
 interface ModelledQemu {
@@ -421,6 +424,7 @@ export class World {
       this.pages.discarded(blockIndex, pageIndex, 1);
       this.#wire.push({ is: 'discard', page });
     }
+    this.pages.checkMemory();
     this.#wire.push({ is: 'package' });
   }
 

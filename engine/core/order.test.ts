@@ -39,6 +39,7 @@ function checkInterleavings(
         t.deepEqual(world.target, world.ram);
         t.is(world.plan.pendingPages, 0);
         world.pages.checkComplete();
+        world.pages.checkMemory();
         check(world);
         happened.restored += world.plan.restoredPages;
         happened.asked += world.plan.askedPages;
