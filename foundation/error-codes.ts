@@ -110,6 +110,8 @@ export interface ErrorCodes {
     | 'limit'
     /** QEMU sends pages on connections of their own. */
     | 'multifd'
+    /** The target says more on the return path than QEMU takes. */
+    | 'return-path'
     /** The target did not take the whole stream. */
     | 'target-failed';
 

@@ -31,7 +31,7 @@ export type PageDecisions = Pick<
   | 'dirtyPassThrough'
   | 'pagesToPlan'
   | 'listWalked'
-  | 'takesFromBack'
+  | 'sendsFromMemory'
 >;
 
 /** How much is done before other events get their turn. */
@@ -54,6 +54,7 @@ const pageSlices: PageSlices = {
  * downtime. Pages of zeros take nine bytes in its socket, so that it may be 22 000 pages ahead of what was read.
  */
 const stallPages = 32_768;
+const otherMemory = 'what was given as guest memory is not what QEMU sends';
 /** RAM blocks that are told of: smaller ones are firmware's and devices'. */
 const minTold = 4096;
 
@@ -92,11 +93,10 @@ export class GuestPages {
   #list: PackedPageList | undefined;
   #storage: Storage | undefined;
   #plan: PlanBuilder | undefined;
-  /** Pages that the destination asked for. */
-  /** As `#memory` numbers them. One that is asked for again is no other. */
+  /** Pages that the destination asked for, as `#memory` numbers them. One that is asked for again is no other. */
   readonly #asked = new Set<number>();
-  /** Numbers of pages that the target's VM waits for. */
-  readonly #requested: number[] = [];
+  /** The same of pages that the target's VM waits for. */
+  readonly #requested = new Set<number>();
   /** Number of a page that the target was told to throw away here. */
   #thrownAway: number | undefined;
   /** Ends of the parts sent: sum of planned pages, and position in the list. */
@@ -195,20 +195,24 @@ export class GuestPages {
    */
   deltaRecord(blockIndex: number, page: number): void {
     this.#dirtyPass.record(blockIndex, page);
+    this.#readable.get(blockIndex)?.check.comes(page);
     this.#ledgers[blockIndex]?.deltaRecord(page);
   }
 
   /** The target throws these pages away: QEMU sends them in their last version, when the VM has stopped. */
   discarded(blockIndex: number, page: number, count: number): void {
     const ledger = this.#ledgers[blockIndex];
+    const check = this.#readable.get(blockIndex)?.check;
     const awaited = (this.#awaited[blockIndex] ??= new PageSet(this.#blocks[blockIndex]?.pageCount ?? 0));
     for (let i = page; i < page + count; i++) {
       ledger?.drop(i);
+      check?.comes(i);
       if (awaited.add(i)) this.awaitedPages += 1;
     }
   }
 
   #arrives(blockIndex: number, page: number): void {
+    this.#readable.get(blockIndex)?.check.comes(page);
     if (this.awaitedPages > 0 && this.#awaited[blockIndex]?.delete(page) === true) this.awaitedPages -= 1;
   }
 
@@ -244,7 +248,7 @@ export class GuestPages {
     const blockEnd = this.#blocks[blockIndex]?.pageCount ?? 0;
     const end = Math.min(Math.ceil((page + count) / innodbPages) * innodbPages, blockEnd);
     for (let i = Math.floor(page / innodbPages) * innodbPages; i < end; i++) {
-      if (isOurs(i)) this.#requested.push(memory.numberOf({ blockIndex, pageIndex: i }));
+      if (isOurs(i)) this.#requested.add(memory.numberOf({ blockIndex, pageIndex: i }));
     }
     for (let i = page; i < Math.min(page + count, blockEnd); i++) if (!isOurs(i)) return false;
     return page + count <= blockEnd;
@@ -272,6 +276,7 @@ export class GuestPages {
 
   /** How far the destination is. */
   takeStatus(status: RestoreStatus, nowMs: number): void {
+    for (const index of status.givenUpSources) this.#giveUpSource(index);
     this.#schedule.status(status, nowMs);
     if (this.#schedule.dirtyPassMayGo) this.#dirtyPass.begin(nowMs);
     let part = this.#parts[0];
@@ -280,6 +285,13 @@ export class GuestPages {
       this.#parts.shift();
       part = this.#parts[0];
     }
+  }
+
+  #giveUpSource(index: number): void {
+    const source = this.#list?.sources[index];
+    if (source === undefined || this.#plan?.giveUp(index) !== true) return;
+    const reason = `most of what was read of "${nameOf(source)}" is not what the VM has of it, or could not be read`;
+    this.#onEvent({ event: 'storage-unusable', source: nameOf(source), reason });
   }
 
   /**
@@ -370,13 +382,24 @@ export class GuestPages {
       throw new Error(`${withheldPages} pages were left out and neither planned nor sent`);
   }
 
+  /**
+   * To be called when the VM has stopped and QEMU has sent, or has had thrown away, all that the guest has written.
+   *
+   * @throws CodedError 'source', 'guest-ram-differs' when pages were left out on the strength of the wrong memory
+   */
+  checkMemory(): void {
+    if (this.#plan === undefined) return;
+    for (const { check } of this.#readable.values())
+      if (check.isStale) throw new CodedError('source', 'guest-ram-differs', otherMemory);
+  }
+
   close(): void {
     this.#ramSource?.close();
   }
 
   /** What is read as the memory of a block is not what QEMU sends. */
   #leave(blockIndex: number, check: RamCheck): void {
-    const reason = 'what was given as guest memory is not what QEMU sends';
+    const reason = otherMemory;
     if (check.hasPassed && this.#plan !== undefined)
       throw new CodedError('source', 'guest-ram-differs', reason);
     this.#readable.delete(blockIndex);
@@ -467,7 +490,10 @@ export class GuestPages {
     this.#send(page, this.#page);
   }
 
-  /** Sends what was asked for. A page that is plain again was sent in a newer version, which is on its way. */
+  /**
+   * Sends what was asked for, as far as there is room: however much is asked for waits here as numbers. A page that is plain again
+   * was sent in a newer version, which is on its way.
+   */
   #answer(): void {
     const memory = this.#memory;
     if (memory === undefined) return;
@@ -476,18 +502,24 @@ export class GuestPages {
       memory.read(page, 1, this.#page, 0);
       this.#send(page, this.#page);
     };
-    for (const page of this.#requested.splice(0)) if (memory.state(page) !== pageState.plain) answer(page);
+    for (const page of this.#requested) {
+      // What a VM waits for may run a window ahead of what is under way.
+      if (this.#output.room < -1) return;
+      this.#requested.delete(page);
+      if (memory.state(page) !== pageState.plain) answer(page);
+    }
     for (const page of this.#asked) {
+      if (this.#output.room <= 0) return;
+      this.#asked.delete(page);
       const state = memory.state(page);
       if (state === pageState.planned || state === pageState.plannedWithheld) answer(page);
     }
-    this.#asked.clear();
   }
 
   #planSlice(plan: PlanBuilder): boolean {
     const pages = Math.min(this.#schedule.pagesToPlan, this.#slices.planPages);
     // Plans are short; they may run a window ahead of what is under way.
-    if (pages === 0 || this.#output.room < -1) return false;
+    if (pages === 0 || plan.isPlanned || this.#output.room < -1) return false;
     const parts = plan.planNext(pages, (page) => {
       this.#sendZeros(page);
     });
@@ -499,16 +531,20 @@ export class GuestPages {
     this.plannedPages += planned;
     if (planned > 0) this.#parts.push({ plannedPages: this.plannedPages, position: plan.frontPosition });
     this.#schedule.listWalked(planned, plan.remainingPages);
-    return this.#schedule.pagesToPlan > 0;
+    return this.#schedule.pagesToPlan > 0 && !plan.isPlanned;
   }
 
   #takeSlice(plan: PlanBuilder, qemuHeld: boolean): boolean {
-    if (!this.#schedule.takesFromBack(qemuHeld, this.#output.room)) return false;
-    const more = plan.takeFromBack(this.#takePages, this.#settledPosition, (page, content) => {
+    const { hasPassedOver } = plan;
+    if (!this.#schedule.sendsFromMemory(qemuHeld, this.#output.room, hasPassedOver)) return false;
+    const send = (page: number, content: Buffer | undefined): void => {
       this.#send(page, content);
-    });
+    };
+    let more = true;
+    if (hasPassedOver) plan.takePassedOver(this.#takePages, send);
+    else more = plan.takeFromBack(this.#takePages, this.#settledPosition, send);
     this.#schedule.listWalked(0, plan.remainingPages);
-    return more && this.#schedule.takesFromBack(qemuHeld, this.#output.room);
+    return more && this.#schedule.sendsFromMemory(qemuHeld, this.#output.room, plan.hasPassedOver);
   }
 
   /** Puts a page into the stream, in the same step in which it was read. @param page as `#memory` numbers it */

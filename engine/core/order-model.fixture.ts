@@ -36,7 +36,11 @@ const nameOf = (page: number): PageName =>
 const numberOf = (blockIndex: number, pageIndex: number): number =>
   blockIndex === 0 ? pageIndex : firstPages + pageIndex;
 const numberOfFrame = (frame: number): number => (frame < 14 ? firstPages + frame : frame - 14);
+/** Of two disks, each of which has half of them. */
 const storageBlocks = 40;
+const diskBlocks = storageBlocks / 2;
+/** A disk is given up when most of more than half as many pages were not there. */
+const judgedPages = 4;
 
 /** Pages with content `id`; 0 is a page of zeros. */
 const pageOf = (id: number): Buffer => Buffer.alloc(4096, id);
@@ -73,6 +77,7 @@ class AnyOrder implements PageDecisions {
   readonly dirtyPassMayGo = false;
   pagesToPlan = 0;
   takes = false;
+  takesPassedOver = false;
   remainingPages = 0;
 
   listArrived(remainingPages: number): void {
@@ -86,8 +91,8 @@ class AnyOrder implements PageDecisions {
     this.remainingPages = remainingPages;
   }
 
-  takesFromBack(): boolean {
-    return this.takes;
+  sendsFromMemory(_qemuHeld: boolean, _room: number, passedOver: boolean): boolean {
+    return this.takes || (passedOver && this.takesPassedOver);
   }
 
   noList(): void {}
@@ -96,8 +101,13 @@ class AnyOrder implements PageDecisions {
   dirtyPassThrough(): void {}
 }
 
+const diskOf = (block: number): number => (block < diskBlocks ? 0 : 1);
+
 /** Small enough that other things happen in between. */
-const slices = { listPages: 5, planPages: 5, takePages: 2, ramCheck: { windowPages: 1, minEqualShare: 0 } };
+const slices = {
+  ...{ listPages: 5, planPages: 5, takePages: 2 },
+  ramCheck: { windowPages: 1, minEqualShare: 0, stride: 1, maxStalePages: 0, maxStaleShare: 0 },
+};
 
 /** What QEMU is like. */
 interface ModelledQemu {
@@ -120,11 +130,13 @@ export class World {
   readonly pages: GuestPages;
   /** Undefined where the script decides. */
   readonly hold: SwitchoverHold | undefined;
-  readonly plan = new RestorePlan();
+  readonly plan = new RestorePlan(judgedPages);
   /** The destination's. */
   readonly hasher = new PageHasher(hashKey);
   /** Pages of which a record came while storage was read. */
   overtaken = 0;
+  /** Disks that were given up, as the source knows. */
+  givenUp = 0;
   /** Records of differences that have arrived. */
   differences = 0;
   /** QEMU may switch over. */
@@ -177,10 +189,13 @@ export class World {
     }
     const sorted = [...entries].sort((a, b) => a.block - b.block);
     const list: PageList = {
-      sources: [{ kind: 'disk', disk: 'vda' }],
+      sources: [
+        { kind: 'disk', disk: 'vda' },
+        { kind: 'disk', disk: 'vdb' },
+      ],
       runs: {
-        sourceIndex: new Uint16Array(sorted.length),
-        storageBlock: Uint32Array.from(sorted, ({ block }) => block),
+        sourceIndex: Uint16Array.from(sorted, ({ block }) => diskOf(block)),
+        storageBlock: Uint32Array.from(sorted, ({ block }) => block - diskOf(block) * diskBlocks),
         guestFrame: Uint32Array.from(sorted, ({ frame }) => frame),
         count: Uint16Array.from(sorted, ({ count }) => count),
       },
@@ -207,6 +222,7 @@ export class World {
     };
     const takeEvent = ({ event }: EngineEvent): void => {
       if (event === 'accepted') this.#accepted = true;
+      if (event === 'storage-unusable') this.givenUp += 1;
     };
     this.pages = new GuestPages(
       schedule ?? this.#order,
@@ -315,7 +331,9 @@ export class World {
         if (this.#listed) return false;
         this.#listed = true;
         this.pages.takeList(this.#list);
-        this.pages.takeStorage({ storage: [{ usable: true, sizeBytes: storageBlocks * 4096 }] });
+        this.pages.takeStorage({
+          storage: [0, 1].map(() => ({ usable: true, sizeBytes: diskBlocks * 4096 })),
+        });
         return true;
       case 'plan':
         this.#order.pagesToPlan = 1 + (choice % 5);
@@ -343,7 +361,7 @@ export class World {
         if (message === undefined) return false;
         if (message.is === 'plan') {
           const { part } = message;
-          this.plan.add(part, blocks[part.blockIndex]?.pageCount ?? 0, storageBlocks);
+          this.plan.add(part, blocks[part.blockIndex]?.pageCount ?? 0, diskBlocks);
         } else if (message.is === 'package') this.runsAtTarget = true;
         else if (message.is === 'discard') {
           const { blockIndex, pageIndex } = nameOf(message.page);
@@ -406,6 +424,7 @@ export class World {
       this.pages.discarded(blockIndex, pageIndex, 1);
       this.#wire.push({ is: 'discard', page });
     }
+    this.pages.checkMemory();
     this.#wire.push({ is: 'package' });
   }
 
@@ -469,8 +488,9 @@ export class World {
 
   #complete(extent: Extent): void {
     const content = Buffer.alloc(extent.lengthBytes);
+    const first = extent.sourceIndex * diskBlocks + extent.offsetBytes / 4096;
     for (let slot = 0; slot * 4096 < content.length; slot++)
-      content.fill(this.storage[extent.offsetBytes / 4096 + slot] ?? 0, slot * 4096, (slot + 1) * 4096);
+      content.fill(this.storage[first + slot] ?? 0, slot * 4096, (slot + 1) * 4096);
     const { pendingPages, restoredPages, askedPages } = this.plan;
     this.plan.finish(extent, content, this.hasher, {
       take: (block, page, buffer, offset) => {
@@ -496,6 +516,7 @@ export class World {
 
   /** Nothing is written any more: everything goes on until nothing moves. */
   settle(): void {
+    this.#order.takesPassedOver = true;
     let moved = true;
     while (moved) {
       moved = false;

@@ -10,6 +10,7 @@ interface Happened {
   asked: number;
   cancelled: number;
   overtaken: number;
+  givenUp: number;
   differences: number;
 }
 
@@ -18,7 +19,14 @@ function checkInterleavings(
   strategies: readonly (Strategy | undefined)[],
   check: (world: World) => void = () => undefined,
 ): Happened {
-  const happened: Happened = { restored: 0, asked: 0, cancelled: 0, overtaken: 0, differences: 0 };
+  const happened: Happened = {
+    restored: 0,
+    asked: 0,
+    cancelled: 0,
+    overtaken: 0,
+    givenUp: 0,
+    differences: 0,
+  };
   fc.assert(
     fc.property(
       arbitraryStart,
@@ -31,11 +39,13 @@ function checkInterleavings(
         t.deepEqual(world.target, world.ram);
         t.is(world.plan.pendingPages, 0);
         world.pages.checkComplete();
+        world.pages.checkMemory();
         check(world);
         happened.restored += world.plan.restoredPages;
         happened.asked += world.plan.askedPages;
         happened.cancelled += world.plan.cancelledPages;
         happened.overtaken += world.overtaken;
+        happened.givenUp += world.givenUp;
         happened.differences += world.differences;
       },
     ),
@@ -55,11 +65,12 @@ test('with the decisions of the schedule, too, and the switchover may come in th
   const happened = checkInterleavings(t, ['restore', 'balance'], (world) => {
     t.true(world.acknowledged);
   });
-  t.true(happened.restored > 100 && happened.asked > 100, JSON.stringify(happened));
+  const { restored, asked, givenUp } = happened;
+  t.true(restored > 100 && asked > 100 && givenUp > 100, JSON.stringify(happened));
 });
 
 test('a VM that moves before its memory is there has all of it in the end, and what it has written since', (t) => {
-  const happened = { moved: 0, restored: 0, asked: 0, dropped: 0, engine: 0, qemu: 0 };
+  const happened = { moved: 0, restored: 0, asked: 0, givenUp: 0, dropped: 0, engine: 0, qemu: 0 };
   fc.assert(
     fc.property(
       arbitraryStart,
@@ -85,6 +96,7 @@ test('a VM that moves before its memory is there has all of it in the end, and w
         happened.moved += 1;
         happened.restored += world.plan.restoredPages;
         happened.asked += world.plan.askedPages;
+        happened.givenUp += world.givenUp;
         happened.dropped += world.dropped;
         happened.engine += world.requested.engine;
         happened.qemu += world.requested.qemu;

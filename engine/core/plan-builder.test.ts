@@ -5,16 +5,17 @@ import type { MappedMemory } from './mapped-memory.ts';
 import { pageState } from './page-ledger.ts';
 import { PlanBuilder } from './plan-builder.ts';
 
-/** As many entries, one after the other, as a guest may list of a large host's memory. */
-function longList(runCount: number, runPages: number): PageList {
+/** As many entries, one after the other, as a guest may list of a large host's memory, of so many sources. */
+function longList(runCount: number, runPages: number, sources = 1): PageList {
   const runs = emptyRuns(runCount);
   for (let run = 0; run < runCount; run++) {
+    runs.sourceIndex[run] = Math.floor((run * sources) / runCount);
     runs.storageBlock[run] = run * runPages;
     runs.guestFrame[run] = run * runPages;
     runs.count[run] = runPages;
   }
   return {
-    sources: [{ kind: 'disk', disk: 'vda' }],
+    sources: Array.from({ length: sources }, (_, index) => ({ kind: 'disk', disk: `vd${index}` })),
     runs,
     pageCount: runCount * runPages,
     guestRam: [[0, runCount * runPages - 1]],
@@ -63,4 +64,73 @@ test('a long stretch of pages that QEMU has sent is passed over in steps, and no
   t.is(plan.backPosition, 0);
   t.true(steps >= pages / 4096);
   t.is(reads, 1);
+});
+
+test('what is left of a source that was given up is passed over, and sent; the others are planned', (t) => {
+  const states = new Uint8Array(400);
+  const memory = {
+    hasher: {
+      hashPage: (buffer: Buffer, at: number, into: Uint32Array, index: number) =>
+        (into[index] = buffer.readUInt32LE(at)),
+    },
+    nameOf: (page: number) => ({ blockIndex: 0, pageIndex: page }),
+    pageOf: (frame: number) => frame,
+    state: (page: number) => states[page],
+    list: (page: number) => {
+      states[page] = pageState.listed;
+      return true;
+    },
+    plan: (page: number) => (states[page] = pageState.planned),
+    drop: (page: number) => (states[page] = pageState.plain),
+    read: (page: number, count: number, into: Buffer) => {
+      for (let i = 0; i < count; i++) into.writeUInt32LE(page + i + 1, i * 4096);
+    },
+  } as unknown as MappedMemory;
+  // Of each of four sources a hundred pages.
+  const list = decodePageList(encodePageList(longList(40, 10, 4)));
+  const plan = new PlanBuilder(list, [400, 400, 400, 400], memory);
+  while (plan.listNext(65_536));
+  const planned = new Map<number, number>();
+  const planNext = (pages: number): void => {
+    for (const part of plan.planNext(pages, () => undefined))
+      planned.set(part.sourceIndex, (planned.get(part.sourceIndex) ?? 0) + part.pageCount);
+  };
+  planNext(64);
+  planNext(64);
+  t.deepEqual([...planned], [[0, 100]]);
+  planNext(30);
+  t.true(plan.giveUp(1));
+  t.false(plan.giveUp(1));
+  plan.giveUp(3);
+  const sent: number[] = [];
+  const send = (page: number): void => void sent.push(page);
+  // From the back, too, a page of the source that nothing was planned of.
+  t.true(plan.takeFromBack(1, 0, send));
+  t.deepEqual(sent, [399]);
+  planNext(64);
+  t.true(plan.hasPassedOver);
+  t.is(plan.remainingPages, 269);
+  while (!plan.isPlanned) planNext(64);
+  t.deepEqual(
+    [...planned],
+    [
+      [0, 100],
+      [1, 30],
+      [2, 100],
+    ],
+  );
+  t.is(plan.remainingPages, 70 + 99);
+  // QEMU has sent one of them anew meanwhile.
+  states[140] = pageState.plain;
+  while (plan.hasPassedOver) plan.takePassedOver(7, send);
+  t.is(plan.remainingPages, 0);
+  const expected = [...Array(400).keys()].filter(
+    (page) => (page >= 130 && page < 200 && page !== 140) || page >= 300,
+  );
+  t.deepEqual(
+    sent.toSorted((a, b) => a - b),
+    expected,
+  );
+  // There is nothing more to send from the back: what lies before was planned.
+  t.false(plan.takeFromBack(64, 0, send));
 });

@@ -29,9 +29,17 @@ interface Place {
   offset: number;
 }
 
+/** Entries of one source that were neither planned nor sent, from page `offset` of a run on. */
+interface PassedOver {
+  readonly sourceIndex: number;
+  run: number;
+  offset: number;
+  pages: number;
+}
+
 /** Pages read from guest memory at once. */
 const readPages = 256;
-/** Of the list, passed over in one step. */
+/** Entries of the list that one step walks over, where there is nothing to do with them. */
 const walkedEntries = 4096;
 const zeroPage = Buffer.alloc(pageSizeBytes);
 
@@ -50,9 +58,17 @@ export class PlanBuilder {
   readonly #front: Place;
   /** Page after the next one from the back. */
   readonly #back: Place;
+  /** Where pages that were passed over are taken. */
+  readonly #over: RunCursor;
   /** Position in the list of `#front` and `#back`. */
   #frontPosition = 0;
   #backPosition: number;
+  readonly #givenUp = new Set<number>();
+  /** Behind `#front`: what of the list is of sources that were given up. */
+  readonly #passedOver: PassedOver[] = [];
+  #passedOverPages = 0;
+  /** Position that `#back` does not go below: before it everything was planned, or passed over. */
+  #backEnds = 0;
   readonly #content = Buffer.allocUnsafeSlow(readPages * pageSizeBytes);
   readonly #zeroHash = new Uint32Array(2);
   readonly #hash = new Uint32Array(2);
@@ -70,11 +86,34 @@ export class PlanBuilder {
     this.#back = { run: list.runs.cursor(), offset: 0 };
     this.#back.run.moveTo(list.runs.length);
     this.#backPosition = list.pageCount;
+    this.#over = list.runs.cursor();
   }
 
-  /** Entries of the list between front and back: an upper bound of the pages that are not planned or sent. */
+  /** Entries of the list that were not walked over yet, or passed over: an upper bound of the pages that are not planned or sent. */
   get remainingPages(): number {
+    return this.#pagesBetween + this.#passedOverPages;
+  }
+
+  /** Whether no part of the plan comes any more. */
+  get isPlanned(): boolean {
+    return this.#pagesBetween === 0;
+  }
+
+  /** Whether there are pages that wait for `takePassedOver`. */
+  get hasPassedOver(): boolean {
+    return this.#passedOverPages > 0;
+  }
+
+  /** Entries between front and back. */
+  get #pagesBetween(): number {
     return Math.max(0, this.#backPosition - this.#frontPosition);
+  }
+
+  /** No more pages are planned from the source. Returns whether that is new. */
+  giveUp(sourceIndex: number): boolean {
+    const isNew = !this.#givenUp.has(sourceIndex);
+    this.#givenUp.add(sourceIndex);
+    return isNew;
   }
 
   /** What has become of the entries taken in so far. */
@@ -126,12 +165,16 @@ export class PlanBuilder {
    * the caller must put the parts into the stream at once.
    *
    * @param onZero called for a withheld page that holds zeros: it is to be sent as such
-   * @returns none if none of these entries is to be planned
+   * @returns none if none of these entries is to be planned; those of a source that was given up are for `takePassedOver`
    * @throws CodedError 'source', 'guest-ram'
    */
   planNext(maxPages: number, onZero: (page: number) => void): readonly PlanPart[] {
     const { run } = this.#front;
-    const limit = Math.min(maxPages, this.remainingPages, maxPlanPages);
+    if (!this.isPlanned && this.#givenUp.has(run.sourceIndex)) {
+      this.#passOver();
+      return [];
+    }
+    const limit = Math.min(maxPages, this.#pagesBetween, maxPlanPages);
     const source = run.sourceIndex;
     const runs: number[] = [];
     const hashes = new Uint32Array(2 * limit);
@@ -148,6 +191,25 @@ export class PlanBuilder {
       this.#advance(pages);
     }
     return this.#partsOf(source, runs, hashes);
+  }
+
+  /** The front goes on towards the next source. */
+  #passOver(): void {
+    const { run } = this.#front;
+    const { sourceIndex } = run;
+    let over = this.#passedOver.at(-1);
+    if (over?.sourceIndex !== sourceIndex) {
+      over = { sourceIndex, run: run.run, offset: this.#front.offset, pages: 0 };
+      this.#passedOver.push(over);
+    }
+    for (let runs = 0; runs < walkedEntries && run.sourceIndex === sourceIndex; runs++) {
+      const pages = Math.min(run.count - this.#front.offset, this.#pagesBetween);
+      if (pages === 0) break;
+      this.#advance(pages);
+      over.pages += pages;
+      this.#passedOverPages += pages;
+    }
+    this.#backEnds = this.#frontPosition;
   }
 
   /** Runs of pages as numbered here, which are of one block each, become parts that name pages as the stream does. */
@@ -233,7 +295,8 @@ export class PlanBuilder {
     onPage: (page: number, content: Buffer | undefined) => void,
   ): boolean {
     const memory = this.#memory;
-    const walkTo = Math.max(downTo, this.#backPosition - walkedEntries);
+    const end = Math.max(downTo, this.#backEnds);
+    const walkTo = Math.max(end, this.#backPosition - walkedEntries);
     let taken = 0;
     while (taken < maxPages && this.#backPosition > walkTo) {
       const pages = this.#retreat(Math.min(maxPages - taken, this.#backPosition - walkTo));
@@ -241,22 +304,59 @@ export class PlanBuilder {
       if (first < 0 || this.#arePlain(first, pages)) continue;
       memory.read(first, pages, this.#content, 0);
       for (let i = pages - 1; i >= 0; i--) {
-        const page = first + i;
-        const state = memory.state(page);
-        if (state === pageState.plain) continue;
-        const content = this.#content.subarray(i * pageSizeBytes, (i + 1) * pageSizeBytes);
-        if (state === pageState.listed || state === pageState.planned) {
-          // QEMU's first record of it is still to come, and is left out if it says the same.
-          memory.hasher.hashPage(content, 0, this.#hash, 0);
-          memory.plan(page, this.#hash[0] ?? 0, this.#hash[1] ?? 0);
-        } else {
-          memory.drop(page);
-        }
-        onPage(page, content.equals(zeroPage) ? undefined : content);
+        if (memory.state(first + i) === pageState.plain) continue;
+        this.#give(first + i, i, onPage);
         taken += 1;
       }
     }
-    return this.#backPosition > downTo;
+    return this.#backPosition > end;
+  }
+
+  /** Takes up to `maxPages` pages of sources that were given up, as `takeFromBack` does. */
+  takePassedOver(maxPages: number, onPage: (page: number, content: Buffer | undefined) => void): void {
+    const run = this.#over;
+    let taken = 0;
+    let walked = 0;
+    for (let over = this.#passedOver[0]; over !== undefined; over = this.#passedOver[0]) {
+      if (taken >= maxPages || walked >= walkedEntries) return;
+      run.moveTo(over.run);
+      const frame = run.guestFrame + over.offset;
+      const limit = Math.min(run.count - over.offset, over.pages, readPages, maxPages - taken);
+      const first = this.#openPage(frame);
+      let pages = 1;
+      // Pages that follow each other in memory, or of which none is to be sent.
+      while (pages < limit && this.#openPage(frame + pages) === (first < 0 ? first : first + pages))
+        pages += 1;
+      if (first >= 0) {
+        this.#memory.read(first, pages, this.#content, 0);
+        for (let i = 0; i < pages; i++) this.#give(first + i, i, onPage);
+        taken += pages;
+      }
+      walked += pages;
+      over.offset += pages;
+      over.pages -= pages;
+      this.#passedOverPages -= pages;
+      if (over.offset === run.count) {
+        over.run += 1;
+        over.offset = 0;
+      }
+      if (over.pages === 0) this.#passedOver.shift();
+    }
+  }
+
+  /** A page that was read as the one with that index in `#content` is sent. */
+  #give(page: number, index: number, onPage: (page: number, content: Buffer | undefined) => void): void {
+    const memory = this.#memory;
+    const state = memory.state(page);
+    const content = this.#content.subarray(index * pageSizeBytes, (index + 1) * pageSizeBytes);
+    if (state === pageState.listed || state === pageState.planned) {
+      // QEMU's first record of it is still to come, and is left out if it says the same.
+      memory.hasher.hashPage(content, 0, this.#hash, 0);
+      memory.plan(page, this.#hash[0] ?? 0, this.#hash[1] ?? 0);
+    } else {
+      memory.drop(page);
+    }
+    onPage(page, content.equals(zeroPage) ? undefined : content);
   }
 
   #arePlain(first: number, pages: number): boolean {

@@ -121,6 +121,25 @@ test('a record that came first cancels, one that was asked for does not count as
   t.deepEqual([plan.restoredPages, plan.mismatchedPages, plan.unreadablePages], [1, 1, 0]);
 });
 
+test('a source of which most cannot be used is given up, and no other', (t) => {
+  const plan = new RestorePlan(8);
+  // Of each of these sources eight pages, one after the other; so many of them are not there.
+  const readsOf = (sourceIndex: number, missing: number): void => {
+    const pages = Array.from({ length: 8 }, (_, i) => [i, 8 * sourceIndex + i, 1] as const);
+    plan.add({ ...part(pages), sourceIndex }, blockPages, storageBlocks);
+    for (const [i, extent] of drain(plan, 4096).entries()) finish(plan, extent, i < missing ? undefined : i);
+  };
+  readsOf(0, 4);
+  t.deepEqual(plan.givenUpSources, []);
+  readsOf(1, 5);
+  t.deepEqual(plan.givenUpSources, [1]);
+  const before = plan.givenUpSources;
+  readsOf(2, 0);
+  t.is(plan.givenUpSources, before);
+  readsOf(3, 8);
+  t.deepEqual(plan.counts.givenUpSources, [1, 3]);
+});
+
 test('pages of a read that failed are asked for, those that were superseded meanwhile are left alone', (t) => {
   const plan = new RestorePlan();
   plan.add(part([[0, 0, 3]]), blockPages, storageBlocks);

@@ -12,6 +12,8 @@ import { appendToRuns } from './plan-builder.ts';
 
 const outOfOrder = -1;
 const noPages = new PageSet(0);
+/** A source that gives other content, or none, for most of so many pages is another disk, or broken. */
+const judgedPages = 4096;
 /** Blocks between two wanted ones that are read along, because a request of its own would cost more. */
 const gapBlocks = 4;
 
@@ -69,6 +71,11 @@ export class RestorePlan {
   /** Storage had other content. */
   mismatchedPages = 0;
   unreadablePages = 0;
+  /** Sources that no more pages should be planned from. */
+  givenUpSources: readonly number[] = [];
+  readonly #judgedPages: number;
+  /** What each source has given. */
+  readonly #given = new Map<number, { restoredPages: number; failedPages: number }>();
   readonly #pending = new Map<number, PageSet>();
   readonly #asked = new Map<number, PageSet>();
   readonly #hash = new Uint32Array(2);
@@ -83,6 +90,11 @@ export class RestorePlan {
   #position = 0;
   #pendingPages = 0;
   #askedPendingPages = 0;
+
+  /** @param judged pages of a source after which it may be given up */
+  constructor(judged = judgedPages) {
+    this.#judgedPages = judged;
+  }
 
   /** Pages that are neither restored nor superseded, those asked for included. */
   get pendingPages(): number {
@@ -117,6 +129,7 @@ export class RestorePlan {
       mismatchedPages: this.mismatchedPages,
       unreadablePages: this.unreadablePages,
       cancelledPages: this.cancelledPages,
+      givenUpSources: this.givenUpSources,
     };
   }
 
@@ -294,6 +307,7 @@ export class RestorePlan {
     const { blockIndex, pages, slots, hashes } = extent;
     const pending = this.#pending.get(blockIndex);
     const asked: PageName[] = [];
+    const restoredBefore = this.restoredPages;
     for (let i = 0; i < extent.pageCount; i++) {
       const page = pages[i] ?? 0;
       if (pending?.has(page) !== true) continue;
@@ -319,7 +333,19 @@ export class RestorePlan {
     }
     if (asked.length > 0) to.ask(asked);
     this.#underWay.delete(extent);
+    this.#judge(extent.sourceIndex, this.restoredPages - restoredBefore, asked.length);
     this.#extentDone(extent);
+  }
+
+  #judge(sourceIndex: number, restoredPages: number, failedPages: number): void {
+    const given = this.#given.get(sourceIndex) ?? { restoredPages: 0, failedPages: 0 };
+    this.#given.set(sourceIndex, given);
+    given.restoredPages += restoredPages;
+    given.failedPages += failedPages;
+    if (given.failedPages <= this.#judgedPages / 2 || given.failedPages <= given.restoredPages) return;
+    // A new one only when there is something new: that is how a status is seen to be the one before.
+    if (!this.givenUpSources.includes(sourceIndex))
+      this.givenUpSources = [...this.givenUpSources, sourceIndex];
   }
 
   #extentDone(extent: Extent): void {

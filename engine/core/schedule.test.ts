@@ -16,6 +16,7 @@ function status(
     unreadablePages: 0,
     cancelledPages: 0,
     storageBytes: 0,
+    givenUpSources: [],
     ...more,
   };
 }
@@ -116,29 +117,28 @@ test('pages to plan are whole, at any rate', (t) => {
 test('balance sends from the back, and leaves the link to QEMU while it sends', (t) => {
   const restore = new Schedule('restore');
   restore.listArrived(10);
-  t.false(restore.takesFromBack(true, 1));
+  t.false(restore.sendsFromMemory(true, 1, false));
   const balance = new Schedule('balance');
-  t.false(balance.takesFromBack(true, 1), 'there is no list yet');
+  t.false(balance.sendsFromMemory(true, 1, false), 'there is no list yet');
   balance.listArrived(10);
-  t.true(balance.takesFromBack(true, 0.1));
-  t.false(balance.takesFromBack(true, 0));
-  t.true(balance.takesFromBack(false, 0.9));
-  t.false(balance.takesFromBack(false, 0.2));
+  t.true(balance.sendsFromMemory(true, 0.1, false));
+  t.false(balance.sendsFromMemory(true, 0, false));
+  t.true(balance.sendsFromMemory(false, 0.9, false));
+  t.false(balance.sendsFromMemory(false, 0.2, false));
   balance.listWalked(0, 0);
-  t.false(balance.takesFromBack(true, 1), 'the gate is open');
+  t.false(balance.sendsFromMemory(true, 1, false), 'the gate is open');
 });
 
-test('storage that has other content is not asked any more', (t) => {
+test('pages of a source that was given up are sent, by any strategy, and the others are planned', (t) => {
   const schedule = new Schedule('restore');
   schedule.listArrived(100_000);
   schedule.listWalked(8192, 91_808);
-  schedule.status(status(8192, 0, { restoredPages: 7000, mismatchedPages: 1192 }), 0);
-  t.false(schedule.storageUnusable);
-  schedule.listWalked(8192, 83_616);
-  schedule.status(status(16_384, 0, { restoredPages: 7000, mismatchedPages: 9384 }), 300);
-  t.true(schedule.storageUnusable);
-  t.is(schedule.pagesToPlan, 0);
-  t.true(schedule.takesFromBack(true, 1));
+  const failed = { restoredPages: 0, mismatchedPages: 8192, givenUpSources: [0] };
+  schedule.status(status(8192, 0, failed), 0);
+  t.true(schedule.pagesToPlan > 0);
+  t.true(schedule.sendsFromMemory(true, 1, true));
+  t.false(schedule.sendsFromMemory(true, 0, true));
+  t.false(schedule.sendsFromMemory(true, 1, false));
 });
 
 test('with resume the VM may move when its share of the list is there and QEMU has sent what was dirtied', (t) => {

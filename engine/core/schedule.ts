@@ -34,8 +34,6 @@ const idleRoom = 0.25;
  * first: little is left for the time when nothing else is to be done. Earlier, more pages would be dirtied again and sent twice.
  */
 const dirtyPassShares = [9, 48] as const;
-/** Storage that gives other content for most of so many pages is another disk, and not asked any more. */
-const judgedPages = 4096;
 
 type ListState =
   | { readonly is: 'waited-for' }
@@ -93,14 +91,6 @@ export class Schedule {
   /** Whether a list would still be of use. */
   get waitsForList(): boolean {
     return this.#list.is === 'waited-for';
-  }
-
-  /** Pages whose content storage did not give, over all pages that it was asked for, is too great. */
-  get storageUnusable(): boolean {
-    const status = this.#status;
-    if (status === undefined) return false;
-    const failed = status.mismatchedPages + status.unreadablePages;
-    return failed > judgedPages / 2 && failed > (failed + status.restoredPages) / 2;
   }
 
   get settledPagesPerSecond(): number {
@@ -184,7 +174,7 @@ export class Schedule {
 
   /** Entries of the list that may be planned now. */
   get pagesToPlan(): number {
-    if (this.#list.is !== 'there' || this.storageUnusable) return 0;
+    if (this.#list.is !== 'there') return 0;
     if (this.#moved) return this.#list.remainingPages;
     const aheadPages = Math.max(minAheadPages, (this.#settledPagesPerSecond * aheadMs) / 1000);
     const allowedPages = Math.floor(aheadPages) - this.#unsettledPages;
@@ -192,14 +182,15 @@ export class Schedule {
   }
 
   /**
-   * Whether listed pages are to be sent from guest memory now, from the back of the list.
+   * Whether listed pages are to be sent from guest memory now: from the back of the list, unless some were passed over.
    *
    * @param room share of the send window that is free. While QEMU sends, it goes first: its pages can come from nowhere
    *   else, and if listed ones took their place, storage would be done before the migration link.
+   * @param passedOver whether there are pages whose source was given up
    */
-  takesFromBack(qemuHeld: boolean, room: number): boolean {
+  sendsFromMemory(qemuHeld: boolean, room: number, passedOver: boolean): boolean {
     if (this.#gateOpen || this.#list.is !== 'there') return false;
-    if (!this.storageUnusable && this.#strategy === 'restore') return false;
+    if (!passedOver && this.#strategy === 'restore') return false;
     // How soon the VM moves is how soon QEMU is through with what is not listed: nothing is to take processors or link from it.
     if (this.#strategy === 'resume' && !this.#firstPassThrough) return false;
     return qemuHeld ? room > 0 : room > idleRoom;

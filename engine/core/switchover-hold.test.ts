@@ -14,7 +14,11 @@ function early(waitsToBeTold: boolean) {
     becomesPostcopy: true,
     holdsQemu: () => !schedule.mayMove,
   };
-  const pages = { almostThrough: false, awaitedPages: 0, checkComplete: () => does.push('check') };
+  const pages = {
+    ...{ almostThrough: false, awaitedPages: 0 },
+    checkComplete: () => does.push('check'),
+    checkMemory: () => does.push('check memory'),
+  };
   const hold = new SwitchoverHold(
     schedule,
     pages,
@@ -96,5 +100,5 @@ test('RAM’s end waits for what the target has thrown away', (t) => {
   t.deepEqual(did(), []);
   pages.awaitedPages = 0;
   hold.update(200);
-  t.deepEqual(did(), ['check', 'release end']);
+  t.deepEqual(did(), ['check', 'check memory', 'release end']);
 });

@@ -32,7 +32,7 @@ interface HoldActions {
   wakeIn(ms: number): void;
 }
 
-type HeldPages = Pick<GuestPages, 'almostThrough' | 'awaitedPages' | 'checkComplete'>;
+type HeldPages = Pick<GuestPages, 'almostThrough' | 'awaitedPages' | 'checkComplete' | 'checkMemory'>;
 
 export class SwitchoverHold {
   readonly #schedule: Pick<Schedule, 'gateOpen' | 'mayMove' | 'becomesPostcopy' | 'holdsQemu'>;
@@ -116,7 +116,7 @@ export class SwitchoverHold {
     this.#endHeld = true;
   }
 
-  /** To be called when the schedule may have changed its mind. Throws as GuestPages.checkComplete does. */
+  /** To be called when the schedule may have changed its mind. Throws as GuestPages.checkComplete and checkMemory do. */
   update(nowMs: number): void {
     // Without a withheld ack it would get through its first pass, and switch over.
     this.#trickle.update(this.#withholds && this.holdsQemu && !this.#endHeld && !this.#settles, nowMs);
@@ -147,6 +147,7 @@ export class SwitchoverHold {
     if (nowMs >= this.#releasedAtMs + ackMs) this.#settles = false;
     if (this.#endHeld && this.#schedule.gateOpen && this.#pages.awaitedPages === 0) {
       this.#pages.checkComplete();
+      this.#pages.checkMemory();
       this.#endHeld = false;
       this.#actions.releaseEnd();
     }

@@ -3,7 +3,9 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import test, { type ExecutionContext } from 'ava';
 import { RestorePlan } from '../core/restore-plan.ts';
+import * as build from '../stream/testing/build-stream.ts';
 import { smallStream } from '../stream/testing/small-stream.ts';
+import { endOfFileAt } from '../stream/stream-end.ts';
 import { TargetOutput } from './target-output.ts';
 import { TargetStream } from './target-stream.ts';
 
@@ -67,3 +69,21 @@ for (const chunkBytes of [1, 40, smallStream.length]) {
     });
   }
 }
+
+test('of a stream that is passed through, the target gets no end of file byte before the commit, however long the description', async (t) => {
+  const { output, finish } = await target(t);
+  const stream = new TargetStream(new RestorePlan(), output, undefined, () => undefined);
+  const text = `{"page_size":4096,"devices":[${' '.repeat(3 * 1024 * 1024)}]}`;
+  const whole = Buffer.concat([
+    // An iterable section that the engine does not know.
+    ...[build.magic, build.configuration('pc-q35-10.0'), build.sectionStart(1, 7, 'vfio', 1)],
+    Buffer.alloc(6 * 1024 * 1024, 1),
+    ...[build.number(1, 0), build.number(1, 6), build.number(4, text.length), Buffer.from(text)],
+  ]);
+  for (let at = 0; at < whole.length; at += 65_536) stream.push(whole.subarray(at, at + 65_536));
+  output.flush();
+  const got = await finish();
+  t.true(got.length > 1024 * 1024);
+  t.true(got.equals(whole.subarray(0, got.length)));
+  t.true(got.length <= endOfFileAt(whole), `${got.length} bytes of ${whole.length}`);
+});

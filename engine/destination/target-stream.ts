@@ -14,14 +14,9 @@ import { StreamInjector } from '../stream/injector.ts';
 import { refuseUnvouched } from '../stream/obstacles.ts';
 import { streamCommand } from '../stream/records.ts';
 import type { PageRequest } from '../stream/return-path.ts';
+import { maxEndBytes } from '../stream/stream-end.ts';
 import type { PageName } from '../wire/plan-codec.ts';
 import type { TargetOutput } from './target-output.ts';
-
-/**
- * Where device state begins cannot be told in a stream that is passed through; the target needs its end of file byte and the
- * description behind it, which is far shorter than this, to start.
- */
-const passThroughTailBytes = 1024 * 1024;
 
 interface EarlyResume {
   /** The stream becomes post-copy. */
@@ -150,7 +145,8 @@ export class TargetStream {
         unsupported: (code, reason) => {
           refuseUnvouched(code, reason, this.injector.reader.mayBecomePostcopy);
           this.#release(output);
-          output.hold(passThroughTailBytes);
+          // Where device state begins cannot be told; without its end of file byte the target cannot start.
+          output.hold(maxEndBytes);
           onEvent({ event: 'stream-unfilterable', code, reason });
         },
       },

@@ -261,3 +261,30 @@ test('in early resume, too, a connection of multifd is refused with what to chan
   connectTo(t, at).write(readFixture('qemu-10.0-multifd.channel-1'));
   t.is((await failed).code, 'multifd');
 });
+
+test('what a target says to a QEMU that does not read is kept up to a limit, which is said', async (t) => {
+  const at = path.join(folder(t), 'qemu');
+  const { outcome, connected, connection } = listen(t, at);
+  await outcome;
+  const qemu = connectTo(t, at);
+  qemu.pause();
+  qemu.write('stream');
+  await connected;
+  const requests = Buffer.alloc(64 * 1024);
+  let written = 0;
+  t.throws(
+    () => {
+      for (; written < 2 ** 28; written += requests.length) connection.write(requests);
+    },
+    { code: 'return-path', message: /more on the return path than QEMU takes/ },
+  );
+  t.true(written < 8 * 1024 * 1024, `${written}`);
+  // What is on its way arrives, and the last word behind it.
+  const received: Buffer[] = [];
+  qemu.on('data', (chunk: Buffer) => received.push(chunk)).resume();
+  connection.end(Buffer.from('last'));
+  await once(qemu, 'end');
+  const all = Buffer.concat(received);
+  t.is(all.length, written + 4);
+  t.is(all.toString('latin1', written), 'last');
+});

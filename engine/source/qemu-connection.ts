@@ -15,6 +15,11 @@ const littleBytes = 32 * 1024;
 /** Connections on which nothing was sent are let go after a while, and there may be no more than a few. */
 const silentLimitMs = 10_000;
 const silentLimit = 8;
+/**
+ * Of the return path, that QEMU has not taken. A VM waits for a page for each of its processors, and for some more in its kernel:
+ * requests of a thousand processors are a tenth of it.
+ */
+const maxWaitingBytes = 4 * 1024 * 1024;
 /** What is read of a further connection. */
 const magicBytes = 4;
 
@@ -95,14 +100,22 @@ export class QemuConnection {
     this.#buffer?.resize(little ? littleBytes : readBytes);
   }
 
-  /** Sends bytes of the return path. */
+  /**
+   * Sends bytes of the return path.
+   *
+   * @throws CodedError 'source', 'return-path' where QEMU takes so little of it that the target cannot be right
+   */
   write(bytes: Buffer): void {
+    if ((this.#socket?.writableLength ?? 0) > maxWaitingBytes) {
+      const reason = `the target sends more on the return path than QEMU takes: ${maxWaitingBytes} bytes wait`;
+      throw new CodedError('source', 'return-path', reason);
+    }
     this.#socket?.write(bytes);
   }
 
-  /** Ends the return path. */
-  end(): void {
-    this.#socket?.end();
+  /** Sends the last bytes of the return path. */
+  end(bytes: Buffer): void {
+    this.#socket?.end(bytes);
   }
 
   stopListening(): void {

@@ -226,6 +226,7 @@ export class QemuStream implements StreamWriter {
           this.#endingIsWhole = this.#ending.push(buffer.subarray(start, end));
         },
         packageBegins: () => {
+          this.pages.checkMemory();
           if (!this.#discarded) this.#discardOne();
           this.#onEvent({ event: 'switch-over' });
         },

@@ -529,8 +529,7 @@ class SourceEngine implements DestinationLinkHandler {
         this.#link.connection.abort(action.why);
         return;
       case 'finish-qemu':
-        this.#qemu.write(success);
-        this.#qemu.end();
+        this.#qemu.end(success);
         return;
       case 'let-qemu-go':
         this.#qemu.destroy();

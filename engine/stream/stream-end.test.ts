@@ -1,7 +1,7 @@
 import test from 'ava';
 import { StreamReader } from './reader.ts';
 import { fixtureNames, readFixture } from './testing/fixtures.ts';
-import { endOfFileAt, StreamEnd } from './stream-end.ts';
+import { endOfFileAt, maxEndBytes, StreamEnd } from './stream-end.ts';
 
 /** The part of a stream after RAM. */
 function deviceState(stream: Buffer): Buffer {
@@ -36,9 +36,29 @@ for (const fixture of fixtureNames.filter((name) =>
 }
 
 function description(text: string): Buffer {
-  const header = Buffer.from([0x00, 0x06, 0, 0, 0, text.length]);
+  const header = Buffer.from([0x00, 0x06, 0, 0, 0, 0]);
+  header.writeUInt32BE(text.length, 2);
   return Buffer.concat([header, Buffer.from(text)]);
 }
+
+test('a longer end than who passes the stream on would hold back is not seen, however it comes', (t) => {
+  const endOf = (bytes: number): Buffer => {
+    const text = '{"page_size":4096,"devices":[]}';
+    const spaces = bytes - description(text).length;
+    return description(text.replace('[]', `[${' '.repeat(spaces)}]`));
+  };
+  for (const step of [100_000, 3 * maxEndBytes])
+    for (const [bytes, isSeen] of [
+      [maxEndBytes, true],
+      [maxEndBytes + 1, false],
+    ] as const) {
+      const stream = Buffer.concat([Buffer.alloc(step), endOf(bytes)]);
+      t.is(stream.length, step + bytes);
+      const end = new StreamEnd();
+      for (let at = 0; at < stream.length; at += step) end.push(stream.subarray(at, at + step));
+      t.is(end.complete, isSeen, `${bytes} bytes, ${step} at a time`);
+    }
+});
 
 test('text that only looks like a description is not the end', (t) => {
   t.true(new StreamEnd().push(description('{"page_size":4096,"devices":[]}')));

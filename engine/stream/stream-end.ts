@@ -6,8 +6,11 @@
  */
 import { sectionType } from './records.ts';
 
-/** Longer descriptions are not recognised. A machine with 30 devices has 60 kB. */
-const maxBytes = 4 * 1024 * 1024;
+/**
+ * Of the end of file byte with the description behind it. A longer one is not recognised, so that who holds so much of a stream's
+ * end holds all without which the target cannot start. A machine with 30 devices has 60 kB.
+ */
+export const maxEndBytes = 4 * 1024 * 1024;
 /** 00, 06, length32. */
 const headerBytes = 6;
 const footerAndEndBytes = 6;
@@ -32,7 +35,8 @@ export class StreamEnd {
     if (chunk.length === 0) return this.#complete;
     if (this.#complete) throw new Error('data follows the end of the migration stream');
     this.#append(chunk);
-    this.#complete = endsWithDescription(this.#bytes.subarray(0, this.#filledBytes));
+    const end = this.#bytes.subarray(Math.max(0, this.#filledBytes - maxEndBytes), this.#filledBytes);
+    this.#complete = descriptionAt(end) !== undefined;
     return this.#complete;
   }
 
@@ -50,11 +54,11 @@ export class StreamEnd {
   }
 
   #append(chunk: Buffer): void {
-    const added = chunk.subarray(Math.max(0, chunk.length - maxBytes));
+    const added = chunk.subarray(Math.max(0, chunk.length - maxEndBytes));
     if (this.#filledBytes + added.length > this.#bytes.length) {
-      // Room for twice the longest description, so that what is kept is not moved with each chunk.
-      const kept = Math.min(this.#filledBytes, maxBytes);
-      const wanted = Math.min(2 * maxBytes, 2 * (kept + added.length));
+      // Room for twice the longest end, so that what is kept is not moved with each chunk.
+      const kept = Math.min(this.#filledBytes, maxEndBytes);
+      const wanted = Math.min(2 * maxEndBytes, 2 * (kept + added.length));
       const larger = wanted > this.#bytes.length ? Buffer.allocUnsafe(wanted) : this.#bytes;
       this.#bytes.copy(larger, 0, this.#filledBytes - kept, this.#filledBytes);
       this.#bytes = larger;
@@ -62,10 +66,6 @@ export class StreamEnd {
     }
     this.#filledBytes += added.copy(this.#bytes, this.#filledBytes);
   }
-}
-
-function endsWithDescription(tail: Buffer): boolean {
-  return descriptionAt(tail) !== undefined;
 }
 
 /**

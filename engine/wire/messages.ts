@@ -5,7 +5,7 @@ import { hashKeyBytes } from '../list/content-hash.ts';
 import type { PageSource } from '../list/page-list.ts';
 
 /** Raised with every change that an engine of the version before would misunderstand. */
-export const protocolVersion = 3;
+export const protocolVersion = 4;
 
 const count = z.number().int().nonnegative();
 
@@ -63,6 +63,8 @@ const statusSchema = z.object({
   unreadablePages: count,
   cancelledPages: count,
   storageBytes: count,
+  /** Indexes of sources most of whose pages were not as planned. */
+  givenUpSources: z.array(count).max(65_536).readonly(),
 });
 /** How far the destination is. All but `pendingPages` only grow. */
 export type RestoreStatus = z.infer<typeof statusSchema>;
