@@ -41,7 +41,7 @@ const notMeasured: Readonly<Record<string, Readonly<Record<string, readonly stri
         '1 MiB',
         '4 MiB',
       ],
-      ...['64 MiB', '128 MiB', '256 MiB', '512 MiB', '1 TiB', '13 bytes', '4 %'],
+      ...['64 MiB', '128 MiB', '256 MiB', '512 MiB', '1 TiB', '13 bytes', '8 bytes', '20 bytes', '4 %'],
     ],
     'size of the bench': ['256 GiB'],
   },

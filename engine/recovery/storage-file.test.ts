@@ -115,7 +115,7 @@ test('what names what there is not is refused, and it says what is wrong', async
     t.throws(() => parseStorageFile(bytes, 'it'), { code: 'file', message });
   }
   for (const [name, wrong] of Object.entries({ target: 5, hashKey: 'ab', blocks: [], places: [{}] })) {
-    const bytes = await written(t, { ...head, [name]: wrong } as unknown as StorageFileHead);
+    const bytes = await written(t, { ...head, [name]: wrong });
     t.throws(() => parseStorageFile(bytes, 'it'), { code: 'file', message: new RegExp(`at ${name}`) });
   }
 });
