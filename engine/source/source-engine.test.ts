@@ -125,7 +125,11 @@ const owedZeros = Buffer.concat([
   build.sectionEnd(ramSection),
 ]);
 /** Of RAM, and of the stream. */
-const end = Buffer.concat([build.sectionPart(3, ramSection), build.sectionEnd(ramSection), build.number(1, 0)]);
+const end = Buffer.concat([
+  build.sectionPart(3, ramSection),
+  build.sectionEnd(ramSection),
+  build.number(1, 0),
+]);
 
 /** The VM has moved, as far as the source knows. */
 async function afterTheMove(t: ExecutionContext): Promise<Between> {
