@@ -2,6 +2,7 @@
 import { closeSync } from 'node:fs';
 import { pageSizeBytes } from '../../engine/list/page-list.ts';
 import type { NoPlace } from './block-device.ts';
+import type { Deadline } from './deadline.ts';
 import { GuestError, systemErrorCode } from './guest-error.ts';
 import { openRegularFileSync } from './safe-files.ts';
 import { findTrustedProgram, OverLimitError, runTrusted } from './trusted-program.ts';
@@ -89,11 +90,17 @@ const usualLimits: ExtentLimits = {
   maxHalvings: 64,
 };
 const minTimeoutMs = 5000;
+/** Says the same as of a file in too many pieces, of one that was not looked at in the list's time: the next list may have it. */
+export const notInTime: NoPlace = { leftOut: 'too-fragmented' };
 const programPaths = ['/usr/sbin/filefrag', '/sbin/filefrag', '/usr/bin/filefrag'];
 
-/** Extents of each regular file; files that vanished meanwhile are missing. @throws GuestError 'command-failed' */
+/**
+ * Extents of each regular file; files that vanished meanwhile are missing, and what is not read in time is too fragmented.
+ * @throws GuestError 'command-failed'
+ */
 export async function readExtents(
   paths: readonly string[],
+  deadline: Deadline,
   limits: ExtentLimits = usualLimits,
 ): Promise<Map<string, FileExtents | NoPlace>> {
   const program = findTrustedProgram(programPaths);
@@ -101,10 +108,17 @@ export async function readExtents(
   let halvings = 0;
   const read = async (batch: readonly string[], timeoutMs: number): Promise<void> => {
     try {
-      await readBatch(program, batch, all, { ...limits, timeoutMs });
+      if (deadline.remainingMs === 0) {
+        for (const path of batch) all.set(path, notInTime);
+        return;
+      }
+      await readBatch(program, batch, all, {
+        ...limits,
+        timeoutMs: Math.min(timeoutMs, deadline.remainingMs),
+      });
     } catch (error) {
       if (!(error instanceof OverLimitError)) throw error;
-      if (batch.length === 1 || halvings === limits.maxHalvings) {
+      if (deadline.remainingMs > 0 && (batch.length === 1 || halvings === limits.maxHalvings)) {
         for (const path of batch) all.set(path, { leftOut: 'too-fragmented' });
         return;
       }

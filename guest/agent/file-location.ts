@@ -2,8 +2,9 @@
 import { statSync } from 'node:fs';
 import { pageSizeBytes, type PageSource } from '../../engine/list/page-list.ts';
 import type { LeftOutReason } from '../../engine/list/left-out.ts';
+import type { Deadline } from './deadline.ts';
 import { type DevicePlace, Disks, majorMinor, type NoPlace } from './block-device.ts';
-import { readExtents, type Extent, type FileExtents } from './file-extents.ts';
+import { type Extent, type FileExtents, notInTime, readExtents } from './file-extents.ts';
 import { systemErrorCode } from './guest-error.ts';
 import { parseNetworkMounts, parseOverlayMounts, placeInUpper, placeOnNetwork } from './mounts.ts';
 import { readProc } from './safe-files.ts';
@@ -23,12 +24,15 @@ export interface FileLocation {
  * Locates files as process `pid` sees them, by their paths below /proc/PID/root. Those that lie where no block can be named
  * have the reason.
  *
+ * @param deadline what is not read by then has no place, or ends it
  * @param isAsked files whose place is of no interest are said to be gone
+ * @throws GuestError 'too-slow', 'too-large'
  */
 export async function locateFiles(
   pid: number,
   paths: readonly string[],
   extentIndex: ExtentIndex,
+  deadline: Deadline,
   isAsked: (index: number) => boolean = () => true,
 ): Promise<(FileLocation | NoPlace)[]> {
   const root = `/proc/${pid}/root`;
@@ -37,6 +41,7 @@ export async function locateFiles(
   const overlays = parseOverlayMounts(mountinfo);
   const disks = new Disks();
   const files = paths.map((path, index) => {
+    deadline.check();
     const file = isAsked(index) ? identify(path) : notThere;
     if (file.device === undefined || overlays.length === 0) return { path, ...file };
     const upper = placeInUpper(overlays, file.device, path.slice(root.length));
@@ -44,15 +49,19 @@ export async function locateFiles(
   });
   const devices = new Set(files.flatMap(({ device }) => device ?? []));
   const onDevices = new Map<string, DevicePlace | NoPlace>();
-  for (const device of devices) onDevices.set(device, await disks.find(device));
+  for (const device of devices) {
+    deadline.check();
+    onDevices.set(device, await disks.find(device));
+  }
   const places = files.map(({ path, device, sizeBytes }) => {
+    deadline.check();
     if (device === undefined) return { leftOut: 'gone' } as const;
     const network = placeOnNetwork(mounts, device, path.slice(root.length));
     if (network !== undefined) return { network, sizeBytes };
     return onDevices.get(device) ?? ({ leftOut: 'gone' } as const);
   });
   const onDisk = files.filter((_, index) => 'pieces' in (places[index] ?? {}));
-  const extents = await extentIndex.read(onDisk);
+  const extents = await extentIndex.read(onDisk, deadline);
   return files.map(({ path }, index): FileLocation | NoPlace => {
     const place = places[index];
     if (place === undefined || 'leftOut' in place) return place ?? { leftOut: 'gone' };
@@ -147,18 +156,18 @@ export class ExtentIndex {
   }
 
   /** By path; files that vanished meanwhile are missing. @throws GuestError 'command-failed' */
-  async read(files: readonly FileState[]): Promise<Map<string, FileExtents | NoPlace>> {
+  async read(files: readonly FileState[], deadline: Deadline): Promise<Map<string, FileExtents | NoPlace>> {
     const unknown = files.filter((file) => !this.#knows(file)).map(({ path }) => path);
     const readAtMs = this.#nowMs();
     const read: ReadonlyMap<string, FileExtents | NoPlace> =
-      unknown.length === 0 ? new Map() : await readExtents(unknown);
+      unknown.length === 0 ? new Map() : await readExtents(unknown, deadline);
     const known = new Map<string, KnownExtents>();
     const byPath = new Map<string, FileExtents | NoPlace>();
     for (const { path, key, changedMs } of files) {
       const found = read.get(path);
       const entry = found === undefined ? this.#known.get(key) : { found, changedMs, readAtMs };
       if (entry === undefined) continue;
-      known.set(key, entry);
+      if (entry.found !== notInTime) known.set(key, entry);
       byPath.set(path, entry.found);
     }
     this.#known = known;

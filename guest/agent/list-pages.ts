@@ -11,12 +11,14 @@ import {
 import { listLimits } from '../../engine/list/page-list-metadata.ts';
 import { type ListFailure, nameOf, type PageList, type PageSource } from '../../engine/list/page-list.ts';
 import type { NoPlace } from './block-device.ts';
+import { Deadline, listMs } from './deadline.ts';
 import { ExtentIndex, type FileLocation, locateFiles } from './file-location.ts';
 import { GuestError, systemErrorCode } from './guest-error.ts';
 import { readGuestRam } from './guest-ram.ts';
 import { failureOf } from './list-failure.ts';
 import type { CachingProgram, FoundPages } from './page-finder.ts';
 import { translatePages } from './pagemap.ts';
+import { fairly } from './processes.ts';
 import { buildRuns, type LocatedPages } from './page-runs.ts';
 
 /** Of a list that has the kernel's pages alone. */
@@ -36,11 +38,13 @@ let extentIndexes = new Map<number, ExtentIndex>();
  * Lists the pages of all given programs. The encoder fills in `timings.encodeMs`. Each phase takes the processor for as long
  * as it needs, in an emulated guest for seconds; between them requests that have come are told that the agent works.
  * @param before what went wrong before
+ * @param deadline programs whose pages have no place by then are left out
  * @throws GuestError where no program gives a page, with every reason
  */
 export async function listPages(
   programs: readonly CachingProgram<FoundPages>[],
   before: readonly ListFailure[] = [],
+  deadline = new Deadline(listMs),
 ): Promise<PageList> {
   const timings = { findMs: 0, translateMs: 0, mapMs: 0, encodeMs: 0 };
   const located: LocatedPages[] = [];
@@ -49,9 +53,11 @@ export async function listPages(
   const failures = [...before];
   let firstError: unknown;
   let roomBytes = totalmem();
-  for (const program of programs) {
+  const inTurn = surestFirst(programs, known);
+  for (const [index, program] of inTurn.entries()) {
     try {
-      const found = await locatePages(program, known, timings, roomBytes);
+      const isLast = index === inTurn.length - 1;
+      const found = await locatePages(program, known, timings, roomBytes, deadline, isLast);
       located.push(found);
       roomBytes -= found.pages.count * found.pages.pageSizeBytes;
     } catch (error) {
@@ -93,6 +99,21 @@ export async function listPages(
   };
 }
 
+/** The kernel, whose pages no user's process delays, then programs that gave pages for the last list. */
+function surestFirst(
+  programs: readonly CachingProgram<FoundPages>[],
+  known: ReadonlyMap<number, ExtentIndex>,
+): readonly CachingProgram<FoundPages>[] {
+  const rank = ({ isKernel, pid }: CachingProgram<FoundPages>): number =>
+    isKernel === true ? 0 : known.has(pid) ? 1 : 2;
+  return fairly(programs).sort((a, b) => rank(a) - rank(b));
+}
+
+/** Of the time that remains, for one of several programs: one after the other can take all that it gets. */
+const shareOfTime = 0.5;
+/** For the last one's pages: the rest is for their places. */
+const shareOfLast = 0.8;
+
 /**
  * The kernel's pages that lie where servers' pages lie. A disk that only the system is on may be none that the destination has,
  * and where two disks are listed a `--storage` that names none would serve neither. Where no server has a place, all are.
@@ -133,16 +154,22 @@ function nothingListedText(leftOut: LeftOutPages, failures: readonly ListFailure
 
 /**
  * @param roomBytes memory that the guest has beside the pages of programs before: address space, of which a program can have any
- * amount, is none @throws GuestError 'too-large' beyond it
+ * amount, is none
+ * @param isLast whether no other program needs what remains of the time
+ * @throws GuestError 'too-large', 'too-slow'
  */
 async function locatePages(
   program: CachingProgram<FoundPages>,
   known: ReadonlyMap<number, ExtentIndex>,
   timings: { findMs: number; translateMs: number; mapMs: number },
   roomBytes: number,
+  deadline: Deadline,
+  isLast: boolean,
 ): Promise<LocatedPages> {
   const startMs = performance.now();
-  const pages = await program.findPages();
+  const pages = await program.findPages(
+    deadline.within((isLast ? shareOfLast : shareOfTime) * deadline.remainingMs),
+  );
   if (pages.count * pages.pageSizeBytes > roomBytes)
     throw new GuestError('too-large', `process ${pages.pid} has more cached pages than there is memory for`);
   const foundMs = performance.now();
@@ -155,7 +182,13 @@ async function locatePages(
   const extentIndex = known.get(pages.pid) ?? new ExtentIndex();
   extentIndexes.set(pages.pid, extentIndex);
   const cached = new Set(pages.file.subarray(0, pages.count));
-  const locations = await locateFiles(pages.pid, pages.files, extentIndex, (file) => cached.has(file));
+  const locations = await locateFiles(
+    pages.pid,
+    pages.files,
+    extentIndex,
+    deadline.within((isLast ? 1 : shareOfTime) * deadline.remainingMs),
+    (file) => cached.has(file),
+  );
   timings.findMs += foundMs - startMs;
   timings.translateMs += translatedMs - translateStartMs;
   timings.mapMs += performance.now() - mapStartMs;

@@ -6,6 +6,7 @@ import {
   RequestReader,
 } from '../../engine/list/agent-protocol.ts';
 import { encodePageList } from '../../engine/list/page-list-codec.ts';
+import { Deadline, listMs } from './deadline.ts';
 import { findPrograms, type FoundPrograms } from './finders.ts';
 import { GuestError } from './guest-error.ts';
 import type { ListFailure } from '../../engine/list/page-list.ts';
@@ -42,7 +43,9 @@ export async function serve(
     for (const request of reader.push(chunk)) {
       // At once, so that the host can tell an agent that works from one that is not there.
       await channel.write(formatAnswer(request.id, { status: 'working' }));
-      for (const bytes of await turns.take(() => answer(request, find))) await channel.write(bytes);
+      // The host waits from now on, also for a turn.
+      const deadline = new Deadline(listMs);
+      for (const bytes of await turns.take(() => answer(request, find, deadline))) await channel.write(bytes);
       releaseMemory();
     }
   }
@@ -51,6 +54,7 @@ export async function serve(
 async function answer(
   request: AgentRequest,
   find: () => Promise<FoundPrograms>,
+  deadline: Deadline,
 ): Promise<readonly Uint8Array[]> {
   try {
     if (request.request === 'status') return [formatAnswer(request.id, await describeAgent(find))];
@@ -59,7 +63,7 @@ async function answer(
     const servers = programs.filter(({ isKernel }) => isKernel !== true);
     const notWritten = request.clean === 'checkpoint' ? await writeDirtyPages(servers) : [];
     const cleanMs = request.clean === 'checkpoint' ? performance.now() - startMs : 0;
-    const list = encodePageList(await listPages(programs, [...failures, ...notWritten]));
+    const list = encodePageList(await listPages(programs, [...failures, ...notWritten], deadline));
     const totalMs = performance.now() - startMs;
     return [formatAnswer(request.id, { status: 'list', byteLength: list.length, cleanMs, totalMs }), list];
   } catch (error) {

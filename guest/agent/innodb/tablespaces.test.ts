@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
+import { Deadline } from '../deadline.ts';
 import { parseMaps } from '../process-memory.ts';
 import { poolMemory } from './pool-memory.ts';
 import { selectPages } from './finder.ts';
@@ -82,11 +83,15 @@ test('a folder that cannot be read costs its own tables alone', async (t) => {
   });
   await once(server, 'spawn');
   const { pid = 0 } = server;
-  const found = await new TablespaceIndex('mariadb').read(pid);
+  const found = await new TablespaceIndex('mariadb').read(pid, new Deadline(60_000));
   t.deepEqual(
     found.map(({ path, spaceId }) => [path, spaceId]),
     [[`/proc/${pid}/root${path}`, 7]],
   );
+  const index = new TablespaceIndex('mariadb');
+  await t.throwsAsync(index.read(pid, new Deadline(60_000), path.length), { code: 'too-large' });
+  let nowMs = 0;
+  await t.throwsAsync(index.read(pid, new Deadline(3, () => nowMs++)), { code: 'too-slow' });
 });
 
 test('pages go to the file that holds them; what no file holds as it is in memory is excluded', (t) => {
