@@ -15,11 +15,13 @@ import { Deadline, listMs } from './deadline.ts';
 import { ExtentIndex, type FileLocation, locateFiles } from './file-location.ts';
 import { GuestError, systemErrorCode } from './guest-error.ts';
 import { readGuestRam } from './guest-ram.ts';
+import { watched } from './hang-watch.ts';
 import { failureOf } from './list-failure.ts';
 import type { CachingProgram, FoundPages } from './page-finder.ts';
 import { translatePages } from './pagemap.ts';
 import { fairly } from './processes.ts';
 import { buildRuns, type LocatedPages } from './page-runs.ts';
+import { releaseMuch } from './release-memory.ts';
 
 /** Of a list that has the kernel's pages alone. */
 const noServer: PageList['server'] = {
@@ -52,20 +54,20 @@ export async function listPages(
   extentIndexes = new Map();
   const failures = [...before];
   let firstError: unknown;
-  let roomBytes = totalmem();
+  const room = { bytes: totalmem(), files: maxFiles, extents: maxExtents };
   const inTurn = surestFirst(programs, known);
   for (const [index, program] of inTurn.entries()) {
     try {
       const isLast = index === inTurn.length - 1;
-      const found = await locatePages(program, known, timings, roomBytes, deadline, isLast);
-      located.push(found);
-      roomBytes -= found.pages.count * found.pages.pageSizeBytes;
+      const locate = async () => locatePages(program, known, timings, room, deadline, isLast);
+      located.push(await watched(program.userId, locate));
     } catch (error) {
       // What is wrong with one program, or what only calls itself so, is no reason to do without the others.
       if (!isRunning(program.pid)) continue;
       if (program.isKernel !== true) firstError ??= error;
       failures.push(failureOf(program.description, error));
     }
+    releaseMuch();
   }
   if (located.length === 0) {
     if (failures.length === 1 && firstError instanceof Error) throw firstError;
@@ -152,9 +154,20 @@ function nothingListedText(leftOut: LeftOutPages, failures: readonly ListFailure
   return `no cached page is a copy of a block that can be named: ${all.length === 0 ? 'none is cached' : all.join('; ')}`;
 }
 
+/** Files with pages, and pieces of them, of all programs together: each takes hundreds of bytes of the agent's memory. */
+const maxFiles = 300_000;
+const maxExtents = 600_000;
+
+/** What is left for a program of what all have together. */
+interface Room {
+  /** Memory that the guest has beside the pages of others: address space, of which a program can have any amount, is none. */
+  bytes: number;
+  files: number;
+  extents: number;
+}
+
 /**
- * @param roomBytes memory that the guest has beside the pages of programs before: address space, of which a program can have any
- * amount, is none
+ * @param room is taken from
  * @param isLast whether no other program needs what remains of the time
  * @throws GuestError 'too-large', 'too-slow'
  */
@@ -162,7 +175,7 @@ async function locatePages(
   program: CachingProgram<FoundPages>,
   known: ReadonlyMap<number, ExtentIndex>,
   timings: { findMs: number; translateMs: number; mapMs: number },
-  roomBytes: number,
+  room: Room,
   deadline: Deadline,
   isLast: boolean,
 ): Promise<LocatedPages> {
@@ -170,8 +183,10 @@ async function locatePages(
   const pages = await program.findPages(
     deadline.within((isLast ? shareOfLast : shareOfTime) * deadline.remainingMs),
   );
-  if (pages.count * pages.pageSizeBytes > roomBytes)
+  const bytes = pages.count * pages.pageSizeBytes;
+  if (bytes > room.bytes)
     throw new GuestError('too-large', `process ${pages.pid} has more cached pages than there is memory for`);
+  releaseMuch();
   const foundMs = performance.now();
   await answerRequests();
   const translateStartMs = performance.now();
@@ -180,21 +195,47 @@ async function locatePages(
   await answerRequests();
   const mapStartMs = performance.now();
   const extentIndex = known.get(pages.pid) ?? new ExtentIndex();
-  extentIndexes.set(pages.pid, extentIndex);
-  const cached = new Set(pages.file.subarray(0, pages.count));
+  const hasPages = new Uint8Array(pages.files.length);
+  const files = markFiles(pages.file, pages.count, hasPages);
+  if (files > room.files)
+    throw new GuestError('too-large', `process ${pages.pid} has cached pages of ${files} files`);
   const locations = await locateFiles(
     pages.pid,
     pages.files,
     extentIndex,
     deadline.within((isLast ? 1 : shareOfTime) * deadline.remainingMs),
-    (file) => cached.has(file),
+    (file) => hasPages[file] === 1,
   );
+  const extents = locations.reduce((sum, location) => sum + countExtents(location), 0);
+  if (extents > room.extents)
+    throw new GuestError('too-large', `process ${pages.pid} has files in ${extents} pieces`);
+  room.bytes -= bytes;
+  room.files -= files;
+  room.extents -= extents;
+  extentIndexes.set(pages.pid, extentIndex);
   timings.findMs += foundMs - startMs;
   timings.translateMs += translatedMs - translateStartMs;
   timings.mapMs += performance.now() - mapStartMs;
-  if ('frames' in pages) return { pages, frames, locations };
-  const { address: _given, ...addressless } = pages;
-  return { pages: addressless, frames, locations };
+  const {
+    address: _given,
+    files: _located,
+    ...needed
+  }: FoundPages & { readonly address?: Float64Array } = pages;
+  return { pages: needed, frames, locations };
+}
+
+const countExtents = (location: FileLocation | NoPlace): number =>
+  'leftOut' in location ? 0 : location.parts.reduce((sum, { extents }) => sum + extents.length, 0);
+
+/** @returns how many have pages. Numbers and typed arrays alone (docs/agent.md, V8's optimiser). */
+function markFiles(file: Uint32Array, count: number, hasPages: Uint8Array): number {
+  let files = 0;
+  for (let page = 0; page < count; page++) {
+    const number = file[page] ?? 0;
+    if (hasPages[number] === 0) files++;
+    hasPages[number] = 1;
+  }
+  return files;
 }
 
 /** A process that has ended but was not waited for has no working directory any more. */

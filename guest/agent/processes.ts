@@ -50,6 +50,8 @@ function inspect(pid: number, names: ReadonlySet<string>): NamedProcess | undefi
 /** Users below are the system's own, such as a server's (SYS_UID_MAX of login.defs(5)); a person can have thousands (subuid(5)). */
 const firstPersonsId = 1000;
 
+export const isPersons = (userId: number): boolean => !(userId < firstPersonsId);
+
 /**
  * First what the system's own users run, then what others do, and of each one after the other of each user: anybody can start any
  * number of processes of any name, and the list's time and the number of servers that are looked at are bounded.
@@ -62,9 +64,8 @@ export function fairly<Program extends { readonly userId?: number }>(
     const { userId } = program;
     const turn = counts.get(userId) ?? 0;
     counts.set(userId, turn + 1);
-    const isPersons = userId !== undefined && !(userId < firstPersonsId);
-    return { program, turn, isPersons: Number(isPersons) };
+    return { program, turn, isLater: Number(userId !== undefined && isPersons(userId)) };
   });
-  ranked.sort((a, b) => a.isPersons - b.isPersons || a.turn - b.turn);
+  ranked.sort((a, b) => a.isLater - b.isLater || a.turn - b.turn);
   return ranked.map(({ program }) => program);
 }

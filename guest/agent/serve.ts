@@ -14,7 +14,7 @@ import { failureOf } from './list-failure.ts';
 import { listPages } from './list-pages.ts';
 import { pageCacheBytes, parseMeminfo } from './meminfo.ts';
 import type { CachingProgram, FoundPages } from './page-finder.ts';
-import { releaseMemory } from './release-memory.ts';
+import { releaseMemory, releaseMuch } from './release-memory.ts';
 import { readProc } from './safe-files.ts';
 import type { Turns } from './turns.ts';
 
@@ -63,7 +63,9 @@ async function answer(
     const servers = programs.filter(({ isKernel }) => isKernel !== true);
     const notWritten = request.clean === 'checkpoint' ? await writeDirtyPages(servers) : [];
     const cleanMs = request.clean === 'checkpoint' ? performance.now() - startMs : 0;
-    const list = encodePageList(await listPages(programs, [...failures, ...notWritten], deadline));
+    const found = await listPages(programs, [...failures, ...notWritten], deadline);
+    releaseMuch();
+    const list = encodePageList(found);
     const totalMs = performance.now() - startMs;
     return [formatAnswer(request.id, { status: 'list', byteLength: list.length, cleanMs, totalMs }), list];
   } catch (error) {

@@ -92,7 +92,10 @@ test('a file in too many pieces costs itself alone, and many of them no more tha
     fsyncSync(file);
     closeSync(file);
   }
-  const limits = { batchFiles: 500, maxOutputBytes: 8000, timeoutMs: 60_000, maxHalvings: 64 };
+  const limits = {
+    ...{ batchFiles: 500, maxOutputBytes: 8000, timeoutMs: 60_000, maxHalvings: 64 },
+    maxExtents: 1000,
+  };
   const found = await readExtents(paths, new Deadline(60_000), limits);
   t.deepEqual(
     paths.map((path) => found.get(path)).map((one) => (blocksOf(one) === 0 ? one : blocksOf(one))),
@@ -102,6 +105,14 @@ test('a file in too many pieces costs itself alone, and many of them no more tha
   t.is(paths.filter((path) => blocksOf(few.get(path)) > 0).length, 0);
   const whole = await readExtents(paths, new Deadline(60_000), { ...limits, maxOutputBytes: 1_000_000 });
   t.is(blocksOf(whole.get(paths[3] ?? '')), 300);
+  const cut = await readExtents(paths, new Deadline(60_000), {
+    ...limits,
+    ...{ batchFiles: 4, maxOutputBytes: 1_000_000, maxExtents: 100 },
+  });
+  t.deepEqual(
+    [0, 3, 4, 11].map((index) => blocksOf(cut.get(paths[index] ?? ''))),
+    [1, 300, 0, 0],
+  );
 });
 
 test('files that are not read in time are left out of one list, not of the next', async (t) => {

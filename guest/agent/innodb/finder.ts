@@ -16,6 +16,9 @@ import { SearchMemory, searchMs } from '../search-memory.ts';
 import { isListening } from '../server-sockets.ts';
 import { TablespaceIndex, type TablespaceFile, withOnePageSize } from './tablespaces.ts';
 
+/** Of all servers together. */
+const maxKnownFiles = 300_000;
+
 export class InnodbFinder implements PageFinder {
   /** By process, so that files are not read again for every list. */
   private indexes = new Map<string, TablespaceIndex>();
@@ -39,11 +42,22 @@ export class InnodbFinder implements PageFinder {
         isReady: () => isListening(server.pid),
         writeDirtyPages: () => writeDirtyPages(server),
         findPages: async (deadline) =>
-          findPages(server, await index.read(server.pid, deadline), this.layouts, deadline),
+          findPages(
+            server,
+            await index.read(server.pid, deadline, this.roomFor(index)),
+            this.layouts,
+            deadline,
+          ),
       };
     });
     this.indexes = indexes;
     return programs;
+  }
+
+  /** Most of what the other servers' files leave: each takes its place in the agent's memory for as long as its server runs. */
+  private roomFor(index: TablespaceIndex): number {
+    const others = [...this.indexes.values()].filter((other) => other !== index);
+    return Math.floor((2 / 3) * (maxKnownFiles - others.reduce((sum, { size }) => sum + size, 0)));
   }
 }
 

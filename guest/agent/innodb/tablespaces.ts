@@ -36,12 +36,14 @@ export function withOnePageSize(files: readonly TablespaceFile[]): {
   };
 }
 
-/** Bytes of a file that describeTablespace needs: the largest first page. */
-const firstPageBytes = 64 * 1024;
+/** Bytes of a file that describeTablespace needs: its first page, which mostly has no more than the first of these. */
+const usualPageBytes = 16 * 1024;
+const largestPageBytes = 64 * 1024;
 
 /** Files of a folder or a server: a process that calls itself a server can name any number, by paths as long as it likes. */
 const maxFiles = 200_000;
-const maxPathLength = 32 * 1024 * 1024;
+/** Of a path, on average. */
+const maxPathLength = 160;
 
 /** Files looked at between two looks at what the host asks. */
 const filesAtOnce = 512;
@@ -105,14 +107,14 @@ function mariadbEncryption(bytes: Uint8Array, pageSizeBytes: number): 'encrypted
  * Paths of all tablespace files: those in the data directory (the server's working directory), and those that the server
  * holds open anywhere else. Temporary tablespaces are not among them.
  */
-function findTablespacePaths(pid: number, deadline: Deadline, maxLength: number): ReadonlySet<string> {
+function findTablespacePaths(pid: number, deadline: Deadline, most: number): ReadonlySet<string> {
   const within = pathsOf(pid);
   const paths = new Set<string>();
   let length = 0;
   const add = (path: string): void => {
     if (paths.has(path)) return;
     length += path.length;
-    if (paths.size === maxFiles || length > maxLength)
+    if (paths.size === most || length > most * maxPathLength)
       throw new GuestError('too-large', `process ${pid} has more than ${paths.size} tablespace files`);
     paths.add(path);
   };
@@ -168,7 +170,7 @@ function readLink(path: string): string | undefined {
 export class TablespaceIndex {
   private readonly product: 'mariadb' | 'mysql';
   private known = new Map<string, TablespaceFile>();
-  private readonly start = new Uint8Array(firstPageBytes);
+  private readonly start = new Uint8Array(largestPageBytes);
 
   constructor(product: 'mariadb' | 'mysql') {
     this.product = product;
@@ -178,8 +180,8 @@ export class TablespaceIndex {
    * What was looked at when time was over is known the next time.
    * @throws GuestError 'too-slow', 'too-large'
    */
-  async read(pid: number, deadline: Deadline, maxLength = maxPathLength): Promise<TablespaceFile[]> {
-    const paths = findTablespacePaths(pid, deadline, maxLength);
+  async read(pid: number, deadline: Deadline, most = maxFiles): Promise<TablespaceFile[]> {
+    const paths = findTablespacePaths(pid, deadline, Math.min(most, maxFiles));
     const known = new Map<string, TablespaceFile>();
     try {
       let looked = 0;
@@ -195,13 +197,20 @@ export class TablespaceIndex {
     return [...known.values()];
   }
 
+  /** Files that it remembers. */
+  get size(): number {
+    return this.known.size;
+  }
+
   private describe(path: string): { key: string; description: TablespaceFile } | undefined {
     try {
-      const { dev, ino, birthtimeNs } = statSync(path, { bigint: true });
-      const key = `${dev}:${ino}:${birthtimeNs}`;
+      const { dev, ino, birthtimeMs } = statSync(path);
+      const key = `${dev}:${ino}:${birthtimeMs}`;
       const known = this.known.get(key);
       if (known?.path === path) return { key, description: known };
-      const description = describeTablespace(path, this.readStart(path), this.product);
+      let description = describeTablespace(path, this.readStart(path, usualPageBytes), this.product);
+      if (description !== undefined && description.pageSizeBytes > usualPageBytes)
+        description = describeTablespace(path, this.readStart(path, largestPageBytes), this.product);
       return description === undefined ? undefined : { key, description };
     } catch (error) {
       // Dropped while we looked; and whatever is wrong with one file is no reason to do without the others.
@@ -211,11 +220,11 @@ export class TablespaceIndex {
   }
 
   /** Empty for what is no regular file. The next call overwrites it. */
-  private readStart(path: string): Uint8Array {
+  private readStart(path: string, bytes: number): Uint8Array {
     const file = openRegularFileSync(path);
     if (file === undefined) return this.start.subarray(0, 0);
     try {
-      return this.start.subarray(0, readSync(file, this.start, 0, this.start.length, 0));
+      return this.start.subarray(0, readSync(file, this.start, 0, bytes, 0));
     } finally {
       closeSync(file);
     }
