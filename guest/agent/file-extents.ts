@@ -2,6 +2,7 @@
 import { closeSync } from 'node:fs';
 import { pageSizeBytes } from '../../engine/list/page-list.ts';
 import type { NoPlace } from './block-device.ts';
+import type { Deadline } from './deadline.ts';
 import { GuestError, systemErrorCode } from './guest-error.ts';
 import { openRegularFileSync } from './safe-files.ts';
 import { findTrustedProgram, OverLimitError, runTrusted } from './trusted-program.ts';
@@ -33,30 +34,45 @@ const plainFlags = new Set(['last', 'eof', 'merged', 'shared']);
  * Reads what `filefrag -e -b1` prints: sizes and offsets in bytes, so that file systems with blocks below 4096 bytes
  * show whether an extent is aligned. Extents that are not, or whose blocks are no plain copy, are left out.
  */
-export function parseFilefrag(text: string): Map<string, FileExtents> {
-  const files = new Map<string, FileExtents>();
-  let current: { extents: Extent[]; hasUnaligned: boolean; isSettled: boolean } | undefined;
-  for (const line of text.split('\n')) {
+export function parseFilefrag(text: string): ReadonlyMap<string, FileExtents> {
+  const reader = new FilefragReader();
+  reader.push(`${text}\n`);
+  return reader.files;
+}
+
+/** The same, of a text that comes in pieces: one for many files is several times as large as what it says. */
+class FilefragReader {
+  readonly files = new Map<string, FileExtents>();
+  #current: { extents: Extent[]; hasUnaligned: boolean; isSettled: boolean } | undefined;
+  #rest = '';
+
+  push(text: string): void {
+    const lines = (this.#rest + text).split('\n');
+    this.#rest = lines.pop() ?? '';
+    for (const line of lines) this.#take(line);
+  }
+
+  #take(line: string): void {
     const file = /^File size of (.+) is \d+ \(\d+ blocks? of 1 bytes?\)$/.exec(line);
     if (file !== null) {
-      current = { extents: [], hasUnaligned: false, isSettled: true };
-      files.set(file[1] ?? '', current);
-      continue;
+      this.#current = { extents: [], hasUnaligned: false, isSettled: true };
+      this.files.set(file[1] ?? '', this.#current);
+      return;
     }
+    const current = this.#current;
     const row =
       /^\s*\d+:\s*(\d+)\.\.\s*\d+:\s*(\d+)\.\.\s*\d+:\s*(\d+):(?:\s*\d+:)?\s*((?:[a-z_]+,?)*)\s*$/.exec(line);
-    if (row === null || current === undefined) continue;
+    if (row === null || current === undefined) return;
     const [, logical, physical, length, flagText = ''] = row;
     const flags = flagText.split(',').filter((flag) => flag !== '');
     const isPlain = flags.every((flag) => plainFlags.has(flag));
     // Copy on write gives a shared block a new place.
     if (!isPlain || flags.includes('shared')) current.isSettled = false;
-    if (!isPlain) continue;
+    if (!isPlain) return;
     const extent = alignedExtent(Number(logical), Number(physical), Number(length));
     if (extent === undefined) current.hasUnaligned = true;
     else current.extents.push(extent);
   }
-  return files;
 }
 
 function alignedExtent(logical: number, physical: number, length: number): Extent | undefined {
@@ -77,34 +93,51 @@ export interface ExtentLimits {
   /** What one may print, and how long it may take: of a batch that needs more, each half is tried. */
   readonly maxOutputBytes: number;
   readonly timeoutMs: number;
+  /** Pieces of all files together: each takes a hundred bytes of the agent's memory. */
+  readonly maxExtents: number;
   /** Batches that may need more; any user can have files in that many pieces, and after these such a batch is left out whole. */
   readonly maxHalvings: number;
 }
 
 const usualLimits: ExtentLimits = {
   batchFiles: 500,
-  // What 500 files in 500 pieces each take; what is made of it in memory is several times as large.
+  // What 500 files in 500 pieces each take.
   maxOutputBytes: 32 * 1024 * 1024,
+  maxExtents: 512 * 1024,
   timeoutMs: 60_000,
   maxHalvings: 64,
 };
 const minTimeoutMs = 5000;
+/** Says the same as of a file in too many pieces, of one that was not looked at in the list's time: the next list may have it. */
+export const notInTime: NoPlace = { leftOut: 'too-fragmented' };
 const programPaths = ['/usr/sbin/filefrag', '/sbin/filefrag', '/usr/bin/filefrag'];
 
-/** Extents of each regular file; files that vanished meanwhile are missing. @throws GuestError 'command-failed' */
+/**
+ * Extents of each regular file; files that vanished meanwhile are missing, and what is not read in time is too fragmented.
+ * @throws GuestError 'command-failed'
+ */
 export async function readExtents(
   paths: readonly string[],
+  deadline: Deadline,
   limits: ExtentLimits = usualLimits,
 ): Promise<Map<string, FileExtents | NoPlace>> {
   const program = findTrustedProgram(programPaths);
   const all = new Map<string, FileExtents | NoPlace>();
   let halvings = 0;
+  let extents = 0;
   const read = async (batch: readonly string[], timeoutMs: number): Promise<void> => {
     try {
-      await readBatch(program, batch, all, { ...limits, timeoutMs });
+      if (deadline.remainingMs === 0 || extents > limits.maxExtents) {
+        for (const path of batch) all.set(path, notInTime);
+        return;
+      }
+      extents += await readBatch(program, batch, all, {
+        ...limits,
+        timeoutMs: Math.min(timeoutMs, deadline.remainingMs),
+      });
     } catch (error) {
       if (!(error instanceof OverLimitError)) throw error;
-      if (batch.length === 1 || halvings === limits.maxHalvings) {
+      if (deadline.remainingMs > 0 && (batch.length === 1 || halvings === limits.maxHalvings)) {
         for (const path of batch) all.set(path, { leftOut: 'too-fragmented' });
         return;
       }
@@ -119,38 +152,45 @@ export async function readExtents(
   return all;
 }
 
-/** @throws OverLimitError, and then none of them is in `all`; GuestError 'command-failed' */
+/** @returns how many extents they have @throws OverLimitError, and then none of them is in `all`; GuestError 'command-failed' */
 async function readBatch(
   program: string,
   paths: readonly string[],
   all: Map<string, FileExtents | NoPlace>,
   limits: Pick<ExtentLimits, 'timeoutMs' | 'maxOutputBytes'>,
-): Promise<void> {
+): Promise<number> {
   const files: { readonly path: string; readonly descriptor: number }[] = [];
   try {
     for (const path of paths) {
       const descriptor = openIfThere(path);
       if (descriptor !== undefined) files.push({ path, descriptor });
     }
-    if (files.length === 0) return;
+    if (files.length === 0) return 0;
     const nameOf = (index: number): string => `/proc/self/fd/${index + 3}`;
-    const { stdout, status, stderr } = await runTrusted(
+    const reader = new FilefragReader();
+    const { status, stderr } = await runTrusted(
       program,
       ['-e', '-b1', ...files.map((_, index) => nameOf(index))],
       files.map(({ descriptor }) => descriptor),
       limits,
+      (text) => {
+        reader.push(text);
+      },
     );
     // A file that it cannot tell of gives a failing exit code, with all other files printed.
-    if (stdout === '')
+    if (reader.files.size === 0)
       throw new GuestError(
         'command-failed',
         `${program} shows no extents (exit ${status}): ${stderr.trim()}`,
       );
-    const found = parseFilefrag(stdout);
+    let count = 0;
     for (const [index, { path }] of files.entries()) {
-      const extents = found.get(nameOf(index));
-      if (extents !== undefined) all.set(path, extents);
+      const found = reader.files.get(nameOf(index));
+      if (found === undefined) continue;
+      all.set(path, found);
+      count += found.extents.length;
     }
+    return count;
   } finally {
     for (const { descriptor } of files) closeSync(descriptor);
   }

@@ -2,8 +2,9 @@
 import { statSync } from 'node:fs';
 import { pageSizeBytes, type PageSource } from '../../engine/list/page-list.ts';
 import type { LeftOutReason } from '../../engine/list/left-out.ts';
+import type { Deadline } from './deadline.ts';
 import { type DevicePlace, Disks, majorMinor, type NoPlace } from './block-device.ts';
-import { readExtents, type Extent, type FileExtents } from './file-extents.ts';
+import { type Extent, type FileExtents, notInTime, readExtents } from './file-extents.ts';
 import { systemErrorCode } from './guest-error.ts';
 import { parseNetworkMounts, parseOverlayMounts, placeInUpper, placeOnNetwork } from './mounts.ts';
 import { readProc } from './safe-files.ts';
@@ -23,12 +24,15 @@ export interface FileLocation {
  * Locates files as process `pid` sees them, by their paths below /proc/PID/root. Those that lie where no block can be named
  * have the reason.
  *
+ * @param deadline what is not read by then has no place, or ends it
  * @param isAsked files whose place is of no interest are said to be gone
+ * @throws GuestError 'too-slow', 'too-large'
  */
 export async function locateFiles(
   pid: number,
   paths: readonly string[],
   extentIndex: ExtentIndex,
+  deadline: Deadline,
   isAsked: (index: number) => boolean = () => true,
 ): Promise<(FileLocation | NoPlace)[]> {
   const root = `/proc/${pid}/root`;
@@ -36,40 +40,64 @@ export async function locateFiles(
   const mounts = parseNetworkMounts(mountinfo);
   const overlays = parseOverlayMounts(mountinfo);
   const disks = new Disks();
-  const files = paths.map((path, index) => {
-    const file = isAsked(index) ? identify(path) : notThere;
-    if (file.device === undefined || overlays.length === 0) return { path, ...file };
-    const upper = placeInUpper(overlays, file.device, path.slice(root.length));
-    return { path, ...file, device: upper === undefined ? file.device : deviceBelow(upper, file) };
-  });
-  const devices = new Set(files.flatMap(({ device }) => device ?? []));
+  const files: LookedAtFile[] = [];
+  for (const [index, path] of paths.entries()) {
+    if (!isAsked(index)) continue;
+    deadline.check();
+    const file = identify(path);
+    if (file === undefined) continue;
+    const upper =
+      overlays.length === 0 ? undefined : placeInUpper(overlays, file.device, path.slice(root.length));
+    files.push({
+      index,
+      path,
+      ...file,
+      device: upper === undefined ? file.device : deviceBelow(upper, file),
+    });
+  }
+  const devices = new Set(files.map(({ device }) => device));
   const onDevices = new Map<string, DevicePlace | NoPlace>();
-  for (const device of devices) onDevices.set(device, await disks.find(device));
-  const places = files.map(({ path, device, sizeBytes }) => {
-    if (device === undefined) return { leftOut: 'gone' } as const;
-    const network = placeOnNetwork(mounts, device, path.slice(root.length));
-    if (network !== undefined) return { network, sizeBytes };
-    return onDevices.get(device) ?? ({ leftOut: 'gone' } as const);
-  });
-  const onDisk = files.filter((_, index) => 'pieces' in (places[index] ?? {}));
-  const extents = await extentIndex.read(onDisk);
-  return files.map(({ path }, index): FileLocation | NoPlace => {
-    const place = places[index];
-    if (place === undefined || 'leftOut' in place) return place ?? { leftOut: 'gone' };
-    if ('network' in place) {
-      const count = Math.floor(place.sizeBytes / pageSizeBytes);
+  for (const device of devices) {
+    deadline.check();
+    onDevices.set(device, await disks.find(device));
+  }
+  const locations = new Array<FileLocation | NoPlace>(paths.length).fill(gone);
+  const onDisk: LookedAtFile[] = [];
+  for (const file of files) {
+    deadline.check();
+    const network = placeOnNetwork(mounts, file.device, file.path.slice(root.length));
+    const place = onDevices.get(file.device) ?? gone;
+    if (network !== undefined) {
+      const count = Math.floor(file.sizeBytes / pageSizeBytes);
       const extents = [{ logicalBlock: 0, physicalBlock: 0, count }];
-      return { parts: [{ source: { kind: 'file', ...place.network }, extents }], otherwise: 'unwritten' };
+      const parts = [{ source: { kind: 'file', ...network }, extents }] as const;
+      locations[file.index] = { parts, otherwise: 'unwritten' };
+    } else if ('leftOut' in place) locations[file.index] = place;
+    else onDisk.push(file);
+  }
+  const extents = await extentIndex.read(onDisk, deadline);
+  const sources = new Map<string, PageSource>();
+  for (const { index, path, device } of onDisk) {
+    const place = onDevices.get(device) ?? gone;
+    const found = extents.get(path) ?? gone;
+    if ('leftOut' in place || 'leftOut' in found) {
+      if ('leftOut' in found) locations[index] = found;
+      continue;
     }
-    const found = extents.get(path);
-    if (found === undefined) return { leftOut: 'gone' };
-    if ('leftOut' in found) return found;
-    return { parts: partsOf(found, place), otherwise: found.hasUnaligned ? 'unaligned' : 'unwritten' };
-  });
+    const otherwise = found.hasUnaligned ? 'unaligned' : 'unwritten';
+    locations[index] = { parts: partsOf(found, place, sources), otherwise };
+  }
+  return locations;
 }
 
-/** Extents of a device as extents of the disks that it lies on. */
-function partsOf({ extents }: FileExtents, device: DevicePlace): FileLocation['parts'] {
+const gone: NoPlace = { leftOut: 'gone' };
+
+/** Extents of a device as extents of the disks that it lies on. @param sources by disk, one for all files */
+function partsOf(
+  { extents }: FileExtents,
+  device: DevicePlace,
+  sources: Map<string, PageSource>,
+): FileLocation['parts'] {
   const byDisk = new Map<string, Extent[]>();
   for (const { logicalBlock, physicalBlock, count } of extents)
     for (const piece of device.pieces(physicalBlock, count)) {
@@ -81,7 +109,11 @@ function partsOf({ extents }: FileExtents, device: DevicePlace): FileLocation['p
         count: piece.count,
       });
     }
-  return [...byDisk].map(([disk, known]) => ({ source: { kind: 'disk', disk }, extents: known }));
+  return [...byDisk].map(([disk, known]) => {
+    const source = sources.get(disk) ?? { kind: 'disk', disk };
+    sources.set(disk, source);
+    return { source, extents: known };
+  });
 }
 
 /** A file as it is now. */
@@ -94,33 +126,47 @@ interface FileState {
 }
 
 interface FileIdentity extends Omit<FileState, 'path'> {
-  /** Undefined when the file is gone. */
-  readonly device: string | undefined;
+  readonly device: string;
   readonly sizeBytes: number;
+}
+
+interface LookedAtFile extends FileIdentity {
+  readonly index: number;
+  readonly path: string;
 }
 
 /**
  * The device of a file's copy in an overlay's upper folder, whose blocks are what FIEMAP tells of the overlay's file; that of the
  * overlay if there is none.
  */
-function deviceBelow(upper: string, file: FileIdentity): string | undefined {
+function deviceBelow(upper: string, file: FileIdentity): string {
   const found = identify(upper);
-  const isCopy = found.sizeBytes === file.sizeBytes && found.changedMs === file.changedMs;
-  return found.device !== undefined && isCopy ? found.device : file.device;
+  const isCopy = found?.sizeBytes === file.sizeBytes && found.changedMs === file.changedMs;
+  return isCopy ? found.device : file.device;
 }
 
-const notThere: FileIdentity = { device: undefined, sizeBytes: 0, key: '', changedMs: NaN };
-
-function identify(path: string): FileIdentity {
+/** Undefined when the file is gone. */
+function identify(path: string): FileIdentity | undefined {
   try {
-    const { dev, ino, birthtimeNs, size, blocks, ctimeMs } = statSync(path, { bigint: true });
-    const key = [dev, ino, birthtimeNs, size, blocks].join(':');
-    return { device: majorMinor(dev), sizeBytes: Number(size), key, changedMs: Number(ctimeMs) };
+    // Rounded, inode numbers beyond 2^53 still are those of one file, with its size and times beside them.
+    const { dev, ino, birthtimeMs, size, blocks, ctimeMs } = statSync(path);
+    const key = `${dev}:${ino}:${birthtimeMs}:${size}:${blocks}`;
+    return { device: deviceOf(dev), sizeBytes: size, key, changedMs: ctimeMs };
   } catch (error) {
     // Whatever is wrong with one file is no reason to do without the others.
-    if (systemErrorCode(error) !== undefined) return notThere;
+    if (systemErrorCode(error) !== undefined) return undefined;
     throw error;
   }
+}
+
+const deviceNames = new Map<number, string>();
+
+/** One text for all files of a device. */
+function deviceOf(device: number): string {
+  const name = deviceNames.get(device) ?? majorMinor(BigInt(device));
+  if (deviceNames.size > 1000) deviceNames.clear();
+  deviceNames.set(device, name);
+  return name;
 }
 
 /** The kernel may fill a block this long after the write that it is for. */
@@ -147,18 +193,18 @@ export class ExtentIndex {
   }
 
   /** By path; files that vanished meanwhile are missing. @throws GuestError 'command-failed' */
-  async read(files: readonly FileState[]): Promise<Map<string, FileExtents | NoPlace>> {
+  async read(files: readonly FileState[], deadline: Deadline): Promise<Map<string, FileExtents | NoPlace>> {
     const unknown = files.filter((file) => !this.#knows(file)).map(({ path }) => path);
     const readAtMs = this.#nowMs();
     const read: ReadonlyMap<string, FileExtents | NoPlace> =
-      unknown.length === 0 ? new Map() : await readExtents(unknown);
+      unknown.length === 0 ? new Map() : await readExtents(unknown, deadline);
     const known = new Map<string, KnownExtents>();
     const byPath = new Map<string, FileExtents | NoPlace>();
     for (const { path, key, changedMs } of files) {
       const found = read.get(path);
       const entry = found === undefined ? this.#known.get(key) : { found, changedMs, readAtMs };
       if (entry === undefined) continue;
-      known.set(key, entry);
+      if (entry.found !== notInTime) known.set(key, entry);
       byPath.set(path, entry.found);
     }
     this.#known = known;

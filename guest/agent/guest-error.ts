@@ -30,5 +30,6 @@ export class GuestError extends Error {
 
 /** The code of a system error ("ENOENT"), or undefined for any other. */
 export function systemErrorCode(error: unknown): string | undefined {
+  if (error instanceof GuestError) return undefined;
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }

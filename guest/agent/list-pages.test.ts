@@ -1,7 +1,10 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { totalmem } from 'node:os';
 import test from 'ava';
 import { decodePageList, encodePageList } from '../../engine/list/page-list-codec.ts';
 import { emptyRuns } from '../../engine/list/page-list.ts';
+import { Deadline, listMs } from './deadline.ts';
 import { GuestError } from './guest-error.ts';
 import { describeServers, listPages, onServersDisks } from './list-pages.ts';
 import type { CachedPages, CachingProgram, FramePages } from './page-finder.ts';
@@ -146,4 +149,58 @@ test('any number of servers of any version gives a list that the host takes', (t
     failures: [],
   });
   t.true(decodePageList(list).server.version.startsWith(`${version}, ${version}`));
+});
+
+/** Programs that take as long as they are given, or 1 s; each notes when it was asked. */
+function takingTime(order: string[]) {
+  let nowMs = 0;
+  const program = (
+    description: string,
+    more: Partial<CachingProgram>,
+    isEndless: boolean,
+  ): CachingProgram => ({
+    pid: process.pid,
+    description,
+    isReady: () => true,
+    writeDirtyPages: async () => undefined,
+    findPages: async (deadline) => {
+      order.push(description);
+      nowMs += isEndless ? deadline.remainingMs + 1 : 1000;
+      deadline.check();
+      return nothingCached;
+    },
+    ...more,
+  });
+  return { program, deadline: new Deadline(listMs, () => nowMs), nowMs: () => nowMs };
+}
+
+test('however many programs take for ever, a list is made in its time, and the surest come first', async (t) => {
+  const order: string[] = [];
+  const { program, deadline, nowMs } = takingTime(order);
+  const fakes = Array.from({ length: 32 }, (_, index) => program(`fake ${index}`, { userId: 1000 }, true));
+  const programs = [
+    ...fakes,
+    program('mariadb', { userId: 101 }, false),
+    program('of another user', { userId: 1001 }, false),
+    program('page cache', { isKernel: true }, false),
+  ];
+  const error = await t.throwsAsync(listPages(programs, [], deadline), { instanceOf: GuestError });
+  t.deepEqual(order.slice(0, 4), ['page cache', 'mariadb', 'fake 0', 'of another user']);
+  t.is(order.length, programs.length);
+  t.true(nowMs() <= listMs + programs.length, `${nowMs()} ms`);
+  t.regex(error.message, /fake 0: its pages are not found within \d+ ms.*fake 31: its pages/);
+  t.notRegex(error.message, /mariadb:|of another user:/);
+});
+
+test('what gave pages before is asked before what is new', async (t) => {
+  const order: string[] = [];
+  const { program, deadline } = takingTime(order);
+  const other = spawn('sleep', ['60']);
+  t.teardown(() => other.kill());
+  await once(other, 'spawn');
+  const known = program('known', { userId: 1000 }, false);
+  await t.throwsAsync(listPages([known], [], deadline));
+  const added = program('new', { userId: 101, pid: other.pid ?? 0 }, true);
+  await t.throwsAsync(listPages([added, known], [], deadline));
+  t.deepEqual(order, ['known', 'known', 'new']);
 });

@@ -11,13 +11,17 @@ import {
 import { listLimits } from '../../engine/list/page-list-metadata.ts';
 import { type ListFailure, nameOf, type PageList, type PageSource } from '../../engine/list/page-list.ts';
 import type { NoPlace } from './block-device.ts';
+import { Deadline, listMs } from './deadline.ts';
 import { ExtentIndex, type FileLocation, locateFiles } from './file-location.ts';
 import { GuestError, systemErrorCode } from './guest-error.ts';
 import { readGuestRam } from './guest-ram.ts';
+import { watched } from './hang-watch.ts';
 import { failureOf } from './list-failure.ts';
 import type { CachingProgram, FoundPages } from './page-finder.ts';
 import { translatePages } from './pagemap.ts';
+import { fairly } from './processes.ts';
 import { buildRuns, type LocatedPages } from './page-runs.ts';
+import { releaseMuch } from './release-memory.ts';
 
 /** Of a list that has the kernel's pages alone. */
 const noServer: PageList['server'] = {
@@ -36,11 +40,13 @@ let extentIndexes = new Map<number, ExtentIndex>();
  * Lists the pages of all given programs. The encoder fills in `timings.encodeMs`. Each phase takes the processor for as long
  * as it needs, in an emulated guest for seconds; between them requests that have come are told that the agent works.
  * @param before what went wrong before
+ * @param deadline programs whose pages have no place by then are left out
  * @throws GuestError where no program gives a page, with every reason
  */
 export async function listPages(
   programs: readonly CachingProgram<FoundPages>[],
   before: readonly ListFailure[] = [],
+  deadline = new Deadline(listMs),
 ): Promise<PageList> {
   const timings = { findMs: 0, translateMs: 0, mapMs: 0, encodeMs: 0 };
   const located: LocatedPages[] = [];
@@ -48,18 +54,20 @@ export async function listPages(
   extentIndexes = new Map();
   const failures = [...before];
   let firstError: unknown;
-  let roomBytes = totalmem();
-  for (const program of programs) {
+  const room = { bytes: totalmem(), files: maxFiles, extents: maxExtents };
+  const inTurn = surestFirst(programs, known);
+  for (const [index, program] of inTurn.entries()) {
     try {
-      const found = await locatePages(program, known, timings, roomBytes);
-      located.push(found);
-      roomBytes -= found.pages.count * found.pages.pageSizeBytes;
+      const isLast = index === inTurn.length - 1;
+      const locate = async () => locatePages(program, known, timings, room, deadline, isLast);
+      located.push(await watched(program.userId, locate));
     } catch (error) {
       // What is wrong with one program, or what only calls itself so, is no reason to do without the others.
       if (!isRunning(program.pid)) continue;
       if (program.isKernel !== true) firstError ??= error;
       failures.push(failureOf(program.description, error));
     }
+    releaseMuch();
   }
   if (located.length === 0) {
     if (failures.length === 1 && firstError instanceof Error) throw firstError;
@@ -92,6 +100,21 @@ export async function listPages(
     failures: failures.slice(0, listLimits.failures),
   };
 }
+
+/** The kernel, whose pages no user's process delays, then programs that gave pages for the last list. */
+function surestFirst(
+  programs: readonly CachingProgram<FoundPages>[],
+  known: ReadonlyMap<number, ExtentIndex>,
+): readonly CachingProgram<FoundPages>[] {
+  const rank = ({ isKernel, pid }: CachingProgram<FoundPages>): number =>
+    isKernel === true ? 0 : known.has(pid) ? 1 : 2;
+  return fairly(programs).sort((a, b) => rank(a) - rank(b));
+}
+
+/** Of the time that remains, for one of several programs: one after the other can take all that it gets. */
+const shareOfTime = 0.5;
+/** For the last one's pages: the rest is for their places. */
+const shareOfLast = 0.8;
 
 /**
  * The kernel's pages that lie where servers' pages lie. A disk that only the system is on may be none that the destination has,
@@ -131,20 +154,39 @@ function nothingListedText(leftOut: LeftOutPages, failures: readonly ListFailure
   return `no cached page is a copy of a block that can be named: ${all.length === 0 ? 'none is cached' : all.join('; ')}`;
 }
 
+/** Files with pages, and pieces of them, of all programs together: each takes hundreds of bytes of the agent's memory. */
+const maxFiles = 300_000;
+const maxExtents = 600_000;
+
+/** What is left for a program of what all have together. */
+interface Room {
+  /** Memory that the guest has beside the pages of others: address space, of which a program can have any amount, is none. */
+  bytes: number;
+  files: number;
+  extents: number;
+}
+
 /**
- * @param roomBytes memory that the guest has beside the pages of programs before: address space, of which a program can have any
- * amount, is none @throws GuestError 'too-large' beyond it
+ * @param room is taken from
+ * @param isLast whether no other program needs what remains of the time
+ * @throws GuestError 'too-large', 'too-slow'
  */
 async function locatePages(
   program: CachingProgram<FoundPages>,
   known: ReadonlyMap<number, ExtentIndex>,
   timings: { findMs: number; translateMs: number; mapMs: number },
-  roomBytes: number,
+  room: Room,
+  deadline: Deadline,
+  isLast: boolean,
 ): Promise<LocatedPages> {
   const startMs = performance.now();
-  const pages = await program.findPages();
-  if (pages.count * pages.pageSizeBytes > roomBytes)
+  const pages = await program.findPages(
+    deadline.within((isLast ? shareOfLast : shareOfTime) * deadline.remainingMs),
+  );
+  const bytes = pages.count * pages.pageSizeBytes;
+  if (bytes > room.bytes)
     throw new GuestError('too-large', `process ${pages.pid} has more cached pages than there is memory for`);
+  releaseMuch();
   const foundMs = performance.now();
   await answerRequests();
   const translateStartMs = performance.now();
@@ -153,15 +195,47 @@ async function locatePages(
   await answerRequests();
   const mapStartMs = performance.now();
   const extentIndex = known.get(pages.pid) ?? new ExtentIndex();
+  const hasPages = new Uint8Array(pages.files.length);
+  const files = markFiles(pages.file, pages.count, hasPages);
+  if (files > room.files)
+    throw new GuestError('too-large', `process ${pages.pid} has cached pages of ${files} files`);
+  const locations = await locateFiles(
+    pages.pid,
+    pages.files,
+    extentIndex,
+    deadline.within((isLast ? 1 : shareOfTime) * deadline.remainingMs),
+    (file) => hasPages[file] === 1,
+  );
+  const extents = locations.reduce((sum, location) => sum + countExtents(location), 0);
+  if (extents > room.extents)
+    throw new GuestError('too-large', `process ${pages.pid} has files in ${extents} pieces`);
+  room.bytes -= bytes;
+  room.files -= files;
+  room.extents -= extents;
   extentIndexes.set(pages.pid, extentIndex);
-  const cached = new Set(pages.file.subarray(0, pages.count));
-  const locations = await locateFiles(pages.pid, pages.files, extentIndex, (file) => cached.has(file));
   timings.findMs += foundMs - startMs;
   timings.translateMs += translatedMs - translateStartMs;
   timings.mapMs += performance.now() - mapStartMs;
-  if ('frames' in pages) return { pages, frames, locations };
-  const { address: _given, ...addressless } = pages;
-  return { pages: addressless, frames, locations };
+  const {
+    address: _given,
+    files: _located,
+    ...needed
+  }: FoundPages & { readonly address?: Float64Array } = pages;
+  return { pages: needed, frames, locations };
+}
+
+const countExtents = (location: FileLocation | NoPlace): number =>
+  'leftOut' in location ? 0 : location.parts.reduce((sum, { extents }) => sum + extents.length, 0);
+
+/** @returns how many have pages. Numbers and typed arrays alone (docs/agent.md, V8's optimiser). */
+function markFiles(file: Uint32Array, count: number, hasPages: Uint8Array): number {
+  let files = 0;
+  for (let page = 0; page < count; page++) {
+    const number = file[page] ?? 0;
+    if (hasPages[number] === 0) files++;
+    hasPages[number] = 1;
+  }
+  return files;
 }
 
 /** A process that has ended but was not waited for has no working directory any more. */

@@ -6,8 +6,9 @@ import { InnodbFinder } from './innodb/finder.ts';
 import { ServerLayouts } from './innodb/pool-search.ts';
 import { reportLayouts } from './innodb/layout-report.ts';
 import { GuestError } from './guest-error.ts';
+import { endWhenHeld, withoutHolders } from './hang-watch.ts';
 import { listPages } from './list-pages.ts';
-import { releaseMemory } from './release-memory.ts';
+import { releaseMemory, releaseMuch } from './release-memory.ts';
 import { serve } from './serve.ts';
 import { Turns } from './turns.ts';
 import { VirtioPort } from './virtio-port.ts';
@@ -43,6 +44,7 @@ async function summarise(pid: number | undefined, find: Find): Promise<unknown> 
   const { programs, failures } = await find();
   const asked = programs.filter((program) => pid === undefined || program.pid === pid);
   const list = await listPages(asked, failures);
+  releaseMuch();
   const encodeStartMs = performance.now();
   const listBytes = encodePageList(list).length;
   const encodeMs = performance.now() - encodeStartMs;
@@ -82,7 +84,8 @@ async function run({ port, without, repeat, pid, does }: Arguments): Promise<voi
       await printSummaries(repeat, pid, find);
       break;
     case 'serve':
-      await servePort(port, find);
+      endWhenHeld();
+      await servePort(port, async () => withoutHolders(await find()));
   }
 }
 

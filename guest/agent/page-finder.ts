@@ -1,4 +1,5 @@
 import type { LeftOutPages } from '../../engine/list/left-out.ts';
+import type { Deadline } from './deadline.ts';
 
 /**
  * A finder knows one kind of program and finds the pages in its memory that are copies of its files. InnoDB is one; any
@@ -15,6 +16,8 @@ export interface CachingProgram<Pages extends FoundPages = CachedPages> {
   readonly pid: number;
   /** The kernel, which is no server: it always runs, and nobody waits for it. */
   readonly isKernel?: true;
+  /** Whom it runs as; the kernel, as nobody. */
+  readonly userId?: number;
   /** "mariadb 10.11.19-MariaDB", for messages. */
   readonly description: string;
   /** Whether it has started: a program that is still filling its memory has little to list, and is slowed by being asked. */
@@ -22,7 +25,7 @@ export interface CachingProgram<Pages extends FoundPages = CachedPages> {
   /** Makes more pages equal to their file, by having dirty ones written. @throws GuestError 'clean-failed' */
   writeDirtyPages(): Promise<void>;
   /** @throws GuestError */
-  findPages(): Promise<Pages>;
+  findPages(deadline: Deadline): Promise<Pages>;
 }
 
 export type FoundPages = CachedPages | FramePages;

@@ -2,16 +2,15 @@
 import { emptyRuns, pageSizeBytes, type PageRuns, type PageSource } from '../../engine/list/page-list.ts';
 import { type LeftOutPages, type LeftOutReason, leaveOut } from '../../engine/list/left-out.ts';
 import { listLimits } from '../../engine/list/page-list-metadata.ts';
-import type { Extent } from './file-extents.ts';
 import type { NoPlace } from './block-device.ts';
 import type { FileLocation } from './file-location.ts';
 import type { CachedPages, PagesOfFiles } from './page-finder.ts';
-import { ascending, sortStably } from './stable-sort.ts';
+import { indicesBy } from './stable-sort.ts';
 
 /** Pages of one process with all that a list needs to know of them. */
 export interface LocatedPages {
-  /** Without their addresses: the frames took their place, so that their memory can be given back. */
-  readonly pages: PagesOfFiles & Partial<Pick<CachedPages, 'server'>>;
+  /** Without their addresses and the files' names: frames and places took their place, so that their memory can be given back. */
+  readonly pages: Omit<PagesOfFiles, 'files'> & Partial<Pick<CachedPages, 'server'>>;
   /** Frame numbers, pageSizeBytes/4096 for each page; 0 = not in RAM. */
   readonly frames: Uint32Array;
   /** For each of `pages.files`. */
@@ -27,11 +26,16 @@ export interface ListedRuns {
   readonly leftOut: LeftOutPages;
 }
 
-/** An extent of one file with the pages that may lie in it. */
-interface PlacedExtent extends Extent {
-  readonly sourceIndex: number;
-  readonly set: SortedPages;
-  readonly file: number;
+/** Extents of files with pages that may lie in them, as columns: there can be hundreds of thousands. */
+interface PlacedExtents {
+  count: number;
+  readonly sourceIndex: Uint16Array;
+  readonly physicalBlock: Uint32Array;
+  readonly logicalBlock: Float64Array;
+  readonly blocks: Float64Array;
+  /** Number of its set of pages, and of the file in it. */
+  readonly set: Uint16Array;
+  readonly file: Uint32Array;
 }
 
 interface SortedPages extends LocatedPages {
@@ -61,12 +65,13 @@ export function buildRuns(sets: readonly LocatedPages[]): ListedRuns {
   const sources: PageSource[] = [];
   const sorted = sets.map(sortPages);
   const { extents, beyondLimits } = placeExtents(sorted, sources);
-  for (const extent of extents) countBlocks(extent);
+  const inOrder = indicesBy(extents.count, extents.physicalBlock, extents.sourceIndex);
+  for (const extent of inOrder) countBlocks(sorted, extents, extent);
   const leftOut: LeftOutPages = {};
   for (const set of sorted) countLeftOut(set, beyondLimits, leftOut);
   const columns = emptyRuns(sets.reduce((blocks, { frames }) => blocks + frames.length, 0));
   const tally = new Float64Array(2);
-  for (const extent of extents) addExtent(extent, columns, tally);
+  for (const extent of inOrder) addExtent(sorted, extents, extent, columns, tally);
   const [runs, pageCount] = [tally[0] ?? 0, tally[1] ?? 0];
   const { sourceIndex, storageBlock, guestFrame, count } = columns;
   const found: PageRuns = {
@@ -75,7 +80,8 @@ export function buildRuns(sets: readonly LocatedPages[]): ListedRuns {
     guestFrame: guestFrame.subarray(0, runs),
     count: count.subarray(0, runs),
   };
-  return { sources, runs: inStorageOrder(found), pageCount, leftOut };
+  putInStorageOrder(found);
+  return { sources, runs: found, pageCount, leftOut };
 }
 
 /** Pages of which no block, or not all, have a place, by the reason of their file; and what is not in memory. */
@@ -125,20 +131,19 @@ function countAbsent(
 /**
  * Extents of several files overlap where the file system shares their blocks (reflinks), and a page may be in memory twice:
  * then the runs found extent by extent are not in storage order yet. A block may be in several runs, each with frames of its own.
+ * In place: the columns are as large as the agent may be.
  */
-function inStorageOrder(runs: PageRuns): PageRuns {
-  const { sourceIndex, storageBlock, guestFrame, count } = runs;
-  if (isAscending(sourceIndex, storageBlock)) return runs;
-  const order = sortStably(sortStably(ascending(count.length), storageBlock), Uint32Array.from(sourceIndex));
-  const sorted = emptyRuns(count.length);
-  gather(order, sourceIndex, sorted.sourceIndex);
-  gather(order, storageBlock, sorted.storageBlock);
-  gather(order, guestFrame, sorted.guestFrame);
-  gather(order, count, sorted.count);
-  return sorted;
+function putInStorageOrder({ sourceIndex, storageBlock, guestFrame, count }: PageRuns): void {
+  if (isAscending(sourceIndex, storageBlock)) return;
+  const order = indicesBy(count.length, storageBlock, sourceIndex);
+  const sorted = new Uint32Array(count.length);
+  for (const column of [sourceIndex, storageBlock, guestFrame, count]) {
+    gather(order, column, sorted);
+    column.set(sorted);
+  }
 }
 
-function gather(order: Uint32Array, from: Uint16Array | Uint32Array, into: Uint16Array | Uint32Array): void {
+function gather(order: Uint32Array, from: Uint16Array | Uint32Array, into: Uint32Array): void {
   for (let at = 0; at < order.length; at++) into[at] = from[order[at] ?? 0] ?? 0;
 }
 
@@ -153,15 +158,15 @@ function isAscending(sources: Uint16Array, blocks: Uint32Array): boolean {
 
 function sortPages(located: LocatedPages): SortedPages {
   const { pages } = located;
-  const fileStart = new Uint32Array(pages.files.length + 1);
+  const files = located.locations.length;
+  const fileStart = new Uint32Array(files + 1);
   countKeys(pages.file, pages.count, fileStart);
-  for (let file = 0; file < pages.files.length; file++)
+  for (let file = 0; file < files; file++)
     fileStart[file + 1] = (fileStart[file + 1] ?? 0) + (fileStart[file] ?? 0);
-  const byPage = sortStably(ascending(pages.count), pages.page);
   return {
     ...located,
     blocksPerPage: pages.pageSizeBytes / pageSizeBytes,
-    order: sortStably(byPage, pages.file),
+    order: indicesBy(pages.count, pages.page, pages.file),
     fileStart,
     foundBlocks: new Uint8Array(pages.count),
   };
@@ -174,16 +179,16 @@ function countKeys(keys: Uint32Array, count: number, next: Uint32Array): void {
   }
 }
 
-/** All extents in storage order. Files that share a disk share its source. */
+/** All extents. Files that share a disk share its source. */
 function placeExtents(
   sets: readonly SortedPages[],
   sources: PageSource[],
-): { readonly extents: readonly PlacedExtent[]; readonly beyondLimits: ReadonlySet<FileLocation> } {
+): { readonly extents: PlacedExtents; readonly beyondLimits: ReadonlySet<FileLocation> } {
   const indexOfSource = new Map<string, number>();
   let sourceBytes = 0;
-  const extents: PlacedExtent[] = [];
+  const extents = roomForExtents(sets);
   const beyondLimits = new Set<FileLocation>();
-  for (const set of sets) {
+  for (const [setIndex, set] of sets.entries()) {
     for (const [file, location] of set.locations.entries()) {
       if ('leftOut' in location || set.fileStart[file] === set.fileStart[file + 1]) continue;
       for (const part of location.parts) {
@@ -203,16 +208,35 @@ function placeExtents(
           sourceIndex = sources.push(part.source) - 1;
           indexOfSource.set(name, sourceIndex);
         }
-        for (const extent of part.extents) {
-          if (extent.physicalBlock + extent.count <= maxBlocks)
-            extents.push({ ...extent, sourceIndex, set, file });
-          else beyondLimits.add(location);
+        for (const { logicalBlock, physicalBlock, count } of part.extents) {
+          if (physicalBlock + count > maxBlocks) {
+            beyondLimits.add(location);
+            continue;
+          }
+          const at = extents.count++;
+          extents.sourceIndex[at] = sourceIndex;
+          extents.physicalBlock[at] = physicalBlock;
+          extents.logicalBlock[at] = logicalBlock;
+          extents.blocks[at] = count;
+          extents.set[at] = setIndex;
+          extents.file[at] = file;
         }
       }
     }
   }
-  extents.sort((a, b) => a.sourceIndex - b.sourceIndex || a.physicalBlock - b.physicalBlock);
   return { extents, beyondLimits };
+}
+
+function roomForExtents(sets: readonly SortedPages[]): PlacedExtents {
+  let room = 0;
+  for (const { locations } of sets)
+    for (const location of locations)
+      if (!('leftOut' in location)) for (const { extents } of location.parts) room += extents.length;
+  return {
+    ...{ count: 0, sourceIndex: new Uint16Array(room), physicalBlock: new Uint32Array(room) },
+    ...{ logicalBlock: new Float64Array(room), blocks: new Float64Array(room) },
+    ...{ set: new Uint16Array(room), file: new Uint32Array(room) },
+  };
 }
 
 /** Whether the host takes a source's names. */
@@ -223,7 +247,7 @@ function isShort(source: PageSource): boolean {
 }
 
 /** Position of the first page of the file that ends after the extent's start. */
-function firstPosition({ set, file, logicalBlock }: PlacedExtent): number {
+function firstPosition(set: SortedPages, file: number, logicalBlock: number): number {
   let low = set.fileStart[file] ?? 0;
   let high = set.fileStart[file + 1] ?? 0;
   while (low < high) {
@@ -235,17 +259,20 @@ function firstPosition({ set, file, logicalBlock }: PlacedExtent): number {
   return low;
 }
 
-function countBlocks(extent: PlacedExtent): void {
-  const { set, logicalBlock, count } = extent;
+function countBlocks(sets: readonly SortedPages[], extents: PlacedExtents, extent: number): void {
+  const set = sets[extents.set[extent] ?? 0];
+  if (set === undefined) return;
+  const file = extents.file[extent] ?? 0;
+  const logicalBlock = extents.logicalBlock[extent] ?? 0;
   countFoundBlocks(
-    firstPosition(extent),
-    set.fileStart[extent.file + 1] ?? 0,
+    firstPosition(set, file, logicalBlock),
+    set.fileStart[file + 1] ?? 0,
     set.order,
     set.pages.page,
     set.blocksPerPage,
     set.foundBlocks,
     logicalBlock,
-    logicalBlock + count,
+    logicalBlock + (extents.blocks[extent] ?? 0),
   );
 }
 
@@ -269,10 +296,19 @@ function countFoundBlocks(
 }
 
 /** @param tally runs and pages so far */
-function addExtent(extent: PlacedExtent, columns: PageRuns, tally: Float64Array): void {
-  const { set, file, sourceIndex, logicalBlock, physicalBlock, count } = extent;
+function addExtent(
+  sets: readonly SortedPages[],
+  extents: PlacedExtents,
+  extent: number,
+  columns: PageRuns,
+  tally: Float64Array,
+): void {
+  const set = sets[extents.set[extent] ?? 0];
+  if (set === undefined) return;
+  const file = extents.file[extent] ?? 0;
+  const logicalBlock = extents.logicalBlock[extent] ?? 0;
   addPages(
-    firstPosition(extent),
+    firstPosition(set, file, logicalBlock),
     set.fileStart[file + 1] ?? 0,
     set.order,
     set.pages.page,
@@ -280,9 +316,9 @@ function addExtent(extent: PlacedExtent, columns: PageRuns, tally: Float64Array)
     set.foundBlocks,
     set.frames,
     logicalBlock,
-    logicalBlock + count,
-    physicalBlock - logicalBlock,
-    sourceIndex,
+    logicalBlock + (extents.blocks[extent] ?? 0),
+    (extents.physicalBlock[extent] ?? 0) - logicalBlock,
+    extents.sourceIndex[extent] ?? 0,
     columns.sourceIndex,
     columns.storageBlock,
     columns.guestFrame,

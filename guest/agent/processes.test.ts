@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { systemErrorCode } from './guest-error.ts';
-import { findProcesses } from './processes.ts';
+import { fairly, findProcesses } from './processes.ts';
 import { isListening } from './server-sockets.ts';
 
 /** Ends in a folder whose path is longer than the kernel tells (4096 bytes), and runs there, with a file of that folder open. */
@@ -42,4 +42,14 @@ test('a program that lies deeper than a path is long costs itself alone', async 
   t.true(found.includes(own.pid ?? 0));
   t.false(found.includes(pid));
   t.false(isListening(pid));
+});
+
+test('any number of processes of one user leave those of others their turn, and the system its own', (t) => {
+  const of = (...userIds: readonly number[]) => userIds.map((userId, size) => ({ userId, size }));
+  t.deepEqual(
+    fairly(of(1000, 1000, 1000, 1001, 101, 101, 0, 100_000)).map(({ userId }) => userId),
+    [101, 0, 101, 1000, 1001, 100_000, 1000, 1000],
+  );
+  const kernel: { readonly userId?: number } = {};
+  t.deepEqual(fairly([...of(NaN, 0), kernel]), [{ userId: 0, size: 1 }, kernel, { userId: NaN, size: 0 }]);
 });

@@ -46,3 +46,26 @@ function inspect(pid: number, names: ReadonlySet<string>): NamedProcess | undefi
     throw error;
   }
 }
+
+/** Users below are the system's own, such as a server's (SYS_UID_MAX of login.defs(5)); a person can have thousands (subuid(5)). */
+const firstPersonsId = 1000;
+
+export const isPersons = (userId: number): boolean => !(userId < firstPersonsId);
+
+/**
+ * First what the system's own users run, then what others do, and of each one after the other of each user: anybody can start any
+ * number of processes of any name, and the list's time and the number of servers that are looked at are bounded.
+ */
+export function fairly<Program extends { readonly userId?: number }>(
+  programs: readonly Program[],
+): Program[] {
+  const counts = new Map<number | undefined, number>();
+  const ranked = programs.map((program) => {
+    const { userId } = program;
+    const turn = counts.get(userId) ?? 0;
+    counts.set(userId, turn + 1);
+    return { program, turn, isLater: Number(userId !== undefined && isPersons(userId)) };
+  });
+  ranked.sort((a, b) => a.isLater - b.isLater || a.turn - b.turn);
+  return ranked.map(({ program }) => program);
+}

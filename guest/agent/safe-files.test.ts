@@ -3,6 +3,7 @@ import { chmodSync, copyFileSync, mkdtempSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { Deadline } from './deadline.ts';
 import { readExtents } from './file-extents.ts';
 import type { GuestError } from './guest-error.ts';
 import { entriesOf, openRegularFile, readProc } from './safe-files.ts';
@@ -37,7 +38,7 @@ test('extents of files with odd names, beside FIFOs, and no more than that', asy
   for (const name of names) writeFileSync(join(where, name), Buffer.alloc(8192, 1), { flush: true });
   execFileSync('mkfifo', [join(where, 'fifo.ibd')]);
   const paths = [...names, 'fifo.ibd', 'gone.ibd'].map((name) => join(where, name));
-  const found = await readExtents(paths);
+  const found = await readExtents(paths, new Deadline(60_000));
   t.deepEqual([...found.keys()].sort(), paths.slice(0, names.length).sort());
 });
 

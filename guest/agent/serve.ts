@@ -6,6 +6,7 @@ import {
   RequestReader,
 } from '../../engine/list/agent-protocol.ts';
 import { encodePageList } from '../../engine/list/page-list-codec.ts';
+import { Deadline, listMs } from './deadline.ts';
 import { findPrograms, type FoundPrograms } from './finders.ts';
 import { GuestError } from './guest-error.ts';
 import type { ListFailure } from '../../engine/list/page-list.ts';
@@ -13,7 +14,7 @@ import { failureOf } from './list-failure.ts';
 import { listPages } from './list-pages.ts';
 import { pageCacheBytes, parseMeminfo } from './meminfo.ts';
 import type { CachingProgram, FoundPages } from './page-finder.ts';
-import { releaseMemory } from './release-memory.ts';
+import { releaseMemory, releaseMuch } from './release-memory.ts';
 import { readProc } from './safe-files.ts';
 import type { Turns } from './turns.ts';
 
@@ -42,7 +43,9 @@ export async function serve(
     for (const request of reader.push(chunk)) {
       // At once, so that the host can tell an agent that works from one that is not there.
       await channel.write(formatAnswer(request.id, { status: 'working' }));
-      for (const bytes of await turns.take(() => answer(request, find))) await channel.write(bytes);
+      // The host waits from now on, also for a turn.
+      const deadline = new Deadline(listMs);
+      for (const bytes of await turns.take(() => answer(request, find, deadline))) await channel.write(bytes);
       releaseMemory();
     }
   }
@@ -51,6 +54,7 @@ export async function serve(
 async function answer(
   request: AgentRequest,
   find: () => Promise<FoundPrograms>,
+  deadline: Deadline,
 ): Promise<readonly Uint8Array[]> {
   try {
     if (request.request === 'status') return [formatAnswer(request.id, await describeAgent(find))];
@@ -59,7 +63,9 @@ async function answer(
     const servers = programs.filter(({ isKernel }) => isKernel !== true);
     const notWritten = request.clean === 'checkpoint' ? await writeDirtyPages(servers) : [];
     const cleanMs = request.clean === 'checkpoint' ? performance.now() - startMs : 0;
-    const list = encodePageList(await listPages(programs, [...failures, ...notWritten]));
+    const found = await listPages(programs, [...failures, ...notWritten], deadline);
+    releaseMuch();
+    const list = encodePageList(found);
     const totalMs = performance.now() - startMs;
     return [formatAnswer(request.id, { status: 'list', byteLength: list.length, cleanMs, totalMs }), list];
   } catch (error) {

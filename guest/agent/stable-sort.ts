@@ -1,32 +1,33 @@
 /** Sorting of indices by key. Loops get numbers and typed arrays alone (docs/agent.md, V8's optimiser). */
 
-/** 0, 1, 2 … */
-export function ascending(length: number): Uint32Array {
-  const numbers = new Uint32Array(length);
-  fillAscending(numbers);
-  return numbers;
+type Keys = Uint16Array | Uint32Array;
+
+/**
+ * The indices of columns of `length`, sorted by the last of the keys, those that agree in it by the one before it, and so on. Two
+ * arrays of indices are all that it takes. A radix sort, 16 bits a pass; passes in which all keys agree are left out.
+ */
+export function indicesBy(length: number, ...keys: readonly Keys[]): Uint32Array {
+  let from = new Uint32Array(length);
+  let to = new Uint32Array(length);
+  fillAscending(from);
+  const starts = new Uint32Array(0x10001);
+  for (const key of keys) {
+    const largest = largestKey(key, length);
+    for (let shift = 0; shift < 32 && largest >>> shift > 0; shift += 16) {
+      sortByDigit(from, to, key, shift, starts.fill(0), Math.min(largest >>> shift, 0xffff) + 1);
+      [from, to] = [to, from];
+    }
+  }
+  return from;
 }
 
 function fillAscending(numbers: Uint32Array): void {
   for (let index = 0; index < numbers.length; index++) numbers[index] = index;
 }
 
-/** Radix sort of indices by key, 16 bits a pass; passes in which all keys agree are left out. Takes `indices` over. */
-export function sortStably(indices: Uint32Array, key: Uint32Array): Uint32Array {
-  let from = indices;
-  let to: Uint32Array = new Uint32Array(indices.length);
-  const starts = new Uint32Array(0x10001);
-  const largest = largestKey(from, key);
-  for (let shift = 0; shift < 32 && largest >>> shift > 0; shift += 16) {
-    sortByDigit(from, to, key, shift, starts.fill(0), Math.min(largest >>> shift, 0xffff) + 1);
-    [from, to] = [to, from];
-  }
-  return from;
-}
-
-function largestKey(indices: Uint32Array, key: Uint32Array): number {
+function largestKey(key: Keys, length: number): number {
   let largest = 0;
-  for (let at = 0; at < indices.length; at++) largest = Math.max(largest, key[indices[at] ?? 0] ?? 0);
+  for (let at = 0; at < length; at++) largest = Math.max(largest, key[at] ?? 0);
   return largest;
 }
 
@@ -34,7 +35,7 @@ function largestKey(indices: Uint32Array, key: Uint32Array): number {
 function sortByDigit(
   from: Uint32Array,
   to: Uint32Array,
-  key: Uint32Array,
+  key: Keys,
   shift: number,
   starts: Uint32Array,
   digits: number,

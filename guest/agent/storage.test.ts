@@ -17,6 +17,7 @@ import { execa } from 'execa';
 import { Disks, majorMinor, type NoPlace } from './block-device.ts';
 import { type FileExtents, parseFilefrag, readExtents } from './file-extents.ts';
 import { parseTable } from './device-mapper.ts';
+import { Deadline } from './deadline.ts';
 import { ExtentIndex } from './file-location.ts';
 import { parseGuestRam } from './guest-ram.ts';
 import {
@@ -91,16 +92,41 @@ test('a file in too many pieces costs itself alone, and many of them no more tha
     fsyncSync(file);
     closeSync(file);
   }
-  const limits = { batchFiles: 500, maxOutputBytes: 8000, timeoutMs: 60_000, maxHalvings: 64 };
-  const found = await readExtents(paths, limits);
+  const limits = {
+    ...{ batchFiles: 500, maxOutputBytes: 8000, timeoutMs: 60_000, maxHalvings: 64 },
+    maxExtents: 1000,
+  };
+  const found = await readExtents(paths, new Deadline(60_000), limits);
   t.deepEqual(
     paths.map((path) => found.get(path)).map((one) => (blocksOf(one) === 0 ? one : blocksOf(one))),
     paths.map((_, index) => (index % 6 === 3 ? { leftOut: 'too-fragmented' } : 1)),
   );
-  const few = await readExtents(paths, { ...limits, maxHalvings: 1 });
+  const few = await readExtents(paths, new Deadline(60_000), { ...limits, maxHalvings: 1 });
   t.is(paths.filter((path) => blocksOf(few.get(path)) > 0).length, 0);
-  const whole = await readExtents(paths, { ...limits, maxOutputBytes: 1_000_000 });
+  const whole = await readExtents(paths, new Deadline(60_000), { ...limits, maxOutputBytes: 1_000_000 });
   t.is(blocksOf(whole.get(paths[3] ?? '')), 300);
+  const cut = await readExtents(paths, new Deadline(60_000), {
+    ...limits,
+    ...{ batchFiles: 4, maxOutputBytes: 1_000_000, maxExtents: 100 },
+  });
+  t.deepEqual(
+    [0, 3, 4, 11].map((index) => blocksOf(cut.get(paths[index] ?? ''))),
+    [1, 300, 0, 0],
+  );
+});
+
+test('files that are not read in time are left out of one list, not of the next', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'extents-'));
+  t.teardown(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const path = join(folder, 'table.ibd');
+  writeFileSync(path, new Uint8Array(8192), { flush: true });
+  const index = new ExtentIndex(() => 1e9);
+  const read = async (deadline: Deadline) =>
+    (await index.read([{ path, key: 'a', changedMs: 0 }], deadline)).get(path);
+  t.deepEqual(await read(new Deadline(0, () => 0)), { leftOut: 'too-fragmented' });
+  t.is(blocksOf(await read(new Deadline(60_000))), 2);
 });
 
 test("a file's extents are asked for once, and again when its key is another", async (t) => {
@@ -110,7 +136,8 @@ test("a file's extents are asked for once, and again when its key is another", a
   });
   const path = join(folder, 'table.ibd');
   const index = new ExtentIndex(() => 1e9);
-  const read = async (key: string) => (await index.read([{ path, key, changedMs: 0 }])).get(path);
+  const read = async (key: string) =>
+    (await index.read([{ path, key, changedMs: 0 }], new Deadline(60_000))).get(path);
   t.is(await read('absent'), undefined);
   writeFileSync(path, new Uint8Array(8192));
   const first = await read('a');
@@ -131,7 +158,10 @@ test('a preallocated file is looked at again once something was written into it,
   const index = new ExtentIndex(() => nowMs);
   const read = async () => {
     const { ctimeMs, size, blocks } = statSync(path);
-    const found = await index.read([{ path, key: `${size} ${blocks}`, changedMs: ctimeMs }]);
+    const found = await index.read(
+      [{ path, key: `${size} ${blocks}`, changedMs: ctimeMs }],
+      new Deadline(60_000),
+    );
     return found.get(path);
   };
   const before = await read();

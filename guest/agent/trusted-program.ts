@@ -47,6 +47,7 @@ interface ProgramOutput {
  * Runs a trusted program with nothing of this process's environment. `files`, open descriptors, become its 3, 4, ...: a name that a
  * user of the guest chose is never an argument, nor in what the program prints.
  *
+ * @param onText gets what it prints as it comes, in place of `stdout`
  * @throws GuestError 'command-failed' if it does not start; OverLimitError beyond one of the limits
  */
 export function runTrusted(
@@ -54,6 +55,7 @@ export function runTrusted(
   args: readonly string[],
   files: readonly number[],
   { timeoutMs, maxOutputBytes }: { readonly timeoutMs: number; readonly maxOutputBytes: number },
+  onText?: (text: string) => void,
 ): Promise<ProgramOutput> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
@@ -78,7 +80,8 @@ export function runTrusted(
     child.stdout?.on('data', (chunk: Buffer) => {
       outputBytes += chunk.length;
       if (outputBytes > maxOutputBytes) stop(`prints more than ${maxOutputBytes} bytes`);
-      else output.push(chunk);
+      else if (onText === undefined) output.push(chunk);
+      else onText(chunk.toString('latin1'));
     });
     child.stderr?.on('data', (chunk: Buffer) => {
       if (stderr.length < 1000) stderr += chunk.toString();

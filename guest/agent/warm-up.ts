@@ -1,5 +1,6 @@
 /** Makes the first list as quick as the later ones. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Deadline } from './deadline.ts';
 import type { FoundPrograms } from './finders.ts';
 import { GuestError } from './guest-error.ts';
 import { listPages } from './list-pages.ts';
@@ -10,6 +11,9 @@ import type { Turns } from './turns.ts';
 const starting = { retryMs: 3000, attempts: 200 };
 /** A list that fails is tried again less and less: a scan for a layout that is not known reads the whole pool each time. */
 const failing = { firstRetryMs: 2000, attempts: 8 };
+
+/** Less than a list's: a request that comes meanwhile waits, and has what then remains of its own time. */
+const warmUpMs = 20_000;
 
 /**
  * Makes one list as soon as a server has started, and drops it: the server's version and layout are then known, the
@@ -24,7 +28,7 @@ export async function warmUp(find: () => Promise<FoundPrograms>, turns: Turns): 
       const isListed = await turns.take(async () => {
         const ready = (await find()).programs.filter((program) => program.isReady());
         const isServing = ready.some(({ isKernel }) => isKernel !== true);
-        if (isServing) await listPages(ready);
+        if (isServing) await listPages(ready, [], new Deadline(warmUpMs));
         return isServing;
       });
       releaseMemory();

@@ -1,6 +1,7 @@
 /** The agent's finder on real servers. Each takes about 20 s, the first time a minute more (it makes the root tree). */
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
+import { Deadline, listMs } from '../agent/deadline.ts';
 import { ExtentIndex, locateFiles } from '../agent/file-location.ts';
 import { InnodbFinder, selectPages } from '../agent/innodb/finder.ts';
 import { scanFrames } from '../agent/innodb/frame-scan.ts';
@@ -66,10 +67,10 @@ for (const dbms of ['mariadb', 'mysql'] as const) {
     await server.sql('CREATE TEMPORARY TABLE test.gone AS SELECT * FROM test.plain');
     const program = await programOf(server);
     await program.writeDirtyPages();
-    const pages = await program.findPages();
+    const pages = await program.findPages(new Deadline(listMs));
     t.is(pages.server.method, 'descriptors');
     const frames = new Uint32Array(pages.count * 4).fill(1);
-    const locations = await locateFiles(pages.pid, pages.files, new ExtentIndex());
+    const locations = await locateFiles(pages.pid, pages.files, new ExtentIndex(), new Deadline(listMs));
     const listedOf = (table: string): number =>
       buildRuns([
         {
@@ -118,12 +119,12 @@ for (const dbms of ['mariadb', 'mysql'] as const) {
     // Once is enough but where the disk is slow: the agent gives up after a while.
     for (let attempt = 0; attempt < 10; attempt += 1) {
       await program.writeDirtyPages();
-      const { dirtyPages, cachedPages } = (await program.findPages()).server;
+      const { dirtyPages, cachedPages } = (await program.findPages(new Deadline(listMs))).server;
       if (dirtyPages < 0.1 * cachedPages) break;
     }
     t.is(await server.sql(limits), before, 'settings that were changed to write pages are as they were');
     const idle = await whileStopped(server, async () => {
-      const pages = await program.findPages();
+      const pages = await program.findPages(new Deadline(listMs));
       return { pages, comparison: compareWithFiles(pages) };
     });
     report(t, 'idle', idle.pages, idle.comparison);
@@ -147,7 +148,7 @@ for (const dbms of ['mariadb', 'mysql'] as const) {
     const load = server.startSql('CALL test.churn()');
     await sleep(3000);
     const loaded = await whileStopped(server, async () => {
-      const pages = await program.findPages();
+      const pages = await program.findPages(new Deadline(listMs));
       return { pages, comparison: compareWithFiles(pages) };
     });
     report(t, 'under load', loaded.pages, loaded.comparison);
@@ -156,7 +157,7 @@ for (const dbms of ['mariadb', 'mysql'] as const) {
     t.true(loaded.comparison.differing <= 4);
 
     const listMs = performance.now();
-    const live = await program.findPages();
+    const live = await program.findPages(new Deadline(listMs));
     const staleness = compareWithFiles(live);
     report(
       t,
@@ -173,7 +174,7 @@ for (const dbms of ['mariadb', 'mysql'] as const) {
 /** What the finder does when no layout fits. */
 async function scan(server: ScratchServer, product: 'mariadb' | 'mysql'): Promise<CachedPages> {
   const { pid, version } = server;
-  const tablespaces = await new TablespaceIndex(product).read(pid);
+  const tablespaces = await new TablespaceIndex(product).read(pid, new Deadline(listMs));
   const pageSizeBytes = tablespaces[0]?.pageSizeBytes ?? 0;
   const plain = new Set(
     tablespaces.filter(({ excluded }) => excluded === undefined).map(({ spaceId }) => spaceId),

@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import { Deadline, listMs } from '../agent/deadline.ts';
 import { InnodbFinder } from '../agent/innodb/finder.ts';
 import { knownLayoutOf } from '../agent/innodb/layouts.ts';
 import { ServerLayouts } from '../agent/innodb/pool-search.ts';
@@ -65,7 +66,7 @@ for (const [name, dbms, packages, isKnown] of servers) {
     process.kill(server.pid, 'SIGSTOP');
     await sleep(100);
     const list = async (usesKnown: boolean): Promise<CachedPages> =>
-      (await programOf(new InnodbFinder(new ServerLayouts({ usesKnown })))).findPages();
+      (await programOf(new InnodbFinder(new ServerLayouts({ usesKnown })))).findPages(new Deadline(listMs));
     const found = await list(false);
     const { compared, differing } = compareWithFiles(found);
     t.log(

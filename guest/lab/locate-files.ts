@@ -3,6 +3,7 @@
  * Prints a line of JSON for each file that is named.
  */
 import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
+import { Deadline, listMs } from '../agent/deadline.ts';
 import { ExtentIndex, locateFiles } from '../agent/file-location.ts';
 
 const blockBytes = 4096;
@@ -24,6 +25,7 @@ const locations = await locateFiles(
   process.pid,
   paths.map((path) => `/proc/${process.pid}/root${path}`),
   new ExtentIndex(),
+  new Deadline(listMs),
 );
 for (const [index, location] of locations.entries()) {
   if ('leftOut' in location) {

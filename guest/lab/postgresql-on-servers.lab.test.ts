@@ -4,6 +4,7 @@
  */
 import { open } from 'node:fs/promises';
 import test from 'ava';
+import { Deadline, listMs } from '../agent/deadline.ts';
 import type { CachedPages, CachingProgram } from '../agent/page-finder.ts';
 import { translatePages } from '../agent/pagemap.ts';
 import { PostgresqlFinder } from '../agent/postgresql/finder.ts';
@@ -41,7 +42,7 @@ for (const [name, packages, hasAlignedBlocks] of servers) {
     };
     const list = async (state: string): Promise<CachedPages> => {
       const startMs = performance.now();
-      const pages = await (await programOf()).findPages();
+      const pages = await (await programOf()).findPages(new Deadline(listMs));
       const ms = performance.now() - startMs;
       const { cachedPages, dirtyPages } = pages.server;
       const { differing } = compareWithFiles(pages);

@@ -3,7 +3,8 @@ import type { Mapping, Memory } from '../process-memory.ts';
 import { calibrate, separate, type Tablespaces } from './calibration.ts';
 import { crc32c } from './page-format.ts';
 import { findInPool, ServerLayouts } from './pool-search.ts';
-import { SearchMemory } from './search-memory.ts';
+import { Deadline } from '../deadline.ts';
+import { SearchMemory } from '../search-memory.ts';
 
 const pageSize = 16384;
 const base = 0x7f12_3400_0000;
@@ -234,7 +235,7 @@ test('a search that takes too long is given up, and reads nothing beside its are
     { ...mapping, start: middle },
   ];
   const bytesAt = (address: number, bytes = 8192, read: readonly Mapping[] = areas): number =>
-    new SearchMemory(memory, read, 1000).read(address, new Uint8Array(bytes));
+    new SearchMemory(memory, read, new Deadline(60_000)).read(address, new Uint8Array(bytes));
   t.deepEqual(
     [bytesAt(middle - 4096), bytesAt(mapping.end - 100), bytesAt(mapping.start - 1)],
     [8192, 100, 0],
@@ -246,7 +247,7 @@ test('a search that takes too long is given up, and reads nothing beside its are
   let nowMs = 0;
   const search = (limitMs: number) =>
     findInPool(
-      new SearchMemory(memory, [mapping], limitMs, () => nowMs++),
+      new SearchMemory(memory, [mapping], new Deadline(limitMs, () => nowMs++)),
       [mapping],
       server,
       pageSize,

@@ -1,6 +1,7 @@
 /** Pages in the buffer pools of MariaDB and MySQL servers. */
 import { totalmem } from 'node:os';
 import { type LeftOutPages, type LeftOutReason, leaveOut } from '../../../engine/list/left-out.ts';
+import type { Deadline } from '../deadline.ts';
 import { GuestError } from '../guest-error.ts';
 import { pageSizeBytes as listPageBytes } from '../../../engine/list/page-list.ts';
 import type { CachedPages, CachingProgram, PageFinder } from '../page-finder.ts';
@@ -10,10 +11,13 @@ import { writeDirtyPages } from './dirty-pages.ts';
 import { poolMemory } from './pool-memory.ts';
 import type { PoolPages } from './pool-pages.ts';
 import { calibrateWithFiles, findInPool, ServerLayouts } from './pool-search.ts';
-import { SearchMemory, searchMs } from './search-memory.ts';
 import { findServers, type ServerProcess } from './server-process.ts';
+import { SearchMemory, searchMs } from '../search-memory.ts';
 import { isListening } from '../server-sockets.ts';
 import { TablespaceIndex, type TablespaceFile, withOnePageSize } from './tablespaces.ts';
+
+/** Of all servers together. */
+const maxKnownFiles = 300_000;
 
 export class InnodbFinder implements PageFinder {
   /** By process, so that files are not read again for every list. */
@@ -33,14 +37,27 @@ export class InnodbFinder implements PageFinder {
       indexes.set(key, index);
       return {
         pid: server.pid,
+        userId: server.userId,
         description: `${server.product} ${server.version} (pid ${server.pid})`,
         isReady: () => isListening(server.pid),
         writeDirtyPages: () => writeDirtyPages(server),
-        findPages: async () => findPages(server, await index.read(server.pid), this.layouts),
+        findPages: async (deadline) =>
+          findPages(
+            server,
+            await index.read(server.pid, deadline, this.roomFor(index)),
+            this.layouts,
+            deadline,
+          ),
       };
     });
     this.indexes = indexes;
     return programs;
+  }
+
+  /** Most of what the other servers' files leave: each takes its place in the agent's memory for as long as its server runs. */
+  private roomFor(index: TablespaceIndex): number {
+    const others = [...this.indexes.values()].filter((other) => other !== index);
+    return Math.floor((2 / 3) * (maxKnownFiles - others.reduce((sum, { size }) => sum + size, 0)));
   }
 }
 
@@ -50,10 +67,11 @@ export class InnodbFinder implements PageFinder {
  */
 export async function calibrateServer(
   server: ServerProcess,
+  deadline: Deadline,
 ): Promise<Calibration & { readonly pageSizeBytes: number }> {
-  const files = await new TablespaceIndex(server.product).read(server.pid);
+  const files = await new TablespaceIndex(server.product).read(server.pid, deadline);
   const { pageSizeBytes, tablespaces } = withOnePageSize(files);
-  return withPool(server, (memory, areas) => ({
+  return withPool(server, deadline, (memory, areas) => ({
     pageSizeBytes,
     ...calibrateWithFiles(memory, areas, pageSizeBytes, tablespaces),
   }));
@@ -64,9 +82,10 @@ function findPages(
   server: ServerProcess,
   files: readonly TablespaceFile[],
   layouts: ServerLayouts,
+  deadline: Deadline,
 ): CachedPages {
   const { pageSizeBytes, tablespaces } = withOnePageSize(files);
-  return withPool(server, (memory, areas) => {
+  return withPool(server, deadline, (memory, areas) => {
     const found = findInPool(memory, areas, server, pageSizeBytes, tablespaces, layouts);
     return {
       pid: server.pid,
@@ -79,6 +98,7 @@ function findPages(
 /** @throws GuestError 'too-large', 'too-slow' */
 function withPool<Result>(
   { pid, residentPages }: ServerProcess,
+  deadline: Deadline,
   look: (memory: Memory, areas: readonly Mapping[]) => Result,
 ): Result {
   const memory = new ProcessMemory(pid);
@@ -88,7 +108,8 @@ function withPool<Result>(
     // Address space costs a process nothing, but every page of it would be looked at.
     if (areaBytes > 2 * totalmem())
       throw new GuestError('too-large', `process ${pid} has ${areaBytes} bytes of memory areas`);
-    return look(new SearchMemory(memory, areas, searchMs(residentPages * listPageBytes)), areas);
+    const search = deadline.within(searchMs(residentPages * listPageBytes));
+    return look(new SearchMemory(memory, areas, search), areas);
   } finally {
     memory.close();
   }

@@ -4,7 +4,7 @@
  * pages at all, so dirty ones are left out by themselves (and are not counted).
  */
 import type { Mapping, Memory } from '../process-memory.ts';
-import { ascending, sortStably } from '../stable-sort.ts';
+import { indicesBy } from '../stable-sort.ts';
 import { hasValidChecksum, lsnOf, pageNumberOffset, readU32, spaceIdOffset } from './page-format.ts';
 import { capacityOf } from './pool-memory.ts';
 import { PoolPages } from './pool-pages.ts';
@@ -44,7 +44,7 @@ export function scanFrames(
  * the newest is the pool's, or equal to it.
  */
 function keepNewest(pages: PoolPages, lsns: Float64Array): void {
-  const order = sortStably(sortStably(ascending(pages.count), pages.page), pages.space);
+  const order = indicesBy(pages.count, pages.page, pages.space);
   const isKept = new Uint8Array(pages.count);
   markNewest(order, pages.space, pages.page, lsns, isKept);
   pages.count = moveForward(isKept, pages.address, pages.space, pages.page);

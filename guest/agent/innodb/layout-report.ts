@@ -1,4 +1,5 @@
 /** What the agent finds out of each server's memory, in words, for somebody whose server is of a version that nobody here has. */
+import { Deadline, listMs } from '../deadline.ts';
 import { calibrateServer } from './finder.ts';
 import { knownLayoutOf } from './layouts.ts';
 import { findServers } from './server-process.ts';
@@ -10,7 +11,10 @@ export async function reportLayouts(pid?: number): Promise<string[]> {
   const lines: string[] = [];
   for (const server of servers) {
     const startMs = performance.now();
-    const { layout, shape, missing, evidence, pageSizeBytes } = await calibrateServer(server);
+    const { layout, shape, missing, evidence, pageSizeBytes } = await calibrateServer(
+      server,
+      new Deadline(listMs),
+    );
     const isKnown = knownLayoutOf(server.product, server.version) !== undefined;
     lines.push(
       `${server.product} ${server.version}, process ${server.pid}, build id ${server.build.id ?? 'unknown'}`,

@@ -5,6 +5,7 @@ import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { Deadline } from '../deadline.ts';
 import { findServers } from './server-process.ts';
 import { searchVersion } from './server-program.ts';
 
@@ -43,7 +44,7 @@ const searcher = (t: ExecutionContext) => {
     writeFileSync(join(where, 'program'), content);
     const file = await open(join(where, 'program'));
     try {
-      return await searchVersion(file, name);
+      return await searchVersion(file, name, new Deadline(60_000));
     } finally {
       await file.close();
     }
@@ -76,7 +77,7 @@ test('no more of a program is read than is allowed, the same bytes twice include
   const versionOf = async (maxBytes: number): Promise<string> => {
     const file = await open(path);
     try {
-      return (await searchVersion(file, 'mysql', maxBytes)).version;
+      return (await searchVersion(file, 'mysql', new Deadline(60_000), maxBytes)).version;
     } finally {
       await file.close();
     }
@@ -98,7 +99,7 @@ test('a program is known by its file and its build id', async (t) => {
   const note = Buffer.from('040000001400000003000000474e5500', 'hex');
   writeFileSync(join(where, 'program'), Buffer.concat([Buffer.alloc(700), note, Buffer.alloc(20, 0xab)]));
   const file = await open(join(where, 'program'));
-  const { build } = await searchVersion(file, 'mysql');
+  const { build } = await searchVersion(file, 'mysql', new Deadline(60_000));
   t.is(build.id, 'ab'.repeat(20));
   t.regex(build.file, /^\d+:\d+:/);
   await file.close();

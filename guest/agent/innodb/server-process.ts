@@ -1,5 +1,6 @@
 /** Finds running MariaDB and MySQL servers. */
-import { findProcesses } from '../processes.ts';
+import { Deadline } from '../deadline.ts';
+import { fairly, findProcesses } from '../processes.ts';
 import { readServerProgram, type ServerProgram } from './server-program.ts';
 
 export interface ServerProcess extends ServerProgram {
@@ -13,24 +14,26 @@ export interface ServerProcess extends ServerProgram {
 
 const serverPrograms = new Set(['mariadbd', 'mysqld']);
 
-/** Anybody can start any number of processes of these names; the largest ones are looked at. */
+/** Anybody can start any number of processes of these names. */
 const maxServers = 16;
+/** For all their programs: of those that are not read by then the version is not known, this time. */
+const programsMs = 10_000;
 
 /** By process, since reading one's program takes a while. */
 let programs = new Map<string, ServerProgram>();
 
-/** The running servers, those with the most memory first. */
-export async function findServers(): Promise<ServerProcess[]> {
-  const found = findProcesses(serverPrograms)
-    .sort((a, b) => b.residentPages - a.residentPages)
-    .slice(0, maxServers);
+/** The running servers, of each user those with the most memory first. */
+export async function findServers(deadline = new Deadline(programsMs)): Promise<ServerProcess[]> {
+  const bySize = findProcesses(serverPrograms).sort((a, b) => b.residentPages - a.residentPages);
+  const found = fairly(bySize).slice(0, maxServers);
   const servers: ServerProcess[] = [];
   const running: typeof programs = new Map();
   for (const { pid, startTicks, userId, residentPages, program } of found) {
     const key = `${pid}:${startTicks}`;
-    const known = programs.get(key) ?? (await readServerProgram(pid, program));
-    running.set(key, known);
-    servers.push({ pid, startTicks, userId, residentPages, ...known });
+    const known = programs.get(key);
+    const read = known ?? (await readServerProgram(pid, program, deadline));
+    if (known !== undefined || deadline.remainingMs > 0) running.set(key, read);
+    servers.push({ pid, startTicks, userId, residentPages, ...read });
   }
   programs = running;
   return servers;

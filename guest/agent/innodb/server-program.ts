@@ -4,6 +4,7 @@
  */
 import type { FileHandle } from 'node:fs/promises';
 import { basename } from 'node:path';
+import type { Deadline } from '../deadline.ts';
 import { openRegularFile } from '../safe-files.ts';
 import { systemErrorCode } from '../guest-error.ts';
 
@@ -33,13 +34,17 @@ const mysqlAlone = /^[89]\./;
 const buildIdNote = /\x04\0\0\0([\x08-\x40])\0\0\0\x03\0\0\0GNU\0/;
 
 /** @param programPath where it was started from, for its name */
-export async function readServerProgram(pid: number, programPath: string): Promise<ServerProgram> {
+export async function readServerProgram(
+  pid: number,
+  programPath: string,
+  deadline: Deadline,
+): Promise<ServerProgram> {
   const byName = basename(programPath) === 'mariadbd' ? 'mariadb' : 'mysql';
   try {
     const file = await openRegularFile(`/proc/${pid}/exe`);
     if (file === undefined) return { product: byName, ...unknown };
     try {
-      return await searchVersion(file, byName);
+      return await searchVersion(file, byName, deadline);
     } finally {
       await file.close();
     }
@@ -59,6 +64,7 @@ const unknown = { version: 'unknown', build: { file: '', id: undefined } };
 export async function searchVersion(
   file: FileHandle,
   byName: ServerProgram['product'],
+  deadline: Deadline,
   maxBytes = maxProgramBytes,
 ): Promise<ServerProgram> {
   const { size, dev, ino, ctimeMs } = await file.stat();
@@ -69,7 +75,8 @@ export async function searchVersion(
   for (const range of [await constantsOf(file, size), { start: 0, end: size }]) {
     for await (const text of windowsOf(file, range)) {
       readBytes += text.length;
-      if (readBytes > maxBytes) return { product: byName, version: base ?? 'unknown', build };
+      if (readBytes > maxBytes || deadline.remainingMs === 0)
+        return { product: byName, version: base ?? 'unknown', build };
       const mariadb = mariadbVersion.exec(text)?.[1];
       if (mariadb !== undefined) return { product: 'mariadb', version: mariadb, build };
       base ??= mysqlVersion.exec(text)?.[1];

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
+import { Deadline } from '../deadline.ts';
 import { parseMaps } from '../process-memory.ts';
 import { poolMemory } from './pool-memory.ts';
 import { selectPages } from './finder.ts';
@@ -75,6 +76,10 @@ test('a folder that cannot be read costs its own tables alone', async (t) => {
   mkdirSync(join(folder, 'shop'));
   const path = join(folder, 'shop', 'orders.ibd');
   writeFileSync(path, firstPage(7, 0x15));
+  // Pages of 64 KiB, of which the last part says that it is encrypted.
+  const large = firstPage(8, 0x17);
+  large.set([0x73, 0x0e, 0x0c, 0x52, 0x45, 0x74, 1], 150 + 40 * 1024);
+  writeFileSync(join(folder, 'shop', 'large.ibd'), large);
   const server = spawn('sleep', ['60'], { cwd: folder });
   t.teardown(() => {
     server.kill();
@@ -82,11 +87,20 @@ test('a folder that cannot be read costs its own tables alone', async (t) => {
   });
   await once(server, 'spawn');
   const { pid = 0 } = server;
-  const found = await new TablespaceIndex('mariadb').read(pid);
+  const found = await new TablespaceIndex('mariadb').read(pid, new Deadline(60_000));
   t.deepEqual(
-    found.map(({ path, spaceId }) => [path, spaceId]),
-    [[`/proc/${pid}/root${path}`, 7]],
+    found
+      .map(({ path, spaceId, excluded }) => [path, spaceId, excluded])
+      .sort(([, a], [, b]) => Number(a) - Number(b)),
+    [
+      [`/proc/${pid}/root${path}`, 7, undefined],
+      [`/proc/${pid}/root${join(folder, 'shop', 'large.ibd')}`, 8, 'encrypted'],
+    ],
   );
+  const index = new TablespaceIndex('mariadb');
+  await t.throwsAsync(index.read(pid, new Deadline(60_000), 0), { code: 'too-large' });
+  let nowMs = 0;
+  await t.throwsAsync(index.read(pid, new Deadline(3, () => nowMs++)), { code: 'too-slow' });
 });
 
 test('pages go to the file that holds them; what no file holds as it is in memory is excluded', (t) => {

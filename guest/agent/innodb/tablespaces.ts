@@ -2,6 +2,7 @@
 import { closeSync, readlinkSync, readSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setImmediate as answerRequests } from 'node:timers/promises';
+import type { Deadline } from '../deadline.ts';
 import { GuestError, systemErrorCode } from '../guest-error.ts';
 import { pathsOf } from '../process-root.ts';
 import { entriesOf, openRegularFileSync } from '../safe-files.ts';
@@ -35,11 +36,14 @@ export function withOnePageSize(files: readonly TablespaceFile[]): {
   };
 }
 
-/** Bytes of a file that describeTablespace needs: the largest first page. */
-const firstPageBytes = 64 * 1024;
+/** Bytes of a file that describeTablespace needs: its first page, which mostly has no more than the first of these. */
+const usualPageBytes = 16 * 1024;
+const largestPageBytes = 64 * 1024;
 
-/** Files of a folder or a server: a process that calls itself a server can name any number. */
+/** Files of a folder or a server: a process that calls itself a server can name any number, by paths as long as it likes. */
 const maxFiles = 200_000;
+/** Of a path, on average. */
+const maxPathLength = 160;
 
 /** Files looked at between two looks at what the host asks. */
 const filesAtOnce = 512;
@@ -103,39 +107,50 @@ function mariadbEncryption(bytes: Uint8Array, pageSizeBytes: number): 'encrypted
  * Paths of all tablespace files: those in the data directory (the server's working directory), and those that the server
  * holds open anywhere else. Temporary tablespaces are not among them.
  */
-function findTablespacePaths(pid: number): string[] {
+function findTablespacePaths(pid: number, deadline: Deadline, most: number): ReadonlySet<string> {
   const within = pathsOf(pid);
   const paths = new Set<string>();
-  for (const path of listFiles(within(readlinkSync(`/proc/${pid}/cwd`)), 2)) paths.add(path);
+  let length = 0;
+  const add = (path: string): void => {
+    if (paths.has(path)) return;
+    length += path.length;
+    if (paths.size === most || length > most * maxPathLength)
+      throw new GuestError('too-large', `process ${pid} has more than ${paths.size} tablespace files`);
+    paths.add(path);
+  };
+  listTablespaces(within(readlinkSync(`/proc/${pid}/cwd`)), 2, deadline, add);
   for (const { name: descriptor } of entriesOf(`/proc/${pid}/fd`, maxFiles)) {
+    deadline.check();
     const target = readLink(`/proc/${pid}/fd/${descriptor}`);
-    if (target?.startsWith('/') === true && !target.endsWith(' (deleted)')) paths.add(within(target));
+    if (target?.startsWith('/') === true && isTablespaceName(basename(target))) add(within(target));
   }
-  const tablespaces = [...paths].filter((path) => isTablespaceName(basename(path)));
-  if (tablespaces.length > maxFiles)
-    throw new GuestError('too-large', `process ${pid} has more than ${maxFiles} tablespace files`);
-  return tablespaces;
+  return paths;
 }
 
-/** `ibtmp1` and `*.ibt` are temporary; `undo_001`, `undo001` and `undo_x.ibu` hold undo logs. */
+/** Of what is deleted, the kernel adds ` (deleted)` to the name. `ibtmp1` and `*.ibt` are temporary; `undo_001`, `undo001` and `undo_x.ibu` hold undo logs. */
 function isTablespaceName(name: string): boolean {
+  if (name.endsWith(' (deleted)')) return false;
   return /\.(ibd|ibu)$/.test(name) || /^ibdata\d*/.test(name) || /^undo_?\d+$/.test(name);
 }
 
 /** As far as it can be read: what is wrong with one folder, or a link to one, is no reason to do without the others. */
-function listFiles(folder: string, depth: number): string[] {
-  const paths: string[] = [];
+function listTablespaces(
+  folder: string,
+  depth: number,
+  deadline: Deadline,
+  add: (path: string) => void,
+): void {
   try {
-    for (const { name, kind } of entriesOf(folder, maxFiles)) {
-      const path = join(folder, name);
-      if (kind === 'file') paths.push(path);
-      // A database may be a symbolic link to a folder elsewhere.
-      else if (depth > 1 && kind !== 'other') for (const file of listFiles(path, depth - 1)) paths.push(file);
+    for (const { name, kind } of entriesOf(folder, Infinity)) {
+      deadline.check();
+      if (kind === 'file') {
+        if (isTablespaceName(name)) add(join(folder, name));
+        // A database may be a symbolic link to a folder elsewhere.
+      } else if (depth > 1 && kind !== 'other') listTablespaces(join(folder, name), depth - 1, deadline, add);
     }
   } catch (error) {
     if (systemErrorCode(error) === undefined) throw error;
   }
-  return paths;
 }
 
 function readLink(path: string): string | undefined {
@@ -155,30 +170,47 @@ function readLink(path: string): string | undefined {
 export class TablespaceIndex {
   private readonly product: 'mariadb' | 'mysql';
   private known = new Map<string, TablespaceFile>();
-  private readonly start = new Uint8Array(firstPageBytes);
+  private readonly start = new Uint8Array(largestPageBytes);
 
   constructor(product: 'mariadb' | 'mysql') {
     this.product = product;
   }
 
-  async read(pid: number): Promise<TablespaceFile[]> {
+  /**
+   * What was looked at when time was over is known the next time.
+   * @throws GuestError 'too-slow', 'too-large'
+   */
+  async read(pid: number, deadline: Deadline, most = maxFiles): Promise<TablespaceFile[]> {
+    const paths = findTablespacePaths(pid, deadline, Math.min(most, maxFiles));
     const known = new Map<string, TablespaceFile>();
-    for (const [index, path] of findTablespacePaths(pid).entries()) {
-      const file = this.describe(path);
-      if (file !== undefined) known.set(file.key, file.description);
-      if (index % filesAtOnce === filesAtOnce - 1) await answerRequests();
+    try {
+      let looked = 0;
+      for (const path of paths) {
+        deadline.check();
+        const file = this.describe(path);
+        if (file !== undefined) known.set(file.key, file.description);
+        if (++looked % filesAtOnce === 0) await answerRequests();
+      }
+    } finally {
+      this.known = known;
     }
-    this.known = known;
     return [...known.values()];
+  }
+
+  /** Files that it remembers. */
+  get size(): number {
+    return this.known.size;
   }
 
   private describe(path: string): { key: string; description: TablespaceFile } | undefined {
     try {
-      const { dev, ino, birthtimeNs } = statSync(path, { bigint: true });
-      const key = `${dev}:${ino}:${birthtimeNs}`;
+      const { dev, ino, birthtimeMs } = statSync(path);
+      const key = `${dev}:${ino}:${birthtimeMs}`;
       const known = this.known.get(key);
       if (known?.path === path) return { key, description: known };
-      const description = describeTablespace(path, this.readStart(path), this.product);
+      let description = describeTablespace(path, this.readStart(path, usualPageBytes), this.product);
+      if (description !== undefined && description.pageSizeBytes > usualPageBytes)
+        description = describeTablespace(path, this.readStart(path, largestPageBytes), this.product);
       return description === undefined ? undefined : { key, description };
     } catch (error) {
       // Dropped while we looked; and whatever is wrong with one file is no reason to do without the others.
@@ -188,11 +220,11 @@ export class TablespaceIndex {
   }
 
   /** Empty for what is no regular file. The next call overwrites it. */
-  private readStart(path: string): Uint8Array {
+  private readStart(path: string, bytes: number): Uint8Array {
     const file = openRegularFileSync(path);
     if (file === undefined) return this.start.subarray(0, 0);
     try {
-      return this.start.subarray(0, readSync(file, this.start, 0, this.start.length, 0));
+      return this.start.subarray(0, readSync(file, this.start, 0, bytes, 0));
     } finally {
       closeSync(file);
     }

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { type LeftOutPages, leaveOut } from '../../../engine/list/left-out.ts';
 import { pageSizeBytes } from '../../../engine/list/page-list.ts';
+import type { Deadline } from '../deadline.ts';
 import { GuestError, systemErrorCode } from '../guest-error.ts';
 import { parseMounts } from '../mounts.ts';
 import type { CachingProgram, FramePages, PageFinder } from '../page-finder.ts';
@@ -15,6 +16,8 @@ import { KernelTypes } from './kernel-types.ts';
 const maxPages = 4 * 2 ** 20;
 /** Those with the most pages: each costs a look at its names and at its place on the disk. */
 const maxFiles = 20_000;
+/** Of their paths, which users of the guest can make as long as they like. */
+const maxPathLength = 16 * 1024 * 1024;
 const kernelAddresses = 0xffff_0000_0000_0000n;
 
 export class PageCacheFinder implements PageFinder<FramePages> {
@@ -28,20 +31,31 @@ export class PageCacheFinder implements PageFinder<FramePages> {
       description: "the kernel's page cache",
       isReady: () => true,
       writeDirtyPages: () => Promise.resolve(),
-      findPages: () => Promise.resolve().then(() => this.#findPages()),
+      findPages: (deadline) => Promise.resolve().then(() => this.#findPages(deadline)),
     };
     return Promise.resolve([program]);
   }
 
-  /** @throws GuestError 'not-permitted', 'unknown-layout' */
-  #findPages(): FramePages {
+  /** @throws GuestError 'not-permitted', 'unknown-layout', 'too-slow' */
+  #findPages(deadline: Deadline): FramePages {
     this.#layout ??= readLayout();
     const memory = new KernelMemory();
     try {
       const { frame, file } = this.#layout;
       const stretches = memory.frameDescriptions(frame.sizeBytes);
-      const found = withFrameFlags((flags) => scanFrames(flags, memory, stretches, frame, maxPages));
-      return nameFiles(found, new CachedFiles(memory, file));
+      const found = withFrameFlags((readFlags) =>
+        scanFrames(
+          (at, into) => {
+            deadline.check();
+            return readFlags(at, into);
+          },
+          memory,
+          stretches,
+          frame,
+          maxPages,
+        ),
+      );
+      return nameFiles(found, new CachedFiles(memory, file), deadline);
     } finally {
       memory.close();
     }
@@ -79,8 +93,8 @@ function readTypes(): KernelTypes {
   }
 }
 
-/** Keeps the pages of files that have a path. Takes over the columns of `scanned`: the pages that stay move forward. */
-function nameFiles(scanned: FilePages, cachedFiles: CachedFiles): FramePages {
+/** Keeps the pages of files that have a path, as far as time allows. Takes over the columns of `scanned`: the pages that stay move forward. */
+function nameFiles(scanned: FilePages, cachedFiles: CachedFiles, deadline: Deadline): FramePages {
   const { mappings, frames, file, page } = scanned;
   const root = `/proc/${process.pid}/root`;
   const mounts = parseMounts(readProc(`/proc/${process.pid}/mountinfo`));
@@ -92,18 +106,25 @@ function nameFiles(scanned: FilePages, cachedFiles: CachedFiles): FramePages {
   const leftOut: LeftOutPages = {};
   leaveOut(leftOut, 'dirty', scanned.dirty);
   leaveOut(leftOut, 'beyond-limits', scanned.beyond);
+  let listed = 0;
+  let pathLength = 0;
   for (const index of largest) {
+    if (deadline.remainingMs === 0) break;
+    listed += counts[index] ?? 0;
     const mapping = kernelAddresses | BigInt(mappings[index] ?? 0);
     const found = cachedFiles.pathOf(mapping, mounts, root);
     if (found.path === undefined) {
       leaveOut(leftOut, found.leftOut, counts[index] ?? 0);
       continue;
     }
+    pathLength += found.path.length;
+    if (pathLength > maxPathLength) {
+      listed -= counts[index] ?? 0;
+      break;
+    }
     numbers[index] = files.length;
     files.push(found.path);
   }
-  let listed = 0;
-  for (const index of largest) listed += counts[index] ?? 0;
   leaveOut(leftOut, 'beyond-limits', scanned.count - listed);
   const count = keepNamed(frames, file, page, scanned.count, numbers);
   return {

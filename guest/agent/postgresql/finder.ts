@@ -3,10 +3,12 @@ import { closeSync, readSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { type LeftOutPages, leaveOut } from '../../../engine/list/left-out.ts';
 import { pageSizeBytes } from '../../../engine/list/page-list.ts';
+import type { Deadline } from '../deadline.ts';
 import { GuestError, systemErrorCode } from '../guest-error.ts';
 import type { CachedPages, CachingProgram, PageFinder } from '../page-finder.ts';
-import { type Memory, ProcessMemory, readMappings } from '../process-memory.ts';
+import { type Mapping, type Memory, ProcessMemory, readMappings } from '../process-memory.ts';
 import { openRegularFileSync } from '../safe-files.ts';
+import { SearchMemory, searchMs } from '../search-memory.ts';
 import { isListening } from '../server-sockets.ts';
 import { writeDirtyPages } from './checkpoint.ts';
 import { blockBytes, checksumOffset, pageChecksum, readU16 } from './page-format.ts';
@@ -39,41 +41,52 @@ export class PostgresqlFinder implements PageFinder {
     this.#known = new Map([...this.#known].filter(([key]) => keys.has(key)));
     return Promise.resolve(
       servers.map((server): CachingProgram => {
-        const { pid, directory } = server;
+        const { pid, userId, directory } = server;
         return {
           pid,
+          userId,
           description: `postgresql ${directory.majorVersion} (pid ${pid})`,
           isReady: () => isListening(pid),
           writeDirtyPages: () => writeDirtyPages(server),
-          findPages: () => Promise.resolve(this.#findPages(server, keyOf(server))),
+          findPages: (deadline) =>
+            Promise.resolve().then(() => this.#findPages(server, keyOf(server), deadline)),
         };
       }),
     );
   }
 
-  /** @throws GuestError 'unknown-layout', 'too-large' */
-  #findPages(server: Postmaster, key: string): CachedPages {
-    const memory = new ProcessMemory(server.pid);
+  /** @throws GuestError 'unknown-layout', 'too-large', 'too-slow' */
+  #findPages(server: Postmaster, key: string, deadline: Deadline): CachedPages {
+    const processMemory = new ProcessMemory(server.pid);
     const table = new PageTable(server.pid);
     try {
+      // For each list: where a layout was found before, the process may have put other memory since.
+      const areas = sharedMemory(readMappings(server.pid));
+      const memory = searchable(processMemory, areas, deadline);
       const known = this.#known.get(key) ?? {
-        layout: findLayout(server.pid, memory, table),
+        layout: findLayout(server.pid, memory, areas, table),
         hasChecksums: undefined,
       };
-      const pages = listBuffers(server, memory, known);
+      const pages = listBuffers(server, memory, known, deadline);
       this.#known.set(key, known);
       touchPages(memory, table, pages.address, blockBytes);
       return pages;
     } finally {
       table.close();
-      memory.close();
+      processMemory.close();
     }
   }
 }
 
-/** @throws GuestError 'unknown-layout', 'too-large' */
-function findLayout(pid: number, memory: Memory, table: PageTable): BufferLayout {
-  const areas = sharedMemory(readMappings(pid));
+/** The postmaster's own resident memory says nothing of how much there is to read. */
+function searchable(memory: Memory, areas: readonly Mapping[], deadline: Deadline): Memory {
+  const ascending = [...areas].sort((a, b) => a.start - b.start);
+  const bytes = areas.reduce((sum, { start, end }) => sum + end - start, 0);
+  return new SearchMemory(memory, ascending, deadline.within(searchMs(bytes)));
+}
+
+/** @throws GuestError 'unknown-layout', 'too-large', 'too-slow' */
+function findLayout(pid: number, memory: Memory, areas: readonly Mapping[], table: PageTable): BufferLayout {
   for (const area of areas) {
     // Address space costs a process nothing, but every page of it would be looked at.
     if (area.end - area.start > 2 * totalmem())
@@ -87,14 +100,19 @@ function findLayout(pid: number, memory: Memory, table: PageTable): BufferLayout
   );
 }
 
-/** @throws GuestError 'unknown-layout' */
-function listBuffers(server: Postmaster, memory: Memory, known: KnownServer): CachedPages {
+/** @throws GuestError 'unknown-layout', 'too-large', 'too-slow' */
+function listBuffers(
+  server: Postmaster,
+  memory: Memory,
+  known: KnownServer,
+  deadline: Deadline,
+): CachedPages {
   const { pid, directory } = server;
   const buffered = walkBuffers(memory, known.layout);
   const files = new RelationFiles(directory);
   const file = new Int32Array(buffered.count);
   const page = new Uint32Array(buffered.count);
-  const { freeSpaceMaps, unknown } = files.assign(buffered, file, page);
+  const { freeSpaceMaps, unknown } = files.assign(buffered, file, page, deadline);
   const named = buffered.count - freeSpaceMaps - unknown;
   const leftOut: LeftOutPages = {};
   const leave = (reason: Parameters<typeof leaveOut>[1], count: number): void => {

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
+import { Deadline } from '../deadline.ts';
 import { blocksPerFile, type DataDirectory, RelationFiles, type TaggedPages } from './relation-files.ts';
 
 type Tag = readonly [space: number, database: number, relation: number, fork: number, block: number];
@@ -18,7 +19,7 @@ function assign(directory: DataDirectory, tags: readonly Tag[]) {
   const files = new RelationFiles(directory);
   const file = new Int32Array(tags.length);
   const page = new Uint32Array(tags.length);
-  const left = files.assign(columns(tags), file, page);
+  const left = files.assign(columns(tags), file, page, new Deadline(60_000));
   return { left, named: tags.map((_, index) => [files.paths[file[index] ?? -1], page[index]]), files };
 }
 
@@ -69,4 +70,10 @@ test("a tablespace is followed in the server's root, to the folder of its versio
   const inRoot = { path: join(root, 'data'), majorVersion: '17', within: (path: string) => join(root, path) };
   const { named } = assign(inRoot, [[16400, 5, 16384, 0, 7]]);
   t.deepEqual(named, [[join(root, 'fast/PG_17_202406281/5/16384'), 7]]);
+});
+
+test('any number of tablespaces that are not there is given up', (t) => {
+  const tags = Array.from({ length: 20_000 }, (_, index): Tag => [20_000 + index, 5, 16384, 0, 0]);
+  t.throws(() => assign(directory, tags), { code: 'too-large' });
+  t.is(assign(directory, tags.slice(0, 100)).left.unknown, 100);
 });

@@ -1,6 +1,7 @@
 /** Which file holds a page, from its tag alone: names of files are the numbers in the tag (src/common/relpath.c). */
 import { readlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Deadline } from '../deadline.ts';
 import { GuestError, systemErrorCode } from '../guest-error.ts';
 import { entriesOf } from '../safe-files.ts';
 import { blockBytes } from './page-format.ts';
@@ -12,8 +13,13 @@ const globalSpace = 1664;
 const forkSuffixes = ['', '_fsm', '_vm', '_init'] as const;
 /** A file has 1 GiB (RELSEG_SIZE), as every package builds it. */
 export const blocksPerFile = 2 ** 30 / blockBytes;
-/** Of one server: what calls itself one can name any number. */
+/** Of one server: what calls itself one can name any number, by paths as long as it likes. */
 const maxFiles = 200_000;
+const maxPathLength = 32 * 1024 * 1024;
+/** Folders of databases, or of tablespaces that are not there. */
+const maxFolders = 10_000;
+/** Names looked at in a tablespace's folder, where a server of each version has one. */
+const maxVersions = 10_000;
 /**
  * In place of a file's number: not known; or a free space map, whose fp_next_slot the server changes in memory without
  * marking the page as dirty (src/backend/storage/freespace/fsmpage.c).
@@ -49,6 +55,7 @@ export class RelationFiles {
   readonly #folderPaths = new Map<string, string | undefined>();
   /** In the order of their numbers. */
   readonly paths: string[] = [];
+  #pathLength = 0;
 
   constructor(directory: DataDirectory) {
     this.#directory = directory;
@@ -56,12 +63,14 @@ export class RelationFiles {
 
   /**
    * Puts the file of each page into `file`, a number of `paths` or below 0, and its page in that file into `page`.
-   * @returns how many are of free space maps, and of files that are not known @throws GuestError 'too-large'
+   * @returns how many are of free space maps, and of files that are not known
+   * @throws GuestError 'too-large', 'too-slow'
    */
   assign(
     pages: TaggedPages,
     file: Int32Array,
     page: Uint32Array,
+    deadline: Deadline,
   ): { readonly freeSpaceMaps: number; readonly unknown: number } {
     let freeSpaceMaps = 0;
     let unknown = 0;
@@ -77,7 +86,8 @@ export class RelationFiles {
         database[index] === database[index - 1] &&
         space[index] === space[index - 1] &&
         segment === Math.floor((block[index - 1] ?? 0) / blocksPerFile);
-      if (!isAsBefore)
+      if (!isAsBefore) {
+        deadline.check();
         last = this.#fileOf(
           space[index] ?? 0,
           database[index] ?? 0,
@@ -85,6 +95,7 @@ export class RelationFiles {
           fork[index] ?? 0,
           segment,
         );
+      }
       file[index] = last;
       page[index] = (block[index] ?? 0) % blocksPerFile;
       if (last === freeSpaceMap) freeSpaceMaps++;
@@ -98,25 +109,29 @@ export class RelationFiles {
     const suffix = forkSuffixes[fork];
     if (suffix === undefined) return noFile;
     const folderKey = `${space}/${database}`;
+    const folder = this.#folderOf(space, database, folderKey);
+    if (folder === undefined) return noFile;
     let files = this.#files.get(folderKey);
     if (files === undefined) this.#files.set(folderKey, (files = new Map<number, number>()));
     // 32, 2 and 19 bits: exact in a double.
     const key = (segment * forkSuffixes.length + fork) * 2 ** 32 + relation;
     const known = files.get(key);
     if (known !== undefined) return known;
-    const folder = this.#folderOf(space, database, folderKey);
-    let number = noFile;
-    if (folder !== undefined) {
-      if (this.paths.length === maxFiles)
-        throw new GuestError('too-large', `more than ${maxFiles} files have pages in shared buffers`);
-      number = this.paths.push(join(folder, `${relation}${suffix}${segment === 0 ? '' : `.${segment}`}`)) - 1;
-    }
+    const path = join(folder, `${relation}${suffix}${segment === 0 ? '' : `.${segment}`}`);
+    this.#pathLength += path.length;
+    if (this.paths.length === maxFiles || this.#pathLength > maxPathLength)
+      throw new GuestError('too-large', `more than ${this.paths.length} files have pages in shared buffers`);
+    const number = this.paths.push(path) - 1;
     files.set(key, number);
     return number;
   }
 
   #folderOf(space: number, database: number, key: string): string | undefined {
-    if (!this.#folderPaths.has(key)) this.#folderPaths.set(key, this.#findFolder(space, database));
+    if (!this.#folderPaths.has(key)) {
+      if (this.#folderPaths.size === maxFolders)
+        throw new GuestError('too-large', `more than ${maxFolders} databases have pages in shared buffers`);
+      this.#folderPaths.set(key, this.#findFolder(space, database));
+    }
     return this.#folderPaths.get(key);
   }
 
@@ -129,8 +144,11 @@ export class RelationFiles {
       const link = join(path, 'pg_tblspc', String(space));
       const target = readlinkSync(link);
       const place = target.startsWith('/') ? within(target) : join(link, '..', target);
-      for (const { name } of entriesOf(place, maxFiles))
+      let looked = 0;
+      for (const { name } of entriesOf(place, Infinity)) {
+        if (++looked > maxVersions) return undefined;
         if (name.startsWith(`PG_${majorVersion}_`)) return join(place, name, String(database));
+      }
     } catch (error) {
       // Dropped meanwhile, or never there.
       if (systemErrorCode(error) === undefined) throw error;

@@ -3,7 +3,7 @@ import { closeSync, readlinkSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemErrorCode } from '../guest-error.ts';
 import { pathsOf } from '../process-root.ts';
-import { findProcesses, type NamedProcess } from '../processes.ts';
+import { fairly, findProcesses, type NamedProcess } from '../processes.ts';
 import { openRegularFileSync } from '../safe-files.ts';
 import type { DataDirectory } from './relation-files.ts';
 
@@ -12,16 +12,17 @@ export interface Postmaster extends NamedProcess {
 }
 
 const serverPrograms = new Set(['postgres']);
-/** Anybody can start any number of processes of this name; the largest ones are looked at. */
+/** Anybody can start any number of processes of this name. */
 const maxServers = 16;
 
-/** Those with the most memory first. What has no data directory is no server. */
+/** Of each user those with the most memory first. What has no data directory is no server. */
 export function findPostmasters(): Postmaster[] {
   const processes = findProcesses(serverPrograms);
   const pids = new Set(processes.map(({ pid }) => pid));
-  return processes
+  const postmasters = processes
     .filter(({ parentPid }) => !pids.has(parentPid))
-    .sort((a, b) => b.residentPages - a.residentPages)
+    .sort((a, b) => b.residentPages - a.residentPages);
+  return fairly(postmasters)
     .slice(0, maxServers)
     .flatMap((found) => {
       const directory = readDataDirectory(found.pid);
