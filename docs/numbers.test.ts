@@ -63,7 +63,7 @@ const notMeasured: Readonly<Record<string, Readonly<Record<string, readonly stri
   },
   'docs/predict.md': {
     'parameters of the simulation and of its properties’ test': [
-      ...['2 ms', '100 ms', '150 ms', '11 bytes', '2 %', '10 %', '10 Gbit/s'],
+      ...['2 ms', '100 ms', '150 ms', '11 bytes', '2 %', '10 %'],
     ],
   },
   'docs/real-hosts.md': {
