@@ -14,6 +14,8 @@ import { KernelTypes } from './kernel-types.ts';
 
 /** 16 GiB: what a list of them takes of the agent's memory grows with them. */
 const maxPages = 4 * 2 ** 20;
+/** Of which pages are counted: about 60 bytes each. */
+const maxCountedFiles = 500_000;
 /** Those with the most pages: each costs a look at its names and at its place on the disk. */
 const maxFiles = 20_000;
 /** Of their paths, which users of the guest can make as long as they like. */
@@ -53,6 +55,7 @@ export class PageCacheFinder implements PageFinder<FramePages> {
           stretches,
           frame,
           maxPages,
+          maxCountedFiles,
         ),
       );
       return nameFiles(found, new CachedFiles(memory, file), deadline);

@@ -22,7 +22,10 @@ interface Frame {
 }
 
 /** A scan of frames from `firstFrame` on. */
-function scan(frames: readonly Frame[], { firstFrame = 0, maxPages = 1e6, described = frames.length } = {}) {
+function scan(
+  frames: readonly Frame[],
+  { firstFrame = 0, maxPages = 1e6, maxFiles = 1e6, described = frames.length } = {},
+) {
   const flags = Buffer.alloc(frames.length * 8);
   const descriptions = Buffer.alloc(frames.length * layout.sizeBytes);
   for (const [at, frame] of frames.entries()) {
@@ -38,6 +41,7 @@ function scan(frames: readonly Frame[], { firstFrame = 0, maxPages = 1e6, descri
     [{ firstFrame, endFrame: firstFrame + frames.length, address: base }],
     layout,
     maxPages,
+    maxFiles,
   );
   const pages = [...found.frames.subarray(0, found.count)].map((frame, at) => [
     frame,
@@ -110,4 +114,18 @@ test('what cannot be read is not listed, and what is too much is counted', (t) =
   const { pages, beyond } = scan(frames, { maxPages: 3 });
   t.is(pages.length, 3);
   t.is(beyond, 1);
+});
+
+test('of more files than are noted, pages of the first are, and others are counted', (t) => {
+  const frames = [fileA, fileB, fileA, fileB, fileB].map((mapping, at) => ({
+    flags: clean,
+    mapping,
+    index: BigInt(at),
+  }));
+  const { pages, beyond } = scan(frames, { maxFiles: 1 });
+  t.deepEqual(pages, [
+    [0, a, 0],
+    [2, a, 2],
+  ]);
+  t.is(beyond, 3);
 });

@@ -40,7 +40,7 @@ export interface FilePages {
   readonly mappings: number[];
   /** Pages that differ from their file, or are being written. */
   dirty: number;
-  /** Found after the columns were full. */
+  /** Found after the columns were full, or of files after as many others as are noted. */
   beyond: number;
 }
 
@@ -62,13 +62,17 @@ export function withFrameFlags<Result>(scan: (readFlags: ReadFlags) => Result): 
   }
 }
 
-/** @param maxPages most pages that are noted */
+/**
+ * @param maxPages most pages that are noted
+ * @param maxFiles most files that are: any user of the guest can have millions of small ones in the cache
+ */
 export function scanFrames(
   readFlags: ReadFlags,
   memory: Pick<KernelMemory, 'read'>,
   stretches: readonly FrameDescriptions[],
   layout: DescriptionLayout,
   maxPages: number,
+  maxFiles: number,
 ): FilePages {
   const frames = stretches.reduce((sum, { firstFrame, endFrame }) => sum + endFrame - firstFrame, 0);
   const most = Math.min(frames, maxPages);
@@ -119,7 +123,7 @@ export function scanFrames(
         state,
         counts,
       );
-      keep(window, counts[tally.found] ?? 0, files, pages);
+      keep(window, counts[tally.found] ?? 0, files, maxFiles, pages);
     }
   pages.dirty = counts[tally.dirty] ?? 0;
   return pages;
@@ -152,6 +156,7 @@ function keep(
   { frames, low, high, page }: WindowPages,
   found: number,
   files: Map<number, number>,
+  maxFiles: number,
   pages: FilePages,
 ): void {
   let lastMapping = -1;
@@ -162,10 +167,14 @@ function keep(
       lastMapping = mapping;
       const known = files.get(mapping);
       file = known ?? pages.mappings.length;
-      if (known === undefined) {
+      if (known === undefined && file < maxFiles) {
         files.set(mapping, file);
         pages.mappings.push(mapping);
       }
+    }
+    if (file >= maxFiles) {
+      pages.beyond += 1;
+      continue;
     }
     if (pages.count === pages.frames.length) {
       pages.beyond += found - at;
