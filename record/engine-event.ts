@@ -82,6 +82,17 @@ export const engineEventFields = {
   placing: z.object({ how: z.enum(['file', 'process']) }),
   /** All pages go through the target's loader. */
   'not-placing': reason,
+  /**
+   * What the migration is short of, by what was measured last: what it sends a second, on the link and before compression; how busy
+   * the destination engine is, and how much is left of the processors of the host that has less.
+   */
+  scarce: z.object({
+    what: z.enum(['link', 'processors']),
+    wire_bytes_per_second: z.number(),
+    raw_bytes_per_second: z.number(),
+    destination_busy_percent: z.number(),
+    idle_percent: z.number(),
+  }),
   /** The last page of the list was planned or sent. */
   planned: nothing,
   'first-pass-done': nothing,
@@ -162,6 +173,7 @@ export const recordedFieldsSchema = z
     ...counters.shape,
     ...engineEventFields['waiting-for'].shape,
     ...engineEventFields.faults.shape,
+    ...engineEventFields.scarce.omit({ what: true }).shape,
     ...engineEventFields.failed.shape,
     by: z.string(),
     compression: z.string(),

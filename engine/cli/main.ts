@@ -13,7 +13,14 @@ import { defaultLimits, type Limits } from '../core/wait-watch.ts';
 import type { EngineOutcome, Interrupts } from '../core/engine-options.ts';
 import { runDestination } from '../destination/destination-engine.ts';
 import type { EventSink } from '../core/engine-event.ts';
-import { defaultShareBeforeSwitch, type Strategy, strategies } from '../core/schedule.ts';
+import {
+  defaultLeavesOut,
+  defaultShareBeforeSwitch,
+  type LeavesOut,
+  leavesOut,
+  type Strategy,
+  strategies,
+} from '../core/schedule.ts';
 import { parseStoragePlace, type StoragePlace } from '../storage/storage-place.ts';
 import {
   type GuestRamPlace,
@@ -26,6 +33,7 @@ import type { TargetRamSource } from '../core/outside.ts';
 import { openTargetRam, parseTargetRamPlace, type TargetRamPlace } from '../destination/target-ram.ts';
 import { prepareSocketFolder, staleSocketAt } from '../source/socket-file.ts';
 import { runSource } from '../source/source-engine.ts';
+import type { SourceOptions } from '../source/source-options.ts';
 import { formatSummary, StreamInspector } from '../stream/inspect.ts';
 import { descriptorOf } from '../wire/pre-shared-key.ts';
 import { restartWithAllocatorSettings } from './allocator.ts';
@@ -124,9 +132,10 @@ interface SourceArguments extends MigrationOptions, PeerArguments {
   readonly user?: User;
   readonly strategy: Strategy;
   readonly beforeSwitch?: number;
-  readonly compress?: 'none' | 'zstd';
+  readonly compress?: SourceOptions['compression'];
   readonly clean: 'none' | 'checkpoint';
   readonly listAt: 'start' | 'migrate';
+  readonly leaveOut: LeavesOut;
 }
 
 addPeerOptions(program.command('source'), 'source')
@@ -159,8 +168,8 @@ addPeerOptions(program.command('source'), 'source')
   .addOption(
     new Option(
       '--compress <how>',
-      'compress the migration link (default: zstd with balance and resume, else none)',
-    ).choices(['none', 'zstd']),
+      'compress the migration link; auto: while it is scarce and processors are not (default: auto with balance and resume, else none)',
+    ).choices(['none', 'zstd', 'auto']),
   )
   .addOption(
     new Option('--clean <how>', 'have the database write its dirty pages first')
@@ -171,6 +180,14 @@ addPeerOptions(program.command('source'), 'source')
     new Option('--list-at <when>', 'request the list when QEMU starts sending, or before listening for QEMU')
       .choices(['start', 'migrate'])
       .default('migrate'),
+  )
+  .addOption(
+    new Option(
+      '--leave-out <when>',
+      "with strategy balance: leave listed pages out of QEMU's stream always, or while the link is scarce and processors are not",
+    )
+      .choices(leavesOut)
+      .default(defaultLeavesOut),
   )
   .addOption(stallLimitOption())
   .addOption(switchoverLimitOption())
@@ -201,6 +218,7 @@ addPeerOptions(program.command('source'), 'source')
       security,
       strategy: args.strategy,
       listAt: args.listAt,
+      leavesOut: args.leaveOut,
       ...(args.strategy === 'resume' ? { moveSignal: moveSignal() } : {}),
       ...(keeper === undefined
         ? {}
@@ -210,7 +228,7 @@ addPeerOptions(program.command('source'), 'source')
             },
           }),
       ...(args.beforeSwitch === undefined ? {} : { shareBeforeSwitch: args.beforeSwitch / 100 }),
-      compression: args.compress ?? (['balance', 'resume'].includes(args.strategy) ? 'zstd' : 'none'),
+      compression: args.compress ?? (['balance', 'resume'].includes(args.strategy) ? 'auto' : 'none'),
       onEvent,
       interrupts,
       limits: limitsOf(args),

@@ -90,7 +90,7 @@ for (const [targetMemory, how] of [
         const nbd = await startNbd(pair, 20 * MiB);
         try {
           const { destination } = await pair.startEngines(listOf(cachedRuns, ramBytes), {
-            source: ['--strategy', 'balance'],
+            source: ['--strategy', 'balance', '--leave-out', 'always'],
             storage: nbd.location,
           });
           await pair.migrate();
@@ -233,7 +233,7 @@ serially('both links share the pages, while the guest writes them, without help 
     const nbd = await startNbd(pair, 20 * MiB);
     try {
       const { source } = await pair.startEngines(listOf(cachedRuns, ramBytes), {
-        source: ['--strategy', 'balance'],
+        source: ['--strategy', 'balance', '--leave-out', 'always'],
         storage: nbd.location,
       });
       await pair.migrate();

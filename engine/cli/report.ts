@@ -67,6 +67,12 @@ function describe(event: EngineEvent): string {
         : "writing pages into the target QEMU's address space";
     case 'not-placing':
       return `all pages go through the target QEMU's stream: ${event.reason}`;
+    case 'scarce':
+      return (
+        `${event.what === 'link' ? 'the link is' : 'processors are'} what is scarce: ` +
+        `${mebibytes(event.wire_bytes_per_second, 1)}/s on the link, ${mebibytes(event.raw_bytes_per_second, 1)}/s before compression, ` +
+        `destination engine busy ${event.destination_busy_percent} %, processors idle ${event.idle_percent} %`
+      );
     case 'planned':
       return 'all listed pages are planned or sent';
     case 'first-pass-done':

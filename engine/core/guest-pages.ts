@@ -27,6 +27,7 @@ export type PageDecisions = Pick<
   | 'noList'
   | 'status'
   | 'firstPassThrough'
+  | 'passesListed'
   | 'dirtyPassMayGo'
   | 'dirtyPassThrough'
   | 'pagesToPlan'
@@ -170,7 +171,9 @@ export class GuestPages {
     // Later passes are of the pages that the guest writes all the time: they say nothing of whose memory it is.
     if (mayBeWithheld) check?.record(page, buffer, offset);
     // What was planned on the strength of memory that may be another's is QEMU's until it is known to be right.
-    if (check?.passed === true) return ledger?.pageRecord(page, buffer, offset, mayBeWithheld) ?? true;
+    const passes = this.#schedule.passesListed && ledger?.state(page) === pageState.listed;
+    if (check?.passed === true && !passes)
+      return ledger?.pageRecord(page, buffer, offset, mayBeWithheld) ?? true;
     ledger?.passRecord(page);
     return true;
   }
@@ -351,7 +354,12 @@ export class GuestPages {
     }
     if (this.#schedule.waitsForList && (this.#firstPassThrough || this.almostThrough)) {
       this.#startPlan();
-      this.giveUpList('too-late', "QEMU's first pass was through before the list was there");
+      if (this.#schedule.passesListed)
+        this.giveUpList(
+          'not-needed',
+          'processors were scarce and the link was not: all that QEMU sent went on',
+        );
+      else this.giveUpList('too-late', "QEMU's first pass was through before the list was there");
     }
   }
 

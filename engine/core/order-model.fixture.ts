@@ -61,7 +61,7 @@ type ToDestination =
   | { readonly is: 'package' };
 
 export const steps = [
-  ...(['write', 'send', 'parse', 'list', 'plan', 'take', 'answer', 'status'] as const),
+  ...(['write', 'send', 'parse', 'list', 'plan', 'take', 'answer', 'status', 'short-of'] as const),
   ...(['deliver', 'read', 'complete'] as const),
 ] as const;
 /** Those that follow when the VM moves before its memory is there. */
@@ -75,6 +75,7 @@ type StepAfterMove = (typeof stepsAfterMove)[number];
 class AnyOrder implements PageDecisions {
   waitsForList = true;
   readonly dirtyPassMayGo = false;
+  passesListed = false;
   pagesToPlan = 0;
   takes = false;
   takesPassedOver = false;
@@ -142,6 +143,7 @@ export class World {
   /** QEMU may switch over. */
   acknowledged = false;
   readonly #order = new AnyOrder();
+  readonly #schedule: Schedule | undefined;
   readonly #list: PackedPageList;
   #listed = false;
   #accepted = false;
@@ -215,6 +217,7 @@ export class World {
     };
     this.#list = decodePageList(encodePageList(list));
     const schedule = strategy === undefined ? undefined : new Schedule(strategy);
+    this.#schedule = schedule;
     const source = {
       block: ({ index }: RamBlock) => this.#guestRam(index),
       map: () => map,
@@ -334,6 +337,10 @@ export class World {
         this.pages.takeStorage({
           storage: [0, 1].map(() => ({ usable: true, sizeBytes: diskBlocks * 4096 })),
         });
+        return true;
+      case 'short-of':
+        this.#order.passesListed = choice % 2 === 0;
+        this.#schedule?.isShortOf(choice % 2 === 0 ? 'processors' : 'link');
         return true;
       case 'plan':
         this.#order.pagesToPlan = 1 + (choice % 5);
@@ -521,7 +528,8 @@ export class World {
     while (moved) {
       moved = false;
       for (const step of stepsAfterMove)
-        if (!['write', 'take', 'guest-write', 'touch'].includes(step) && this.step(step, 0)) moved = true;
+        if (!['write', 'take', 'guest-write', 'touch', 'short-of'].includes(step) && this.step(step, 0))
+          moved = true;
     }
   }
 }

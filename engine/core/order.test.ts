@@ -30,7 +30,7 @@ function checkInterleavings(
   fc.assert(
     fc.property(
       arbitraryStart,
-      scriptOf(steps, 50, 300),
+      scriptOf(steps, 60, 340),
       fc.constantFrom(...strategies),
       ({ memory, storage, entries, qemu }, script, strategy) => {
         const world = new World(memory, storage, entries, strategy, qemu);
@@ -58,6 +58,9 @@ test("whatever the interleaving and the decisions, the target's memory is the so
   const happened = checkInterleavings(t, [undefined]);
   const { differences, ...others } = happened;
   for (const pages of Object.values(others)) t.true(pages > 100, JSON.stringify(happened));
+  t.log(differences);
+  t.log(differences);
+  t.log(differences);
   t.true(differences > 20, JSON.stringify(happened));
 });
 

@@ -119,6 +119,7 @@ test('balance sends from the back, and leaves the link to QEMU while it sends', 
   restore.listArrived(10);
   t.false(restore.sendsFromMemory(true, 1, false));
   const balance = new Schedule('balance');
+  balance.isShortOf('link');
   t.false(balance.sendsFromMemory(true, 1, false), 'there is no list yet');
   balance.listArrived(10);
   t.true(balance.sendsFromMemory(true, 0.1, false));
@@ -176,4 +177,33 @@ test('other strategies move when everything is there, and resume without a list 
   t.false(resume.mayMove, 'QEMU has not sent everything once');
   resume.firstPassThrough();
   t.true(resume.mayMove);
+});
+
+test('balance leaves listed pages to QEMU until the link is found to be scarce, and asks for no list', (t) => {
+  const balance = new Schedule('balance');
+  t.false(balance.asksForList);
+  t.true(balance.passesListed);
+  balance.isShortOf('processors');
+  t.false(balance.asksForList);
+  balance.isShortOf('link');
+  t.true(balance.asksForList);
+  t.false(balance.passesListed);
+  for (const other of [
+    new Schedule('balance', 0, 'always'),
+    new Schedule('restore'),
+    new Schedule('resume'),
+  ]) {
+    t.true(other.asksForList);
+    t.false(other.passesListed);
+  }
+});
+
+test('with a list that was asked for before, nothing is sent beside QEMU while that is about to send it', (t) => {
+  const balance = new Schedule('balance');
+  balance.listArrived(100);
+  t.is(balance.pagesToPlan, 100, 'what storage has by then it need not send');
+  t.false(balance.sendsFromMemory(false, 1, false));
+  t.true(balance.sendsFromMemory(false, 1, true), 'what storage does not have');
+  balance.firstPassThrough();
+  t.true(balance.sendsFromMemory(true, 1, false));
 });

@@ -3,6 +3,7 @@
  * happen. Pure: events in, decisions out; time comes with the events. A simulation can drive it as the engine does.
  */
 import type { RestoreStatus } from '../wire/messages.ts';
+import type { Scarce } from './scarcity.ts';
 
 export type Strategy =
   /** QEMU's stream as it is. */
@@ -47,6 +48,14 @@ type ListState =
  */
 export const defaultShareBeforeSwitch = 0;
 
+/**
+ * When listed pages are left out of QEMU's stream: always, or while the link is what is scarce. Where processors are, it costs them less
+ * to let such a page go on than to drop it here and to read it from storage or memory.
+ */
+export const leavesOut = ['always', 'scarce-link'] as const;
+export type LeavesOut = (typeof leavesOut)[number];
+export const defaultLeavesOut: LeavesOut = 'scarce-link';
+
 export class Schedule {
   readonly #strategy: Strategy;
   readonly #shareBeforeSwitch: number;
@@ -59,10 +68,20 @@ export class Schedule {
   #settledPagesPerSecond = 0;
   #gateOpen: boolean;
   #moved = false;
+  #linkIsScarce = false;
+  readonly #spares: boolean;
 
-  /** @param shareBeforeSwitch of the list, 0 to 1; of use with `resume` only */
-  constructor(strategy: Strategy, shareBeforeSwitch = defaultShareBeforeSwitch) {
+  /**
+   * @param shareBeforeSwitch of the list, 0 to 1; of use with `resume` only
+   * @param leavesOut when listed pages are left out of QEMU's stream; of use with `balance` only
+   */
+  constructor(
+    strategy: Strategy,
+    shareBeforeSwitch = defaultShareBeforeSwitch,
+    leavesOut: LeavesOut = defaultLeavesOut,
+  ) {
     this.#strategy = strategy;
+    this.#spares = strategy === 'balance' && leavesOut === 'scarce-link';
     this.#shareBeforeSwitch = shareBeforeSwitch;
     this.#list = strategy === 'passthrough' ? { is: 'none' } : { is: 'waited-for' };
     this.#gateOpen = strategy === 'passthrough';
@@ -91,6 +110,21 @@ export class Schedule {
   /** Whether a list would still be of use. */
   get waitsForList(): boolean {
     return this.#list.is === 'waited-for';
+  }
+
+  /** Whether the list is of use now: where it takes from the guest's processors what nobody needs, it is not asked for. */
+  get asksForList(): boolean {
+    return this.waitsForList && (this.#linkIsScarce || !this.#spares);
+  }
+
+  /** Whether QEMU's record of a listed page goes on, where the destination knows nothing of it. */
+  get passesListed(): boolean {
+    return this.#spares && !this.#linkIsScarce;
+  }
+
+  /** What the migration is short of was measured. */
+  isShortOf(scarce: Scarce): void {
+    this.#linkIsScarce = scarce === 'link';
   }
 
   get settledPagesPerSecond(): number {
@@ -190,10 +224,15 @@ export class Schedule {
    */
   sendsFromMemory(qemuHeld: boolean, room: number, passedOver: boolean): boolean {
     if (this.#gateOpen || this.#list.is !== 'there') return false;
-    if (!passedOver && this.#strategy === 'restore') return false;
+    if (!passedOver && (this.#strategy === 'restore' || this.#qemuSendsListed)) return false;
     // How soon the VM moves is how soon QEMU is through with what is not listed: nothing is to take processors or link from it.
     if (this.#strategy === 'resume' && !this.#firstPassThrough) return false;
     return qemuHeld ? room > 0 : room > idleRoom;
+  }
+
+  /** What is listed comes from QEMU, which is about to send it. */
+  get #qemuSendsListed(): boolean {
+    return this.passesListed && !this.#firstPassThrough;
   }
 
   /** Planned pages that the destination has not settled. */

@@ -4,6 +4,7 @@
  */
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import type { ProcessIdentity } from '../../foundation/process-identity.ts';
+import { IdleTime } from '../../foundation/processor-time.ts';
 import { inDoubtAtDestination, incompleteAtDestination, signalRefused } from '../core/advice.ts';
 import {
   type DestinationAction,
@@ -17,6 +18,7 @@ import type { EngineCounters, EventSink } from '../core/engine-event.ts';
 import { conclude, type EngineEnd, type EngineOptions, type EngineOutcome } from '../core/engine-options.ts';
 import type { TargetRamSource } from '../core/outside.ts';
 import { RestorePlan } from '../core/restore-plan.ts';
+import { loadMs } from '../core/scarcity.ts';
 import { StatusReport, statusMs } from '../core/status-report.ts';
 import { defaultLimits, type Wait, WaitWatch } from '../core/wait-watch.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
@@ -89,7 +91,7 @@ interface Serving extends Link {
   readonly restorer: Restorer;
   readonly rate: StorageRate;
   readonly status: StatusReport;
-  readonly statusTimer: NodeJS.Timeout;
+  readonly timers: readonly NodeJS.Timeout[];
   /** Early resume: the source was told that it is not needed. */
   sourceFree: boolean;
   /** What is on storage was put down, so that it is found if this engine dies, too. */
@@ -273,8 +275,22 @@ class DestinationEngine implements SourceHandler, RestoreSink {
         this.#tellWhetherNeeded();
       });
     }, statusMs);
-    const parts = { ...link, plan, target, stream, restorer, rate, status, statusTimer };
+    const timers = [statusTimer, this.#tellLoad(connection)];
+    const parts = { ...link, plan, target, stream, restorer, rate, status, timers };
     this.#step({ type: 'stream-begins', parts: { ...parts, ...nothingKept } });
+  }
+
+  /** Tells the source again and again what this host is busy with. */
+  #tellLoad(connection: EngineConnection): NodeJS.Timeout {
+    const idleTime = new IdleTime();
+    let before = performance.eventLoopUtilization();
+    return setInterval(() => {
+      const now = performance.eventLoopUtilization();
+      const { utilization } = performance.eventLoopUtilization(now, before);
+      before = now;
+      const load = { busyShare: Math.min(1, Math.max(0, utilization)), idleShare: idleTime.share() };
+      connection.send('load', encodeMessage(load));
+    }, loadMs);
   }
 
   afterBatch(): void {
@@ -547,7 +563,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
     const link = linkOf(before);
     const serving = servingOf(before);
     clearInterval(this.#ticks);
-    clearInterval(serving?.statusTimer);
+    serving?.timers.forEach(clearInterval);
     this.#listener.close();
     serving?.restorer.stop();
     this.#outcome.resolve(conclude(end, counters(before), this.#options.onEvent));

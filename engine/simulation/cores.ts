@@ -42,6 +42,11 @@ export class SimulatedCores {
     return this.#creditMs > 0;
   }
 
+  /** Share of them that nothing has used. @param usedMs `cpuMs` of `elapsedMs` ago */
+  idleShare(usedMs: number, elapsedMs: number): number {
+    return Math.max(0, 1 - (this.cpuMs - usedMs) / (this.#cores * elapsedMs));
+  }
+
   work(bytes: number, secondsPerGib: number): void {
     const ms = (bytes / 2 ** 30) * secondsPerGib * 1000;
     this.#creditMs -= ms;

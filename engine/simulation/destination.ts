@@ -45,6 +45,11 @@ export class SimulatedDestination {
     this.#report = new StatusReport(this.#plan, () => this.storageLink.bytes, onStatus);
   }
 
+  /** Time in which it had pages to put into the target's memory. */
+  get busyMs(): number {
+    return this.#target.busyMs;
+  }
+
   get pendingPages(): number {
     return this.#plan.pendingPages;
   }

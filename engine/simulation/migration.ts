@@ -22,7 +22,7 @@ export interface Setup {
   readonly cores: number;
   /** Whether the destination engine places pages, where its method can; else they go through QEMU's loader. */
   readonly places: boolean;
-  /** From the start until the list is there. It tells what was clean at the start. */
+  /** From the start until the list is there, where it is of use by then. It tells what was clean at the start. */
   readonly listLatencyMs: number;
   readonly downtimeLimitMs: number;
   /** Of the list, 0 to 1: what is to be at the destination before the VM moves, with `resume`. */

@@ -28,7 +28,7 @@ export const modelErrors: readonly ModelError[] = [
       precopy: error(21, -4, 0),
       'multifd-zstd': error(9, 1, 4),
       restore: error(12, -10, 0),
-      balance: error(9, -2, 3),
+      balance: error(9, -1, 4),
       resume: undefined,
     },
   },

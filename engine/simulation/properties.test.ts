@@ -12,6 +12,9 @@ const runs = { numRuns: 30, seed: 1 } as const;
 /** Of `balance` alone, which takes less time. */
 const moreRuns = { numRuns: 60, seed: 1 } as const;
 
+/** So long it takes to find out that the link is scarce: until then nothing is compressed, and no list of use (engine/core/scarcity.ts). */
+const judgedMs = 310;
+
 const slowestRate = 5e6;
 const fastestRate = 3e8;
 const bytesPerSecond = fc
@@ -47,7 +50,7 @@ function setups(rates: fc.Arbitrary<Rate>, dirtyShare: fc.Arbitrary<number>): fc
       migrationRate: rates,
       storageRate: rates,
       compressionRatio: share(1, 3),
-      listLatencyMs: share(0, 300),
+      listLatencyMs: share(judgedMs, 2 * judgedMs),
       seed: fc.integer({ min: 1, max: 1e9 }),
       guest: fc.record({
         memoryBytes: share(64 * mib, 384 * mib),
@@ -186,13 +189,13 @@ test('balance: while rates change and links stall, the migration link never wait
 });
 
 /**
- * What the optimum knows nothing of and must cross the migration link: a window before the first plan, the plans, a window
- * of pages before device state, device state.
+ * What the optimum knows nothing of: the time in which nothing is compressed, and what must cross the migration link: a window before the
+ * first plan, the plans, a window of pages before device state, device state.
  */
 function overheadMs(setup: Setup): number {
   const minWindowBytes = 256 * 1024;
   const bytes = minWindowBytes + planBytes(setup) + deviceStateBytes;
-  return pageWindowMs + (bytes / minRate(setup.migrationRate)) * 1000;
+  return judgedMs + pageWindowMs + (bytes / minRate(setup.migrationRate)) * 1000;
 }
 
 test('balance: at steady rates, a guest that writes nothing takes no longer than the optimum and a tenth', (t) => {

@@ -1,6 +1,7 @@
 /** Our engine between the two QEMUs: `restore`, `balance` and `resume`. Time goes on in steps. */
 import { pageSizeBytes } from '../list/page-list.ts';
 import type { Strategy } from '../core/schedule.ts';
+import { loadMs } from '../core/scarcity.ts';
 import { statusMs } from '../core/status-report.ts';
 import { cpuSecondsPerGib, SimulatedCores } from './cores.ts';
 import { SimulatedDestination } from './destination.ts';
@@ -48,6 +49,7 @@ export function simulateEngine(setup: Setup, strategy: Strategy): SimulatedMigra
   let nowMs = 0;
   let nextStatusMs = 0;
   let listTaken = false;
+  let load = { atMs: 0, sourceCpuMs: 0, targetCpuMs: 0, targetBusyMs: 0 };
   let stoppedAtMs = 0;
   let movedAtMs = 0;
   let pendingPagesAtSwitchover = 0;
@@ -61,7 +63,24 @@ export function simulateEngine(setup: Setup, strategy: Strategy): SimulatedMigra
     cores.target.begin(stepMs);
     wire.begin(nowMs);
     destination.begin(nowMs);
-    if (nowMs >= setup.listLatencyMs && !listTaken) {
+    const elapsedMs = nowMs - load.atMs;
+    if (elapsedMs >= loadMs) {
+      const idle = {
+        source: cores.source.idleShare(load.sourceCpuMs, elapsedMs),
+        target: cores.target.idleShare(load.targetCpuMs, elapsedMs),
+      };
+      // An engine that waits for a processor is busy.
+      const busyShare = (destination.busyMs - load.targetBusyMs) / elapsedMs;
+      const destinationBusyShare = Math.max(busyShare, 1 - idle.target);
+      source.measured({ destinationBusyShare, idleShare: Math.min(idle.source, idle.target) }, nowMs);
+      load = {
+        atMs: nowMs,
+        sourceCpuMs: cores.source.cpuMs,
+        targetCpuMs: cores.target.cpuMs,
+        targetBusyMs: destination.busyMs,
+      };
+    }
+    if (nowMs >= setup.listLatencyMs && !listTaken && source.asksForList) {
       listTaken = true;
       source.takeList();
     }

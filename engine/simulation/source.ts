@@ -5,6 +5,7 @@
 import type { EngineEvent } from '../core/engine-event.ts';
 import { GuestPages } from '../core/guest-pages.ts';
 import type { StreamWriter } from '../core/outside.ts';
+import { type Load, Scarcity } from '../core/scarcity.ts';
 import { Schedule, type Strategy } from '../core/schedule.ts';
 import { SwitchoverHold } from '../core/switchover-hold.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
@@ -26,6 +27,7 @@ export class SimulatedSource {
   readonly #schedule: Schedule;
   readonly #pages: GuestPages;
   readonly #hold: SwitchoverHold;
+  readonly #scarcity = new Scarcity();
   /** Of QEMU's record: zeros but for the name of a page's content. */
   readonly #content = Buffer.alloc(pageSizeBytes);
 
@@ -72,6 +74,20 @@ export class SimulatedSource {
 
   get gateOpen(): boolean {
     return this.#schedule.gateOpen;
+  }
+
+  get asksForList(): boolean {
+    return this.#schedule.asksForList;
+  }
+
+  /** What the migration is short of is measured. */
+  measured(load: Omit<Load, 'room' | 'wireBytes' | 'rawBytes'>, nowMs: number): void {
+    const { room, link, rawBytes } = this.#wire;
+    if (!this.#scarcity.measured({ ...load, room, wireBytes: link.bytes, rawBytes }, nowMs)) return;
+    const { scarce } = this.#scarcity;
+    if (scarce === undefined) return;
+    this.#schedule.isShortOf(scarce);
+    this.#wire.compress(scarce === 'link');
   }
 
   takeList(): void {

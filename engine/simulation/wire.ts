@@ -28,6 +28,9 @@ export class Wire {
   #frames: Frame[] = [];
   #head = 0;
   #outstandingBytes = 0;
+  #compresses = false;
+  /** Bytes of all frames before compression. */
+  rawBytes = 0;
 
   constructor(setup: Setup, compressed: boolean, cores: SimulatedCores) {
     this.link = new SimulatedLink(setup.migrationRate);
@@ -39,6 +42,10 @@ export class Wire {
   /** Share of the send window that is free. */
   get room(): number {
     return 1 - this.#outstandingBytes / this.#window.limitBytes;
+  }
+
+  compress(compresses: boolean): void {
+    this.#compresses = compresses;
   }
 
   allowSwitchover(): void {
@@ -55,7 +62,8 @@ export class Wire {
 
   sendPage(page: number, version: number): void {
     // What finds no compressor free is sent as it is.
-    const compressed = this.#ratio > 1 && this.#compressors.has(pageSizeBytes) && this.#cores.areFree;
+    const compressed =
+      this.#compresses && this.#ratio > 1 && this.#compressors.has(pageSizeBytes) && this.#cores.areFree;
     if (compressed) {
       this.#compressors.spend(pageSizeBytes);
       this.#cores.work(pageSizeBytes, cpuSecondsPerGib.compresses);
@@ -105,6 +113,7 @@ export class Wire {
 
   #add(frame: Frame): void {
     this.#frames.push(frame);
+    this.rawBytes += frame.is === 'page' ? recordHeaderBytes + pageSizeBytes : frame.bytes;
     this.#outstandingBytes += frame.bytes;
   }
 }

@@ -18,10 +18,13 @@ const batchBytes = 128 * 1024;
 /** Buffers kept for reuse; more are under way only while compressors lag. */
 const maxFree = 32;
 
+/** What both engines can. */
+export type Compression = 'none' | 'zstd';
+
 export interface DestinationLinkHandler {
   /** Whether more would be sent if there were room. */
   readonly wantsRoom: boolean;
-  greeted(compression: SourceOptions['compression']): void;
+  greeted(compression: Compression): void;
   /** A frame after the greeting; the payload is valid only during the call. */
   frame(type: FrameType, payload: Buffer): void;
   /** There is more room. */
@@ -75,6 +78,7 @@ export class DestinationLink {
   /** What goes into QEMU's stream, until it is flushed. */
   readonly batch: StreamBatch;
   readonly #window: SendWindow;
+  #compressesScarceLink = false;
 
   /** @param switchoverBarred whether QEMU cannot switch over yet, until `allowSwitchover` */
   constructor(
@@ -106,8 +110,10 @@ export class DestinationLink {
           case 'greeting': {
             const other = takeHello(own, vm, payload, liveness.timeoutMs);
             const readsZstd = other.compression.includes('zstd');
-            const compression = options.compression === 'zstd' && readsZstd ? 'zstd' : 'none';
-            if (compression === 'zstd') connection.enableCompression(compressionLevel);
+            const compression = options.compression !== 'none' && readsZstd ? 'zstd' : 'none';
+            this.#compressesScarceLink = compression === 'zstd' && options.compression === 'auto';
+            if (compression === 'zstd' && options.compression === 'zstd')
+              connection.setCompression(compressionLevel);
             phase = 'greeted';
             connection.greeted();
             handler.greeted(compression);
@@ -139,6 +145,11 @@ export class DestinationLink {
   /** Rate at which the destination takes data; 0 at first. */
   get rateBytesPerSecond(): number {
     return this.#window.rateBytesPerSecond;
+  }
+
+  /** Whether the link is what is scarce has been found out. */
+  isScarce(scarce: boolean): void {
+    if (this.#compressesScarceLink) this.connection.setCompression(scarce ? compressionLevel : undefined);
   }
 
   /** From now on little may be under way. */

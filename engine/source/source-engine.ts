@@ -4,6 +4,7 @@
  * is pending. docs/engine.md says why the guest's memory arrives complete.
  */
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
+import { IdleTime } from '../../foundation/processor-time.ts';
 import { inDoubtAtSource, leftBehind, signalRefused, sourceVmAdvice } from '../core/advice.ts';
 import type { EngineCounters, EventSink } from '../core/engine-event.ts';
 import { conclude, type EngineOutcome } from '../core/engine-options.ts';
@@ -17,15 +18,16 @@ import {
   sourceStart,
   stepSource,
 } from '../core/source-switchover.ts';
+import { Scarcity } from '../core/scarcity.ts';
 import { Schedule } from '../core/schedule.ts';
 import { SwitchoverHold } from '../core/switchover-hold.ts';
 import { returnPathMessage } from '../stream/records.ts';
 import { encodeReturnPathMessage, PageRequestReader } from '../stream/return-path.ts';
 import type { FrameType } from '../wire/frame.ts';
-import { decodeMessage, messageSchemas, type RestoreStatus } from '../wire/messages.ts';
+import { decodeMessage, type DestinationLoad, messageSchemas, type RestoreStatus } from '../wire/messages.ts';
 import { decodeAsk } from '../wire/plan-codec.ts';
 import { askForList } from './ask-for-list.ts';
-import { DestinationLink, type DestinationLinkHandler } from './destination-link.ts';
+import { type Compression, DestinationLink, type DestinationLinkHandler } from './destination-link.ts';
 import { QemuConnection } from './qemu-connection.ts';
 import { QemuStream } from './qemu-stream.ts';
 import type { SourceOptions } from './source-options.ts';
@@ -64,6 +66,9 @@ class SourceEngine implements DestinationLinkHandler {
   #status: RestoreStatus | undefined;
   #state: SourceState = sourceStart;
   #advanceScheduled = false;
+  readonly #scarcity = new Scarcity();
+  readonly #idleTime = new IdleTime();
+  #listAsked = false;
   /** Early resume: QEMU has sent it, and the VM was not told to move yet. */
   #packageWaits = false;
   /** What the target's VM waits for. */
@@ -83,7 +88,7 @@ class SourceEngine implements DestinationLinkHandler {
     this.#onEvent = (event) => {
       if (this.#state.is !== 'over') options.onEvent(event);
     };
-    this.#schedule = new Schedule(options.strategy, options.shareBeforeSwitch);
+    this.#schedule = new Schedule(options.strategy, options.shareBeforeSwitch, options.leavesOut);
     this.#link = new DestinationLink({ ...options, onEvent }, !this.#schedule.gateOpen, this);
     this.#stream = new QemuStream(this.#schedule, options.vm, options.ram, this.#link, onEvent, {
       returnPathOpens: () => {
@@ -156,14 +161,16 @@ class SourceEngine implements DestinationLinkHandler {
   }
 
   #createQemuConnection(): QemuConnection {
-    const { listenPath, listAt } = this.#options;
+    const { listenPath } = this.#options;
     return new QemuConnection(listenPath, {
       listening: () => {
         this.#onEvent({ event: 'listening', address: `unix:${listenPath}` });
       },
       connected: () => {
+        // From here on it is measured.
+        this.#idleTime.share();
         this.#step({ type: 'qemu-connected' });
-        if (listAt !== 'start' && this.#schedule.waitsForList) this.#askForList();
+        this.#askIfOfUse();
       },
       chunk: (chunk) =>
         this.#guarded(() => {
@@ -200,7 +207,7 @@ class SourceEngine implements DestinationLinkHandler {
     return this.#qemu.waiting;
   }
 
-  greeted(compression: SourceOptions['compression']): void {
+  greeted(compression: Compression): void {
     if (this.#state.is !== 'greeting') return;
     const { destination, listAt } = this.#options;
     this.#step({ type: 'greeted' });
@@ -215,7 +222,16 @@ class SourceEngine implements DestinationLinkHandler {
     }
   }
 
+  /** What is not there to be asked is said at once. */
+  #askIfOfUse(): void {
+    const { requestList, ram } = this.#options;
+    const cannot = requestList === undefined || ram === undefined;
+    if (this.#schedule.asksForList || (cannot && this.#schedule.waitsForList)) this.#askForList();
+  }
+
   #askForList(onAnswer: () => void = () => undefined): void {
+    if (this.#listAsked) return;
+    this.#listAsked = true;
     askForList(
       { ...this.#options, onEvent: this.#onEvent },
       this.#stream,
@@ -311,6 +327,9 @@ class SourceEngine implements DestinationLinkHandler {
         this.#status = decodeMessage(messageSchemas.status, payload);
         pages.takeStatus(this.#status, performance.now());
         break;
+      case 'load':
+        this.#takeLoad(decodeMessage(messageSchemas.load, payload));
+        break;
       case 'ask':
         pages.takeAsk(decodeAsk(payload));
         break;
@@ -339,6 +358,31 @@ class SourceEngine implements DestinationLinkHandler {
         throw new CodedError('wire', 'malformed', `the destination sent "${type}"`);
     }
     this.scheduleAdvance();
+  }
+
+  #takeLoad({ busyShare, idleShare }: DestinationLoad): void {
+    const { acknowledgedBytes, rawBytes } = this.#link.connection;
+    const load = {
+      room: this.#link.room,
+      destinationBusyShare: busyShare,
+      idleShare: Math.min(idleShare, this.#idleTime.share()),
+      wireBytes: acknowledgedBytes,
+      rawBytes,
+    };
+    if (!this.#scarcity.measured(load, performance.now())) return;
+    const { scarce, wireBytesPerSecond, rawBytesPerSecond } = this.#scarcity;
+    if (scarce === undefined) return;
+    this.#onEvent({
+      event: 'scarce',
+      what: scarce,
+      wire_bytes_per_second: Math.round(wireBytesPerSecond),
+      raw_bytes_per_second: Math.round(rawBytesPerSecond),
+      destination_busy_percent: Math.round(100 * busyShare),
+      idle_percent: Math.round(100 * load.idleShare),
+    });
+    this.#link.isScarce(scarce === 'link');
+    this.#schedule.isShortOf(scarce);
+    this.#askIfOfUse();
   }
 
   scheduleAdvance(): void {

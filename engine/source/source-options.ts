@@ -1,7 +1,7 @@
 /** What a source engine is started with. */
 import type { EngineOptions, Interrupts } from '../core/engine-options.ts';
 import type { GuestRamSource } from '../core/outside.ts';
-import type { Strategy } from '../core/schedule.ts';
+import type { LeavesOut, Strategy } from '../core/schedule.ts';
 import type { PageListAnswer } from '../list/agent-client.ts';
 import type { RamBlock } from '../stream/handler.ts';
 import type { Liveness } from '../wire/hello.ts';
@@ -27,14 +27,17 @@ export interface SourceOptions extends EngineOptions {
    * @throws CodedError if it cannot be kept: then the VM does not move
    */
   readonly keepForRecovery?: (left: MovedFrom) => void;
-  readonly compression: 'none' | 'zstd';
+  /** Strategy 'balance'. Default: while the link is scarce. */
+  readonly leavesOut?: LeavesOut;
+  /** 'auto': zstd while the link is scarce. */
+  readonly compression: 'none' | 'zstd' | 'auto';
   /** Guest memory, which is closed at the end; without it nothing is restored from storage. */
   readonly ram?: GuestRamSource;
   /** Asks for the page list; without it nothing is restored from storage. */
   readonly requestList?: (signal: AbortSignal) => Promise<PageListAnswer>;
   /**
-   * When to ask: as soon as QEMU begins to send, or before it can connect, so that storage is read from the first moment
-   * with a list that is a little older. Default 'migrate'.
+   * When to ask: as soon as QEMU sends and the list is of use, or before QEMU can connect, so that storage is read from the first
+   * moment with a list that is a little older. Default 'migrate'.
    */
   readonly listAt?: 'start' | 'migrate';
   readonly liveness?: Liveness;

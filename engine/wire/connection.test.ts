@@ -74,7 +74,7 @@ async function pair(t: ExecutionContext, heartbeatMs?: number, timeoutMs?: numbe
 
 test('frames arrive in order, compressed or not', async (t) => {
   const [a, b] = await pair(t);
-  a.connection.enableCompression(1);
+  a.connection.setCompression(1);
   const payloads = Array.from({ length: 60 }, (_, i) =>
     // Some compress well and slowly, some not at all, some are too short to try.
     i % 3 === 0 ? Buffer.alloc(300_000, i) : i % 3 === 1 ? randomBytes(50_000) : Buffer.from([i]),
@@ -94,7 +94,7 @@ test('frames arrive in order, compressed or not', async (t) => {
 
 test('frames wait for a compressor while the link has something to carry', async (t) => {
   const [a, b] = await pair(t);
-  a.connection.enableCompression(1);
+  a.connection.setCompression(1);
   const payload = Buffer.alloc(64 * 1024, 'compresses well');
   for (let i = 0; i < 40; i++) a.connection.send('stream', payload, true);
   while (b.frames.length < 40) await sleep(5);
@@ -109,7 +109,7 @@ test('on a link that runs dry some frames go as they are, in their order', async
     return unacknowledgedBytes < 200_000;
   });
   const b = end(other);
-  a.connection.enableCompression(1);
+  a.connection.setCompression(1);
   const payloads = Array.from({ length: 40 }, (_, i) => Buffer.alloc(64 * 1024, i + 1));
   for (const payload of payloads) a.connection.send('stream', payload, true);
   // Each of the first frames beyond the compressors' goes as it is, until enough is under way.

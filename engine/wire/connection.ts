@@ -147,9 +147,10 @@ export class EngineConnection {
     return this.sentBytes - this.#acknowledgedBytes + this.#queue.estimatedBytes;
   }
 
-  /** Compresses frames sent with `compressible` from now on. */
-  enableCompression(level: number): void {
-    this.#queue.enableCompression(level);
+  /** Compresses frames sent with `compressible` from now on, or no more. @param level undefined: none */
+  setCompression(level: number | undefined): void {
+    this.#queue.setCompression(level);
+    this.#pump();
   }
 
   /**

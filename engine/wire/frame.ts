@@ -38,6 +38,8 @@ export const frameTypes = {
   acknowledge: { id: 10, maxBytes: 8 },
   /** Destination to source: bytes of QEMU's return path. */
   returnPath: { id: 11, maxBytes: 64 * 1024 },
+  /** Destination to source, ten times a second: JSON, `DestinationLoad`. */
+  load: { id: 20, maxBytes: 256 },
   /** Both ways, so that the other engine hears something. */
   heartbeat: { id: 13, maxBytes: 0 },
   /** Both ways, last: JSON, `Abort`. */

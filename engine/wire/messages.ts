@@ -5,7 +5,7 @@ import { hashKeyBytes } from '../list/content-hash.ts';
 import type { PageSource } from '../list/page-list.ts';
 
 /** Raised with every change that an engine of the version before would misunderstand. */
-export const protocolVersion = 4;
+export const protocolVersion = 5;
 
 const count = z.number().int().nonnegative();
 
@@ -69,6 +69,15 @@ const statusSchema = z.object({
 /** How far the destination is. All but `pendingPages` only grow. */
 export type RestoreStatus = z.infer<typeof statusSchema>;
 
+const share = z.number().min(0).max(1);
+const loadSchema = z.object({
+  /** Of the time since the message before: in which the engine had something to do, and in which processors had nothing. */
+  busyShare: share,
+  idleShare: share,
+});
+/** What the destination's host is busy with. */
+export type DestinationLoad = z.infer<typeof loadSchema>;
+
 const abortSchema = z.object({
   code: z.string().max(100),
   message: z.string().max(2048),
@@ -82,10 +91,13 @@ export const messageSchemas = {
   sources: sourcesSchema,
   storage: storageSchema,
   status: statusSchema,
+  load: loadSchema,
   abort: abortSchema,
 } as const;
 
-export function encodeMessage(message: Hello | Sources | Storage | RestoreStatus | Abort): Buffer {
+export function encodeMessage(
+  message: Hello | Sources | Storage | RestoreStatus | DestinationLoad | Abort,
+): Buffer {
   return Buffer.from(JSON.stringify(message), 'utf8');
 }
 

@@ -61,9 +61,13 @@ export class SendQueue {
     return this.#waitingBytes / this.compressionRatio;
   }
 
-  /** Compresses frames added with `compressible` from now on. */
-  enableCompression(level: number): void {
+  /** Compresses frames added with `compressible` from now on, or no more. @param level undefined: none */
+  setCompression(level: number | undefined): void {
     this.#compressionLevel = level;
+    if (level !== undefined) return;
+    while (this.#toCompress.length > 0) this.giveUpCompressingOne();
+    this.#recentRawBytes = 1;
+    this.#recentBytes = 1;
   }
 
   /** @param payload must not change until `onSent` was called */

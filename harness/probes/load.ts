@@ -1,23 +1,12 @@
-/** CPU and memory of the machine and of chosen processes. In a container, /proc/stat is the whole machine's. */
+/** CPU and memory of the machine and of chosen processes. */
 import { existsSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { parseCpuTicks } from '../../foundation/processor-time.ts';
 import type { Emit, Probe, ProbeConfig } from './report.ts';
 import { nowMs } from './wall-clock.ts';
 
 /** USER_HZ, which Linux fixes at 100 for user space on x86 and arm64 (proc_stat(5), `sysconf(_SC_CLK_TCK)`). */
 const tickMs = 10;
-
-interface CpuTicks {
-  readonly busy: number;
-  readonly total: number;
-}
-
-/** First line of /proc/stat: user nice system idle iowait irq softirq steal (guest time is within user). */
-export function parseCpuTicks(stat: string): CpuTicks {
-  const fields = (/^cpu\s+(.*)$/m.exec(stat)?.[1] ?? '').split(' ').slice(0, 8).map(Number);
-  const total = fields.reduce((sum, ticks) => sum + ticks, 0);
-  return { total, busy: total - (fields[3] ?? 0) - (fields[4] ?? 0) };
-}
 
 /** CPU time of a process from /proc/PID/stat, in ms. The command name in it may hold anything, brackets too. */
 export function parseProcessCpuMs(stat: string): number {

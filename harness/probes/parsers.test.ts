@@ -1,6 +1,6 @@
 /** What the probes read from the kernel and from fping, in real excerpts. */
 import test from 'ava';
-import { parseCpuTicks, parseKilobytes, parseProcessCpuMs } from './load.ts';
+import { parseKilobytes, parseProcessCpuMs } from './load.ts';
 import { parseNetDev } from './nic.ts';
 import { parseReplyMs } from './ping.ts';
 import { migrationFigures } from './qmp.ts';
@@ -42,9 +42,7 @@ test('fping: replies count, everything else does not', (t) => {
   }
 });
 
-test('/proc/stat, /proc/PID/stat and meminfo', (t) => {
-  const stat = 'cpu  100 5 50 800 40 3 2 0 30 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n';
-  t.deepEqual(parseCpuTicks(stat), { total: 1000, busy: 160 }, 'guest time is within user time');
+test('/proc/PID/stat and meminfo', (t) => {
   t.is(
     parseProcessCpuMs('4242 (a) b (c)) S 1 4242 4242 0 -1 4194560 100 0 0 0 123 45 7 8 20 0 4 0 99 1 2'),
     1680,

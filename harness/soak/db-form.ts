@@ -29,14 +29,14 @@ export function dbForm(options: DbLabOptions): DbForm {
       try {
         const lab = await (opened ??= DbLab.open(options));
         const history = await untilAborted(runDb(plan, lab, signal), signal);
-        const { strategy, compress, listAt, capabilities, ram, rateTps } = plan;
+        const { strategy, compress, listAt, leaveOut, capabilities, ram, rateTps } = plan;
         return {
           fault: faultName(plan),
           moment: momentName(plan),
           plan,
           history,
           ...(history.differingPages === undefined ? {} : { pagesCompared: dbMemoryBytes / 4096 }),
-          settings: { strategy, compress, listAt, capabilities, ram, rateTps },
+          settings: { strategy, compress, listAt, leaveOut, capabilities, ram, rateTps },
           logs: async () => {
             const logs: Record<string, string> = {};
             for (const name of ['src', 'dst'] as const) {

@@ -1,6 +1,6 @@
 /** What one run with a database does, drawn wholly from a seed. Pure. */
 import type { EngineEvent } from '../../engine/core/engine-event.ts';
-import type { Strategy } from '../../engine/core/schedule.ts';
+import type { LeavesOut, Strategy } from '../../engine/core/schedule.ts';
 import { type Action, capabilityKinds, Draw, type Fault, type Moment, sourceEvents } from './plan.ts';
 
 export interface DbPlan {
@@ -8,6 +8,7 @@ export interface DbPlan {
   readonly strategy: Strategy;
   readonly compress: 'none' | 'zstd';
   readonly listAt: 'start' | 'migrate';
+  readonly leaveOut: LeavesOut;
   readonly capabilities: (typeof capabilityKinds)[number];
   /** Where the engine reads the guest's memory. */
   readonly ram: 'file' | 'pid';
@@ -47,6 +48,7 @@ export function dbPlan(seed: number): DbPlan {
     beforeMs: draw.between(2000, 6000),
     comparesRam: draw.pick(true, false),
     fault: drawFault(draw),
+    leaveOut: draw.pick('always', 'always', 'scarce-link'),
   };
 }
 

@@ -173,7 +173,7 @@ class DbRun {
     targetVm: LabVm,
   ): Promise<{ readonly source: LabEngine; readonly destination: LabEngine }> {
     const { testbed, shells, deploy, engine, disk } = this.#lab;
-    const { strategy, compress, listAt, ram, capabilities } = this.#plan;
+    const { strategy, compress, listAt, leaveOut, ram, capabilities } = this.#plan;
     const { src, dst } = testbed.hosts;
     for (const host of [src, dst]) await host.run(`rm -rf ${folder}; install -d -m 700 ${folder}/tmp`);
     this.#key = await bringEngineKey(testbed);
@@ -217,7 +217,7 @@ class DbRun {
         'src',
         `source --listen unix:${outgoingSocket} --connect ${address} --agent ${firstVm.machine.paths.agentSocket} ` +
           `--agent-timeout ${limits.agentSeconds} --ram ${memory} --strategy ${strategy} --compress ${compress} ` +
-          `--list-at ${listAt} --switchover-limit ${limits.switchoverSeconds}`,
+          `--list-at ${listAt} --leave-out ${leaveOut} --switchover-limit ${limits.switchoverSeconds}`,
       ),
     });
     this.#engines = [destination, source];

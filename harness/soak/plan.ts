@@ -4,7 +4,7 @@
  */
 import type { GuestProgram } from '../../engine/cli/testing/guest-program.ts';
 import type { CachedRun } from '../../engine/cli/testing/vm-pair.ts';
-import type { Strategy } from '../../engine/core/schedule.ts';
+import type { LeavesOut, Strategy } from '../../engine/core/schedule.ts';
 import { Random } from '../../engine/simulation/random.ts';
 
 const MiB = 2 ** 20;
@@ -121,6 +121,7 @@ export interface SmallPlan {
   readonly linkBytesPerSecond?: number;
   readonly compress: 'none' | 'zstd';
   readonly listAt: 'start' | 'migrate';
+  readonly leaveOut: LeavesOut;
   readonly storage: { readonly kind: 'file' } | { readonly kind: 'nbd'; readonly bytesPerSecond: number };
   /** Whether the target was started with -S, and is continued by its manager. */
   readonly target: 'paused' | 'auto-start';
@@ -209,6 +210,8 @@ function drawPlan(seed: number, draw: Draw): SmallPlan {
     )(),
     target: draw.pick('paused', 'paused', 'auto-start'),
     fault: drawFault(draw, strategy),
+    // On links as fast as here nothing would be left out mostly.
+    leaveOut: draw.pick('always', 'always', 'scarce-link'),
   };
 }
 

@@ -15,7 +15,7 @@ export function smallForm(
     run: async (seed, signal) => {
       const plan = planOf(seed);
       const history = await runSmall(plan, tools, signal);
-      const { guest, list, capabilities, strategy, compress, listAt, storage, target, qemu } = plan;
+      const { guest, list, capabilities, strategy, compress, listAt, leaveOut, storage, target, qemu } = plan;
       return {
         fault: faultName(plan),
         moment: momentName(plan),
@@ -23,7 +23,7 @@ export function smallForm(
         history,
         ...(history.differingPages === undefined ? {} : { pagesCompared: plan.ramBytes / 4096 }),
         settings: {
-          ...{ guest, list, capabilities, strategy, compress, listAt, target },
+          ...{ guest, list, capabilities, strategy, compress, listAt, leaveOut, target },
           ramMiB: plan.ramBytes / 2 ** 20,
           storage: storage.kind === 'nbd' ? `nbd ${storage.bytesPerSecond / 2 ** 20} MiB/s` : 'file',
           qemu: qemu % tools.qemus.length,

@@ -139,6 +139,7 @@ class SmallRun {
             ...['--strategy', this.#plan.strategy, '--compress', this.#plan.compress],
             ...(beforeSwitchPercent === undefined ? [] : ['--before-switch', String(beforeSwitchPercent)]),
             ...(listed === undefined ? [] : ['--list-at', this.#plan.listAt]),
+            ...['--leave-out', this.#plan.leaveOut],
           ],
         },
       );
