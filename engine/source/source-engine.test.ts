@@ -8,7 +8,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import type { EngineEvent } from '../core/engine-event.ts';
-import type { EngineOutcome, Interrupts } from '../core/engine-options.ts';
+import type { EngineOutcome } from '../core/engine-options.ts';
 import { Said } from '../core/testing/said.ts';
 import { defaultLimits, type Limits } from '../core/wait-watch.ts';
 import * as build from '../stream/testing/build-stream.ts';
@@ -17,6 +17,7 @@ import type { FrameType } from '../wire/frame.ts';
 import { defaultLiveness, ownHello } from '../wire/hello.ts';
 import { encodeMessage } from '../wire/messages.ts';
 import { runSource } from './source-engine.ts';
+import type { SourceOptions } from './source-options.ts';
 
 const liveness = defaultLiveness;
 
@@ -32,10 +33,14 @@ interface Between {
   readonly streamedBytes: () => number;
 }
 
-/** An early resume without a list. */
+/** An early resume without a list, where nothing else is said. */
 async function between(
   t: ExecutionContext,
-  options: { readonly limits: Partial<Limits>; readonly moveSignal?: Interrupts },
+  options: {
+    readonly limits: Partial<Limits>;
+    readonly source?: Pick<SourceOptions, 'moveSignal' | 'ram' | 'requestList'> &
+      Partial<Pick<SourceOptions, 'strategy' | 'compression'>>;
+  },
 ): Promise<Between> {
   t.timeout(120_000);
   const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-source-'));
@@ -68,7 +73,7 @@ async function between(
   const outcome = runSource({
     ...{ listenPath, destination: { host: '127.0.0.1', port: address.port }, security: { by: 'nothing' } },
     ...{ strategy: 'resume', compression: 'none', onEvent: events.add },
-    ...(options.moveSignal === undefined ? {} : { moveSignal: options.moveSignal }),
+    ...options.source,
     limits: { ...defaultLimits, ...options.limits },
   });
   await events.once(({ event }) => event === 'listening');
@@ -88,14 +93,17 @@ async function between(
 const ramPages = 4096;
 const ramSection = 3;
 const pages = Array.from({ length: ramPages }, (_, page) => page);
-const firstPass = Buffer.concat([
+const opening = Buffer.concat([
   ...[build.magic, build.configuration('pc-q35-10.0'), build.command(1)],
   build.command(3, Buffer.concat([build.number(8, 0x1000), build.number(8, 0x1000)])),
   ...[
     build.sectionStart(1, ramSection, 'ram', 4),
     build.memorySizes([{ name: 'ram0', pageCount: ramPages }]),
   ],
-  ...[build.sectionEnd(ramSection), build.sectionPart(2, ramSection)],
+  build.sectionEnd(ramSection),
+]);
+const firstPass = Buffer.concat([
+  ...[opening, build.sectionPart(2, ramSection)],
   ...pages.map((page) => build.zeroPage(page === 0 ? 'ram0' : undefined, page)),
   build.sectionEnd(ramSection),
 ]);
@@ -200,7 +208,7 @@ test('in doubt about an early resume QEMU is read only as far as the destination
 test('when the VM may move and its package waits, somebody to say so is waited for, and only for so long', async (t) => {
   const run = await between(t, {
     limits: { stallMs: 1000 },
-    moveSignal: { subscribe: () => undefined },
+    source: { moveSignal: { subscribe: () => undefined } },
   });
   run.qemu.write(firstPass);
   await run.events.once(({ event }) => event === 'may-move');
@@ -209,3 +217,38 @@ test('when the VM may move and its package waits, somebody to say so is waited f
   t.is(end.result, 'failed');
   t.regex('error' in end ? end.error.message : '', /somebody to say that the VM moves/);
 });
+
+for (const [scarce, busyShare] of [
+  ['link', 0.1],
+  ['processors', 1],
+] as const) {
+  test(`balance finds out that ${scarce === 'link' ? 'the link is' : 'processors are'} scarce, and does accordingly`, async (t) => {
+    let asked = 0;
+    const run = await between(t, {
+      limits: {},
+      source: {
+        ...{ strategy: 'balance', compression: 'auto' },
+        ram: { block: () => ({ read: () => undefined }), close: () => undefined },
+        requestList: (signal) => {
+          asked += 1;
+          return new Promise((_resolve, reject) => {
+            signal.addEventListener('abort', () => {
+              reject(new Error('ended'));
+            });
+          });
+        },
+      },
+    });
+    // The destination acknowledges nothing, so that the window is full.
+    run.qemu.write(Buffer.concat([opening, owed]));
+    await run.frames.once((type) => type === 'stream');
+    await sleep(200);
+    t.is(asked, 0);
+    for (let i = 0; i < 4; i++) {
+      run.destination.send('load', encodeMessage({ busyShare, idleShare: 0 }));
+      await sleep(50);
+    }
+    t.like(await run.events.once(({ event }) => event === 'scarce'), { what: scarce });
+    t.is(asked, scarce === 'link' ? 1 : 0);
+  });
+}
