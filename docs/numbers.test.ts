@@ -43,6 +43,7 @@ const notMeasured: Readonly<Record<string, Readonly<Record<string, readonly stri
         '4 MiB',
       ],
       ...['64 MiB', '128 MiB', '256 MiB', '512 MiB', '1 TiB', '13 bytes', '8 bytes', '20 bytes', '4 %'],
+      ...['0.1 s', '2 s', '12 %'],
     ],
     'size of the bench': ['256 GiB'],
   },
