@@ -33,7 +33,7 @@ async function heading(name: string, options: readonly string[]): Promise<string
 }
 
 const [name = '', ...given] = process.argv.slice(2);
-if (benches[name] === undefined) {
+if (!Object.hasOwn(benches, name)) {
   const lines = Object.entries(benches).map(([known, what]) => `  ${known.padEnd(8)} ${what}`);
   const record = '  --record also writes the output to results/bench/NAME.txt';
   console.log(`usage: npm run bench -- NAME [--json] [--record] [options]\n${lines.join('\n')}\n${record}`);

@@ -229,3 +229,16 @@ test('a connection that breaks is no clean end', async (t) => {
   a.socket.destroy();
   t.like(await b.closed, { code: 'closed' });
 });
+
+test('an engine that says to be alive and does not read is given up before it has made the other one keep much', async (t) => {
+  const [a, b] = await pair(t, 50, 10_000);
+  a.socket.removeAllListeners('data').pause();
+  const payload = randomBytes(1024 * 1024);
+  const before = process.memoryUsage().rss;
+  for (let i = 0; i < 200; i++) {
+    b.connection.send('stream', payload);
+    await sleep(1);
+  }
+  t.like(await b.closed, { area: 'wire', code: 'timeout' });
+  t.true(process.memoryUsage().rss - before < 400 * 1024 * 1024);
+});

@@ -48,6 +48,11 @@ const beforeGreeting: readonly FrameType[] = ['hello', 'abort'];
  * Mbit/s. Shorter pieces are messages, and read at once.
  */
 const gathering = { aboveBytes: 1024, belowBytes: 64 * 1024, ms: 2 };
+/**
+ * What the other engine has not read: far more than windows let wait. An engine that says to be alive and never reads what it is told is
+ * given up.
+ */
+const maxUnreadBytes = 64 * 1024 * 1024;
 /** An abort must reach the other engine, but a dead connection must not keep this one alive. */
 const abortFlushMs = 500;
 /** So must the last word of a migration that is over, which may be behind much else. */
@@ -160,6 +165,10 @@ export class EngineConnection {
    */
   send(type: FrameType, payload: Buffer, compressible = false, onSent?: () => void): void {
     if (this.#closed || this.#ending) return;
+    if (this.#socket.writableLength > maxUnreadBytes) {
+      this.#close(new CodedError('wire', 'timeout', 'the other engine does not read what it is told'));
+      return;
+    }
     this.#queue.add(type, payload, compressible, onSent);
     this.#pump();
   }
