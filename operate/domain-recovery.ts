@@ -14,6 +14,8 @@ export interface DomainRecoveryOptions {
   readonly engine: string;
   /** libvirt at the destination is stopped for a moment. */
   readonly restartLibvirt?: true;
+  /** The source is lost. */
+  readonly fromStorage?: true;
 }
 
 const connectMs = 10_000;
@@ -22,17 +24,20 @@ const connectMs = 10_000;
 export async function recoverDomain(
   domain: string,
   destinationUri: string,
-  { connect, engine, restartLibvirt }: DomainRecoveryOptions,
+  { connect, engine, restartLibvirt, fromStorage }: DomainRecoveryOptions,
   reporter: Reporter,
   onInterrupt: (listener: () => void) => void,
 ): Promise<RecoveryEnd> {
-  return withHosts(connect, destinationUri, async (hosts) => {
-    const { name, uuid } = await identityOn([hosts.source, hosts.destination], domain);
+  const isLost = fromStorage === true;
+  return withHosts(connect, destinationUri, async ({ source, destination }) => {
+    const hosts = { source: isLost ? undefined : source, destination };
+    const { name, uuid } = await identityOn(isLost ? [destination] : [source, destination], domain);
     return recoverMove(
       {
         ...{ vm: name, hosts, engine },
         targetSocket: `${socketFolder}/poolshift-${plainName(name)}-recovery.sock`,
-        look: () => lookAtDomain({ name, uuid }, { source: connect, destination: destinationUri }),
+        look: () =>
+          lookAtDomain({ name, uuid }, { source: isLost ? undefined : connect, destination: destinationUri }),
         tellTarget: async (uri) => {
           if (restartLibvirt !== true)
             throw new CodedError(
@@ -43,7 +48,7 @@ export async function recoverDomain(
             );
           await tellBehindLibvirt(hosts.destination, name, uri);
         },
-        endsSource: `virsh -c ${connect} destroy ${name}`,
+        endsSource: isLost ? undefined : `virsh -c ${connect} destroy ${name}`,
       },
       reporter,
       onInterrupt,
@@ -51,20 +56,24 @@ export async function recoverDomain(
   });
 }
 
-/** @throws CodedError 'host' where libvirt does not say it: memory of a VM that may run is read by nobody */
+/**
+ * @param uris without the source's where that is lost: then its memory is not read
+ * @throws CodedError 'host' where libvirt does not say it: memory of a VM that may run is read by nobody
+ */
 export async function lookAtDomain(
   { name, uuid }: DomainIdentity,
-  uris: { readonly source: string; readonly destination: string },
+  uris: { readonly source: string | undefined; readonly destination: string },
 ): Promise<Look> {
-  const [unreached] = await unreachedLibvirts([uris.source, uris.destination]);
+  const asked = [uris.source, uris.destination].filter((uri) => uri !== undefined);
+  const [unreached] = await unreachedLibvirts(asked);
   if (unreached !== undefined)
     throw new CodedError(
       'host',
       'unreachable',
       `virsh does not reach ${unreached.uri} from here: ${unreached.says}`,
     );
-  const atSource = await domainState(uris.source, uuid);
-  if (atSource === 'unknown')
+  const atSource = uris.source === undefined ? undefined : await domainState(uris.source, uuid);
+  if (uris.source !== undefined && atSource === 'unknown')
     throw new CodedError(
       'host',
       'command-failed',

@@ -10,7 +10,13 @@ import { type DomainRecoveryOptions, recoverDomain } from './domain-recovery.ts'
 import { evacuate, evacuationExitCode, type EvacuationOptions, evacuationTable } from './evacuation.ts';
 import { OperatedHost, SshConnections } from './host.ts';
 import { checkMetricsPlace, writeMetrics } from './metrics-file.ts';
-import { checkQemus, migrateQemu, type QemuMigrationOptions, recoverQemu } from './qemu-migration.ts';
+import {
+  checkQemus,
+  migrateQemu,
+  type QemuMigrationOptions,
+  recoverQemu,
+  recoverQemuFromStorage,
+} from './qemu-migration.ts';
 import type { RecoveryEnd } from './recovery.ts';
 import { jsonReporter, type Reporter, textReporter } from './report.ts';
 import { knownMigrations, statusLines } from './status.ts';
@@ -271,11 +277,15 @@ addVmArguments(program.command('check'))
 
 addVmNames(program.command('recover'))
   .description(
-    'bring the rest of a VM that --method resume has moved and that lost its engines or its link, from the memory that it had',
+    'bring the rest of a VM that --method resume has moved and that lost its engines or its link, from the memory that it had, or from storage',
   )
   .option(
     '--restart-libvirt',
     "stop the destination's libvirt for a moment: it lets nobody speak to a QEMU whose migration is broken",
+  )
+  .option(
+    '--from-storage',
+    'the source is lost, and its destination engine with it: the rest comes from storage, where all of it was there; give DOMAIN and DESTINATION, or --target-qmp alone',
   )
   .addOption(engineOption())
   .option('--json', 'write JSON lines to standard output')
@@ -292,13 +302,17 @@ addVmNames(program.command('recover'))
       destination: string | undefined,
       options: VmOptions & Output & DomainRecoveryOptions,
     ) => {
-      const vm = vmOf(domain, destination, options);
+      const { targetQmp, engine } = options;
+      const isLost = options.fromStorage === true && domain === undefined && targetQmp !== undefined;
+      const vm = isLost ? { is: 'target' as const, targetQmp } : vmOf(domain, destination, options);
       const reporter = reporterOf(options, stdoutTerminal);
       try {
         const end =
           vm.is === 'domain'
             ? await recoverDomain(vm.domain, vm.destination, options, reporter, onInterrupt)
-            : await recoverQemu({ ...options, ...vm }, reporter, onInterrupt);
+            : vm.is === 'target'
+              ? await recoverQemuFromStorage({ ...vm, engine }, reporter, onInterrupt)
+              : await recoverQemu({ ...options, ...vm }, reporter, onInterrupt);
         process.exitCode = recoveryExitCodes[end];
       } catch (error) {
         if (!(error instanceof CodedError) || isCoded(error, 'command')) throw error;

@@ -18,7 +18,7 @@ import {
 import { OperatedHost, quote, SshConnections } from './host.ts';
 import { folderOf, migrationId, plainName } from './launch.ts';
 import { qmpDriver } from './qmp-driver.ts';
-import { type RecoveryEnd, recoverMove } from './recovery.ts';
+import { type BrokenMove, type RecoveryEnd, recoverMove } from './recovery.ts';
 import type { Reporter } from './report.ts';
 import { runMigration } from './run-migration.ts';
 import type { Summary } from './summary.ts';
@@ -55,26 +55,45 @@ async function withQemus<T>(
   options: Pick<QemuMigrationOptions, 'sourceQmp' | 'targetQmp'>,
   body: (ends: Ends) => Promise<T>,
 ): Promise<T> {
-  const places = { source: qmpAddress(options.sourceQmp), target: qmpAddress(options.targetQmp) };
+  return withSockets([options.sourceQmp, options.targetQmp], ([source, target]) => {
+    if (source === undefined || target === undefined) throw new Error('a QEMU is missing');
+    const hosts = { source: source.host, destination: target.host };
+    return body({ source: source.qemu, target: target.qemu, hosts });
+  });
+}
+
+/** The same of the target alone. */
+async function withTarget<T>(
+  targetQmp: string,
+  body: (target: QmpClient, host: OperatedHost) => Promise<T>,
+): Promise<T> {
+  return withSockets([targetQmp], ([target]) => {
+    if (target === undefined) throw new Error('a QEMU is missing');
+    return body(target.qemu, target.host);
+  });
+}
+
+/** Speaks to the QEMU of each socket, on its host. */
+async function withSockets<T>(
+  names: readonly string[],
+  body: (ends: readonly { readonly qemu: QmpClient; readonly host: OperatedHost }[]) => Promise<T>,
+): Promise<T> {
+  const places = names.map(qmpAddress);
   const connections = SshConnections.open();
-  const hosts = {
-    source: new OperatedHost(places.source.ssh, connections),
-    destination: new OperatedHost(places.target.ssh, connections),
-  };
-  const open: { close(): void }[] = [];
-  const connect = async (host: OperatedHost, socket: string, name: string): Promise<QmpClient> => {
-    const { path: local } = await host.forwardSocket(socket, name);
-    const client = await QmpClient.connect(local, { timeoutMs: connectMs, outOfBand: true });
-    open.push(client);
-    return client;
-  };
+  const hosts = places.map(({ ssh }) => new OperatedHost(ssh, connections));
+  const open: QmpClient[] = [];
   try {
-    const source = await connect(hosts.source, places.source.path, 'source');
-    const target = await connect(hosts.destination, places.target.path, 'target');
-    return await body({ source, target, hosts });
+    const ends: { readonly qemu: QmpClient; readonly host: OperatedHost }[] = [];
+    for (const [index, host] of hosts.entries()) {
+      const { path: local } = await host.forwardSocket(places[index]?.path ?? '', `qemu-${index}`);
+      const qemu = await QmpClient.connect(local, { timeoutMs: connectMs, outOfBand: true });
+      open.push(qemu);
+      ends.push({ qemu, host });
+    }
+    return await body(ends);
   } finally {
     for (const client of open) client.close();
-    await connections.close([hosts.source, hosts.destination]);
+    await connections.close(hosts);
   }
 }
 
@@ -261,6 +280,45 @@ export async function migrateQemu(
   });
 }
 
+/** `poolshift recover --from-storage --target-qmp ...`: the source is lost. Throws as `recoverQemu` does. */
+export async function recoverQemuFromStorage(
+  { targetQmp, engine }: Pick<QemuMigrationOptions, 'targetQmp' | 'engine'>,
+  reporter: Reporter,
+  onInterrupt: (listener: () => void) => void,
+): Promise<RecoveryEnd> {
+  return withTarget(targetQmp, async (target, destination) => {
+    const vm = await vmName(target, targetQmp);
+    const hosts = { source: undefined, destination };
+    return recoverMove(
+      {
+        ...{ vm, hosts, engine, ...targetOf(target, targetQmp, vm) },
+        look: async () => ({ runsAtSource: false, targetMigration: await migrationOf(target) }),
+        endsSource: undefined,
+      },
+      reporter,
+      onInterrupt,
+    );
+  });
+}
+
+const migrationOf = async (target: QmpClient): Promise<string> =>
+  (await target.execute('query-migrate')).status ?? 'none';
+
+/** How a target is told to wait for a recovery, and where. */
+const targetOf = (
+  target: QmpClient,
+  targetQmp: string,
+  vm: string,
+): Pick<BrokenMove, 'targetSocket' | 'tellTarget'> => ({
+  targetSocket: path.posix.join(
+    path.posix.dirname(qmpAddress(targetQmp).path),
+    `poolshift-${vm}-recovery.sock`,
+  ),
+  tellTarget: async (uri) => {
+    await target.execute('migrate-recover', { uri }, { outOfBand: true });
+  },
+});
+
 /** `poolshift recover --source-qmp ...`. Throws as `recoverMove` does, and CodedError 'qmp'. */
 export async function recoverQemu(
   options: Pick<QemuMigrationOptions, 'sourceQmp' | 'targetQmp' | 'engine'>,
@@ -272,18 +330,11 @@ export async function recoverQemu(
     const vm = await vmName(source, sourceQmp);
     return recoverMove(
       {
-        ...{ vm, hosts, engine },
-        targetSocket: path.posix.join(
-          path.posix.dirname(qmpAddress(targetQmp).path),
-          `poolshift-${vm}-recovery.sock`,
-        ),
+        ...{ vm, hosts, engine, ...targetOf(target, targetQmp, vm) },
         look: async () => ({
           runsAtSource: (await source.execute('query-status')).status === 'running',
-          targetMigration: (await target.execute('query-migrate')).status ?? 'none',
+          targetMigration: await migrationOf(target),
         }),
-        tellTarget: async (uri) => {
-          await target.execute('migrate-recover', { uri }, { outOfBand: true });
-        },
         endsSource: `{"execute": "quit"} at ${sourceQmp}`,
       },
       reporter,

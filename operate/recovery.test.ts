@@ -14,7 +14,7 @@ test('a VM is recovered where its target waits for that, and the source does not
   t.is(obstacle('postcopy-paused'), undefined);
   // One that was told to wait, and to which nobody came.
   t.is(obstacle('postcopy-recover-setup'), undefined);
-  t.regex(obstacle('completed') ?? '', /everything on dst: end what is left of it on src .*virsh destroy/);
+  t.regex(obstacle('completed') ?? '', /everything on dst; end what is left of it on src: virsh destroy/);
   for (const state of ['postcopy-active', 'postcopy-recover'])
     t.regex(obstacle(state) ?? '', /on their way to dst/);
   for (const state of ['none', 'active', 'failed']) t.regex(obstacle(state) ?? '', new RegExp(`"${state}"`));
@@ -22,6 +22,21 @@ test('a VM is recovered where its target waits for that, and the source does not
     t.regex(obstacle(state, true) ?? '', /vm1 runs on src: it was not moved/);
   for (const state of ['postcopy-paused', 'postcopy-active'])
     t.regex(obstacle(state, true) ?? '', /vm1 runs on src, and QEMU on dst has it as well: end that one/);
+});
+
+test('where the source is lost nobody is told to end something there', (t) => {
+  const lost = {
+    vm: 'vm1',
+    endsSource: undefined,
+    hosts: { source: undefined, destination: { name: 'dst' } },
+  };
+  const obstacle = (targetMigration: string): string | undefined =>
+    obstacleTo(lost, { runsAtSource: false, targetMigration });
+  t.is(obstacle('postcopy-paused'), undefined);
+  t.is(
+    obstacle('completed'),
+    'vm1 has everything on dst; never continue what may be left of it at the source',
+  );
 });
 
 const host = (name: string, answer = ''): OperatedHost =>

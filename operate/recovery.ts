@@ -9,7 +9,8 @@ import type { Reporter } from './report.ts';
 /** A VM that was moved. */
 export interface BrokenMove {
   readonly vm: string;
-  readonly hosts: { readonly source: OperatedHost; readonly destination: OperatedHost };
+  /** The source is undefined where it is lost: then the rest comes from storage. */
+  readonly hosts: { readonly source: OperatedHost | undefined; readonly destination: OperatedHost };
   readonly engine: string;
   /** Where the target's QEMU can make a socket. */
   readonly targetSocket: string;
@@ -17,8 +18,8 @@ export interface BrokenMove {
   look(): Promise<Look>;
   /** Tells the target to wait for a recovery. @throws CodedError */
   tellTarget(uri: string): Promise<void>;
-  /** What ends what is left of the VM at the source. */
-  readonly endsSource: string;
+  /** What ends what is left of the VM at the source; undefined where that is lost. */
+  readonly endsSource: string | undefined;
 }
 
 export interface Look {
@@ -52,17 +53,18 @@ export async function recoverMove(
   });
   const obstacle = obstacleTo(move, await move.look());
   if (obstacle !== undefined) throw new CodedError('recovery', 'not-needed', obstacle);
-  const { id, file } = await leftBy(hosts.source, vm);
+  const { id, file } = await leftBy(hosts, vm);
   try {
     await move.tellTarget(`unix:${targetSocket}`);
-    const way = await joinSockets(move);
+    const way =
+      hosts.source === undefined
+        ? { path: targetSocket, stop: () => Promise.resolve() }
+        : await joinSockets(hosts.source, move);
     try {
       const end = await runRecovery(move, file, way.path, reporter, interruption.signal);
       if (end === 'recovered') {
         await tellHosts(move, id);
-        reporter.note(
-          `${vm} has everything on ${hosts.destination.name}; end what is left of it on ${hosts.source.name}: ${move.endsSource}`,
-        );
+        reporter.note(`${vm} has everything on ${hosts.destination.name}${endingOf(move)}`);
       }
       return end;
     } finally {
@@ -75,19 +77,35 @@ export async function recoverMove(
   }
 }
 
-const notComing = ({ hosts: { source } }: BrokenMove, why: string): string =>
-  `the rest did not come: ${why}. poolshift recover can be run again; never continue the VM on ${source.name}`;
+/** Who has what is missing. */
+const giver = ({ source, destination }: BrokenMove['hosts']): OperatedHost => source ?? destination;
 
-/** What the source engine of the last early resume of this VM has left. @throws CodedError 'recovery', 'file', 'host' */
+const endingOf = ({ hosts: { source }, endsSource }: Ended): string =>
+  source === undefined || endsSource === undefined
+    ? '; never continue what may be left of it at the source'
+    : `; end what is left of it on ${source.name}: ${endsSource}`;
+
+const notComing = ({ hosts: { source } }: BrokenMove, why: string): string =>
+  `the rest did not come: ${why}. poolshift recover can be run again; never continue the VM on ${source?.name ?? 'its source'}`;
+
+/**
+ * What an engine of the last early resume of this VM has left: the source's, or the destination's where the source is lost.
+ *
+ * @throws CodedError 'recovery', 'file', 'host'
+ */
 async function leftBy(
-  host: OperatedHost,
+  hosts: BrokenMove['hosts'],
   vm: string,
 ): Promise<{ readonly id: string; readonly file: string }> {
-  const said = `"vm":${JSON.stringify(vm)},"role":"source"`;
+  const host = giver(hosts);
+  const role = hosts.source === undefined ? 'destination' : 'source';
+  const said = `"vm":${JSON.stringify(vm)},"role":"${role}"`;
+  // Its words are in the script that started it, in quotes.
+  const words = `s/.* '${role === 'source' ? '--listen' : '--incoming'}' 'unix:\\([^']*\\)' .*/\\1/p`;
   const found = await host.run(`cd ${migrationsFolder} 2> /dev/null || exit 0
 for id in $(ls -t); do
-  grep -qF ${quote(said)} "$id/source.json" 2> /dev/null || continue
-  socket=$(sed -n 's/.*"event":"listening","address":"unix:\\([^"]*\\)".*/\\1/p' "$id/source.events" | head -n 1)
+  grep -qF ${quote(said)} "$id/${role}.json" 2> /dev/null || continue
+  socket=$(sed -n ${quote(words)} "$id/${role}.sh" | head -n 1)
   if [ -n "$socket" ] && [ -e "$socket.recovery" ]; then printf '%s\\n' "$id" "$socket.recovery"; exit 0; fi
 done`);
   const [id = '', file = ''] = found.split('\n');
@@ -95,8 +113,8 @@ done`);
     throw new CodedError(
       'recovery',
       'file',
-      `${host.name} has nothing left of a move of ${vm}: it was not moved by "poolshift migrate --method resume", or the host was booted since. ` +
-        'Start the VM anew from its disk, as after a power failure',
+      `${host.name} has nothing left of a move of ${vm}: it was not moved by "poolshift migrate --method resume", or the host was booted since` +
+        `${hosts.source === undefined ? ', or not all that is missing was on storage yet' : ''}. Start the VM anew from its disk, as after a power failure`,
     );
   return { id, file };
 }
@@ -106,7 +124,7 @@ async function tellHosts({ vm, hosts }: BrokenMove, id: string): Promise<void> {
   const end = JSON.stringify({ outcome: 'recovered', endedAt: new Date().toISOString() });
   await Promise.allSettled(
     [hosts.source, hosts.destination].map((host) =>
-      host.run(
+      host?.run(
         endScript(id, end, `migration ${id} of ${vm}: recovered, all of it is on ${hosts.destination.name}`),
       ),
     ),
@@ -120,10 +138,10 @@ interface Way {
 }
 
 /** Brings the target's socket to the source host, by way of this machine. @throws CodedError 'host' */
-async function joinSockets({ hosts, targetSocket }: BrokenMove): Promise<Way> {
+async function joinSockets(source: OperatedHost, { hosts, targetSocket }: BrokenMove): Promise<Way> {
   const here = await hosts.destination.forwardSocket(targetSocket, 'recovery');
   try {
-    const there = await hosts.source.bringSocket(
+    const there = await source.bringSocket(
       here.path,
       `/tmp/poolshift-recovery-${randomBytes(8).toString('hex')}`,
     );
@@ -147,9 +165,9 @@ async function runRecovery(
   reporter: Reporter,
   signal: AbortSignal,
 ): Promise<RecoveryEnd> {
-  const { source } = move.hosts;
+  const host = giver(move.hosts);
   const words = [move.engine, 'recover', file, '--target', `unix:${socket}`, '--json'].map(quote).join(' ');
-  const following = source.follow(`printf '{"event":"process","pid":%s}\\n' $$; exec ${words} 2>&1`);
+  const following = host.follow(`printf '{"event":"process","pid":%s}\\n' $$; exec ${words} 2>&1`);
   const watch = new ProgressWatch(performance.now());
   watch.takeEvent('source', { event: 'moved', fields: {} });
   const ticks = setInterval(() => {
@@ -164,17 +182,17 @@ async function runRecovery(
         continue;
       }
       const { fields } = event;
-      // All that is missing comes from memory: nothing is pending from storage.
+      // What is missing counts as memory that is yet to come, from wherever.
       const { migration_link_bytes = 0 } = fields;
       watch.takeEvent('source', { event: event.event, fields: { migration_link_bytes } });
       if (fields.pages_pending !== undefined) watch.takeJob({ remainingBytes: fields.pages_pending * 4096 });
       switch (event.event) {
         case 'process':
-          endOnAbort(source, Number(fields['pid']), signal);
+          endOnAbort(host, Number(fields['pid']), signal);
           break;
         case 'recovering':
           reporter.note(
-            `${fields.pages_pending ?? 'some'} pages are missing: they follow from the memory of ${source.name}`,
+            `${fields.pages_pending ?? 'some'} pages are missing: they follow from ${move.hosts.source === undefined ? 'storage' : `the memory of ${host.name}`}`,
           );
           break;
         case 'done':
@@ -201,27 +219,32 @@ function endOnAbort(host: OperatedHost, pid: number, signal: AbortSignal): void 
   else signal.addEventListener('abort', end);
 }
 
+/** What a message needs to know of a move. */
+type Ended = Pick<BrokenMove, 'vm' | 'endsSource'> & {
+  readonly hosts: {
+    readonly source: Pick<OperatedHost, 'name'> | undefined;
+    readonly destination: Pick<OperatedHost, 'name'>;
+  };
+};
+
 /** Why there is nothing to recover. Pure. */
-export function obstacleTo(
-  {
+export function obstacleTo(move: Ended, { runsAtSource, targetMigration }: Look): string | undefined {
+  const {
     vm,
     hosts: { source, destination },
-    endsSource,
-  }: Pick<BrokenMove, 'vm' | 'endsSource'> & {
-    readonly hosts: Readonly<Record<'source' | 'destination', Pick<OperatedHost, 'name'>>>;
-  },
-  { runsAtSource, targetMigration }: Look,
-): string | undefined {
-  if (runsAtSource)
+  } = move;
+  if (runsAtSource) {
+    const where = source?.name ?? 'its source';
     return targetMigration.startsWith('postcopy-')
-      ? `${vm} runs on ${source.name}, and QEMU on ${destination.name} has it as well: end that one, and recover nothing`
-      : `${vm} runs on ${source.name}: it was not moved`;
+      ? `${vm} runs on ${where}, and QEMU on ${destination.name} has it as well: end that one, and recover nothing`
+      : `${vm} runs on ${where}: it was not moved`;
+  }
   switch (targetMigration) {
     case 'postcopy-paused':
     case 'postcopy-recover-setup':
       return undefined;
     case 'completed':
-      return `${vm} has everything on ${destination.name}: end what is left of it on ${source.name} (${endsSource})`;
+      return `${vm} has everything on ${destination.name}${endingOf(move)}`;
     case 'postcopy-active':
     case 'postcopy-recover':
       return `pages of ${vm} are on their way to ${destination.name}`;

@@ -1,6 +1,7 @@
 /**
  * Early resume under load, told from a third machine: the source's engine and its QEMU are killed once all that the VM misses at
- * the destination lies on storage. No commit is lost, and the tables are sound. About two minutes under TCG.
+ * the destination lies on storage, and once more the destination's engine, too. No commit is lost, and the tables are sound. About
+ * three minutes under TCG.
  */
 import test from 'ava';
 import { bundleProgram } from '../../probes/bundle.ts';
@@ -103,6 +104,42 @@ test('a source that is lost when all that is missing lies on storage', async (t)
   t.regex(JSON.stringify(moving.end?.['reasons']), /src was lost on the way/);
   t.is((await target.execute('query-migrate')).status, 'completed');
   t.is((await target.execute('query-status')).status, 'running');
+
+  await until(acknowledged + 5);
+
+  // And to the other host again, where this time the destination engine is killed as well.
+  await joinBySsh(testbed, 'dst', ['src']);
+  await stopVm(src);
+  const back = await startVm(src, { ...machine, role: 'target' });
+  await limitLinks(testbed, 'dst', 60, 8);
+  const alone = new Command(
+    client,
+    `--source-qmp ssh://dst${qmp} --target-qmp ssh://src${qmp}`,
+    `--method resume --before-switch 0 --to-address ${testbed.networks.migration.addresses.src}`,
+  );
+  t.teardown(() => alone.stop());
+  await alone.line(({ event, phase }) => event === 'progress' && phase === 'missing pages on storage');
+  const newest = '$(ls -td /run/poolshift/migrations/*/ | head -n 1)';
+  // First of all the engine of the destination, which would finish without the source.
+  await src.run(`kill -KILL "$(cat "${newest}destination.pid")"`);
+  await dst.run(`kill -KILL "$(cat ${firstVm.machine.paths.pidFile})" "$(cat "${newest}source.pid")"`);
+  t.is(await alone.ended, 6, alone.errors);
+  log(JSON.stringify(alone.end));
+  t.is((await back.execute('query-migrate')).status, 'postcopy-paused');
+  await limitLinks(testbed, 'src', 250, 62.5);
+  const recovered = await client.run(`poolshift recover --from-storage --target-qmp ssh://src${qmp}`, {
+    timeoutMs: 180_000,
+  });
+  log(recovered.stdout);
+  t.regex(recovered.stdout, /^\d+ pages are missing: they follow from storage$/m);
+  t.regex(recovered.stdout, /has everything on src/);
+  t.is((await back.execute('query-migrate')).status, 'completed');
+  t.is((await back.execute('query-status')).status, 'running');
+  t.regex((await src.run('poolshift status')).stdout, /by resume, here the destination: recovered$/m);
+  const again = await client.run(`poolshift recover --from-storage --target-qmp ssh://src${qmp}`, {
+    okExitCodes: [4],
+  });
+  t.regex(again.stderr, /has everything on src/);
 
   await until(acknowledged + 5);
   await recorder.stop();
