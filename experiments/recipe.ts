@@ -42,6 +42,7 @@ interface RecipePart {
   /** Names its cells where load and memory row do not tell them from those of other parts. */
   readonly title?: string;
   readonly mems?: readonly Mem[];
+  readonly engines?: readonly EngineName[];
   readonly repeat?: number;
   readonly conditions?: Partial<RecipeConditions>;
 }
@@ -143,8 +144,9 @@ export interface RecipeMatrix {
 
 /** @throws ZodError: the recipe is wrong */
 export function matricesOf(recipe: Recipe): readonly RecipeMatrix[] {
-  const { scenarios, engines, conditions, parts = [{}] } = recipe;
-  return parts.map(({ name = '', title = '', mems = recipe.mems, repeat = recipe.repeat, ...part }) => {
+  const { scenarios, conditions, parts = [{}] } = recipe;
+  return parts.map(({ name = '', title = '', ...part }) => {
+    const { mems = recipe.mems, engines = recipe.engines, repeat = recipe.repeat } = part;
     const given = { scenarios, mems, engines, repeat, ...conditions, ...part.conditions };
     const options = matrixOptionsSchema.parse(given);
     return { name, title, options, runs: matrixRuns(options), command: commandOf(given) };

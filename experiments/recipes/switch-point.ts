@@ -1,8 +1,11 @@
+import type { EngineName } from '../engines.ts';
 import { type Recipe, noCommitLost } from '../recipe.ts';
 
-const part = (beforeSwitch: number) => ({
+/** Post-copy has no such share: it is beside the first alone. */
+const part = (beforeSwitch: number, engines: readonly EngineName[] = ['resume']) => ({
   name: String(beforeSwitch),
   title: `${beforeSwitch} % before the switch`,
+  engines,
   conditions: { beforeSwitch },
 });
 
@@ -17,7 +20,7 @@ export const switchPoint: Recipe = {
   repeat: 3,
   // At full speed, so that it can be seen when throughput is back.
   conditions: { rate: 0, before: 20, after: 30 },
-  parts: [part(0), part(30), part(60), part(90)],
+  parts: [part(0, ['resume', 'postcopy']), part(30), part(60), part(90)],
   tables: [
     {
       caption: 'Time, and pages that the VM waited for',
