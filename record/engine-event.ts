@@ -8,6 +8,8 @@ const counters = z.object({
   pages_planned: z.number(),
   /** Records left out of QEMU's stream. */
   pages_left_out: z.number(),
+  /** Listed pages that went on as QEMU sent them, since processors were scarce and not the link. */
+  pages_passed_on: z.number(),
   pages_restored: z.number(),
   /** Storage had other content. */
   pages_mismatched: z.number(),

@@ -6,6 +6,7 @@ const counters: EngineCounters = {
   pages_listed: 0,
   pages_planned: 0,
   pages_left_out: 0,
+  pages_passed_on: 0,
   pages_restored: 2048,
   pages_mismatched: 0,
   pages_unreadable: 0,

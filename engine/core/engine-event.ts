@@ -11,6 +11,7 @@ export const emptyCounters: Omit<EngineCounters, 'cpu_ms' | 'rss_bytes'> = {
   pages_listed: 0,
   pages_planned: 0,
   pages_left_out: 0,
+  pages_passed_on: 0,
   pages_restored: 0,
   pages_mismatched: 0,
   pages_unreadable: 0,

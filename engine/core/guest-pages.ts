@@ -62,6 +62,8 @@ const minTold = 4096;
 export class GuestPages {
   /** Pages that the destination was told to restore. */
   plannedPages = 0;
+  /** Listed pages that QEMU's record was forwarded of, since processors are scarce. */
+  pagesPassedOn = 0;
   /** Listed pages that were sent from guest memory. */
   pagesSentFromMemory = 0;
   /**
@@ -172,6 +174,7 @@ export class GuestPages {
     if (mayBeWithheld) check?.record(page, buffer, offset);
     // What was planned on the strength of memory that may be another's is QEMU's until it is known to be right.
     const passes = this.#schedule.passesListed && ledger?.state(page) === pageState.listed;
+    if (passes) this.pagesPassedOn += 1;
     if (check?.passed === true && !passes)
       return ledger?.pageRecord(page, buffer, offset, mayBeWithheld) ?? true;
     ledger?.passRecord(page);

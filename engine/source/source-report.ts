@@ -25,6 +25,7 @@ export function sourceCounters(
     pages_listed: pages.listedPages,
     pages_planned: pages.plannedPages,
     pages_left_out: counters.pagesLeftOut,
+    pages_passed_on: pages.pagesPassedOn,
     pages_restored: status?.restoredPages ?? 0,
     pages_mismatched: status?.mismatchedPages ?? 0,
     pages_unreadable: status?.unreadablePages ?? 0,
