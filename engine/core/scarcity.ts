@@ -26,9 +26,11 @@ const littleRoom = 0.25;
 const busyShare = 0.7;
 /** Processors of which so little is left are what everything waits for. */
 const littleIdleShare = 0.12;
-/** So many measurements in a row have to say the same. */
+/** So many measurements in a row have to say the same at first. */
 const toBelieve = 3;
-/** And so many that a link is scarce no more, twice as many each time: what was begun with storage is best ended so. */
+/** And so many that the link is scarce after all: hosts that are as busy as they can be now and then look idle for a moment. */
+const toBecomeScarce = 10;
+/** And so many that it is scarce no more, twice as many each time: what was begun with storage is best ended so. */
 const toReturn = 20;
 /** Rates are of about the last so many measurements. */
 const rateSamples = 5;
@@ -53,11 +55,21 @@ export class Scarcity {
     this.#inARow = seen === this.#candidate ? this.#inARow + 1 : 1;
     this.#candidate = seen;
     if (seen === this.scarce) return false;
-    const returns = this.scarce === 'link';
-    if (this.#inARow < (returns ? this.#toReturn : toBelieve)) return false;
-    if (returns) this.#toReturn *= 2;
+    if (this.#inARow < this.#enough) return false;
+    if (this.scarce === 'link') this.#toReturn *= 2;
     this.scarce = seen;
     return true;
+  }
+
+  get #enough(): number {
+    switch (this.scarce) {
+      case undefined:
+        return toBelieve;
+      case 'processors':
+        return toBecomeScarce;
+      case 'link':
+        return this.#toReturn;
+    }
   }
 
   #see({ room, destinationBusyShare, idleShare }: Load): Scarce {
