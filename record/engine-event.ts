@@ -33,6 +33,8 @@ const counters = z.object({
   /** Of all that was sent: payload before compression over bytes on the connection. */
   compression_ratio_total: z.number(),
   restore_rate_bytes_per_second: z.number(),
+  /** While processors are scarce and not the link, at most so much goes over it, whatever it could carry; else 0. */
+  processors_carry_bytes_per_second: z.number(),
   cpu_ms: z.number(),
   rss_bytes: z.number(),
 });

@@ -22,6 +22,7 @@ const counters: EngineCounters = {
   compression_ratio: 1,
   compression_ratio_total: 1,
   restore_rate_bytes_per_second: 2 ** 20,
+  processors_carry_bytes_per_second: 0,
   cpu_ms: 0,
   rss_bytes: 0,
 };

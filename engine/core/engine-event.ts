@@ -27,6 +27,7 @@ export const emptyCounters: Omit<EngineCounters, 'cpu_ms' | 'rss_bytes'> = {
   compression_ratio: 1,
   compression_ratio_total: 1,
   restore_rate_bytes_per_second: 0,
+  processors_carry_bytes_per_second: 0,
 };
 
 /** What this process has used so far. */

@@ -355,15 +355,23 @@ export class GuestPages {
       this.#schedule.firstPassThrough();
       this.#onEvent({ event: 'first-pass-done' });
     }
-    if (this.#schedule.waitsForList && (this.#firstPassThrough || this.almostThrough)) {
+    if (!this.#schedule.waitsForList) return;
+    // Nothing was left out, so that it may come to the switchover however it does.
+    if (this.#schedule.passesListed) {
+      if (this.#firstPassThrough) this.#doWithoutList();
+    } else if (this.#firstPassThrough || this.almostThrough) {
       this.#startPlan();
-      if (this.#schedule.passesListed)
-        this.giveUpList(
-          'not-needed',
-          'processors were scarce and the link was not: all that QEMU sent went on',
-        );
-      else this.giveUpList('too-late', "QEMU's first pass was through before the list was there");
+      this.giveUpList('too-late', "QEMU's first pass was through before the list was there");
     }
+  }
+
+  /** QEMU has sent all of RAM, but for what it never sends. */
+  ramEnds(): void {
+    if (this.#schedule.passesListed) this.#doWithoutList();
+  }
+
+  #doWithoutList(): void {
+    this.giveUpList('not-needed', 'processors were scarce and the link was not: all that QEMU sent went on');
   }
 
   /**

@@ -48,6 +48,11 @@ export class Scarcity {
   #inARow = 0;
   #toReturn = toReturn;
 
+  /** What processors let through in a second, where they are what is scarce, uncompressed; 0 where they are not. */
+  get processorsCarryBytesPerSecond(): number {
+    return this.scarce === 'processors' ? this.#peakWireBytesPerSecond : 0;
+  }
+
   /** Takes a measurement; returns whether `scarce` has changed. */
   measured(load: Load, nowMs: number): boolean {
     this.#takeRates(load, nowMs);

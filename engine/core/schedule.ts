@@ -203,6 +203,7 @@ export class Schedule {
    */
   holdsQemu(ackWithheld: boolean, almostThrough: boolean): boolean {
     if (this.mayMove || (ackWithheld && this.dirtyPassMayGo)) return false;
+    if (this.passesListed && this.waitsForList) return false;
     return this.#firstPassThrough || (almostThrough && !ackWithheld);
   }
 

@@ -278,6 +278,7 @@ class SourceEngine implements DestinationLinkHandler {
     const recordsBefore = counters.pages + counters.zeroPages + counters.pageDeltas;
     const partsBefore = counters.ramSections;
     if (!this.#stream.push(chunk)) {
+      this.#stream.pages.ramEnds();
       this.#refuseEndOfPrecopy();
       this.#hold.holdEnd();
     }
@@ -611,6 +612,6 @@ class SourceEngine implements DestinationLinkHandler {
   }
 
   #counters(): EngineCounters {
-    return sourceCounters(this.#stream, this.#link.connection, this.#schedule, this.#status);
+    return sourceCounters(this.#stream, this.#link.connection, this.#schedule, this.#scarcity, this.#status);
   }
 }

@@ -7,6 +7,7 @@ import {
   type EngineEvent,
   processCounters,
 } from '../core/engine-event.ts';
+import type { Scarcity } from '../core/scarcity.ts';
 import type { Schedule } from '../core/schedule.ts';
 import type { EngineConnection } from '../wire/connection.ts';
 import type { RestoreStatus } from '../wire/messages.ts';
@@ -17,6 +18,7 @@ export function sourceCounters(
   { pages, injector }: QemuStream,
   connection: EngineConnection,
   schedule: Schedule,
+  scarcity: Scarcity,
   status: RestoreStatus | undefined,
 ): EngineCounters {
   const { counters } = injector.reader;
@@ -39,6 +41,7 @@ export function sourceCounters(
     compression_ratio: connection.compressionRatio,
     compression_ratio_total: connection.sentBytes === 0 ? 1 : connection.rawBytes / connection.sentBytes,
     restore_rate_bytes_per_second: Math.round(schedule.settledPagesPerSecond * pageSizeBytes),
+    processors_carry_bytes_per_second: Math.round(scarcity.processorsCarryBytesPerSecond),
     ...processCounters(),
   };
 }

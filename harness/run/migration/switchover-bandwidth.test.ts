@@ -53,3 +53,15 @@ test('counters that say nothing change nothing', (t) => {
   t.is(new SwitchoverBandwidth(linkRate).update({}), undefined);
   t.is(new SwitchoverBandwidth(linkRate).update({ migration_link_bytes: 5 }), undefined);
 });
+
+test('where processors are scarce, what they let through counts', (t) => {
+  const bandwidth = new SwitchoverBandwidth(linkRate);
+  const counters = (bytes: number, carry: number) => ({
+    migration_link_bytes: bytes,
+    compression_ratio_total: 1,
+    processors_carry_bytes_per_second: carry,
+  });
+  t.is(bandwidth.update(counters(0, 0)), undefined);
+  t.is(bandwidth.update(counters(1000, linkRate / 5)), linkRate / 5);
+  t.is(bandwidth.update(counters(2000, 0)), linkRate, 'the link is scarce again');
+});

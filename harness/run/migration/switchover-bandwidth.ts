@@ -2,7 +2,7 @@
  * How fast a VM's last dirty pages cross the migration link, which QEMU compares with its downtime limit
  * (avail-switchover-bandwidth, migration/migration.c, migration_update_counters). The engine compresses them, so that it is
  * the link's rate times the compression ratio: with the link's rate alone a VM would not be switched over although it could
- * be. Pure.
+ * be. Where processors let less through than the link would carry, it is that. Pure.
  */
 
 /** The ratio of so many counters of the past, at five a second. */
@@ -40,7 +40,9 @@ export class SwitchoverBandwidth {
     if (this.#window.length > windowLength) this.#window.shift();
     if (first === undefined || now.linkBytes === first.linkBytes) return undefined;
     const recentRatio = (now.rawBytes - first.rawBytes) / (now.linkBytes - first.linkBytes);
-    const bytesPerSecond = Math.round(this.#linkBytesPerSecond * Math.max(1, recentRatio));
+    const carry = counters['processors_carry_bytes_per_second'];
+    const most = typeof carry === 'number' && carry > 0 ? carry : Infinity;
+    const bytesPerSecond = Math.round(Math.min(this.#linkBytesPerSecond * Math.max(1, recentRatio), most));
     if (Math.abs(bytesPerSecond - this.#told) < minChange * this.#told) return undefined;
     this.#told = bytesPerSecond;
     return bytesPerSecond;
