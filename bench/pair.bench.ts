@@ -24,10 +24,12 @@ interface Method {
   readonly engines?: { readonly source: readonly string[]; readonly destination: readonly string[] };
 }
 
-const withEngines = (strategy: string, targetRam: string): Method => ({
+const withEngines = (strategy: string, targetRam: string, ...source: readonly string[]): Method => ({
   capabilities: ['return-path', 'switchover-ack'],
-  engines: { source: ['--strategy', strategy], destination: ['--target-ram', targetRam] },
+  engines: { source: ['--strategy', strategy, ...source], destination: ['--target-ram', targetRam] },
 });
+/** Whatever is scarce: on this machine processors are. */
+const always = ['--leave-out', 'always', '--compress', 'zstd'] as const;
 const methods: Readonly<Record<string, Method>> = {
   precopy: { capabilities: ['return-path'] },
   'multifd-zstd': {
@@ -36,8 +38,9 @@ const methods: Readonly<Record<string, Method>> = {
   },
   restore: withEngines('restore', 'auto'),
   'restore, streamed': withEngines('restore', 'none'),
-  balance: withEngines('balance', 'auto'),
-  'balance, streamed': withEngines('balance', 'none'),
+  balance: withEngines('balance', 'auto', ...always),
+  'balance, streamed': withEngines('balance', 'none', ...always),
+  passthrough: withEngines('passthrough', 'auto'),
 };
 
 const { values } = parseArgs({
