@@ -248,6 +248,25 @@ serially('both links share the pages, while the guest writes them, without help 
   });
 });
 
+serially('balance decides by what is scarce here, and memory is the same', async (t) => {
+  const busy = { startBytes: 32 * MiB, endBytes: 36 * MiB, strideBytes: 8192, delayRounds: 100_000 };
+  await withPair(t, { program: busy }, async (pair) => {
+    pair.cache(cachedRuns);
+    const { source } = await pair.startEngines(listOf(cachedRuns, ramBytes), {
+      source: ['--strategy', 'balance'],
+    });
+    await pair.migrate();
+    await pair.completed();
+    t.deepEqual(pair.differingPages(), []);
+    const scarce = source.events.filter((event) => event.event === 'scarce');
+    t.log(JSON.stringify(scarce));
+    const noList = source.events.find((event) => event.event === 'no-list');
+    // Where it is not the link, or there was no time to find out.
+    if (scarce.every(({ what }) => what === 'processors')) t.is(noList?.code, 'not-needed');
+    else t.true(noList === undefined || noList.code === 'too-late');
+  });
+});
+
 function startNbd(pair: VmPair, bytesPerSecond: number): ReturnType<typeof startNbdServer> {
   if (installation === undefined) throw new Error('no QEMU');
   return startNbdServer(installation, pair.diskPath, path.join(pair.folder, 'nbd'), bytesPerSecond);
