@@ -123,7 +123,7 @@ done`);
 async function tellHosts({ vm, hosts }: BrokenMove, id: string): Promise<void> {
   const end = JSON.stringify({ outcome: 'recovered', endedAt: new Date().toISOString() });
   await Promise.allSettled(
-    [hosts.source, hosts.destination].map((host) =>
+    [hosts.source, hosts.destination].map(async (host) =>
       host?.run(
         endScript(id, end, `migration ${id} of ${vm}: recovered, all of it is on ${hosts.destination.name}`),
       ),
