@@ -15,8 +15,9 @@ for (const recipe of recipes) {
   test(`${recipe.name}: its cells are those of the matrices that it names`, (t) => {
     const matrices = matricesOf(recipe);
     for (const { command, options, runs } of matrices) {
-      const { mems } = options;
-      t.is(runs.length, recipe.scenarios.length * mems.length * recipe.engines.length * options.repeat);
+      const { mems, engines = recipe.engines } = options;
+      t.is(runs.length, recipe.scenarios.length * mems.length * engines.length * options.repeat);
+      t.true(engines.every((engine) => recipe.engines.includes(engine)));
       // As `npm run matrix` would take them.
       const given = [...command.matchAll(/--([a-z-]+)((?: (?!--)\S+)*)/g)].map(
         ([, flag = '', values = '']) => {
