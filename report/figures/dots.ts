@@ -111,6 +111,9 @@ const metrics: readonly (readonly [label: TextKey, value: Value])[] = [
 const scenarioShapes = { idle: 'circle', ro: 'square', rw: 'triangle-up', tpcc: 'diamond' } as const;
 const sizeColours = [rampColours[5], rampColours[3], rampColours[2], rampColours[0]];
 
+/** What is less, as a link that only a few messages crossed, would press all others together. */
+const leastRatio = 0.001;
+
 /** Each engine's figures divided by pre-copy's of the same load and memory. */
 export function enginesCompared(context: FigureContext): Drawing {
   const { text, engineTitle } = context;
@@ -129,8 +132,8 @@ export function enginesCompared(context: FigureContext): Drawing {
       const before = valuesOf(baseline, value);
       const after = valuesOf(cell, value);
       const ratio = mean(after) / mean(before);
-      // A figure of zero (throughput that never fell) has no place on a logarithmic axis.
-      if (!(ratio > 0 && Number.isFinite(ratio))) return [];
+      // A figure of zero (throughput that never fell), or next to it, has no place on a logarithmic axis.
+      if (!(ratio >= leastRatio && Number.isFinite(ratio))) return [];
       const each = after.map((value) => value / mean(before)).filter((one) => one > 0);
       const place = {
         metric: text(label),
@@ -186,7 +189,11 @@ export function enginesCompared(context: FigureContext): Drawing {
                 type: 'quantitative',
                 title: text('axis.ratio'),
                 scale: { type: 'log', nice: false, padding: 36 },
-                axis: { values: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50], format: '~g' },
+                axis: {
+                  values: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100],
+                  format: '~g',
+                  labelSeparation: 6,
+                },
               },
               y: {
                 field: 'engine',

@@ -257,8 +257,8 @@ const texts = {
     ja: '限界：ゼロページを除くメモリ量を両リンクの実測速度で送る時間。圧縮する方式ではその実行の圧縮率を算入。破線：1 と 0.5（片リンクのみ）',
   },
   'note.ratio': {
-    en: 'Figures of a cell divided by pre-copy’s; below 1 is better. Log scale. One mark per load and memory row: mean of its repeats; line and ticks: its runs, over pre-copy’s mean. No mark where pre-copy’s figure is 0.',
-    ja: '同条件の pre-copy に対する比。1 未満が良い。対数軸。負荷とメモリごとに繰返しの平均、線と目盛は各実行（pre-copy の平均に対する比）。pre-copy が 0 の場合は表示なし',
+    en: 'Figures of a cell divided by pre-copy’s; below 1 is better. Log scale. One mark per load and memory row: mean of its repeats; line and ticks: its runs, over pre-copy’s mean. No mark where pre-copy’s figure is 0, or the ratio below 0.001.',
+    ja: '同条件の pre-copy に対する比。1 未満が良い。対数軸。負荷とメモリごとに繰返しの平均、線と目盛は各実行（pre-copy の平均に対する比）。pre-copy が 0、または比が 0.001 未満の場合は表示なし',
   },
   'note.gain': {
     en: 'A mark a run, over the pre-copy made beside it, at the dirty rate that QEMU counted in that one.',
