@@ -113,7 +113,7 @@ export class EngineRecord {
     const unreadable = counts.pages_unreadable ?? 0;
     const sent: Readonly<Record<string, number>> = {
       'QEMU had sent them before the list came': accepted?.pages_already_sent ?? 0,
-      'processors were scarce and the link was not': source?.pages_passed_on ?? 0,
+      'the link was not found to be scarce': source?.pages_passed_on ?? 0,
       'storage is not known or not open': accepted?.refused_unknown_source ?? 0,
       'refused: beyond memory or storage, or named twice':
         (accepted?.refused_beyond_ram ?? 0) +

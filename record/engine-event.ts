@@ -8,7 +8,7 @@ const counters = z.object({
   pages_planned: z.number(),
   /** Records left out of QEMU's stream. */
   pages_left_out: z.number(),
-  /** Listed pages that went on as QEMU sent them, since processors were scarce and not the link. */
+  /** Listed pages that went on as QEMU sent them, since the link was not found to be scarce. */
   pages_passed_on: z.number(),
   pages_restored: z.number(),
   /** Storage had other content. */

@@ -62,7 +62,7 @@ const minTold = 4096;
 export class GuestPages {
   /** Pages that the destination was told to restore. */
   plannedPages = 0;
-  /** Listed pages that QEMU's record was forwarded of, since processors are scarce. */
+  /** Listed pages that QEMU's record was forwarded of, since the link was not found to be scarce. */
   pagesPassedOn = 0;
   /** Listed pages that were sent from guest memory. */
   pagesSentFromMemory = 0;
@@ -371,7 +371,7 @@ export class GuestPages {
   }
 
   #doWithoutList(): void {
-    this.giveUpList('not-needed', 'processors were scarce and the link was not: all that QEMU sent went on');
+    this.giveUpList('not-needed', 'the link was not found to be scarce: all that QEMU sent went on');
   }
 
   /**

@@ -252,3 +252,16 @@ for (const [scarce, busyShare] of [
     t.is(asked, scarce === 'link' ? 1 : 0);
   });
 }
+
+test('a destination that never says how busy it is keeps balance from its list, and makes it wait for nothing', async (t) => {
+  const run = await between(t, {
+    limits: {},
+    source: {
+      ...{ strategy: 'balance', compression: 'auto' },
+      ram: { block: () => ({ read: () => undefined }), close: () => undefined },
+      requestList: () => Promise.reject(new Error('asked')),
+    },
+  });
+  run.qemu.write(firstPass);
+  t.like(await run.events.once(({ event }) => event === 'no-list'), { code: 'not-needed' });
+});

@@ -18,3 +18,12 @@ test('sources bring the key of the hashes, whole, or are refused', (t) => {
     t.throws(() => decodeMessage(messageSchemas.sources, payload), { code: 'malformed' }, String(other));
   }
 });
+
+test('a load is two shares, or is refused', (t) => {
+  const load = { busyShare: 0.5, idleShare: 1 };
+  t.deepEqual(decodeMessage(messageSchemas.load, encodeMessage(load)), load);
+  for (const other of [{ busyShare: 2 }, { idleShare: -0.1 }, { busyShare: null }, { idleShare: '1' }]) {
+    const payload = Buffer.from(JSON.stringify({ ...load, ...other }));
+    t.throws(() => decodeMessage(messageSchemas.load, payload), { code: 'malformed' }, JSON.stringify(other));
+  }
+});
