@@ -264,4 +264,15 @@ test('a destination that never says how busy it is keeps balance from its list, 
   });
   run.qemu.write(firstPass);
   t.like(await run.events.once(({ event }) => event === 'no-list'), { code: 'not-needed' });
+  const description = '{"page_size": 4096, "devices": []}';
+  run.qemu.write(
+    Buffer.concat([
+      end,
+      ...[build.number(1, 6), build.number(4, description.length), Buffer.from(description)],
+    ]),
+  );
+  await run.frames.once((type) => type === 'commit');
+  run.qemu.end();
+  run.destination.send('started', Buffer.alloc(0));
+  t.like(await run.outcome, { result: 'migrated' });
 });
