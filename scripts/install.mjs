@@ -44,7 +44,7 @@ cat <&3 > /dev/null
  * @throws Error that says what is wrong; the signal's reason when it aborts, and then nothing of npm is left
  */
 export async function install(root, say, signal) {
-  const packages = readFileSync(path.join(root, 'package-lock.json'));
+  const packages = readFileSync(path.join(root, 'npm-shrinkwrap.json'));
   const wanted = createHash('sha256').update(packages).update(process.arch).digest('hex');
   if (isInstalled(root, wanted)) return;
   const child = spawn(

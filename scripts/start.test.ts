@@ -42,7 +42,7 @@ class Checkout {
     mkdirSync(path.join(this.folder, 'bin'));
     this.write('bin/npm', npm);
     chmodSync(path.join(this.folder, 'bin/npm'), 0o755);
-    this.write('package-lock.json', '{"packages": {"": {}}}');
+    this.write('npm-shrinkwrap.json', '{"packages": {"": {}}}');
     this.write('package.json', '{}');
     this.write('program.mjs', "console.log('the program runs')");
     t.teardown(async () => {

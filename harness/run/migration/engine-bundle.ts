@@ -13,7 +13,7 @@ export async function prepareEngine(log: Log): Promise<string> {
     name: 'engine',
     keyParts: [
       await hashFiles([path.join(root, 'engine'), path.join(root, 'foundation')]),
-      await readFile(path.join(root, 'package-lock.json'), 'utf8'),
+      await readFile(path.join(root, 'npm-shrinkwrap.json'), 'utf8'),
     ],
     build: (dir) => bundleEngine(path.join(dir, fileName)),
     log,
