@@ -1,4 +1,4 @@
-/** Ways to migrate. Each name is what `--engine` takes; docs/engine.md tells how they work. */
+/** Ways to migrate. Each name is what `--engine` takes; docs/engine-design.md tells how they work. */
 import type { ProfileName } from './profiles.ts';
 
 export const engineNames = [

@@ -47,3 +47,17 @@ export const helpSettings = {
     ? { formatHelp: (command: Command) => `${JSON.stringify(describe(command))}\n` }
     : {}),
 };
+
+/**
+ * For a program that has no options: prints its usage and ends it when it is given any argument, with 0 if that asks for help and else
+ * with 2.
+ */
+export function refuseArguments(usage: string, given: readonly string[] = process.argv.slice(2)): void {
+  const [first] = given;
+  if (first === undefined) return;
+  const isHelp = first === '--help' || first === '-h';
+  (isHelp ? console.log : console.error)(
+    isHelp ? usage : `it takes no arguments, not ${JSON.stringify(first)}\n${usage}`,
+  );
+  process.exit(isHelp ? 0 : 2);
+}

@@ -55,7 +55,7 @@ ${key === undefined ? '' : `cat > ${quote(keyFileOf(record.id))}`}`;
 
 /**
  * Starts an engine: a transient unit where systemd runs, else a detached process. Its events go to a file, so that nobody has to
- * be there to read them. systemd never kills a source engine: one in doubt has to stay (docs/engine.md, Switchover).
+ * be there to read them. systemd never kills a source engine: one in doubt has to stay (docs/engine.md, Ends).
  *
  * @param command program and arguments, as words of a shell
  */

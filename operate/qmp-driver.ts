@@ -218,7 +218,7 @@ class Settings {
   }
 }
 
-/** Nothing comes after these; a broken post-copy waits for a recovery (docs/engine.md). */
+/** Nothing comes after these; a broken post-copy waits for a recovery (docs/early-resume.md). */
 const ended = ['completed', 'failed', 'cancelled', 'postcopy-paused'] as const;
 
 /** Early resume, where each round trip to a host would lengthen the downtime. */

@@ -140,7 +140,7 @@ export const engineEventFields = {
   failed: reasonWithCode.extend({ peer: z.boolean(), advice: z.string().exactOptional() }),
   /** A signal has ended the migration before the commit. */
   cancelled: z.object({ advice: z.string().exactOptional() }),
-  /** Nobody here can tell whether the target has the VM: see docs/engine.md, In doubt. */
+  /** Nobody here can tell whether the target has the VM: see docs/engine.md, Ends. */
   'in-doubt': reason.extend({ advice: z.string() }),
   /** The VM is at the destination, without some of its pages, which do not come any more. */
   incomplete: reason.extend({ advice: z.string() }),

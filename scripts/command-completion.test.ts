@@ -36,3 +36,17 @@ test('npm scripts, their commands, options and values are completed, and other w
   t.deepEqual(await offered(root, 'install', ''), ['npm-own']);
   t.deepEqual(await offered('/', 'run', 'exp'), ['npm-own']);
 });
+
+test('scripts without options have a usage, too, and do nothing else when asked for it', async (t) => {
+  const { scripts } = JSON.parse(await readFile(path.join(root, 'package.json'), 'utf8')) as {
+    readonly scripts: Readonly<Record<string, string>>;
+  };
+  for (const name of scriptsWithoutOptions) {
+    const program = scripts[name]?.split(' ').slice(2) ?? [];
+    const { stdout, stderr } = await execa(process.execPath, [...program.slice(0, 1), '--help'], {
+      cwd: root,
+      timeout: 60_000,
+    });
+    t.regex(stdout + stderr, /^usage: /, name);
+  }
+});

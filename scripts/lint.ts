@@ -1,10 +1,14 @@
 /** `npm run lint`: types, eslint, prettier, layers and shell scripts; every check runs, the first failure sets the status. */
 import { globSync } from 'node:fs';
 import { $ } from 'zx';
+import { refuseArguments } from '../foundation/command-help.ts';
 import { seconds as secondsText } from '../foundation/quantity.ts';
 import { machinePackages } from './debian-packages.ts';
 import { ensurePackages } from './packages.ts';
 
+refuseArguments(
+  'usage: npm run lint\nTypes, eslint, prettier, layers and shell scripts. Exit codes: 0 all is well, 1 not.',
+);
 const scripts = globSync([
   '{vagrant,harness,examples}/**/*.{sh,sbatch}',
   'scripts/debian/*.{postinst,prerm,postrm}',

@@ -100,7 +100,7 @@ const hostPackage: Package = {
       'etc/apparmor.d/abstractions/libvirt-qemu.d/poolshift',
       path.join(texts, 'apparmor-libvirt-qemu'),
     );
-    for (const page of ['engine', 'operate'])
+    for (const page of ['engine', 'early-resume', 'operate'])
       await bring(tree, `usr/share/doc/poolshift/${page}.md`, path.join(root, `docs/${page}.md`));
     for (const example of ['domain.xml', 'poolshift-source@.service', 'poolshift-destination@.service']) {
       const text = await readFile(path.join(root, 'examples', example), 'utf8');

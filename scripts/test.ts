@@ -17,6 +17,13 @@ const idleMs = 600_000;
 const maxLineLength = 500;
 const slowestFilesNamed = 10;
 
+const usage = `usage: npm test [-- SUITE | FILE ...]
+suites: ${suiteNames.join(' ')}
+Exit codes: 0 all passed, 1 not, 2 neither a suite nor a test file.`;
+if (['--help', '-h'].includes(process.argv[2] ?? '')) {
+  console.log(usage);
+  process.exit(0);
+}
 const suites = selectedFiles(process.argv.slice(2));
 const inLab = [...suites.keys()].some((suite) => suite !== 'unit');
 if (inLab && process.getuid?.() !== 0) {

@@ -1,6 +1,7 @@
 /** `npm run vagrant-box`: makes the box and gives it to Vagrant. */
 import { $ } from 'zx';
 import { CodedError } from '../foundation/coded-error.ts';
+import { refuseArguments } from '../foundation/command-help.ts';
 import type { Log } from '../scripts/cache.ts';
 import { machinePackages } from '../scripts/debian-packages.ts';
 import { ensurePackages } from '../scripts/packages.ts';
@@ -10,6 +11,9 @@ const log: Log = (line) => {
   console.error(line);
 };
 
+refuseArguments(
+  'usage: npm run vagrant-box\nMakes a Debian 13 box from packages, and gives it to Vagrant (docs/real-hosts.md). Exit codes: 0 Vagrant has it, 1 not.',
+);
 try {
   await ensurePackages(machinePackages.vagrantBox, log);
   const file = await prepareBox(log);

@@ -1,5 +1,5 @@
 /**
- * The switchover as the destination engine knows it: one state, events in, actions out (docs/engine.md, Switchover, has the
+ * The switchover as the destination engine knows it: one state, events in, actions out (docs/engine-design.md, Switchover, has the
  * picture). Pure, so that the engine and the model test run the same code.
  */
 import { type EngineEnd, interruption } from './engine-options.ts';

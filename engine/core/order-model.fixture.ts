@@ -1,5 +1,5 @@
 /**
- * A model of a migration's order (docs/engine.md, Order): a guest that writes, a QEMU with a dirty log, a socket between QEMU and the
+ * A model of a migration's order (docs/engine-design.md, Order): a guest that writes, a QEMU with a dirty log, a socket between QEMU and the
  * source engine, one between the engines, storage that is read out of order, and a list that may lie.
  */
 import fc from 'fast-check';

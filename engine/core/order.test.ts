@@ -1,4 +1,4 @@
-/** Why memory arrives complete (docs/engine.md, Order): whatever the interleaving, the target's memory is the source's in the end. */
+/** Why memory arrives complete (docs/engine-design.md, Order): whatever the interleaving, the target's memory is the source's in the end. */
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { arbitraryStart, scriptOf, steps, stepsAfterMove, World } from './order-model.fixture.ts';

@@ -8,7 +8,7 @@ import type { MappedFrames } from './guest-memory-map.ts';
 
 /**
  * Guest memory as it is now. Reads are synchronous on purpose: a page must be read and put in its place in the stream with
- * nothing in between (docs/engine.md, Order).
+ * nothing in between (docs/engine-design.md, Order).
  */
 export interface GuestRam {
   /** Reads `count` pages from `page` on. @throws CodedError 'source', 'guest-ram' */
@@ -53,7 +53,7 @@ export interface PageHash {
   hashPage(buffer: Uint8Array, offset: number, into: Uint32Array, index: number): void;
 }
 
-/** The stream to the destination: each call puts something into its order (docs/engine.md, Order). */
+/** The stream to the destination: each call puts something into its order (docs/engine-design.md, Order). */
 export interface StreamWriter {
   /** Whether pages have a place in the stream now. */
   readonly canInject: boolean;

@@ -1,5 +1,5 @@
 /**
- * Which pages may be written into the target's memory behind the back of its loader (docs/engine.md, Placement). A page may
+ * Which pages may be written into the target's memory behind the back of its loader (docs/engine-design.md, Placement). A page may
  * not while an older record of it can still be on its way through the target QEMU, which would overwrite the newer content.
  * A PING in the stream is answered by a PONG on the return path when everything before it was loaded.
  *

@@ -1,6 +1,6 @@
 /**
  * Writes pages straight into the target's memory, where that may be done, rather than through its loader, which costs several
- * times as much. Whatever it does not take goes into the stream (docs/engine.md, Placement).
+ * times as much. Whatever it does not take goes into the stream (docs/engine-design.md, Placement).
  *
  *   checking --PONG: the samples are there--> placing
  *      | \----PONG: they are not-------------> off

@@ -1,6 +1,6 @@
 /**
  * Holds the switchover until nothing is pending: withholds the target's ack, and says when QEMU is not to be
- * read from, or only a little (docs/engine.md).
+ * read from, or only a little (docs/engine-design.md).
  */
 import { SwitchoverGate } from '../stream/return-path.ts';
 import type { EventSink } from './engine-event.ts';

@@ -1,6 +1,6 @@
 /**
  * The destination engine: the only writer of the target QEMU's incoming stream. It relays what the source engine sends and
- * adds pages that it reads from shared storage. docs/engine.md says why the guest's memory arrives complete.
+ * adds pages that it reads from shared storage. docs/engine-design.md says why the guest's memory arrives complete.
  */
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import type { ProcessIdentity } from '../../foundation/process-identity.ts';
@@ -365,7 +365,7 @@ class DestinationEngine implements SourceHandler, RestoreSink {
 
   /**
    * What is pending in the plan now is missing at the target, and what the VM has left: the VM stands at the source, QEMU has said what it
-   * sends again, and each page that came or was thrown away since it was planned is pending no more (docs/engine.md, Order).
+   * sends again, and each page that came or was thrown away since it was planned is pending no more (docs/engine-design.md, Order).
    */
   #keepForRecovery(serving: Serving): void {
     const { stream, storage, target, plan } = serving;

@@ -1,5 +1,5 @@
 /**
- * What placement rests on, of a real QEMU (docs/engine.md, Placement): what is written into its memory while an older record is
+ * What placement rests on, of a real QEMU (docs/engine-design.md, Placement): what is written into its memory while an older record is
  * on its way is lost, what is written after the PONG stays, and a later record wins. Some seconds; needs QEMU 9 or newer.
  */
 import { randomBytes } from 'node:crypto';

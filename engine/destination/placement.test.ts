@@ -1,5 +1,5 @@
 /**
- * Why pages may be written beside the target's stream (docs/engine.md, Placement), as a model with random interleavings: the
+ * Why pages may be written beside the target's stream (docs/engine-design.md, Placement), as a model with random interleavings: the
  * destination's own stream and fence between records and restored pages on one side, and on the other a loader that loads them
  * late, into the memory that is written to at the same time.
  */

@@ -1,6 +1,6 @@
 /**
  * The source engine in simulated time: the real GuestPages, Schedule and SwitchoverHold, between a simulated QEMU and a
- * simulated wire. docs/engine.md says what they do.
+ * simulated wire. docs/engine-design.md says what they do.
  */
 import type { EngineEvent } from '../core/engine-event.ts';
 import { GuestPages } from '../core/guest-pages.ts';

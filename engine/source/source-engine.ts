@@ -1,7 +1,7 @@
 /**
  * The source engine: stands between the source QEMU and the destination engine. It leaves pages out of QEMU's stream that
  * the destination can read from shared storage, sends what storage does not give, and holds the switchover until nothing
- * is pending. docs/engine.md says why the guest's memory arrives complete.
+ * is pending. docs/engine-design.md says why the guest's memory arrives complete.
  */
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { IdleTime } from '../../foundation/processor-time.ts';

@@ -227,7 +227,7 @@ async function locatePages(
 const countExtents = (location: FileLocation | NoPlace): number =>
   'leftOut' in location ? 0 : location.parts.reduce((sum, { extents }) => sum + extents.length, 0);
 
-/** @returns how many have pages. Numbers and typed arrays alone (docs/agent.md, V8's optimiser). */
+/** @returns how many have pages. Numbers and typed arrays alone (page-runs.ts says why). */
 function markFiles(file: Uint32Array, count: number, hasPages: Uint8Array): number {
   let files = 0;
   for (let page = 0; page < count; page++) {

@@ -154,7 +154,8 @@ function isAscending(sources: Uint16Array, blocks: Uint32Array): boolean {
   return true;
 }
 
-// Loops over pages stand in functions of their own, which get numbers and typed arrays alone (docs/agent.md, V8's optimiser).
+// Loops over pages stand in functions of their own, which get numbers and typed arrays alone: V8 drops the shapes of a list's objects with
+// them, and the code that it had optimised for these.
 
 function sortPages(located: LocatedPages): SortedPages {
   const { pages } = located;

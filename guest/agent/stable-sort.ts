@@ -1,4 +1,4 @@
-/** Sorting of indices by key. Loops get numbers and typed arrays alone (docs/agent.md, V8's optimiser). */
+/** Sorting of indices by key. Loops get numbers and typed arrays alone (page-runs.ts says why). */
 
 type Keys = Uint16Array | Uint32Array;
 

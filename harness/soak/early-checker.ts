@@ -1,5 +1,5 @@
 /**
- * Holds the history of an early resume against what docs/engine.md promises of it: the VM is at one of the two, with all of its
+ * Holds the history of an early resume against what docs/early-resume.md promises of it: the VM is at one of the two, with all of its
  * memory, in the end, unless the one host is lost that it could not do without. Pure.
  */
 import {

@@ -1,5 +1,5 @@
 /**
- * Plays the program that manages both VMs in an early resume, as docs/engine.md wants it: it stops the VM at the source when it may
+ * Plays the program that manages both VMs in an early resume, as docs/early-resume.md wants it: it stops the VM at the source when it may
  * move, continues the target when that has it, gives the VM back to the source only where that engine has said that it is there,
  * and recovers a move that broke.
  */

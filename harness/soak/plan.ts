@@ -174,7 +174,7 @@ export function possible(plan: SmallPlan): SmallPlan {
   };
 }
 
-/** With a target that starts by itself these may leave two VMs, as with stock QEMU (docs/engine.md, Switchover). */
+/** With a target that starts by itself these may leave two VMs, as with stock QEMU (docs/engine.md, Ends). */
 export function managerOnly(action: Action): boolean {
   switch (action.kind) {
     case 'cancel':

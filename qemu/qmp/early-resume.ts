@@ -1,4 +1,4 @@
-/** What QEMU is told so that a VM runs at its destination before all of its memory is there (docs/engine.md, Early resume). */
+/** What QEMU is told so that a VM runs at its destination before all of its memory is there (docs/early-resume.md). */
 import type { MigrationParameters } from './messages.ts';
 
 /**

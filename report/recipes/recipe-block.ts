@@ -66,7 +66,7 @@ export function recipeBlock(
   const shown = figures.filter(({ name }) => recipe.figures.includes(name));
   return [
     ...headOf(recipe),
-    `${count === wanted ? `${wanted} runs` : `**${count} of ${wanted} runs**`}, ${daysOf(runs)}, ` +
+    `${count === wanted ? runsText(wanted) : `**${count} of ${wanted} runs**`}, ${daysOf(runs)}, ` +
       `in ${folders.map((folder) => `\`${folder}\``).join(', ')}. ${madeOn(runs)}`,
     '',
     ...(differences.length === 0
@@ -78,11 +78,16 @@ export function recipeBlock(
       tableOf(recipe, table, parts),
     ]),
     claimsMarkdown(judgedClaims(recipeSet), 'en'),
-    ...judgedPaperClaims(recipeSet).flatMap(({ title, claims }) => [
-      `${paperClaimsLine(title)} ([how they are judged](report.md)):`,
-      '',
-      claimsMarkdown(claims, 'en'),
-    ]),
+    ...judgedPaperClaims(recipeSet).flatMap(({ title, claims }) => {
+      // Those that these loads and methods say nothing of stand once, in the table of when each claim holds.
+      const judged = claims.filter(({ verdict }) => verdict !== 'missing');
+      if (judged.length === 0) return [];
+      return [
+        `${paperClaimsLine(title)} ([how they are judged](report.md)):`,
+        '',
+        claimsMarkdown(judged, 'en'),
+      ];
+    }),
     ...section,
     ...shown.flatMap((figure) => [
       `![${titleOf(figure, context)}](${picturesOf(recipe)}/${figure.name}.png)`,
@@ -111,11 +116,11 @@ function tableOf({ scenarios, engines }: Recipe, table: RecipeTable, parts: Reci
             const values = shown.flatMap((run) => column.value(run) ?? []);
             return values.length === 0 ? (column.absence?.(shown) ?? '') : medianText(column, values);
           });
-          const runsText =
+          const convergedText =
             part === undefined
               ? String(firstVmsOf(ofCell).length)
               : `${part.converged} of ${part.runs} converged`;
-          return [[mem, scenario, `\`${engine}\``, runsText, ...numbersOfCell]];
+          return [[mem, scenario, `\`${engine}\``, convergedText, ...numbersOfCell]];
         }),
       ),
     ),
@@ -125,6 +130,8 @@ function tableOf({ scenarios, engines }: Recipe, table: RecipeTable, parts: Reci
   const kept = head.map((_, index) => index < 4 || lines.some((line) => line[index] !== ''));
   return markdownTable([head, ...lines].map((line) => line.filter((_, index) => kept[index])));
 }
+
+const runsText = (count: number): string => (count === 1 ? '1 run' : `${count} runs`);
 
 const each = (values: readonly string[]): string => [...new Set(values)].sort().join(', ');
 

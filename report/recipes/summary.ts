@@ -20,21 +20,42 @@ export function withSummary(head: string, blocks: readonly Block[]): string {
   return `${head.slice(0, from + begin.length)}\n\n${summaryTable(blocks)}\n${head.slice(to)}`;
 }
 
-/** A line for each experiment, below it one for each of its claims. The paper's claims are counted. */
+/**
+ * A line for each experiment, below it one for each of its claims. The paper's claims are counted. What every experiment says
+ * alike stands once, and those without runs in one line.
+ */
 function summaryTable(blocks: readonly Block[]): string {
-  const rows = blocks.flatMap((block) => {
+  const recorded = blocks.flatMap((block) => {
     const [own = [], ...ofPaper] = claimTables(block.lines).map(({ claims }) => claims);
-    const papers = ofPaper.flat();
-    const runs = block.lines.map((line) => /^(?:\*\*)?(\d[\d a-z]* runs)\b/.exec(line)?.[1]).find(Boolean);
-    const counted = papers.length === 0 ? [] : [['The paper’s claims', verdicts(papers), '']];
-    return [
-      [linkTo(block), runs ?? 'not recorded', ''],
-      ...own.map(({ claim, measured, verdict }) => [claim, measured, verdict]),
-      ...counted,
-    ];
+    const runs = block.lines.map((line) => /^(?:\*\*)?(\d[\d a-z]* runs?)\b/.exec(line)?.[1]).find(Boolean);
+    return runs === undefined ? [] : [{ block, runs, own, papers: ofPaper.flat() }];
   });
-  return markdownTable([['Experiment, and its claims', 'Measured', 'Verdict'], ...rows]);
+  const [first, ...others] = recorded;
+  const common = (first?.own ?? []).filter(
+    (line) => others.length > 0 && others.every(({ own }) => own.some((other) => isAlike(line, other))),
+  );
+  const rows = recorded.flatMap(({ block, runs, own, papers }) => [
+    [linkTo(block), runs, ''],
+    ...own
+      .filter((line) => !common.some((other) => isAlike(line, other)))
+      .map(({ claim, measured, verdict }) => [claim, measured, verdict]),
+    ...(papers.length === 0 ? [] : [['The paper’s claims', verdicts(papers), '']]),
+  ]);
+  const everywhere = common.map((line) => [
+    `**In every experiment:** ${line.claim}`,
+    line.measured,
+    verdicts(recorded.flatMap(({ own }) => own.filter((other) => isAlike(line, other)))),
+  ]);
+  const unrecorded = blocks.filter((block) => !recorded.some((one) => one.block === block));
+  return [
+    markdownTable([['Experiment, and its claims', 'Measured', 'Verdict'], ...everywhere, ...rows]),
+    ...(unrecorded.length === 0 ? [] : [`Not recorded: ${unrecorded.map(linkTo).join(', ')}.`, '']),
+  ].join('\n');
 }
+
+/** The verdict also says whether repeats were enough. */
+const isAlike = (one: ClaimLine, other: ClaimLine): boolean =>
+  one.claim === other.claim && one.measured === other.measured;
 
 /** A line of a table of claims, as it stands on the page. */
 export interface ClaimLine {

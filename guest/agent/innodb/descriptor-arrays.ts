@@ -213,7 +213,7 @@ class ArrayWalk {
 
 /**
  * The first word at which addresses of `rowLength` neighbouring frames begin, `stride` words from each other. Numbers and typed
- * arrays alone (docs/agent.md, V8's optimiser).
+ * arrays alone (page-runs.ts says why).
  */
 function findRow(
   window: Uint32Array,

@@ -42,7 +42,7 @@ function wordsOf({ strideBytes, frameOffset, state, ...layout }: BlockLayout): U
 
 /**
  * Takes the pages of descriptors that lie in `window`, for walkArrays. `tally` has the number of clean and dirty pages.
- * As all loops over pages, it works on numbers and typed arrays alone (docs/agent.md, V8's optimiser).
+ * As all loops over pages, it works on numbers and typed arrays alone (page-runs.ts says why).
  */
 function takePages(
   window: Uint32Array,

@@ -178,7 +178,7 @@ export function selectPages(
 
 /**
  * Moves the pages that have a file forward, and puts file and page of the file in place of space and page of the tablespace.
- * Numbers and typed arrays alone (docs/agent.md, V8's optimiser).
+ * Numbers and typed arrays alone (page-runs.ts says why).
  *
  * @param fileSpaces tablespace of each file, ascending
  * @param fileFirstPages first page of each, descending within a tablespace

@@ -142,7 +142,7 @@ function nameFiles(scanned: FilePages, cachedFiles: CachedFiles, deadline: Deadl
   };
 }
 
-// Loops over pages get numbers and typed arrays alone (docs/agent.md, V8's optimiser).
+// Loops over pages get numbers and typed arrays alone (page-runs.ts says why).
 
 function countPages(file: Uint32Array, pages: number, counts: Uint32Array): void {
   for (let at = 0; at < pages; at++) {

@@ -187,7 +187,7 @@ function keep(
   }
 }
 
-// Loops over frames stand in functions that get numbers and typed arrays alone (docs/agent.md, V8's optimiser).
+// Loops over frames stand in functions that get numbers and typed arrays alone (page-runs.ts says why).
 
 const isFilePage = (flags: number): boolean =>
   (flags & (flag.lru | flag.uptodate | flag.anonymous | flag.swapBacked | flag.poisoned)) ===

@@ -112,7 +112,7 @@ function touchAbsent(
 
 /**
  * The next page of the blocks from `index` on, counted in pages, that is absent or lies beyond the window; `end` if none does.
- * Numbers and typed arrays alone (docs/agent.md, V8's optimiser).
+ * Numbers and typed arrays alone (page-runs.ts says why).
  */
 function nextAbsent(
   entries: Uint32Array,

@@ -196,7 +196,7 @@ export function walkBuffers(memory: Memory, { descriptors, count, blocks }: Buff
   return pages;
 }
 
-/** Numbers and typed arrays alone (docs/agent.md, V8's optimiser). `tally` has the number of clean and of dirty pages. */
+/** Numbers and typed arrays alone (page-runs.ts says why). `tally` has the number of clean and of dirty pages. */
 function takePages(
   window: Uint32Array,
   count: number,
