@@ -37,6 +37,8 @@ const fine: Asked = {
     agent: { answers: true, says: 'MariaDB 10.11 lists 5 pages' },
     disks: [{ target: 'vda', serial: 's1', format: 'raw', place, kind: `file ${place}` }],
     memoryParts: 0,
+    currentMemoryBytes: 2 ** 30,
+    hasHugePages: false,
     confined: false,
     interfaceBitsPerSecond: 1e9,
   },
@@ -51,10 +53,12 @@ const fine: Asked = {
     domainState: '',
     nameIsTaken: false,
     port: 49_152,
+    freeHugePageBytes: 0,
   },
+  unitsLeft: [],
   storage: {
-    source: [{ place, sizeBytes: 2 ** 30, hashes, fault: '' }],
-    destination: [{ place, sizeBytes: 2 ** 30, hashes, fault: '' }],
+    source: [{ place, sizeBytes: 2 ** 30, hashes, inode: '1', fault: '' }],
+    destination: [{ place, sizeBytes: 2 ** 30, hashes, inode: '1', fault: '' }],
   },
   clockDifferenceMs: -500,
   address: 'dst',
@@ -78,7 +82,7 @@ const goes: Expected = { plain: false, restore: false, balance: false, resume: f
 const { source, domain, destination, storage } = fine;
 const thereStorage = (change: object): Asked['storage'] => ({
   ...storage,
-  destination: [{ place, sizeBytes: 2 ** 30, hashes, fault: '', ...change }],
+  destination: [{ place, sizeBytes: 2 ** 30, hashes, inode: '1', fault: '', ...change }],
 });
 
 const cases: Readonly<Record<string, readonly [Partial<Asked>, RegExp, Expected]>> = {
@@ -117,6 +121,37 @@ const cases: Readonly<Record<string, readonly [Partial<Asked>, RegExp, Expected]
     /does not answer: poolshift-engine: nobody answers/,
     onlyPlain,
   ],
+  'a copy of the disk at its path': [
+    { storage: thereStorage({ inode: '2' }) },
+    /another file there \(inode 1 here, 2 there\)/,
+    noMigration,
+  ],
+  'storage whose file system gives inodes of its own': [{ storage: thereStorage({ inode: '' }) }, /^$/, goes],
+  'an engine of an earlier migration': [
+    { unitsLeft: [{ host: 'dst', unit: 'poolshift-destination-vm1' }] },
+    /earlier migration of this VM is still there on dst/,
+    onlyPlain,
+  ],
+  'huge pages, of which too few are free there': [
+    { domain: { ...domain, hasHugePages: true } },
+    /0\.00 GiB free as huge pages|free as huge pages/,
+    noMigration,
+  ],
+  'huge pages, and little other memory there': [
+    {
+      domain: { ...domain, hasHugePages: true },
+      destination: { ...destination, availableBytes: 2 ** 20, freeHugePageBytes: 2 ** 31 },
+    },
+    /^$/,
+    goes,
+  ],
+  'a balloon that holds most of the memory': [
+    {
+      domain: { ...domain, memoryBytes: 2 ** 33 },
+    },
+    /takes 8.* at most, and 1.* now/,
+    goes,
+  ],
   'storage that is not there': [
     { storage: thereStorage({ sizeBytes: undefined, fault: 'No such file' }) },
     /dst cannot read it: No such file/,
@@ -126,7 +161,7 @@ const cases: Readonly<Record<string, readonly [Partial<Asked>, RegExp, Expected]
     {
       storage: {
         ...storage,
-        source: [{ place, sizeBytes: undefined, hashes: [], fault: 'Input/output error' }],
+        source: [{ place, sizeBytes: undefined, hashes: [], inode: '', fault: 'Input/output error' }],
       },
     },
     /nobody knows whether it is the same there: Input\/output error/,
@@ -135,8 +170,10 @@ const cases: Readonly<Record<string, readonly [Partial<Asked>, RegExp, Expected]
   'storage that was named, and that the source has not': [
     {
       storage: {
-        source: [{ place: '/mnt/vm1.img', sizeBytes: undefined, hashes: [], fault: 'No such file' }],
-        destination: [{ place: '/mnt/vm1.img', sizeBytes: 2 ** 30, hashes, fault: '' }],
+        source: [
+          { place: '/mnt/vm1.img', sizeBytes: undefined, hashes: [], inode: '', fault: 'No such file' },
+        ],
+        destination: [{ place: '/mnt/vm1.img', sizeBytes: 2 ** 30, hashes, inode: '1', fault: '' }],
       },
     },
     /cannot be read here, and so not be compared: No such file/,
@@ -206,10 +243,17 @@ test('a virsh that does not reach a libvirt is in the way of every method', (t) 
 });
 
 test('storage is the same unless most of it differs', (t) => {
-  t.true(sameContent([], []));
-  t.false(sameContent(['a'], []));
-  t.true(sameContent(['a', 'b'], ['a', 'c']));
-  t.false(sameContent(['a', 'b', 'c'], ['a', 'x', 'y']));
+  const parts = (hashes: readonly string[], hashesLater?: readonly string[]) => ({
+    hashes,
+    ...(hashesLater === undefined ? {} : { hashesLater }),
+  });
+  t.true(sameContent(parts([]), parts([])));
+  t.false(sameContent(parts(['a']), parts([])));
+  t.true(sameContent(parts(['a', 'b']), parts(['a', 'c'])));
+  t.false(sameContent(parts(['a', 'b', 'c']), parts(['a', 'x', 'y'])));
+  // Written meanwhile, or not: then it is a copy.
+  t.true(sameContent(parts(['a', 'b'], ['a', 'd']), parts(['a', 'c'], ['a', 'c'])));
+  t.false(sameContent(parts(['a', 'b'], ['a', 'b']), parts(['a', 'c'], ['a', 'c'])));
 });
 
 const bare: QemusAsked = {

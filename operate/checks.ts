@@ -36,6 +36,8 @@ export interface Asked {
   readonly clockDifferenceMs: number;
   readonly address: string;
   readonly reachability: Reachability;
+  /** Engines of an earlier migration of this VM that are still there. */
+  readonly unitsLeft: readonly { readonly host: string; readonly unit: string }[];
   /** Of other VMs that move there at the same time, and may not have all of it yet. Default 0. */
   readonly memoryUnderWayBytes?: number;
 }
@@ -60,6 +62,7 @@ export function judge(asked: Asked): readonly Finding[] {
     ...versions(source, destination),
     ...theDomain(domain, destination),
     ...engines(source, destination),
+    ...left(asked),
     ...agent(
       { socket: domain.agentSocket, ...domain.agent },
       `poolshift check --add-channel, or virsh attach-device DOMAIN FILE --live --config, with FILE holding ${channelXml}`,
@@ -92,6 +95,7 @@ export interface QemusAsked {
   };
   readonly agent: { readonly socket: string; readonly answers: boolean; readonly says: string };
   readonly disks: readonly DiskFacts[];
+  readonly unitsLeft: Asked['unitsLeft'];
   readonly storage: Asked['storage'];
   readonly clockDifferenceMs: number;
   readonly address: string;
@@ -103,6 +107,7 @@ export function judgeQemus(asked: QemusAsked): readonly Finding[] {
   return [
     ...qemus(qemu),
     ...engines(source, { ...destination, hasUser: true }),
+    ...left(asked),
     ...agent(
       asked.agent,
       `give QEMU a virtserialport with the name ${agentPortName} (docs/agent.md), or name its socket with --agent`,
@@ -283,6 +288,17 @@ function engines(
   ];
 }
 
+function left({ unitsLeft }: Pick<Asked, 'unitsLeft'>): readonly Finding[] {
+  return unitsLeft.map(({ host, unit }) =>
+    found(
+      'no-engine',
+      'engine',
+      `one of an earlier migration of this VM is still there on ${host}`,
+      `see "poolshift status" on ${host}; where nothing migrates: systemctl kill -s TERM ${unit}, which ends it unless it is in doubt`,
+    ),
+  );
+}
+
 function agent({ socket, answers, says }: QemusAsked['agent'], fix: string): readonly Finding[] {
   if (socket === '') return [found('no-engine', 'agent', 'the VM has no channel for the agent', fix)];
   if (!answers)
@@ -352,7 +368,16 @@ function storage(
           'give both hosts the same storage; this path would be another disk',
         ),
       );
-    else if (!sameContent(here.hashes, there.hashes))
+    else if (here.inode !== '' && there.inode !== '' && here.inode !== there.inode)
+      findings.push(
+        found(
+          'fault',
+          check,
+          `is another file there (inode ${here.inode} here, ${there.inode} there), maybe a copy: not the same storage`,
+          'mount the same storage on both hosts; this path would be another disk',
+        ),
+      );
+    else if (!sameContent(here, there))
       findings.push(
         found(
           'fault',
@@ -378,26 +403,49 @@ function storage(
   return findings;
 }
 
-/** A guest writes meanwhile, so that some parts may differ; where most do it is other storage. */
-export function sameContent(here: readonly string[], there: readonly string[]): boolean {
-  const differing = here.filter((hash, index) => hash !== there[index]).length;
-  return here.length === there.length && differing * 2 <= here.length;
+type Parts = Pick<StorageFacts, 'hashes' | 'hashesLater'>;
+
+/** A guest writes meanwhile, so that some parts may differ; where most do, or one that nobody has written since, it is other storage. */
+export function sameContent(here: Parts, there: Parts): boolean {
+  const isSteady = ({ hashes, hashesLater }: Parts, part: number): boolean =>
+    hashesLater !== undefined && hashesLater[part] === hashes[part];
+  const differing = [...here.hashes.keys()].filter((part) => here.hashes[part] !== there.hashes[part]);
+  return (
+    here.hashes.length === there.hashes.length &&
+    differing.length * 2 <= here.hashes.length &&
+    !differing.some((part) => isSteady(here, part) && isSteady(there, part))
+  );
 }
 
 /** The check that others on their way can spoil. */
 export const memoryCheck = 'memory';
 
 function memory(
-  { memoryBytes }: DomainFacts,
-  { name, availableBytes }: DestinationFacts,
+  { memoryBytes, currentMemoryBytes, hasHugePages }: DomainFacts,
+  { name, availableBytes, freeHugePageBytes }: DestinationFacts,
   memoryUnderWayBytes: number,
 ): Finding {
   const others =
     memoryUnderWayBytes === 0 ? '' : `, of which ${gibibytes(memoryUnderWayBytes)} for others on their way`;
-  const says = `${name} has ${gibibytes(availableBytes)} free${others}, the domain takes ${gibibytes(memoryBytes)}`;
-  return availableBytes - memoryUnderWayBytes >= memoryBytes
-    ? ok(memoryCheck, says)
-    : found('fault', memoryCheck, says, 'choose another host, or free memory there');
+  const [freeBytes, kind] = hasHugePages ? [freeHugePageBytes, ' as huge pages'] : [availableBytes, ''];
+  const says = `${name} has ${gibibytes(freeBytes)} free${kind}${others}, the domain takes ${gibibytes(memoryBytes)}`;
+  const leftBytes = freeBytes - memoryUnderWayBytes;
+  if (leftBytes >= memoryBytes) return ok(memoryCheck, says);
+  if (!hasHugePages && currentMemoryBytes > 0 && leftBytes >= currentMemoryBytes)
+    return found(
+      'note',
+      memoryCheck,
+      `${says} at most, and ${gibibytes(currentMemoryBytes)} now`,
+      'free memory there before its balloon gives it more',
+    );
+  return found(
+    'fault',
+    memoryCheck,
+    says,
+    hasHugePages
+      ? 'choose another host, or set more huge pages aside there'
+      : 'choose another host, or free memory there',
+  );
 }
 
 function memoryBlocks({ memoryParts }: DomainFacts): readonly Finding[] {

@@ -24,6 +24,7 @@ const events: readonly CourseEvent[] = [
     ...flags.map((silent): CourseEvent => ({ type: 'engine-ended', role, silent })),
     { type: 'incomplete', role },
   ]),
+  ...flags.map((is): CourseEvent => ({ type: 'unheard', is })),
   ...(
     [
       ...(['start-failed', 'committed', 'in-doubt', 'interrupt', 'doubt-limit'] as const),
@@ -74,7 +75,11 @@ function after(past: Past, event: CourseEvent, actions: readonly CourseAction[])
     committed:
       past.committed || (past.begun && ['committed', 'in-doubt', 'moved', 'incomplete'].includes(event.type)),
     unheard:
-      past.begun && event.type === 'engine-ended' && event.role === 'source' ? event.silent : past.unheard,
+      past.begun && event.type === 'engine-ended' && event.role === 'source'
+        ? event.silent
+        : past.begun && event.type === 'unheard'
+          ? event.is
+          : past.unheard,
     stopped: past.stopped || did('move'),
     givenBack: past.givenBack || did('continue-source'),
     continued: past.continued || did('continue-target'),
@@ -189,8 +194,11 @@ test('the verdict of every word of both hosts', (t) => {
                   source !== 'running' && (succeeded || isThere || (!hasMoved && destination === 'running')),
                   what,
                 );
-              if (outcome === 'failed' || outcome === 'cancelled')
+              if (outcome === 'failed' || outcome === 'cancelled') {
                 t.true(source === 'running' && destination !== 'running', what);
+                // After the commit somebody at the destination has to say that the VM is not there.
+                if (commit !== 'none' || unheard) t.not(destination, 'unknown', what);
+              }
               if (outcome === 'cancelled') t.true(interrupted, what);
               if (outcome === 'failed-paused') {
                 t.true(source === 'paused' && commit === 'none', what);

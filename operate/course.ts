@@ -97,6 +97,8 @@ export type CourseEvent =
   | { readonly type: 'listening'; readonly role: EngineRole }
   /** `silent`: without a last word of how it ended. */
   | { readonly type: 'engine-ended'; readonly role: EngineRole; readonly silent: boolean }
+  /** The way to the source engine's host is lost, or found again: what it says comes late. */
+  | { readonly type: 'unheard'; readonly is: boolean }
   /** An engine could not be started. */
   | { readonly type: 'start-failed' }
   | { readonly type: 'committed' }
@@ -190,6 +192,8 @@ function whileStarting(state: Extract<CourseState, { is: 'starting' }>, event: C
     case 'engine-ended':
     case 'start-failed':
       return over('failed', { do: 'stop-engines' });
+    case 'unheard':
+      return stay(state);
     case 'interrupt':
       return over('cancelled', { do: 'stop-engines' });
     // Not before the migration.
@@ -253,6 +257,8 @@ function whileMoving(state: Extract<CourseState, { is: 'moving' }>, event: Cours
       return look(state, event.succeeded);
     case 'doubt-limit':
       return commit === 'in-doubt' ? over('in-doubt') : stay(state);
+    case 'unheard':
+      return stay({ ...state, unheard: event.is });
     // QEMU sees it at its connection, and libvirt at QEMU: the migration ends by itself.
     case 'engine-ended':
       if (event.role === 'source') return stay({ ...state, unheard: event.silent });
@@ -294,6 +300,8 @@ function whileLooking(state: Extract<CourseState, { is: 'looking' }>, event: Cou
       if (event.role === 'destination' || state.rest === 'at-source' || state.rest === 'not-coming')
         return over('incomplete');
       return stay({ ...state, commit: 'moved' });
+    case 'unheard':
+      return stay({ ...state, unheard: event.is });
     case 'engine-ended':
       // Without a word of it: it was killed, or its host is lost.
       if (event.role === 'source') return stay({ ...state, unheard: event.silent });
@@ -346,6 +354,9 @@ export function verdict(
     if (source === 'running') return 'in-doubt';
     return rest === 'there' ? 'migrated' : 'incomplete';
   }
+  // libvirt lets the source go on also where only the destination's answer was lost: who has committed may have the VM there as well.
+  const mayHaveBegun = commit !== 'none' || unheard;
+  if (source === 'running' && destination === 'unknown' && mayHaveBegun) return 'in-doubt';
   if (source === 'running') return interrupted ? 'cancelled' : 'failed';
   if (destination === 'running') return 'migrated';
   // It stands here, and may have begun there: never say "continue it" after the commit, nor where one may have come that nobody heard.

@@ -16,9 +16,10 @@ import {
   asUser,
   askClock,
   askDestination,
+  askBothStorages,
   askReachability,
   askSource,
-  askStorage,
+  askUnitsLeft,
   type DomainFacts,
 } from './facts.ts';
 import { migrationId, plainName } from './launch.ts';
@@ -115,16 +116,16 @@ async function inspect(hosts: Hosts, domain: string, options: DomainOptions): Pr
   const places = placesOf(source.domain, options.storage);
   const compared = comparable(places);
   const clockDifferenceMs = (await askClock(hosts.destination)) - (await askClock(hosts.source));
-  const [destination, here, there] = await Promise.all([
+  const [destination, storage] = await Promise.all([
     askDestination(hosts.destination, { domain: source.domain, engine, user, port }),
-    askStorage(hosts.source, compared, user),
-    askStorage(hosts.destination, compared, user),
+    askBothStorages(hosts, compared, user),
   ]);
   return {
     source: source.host,
     domain: source.domain,
     destination,
-    storage: { source: here, destination: there },
+    storage,
+    unitsLeft: await askUnitsLeft(hosts, source.domain.name),
     clockDifferenceMs,
     address,
     reachability: await askReachability(hosts.source, address, destination.port),
@@ -249,6 +250,15 @@ export async function migrateDomain(
     const plan =
       method === 'plain' ? undefined : await enginePlan(hosts, inspected, { ...options, method }, id, socket);
     const early = method === 'resume';
+    const canTellBandwidth =
+      knowsBandwidth &&
+      [inspected.source, inspected.destination].every(({ libvirt }) => takesBandwidth(libvirt));
+    if (options.availableSwitchoverBandwidth !== undefined && (plan === undefined || !canTellBandwidth))
+      reporter.note(
+        plan === undefined
+          ? '--available-switchover-bandwidth is left out: without engines QEMU knows its link by itself'
+          : `--available-switchover-bandwidth is left out: virsh here, and libvirt on both hosts, take it from ${firstWithBandwidth} on`,
+      );
     const link = early
       ? postcopyAlways.switchoverMibPerSecond
       : (options.availableSwitchoverBandwidth ?? switchoverMibPerSecond(inspected.domain));
@@ -271,7 +281,7 @@ export async function migrateDomain(
         undefineSource: options.undefineSource === true,
         suspend: options.verify === true,
         ...(options.bandwidth === undefined ? {} : { bandwidthMibPerSecond: options.bandwidth }),
-        ...(plan === undefined || switchover === undefined || !knowsBandwidth
+        ...(plan === undefined || switchover === undefined || !canTellBandwidth
           ? {}
           : { switchoverMibPerSecond: switchover }),
         ...(maxDowntimeMs === undefined ? {} : { maxDowntimeMs }),
@@ -300,6 +310,11 @@ export async function migrateDomain(
     return { summary };
   });
 }
+
+/** libvirt refuses what it does not know (include/libvirt/libvirt-domain.h, VIR_MIGRATE_PARAM_BANDWIDTH_AVAIL_SWITCHOVER). */
+const firstWithBandwidth = '11.1';
+const takesBandwidth = (libvirt: string): boolean =>
+  libvirt.localeCompare(firstWithBandwidth, 'en', { numeric: true }) >= 0;
 
 /** At these QEMU before 10.2 does not end as pre-copy unless less than a page is left. */
 const postcopyAlways = { switchoverMibPerSecond: 1, maxDowntimeMs: 1 } as const;

@@ -48,7 +48,7 @@ export async function recoverDomain(
             );
           await tellBehindLibvirt(hosts.destination, name, uri);
         },
-        endsSource: isLost ? undefined : `virsh -c ${connect} destroy ${name}`,
+        endsSource: isLost ? undefined : `virsh -c ${connect} destroy ${uuid}`,
       },
       reporter,
       onInterrupt,
@@ -119,10 +119,10 @@ async function tellBehindLibvirt(host: OperatedHost, name: string, uri: string):
   const found = await host.run(`set -eu
 units=$(systemctl list-units --plain --no-legend --state=active 'libvirtd*' 'virtqemud*' | awk '{ print $1 }')
 pid=$(cat ${quote(`/run/libvirt/qemu/${name}.pid`)})
-monitor=$(ss -Hxlp | grep -F "pid=$pid," | grep -o '/[^ ]*/monitor.sock' | head -n 1)
+monitor=$(ss -Hxlp | grep -F "pid=$pid," | grep -o '/.*/monitor\\.sock' | head -n 1)
 [ -n "$units" ] || { echo 'no unit of libvirt is active here' >&2; exit 1; }
 [ -n "$monitor" ] || { echo "no monitor of process $pid is to be seen" >&2; exit 1; }
-echo $monitor
+printf '%s\\n' "$monitor"
 echo $units`);
   const [monitor = '', units = ''] = found.split('\n');
   // Whether it can be reached is seen before libvirt is stopped for it.

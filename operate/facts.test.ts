@@ -17,7 +17,8 @@ import {
   parseFacts,
 } from './facts.ts';
 import { OperatedHost, quote, SshConnections } from './host.ts';
-import { agentSocketOf, disksOf, processBehind, tcpUri } from './qemu-migration.ts';
+import { processBehind } from './monitor.ts';
+import { agentSocketOf, disksOf, tcpUri } from './qemu-migration.ts';
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
@@ -157,7 +158,9 @@ asRootSerially('two disks are not the same because neither can be read', async (
       facts.map(({ fault }) => fault),
       ['', ''],
     );
-    t.false(sameContent(facts[0]?.hashes ?? [], facts[1]?.hashes ?? []));
+    const [first, second] = facts;
+    if (first === undefined || second === undefined) throw new Error('two were asked for');
+    t.false(sameContent(first, second));
   });
   await withPrograms({ dd: 'exit 1' }, async () => {
     const [unread] = await askStorage(host, [process.execPath], 'root');

@@ -2,6 +2,7 @@
 import { agentPortName } from '../engine/list/agent-protocol.ts';
 import { isCoded } from '../foundation/coded-error.ts';
 import { quote, type OperatedHost } from './host.ts';
+import { unitOf } from './launch.ts';
 
 /** A host, whatever it is in the migration. */
 export interface HostFacts {
@@ -41,6 +42,9 @@ export interface DomainFacts extends DomainIdentity {
   readonly disks: readonly DiskFacts[];
   /** NUMA cells and memory devices: more than one RAM block. */
   readonly memoryParts: number;
+  /** What its balloon leaves it. */
+  readonly currentMemoryBytes: number;
+  readonly hasHugePages: boolean;
   /** Confined by AppArmor or SELinux. */
   readonly confined: boolean;
   /** Rate of the interface towards the destination in bits per second, as it says; 0 where it says none. */
@@ -56,6 +60,8 @@ export interface DestinationFacts extends HostFacts {
   readonly nameIsTaken: boolean;
   /** First port from the wanted one on that nobody listens on; 0 where there is none. */
   readonly port: number;
+  /** Set aside as huge pages, and not in use. */
+  readonly freeHugePageBytes: number;
 }
 
 /** Of one place of storage on one host: its size and hashes of some parts, by which two hosts see whether it is the same. */
@@ -63,6 +69,10 @@ export interface StorageFacts {
   readonly place: string;
   readonly sizeBytes: number | undefined;
   readonly hashes: readonly string[];
+  /** The same parts, read once more, where some differ between the hosts. */
+  readonly hashesLater?: readonly string[];
+  /** Of a file: which one of its file system. Empty where the file system gives each host inodes of its own. */
+  readonly inode: string;
   /** Why it cannot be read. */
   readonly fault: string;
 }
@@ -164,10 +174,12 @@ say uuid "$uuid"
 say name "$name"
 say state "$(v domstate "$uuid")"
 say memory "$(x '/domain/memory/text()')"
+say current "$(x '/domain/currentMemory/text()')"
+say huge "$(x '//memoryBacking/hugepages')"
 say parts "$(( $(x '//cpu/numa/cell' | grep -c '<cell') + $(x '//devices/memory' | grep -c '<memory') ))"
 say confined "$(x '/domain/seclabel[@type="dynamic" and (@model="apparmor" or @model="selinux")]/@model')"
 pid=$(cat /run/libvirt/qemu/"$name".pid 2> /dev/null) && { say pid "$pid"; say user "$(stat -c %U /proc/"$pid" 2> /dev/null)"; }
-agent=$(x '//channel[target/@name="${agentPortName}"]/source/@path' | sed -n 's/^ *path="\\(.*\\)"$/\\1/p')
+agent=$(x '//channel[target/@name="${agentPortName}"]/source/@path' | sed -n 's/^ *path="\\(.*\\)"$/\\1/p' | sed 's/&quot;/"/g; s/&lt;/</g; s/&gt;/>/g; s/&amp;/\\&/g')
 say agent "$agent"
 if [ -n "$agent" ]; then
   ${agentScript(engine)}
@@ -204,10 +216,12 @@ true`;
       memoryBytes: Number(first(facts, 'memory')) * 1024,
       pid: Number(first(facts, 'pid')),
       user: first(facts, 'user'),
-      agentSocket: unescaped(first(facts, 'agent')),
+      agentSocket: first(facts, 'agent'),
       agent: agentFactsOf(facts),
       disks,
       memoryParts: Number(first(facts, 'parts')),
+      currentMemoryBytes: Number(first(facts, 'current')) * 1024,
+      hasHugePages: first(facts, 'huge') !== '',
       confined: first(facts, 'confined') !== '',
       interfaceBitsPerSecond: Math.max(0, Number(first(facts, 'speed'))) * 1e6,
     },
@@ -244,6 +258,7 @@ virsh -q -c qemu:///system list --all --uuid --name 2> /dev/null | while read -r
 done
 id -u -- ${quote(user)} > /dev/null 2>&1 && say user yes
 say port "$(${freePortScript(port)})"
+say huge "$(for pool in /sys/kernel/mm/hugepages/*; do size=\${pool##*-}; echo "\${size%kB} $(cat "$pool"/free_hugepages)"; done 2> /dev/null | awk '{ free += $1 * $2 } END { print free + 0 }')"
 true`;
   const facts = parseFacts(await host.run(script, { timeoutMs: 60_000 }));
   return {
@@ -252,7 +267,25 @@ true`;
     domainState: first(facts, 'state'),
     nameIsTaken: first(facts, 'taken') === 'yes',
     port: Number(first(facts, 'port')),
+    freeHugePageBytes: Number(first(facts, 'huge')) * 1024,
   };
+}
+
+/** Engines of an earlier migration of a VM that are still there. @throws CodedError 'host' */
+export async function askUnitsLeft(
+  hosts: { readonly source: OperatedHost; readonly destination: OperatedHost },
+  vm: string,
+): Promise<readonly { readonly host: string; readonly unit: string }[]> {
+  const left = await Promise.all(
+    (['source', 'destination'] as const).map(async (role) => {
+      const unit = unitOf(role, vm);
+      const isActive = await hosts[role].run(
+        `systemctl is-active --quiet ${quote(unit)} 2> /dev/null && echo yes || true`,
+      );
+      return isActive === 'yes' ? [{ host: hosts[role].name, unit }] : [];
+    }),
+  );
+  return left.flat();
 }
 
 /** By how many ms a host's clock is ahead of this machine's. @throws CodedError 'host' */
@@ -293,6 +326,7 @@ sample() {
       ${asUser(user)}test -r "$1" || { say "fault $1" "$(ls -ld "$1" 2>&1 | tail -n 1)"; return; }
       size=$(blockdev --getsize64 "$1" 2> /dev/null || stat -Lc %s "$1")
       say "size $1" "$size"
+      [ -f "$1" ] && say "inode $1" "$(stat -Lf -c %T -- "$1") $(stat -Lc %i -- "$1")"
       for part in $(seq 0 ${samples - 1}); do
         at=$((size * part / ${samples} / ${sampleBytes}))
         hash=$(read_part "$1" $at iflag=direct)
@@ -312,7 +346,7 @@ true`;
     // The host itself has answered before; a mount whose server is gone holds whoever reads it.
     if (!isCoded(error, 'host', 'timeout')) throw error;
     const fault = `its storage does not answer within ${timeoutMs / 1000} s`;
-    return places.map((place) => ({ place, sizeBytes: undefined, hashes: [], fault }));
+    return places.map((place) => ({ place, sizeBytes: undefined, hashes: [], inode: '', fault }));
   }
   return places.map((place) => {
     const size = Number(first(facts, `size ${place}`));
@@ -320,9 +354,44 @@ true`;
       place,
       sizeBytes: size > 0 ? size : undefined,
       hashes: facts.get(`hash ${place}`) ?? [],
+      inode: inodeOf(first(facts, `inode ${place}`)),
       fault: first(facts, `fault ${place}`),
     };
   });
+}
+
+/** File systems on which a file may have another inode on each host (stat(1), %T). */
+const ownInodes = /fuse|cifs|smb|9p|unknown/i;
+
+/** Of "nfs 4711". */
+function inodeOf(text: string): string {
+  const [fileSystem = '', inode = ''] = text.split(' ');
+  return ownInodes.test(fileSystem) ? '' : inode;
+}
+
+/** The same places on both hosts; once more where some parts differ, which a guest that writes meanwhile explains. @throws CodedError 'host' */
+export async function askBothStorages(
+  hosts: { readonly source: OperatedHost; readonly destination: OperatedHost },
+  places: readonly string[],
+  user: string,
+): Promise<{ readonly source: readonly StorageFacts[]; readonly destination: readonly StorageFacts[] }> {
+  const ask = async (
+    asked: readonly string[],
+  ): Promise<readonly [readonly StorageFacts[], readonly StorageFacts[]]> =>
+    Promise.all([askStorage(hosts.source, asked, user), askStorage(hosts.destination, asked, user)]);
+  const [source, destination] = await ask(places);
+  const differing = places.filter((_, index) => {
+    const [here, there] = [source[index]?.hashes ?? [], destination[index]?.hashes ?? []];
+    return here.length === there.length && here.some((hash, part) => hash !== there[part]);
+  });
+  if (differing.length === 0) return { source, destination };
+  const [sourceLater, destinationLater] = await ask(differing);
+  const later = (first: readonly StorageFacts[], again: readonly StorageFacts[]): readonly StorageFacts[] =>
+    first.map((one) => {
+      const hashesLater = again.find(({ place }) => place === one.place)?.hashes;
+      return hashesLater === undefined ? one : { ...one, hashesLater };
+    });
+  return { source: later(source, sourceLater), destination: later(destination, destinationLater) };
 }
 
 /** How a port of the destination answers the source: nobody listens there yet, so that `refused` is what is wanted. */

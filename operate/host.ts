@@ -24,6 +24,8 @@ interface RunOptions {
 /** A long-lived command: its lines, and what ends it here. */
 export interface Following {
   readonly lines: AsyncIterable<string>;
+  /** When there are no more lines: the command has ended, or the connection to its host is lost. Never rejects. */
+  readonly end: Promise<'ended' | 'lost'>;
   stop(): void;
 }
 
@@ -114,13 +116,17 @@ export class OperatedHost {
     }
     if (result.exitCode === 0) return result.stdout;
     const said = result.stderr.trim().split('\n').slice(-5).join('\n');
-    if (this.ssh !== undefined && (result.exitCode === connectionLost || result.exitCode === undefined))
+    if (this.#isLost(result.exitCode))
       throw new CodedError('host', 'unreachable', `${this.name} cannot be reached by ssh: ${said}`);
     throw new CodedError(
       'host',
       'command-failed',
       `on ${this.name}: ${said === '' ? `exit code ${result.exitCode ?? 'none'}` : said}`,
     );
+  }
+
+  #isLost(exitCode: number | undefined): boolean {
+    return this.ssh !== undefined && (exitCode === connectionLost || exitCode === undefined);
   }
 
   /** Starts a script of bash as root whose lines are read while it runs. */
@@ -134,7 +140,8 @@ export class OperatedHost {
       detached: true,
     });
     return {
-      lines: child.iterable() as AsyncIterable<string>,
+      lines: linesOf(child.iterable() as AsyncIterable<string>),
+      end: child.then(({ exitCode }) => (this.#isLost(exitCode) ? 'lost' : 'ended')),
       stop: () => void child.kill(),
     };
   }
@@ -221,7 +228,9 @@ export class OperatedHost {
     return { exitCode, stderr };
   }
 
-  #command(script: string): readonly [string, ...string[]] {
+  #command(asked: string): readonly [string, ...string[]] {
+    // What programs say is read, and so is to be in one language.
+    const script = `export LC_ALL=C.UTF-8; unset LANGUAGE\n${asked}`;
     // As root, by sudo where the user is somebody else.
     const asRoot = `if [ "$(id -u)" = 0 ]; then exec bash -c "$0"; else exec sudo -n bash -c "$0"; fi`;
     if (this.ssh === undefined) return ['bash', '-c', asRoot, script];
@@ -231,6 +240,15 @@ export class OperatedHost {
       this.ssh.host,
       `exec bash -c ${quote(asRoot)} ${quote(script)}`,
     ];
+  }
+}
+
+/** A command that could not go on has no more lines: how it ended is said elsewhere. */
+async function* linesOf(lines: AsyncIterable<string>): AsyncGenerator<string> {
+  try {
+    yield* lines;
+  } catch {
+    return;
   }
 }
 

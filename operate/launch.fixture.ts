@@ -37,6 +37,7 @@ const engine = await LaunchedEngine.start(host, {
     say('event', event);
     if (event === 'listening') listening.resolve(undefined);
   },
+  onHeard: () => undefined,
 });
 await listening.promise;
 say('keys', await host.run(`stat -c '%a %U' ${keyFileOf(id)}`));
@@ -55,6 +56,7 @@ const late = await LaunchedEngine.start(host, {
   onEvent: ({ event }) => {
     if (event === 'too-late') say('event', event);
   },
+  onHeard: () => undefined,
 });
 await late.ended;
 

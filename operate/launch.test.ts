@@ -2,7 +2,8 @@
 import path from 'node:path';
 import test from 'ava';
 import { execa } from 'execa';
-import { parseEvent, plainName, unitOf } from './launch.ts';
+import type { Following, OperatedHost } from './host.ts';
+import { LaunchedEngine, parseEvent, plainName, unitOf } from './launch.ts';
 
 const fixture = path.join(import.meta.dirname, 'launch.fixture.ts');
 const asRoot = process.getuid?.() === 0 ? test : test.skip;
@@ -23,8 +24,33 @@ asRoot('an engine that nobody supervises', async (t) => {
 });
 
 test('names that fit a unit and a path', (t) => {
-  t.is(plainName('my vm/1 $x'), 'my_vm_1__x');
-  t.is(unitOf('source', 'my vm'), 'poolshift-source-my_vm');
+  t.is(plainName('db-1.example'), 'db-1.example');
+  t.regex(plainName('my vm/1 $x'), /^my_vm_1__x-[0-9a-f]{8}$/);
+  t.regex(unitOf('source', 'my vm'), /^poolshift-source-my_vm-[0-9a-f]{8}$/);
+  t.regex(plainName('-foo'), /^_foo-/);
+  t.regex(plainName('.foo'), /^_foo-/);
+});
+
+test('names that differ stay different, however they are spelt, and so does none that is long', (t) => {
+  const long = 'a'.repeat(60);
+  const names = [
+    '販売',
+    '在庫',
+    'vm 1',
+    'vm_1',
+    'vm-1',
+    '-vm',
+    '_vm',
+    `${long}1`,
+    `${long}2`,
+    'a'.repeat(40),
+  ];
+  const plain = names.map(plainName);
+  t.is(new Set(plain).size, names.length);
+  for (const name of plain) {
+    t.true(name.length <= 40, name);
+    t.is(plainName(name), name);
+  }
 });
 
 test('a line that is no event is passed over', (t) => {
@@ -34,4 +60,41 @@ test('a line that is no event is passed over', (t) => {
     event: 'progress',
     fields: { pages_pending: 3, of_another_version: 'x' },
   });
+});
+
+test('events of an engine whose host is lost for a while are read on from where they were cut', async (t) => {
+  const events = [
+    '{"event":"listening"}',
+    '{"event":"may-move"}',
+    '{"event":"committed"}',
+    '{"event":"done"}',
+  ];
+  const heard: string[] = [];
+  let follows = 0;
+  // The way is lost in the middle of a line, then is not found again at once.
+  const shown = [[...events.slice(0, 2), '{"event":"comm'], [], events.slice(2)];
+  const host = {
+    name: 'src',
+    run: () => Promise.resolve(''),
+    follow: (script: string): Following => {
+      const from = Number(/tail -n \+(\d+)/.exec(script)?.[1]);
+      t.is(from, follows === 0 ? 1 : 3);
+      const lines = shown[follows] ?? [];
+      follows += 1;
+      return {
+        lines: (async function* () {
+          yield* await Promise.resolve(lines);
+        })(),
+        end: Promise.resolve(follows < shown.length ? 'lost' : 'ended'),
+        stop: () => undefined,
+      };
+    },
+  };
+  const engine = await LaunchedEngine.start(host as unknown as OperatedHost, {
+    ...{ id: 'vm1-0a', vm: 'vm1', role: 'source', command: 'engine' },
+    onEvent: ({ event }) => heard.push(event),
+    onHeard: (isHeard) => heard.push(isHeard ? 'heard again' : 'lost'),
+  });
+  await engine.ended;
+  t.deepEqual(heard, ['listening', 'may-move', 'lost', 'heard again', 'committed', 'done']);
 });

@@ -1,5 +1,6 @@
 /** Engines on the hosts of a migration: started so that they outlive whoever started them, followed, and ended. */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { CodedError } from '../foundation/coded-error.ts';
 import { recordedFieldsSchema, type RecordedFields } from '../record/engine-event.ts';
@@ -10,8 +11,17 @@ export const migrationsFolder = '/run/poolshift/migrations';
 export const folderOf = (id: string): string => `${migrationsFolder}/${id}`;
 export const keyFileOf = (id: string): string => `${folderOf(id)}/key`;
 
-/** Of a VM's name what fits everywhere: paths, units, lists of words. */
-export const plainName = (vm: string): string => vm.replaceAll(/[^\w.-]/g, '_');
+/** So that the path of a socket with it is one that unix(7) takes. */
+const maxNameLength = 40;
+const hashLength = 8;
+
+/** Of a VM's name what fits everywhere: paths, units, lists of words. Names that differ stay different. */
+export function plainName(vm: string): string {
+  const plain = vm.replaceAll(/[^\w.-]/g, '_').replace(/^[.-]/, '_');
+  if (plain === vm && plain.length <= maxNameLength) return plain;
+  const hash = createHash('sha256').update(vm).digest('hex').slice(0, hashLength);
+  return `${plain.slice(0, maxNameLength - hashLength - 1)}-${hash}`;
+}
 
 /** Names a migration on both hosts. */
 export const migrationId = (vm: string): string => `${plainName(vm)}-${randomBytes(4).toString('hex')}`;
@@ -68,7 +78,7 @@ umask 077
 # One that a slow host starts only when its migration is over ends at once.
 printf '%s\\n' ${quote(`echo $$ > ${stem}.pid\n[ ! -e ${folderOf(id)}/end ] || exit 1\nexec ${command}`)} > ${stem}.sh
 if [ -d /run/systemd/system ]; then
-  if systemctl is-active --quiet ${quote(unit)}; then echo "the unit ${unit} is active: an engine of an earlier migration is still there (poolshift status)" >&2; exit 1; fi
+  if systemctl is-active --quiet ${quote(unit)}; then echo "the unit ${unit} is active: an engine of an earlier migration is still there (poolshift status; systemctl kill -s TERM ${unit})" >&2; exit 1; fi
   systemctl reset-failed ${quote(unit)} 2> /dev/null || true
   systemd-run --quiet --collect --unit=${quote(unit)} --property=Type=exec --property=SendSIGKILL=no --property=SuccessExitStatus=130 \\
     --property=StandardOutput=append:${stem}.events --property=StandardError=append:${stem}.errors -- bash ${stem}.sh
@@ -80,11 +90,16 @@ echo 'the engine has not started' >&2
 exit 1`;
 }
 
-/** Its events from the first on; ends when it has ended. */
-function followScript(id: string, role: Role): string {
+/** Its events but the first so many; ends when it has ended. */
+function followScript(id: string, role: Role, seen: number): string {
   const stem = `${folderOf(id)}/${role}`;
-  return `touch ${stem}.events; exec tail -n +1 -s 0.1 --pid="$(cat ${stem}.pid)" -f ${stem}.events`;
+  return `touch ${stem}.events; exec tail -n +${seen + 1} -s 0.1 --pid="$(cat ${stem}.pid)" -f ${stem}.events`;
 }
+
+/** A host that is lost is asked again so often. */
+const askAgainMs = 1000;
+/** And given up after so long. */
+const lostMs = 60_000;
 
 /** TERM asks an engine to end: before the commit it does; in doubt it stays. USR1 tells it that the VM stands for its move. */
 function signalScript(id: string, role: Role, signal: 'TERM' | 'USR1'): string {
@@ -123,21 +138,28 @@ export function parseEvent(line: string): ReportedEvent | undefined {
   }
 }
 
+/** What is told of an engine. */
+interface EngineListener {
+  readonly onEvent: (event: ReportedEvent) => void;
+  /** The way to its host is lost, or found again. */
+  readonly onHeard: (heard: boolean) => void;
+}
+
 /** An engine that runs on a host. */
 export class LaunchedEngine {
   readonly role: Role;
   readonly #host: OperatedHost;
   readonly #id: string;
-  readonly #following: Following;
-  /** Settles when the engine has ended or its host is lost, and all of its events have been told. */
+  #following: Following | undefined;
+  #left = false;
+  /** Settles when the engine has ended or its host is lost for good, and all of its events have been told. */
   readonly ended: Promise<void>;
 
-  private constructor(host: OperatedHost, id: string, role: Role, onEvent: (event: ReportedEvent) => void) {
+  private constructor(host: OperatedHost, id: string, role: Role, listener: EngineListener) {
     this.role = role;
     this.#host = host;
     this.#id = id;
-    this.#following = host.follow(followScript(id, role));
-    this.ended = this.#read(onEvent);
+    this.ended = this.#read(listener);
   }
 
   /** @throws CodedError 'host' */
@@ -148,14 +170,13 @@ export class LaunchedEngine {
       vm,
       role,
       command,
-      onEvent,
+      ...listener
     }: {
       readonly id: string;
       readonly vm: string;
       readonly role: Role;
       readonly command: string;
-      readonly onEvent: (event: ReportedEvent) => void;
-    },
+    } & EngineListener,
   ): Promise<LaunchedEngine> {
     try {
       await host.run(launchScript(id, role, vm, command));
@@ -164,17 +185,32 @@ export class LaunchedEngine {
       await host.run(signalScript(id, role, 'TERM')).catch(() => undefined);
       throw error;
     }
-    return new LaunchedEngine(host, id, role, onEvent);
+    return new LaunchedEngine(host, id, role, listener);
   }
 
-  async #read(onEvent: (event: ReportedEvent) => void): Promise<void> {
-    try {
-      for await (const line of this.#following.lines) {
+  /** Its events are in a file there, so that nothing is missed of what it said while nobody heard it. */
+  async #read({ onEvent, onHeard }: EngineListener): Promise<void> {
+    let seen = 0;
+    let lostAtMs: number | undefined;
+    for (;;) {
+      const following = this.#host.follow(followScript(this.#id, this.role, seen));
+      this.#following = following;
+      let isWhole = true;
+      for await (const line of following.lines) {
+        if (lostAtMs !== undefined) onHeard(true);
+        lostAtMs = undefined;
+        seen += 1;
         const event = parseEvent(line);
+        isWhole = event !== undefined;
         if (event !== undefined) onEvent(event);
       }
-    } catch {
-      // The connection is lost: what is known was told.
+      if ((await following.end) === 'ended' || this.#left) return;
+      // What was cut is read again.
+      if (!isWhole) seen -= 1;
+      if (lostAtMs === undefined) onHeard(false);
+      lostAtMs ??= performance.now();
+      if (performance.now() - lostAtMs > lostMs) return;
+      await sleep(askAgainMs);
     }
   }
 
@@ -189,15 +225,22 @@ export class LaunchedEngine {
     await this.#host.run(signalScript(this.#id, this.role, 'USR1'));
   }
 
-  /** Asks it to end; a host that is lost cannot be asked. */
-  async stop(): Promise<void> {
-    await this.#host.run(signalScript(this.#id, this.role, 'TERM')).catch((error: unknown) => {
-      if (!(error instanceof CodedError)) throw error;
-    });
+  /** Asks it to end, so many times where its host does not answer: one that is lost cannot be asked. */
+  async stop(attempts = 1): Promise<void> {
+    for (let attempt = 1; attempt <= attempts; attempt++) {
+      try {
+        await this.#host.run(signalScript(this.#id, this.role, 'TERM'));
+        return;
+      } catch (error) {
+        if (!(error instanceof CodedError)) throw error;
+      }
+      if (attempt < attempts) await sleep(askAgainMs);
+    }
   }
 
   /** Ends the reading of its events; the engine goes on. */
   leave(): void {
-    this.#following.stop();
+    this.#left = true;
+    this.#following?.stop();
   }
 }

@@ -7,6 +7,7 @@ import { type Finding, methods, plainHelps } from './checks.ts';
 import { exitCodes, refusedExitCode, usageExitCode } from './course.ts';
 import { checkDomain, type DomainMigrationOptions, migrateDomain } from './domain-migration.ts';
 import { type DomainRecoveryOptions, recoverDomain } from './domain-recovery.ts';
+import { endProcess } from './end-process.ts';
 import { evacuate, evacuationExitCode, type EvacuationOptions, evacuationTable } from './evacuation.ts';
 import { OperatedHost, SshConnections } from './host.ts';
 import { checkMetricsPlace, writeMetrics } from './metrics-file.ts';
@@ -257,7 +258,7 @@ addMigrationOptions(addHostOptions(program.command('evacuate')))
     else for (const line of evacuationTable(ends)) process.stdout.write(`${cleanText(line)}\n`);
     process.exitCode = evacuationExitCode(ends);
     // As of a migrate.
-    process.exit();
+    await endProcess();
   });
 
 addVmArguments(program.command('check'))
@@ -348,7 +349,14 @@ program
 
 function reporterOf({ json }: Output, terminal?: Terminal, name?: string): Reporter {
   const write = (text: string): boolean => process.stdout.write(text);
-  return json === true ? jsonReporter(write, name) : textReporter(write, terminal, name);
+  const reporter = json === true ? jsonReporter(write, name) : textReporter(write, terminal, name);
+  return {
+    ...reporter,
+    progress: (progress) => {
+      // Of a reader that lags, what is over is kept from nobody.
+      if (!process.stdout.writableNeedDrain) reporter.progress(progress);
+    },
+  };
 }
 
 async function conclude(
@@ -369,7 +377,7 @@ async function conclude(
       process.stderr.write(`poolshift: no metrics: ${cleanText((error as Error).message)}\n`);
     });
   // virsh may wait for as long as it likes, for a late answer or for a source that nobody ends: it goes on without this process.
-  process.exit();
+  await endProcess();
 }
 
 const listeners: (() => void)[] = [];

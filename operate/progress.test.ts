@@ -75,3 +75,11 @@ test('nothing is said of what nobody has said', (t) => {
     '   0.5 s  starting, link 0 MB at 0.0 MB/s, storage 0 MB at 0.0 MB/s',
   );
 });
+
+test('without engines there is one phase, and nothing is said of links that nobody counts', (t) => {
+  const watch = new ProgressWatch(0, false);
+  watch.takeJob({ remainingBytes: 3 * 2 ** 30 });
+  const line = progressLine(watch.at(20_000));
+  t.regex(line, /^ +20\.0 s {2}migrating, 3072 MiB left/);
+  t.notRegex(line, /link|storage/);
+});

@@ -12,6 +12,8 @@ export interface JobFigures {
 
 type Phase =
   | 'starting'
+  /** Without engines, of which the other words are. */
+  | 'migrating'
   | 'waiting for the list'
   | 'first pass'
   | 'restoring'
@@ -29,6 +31,7 @@ export interface Progress {
   /** Of guest memory, that QEMU has still to send. */
   readonly remainingBytes: number | undefined;
   readonly dirtyBytesPerSecond: number | undefined;
+  /** What engines say of the links; 0, and not shown, without them. */
   readonly migrationLinkBytes: number;
   readonly migrationLinkBytesPerSecond: number;
   readonly storageLinkBytes: number;
@@ -61,8 +64,10 @@ export class ProgressWatch {
   #pending = 0;
   #samples: Sample[] = [];
 
-  constructor(startMs: number) {
+  /** @param engines whether there are any */
+  constructor(startMs: number, engines = true) {
     this.#startMs = startMs;
+    if (!engines) this.#phase = 'migrating';
   }
 
   takeJob(job: JobFigures): void {
@@ -155,8 +160,12 @@ export function progressLine(progress: Progress): string {
     `${inSeconds(progress.elapsedMs).padStart(6)} s  ${progress.phase}`,
     ...(remainingBytes === undefined ? [] : [`${mebibytes(remainingBytes)} left`]),
     ...(pendingPages === 0 ? [] : [`${mebibytes(pendingPages * pageBytes)} pending from storage`]),
-    withRate('link', progress.migrationLinkBytes, progress.migrationLinkBytesPerSecond),
-    withRate('storage', progress.storageLinkBytes, progress.storageLinkBytesPerSecond),
+    ...(progress.phase === 'migrating'
+      ? []
+      : [
+          withRate('link', progress.migrationLinkBytes, progress.migrationLinkBytesPerSecond),
+          withRate('storage', progress.storageLinkBytes, progress.storageLinkBytesPerSecond),
+        ]),
     ...(dirtyBytesPerSecond === undefined || dirtyBytesPerSecond === 0
       ? []
       : [`written ${inMegabytes(dirtyBytesPerSecond, 1)} MB/s`]),

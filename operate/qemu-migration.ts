@@ -2,21 +2,22 @@
 import os from 'node:os';
 import path from 'node:path';
 import { agentPortName } from '../engine/list/agent-protocol.ts';
-import { QmpClient } from '../qemu/qmp/client.ts';
 import { qmpAddress } from './address.ts';
 import { type Finding, hinders, judgeQemus, type Method, methodFindings, type QemusAsked } from './checks.ts';
 import { enginesOf, type EnginePlan } from './engine-commands.ts';
 import {
   askAgent,
+  askBothStorages,
   askClock,
   askHost,
   askPort,
   askReachability,
-  askStorage,
+  askUnitsLeft,
   type DiskFacts,
 } from './facts.ts';
-import { OperatedHost, quote, SshConnections } from './host.ts';
+import { OperatedHost, SshConnections } from './host.ts';
 import { folderOf, migrationId, plainName } from './launch.ts';
+import { Monitor, processBehind, type Qemu } from './monitor.ts';
 import { qmpDriver } from './qmp-driver.ts';
 import { type BrokenMove, type RecoveryEnd, recoverMove } from './recovery.ts';
 import type { Reporter } from './report.ts';
@@ -43,11 +44,10 @@ export interface QemuMigrationOptions {
 }
 
 const mib = 2 ** 20;
-const connectMs = 10_000;
 
 interface Ends {
-  readonly source: QmpClient;
-  readonly target: QmpClient;
+  readonly source: Qemu;
+  readonly target: Qemu;
   readonly hosts: { readonly source: OperatedHost; readonly destination: OperatedHost };
 }
 
@@ -65,7 +65,7 @@ async function withQemus<T>(
 /** The same of the target alone. */
 async function withTarget<T>(
   targetQmp: string,
-  body: (target: QmpClient, host: OperatedHost) => Promise<T>,
+  body: (target: Qemu, host: OperatedHost) => Promise<T>,
 ): Promise<T> {
   return withSockets([targetQmp], ([target]) => {
     if (target === undefined) throw new Error('a QEMU is missing');
@@ -76,17 +76,16 @@ async function withTarget<T>(
 /** Speaks to the QEMU of each socket, on its host. */
 async function withSockets<T>(
   names: readonly string[],
-  body: (ends: readonly { readonly qemu: QmpClient; readonly host: OperatedHost }[]) => Promise<T>,
+  body: (ends: readonly { readonly qemu: Qemu; readonly host: OperatedHost }[]) => Promise<T>,
 ): Promise<T> {
   const places = names.map(qmpAddress);
   const connections = SshConnections.open();
   const hosts = places.map(({ ssh }) => new OperatedHost(ssh, connections));
-  const open: QmpClient[] = [];
+  const open: Monitor[] = [];
   try {
-    const ends: { readonly qemu: QmpClient; readonly host: OperatedHost }[] = [];
+    const ends: { readonly qemu: Qemu; readonly host: OperatedHost }[] = [];
     for (const [index, host] of hosts.entries()) {
-      const { path: local } = await host.forwardSocket(places[index]?.path ?? '', `qemu-${index}`);
-      const qemu = await QmpClient.connect(local, { timeoutMs: connectMs, outOfBand: true });
+      const qemu = await Monitor.open(host, places[index]?.path ?? '', `qemu-${index}`);
       open.push(qemu);
       ends.push({ qemu, host });
     }
@@ -126,24 +125,10 @@ export function disksOf(blocks: readonly BlockDevice[]): readonly DiskFacts[] {
   });
 }
 
-/** Process and user behind a QMP socket, which QEMU may have been told by another path. @throws CodedError 'host' */
-export async function processBehind(
-  host: OperatedHost,
-  socket: string,
-): Promise<{ readonly pid: number; readonly user: string }> {
-  const answer = await host.run(
-    `pid=$({ ss -Hxlp src ${quote(socket)}; ss -Hxlpe | grep -F " ino:$(stat -Lc %i ${quote(socket)}) "; } | sed -n 's/.*pid=\\([0-9]*\\).*/\\1/p' | head -n 1)
-[ -n "$pid" ] || exit 0
-echo "$pid $(stat -c %U "/proc/$pid")"`,
-  );
-  const [pid = '', user = ''] = answer.trim().split(' ');
-  return { pid: Number(pid), user };
-}
-
 /** What it is called here. @throws CodedError 'qmp' */
-async function vmName(source: QmpClient, sourceQmp: string): Promise<string> {
+async function vmName(source: Qemu, sourceQmp: string): Promise<string> {
   const { name } = await source.execute('query-name');
-  return plainName(name ?? path.basename(qmpAddress(sourceQmp).path, '.qmp'));
+  return name ?? path.basename(qmpAddress(sourceQmp).path, '.qmp');
 }
 
 /** For QEMU, which wants brackets around an address with colons (util/qemu-sockets.c, inet_parse). Pure. */
@@ -179,13 +164,15 @@ async function inspect({ source, target, hosts }: Ends, options: QemuMigrationOp
   const address = options.toAddress ?? hosts.destination.ssh?.host ?? localAddress(hosts.source);
   const clockDifferenceMs = (await askClock(hosts.destination)) - (await askClock(hosts.source));
   const freePort = await askPort(hosts.destination, port);
-  const version = async (qemu: QmpClient): Promise<string> => {
+  const version = async (qemu: Qemu): Promise<string> => {
     const { major, minor, micro } = (await qemu.execute('query-version')).qemu;
     return `${major}.${minor}.${micro}`;
   };
   const capabilities = await source.execute('query-migrate-capabilities');
+  const vm = await vmName(source, options.sourceQmp);
   return {
-    vm: await vmName(source, options.sourceQmp),
+    vm,
+    unitsLeft: await askUnitsLeft(hosts, vm),
     pid,
     user,
     agentSocket,
@@ -207,10 +194,7 @@ async function inspect({ source, target, hosts }: Ends, options: QemuMigrationOp
         : await askAgent(hosts.source, engine, agentSocket)),
     },
     disks,
-    storage: {
-      source: await askStorage(hosts.source, compared, user),
-      destination: await askStorage(hosts.destination, compared, user),
-    },
+    storage: await askBothStorages(hosts, compared, user),
     clockDifferenceMs,
     address,
     reachability: await askReachability(hosts.source, address, freePort),
@@ -301,18 +285,18 @@ export async function recoverQemuFromStorage(
   });
 }
 
-const migrationOf = async (target: QmpClient): Promise<string> =>
+const migrationOf = async (target: Qemu): Promise<string> =>
   (await target.execute('query-migrate')).status ?? 'none';
 
 /** How a target is told to wait for a recovery, and where. */
 const targetOf = (
-  target: QmpClient,
+  target: Qemu,
   targetQmp: string,
   vm: string,
 ): Pick<BrokenMove, 'targetSocket' | 'tellTarget'> => ({
   targetSocket: path.posix.join(
     path.posix.dirname(qmpAddress(targetQmp).path),
-    `poolshift-${vm}-recovery.sock`,
+    `poolshift-${plainName(vm)}-recovery.sock`,
   ),
   tellTarget: async (uri) => {
     await target.execute('migrate-recover', { uri }, { outOfBand: true });
@@ -343,9 +327,16 @@ export async function recoverQemu(
   });
 }
 
-/** Sockets lie where QEMU's user has made its own; as root, where nobody else comes. */
-const socketFolderOf = (qmp: string, user: string, id: string): string =>
-  user === 'root' || user === '' ? folderOf(id) : path.posix.dirname(qmpAddress(qmp).path);
+/** Sockets lie where QEMU's user has made its own; as root, where nobody else comes, under short names: the folder has the VM's. */
+const socketOf = (
+  end: 'outgoing' | 'incoming',
+  qmp: string,
+  { vm, user }: Pick<Inspected, 'vm' | 'user'>,
+  id: string,
+): string =>
+  user === 'root' || user === ''
+    ? `${folderOf(id)}/${end}.sock`
+    : `${path.posix.dirname(qmpAddress(qmp).path)}/poolshift-${plainName(vm)}-${end}.sock`;
 
 function enginePlan(
   { vm, pid, user, agentSocket, places, reachability, address, destination }: Inspected,
@@ -358,8 +349,8 @@ function enginePlan(
     engine,
     strategy: method,
     ...(beforeSwitch === undefined ? {} : { beforeSwitchPercent: beforeSwitch }),
-    outgoingSocket: `${socketFolderOf(sourceQmp, user, id)}/poolshift-${vm}-outgoing.sock`,
-    incomingSocket: `${socketFolderOf(targetQmp, user, id)}/poolshift-${vm}-incoming.sock`,
+    outgoingSocket: socketOf('outgoing', sourceQmp, { vm, user }, id),
+    incomingSocket: socketOf('incoming', targetQmp, { vm, user }, id),
     address: reachability.ip,
     ...(tlsDir === undefined ? {} : { tlsDir, tlsHostname: address }),
     port: destination.port,

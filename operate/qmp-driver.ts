@@ -1,7 +1,6 @@
 /** A migration that this command drives itself, by QMP, between two QEMUs that somebody else started. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError } from '../foundation/coded-error.ts';
-import type { QmpClient } from '../qemu/qmp/client.ts';
 import { postcopyAlways } from '../qemu/qmp/early-resume.ts';
 import type {
   MigrationCapability,
@@ -10,12 +9,13 @@ import type {
   QmpCommands,
 } from '../qemu/qmp/messages.ts';
 import type { VmState } from './course.ts';
+import type { Qemu } from './monitor.ts';
 import type { JobFigures } from './progress.ts';
 import type { Driver } from './run-migration.ts';
 
 interface QmpMigration {
-  readonly source: QmpClient;
-  readonly target: QmpClient;
+  readonly source: Qemu;
+  readonly target: Qemu;
   /** Where the source's QEMU sends, and where the target's waits. */
   readonly outgoingUri: string;
   readonly incomingUri: string;
@@ -137,7 +137,7 @@ class Beginning {
   }
 
   /** @returns false where nobody wants it any more @throws CodedError 'qmp' */
-  async tell(source: QmpClient, uri: string): Promise<boolean> {
+  async tell(source: Qemu, uri: string): Promise<boolean> {
     if (this.#unwanted) return false;
     this.#is = 'telling';
     await source.execute('migrate', { uri });
@@ -146,7 +146,7 @@ class Beginning {
   }
 
   /** @throws Error while it is being told @throws CodedError 'qmp' */
-  async cancel(source: QmpClient): Promise<void> {
+  async cancel(source: Qemu): Promise<void> {
     switch (this.#is) {
       case 'before':
         this.#unwanted = true;
@@ -223,11 +223,11 @@ const ended = ['completed', 'failed', 'cancelled', 'postcopy-paused'] as const;
 
 /** Early resume, where each round trip to a host would lengthen the downtime. */
 class EarlyMove implements NonNullable<Driver['early']> {
-  readonly #source: QmpClient;
-  readonly #target: QmpClient;
+  readonly #source: Qemu;
+  readonly #target: Qemu;
   #continuing: Promise<number> | undefined;
 
-  constructor(source: QmpClient, target: QmpClient) {
+  constructor(source: Qemu, target: Qemu) {
     this.#source = source;
     this.#target = target;
   }
@@ -287,7 +287,7 @@ export function qmpDriver(migration: QmpMigration): Driver {
     }
   };
 
-  const stateOf = async (qemu: QmpClient, read: (status: string) => VmState): Promise<VmState> => {
+  const stateOf = async (qemu: Qemu, read: (status: string) => VmState): Promise<VmState> => {
     try {
       return read((await qemu.execute('query-status', {}, { timeoutMs: answerMs })).status);
     } catch {

@@ -22,6 +22,8 @@ class EngineLines implements Following {
     this.#wake();
   }
 
+  readonly end = Promise.resolve('ended' as const);
+
   get lines(): AsyncIterable<string> {
     return this.#read();
   }

@@ -67,6 +67,7 @@ const doubtMs = 60_000;
 /** Engines tell their totals after the migration. */
 const lastWordsMs = 5000;
 const tellMoveAttempts = 3;
+const stopAttempts = 3;
 /** A guest can make an engine say very many. */
 const maxEngineNotes = 20;
 
@@ -89,7 +90,7 @@ class Run {
   readonly #starts: Promise<unknown>[] = [];
   readonly #over = Promise.withResolvers<Outcome>();
   readonly #startMs = performance.now();
-  readonly #watch = new ProgressWatch(performance.now());
+  readonly #watch: ProgressWatch;
   readonly #done = new AbortController();
   readonly #reasons: string[] = [];
   #state = courseStart;
@@ -101,12 +102,14 @@ class Run {
   /** And the destination goes on without it. */
   #sourceIsLost = false;
   #engineNotes = 0;
+  #destinationAnswers = true;
   #migrateMs: number | undefined;
   #endedMs: number | undefined;
 
   constructor(plan: MigrationPlan) {
     this.#plan = plan;
     this.#record = new EngineRecord(plan.method === 'resume');
+    this.#watch = new ProgressWatch(this.#startMs, plan.engines !== undefined);
   }
 
   async run(): Promise<Summary> {
@@ -198,15 +201,19 @@ class Run {
         return this.#continueTarget();
       case 'continue-source':
         await driver.early?.giveBack();
-        this.#dispatch({ type: 'looked', ...(await driver.look()) });
-        return;
+        return this.#look();
       case 'look':
         await this.#moving;
-        this.#dispatch({ type: 'looked', ...(await driver.look()) });
-        return;
+        return this.#look();
       case 'stop-engines':
         return this.#stopEngines();
     }
+  }
+
+  async #look(): Promise<void> {
+    const seen = await this.#plan.driver.look();
+    this.#destinationAnswers = seen.destination !== 'unknown';
+    this.#dispatch({ type: 'looked', ...seen });
   }
 
   async #move(): Promise<void> {
@@ -264,6 +271,13 @@ class Run {
         command: engines?.[role] ?? 'false',
         onEvent: (event) => {
           this.#takeEvent(role, event);
+        },
+        onHeard: (heard) => {
+          const { name } = hosts[role];
+          reporter.note(
+            heard ? `${name} answers again` : `${name} does not answer: its engine is not heard meanwhile`,
+          );
+          if (role === 'source') this.#dispatch({ type: 'unheard', is: !heard });
         },
       }).then((started) => {
         this.#engines.set(role, started);
@@ -353,7 +367,7 @@ class Run {
   async #abort(): Promise<void> {
     // The source engine ends before the commit alone. QEMU might break a move that is under way.
     if (this.#state.is === 'moving' && this.#state.told) {
-      await this.#engines.get('source')?.stop();
+      await this.#engines.get('source')?.stop(stopAttempts);
       return;
     }
     while (this.#state.is === 'moving' && this.#state.commit === 'none') {
@@ -423,6 +437,8 @@ class Run {
       return [
         `${hosts.source.name} was lost on the way: where its QEMU of ${vm} is still there, it has the memory that ${vm} has left; end it, and never continue it`,
       ];
+    if ((outcome === 'failed' || outcome === 'cancelled') && !this.#destinationAnswers)
+      return [`${hosts.destination.name} did not answer: see that ${vm} does not run there as well`];
     if (outcome === 'failed-paused')
       return [`continue ${vm} on ${hosts.source.name}: nothing of it runs elsewhere`];
     return [];

@@ -75,7 +75,9 @@ export function statusLines(migrations: readonly KnownMigration[]): readonly str
         end?.outcome ??
         (engineRuns
           ? `goes on, its engine's last word: ${lastEvent}`
-          : `nobody has told how it ended, its engine's last word: ${lastEvent === '' ? 'none' : lastEvent}`);
+          : method === 'plain'
+            ? 'goes on, or nobody has told how it ended: virsh domjobinfo says'
+            : `nobody has told how it ended, its engine's last word: ${lastEvent === '' ? 'none' : lastEvent}`);
       return `${startedAt}  ${id}  ${vm} from ${source} to ${destination} by ${method}, here the ${role}: ${state}`;
     },
   );

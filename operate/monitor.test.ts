@@ -1,0 +1,144 @@
+/** A QEMU to which the way is lost, played over sockets of this machine. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { CodedError } from '../foundation/coded-error.ts';
+import { Monitor } from './monitor.ts';
+
+/** What is at the far end of a way: a QEMU that says where it is in its migration. */
+class PlayedQemu {
+  readonly told: string[] = [];
+  /** Commands that are heard, and whose answer is lost with the way. */
+  readonly swallows = new Set<string>();
+  readonly #sockets = new Set<Socket>();
+  #pid = 17;
+  #ways = 0;
+  readonly #servers: Server[] = [];
+  readonly #folder: string;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** The host is not reached for so many attempts. */
+  lostFor = 0;
+
+  get host() {
+    return {
+      run: (): Promise<string> => {
+        if (this.lostFor > 0) {
+          this.lostFor -= 1;
+          return Promise.reject(new CodedError('host', 'unreachable', 'gone'));
+        }
+        return Promise.resolve(`${this.#pid} root`);
+      },
+      forwardSocket: async (_remote: string, name: string) => {
+        const way = path.join(this.#folder, name);
+        this.#ways += 1;
+        const server = createServer((socket) => {
+          this.#serve(socket);
+        });
+        this.#servers.push(server);
+        await new Promise<void>((resolve) => server.listen(way, resolve));
+        return { path: way, stop: () => Promise.resolve() };
+      },
+    };
+  }
+
+  get ways(): number {
+    return this.#ways;
+  }
+
+  anotherTakesItsPlace(): void {
+    this.#pid += 1;
+  }
+
+  loseWay(): void {
+    for (const socket of this.#sockets) socket.destroy();
+    this.#sockets.clear();
+  }
+
+  say(event: string): void {
+    const message = { event, data: { status: 'completed' }, timestamp: { seconds: 1, microseconds: 0 } };
+    for (const socket of this.#sockets) socket.write(`${JSON.stringify(message)}\n`);
+  }
+
+  close(): void {
+    this.loseWay();
+    for (const server of this.#servers) server.close();
+  }
+
+  #serve(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.on('error', () => undefined);
+    const version = { qemu: { major: 10, minor: 0, micro: 0 }, package: '' };
+    socket.write(`${JSON.stringify({ QMP: { version, capabilities: ['oob'] } })}\n`);
+    socket.on('data', (chunk: Buffer) => {
+      for (const line of chunk.toString().split('\n').filter(Boolean)) {
+        const { execute = '', id } = JSON.parse(line) as { execute?: string; id: number };
+        if (execute !== 'qmp_capabilities') this.told.push(execute);
+        if (this.swallows.delete(execute)) this.loseWay();
+        else socket.write(`${JSON.stringify({ return: { status: 'completed' }, id })}\n`);
+      }
+    });
+  }
+}
+
+async function play(t: ExecutionContext): Promise<{ readonly qemu: PlayedQemu; readonly monitor: Monitor }> {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-monitor-'));
+  const qemu = new PlayedQemu(folder);
+  const monitor = await Monitor.open(qemu.host, '/run/a.qmp', 'qemu-0');
+  t.teardown(async () => {
+    monitor.close();
+    qemu.close();
+    await rm(folder, { recursive: true });
+  });
+  return { qemu, monitor };
+}
+
+test('what may be said twice is said again over a new way, by all who wait', async (t) => {
+  const { qemu, monitor } = await play(t);
+  qemu.swallows.add('query-migrate');
+  qemu.lostFor = 2;
+  const answers = await Promise.all([monitor.execute('query-migrate'), monitor.execute('query-migrate')]);
+  for (const answer of answers) t.like(answer, { status: 'completed' });
+  t.is(qemu.ways, 2);
+  qemu.swallows.add('cont');
+  await monitor.execute('cont');
+  t.deepEqual(
+    qemu.told.filter((command) => command === 'cont'),
+    ['cont', 'cont'],
+  );
+  t.is(qemu.ways, 3);
+});
+
+test('events are heard over the new way, too', async (t) => {
+  const { qemu, monitor } = await play(t);
+  const heard: string[] = [];
+  const stop = monitor.onEvent(({ name }) => heard.push(name));
+  qemu.loseWay();
+  await monitor.execute('cont');
+  qemu.say('MIGRATION');
+  await monitor.execute('cont');
+  stop();
+  qemu.say('STOP');
+  await monitor.execute('cont');
+  t.deepEqual(heard, ['MIGRATION']);
+});
+
+test('what must not be said twice is not', async (t) => {
+  const { qemu, monitor } = await play(t);
+  qemu.swallows.add('migrate');
+  await t.throwsAsync(monitor.execute('migrate', { uri: 'unix:/a' }), { message: /connection/ });
+  t.deepEqual(qemu.told, ['migrate']);
+});
+
+test('another QEMU that has taken its place is told nothing', async (t) => {
+  const { qemu, monitor } = await play(t);
+  qemu.anotherTakesItsPlace();
+  qemu.swallows.add('cont');
+  await t.throwsAsync(monitor.execute('cont'), { message: /connection/ });
+  t.deepEqual(qemu.told, ['cont']);
+});

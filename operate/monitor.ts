@@ -1,0 +1,139 @@
+/** QMP of a QEMU on a host, to which the way is found again where ssh has lost it: nobody but this command continues the target. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CodedError, isCoded } from '../foundation/coded-error.ts';
+import { type CommandArguments, QmpClient } from '../qemu/qmp/client.ts';
+import type { Answer, QmpCommand, QmpEvent } from '../qemu/qmp/messages.ts';
+import { type OperatedHost, quote } from './host.ts';
+
+/** As far as this is told, whichever way it goes. */
+export type Qemu = Pick<QmpClient, 'execute' | 'onEvent'>;
+
+const connectMs = 10_000;
+/** A host that is lost is asked again so often. */
+const askAgainMs = 1000;
+/** And given up after so long. */
+const lostMs = 60_000;
+/** Said twice they do no more than once. */
+const repeatable: readonly QmpCommand[] = ['query-migrate', 'query-status', 'stop', 'cont'];
+
+/** Process and user behind a QMP socket, which QEMU may have been told by another path. @throws CodedError 'host' */
+export async function processBehind(
+  host: Pick<OperatedHost, 'run'>,
+  socket: string,
+): Promise<{ readonly pid: number; readonly user: string }> {
+  const answer = await host.run(
+    `pid=$({ ss -Hxlp src ${quote(socket)}; ss -Hxlpe | grep -F " ino:$(stat -Lc %i ${quote(socket)}) "; } | sed -n 's/.*pid=\\([0-9]*\\).*/\\1/p' | head -n 1)
+[ -n "$pid" ] || exit 0
+echo "$pid $(stat -c %U "/proc/$pid")"`,
+  );
+  const [pid = '', user = ''] = answer.trim().split(' ');
+  return { pid: Number(pid), user };
+}
+
+export class Monitor implements Qemu {
+  readonly #host: Pick<OperatedHost, 'run' | 'forwardSocket'>;
+  readonly #socket: string;
+  readonly #name: string;
+  /** Of the process that has answered first; 0 where it is not found, and then the way to it is lost when it is lost. */
+  readonly #pid: number;
+  /** What listens, once there is a new way. */
+  readonly #renewals = new Set<() => void>();
+  #client: QmpClient;
+  #ways = 0;
+  #reconnecting: Promise<boolean> | undefined;
+  #closed = false;
+
+  private constructor(
+    host: Pick<OperatedHost, 'run' | 'forwardSocket'>,
+    socket: string,
+    name: string,
+    client: QmpClient,
+    pid: number,
+  ) {
+    this.#host = host;
+    this.#socket = socket;
+    this.#name = name;
+    this.#client = client;
+    this.#pid = pid;
+  }
+
+  /**
+   * @param name of the socket here, one for each QEMU
+   * @throws CodedError 'host', 'qmp'
+   */
+  static async open(
+    host: Pick<OperatedHost, 'run' | 'forwardSocket'>,
+    socket: string,
+    name: string,
+  ): Promise<Monitor> {
+    const { path } = await host.forwardSocket(socket, name);
+    const client = await QmpClient.connect(path, { timeoutMs: connectMs, outOfBand: true });
+    try {
+      const { pid } = await processBehind(host, socket);
+      return new Monitor(host, socket, name, client, pid);
+    } catch (error) {
+      client.close();
+      throw error;
+    }
+  }
+
+  /** As `QmpClient.execute`; what may be said twice is said again over a new way. */
+  async execute<Name extends QmpCommand>(
+    command: Name,
+    ...rest: CommandArguments<Name>
+  ): Promise<Answer<Name>> {
+    for (;;) {
+      try {
+        return await this.#client.execute(command, ...rest);
+      } catch (error) {
+        const isLost = isCoded(error, 'qmp', 'connection-lost');
+        if (!isLost || !repeatable.includes(command) || !(await this.#reconnected())) throw error;
+      }
+    }
+  }
+
+  /** As `QmpClient.onEvent`; what QEMU says while nobody hears it is not told later. */
+  onEvent(listener: (event: QmpEvent) => void): () => void {
+    let stop = this.#client.onEvent(listener);
+    const renew = (): void => {
+      stop = this.#client.onEvent(listener);
+    };
+    this.#renewals.add(renew);
+    return () => {
+      this.#renewals.delete(renew);
+      stop();
+    };
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#client.close();
+  }
+
+  /** Whether there is a new way; one for all who wait for it. Never rejects. */
+  async #reconnected(): Promise<boolean> {
+    this.#reconnecting ??= this.#reconnect().finally(() => {
+      this.#reconnecting = undefined;
+    });
+    return this.#reconnecting;
+  }
+
+  async #reconnect(): Promise<boolean> {
+    const untilMs = performance.now() + lostMs;
+    while (!this.#closed && this.#pid > 0 && performance.now() < untilMs) {
+      try {
+        // Another one may have taken its place, and knows nothing of this migration.
+        if ((await processBehind(this.#host, this.#socket)).pid !== this.#pid) return false;
+        this.#ways += 1;
+        const { path } = await this.#host.forwardSocket(this.#socket, `${this.#name}-${this.#ways}`);
+        this.#client = await QmpClient.connect(path, { timeoutMs: connectMs, outOfBand: true });
+        for (const renew of this.#renewals) renew();
+        return true;
+      } catch (error) {
+        if (!(error instanceof CodedError)) throw error;
+        await sleep(askAgainMs);
+      }
+    }
+    return false;
+  }
+}
