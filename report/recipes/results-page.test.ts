@@ -109,7 +109,7 @@ test('the summary has each claim of each block, and follows them', (t) => {
   t.regex(page, /\| \*\*\[Title, of a\]\(#title-of-a\)\*\* \| 1 of 3 runs +\|/);
   t.regex(page, /\| `a` is fast\. +\| rw: 3\.28 +\| holds +\|/);
   t.regex(page, /\| The paper’s claims +\| holds: 1; does not hold: 1 \|/);
-  t.regex(page, /\| \*\*\[B\]\(#b\)\*\* +\| not recorded/);
+  t.regex(page, /^Not recorded: \*\*\[B\]\(#b\)\*\*\.$/m);
   t.false(page.includes('stale'));
   t.regex(page, /<!-- \/summary -->\n\n## How/);
   t.is(resultsPageText(parseResultsPage(page), names), page);
@@ -123,4 +123,32 @@ test('what would be lost is refused', (t) => {
   refused(`${text}\nWords at the end`, /"Words at the end" stands between blocks/);
   refused(text.replace('<!-- /recipe -->', ''), /the block of a has no end/);
   refused(text.slice(0, -18), /the block of c has no end/);
+});
+
+test('what every experiment says alike stands once, with the count of its verdicts', (t) => {
+  const claims = (verdict: string, own: string): string[] => [
+    '| Claim | What is measured | Measured | Cells | Verdict |',
+    '| ----- | ---------------- | -------- | ----- | ------- |',
+    `| ${own} | total | 2 | 1 / 1 | holds |`,
+    `| Nothing is lost. | lost | 0 | 1 / 1 | ${verdict} |`,
+  ];
+  const page = resultsPageText(
+    {
+      head: '<!-- summary -->\n<!-- /summary -->',
+      blocks: [
+        {
+          recipe: 'a',
+          sets: ['results/x'],
+          lines: ['## A', '', '3 runs, in', '', ...claims('holds', 'Of a.')],
+        },
+        { recipe: 'b', sets: ['results/y'], lines: ['## B', '', '1 run, in', '', ...claims('few', 'Of b.')] },
+      ],
+    },
+    names,
+  );
+  const [summary = ''] = page.split('<!-- /summary -->');
+  t.regex(summary, /\| \*\*In every experiment:\*\* Nothing is lost\. +\| 0 +\| holds: 1; few: 1 +\|/);
+  t.is(summary.split('Nothing is lost').length, 2);
+  t.regex(summary, /\(#b\)\*\* +\| 1 run +\|/);
+  t.regex(summary, /\| Of b\. +\| 2 +\| holds +\|/);
 });

@@ -23,7 +23,7 @@ test('a server that completes 5.5 of 8 is overloaded before the migration, one a
 });
 
 test('throughput before that differs between methods is told, where it does', async (t) => {
-  const fullSpeed = await runsOf('reference-2026-11-26-full-speed');
+  const fullSpeed = await runsOf('reference-2026-11-30-full-speed');
   t.is(unlikeBefore(fullSpeed).length, 1);
   t.deepEqual(unlikeBefore(await runsOf('reference-2026-11-26-engines')), []);
 });
