@@ -1,5 +1,6 @@
 /**
- * `npm run packages -- [FOLDER]`: the Debian packages `poolshift`, for hosts, and `poolshift-agent`, for guests, from this checkout.
+ * `npm run packages -- [FOLDER]`: the Debian packages `poolshift`, for hosts, and `poolshift-agent`, for guests, from this checkout, and the
+ * agent as one executable for guests without Node.
  * The engine needs zstd of Node 22 and later, which no Debian release up to 13 has, so its Node comes with it; the agent takes
  * Debian's own.
  */
@@ -9,6 +10,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { $ } from 'zx';
 import { type CommandHelp, helpFormatVariable } from '../foundation/command-help.ts';
+import { makeAgentExecutable } from './agent-executable.ts';
 import { programCompletion } from './command-completion.ts';
 
 const root = path.join(import.meta.dirname, '..');
@@ -204,3 +206,6 @@ const { version } = JSON.parse(await readFile(path.join(root, 'package.json'), '
 const maintainer =
   (await run`git log -1 ${'--format=%an <%ae>'}`.nothrow()).stdout.trim() || 'Poolshift <root@localhost>';
 for (const one of [hostPackage, agentPackage]) console.log(await make(one, version, maintainer, folder));
+const executable = path.join(folder, `poolshift-agent-${version}-linux-${process.arch}`);
+await makeAgentExecutable(executable);
+console.log(executable);

@@ -3,7 +3,7 @@
  * programs run, and purged they leave nothing. About two minutes.
  */
 import { mkdtempSync } from 'node:fs';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
@@ -91,4 +91,13 @@ for (const suite of ['bookworm', 'trixie'] as const)
 
     await inTree('dpkg --purge poolshift poolshift-agent');
     t.is(await inTree(leftovers), '');
+
+    // The agent as one file, where there is no Node any more.
+    const executable = (await readdir(folder)).find((name) => name.startsWith('poolshift-agent-'));
+    await inTree('rm /usr/bin/node /usr/bin/nodejs');
+    await copyFile(path.join(folder, executable ?? ''), path.join(tree, 'root/agent'));
+    t.regex(
+      await inTree('if command -v node; then exit 1; fi; /root/agent --summary 2>&1 || true'),
+      /no program runs whose cached pages are known/,
+    );
   });
