@@ -4,7 +4,7 @@ import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { plannedCellsFile } from '../../experiments/planned-cells.ts';
-import { writeManifest } from '../../record/manifest.ts';
+import { readManifest, writeManifest } from '../../record/manifest.ts';
 import { addPlannedCells, readPlannedCells } from '../../record/sets/planned-cells.ts';
 import { manifest } from '../../record/record.fixture.ts';
 import { cellsPlannedBefore, doneRow, refuseOtherRuns, setAside } from './resume.ts';
@@ -50,6 +50,31 @@ test('a run with other options is refused, whichever it is, and so is a broken f
     /planned-cells\.json is not a record of planned cells: cells\[0\]\.scenario "rq": valid: idle/,
   );
   t.deepEqual((await readdir(set)).sort(), ['first', 'last', plannedCellsFile]);
+});
+
+test('runs that are done are of this build, from whichever list of machines', async (t) => {
+  const root = path.join(import.meta.dirname, '../..');
+  const set = path.join(root, 'results/reference-2026-11-28-smoke');
+  const names = (await readdir(set)).filter(
+    (name) => name.startsWith('idle') || name.startsWith('rw') || name.startsWith('ro'),
+  );
+  const places = await Promise.all(
+    names.map(async (name) => {
+      const folder = path.join(set, name);
+      return { folder, configuration: (await readManifest(folder)).configuration };
+    }),
+  );
+  t.true(places.length > 0);
+  await t.throwsAsync(refuseOtherRuns(set, places), { message: /a run of another build \(5f19215/ });
+
+  // One that was cut short is made again, and so may be of any; where machines are listed is no option.
+  const cut = await temporaryFolder(t);
+  const folder = path.join(cut, 'rw-16-precopy-r1');
+  await mkdir(folder);
+  await writeManifest(folder, { ...manifest, revision: { commit: 'another', dirty: false } });
+  await t.notThrowsAsync(
+    refuseOtherRuns(cut, [{ folder, configuration: { ...configuration, inventory: 'rack-b.yaml' } }]),
+  );
 });
 
 test('the record of a set that had none holds the cells of its runs and those of the matrix that goes on', async (t) => {

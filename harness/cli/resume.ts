@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { rename } from 'node:fs/promises';
 import path from 'node:path';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
+import { collectRevision } from '../run/versions.ts';
 import type { Configuration } from '../../experiments/configuration.ts';
 import type { PlannedRun } from '../../experiments/planned-cells.ts';
 import { derive } from '../../record/derive/derive.ts';
@@ -14,20 +15,34 @@ import type { RunRow } from '../../record/run-columns.ts';
 
 const hasRun = (folder: string): boolean => existsSync(path.join(folder, 'manifest.json'));
 
+/** Which machines a run was made on says its pair; the file that lists them may have any name. */
+const comparable = ({ inventory: _place, ...configuration }: Configuration): string =>
+  JSON.stringify(configuration);
+
 /**
  * Looks at what is in a set before a matrix goes on with it, and changes nothing.
  * @param places the folders of the matrix's runs, which need not be there, and what they are to be
- * @throws CodedError 'command', 'usage' if one holds a run with other options, or a file of the set is broken
+ * @param root of the checkout, whose commit those that are done have to be of
+ * @throws CodedError 'command', 'usage' if one holds a run with other options or of another build, or a file of the set is broken
  */
 export async function refuseOtherRuns(
   set: string,
   places: readonly { readonly folder: string; readonly configuration: Configuration }[],
+  root = path.join(import.meta.dirname, '../..'),
 ): Promise<void> {
+  const { commit } = await collectRevision(root);
   await refusingBrokenFiles(async () => {
     await readPlannedCells(set);
     for (const { folder, configuration } of places.filter((place) => hasRun(place.folder))) {
       const manifest = await readManifest(folder);
-      if (JSON.stringify(manifest.configuration) !== JSON.stringify(configuration))
+      const made = manifest.revision.commit;
+      if (made !== commit && (await doneRow(folder)) !== undefined)
+        throw new CodedError(
+          'command',
+          'usage',
+          `${folder} holds a run of another build (${made ?? 'no commit'}; this one is ${commit ?? 'no commit'}); give another --out, or check that commit out`,
+        );
+      if (comparable(manifest.configuration) !== comparable(configuration))
         throw new CodedError(
           'command',
           'usage',

@@ -8,6 +8,8 @@ export type AtEnd = (action: () => Promise<void>) => void;
 /** Runs `main` and ends the process with the exit code that it gives. Whatever a library still holds open does not matter. */
 export async function runCommand(name: string, main: (atEnd: AtEnd) => Promise<number>): Promise<never> {
   const endings: (() => Promise<void>)[] = [];
+  // A reader that is gone (`| tee` ended by the same Ctrl-C, a terminal that was closed) keeps nothing from being taken down.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   try {
     process.exit(
       await settled(

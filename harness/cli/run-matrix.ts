@@ -18,6 +18,7 @@ import { readRecordedSet, writeSetTable } from '../../record/sets/recorded-sets.
 import { runExperiment } from '../run/experiment.ts';
 import { timedSteps } from '../run/plan.ts';
 import { runIdOf } from '../run/run-folder.ts';
+import { stayQueued } from '../testbed/lab-wait.ts';
 import type { Inventory } from '../testbed/inventory/schema.ts';
 import type { TableLine } from './figures.ts';
 import { abortOnSignals } from './interrupt.ts';
@@ -26,6 +27,7 @@ import { planText } from './matrix-plan.ts';
 import { matrixFailed } from './matrix-status.ts';
 import { checkOut } from './out-folder.ts';
 import { runOutput } from './progress.ts';
+import { holdSet } from './set-lock.ts';
 import { cellsPlannedBefore, doneRow, refuseOtherRuns, setAside } from './resume.ts';
 import type { AtEnd } from './run-command.ts';
 import { inventoryOf, refuseWhatDoesNotFit, waitForTestbed } from './testbed-options.ts';
@@ -98,6 +100,8 @@ export async function runMatrix(
     folder: path.join(set, runName(cell)),
     configuration: configurationOf(options, cell),
   }));
+  const lock = await holdSet(set);
+  atEnd(() => lock.release());
   if (options.resume) await refuseOtherRuns(set, places);
   const plannedBefore = await cellsPlannedBefore(set);
   const inventory = await waitForTestbed({ testbed: options.testbed, inventory: listed, owner, say }, atEnd);
@@ -143,6 +147,7 @@ export async function runMatrix(
         signal,
         ...runOutput(options.json, timedSteps(configuration)),
       });
+      stayQueued();
       say(`${name}: ${outcome}${reason === undefined ? '' : `: ${reason}`}`);
       lines.push({ name, outcome, reason, row });
       if (outcome === 'skipped') {

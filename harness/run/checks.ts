@@ -24,6 +24,13 @@ const gapThresholdMs = 20;
  */
 const maxSilentMs = 5000;
 
+/**
+ * QEMU stamps its events by its host's clock, and the recorder tells when it read them by a clock that no step moves. Recorded runs have up
+ * to 19 ms between the two (`results/`); a clock that was stepped meanwhile shows as less than nothing, or as much more.
+ */
+const minDelayMs = -5;
+const maxDelayMs = 500;
+
 /** What clocks may drift from the line between two measurements, beside what these cannot tell. */
 const clockDriftMs = 2;
 
@@ -31,12 +38,16 @@ export class Checks {
   readonly #log: RunLog;
   readonly #failed: string[] = [];
   readonly #switchover: Switchover;
+  /** Of the events that a downtime is made of. */
+  readonly #delaysMs: number[] = [];
 
   constructor(log: RunLog, probe: 'ping' | 'heartbeat' = 'ping') {
     this.#log = log;
     this.#switchover = new Switchover(probe);
     log.onEvent((event) => {
       this.#switchover.take(event);
+      if (event.event === 'qmp' && ['STOP', 'RESUME'].includes(event.name))
+        this.#delaysMs.push(event.delay_ms);
     });
   }
 
@@ -84,6 +95,16 @@ export class Checks {
   /** A load that ended by itself has ended the run with it (run-watch.ts). */
   loadRan(): void {
     this.#record('load', true, 'sysbench ran until the end');
+  }
+
+  /** A clock that is stepped in mid-run makes a downtime of any length. */
+  clocks(): void {
+    const [least, most] = [Math.min(...this.#delaysMs, 0), Math.max(...this.#delaysMs, 0)];
+    this.#record(
+      'clocks',
+      least >= minDelayMs && most <= maxDelayMs,
+      `QEMU's events were read ${milliseconds(least, 1)} to ${milliseconds(most, 1)} after their time: beyond ${minDelayMs} to ${maxDelayMs} ms a host's clock was stepped`,
+    );
   }
 
   /** A client cannot have been without answer for less time than no VM ran. */

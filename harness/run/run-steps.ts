@@ -496,6 +496,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
       const { checks, place } = vm;
       const server = clientsServerOf(vm);
       if (standby === undefined) checks.sourceAnswers();
+      if (converged) checks.clocks();
       if (converged && !configuration.verifyRam) checks.clientGap();
       await checks.ledger(client, server, place.ledgerFile);
       await checks.tables(client, server, data.kind === 'tpcc' ? tpccTables : tables);

@@ -92,6 +92,12 @@ for (const [what, changes, found] of [
   });
 }
 
+test('shards of other pairs of machines go together, and so do rows of other sizes', (t) => {
+  const a = run('a', configured({ inventory: 'rack-a.yaml', warehouses: 3 }));
+  const b = run('b', configured({ inventory: 'rack-b.yaml', warehouses: 9, paperRowGib: 8 }));
+  t.deepEqual(differencesAmong([a, b]), []);
+});
+
 test('shards of another matrix do not go together', (t) => {
   const [a, b] = [run('a', { shard: { index: 1, count: 2 } }), run('b', { shard: { index: 2, count: 3 } })];
   t.deepEqual(differencesAmong([a, b]), ['number of shards: 2 (a), 3 (b)']);

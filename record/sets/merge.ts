@@ -48,7 +48,8 @@ export function repeatedCells(runs: readonly RecordedRun[]): readonly string[] {
     .map(([name, ofCell]) => `${name} is in ${ofCell.map(({ set }) => set).join(' and in ')}`);
 }
 
-const cellKeys: ReadonlySet<string> = new Set(['scenario', 'paperRowGib', 'engine']);
+/** The cell's own, and where its machines are listed: shards have pairs of their own. */
+const cellKeys: ReadonlySet<string> = new Set(['scenario', 'paperRowGib', 'engine', 'inventory']);
 /** Follow from the memory row, so they need to agree within one row only. */
 const sizeKeys: ReadonlySet<string> = new Set([
   'vmMemoryBytes',
@@ -56,6 +57,7 @@ const sizeKeys: ReadonlySet<string> = new Set([
   'bufferPoolBytes',
   'poolInUseAskedBytes',
   'tableDataBytes',
+  'warehouses',
 ]);
 
 type Conditions = Readonly<Record<string, string>>;

@@ -21,6 +21,7 @@ interface Options {
   readonly metrics?: string;
   readonly engines?: string;
   readonly allowDifferent: boolean;
+  readonly allowMissing: boolean;
 }
 
 const say = (line: string): void => {
@@ -43,10 +44,11 @@ const command = new Command('compare')
   .option('--json', 'print verdict and findings as one JSON document', false)
   .option('--markdown', 'print them as Markdown, for a pull request', false)
   .option('--allow-different', 'also compare sets that were made under different conditions', false)
+  .option('--allow-missing', 'NEW may lack cells that BASE has', false)
   .addHelpText(
     'after',
     '\nExit codes: 0 no regression; 1 regression; 2 wrong option, not readable, or incompatible sets;\n' +
-      '3 too few runs to tell.',
+      '3 too few runs to tell, or none of a cell in NEW.',
   )
   .exitOverride();
 
@@ -65,7 +67,11 @@ async function compare(baseFolder: string, nextFolder: string, options: Options)
     );
   }
   const { engines, metrics: chosen } = selectionOf(options, [...base.runs, ...next.runs]);
-  const comparison = compareSets(base, next, { engines, metrics: chosen });
+  const comparison = compareSets(base, next, {
+    engines,
+    metrics: chosen,
+    allowMissing: options.allowMissing,
+  });
   const { verdict, findings, ...remarks } = comparison;
   if (options.json) console.log(JSON.stringify({ verdict, differences, ...remarks, findings }, undefined, 2));
   else {

@@ -181,6 +181,14 @@ test('a build whose throughput does not come back is a regression, though it has
   t.is(finding({ runs: notMeasurable }, 'throughput not back'), undefined);
 });
 
+test('a build that lost whole cells is not told to be no worse, unless they may be missing', (t) => {
+  const base = syntheticSet({ ...cells, paperRowsGib: [8, 16] });
+  const next = { runs: base.runs.filter(({ row }) => row.paper_row_gib === 8) };
+  t.is(compareSets(base, next).verdict, 'too-few-samples');
+  t.is(compareSets(base, next, { allowMissing: true }).verdict, 'no-regression');
+  t.is(compareSets(next, base).verdict, 'no-regression');
+});
+
 test('cells that one set has alone are named, and not compared', (t) => {
   const { unpaired, findings } = compareSets(
     syntheticSet({ ...cells, paperRowsGib: [8, 16] }),

@@ -77,6 +77,8 @@ export interface Selection {
   /** Names of `metrics`. */
   readonly metrics?: readonly string[] | undefined;
   readonly engines?: readonly string[] | undefined;
+  /** Cells of the base that the other set has not may be missing. Default false: then there is no telling. */
+  readonly allowMissing?: boolean;
 }
 
 const seed = 1;
@@ -142,10 +144,16 @@ export function compareSets(base: Compared, next: Compared, selection: Selection
           : undefined,
     };
   });
+  const missing = unpairedOf(baseCells, nextCells);
+  const verdict = verdictOf(findings);
   return {
-    verdict: verdictOf(findings),
+    // A build that ends its runs, or their harness, has none to compare.
+    verdict:
+      verdict === 'no-regression' && missing.length > 0 && selection.allowMissing !== true
+        ? 'too-few-samples'
+        : verdict,
     findings,
-    unpaired: { base: unpairedOf(baseCells, nextCells), next: unpairedOf(nextCells, baseCells) },
+    unpaired: { base: missing, next: unpairedOf(nextCells, baseCells) },
     failed: { base: failedOf(baseCells), next: failedOf(nextCells) },
     leftOut: { base: base.leftOut ?? [], next: next.leftOut ?? [] },
   };
