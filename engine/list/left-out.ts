@@ -23,6 +23,8 @@ export const leftOutReasons = {
   'encrypted-disk': 'on an encrypted disk',
   'loop-device': 'on a loop device',
   'remapped-device': 'on a device that puts blocks elsewhere',
+  'network-disk':
+    'on a disk that the guest itself attaches over a network (iSCSI, Fibre Channel, NVMe over fabrics, RBD, NBD, DRBD)',
   'other-disk': 'in the page cache, of files on a disk that no server’s pages are on',
   'too-fragmented': 'of files whose place on the disk cannot be read: in too many pieces, or not in time',
   unaligned: 'their blocks do not begin at multiples of 4096 bytes of the disk',

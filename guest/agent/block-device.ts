@@ -69,6 +69,7 @@ export class Disks {
     const folder = realpathSync(link);
     const isPartition = existsSync(join(folder, 'partition'));
     const disk = isPartition ? dirname(folder) : folder;
+    if (isOverNetwork(disk)) return { leftOut: 'network-disk' };
     if (!existsSync(join(disk, 'device'))) {
       const reason = remapperOf(disk);
       if (isPartition || (reason !== 'lvm' && reason !== 'remapped-device') || depth > maxDepth)
@@ -114,7 +115,10 @@ export class Disks {
       const seen = new Set<string>();
       const shared = new Set<string>();
       for (const name of namesIn(join(this.#sysRoot, 'block'))) {
-        const serial = serialOf(join(this.#sysRoot, 'block', name));
+        const disk = join(this.#sysRoot, 'block', name);
+        // The paths below a disk of NVMe multipath have its serial, and hold no file system (GENHD_FL_HIDDEN).
+        if (readText(join(disk, 'hidden')) === '1') continue;
+        const serial = serialOf(disk);
         if (serial === undefined) continue;
         if (seen.has(serial)) shared.add(serial);
         seen.add(serial);
@@ -134,6 +138,22 @@ function serialOf(disk: string): string | undefined {
   const page = readBytes(join(disk, 'device/vpd_pg80'));
   const text = page?.subarray(4, 4 + (page[3] ?? 0)).toString('latin1');
   return text === undefined || text.trim() === '' ? undefined : text.trim();
+}
+
+/**
+ * Whether the guest itself reaches a disk over a network, so that it is none of the VM's. The sysfs path shows sessions of iSCSI
+ * (scsi_transport_iscsi.c) and remote ports of Fibre Channel (scsi_transport_fc.c); the kernel's names show RBD, NBD, DRBD and
+ * ATA over Ethernet; NVMe controllers say their transport (nvme/host/sysfs.c), which is "pcie" for those of the VM. Of a disk with
+ * several paths `device` is the subsystem, and its controllers are in it.
+ */
+function isOverNetwork(disk: string): boolean {
+  if (/\/(session\d+|rport-[^/]+)\//.test(disk)) return true;
+  if (/^(rbd|nbd|drbd|etherd!)/.test(basename(disk))) return true;
+  const controllers = namesIn(join(disk, 'device')).filter((name) => /^nvme\d+$/.test(name));
+  return ['', ...controllers].some((name) => {
+    const transport = readText(join(disk, 'device', name, 'transport'));
+    return transport !== undefined && /^(tcp|rdma|fc|loop)$/.test(transport);
+  });
 }
 
 /** What puts blocks elsewhere, of a device without hardware of its own: the kernel's name and the mapper's type say it. */

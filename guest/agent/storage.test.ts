@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { execa } from 'execa';
 import { Disks, majorMinor, type NoPlace } from './block-device.ts';
 import { type FileExtents, parseFilefrag, readExtents } from './file-extents.ts';
@@ -179,12 +179,15 @@ test('a preallocated file is looked at again once something was written into it,
   t.is(blocksOf(await read()), 64);
 });
 
-test("a disk is known by its serial, a partition by its start; devices of others by the mapper's table", async (t) => {
+type AddDevice = (device: string, path: string, files: Readonly<Record<string, string>>) => void;
+
+/** A sysfs in a folder. */
+function makeSysfs(t: ExecutionContext): { readonly root: string; readonly add: AddDevice } {
   const root = mkdtempSync(join(tmpdir(), 'sys-'));
   t.teardown(() => {
     rmSync(root, { recursive: true });
   });
-  const add = (device: string, path: string, files: Readonly<Record<string, string>>): void => {
+  const add: AddDevice = (device, path, files) => {
     mkdirSync(join(root, path), { recursive: true });
     for (const [name, text] of Object.entries(files)) {
       mkdirSync(join(root, path, name, '..'), { recursive: true });
@@ -193,6 +196,11 @@ test("a disk is known by its serial, a partition by its start; devices of others
     mkdirSync(join(root, 'dev/block'), { recursive: true });
     symlinkSync(join(root, path), join(root, 'dev/block', device));
   };
+  return { root, add };
+}
+
+test("a disk is known by its serial, a partition by its start; devices of others by the mapper's table", async (t) => {
+  const { root, add } = makeSysfs(t);
   add('254:0', 'devices/virtio1/block/vda', { serial: 'pool0', 'device/vendor': '0x1af4' });
   add('254:1', 'devices/virtio1/block/vda/vda1', { partition: '1\n', start: '2048\n' });
   add('254:16', 'devices/virtio2/block/vdb', { serial: '', 'device/vendor': '0x1af4' });
@@ -262,6 +270,55 @@ test("a disk is known by its serial, a partition by its start; devices of others
     { disk: 'pool0', from: 32, onDisk: 256 + 256 + 16, count: 16 },
     { disk: 'pool7', from: 48, onDisk: 512 + 16, count: 2 },
   ]);
+});
+
+test("disks that the guest attaches over a network are none of the VM's", async (t) => {
+  const { root, add } = makeSysfs(t);
+  const serial = { serial: 'own', 'device/vendor': 'x' };
+  add('8:0', 'devices/platform/host2/session1/target2:0:0/2:0:0:0/block/sda', serial);
+  add('8:1', 'devices/platform/host2/session1/target2:0:0/2:0:0:0/block/sda/sda1', {
+    partition: '1',
+    start: '2048',
+  });
+  add('8:16', 'devices/pci0/host3/rport-3:0-0/target3:0:0/3:0:0:0/block/sdb', serial);
+  add('8:32', 'devices/pci0/virtio2/host0/target0:0:0/0:0:0:0/block/sdc', serial);
+  add('252:0', 'devices/rbd/0/block/rbd0', serial);
+  add('43:0', 'devices/virtual/block/nbd0', { size: '2048' });
+  add('147:0', 'devices/virtual/block/drbd0', { size: '2048' });
+  add('259:0', 'devices/virtual/nvme-fabrics/ctl/nvme0/nvme0n1', {
+    'device/transport': 'tcp\n',
+    'device/serial': 'f',
+  });
+  add('259:1', 'devices/virtual/nvme-subsystem/nvme-subsys1/nvme1n1', {
+    'device/nvme1/transport': 'rdma\n',
+    'device/serial': 'r',
+  });
+  add('259:2', 'devices/virtual/nvme-subsystem/nvme-subsys2/nvme2n1', {
+    'device/nvme2/transport': 'pcie\n',
+    'device/serial': 'p',
+  });
+  add('253:0', 'devices/virtual/block/dm-0', { 'dm/uuid': 'LVM-abc\n' });
+  const disks = new Disks(root, async () => parseTable('0 4096 linear 8:1 0\n'));
+  const reasonOf = async (device: string): Promise<string | undefined> => {
+    const place = await disks.find(device);
+    return 'leftOut' in place ? place.leftOut : undefined;
+  };
+  for (const device of ['8:0', '8:1', '8:16', '252:0', '43:0', '147:0', '259:0', '259:1', '253:0'])
+    t.is(await reasonOf(device), 'network-disk', device);
+  for (const device of ['8:32', '259:2']) t.is(await reasonOf(device), undefined, device);
+});
+
+test('the paths of an NVMe disk that has several are not further disks with its serial', async (t) => {
+  const { root, add } = makeSysfs(t);
+  add('259:0', 'devices/subsystem/nvme0n1', { 'device/serial': 'once', hidden: '0\n' });
+  mkdirSync(join(root, 'devices/pci/nvme0/nvme0c0n1/device'), { recursive: true });
+  writeFileSync(join(root, 'devices/pci/nvme0/nvme0c0n1/device/serial'), 'once\n');
+  writeFileSync(join(root, 'devices/pci/nvme0/nvme0c0n1/hidden'), '1\n');
+  mkdirSync(join(root, 'block'));
+  symlinkSync(join(root, 'devices/subsystem/nvme0n1'), join(root, 'block/nvme0n1'));
+  symlinkSync(join(root, 'devices/pci/nvme0/nvme0c0n1'), join(root, 'block/nvme0c0n1'));
+  const place = await new Disks(root).find('259:0');
+  t.is('leftOut' in place ? place.leftOut : place.pieces(0, 1)[0]?.disk, 'once');
 });
 
 test("the mapper's tables that say no block, and why", (t) => {
