@@ -2,24 +2,34 @@
 import { existsSync, readFileSync, readdirSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { LeftOutReason } from '../../engine/list/left-out.ts';
-import { mapBlocks, readMapping } from './device-mapper.ts';
+import type { PageSource } from '../../engine/list/page-list.ts';
+import { type MappedPiece, readMapping } from './device-mapper.ts';
 import { systemErrorCode } from './guest-error.ts';
 
-/** A stretch of a device on a disk, in 4096-byte blocks. */
-export interface DiskPiece {
-  /** Serial number where the disk has one of its own, else its name ("vda"). */
-  readonly disk: string;
-  /** Block of the device. */
-  readonly from: number;
-  /** The same block on the disk. */
-  readonly onDisk: number;
-  readonly count: number;
+/** How a device lies on the VM's disks. All numbers in 4096-byte blocks. */
+export type DevicePlace = DiskPlace | Volume;
+
+export interface DiskPlace {
+  /** A disk, by its serial number where it has one of its own, else by its name ("vda"). */
+  readonly source: PageSource;
+  /** Where the device begins on it. */
+  readonly firstBlock: number;
 }
 
-/** How a device lies on the VM's disks. */
-export interface DevicePlace {
-  /** Blocks [from, from + count) of the device, in order. */
-  readonly pieces: (from: number, count: number) => readonly DiskPiece[];
+/** A device that is made of stretches of others. */
+export interface Volume {
+  readonly pieces: readonly PlacedPiece[];
+}
+
+export interface PlacedPiece extends Omit<MappedPiece, 'stripes'> {
+  readonly stripes: readonly { readonly place: DevicePlace; readonly firstBlock: number }[];
+}
+
+/** All disks that a device lies on. */
+export function sourcesOf(place: DevicePlace): readonly PageSource[] {
+  return 'source' in place
+    ? [place.source]
+    : place.pieces.flatMap(({ stripes }) => stripes.flatMap((stripe) => sourcesOf(stripe.place)));
 }
 
 /** Why no block of a disk can be named for what lies on a device. */
@@ -81,8 +91,7 @@ export class Disks {
     const serial = serialOf(disk);
     const isOwn = serial !== undefined && !this.#sharedSerials().has(serial);
     const name = isOwn ? serial : basename(disk);
-    const start = startBytes / blockBytes;
-    return { pieces: (from, count) => [{ disk: name, from, onDisk: start + from, count }] };
+    return { source: { kind: 'disk', disk: name }, firstBlock: startBytes / blockBytes };
   }
 
   /** Of a device of the mapper: through its table to the devices that it is made of. */
@@ -90,23 +99,17 @@ export class Disks {
     const mapping = await this.#readMapping(device);
     if (mapping === 'remapped-device') return { leftOut: kind };
     if (typeof mapping === 'string') return { leftOut: mapping };
-    const below = new Map<string, DevicePlace>();
-    for (const { stripes } of mapping)
-      for (const stripe of stripes) {
-        const place = await this.find(stripe.device, depth + 1);
+    const pieces: PlacedPiece[] = [];
+    for (const piece of mapping) {
+      const stripes: PlacedPiece['stripes'][number][] = [];
+      for (const { device: below, firstBlock } of piece.stripes) {
+        const place = await this.find(below, depth + 1);
         if ('leftOut' in place) return place;
-        below.set(stripe.device, place);
+        stripes.push({ place, firstBlock });
       }
-    return {
-      pieces: (from, count) => {
-        const pieces: DiskPiece[] = [];
-        mapBlocks(mapping, from, count, (name, at) => {
-          for (const piece of below.get(name)?.pieces(at.onDevice, at.count) ?? [])
-            pieces.push({ ...piece, from: at.from + piece.from - at.onDevice });
-        });
-        return pieces;
-      },
-    };
+      pieces.push({ ...piece, stripes });
+    }
+    return { pieces };
   }
 
   /** Serial numbers that several disks have, as the namespaces of one NVMe controller do: none of them is told by it. */

@@ -4,6 +4,7 @@ import { totalmem } from 'node:os';
 import test from 'ava';
 import { decodePageList, encodePageList } from '../../engine/list/page-list-codec.ts';
 import { emptyRuns } from '../../engine/list/page-list.ts';
+import type { DevicePlace } from './block-device.ts';
 import { Deadline, listMs } from './deadline.ts';
 import { GuestError } from './guest-error.ts';
 import { describeServers, listPages, onServersDisks } from './list-pages.ts';
@@ -92,23 +93,28 @@ test('a kernel that shows no page cache is no reason to do without the servers, 
 });
 
 test('of the page cache, what lies where servers have pages', (t) => {
-  const on = (disk: string, physicalBlock: number) => ({
-    source: { kind: 'disk', disk } as const,
-    extents: [{ logicalBlock: 0, physicalBlock, count: 1 }],
+  const on = (disk: string): DevicePlace => ({ source: { kind: 'disk', disk }, firstBlock: 0 });
+  const volume = (...places: readonly DevicePlace[]): DevicePlace => ({
+    pieces: places.map((place, index) => ({
+      ...{ firstBlock: 8 * index, count: 8, chunkBlocks: 8 },
+      stripes: [{ place, firstBlock: 0 }],
+    })),
   });
-  const place = (...parts: readonly ReturnType<typeof on>[]) => ({ parts, otherwise: 'unwritten' as const });
+  const extents = [{ logicalBlock: 0, physicalBlock: 0, count: 1 }];
+  const at = (place: DevicePlace) => ({ place, extents, otherwise: 'unwritten' as const });
   const { address: _none, server, ...pages } = nothingCached;
   const frames = new Uint32Array(0);
-  const kernel = { pages, frames, locations: [place(on('vda', 7)), place(on('vda', 9), on('vdb', 1))] };
-  const mariadb = { pages: { ...pages, server }, frames, locations: [place(on('vdb', 5))] };
+  const both = volume(on('vdb'), on('vdc'));
+  const kernel = {
+    ...{ pages, frames },
+    locations: [at(on('vda')), at(volume(on('vda'), on('vdb'))), at(on('vdc')), at(both)],
+  };
+  const mariadb = { pages: { ...pages, server }, frames, locations: [at(both)] };
   t.deepEqual(onServersDisks([mariadb, kernel]), [
     mariadb,
     {
       ...kernel,
-      locations: [
-        { parts: [], otherwise: 'other-disk' },
-        { parts: [on('vdb', 1)], otherwise: 'other-disk' },
-      ],
+      locations: [{ leftOut: 'other-disk' }, { leftOut: 'other-disk' }, at(on('vdc')), at(both)],
     },
   ]);
   const nowhere = { ...mariadb, locations: [{ leftOut: 'raid' as const }] };

@@ -9,8 +9,8 @@ import {
   leftOutReasons,
 } from '../../engine/list/left-out.ts';
 import { listLimits } from '../../engine/list/page-list-metadata.ts';
-import { type ListFailure, nameOf, type PageList, type PageSource } from '../../engine/list/page-list.ts';
-import type { NoPlace } from './block-device.ts';
+import { type ListFailure, nameOf, type PageList } from '../../engine/list/page-list.ts';
+import { type NoPlace, sourcesOf } from './block-device.ts';
 import { Deadline, listMs } from './deadline.ts';
 import { ExtentIndex, type FileLocation, locateFiles } from './file-location.ts';
 import { GuestError, systemErrorCode } from './guest-error.ts';
@@ -117,31 +117,29 @@ const shareOfTime = 0.5;
 const shareOfLast = 0.8;
 
 /**
- * The kernel's pages that lie where servers' pages lie. A disk that only the system is on may be none that the destination has,
- * and where two disks are listed a `--storage` that names none would serve neither. Where no server has a place, all are.
+ * The kernel's pages that lie on disks where servers' pages lie. A disk that only the system is on may be none that the destination
+ * has, and where two disks are listed a `--storage` that names none would serve neither. Where no server has a place, all are.
  */
 export function onServersDisks(located: readonly LocatedPages[]): readonly LocatedPages[] {
-  const sources = new Set(
+  const places = new Set(
     located.flatMap(({ pages, locations }) =>
-      pages.server === undefined ? [] : locations.flatMap((location) => sourcesOf(location).map(nameOf)),
+      pages.server === undefined
+        ? []
+        : locations.flatMap((location) => ('leftOut' in location ? [] : [location.place])),
     ),
   );
+  const sources = new Set([...places].flatMap((place) => sourcesOf(place).map(nameOf)));
   if (sources.size === 0) return located;
+  const isThere = (location: FileLocation | NoPlace): boolean =>
+    'leftOut' in location || sourcesOf(location.place).every((source) => sources.has(nameOf(source)));
   return located.map((one) =>
     one.pages.server !== undefined
       ? one
-      : { ...one, locations: one.locations.map((location) => placesOn(location, sources)) },
+      : { ...one, locations: one.locations.map((location) => (isThere(location) ? location : otherDisk)) },
   );
 }
 
-const sourcesOf = (location: FileLocation | NoPlace): readonly PageSource[] =>
-  'leftOut' in location ? [] : location.parts.map(({ source }) => source);
-
-function placesOn(location: FileLocation | NoPlace, sources: ReadonlySet<string>): FileLocation | NoPlace {
-  if ('leftOut' in location) return location;
-  const parts = location.parts.filter(({ source }) => sources.has(nameOf(source)));
-  return parts.length === location.parts.length ? location : { parts, otherwise: 'other-disk' };
-}
+const otherDisk: NoPlace = { leftOut: 'other-disk' };
 
 const failuresText = (failures: readonly ListFailure[]): string =>
   failures.map(({ program, message }) => `${program}: ${message}`).join('; ');
@@ -199,19 +197,16 @@ async function locatePages(
   const files = markFiles(pages.file, pages.count, hasPages);
   if (files > room.files)
     throw new GuestError('too-large', `process ${pages.pid} has cached pages of ${files} files`);
-  const locations = await locateFiles(
+  const located = await locateFiles(
     pages.pid,
     pages.files,
     extentIndex,
     deadline.within((isLast ? 1 : shareOfTime) * deadline.remainingMs),
     (file) => hasPages[file] === 1,
   );
-  const extents = locations.reduce((sum, location) => sum + countExtents(location), 0);
-  if (extents > room.extents)
-    throw new GuestError('too-large', `process ${pages.pid} has files in ${extents} pieces`);
+  const locations = located.map((location) => withinRoom(location, room));
   room.bytes -= bytes;
   room.files -= files;
-  room.extents -= extents;
   extentIndexes.set(pages.pid, extentIndex);
   timings.findMs += foundMs - startMs;
   timings.translateMs += translatedMs - translateStartMs;
@@ -224,8 +219,16 @@ async function locatePages(
   return { pages: needed, frames, locations };
 }
 
-const countExtents = (location: FileLocation | NoPlace): number =>
-  'leftOut' in location ? 0 : location.parts.reduce((sum, { extents }) => sum + extents.length, 0);
+/** Files that are in more pieces than there is room for are left out, and the others are not. @param room is taken from */
+export function withinRoom(
+  location: FileLocation | NoPlace,
+  room: Pick<Room, 'extents'>,
+): FileLocation | NoPlace {
+  if ('leftOut' in location) return location;
+  if (location.extents.length > room.extents) return { leftOut: 'too-fragmented' };
+  room.extents -= location.extents.length;
+  return location;
+}
 
 /** @returns how many have pages. Numbers and typed arrays alone (page-runs.ts says why). */
 function markFiles(file: Uint32Array, count: number, hasPages: Uint8Array): number {

@@ -14,7 +14,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { execa } from 'execa';
-import { Disks, majorMinor, type NoPlace } from './block-device.ts';
+import { nameOf } from '../../engine/list/page-list.ts';
+import { Disks, majorMinor, type NoPlace, sourcesOf } from './block-device.ts';
 import { type FileExtents, parseFilefrag, readExtents } from './file-extents.ts';
 import { parseTable } from './device-mapper.ts';
 import { Deadline } from './deadline.ts';
@@ -231,9 +232,10 @@ test("a disk is known by its serial, a partition by its start; devices of others
     '253:5': '0 2048 linear 253:2 0\n',
   };
   const disks = new Disks(root, async (device) => parseTable(tables[device] ?? ''));
-  const onDisk = (disk: string, onDisk: number, from = 0, count = 2): unknown => [
-    { disk, from, onDisk, count },
-  ];
+  const onDisk = (disk: string, firstBlock: number): unknown => ({
+    source: { kind: 'disk', disk },
+    firstBlock,
+  });
   for (const [device, expected] of [
     ['254:0', onDisk('pool0', 0)],
     ['254:1', onDisk('pool0', 256)],
@@ -242,7 +244,6 @@ test("a disk is known by its serial, a partition by its start; devices of others
     // Namespaces of one controller, or disks that were given one serial: only their names tell them apart.
     ['259:0', onDisk('nvme0n1', 0)],
     ['259:1', onDisk('nvme0n2', 0)],
-    ['253:0', onDisk('pool0', 256 + 512)],
     ['254:17', 'unaligned'],
     ['253:1', 'unknown-mapping'],
     ['253:2', 'encrypted-disk'],
@@ -253,23 +254,26 @@ test("a disk is known by its serial, a partition by its start; devices of others
     ['0:31', 'no-block-device'],
   ] as const) {
     const place = await disks.find(device);
-    t.deepEqual('leftOut' in place ? place.leftOut : place.pieces(0, 2), expected, device);
+    t.deepEqual('leftOut' in place ? place.leftOut : place, expected, device);
   }
-  const piecesOf = async (device: string, from: number, count: number): Promise<unknown> => {
-    const place = await disks.find(device);
-    return 'leftOut' in place ? place : place.pieces(from, count);
-  };
-  t.deepEqual(await piecesOf('253:0', 510, 4), [
-    { disk: 'pool0', from: 510, onDisk: 256 + 512 + 510, count: 2 },
-    { disk: 'vdb', from: 512, onDisk: 0, count: 2 },
-  ]);
-  // Stripes of 16 blocks in turn on both disks.
-  t.deepEqual(await piecesOf('253:3', 14, 36), [
-    { disk: 'pool0', from: 14, onDisk: 256 + 256 + 14, count: 2 },
-    { disk: 'pool7', from: 16, onDisk: 512, count: 16 },
-    { disk: 'pool0', from: 32, onDisk: 256 + 256 + 16, count: 16 },
-    { disk: 'pool7', from: 48, onDisk: 512 + 16, count: 2 },
-  ]);
+  t.deepEqual(await disks.find('253:0'), {
+    pieces: [
+      {
+        firstBlock: 0,
+        count: 512,
+        chunkBlocks: 512,
+        stripes: [{ place: await disks.find('254:1'), firstBlock: 512 }],
+      },
+      {
+        firstBlock: 512,
+        count: 256,
+        chunkBlocks: 256,
+        stripes: [{ place: await disks.find('254:16'), firstBlock: 0 }],
+      },
+    ],
+  });
+  const striped = await disks.find('253:3');
+  t.deepEqual('leftOut' in striped ? striped : sourcesOf(striped).map(nameOf), ['pool0', 'pool7']);
 });
 
 test("disks that the guest attaches over a network are none of the VM's", async (t) => {
@@ -318,7 +322,7 @@ test('the paths of an NVMe disk that has several are not further disks with its 
   symlinkSync(join(root, 'devices/subsystem/nvme0n1'), join(root, 'block/nvme0n1'));
   symlinkSync(join(root, 'devices/pci/nvme0/nvme0c0n1'), join(root, 'block/nvme0c0n1'));
   const place = await new Disks(root).find('259:0');
-  t.is('leftOut' in place ? place.leftOut : place.pieces(0, 1)[0]?.disk, 'once');
+  t.deepEqual(place, { source: { kind: 'disk', disk: 'once' }, firstBlock: 0 });
 });
 
 test("the mapper's tables that say no block, and why", (t) => {
@@ -327,6 +331,7 @@ test("the mapper's tables that say no block, and why", (t) => {
   t.is(parseTable('0 2048 snapshot 253:1 253:2 P 16\n'), 'remapped-device');
   t.is(parseTable('0 2048 linear 254:1 4\n'), 'unaligned');
   t.is(parseTable('0 2048 striped 3 128 254:1 0 254:2 0\n'), 'unknown-mapping');
+  t.is(parseTable('0 2048 striped 2 0 254:1 0 254:2 0\n'), 'unaligned');
   t.is(parseTable('No devices found\n'), 'remapped-device');
   t.is(parseTable(''), 'unknown-mapping');
 });
