@@ -31,7 +31,7 @@ export const leftOutReasons = {
   unwritten: 'their place in the file is a hole, or was never written',
   'not-in-memory': 'swapped out, or of another NUMA node that cannot be seen',
   'beyond-limits':
-    'beyond what a list can name: 16 TiB of a disk or volume, or more files or pages of the page cache than it takes',
+    'beyond what a list can name: 16 TiB of a disk or volume, more files than it takes, or more pages than the agent has memory for',
 } as const;
 
 export type LeftOutReason = keyof typeof leftOutReasons;

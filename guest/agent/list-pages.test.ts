@@ -136,6 +136,38 @@ test('what has more pages than this machine has memory is not looked at further'
   t.is(error.code, 'too-large');
 });
 
+test('of more pages than the agent has memory for the first are looked at, the others counted', async (t) => {
+  const asked: (number | undefined)[] = [];
+  const count = 1000;
+  const pages = { ...nothingCached, count, file: new Uint32Array(count), page: new Uint32Array(count) };
+  const server: CachingProgram = {
+    pid: process.pid,
+    description: 'mysql 9',
+    isReady: () => true,
+    writeDirtyPages: async () => undefined,
+    findPages: async (_, maxPages) => {
+      asked.push(maxPages);
+      return { ...pages, files: ['/nowhere'], address: new Float64Array(count).fill(4096) };
+    },
+  };
+  const kernel: CachingProgram<FramePages> = {
+    ...server,
+    isKernel: true,
+    findPages: async (_, maxPages) => {
+      asked.push(maxPages);
+      const { address: _none, server: _neither, ...others } = pages;
+      return { ...others, pageSizeBytes: 4096, files: ['/nowhere'], frames: new Uint32Array(count) };
+    },
+  };
+  const error = await t.throwsAsync(listPages([server, kernel], [], new Deadline(listMs), 1200), {
+    instanceOf: GuestError,
+  });
+  // Of 1000 pages of 4 KiB 600, of 1000 of 16 KiB 150.
+  t.deepEqual(asked, [600, 600]);
+  t.regex(error.message, /^no cached page .*: 3800 pages of 4 KiB beyond what a list can name/);
+  t.regex(error.message, /; 1200 pages of 4 KiB their file is gone/);
+});
+
 test('any number of servers of any version gives a list that the host takes', (t) => {
   const version = `10.11.19-MariaDB${'x'.repeat(80)}`;
   const { address: _none, server, ...pages } = nothingCached;
