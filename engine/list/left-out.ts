@@ -23,6 +23,8 @@ export const leftOutReasons = {
   'encrypted-disk': 'on an encrypted disk',
   'loop-device': 'on a loop device',
   'remapped-device': 'on a device that puts blocks elsewhere',
+  'realtime-device':
+    'on XFS with a realtime device: whether their blocks are there or on the disk is not told',
   'network-disk':
     'on a disk that the guest itself attaches over a network (iSCSI, Fibre Channel, NVMe over fabrics, RBD, NBD, DRBD)',
   'other-disk': 'in the page cache, of files on a disk that no server’s pages are on',

@@ -6,7 +6,13 @@ import type { Deadline } from './deadline.ts';
 import { type DevicePlace, Disks, majorMinor, type NoPlace } from './block-device.ts';
 import { type Extent, type FileExtents, notInTime, readExtents } from './file-extents.ts';
 import { systemErrorCode } from './guest-error.ts';
-import { parseNetworkMounts, parseOverlayMounts, placeInUpper, placeOnNetwork } from './mounts.ts';
+import {
+  parseNetworkMounts,
+  parseOverlayMounts,
+  parseRealtimeDevices,
+  placeInUpper,
+  placeOnNetwork,
+} from './mounts.ts';
 import { readProc } from './safe-files.ts';
 
 export interface FileLocation {
@@ -37,6 +43,9 @@ export async function locateFiles(
   const mountinfo = readProc(`/proc/${pid}/mountinfo`);
   const mounts = parseNetworkMounts(mountinfo);
   const overlays = parseOverlayMounts(mountinfo);
+  // The upper folder of a container's overlay is on a mount of the system's, which the container does not see.
+  const ofSystem = overlays.length === 0 ? '' : readProc('/proc/self/mountinfo');
+  const realtime = parseRealtimeDevices(`${mountinfo}\n${ofSystem}`);
   const disks = new Disks();
   const files: LookedAtFile[] = [];
   for (const [index, path] of paths.entries()) {
@@ -57,7 +66,7 @@ export async function locateFiles(
   const onDevices = new Map<string, DevicePlace | NoPlace>();
   for (const device of devices) {
     deadline.check();
-    onDevices.set(device, await disks.find(device));
+    onDevices.set(device, realtime.has(device) ? { leftOut: 'realtime-device' } : await disks.find(device));
   }
   const locations = new Array<FileLocation | NoPlace>(paths.length).fill(gone);
   const onDisk: LookedAtFile[] = [];

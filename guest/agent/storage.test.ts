@@ -25,6 +25,7 @@ import {
   parseMounts,
   parseNetworkMounts,
   parseOverlayMounts,
+  parseRealtimeDevices,
   pathsBelow,
   placeInUpper,
   placeOnNetwork,
@@ -362,6 +363,14 @@ test('files on NFS are named by their place on the server', (t) => {
   });
   t.is(placeOnNetwork(mounts, '254:0', '/var/lib/mysql/ibdata1'), undefined);
   t.is(placeOnNetwork(mounts, '0:46', '/mnt/dbx/ibdata1'), undefined);
+});
+
+test('XFS with a realtime device has blocks on two disks', (t) => {
+  const devices = parseRealtimeDevices(`22 1 254:0 / / rw - xfs /dev/vda rw,attr2,inode64,noquota
+23 22 254:16 / /srv rw - xfs /dev/vdb rw,attr2,inode64,logbufs=8,rtdev=/dev/vdc,noquota
+24 22 254:48 / /rtdev=x rw - ext4 /dev/vdd rw,rtdev=no
+`);
+  t.deepEqual([...devices], ['254:16']);
 });
 
 test('files that were written in a container lie in the upper folder of its overlay', (t) => {
