@@ -9,7 +9,7 @@ import { systemErrorCode } from './guest-error.ts';
 /** How a device lies on the VM's disks. All numbers in 4096-byte blocks. */
 export type DevicePlace = DiskPlace | Volume;
 
-export interface DiskPlace {
+interface DiskPlace {
   /** A disk, by its serial number where it has one of its own, else by its name ("vda"). */
   readonly source: PageSource;
   /** Where the device begins on it. */
@@ -21,7 +21,7 @@ export interface Volume {
   readonly pieces: readonly PlacedPiece[];
 }
 
-export interface PlacedPiece extends Omit<MappedPiece, 'stripes'> {
+interface PlacedPiece extends Omit<MappedPiece, 'stripes'> {
   readonly stripes: readonly { readonly place: DevicePlace; readonly firstBlock: number }[];
 }
 

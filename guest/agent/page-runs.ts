@@ -66,7 +66,7 @@ export function buildRuns(sets: readonly LocatedPages[]): ListedRuns {
   const tally = new Float64Array(2);
   for (const extent of inOrder) addExtent(sorted, extents, extent, columns, tally);
   const [runsOnDevices = 0, pagesOnDevices = 0] = tally;
-  const onDisks = sources.toDisks(columns, runsOnDevices);
+  const onDisks = sources.toDisks(columns, runsOnDevices, pagesOnDevices);
   leaveOut(leftOut, 'beyond-limits', pagesOnDevices - onDisks.pages);
   const { sourceIndex, storageBlock, guestFrame, count } = columns;
   const found: PageRuns = {

@@ -59,27 +59,28 @@ export class ListedSources {
    * Puts runs on volumes where these lie. Sources that then have no run are dropped.
    *
    * @param columns the first `runs` of them are runs, and each page of a run has room for one of its own
+   * @param pages in all runs
    * @returns what is left of `sources`, and runs and pages; a page that lies on no disk, or beyond 16 TiB of one, is in none
    */
   toDisks(
     columns: PageRuns,
     runs: number,
+    pages: number,
   ): { readonly sources: readonly PageSource[]; readonly runs: number; readonly pages: number } {
+    if (this.#volumes.length === 0) return { sources: this.sources, runs, pages };
     const { sourceIndex, storageBlock, guestFrame, count } = columns;
     const { rowStart, rows, stripes } = this.#tables();
     const lastSource = lastNumber - this.#volumes.length;
     const all = [rowStart, rows, stripes, sourceIndex, storageBlock, guestFrame, count] as const;
     const [kept = 0, total = 0] = dropUnplaced(runs, lastSource, ...all);
-    if (this.#volumes.length > 0) spreadRuns(kept, total, lastSource, ...all);
-    const pages = sumOf(count, total);
-    if (this.#volumes.length === 0) return { sources: this.sources, runs: total, pages };
+    spreadRuns(kept, total, lastSource, ...all);
     const numbers = new Int32Array(this.sources.length).fill(-1);
     markUsed(sourceIndex, total, numbers);
     const sources = this.sources.filter((_, index) => numbers[index] !== -1);
     for (let index = 0, next = 0; index < numbers.length; index++)
       if (numbers[index] !== -1) numbers[index] = next++;
     renumber(sourceIndex, total, numbers);
-    return { sources, runs: total, pages };
+    return { sources, runs: total, pages: sumOf(count, total) };
   }
 
   #tables(): Tables {
