@@ -2,6 +2,8 @@ import test from 'ava';
 import { PageHasher, randomHashKey } from '../list/content-hash.ts';
 import { decodePageList, encodePageList } from '../list/page-list-codec.ts';
 import { emptyRuns } from '../list/page-list.ts';
+import type { RestoreStatus } from '../wire/messages.ts';
+import type { EngineEvent } from './engine-event.ts';
 import { GuestPages } from './guest-pages.ts';
 import { Schedule } from './schedule.ts';
 
@@ -22,6 +24,7 @@ function planned() {
     },
   });
   const link = { freePages: 100, sent: [] as number[] };
+  const events: EngineEvent['event'][] = [];
   const pages = new GuestPages(
     new Schedule('restore'),
     new PageHasher(randomHashKey()),
@@ -35,7 +38,7 @@ function planned() {
       map: () => [{ firstFrame: 0, pages: pageCount, blockIndex: 0, firstPage: 0 }],
       close: () => undefined,
     },
-    () => undefined,
+    ({ event }) => events.push(event),
     {
       canInject: true,
       get room() {
@@ -55,7 +58,7 @@ function planned() {
   // Enough to know the memory by.
   for (let page = 0; page < 256; page++) pages.pageRecord(0, page, Buffer.alloc(4096, 1 + (page % 255)), 0);
   while (pages.advance(true));
-  return { pages, link };
+  return { pages, link, events };
 }
 
 test('of what the destination asks for, no more is sent than there is room for', (t) => {
@@ -83,4 +86,25 @@ test('of what the VM waits for, no more is sent than a window beyond that', (t) 
   pages.advance(true);
   t.is(link.sent.length, new Set(link.sent).size);
   t.is(link.sent.length, pages.plannedPages);
+});
+
+/** The first pages of a disk: none of them could be used. */
+const status = (failed: Partial<RestoreStatus>): RestoreStatus => ({
+  ...{ receivedPages: 1000, pendingPages: 0, cursorPages: 1000, restoredPages: 0, cancelledPages: 0 },
+  ...{ mismatchedPages: 0, unreadablePages: 0, storageBytes: 0, givenUpSources: [0], ...failed },
+});
+
+test('a disk is given up when a sixteenth of its pages differ and most do, not for one stretch; at once where it cannot be read', (t) => {
+  const { pages, events } = planned();
+  const isGivenUp = (): boolean => events.includes('storage-unusable');
+  pages.takeStatus(status({ mismatchedPages: pageCount / 16 - 1 }), 0);
+  t.false(isGivenUp());
+  // Behind the stretch most are right.
+  pages.takeStatus(status({ mismatchedPages: pageCount / 16, givenUpSources: [] }), 10);
+  t.false(isGivenUp());
+  pages.takeStatus(status({ mismatchedPages: pageCount / 16 }), 20);
+  t.true(isGivenUp());
+  const other = planned();
+  other.pages.takeStatus(status({ unreadablePages: 2 }), 0);
+  t.true(other.events.includes('storage-unusable'));
 });

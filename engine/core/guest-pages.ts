@@ -59,6 +59,9 @@ const otherMemory = 'what was given as guest memory is not what QEMU sends';
 /** RAM blocks that are told of: smaller ones are firmware's and devices'. */
 const minTold = 4096;
 
+/** Of a source's entries: where so many differ, before most were right, it is given up. */
+const wrongShare = 1 / 16;
+
 export class GuestPages {
   /** Pages that the destination was told to restore. */
   plannedPages = 0;
@@ -282,7 +285,7 @@ export class GuestPages {
 
   /** How far the destination is. */
   takeStatus(status: RestoreStatus, nowMs: number): void {
-    for (const index of status.givenUpSources) this.#giveUpSource(index);
+    for (const index of status.givenUpSources) if (this.#isWrong(index, status)) this.#giveUpSource(index);
     this.#schedule.status(status, nowMs);
     if (this.#schedule.dirtyPassMayGo) this.#dirtyPass.begin(nowMs);
     let part = this.#parts[0];
@@ -291,6 +294,15 @@ export class GuestPages {
       this.#parts.shift();
       part = this.#parts[0];
     }
+  }
+
+  /**
+   * Whether a source of which most differed so far is to be given up. Storage is read from its front, so that one encrypted or stale file
+   * there looks like a wrong disk for as long as it lasts; a wrong disk costs no more than reading that share of its pages in vain.
+   */
+  #isWrong(index: number, { mismatchedPages, unreadablePages }: RestoreStatus): boolean {
+    if (unreadablePages > mismatchedPages) return true;
+    return mismatchedPages + unreadablePages >= wrongShare * (this.#plan?.entriesOf(index) ?? 0);
   }
 
   #giveUpSource(index: number): void {

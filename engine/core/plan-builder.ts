@@ -64,6 +64,8 @@ export class PlanBuilder {
   #frontPosition = 0;
   #backPosition: number;
   readonly #givenUp = new Set<number>();
+  /** Entries of each source, of those taken in. */
+  readonly #entriesOf: number[] = [];
   /** Behind `#front`: what of the list is of sources that were given up. */
   readonly #passedOver: PassedOver[] = [];
   #passedOverPages = 0;
@@ -109,6 +111,11 @@ export class PlanBuilder {
     return Math.max(0, this.#backPosition - this.#frontPosition);
   }
 
+  /** Entries of the list that are of a source, once it is taken in. */
+  entriesOf(sourceIndex: number): number {
+    return this.#entriesOf[sourceIndex] ?? 0;
+  }
+
   /** No more pages are planned from the source. Returns whether that is new. */
   giveUp(sourceIndex: number): boolean {
     const isNew = !this.#givenUp.has(sourceIndex);
@@ -146,6 +153,7 @@ export class PlanBuilder {
   #listRun({ sourceIndex, storageBlock, guestFrame, count }: RunCursor): void {
     const listed = this.#listed;
     const blocks = this.#storageBlocks[sourceIndex];
+    this.#entriesOf[sourceIndex] = this.entriesOf(sourceIndex) + count;
     if (blocks === undefined) {
       listed.refused.unknownSource += count;
       return;

@@ -140,6 +140,16 @@ test('a source of which most cannot be used is given up, and no other', (t) => {
   t.deepEqual(plan.counts.givenUpSources, [1, 3]);
 });
 
+test('a source whose first pages alone cannot be used is no longer given up once most could be', (t) => {
+  const plan = new RestorePlan(8);
+  const pages = Array.from({ length: 16 }, (_, i) => [i, i, 1] as const);
+  plan.add({ ...part(pages), sourceIndex: 1 }, blockPages, storageBlocks);
+  for (const [i, extent] of drain(plan, 4096).entries()) {
+    finish(plan, extent, i < 6 ? undefined : i);
+    t.deepEqual(plan.givenUpSources, i >= 4 && i < 11 ? [1] : [], `${i}`);
+  }
+});
+
 test('pages of a read that failed are asked for, those that were superseded meanwhile are left alone', (t) => {
   const plan = new RestorePlan();
   plan.add(part([[0, 0, 3]]), blockPages, storageBlocks);

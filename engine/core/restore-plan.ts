@@ -71,7 +71,7 @@ export class RestorePlan {
   /** Storage had other content. */
   mismatchedPages = 0;
   unreadablePages = 0;
-  /** Sources that no more pages should be planned from. */
+  /** Sources most of whose pages, so far, were not as planned: whether no more are planned from them is the source engine's to say. */
   givenUpSources: readonly number[] = [];
   readonly #judgedPages: number;
   /** What each source has given. */
@@ -342,10 +342,12 @@ export class RestorePlan {
     this.#given.set(sourceIndex, given);
     given.restoredPages += restoredPages;
     given.failedPages += failedPages;
-    if (given.failedPages <= this.#judgedPages / 2 || given.failedPages <= given.restoredPages) return;
+    const isBad = given.failedPages > this.#judgedPages / 2 && given.failedPages > given.restoredPages;
     // A new one only when there is something new: that is how a status is seen to be the one before.
-    if (!this.givenUpSources.includes(sourceIndex))
-      this.givenUpSources = [...this.givenUpSources, sourceIndex];
+    if (isBad === this.givenUpSources.includes(sourceIndex)) return;
+    this.givenUpSources = isBad
+      ? [...this.givenUpSources, sourceIndex]
+      : this.givenUpSources.filter((one) => one !== sourceIndex);
   }
 
   #extentDone(extent: Extent): void {

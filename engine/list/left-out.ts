@@ -23,13 +23,17 @@ export const leftOutReasons = {
   'encrypted-disk': 'on an encrypted disk',
   'loop-device': 'on a loop device',
   'remapped-device': 'on a device that puts blocks elsewhere',
+  'realtime-device':
+    'on XFS with a realtime device: whether their blocks are there or on the disk is not told',
+  'network-disk':
+    'on a disk that the guest itself attaches over a network (iSCSI, Fibre Channel, NVMe over fabrics, RBD, NBD, DRBD)',
   'other-disk': 'in the page cache, of files on a disk that no server’s pages are on',
   'too-fragmented': 'of files whose place on the disk cannot be read: in too many pieces, or not in time',
   unaligned: 'their blocks do not begin at multiples of 4096 bytes of the disk',
   unwritten: 'their place in the file is a hole, or was never written',
   'not-in-memory': 'swapped out, or of another NUMA node that cannot be seen',
   'beyond-limits':
-    'beyond what a list can name: 16 TiB of a disk, or more files or pages of the page cache than it takes',
+    'beyond what a list can name: 16 TiB of a disk or volume, more files than it takes, or more pages than the agent has memory for',
 } as const;
 
 export type LeftOutReason = keyof typeof leftOutReasons;

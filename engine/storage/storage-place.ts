@@ -40,7 +40,7 @@ export function disksWithoutName(
   places: readonly StoragePlace[],
 ): readonly string[] {
   const disks = sources.flatMap((source) => (source.kind === 'disk' ? [source.disk] : []));
-  return [...new Set(disks)].filter((disk) => !places.some(({ name }) => name === disk));
+  return [...new Set(disks)].filter((disk) => placeByName(disk, places) === undefined);
 }
 
 /** Whether reading it takes a storage daemon of its own. */
@@ -51,7 +51,18 @@ export function takesDaemon(source: PageSource, places: readonly StoragePlace[])
 function placeOf(source: PageSource, places: readonly StoragePlace[]): StoragePlace | undefined {
   return source.kind === 'file'
     ? places.find(({ name }) => name === source.fileSystem)
-    : (places.find(({ name }) => name === source.disk) ?? places.find(({ name }) => name === undefined));
+    : (placeByName(source.disk, places) ?? places.find(({ name }) => name === undefined));
+}
+
+/** Characters of a serial that virtio-blk and NVMe show to the guest (VIRTIO_BLK_ID_BYTES in linux/virtio_blk.h; `sn` in linux/nvme.h). */
+const shownSerialLength = 20;
+
+/** The place of that name. A name may be a longer serial, as a volume's UUID is, that the guest sees cut, if it is the only such. */
+function placeByName(disk: string, places: readonly StoragePlace[]): StoragePlace | undefined {
+  const exact = places.find(({ name }) => name === disk);
+  if (exact !== undefined || disk.length !== shownSerialLength) return exact;
+  const cut = places.filter(({ name }) => name?.startsWith(disk) === true);
+  return cut.length === 1 ? cut[0] : undefined;
 }
 
 /**

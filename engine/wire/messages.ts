@@ -63,10 +63,10 @@ const statusSchema = z.object({
   unreadablePages: count,
   cancelledPages: count,
   storageBytes: count,
-  /** Indexes of sources most of whose pages were not as planned. */
+  /** Indexes of sources most of whose pages, so far, were not as planned. */
   givenUpSources: z.array(count).max(65_536).readonly(),
 });
-/** How far the destination is. All but `pendingPages` only grow. */
+/** How far the destination is. All but `pendingPages` and `givenUpSources` only grow. */
 export type RestoreStatus = z.infer<typeof statusSchema>;
 
 const share = z.number().min(0).max(1);

@@ -2,24 +2,34 @@
 import { existsSync, readFileSync, readdirSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { LeftOutReason } from '../../engine/list/left-out.ts';
-import { mapBlocks, readMapping } from './device-mapper.ts';
+import type { PageSource } from '../../engine/list/page-list.ts';
+import { type MappedPiece, readMapping } from './device-mapper.ts';
 import { systemErrorCode } from './guest-error.ts';
 
-/** A stretch of a device on a disk, in 4096-byte blocks. */
-export interface DiskPiece {
-  /** Serial number where the disk has one of its own, else its name ("vda"). */
-  readonly disk: string;
-  /** Block of the device. */
-  readonly from: number;
-  /** The same block on the disk. */
-  readonly onDisk: number;
-  readonly count: number;
+/** How a device lies on the VM's disks. All numbers in 4096-byte blocks. */
+export type DevicePlace = DiskPlace | Volume;
+
+interface DiskPlace {
+  /** A disk, by its serial number where it has one of its own, else by its name ("vda"). */
+  readonly source: PageSource;
+  /** Where the device begins on it. */
+  readonly firstBlock: number;
 }
 
-/** How a device lies on the VM's disks. */
-export interface DevicePlace {
-  /** Blocks [from, from + count) of the device, in order. */
-  readonly pieces: (from: number, count: number) => readonly DiskPiece[];
+/** A device that is made of stretches of others. */
+export interface Volume {
+  readonly pieces: readonly PlacedPiece[];
+}
+
+interface PlacedPiece extends Omit<MappedPiece, 'stripes'> {
+  readonly stripes: readonly { readonly place: DevicePlace; readonly firstBlock: number }[];
+}
+
+/** All disks that a device lies on. */
+export function sourcesOf(place: DevicePlace): readonly PageSource[] {
+  return 'source' in place
+    ? [place.source]
+    : place.pieces.flatMap(({ stripes }) => stripes.flatMap((stripe) => sourcesOf(stripe.place)));
 }
 
 /** Why no block of a disk can be named for what lies on a device. */
@@ -69,6 +79,7 @@ export class Disks {
     const folder = realpathSync(link);
     const isPartition = existsSync(join(folder, 'partition'));
     const disk = isPartition ? dirname(folder) : folder;
+    if (isOverNetwork(disk)) return { leftOut: 'network-disk' };
     if (!existsSync(join(disk, 'device'))) {
       const reason = remapperOf(disk);
       if (isPartition || (reason !== 'lvm' && reason !== 'remapped-device') || depth > maxDepth)
@@ -80,8 +91,7 @@ export class Disks {
     const serial = serialOf(disk);
     const isOwn = serial !== undefined && !this.#sharedSerials().has(serial);
     const name = isOwn ? serial : basename(disk);
-    const start = startBytes / blockBytes;
-    return { pieces: (from, count) => [{ disk: name, from, onDisk: start + from, count }] };
+    return { source: { kind: 'disk', disk: name }, firstBlock: startBytes / blockBytes };
   }
 
   /** Of a device of the mapper: through its table to the devices that it is made of. */
@@ -89,23 +99,17 @@ export class Disks {
     const mapping = await this.#readMapping(device);
     if (mapping === 'remapped-device') return { leftOut: kind };
     if (typeof mapping === 'string') return { leftOut: mapping };
-    const below = new Map<string, DevicePlace>();
-    for (const { stripes } of mapping)
-      for (const stripe of stripes) {
-        const place = await this.find(stripe.device, depth + 1);
+    const pieces: PlacedPiece[] = [];
+    for (const piece of mapping) {
+      const stripes: PlacedPiece['stripes'][number][] = [];
+      for (const { device: below, firstBlock } of piece.stripes) {
+        const place = await this.find(below, depth + 1);
         if ('leftOut' in place) return place;
-        below.set(stripe.device, place);
+        stripes.push({ place, firstBlock });
       }
-    return {
-      pieces: (from, count) => {
-        const pieces: DiskPiece[] = [];
-        mapBlocks(mapping, from, count, (name, at) => {
-          for (const piece of below.get(name)?.pieces(at.onDevice, at.count) ?? [])
-            pieces.push({ ...piece, from: at.from + piece.from - at.onDevice });
-        });
-        return pieces;
-      },
-    };
+      pieces.push({ ...piece, stripes });
+    }
+    return { pieces };
   }
 
   /** Serial numbers that several disks have, as the namespaces of one NVMe controller do: none of them is told by it. */
@@ -114,7 +118,10 @@ export class Disks {
       const seen = new Set<string>();
       const shared = new Set<string>();
       for (const name of namesIn(join(this.#sysRoot, 'block'))) {
-        const serial = serialOf(join(this.#sysRoot, 'block', name));
+        const disk = join(this.#sysRoot, 'block', name);
+        // The paths below a disk of NVMe multipath have its serial, and hold no file system (GENHD_FL_HIDDEN).
+        if (readText(join(disk, 'hidden')) === '1') continue;
+        const serial = serialOf(disk);
         if (serial === undefined) continue;
         if (seen.has(serial)) shared.add(serial);
         seen.add(serial);
@@ -134,6 +141,22 @@ function serialOf(disk: string): string | undefined {
   const page = readBytes(join(disk, 'device/vpd_pg80'));
   const text = page?.subarray(4, 4 + (page[3] ?? 0)).toString('latin1');
   return text === undefined || text.trim() === '' ? undefined : text.trim();
+}
+
+/**
+ * Whether the guest itself reaches a disk over a network, so that it is none of the VM's. The sysfs path shows sessions of iSCSI
+ * (scsi_transport_iscsi.c) and remote ports of Fibre Channel (scsi_transport_fc.c); the kernel's names show RBD, NBD, DRBD and
+ * ATA over Ethernet; NVMe controllers say their transport (nvme/host/sysfs.c), which is "pcie" for those of the VM. Of a disk with
+ * several paths `device` is the subsystem, and its controllers are in it.
+ */
+function isOverNetwork(disk: string): boolean {
+  if (/\/(session\d+|rport-[^/]+)\//.test(disk)) return true;
+  if (/^(rbd|nbd|drbd|etherd!)/.test(basename(disk))) return true;
+  const controllers = namesIn(join(disk, 'device')).filter((name) => /^nvme\d+$/.test(name));
+  return ['', ...controllers].some((name) => {
+    const transport = readText(join(disk, 'device', name, 'transport'));
+    return transport !== undefined && /^(tcp|rdma|fc|loop)$/.test(transport);
+  });
 }
 
 /** What puts blocks elsewhere, of a device without hardware of its own: the kernel's name and the mapper's type say it. */

@@ -63,37 +63,10 @@ export function parseTable(table: string): readonly MappedPiece[] | LeftOutReaso
     };
     if (!stripes.every(({ device }) => /^\d+:\d+$/.test(device))) return 'unknown-mapping';
     const numbers = [piece.firstBlock, piece.chunkBlocks, ...stripes.map(({ firstBlock }) => firstBlock)];
-    if (!numbers.every((number) => Number.isInteger(number) && number >= 0)) return 'unaligned';
+    if (!numbers.every((number) => Number.isInteger(number) && number >= 0) || piece.chunkBlocks === 0)
+      return 'unaligned';
     // The last block of a device may be cut.
     pieces.push({ ...piece, count: Math.floor(piece.count) });
   }
   return pieces.length === 0 ? 'unknown-mapping' : pieces;
-}
-
-/** Shows where blocks [from, from + count) of a device lie on those that it is made of, in order. */
-export function mapBlocks(
-  pieces: readonly MappedPiece[],
-  from: number,
-  count: number,
-  show: (
-    device: string,
-    at: { readonly from: number; readonly onDevice: number; readonly count: number },
-  ) => void,
-): void {
-  for (const piece of pieces) {
-    const end = Math.min(from + count, piece.firstBlock + piece.count);
-    for (let block = Math.max(from, piece.firstBlock); block < end;) {
-      const inPiece = block - piece.firstBlock;
-      const chunk = Math.floor(inPiece / piece.chunkBlocks);
-      const inChunk = inPiece % piece.chunkBlocks;
-      const length = Math.min(end - block, piece.chunkBlocks - inChunk);
-      const stripe = piece.stripes[chunk % piece.stripes.length];
-      if (stripe !== undefined) {
-        const before = Math.floor(chunk / piece.stripes.length) * piece.chunkBlocks;
-        const onDevice = stripe.firstBlock + before + inChunk;
-        show(stripe.device, { from: block, onDevice, count: length });
-      }
-      block += length;
-    }
-  }
 }

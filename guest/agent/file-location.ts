@@ -1,21 +1,25 @@
 /** Where files lie on storage that the host can reach. */
 import { statSync } from 'node:fs';
-import { pageSizeBytes, type PageSource } from '../../engine/list/page-list.ts';
+import { pageSizeBytes } from '../../engine/list/page-list.ts';
 import type { LeftOutReason } from '../../engine/list/left-out.ts';
 import type { Deadline } from './deadline.ts';
 import { type DevicePlace, Disks, majorMinor, type NoPlace } from './block-device.ts';
 import { type Extent, type FileExtents, notInTime, readExtents } from './file-extents.ts';
 import { systemErrorCode } from './guest-error.ts';
-import { parseNetworkMounts, parseOverlayMounts, placeInUpper, placeOnNetwork } from './mounts.ts';
+import {
+  parseNetworkMounts,
+  parseOverlayMounts,
+  parseRealtimeDevices,
+  placeInUpper,
+  placeOnNetwork,
+} from './mounts.ts';
 import { readProc } from './safe-files.ts';
 
 export interface FileLocation {
-  /** One part for each disk, or the file's own on NFS. */
-  readonly parts: readonly {
-    readonly source: PageSource;
-    /** Blocks of the file on the source, which for a disk counts from the disk's start. */
-    readonly extents: readonly Extent[];
-  }[];
+  /** The device, or the file itself on NFS. */
+  readonly place: DevicePlace;
+  /** Blocks of the file on it. */
+  readonly extents: readonly Extent[];
   /** Why a page of the file lies in none of them. */
   readonly otherwise: LeftOutReason;
 }
@@ -39,6 +43,9 @@ export async function locateFiles(
   const mountinfo = readProc(`/proc/${pid}/mountinfo`);
   const mounts = parseNetworkMounts(mountinfo);
   const overlays = parseOverlayMounts(mountinfo);
+  // The upper folder of a container's overlay is on a mount of the system's, which the container does not see.
+  const ofSystem = overlays.length === 0 ? '' : readProc('/proc/self/mountinfo');
+  const realtime = parseRealtimeDevices(`${mountinfo}\n${ofSystem}`);
   const disks = new Disks();
   const files: LookedAtFile[] = [];
   for (const [index, path] of paths.entries()) {
@@ -59,7 +66,7 @@ export async function locateFiles(
   const onDevices = new Map<string, DevicePlace | NoPlace>();
   for (const device of devices) {
     deadline.check();
-    onDevices.set(device, await disks.find(device));
+    onDevices.set(device, realtime.has(device) ? { leftOut: 'realtime-device' } : await disks.find(device));
   }
   const locations = new Array<FileLocation | NoPlace>(paths.length).fill(gone);
   const onDisk: LookedAtFile[] = [];
@@ -70,13 +77,12 @@ export async function locateFiles(
     if (network !== undefined) {
       const count = Math.floor(file.sizeBytes / pageSizeBytes);
       const extents = [{ logicalBlock: 0, physicalBlock: 0, count }];
-      const parts = [{ source: { kind: 'file', ...network }, extents }] as const;
-      locations[file.index] = { parts, otherwise: 'unwritten' };
+      const fileItself = { source: { kind: 'file', ...network }, firstBlock: 0 } as const;
+      locations[file.index] = { place: fileItself, extents, otherwise: 'unwritten' };
     } else if ('leftOut' in place) locations[file.index] = place;
     else onDisk.push(file);
   }
   const extents = await extentIndex.read(onDisk, deadline);
-  const sources = new Map<string, PageSource>();
   for (const { index, path, device } of onDisk) {
     const place = onDevices.get(device) ?? gone;
     const found = extents.get(path) ?? gone;
@@ -85,36 +91,12 @@ export async function locateFiles(
       continue;
     }
     const otherwise = found.hasUnaligned ? 'unaligned' : 'unwritten';
-    locations[index] = { parts: partsOf(found, place, sources), otherwise };
+    locations[index] = { place, extents: found.extents, otherwise };
   }
   return locations;
 }
 
 const gone: NoPlace = { leftOut: 'gone' };
-
-/** Extents of a device as extents of the disks that it lies on. @param sources by disk, one for all files */
-function partsOf(
-  { extents }: FileExtents,
-  device: DevicePlace,
-  sources: Map<string, PageSource>,
-): FileLocation['parts'] {
-  const byDisk = new Map<string, Extent[]>();
-  for (const { logicalBlock, physicalBlock, count } of extents)
-    for (const piece of device.pieces(physicalBlock, count)) {
-      const known = byDisk.get(piece.disk) ?? [];
-      byDisk.set(piece.disk, known);
-      known.push({
-        logicalBlock: logicalBlock + piece.from - physicalBlock,
-        physicalBlock: piece.onDisk,
-        count: piece.count,
-      });
-    }
-  return [...byDisk].map(([disk, known]) => {
-    const source = sources.get(disk) ?? { kind: 'disk', disk };
-    sources.set(disk, source);
-    return { source, extents: known };
-  });
-}
 
 /** A file as it is now. */
 interface FileState {

@@ -4,6 +4,7 @@ import { totalmem } from 'node:os';
 import test from 'ava';
 import { decodePageList, encodePageList } from '../../engine/list/page-list-codec.ts';
 import { emptyRuns } from '../../engine/list/page-list.ts';
+import type { DevicePlace } from './block-device.ts';
 import { Deadline, listMs } from './deadline.ts';
 import { GuestError } from './guest-error.ts';
 import { describeServers, listPages, onServersDisks } from './list-pages.ts';
@@ -92,23 +93,28 @@ test('a kernel that shows no page cache is no reason to do without the servers, 
 });
 
 test('of the page cache, what lies where servers have pages', (t) => {
-  const on = (disk: string, physicalBlock: number) => ({
-    source: { kind: 'disk', disk } as const,
-    extents: [{ logicalBlock: 0, physicalBlock, count: 1 }],
+  const on = (disk: string): DevicePlace => ({ source: { kind: 'disk', disk }, firstBlock: 0 });
+  const volume = (...places: readonly DevicePlace[]): DevicePlace => ({
+    pieces: places.map((place, index) => ({
+      ...{ firstBlock: 8 * index, count: 8, chunkBlocks: 8 },
+      stripes: [{ place, firstBlock: 0 }],
+    })),
   });
-  const place = (...parts: readonly ReturnType<typeof on>[]) => ({ parts, otherwise: 'unwritten' as const });
+  const extents = [{ logicalBlock: 0, physicalBlock: 0, count: 1 }];
+  const at = (place: DevicePlace) => ({ place, extents, otherwise: 'unwritten' as const });
   const { address: _none, server, ...pages } = nothingCached;
   const frames = new Uint32Array(0);
-  const kernel = { pages, frames, locations: [place(on('vda', 7)), place(on('vda', 9), on('vdb', 1))] };
-  const mariadb = { pages: { ...pages, server }, frames, locations: [place(on('vdb', 5))] };
+  const both = volume(on('vdb'), on('vdc'));
+  const kernel = {
+    ...{ pages, frames },
+    locations: [at(on('vda')), at(volume(on('vda'), on('vdb'))), at(on('vdc')), at(both)],
+  };
+  const mariadb = { pages: { ...pages, server }, frames, locations: [at(both)] };
   t.deepEqual(onServersDisks([mariadb, kernel]), [
     mariadb,
     {
       ...kernel,
-      locations: [
-        { parts: [], otherwise: 'other-disk' },
-        { parts: [on('vdb', 1)], otherwise: 'other-disk' },
-      ],
+      locations: [{ leftOut: 'other-disk' }, { leftOut: 'other-disk' }, at(on('vdc')), at(both)],
     },
   ]);
   const nowhere = { ...mariadb, locations: [{ leftOut: 'raid' as const }] };
@@ -128,6 +134,38 @@ test('what has more pages than this machine has memory is not looked at further'
   };
   const error = await t.throwsAsync(listPages([program]), { instanceOf: GuestError });
   t.is(error.code, 'too-large');
+});
+
+test('of more pages than the agent has memory for the first are looked at, the others counted', async (t) => {
+  const asked: (number | undefined)[] = [];
+  const count = 1000;
+  const pages = { ...nothingCached, count, file: new Uint32Array(count), page: new Uint32Array(count) };
+  const server: CachingProgram = {
+    pid: process.pid,
+    description: 'mysql 9',
+    isReady: () => true,
+    writeDirtyPages: async () => undefined,
+    findPages: async (_, maxPages) => {
+      asked.push(maxPages);
+      return { ...pages, files: ['/nowhere'], address: new Float64Array(count).fill(4096) };
+    },
+  };
+  const kernel: CachingProgram<FramePages> = {
+    ...server,
+    isKernel: true,
+    findPages: async (_, maxPages) => {
+      asked.push(maxPages);
+      const { address: _none, server: _neither, ...others } = pages;
+      return { ...others, pageSizeBytes: 4096, files: ['/nowhere'], frames: new Uint32Array(count) };
+    },
+  };
+  const error = await t.throwsAsync(listPages([server, kernel], [], new Deadline(listMs), 1200), {
+    instanceOf: GuestError,
+  });
+  // Of 1000 pages of 4 KiB 600, of 1000 of 16 KiB 150.
+  t.deepEqual(asked, [600, 600]);
+  t.regex(error.message, /^no cached page .*: 3800 pages of 4 KiB beyond what a list can name/);
+  t.regex(error.message, /; 1200 pages of 4 KiB their file is gone/);
 });
 
 test('any number of servers of any version gives a list that the host takes', (t) => {

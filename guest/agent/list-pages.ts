@@ -9,14 +9,15 @@ import {
   leftOutReasons,
 } from '../../engine/list/left-out.ts';
 import { listLimits } from '../../engine/list/page-list-metadata.ts';
-import { type ListFailure, nameOf, type PageList, type PageSource } from '../../engine/list/page-list.ts';
-import type { NoPlace } from './block-device.ts';
+import { type ListFailure, nameOf, type PageList, pageSizeBytes } from '../../engine/list/page-list.ts';
+import { type NoPlace, sourcesOf } from './block-device.ts';
 import { Deadline, listMs } from './deadline.ts';
 import { ExtentIndex, type FileLocation, locateFiles } from './file-location.ts';
 import { GuestError, systemErrorCode } from './guest-error.ts';
 import { readGuestRam } from './guest-ram.ts';
 import { watched } from './hang-watch.ts';
 import { failureOf } from './list-failure.ts';
+import { memoryLimitBytes, pagesWithin } from './memory-bound.ts';
 import type { CachingProgram, FoundPages } from './page-finder.ts';
 import { translatePages } from './pagemap.ts';
 import { fairly } from './processes.ts';
@@ -41,12 +42,14 @@ let extentIndexes = new Map<number, ExtentIndex>();
  * as it needs, in an emulated guest for seconds; between them requests that have come are told that the agent works.
  * @param before what went wrong before
  * @param deadline programs whose pages have no place by then are left out
+ * @param maxPages of 4 KiB, that the agent has memory for
  * @throws GuestError where no program gives a page, with every reason
  */
 export async function listPages(
   programs: readonly CachingProgram<FoundPages>[],
   before: readonly ListFailure[] = [],
   deadline = new Deadline(listMs),
+  maxPages = pagesWithin(memoryLimitBytes()),
 ): Promise<PageList> {
   const timings = { findMs: 0, translateMs: 0, mapMs: 0, encodeMs: 0 };
   const located: LocatedPages[] = [];
@@ -54,7 +57,7 @@ export async function listPages(
   extentIndexes = new Map();
   const failures = [...before];
   let firstError: unknown;
-  const room = { bytes: totalmem(), files: maxFiles, extents: maxExtents };
+  const room = { bytes: totalmem(), pages: maxPages, files: maxFiles, extents: maxExtents };
   const inTurn = surestFirst(programs, known);
   for (const [index, program] of inTurn.entries()) {
     try {
@@ -115,33 +118,33 @@ function surestFirst(
 const shareOfTime = 0.5;
 /** For the last one's pages: the rest is for their places. */
 const shareOfLast = 0.8;
+/** Of the pages that the agent has memory for: servers' pages are those that a list is made for. */
+const shareOfKernel = 0.5;
 
 /**
- * The kernel's pages that lie where servers' pages lie. A disk that only the system is on may be none that the destination has,
- * and where two disks are listed a `--storage` that names none would serve neither. Where no server has a place, all are.
+ * The kernel's pages that lie on disks where servers' pages lie. A disk that only the system is on may be none that the destination
+ * has, and where two disks are listed a `--storage` that names none would serve neither. Where no server has a place, all are.
  */
 export function onServersDisks(located: readonly LocatedPages[]): readonly LocatedPages[] {
-  const sources = new Set(
+  const places = new Set(
     located.flatMap(({ pages, locations }) =>
-      pages.server === undefined ? [] : locations.flatMap((location) => sourcesOf(location).map(nameOf)),
+      pages.server === undefined
+        ? []
+        : locations.flatMap((location) => ('leftOut' in location ? [] : [location.place])),
     ),
   );
+  const sources = new Set([...places].flatMap((place) => sourcesOf(place).map(nameOf)));
   if (sources.size === 0) return located;
+  const isThere = (location: FileLocation | NoPlace): boolean =>
+    'leftOut' in location || sourcesOf(location.place).every((source) => sources.has(nameOf(source)));
   return located.map((one) =>
     one.pages.server !== undefined
       ? one
-      : { ...one, locations: one.locations.map((location) => placesOn(location, sources)) },
+      : { ...one, locations: one.locations.map((location) => (isThere(location) ? location : otherDisk)) },
   );
 }
 
-const sourcesOf = (location: FileLocation | NoPlace): readonly PageSource[] =>
-  'leftOut' in location ? [] : location.parts.map(({ source }) => source);
-
-function placesOn(location: FileLocation | NoPlace, sources: ReadonlySet<string>): FileLocation | NoPlace {
-  if ('leftOut' in location) return location;
-  const parts = location.parts.filter(({ source }) => sources.has(nameOf(source)));
-  return parts.length === location.parts.length ? location : { parts, otherwise: 'other-disk' };
-}
+const otherDisk: NoPlace = { leftOut: 'other-disk' };
 
 const failuresText = (failures: readonly ListFailure[]): string =>
   failures.map(({ program, message }) => `${program}: ${message}`).join('; ');
@@ -162,6 +165,8 @@ const maxExtents = 600_000;
 interface Room {
   /** Memory that the guest has beside the pages of others: address space, of which a program can have any amount, is none. */
   bytes: number;
+  /** 4 KiB pages that the agent has memory for. */
+  pages: number;
   files: number;
   extents: number;
 }
@@ -180,12 +185,15 @@ async function locatePages(
   isLast: boolean,
 ): Promise<LocatedPages> {
   const startMs = performance.now();
-  const pages = await program.findPages(
+  const maxPages = Math.floor((program.isKernel === true ? shareOfKernel : 1) * room.pages);
+  const found = await program.findPages(
     deadline.within((isLast ? shareOfLast : shareOfTime) * deadline.remainingMs),
+    maxPages,
   );
-  const bytes = pages.count * pages.pageSizeBytes;
+  const bytes = found.count * found.pageSizeBytes;
   if (bytes > room.bytes)
-    throw new GuestError('too-large', `process ${pages.pid} has more cached pages than there is memory for`);
+    throw new GuestError('too-large', `process ${found.pid} has more cached pages than there is memory for`);
+  const pages = firstPages(found, maxPages);
   releaseMuch();
   const foundMs = performance.now();
   await answerRequests();
@@ -199,19 +207,17 @@ async function locatePages(
   const files = markFiles(pages.file, pages.count, hasPages);
   if (files > room.files)
     throw new GuestError('too-large', `process ${pages.pid} has cached pages of ${files} files`);
-  const locations = await locateFiles(
+  const located = await locateFiles(
     pages.pid,
     pages.files,
     extentIndex,
     deadline.within((isLast ? 1 : shareOfTime) * deadline.remainingMs),
     (file) => hasPages[file] === 1,
   );
-  const extents = locations.reduce((sum, location) => sum + countExtents(location), 0);
-  if (extents > room.extents)
-    throw new GuestError('too-large', `process ${pages.pid} has files in ${extents} pieces`);
+  const locations = located.map((location) => withinRoom(location, room));
   room.bytes -= bytes;
+  room.pages -= (pages.count * pages.pageSizeBytes) / pageSizeBytes;
   room.files -= files;
-  room.extents -= extents;
   extentIndexes.set(pages.pid, extentIndex);
   timings.findMs += foundMs - startMs;
   timings.translateMs += translatedMs - translateStartMs;
@@ -224,8 +230,29 @@ async function locatePages(
   return { pages: needed, frames, locations };
 }
 
-const countExtents = (location: FileLocation | NoPlace): number =>
-  'leftOut' in location ? 0 : location.parts.reduce((sum, { extents }) => sum + extents.length, 0);
+/** The first of the pages, in memory of their own: the others' is given back. @param maxPages of 4 KiB */
+function firstPages(found: FoundPages, maxPages: number): FoundPages {
+  const blocks = found.pageSizeBytes / pageSizeBytes;
+  const count = Math.min(found.count, Math.floor(maxPages / blocks));
+  if (count === found.count) return found;
+  const leftOut: LeftOutPages = { ...found.leftOut };
+  leaveOut(leftOut, 'beyond-limits', (found.count - count) * blocks);
+  const first = { count, leftOut, file: found.file.slice(0, count), page: found.page.slice(0, count) };
+  return 'frames' in found
+    ? { ...found, ...first, frames: found.frames.slice(0, count * blocks) }
+    : { ...found, ...first, address: found.address.slice(0, count) };
+}
+
+/** Files that are in more pieces than there is room for are left out, and the others are not. @param room is taken from */
+export function withinRoom(
+  location: FileLocation | NoPlace,
+  room: Pick<Room, 'extents'>,
+): FileLocation | NoPlace {
+  if ('leftOut' in location) return location;
+  if (location.extents.length > room.extents) return { leftOut: 'too-fragmented' };
+  room.extents -= location.extents.length;
+  return location;
+}
 
 /** @returns how many have pages. Numbers and typed arrays alone (page-runs.ts says why). */
 function markFiles(file: Uint32Array, count: number, hasPages: Uint8Array): number {

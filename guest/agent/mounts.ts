@@ -54,6 +54,17 @@ export function parseOverlayMounts(mountinfo: string): OverlayMount[] {
   return mounts;
 }
 
+/**
+ * Devices of XFS file systems that have a realtime device, too (xfs_fs_show_options in fs/xfs/xfs_super.c): FIEMAP gives the blocks of a
+ * file on either of them, and does not say on which.
+ */
+export function parseRealtimeDevices(mountinfo: string): ReadonlySet<string> {
+  const devices = new Set<string>();
+  for (const { type, options, device } of mountsOf(mountinfo))
+    if (type === 'xfs' && /(?:^|,)rtdev=/.test(options)) devices.add(device);
+  return devices;
+}
+
 /** Spaces and the like stand as octal numbers in mountinfo. */
 function unescape(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));

@@ -24,8 +24,11 @@ export interface CachingProgram<Pages extends FoundPages = CachedPages> {
   isReady(): boolean;
   /** Makes more pages equal to their file, by having dirty ones written. @throws GuestError 'clean-failed' */
   writeDirtyPages(): Promise<void>;
-  /** @throws GuestError */
-  findPages(deadline: Deadline): Promise<Pages>;
+  /**
+   * @param maxPages of 4 KiB: of more than these only the first will be listed, so that a finder need not keep more
+   * @throws GuestError
+   */
+  findPages(deadline: Deadline, maxPages?: number): Promise<Pages>;
 }
 
 export type FoundPages = CachedPages | FramePages;

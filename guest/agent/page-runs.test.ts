@@ -1,6 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { decodePageList, encodePageList } from '../../engine/list/page-list-codec.ts';
+import type { DevicePlace } from './block-device.ts';
 import type { Extent } from './file-extents.ts';
 import type { CachedPages } from './page-finder.ts';
 import { buildRuns, type ListedRuns, type LocatedPages } from './page-runs.ts';
@@ -11,6 +12,11 @@ interface Page {
   readonly page: number;
   readonly frames: readonly number[];
 }
+
+const onDisk = (disk: string, firstBlock = 0): DevicePlace => ({
+  source: { kind: 'disk', disk },
+  firstBlock,
+});
 
 function located(
   pages: readonly Page[],
@@ -25,9 +31,7 @@ function located(
     }),
     frames: Uint32Array.from(pages.flatMap(({ frames }) => frames)),
     locations: files.map((extents) =>
-      extents === undefined
-        ? { leftOut: 'lvm' }
-        : { parts: [{ source: { kind: 'disk', disk: 'd' }, extents }], otherwise: 'unwritten' },
+      extents === undefined ? { leftOut: 'lvm' } : { place: onDisk('d'), extents, otherwise: 'unwritten' },
     ),
   };
 }
@@ -253,7 +257,8 @@ test('pagemap entries: present, swapped out, beyond a cut read, hidden', (t) => 
 test('files on NFS whose names the host would not take are left out, and counted', (t) => {
   const extents = [{ logicalBlock: 0, physicalBlock: 0, count: 4 }];
   const onNfs = (fileSystem: string, path: string) => ({
-    parts: [{ source: { kind: 'file', fileSystem, path } as const, extents }],
+    place: { source: { kind: 'file', fileSystem, path }, firstBlock: 0 } as const,
+    extents,
     otherwise: 'unwritten' as const,
   });
   const locations = [

@@ -1,11 +1,11 @@
 /** From cached pages, their frames and the files' places to runs in storage order. */
 import { emptyRuns, pageSizeBytes, type PageRuns, type PageSource } from '../../engine/list/page-list.ts';
 import { type LeftOutPages, type LeftOutReason, leaveOut } from '../../engine/list/left-out.ts';
-import { listLimits } from '../../engine/list/page-list-metadata.ts';
 import type { NoPlace } from './block-device.ts';
 import type { FileLocation } from './file-location.ts';
 import type { CachedPages, PagesOfFiles } from './page-finder.ts';
 import { indicesBy } from './stable-sort.ts';
+import { ListedSources, maxBlocks } from './volumes.ts';
 
 /** Pages of one process with all that a list needs to know of them. */
 export interface LocatedPages {
@@ -26,7 +26,7 @@ export interface ListedRuns {
   readonly leftOut: LeftOutPages;
 }
 
-/** Extents of files with pages that may lie in them, as columns: there can be hundreds of thousands. */
+/** Extents of files with pages that may lie in them, as columns: there can be hundreds of thousands. Places are on disks, or on volumes. */
 interface PlacedExtents {
   count: number;
   readonly sourceIndex: Uint16Array;
@@ -49,20 +49,13 @@ interface SortedPages extends LocatedPages {
 }
 
 const maxRunPages = 0xffff;
-/** Files on NFS beyond these are left out. The other metadata of a list, however it is escaped, takes less than 1 MiB. */
-const maxSources = listLimits.sources;
-const maxSourceBytes = listLimits.metadataBytes - 1024 * 1024;
-/** What the encoder adds to a source: `,"runs":4294967295,`. */
-const runCountBytes = 20;
-/** Storage block numbers have 32 bits. */
-const maxBlocks = 2 ** 32;
 
 /**
  * Pages with a hole or an unwritten piece in their file are left out whole: that is what transparent page compression
  * leaves behind, and a page that was never written has nothing to restore from.
  */
 export function buildRuns(sets: readonly LocatedPages[]): ListedRuns {
-  const sources: PageSource[] = [];
+  const sources = new ListedSources();
   const sorted = sets.map(sortPages);
   const { extents, beyondLimits } = placeExtents(sorted, sources);
   const inOrder = indicesBy(extents.count, extents.physicalBlock, extents.sourceIndex);
@@ -72,16 +65,18 @@ export function buildRuns(sets: readonly LocatedPages[]): ListedRuns {
   const columns = emptyRuns(sets.reduce((blocks, { frames }) => blocks + frames.length, 0));
   const tally = new Float64Array(2);
   for (const extent of inOrder) addExtent(sorted, extents, extent, columns, tally);
-  const [runs, pageCount] = [tally[0] ?? 0, tally[1] ?? 0];
+  const [runsOnDevices = 0, pagesOnDevices = 0] = tally;
+  const onDisks = sources.toDisks(columns, runsOnDevices, pagesOnDevices);
+  leaveOut(leftOut, 'beyond-limits', pagesOnDevices - onDisks.pages);
   const { sourceIndex, storageBlock, guestFrame, count } = columns;
   const found: PageRuns = {
-    sourceIndex: sourceIndex.subarray(0, runs),
-    storageBlock: storageBlock.subarray(0, runs),
-    guestFrame: guestFrame.subarray(0, runs),
-    count: count.subarray(0, runs),
+    sourceIndex: sourceIndex.subarray(0, onDisks.runs),
+    storageBlock: storageBlock.subarray(0, onDisks.runs),
+    guestFrame: guestFrame.subarray(0, onDisks.runs),
+    count: count.subarray(0, onDisks.runs),
   };
   putInStorageOrder(found);
-  return { sources, runs: found, pageCount, leftOut };
+  return { sources: onDisks.sources, runs: found, pageCount: onDisks.pages, leftOut };
 }
 
 /** Pages of which no block, or not all, have a place, by the reason of their file; and what is not in memory. */
@@ -130,8 +125,8 @@ function countAbsent(
 
 /**
  * Extents of several files overlap where the file system shares their blocks (reflinks), and a page may be in memory twice:
- * then the runs found extent by extent are not in storage order yet. A block may be in several runs, each with frames of its own.
- * In place: the columns are as large as the agent may be.
+ * then the runs found extent by extent are not in storage order yet. Nor are those of a volume. A block may be in several runs, each
+ * with frames of its own. In place: the columns are as large as the agent may be.
  */
 function putInStorageOrder({ sourceIndex, storageBlock, guestFrame, count }: PageRuns): void {
   if (isAscending(sourceIndex, storageBlock)) return;
@@ -149,7 +144,8 @@ function gather(order: Uint32Array, from: Uint16Array | Uint32Array, into: Uint3
 
 function isAscending(sources: Uint16Array, blocks: Uint32Array): boolean {
   for (let run = 1; run < blocks.length; run++) {
-    if (sources[run] === sources[run - 1] && (blocks[run] ?? 0) < (blocks[run - 1] ?? 0)) return false;
+    const [source = 0, before = 0] = [sources[run], sources[run - 1]];
+    if (source < before || (source === before && (blocks[run] ?? 0) < (blocks[run - 1] ?? 0))) return false;
   }
   return true;
 }
@@ -180,48 +176,35 @@ function countKeys(keys: Uint32Array, count: number, next: Uint32Array): void {
   }
 }
 
-/** All extents. Files that share a disk share its source. */
+/** All extents, on the files' devices. */
 function placeExtents(
   sets: readonly SortedPages[],
-  sources: PageSource[],
+  sources: ListedSources,
 ): { readonly extents: PlacedExtents; readonly beyondLimits: ReadonlySet<FileLocation> } {
-  const indexOfSource = new Map<string, number>();
-  let sourceBytes = 0;
   const extents = roomForExtents(sets);
   const beyondLimits = new Set<FileLocation>();
   for (const [setIndex, set] of sets.entries()) {
     for (const [file, location] of set.locations.entries()) {
       if ('leftOut' in location || set.fileStart[file] === set.fileStart[file + 1]) continue;
-      for (const part of location.parts) {
-        const name = JSON.stringify(part.source);
-        let sourceIndex = indexOfSource.get(name);
-        if (sourceIndex === undefined) {
-          const bytes = Buffer.byteLength(name) + runCountBytes;
-          if (
-            sources.length === maxSources ||
-            sourceBytes + bytes > maxSourceBytes ||
-            !isShort(part.source)
-          ) {
-            beyondLimits.add(location);
-            continue;
-          }
-          sourceBytes += bytes;
-          sourceIndex = sources.push(part.source) - 1;
-          indexOfSource.set(name, sourceIndex);
+      const { place } = location;
+      const sourceIndex = sources.numberOf(place);
+      if (sourceIndex === undefined) {
+        beyondLimits.add(location);
+        continue;
+      }
+      const firstBlock = 'source' in place ? place.firstBlock : 0;
+      for (const { logicalBlock, physicalBlock, count } of location.extents) {
+        if (firstBlock + physicalBlock + count > maxBlocks) {
+          beyondLimits.add(location);
+          continue;
         }
-        for (const { logicalBlock, physicalBlock, count } of part.extents) {
-          if (physicalBlock + count > maxBlocks) {
-            beyondLimits.add(location);
-            continue;
-          }
-          const at = extents.count++;
-          extents.sourceIndex[at] = sourceIndex;
-          extents.physicalBlock[at] = physicalBlock;
-          extents.logicalBlock[at] = logicalBlock;
-          extents.blocks[at] = count;
-          extents.set[at] = setIndex;
-          extents.file[at] = file;
-        }
+        const at = extents.count++;
+        extents.sourceIndex[at] = sourceIndex;
+        extents.physicalBlock[at] = firstBlock + physicalBlock;
+        extents.logicalBlock[at] = logicalBlock;
+        extents.blocks[at] = count;
+        extents.set[at] = setIndex;
+        extents.file[at] = file;
       }
     }
   }
@@ -231,20 +214,12 @@ function placeExtents(
 function roomForExtents(sets: readonly SortedPages[]): PlacedExtents {
   let room = 0;
   for (const { locations } of sets)
-    for (const location of locations)
-      if (!('leftOut' in location)) for (const { extents } of location.parts) room += extents.length;
+    for (const location of locations) if (!('leftOut' in location)) room += location.extents.length;
   return {
     ...{ count: 0, sourceIndex: new Uint16Array(room), physicalBlock: new Uint32Array(room) },
     ...{ logicalBlock: new Float64Array(room), blocks: new Float64Array(room) },
     ...{ set: new Uint16Array(room), file: new Uint32Array(room) },
   };
-}
-
-/** Whether the host takes a source's names. */
-function isShort(source: PageSource): boolean {
-  return source.kind === 'disk'
-    ? source.disk.length <= listLimits.diskName
-    : source.fileSystem.length <= listLimits.fileSystem && source.path.length <= listLimits.path;
 }
 
 /** Position of the first page of the file that ends after the extent's start. */

@@ -12,9 +12,10 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { execa } from 'execa';
-import { Disks, majorMinor, type NoPlace } from './block-device.ts';
+import { nameOf } from '../../engine/list/page-list.ts';
+import { Disks, majorMinor, type NoPlace, sourcesOf } from './block-device.ts';
 import { type FileExtents, parseFilefrag, readExtents } from './file-extents.ts';
 import { parseTable } from './device-mapper.ts';
 import { Deadline } from './deadline.ts';
@@ -24,6 +25,7 @@ import {
   parseMounts,
   parseNetworkMounts,
   parseOverlayMounts,
+  parseRealtimeDevices,
   pathsBelow,
   placeInUpper,
   placeOnNetwork,
@@ -179,12 +181,15 @@ test('a preallocated file is looked at again once something was written into it,
   t.is(blocksOf(await read()), 64);
 });
 
-test("a disk is known by its serial, a partition by its start; devices of others by the mapper's table", async (t) => {
+type AddDevice = (device: string, path: string, files: Readonly<Record<string, string>>) => void;
+
+/** A sysfs in a folder. */
+function makeSysfs(t: ExecutionContext): { readonly root: string; readonly add: AddDevice } {
   const root = mkdtempSync(join(tmpdir(), 'sys-'));
   t.teardown(() => {
     rmSync(root, { recursive: true });
   });
-  const add = (device: string, path: string, files: Readonly<Record<string, string>>): void => {
+  const add: AddDevice = (device, path, files) => {
     mkdirSync(join(root, path), { recursive: true });
     for (const [name, text] of Object.entries(files)) {
       mkdirSync(join(root, path, name, '..'), { recursive: true });
@@ -193,6 +198,11 @@ test("a disk is known by its serial, a partition by its start; devices of others
     mkdirSync(join(root, 'dev/block'), { recursive: true });
     symlinkSync(join(root, path), join(root, 'dev/block', device));
   };
+  return { root, add };
+}
+
+test("a disk is known by its serial, a partition by its start; devices of others by the mapper's table", async (t) => {
+  const { root, add } = makeSysfs(t);
   add('254:0', 'devices/virtio1/block/vda', { serial: 'pool0', 'device/vendor': '0x1af4' });
   add('254:1', 'devices/virtio1/block/vda/vda1', { partition: '1\n', start: '2048\n' });
   add('254:16', 'devices/virtio2/block/vdb', { serial: '', 'device/vendor': '0x1af4' });
@@ -223,9 +233,10 @@ test("a disk is known by its serial, a partition by its start; devices of others
     '253:5': '0 2048 linear 253:2 0\n',
   };
   const disks = new Disks(root, async (device) => parseTable(tables[device] ?? ''));
-  const onDisk = (disk: string, onDisk: number, from = 0, count = 2): unknown => [
-    { disk, from, onDisk, count },
-  ];
+  const onDisk = (disk: string, firstBlock: number): unknown => ({
+    source: { kind: 'disk', disk },
+    firstBlock,
+  });
   for (const [device, expected] of [
     ['254:0', onDisk('pool0', 0)],
     ['254:1', onDisk('pool0', 256)],
@@ -234,7 +245,6 @@ test("a disk is known by its serial, a partition by its start; devices of others
     // Namespaces of one controller, or disks that were given one serial: only their names tell them apart.
     ['259:0', onDisk('nvme0n1', 0)],
     ['259:1', onDisk('nvme0n2', 0)],
-    ['253:0', onDisk('pool0', 256 + 512)],
     ['254:17', 'unaligned'],
     ['253:1', 'unknown-mapping'],
     ['253:2', 'encrypted-disk'],
@@ -245,23 +255,75 @@ test("a disk is known by its serial, a partition by its start; devices of others
     ['0:31', 'no-block-device'],
   ] as const) {
     const place = await disks.find(device);
-    t.deepEqual('leftOut' in place ? place.leftOut : place.pieces(0, 2), expected, device);
+    t.deepEqual('leftOut' in place ? place.leftOut : place, expected, device);
   }
-  const piecesOf = async (device: string, from: number, count: number): Promise<unknown> => {
+  t.deepEqual(await disks.find('253:0'), {
+    pieces: [
+      {
+        firstBlock: 0,
+        count: 512,
+        chunkBlocks: 512,
+        stripes: [{ place: await disks.find('254:1'), firstBlock: 512 }],
+      },
+      {
+        firstBlock: 512,
+        count: 256,
+        chunkBlocks: 256,
+        stripes: [{ place: await disks.find('254:16'), firstBlock: 0 }],
+      },
+    ],
+  });
+  const striped = await disks.find('253:3');
+  t.deepEqual('leftOut' in striped ? striped : sourcesOf(striped).map(nameOf), ['pool0', 'pool7']);
+});
+
+test("disks that the guest attaches over a network are none of the VM's", async (t) => {
+  const { root, add } = makeSysfs(t);
+  const serial = { serial: 'own', 'device/vendor': 'x' };
+  add('8:0', 'devices/platform/host2/session1/target2:0:0/2:0:0:0/block/sda', serial);
+  add('8:1', 'devices/platform/host2/session1/target2:0:0/2:0:0:0/block/sda/sda1', {
+    partition: '1',
+    start: '2048',
+  });
+  add('8:16', 'devices/pci0/host3/rport-3:0-0/target3:0:0/3:0:0:0/block/sdb', serial);
+  add('8:32', 'devices/pci0/virtio2/host0/target0:0:0/0:0:0:0/block/sdc', serial);
+  add('252:0', 'devices/rbd/0/block/rbd0', serial);
+  add('43:0', 'devices/virtual/block/nbd0', { size: '2048' });
+  add('147:0', 'devices/virtual/block/drbd0', { size: '2048' });
+  add('259:0', 'devices/virtual/nvme-fabrics/ctl/nvme0/nvme0n1', {
+    'device/transport': 'tcp\n',
+    'device/serial': 'f',
+  });
+  add('259:1', 'devices/virtual/nvme-subsystem/nvme-subsys1/nvme1n1', {
+    'device/nvme1/transport': 'rdma\n',
+    'device/serial': 'r',
+  });
+  add('259:2', 'devices/virtual/nvme-subsystem/nvme-subsys2/nvme2n1', {
+    'device/nvme2/transport': 'pcie\n',
+    'device/serial': 'p',
+  });
+  add('253:0', 'devices/virtual/block/dm-0', { 'dm/uuid': 'LVM-abc\n' });
+  const disks = new Disks(root, async () => parseTable('0 4096 linear 8:1 0\n'));
+  const reasonOf = async (device: string): Promise<string | undefined> => {
     const place = await disks.find(device);
-    return 'leftOut' in place ? place : place.pieces(from, count);
+    return 'leftOut' in place ? place.leftOut : undefined;
   };
-  t.deepEqual(await piecesOf('253:0', 510, 4), [
-    { disk: 'pool0', from: 510, onDisk: 256 + 512 + 510, count: 2 },
-    { disk: 'vdb', from: 512, onDisk: 0, count: 2 },
-  ]);
-  // Stripes of 16 blocks in turn on both disks.
-  t.deepEqual(await piecesOf('253:3', 14, 36), [
-    { disk: 'pool0', from: 14, onDisk: 256 + 256 + 14, count: 2 },
-    { disk: 'pool7', from: 16, onDisk: 512, count: 16 },
-    { disk: 'pool0', from: 32, onDisk: 256 + 256 + 16, count: 16 },
-    { disk: 'pool7', from: 48, onDisk: 512 + 16, count: 2 },
-  ]);
+  for (const device of ['8:0', '8:1', '8:16', '252:0', '43:0', '147:0', '259:0', '259:1', '253:0'])
+    t.is(await reasonOf(device), 'network-disk', device);
+  for (const device of ['8:32', '259:2']) t.is(await reasonOf(device), undefined, device);
+});
+
+test('the paths of an NVMe disk that has several are not further disks with its serial', async (t) => {
+  const { root, add } = makeSysfs(t);
+  add('259:0', 'devices/subsystem/nvme0n1', { 'device/serial': 'once', hidden: '0\n' });
+  mkdirSync(join(root, 'devices/pci/nvme0/nvme0c0n1/device'), { recursive: true });
+  writeFileSync(join(root, 'devices/pci/nvme0/nvme0c0n1/device/serial'), 'once\n');
+  writeFileSync(join(root, 'devices/pci/nvme0/nvme0c0n1/hidden'), '1\n');
+  mkdirSync(join(root, 'block'));
+  symlinkSync(join(root, 'devices/subsystem/nvme0n1'), join(root, 'block/nvme0n1'));
+  symlinkSync(join(root, 'devices/pci/nvme0/nvme0c0n1'), join(root, 'block/nvme0c0n1'));
+  const place = await new Disks(root).find('259:0');
+  t.deepEqual(place, { source: { kind: 'disk', disk: 'once' }, firstBlock: 0 });
 });
 
 test("the mapper's tables that say no block, and why", (t) => {
@@ -270,6 +332,7 @@ test("the mapper's tables that say no block, and why", (t) => {
   t.is(parseTable('0 2048 snapshot 253:1 253:2 P 16\n'), 'remapped-device');
   t.is(parseTable('0 2048 linear 254:1 4\n'), 'unaligned');
   t.is(parseTable('0 2048 striped 3 128 254:1 0 254:2 0\n'), 'unknown-mapping');
+  t.is(parseTable('0 2048 striped 2 0 254:1 0 254:2 0\n'), 'unaligned');
   t.is(parseTable('No devices found\n'), 'remapped-device');
   t.is(parseTable(''), 'unknown-mapping');
 });
@@ -300,6 +363,14 @@ test('files on NFS are named by their place on the server', (t) => {
   });
   t.is(placeOnNetwork(mounts, '254:0', '/var/lib/mysql/ibdata1'), undefined);
   t.is(placeOnNetwork(mounts, '0:46', '/mnt/dbx/ibdata1'), undefined);
+});
+
+test('XFS with a realtime device has blocks on two disks', (t) => {
+  const devices = parseRealtimeDevices(`22 1 254:0 / / rw - xfs /dev/vda rw,attr2,inode64,noquota
+23 22 254:16 / /srv rw - xfs /dev/vdb rw,attr2,inode64,logbufs=8,rtdev=/dev/vdc,noquota
+24 22 254:48 / /rtdev=x rw - ext4 /dev/vdd rw,rtdev=no
+`);
+  t.deepEqual([...devices], ['254:16']);
 });
 
 test('files that were written in a container lie in the upper folder of its overlay', (t) => {

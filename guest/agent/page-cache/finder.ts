@@ -12,7 +12,7 @@ import { type DescriptionLayout, type FilePages, scanFrames, withFrameFlags } fr
 import { KernelMemory } from './kernel-memory.ts';
 import { KernelTypes } from './kernel-types.ts';
 
-/** 16 GiB: what a list of them takes of the agent's memory grows with them. */
+/** 16 GiB, less where the agent has no memory for their list. */
 const maxPages = 4 * 2 ** 20;
 /** Of which pages are counted: about 60 bytes each. */
 const maxCountedFiles = 500_000;
@@ -33,13 +33,14 @@ export class PageCacheFinder implements PageFinder<FramePages> {
       description: "the kernel's page cache",
       isReady: () => true,
       writeDirtyPages: () => Promise.resolve(),
-      findPages: (deadline) => Promise.resolve().then(() => this.#findPages(deadline)),
+      findPages: (deadline, most = maxPages) =>
+        Promise.resolve().then(() => this.#findPages(deadline, Math.min(most, maxPages))),
     };
     return Promise.resolve([program]);
   }
 
   /** @throws GuestError 'not-permitted', 'unknown-layout', 'too-slow' */
-  #findPages(deadline: Deadline): FramePages {
+  #findPages(deadline: Deadline, most: number): FramePages {
     this.#layout ??= readLayout();
     const memory = new KernelMemory();
     try {
@@ -54,7 +55,7 @@ export class PageCacheFinder implements PageFinder<FramePages> {
           memory,
           stretches,
           frame,
-          maxPages,
+          most,
           maxCountedFiles,
         ),
       );

@@ -1,0 +1,28 @@
+import test from 'ava';
+import { disksWithoutName, storageKeyOf, type StoragePlace } from './storage-place.ts';
+
+const volumes = ['0f3e1c2a-7b4d-4e5f-8a9b-0123456789ab', '9d8c7b6a-5f4e-4d3c-9b2a-ba9876543210'] as const;
+const placeOf = (disk: string, places: readonly StoragePlace[]): string | undefined =>
+  storageKeyOf({ kind: 'disk', disk }, places);
+
+test('a serial of more than 20 characters is known by those that the guest sees', (t) => {
+  const places = volumes.map((name) => ({ name, location: `/volumes/${name}` }));
+  const disks = volumes.map((name) => name.slice(0, 20));
+  t.deepEqual(
+    disks.map((disk) => placeOf(disk, places)),
+    places.map(({ location }) => location),
+  );
+  const sources = disks.map((disk) => ({ kind: 'disk', disk }) as const);
+  t.deepEqual(disksWithoutName(sources, places), []);
+  // What is shorter was not cut.
+  t.is(placeOf(volumes[0].slice(0, 19), places), undefined);
+});
+
+test('a whole name goes before a cut one, and one that two places may have is of neither', (t) => {
+  const disk = volumes[0].slice(0, 20);
+  const cut = { name: volumes[0], location: '/cut' };
+  t.is(placeOf(disk, [cut, { name: disk, location: '/whole' }]), '/whole');
+  const both = [cut, { name: `${disk}-other`, location: '/other' }];
+  t.is(placeOf(disk, both), undefined);
+  t.deepEqual(disksWithoutName([{ kind: 'disk', disk }], both), [disk]);
+});
