@@ -10,7 +10,6 @@ import os from 'node:os';
 import path from 'node:path';
 import { $ } from 'zx';
 import { type CommandHelp, helpFormatVariable } from '../foundation/command-help.ts';
-import { makeAgentExecutable } from './agent-executable.ts';
 import { programCompletion } from './command-completion.ts';
 
 const root = path.join(import.meta.dirname, '..');
@@ -207,5 +206,5 @@ const maintainer =
   (await run`git log -1 ${'--format=%an <%ae>'}`.nothrow()).stdout.trim() || 'Poolshift <root@localhost>';
 for (const one of [hostPackage, agentPackage]) console.log(await make(one, version, maintainer, folder));
 const executable = path.join(folder, `poolshift-agent-${version}-linux-${process.arch}`);
-await makeAgentExecutable(executable);
+await run`${process.execPath} guest/image/agent-executable.ts ${executable}`;
 console.log(executable);
