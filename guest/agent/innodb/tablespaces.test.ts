@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { Deadline } from '../deadline.ts';
 import { parseMaps } from '../process-memory.ts';
 import { poolMemory } from './pool-memory.ts';
@@ -80,13 +80,7 @@ test('a folder that cannot be read costs its own tables alone', async (t) => {
   const large = firstPage(8, 0x17);
   large.set([0x73, 0x0e, 0x0c, 0x52, 0x45, 0x74, 1], 150 + 40 * 1024);
   writeFileSync(join(folder, 'shop', 'large.ibd'), large);
-  const server = spawn('sleep', ['60'], { cwd: folder });
-  t.teardown(() => {
-    server.kill();
-    rmSync(folder, { recursive: true });
-  });
-  await once(server, 'spawn');
-  const { pid = 0 } = server;
+  const pid = await standIn(t, folder);
   const found = await new TablespaceIndex('mariadb').read(pid, new Deadline(60_000));
   t.deepEqual(
     found
@@ -101,6 +95,43 @@ test('a folder that cannot be read costs its own tables alone', async (t) => {
   await t.throwsAsync(index.read(pid, new Deadline(60_000), 0), { code: 'too-large' });
   let nowMs = 0;
   await t.throwsAsync(index.read(pid, new Deadline(3, () => nowMs++)), { code: 'too-slow' });
+});
+
+/** A process that is no server: its working directory, and files that it holds open, are one's. */
+async function standIn(t: ExecutionContext, folder: string, held: readonly string[] = []): Promise<number> {
+  const opened = held.map((path) => openSync(path, 'r'));
+  const server = spawn('sleep', ['60'], { cwd: folder, stdio: ['ignore', 'ignore', 'ignore', ...opened] });
+  opened.forEach((file) => {
+    closeSync(file);
+  });
+  t.teardown(() => {
+    server.kill();
+    rmSync(folder, { recursive: true });
+  });
+  await once(server, 'spawn');
+  return server.pid ?? 0;
+}
+
+test('a file that the server holds open is the tablespace, and not a copy beside it', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'tablespaces-'));
+  const write = (place: string, bytes: Uint8Array): string => {
+    mkdirSync(join(folder, place, '..'), { recursive: true });
+    writeFileSync(join(folder, place), bytes);
+    return join(folder, place);
+  };
+  const copies = ['0-backup/orders.ibd', 'shop.bak/orders.ibd', 'zoo/orders.ibd'];
+  for (const copy of copies) write(copy, firstPage(7, 0x15));
+  const live = write('shop/orders.ibd', firstPage(7, 0x15));
+  const system = write('ibdata1', firstPage(0, 0x15));
+  // A copy of a part that the live system tablespace does not have.
+  write('0-backup/ibdata2', firstPage(0, 0x15, 768));
+  const closed = write('shop/closed.ibd', firstPage(8, 0x15));
+  const pid = await standIn(t, folder, [live, system]);
+  const found = await new TablespaceIndex('mariadb').read(pid, new Deadline(60_000));
+  t.deepEqual(
+    found.map(({ path }) => path).sort(),
+    [system, closed, live].map((path) => `/proc/${pid}/root${path}`).sort(),
+  );
 });
 
 test('pages go to the file that holds them; what no file holds as it is in memory is excluded', (t) => {

@@ -104,26 +104,30 @@ function mariadbEncryption(bytes: Uint8Array, pageSizeBytes: number): 'encrypted
 }
 
 /**
- * Paths of all tablespace files: those in the data directory (the server's working directory), and those that the server
- * holds open anywhere else. Temporary tablespaces are not among them.
+ * Paths of all tablespace files: first those that the server holds open anywhere, then those in the data directory (the
+ * server's working directory), since a server with many tables closes some. Temporary tablespaces are not among them.
+ *
+ * @returns with each path whether the server holds it open
  */
-function findTablespacePaths(pid: number, deadline: Deadline, most: number): ReadonlySet<string> {
+function findTablespacePaths(pid: number, deadline: Deadline, most: number): ReadonlyMap<string, boolean> {
   const within = pathsOf(pid);
-  const paths = new Set<string>();
+  const paths = new Map<string, boolean>();
   let length = 0;
-  const add = (path: string): void => {
+  const add = (path: string, isHeld: boolean): void => {
     if (paths.has(path)) return;
     length += path.length;
     if (paths.size === most || length > most * maxPathLength)
       throw new GuestError('too-large', `process ${pid} has more than ${paths.size} tablespace files`);
-    paths.add(path);
+    paths.set(path, isHeld);
   };
-  listTablespaces(within(readlinkSync(`/proc/${pid}/cwd`)), 2, deadline, add);
   for (const { name: descriptor } of entriesOf(`/proc/${pid}/fd`, maxFiles)) {
     deadline.check();
     const target = readLink(`/proc/${pid}/fd/${descriptor}`);
-    if (target?.startsWith('/') === true && isTablespaceName(basename(target))) add(within(target));
+    if (target?.startsWith('/') === true && isTablespaceName(basename(target))) add(within(target), true);
   }
+  listTablespaces(within(readlinkSync(`/proc/${pid}/cwd`)), 2, deadline, (path) => {
+    add(path, false);
+  });
   return paths;
 }
 
@@ -163,6 +167,18 @@ function readLink(path: string): string | undefined {
   }
 }
 
+interface FoundFile {
+  readonly file: TablespaceFile;
+  /** Whether the server has it open. */
+  readonly isHeld: boolean;
+}
+
+/** Beside files that the server holds, others that say the same tablespace are copies of it, as backups are. */
+function withoutCopies(files: readonly FoundFile[]): TablespaceFile[] {
+  const held = new Set(files.filter(({ isHeld }) => isHeld).map(({ file }) => file.spaceId));
+  return files.filter(({ file, isHeld }) => isHeld || !held.has(file.spaceId)).map(({ file }) => file);
+}
+
 /**
  * The tablespace files of a server. What a file's first page says is remembered by inode, since every read of one goes to
  * the disk (the server bypasses the page cache); a tablespace that is dropped and made again has another inode.
@@ -183,18 +199,23 @@ export class TablespaceIndex {
   async read(pid: number, deadline: Deadline, most = maxFiles): Promise<TablespaceFile[]> {
     const paths = findTablespacePaths(pid, deadline, Math.min(most, maxFiles));
     const known = new Map<string, TablespaceFile>();
+    const found: FoundFile[] = [];
     try {
       let looked = 0;
-      for (const path of paths) {
+      for (const [path, isHeld] of paths) {
         deadline.check();
-        const file = this.describe(path);
-        if (file !== undefined) known.set(file.key, file.description);
+        const described = this.describe(path);
+        // The same file may have a second path, through a link.
+        if (described !== undefined && !known.has(described.key)) {
+          known.set(described.key, described.file);
+          found.push({ file: described.file, isHeld });
+        }
         if (++looked % filesAtOnce === 0) await answerRequests();
       }
     } finally {
       this.known = known;
     }
-    return [...known.values()];
+    return withoutCopies(found);
   }
 
   /** Files that it remembers. */
@@ -202,16 +223,16 @@ export class TablespaceIndex {
     return this.known.size;
   }
 
-  private describe(path: string): { key: string; description: TablespaceFile } | undefined {
+  private describe(path: string): { key: string; file: TablespaceFile } | undefined {
     try {
       const { dev, ino, birthtimeMs } = statSync(path);
       const key = `${dev}:${ino}:${birthtimeMs}`;
       const known = this.known.get(key);
-      if (known?.path === path) return { key, description: known };
-      let description = describeTablespace(path, this.readStart(path, usualPageBytes), this.product);
-      if (description !== undefined && description.pageSizeBytes > usualPageBytes)
-        description = describeTablespace(path, this.readStart(path, largestPageBytes), this.product);
-      return description === undefined ? undefined : { key, description };
+      if (known?.path === path) return { key, file: known };
+      let file = describeTablespace(path, this.readStart(path, usualPageBytes), this.product);
+      if (file !== undefined && file.pageSizeBytes > usualPageBytes)
+        file = describeTablespace(path, this.readStart(path, largestPageBytes), this.product);
+      return file === undefined ? undefined : { key, file };
     } catch (error) {
       // Dropped while we looked; and whatever is wrong with one file is no reason to do without the others.
       if (systemErrorCode(error) !== undefined) return undefined;
