@@ -48,8 +48,12 @@ const maxPathLength = 160;
 /** Files looked at between two looks at what the host asks. */
 const filesAtOnce = 512;
 
-/** FSP_SPACE_FLAGS: FSP_HEADER_OFFSET (38) + 16. */
-const flagsOffset = 54;
+/** FSP_HEADER_OFFSET */
+const spaceHeaderOffset = 38;
+/** FSP_SPACE_FLAGS */
+const flagsOffset = spaceHeaderOffset + 16;
+/** XDES_ARR_OFFSET: behind FSP_HEADER_SIZE bytes of the header. */
+const descriptorsOffset = spaceHeaderOffset + 112;
 /** MySQL keeps `FSP_FLAGS_POS_ENCRYPTION` here; in MariaDB it belongs to another field of the old format. */
 const mysqlEncryptionBit = 1 << 13;
 /** MariaDB, old format: FSP_FLAGS_POS_PAGE_COMPRESSION. */
@@ -92,15 +96,23 @@ export function describeTablespace(
   return { path, spaceId, firstPage, pageSizeBytes, excluded };
 }
 
-/** fil_space_crypt_t as fil0crypt.cc writes it behind the extent descriptors of the first page. */
+/** fil_space_crypt_t as fil0crypt.cc writes it into the first page. */
 function mariadbEncryption(bytes: Uint8Array, pageSizeBytes: number): 'encrypted' | undefined {
   const magic = [0x73, 0x0e, 0x0c, 0x52, 0x45, 0x74];
-  const pagesPerExtent = pageSizeBytes >= 16 * 1024 ? 64 : (1024 * 1024) / pageSizeBytes;
-  const descriptors = pageSizeBytes / pagesPerExtent;
-  const offset = 150 + 40 * descriptors;
+  const offset = cryptDataOffset(pageSizeBytes);
   const found = magic.every((byte, index) => bytes[offset + index] === byte);
   // The byte after the magic is the scheme; 0 stands for "not encrypted".
   return found && bytes[offset + magic.length] !== 0 ? 'encrypted' : undefined;
+}
+
+/** FSP_HEADER_OFFSET + fsp_header_get_encryption_offset (fsp0fsp.h), which has the former in it once more. In bytes. */
+function cryptDataOffset(pageSizeBytes: number): number {
+  // FSP_EXTENT_SIZE
+  const pagesPerExtent = pageSizeBytes >= 16 * 1024 ? 64 : (1024 * 1024) / pageSizeBytes;
+  // XDES_SIZE: two bits for each page behind XDES_BITMAP.
+  const descriptorBytes = 24 + pagesPerExtent / 4;
+  const descriptors = pageSizeBytes / pagesPerExtent;
+  return spaceHeaderOffset + descriptorsOffset + descriptorBytes * descriptors;
 }
 
 /**
@@ -179,13 +191,24 @@ function withoutCopies(files: readonly FoundFile[]): TablespaceFile[] {
   return files.filter(({ file, isHeld }) => isHeld || !held.has(file.spaceId)).map(({ file }) => file);
 }
 
+/** Of files that changed, in one list: each read may go to the disk. */
+const readAgainMs = 2_000;
+
+interface KnownFile {
+  readonly file: TablespaceFile;
+  /** The file's ctime before its first page was read, in milliseconds: every write changes it. */
+  readonly asOfMs: number;
+}
+
 /**
- * The tablespace files of a server. What a file's first page says is remembered by inode, since every read of one goes to
- * the disk (the server bypasses the page cache); a tablespace that is dropped and made again has another inode.
+ * The tablespace files of a server. What a file's first page says is remembered by inode, since a read of one goes to the
+ * disk (the server bypasses the page cache); a tablespace that is dropped and made again has another inode. Servers encrypt and
+ * decrypt tablespaces in place, so that first pages of files that were written are read again, in the time that there is for
+ * it: what a file said before that is what it says, mostly.
  */
 export class TablespaceIndex {
   private readonly product: 'mariadb' | 'mysql';
-  private known = new Map<string, TablespaceFile>();
+  private known = new Map<string, KnownFile>();
   private readonly start = new Uint8Array(largestPageBytes);
 
   constructor(product: 'mariadb' | 'mysql') {
@@ -198,24 +221,49 @@ export class TablespaceIndex {
    */
   async read(pid: number, deadline: Deadline, most = maxFiles): Promise<TablespaceFile[]> {
     const paths = findTablespacePaths(pid, deadline, Math.min(most, maxFiles));
-    const known = new Map<string, TablespaceFile>();
-    const found: FoundFile[] = [];
+    const known = new Map<string, KnownFile>();
+    const held = new Set<string>();
+    const changed: { readonly key: string; readonly before: KnownFile }[] = [];
     try {
       let looked = 0;
       for (const [path, isHeld] of paths) {
         deadline.check();
-        const described = this.describe(path);
-        // The same file may have a second path, through a link.
-        if (described !== undefined && !known.has(described.key)) {
-          known.set(described.key, described.file);
-          found.push({ file: described.file, isHeld });
-        }
         if (++looked % filesAtOnce === 0) await answerRequests();
+        const found = statOf(path);
+        // The same file may have a second path, through a link.
+        if (found === undefined || known.has(found.key)) continue;
+        const { key, changedMs } = found;
+        if (isHeld) held.add(key);
+        const before = this.known.get(key);
+        const now = before?.file.path === path ? before : this.describe(path, changedMs);
+        if (now === undefined) continue;
+        known.set(key, now);
+        if (now.asOfMs !== changedMs) changed.push({ key, before: now });
       }
+      await this.readAgain(changed, known, deadline.within(readAgainMs));
     } finally {
       this.known = known;
     }
-    return withoutCopies(found);
+    return withoutCopies([...known].map(([key, { file }]) => ({ file, isHeld: held.has(key) })));
+  }
+
+  /** The ones first that were not read for the longest time, so that each has its turn in one of the next lists. */
+  private async readAgain(
+    changed: { readonly key: string; readonly before: KnownFile }[],
+    known: Map<string, KnownFile>,
+    deadline: Deadline,
+  ): Promise<void> {
+    changed.sort((a, b) => a.before.asOfMs - b.before.asOfMs);
+    let looked = 0;
+    for (const { key, before } of changed) {
+      if (deadline.remainingMs === 0) return;
+      if (++looked % filesAtOnce === 0) await answerRequests();
+      const { path } = before.file;
+      const found = statOf(path);
+      const now = found?.key === key ? this.describe(path, found.changedMs) : undefined;
+      if (now === undefined) known.delete(key);
+      else known.set(key, now);
+    }
   }
 
   /** Files that it remembers. */
@@ -223,16 +271,13 @@ export class TablespaceIndex {
     return this.known.size;
   }
 
-  private describe(path: string): { key: string; file: TablespaceFile } | undefined {
+  /** Undefined for what is no tablespace. @param asOfMs its ctime before */
+  private describe(path: string, asOfMs: number): KnownFile | undefined {
     try {
-      const { dev, ino, birthtimeMs } = statSync(path);
-      const key = `${dev}:${ino}:${birthtimeMs}`;
-      const known = this.known.get(key);
-      if (known?.path === path) return { key, file: known };
       let file = describeTablespace(path, this.readStart(path, usualPageBytes), this.product);
       if (file !== undefined && file.pageSizeBytes > usualPageBytes)
         file = describeTablespace(path, this.readStart(path, largestPageBytes), this.product);
-      return file === undefined ? undefined : { key, file };
+      return file === undefined ? undefined : { file, asOfMs };
     } catch (error) {
       // Dropped while we looked; and whatever is wrong with one file is no reason to do without the others.
       if (systemErrorCode(error) !== undefined) return undefined;
@@ -249,5 +294,16 @@ export class TablespaceIndex {
     } finally {
       closeSync(file);
     }
+  }
+}
+
+/** What tells a file from others, and when it was last changed (ctime). Undefined when it is gone, or cannot be looked at. */
+function statOf(path: string): { readonly key: string; readonly changedMs: number } | undefined {
+  try {
+    const { dev, ino, birthtimeMs, ctimeMs } = statSync(path);
+    return { key: `${dev}:${ino}:${birthtimeMs}`, changedMs: ctimeMs };
+  } catch (error) {
+    if (systemErrorCode(error) !== undefined) return undefined;
+    throw error;
   }
 }
