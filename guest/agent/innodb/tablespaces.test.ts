@@ -147,6 +147,29 @@ test('a file that the server holds open is the tablespace, and not a copy beside
   );
 });
 
+test('files of a system tablespace behind the first have no header: that of the first is theirs', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'tablespaces-'));
+  const write = (name: string, bytes: Uint8Array): string => {
+    writeFileSync(join(folder, name), bytes);
+    return join(folder, name);
+  };
+  // Any page; it lies where another has its flags, and says there that it is compressed and its pages have 4 KiB.
+  const held = [write('ibdata2', firstPage(0, 0xd3, 768))];
+  held.push(write('ibdata3', Buffer.alloc(64 * 1024)), write('ibdata1', firstPage(0, 0x15)));
+  const pid = await standIn(t, folder, held);
+  const index = new TablespaceIndex('mariadb');
+  const found = await index.read(pid, new Deadline(60_000));
+  t.deepEqual(
+    found.sort((a, b) => a.firstPage - b.firstPage),
+    ([0, 768] as const).map((firstPage, index) => ({
+      ...{ path: `/proc/${pid}/root${join(folder, `ibdata${index + 1}`)}`, spaceId: 0, firstPage },
+      ...{ pageSizeBytes: 16384, excluded: undefined },
+    })),
+  );
+  rmSync(join(folder, 'ibdata1'));
+  t.deepEqual(await index.read(pid, new Deadline(60_000)), []);
+});
+
 test('a tablespace that is encrypted in place is, and the server has any number of them', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'tablespaces-'));
   const paths = Array.from({ length: 30 }, (_, index) => join(folder, `t${index}.ibd`));

@@ -62,7 +62,8 @@ const mariadbPageCompressionBit = 1 << 16;
 const fullCrc32Bit = 1 << 4;
 
 /**
- * Reads a tablespace file's first page. Undefined when it is none, or one that was never written.
+ * Reads a tablespace file's first page. Undefined when it is none, or one that was never written. Of a file that begins later in
+ * its tablespace only its place is right: it has no header (withHeaders).
  */
 export function describeTablespace(
   path: string,
@@ -73,8 +74,9 @@ export function describeTablespace(
   const spaceId = readU32(bytes, spaceIdOffset);
   const firstPage = readU32(bytes, pageNumberOffset);
   const isSystem = basename(path).startsWith('ibdata');
-  // Zeros: created, but its first page is not on disk yet. Only the system tablespace has id 0.
-  if (spaceId === 0 && !isSystem) return undefined;
+  // Zeros: created, but its first page is not on disk yet. Only the system tablespace has id 0, in files of which each but the first
+  // may begin with a page that is not used yet.
+  if (spaceId === 0 && (!isSystem || bytes.every((byte) => byte === 0))) return undefined;
   const flags = readU32(bytes, flagsOffset);
   if (product === 'mariadb' && (flags & fullCrc32Bit) !== 0) {
     const pageSizeBytes = 512 << (flags & 0xf);
@@ -179,6 +181,20 @@ function readLink(path: string): string | undefined {
   }
 }
 
+/** The header of a tablespace is page 0: what it says holds for its later files, and without it nothing is known of these. */
+function withHeaders(files: readonly TablespaceFile[]): TablespaceFile[] {
+  const headers = new Map(
+    files.filter(({ firstPage }) => firstPage === 0).map((file) => [file.spaceId, file] as const),
+  );
+  return files.flatMap((file) => {
+    if (file.firstPage === 0) return [file];
+    const header = headers.get(file.spaceId);
+    if (header === undefined) return [];
+    const { pageSizeBytes, excluded } = header;
+    return [{ ...file, pageSizeBytes, excluded }];
+  });
+}
+
 interface FoundFile {
   readonly file: TablespaceFile;
   /** Whether the server has it open. */
@@ -244,7 +260,7 @@ export class TablespaceIndex {
     } finally {
       this.known = known;
     }
-    return withoutCopies([...known].map(([key, { file }]) => ({ file, isHeld: held.has(key) })));
+    return withHeaders(withoutCopies([...known].map(([key, { file }]) => ({ file, isHeld: held.has(key) }))));
   }
 
   /** The ones first that were not read for the longest time, so that each has its turn in one of the next lists. */
