@@ -2,7 +2,10 @@ import test from 'ava';
 import type { Mapping, Memory } from '../process-memory.ts';
 import { isTrustworthy, verifyPages, walkDescriptors } from './descriptors.ts';
 import { knownLayouts, type BlockLayout } from './layouts.ts';
-import { findInPool } from './pool-search.ts';
+import { selectPages } from './finder.ts';
+import { scanFrames } from './frame-scan.ts';
+import { findInPool, ServerLayouts } from './pool-search.ts';
+import { Deadline } from '../deadline.ts';
 import { crc32c, foldBinary } from './page-format.ts';
 
 const pageSize = 16384;
@@ -248,6 +251,33 @@ test('where no layout fits, frames are found by header and checksum', (t) => {
     t.is(pages.address[0], base + 6 * pageSize);
     t.is(pages.page[0], 3);
   }
+});
+
+test('a scan lists what it found in its time, and counts what it did not look at', (t) => {
+  const image = new Image(base, 8 * mebibyte);
+  for (let page = 0; page < 512; page++)
+    putPage(image, page * pageSize, { space: 3, page: page + 1 }, 'mysql');
+  // A look at the clock, one for each MiB, takes a millisecond.
+  let nowMs = 0;
+  const pages = scanFrames(image, [image.mapping], pageSize, () => true, new Deadline(5, () => nowMs++));
+  t.true(pages.count > 0 && pages.count < 512);
+  t.is(pages.count % 64, 0);
+  t.is(pages.count + pages.late, 512);
+  const server = { product: 'mysql', version: '77.7' } as const;
+  const { leftOut } = selectPages(pages, pageSize, [plainSpace], server, 'scan');
+  t.deepEqual(leftOut, { 'not-in-time': pages.late * 4 });
+});
+
+test('a scan that finds nothing in its time is no list, and says why', (t) => {
+  const image = new Image(base, 8 * mebibyte);
+  let nowMs = 0;
+  const search = (limitMs: number) =>
+    findInPool(
+      ...([image, [image.mapping], { product: 'mysql', version: '77.7', build }, pageSize] as const),
+      ...([[plainSpace], new ServerLayouts(), new Deadline(limitMs, () => nowMs++)] as const),
+    );
+  t.throws(() => search(4), { code: 'too-slow' });
+  t.throws(() => search(Infinity), { code: 'unknown-layout' });
 });
 
 test('memory without any page is an error that says so', (t) => {
