@@ -71,6 +71,29 @@ test('a page is valid with each checksum that InnoDB has written, and no more on
   t.false(hasValidChecksum(Buffer.alloc(pageSize), 0, pageSize));
 });
 
+/** Page 1 of a table as MySQL 9.7.4 wrote it with innodb_checksum_algorithm=innodb: its bytes from some places on; else it has zeros. */
+const writtenByMysql: readonly (readonly [at: number, bytes: string])[] = [
+  [0, 'f208b457'],
+  [7, '01'],
+  [20, '02495afb'],
+  [25, '05'],
+  [37, '02'],
+  [105, '1002'],
+  [113, '30102113333131313313331111'],
+  [254, '113133'],
+  [350, '33'],
+  [352, '1332121211123131133133331333333333333303'],
+  [16376, '565b70b702495afb'],
+];
+
+test("a page that a server wrote with InnoDB's checksum is valid", (t) => {
+  const page = Buffer.alloc(16384);
+  for (const [at, bytes] of writtenByMysql) page.write(bytes, at, 'hex');
+  t.true(hasValidChecksum(page, 0, page.length));
+  page.writeUInt8(1, 5000);
+  t.false(hasValidChecksum(page, 0, page.length));
+});
+
 test('a page without a checksum is valid as long as its LSNs agree', (t) => {
   const page = pageWith('none');
   t.true(hasValidChecksum(page, 0, pageSize));
