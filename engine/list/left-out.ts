@@ -8,8 +8,10 @@ export const leftOutReasons = {
   'page-size': 'of files whose header says another size of pages than the server’s',
   'unknown-tablespace': 'no file of their tablespace was found',
   'stale-checksum':
-    'written since they were read: the file has a new checksum, which PostgreSQL leaves out in memory',
+    'changed since they got their checksum: PostgreSQL puts a new one into the file alone, and none for hints that a standby sets',
   'free-space-map': 'free space maps of PostgreSQL, which changes them without marking them as dirty',
+  'not-in-time':
+    'not looked at in time: pages of PostgreSQL with checksums, or what may be pages in a scan of InnoDB’s memory',
   'unaligned-in-memory':
     'of a server that keeps them at no page boundary of memory (PostgreSQL before version 16)',
   gone: 'their file is gone',

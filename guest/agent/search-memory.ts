@@ -9,6 +9,13 @@ const residentBytesPerMs = 64 * 1024;
 /** How long a server's memory is searched, at most. */
 export const searchMs = (residentBytes: number): number => leastMs + residentBytes / residentBytesPerMs;
 
+/** Of that time, where each page is looked at: what is found by then is listed, and the rest of the time is for that. */
+const shareForPages = 0.8;
+
+/** @param search for all that is read of a server's memory */
+export const pagesDeadline = (search: Deadline): Deadline =>
+  search.within(shareForPages * search.remainingMs);
+
 export class SearchMemory implements Memory {
   readonly #memory: Memory;
   readonly #areas: readonly Pick<Mapping, 'start' | 'end'>[];

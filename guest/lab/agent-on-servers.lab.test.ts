@@ -5,6 +5,7 @@ import { Deadline, listMs } from '../agent/deadline.ts';
 import { ExtentIndex, locateFiles } from '../agent/file-location.ts';
 import { InnodbFinder, selectPages } from '../agent/innodb/finder.ts';
 import { scanFrames } from '../agent/innodb/frame-scan.ts';
+import { ServerLayouts } from '../agent/innodb/pool-search.ts';
 import { poolMemory } from '../agent/innodb/pool-memory.ts';
 import { TablespaceIndex } from '../agent/innodb/tablespaces.ts';
 import type { CachedPages, CachingProgram } from '../agent/page-finder.ts';
@@ -16,11 +17,20 @@ import { ScratchServer } from './scratch-server.ts';
 const poolBytes = 192 * 1024 * 1024;
 const rows = 2 ** 16;
 
-async function programOf(server: ScratchServer): Promise<CachingProgram> {
-  const programs = await new InnodbFinder().programs();
+async function programOf(server: ScratchServer, layouts?: ServerLayouts): Promise<CachingProgram> {
+  const programs = await new InnodbFinder(layouts).programs();
   const program = programs.find(({ pid }) => pid === server.pid);
   if (program === undefined) throw new Error(`the agent does not see the server, process ${server.pid}`);
   return program;
+}
+
+/** Once is enough but where the disk is slow: the agent gives up after a while. */
+async function writeMostPages(program: CachingProgram): Promise<void> {
+  for (let attempt = 0; attempt < 10; attempt += 1) {
+    await program.writeDirtyPages();
+    const { dirtyPages, cachedPages } = (await program.findPages(new Deadline(listMs))).server;
+    if (dirtyPages < 0.1 * cachedPages) return;
+  }
 }
 
 async function makeTable(server: ScratchServer, name: string, options = ''): Promise<void> {
@@ -116,12 +126,7 @@ for (const dbms of ['mariadb', 'mysql'] as const) {
 
     const limits = 'SELECT @@innodb_max_dirty_pages_pct, @@innodb_max_dirty_pages_pct_lwm';
     const before = await server.sql(limits);
-    // Once is enough but where the disk is slow: the agent gives up after a while.
-    for (let attempt = 0; attempt < 10; attempt += 1) {
-      await program.writeDirtyPages();
-      const { dirtyPages, cachedPages } = (await program.findPages(new Deadline(listMs))).server;
-      if (dirtyPages < 0.1 * cachedPages) break;
-    }
+    await writeMostPages(program);
     t.is(await server.sql(limits), before, 'settings that were changed to write pages are as they were');
     const idle = await whileStopped(server, async () => {
       const pages = await program.findPages(new Deadline(listMs));
@@ -170,6 +175,35 @@ for (const dbms of ['mariadb', 'mysql'] as const) {
     load.kill();
   });
 }
+
+test.serial(
+  "mysql: pages with InnoDB's checksum of before CRC-32C are listed, also without a known layout",
+  async (t) => {
+    t.timeout(300_000);
+    const server = await ScratchServer.start({
+      ...{ dbms: 'mysql', poolBytes, options: ['--innodb-checksum-algorithm=innodb'] },
+      log: (line) => {
+        t.log(line);
+      },
+    });
+    t.teardown(() => server.stop());
+    await makeTable(server, 't1');
+    await writeMostPages(await programOf(server));
+    for (const usesKnown of [true, false]) {
+      const program = await programOf(server, new ServerLayouts({ usesKnown }));
+      // Dirty pages, which a layout is learned from.
+      await server.sql('UPDATE test.t1 SET k = k + 1 WHERE id % 400 = 0');
+      const { pages, comparison } = await whileStopped(server, async () => {
+        const pages = await program.findPages(new Deadline(listMs));
+        return { pages, comparison: compareWithFiles(pages) };
+      });
+      report(t, usesKnown ? 'known layout' : 'layout found out', pages, comparison);
+      t.is(pages.server.method, 'descriptors');
+      t.true(pages.count * pages.pageSizeBytes > rows * 150);
+      t.is(comparison.differing, 0);
+    }
+  },
+);
 
 /** What the finder does when no layout fits. */
 async function scan(server: ScratchServer, product: 'mariadb' | 'mysql'): Promise<CachedPages> {

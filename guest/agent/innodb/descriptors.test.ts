@@ -2,8 +2,11 @@ import test from 'ava';
 import type { Mapping, Memory } from '../process-memory.ts';
 import { isTrustworthy, verifyPages, walkDescriptors } from './descriptors.ts';
 import { knownLayouts, type BlockLayout } from './layouts.ts';
-import { findInPool } from './pool-search.ts';
-import { crc32c } from './page-format.ts';
+import { selectPages } from './finder.ts';
+import { scanFrames } from './frame-scan.ts';
+import { findInPool, ServerLayouts } from './pool-search.ts';
+import { Deadline } from '../deadline.ts';
+import { crc32c, foldBinary } from './page-format.ts';
 
 const pageSize = 16384;
 const mebibyte = 1024 * 1024;
@@ -49,6 +52,8 @@ interface Block {
   readonly state?: 'file' | 'free' | 'reading';
   /** Changed since its checksum was made. */
   readonly changed?: boolean;
+  /** Written before CRC-32C was the default. */
+  readonly isOld?: boolean;
 }
 
 function putPage(image: Image, offset: number, block: Block, product: 'mariadb' | 'mysql'): void {
@@ -58,7 +63,12 @@ function putPage(image: Image, offset: number, block: Block, product: 'mariadb' 
   frame.writeBigUInt64BE(0x1_0000_0000n + BigInt(block.page), 16);
   frame.writeUInt16BE(17855, 24);
   frame.writeUInt32BE(block.space, 34);
-  if (product === 'mariadb') {
+  if (block.isOld === true) {
+    const sum = foldBinary(frame, 4, 26) + foldBinary(frame, 38, pageSize - 8);
+    frame.writeUInt32BE(sum >>> 0, 0);
+    frame.writeUInt32BE(foldBinary(frame, 0, 26), pageSize - 8);
+    frame.writeUInt32BE(block.page, pageSize - 4);
+  } else if (product === 'mariadb') {
     frame.writeUInt32BE(block.page, pageSize - 8);
     frame.writeUInt32BE(crc32c(frame, 0, pageSize - 4), pageSize - 4);
   } else {
@@ -192,6 +202,24 @@ test('a layout that takes dirty pages for clean ones is not trusted', (t) => {
   t.false(isTrustworthy(verifyPages(image, pages, pageSize, () => true)));
 });
 
+test('pages that were written before CRC-32C was the default are as good as others', (t) => {
+  for (const product of ['mariadb', 'mysql'] as const) {
+    const image = new Image(base, 8 * mebibyte);
+    const blocks = plain(200, 3).map((block, index) => ({ ...block, isOld: index % 10 !== 0 }));
+    if (product === 'mariadb') putMariadbExtent(image, 0, blocks);
+    else putMysqlChunk(image, 0, blocks);
+    for (const [version, method] of [
+      [{ mariadb: '10.11.19', mysql: '9.7.4' }[product], 'descriptors'],
+      ['77.7', 'scan'],
+    ] as const) {
+      const server = { product, version, build };
+      const found = findInPool(image, [image.mapping], server, pageSize, [plainSpace]);
+      t.is(found.method, method);
+      t.is(found.pages.count, 200);
+    }
+  }
+});
+
 test('pages of tablespaces that are compressed in their file do not count against the layout', (t) => {
   const image = new Image(base, 8 * mebibyte);
   const compressed = plain(150, 9).map((block) => ({ ...block, changed: true }));
@@ -223,6 +251,33 @@ test('where no layout fits, frames are found by header and checksum', (t) => {
     t.is(pages.address[0], base + 6 * pageSize);
     t.is(pages.page[0], 3);
   }
+});
+
+test('a scan lists what it found in its time, and counts what it did not look at', (t) => {
+  const image = new Image(base, 8 * mebibyte);
+  for (let page = 0; page < 512; page++)
+    putPage(image, page * pageSize, { space: 3, page: page + 1 }, 'mysql');
+  // A look at the clock, one for each MiB, takes a millisecond.
+  let nowMs = 0;
+  const pages = scanFrames(image, [image.mapping], pageSize, () => true, new Deadline(5, () => nowMs++));
+  t.true(pages.count > 0 && pages.count < 512);
+  t.is(pages.count % 64, 0);
+  t.is(pages.count + pages.late, 512);
+  const server = { product: 'mysql', version: '77.7' } as const;
+  const { leftOut } = selectPages(pages, pageSize, [plainSpace], server, 'scan');
+  t.deepEqual(leftOut, { 'not-in-time': pages.late * 4 });
+});
+
+test('a scan that finds nothing in its time is no list, and says why', (t) => {
+  const image = new Image(base, 8 * mebibyte);
+  let nowMs = 0;
+  const search = (limitMs: number) =>
+    findInPool(
+      ...([image, [image.mapping], { product: 'mysql', version: '77.7', build }, pageSize] as const),
+      ...([[plainSpace], new ServerLayouts(), new Deadline(limitMs, () => nowMs++)] as const),
+    );
+  t.throws(() => search(4), { code: 'too-slow' });
+  t.throws(() => search(Infinity), { code: 'unknown-layout' });
 });
 
 test('memory without any page is an error that says so', (t) => {

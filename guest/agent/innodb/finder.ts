@@ -85,8 +85,8 @@ function findPages(
   deadline: Deadline,
 ): CachedPages {
   const { pageSizeBytes, tablespaces } = withOnePageSize(files);
-  return withPool(server, deadline, (memory, areas) => {
-    const found = findInPool(memory, areas, server, pageSizeBytes, tablespaces, layouts);
+  return withPool(server, deadline, (memory, areas, search) => {
+    const found = findInPool(memory, areas, server, pageSizeBytes, tablespaces, layouts, search);
     return {
       pid: server.pid,
       pageSizeBytes,
@@ -99,7 +99,7 @@ function findPages(
 function withPool<Result>(
   { pid, residentPages }: ServerProcess,
   deadline: Deadline,
-  look: (memory: Memory, areas: readonly Mapping[]) => Result,
+  look: (memory: Memory, areas: readonly Mapping[], search: Deadline) => Result,
 ): Result {
   const memory = new ProcessMemory(pid);
   try {
@@ -109,7 +109,7 @@ function withPool<Result>(
     if (areaBytes > 2 * totalmem())
       throw new GuestError('too-large', `process ${pid} has ${areaBytes} bytes of memory areas`);
     const search = deadline.within(searchMs(residentPages * listPageBytes));
-    return look(new SearchMemory(memory, areas, search), areas);
+    return look(new SearchMemory(memory, areas, search), areas, search);
   } finally {
     memory.close();
   }
@@ -156,6 +156,7 @@ export function selectPages(
   const leftOut: LeftOutPages = {};
   const blocksPerPage = pageSizeBytes / listPageBytes;
   leaveOut(leftOut, 'dirty', found.dirty * blocksPerPage);
+  leaveOut(leftOut, 'not-in-time', found.late * blocksPerPage);
   for (const [index, reason] of exclusions.entries())
     leaveOut(leftOut, reason, (excluded[index] ?? 0) * blocksPerPage);
   return {

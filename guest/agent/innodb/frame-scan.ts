@@ -1,8 +1,9 @@
 /**
  * Finds pages without knowing any layout: whatever lies at a page-aligned address, names a page of a known tablespace and
  * has a valid checksum is one. It reads the whole pool, and takes pages that changed since their checksum was made for no
- * pages at all, so dirty ones are left out by themselves (and are not counted).
+ * pages at all, so dirty ones are left out by themselves (and are not counted). What it found when time is over is found.
  */
+import { Deadline } from '../deadline.ts';
 import type { Mapping, Memory } from '../process-memory.ts';
 import { indicesBy } from '../stable-sort.ts';
 import { hasValidChecksum, lsnOf, pageNumberOffset, readU32, spaceIdOffset } from './page-format.ts';
@@ -17,6 +18,7 @@ export function scanFrames(
   pageSize: number,
   /** Whether the tablespace with this id is known and holds its pages as they are in memory. */
   isPlain: (spaceId: number) => boolean,
+  deadline = new Deadline(Infinity),
 ): PoolPages {
   const pages = new PoolPages(capacityOf(areas, pageSize));
   const lsns = new Float64Array(pages.address.length);
@@ -25,6 +27,10 @@ export function scanFrames(
     const first = Math.ceil(area.start / pageSize) * pageSize;
     for (let start = first; start + pageSize <= area.end; start += windowBytes) {
       const wanted = Math.min(windowBytes, area.end - start);
+      if (deadline.remainingMs === 0) {
+        pages.late += Math.floor((area.end - start) / pageSize);
+        break;
+      }
       const bytes = readAround(memory, start, window.subarray(0, wanted), pageSize);
       for (let at = 0; at + pageSize <= bytes; at += pageSize) {
         const space = readU32(window, at + spaceIdOffset);

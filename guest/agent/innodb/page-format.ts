@@ -29,22 +29,48 @@ export function lsnOf(bytes: Uint8Array, start: number): number {
 }
 
 /**
- * Whether a page carries a valid CRC-32C: MariaDB's full_crc32 over all of it, or the format of MySQL and older MariaDB
- * tablespaces, which leaves out what is written after the sum; or says that it has none. Pages with InnoDB's oldest sum are not valid.
+ * Whether a page has the checksum of its content: MariaDB's full_crc32 over all of it; or that of the format of MySQL and older
+ * MariaDB tablespaces, which leaves out what is written after the sum, a CRC-32C or InnoDB's own of before (the default up to
+ * MySQL 5.7.6 and MariaDB 10.2.1, whose pages stay as they are until they are written again).
+ *
+ * A page that says it has none (innodb_checksum_algorithm=none) is valid if both of its LSNs agree. In MariaDB that proves that it
+ * was not changed since, as a change puts another LSN into the header (mtr0mtr.cc of 10.6 and later). In MySQL it proves nothing: a
+ * page gets both when it is written (buf_flush_init_for_writing of buf0flu.cc). What is listed for it is a hint, as all is.
  */
 export function hasValidChecksum(bytes: Uint8Array, start: number, pageSize: number): boolean {
   const end = start + pageSize;
   // Cheap first: both formats repeat the LSN's low half in the trailer, at another place each; memory without any page has zeros.
   const lsn = readU32(bytes, start + lsnLowOffset);
+  const trailer = readU32(bytes, end - 8);
   const fullSum = readU32(bytes, end - 4);
   if (lsn === 0 && fullSum === 0) return false;
-  if (readU32(bytes, end - 8) === lsn && crc32c(bytes, start, end - 4) === fullSum) return true;
+  if (trailer === lsn && crc32c(bytes, start, end - 4) === fullSum) return true;
   if (fullSum !== lsn) return false;
   const stored = readU32(bytes, start);
-  if (stored !== readU32(bytes, end - 8)) return false;
-  if (stored === noChecksum) return true;
-  const sum = crc32c(bytes, start + 4, start + 26) ^ crc32c(bytes, start + pageHeaderBytes, end - 8);
+  // The other two sums stand in both places.
+  if (stored === trailer) {
+    if (stored === noChecksum) return true;
+    const sum = crc32c(bytes, start + 4, start + 26) ^ crc32c(bytes, start + pageHeaderBytes, end - 8);
+    if (sum >>> 0 === stored) return true;
+  }
+  // buf_calc_page_old_checksum, of few bytes, and buf_calc_page_new_checksum.
+  if (foldBinary(bytes, start, start + 26) !== trailer) return false;
+  const sum = foldBinary(bytes, start + 4, start + 26) + foldBinary(bytes, start + pageHeaderBytes, end - 8);
   return sum >>> 0 === stored;
+}
+
+/** UT_HASH_RANDOM_MASK and UT_HASH_RANDOM_MASK2 (ut0rnd.ic). */
+const foldMask = 1463735687;
+const foldMask2 = 1653893711;
+
+/** ut_fold_binary of bytes [start, end), of which pages have the low 32 bits: these depend on no others. */
+export function foldBinary(bytes: Uint8Array, start: number, end: number): number {
+  let sum = 0;
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at] ?? 0;
+    sum = (((((sum ^ byte ^ foldMask2) << 8) + sum) ^ foldMask) + byte) | 0;
+  }
+  return sum >>> 0;
 }
 
 const tables = makeTables();

@@ -2,6 +2,8 @@
 export class PoolPages {
   count = 0;
   dirty = 0;
+  /** Frames that were not looked at in time, which may hold pages or not. */
+  late = 0;
   readonly address: Float64Array;
   readonly space: Uint32Array;
   readonly page: Uint32Array;

@@ -1,6 +1,8 @@
 /** Finds the pages in a server's memory: by the layout of its descriptors, known or found out, or frame by frame. */
+import { Deadline } from '../deadline.ts';
 import { GuestError } from '../guest-error.ts';
 import type { Mapping, Memory } from '../process-memory.ts';
+import { pagesDeadline } from '../search-memory.ts';
 import { calibrate, type Calibration } from './calibration.ts';
 import { findArrays } from './descriptor-arrays.ts';
 import { isTrustworthy, verifyPages, walkDescriptors } from './descriptors.ts';
@@ -71,7 +73,8 @@ export function calibrateWithFiles(
  * it takes the frames with a header and a checksum that fit: those of the descriptors, or where these are not found either,
  * of all memory.
  *
- * @throws GuestError 'unknown-layout'
+ * @param deadline for all of it
+ * @throws GuestError 'unknown-layout', 'too-slow'
  */
 export function findInPool(
   memory: Memory,
@@ -79,7 +82,8 @@ export function findInPool(
   server: Server,
   pageSizeBytes: number,
   tablespaces: readonly TablespaceFile[],
-  layouts: ServerLayouts = new ServerLayouts(),
+  layouts = new ServerLayouts(),
+  deadline = new Deadline(Infinity),
 ): { pages: PoolPages; method: 'descriptors' | 'scan' } {
   const isPlain = plainSpaces(tablespaces);
   const pagesBy = (layout: BlockLayout): PoolPages | undefined => {
@@ -98,8 +102,10 @@ export function findInPool(
     return { pages: found, method: 'descriptors' };
   }
   const frames = shape === undefined ? areas : framesOf(memory, areas, shape, pageSizeBytes);
-  const pages = scanFrames(memory, frames, pageSizeBytes, isPlain);
+  const pages = scanFrames(memory, frames, pageSizeBytes, isPlain, pagesDeadline(deadline));
   if (pages.count > 0) return { pages, method: 'scan' };
+  if (pages.late > 0)
+    throw new GuestError('too-slow', 'a scan of its memory finds no page in the time that there is for it');
   throw new GuestError(
     'unknown-layout',
     `no cached page was found in the memory of ${server.product} ${server.version}: its layout cannot be found out, ` +

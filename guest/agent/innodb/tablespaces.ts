@@ -48,8 +48,12 @@ const maxPathLength = 160;
 /** Files looked at between two looks at what the host asks. */
 const filesAtOnce = 512;
 
-/** FSP_SPACE_FLAGS: FSP_HEADER_OFFSET (38) + 16. */
-const flagsOffset = 54;
+/** FSP_HEADER_OFFSET */
+const spaceHeaderOffset = 38;
+/** FSP_SPACE_FLAGS */
+const flagsOffset = spaceHeaderOffset + 16;
+/** XDES_ARR_OFFSET: behind FSP_HEADER_SIZE bytes of the header. */
+const descriptorsOffset = spaceHeaderOffset + 112;
 /** MySQL keeps `FSP_FLAGS_POS_ENCRYPTION` here; in MariaDB it belongs to another field of the old format. */
 const mysqlEncryptionBit = 1 << 13;
 /** MariaDB, old format: FSP_FLAGS_POS_PAGE_COMPRESSION. */
@@ -58,7 +62,8 @@ const mariadbPageCompressionBit = 1 << 16;
 const fullCrc32Bit = 1 << 4;
 
 /**
- * Reads a tablespace file's first page. Undefined when it is none, or one that was never written.
+ * Reads a tablespace file's first page. Undefined when it is none, or one that was never written. Of a file that begins later in
+ * its tablespace only its place is right: it has no header (withHeaders).
  */
 export function describeTablespace(
   path: string,
@@ -69,8 +74,9 @@ export function describeTablespace(
   const spaceId = readU32(bytes, spaceIdOffset);
   const firstPage = readU32(bytes, pageNumberOffset);
   const isSystem = basename(path).startsWith('ibdata');
-  // Zeros: created, but its first page is not on disk yet. Only the system tablespace has id 0.
-  if (spaceId === 0 && !isSystem) return undefined;
+  // Zeros: created, but its first page is not on disk yet. Only the system tablespace has id 0, in files of which each but the first
+  // may begin with a page that is not used yet.
+  if (spaceId === 0 && (!isSystem || bytes.every((byte) => byte === 0))) return undefined;
   const flags = readU32(bytes, flagsOffset);
   if (product === 'mariadb' && (flags & fullCrc32Bit) !== 0) {
     const pageSizeBytes = 512 << (flags & 0xf);
@@ -92,38 +98,50 @@ export function describeTablespace(
   return { path, spaceId, firstPage, pageSizeBytes, excluded };
 }
 
-/** fil_space_crypt_t as fil0crypt.cc writes it behind the extent descriptors of the first page. */
+/** fil_space_crypt_t as fil0crypt.cc writes it into the first page. */
 function mariadbEncryption(bytes: Uint8Array, pageSizeBytes: number): 'encrypted' | undefined {
   const magic = [0x73, 0x0e, 0x0c, 0x52, 0x45, 0x74];
-  const pagesPerExtent = pageSizeBytes >= 16 * 1024 ? 64 : (1024 * 1024) / pageSizeBytes;
-  const descriptors = pageSizeBytes / pagesPerExtent;
-  const offset = 150 + 40 * descriptors;
+  const offset = cryptDataOffset(pageSizeBytes);
   const found = magic.every((byte, index) => bytes[offset + index] === byte);
   // The byte after the magic is the scheme; 0 stands for "not encrypted".
   return found && bytes[offset + magic.length] !== 0 ? 'encrypted' : undefined;
 }
 
+/** FSP_HEADER_OFFSET + fsp_header_get_encryption_offset (fsp0fsp.h), which has the former in it once more. In bytes. */
+function cryptDataOffset(pageSizeBytes: number): number {
+  // FSP_EXTENT_SIZE
+  const pagesPerExtent = pageSizeBytes >= 16 * 1024 ? 64 : (1024 * 1024) / pageSizeBytes;
+  // XDES_SIZE: two bits for each page behind XDES_BITMAP.
+  const descriptorBytes = 24 + pagesPerExtent / 4;
+  const descriptors = pageSizeBytes / pagesPerExtent;
+  return spaceHeaderOffset + descriptorsOffset + descriptorBytes * descriptors;
+}
+
 /**
- * Paths of all tablespace files: those in the data directory (the server's working directory), and those that the server
- * holds open anywhere else. Temporary tablespaces are not among them.
+ * Paths of all tablespace files: first those that the server holds open anywhere, then those in the data directory (the
+ * server's working directory), since a server with many tables closes some. Temporary tablespaces are not among them.
+ *
+ * @returns with each path whether the server holds it open
  */
-function findTablespacePaths(pid: number, deadline: Deadline, most: number): ReadonlySet<string> {
+function findTablespacePaths(pid: number, deadline: Deadline, most: number): ReadonlyMap<string, boolean> {
   const within = pathsOf(pid);
-  const paths = new Set<string>();
+  const paths = new Map<string, boolean>();
   let length = 0;
-  const add = (path: string): void => {
+  const add = (path: string, isHeld: boolean): void => {
     if (paths.has(path)) return;
     length += path.length;
     if (paths.size === most || length > most * maxPathLength)
       throw new GuestError('too-large', `process ${pid} has more than ${paths.size} tablespace files`);
-    paths.add(path);
+    paths.set(path, isHeld);
   };
-  listTablespaces(within(readlinkSync(`/proc/${pid}/cwd`)), 2, deadline, add);
   for (const { name: descriptor } of entriesOf(`/proc/${pid}/fd`, maxFiles)) {
     deadline.check();
     const target = readLink(`/proc/${pid}/fd/${descriptor}`);
-    if (target?.startsWith('/') === true && isTablespaceName(basename(target))) add(within(target));
+    if (target?.startsWith('/') === true && isTablespaceName(basename(target))) add(within(target), true);
   }
+  listTablespaces(within(readlinkSync(`/proc/${pid}/cwd`)), 2, deadline, (path) => {
+    add(path, false);
+  });
   return paths;
 }
 
@@ -163,13 +181,50 @@ function readLink(path: string): string | undefined {
   }
 }
 
+/** The header of a tablespace is page 0: what it says holds for its later files, and without it nothing is known of these. */
+function withHeaders(files: readonly TablespaceFile[]): TablespaceFile[] {
+  const headers = new Map(
+    files.filter(({ firstPage }) => firstPage === 0).map((file) => [file.spaceId, file] as const),
+  );
+  return files.flatMap((file) => {
+    if (file.firstPage === 0) return [file];
+    const header = headers.get(file.spaceId);
+    if (header === undefined) return [];
+    const { pageSizeBytes, excluded } = header;
+    return [{ ...file, pageSizeBytes, excluded }];
+  });
+}
+
+interface FoundFile {
+  readonly file: TablespaceFile;
+  /** Whether the server has it open. */
+  readonly isHeld: boolean;
+}
+
+/** Beside files that the server holds, others that say the same tablespace are copies of it, as backups are. */
+function withoutCopies(files: readonly FoundFile[]): TablespaceFile[] {
+  const held = new Set(files.filter(({ isHeld }) => isHeld).map(({ file }) => file.spaceId));
+  return files.filter(({ file, isHeld }) => isHeld || !held.has(file.spaceId)).map(({ file }) => file);
+}
+
+/** Of files that changed, in one list: each read may go to the disk. */
+const readAgainMs = 2_000;
+
+interface KnownFile {
+  readonly file: TablespaceFile;
+  /** The file's ctime before its first page was read, in milliseconds: every write changes it. */
+  readonly asOfMs: number;
+}
+
 /**
- * The tablespace files of a server. What a file's first page says is remembered by inode, since every read of one goes to
- * the disk (the server bypasses the page cache); a tablespace that is dropped and made again has another inode.
+ * The tablespace files of a server. What a file's first page says is remembered by inode, since a read of one goes to the
+ * disk (the server bypasses the page cache); a tablespace that is dropped and made again has another inode. Servers encrypt and
+ * decrypt tablespaces in place, so that first pages of files that were written are read again, in the time that there is for
+ * it: what a file said before that is what it says, mostly.
  */
 export class TablespaceIndex {
   private readonly product: 'mariadb' | 'mysql';
-  private known = new Map<string, TablespaceFile>();
+  private known = new Map<string, KnownFile>();
   private readonly start = new Uint8Array(largestPageBytes);
 
   constructor(product: 'mariadb' | 'mysql') {
@@ -182,19 +237,49 @@ export class TablespaceIndex {
    */
   async read(pid: number, deadline: Deadline, most = maxFiles): Promise<TablespaceFile[]> {
     const paths = findTablespacePaths(pid, deadline, Math.min(most, maxFiles));
-    const known = new Map<string, TablespaceFile>();
+    const known = new Map<string, KnownFile>();
+    const held = new Set<string>();
+    const changed: { readonly key: string; readonly before: KnownFile }[] = [];
     try {
       let looked = 0;
-      for (const path of paths) {
+      for (const [path, isHeld] of paths) {
         deadline.check();
-        const file = this.describe(path);
-        if (file !== undefined) known.set(file.key, file.description);
         if (++looked % filesAtOnce === 0) await answerRequests();
+        const found = statOf(path);
+        // The same file may have a second path, through a link.
+        if (found === undefined || known.has(found.key)) continue;
+        const { key, changedMs } = found;
+        if (isHeld) held.add(key);
+        const before = this.known.get(key);
+        const now = before?.file.path === path ? before : this.describe(path, changedMs);
+        if (now === undefined) continue;
+        known.set(key, now);
+        if (now.asOfMs !== changedMs) changed.push({ key, before: now });
       }
+      await this.readAgain(changed, known, deadline.within(readAgainMs));
     } finally {
       this.known = known;
     }
-    return [...known.values()];
+    return withHeaders(withoutCopies([...known].map(([key, { file }]) => ({ file, isHeld: held.has(key) }))));
+  }
+
+  /** The ones first that were not read for the longest time, so that each has its turn in one of the next lists. */
+  private async readAgain(
+    changed: { readonly key: string; readonly before: KnownFile }[],
+    known: Map<string, KnownFile>,
+    deadline: Deadline,
+  ): Promise<void> {
+    changed.sort((a, b) => a.before.asOfMs - b.before.asOfMs);
+    let looked = 0;
+    for (const { key, before } of changed) {
+      if (deadline.remainingMs === 0) return;
+      if (++looked % filesAtOnce === 0) await answerRequests();
+      const { path } = before.file;
+      const found = statOf(path);
+      const now = found?.key === key ? this.describe(path, found.changedMs) : undefined;
+      if (now === undefined) known.delete(key);
+      else known.set(key, now);
+    }
   }
 
   /** Files that it remembers. */
@@ -202,16 +287,13 @@ export class TablespaceIndex {
     return this.known.size;
   }
 
-  private describe(path: string): { key: string; description: TablespaceFile } | undefined {
+  /** Undefined for what is no tablespace. @param asOfMs its ctime before */
+  private describe(path: string, asOfMs: number): KnownFile | undefined {
     try {
-      const { dev, ino, birthtimeMs } = statSync(path);
-      const key = `${dev}:${ino}:${birthtimeMs}`;
-      const known = this.known.get(key);
-      if (known?.path === path) return { key, description: known };
-      let description = describeTablespace(path, this.readStart(path, usualPageBytes), this.product);
-      if (description !== undefined && description.pageSizeBytes > usualPageBytes)
-        description = describeTablespace(path, this.readStart(path, largestPageBytes), this.product);
-      return description === undefined ? undefined : { key, description };
+      let file = describeTablespace(path, this.readStart(path, usualPageBytes), this.product);
+      if (file !== undefined && file.pageSizeBytes > usualPageBytes)
+        file = describeTablespace(path, this.readStart(path, largestPageBytes), this.product);
+      return file === undefined ? undefined : { file, asOfMs };
     } catch (error) {
       // Dropped while we looked; and whatever is wrong with one file is no reason to do without the others.
       if (systemErrorCode(error) !== undefined) return undefined;
@@ -228,5 +310,16 @@ export class TablespaceIndex {
     } finally {
       closeSync(file);
     }
+  }
+}
+
+/** What tells a file from others, and when it was last changed (ctime). Undefined when it is gone, or cannot be looked at. */
+function statOf(path: string): { readonly key: string; readonly changedMs: number } | undefined {
+  try {
+    const { dev, ino, birthtimeMs, ctimeMs } = statSync(path);
+    return { key: `${dev}:${ino}:${birthtimeMs}`, changedMs: ctimeMs };
+  } catch (error) {
+    if (systemErrorCode(error) !== undefined) return undefined;
+    throw error;
   }
 }

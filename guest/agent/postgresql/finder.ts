@@ -8,10 +8,10 @@ import { GuestError, systemErrorCode } from '../guest-error.ts';
 import type { CachedPages, CachingProgram, PageFinder } from '../page-finder.ts';
 import { type Mapping, type Memory, ProcessMemory, readMappings } from '../process-memory.ts';
 import { openRegularFileSync } from '../safe-files.ts';
-import { SearchMemory, searchMs } from '../search-memory.ts';
+import { pagesDeadline, SearchMemory, searchMs } from '../search-memory.ts';
 import { isListening } from '../server-sockets.ts';
 import { writeDirtyPages } from './checkpoint.ts';
-import { blockBytes, checksumOffset, pageChecksum, readU16 } from './page-format.ts';
+import { blockBytes, checksumOffset, isEqualButHints, pageChecksum, readU16 } from './page-format.ts';
 import { RelationFiles } from './relation-files.ts';
 import { PageTable, touchPages } from './resident-pages.ts';
 import { findPostmasters, type Postmaster } from './server-process.ts';
@@ -62,12 +62,13 @@ export class PostgresqlFinder implements PageFinder {
     try {
       // For each list: where a layout was found before, the process may have put other memory since.
       const areas = sharedMemory(readMappings(server.pid));
-      const memory = searchable(processMemory, areas, deadline);
+      const search = deadline.within(searchMs(bytesOf(areas)));
+      const memory = searchable(processMemory, areas, search);
       const known = this.#known.get(key) ?? {
         layout: findLayout(server.pid, memory, areas, table),
         hasChecksums: undefined,
       };
-      const pages = listBuffers(server, memory, known, deadline);
+      const pages = listBuffers(server, memory, known, search);
       this.#known.set(key, known);
       touchPages(memory, table, pages.address, blockBytes);
       return pages;
@@ -79,10 +80,12 @@ export class PostgresqlFinder implements PageFinder {
 }
 
 /** The postmaster's own resident memory says nothing of how much there is to read. */
-function searchable(memory: Memory, areas: readonly Mapping[], deadline: Deadline): Memory {
+const bytesOf = (areas: readonly Mapping[]): number =>
+  areas.reduce((sum, { start, end }) => sum + end - start, 0);
+
+function searchable(memory: Memory, areas: readonly Mapping[], search: Deadline): Memory {
   const ascending = [...areas].sort((a, b) => a.start - b.start);
-  const bytes = areas.reduce((sum, { start, end }) => sum + end - start, 0);
-  return new SearchMemory(memory, ascending, deadline.within(searchMs(bytes)));
+  return new SearchMemory(memory, ascending, search);
 }
 
 /** @throws GuestError 'unknown-layout', 'too-large', 'too-slow' */
@@ -101,8 +104,8 @@ function findLayout(pid: number, memory: Memory, areas: readonly Mapping[], tabl
 }
 
 /** @throws GuestError 'unknown-layout', 'too-large', 'too-slow' */
-function listBuffers(
-  server: Postmaster,
+export function listBuffers(
+  server: Pick<Postmaster, 'pid' | 'directory'>,
   memory: Memory,
   known: KnownServer,
   deadline: Deadline,
@@ -126,9 +129,13 @@ function listBuffers(
   const isAligned = known.layout.blocks % pageSizeBytes === 0;
   if (isAligned) {
     known.hasChecksums ??= compareWithFiles(memory, buffered, file, page, files.paths, pid);
-    const wanted = known.hasChecksums === true ? withValidChecksum(memory, buffered) : undefined;
-    count = keepPages(buffered.count, buffered.address, file, page, wanted ?? new Uint8Array(0));
-    leave('stale-checksum', named - count);
+    const checked =
+      known.hasChecksums === true
+        ? withValidChecksum(memory, buffered, file, pagesDeadline(deadline))
+        : { valid: new Uint8Array(0), late: 0 };
+    count = keepPages(buffered.count, buffered.address, file, page, checked.valid);
+    leave('not-in-time', checked.late);
+    leave('stale-checksum', named - count - checked.late);
   } else leave('unaligned-in-memory', named);
   return {
     pid,
@@ -150,7 +157,7 @@ function listBuffers(
   };
 }
 
-/** Pages that are compared with their files, once: they show that the buffers hold what they seem to. */
+/** Pages that are compared with their files, once: they show that the buffers hold what they seem to, but for hints. */
 const samples = 32;
 /** Some may change meanwhile, and without checksums nothing tells. */
 const minEqualShare = 0.5;
@@ -180,13 +187,12 @@ function compareWithFiles(
     if (inFile.every((byte) => byte === 0)) continue;
     compared++;
     if (readU16(inFile, checksumOffset) !== 0) withChecksum++;
-    inMemory.copy(inFile, checksumOffset, checksumOffset, checksumOffset + 2);
-    if (inMemory.equals(inFile)) equal++;
+    if (isEqualButHints(inMemory, inFile)) equal++;
   }
   if (equal < minEqualShare * compared)
     throw new GuestError(
       'unknown-layout',
-      `of ${compared} buffers of process ${pid} that seem to be clean, ${equal} are equal to their file`,
+      `of ${compared} buffers of process ${pid} that seem to be clean, ${equal} are equal to their file but for hints`,
     );
   return compared === 0 ? undefined : withChecksum > 0;
 }
@@ -208,20 +214,38 @@ function readBlock(path: string, block: number, into: Buffer): boolean {
 }
 
 /**
- * 1 for pages that are in memory as they are in the file: the server puts the checksum into a copy that it writes, so that a
- * page which was written since it was read has an old one, or none.
+ * `valid` has a 1 for pages that are in memory as they are in the file: the server puts the checksum into a copy that it writes, so
+ * that a page which was written since it was read has an old one, or none, and a standby's page that got hints since has the one
+ * of before. `late` is how many of the pages with a file were not
+ * looked at when the deadline was over: this is the one part of a list that reads all of the buffers.
+ *
+ * @param file number of each page's file, below 0 for those without
  */
-function withValidChecksum(memory: Memory, { count, address, block }: BufferedPages): Uint8Array {
+export function withValidChecksum(
+  memory: Memory,
+  { count, address, block }: Pick<BufferedPages, 'count' | 'address' | 'block'>,
+  file: Int32Array,
+  deadline: Deadline,
+): { readonly valid: Uint8Array; readonly late: number } {
   const valid = new Uint8Array(count);
   const page = new Uint32Array(blockBytes / 4);
   const bytes = new Uint8Array(page.buffer);
   const state = new Uint32Array(32);
   for (let index = 0; index < count; index++) {
+    if ((file[index] ?? -1) < 0) continue;
+    if (deadline.remainingMs === 0) return { valid, late: countFiles(file, index, count) };
     if (memory.read(address[index] ?? 0, bytes) < blockBytes) continue;
     const held = readU16(bytes, checksumOffset);
     if (held !== 0 && held === pageChecksum(page, block[index] ?? 0, state)) valid[index] = 1;
   }
-  return valid;
+  return { valid, late: 0 };
+}
+
+/** How many of the pages [from, to) have a file. Numbers and typed arrays alone (page-runs.ts says why). */
+function countFiles(file: Int32Array, from: number, to: number): number {
+  let pages = 0;
+  for (let index = from; index < to; index++) if ((file[index] ?? -1) >= 0) pages++;
+  return pages;
 }
 
 /**

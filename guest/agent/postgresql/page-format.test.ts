@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { blockBytes, isPageHeader, pageChecksum } from './page-format.ts';
+import { blockBytes, isEqualButHints, isPageHeader, pageChecksum } from './page-format.ts';
 
 const page = (): Uint32Array => new Uint32Array(blockBytes / 4);
 
@@ -48,4 +48,19 @@ test('a checksum is of all bytes but its own two, and of the block number; the p
     { seed: 1, numRuns: 200 },
   );
   t.not(pageChecksum(page(), 1, state), pageChecksum(page(), 2, state));
+});
+
+test('pages that differ in hints are of one version; with another LSN, limits or content they are not', (t) => {
+  const bytes = new Uint8Array(page().buffer).map((_, index) => (index * 31) & 0xff);
+  const isEqualWith = (at: number, bits: number): boolean =>
+    isEqualButHints(
+      bytes.map((byte, index) => (index === at ? byte ^ bits : byte)),
+      bytes,
+    );
+  for (const at of [8, 9, 10, 11, 20, 23]) t.true(isEqualWith(at, 0xff), String(at));
+  for (const at of [0, 7, 12, 19]) t.false(isEqualWith(at, 1), String(at));
+  for (const at of [24, 26, 5000, blockBytes - 1]) {
+    for (const bits of [1, 2, 4, 8, 15]) t.true(isEqualWith(at, bits), `${at}, ${bits}`);
+    for (const bits of [0x10, 0x80, 0x21]) t.false(isEqualWith(at, bits), `${at}, ${bits}`);
+  }
 });

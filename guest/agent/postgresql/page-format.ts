@@ -29,6 +29,22 @@ export function isPageHeader(bytes: Uint8Array): boolean {
   );
 }
 
+/** HEAP_XMIN_COMMITTED to HEAP_XMAX_INVALID in the upper byte of t_infomask, and LP_DEAD's bit of a line pointer (htup_details.h, itemid.h). */
+const hintBits = 0x0f;
+
+/**
+ * Whether two copies of a page differ in nothing but its checksum and hints. A standby whose files have checksums, or with
+ * wal_log_hints, sets hints in its buffers without marking them as dirty (MarkBufferDirtyHint of bufmgr.c), so that all of
+ * its clean pages may have other hints than their files. In the header pd_checksum, pd_flags and pd_prune_xid are such.
+ */
+export function isEqualButHints(page: Uint8Array, other: Uint8Array): boolean {
+  const hasHints = (at: number): boolean => (at >= 8 && at < 12) || (at >= 20 && at < pageHeaderBytes);
+  for (let at = 0; at < pageHeaderBytes; at++) if (!hasHints(at) && page[at] !== other[at]) return false;
+  for (let at = pageHeaderBytes; at < blockBytes; at++)
+    if ((((page[at] ?? 0) ^ (other[at] ?? 0)) & ~hintBits) !== 0) return false;
+  return true;
+}
+
 /** N_SUMS, FNV_PRIME, and where the sums begin (src/include/storage/checksum_impl.h). */
 const sums = 32;
 const prime = 16777619;
