@@ -16,6 +16,8 @@ export interface Column {
   readonly absence?: (runs: readonly Run[]) => string;
   /** It is of all runs of a cell, those that did not converge as well where others did. */
   readonly ofAll?: true;
+  /** It is of runs that failed as well, also where they were made again: a claim that they refute does not hold. */
+  readonly ofFailed?: true;
   /** It is made from samples, which are not read where nobody needs them. */
   readonly fromSamples?: true;
 }
@@ -214,9 +216,9 @@ const columns: Readonly<Record<string, Column>> = {
   'load-reconnects': ofRow('connections of the load lost', 'load_reconnects'),
   'commits-unknown': ofRow('commits without an answer', 'ledger_unknown'),
   commits: ofRow('commits acknowledged', 'ledger_acknowledged'),
-  'commits-lost': { ...ofRow('commits lost', 'ledger_lost'), ofAll: true },
+  'commits-lost': { ...ofRow('commits lost', 'ledger_lost'), ofAll: true, ofFailed: true },
   'pages-compared': ofRow('compared', 'ram_pages_compared'),
-  'pages-differing': ofRow('differing', 'ram_pages_differing'),
+  'pages-differing': { ...ofRow('differing', 'ram_pages_differing'), ofFailed: true },
   'pages-listed': ofRow('listed', 'pages_listed'),
   'pages-restored': ofRow('restored from storage', 'pages_restored'),
   'pages-mismatched': ofRow('refused: storage differs', 'pages_mismatched'),

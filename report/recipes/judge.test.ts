@@ -33,7 +33,7 @@ function judged(totals: Totals, ...claims: readonly Omit<RecipeClaim, 'says'>[])
     ),
   );
   const withClaims = { ...recipe, claims: claims.map((claim) => ({ says: 'so', ...claim })) };
-  return judgedClaims({ recipe: withClaims, parts: [{ title: '', mems: recipe.mems, runs }] });
+  return judgedClaims({ recipe: withClaims, parts: [{ title: '', mems: recipe.mems, runs, failed: [] }] });
 }
 
 const ratio = { kind: 'ratio', column: 'total', of: 'precopy', to: 'restore' } as const;
@@ -73,7 +73,7 @@ test('of VMs that were moved at once, each is paired with its own', (t) => {
     ),
   );
   const claims = [{ says: 'so', measure: ratio, holdsIf: { atLeast: 2 } }];
-  const parts = [{ title: '', mems: recipe.mems, runs }];
+  const parts = [{ title: '', mems: recipe.mems, runs, failed: [] }];
   const [judgement] = judgedClaims({ recipe: { ...recipe, claims }, parts });
   t.is(judgement?.measured, 'rw: 2.50');
   t.is(judgement?.verdict, 'holds-in-single-runs', 'four values of two repeats');

@@ -36,11 +36,12 @@ function judge(recipe: Recipe, claim: RecipeClaim, parts: RecipeSet['parts']): J
   // Every run of an engine is a matter of its own; pairs are of two.
   const engines = measure.kind === 'each-run' ? (measure.engine ?? recipe.engines) : measure.of;
   const isOneRow = new Set(parts.flatMap(({ mems }) => mems)).size === 1;
-  const places = parts.flatMap(({ title, mems, runs }) =>
+  const failedCount = measure.kind === 'each-run' && column.ofFailed === true;
+  const places = parts.flatMap(({ title, mems, runs, failed }) =>
     mems.flatMap((mem) =>
       scenarios.flatMap((scenario) =>
         [engines].flat().map((engine): Place => {
-          const ofPlace = runs.filter(
+          const ofPlace = [...runs, ...(failedCount ? failed : [])].filter(
             ({ row }) => row.scenario === scenario && row.paper_row_gib === Number(mem),
           );
           const name = [title, scenario, isOneRow ? '' : mem].filter((word) => word !== '').join(' ');
