@@ -79,6 +79,21 @@ test('of VMs that were moved at once, each is paired with its own', (t) => {
   t.is(judgement?.verdict, 'holds-in-single-runs', 'four values of two repeats');
 });
 
+test('pairs are of one set', (t) => {
+  const { runs } = syntheticSet({ scenarios: ['rw'], paperRowsGib: [4] });
+  const seconds = { slow: { precopy: 60, restore: 30 }, quick: { precopy: 20, restore: 10 } };
+  const ofBoth = (['slow', 'quick'] as const).flatMap((set) =>
+    runs.map((run) => {
+      const total = run.row.engine === 'precopy' ? seconds[set].precopy : seconds[set].restore;
+      return { ...run, set, row: { ...run.row, total_time_ms: total * 1000 } };
+    }),
+  );
+  const claims = [{ says: 'so', measure: ratio, holdsIf: { atLeast: 2 } }];
+  const parts = [{ title: '', mems: recipe.mems, runs: ofBoth, failed: [] }];
+  const [judgement] = judgedClaims({ recipe: { ...recipe, claims }, parts });
+  t.is(judgement?.measured, 'rw: 2.00');
+});
+
 test('a claim may be of some loads, or of every run of an engine', (t) => {
   const [ofRw, each, exact] = judged(
     three,

@@ -76,7 +76,8 @@ function valuesOf(measure: Measure, column: Column, engine: string, runs: readon
   const other = measure.kind === 'ratio' ? measure.to : measure.from;
   return own.flatMap((run) => {
     const beside = runs.find(
-      ({ row }) => row.engine === other && row.repeat === run.row.repeat && row.vm === run.row.vm,
+      ({ set, row }) =>
+        set === run.set && row.engine === other && row.repeat === run.row.repeat && row.vm === run.row.vm,
     );
     const [value, base] = [column.value(run), beside === undefined ? undefined : column.value(beside)];
     if (value === undefined || base === undefined) return [];
