@@ -133,6 +133,7 @@ export const tableTexts = {
     ja: 'この計測では不成立（1 条件 3 回未満）',
   },
   missing: { en: 'missing', ja: '計測なし' },
+  'not-converged': { en: '{} did not converge', ja: '{} が収束しなかった' },
   unjudged: {
     en: '{} claims of the paper need runs that this set does not have',
     ja: 'この計測に必要な実行がない主張：{} 件',

@@ -45,7 +45,8 @@ test('a cell has as many values as runs that have what is measured, and not as r
       : run,
   );
   const claims = paperClaimsOf({ runs: cut }, 'en');
-  t.is(claim(claims, 'total-time-shorter').verdict, 'holds-in-single-runs');
+  t.is(claim(claims, 'storage-link-used').verdict, 'holds-in-single-runs');
+  t.is(claim(claims, 'total-time-shorter').verdict, 'holds', 'it took its time limit at the least');
   t.is(claim(claims, 'tps-drops').verdict, 'holds', 'its throughput was measured');
   t.is(claim(claims, 'sending-the-list-dominates').verdict, 'does-not-hold', 'restore has three lists');
 });
@@ -76,8 +77,37 @@ test('bytes of a migration that was cancelled are not those that it takes', (t) 
   );
   const completed = cut.filter(({ row }) => row.outcome === 'completed');
   const rise = claim(paperClaimsOf({ runs: cut }, 'en'), 'total-bytes-rise');
-  t.is(rise.measured, claim(paperClaimsOf({ runs: completed }, 'en'), 'total-bytes-rise').measured);
+  const ofCompleted = claim(paperClaimsOf({ runs: completed }, 'en'), 'total-bytes-rise').measured;
+  t.is(rise.measured, `${ofCompleted}; pre-copy did not converge: rw 8 (2 / 3)`);
   t.true(rise.verdict.endsWith('-in-single-runs'));
+});
+
+test('a restore that did not converge is no gain, and a pre-copy one of its time limit at the least', (t) => {
+  const { runs } = syntheticSet({ scenarios: ['rw'], paperRowsGib: [4, 8], repeats: 3, noise: 0.01 });
+  const cutIn = (engine: string, paperRowGib: number, repeats: readonly number[]) =>
+    runs.map((run) => {
+      const isCut = run.row.engine === engine && run.row.paper_row_gib === paperRowGib;
+      if (!isCut || !repeats.includes(run.row.repeat)) return run;
+      const outcome = 'not-converged' as const;
+      return {
+        ...run,
+        row: { ...run.row, outcome, total_time_ms: undefined, downtime_stop_resume_ms: undefined },
+      };
+    });
+  for (const repeats of [[2], [1, 2, 3]]) {
+    const claims = paperClaimsOf({ runs: cutIn('restore', 8, repeats) }, 'en');
+    const trace = repeats.length === 3 ? /; restore did not converge: rw 8$/ : / rw 8 \(1 \/ 3\)$/;
+    for (const id of ['downtime-alike', 'total-time-shorter', 'more-with-memory']) {
+      t.is(claim(claims, id).verdict, 'does-not-hold', id);
+      t.regex(claim(claims, id).measured, trace);
+      t.notRegex(claim(claims, id).measured, /Infinity|0\.00/);
+    }
+  }
+  const claims = paperClaimsOf({ runs: cutIn('precopy', 8, [1, 2, 3]) }, 'en');
+  t.like(claim(claims, 'total-time-shorter'), { verdict: 'holds', cells: { measured: 2, wanted: 12 } });
+  t.regex(claim(claims, 'total-time-shorter').measured, /; pre-copy did not converge: rw 8$/);
+  t.is(claim(claims, 'more-with-memory').verdict, 'missing', 'gains of which each is at least so much');
+  t.is(claim(claims, 'downtime-alike').cells.measured, 1);
 });
 
 test('cells that were not run are not counted', (t) => {

@@ -2,7 +2,8 @@
 import type { Language } from '../figures/text.ts';
 import type { RunSet } from '../record/read-set.ts';
 import { claimTexts, missingReasons, type ClaimId, type MissingReason } from './claim-texts.ts';
-import { pairsOf } from './paired-cells.ts';
+import { notConvergedText } from './not-converged.ts';
+import { pairsOf, type Pair } from './paired-cells.ts';
 import { paperClaims } from './paper-claims.ts';
 
 /**
@@ -36,18 +37,32 @@ export interface JudgedPaperClaim extends JudgedClaim {
 export function paperClaimsOf(set: Pick<RunSet, 'runs'>, language: Language): JudgedPaperClaim[] {
   const pairs = pairsOf(set);
   return (Object.keys(paperClaims) as ClaimId[]).map((id) => {
-    const { inPaper, evaluate } = paperClaims[id];
+    const { inPaper, evaluate, ofConverged } = paperClaims[id];
     const outcome = evaluate(pairs);
     const isMissing = outcome.pairs === 0;
+    const cut = ofConverged === true ? notConvergedOf(pairs, language) : '';
     return {
       id,
       claim: claimTexts[id].claim[language],
       rule: claimTexts[id].rule[language],
-      measured: isMissing ? missingText(outcome.missing, language) : outcome.measured,
+      measured: isMissing
+        ? missingText(outcome.missing, language)
+        : [outcome.measured, cut].filter((text) => text !== '').join('; '),
       verdict: isMissing ? 'missing' : verdictOf(outcome.holds, outcome.fewest < minRuns),
       cells: { measured: outcome.pairs, wanted: inPaper },
     };
   });
+}
+
+function notConvergedOf(pairs: readonly Pair[], language: Language): string {
+  const all = pairs.flatMap(({ scenario, paperRowGib, precopy, restore }) => {
+    const place = `${scenario} ${paperRowGib}`;
+    return [
+      { method: 'pre-copy', place, runs: precopy.runs },
+      { method: 'restore', place, runs: restore.runs },
+    ];
+  });
+  return notConvergedText(all, language);
 }
 
 const missingText = (reason: MissingReason | undefined, language: Language): string =>

@@ -1,7 +1,8 @@
 /** Cells that both of the paper's methods have runs of, in pairs, and their figures. Pure. */
 import { cellsOf, firstVmsOf, valuesOf, type Cell } from '../record/cells.ts';
-import type { RunSet } from '../record/read-set.ts';
+import type { Run, RunSet } from '../record/read-set.ts';
 import type { RunRow } from '../record/run-row.ts';
+import { isCut } from './not-converged.ts';
 import { mean } from '../statistics/spread.ts';
 
 /** A load and memory row with both of the paper's methods. */
@@ -45,9 +46,31 @@ export function eachOf(
 
 /** Both methods' means, for the pairs that have both. */
 export function both(pairs: readonly Pair[], value: Value) {
-  return eachOf(pairs, (cell) => valuesOf(cell, value)).map(({ precopy, restore, ...pair }) => ({
-    ...pair,
-    precopy: mean(precopy),
-    restore: mean(restore),
-  }));
+  return eachOf(pairs, (cell) => valuesOf(cell, value)).map(meansOf);
 }
+
+/**
+ * Both methods' means of what a migration costs, for claims in favour of restore. One that did not converge costs more than
+ * any with restore; with pre-copy at least what `leastOfCut` says, and it is in no mean where nothing can be said.
+ */
+export function bothCosts(
+  pairs: readonly Pair[],
+  value: Value,
+  leastOfCut: (run: Run) => number | undefined = () => undefined,
+) {
+  const costsOf =
+    (ofCut: typeof leastOfCut) =>
+    ({ runs }: Cell): number[] =>
+      runs.flatMap((run) => (isCut(run) ? ofCut(run) : value(run.row)) ?? []);
+  return eachOf(
+    pairs,
+    costsOf(leastOfCut),
+    costsOf(() => Infinity),
+  ).map(meansOf);
+}
+
+const meansOf = <Both extends { readonly precopy: readonly number[]; readonly restore: readonly number[] }>({
+  precopy,
+  restore,
+  ...pair
+}: Both) => ({ ...pair, precopy: mean(precopy), restore: mean(restore) });

@@ -32,6 +32,7 @@ test.before(async () => {
   const attempts = again.runs.map((run) => ({
     ...run,
     name: `${run.name}.failed-1`,
+    manifest: { ...run.manifest, runId: `${run.manifest.runId}-failed` },
     row: { ...run.row, outcome: 'failed' as const },
   }));
   await writeSet(path.join(dir, 'again'), { runs: [...again.runs, ...attempts] });

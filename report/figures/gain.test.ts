@@ -52,6 +52,20 @@ test('each run is held against the pre-copy of its links and repeat, at the dirt
   );
 });
 
+test('each run is held against the pre-copy of its own set', (t) => {
+  const rates = { megabits: 8, dirty: 100 };
+  const gains = gainsOf([
+    { ...run('precopy', { ...rates, seconds: 60 }), set: 'slow' },
+    { ...run('precopy', { ...rates, seconds: 20 }), set: 'quick' },
+    { ...run('restore', { ...rates, seconds: 10 }), set: 'quick' },
+    { ...run('restore', { ...rates, seconds: 10 }), set: 'alone' },
+  ]);
+  t.deepEqual(
+    gains.map(({ gain }) => gain),
+    [2],
+  );
+});
+
 test('a pre-copy that was cancelled took its time limit at the least', (t) => {
   const rates = { megabits: 8, dirty: 200 };
   const cancelled = run('precopy', { ...rates, seconds: 60 });

@@ -26,12 +26,13 @@ export function showsRates(gains: readonly Pick<Gain, 'dirtyShare'>[]): boolean 
 
 const timeOf = (run: Run): number | undefined => run.row.total_time_ms;
 
-/** Each run over the pre-copy of the same load, memory row, links and repeat. */
+/** Each run over the pre-copy of the same set, load, memory row, links and repeat. */
 export function gainsOf(runs: readonly Run[]): Gain[] {
   return runs.flatMap((run): Gain[] => {
     const ownMs = timeOf(run);
     const baseline = runs.find(
-      ({ row }) =>
+      ({ set, row }) =>
+        set === run.set &&
         row.engine === 'precopy' &&
         row.scenario === run.row.scenario &&
         row.paper_row_gib === run.row.paper_row_gib &&

@@ -146,6 +146,25 @@ test('a matrix: runs of its folder, and of what was planned only what failed is 
   t.deepEqual(later.set.leftOut, []);
 });
 
+test('two VMs that are moved at once are one run that is done', async (t) => {
+  const folder = path.join(dir, 'two-vms');
+  const plan = [1, 2].map((repeat) => ({ scenario: 'rw', mem: '4', engine: 'balance', repeat }) as const);
+  await mkdir(folder);
+  await writeFile(path.join(folder, plannedCellsFile), plannedCellsText(plan));
+  const { runs } = syntheticSet({ scenarios: ['rw'], paperRowsGib: [4], engines: ['balance'] });
+  const ofVms = runs.flatMap((run) => [
+    { ...run, row: { ...run.row, vms: 2, vm: 0 } },
+    {
+      ...run,
+      name: `${run.name}-vm1`,
+      row: { ...run.row, vms: 2, vm: 1 },
+      manifest: { ...run.manifest, vm: 1 as const },
+    },
+  ]);
+  await writeSet(folder, { runs: ofVms });
+  t.deepEqual(await new LiveSet('two-vms', folder).progress(), { done: 1, planned: 2 });
+});
+
 const get = (port: number, target: string, host: string, method = 'GET') =>
   new Promise<{ status: number | undefined; body: string }>((resolve, reject) => {
     request({ port, host: '127.0.0.1', path: target, method, headers: { host } }, (response) => {

@@ -11,6 +11,7 @@ import { liveLatency } from '../figures/latency-over-time.ts';
 import { paperCurves } from '../figures/paper-curves.ts';
 import { runFoldersOf } from '../../record/sets/run-folders.ts';
 import { readPlannedCells } from '../../record/sets/planned-cells.ts';
+import { firstVmsOf } from '../record/cells.ts';
 import { readSet, type Run, type RunSet } from '../record/read-set.ts';
 import { GrowingRun } from './growing-run.ts';
 
@@ -82,7 +83,7 @@ export class LiveSet {
   /** Of a set with a record of planned cells: how many runs it is to have, and how many are done. */
   async progress(): Promise<{ readonly done: number; readonly planned: number } | undefined> {
     const planned = this.#setFolder === undefined ? undefined : await readPlannedCells(this.#setFolder);
-    return planned && { done: (await this.done()).set.runs.length, planned: planned.length };
+    return planned && { done: firstVmsOf((await this.done()).set.runs).length, planned: planned.length };
   }
 
   async running(): Promise<RunningView | undefined> {

@@ -1,5 +1,6 @@
 /** The columns that tables and claims of recipes may name: what each is of a run, and how it is written. Pure. */
 import { inMegabytes, inSeconds } from '../../foundation/quantity.ts';
+import { timeLimitMs } from '../claims/not-converged.ts';
 import type { Run } from '../record/read-set.ts';
 import type { NumberColumn } from '../../record/run-columns.ts';
 import { dirtyBytesPerSecondOf, dirtyShareOf } from '../record/dirty-rate.ts';
@@ -16,6 +17,10 @@ export interface Column {
   readonly absence?: (runs: readonly Run[]) => string;
   /** It is of all runs of a cell, those that did not converge as well where others did. */
   readonly ofAll?: true;
+  /** What it is at the least of a run that was cancelled, and so does not have it. */
+  readonly leastOfCut?: (run: Run) => number;
+  /** It is of runs that failed as well, also where they were made again: a claim that they refute does not hold. */
+  readonly ofFailed?: true;
   /** It is made from samples, which are not read where nobody needs them. */
   readonly fromSamples?: true;
 }
@@ -93,12 +98,13 @@ const sampled = (
 const median = (values: readonly number[]): number => quantile(values, 0.5);
 
 const columns: Readonly<Record<string, Column>> = {
-  total: ofRow('total s', 'total_time_ms', (ms) => inSeconds(ms)),
+  total: { ...ofRow('total s', 'total_time_ms', (ms) => inSeconds(ms)), leastOfCut: timeLimitMs },
   'total-both': {
     title: 'both VMs s',
     // Both rows of a run have it: it counts once.
     value: ({ row }) => (row.vm === 0 ? row.vms_total_time_ms : undefined),
     text: (ms) => inSeconds(ms),
+    leastOfCut: timeLimitMs,
   },
   'vm-migration-link': ofRow('migration link, a VM MB', 'vm_migration_link_bytes', (bytes) =>
     inMegabytes(bytes),
@@ -106,7 +112,7 @@ const columns: Readonly<Record<string, Column>> = {
   'vm-storage-link': ofRow('storage link, a VM MB', 'vm_storage_link_bytes', (bytes) => inMegabytes(bytes)),
   'migration-share': ofRow('part of the migration link', 'migration_link_share', digits(2)),
   'storage-share': ofRow('part of the storage link', 'storage_link_share', digits(2)),
-  moved: ofRow('VM at the destination ms', 'vm_moved_ms'),
+  moved: { ...ofRow('VM at the destination ms', 'vm_moved_ms'), leastOfCut: timeLimitMs },
   'source-needed': ofRow('source needed for ms', 'source_needed_ms'),
   faults: ofRow('pages waited for', 'faults'),
   'fault-p50': ofRow('wait for a page, median ms', 'fault_p50_ms', digits(2)),
@@ -214,9 +220,9 @@ const columns: Readonly<Record<string, Column>> = {
   'load-reconnects': ofRow('connections of the load lost', 'load_reconnects'),
   'commits-unknown': ofRow('commits without an answer', 'ledger_unknown'),
   commits: ofRow('commits acknowledged', 'ledger_acknowledged'),
-  'commits-lost': { ...ofRow('commits lost', 'ledger_lost'), ofAll: true },
+  'commits-lost': { ...ofRow('commits lost', 'ledger_lost'), ofAll: true, ofFailed: true },
   'pages-compared': ofRow('compared', 'ram_pages_compared'),
-  'pages-differing': ofRow('differing', 'ram_pages_differing'),
+  'pages-differing': { ...ofRow('differing', 'ram_pages_differing'), ofFailed: true },
   'pages-listed': ofRow('listed', 'pages_listed'),
   'pages-restored': ofRow('restored from storage', 'pages_restored'),
   'pages-mismatched': ofRow('refused: storage differs', 'pages_mismatched'),

@@ -26,7 +26,7 @@ test('where some runs converged a cell’s numbers are of these, but for what wa
     const cut = { outcome: 'not-converged' as const, total_time_ms: undefined, migration_link_bytes: 9e9 };
     return { ...run, row: { ...row, ...cut } };
   });
-  const parts = [{ title: '', mems: recipe.mems, runs }];
+  const parts = [{ title: '', mems: recipe.mems, runs, failed: [] }];
   const lines = recipeBlock({ recipe, set: { ...set, runs }, parts, wanted: 3 }, ['results/made-up'])
     .join('\n')
     .split('\n');

@@ -61,6 +61,7 @@ export function recipeBlock(
   const { recipe, set, parts, wanted } = recipeSet;
   const { runs } = set;
   const count = firstVmsOf(runs).length;
+  const failed = firstVmsOf(parts.flatMap((part) => part.failed)).map(({ name }) => `\`${name}\``);
   const differences = parts.flatMap((part) => differencesAmong(part.runs));
   const context = contextOf(set, 'en', false);
   const shown = figures.filter(({ name }) => recipe.figures.includes(name));
@@ -72,6 +73,9 @@ export function recipeBlock(
     ...(differences.length === 0
       ? []
       : ['**Conditions differ among these runs:**', '', '```', describeDifferences(differences), '```', '']),
+    ...(failed.length === 0
+      ? []
+      : [`**Failed**, and only in claims of lost commits and differing pages: ${failed.join(', ')}.`, '']),
     ...recipe.tables.flatMap((table) => [
       `${table.caption}: median (min to max).`,
       '',

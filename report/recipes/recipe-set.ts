@@ -10,6 +10,8 @@ export interface RecipeSetPart {
   readonly title: string;
   readonly mems: readonly Mem[];
   readonly runs: readonly Run[];
+  /** Runs that failed, also those that were made again: they are of no table and no figure, but may refute a claim. */
+  readonly failed: readonly Run[];
 }
 
 export interface RecipeSet {
@@ -90,14 +92,20 @@ export async function readRecipeSet(
   folders: readonly string[],
   { samples = false }: { readonly samples?: boolean } = {},
 ): Promise<RecipeSet> {
-  const all = await readSet(folders, { withoutSamples: !samples && !needsSamples(recipe) });
+  const withoutSamples = !samples && !needsSamples(recipe);
+  const all = await readSet(folders, { withoutSamples, failedToo: true, setAsideToo: true });
+  const hasFailed = ({ row }: Run): boolean => row.outcome === 'failed';
   const matrices = matricesOf(recipe);
   const ofMatrix = Map.groupBy(all.runs, (run) => matrixOf(recipe, matrices, run));
-  const parts = matrices.map((matrix) => ({
-    title: matrix.title,
-    mems: matrix.options.mems,
-    runs: ofMatrix.get(matrix) ?? [],
-  }));
+  const parts = matrices.map((matrix): RecipeSetPart => {
+    const own = ofMatrix.get(matrix) ?? [];
+    return {
+      title: matrix.title,
+      mems: matrix.options.mems,
+      runs: own.filter((run) => !hasFailed(run)),
+      failed: own.filter(hasFailed),
+    };
+  });
   const runs = all.runs.filter((run) => parts.some((part) => part.runs.includes(run)));
   if (runs.length === 0)
     throw new CodedError(
@@ -106,5 +114,12 @@ export async function readRecipeSet(
       `there is no run of the recipe ${recipe.name} in ${folders.join(', ')}`,
     );
   const wanted = matrices.reduce((sum, matrix) => sum + matrix.runs.length, 0);
-  return { recipe, set: { ...all, runs }, parts, wanted };
+  // To tables and figures they are missing.
+  const planned = all.runs.filter(hasFailed).map(({ set, row }) => ({
+    set,
+    scenario: row.scenario,
+    paperRowGib: row.paper_row_gib,
+    engine: row.engine,
+  }));
+  return { recipe, set: { ...all, runs, planned: [...all.planned, ...planned] }, parts, wanted };
 }

@@ -113,7 +113,7 @@ export function typicalRun(cell: Cell): Run | undefined {
 }
 
 /** Whether a cell has runs of which none migrated in time. */
-export function neverConverged(cell: Cell): boolean {
+export function neverConverged(cell: Pick<Cell, 'runs'>): boolean {
   return cell.runs.length > 0 && cell.runs.every(({ row }) => row.outcome === 'not-converged');
 }
 

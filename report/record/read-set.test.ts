@@ -10,6 +10,14 @@ import { phasesOf } from './phases.ts';
 
 const fixtures = path.join(import.meta.dirname, '../testing/fixtures');
 
+/** Another run than the one that it is copied from. */
+async function copyAsOther(from: string, to: string): Promise<void> {
+  await cp(from, to, { recursive: true });
+  const file = path.join(to, 'manifest.json');
+  const manifest = await readFile(file, 'utf8');
+  await writeFile(file, manifest.replace(/"runId": "/, `$&${path.basename(to)}-`));
+}
+
 test('reads a recorded set and a recorded run', async (t) => {
   for (const folder of ['lab', 'lab/rw-16-precopy-r1']) {
     const { runs } = await readSet([path.join(fixtures, folder)]);
@@ -64,12 +72,9 @@ test('leaves out runs without figures or with failed checks, and says why', asyn
   const dir = await mkdtemp(path.join(os.tmpdir(), 'report-'));
   try {
     const good = path.join(fixtures, 'lab/rw-16-precopy-r1');
-    await cp(good, path.join(dir, 'rw-16-precopy-r1'), { recursive: true });
-    await cp(good, path.join(dir, 'rw-16-precopy-r2'), { recursive: true });
-    await cp(good, path.join(dir, 'rw-16-precopy-r3.failed-1'), { recursive: true });
-    await cp(path.join(good, 'manifest.json'), path.join(dir, 'rw-16-precopy-r4', 'manifest.json'), {
-      recursive: true,
-    });
+    for (const name of ['r1', 'r2', 'r3.failed-1', 'r4'])
+      await copyAsOther(good, path.join(dir, `rw-16-precopy-${name}`));
+    await rm(path.join(dir, 'rw-16-precopy-r4', 'runs.csv'));
     await writeFile(
       path.join(dir, 'rw-16-precopy-r2', 'runs.csv'),
       'run_id,outcome,scenario,engine,mem_gib,scale,repeat,link_bits_per_second\nx,failed,rw,precopy,16,8,2,125000000\n',
@@ -89,7 +94,7 @@ test('leaves out runs without figures or with failed checks, and says why', asyn
     const failed = path.join(dir, 'rw-16-precopy-r2', 'runs.csv');
     await cp(failed, path.join(dir, 'rw-16-precopy-r3.failed-1', 'runs.csv'));
     // What did not end as failed, such as one that was interrupted, says nothing of the build.
-    await cp(good, path.join(dir, 'rw-16-precopy-r3.failed-2'), { recursive: true });
+    await copyAsOther(good, path.join(dir, 'rw-16-precopy-r3.failed-2'));
     t.deepEqual(
       (await readSet([dir], { failedToo: true, setAsideToo: true })).runs.map(({ name }) => name),
       ['rw-16-precopy-r1', 'rw-16-precopy-r2', 'rw-16-precopy-r3.failed-1'],
@@ -164,6 +169,21 @@ test('copies of one run in two sets are one run, and no repeats', async (t) => {
   t.deepEqual(leftOut, []);
 });
 
+test('a copy of a run in its own set is no repeat, and is named', async (t) => {
+  const dir = await mkdtemp(path.join(os.tmpdir(), 'report-'));
+  t.teardown(() => rm(dir, { recursive: true }));
+  const run = path.join(fixtures, 'lab/rw-16-precopy-r1');
+  for (const name of ['rw-16-precopy-r1', 'rw-16-precopy-r1 (copy)'])
+    await cp(run, path.join(dir, name), { recursive: true });
+  const { runs, leftOut, planned } = await readSet([dir]);
+  t.deepEqual(
+    runs.map(({ name }) => name),
+    ['rw-16-precopy-r1'],
+  );
+  t.deepEqual(leftOut, [{ name: 'rw-16-precopy-r1 (copy)', reason: 'is a copy of rw-16-precopy-r1' }]);
+  t.deepEqual(planned, []);
+});
+
 test('a run of a load or memory row that no figure has a place for is named', async (t) => {
   const dir = await mkdtemp(path.join(os.tmpdir(), 'report-'));
   t.teardown(() => rm(dir, { recursive: true }));
@@ -175,9 +195,10 @@ test('a run of a load or memory row that no figure has a place for is named', as
     ['rw-32-precopy-r1', /"(?:memoryRow|paperRowGib)": [^,]+/, '"paperRowGib": 32', ',rw,16,', ',rw,32,'],
   ] as const;
   for (const [name, from, to, cell, inRow] of later) {
-    await cp(run, path.join(dir, name), { recursive: true });
+    await copyAsOther(run, path.join(dir, name));
     t.regex(manifest, new RegExp(from));
-    await writeFile(path.join(dir, name, 'manifest.json'), manifest.replace(from, to));
+    const file = path.join(dir, name, 'manifest.json');
+    await writeFile(file, (await readFile(file, 'utf8')).replace(from, to));
     t.true(row.includes(cell));
     await writeFile(path.join(dir, name, 'runs.csv'), row.replace(cell, inRow));
   }
@@ -226,8 +247,9 @@ test('a set that records its plan says what was never run', async (t) => {
     ['rw', 16, 'precopy', 1],
   ]);
   // One goes on, and one is yet to come, where the set still grows.
-  const goesOn = path.join(dir, 'rw-16-precopy-r2', 'manifest.json');
-  await cp(path.join(run, 'manifest.json'), goesOn, { recursive: true });
+  const goesOn = path.join(dir, 'rw-16-precopy-r2');
+  await copyAsOther(run, goesOn);
+  await rm(path.join(goesOn, 'runs.csv'));
   const growing = await readSet([dir], { growing: true });
   t.like(growing, { leftOut: [], planned: [], recordedPlans: [dir] });
   t.is(growing.runs.length, 1);

@@ -74,7 +74,7 @@ interface ReadOptions {
 /**
  * A folder is a run (it has a manifest.json) or a set of runs. Attempts that a matrix has set aside (`*.failed-1`) are passed
  * over, unless they are asked for. A set in which nothing was run yet may have a plan all the same. What is given twice, as a
- * set and one of its runs, or as two copies of one run in two sets, is read once.
+ * set and one of its runs, or as two copies of one run, is read once.
  * @throws CodedError 'report' `not-readable`
  */
 export async function readSet(folders: readonly string[], options: ReadOptions = {}): Promise<RunSet> {
@@ -83,8 +83,11 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
   const planned: Place[] = [];
   const recordedPlans: string[] = [];
   const taken = new Set<string>();
-  /** Of runs that were read: a copy of one in another set, as a merged set and its shards have, is no other repeat. */
-  const setOfRun = new Map<string, string>();
+  /**
+   * Of runs that were read, by what is the same in copies, which are no other repeats. Those in another set, as a merged set
+   * and its shards have, are expected; one beside its original is not.
+   */
+  const firstOf = new Map<string, { readonly set: string; readonly name: string }>();
   /** Whether a folder is met for the first time, by whatever path. */
   const isNew = async (folder: string): Promise<boolean> => {
     const real = await realpath(folder).catch(() => path.resolve(folder));
@@ -119,9 +122,12 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
       if (!isRun && !(await isNew(runFolder))) continue;
       const identity = JSON.stringify([manifest.runId, manifest.startedAt, manifest.vm]);
       const ownSet = isRun ? path.dirname(path.resolve(runFolder)) : set;
-      const firstSet = setOfRun.get(identity) ?? ownSet;
-      setOfRun.set(identity, firstSet);
-      if (firstSet !== ownSet) continue;
+      const original = firstOf.get(identity);
+      if (original !== undefined) {
+        if (original.set === ownSet) leftOut.push({ name, reason: `is a copy of ${original.name}` });
+        continue;
+      }
+      firstOf.set(identity, { set: ownSet, name });
       const unknown = unknownPlaceOf(manifest);
       if (unknown !== undefined) {
         leftOut.push({ name, reason: unknown });

@@ -1,0 +1,59 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import test from 'ava';
+import { smoke } from '../../experiments/recipes/smoke.ts';
+import { cellsOf } from '../record/cells.ts';
+import { readSet, type Run } from '../record/read-set.ts';
+import { writeSet } from '../testing/write-set.ts';
+import { judgedClaims } from './judge.ts';
+import { recipeBlock } from './recipe-block.ts';
+import { readRecipeSet } from './recipe-set.ts';
+
+const recorded = path.join(import.meta.dirname, '../../results/reference-2026-11-28-smoke');
+
+const failedAs = (run: Run, name: string, row: Partial<Run['row']>): Run => ({
+  ...run,
+  name,
+  manifest: { ...run.manifest, runId: `${run.manifest.runId}-${name}` },
+  row: { ...run.row, outcome: 'failed', ...row },
+});
+
+test('runs that failed count where they refute a claim, also those that were made again, and nowhere else', async (t) => {
+  const dir = await mkdtemp(path.join(os.tmpdir(), 'recipe-set-'));
+  t.teardown(() => rm(dir, { recursive: true }));
+  const { runs } = await readSet([recorded], { withoutSamples: true });
+  const [precopy, restore] = ['precopy', 'restore'].map((engine) =>
+    runs.find(({ row }) => row.engine === engine),
+  );
+  if (precopy === undefined || restore === undefined) throw new RangeError('no run');
+  const verdicts = async (): Promise<string[]> => {
+    const recipeSet = await readRecipeSet(smoke, [dir]);
+    return judgedClaims(recipeSet).map(({ measured, verdict }) => `${measured}: ${verdict}`);
+  };
+  const good = 'holds-in-single-runs';
+  const bad = 'does-not-hold-in-single-runs';
+  await writeSet(dir, { runs: [precopy, restore] });
+  t.deepEqual(await verdicts(), [`0: ${good}`, `2731: ${good}`, `0: ${good}`]);
+
+  const attempt = failedAs(restore, `${restore.name}.failed-1`, {
+    ram_pages_differing: 7,
+    pages_restored: 0,
+  });
+  await writeSet(dir, { runs: [attempt] });
+  t.deepEqual(await verdicts(), [`0 … 7: ${bad}`, `2731: ${good}`, `0: ${good}`]);
+
+  await writeSet(dir, { runs: [failedAs(precopy, precopy.name, { ledger_lost: 2 })] });
+  t.deepEqual(await verdicts(), [`0 … 7: ${bad}`, `2731: ${good}`, `0 … 2: ${bad}`]);
+  const recipeSet = await readRecipeSet(smoke, [dir]);
+  t.deepEqual(
+    cellsOf(recipeSet.set).map((cell) => [cell.engine, cell.runs.length]),
+    [
+      ['precopy', 0],
+      ['restore', 1],
+    ],
+  );
+  const block = recipeBlock(recipeSet, [dir]).join('\n');
+  t.true(block.includes('**1 of 2 runs**'));
+  t.regex(block, /^\*\*Failed\*\*.*: `rw-4-precopy-r1`, `rw-4-restore-r1\.failed-1`\.$/m);
+});
