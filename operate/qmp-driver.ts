@@ -71,7 +71,13 @@ export function capabilitiesOf(
   const isOnInBoth = (name: MigrationCapability): boolean =>
     stateIn(source, name) === true && stateIn(target, name) === true;
   const wanted: readonly (readonly [MigrationCapability, boolean])[] = [
-    ...(early ? ([['events', true]] as const) : []),
+    // With release-ram the source throws away what a recovery would need.
+    ...(early
+      ? ([
+          ['events', true],
+          ['release-ram', false],
+        ] as const)
+      : []),
     ...(throughEngines ? ([['return-path', true]] as const) : []),
     ['switchover-ack', throughEngines || isOnInBoth('switchover-ack')],
     ['postcopy-ram', early || isOnInBoth('postcopy-ram')],

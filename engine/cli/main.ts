@@ -499,11 +499,16 @@ for (const name of endingSignals) {
   });
 }
 
-/** SIGUSR1, which ends a program that does not listen to it. */
+// Where nobody listens to it Node opens its inspector, to whoever is on this host.
+process.on('SIGUSR1', () => undefined);
+
+/** SIGUSR1, or a line on standard input. */
 function moveSignal(): Interrupts {
   return {
     subscribe: (listener) => {
       process.on('SIGUSR1', listener);
+      // A terminal stops a program that reads it from the background.
+      if (process.stdin.isTTY) return;
       createInterface({ input: process.stdin }).on('line', (line) => {
         if (line === 'move') listener();
       });

@@ -9,7 +9,8 @@ import test from 'ava';
 import { identityOf, type ProcessIdentity } from '../../foundation/process-identity.ts';
 import { type RecoveryFile, writeRecoveryFile } from '../recovery/recovery-file.ts';
 import { writeStorageFile } from '../recovery/storage-file.ts';
-import { recoverFrom, StorageRecoveryKeeper } from './recovery.ts';
+import type { EngineOutcome } from '../core/engine-options.ts';
+import { recoverFrom, RecoveryKeeper, StorageRecoveryKeeper } from './recovery.ts';
 
 const asRoot = process.getuid?.() === 0 ? test : test.skip;
 const nobody = 65_534;
@@ -153,4 +154,24 @@ test('what is kept goes when the migration is over, also while it is written, an
     code: 'file',
     message: /cannot be seen/,
   });
+});
+
+test('what another migration has left stays, until one that has kept something ends well', (t) => {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'poolshift-recovery-'));
+  t.teardown(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const listen = path.join(folder, 'outgoing');
+  const keeper = () => new RecoveryKeeper(listen, [{ kind: 'pid', pid: process.pid }], undefined);
+  const moved = { ramSectionId: 2, blocks: [] };
+  const ended = (result: 'incomplete' | 'cancelled' | 'migrated') => ({ result }) as EngineOutcome;
+  const broken = keeper();
+  broken.keep(moved);
+  broken.end(ended('incomplete'));
+  keeper().end(ended('cancelled'));
+  t.true(existsSync(`${listen}.recovery`));
+  const again = keeper();
+  again.keep(moved);
+  again.end(ended('migrated'));
+  t.false(existsSync(`${listen}.recovery`));
 });

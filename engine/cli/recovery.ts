@@ -32,6 +32,7 @@ export class RecoveryKeeper {
   readonly #ram: readonly GuestRamPlace[];
   readonly #memoryMap: (() => string | undefined) | undefined;
   readonly #processes: readonly ProcessIdentity[];
+  #kept = false;
 
   constructor(
     listenPath: string,
@@ -60,11 +61,15 @@ export class RecoveryKeeper {
       ramSectionId,
       blocks: blocks.map(({ name, pageCount }) => ({ name, pageCount })),
     });
+    this.#kept = true;
   }
 
-  /** The migration has ended so: it stays where the VM may be at the destination without all of its memory. */
+  /**
+   * The migration has ended so: it stays where the VM may be at the destination without all of its memory, as does one that another
+   * migration has left.
+   */
   end({ result }: EngineOutcome): void {
-    if (result === 'incomplete' || result === 'in-doubt') return;
+    if (!this.#kept || result === 'incomplete' || result === 'in-doubt') return;
     rmSync(this.#path, { force: true });
   }
 }

@@ -46,8 +46,8 @@ import { TargetConnection } from './target-connection.ts';
 import { TargetStream } from './target-stream.ts';
 
 const progressMs = 200;
-/** The source engine has all that it needs; it is given this time to end its connection. */
-const closeMs = 5000;
+/** The source engine has all that it needs; it is given this time to end its connection, longer than either bears the other's silence. */
+const closeMs = 15_000;
 
 interface DestinationOptions extends EngineOptions {
   readonly listen: { readonly host: string; readonly port: number };

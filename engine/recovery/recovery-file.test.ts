@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -67,4 +68,25 @@ test('one that cannot be written or read is an error that names it', (t) => {
     { code: 'file', message: /missing\/recovery/ },
   );
   t.throws(() => readRecoveryFile(file), { code: 'file', message: /ENOENT/ });
+});
+
+const asRoot = process.getuid?.() === 0 ? test : test.skip;
+
+asRoot('on a disk that is nearly full it is not written, and what was there before stays', (t) => {
+  const disk = folder(t);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16k', 'tmpfs', disk]);
+  try {
+    const file = path.join(disk, 'recovery');
+    writeRecoveryFile(file, content);
+    t.throws(
+      () => {
+        writeRecoveryFile(file, { ...content, memoryMap: 'x'.repeat(40_000) });
+      },
+      { code: 'file', message: /ENOSPC/ },
+    );
+    t.deepEqual(readdirSync(disk), ['recovery']);
+    t.deepEqual(parseRecoveryFile(readRecoveryFile(file).bytes.toString(), file), content);
+  } finally {
+    execFileSync('umount', [disk]);
+  }
 });

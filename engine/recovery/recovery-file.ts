@@ -10,7 +10,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs';
 import { z } from 'zod';
 import { CodedError } from '../../foundation/coded-error.ts';
@@ -55,13 +55,15 @@ export function writeRecoveryFile(path: string, content: RecoveryFile): void {
     rmSync(unfinished, { force: true });
     const fd = openSync(unfinished, 'wx', 0o600);
     try {
-      writeSync(fd, `${JSON.stringify({ format: 'poolshift-recovery', version: 1, ...content })}\n`);
+      // As often as it takes: a full disk takes less than it was given, without an error.
+      writeFileSync(fd, `${JSON.stringify({ format: 'poolshift-recovery', version: 1, ...content })}\n`);
       fsyncSync(fd);
     } finally {
       closeSync(fd);
     }
     renameSync(unfinished, path);
   } catch (cause) {
+    rmSync(unfinished, { force: true });
     const why = (cause as Error).message;
     throw new CodedError(
       'recovery',

@@ -90,6 +90,14 @@ export class QemuStream implements StreamWriter {
   }
 
   /**
+   * It ends as one without the description of the devices does, which its end is recognised by: where QEMU waits for the target's word it
+   * would do so without end.
+   */
+  get lacksDescription(): boolean {
+    return this.#mayEnd && !this.#end.complete && this.#end.endsWithoutDescription;
+  }
+
+  /**
    * Takes a chunk of it. Returns false if all of RAM was read: its end waits for `injector.release`. Throws as
    * StreamInjector.push, GuestPages.chunkTaken and checkVm do.
    */
@@ -254,6 +262,7 @@ export class QemuStream implements StreamWriter {
       {
         holdAtEnd: true,
         postcopy,
+        refuseBitmaps: postcopy,
         becomesPostcopy: () => this.#schedule.becomesPostcopy && this.pages.canThrowAway,
       },
     );

@@ -276,3 +276,24 @@ test('a destination that never says how busy it is keeps balance from its list, 
   run.destination.send('started', Buffer.alloc(0));
   t.like(await run.outcome, { result: 'migrated' });
 });
+
+test('a stream whose end is not described is given up in seconds, with the setting to change, not after the limit of any wait', async (t) => {
+  const run = await between(t, {
+    limits: { stallMs: 60_000 },
+    source: { strategy: 'passthrough' },
+  });
+  const device = Buffer.concat([
+    build.sectionStart(4, 9, 'timer', 2),
+    build.number(8, 7),
+    build.sectionEnd(9),
+  ]);
+  run.qemu.write(
+    Buffer.concat([
+      firstPass,
+      ...[build.sectionPart(3, ramSection), build.sectionEnd(ramSection), device, build.number(1, 0)],
+    ]),
+  );
+  const end = await run.outcome;
+  t.is(end.result, 'failed');
+  t.regex('error' in end ? end.error.message : '', /suppress-vmdesc=on/);
+});

@@ -38,6 +38,9 @@ const progressMs = 200;
 const greetingMs = 30_000;
 /** QEMU has the target's word; it is given this time to close its connection. */
 const closeMs = 10_000;
+/** It follows the last byte of device state at once. */
+const descriptionMs = 10_000;
+const descriptionWait = "the description that ends QEMU's stream (start QEMU without suppress-vmdesc=on)";
 /** What QEMU says while RAM's end is held is read, so that it is heard when it ends; so much of it, which is nearly all of post-copy's. */
 const maxKeptBytes = 256 * 1024;
 /** The destination engine's limit comes first, and with it what it knows. */
@@ -507,6 +510,11 @@ class SourceEngine implements DestinationLinkHandler {
       case 'preparing':
         return { what: 'QEMU to migrate to the socket' };
       case 'moving':
+        // The VM stands meanwhile, and nothing is committed.
+        if (this.#stream.lacksDescription && this.#link.room > 0) {
+          const { bytes } = this.#stream.injector.reader.counters;
+          return { what: descriptionWait, progress: bytes, limitMs: Math.min(descriptionMs, stallMs) };
+        }
         return { ...this.#waitWhileMoving(), limitMs: stallMs };
       case 'draining': {
         if (!this.#state.qemuGone) return { ...this.#waitWhileMoving(), limitMs: stallMs };

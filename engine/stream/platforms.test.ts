@@ -119,3 +119,15 @@ test('post-copy is held where it begins, and then passed through', (t) => {
     run.reader.end();
   }
 });
+
+test('bitmaps of a VM that moves early are refused before anything is left out of', (t) => {
+  const ofSmallPages = Buffer.concat([build.number(8, 4096), build.number(8, 4096)]);
+  const stream = Buffer.concat([beginning(ofSmallPages), plainBlocks, bitmaps]);
+  const run = start(() => true, { postcopy: true, refuseBitmaps: true });
+  run.reader.push(stream);
+  t.true(
+    run.events.some((event) => event.includes('dirty-bitmaps')),
+    run.events.join(),
+  );
+  t.is(run.reader.counters.pagesLeftOut, 0);
+});

@@ -77,6 +77,8 @@ export interface StreamReaderOptions {
   readonly refuseUnsupported?: boolean;
   /** Read a stream that becomes post-copy; else it is passed through from there on. Default false. */
   readonly postcopy?: boolean;
+  /** A stream that becomes post-copy is to be read to its end: bits of dirty bitmaps, which come only then, are not. Default false. */
+  readonly refuseBitmaps?: boolean;
   /**
    * Asked where RAM ends in pre-copy: whether the receiver is to see a part of RAM there that others follow. What comes after it
    * goes to `endOfPrecopy` then, until `becomePostcopy` is called. Default: never.
@@ -106,6 +108,12 @@ type ReaderState =
   | { readonly in: 'pass-through' };
 
 type RamPart = Extract<ReaderState, { in: 'ram' }>;
+
+/** QEMU keeps their bits for when the VM has moved (migration/block-dirty-bitmap.c, dirty_bitmap_has_postcopy). */
+const bitmapsInPostcopy: Obstacle = {
+  reason: 'dirty-bitmaps',
+  detail: 'dirty bitmaps of disks follow the VM in post-copy',
+};
 
 /** Longest item that is parsed in one piece: a page's difference, as long as a page, with a block name of 255 bytes. */
 const maxItemBytes = recordHeaderRoomBytes + deltaHeaderBytes + pageSizeBytes;
@@ -137,6 +145,8 @@ export class StreamReader {
   #moved = false;
   /** Bytes that the item at hand has at least; set by each step that stops at an incomplete one. */
   #neededBytes = 0;
+  /** Of the configuration: told when the commands behind it are read. */
+  #obstacle: Obstacle | undefined;
   readonly #cut = new CutItem(maxItemBytes);
   /** What was pushed but not parsed when the reader was held. */
   #heldBytes: Buffer = Buffer.alloc(0);
@@ -466,6 +476,9 @@ export class StreamReader {
   #readSectionHeader(buffer: Buffer, at: number, end: number): number {
     const started = { ram: this.ramSectionId, bitmaps: this.#bitmapSectionId };
     const header = readSectionHeader(buffer, at, end, started, this.#postcopyReading);
+    // Commands say whether there is a return path, and whether post-copy may come: they are read whatever stands in the way.
+    if (this.#obstacle !== undefined && header.is !== 'command' && header.is !== 'incomplete')
+      return this.#giveUp(at, this.#obstacle);
     switch (header.is) {
       case 'ram':
         this.ramSectionId = header.sectionId;
@@ -558,6 +571,7 @@ export class StreamReader {
     const item = readBitmapItem(buffer, at, end, sectionId);
     switch (item.is) {
       case 'read':
+        if (this.#options.refuseBitmaps === true) return this.#giveUp(at, bitmapsInPostcopy);
         return item.next;
       case 'section-ends':
         this.#state = { in: 'between-sections' };
@@ -594,8 +608,7 @@ export class StreamReader {
       case 'complete': {
         const { configuration } = step;
         this.#handler.configuration?.(configuration);
-        const obstacle = obstacleInConfiguration(configuration);
-        if (obstacle !== undefined) return this.#giveUp(at, obstacle);
+        this.#obstacle = obstacleInConfiguration(configuration);
         this.#state = { in: 'between-sections' };
         return at;
       }

@@ -182,9 +182,9 @@ for (const [what, [reason, stream]] of Object.entries(made)) {
     for (const step of [stream.length, 1]) {
       const run = start();
       for (let at = 0; at < stream.length; at += step) run.reader.push(stream.subarray(at, at + step));
-      t.deepEqual(run.events.at(-1), `unsupported ${reason}`);
       run.reader.push(smallStream);
       run.reader.end();
+      t.deepEqual(run.events.at(-1), `unsupported ${reason}`);
       t.true(run.output().equals(Buffer.concat([stream, smallStream])));
     }
     if (!stream.subarray(0, ready.length).equals(ready)) return;
@@ -266,4 +266,21 @@ test('garbage at any place neither hangs, nor is lost, nor fails otherwise than 
     { numRuns: 2000 },
   );
   t.pass();
+});
+
+test('an obstacle of the configuration is told when the commands behind it are read', (t) => {
+  const run = start(() => true);
+  const advice = Buffer.concat([build.number(8, 0x1000), build.number(8, 0x1000)]);
+  const configuration = Buffer.concat([build.magic, build.configuration('virt-10.0')]);
+  run.reader.push(Buffer.concat([configuration, build.command(1), build.command(3, advice)]));
+  t.false(
+    run.events.some((event) => event === 'unsupported machine'),
+    run.events.join(),
+  );
+  t.true(run.reader.mayBecomePostcopy);
+  run.reader.push(build.sectionStart(1, 3, 'ram', 4));
+  t.true(
+    run.events.some((event) => event === 'unsupported machine'),
+    run.events.join(),
+  );
 });

@@ -31,7 +31,7 @@ export const frameTypes = {
   /** Source to destination: pages to restore (plan-codec.ts). */
   plan: { id: 7, maxBytes: 256 * 1024 },
   /** Destination to source: JSON, `RestoreStatus`. */
-  status: { id: 8, maxBytes: 4096 },
+  status: { id: 8, maxBytes: 64 * 1024 },
   /** Destination to source: pages that storage does not give (plan-codec.ts). */
   ask: { id: 9, maxBytes: 256 * 1024 },
   /** Destination to source: u64, bytes of frames taken so far. */

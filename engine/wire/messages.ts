@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { hashKeyBytes } from '../list/content-hash.ts';
 import type { PageSource } from '../list/page-list.ts';
+import { listLimits } from '../list/page-list-metadata.ts';
 
 /** Raised with every change that an engine of the version before would misunderstand. */
 export const protocolVersion = 5;
@@ -64,7 +65,7 @@ const statusSchema = z.object({
   cancelledPages: count,
   storageBytes: count,
   /** Indexes of sources most of whose pages, so far, were not as planned. */
-  givenUpSources: z.array(count).max(65_536).readonly(),
+  givenUpSources: z.array(count).max(listLimits.sources).readonly(),
 });
 /** How far the destination is. All but `pendingPages` and `givenUpSources` only grow. */
 export type RestoreStatus = z.infer<typeof statusSchema>;

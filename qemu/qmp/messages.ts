@@ -90,6 +90,7 @@ export type MigrationCapability =
   /** QEMU 7.1. */
   | 'postcopy-preempt'
   | 'postcopy-ram'
+  | 'release-ram'
   | 'return-path'
   | 'switchover-ack'
   | 'x-ignore-shared'
