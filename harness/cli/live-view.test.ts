@@ -50,13 +50,14 @@ async function newsOf(
 
 async function writeRun(folder: string, outcome?: string): Promise<void> {
   await mkdir(folder, { recursive: true });
-  await writeManifest(folder, manifest);
+  const runId = path.basename(folder);
+  await writeManifest(folder, { ...manifest, runId });
   await writeFile(path.join(folder, 'events.jsonl'), '');
   const { scenario, paperRowGib, engine, scale, linkBitsPerSecond } = manifest.configuration;
   const row = { scenario, engine, mem_gib: paperRowGib, scale, repeat: 1, outcome };
   if (outcome !== undefined)
     await writeRunsCsv(path.join(folder, 'runs.csv'), [
-      { run_id: manifest.runId, link_bits_per_second: linkBitsPerSecond, ...row },
+      { run_id: runId, link_bits_per_second: linkBitsPerSecond, ...row },
     ]);
 }
 
