@@ -9,6 +9,8 @@ export const leftOutReasons = {
   'unknown-tablespace': 'no file of their tablespace was found',
   'stale-checksum':
     'changed since they got their checksum: PostgreSQL puts a new one into the file alone, and none for hints that a standby sets',
+  'unmarked-hints':
+    'of a standby of PostgreSQL without checksums: it sets hints without marking pages as dirty, and did so in most that were looked at',
   'free-space-map': 'free space maps of PostgreSQL, which changes them without marking them as dirty',
   'not-in-time':
     'not looked at in time: pages of PostgreSQL with checksums, or what may be pages in a scan of InnoDB’s memory',

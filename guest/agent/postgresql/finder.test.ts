@@ -36,12 +36,16 @@ test('a search for shared buffers ends with its time', async (t) => {
 
 const base = 0x7f00_0000_0000;
 
-/** Shared memory with the blocks of one table, whose file has checksums; `change` is what was done to a buffer since it was read. */
+type Change = (block: Buffer, index: number) => void;
+
+/** Shared memory with the blocks of one table, and the table's file. `change` is given each buffer, as it was read or changed before. */
 function serverOf(
   t: ExecutionContext,
-  count: number,
-  change: (block: Buffer, index: number) => void = () => undefined,
-): { readonly list: (deadline?: Deadline) => ReturnType<typeof listBuffers> } {
+  { count = 100, hasChecksums = true } = {},
+): {
+  readonly change: (each: Change) => void;
+  readonly list: (deadline?: Deadline) => ReturnType<typeof listBuffers>;
+} {
   const path = mkdtempSync(join(tmpdir(), 'postgresql-'));
   t.teardown(() => {
     rmSync(path, { recursive: true });
@@ -55,15 +59,11 @@ function serverOf(
     const words = new Uint32Array(blockBytes / 4).fill(0x6162_0100 + index);
     const block = Buffer.from(words.buffer);
     for (const [word, value] of [24, 24, 8192, 0x2004].entries()) block.writeUInt16LE(value, 12 + word * 2);
-    block.writeUInt16LE(pageChecksum(words, index, state), 8);
+    block.writeUInt16LE(hasChecksums ? pageChecksum(words, index, state) : 0, 8);
     block.copy(bytes, blocksAt + index * blockBytes);
   }
   mkdirSync(join(path, 'base', '5'), { recursive: true });
   writeFileSync(join(path, 'base', '5', '16384'), bytes.subarray(blocksAt));
-  for (let index = 0; index < count; index++) {
-    const at = blocksAt + index * blockBytes;
-    change(bytes.subarray(at, at + blockBytes), index);
-  }
   const memory: Memory = {
     read: (address, into) => bytes.copy(into, 0, address - base, address - base + into.length),
   };
@@ -73,13 +73,20 @@ function serverOf(
     hasChecksums: undefined,
   };
   return {
+    change: (each) => {
+      for (let index = 0; index < count; index++) {
+        const at = blocksAt + index * blockBytes;
+        each(bytes.subarray(at, at + blockBytes), index);
+      }
+    },
     list: (deadline = new Deadline(60_000)) =>
       listBuffers({ pid: process.pid, directory }, memory, known, deadline),
   };
 }
 
 test('a server with checksums: pages that have theirs are listed, others are not', (t) => {
-  const { list } = serverOf(t, 100, (block, index) => {
+  const { list, change } = serverOf(t);
+  change((block, index) => {
     if (index % 4 === 0) block.writeUInt16LE(0, 8);
   });
   const pages = list();
@@ -88,7 +95,7 @@ test('a server with checksums: pages that have theirs are listed, others are not
 });
 
 test('pages whose checksums are not looked at in time are left out, and the others are listed', (t) => {
-  const { list } = serverOf(t, 100);
+  const { list } = serverOf(t);
   let nowMs = 0;
   // A look at the clock takes a millisecond, for each page.
   const pages = list(new Deadline(60, () => nowMs++));
@@ -99,7 +106,8 @@ test('pages whose checksums are not looked at in time are left out, and the othe
 });
 
 test('a standby, whose clean buffers have other hints than their files, is no unknown layout', (t) => {
-  const { list } = serverOf(t, 100, (block, index) => {
+  const { list, change } = serverOf(t);
+  change((block, index) => {
     // t_infomask of some tuple gets HEAP_XMIN_COMMITTED.
     if (index % 10 !== 0) block.writeUInt8(block.readUInt8(4002) | 1, 4002);
   });
@@ -108,8 +116,24 @@ test('a standby, whose clean buffers have other hints than their files, is no un
   t.deepEqual(pages.leftOut, { 'stale-checksum': 180 });
 });
 
+test('a standby without checksums: pages are listed as long as most have the hints of their files', (t) => {
+  let changed = 20;
+  const { list, change } = serverOf(t, { hasChecksums: false });
+  const setHints = (block: Buffer, index: number): void => {
+    if (index < changed) block.writeUInt8(block.readUInt8(4002) | 1, 4002);
+  };
+  change(setHints);
+  t.is(list().count, 100);
+  changed = 80;
+  change(setHints);
+  const pages = list();
+  t.is(pages.count, 0);
+  t.deepEqual(pages.leftOut, { 'unmarked-hints': 200 });
+});
+
 test('buffers that hold other pages than they seem to are an unknown layout', (t) => {
-  const { list } = serverOf(t, 100, (block) => {
+  const { list, change } = serverOf(t);
+  change((block) => {
     // Another version of the page: its LSN.
     block.writeUInt32LE(77, 4);
   });

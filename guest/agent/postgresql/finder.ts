@@ -128,14 +128,18 @@ export function listBuffers(
   // Before version 16 blocks begin at any multiple of 128 bytes.
   const isAligned = known.layout.blocks % pageSizeBytes === 0;
   if (isAligned) {
-    known.hasChecksums ??= compareWithFiles(memory, buffered, file, page, files.paths, pid);
-    const checked =
+    const compared =
       known.hasChecksums === true
-        ? withValidChecksum(memory, buffered, file, pagesDeadline(deadline))
-        : { valid: new Uint8Array(0), late: 0 };
-    count = keepPages(buffered.count, buffered.address, file, page, checked.valid);
-    leave('not-in-time', checked.late);
-    leave('stale-checksum', named - count - checked.late);
+        ? undefined
+        : compareWithFiles(memory, buffered, file, page, files.paths, pid);
+    known.hasChecksums = compared?.hasChecksums ?? known.hasChecksums;
+    if (known.hasChecksums === true) {
+      const { valid, late } = withValidChecksum(memory, buffered, file, pagesDeadline(deadline));
+      count = keepPages(buffered.count, buffered.address, file, page, valid);
+      leave('not-in-time', late);
+      leave('stale-checksum', named - count - late);
+    } else if (compared?.isMostlyEqual === false) leave('unmarked-hints', named);
+    else count = keepPages(buffered.count, buffered.address, file, page, new Uint8Array(0));
   } else leave('unaligned-in-memory', named);
   return {
     pid,
@@ -157,15 +161,22 @@ export function listBuffers(
   };
 }
 
-/** Pages that are compared with their files, once: they show that the buffers hold what they seem to, but for hints. */
+/**
+ * Pages that are compared with their files: they show that the buffers hold what they seem to, but for hints. Once is enough where
+ * each page's checksum tells about hints; elsewhere each list needs to know how many pages have other ones by now.
+ */
 const samples = 32;
 /** Some may change meanwhile, and without checksums nothing tells. */
 const minEqualShare = 0.5;
 
-/**
- * Whether files have checksums; undefined where no page has been written yet.
- * @throws GuestError 'unknown-layout' where pages are not what their descriptors say
- */
+interface Comparison {
+  /** Whether files have checksums; undefined where no page has been written yet. */
+  readonly hasChecksums: boolean | undefined;
+  /** Whether pages are as in their files, hints included, but for the checksum. */
+  readonly isMostlyEqual: boolean;
+}
+
+/** @throws GuestError 'unknown-layout' where pages are not what their descriptors say */
 function compareWithFiles(
   memory: Memory,
   buffered: BufferedPages,
@@ -173,10 +184,11 @@ function compareWithFiles(
   page: Uint32Array,
   paths: readonly string[],
   pid: number,
-): boolean | undefined {
+): Comparison {
   const inMemory = Buffer.alloc(blockBytes);
   const inFile = Buffer.alloc(blockBytes);
   let compared = 0;
+  let equalButHints = 0;
   let equal = 0;
   let withChecksum = 0;
   const step = Math.max(1, Math.floor(buffered.count / samples));
@@ -187,14 +199,19 @@ function compareWithFiles(
     if (inFile.every((byte) => byte === 0)) continue;
     compared++;
     if (readU16(inFile, checksumOffset) !== 0) withChecksum++;
-    if (isEqualButHints(inMemory, inFile)) equal++;
+    if (isEqualButHints(inMemory, inFile)) equalButHints++;
+    inMemory.copy(inFile, checksumOffset, checksumOffset, checksumOffset + 2);
+    if (inMemory.equals(inFile)) equal++;
   }
-  if (equal < minEqualShare * compared)
+  if (equalButHints < minEqualShare * compared)
     throw new GuestError(
       'unknown-layout',
-      `of ${compared} buffers of process ${pid} that seem to be clean, ${equal} are equal to their file but for hints`,
+      `of ${compared} buffers of process ${pid} that seem to be clean, ${equalButHints} are equal to their file but for hints`,
     );
-  return compared === 0 ? undefined : withChecksum > 0;
+  return {
+    hasChecksums: compared === 0 ? undefined : withChecksum > 0,
+    isMostlyEqual: equal >= minEqualShare * compared,
+  };
 }
 
 function readBlock(path: string, block: number, into: Buffer): boolean {
