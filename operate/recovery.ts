@@ -1,5 +1,6 @@
 /** `poolshift recover`: a VM that early resume has moved, and that lost its engines or its link, gets the pages that it misses. */
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError, isCoded } from '../foundation/coded-error.ts';
 import { type OperatedHost, quote } from './host.ts';
 import { endScript, migrationsFolder, parseEvent } from './launch.ts';
@@ -51,7 +52,7 @@ export async function recoverMove(
   onInterrupt(() => {
     interruption.abort();
   });
-  const obstacle = obstacleTo(move, await move.look());
+  const obstacle = obstacleTo(move, await lookWhenSettled(move));
   if (obstacle !== undefined) throw new CodedError('recovery', 'not-needed', obstacle);
   const { id, file } = await leftBy(hosts, vm);
   try {
@@ -74,6 +75,20 @@ export async function recoverMove(
     if (!(error instanceof CodedError) || isCoded(error, 'recovery')) throw error;
     reporter.note(notComing(move, error.message));
     return interruption.signal.aborted ? 'cancelled' : 'incomplete';
+  }
+}
+
+/** QEMU and libvirt take a moment to see that a migration is broken. */
+const settlingMs = 5000;
+const settlingPollMs = 500;
+
+/** @throws CodedError */
+async function lookWhenSettled(move: BrokenMove): Promise<Look> {
+  const untilMs = performance.now() + settlingMs;
+  for (;;) {
+    const seen = await move.look();
+    if (seen.targetMigration !== 'postcopy-active' || performance.now() >= untilMs) return seen;
+    await sleep(settlingPollMs);
   }
 }
 

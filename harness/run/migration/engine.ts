@@ -103,6 +103,8 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
     },
     close: async () => {
       await Promise.all(processes.map((child) => child.stop()));
+      // QEMU leaves it where nobody has connected to it.
+      await testbed.hosts.dst.run(`rm -f ${incomingSocket}`).catch(() => undefined);
       await key?.remove();
     },
   };
