@@ -11,6 +11,8 @@ import type { SshTarget } from './address.ts';
 const defaultTimeoutMs = 30_000;
 /** A command that is told to end does so within this time, or is not waited for. */
 const endMs = 3000;
+/** A host that ssh has lost is asked again so often, and given up after so long. */
+export const lostHost = { askAgainMs: 1000, givenUpMs: 60_000 } as const;
 /** Exit code of ssh itself. */
 const connectionLost = 255;
 

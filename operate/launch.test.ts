@@ -98,3 +98,33 @@ test('events of an engine whose host is lost for a while are read on from where 
   await engine.ended;
   t.deepEqual(heard, ['listening', 'may-move', 'lost', 'heard again', 'committed', 'done']);
 });
+
+test('an engine that is left while its host is lost is not followed again', async (t) => {
+  let follows = 0;
+  const host = {
+    name: 'src',
+    run: () => Promise.resolve(''),
+    follow: (): Following => {
+      follows += 1;
+      return {
+        lines: (async function* () {
+          yield* await Promise.resolve([]);
+        })(),
+        end: Promise.resolve('lost'),
+        stop: () => undefined,
+      };
+    },
+  };
+  const lost = Promise.withResolvers<undefined>();
+  const engine = await LaunchedEngine.start(host as unknown as OperatedHost, {
+    ...{ id: 'vm1-0a', vm: 'vm1', role: 'source', command: 'engine' },
+    onEvent: () => undefined,
+    onHeard: () => {
+      lost.resolve(undefined);
+    },
+  });
+  await lost.promise;
+  engine.leave();
+  await engine.ended;
+  t.is(follows, 1);
+});

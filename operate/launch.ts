@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { CodedError } from '../foundation/coded-error.ts';
 import { recordedFieldsSchema, type RecordedFields } from '../record/engine-event.ts';
-import { quote, type Following, type OperatedHost } from './host.ts';
+import { lostHost, quote, type Following, type OperatedHost } from './host.ts';
 
 /** Folder of all migrations that a host knows, and of one. */
 export const migrationsFolder = '/run/poolshift/migrations';
@@ -95,11 +95,6 @@ function followScript(id: string, role: Role, seen: number): string {
   const stem = `${folderOf(id)}/${role}`;
   return `touch ${stem}.events; exec tail -n +${seen + 1} -s 0.1 --pid="$(cat ${stem}.pid)" -f ${stem}.events`;
 }
-
-/** A host that is lost is asked again so often. */
-const askAgainMs = 1000;
-/** And given up after so long. */
-const lostMs = 60_000;
 
 /** TERM asks an engine to end: before the commit it does; in doubt it stays. USR1 tells it that the VM stands for its move. */
 function signalScript(id: string, role: Role, signal: 'TERM' | 'USR1'): string {
@@ -204,13 +199,14 @@ export class LaunchedEngine {
         isWhole = event !== undefined;
         if (event !== undefined) onEvent(event);
       }
-      if ((await following.end) === 'ended' || this.#left) return;
+      if ((await following.end) === 'ended' || this.#wasLeft()) return;
       // What was cut is read again.
       if (!isWhole) seen -= 1;
       if (lostAtMs === undefined) onHeard(false);
       lostAtMs ??= performance.now();
-      if (performance.now() - lostAtMs > lostMs) return;
-      await sleep(askAgainMs);
+      if (performance.now() - lostAtMs > lostHost.givenUpMs) return;
+      await sleep(lostHost.askAgainMs);
+      if (this.#wasLeft()) return;
     }
   }
 
@@ -234,8 +230,13 @@ export class LaunchedEngine {
       } catch (error) {
         if (!(error instanceof CodedError)) throw error;
       }
-      if (attempt < attempts) await sleep(askAgainMs);
+      if (attempt < attempts) await sleep(lostHost.askAgainMs);
     }
+  }
+
+  /** A method: it changes while something is waited for. */
+  #wasLeft(): boolean {
+    return this.#left;
   }
 
   /** Ends the reading of its events; the engine goes on. */

@@ -3,16 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError, isCoded } from '../foundation/coded-error.ts';
 import { type CommandArguments, QmpClient } from '../qemu/qmp/client.ts';
 import type { Answer, QmpCommand, QmpEvent } from '../qemu/qmp/messages.ts';
-import { type OperatedHost, quote } from './host.ts';
+import { lostHost, type OperatedHost, quote } from './host.ts';
 
 /** As far as this is told, whichever way it goes. */
 export type Qemu = Pick<QmpClient, 'execute' | 'onEvent'>;
 
 const connectMs = 10_000;
-/** A host that is lost is asked again so often. */
-const askAgainMs = 1000;
-/** And given up after so long. */
-const lostMs = 60_000;
 /** Said twice they do no more than once. */
 const repeatable: readonly QmpCommand[] = ['query-migrate', 'query-status', 'stop', 'cont'];
 
@@ -119,7 +115,7 @@ export class Monitor implements Qemu {
   }
 
   async #reconnect(): Promise<boolean> {
-    const untilMs = performance.now() + lostMs;
+    const untilMs = performance.now() + lostHost.givenUpMs;
     while (!this.#closed && this.#pid > 0 && performance.now() < untilMs) {
       try {
         // Another one may have taken its place, and knows nothing of this migration.
@@ -131,7 +127,7 @@ export class Monitor implements Qemu {
         return true;
       } catch (error) {
         if (!(error instanceof CodedError)) throw error;
-        await sleep(askAgainMs);
+        await sleep(lostHost.askAgainMs);
       }
     }
     return false;

@@ -77,21 +77,39 @@ test('times of three hosts are brought to one clock, and the bounds of their err
   t.is(switchover.longestGapBeforeMs, undefined);
 });
 
+/** Names of the checks that a run with these events fails. */
+async function failedChecks(
+  events: readonly NewRunEvent[],
+  check: (checks: Checks) => void,
+): Promise<readonly string[]> {
+  const dir = await mkdtemp(path.join(os.tmpdir(), 'checks-'));
+  const log = await RunLog.create(dir);
+  try {
+    const checks = new Checks(log);
+    for (const event of events) log.event(event);
+    check(checks);
+    return checks.failed;
+  } finally {
+    await log.close();
+    await rm(dir, { recursive: true });
+  }
+}
+
 test('a clock that was stepped between QEMU’s events and their reading fails the run', async (t) => {
-  const checked = async (delaysMs: readonly number[]): Promise<readonly string[]> => {
-    const dir = await mkdtemp(path.join(os.tmpdir(), 'checks-'));
-    const log = await RunLog.create(dir);
-    try {
-      const checks = new Checks(log);
-      for (const delay_ms of delaysMs)
-        log.event({ event: 'qmp', at_ms: 1000, host: 'src', name: 'STOP', data: {}, delay_ms });
-      checks.clocks();
-      return checks.failed;
-    } finally {
-      await log.close();
-      await rm(dir, { recursive: true });
-    }
-  };
+  const checked = (delaysMs: readonly number[]): Promise<readonly string[]> =>
+    failedChecks(
+      delaysMs.map((delay_ms) => ({
+        event: 'qmp',
+        at_ms: 1000,
+        host: 'src',
+        name: 'STOP',
+        data: {},
+        delay_ms,
+      })),
+      (checks) => {
+        checks.clocks();
+      },
+    );
   t.deepEqual(await checked([]), []);
   t.deepEqual(await checked([0.4, 19]), []);
   t.deepEqual(await checked([0.4, -300]), ['clocks']);
@@ -99,19 +117,10 @@ test('a clock that was stepped between QEMU’s events and their reading fails t
 });
 
 test('a client was not without answer for less time than no VM ran, whatever the hosts’ clocks show', async (t) => {
-  const checked = async (events: readonly NewRunEvent[]): Promise<readonly string[]> => {
-    const dir = await mkdtemp(path.join(os.tmpdir(), 'checks-'));
-    const log = await RunLog.create(dir);
-    try {
-      const checks = new Checks(log);
-      for (const event of events) log.event(event);
+  const checked = (events: readonly NewRunEvent[]): Promise<readonly string[]> =>
+    failedChecks(events, (checks) => {
       checks.clientGap();
-      return checks.failed;
-    } finally {
-      await log.close();
-      await rm(dir, { recursive: true });
-    }
-  };
+    });
   t.deepEqual(await checked(ofThreeClocks), []);
   const shorter = ofThreeClocks.map((event) =>
     event.event === 'probe-gap' ? { ...event, at_ms: 7009, gap_ms: 286 } : event,
