@@ -4,7 +4,7 @@ import { timeLimitMs } from '../claims/not-converged.ts';
 import type { Run } from '../record/read-set.ts';
 import type { NumberColumn } from '../../record/run-columns.ts';
 import { dirtyBytesPerSecondOf, dirtyShareOf } from '../record/dirty-rate.ts';
-import { efficiencyOf, tpsRecoveryMsOf } from '../record/run-row.ts';
+import { efficiencyOf, isTpsNotBack, tpsRecoveryMsOf } from '../record/run-row.ts';
 import { quantile } from '../statistics/spread.ts';
 
 export interface Column {
@@ -13,8 +13,8 @@ export interface Column {
   /** Undefined where it does not apply, or was not measured. */
   readonly value: (run: Run) => number | undefined;
   readonly text: (value: number) => string;
-  /** What stands in the place of values that none of the runs has; empty if left out. */
-  readonly absence?: (runs: readonly Run[]) => string;
+  /** What is said of the runs that have no value; empty where nothing is to be said. */
+  readonly remark?: (runs: readonly Run[]) => string;
   /** It is of all runs of a cell, those that did not converge as well where others did. */
   readonly ofAll?: true;
   /** What it is at the least of a run that was cancelled, and so does not have it. */
@@ -195,8 +195,11 @@ const columns: Readonly<Record<string, Column>> = {
     title: 'TPS back s',
     value: ({ row }) => tpsRecoveryMsOf(row),
     text: (ms) => inSeconds(ms),
-    absence: (runs) =>
-      runs.some(({ row }) => row.tps_recovery_measurable === false) ? 'not measurable' : '',
+    remark: (runs) => {
+      if (runs.some(({ row }) => row.tps_recovery_measurable === false)) return 'not measurable';
+      const notBack = runs.filter(({ row }) => isTpsNotBack(row) === true).length;
+      return notBack === 0 ? '' : `not back in ${notBack} of ${runs.length}`;
+    },
   },
   'p95-before': latency('p95 before ms', median, 'before'),
   'p95-during': latency('p95 during ms', median),

@@ -2,6 +2,7 @@ import test from 'ava';
 import type { Recipe } from '../../experiments/recipe.ts';
 import { syntheticSet } from '../testing/synthetic-set.ts';
 import { recipeBlock } from './recipe-block.ts';
+import type { RecipeSet } from './recipe-set.ts';
 
 const recipe: Recipe = {
   name: 'made-up',
@@ -17,6 +18,15 @@ const recipe: Recipe = {
   figures: [],
 };
 
+/** The cells of the only row of a block's table, from the number of runs on. */
+const rowOf = (recipeSet: RecipeSet): string[] =>
+  recipeBlock(recipeSet, ['results/made-up'])
+    .join('\n')
+    .split('\n')
+    .filter((line) => line.startsWith('| 8 '))
+    .flatMap((line) => line.split('|').slice(4, -1))
+    .map((cell) => cell.trim());
+
 test('where some runs converged a cell’s numbers are of these, but for what was lost', (t) => {
   const set = syntheticSet({ scenarios: ['rw'], paperRowsGib: [8], engines: ['precopy'], repeats: 3 });
   const runs = set.runs.map((run) => {
@@ -27,12 +37,27 @@ test('where some runs converged a cell’s numbers are of these, but for what wa
     return { ...run, row: { ...row, ...cut } };
   });
   const parts = [{ title: '', mems: recipe.mems, runs, failed: [] }];
-  const lines = recipeBlock({ recipe, set: { ...set, runs }, parts, wanted: 3 }, ['results/made-up'])
-    .join('\n')
-    .split('\n');
-  const cells = lines
-    .find((line) => line.startsWith('| 8 '))
-    ?.split('|')
-    .map((cell) => cell.trim());
-  t.deepEqual(cells?.slice(4, -1), ['1 of 3 converged', 'no (no to yes)', '60.0', '2000', '4 (0 to 4)']);
+  t.deepEqual(rowOf({ recipe, set: { ...set, runs }, parts, wanted: 3 }), [
+    '1 of 3 converged',
+    'no (no to yes)',
+    '60.0',
+    '2000',
+    '4 (0 to 4)',
+  ]);
+});
+
+test('a cell says of how many runs throughput did not come back', (t) => {
+  const withTps: Recipe = { ...recipe, tables: [{ caption: 'All', columns: ['tps-back'] }] };
+  const set = syntheticSet({ scenarios: ['rw'], paperRowsGib: [8], engines: ['precopy'], repeats: 3 });
+  const cellOf = (recoveriesMs: readonly (number | undefined)[]): string | undefined => {
+    const runs = set.runs.map((run, index) => ({
+      ...run,
+      row: { ...run.row, tps_recovery_measurable: true, tps_recovery_ms: recoveriesMs[index] },
+    }));
+    const parts = [{ title: '', mems: recipe.mems, runs, failed: [] }];
+    return rowOf({ recipe: withTps, set: { ...set, runs }, parts, wanted: 3 }).at(-1);
+  };
+  t.is(cellOf([12_000, 12_000, undefined]), '12.0; not back in 1 of 3');
+  t.is(cellOf([undefined, undefined, undefined]), 'not back in 3 of 3');
+  t.is(cellOf([12_000, 12_000, 12_000]), '12.0');
 });

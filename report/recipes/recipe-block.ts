@@ -118,7 +118,8 @@ function tableOf({ scenarios, engines }: Recipe, table: RecipeTable, parts: Reci
           const numbersOfCell = columns.map((column) => {
             const shown = column.ofAll === true ? ofCell : converged;
             const values = shown.flatMap((run) => column.value(run) ?? []);
-            return values.length === 0 ? (column.absence?.(shown) ?? '') : medianText(column, values);
+            const remark = values.length === shown.length ? '' : (column.remark?.(shown) ?? '');
+            return [medianText(column, values), remark].filter((text) => text !== '').join('; ');
           });
           const convergedText =
             part === undefined

@@ -57,3 +57,14 @@ test('runs that failed count where they refute a claim, also those that were mad
   t.true(block.includes('**1 of 2 runs**'));
   t.regex(block, /^\*\*Failed\*\*.*: `rw-4-precopy-r1`, `rw-4-restore-r1\.failed-1`\.$/m);
 });
+
+test('where every run of a set failed, that is said, with their names', async (t) => {
+  const dir = await mkdtemp(path.join(os.tmpdir(), 'recipe-set-'));
+  t.teardown(() => rm(dir, { recursive: true }));
+  const { runs } = await readSet([recorded], { withoutSamples: true });
+  await writeSet(dir, { runs: runs.map((run) => failedAs(run, run.name, {})) });
+  await t.throwsAsync(readRecipeSet(smoke, [dir]), {
+    code: 'not-readable',
+    message: /every run of the recipe smoke in .* failed: rw-4-precopy-r1, rw-4-restore-r1; why is/,
+  });
+});

@@ -107,12 +107,16 @@ export async function readRecipeSet(
     };
   });
   const runs = all.runs.filter((run) => parts.some((part) => part.runs.includes(run)));
-  if (runs.length === 0)
+  if (runs.length === 0) {
+    const failed = parts.flatMap((part) => part.failed.map(({ name }) => name));
     throw new CodedError(
       'report',
       'not-readable',
-      `there is no run of the recipe ${recipe.name} in ${folders.join(', ')}`,
+      failed.length === 0
+        ? `there is no run of the recipe ${recipe.name} in ${folders.join(', ')}`
+        : `every run of the recipe ${recipe.name} in ${folders.join(', ')} failed: ${failed.join(', ')}; why is at the end of its events.jsonl`,
     );
+  }
   const wanted = matrices.reduce((sum, matrix) => sum + matrix.runs.length, 0);
   // To tables and figures they are missing.
   const planned = all.runs.filter(hasFailed).map(({ set, row }) => ({
