@@ -231,8 +231,8 @@ test('a set that records its plan says what was never run', async (t) => {
   const set = await readSet([dir]);
   t.is(set.runs.length, 1);
   t.deepEqual(set.leftOut, [
-    { name: 'rw-16-precopy-r2', reason },
-    { name: 'idle-4-restore-r1', reason },
+    { name: 'rw-16-precopy-r2', reason, neverBegun: true },
+    { name: 'idle-4-restore-r1', reason, neverBegun: true },
   ]);
   t.deepEqual(set.planned, places);
   t.deepEqual(set.recordedPlans, [dir]);

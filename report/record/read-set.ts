@@ -45,13 +45,20 @@ export interface SimulatedGain {
   readonly gain: number;
 }
 
+export interface LeftOut {
+  readonly name: string;
+  readonly reason: string;
+  /** It was planned, where the set records its plan, and there is no run of it. */
+  readonly neverBegun?: true;
+}
+
 export interface RunSet {
   /** Names of the folders that were given. */
   readonly names: readonly string[];
   /** Runs that figures are made from. */
   readonly runs: readonly Run[];
-  /** Runs that are not, and why: those that were planned and never begun, too, where the set records its plan. */
-  readonly leftOut: readonly { readonly name: string; readonly reason: string }[];
+  /** Runs that are not, and why. */
+  readonly leftOut: readonly LeftOut[];
   /** The cells of those, which are missing for that reason. */
   readonly planned: readonly Place[];
   /** The simulation's gains for these runs, where somebody who knows it has added them. */
@@ -79,7 +86,7 @@ interface ReadOptions {
  */
 export async function readSet(folders: readonly string[], options: ReadOptions = {}): Promise<RunSet> {
   const runs: Run[] = [];
-  const leftOut: RunSet['leftOut'][number][] = [];
+  const leftOut: LeftOut[] = [];
   const planned: Place[] = [];
   const recordedPlans: string[] = [];
   const taken = new Set<string>();
@@ -149,7 +156,11 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
     recordedPlans.push(set);
     if (options.growing === true) continue;
     for (const cell of plan.filter((one) => !begun.has(runName(one)))) {
-      leftOut.push({ name: runName(cell), reason: 'was planned, and there is no run of it' });
+      leftOut.push({
+        name: runName(cell),
+        reason: 'was planned, and there is no run of it',
+        neverBegun: true,
+      });
       planned.push({
         set,
         scenario: cell.scenario,

@@ -37,3 +37,17 @@ test('two VMs that were moved at once are one run, and what either lost is lost'
   ]);
   t.regex(resultsHtml({ ...rest, runs: both }, 'en'), /1 acknowledged commit was lost in 6 runs\./);
 });
+
+test('runs that were planned and not made are told apart from those that do not count', (t) => {
+  const failed = { name: 'rw-8-restore-r4', reason: 'failed: the target ended' };
+  const missing = {
+    name: 'rw-8-restore-r5',
+    reason: 'was planned, and there is no run of it',
+    neverBegun: true,
+  } as const;
+  const lead = (leftOut: typeof rest.leftOut): string => resultsHtml({ ...rest, runs, leftOut }, 'en');
+  t.regex(lead([missing, missing]), /2 planned runs have not been made yet\./);
+  t.notRegex(lead([missing]), /not in these numbers/);
+  t.regex(lead([failed, missing]), /1 planned run has not been made yet\. 1 run is not in these numbers/);
+  t.notRegex(lead([failed]), /planned/);
+});

@@ -23,6 +23,8 @@ const words = {
       (runs === 1 ? 'one run' : `${runs} runs`),
     leftOut: (count: number) =>
       `${count === 1 ? '1 run is' : `${count} runs are`} not in these numbers: see the end of the page`,
+    neverBegun: (count: number) =>
+      `${count === 1 ? '1 planned run has' : `${count} planned runs have`} not been made yet`,
     cut: 'Did not converge: ',
     inPart: (converged: number, runs: number) => `${converged} of ${runs} converged`,
     stop: '. ',
@@ -38,6 +40,7 @@ const words = {
         ? `${runs} 回の実行で失われたコミットはない`
         : `${runs} 回の実行で ${lost} 件のコミットが失われた`,
     leftOut: (count: number) => `${count} 回の実行は含まれない（ページ末尾を参照）`,
+    neverBegun: (count: number) => `計画された ${count} 回の実行は未実施`,
     cut: '収束せず：',
     inPart: (converged: number, runs: number) => `${runs} 回中 ${converged} 回収束`,
     stop: '。',
@@ -70,7 +73,7 @@ function rangeText(values: readonly number[]): string {
 
 /** The set in two sentences. */
 function leadOf(set: RunSet, language: Language, { cells, engines, engineTitle }: FigureContext): string {
-  const { against, times, lost, leftOut, cut, inPart, stop, nothing } = words[language];
+  const { against, times, lost, leftOut, neverBegun, cut, inPart, stop, nothing } = words[language];
   const methods = engines
     .filter((engine) => engine !== 'precopy')
     .flatMap((engine) => {
@@ -92,6 +95,8 @@ function leadOf(set: RunSet, language: Language, { cells, engines, engineTitle }
   );
   // What is lost of any VM counts; VMs that were moved at once are one run.
   const counted = set.runs.filter(({ row }) => row.ledger_lost !== undefined);
+  const planned = set.leftOut.filter((run) => run.neverBegun === true).length;
+  const excluded = set.leftOut.length - planned;
   const sentences = [
     ...(set.runs.length === 0 ? [nothing] : []),
     ...(methods.length === 0 ? [] : [against + methods.join(language === 'ja' ? '、' : ', ')]),
@@ -99,7 +104,8 @@ function leadOf(set: RunSet, language: Language, { cells, engines, engineTitle }
     ...(counted.length === 0
       ? []
       : [lost(sum(...counted.map(({ row }) => row.ledger_lost)) ?? 0, firstVmsOf(counted).length)]),
-    ...(set.leftOut.length === 0 ? [] : [leftOut(set.leftOut.length)]),
+    ...(planned === 0 ? [] : [neverBegun(planned)]),
+    ...(excluded === 0 ? [] : [leftOut(excluded)]),
   ];
   return sentences
     .map((sentence) => sentence.replace(/[.。]$/, '') + stop)
