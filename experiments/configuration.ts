@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { type DatabaseSystem, databaseSystems } from '../foundation/database-systems.ts';
-import { engineNames } from './engines.ts';
+import { engineNames, engines } from './engines.ts';
 import type { LinkRates } from './link-rates.ts';
 import { memValues, paperRows, paperRowsGib } from './paper-rows.ts';
 import { paperLinkBitsPerSecond, profileNames, profiles } from './profiles.ts';
@@ -95,6 +95,10 @@ export const optionsSchema = z.object({
   beforeSwitch: number(0, 100)
     .default(0)
     .describe('resume: percent of the listed pages that are at the destination before the VM moves there'),
+  compress: z
+    .enum(['auto', 'none', 'zstd'])
+    .optional()
+    .describe('our engines: compress the migration link (default: the engine decides while it runs)'),
   targetMemory: z
     .enum(targetMemories)
     .default('plain')
@@ -167,6 +171,8 @@ export const configurationSchema = z.object({
   placement: optionsSchema.shape.placement.unwrap().optional(),
   /** Of the listed pages, before the VM moves; with engine `resume`. */
   beforeSwitchPercent: z.number().optional(),
+  /** Of the migration link by our engines; absent where it was left to them. */
+  compress: optionsSchema.shape.compress,
   /** Absent where it is plain. */
   targetMemory: z.literal('prefaulted').optional(),
   verifyRam: z.boolean(),
@@ -271,6 +277,9 @@ export function resolveConfiguration(options: Options): Configuration {
     seed: options.seed,
     placement: options.placement,
     ...(options.engine === 'resume' ? { beforeSwitchPercent: options.beforeSwitch } : {}),
+    ...(options.compress !== undefined && engines[options.engine].kind === 'poolshift'
+      ? { compress: options.compress }
+      : {}),
     ...(options.targetMemory === 'plain' ? {} : { targetMemory: options.targetMemory }),
     verifyRam: options.verifyRam,
     ...(options.vms === 2 ? { vms: 2 } : {}),

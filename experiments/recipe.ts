@@ -28,6 +28,8 @@ interface RecipeConditions {
   readonly verifyRam?: true;
   /** Of the listed pages, before the VM moves, in percent; engine `resume`. */
   readonly beforeSwitch?: number;
+  /** Of the migration link, by our engines. */
+  readonly compress?: 'auto' | 'none' | 'zstd';
   /** VMs that are moved at once. */
   readonly vms?: 2;
   /** MiB in place of the memory row's. */

@@ -4,6 +4,7 @@ import { agedGuests } from './aged-guests.ts';
 import { beyondTheLink } from './beyond-the-link.ts';
 import { bitExact } from './bit-exact.ts';
 import { bitExactMysql } from './bit-exact-mysql.ts';
+import { compressionChoice } from './compression-choice.ts';
 import { dirtyRate } from './dirty-rate.ts';
 import { downtimePairs } from './downtime-pairs.ts';
 import { earlyResume } from './early-resume.ts';
@@ -26,6 +27,7 @@ import { twoVms } from './two-vms.ts';
 export const recipes: readonly Recipe[] = [
   enginesRecipe,
   fullSpeed,
+  compressionChoice,
   everyMethod,
   earlyResume,
   switchPoint,

@@ -59,7 +59,7 @@ async function until(condition: () => boolean): Promise<void> {
       void commands.write(JSON.stringify({ execute, arguments: args }));
     send('qmp_capabilities');
     send('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
-    send('migrate-set-parameters', { 'max-bandwidth': 200_000 });
+    send('migrate-set-parameters', { 'max-bandwidth': 20_000 });
     await sleep(300);
     t.false(
       reports.some((report) => report.report === 'migration'),

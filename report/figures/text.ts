@@ -122,6 +122,7 @@ const texts = {
   'condition.downtime limit': { en: 'downtime limit', ja: 'ダウンタイム上限' },
   'condition.raised downtime limit': { en: 'downtime limit, raised to', ja: '引き上げ後のダウンタイム上限' },
   'condition.before switch': { en: 'pages there before the VM moves', ja: '切替前に届いたページ' },
+  'condition.compression': { en: 'compression of the migration link', ja: '移行リンクの圧縮' },
   'condition.time limit': { en: 'time limit', ja: '移行の制限時間' },
   'condition.load before': { en: 'load before', ja: '移行前の負荷' },
   'condition.load after': { en: 'load after', ja: '移行後の負荷' },

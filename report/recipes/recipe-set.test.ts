@@ -2,9 +2,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
+import { configurationOf, runName } from '../../experiments/matrix.ts';
+import { matricesOf } from '../../experiments/recipe.ts';
+import { recipes } from '../../experiments/recipes/all.ts';
 import { smoke } from '../../experiments/recipes/smoke.ts';
 import { cellsOf } from '../record/cells.ts';
 import { readSet, type Run } from '../record/read-set.ts';
+import { syntheticSet } from '../testing/synthetic-set.ts';
 import { writeSet } from '../testing/write-set.ts';
 import { judgedClaims } from './judge.ts';
 import { recipeBlock } from './recipe-block.ts';
@@ -68,3 +72,28 @@ test('where every run of a set failed, that is said, with their names', async (t
     message: /every run of the recipe smoke in .* failed: rw-4-precopy-r1, rw-4-restore-r1; why is/,
   });
 });
+
+for (const recipe of recipes.filter(({ parts = [] }) => parts.length > 1))
+  test(`${recipe.name}: a run is of the part that it was made for`, async (t) => {
+    const [run] = syntheticSet({ scenarios: ['rw'], paperRowsGib: [4], engines: ['restore'] }).runs;
+    if (run === undefined) throw new RangeError('no run');
+    const matrices = matricesOf(recipe);
+    for (const [index, { options, runs }] of matrices.entries()) {
+      const dir = await mkdtemp(path.join(os.tmpdir(), 'recipe-set-'));
+      t.teardown(() => rm(dir, { recursive: true }));
+      const made = runs.map((cell): Run => {
+        const configuration = configurationOf(options, cell);
+        const { scenario, engine, paperRowGib } = configuration;
+        const row = { ...run.row, scenario, engine, paper_row_gib: paperRowGib, repeat: cell.repeat };
+        const name = runName(cell);
+        const manifest = { ...run.manifest, runId: name, configuration, repeat: cell.repeat };
+        return { ...run, name, row, manifest };
+      });
+      await writeSet(dir, { runs: made });
+      const { parts } = await readRecipeSet(recipe, [dir]);
+      t.deepEqual(
+        parts.map((part) => part.runs.length),
+        matrices.map((_, other) => (other === index ? made.length : 0)),
+      );
+    }
+  });

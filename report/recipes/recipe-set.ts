@@ -42,6 +42,8 @@ const conditions = [
   'warmStart',
   'vms',
   'targetMemory',
+  'beforeSwitchPercent',
+  'compress',
 ] as const;
 
 function nameOf({ manifest: { configuration, repeat } }: Run): string {

@@ -90,6 +90,7 @@ const cases: Readonly<Record<ConditionName, readonly Case[]>> = {
     { change: withConfiguration({ downtimeLimitMaxMs: 2000 }), says: '0 ms | 2000 ms' },
   ],
   'before switch': [{ change: withConfiguration({ beforeSwitchPercent: 90 }), says: '50 % | 90 %' }],
+  compression: [{ change: withConfiguration({ compress: 'none' }), says: 'as the engine decides | none' }],
   'time limit': [{ change: withConfiguration({ maxTimeSeconds: 60 }), says: '600 s | 60 s' }],
   'load before': [{ change: withConfiguration({ beforeSeconds: 5 }), says: '30 s | 5 s' }],
   'load after': [{ change: withConfiguration({ afterSeconds: 10 }), says: '60 s | 10 s' }],

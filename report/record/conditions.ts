@@ -20,6 +20,7 @@ export const conditionNames = [
   'downtime limit',
   'raised downtime limit',
   'before switch',
+  'compression',
   'time limit',
   'load before',
   'load after',
@@ -54,6 +55,7 @@ export function conditionsOf({ row, manifest }: Pick<Run, 'row' | 'manifest'>): 
     'raised downtime limit': isOurs(row.engine) ? `${configuration.downtimeLimitMaxMs ?? 0} ms` : undefined,
     'before switch':
       configuration.beforeSwitchPercent === undefined ? undefined : `${configuration.beforeSwitchPercent} %`,
+    compression: isOurs(row.engine) ? (configuration.compress ?? 'as the engine decides') : undefined,
     'time limit': `${configuration.maxTimeSeconds} s`,
     'load before': `${configuration.beforeSeconds} s`,
     'load after': `${configuration.afterSeconds} s`,

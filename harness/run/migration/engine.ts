@@ -30,7 +30,7 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
   const name = `run-${randomUUID()}`;
   let key: EngineKey | undefined;
   const early = engine.strategy === 'resume';
-  const { beforeSwitchPercent = 30 } = context.configuration;
+  const { beforeSwitchPercent = 0, compress } = context.configuration;
 
   const start = async (
     host: 'src' | 'dst',
@@ -66,7 +66,8 @@ export function throughEngine(context: MigrationContext, engine: PoolshiftEngine
         'src',
         `source --listen unix:${outgoingSocket} --connect ${address} --agent ${machine.paths.agentSocket} ` +
           `--agent-timeout ${agentTimeoutSeconds} --ram file:${machine.paths.ram} --strategy ${engine.strategy}` +
-          (early ? ` --before-switch ${beforeSwitchPercent}` : ''),
+          (early ? ` --before-switch ${beforeSwitchPercent}` : '') +
+          (compress === undefined ? '' : ` --compress ${compress}`),
         // Early resume has a bandwidth of its own, with which QEMU goes over to post-copy.
         early ? undefined : tellSwitchoverBandwidth(context),
       );
