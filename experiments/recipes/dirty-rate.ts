@@ -8,7 +8,7 @@ import { type Recipe, noCommitLost } from '../recipe.ts';
  */
 const part = (share: string, mbits: number, repeat = 1) => ({
   name: share.replace('.', ''),
-  title: `migration link of ${mbits} Mbit/s`,
+  title: `${mbits} Mbit/s`,
   repeat,
   conditions: { migrationRate: `${mbits}mbit` },
 });
@@ -62,7 +62,7 @@ export const dirtyRate: Recipe = {
     },
     noCommitLost,
   ],
-  paperClaims: 'slower migration links, dirty rate',
+  paperClaims: 'migration link of',
   predicted: true,
   figures: ['extra-09-gain-over-dirty-rate'],
 };

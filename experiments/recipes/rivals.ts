@@ -47,17 +47,15 @@ export const rivals: Recipe = {
         'pool-loaded',
         'both-servers',
         'service-link',
-        'sql-gap',
         'load-errors',
         'load-reconnects',
         'commits-unknown',
       ],
     },
     {
-      caption: 'Load, and the pool where it is shrunk and read again',
+      caption: 'Load',
       columns: [
         'pool-shrunk',
-        'pool-loaded',
         'tps-before',
         'tps-during',
         'tps-after',
