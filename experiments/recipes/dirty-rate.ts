@@ -17,7 +17,7 @@ export const dirtyRate: Recipe = {
   name: 'dirty-rate',
   title: 'The gain over the dirty rate',
   question:
-    'How does the gain over pre-copy grow with the share of the migration link that the guest’s writes would fill, and where are the paper’s 2.3 times?',
+    'How does the gain over pre-copy grow with the share of the migration link that the guest’s writes would fill, and where does it reach the paper’s 2.3 times?',
   scenarios: ['rw'],
   mems: ['4'],
   engines: ['precopy', 'restore', 'balance', 'resume'],
