@@ -66,7 +66,7 @@ export const optionsSchema = z.object({
     .enum(guestNames)
     .default('fresh')
     .describe(
-      'fresh: as it is when its pool is warm; aged: as after weeks, page cache full and next to nothing free',
+      'fresh: just booted and warmed; aged: as after weeks, page cache full and almost no free memory',
     ),
   threads: integer(1, 256).optional().describe('sysbench threads (lab: 2, paper: 8)'),
   rate: number(0, 1e6)
@@ -102,7 +102,7 @@ export const optionsSchema = z.object({
   targetMemory: z
     .enum(targetMemories)
     .default('plain')
-    .describe("the target VM's memory, with every method: prefaulted, its pages are there before it waits"),
+    .describe('prefaulted: the target allocates its memory before the migration, with every method'),
   verifyRam: flag.describe('compare the RAM of both VMs byte by byte before the target runs'),
   vmMemory: integer(256, 1_048_576)
     .optional()
@@ -111,9 +111,7 @@ export const optionsSchema = z.object({
     .optional()
     .describe('bytes of tables in MiB instead of the row’s (tests and trials)'),
   vms: integer(1, 2).default(1).describe('VMs that are moved from one host to the other at once'),
-  warmStart: flag.describe(
-    'go on from a guest that was booted and warmed once, and is kept, in place of doing so anew (tests and trials)',
-  ),
+  warmStart: flag.describe('start from a kept guest that was booted and warmed once (tests and trials)'),
   warehouses: integer(1, 10_000)
     .optional()
     .describe('--scenario tpcc: warehouses, 74 MiB each (as many as fit in the tables’ size)'),

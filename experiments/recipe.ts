@@ -123,7 +123,7 @@ export interface Recipe {
   readonly parts?: readonly RecipePart[];
   readonly tables: readonly RecipeTable[];
   readonly claims: readonly RecipeClaim[];
-  /** Also hold the paper's claims against it: what its runs were made under, as the page says when a claim holds. */
+  /** Also hold the paper's claims against it: the conditions of its runs, before the titles of its parts. */
   readonly paperClaims?: string;
   /** Also simulate each run, and say how far that is from what was measured. */
   readonly predicted?: true;

@@ -164,7 +164,7 @@ const cases: Readonly<Record<string, readonly [Partial<Asked>, RegExp, Expected]
         source: [{ place, sizeBytes: undefined, hashes: [], inode: '', fault: 'Input/output error' }],
       },
     },
-    /nobody knows whether it is the same there: Input\/output error/,
+    /not known whether it is the same there: Input\/output error/,
     noMigration,
   ],
   'storage that was named, and that the source has not': [
@@ -216,7 +216,7 @@ const cases: Readonly<Record<string, readonly [Partial<Asked>, RegExp, Expected]
   'a port behind a firewall': [{ reachability: { is: 'silent', ip: '192.0.2.2' } }, /no answer/, onlyPlain],
   'another host at the address': [
     { reachability: { is: 'open', ip: '192.0.2.2' } },
-    /somebody answers/,
+    /is not on dst/,
     onlyPlain,
   ],
   'an unknown name': [{ reachability: { is: 'unknown-host', ip: '' } }, /does not know/, onlyPlain],

@@ -322,7 +322,7 @@ function storage(
     found(
       'note',
       `disk ${target}`,
-      `${kind} is nothing that the engine reads: its pages come from memory`,
+      `the engine cannot read ${kind}: its pages come from memory`,
       'export it by NBD and name it with --storage (docs/engine.md)',
     ),
   );
@@ -345,7 +345,7 @@ function storage(
         found(
           'fault',
           check,
-          `cannot be read here, so that nobody knows whether it is the same there: ${here.fault}`,
+          `cannot be read here, so it is not known whether it is the same there: ${here.fault}`,
           'let the user of QEMU read it on both hosts; this path would be another disk if it is not shared',
         ),
       );
@@ -356,7 +356,7 @@ function storage(
           'note',
           check,
           `cannot be read here, and so not be compared: ${here.fault}`,
-          'see that it is the disk of this VM; each page from it is verified by content',
+          "make sure that it is this VM's disk; each page from it is verified by content",
         ),
       );
     } else if (here.sizeBytes !== undefined && here.sizeBytes !== there.sizeBytes)
@@ -481,7 +481,7 @@ function port({
       return found(
         'no-engine',
         check,
-        `somebody answers at ${place} who is not on ${destination.name}`,
+        `what answers at ${place} is not on ${destination.name}`,
         'name its address in the migration network with --to-address',
       );
     case 'silent':

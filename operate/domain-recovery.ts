@@ -43,7 +43,7 @@ export async function recoverDomain(
             throw new CodedError(
               'recovery',
               'libvirt-in-the-way',
-              `libvirt on ${hosts.destination.name} lets nobody speak to the QEMU of ${name} while its migration is broken: --restart-libvirt stops it there ` +
+              `libvirt on ${hosts.destination.name} blocks access to the QEMU of ${name} while its migration is broken: --restart-libvirt stops it there ` +
                 'for a moment. VMs run on; virsh does not answer meanwhile, and other migrations of that host break',
             );
           await tellBehindLibvirt(hosts.destination, name, uri);

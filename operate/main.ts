@@ -37,10 +37,10 @@ const program = new Command('poolshift')
   .addHelpText(
     'after',
     [
-      '\nExit codes: 0 migrated, or nothing stands in the way; 1 failed, the VM is at the source; 2 wrong',
-      'option; 3 in doubt: look on both hosts; 4 a check stands in the way, nothing was started; 5 with',
-      '--verify: migrated, and suspended there; 6 with --method resume: at the destination, and not all',
-      'of it comes; 130 ended by Ctrl-C, the VM is at the source.',
+      '\nExit codes: 0 migrated, or check found no problem; 1 failed, the VM is at the source; 2 wrong',
+      'option; 3 in doubt: look on both hosts; 4 a check failed, nothing was started; 5 with',
+      '--verify: migrated, and suspended there; 6 with --method resume: at the destination, without all',
+      'of its memory; 130 ended by Ctrl-C, the VM is at the source.',
     ].join('\n'),
   );
 
@@ -63,8 +63,8 @@ function addCommonOptions(command: Command): Command {
     .addOption(
       new Option(
         '--method <name>',
-        'balance and restore go through the engines, as does resume, after which the VM runs at the destination before all of it is ' +
-          'there; plain is libvirt or QEMU alone',
+        'balance, restore, resume: through the engines (with resume the VM runs at the destination before all of its memory is there); ' +
+          'plain: libvirt or QEMU alone',
       )
         .choices(methods)
         .default('balance'),
@@ -102,7 +102,7 @@ function addMigrationOptions(command: Command): Command {
     .option('--p2p', "the source's libvirt connects to the destination, not this machine")
     .option('--persistent', 'define the domain at the destination')
     .option('--undefine-source', 'undefine it at the source')
-    .option('--verify', 'compare all memory on both hosts before the VM goes on, suspended for so long')
+    .option('--verify', 'compare all memory on both hosts while the VM is suspended at the destination')
     .addOption(
       new Option(
         '--available-switchover-bandwidth <MiB/s>',
@@ -111,14 +111,14 @@ function addMigrationOptions(command: Command): Command {
     )
     .addOption(new Option('--max-downtime <ms>', 'tolerable downtime').argParser(wholeNumber(1)))
     .addOption(
-      new Option('--timeout <seconds>', 'suspend the VM where it takes longer, so that it ends').argParser(
+      new Option('--timeout <seconds>', 'suspend the VM if the migration takes longer').argParser(
         wholeNumber(1),
       ),
     )
     .addOption(
       new Option(
         '--before-switch <percent>',
-        "with --method resume: of the cached pages, how much is there when the VM moves (default: the engine's)",
+        "with --method resume: share of the cached pages at the destination before the VM moves (default: the engine's)",
       ).argParser(wholeNumber(0, 100)),
     )
     .option('--tls-dir <folder>', 'certificates of both engines, in place of a key for this migration alone');
@@ -196,7 +196,9 @@ const ofLibvirt = ['p2p', 'persistent', 'undefineSource', 'verify'] as const;
 addMigrationOptions(addVmArguments(program.command('migrate')))
   .description('move a running VM to another host; checks first')
   .addOption(
-    new Option('--bandwidth <MiB/s>', 'limit of QEMU, with --method plain').argParser(wholeNumber(1)),
+    new Option('--bandwidth <MiB/s>', "QEMU's bandwidth limit; with --method plain only").argParser(
+      wholeNumber(1),
+    ),
   )
   .option('--metrics <file>', "write OpenMetrics text there, for node_exporter's folder of text files")
   .action(
@@ -234,8 +236,8 @@ addMigrationOptions(addHostOptions(program.command('evacuate')))
   .description('move all running domains of a host to another, those with the largest pools last')
   .requiredOption('--to <uri>', "the destination's libvirt: qemu+ssh://HOST/system")
   .addOption(new Option('-c, --connect <uri>', "the source's libvirt").default('qemu:///system'))
-  .addOption(new Option('--method <name>', 'as migrate has them').choices(methods).default('balance'))
-  .option('--or-plain', 'domains that the engines cannot help go by libvirt alone')
+  .addOption(new Option('--method <name>', 'as for migrate').choices(methods).default('balance'))
+  .option('--or-plain', 'migrate domains that the engines cannot help by libvirt alone')
   .addOption(
     new Option('--parallel <number>', 'domains at once, each with its share of the link')
       .argParser(wholeNumber(1, 64))
@@ -262,7 +264,7 @@ addMigrationOptions(addHostOptions(program.command('evacuate')))
   });
 
 addVmArguments(program.command('check'))
-  .description('say what stands in the way of a migration')
+  .description('report what would prevent a migration')
   .option('--add-channel', "give the domain the agent's channel if it has none, now and for its next start")
   .action(async (domain: string | undefined, destination: string | undefined, options: CheckOptions) => {
     const vm = vmOf(domain, destination, options);
@@ -278,22 +280,22 @@ addVmArguments(program.command('check'))
 
 addVmNames(program.command('recover'))
   .description(
-    'bring the rest of a VM that --method resume has moved and that lost its engines or its link, from the memory that it had, or from storage',
+    'complete a move by --method resume that lost its engines or its link, from the memory at the source or from storage',
   )
   .option(
     '--restart-libvirt',
-    "stop the destination's libvirt for a moment: it lets nobody speak to a QEMU whose migration is broken",
+    "stop the destination's libvirt daemon for a moment: it keeps everyone else from a QEMU whose migration is broken",
   )
   .option(
     '--from-storage',
-    'the source is lost, and its destination engine with it: the rest comes from storage, where all of it was there; give DOMAIN and DESTINATION, or --target-qmp alone',
+    'the source and the destination engine are lost: the rest comes from storage, if it had all of it; give DOMAIN and DESTINATION, or --target-qmp alone',
   )
   .addOption(engineOption())
   .option('--json', 'write JSON lines to standard output')
   .addHelpText(
     'after',
     [
-      '\nExit codes: 0 the VM has everything; 2 wrong option; 4 nothing was begun; 6 not yet all, and 130',
+      '\nExit codes: 0 the VM has everything; 2 wrong option; 4 nothing was started; 6 incomplete, and 130',
       'the same after Ctrl-C: run it again.',
     ].join('\n'),
   )

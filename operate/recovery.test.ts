@@ -72,10 +72,7 @@ test('a host that is lost in a recovery leaves it incomplete, and it can be run 
   const lost = new CodedError('host', 'unreachable', 'dst cannot be reached by ssh');
   const { end, notes } = await recoverWith(() => Promise.reject(lost));
   t.is(end, 'incomplete');
-  t.regex(
-    notes.join('\n'),
-    /dst cannot be reached by ssh\. poolshift recover can be run again; never continue/,
-  );
+  t.regex(notes.join('\n'), /dst cannot be reached by ssh\. Run poolshift recover again; never continue/);
   const inTheWay = new CodedError('recovery', 'libvirt-in-the-way', 'libvirt lets nobody speak to it');
   await t.throwsAsync(
     recoverWith(() => Promise.reject(inTheWay)),

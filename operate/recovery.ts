@@ -101,7 +101,7 @@ const endingOf = ({ hosts: { source }, endsSource }: Ended): string =>
     : `; end what is left of it on ${source.name}: ${endsSource}`;
 
 const notComing = ({ hosts: { source } }: BrokenMove, why: string): string =>
-  `the rest did not come: ${why}. poolshift recover can be run again; never continue the VM on ${source?.name ?? 'its source'}`;
+  `incomplete: ${why}. Run poolshift recover again; never continue the VM on ${source?.name ?? 'its source'}`;
 
 /**
  * What an engine of the last early resume of this VM has left: the source's, or the destination's where the source is lost.

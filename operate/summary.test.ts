@@ -100,7 +100,7 @@ test('a migration without engines has no figures of theirs', (t) => {
     ...new EngineRecord().figures(),
   };
   t.deepEqual(summaryTable(plain), [
-    'result         IN DOUBT: nobody here can tell where the VM is',
+    'result         IN DOUBT: it is not known where the VM is',
     'way            vm1: src to dst, method plain',
     'total          12.3 s',
     'downtime       not known',

@@ -144,11 +144,10 @@ export class EngineRecord {
 const outcomeWords: Readonly<Record<Outcome, string>> = {
   migrated: 'migrated',
   failed: 'failed: the VM runs on at the source',
-  'failed-paused': 'failed: the VM is at the source, and stands',
+  'failed-paused': 'failed: the VM is at the source, stopped',
   cancelled: 'cancelled: the VM runs on at the source',
-  'in-doubt': 'IN DOUBT: nobody here can tell where the VM is',
-  incomplete:
-    'INCOMPLETE: the VM is at the destination, and pages that only the source has do not come any more',
+  'in-doubt': 'IN DOUBT: it is not known where the VM is',
+  incomplete: 'INCOMPLETE: the VM is at the destination, without pages that only the source has',
 };
 
 const ramWords: Readonly<Record<RamVerdict, string>> = {

@@ -157,14 +157,14 @@ async function run(recipe: Recipe, options: Options, atEnd: AtEnd): Promise<numb
   const { resume, testbed, inventory, keepOnFailure, live, dryRun, json } = options;
   const set = setOf(recipe, options);
   const matrices = await Promise.all(
-    matricesOf(recipe).map(async ({ name, options: own }) => {
+    matricesOf(recipe).map(async ({ name, options: own, command }) => {
       const shared = { resume, testbed, inventory, keepOnFailure, live, dryRun, json };
       const folder = name === '' ? set : `${set}-${name}`;
-      return { folder, plan: await planMatrix({ ...own, ...shared }, say) };
+      return { folder, command, plan: await planMatrix({ ...own, ...shared }, say) };
     }),
   );
   if (dryRun) {
-    const texts = matrices.map(({ plan }) => planText(plan.options, plan.cells));
+    const texts = matrices.map(({ command, plan }) => `${command}\n${planText(plan.options, plan.cells)}`);
     if (json) console.log(JSON.stringify((await listOf(root, [recipe], await readResultsPage(root)))[0]));
     else console.log([`${recipe.name}: ${recipe.question}`, ...texts].join('\n'));
     return exitCodes.ok;

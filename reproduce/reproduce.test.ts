@@ -34,7 +34,10 @@ test('a dry run says what would be run, and changes nothing', async (t) => {
   const { stdout, exitCode } = await reproduce('smoke', '--dry-run');
   t.is(exitCode, 0);
   t.regex(stdout, /^smoke: Does everything work/);
-  t.regex(stdout, /2 runs:\n4 GiB: VM 256 MiB/);
+  t.regex(
+    stdout,
+    /\nnpm run matrix -- --scenarios rw --mems 4 .* --verify-ram .*\n2 runs:\n4 GiB: VM 256 MiB/,
+  );
   t.regex(stdout, /rw-4-precopy-r1 +\d/);
   t.is(await page(), before);
 });

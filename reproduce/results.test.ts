@@ -19,6 +19,7 @@ for (const recipe of recipes) {
       block?.lines.join('\n').trimEnd() ?? '',
       `npm run reproduce -- ${recipe.name} --report-only makes it again`,
     );
+    t.deepEqual(made.block.paperColumns, block?.paperColumns);
     if (sets.length === 0) return;
     t.true(
       sets.every((set) => set.startsWith('results/reference-')),

@@ -147,7 +147,7 @@ addPeerOptions(program.command('source'), 'source')
   .option('--list-file <path>', 'take an encoded page list from a file instead of an agent')
   .option(
     '--ram <place>',
-    'guest memory: pid:NUMBER (QEMU), or file:PATH (memory-backend-file); BLOCK=file:PATH, repeatable, where there are several',
+    'guest memory: pid:NUMBER (QEMU), or file:PATH (memory-backend-file); with several memory backends BLOCK=file:PATH, repeatable',
     (text: string, before: readonly GuestRamPlace[]) => [...before, argument(parseGuestRamPlace)(text)],
     [],
   )
@@ -162,13 +162,13 @@ addPeerOptions(program.command('source'), 'source')
   )
   .option(
     '--before-switch <percent>',
-    `of the list that is to be there before the VM moves, with strategy resume (default: ${defaultShareBeforeSwitch * 100})`,
+    `with strategy resume: share of the list at the destination before the VM moves (default: ${defaultShareBeforeSwitch * 100})`,
     number(0, 100),
   )
   .addOption(
     new Option(
       '--compress <how>',
-      'compress the migration link; auto: while it is scarce and processors are not (default: auto with balance and resume, else none)',
+      'compress the migration link; auto: while the link is scarce and CPU time is not (default: auto with balance and resume, else none)',
     ).choices(['none', 'zstd', 'auto']),
   )
   .addOption(
@@ -184,7 +184,7 @@ addPeerOptions(program.command('source'), 'source')
   .addOption(
     new Option(
       '--leave-out <when>',
-      "with strategy balance: leave listed pages out of QEMU's stream always, or while the link is scarce and processors are not",
+      "with strategy balance: leave listed pages out of QEMU's stream always, or while the link is scarce and CPU time is not",
     )
       .choices(leavesOut)
       .default(defaultLeavesOut),
@@ -296,21 +296,19 @@ addPeerOptions(program.command('destination'), 'destination')
 program
   .command('recover')
   .description(
-    'bring an early resume that broke to its end: run on the source host, whose QEMU has what the VM misses at the destination; or, where that ' +
-      'is lost, on the destination host, from storage',
+    'complete an early resume that broke: run on the source host, whose QEMU has the pages that the VM misses; or, if that is lost, on the ' +
+      'destination host, from storage',
   )
   .argument(
     '<file>',
-    "what the source engine has left, or the destination engine: the path of its QEMU's socket, and .recovery",
+    "recovery file of the source or the destination engine: the path of its QEMU's socket, and .recovery",
   )
   .requiredOption(
     '--target <unix:PATH>',
-    'socket on which the target QEMU waits since it was told migrate-recover, brought to the source host by ssh -L',
+    'socket that the target QEMU was given by migrate-recover, forwarded to the source host by ssh -L',
     unixPath,
   )
-  .addOption(
-    storageOption('on the destination host: where storage is, if not where the destination engine had it'),
-  )
+  .addOption(storageOption('on the destination host: where storage is, if that has changed'))
   .addOption(stallLimitOption())
   .addOption(jsonOption())
   .action(

@@ -69,9 +69,9 @@ function describe(event: EngineEvent): string {
       return `all pages go through the target QEMU's stream: ${event.reason}`;
     case 'scarce':
       return (
-        `${event.what === 'link' ? 'the link is' : 'processors are'} what is scarce: ` +
+        `${event.what === 'link' ? 'the link' : 'CPU time'} is scarce: ` +
         `${mebibytes(event.wire_bytes_per_second, 1)}/s on the link, ${mebibytes(event.raw_bytes_per_second, 1)}/s before compression, ` +
-        `destination engine busy ${event.destination_busy_percent} %, processors idle ${event.idle_percent} %`
+        `destination engine busy ${event.destination_busy_percent} %, CPUs idle ${event.idle_percent} %`
       );
     case 'planned':
       return 'all listed pages are planned or sent';
@@ -98,11 +98,11 @@ function describe(event: EngineEvent): string {
     case 'moved':
       return 'the VM is at the destination; its missing pages follow';
     case 'source-free':
-      return 'all that is missing at the destination lies on storage: the source is not needed any more';
+      return 'storage has every missing page: the source is no longer needed';
     case 'source-needed':
-      return 'storage has not given something: the source is needed again';
+      return 'storage did not give every page: the source is needed again';
     case 'source-lost':
-      return `the source is gone (${event.reason}); the rest comes from storage`;
+      return `the source is lost (${event.reason}); the rest comes from storage`;
     case 'faults':
       return (
         `the VM waited for ${event.faults} pages` +
@@ -111,7 +111,7 @@ function describe(event: EngineEvent): string {
           : '')
       );
     case 'recovering':
-      return `${event.pages_pending} pages are missing at the destination: they follow`;
+      return `sending ${event.pages_pending} pages that are missing at the destination`;
     case 'started':
       return 'the target has everything';
     case 'waiting-for':

@@ -37,7 +37,7 @@ export const agedGuests: Recipe = {
   ],
   claims: [
     {
-      says: '`restore` is at least 1.3 times as fast as pre-copy, as the paper has it.',
+      says: '`restore` is at least 1.3 times as fast as pre-copy, as in the paper.',
       measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'restore' },
       holdsIf: { atLeast: 1.3 },
     },

@@ -3,7 +3,7 @@ import { type Recipe, noCommitLost } from '../recipe.ts';
 export const beyondTheLink: Recipe = {
   name: 'beyond-the-link',
   title: 'A load beyond the link',
-  question: 'What becomes of a migration when the guest dirties memory faster than the link can carry it?',
+  question: 'Does a migration end when the guest dirties memory faster than the link can carry it?',
   scenarios: ['rw'],
   mems: ['4'],
   engines: ['precopy', 'balance'],

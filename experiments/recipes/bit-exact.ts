@@ -29,7 +29,7 @@ export const bitExact: Recipe = {
       holdsIf: { is: 0 },
     },
     {
-      says: 'Pages did come from storage.',
+      says: 'Pages came from storage.',
       measure: { kind: 'each-run', column: 'pages-restored' },
       holdsIf: { atLeast: 1 },
     },

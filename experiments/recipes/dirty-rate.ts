@@ -8,7 +8,7 @@ import { type Recipe, noCommitLost } from '../recipe.ts';
  */
 const part = (share: string, mbits: number, repeat = 1) => ({
   name: share.replace('.', ''),
-  title: `migration link of ${mbits} Mbit/s`,
+  title: `${mbits} Mbit/s`,
   repeat,
   conditions: { migrationRate: `${mbits}mbit` },
 });
@@ -17,7 +17,7 @@ export const dirtyRate: Recipe = {
   name: 'dirty-rate',
   title: 'The gain over the dirty rate',
   question:
-    'How does the gain over pre-copy grow with the share of the migration link that the guest’s writes would fill, and where are the paper’s 2.3 times?',
+    'How does the gain over pre-copy grow with the share of the migration link that the guest’s writes would fill, and where does it reach the paper’s 2.3 times?',
   scenarios: ['rw'],
   mems: ['4'],
   engines: ['precopy', 'restore', 'balance', 'resume'],
@@ -62,7 +62,7 @@ export const dirtyRate: Recipe = {
     },
     noCommitLost,
   ],
-  paperClaims: 'slower migration links, dirty rate',
+  paperClaims: 'migration link of',
   predicted: true,
   figures: ['extra-09-gain-over-dirty-rate'],
 };

@@ -4,7 +4,7 @@ export const earlyResume: Recipe = {
   name: 'early-resume',
   title: 'The VM moves before its cached pages',
   question:
-    'How soon does the VM run at the destination if its cached pages may follow, and what does its database feel of that?',
+    'How soon does the VM run at the destination if its cached pages may follow, and what does that cost its database?',
   scenarios: ['rw', 'ro', 'idle'],
   mems: ['16'],
   engines: ['postcopy', 'balance', 'resume', 'multifd-zstd'],
@@ -36,17 +36,17 @@ export const earlyResume: Recipe = {
       holdsIf: { atMost: 12_000 },
     },
     {
-      says: 'It runs there in less than half of the time that `balance` takes.',
+      says: 'With `resume` it runs there in less than half the time of `balance`.',
       measure: { kind: 'ratio', column: 'moved', of: 'balance', to: 'resume' },
       holdsIf: { atLeast: 2 },
     },
     {
-      says: 'From STOP to RESUME `resume` takes no longer than `balance`.',
+      says: '`resume` takes no longer from STOP to RESUME than `balance`.',
       measure: { kind: 'difference', column: 'downtime', of: 'resume', from: 'balance' },
       holdsIf: { atMost: 0 },
     },
     {
-      says: '99 of 100 pages that the VM waits for are there within 20 ms.',
+      says: '99 of 100 pages that the VM waits for arrive within 20 ms.',
       measure: { kind: 'each-run', column: 'fault-p99', engine: 'resume' },
       holdsIf: { atMost: 20 },
       scenarios: ['ro', 'rw'],

@@ -3,7 +3,7 @@ import { type Recipe, linkTables, noCommitLost } from '../recipe.ts';
 export const oneGigabit: Recipe = {
   name: 'one-gigabit',
   title: 'Links of 1 Gbit/s',
-  question: 'What is left of the gain when links are fast, and processors bound the migration instead?',
+  question: 'What is left of the gain when links are fast, and CPU time bounds the migration instead?',
   scenarios: ['idle', 'rw'],
   mems: ['16'],
   engines: ['precopy', 'restore', 'balance', 'multifd-zstd'],

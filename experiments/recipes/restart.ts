@@ -4,7 +4,7 @@ export const restart: Recipe = {
   name: 'restart',
   title: 'Without live migration',
   question:
-    'What would an administrator lose who stops the server and starts it again at the destination, from the shared disk?',
+    'What is lost if the server is stopped and started again at the destination, from the shared disk?',
   scenarios: ['rw', 'idle', 'ro'],
   mems: ['16'],
   engines: ['restart'],
@@ -31,7 +31,7 @@ export const restart: Recipe = {
   ],
   claims: [
     {
-      says: 'No VM runs for more than ten seconds.',
+      says: 'A restart interrupts service for more than ten seconds.',
       measure: { kind: 'each-run', column: 'downtime' },
       holdsIf: { atLeast: 10_000 },
     },

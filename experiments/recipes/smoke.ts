@@ -22,7 +22,7 @@ export const smoke: Recipe = {
       holdsIf: { is: 0 },
     },
     {
-      says: 'Pages did come from storage.',
+      says: 'Pages came from storage.',
       measure: { kind: 'each-run', column: 'pages-restored', engine: 'restore' },
       holdsIf: { atLeast: 1 },
     },

@@ -13,7 +13,7 @@ export const switchPoint: Recipe = {
   name: 'switch-point',
   title: 'How much before the VM moves',
   question:
-    'How much of the cached pages should be at the destination before the VM runs there, for a database that is busy?',
+    'What share of the cached pages should be at the destination before the VM of a busy database moves?',
   scenarios: ['ro', 'rw'],
   mems: ['4'],
   engines: ['resume', 'postcopy'],

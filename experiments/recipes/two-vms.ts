@@ -4,7 +4,7 @@ export const twoVms: Recipe = {
   name: 'two-vms',
   title: 'Two VMs of one host at once',
   question:
-    'When a host is emptied, its VMs share the links: is there a gain still, and does each VM get its part of the links?',
+    'When a host is emptied, its VMs share the links: is there still a gain, and does each VM get its share of the links?',
   scenarios: ['idle', 'rw'],
   mems: ['8'],
   engines: ['precopy', 'restore', 'balance', 'multifd-zstd'],
@@ -16,7 +16,7 @@ export const twoVms: Recipe = {
       columns: ['total-both', 'total', 'downtime', 'client-gap', 'passes', 'converged'],
     },
     {
-      caption: 'Links: what each VM moved, and its part while both moved',
+      caption: 'Links: what each VM moved, and its share while both moved',
       columns: ['vm-migration-link', 'vm-storage-link', 'migration-share', 'storage-share', 'pages-restored'],
     },
     {

@@ -35,7 +35,7 @@ function planText(options: Options): string {
   const column = (text: string): string => text.padStart(9);
   return [
     `scenario ${configuration.scenario}: ${scenarios[configuration.scenario].title}`,
-    `engine ${configuration.engine}: ${engines[configuration.engine].title}`,
+    `method ${configuration.engine}: ${engines[configuration.engine].title}`,
     `${configuration.vms === undefined ? 'VM' : `${configuration.vms} VMs of`} ${mebibytes(configuration.vmMemoryBytes)}, buffer pool ${mebibytes(configuration.bufferPoolBytes)} (requested ${mebibytes(configuration.bufferPoolAskedBytes)}), tables ${mebibytes(configuration.tableDataBytes)} (requested ${mebibytes(configuration.poolInUseAskedBytes)}), links ${linkRatesText(linkRatesOf(configuration))}, ${configuration.dbms}`,
     `  ${'expected'.padEnd(26)}${column('TCG')}${column('KVM')}`,
     ...expectedSteps(configuration, 'tcg').map(

@@ -50,7 +50,7 @@ export async function planMatrix(
     throw new CodedError(
       'command',
       'usage',
-      `--shard: there is nothing for shard ${options.shard === undefined ? '' : shardName(options.shard)}: a shard has whole blocks (a scenario, memory row and repeat with all engines), and there are fewer blocks than shards`,
+      `--shard: there is nothing for shard ${options.shard === undefined ? '' : shardName(options.shard)}: a shard has whole blocks (a scenario, memory row and repeat with all methods), and there are fewer blocks than shards`,
     );
   const inventory = await inventoryOf(configurationOf(options, anyCell));
   await refuseWhatDoesNotFit(

@@ -49,7 +49,7 @@ export async function examineKvm(host: Host): Promise<Finding> {
 }
 
 const slower =
-  'runs emulate the processor (TCG) until then: they work, but their figures are of an emulated one';
+  'runs emulate the CPU (TCG) until then: they work, but their numbers are those of an emulated CPU';
 
 /** Judges what the script printed. */
 export function judgeKvm(host: HostName, output: string): Finding {
@@ -61,7 +61,7 @@ export function judgeKvm(host: HostName, output: string): Finding {
     return device[1] === 'capable'
       ? warn('there is no /dev/kvm', 'modprobe kvm_intel or kvm_amd')
       : warn(
-          'there is no /dev/kvm, and the processor offers no virtualisation',
+          'there is no /dev/kvm, and the CPU offers no virtualisation',
           "switch VT-x or AMD-V on in the firmware or, in a VM, nested virtualisation on its host's side",
         );
   const firmware = /^firmware (.*)$/m.exec(output)?.[1] ?? '';

@@ -25,6 +25,31 @@ export function claimsMarkdown(claims: readonly JudgedClaim[], language: Languag
   ]);
 }
 
+/** Verdicts on a page that says below its tables what the mark means. */
+export const markedVerdicts: Readonly<Record<JudgedClaim['verdict'], string>> = {
+  holds: 'holds',
+  'does-not-hold': 'does not hold',
+  'holds-in-single-runs': 'holds\\*',
+  'does-not-hold-in-single-runs': 'does not hold\\*',
+  missing: 'missing',
+};
+
+/** What the mark of `markedVerdicts` means. */
+export const fewNote = '\\* fewer than 3 runs per cell.';
+
+/** A recipe's own claims on a page that says once how they are judged. */
+export function recipeClaimsMarkdown(claims: readonly JudgedClaim[]): string {
+  const rows = claims.map(({ claim, rule, measured, cells, verdict }) => {
+    const part = cells.measured === cells.wanted ? '' : `, in ${cells.measured} of ${cells.wanted} cells`;
+    return [claim, rule, measured === '' ? '–' : `${measured}${part}`, markedVerdicts[verdict]];
+  });
+  const table = markdownTable([
+    (['claim', 'rule', 'measured', 'verdict'] as const).map((column) => tableTexts[column].en),
+    ...rows,
+  ]);
+  return rows.some(([, , , verdict]) => verdict?.endsWith('*')) ? `${table}\n${fewNote}\n` : table;
+}
+
 /** Claims that the set has no cells for are named, and folded away. */
 export function claimsHtml(claims: readonly JudgedClaim[], language: Language): string {
   const [missing, judged] = [true, false].map((isMissing) =>

@@ -18,13 +18,13 @@ const texts = {
   'title.list-time': { en: 'Time to get the page list, by phase', ja: 'ページリスト取得時間（段階別）' },
   'title.downtime-ways': { en: 'Downtime by measurement method', ja: '計測方法別のダウンタイム' },
   'title.latency': { en: 'Transaction latency around the migration', ja: '移行前後のトランザクション遅延' },
-  'title.queued': { en: 'Queue of the load', ja: '負荷の待ち行列' },
+  'title.queued': { en: 'Queued transactions', ja: '負荷の待ち行列' },
   'title.efficiency': { en: 'Efficiency against the bound', ja: '理論限界に対する効率' },
   'title.page-origins': { en: 'Where each page came from', ja: 'ページの転送元' },
   'title.timeline': { en: 'Phases of the migration', ja: '移行の段階' },
   'title.memory-held': { en: 'What memory held before the load', ja: '負荷開始前のメモリの内容' },
   'title.gain': { en: 'Gain over pre-copy by dirty rate', ja: 'ダーティ率と pre-copy に対する短縮効果' },
-  'title.engines': { en: 'Engines compared with pre-copy', ja: 'pre-copy に対する各方式の比較' },
+  'title.engines': { en: 'Methods compared with pre-copy', ja: 'pre-copy に対する各方式の比較' },
 
   'axis.memory': { en: 'Memory row (GiB)', ja: 'メモリ条件（GiB）' },
   'axis.time': { en: 'Time since the migrate command (s)', ja: '移行命令からの時間（s）' },
@@ -52,7 +52,7 @@ const texts = {
 
   'panel.memory': { en: '{} GiB row', ja: 'メモリ {} GiB' },
 
-  'legend.engine': { en: 'Engine', ja: '方式' },
+  'legend.engine': { en: 'Method', ja: '方式' },
   'legend.link': { en: 'Link', ja: 'リンク' },
   'legend.phase': { en: 'Phase', ja: '段階' },
   'legend.way': { en: 'Measured by', ja: '計測方法' },
@@ -60,7 +60,7 @@ const texts = {
   'legend.held': { en: 'Content', ja: '内容' },
   'legend.memory': { en: 'Memory (GiB)', ja: 'メモリ（GiB）' },
   'legend.scenario': { en: 'Load', ja: '負荷' },
-  'legend.metric': { en: 'Figure', ja: '指標' },
+  'legend.metric': { en: 'Metric', ja: '指標' },
   'legend.runs': { en: 'Runs', ja: '実行数' },
 
   'link.migration': { en: 'migration link', ja: '移行リンク' },
@@ -70,7 +70,7 @@ const texts = {
   'way.client': { en: 'client, ping every 5 ms', ja: 'クライアント（5 ms ごとの ping）' },
   'way.heartbeat': { en: 'client, SQL every 20 ms', ja: 'クライアント（20 ms ごとの SQL）' },
   'way.stop-resume': { en: 'STOP to RESUME', ja: 'STOP から RESUME' },
-  'way.qemu': { en: 'QEMU’s own figure', ja: 'QEMU の報告値' },
+  'way.qemu': { en: 'reported by QEMU', ja: 'QEMU の報告値' },
 
   'list.find': { en: 'find clean cached pages', ja: 'クリーンなページの検出' },
   'list.translate': { en: 'translate addresses', ja: 'アドレス変換' },
@@ -90,7 +90,7 @@ const texts = {
 
   'origin.zero': { en: 'zero pages', ja: 'ゼロページ' },
   'origin.restored': { en: 'restored from storage', ja: 'ストレージから復元' },
-  'origin.shared': { en: 'listed, sent by the engine', ja: 'エンジンが送信' },
+  'origin.shared': { en: 'listed, sent from memory', ja: 'リスト掲載、メモリから送信' },
   'origin.sent': { en: 'sent by QEMU (each time counted)', ja: '送信（再送を含む）' },
   'origin.cancelled': { en: 'restore cancelled by a newer page', ja: '更新により復元を取消' },
   'origin.mismatched': { en: 'differed on storage, sent', ja: 'ストレージと不一致のため送信' },
@@ -190,24 +190,24 @@ const texts = {
     ja: 'マシンの速度が一定でない（移行元 VM の起動：{}）。同時期の実行のみ比較可能',
   },
   'remark.overloaded': {
-    en: 'Overloaded before the migration, completed of offered: {}.',
+    en: 'Overloaded before the migration; completed of offered: {}.',
     ja: '移行前から過負荷（完了/要求）：{}',
   },
   'remark.interrupted': {
-    en: 'The load lost connections or was started again: {}.',
+    en: 'The load lost connections or was restarted: {}.',
     ja: '負荷の接続断または再起動あり：{}',
   },
   'remark.saturated': {
-    en: 'Full speed: the server is saturated before the migration, too.',
+    en: 'Full speed: the server is saturated before the migration as well.',
     ja: '最大速度：サーバは移行前から飽和状態',
   },
   'remark.unlike-before': {
     en: 'TPS before the migration differs between runs: {}. Compare each with its own before.',
     ja: '移行前の TPS が実行間で異なる：{}。各実行の移行前と比較すること',
   },
-  'note.no-figure': { en: '– does not apply, or not measured.', ja: '–：該当しない、または計測なし' },
+  'note.no-figure': { en: '– does not apply, or was not measured.', ja: '–：該当しない、または計測なし' },
   'note.not-measurable': {
-    en: 'n/m not measurable at this load: throughput’s change is within noise.',
+    en: 'n/m not measurable at this load: the change in throughput is within noise.',
     ja: 'n/m：この負荷では計測不能（スループットの変化がばらつきの範囲内）',
   },
   'note.one-run': { en: 'One run per bar.', ja: '各棒は 1 回の実行' },
@@ -246,7 +246,7 @@ const texts = {
     ja: '区間内の全トランザクション（要求時刻から）。棒：50–99 パーセンタイル、線：95 パーセンタイル。対数軸',
   },
   'note.queued': {
-    en: 'Transactions that fell due and wait for a free thread of the client: what a stall leaves is worked off after it.',
+    en: 'Transactions that are due and wait for a free thread of the client; the backlog of a stall is worked off afterwards.',
     ja: '要求されたが空きスレッドを待つトランザクション数。停止中の分は後で処理される',
   },
   'note.latency': {
@@ -258,11 +258,11 @@ const texts = {
     ja: '限界：ゼロページを除くメモリ量を両リンクの実測速度で送る時間。圧縮する方式ではその実行の圧縮率を算入。破線：1 と 0.5（片リンクのみ）',
   },
   'note.ratio': {
-    en: 'Figures of a cell divided by pre-copy’s; below 1 is better. Log scale. One mark per load and memory row: mean of its repeats; line and ticks: its runs, over pre-copy’s mean. No mark where pre-copy’s figure is 0, or the ratio below 0.001.',
+    en: 'Values of a cell divided by pre-copy’s; below 1 is better. Log scale. One mark per load and memory row: mean of its repeats; line and ticks: its runs, over pre-copy’s mean. No mark where pre-copy’s value is 0, or the ratio below 0.001.',
     ja: '同条件の pre-copy に対する比。1 未満が良い。対数軸。負荷とメモリごとに繰返しの平均、線と目盛は各実行（pre-copy の平均に対する比）。pre-copy が 0、または比が 0.001 未満の場合は表示なし',
   },
   'note.gain': {
-    en: 'A mark a run, over the pre-copy made beside it, at the dirty rate that QEMU counted in that one.',
+    en: 'One mark per run: its gain over the pre-copy run made beside it, at the dirty rate that QEMU counted in the latter.',
     ja: '各印は 1 回の実行で、対になる pre-copy との比。ダーティ率はその pre-copy で QEMU が数えた値',
   },
   'note.gain-curve': {
@@ -270,7 +270,7 @@ const texts = {
     ja: '線：同じゲストのシミュレーション',
   },
   'note.timeline': {
-    en: 'One run per engine (of repeats, the one with the median total time); 0 is the migrate command.',
+    en: 'One run per method (of repeats, the one with the median total time); 0 is the migrate command.',
     ja: '方式ごとに 1 回（繰返しでは総移行時間が中央値の実行）。0 は移行命令の時刻',
   },
   'note.downtime-ways': {

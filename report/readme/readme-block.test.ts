@@ -85,7 +85,7 @@ test('the picture is the one that docs/results.md shows of the same sets', (t) =
     '![Total](figures/x/figure-08-total-time.png)',
     '![NIC](figures/x/figure-11-nic-throughput-rw.png)',
   ];
-  const page = { blocks: [{ recipe: 'x', sets: ['results/a'], lines }] };
+  const page = { blocks: [{ recipe: 'x', sets: ['results/a'], lines, paperColumns: [] }] };
   t.is(readmePicture(set, ['results/a'], page), 'docs/figures/x/figure-11-nic-throughput-rw.png');
   t.is(readmePicture(set, ['results/b'], page), undefined);
   t.is(readmePicture(syntheticSet({ scenarios: ['idle'] }), ['results/a'], page), undefined);

@@ -69,7 +69,7 @@ function judge(recipe: Recipe, claim: RecipeClaim, parts: RecipeSet['parts']): J
   const tooFew = measured.some(({ repeats }) => repeats < minRuns);
   return {
     claim: says,
-    rule: `${measureText(measure, column)}; ${boundText(claim, column)}`,
+    rule: `${measureText(measure, column)}: ${boundText(claim, column)}`,
     measured: isMissing
       ? ''
       : [measuredText(measure, column, measured), cutText(measure, column, places)]
@@ -122,7 +122,9 @@ function isWithin(value: number, bound: RecipeClaim['holdsIf']): boolean {
 
 function measureText(measure: Measure, { title }: Column): string {
   if (measure.kind === 'each-run')
-    return measure.engine === undefined ? title : `${title} of \`${measure.engine}\``;
+    return measure.engine === undefined
+      ? `${title}, every run`
+      : `${title}, every run of \`${measure.engine}\``;
   return measure.kind === 'ratio'
     ? `${title}, \`${measure.of}\` / \`${measure.to}\` by pairs`
     : `${title}, \`${measure.of}\` − \`${measure.from}\` by pairs`;
@@ -136,10 +138,9 @@ function unitText(measure: Measure, { title, text }: Column, value: number): str
 }
 
 function boundText({ measure, holdsIf }: RecipeClaim, column: Column): string {
-  const what = measure.kind === 'each-run' ? 'every run' : 'the median of every cell';
-  if ('atLeast' in holdsIf) return `${what} at least ${unitText(measure, column, holdsIf.atLeast)}`;
-  if ('atMost' in holdsIf) return `${what} at most ${unitText(measure, column, holdsIf.atMost)}`;
-  return `${what} ${unitText(measure, column, holdsIf.is)}`;
+  if ('atLeast' in holdsIf) return `at least ${unitText(measure, column, holdsIf.atLeast)}`;
+  if ('atMost' in holdsIf) return `at most ${unitText(measure, column, holdsIf.atMost)}`;
+  return unitText(measure, column, holdsIf.is);
 }
 
 /** Each cell's median where they are few, else their range; of single runs always the range. */

@@ -1,7 +1,7 @@
-/** What docs/results.md says of one recipe: question, command, conditions, tables, claims, figures. Pure. */
+/** The block of one recipe in docs/results.md: question, command, conditions, tables, claims, figures. Pure. */
 import { gibibytes } from '../../foundation/quantity.ts';
-import { matricesOf, type Recipe, type RecipeTable } from '../../experiments/recipe.ts';
-import { claimsMarkdown } from '../claims/claims-table.ts';
+import type { Recipe, RecipeTable } from '../../experiments/recipe.ts';
+import { recipeClaimsMarkdown } from '../claims/claims-table.ts';
 import { figures } from '../figures/all.ts';
 import { contextOf, titleOf } from '../figures/figure.ts';
 import { describeDifferences, differencesAmong } from '../record/conditions.ts';
@@ -10,38 +10,15 @@ import { steadyShare } from '../record/made-unlike.ts';
 import type { Run } from '../record/read-set.ts';
 import { markdownTable } from '../render/markdown-table.ts';
 import { columnOf, medianText } from './columns.ts';
-import { judgedClaims, judgedPaperClaims } from './judge.ts';
+import { judgedClaims } from './judge.ts';
 import type { RecipeSet } from './recipe-set.ts';
 
 /** Where its pictures lie, from docs/. */
 export const picturesOf = ({ name }: Pick<Recipe, 'name'>): string => `figures/${name}`;
 
-const paperClaimsWords = 'The paper’s claims, held against the same runs';
-
-function paperClaimsLine(title: string): string {
-  return title === '' ? paperClaimsWords : `${paperClaimsWords}, ${title}`;
-}
-
-/** Of a line that stands before a table of the paper's claims: the part of the recipe that it is of; empty of the only one. */
-export function titleInPaperClaimsLine(line: string): string | undefined {
-  if (!line.startsWith(paperClaimsWords)) return undefined;
-  return /^, (.*?) \(\[/.exec(line.slice(paperClaimsWords.length))?.[1] ?? '';
-}
-
-/** Question and commands: all that there is to say without runs. */
-function headOf(recipe: Recipe): string[] {
-  return [
-    `## ${recipe.title}`,
-    '',
-    recipe.question,
-    '',
-    `    npm run reproduce -- ${recipe.name}`,
-    '',
-    `The same runs one level down: ${matricesOf(recipe)
-      .map(({ command }) => `\`${command}\``)
-      .join(', then ')}.`,
-    '',
-  ];
+/** Question and command: all that there is to say without runs. */
+function headOf({ title, question, name }: Recipe): string[] {
+  return [`## ${title}`, '', question, '', `    npm run reproduce -- ${name}`, ''];
 }
 
 /** @returns lines */
@@ -68,7 +45,7 @@ export function recipeBlock(
   return [
     ...headOf(recipe),
     `${count === wanted ? runsText(wanted) : `**${count} of ${wanted} runs**`}, ${daysOf(runs)}, ` +
-      `in ${folders.map((folder) => `\`${folder}\``).join(', ')}. ${madeOn(runs)}`,
+      `in ${folders.map((folder) => `\`${folder}\``).join(', ')}; ${madeOn(runs)}`,
     '',
     ...(differences.length === 0
       ? []
@@ -76,22 +53,8 @@ export function recipeBlock(
     ...(failed.length === 0
       ? []
       : [`**Failed**, and only in claims of lost commits and differing pages: ${failed.join(', ')}.`, '']),
-    ...recipe.tables.flatMap((table) => [
-      `${table.caption}: median (min to max).`,
-      '',
-      tableOf(recipe, table, parts),
-    ]),
-    claimsMarkdown(judgedClaims(recipeSet), 'en'),
-    ...judgedPaperClaims(recipeSet).flatMap(({ title, claims }) => {
-      // Those that these loads and methods say nothing of stand once, in the table of when each claim holds.
-      const judged = claims.filter(({ verdict }) => verdict !== 'missing');
-      if (judged.length === 0) return [];
-      return [
-        `${paperClaimsLine(title)} ([how they are judged](report.md)):`,
-        '',
-        claimsMarkdown(judged, 'en'),
-      ];
-    }),
+    ...recipe.tables.flatMap((table) => [`${table.caption}:`, '', tableOf(recipe, table, parts)]),
+    recipeClaimsMarkdown(judgedClaims(recipeSet)),
     ...section,
     ...shown.flatMap((figure) => [
       `![${titleOf(figure, context)}](${picturesOf(recipe)}/${figure.name}.png)`,
@@ -170,7 +133,7 @@ function madeOn(runs: readonly Run[]): string {
       event.event === 'step-ended' && event.step === 'boot the source VM' ? event.duration_ms / 1000 : [],
     ),
   );
-  return `Commit ${commits}; ${machine}; ${software}.${bootText(boots)}`;
+  return `commit ${commits}; ${machine}; ${software}${bootText(boots)}.`;
 }
 
 function bootText(boots: readonly number[]): string {
@@ -179,7 +142,7 @@ function bootText(boots: readonly number[]): string {
   const [low, high] = [fastest.toFixed(0), slowest.toFixed(0)];
   const uneven =
     slowest > steadyShare * fastest
-      ? ', so the machine was not equally fast for all of them: **compare what ran side by side only**'
+      ? ': the machine was not equally fast, **compare what ran side by side only**'
       : '';
-  return ` The source VM booted in ${low === high ? low : `${low} to ${high}`} s${uneven}.`;
+  return `; boot in ${low === high ? low : `${low} to ${high}`} s${uneven}`;
 }

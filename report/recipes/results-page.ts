@@ -1,7 +1,7 @@
 /** docs/results.md: words, then a block for each recipe between two marks, the first of which names its sets. Pure. */
 import { CodedError } from '../../foundation/coded-error.ts';
 import type { Recipe } from '../../experiments/recipe.ts';
-import { withHoldsWhen } from './holds-when.ts';
+import { type PaperColumn, paperColumnsIn, withPaperClaims } from './paper-claims-table.ts';
 import { withSummary } from './summary.ts';
 
 /** A block as it stands on the page. */
@@ -11,6 +11,8 @@ export interface Block {
   readonly sets: readonly string[];
   /** Between the marks. */
   readonly lines: readonly string[];
+  /** Its columns in the table of the paper's claims, which stands above the blocks. */
+  readonly paperColumns: readonly PaperColumn[];
 }
 
 export interface ResultsPage {
@@ -18,6 +20,17 @@ export interface ResultsPage {
   readonly head: string;
   readonly blocks: readonly Block[];
 }
+
+/** As GitHub makes anchors of headings. */
+function anchorOf({ lines, recipe }: Pick<Block, 'lines' | 'recipe'>): string {
+  return titleOf({ lines, recipe })
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+    .replaceAll(' ', '-');
+}
+
+const titleOf = ({ lines, recipe }: Pick<Block, 'lines' | 'recipe'>): string =>
+  lines.find((line) => line.startsWith('## '))?.slice(3) ?? recipe;
 
 const beginOf = ({ recipe, sets }: Block): string =>
   sets.length === 0 ? `<!-- recipe ${recipe} -->` : `<!-- recipe ${recipe}: ${sets.join(' ')} -->`;
@@ -27,7 +40,7 @@ const beginning = /^<!-- recipe ([\w-]+)(?:: (.*))? -->$/;
 /** @throws CodedError 'report' `no-block`: a block does not end, or something stands between blocks */
 export function parseResultsPage(text: string): ResultsPage {
   const head: string[] = [];
-  const blocks: Block[] = [];
+  const blocks: Omit<Block, 'paperColumns'>[] = [];
   let open: { recipe: string; sets: string[]; lines: string[] } | undefined;
   for (const line of text.split('\n')) {
     const [, recipe, sets = ''] = beginning.exec(line) ?? [];
@@ -50,7 +63,12 @@ export function parseResultsPage(text: string): ResultsPage {
   }
   if (open !== undefined)
     throw new CodedError('report', 'no-block', `docs/results.md: the block of ${open.recipe} has no end`);
-  return { head: head.join('\n').trimEnd(), blocks };
+  const words = head.join('\n').trimEnd();
+  const columns = paperColumnsIn(words);
+  return {
+    head: words,
+    blocks: blocks.map((block) => ({ ...block, paperColumns: columns.get(anchorOf(block)) ?? [] })),
+  };
 }
 
 /** Blocks in the order of the recipes, and what they show in brief; those of recipes that are no more are dropped. */
@@ -60,7 +78,8 @@ export function resultsPageText(
 ): string {
   const inOrder = recipes.flatMap(({ name }) => blocks.find(({ recipe }) => recipe === name) ?? []);
   const texts = inOrder.map((block) => [beginOf(block), '', ...trimmed(block.lines), '', end].join('\n'));
-  const opening = withHoldsWhen(withSummary(head, inOrder), inOrder, recipes);
+  const named = inOrder.map((block) => ({ ...block, title: titleOf(block), anchor: anchorOf(block) }));
+  const opening = withPaperClaims(withSummary(head, named), named, recipes);
   return `${[opening, ...texts].join('\n\n')}\n`;
 }
 

@@ -7,6 +7,7 @@ import { figures } from '../figures/all.ts';
 import { drawnFigure, withTitleBlock } from '../figures/drawn-figure.ts';
 import { contextOf } from '../figures/figure.ts';
 import { pngOf, svgOf } from '../render/draw.ts';
+import { paperColumnsOf } from './paper-claims-table.ts';
 import { blockWithoutRuns, picturesOf, recipeBlock } from './recipe-block.ts';
 import { readRecipeSet, type RecipeSet } from './recipe-set.ts';
 import {
@@ -45,11 +46,14 @@ export async function makeBlock(
   section?: (recipeSet: RecipeSet) => Promise<readonly string[]>,
 ): Promise<MadeBlock> {
   if (sets.length === 0)
-    return { block: { recipe: recipe.name, sets, lines: blockWithoutRuns(recipe) }, recipeSet: undefined };
+    return {
+      block: { recipe: recipe.name, sets, lines: blockWithoutRuns(recipe), paperColumns: [] },
+      recipeSet: undefined,
+    };
   const folders = sets.map((set) => path.join(root, set));
   const recipeSet = await readRecipeSet(recipe, folders, { samples });
   const lines = recipeBlock(recipeSet, sets, await section?.(recipeSet));
-  return { block: { recipe: recipe.name, sets, lines }, recipeSet };
+  return { block: { recipe: recipe.name, sets, lines, paperColumns: paperColumnsOf(recipeSet) }, recipeSet };
 }
 
 /** Puts the blocks into the page, whole or not at all, and draws their pictures. @throws CodedError 'report' */

@@ -14,7 +14,7 @@ import { wideTable } from './wide-table.ts';
 const words = {
   en: {
     heads: ['Method', 'Total time, s', 'Speed-up', 'Downtime, ms', 'Lost', 'Runs'],
-    note: 'Medians. Speed-up: pre-copy’s total time divided by the method’s. Downtime: STOP at the source to RESUME at the target. Lost: commits that were acknowledged, and were not there afterwards. –: does not apply, or not measured. n/c: did not converge.',
+    note: 'Medians. Speed-up: pre-copy’s total time divided by the method’s. Downtime: STOP at the source to RESUME at the target. Lost: acknowledged commits that were not there afterwards. –: does not apply, or was not measured. n/c: did not converge.',
     nothing: 'No run has ended with numbers.',
     against: 'Against pre-copy: ',
     times: (engine: string, range: string) => `${engine} is ${range} times as fast`,

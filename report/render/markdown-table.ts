@@ -1,4 +1,4 @@
-/** A table in Markdown, its columns of even width, as prettier wants them. Pure. */
+/** A table in Markdown: written with columns of even width, as prettier wants them, and read. Pure. */
 
 /** @param rows the first is the head */
 export function markdownTable(rows: readonly (readonly string[])[]): string {
@@ -8,4 +8,19 @@ export function markdownTable(rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[], filler = ' '): string =>
     `| ${widths.map((width, index) => (cells[index] ?? '').padEnd(width, filler)).join(' | ')} |`;
   return [line(head), line([], '-'), ...body.map((row) => line(row)), ''].join('\n');
+}
+
+/** Head and rows of the first table among these lines, without the line between them; none without a table. */
+export function markdownRows(lines: readonly string[]): string[][] {
+  const from = lines.findIndex((line) => line.startsWith('| '));
+  if (from === -1) return [];
+  const rest = lines.slice(from);
+  const ending = rest.findIndex((line) => !line.startsWith('|'));
+  const [head, , ...body] = rest.slice(0, ending === -1 ? rest.length : ending);
+  return [head ?? '', ...body].map((line) =>
+    line
+      .split(/(?<!\\)\|/)
+      .slice(1, -1)
+      .map((cell) => cell.trim().replaceAll('\\|', '|')),
+  );
 }

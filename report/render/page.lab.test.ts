@@ -243,7 +243,7 @@ const oddSets: readonly (readonly [what: string, Partial<RunSet>, says: RegExp])
         },
       ],
     },
-    /lost connections or was started again: rw-16-restore-r1/,
+    /lost connections or was restarted: rw-16-restore-r1/,
   ],
   [
     'an old run',

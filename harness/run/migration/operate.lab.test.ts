@@ -218,7 +218,7 @@ usermod --append --groups libvirt oliver`);
   t.not(await virsh(src, `domstate ${domainName}`), 'running');
   await limitLinks(testbed, 'src', migrationBitsPerSecond / 1e6, 62.5);
   const refused = await src.run(`poolshift recover ${domainName} ${destinationUri}`, { okExitCodes: [4] });
-  t.regex(refused.stderr, /libvirt on dst lets nobody speak to the QEMU.*--restart-libvirt/);
+  t.regex(refused.stderr, /libvirt on dst blocks access to the QEMU.*--restart-libvirt/);
   // Killed while libvirt is stopped: QEMU stands, so that its monitor does not answer.
   const qemu = `$(cat /run/libvirt/qemu/${domainName}.pid)`;
   await dst.run(`kill -STOP ${qemu}`);
