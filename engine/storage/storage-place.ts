@@ -78,11 +78,10 @@ export async function openSource(
   switch (source.kind) {
     case 'disk': {
       if (place === undefined) {
-        throw new CodedError(
-          'storage',
-          'invalid-place',
-          `no --storage is given for the disk "${source.disk}"`,
-        );
+        const named = places.flatMap(({ name }) => (name === undefined ? [] : [`"${name}"`]));
+        const others = named.length === 0 ? '' : `, but for ${named.join(', ')}`;
+        const reason = `no --storage is given for the disk "${source.disk}"${others}`;
+        throw new CodedError('storage', 'invalid-place', reason);
       }
       return openLocation(place.location);
     }
@@ -101,8 +100,19 @@ export async function openSource(
   }
 }
 
+/** What QEMU takes in place of a path, and this engine does not. */
+const otherProtocol = /^([\w.+-]+:\/\/|(json|rbd|nbd|file):)/;
+
 async function openLocation(location: string): Promise<StorageReader> {
-  if (!location.startsWith('nbd+unix://')) return openDiskImage(location);
+  if (!location.startsWith('nbd+unix://')) {
+    if (!location.startsWith('nfs://') && otherProtocol.test(location))
+      throw new CodedError(
+        'storage',
+        'invalid-place',
+        `"${location}" is none of PATH, nfs://HOST/PATH and nbd+unix:///EXPORT?socket=PATH: export the disk by NBD`,
+      );
+    return openDiskImage(location);
+  }
   const url = new URL(location);
   const socketPath = url.searchParams.get('socket');
   const reader = await (socketPath === null
