@@ -8,6 +8,7 @@ import test from 'ava';
 import { sameContent } from './checks.ts';
 import { placesOf, switchoverMibPerSecond } from './domain-migration.ts';
 import {
+  askBothStorages,
   askIdentity,
   askPort,
   askReachability,
@@ -15,6 +16,7 @@ import {
   attributeOrText,
   diskOf,
   parseFacts,
+  withGrown,
 } from './facts.ts';
 import { OperatedHost, quote, SshConnections } from './host.ts';
 import { processBehind } from './monitor.ts';
@@ -167,6 +169,32 @@ asRootSerially('two disks are not the same because neither can be read', async (
     t.regex(unread?.fault ?? '', /cannot be read at byte 0/);
     t.deepEqual(unread?.hashes, []);
   });
+});
+
+/** Looked at, it gets longer. */
+const growingStat = `case "$*" in '-Lc %s '*) head -c 70000 /dev/zero >> "\${!#}" ;; esac; exec /usr/bin/stat "$@"`;
+
+asRootSerially('an image that grows is the same on both hosts', async (t) => {
+  await withPrograms({ stat: growingStat }, async (folder) => {
+    const image = path.join(folder, 'image.qcow2');
+    await writeFile(image, randomBytes(8 << 20));
+    const facts = await askBothStorages({ source: host, destination: host }, [image], 'root');
+    const [here, there] = [facts.source[0], facts.destination[0]];
+    t.is(here?.hashes.length, 16);
+    t.deepEqual(here, there);
+  });
+});
+
+test('a host that never sees what the other has has another file', (t) => {
+  const seen = (sizeBytes: number) => [{ place: '/a', sizeBytes, hashes: [], inode: '', fault: '' }];
+  const sizes = (...asked: readonly [number, number, number, number]) =>
+    withGrown([seen(asked[0]), seen(asked[1])], [seen(asked[2]), seen(asked[3])]).map(
+      ([one]) => one?.sizeBytes,
+    );
+  t.deepEqual(sizes(5, 4, 6, 5), [4, 4]);
+  t.deepEqual(sizes(5, 4, 5, 5), [4, 4]);
+  t.deepEqual(sizes(5, 4, 5, 4), [5, 4]);
+  t.deepEqual(sizes(5, 4, 6, 4), [5, 4]);
 });
 
 asRootSerially('a name that is another domain’s id means the domain of that name', async (t) => {
