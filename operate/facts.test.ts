@@ -6,7 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
 import { sameContent } from './checks.ts';
-import { placesOf, switchoverMibPerSecond } from './domain-migration.ts';
+import { switchoverMibPerSecond } from './domain-migration.ts';
 import {
   askBothStorages,
   askIdentity,
@@ -59,15 +59,6 @@ test('disks of libvirt that the engine reads, and others', (t) => {
   t.is(rbd.kind, 'network rbd');
 });
 
-test('a place has a name where there are several disks', (t) => {
-  const one = diskOf('vda', { ...parts, type: 'file', file: '/a.img' });
-  const two = diskOf('vdb', { ...parts, type: 'file', file: '/b.img', serial: '' });
-  const none = diskOf('vdc', { ...parts, type: 'network', protocol: 'rbd' });
-  t.deepEqual(placesOf({ disks: [one] }, []), ['/a.img']);
-  t.deepEqual(placesOf({ disks: [one, two, none] }, []), ['s=/a.img', 'vdb=/b.img']);
-  t.deepEqual(placesOf({ disks: [one] }, ['/other.img']), ['/other.img']);
-});
-
 test("the link's rate for virsh", (t) => {
   t.is(switchoverMibPerSecond({ interfaceBitsPerSecond: 0 }), undefined);
   t.is(switchoverMibPerSecond({ interfaceBitsPerSecond: 1e9 }), 113);
@@ -101,16 +92,55 @@ test('addresses, as QEMU takes them', (t) => {
 
 test('disks, as QEMU says', (t) => {
   const disk = (file: string, ro = false) => ({ device: 'drive0', inserted: { file, drv: 'raw', ro } });
+  const json = (node: object) => disk(`json:${JSON.stringify(node)}`);
+  const image = { driver: 'qcow2', file: { driver: 'file', filename: '/srv/a.qcow2' } };
   t.deepEqual(
-    disksOf([
-      disk('/srv/a.img'),
-      disk('/cd.iso', true),
-      disk('/srv/what?.img'),
-      disk('nfs://h/a.img?readahead-size=0'),
-      disk('json:{}'),
-      { device: 'cd' },
-    ]).map(({ place }) => place),
-    ['/srv/a.img', '/srv/what?.img', 'nfs://h/a.img', undefined],
+    disksOf(
+      [
+        disk('/srv/a.img'),
+        disk('/cd.iso', true),
+        disk('/srv/what?.img'),
+        disk('nfs://h/a.img?readahead-size=0'),
+        json({ 'throttle-group': 'limit', driver: 'throttle', file: image }),
+        json({ ...image, backing: { driver: 'raw', file: { driver: 'file', filename: '/srv/base' } } }),
+        json({ driver: 'raw', offset: 4096, file: { driver: 'file', filename: '/srv/a.img' } }),
+        json({ driver: 'luks', file: { driver: 'file', filename: '/srv/a.img' } }),
+        json({}),
+        disk('json:{"driver": "qco...'),
+        { device: 'cd' },
+      ],
+      '',
+    ).map(({ place }) => place),
+    [
+      ...['/srv/a.img', '/srv/what?.img', 'nfs://h/a.img', '/srv/a.qcow2', '/srv/a.qcow2'],
+      ...[undefined, undefined, undefined, undefined],
+    ],
+  );
+});
+
+test("serials of QEMU's disks, by the names of their drives", (t) => {
+  const qtree = [
+    '      dev: virtio-blk-pci, id "dd"',
+    '          dev: virtio-blk-device, id ""',
+    '            drive = "drive0"',
+    '            serial = ""',
+    '      dev: ide-hd, id ""',
+    '        drive = "node-1"',
+    '        serial = "QM00005"',
+    '      dev: scsi-hd, id ""',
+    '        drive = "node-10"',
+    '        serial = "a serial"',
+  ].join('\r\n');
+  const disk = (device: string, node: string) => ({
+    device,
+    inserted: { file: '/a', drv: 'raw', ro: false, 'node-name': node },
+  });
+  t.deepEqual(
+    disksOf(
+      [disk('drive0', '#block1'), disk('', 'node-1'), disk('', 'node-10'), disk('', 'gone')],
+      qtree,
+    ).map(({ serial }) => serial),
+    ['', 'QM00005', 'a serial', ''],
   );
 });
 

@@ -17,7 +17,7 @@ export interface HostFacts {
 }
 
 export interface DiskFacts {
-  /** The guest's name for it as far as libvirt knows. */
+  /** The guest's name for it as far as libvirt knows; empty where QEMU alone was asked. */
   readonly target: string;
   readonly serial: string;
   /** raw, qcow2. */

@@ -27,6 +27,20 @@ export function parseStoragePlace(text: string): StoragePlace {
   return match === null ? { name: undefined, location: text } : { name: match[1], location: match[2] ?? '' };
 }
 
+/** Adds an argument to those before. @throws CodedError 'storage', 'invalid-place' where one of these is of the same disk */
+export function addStoragePlace(text: string, before: readonly StoragePlace[]): readonly StoragePlace[] {
+  const place = parseStoragePlace(text);
+  if (before.some(({ name }) => name === place.name))
+    throw new CodedError(
+      'storage',
+      'invalid-place',
+      place.name === undefined
+        ? 'Of several places all but one need the names of their disks: NAME=PLACE.'
+        : `"${place.name}" has a place already.`,
+    );
+  return [...before, place];
+}
+
 /** Storage that `source` is read from: sources with the same key are the same bytes. Undefined if no place is given for it. */
 export function storageKeyOf(source: PageSource, places: readonly StoragePlace[]): string | undefined {
   const location = placeOf(source, places)?.location;
