@@ -56,6 +56,7 @@ const fine: Asked = {
     freeHugePageBytes: 0,
   },
   unitsLeft: [],
+  places: [place],
   storage: {
     source: [{ place, sizeBytes: 2 ** 30, hashes, inode: '1', fault: '' }],
     destination: [{ place, sizeBytes: 2 ** 30, hashes, inode: '1', fault: '' }],
@@ -200,10 +201,23 @@ const cases: Readonly<Record<string, readonly [Partial<Asked>, RegExp, Expected]
         ...domain,
         disks: [{ target: 'vda', serial: '', format: 'raw', place: undefined, kind: 'network rbd' }],
       },
+      places: [],
       storage: { source: [], destination: [] },
     },
     /no disk of the VM/,
     onlyPlain,
+  ],
+  'a disk of another kind that is given by NBD': [
+    {
+      domain: {
+        ...domain,
+        disks: [{ target: 'vda', serial: '', format: 'raw', place: undefined, kind: 'network rbd' }],
+      },
+      places: ['nbd+unix:///vm?socket=/run/nbd'],
+      storage: { source: [], destination: [] },
+    },
+    /only the engine opens it/,
+    goes,
   ],
   'too little memory': [{ destination: { ...destination, availableBytes: 1 } }, /takes 1.0 GiB/, noMigration],
   'memory that others on their way will take': [
@@ -282,6 +296,17 @@ const bareCases: Readonly<Record<string, readonly [Partial<QemusAsked>, RegExp, 
   ],
   'an old source': [{ qemu: { ...qemu, versions: ['6.2.0', '10.0.3'] } }, /6\.2\.0/, onlyPlain],
   'a QEMU that nobody finds': [{ qemu: { ...qemu, pid: 0 } }, /not found/, onlyPlain],
+  'disks that cannot be told from each other': [
+    {
+      disks: [
+        ...domain.disks,
+        ...['/b', '/c'].map((file) => ({ target: '', serial: '', format: 'raw', place: file, kind: file })),
+      ],
+      places: [`s1=${place}`, '/c'],
+    },
+    /nobody knows which of the guest's disks it is/,
+    goes,
+  ],
   'no port for the agent': [
     { agent: { socket: '', answers: false, says: '' } },
     /no channel for the agent/,

@@ -9,6 +9,7 @@ import type {
   Reachability,
   StorageFacts,
 } from './facts.ts';
+import { disksNotRead, disksNotTold, notComparable } from './storage-places.ts';
 
 /** Ways to migrate: the engine's strategies, and libvirt or QEMU alone. */
 export const methods = ['balance', 'restore', 'resume', 'plain'] as const;
@@ -33,6 +34,8 @@ export interface Asked {
     readonly destination: readonly StorageFacts[];
   };
   /** ms by which the destination's clock is ahead. */
+  /** As `--storage` takes them. */
+  readonly places: readonly string[];
   readonly clockDifferenceMs: number;
   readonly address: string;
   readonly reachability: Reachability;
@@ -97,6 +100,7 @@ export interface QemusAsked {
   readonly disks: readonly DiskFacts[];
   readonly unitsLeft: Asked['unitsLeft'];
   readonly storage: Asked['storage'];
+  readonly places: Asked['places'];
   readonly clockDifferenceMs: number;
   readonly address: string;
   readonly reachability: Reachability;
@@ -315,18 +319,35 @@ function agent({ socket, answers, says }: QemusAsked['agent'], fix: string): rea
 
 function storage(
   disks: readonly DiskFacts[],
-  { storage: both, destination }: Pick<QemusAsked, 'storage' | 'destination'>,
+  { storage: both, places, destination }: Pick<QemusAsked, 'storage' | 'places' | 'destination'>,
 ): readonly Finding[] {
-  const unread = disks.filter(({ place }) => place === undefined);
-  const findings: Finding[] = unread.map(({ target, kind }) =>
-    found(
-      'note',
-      `disk ${target}`,
-      `the engine cannot read ${kind}: its pages come from memory`,
-      'export it by NBD and name it with --storage (docs/engine.md)',
+  const findings: Finding[] = [
+    ...disksNotRead(disks, places).map(({ target, kind }) =>
+      found(
+        'note',
+        `disk ${target}`.trim(),
+        `the engine cannot read ${kind}: its pages come from memory`,
+        'export it by NBD and name it with --storage (docs/engine.md)',
+      ),
     ),
-  );
-  let usable = 0;
+    ...disksNotTold(disks, places).map(({ kind }) =>
+      found(
+        'note',
+        'disk',
+        `${kind} has no serial number of its own, so that nobody knows which of the guest's disks it is: its pages come from memory`,
+        "give it one (QEMU's serial=), or name it as the guest does: --storage vda=PLACE",
+      ),
+    ),
+    ...notComparable(places).map((place) =>
+      found(
+        'note',
+        `storage ${place}`,
+        'only the engine opens it: it is not compared before',
+        `see on ${destination.name} that it is there and this VM's; each page from it is verified by content`,
+      ),
+    ),
+  ];
+  let usable = notComparable(places).length;
   for (const [index, here] of both.source.entries()) {
     const there = both.destination[index];
     const check = `storage ${here.place}`;

@@ -26,6 +26,7 @@ import { migrationId, plainName } from './launch.ts';
 import { OperatedHost, quote, SshConnections } from './host.ts';
 import { libvirtDriver, unreachedLibvirts, virshCanTellSwitchoverBandwidth } from './libvirt-driver.ts';
 import type { Reporter } from './report.ts';
+import { comparable, placesOf } from './storage-places.ts';
 import { ramFileOf, verificationOf } from './verification.ts';
 import { runMigration } from './run-migration.ts';
 import type { Summary } from './summary.ts';
@@ -88,37 +89,17 @@ export async function withHosts<T>(
   }
 }
 
-/** As `--storage` takes them: named where there are several. */
-export function placesOf({ disks }: Pick<DomainFacts, 'disks'>, given: readonly string[]): readonly string[] {
-  if (given.length > 0) return given;
-  const known = disks.filter(({ place }) => place !== undefined);
-  return known.map(({ place = '', serial, target }) =>
-    disks.length === 1 ? place : `${serial === '' ? target : serial}=${place}`,
-  );
-}
-
-/** Without their names, and without what only the engine opens. */
-const comparable = (places: readonly string[]): readonly string[] =>
-  places
-    .map((place) => place.replace(/^(?!\/|nfs:|nbd\+unix:)[^=]+=/s, ''))
-    .filter((place) => place.startsWith('/') || place.startsWith('nfs://'));
-
-interface Inspected extends Asked {
-  readonly places: readonly string[];
-}
-
 /** @throws CodedError 'host' */
-async function inspect(hosts: Hosts, domain: string, options: DomainOptions): Promise<Inspected> {
+async function inspect(hosts: Hosts, domain: string, options: DomainOptions): Promise<Asked> {
   const { engine, port } = options;
   const address = options.toAddress ?? hosts.destination.ssh?.host ?? hosts.destination.name;
   const source = await askSource(hosts.source, { domain, engine, towards: address });
   const { user } = source.domain;
-  const places = placesOf(source.domain, options.storage);
-  const compared = comparable(places);
+  const places = placesOf(source.domain.disks, options.storage);
   const clockDifferenceMs = (await askClock(hosts.destination)) - (await askClock(hosts.source));
   const [destination, storage] = await Promise.all([
     askDestination(hosts.destination, { domain: source.domain, engine, user, port }),
-    askBothStorages(hosts, compared, user),
+    askBothStorages(hosts, comparable(places), user),
   ]);
   return {
     source: source.host,
@@ -374,7 +355,7 @@ export function switchoverMibPerSecond({
 
 async function enginePlan(
   hosts: Hosts,
-  { domain, address, reachability, destination, places }: Inspected,
+  { domain, address, reachability, destination, places }: Asked,
   {
     method,
     engine,

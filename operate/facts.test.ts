@@ -6,8 +6,9 @@ import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
 import { sameContent } from './checks.ts';
-import { placesOf, switchoverMibPerSecond } from './domain-migration.ts';
+import { switchoverMibPerSecond } from './domain-migration.ts';
 import {
+  askBothStorages,
   askIdentity,
   askPort,
   askReachability,
@@ -15,6 +16,7 @@ import {
   attributeOrText,
   diskOf,
   parseFacts,
+  withGrown,
 } from './facts.ts';
 import { OperatedHost, quote, SshConnections } from './host.ts';
 import { processBehind } from './monitor.ts';
@@ -57,15 +59,6 @@ test('disks of libvirt that the engine reads, and others', (t) => {
   t.is(rbd.kind, 'network rbd');
 });
 
-test('a place has a name where there are several disks', (t) => {
-  const one = diskOf('vda', { ...parts, type: 'file', file: '/a.img' });
-  const two = diskOf('vdb', { ...parts, type: 'file', file: '/b.img', serial: '' });
-  const none = diskOf('vdc', { ...parts, type: 'network', protocol: 'rbd' });
-  t.deepEqual(placesOf({ disks: [one] }, []), ['/a.img']);
-  t.deepEqual(placesOf({ disks: [one, two, none] }, []), ['s=/a.img', 'vdb=/b.img']);
-  t.deepEqual(placesOf({ disks: [one] }, ['/other.img']), ['/other.img']);
-});
-
 test("the link's rate for virsh", (t) => {
   t.is(switchoverMibPerSecond({ interfaceBitsPerSecond: 0 }), undefined);
   t.is(switchoverMibPerSecond({ interfaceBitsPerSecond: 1e9 }), 113);
@@ -99,16 +92,55 @@ test('addresses, as QEMU takes them', (t) => {
 
 test('disks, as QEMU says', (t) => {
   const disk = (file: string, ro = false) => ({ device: 'drive0', inserted: { file, drv: 'raw', ro } });
+  const json = (node: object) => disk(`json:${JSON.stringify(node)}`);
+  const image = { driver: 'qcow2', file: { driver: 'file', filename: '/srv/a.qcow2' } };
   t.deepEqual(
-    disksOf([
-      disk('/srv/a.img'),
-      disk('/cd.iso', true),
-      disk('/srv/what?.img'),
-      disk('nfs://h/a.img?readahead-size=0'),
-      disk('json:{}'),
-      { device: 'cd' },
-    ]).map(({ place }) => place),
-    ['/srv/a.img', '/srv/what?.img', 'nfs://h/a.img', undefined],
+    disksOf(
+      [
+        disk('/srv/a.img'),
+        disk('/cd.iso', true),
+        disk('/srv/what?.img'),
+        disk('nfs://h/a.img?readahead-size=0'),
+        json({ 'throttle-group': 'limit', driver: 'throttle', file: image }),
+        json({ ...image, backing: { driver: 'raw', file: { driver: 'file', filename: '/srv/base' } } }),
+        json({ driver: 'raw', offset: 4096, file: { driver: 'file', filename: '/srv/a.img' } }),
+        json({ driver: 'luks', file: { driver: 'file', filename: '/srv/a.img' } }),
+        json({}),
+        disk('json:{"driver": "qco...'),
+        { device: 'cd' },
+      ],
+      '',
+    ).map(({ place }) => place),
+    [
+      ...['/srv/a.img', '/srv/what?.img', 'nfs://h/a.img', '/srv/a.qcow2', '/srv/a.qcow2'],
+      ...[undefined, undefined, undefined, undefined],
+    ],
+  );
+});
+
+test("serials of QEMU's disks, by the names of their drives", (t) => {
+  const qtree = [
+    '      dev: virtio-blk-pci, id "dd"',
+    '          dev: virtio-blk-device, id ""',
+    '            drive = "drive0"',
+    '            serial = ""',
+    '      dev: ide-hd, id ""',
+    '        drive = "node-1"',
+    '        serial = "QM00005"',
+    '      dev: scsi-hd, id ""',
+    '        drive = "node-10"',
+    '        serial = "a serial"',
+  ].join('\r\n');
+  const disk = (device: string, node: string) => ({
+    device,
+    inserted: { file: '/a', drv: 'raw', ro: false, 'node-name': node },
+  });
+  t.deepEqual(
+    disksOf(
+      [disk('drive0', '#block1'), disk('', 'node-1'), disk('', 'node-10'), disk('', 'gone')],
+      qtree,
+    ).map(({ serial }) => serial),
+    ['', 'QM00005', 'a serial', ''],
   );
 });
 
@@ -167,6 +199,32 @@ asRootSerially('two disks are not the same because neither can be read', async (
     t.regex(unread?.fault ?? '', /cannot be read at byte 0/);
     t.deepEqual(unread?.hashes, []);
   });
+});
+
+/** Looked at, it gets longer. */
+const growingStat = `case "$*" in '-Lc %s '*) head -c 70000 /dev/zero >> "\${!#}" ;; esac; exec /usr/bin/stat "$@"`;
+
+asRootSerially('an image that grows is the same on both hosts', async (t) => {
+  await withPrograms({ stat: growingStat }, async (folder) => {
+    const image = path.join(folder, 'image.qcow2');
+    await writeFile(image, randomBytes(8 << 20));
+    const facts = await askBothStorages({ source: host, destination: host }, [image], 'root');
+    const [here, there] = [facts.source[0], facts.destination[0]];
+    t.is(here?.hashes.length, 16);
+    t.deepEqual(here, there);
+  });
+});
+
+test('a host that never sees what the other has has another file', (t) => {
+  const seen = (sizeBytes: number) => [{ place: '/a', sizeBytes, hashes: [], inode: '', fault: '' }];
+  const sizes = (...asked: readonly [number, number, number, number]) =>
+    withGrown([seen(asked[0]), seen(asked[1])], [seen(asked[2]), seen(asked[3])]).map(
+      ([one]) => one?.sizeBytes,
+    );
+  t.deepEqual(sizes(5, 4, 6, 5), [4, 4]);
+  t.deepEqual(sizes(5, 4, 5, 5), [4, 4]);
+  t.deepEqual(sizes(5, 4, 5, 4), [5, 4]);
+  t.deepEqual(sizes(5, 4, 6, 4), [5, 4]);
 });
 
 asRootSerially('a name that is another domain’s id means the domain of that name', async (t) => {

@@ -17,7 +17,7 @@ export interface HostFacts {
 }
 
 export interface DiskFacts {
-  /** The guest's name for it as far as libvirt knows. */
+  /** The guest's name for it as far as libvirt knows; empty where QEMU alone was asked. */
   readonly target: string;
   readonly serial: string;
   /** raw, qcow2. */
@@ -307,12 +307,18 @@ export const asUser = (user: string): string =>
     ? ''
     : `setpriv --reuid ${quote(user)} --regid "$(id -g ${quote(user)})" --clear-groups `;
 
-/** Reads some parts of each place, as the user who will read it, past the page cache. @throws CodedError 'host' */
+/**
+ * Reads some parts of each place, as the user who will read it, past the page cache.
+ *
+ * @param spans bytes that the parts are taken from, of places where these are not all
+ * @throws CodedError 'host'
+ */
 export async function askStorage(
   host: OperatedHost,
   places: readonly string[],
   user: string,
   timeoutMs = 120_000,
+  spans: ReadonlyMap<string, number> = new Map(),
 ): Promise<readonly StorageFacts[]> {
   const script = `${say}
 nothing=$(sha256sum < /dev/null)
@@ -328,7 +334,7 @@ sample() {
       say "size $1" "$size"
       [ -f "$1" ] && say "inode $1" "$(stat -Lf -c %T -- "$1") $(stat -Lc %i -- "$1")"
       for part in $(seq 0 ${samples - 1}); do
-        at=$((size * part / ${samples} / ${sampleBytes}))
+        at=$((\${2:-$size} * part / ${samples} / ${sampleBytes}))
         hash=$(read_part "$1" $at iflag=direct)
         # Not every file system reads past the page cache.
         [ "$hash" = "$nothing" ] && hash=$(read_part "$1" $at)
@@ -337,7 +343,7 @@ sample() {
       done ;;
   esac
 }
-${places.map((place) => `sample ${quote(place)}`).join('\n')}
+${places.map((place) => `sample ${quote(place)} ${spans.get(place) ?? ''}`).join('\n')}
 true`;
   let facts: ReturnType<typeof parseFacts>;
   try {
@@ -369,17 +375,33 @@ function inodeOf(text: string): string {
   return ownInodes.test(fileSystem) ? '' : inode;
 }
 
-/** The same places on both hosts; once more where some parts differ, which a guest that writes meanwhile explains. @throws CodedError 'host' */
+type BothFacts = readonly [readonly StorageFacts[], readonly StorageFacts[]];
+
+/**
+ * The same places on both hosts; once more where sizes differ, as those of an image that grows do, or where some parts differ, which a
+ * guest that writes meanwhile explains.
+ *
+ * @throws CodedError 'host'
+ */
 export async function askBothStorages(
   hosts: { readonly source: OperatedHost; readonly destination: OperatedHost },
   places: readonly string[],
   user: string,
 ): Promise<{ readonly source: readonly StorageFacts[]; readonly destination: readonly StorageFacts[] }> {
-  const ask = async (
-    asked: readonly string[],
-  ): Promise<readonly [readonly StorageFacts[], readonly StorageFacts[]]> =>
-    Promise.all([askStorage(hosts.source, asked, user), askStorage(hosts.destination, asked, user)]);
-  const [source, destination] = await ask(places);
+  const spans = new Map<string, number>();
+  const ask = async (asked: readonly string[]): Promise<BothFacts> => {
+    const answers = [hosts.source, hosts.destination].map((host) =>
+      askStorage(host, asked, user, undefined, spans),
+    );
+    const [here = [], there = []] = await Promise.all(answers);
+    return [here, there];
+  };
+  const atFirst = await ask(places);
+  for (const [index, { place, sizeBytes: here }] of atFirst[0].entries()) {
+    const there = atFirst[1][index]?.sizeBytes;
+    if (here !== undefined && there !== undefined && here !== there) spans.set(place, Math.min(here, there));
+  }
+  const [source, destination] = spans.size === 0 ? atFirst : withGrown(atFirst, await ask([...spans.keys()]));
   const differing = places.filter((_, index) => {
     const [here, there] = [source[index]?.hashes ?? [], destination[index]?.hashes ?? []];
     return here.length === there.length && here.some((hash, part) => hash !== there[part]);
@@ -392,6 +414,26 @@ export async function askBothStorages(
       return hashesLater === undefined ? one : { ...one, hashesLater };
     });
   return { source: later(source, sourceLater), destination: later(destination, destinationLater) };
+}
+
+/**
+ * A place that each host sees later at least as large as the other saw it before is one that grows, or whose size NFS had kept: what both
+ * had is compared. The others are of different sizes.
+ */
+export function withGrown(atFirst: BothFacts, again: BothFacts): BothFacts {
+  const of = (facts: readonly StorageFacts[], place: string): StorageFacts | undefined =>
+    facts.find((one) => one.place === place);
+  const seenBy = (host: 0 | 1): readonly StorageFacts[] =>
+    atFirst[host].map((before, index) => {
+      const later = of(again[host], before.place);
+      const [other, otherLater] = [atFirst[1 - host]?.[index], of(again[1 - host] ?? [], before.place)];
+      const commonBytes = Math.min(before.sizeBytes ?? NaN, other?.sizeBytes ?? NaN);
+      const grows =
+        (later?.sizeBytes ?? 0) >= (other?.sizeBytes ?? NaN) &&
+        (otherLater?.sizeBytes ?? 0) >= (before.sizeBytes ?? NaN);
+      return later !== undefined && grows ? { ...later, sizeBytes: commonBytes } : before;
+    });
+  return [seenBy(0), seenBy(1)];
 }
 
 /** How a port of the destination answers the source: nobody listens there yet, so that `refused` is what is wanted. */

@@ -93,6 +93,20 @@ test('the help says what the exit codes mean', async (t) => {
   t.regex(stdout, /3 in doubt: look on both/);
 });
 
+test('two places of which no disk is told are a wrong command line', async (t) => {
+  const { exitCode, stderr } = await run(
+    'check',
+    'vm1',
+    'qemu+ssh://dst/system',
+    '--storage',
+    '/a',
+    '--storage',
+    '/b',
+  );
+  t.regex(stderr, /all but one need the names of their disks: NAME=PLACE/);
+  t.is(exitCode, 2);
+});
+
 test('a QEMU that is not there is no wrong command line', async (t) => {
   const { exitCode, stderr } = await run('check', '--source-qmp', '/nowhere/a', '--target-qmp', '/nowhere/b');
   t.regex(stderr, /QEMU does not answer at \/nowhere\/a/);

@@ -1,6 +1,7 @@
 /** `poolshift`: live migration for people who run VMs (docs/operate.md). */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { cleanJson, cleanText, type Terminal } from '../engine/cli/clean-text.ts';
+import { addStoragePlace, parseStoragePlace } from '../engine/storage/storage-place.ts';
 import { CodedError, isCoded } from '../foundation/coded-error.ts';
 import { helpSettings } from '../foundation/command-help.ts';
 import { type Finding, methods, plainHelps } from './checks.ts';
@@ -72,7 +73,14 @@ function addCommonOptions(command: Command): Command {
     .option(
       '--storage <[NAME=]place>',
       "the VM's disk as the destination reads it (default: as the VM has it); repeatable",
-      (text: string, before: readonly string[]) => [...before, text],
+      (text: string, before: readonly string[]) => {
+        try {
+          addStoragePlace(text, before.map(parseStoragePlace));
+        } catch (error) {
+          throw new InvalidArgumentError((error as Error).message);
+        }
+        return [...before, text];
+      },
       [],
     );
 }

@@ -22,6 +22,7 @@ import { Monitor, processBehind, type Qemu } from './monitor.ts';
 import { qmpDriver } from './qmp-driver.ts';
 import { type BrokenMove, type RecoveryEnd, recoverMove } from './recovery.ts';
 import type { Reporter } from './report.ts';
+import { comparable, placesOf } from './storage-places.ts';
 import { runMigration } from './run-migration.ts';
 import type { Summary } from './summary.ts';
 
@@ -112,18 +113,53 @@ export function agentSocketOf(
 
 interface BlockDevice {
   readonly device: string;
-  readonly inserted?: { readonly file: string; readonly drv: string; readonly ro: boolean } | undefined;
+  readonly inserted?:
+    | {
+        readonly file: string;
+        readonly drv: string;
+        readonly ro: boolean;
+        readonly 'node-name'?: string | undefined;
+      }
+    | undefined;
 }
 
-/** Disks that the engine can read by itself: files and block devices. Pure. */
-export function disksOf(blocks: readonly BlockDevice[]): readonly DiskFacts[] {
+/** The VM's disks, from what QEMU says of its block devices and of its devices. Nobody says what the guest calls them. Pure. */
+export function disksOf(blocks: readonly BlockDevice[], qtree: string): readonly DiskFacts[] {
+  const devices = qtree.split(/^\s*dev: /m);
   return blocks.flatMap(({ device, inserted }) => {
     if (inserted === undefined || inserted.ro) return [];
-    const { file, drv } = inserted;
-    const nfs = file.startsWith('nfs://') ? file.replace(/\?.*$/, '') : undefined;
-    const place = file.startsWith('/') ? file : nfs;
-    return [{ target: device, serial: '', format: drv, kind: file, place }];
+    const { file, drv, 'node-name': node = '' } = inserted;
+    const drive = [device, node].filter((name) => name !== '');
+    const shown = devices.find((text) => drive.some((name) => text.includes(`drive = "${name}"`)));
+    const serial = /^\s*serial = "(.*)"$/m.exec(shown ?? '')?.[1] ?? '';
+    return [{ target: '', serial, format: drv, kind: file, place: placeIn(file) }];
   });
+}
+
+/** Drivers that pass on what is below them, as long as nothing else is said of them. */
+const filters = new Set(['throttle', 'copy-on-read', 'raw', 'qcow2']);
+
+/** The file in QEMU's name of an image, which is JSON where a path does not say all (block.c, bdrv_refresh_filename). */
+function placeIn(name: string): string | undefined {
+  if (name.startsWith('/')) return name;
+  if (name.startsWith('nfs://')) return name.replace(/\?.*$/, '');
+  if (!name.startsWith('json:')) return undefined;
+  try {
+    return placeBelow(JSON.parse(name.slice('json:'.length)));
+  } catch {
+    // QEMU cuts what is longer than a path.
+    return undefined;
+  }
+}
+
+function placeBelow(node: unknown): string | undefined {
+  if (typeof node !== 'object' || node === null) return undefined;
+  const { driver, filename, file, offset, size } = node as Readonly<Record<string, unknown>>;
+  if (driver === 'file' || driver === 'host_device')
+    return typeof filename === 'string' && filename.startsWith('/') ? filename : undefined;
+  const isWhole =
+    typeof driver === 'string' && filters.has(driver) && offset === undefined && size === undefined;
+  return isWhole ? placeBelow(file) : undefined;
 }
 
 /** What it is called here. @throws CodedError 'qmp' */
@@ -146,7 +182,6 @@ interface Inspected extends QemusAsked {
   readonly pid: number;
   readonly user: string;
   readonly agentSocket: string;
-  readonly places: readonly string[];
 }
 
 /** @throws CodedError 'host', 'qmp' */
@@ -156,12 +191,8 @@ async function inspect({ source, target, hosts }: Ends, options: QemuMigrationOp
   const { pid, user } = await processBehind(hosts.source, qmpPath);
   const qtree = await source.execute('human-monitor-command', { 'command-line': 'info qtree' });
   const agentSocket = options.agent ?? agentSocketOf(qtree, await source.execute('query-chardev')) ?? '';
-  const disks = disksOf(await source.execute('query-block'));
-  const places =
-    options.storage.length > 0
-      ? options.storage
-      : disks.flatMap(({ place }) => (place === undefined ? [] : [place]));
-  const compared = places.filter((place) => place.startsWith('/') || place.startsWith('nfs://'));
+  const disks = disksOf(await source.execute('query-block'), qtree);
+  const places = placesOf(disks, options.storage);
   const address = options.toAddress ?? hosts.destination.ssh?.host ?? localAddress(hosts.source);
   const clockDifferenceMs = (await askClock(hosts.destination)) - (await askClock(hosts.source));
   const freePort = await askPort(hosts.destination, port);
@@ -195,7 +226,7 @@ async function inspect({ source, target, hosts }: Ends, options: QemuMigrationOp
         : await askAgent(hosts.source, engine, agentSocket)),
     },
     disks,
-    storage: await askBothStorages(hosts, compared, user),
+    storage: await askBothStorages(hosts, comparable(places), user),
     clockDifferenceMs,
     address,
     reachability: await askReachability(hosts.source, address, freePort),

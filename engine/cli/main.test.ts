@@ -120,6 +120,8 @@ test('a wrong command line says what is wrong, with status 2', async (t) => {
     [['recover', '--target', 'unix:/tmp/y'], /missing required argument 'file'/],
     [['recover', '/tmp/x'], /--target/],
     [['recover', '/tmp/x', '--target', '/tmp/y'], /unix:PATH/],
+    [['destination', '--storage', '/a', '--storage', '/b'], /NAME=PLACE/],
+    [['destination', '--storage', 'vda=/a', '--storage', 'vda=/b'], /"vda" has a place already/],
     [['destination', '--listen', 'h:99999', '--incoming', 'unix:/tmp/x'], /HOST:PORT/],
   ] as const) {
     const { status, stderr } = await run(main, ...args);

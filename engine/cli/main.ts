@@ -21,7 +21,7 @@ import {
   type Strategy,
   strategies,
 } from '../core/schedule.ts';
-import { parseStoragePlace, type StoragePlace } from '../storage/storage-place.ts';
+import { addStoragePlace, type StoragePlace } from '../storage/storage-place.ts';
 import {
   type GuestRamPlace,
   type OpenGuestRam,
@@ -104,7 +104,9 @@ const limitsOf = ({
 });
 const storageOption = (meaning: string): Option =>
   new Option('--storage <[NAME=]place>', meaning)
-    .argParser((text: string, before: readonly StoragePlace[]) => [...before, parseStoragePlace(text)])
+    .argParser((text: string, before: readonly StoragePlace[]) =>
+      argument((place) => addStoragePlace(place, before))(text),
+    )
     .default([]);
 const vmOption = (): Option =>
   new Option('--vm <name>', "the VM's name or uuid; both engines must be given the same, or none");

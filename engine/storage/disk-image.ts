@@ -2,10 +2,9 @@
  * The VM's disk as it lies on the host. A raw image is read as it is. A qcow2 image is read by a storage daemon, which is told
  * every file of its backing chain: nothing that an image names is opened unless it is a file or block device that was looked at.
  */
-import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { CodedError } from '../../foundation/coded-error.ts';
-import { allocateAligned, openFileStorage } from './file-storage.ts';
+import { allocateAligned, openFileStorage, versionOfFile } from './file-storage.ts';
 import { type BackingFile, imageHeaderBytes, readImageHeader } from './image-header.ts';
 import { type Blockdev, nfsBlockdev, openThroughStorageDaemon, rawBlockdev } from './nbd-export.ts';
 import { reopeningReader } from './reopening-reader.ts';
@@ -34,6 +33,13 @@ export async function openDiskImage(location: string): Promise<StorageReader> {
   const file = location.startsWith('nfs://') ? nfsFile(location) : localFile(location);
   const opened = await file.open();
   try {
+    const { sizeBytes } = opened.bytes;
+    if (sizeBytes < storageAlignmentBytes)
+      throw new CodedError(
+        'storage',
+        'unsupported-image',
+        `${location} has ${sizeBytes} bytes: it is no disk, or describes one that is elsewhere`,
+      );
     const header = readImageHeader(await firstBytes(opened.bytes));
     if (header.format === 'raw') return opened.bytes;
   } catch (error) {
@@ -123,10 +129,7 @@ function localFile(place: string): ImageFile {
       if (/^[^/]*:/.test(name)) throw notAFile(place, name);
       return localFile(path.resolve(path.dirname(path.resolve(place)), name));
     },
-    version: async () => {
-      const { size, mtimeMs } = await stat(place);
-      return `${size} ${mtimeMs}`;
-    },
+    version: () => versionOfFile(place),
   };
 }
 
@@ -141,7 +144,7 @@ function nfsFile(place: string): ImageFile {
       if (/^[^/]*:/.test(name) || name.startsWith('/')) throw notAFile(place, name);
       return nfsFile(new URL(name.split('/').map(encodeURIComponent).join('/'), place).href);
     },
-    // Nobody tells; it costs a read to ask.
+    // Nobody tells.
     version: () => Promise.resolve(undefined),
   };
 }

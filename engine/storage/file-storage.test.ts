@@ -1,11 +1,20 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { CodedError } from '../../foundation/coded-error.ts';
-import { allocateAligned, openFileStorage } from './file-storage.ts';
+import { openDiskImage } from './disk-image.ts';
+import { allocateAligned, openFileStorage, versionOfFile } from './file-storage.ts';
 import { sweepFolders } from './nbd-export.ts';
 import { openSource } from './storage-place.ts';
 import { openSources } from '../destination/listed-storage.ts';
@@ -41,6 +50,31 @@ for (const parent of [tmpdir(), '/dev/shm']) {
     await storage.close();
   });
 }
+
+test('the version of a file changes when it is written to', async (t) => {
+  const file = path.join(folder(t), 'disk');
+  writeFileSync(file, 'a');
+  const before = await versionOfFile(file);
+  t.is(await versionOfFile(file), before);
+  appendFileSync(file, 'b');
+  t.not(await versionOfFile(file), before);
+});
+
+test('what is no place of storage says what one is, and a disk without a place which have one', async (t) => {
+  const disk = { kind: 'disk', disk: 'vda' } as const;
+  for (const location of ['rbd:pool/image', 'iscsi://host/target/0', 'json:{}', 'nbd://host:10809/vm'])
+    await t.throwsAsync(openSource(disk, [{ name: 'vda', location }]), { message: /export the disk by NBD/ });
+  await t.throwsAsync(openSource(disk, [{ name: 'vdb', location: '/x' }]), {
+    message: 'no --storage is given for the disk "vda", but for "vdb"',
+  });
+});
+
+test('what is smaller than a block is no disk', async (t) => {
+  const file = path.join(folder(t), 'descriptor');
+  writeFileSync(file, '# Disk DescriptorFile');
+  for (const place of [file, '/proc/version'])
+    await t.throwsAsync(openDiskImage(place), { message: /has \d+ bytes: it is no disk/ });
+});
 
 test('what is no file cannot be opened', async (t) => {
   for (const place of ['/nowhere/at/all', '/dev/null', tmpdir()]) {

@@ -58,6 +58,20 @@ export async function openFileStorage(path: string, folder?: string): Promise<Fi
   };
 }
 
+/**
+ * Changes with every write to a file; undefined for a block device, whose times and size say nothing of writes, least of those from
+ * another host. The file is opened for it: NFS asks its server then, and not for a look at the path (nfs(5), close-to-open).
+ */
+export async function versionOfFile(path: string): Promise<string | undefined> {
+  const { file } = await openHeld(path, undefined);
+  try {
+    const stat = await file.stat();
+    return stat.isFile() ? `${stat.size} ${stat.mtimeMs}` : undefined;
+  } finally {
+    await file.close();
+  }
+}
+
 /** O_PATH of open(2), which Node does not name: a hold on a file, which does not open it. */
 const holdOnly = 0o10_000_000;
 

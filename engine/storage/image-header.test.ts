@@ -57,6 +57,9 @@ test('images of both versions, alone and on others', (t) => {
 test('what is not read says what it is', (t) => {
   const signatures: readonly (readonly [at: number, signature: string])[] = [
     [0, 'KDMV'],
+    [0, '# Disk DescriptorFile\nversion=1'],
+    [0, 'WithoutFreeSpace'],
+    [0, 'LUKS\xba\xbe'],
     [0, 'vhdxfile'],
     [0, 'conectix'],
     [0, 'QED\0'],
@@ -68,7 +71,13 @@ test('what is not read says what it is', (t) => {
     return bytes;
   });
   const cases: readonly (readonly [Buffer, RegExp])[] = [
-    ...others.map((bytes) => [bytes, /^an? (VMDK|VHDX|VHD|QED|VDI) image/] as const),
+    ...others.map(
+      (bytes) =>
+        [
+          bytes,
+          /^(an?|the descriptor of a) ((VMDK|VHDX|VHD|QED|VDI|Parallels) image|image encrypted with LUKS)/,
+        ] as const,
+    ),
     [qcow2(3, { incompatible: 4n }), /external data file/],
     [qcow2(2, { encryption: 1 }), /encrypted .*AES/],
     [qcow2(3, { encryption: 2 }), /encrypted .*LUKS/],

@@ -25,9 +25,14 @@ const externalDataFile = 1n << 2n;
 
 const otherFormats: readonly (readonly [at: number, signature: string, name: string])[] = [
   [0, 'KDMV', 'a VMDK image'],
+  [0, '# Disk DescriptorFile', 'the descriptor of a VMDK image'],
   [0, 'vhdxfile', 'a VHDX image'],
   [0, 'conectix', 'a VHD image'],
   [0, 'QED\0', 'a QED image'],
+  [0, 'WithoutFreeSpace', 'a Parallels image'],
+  [0, 'WithouFreSpacExt', 'a Parallels image'],
+  // Or the guest has encrypted all of its disk, and then lists none of its pages.
+  [0, 'LUKS\xba\xbe', 'an image encrypted with LUKS'],
   [0x40, '\x7f\x10\xda\xbe', 'a VDI image'],
 ];
 

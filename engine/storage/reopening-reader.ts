@@ -1,11 +1,11 @@
 /**
  * Storage behind a reader that remembers where things lie: qemu-storage-daemon keeps a qcow2 image's tables as they were when it
  * opened the image, so that clusters that the source's QEMU allocates later read as zeros, or as the backing file. It is opened
- * anew when the file has changed.
+ * anew when the file has changed, or may have where nobody can tell.
  */
 import type { StorageReader } from './storage-reader.ts';
 
-/** Opening anew takes no more than this share of the time, however often the file changes. */
+/** Looking for changes and opening anew take no more than this share of the time, however often the file changes. */
 const maxOpeningShare = 0.05;
 
 interface ReopenedStorage {
@@ -65,12 +65,15 @@ class ReopeningReader implements StorageReader {
     const startedMs = performance.now();
     if (this.#openingMs > maxOpeningShare * (startedMs - this.#sinceMs)) return;
     const before = this.#current;
-    const version = await this.#storage.version().catch(() => before.version);
-    if (version === before.version) return;
-    const opened = await open(this.#storage).catch(() => undefined);
-    this.#openingMs += performance.now() - startedMs;
-    if (opened === undefined) return;
-    this.#current = opened;
+    try {
+      const version = await this.#storage.version();
+      if (version !== undefined && version === before.version) return;
+      this.#current = await open(this.#storage);
+    } catch {
+      return;
+    } finally {
+      this.#openingMs += performance.now() - startedMs;
+    }
     if (before.reads === 0) await before.reader.close();
   }
 

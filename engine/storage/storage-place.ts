@@ -27,6 +27,20 @@ export function parseStoragePlace(text: string): StoragePlace {
   return match === null ? { name: undefined, location: text } : { name: match[1], location: match[2] ?? '' };
 }
 
+/** Adds an argument to those before. @throws CodedError 'storage', 'invalid-place' where one of these is of the same disk */
+export function addStoragePlace(text: string, before: readonly StoragePlace[]): readonly StoragePlace[] {
+  const place = parseStoragePlace(text);
+  if (before.some(({ name }) => name === place.name))
+    throw new CodedError(
+      'storage',
+      'invalid-place',
+      place.name === undefined
+        ? 'Of several places all but one need the names of their disks: NAME=PLACE.'
+        : `"${place.name}" has a place already.`,
+    );
+  return [...before, place];
+}
+
 /** Storage that `source` is read from: sources with the same key are the same bytes. Undefined if no place is given for it. */
 export function storageKeyOf(source: PageSource, places: readonly StoragePlace[]): string | undefined {
   const location = placeOf(source, places)?.location;
@@ -78,11 +92,10 @@ export async function openSource(
   switch (source.kind) {
     case 'disk': {
       if (place === undefined) {
-        throw new CodedError(
-          'storage',
-          'invalid-place',
-          `no --storage is given for the disk "${source.disk}"`,
-        );
+        const named = places.flatMap(({ name }) => (name === undefined ? [] : [`"${name}"`]));
+        const others = named.length === 0 ? '' : `, but for ${named.join(', ')}`;
+        const reason = `no --storage is given for the disk "${source.disk}"${others}`;
+        throw new CodedError('storage', 'invalid-place', reason);
       }
       return openLocation(place.location);
     }
@@ -101,8 +114,19 @@ export async function openSource(
   }
 }
 
+/** What QEMU takes in place of a path, and this engine does not. */
+const otherProtocol = /^([\w.+-]+:\/\/|(json|rbd|nbd|file):)/;
+
 async function openLocation(location: string): Promise<StorageReader> {
-  if (!location.startsWith('nbd+unix://')) return openDiskImage(location);
+  if (!location.startsWith('nbd+unix://')) {
+    if (!location.startsWith('nfs://') && otherProtocol.test(location))
+      throw new CodedError(
+        'storage',
+        'invalid-place',
+        `"${location}" is none of PATH, nfs://HOST/PATH and nbd+unix:///EXPORT?socket=PATH: export the disk by NBD`,
+      );
+    return openDiskImage(location);
+  }
   const url = new URL(location);
   const socketPath = url.searchParams.get('socket');
   const reader = await (socketPath === null

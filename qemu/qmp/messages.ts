@@ -28,6 +28,7 @@ export const answerSchemas = {
           file: z.string(),
           drv: z.string(),
           ro: z.boolean(),
+          'node-name': z.string().optional(),
           image: z.looseObject({ filename: z.string() }),
         })
         .optional(),

@@ -1,0 +1,56 @@
+/** What of a VM's disks is given to the destination engine as `--storage`. Pure. */
+import { parseStoragePlace, type StoragePlace } from '../engine/storage/storage-place.ts';
+import type { DiskFacts } from './facts.ts';
+
+/** What the guest's list calls a disk; empty where nobody knows. Of a serial that two disks have it makes no use. */
+function listedAs({ serial, target }: DiskFacts, disks: readonly DiskFacts[]): string {
+  const isOwn = serial !== '' && disks.filter((disk) => disk.serial === serial).length === 1;
+  return isOwn ? serial : target;
+}
+
+/** As `--storage` takes them: named where there are several. A disk that cannot be told from others has none. */
+export function placesOf(disks: readonly DiskFacts[], given: readonly string[]): readonly string[] {
+  if (given.length > 0) return given;
+  const nameless = disks.filter((disk) => listedAs(disk, disks) === '');
+  return disks.flatMap((disk) => {
+    if (disk.place === undefined) return [];
+    const name = listedAs(disk, disks);
+    if (disks.length === 1 || (name === '' && nameless.length === 1)) return [disk.place];
+    return name === '' ? [] : [`${name}=${disk.place}`];
+  });
+}
+
+/** Disks of which several cannot be told from each other, and that have none of the places. */
+export function disksNotTold(disks: readonly DiskFacts[], places: readonly string[]): readonly DiskFacts[] {
+  const locations = new Set(places.map((text) => parseStoragePlace(text).location));
+  if (places.length >= disks.length) return [];
+  return disks.filter(
+    (disk) => listedAs(disk, disks) === '' && disk.place !== undefined && !locations.has(disk.place),
+  );
+}
+
+/** Disks that the engine cannot read by itself, without a place that was given for them. */
+export function disksNotRead(disks: readonly DiskFacts[], places: readonly string[]): readonly DiskFacts[] {
+  const names = new Set(places.map((text) => parseStoragePlace(text).name));
+  return disks.filter(
+    ({ place, serial, target }) =>
+      place === undefined &&
+      !names.has(serial) &&
+      !names.has(target) &&
+      !(disks.length === 1 && names.has(undefined)),
+  );
+}
+
+/** Files, block devices and `nfs://`, without their names; what lies on a file system that the guest mounts is none. */
+export const comparable = (places: readonly string[]): readonly string[] =>
+  places
+    .map(parseStoragePlace)
+    .filter(isComparable)
+    .map(({ location }) => location);
+
+/** Places that only the engine opens. */
+export const notComparable = (places: readonly string[]): readonly string[] =>
+  places.filter((place) => !isComparable(parseStoragePlace(place)));
+
+const isComparable = ({ name, location }: StoragePlace): boolean =>
+  /^(\/|nfs:\/\/)/.test(location) && name?.includes(':/') !== true;
