@@ -1,7 +1,6 @@
 /** `poolshift migrate --source-qmp PLACE --target-qmp PLACE`: two QEMUs that somebody else started, without libvirt. */
 import os from 'node:os';
 import path from 'node:path';
-import { CodedError } from '../foundation/coded-error.ts';
 import { agentPortName } from '../engine/list/agent-protocol.ts';
 import { qmpAddress } from './address.ts';
 import { type Finding, hinders, judgeQemus, type Method, methodFindings, type QemusAsked } from './checks.ts';
@@ -313,13 +312,6 @@ export async function recoverQemu(
   return withQemus(options, async ({ source, target, hosts }) => {
     const { sourceQmp, targetQmp, engine } = options;
     const vm = await vmName(source, sourceQmp);
-    const capabilities = await source.execute('query-migrate-capabilities');
-    if (capabilities.some(({ capability, state }) => capability === 'release-ram' && state))
-      throw new CodedError(
-        'recovery',
-        'vm-gone',
-        `QEMU on ${hosts.source.name} has release-ram switched on: what it has sent of ${vm} is not in its memory any more`,
-      );
     return recoverMove(
       {
         ...{ vm, hosts, engine, ...targetOf(target, targetQmp, vm) },
