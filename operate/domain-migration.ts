@@ -23,7 +23,7 @@ import {
   type DomainFacts,
 } from './facts.ts';
 import { migrationId, plainName } from './launch.ts';
-import { OperatedHost, quote, SshConnections } from './host.ts';
+import { OperatedHost, quote, SshConnections, type WaitListener } from './host.ts';
 import { libvirtDriver, unreachedLibvirts, virshCanTellSwitchoverBandwidth } from './libvirt-driver.ts';
 import type { Reporter } from './report.ts';
 import { comparable, placesOf } from './storage-places.ts';
@@ -74,10 +74,11 @@ interface Hosts {
 export async function withHosts<T>(
   connect: string,
   destinationUri: string,
+  listener: WaitListener | undefined,
   body: (hosts: Hosts) => Promise<T>,
 ): Promise<T> {
   const addresses = { source: libvirtAddress(connect), destination: libvirtAddress(destinationUri) };
-  const connections = SshConnections.open();
+  const connections = SshConnections.open(listener);
   const hosts = {
     source: new OperatedHost(addresses.source.ssh, connections),
     destination: new OperatedHost(addresses.destination.ssh, connections),
@@ -139,7 +140,7 @@ export async function surveyDomains(
   options: DomainOptions,
   asks: (domain: string) => boolean,
 ): Promise<readonly SurveyedDomain[]> {
-  return withHosts(options.connect, destinationUri, async (hosts) => {
+  return withHosts(options.connect, destinationUri, undefined, async (hosts) => {
     const towards = options.toAddress ?? hosts.destination.ssh?.host ?? hosts.destination.name;
     const running = await hosts.source.run('virsh -q -c qemu:///system list --name --state-running');
     const surveyed = [];
@@ -181,7 +182,7 @@ export async function checkDomain(
   options: DomainOptions & { readonly addChannel?: true },
   reporter: Reporter,
 ): Promise<readonly Finding[]> {
-  return withHosts(options.connect, destinationUri, async (hosts) => {
+  return withHosts(options.connect, destinationUri, reporter, async (hosts) => {
     let inspected = await inspect(hosts, domain, options);
     const { name, uuid, state, agentSocket } = inspected.domain;
     if (options.addChannel === true && state !== '' && agentSocket === '') {
@@ -213,7 +214,7 @@ export async function migrateDomain(
 ): Promise<{ readonly hindered: readonly Finding[] } | { readonly summary: Summary }> {
   const { method, connect } = options;
   const knowsBandwidth = await virshCanTellSwitchoverBandwidth();
-  return withHosts(connect, destinationUri, async (hosts) => {
+  return withHosts(connect, destinationUri, reporter, async (hosts) => {
     const inspected = await inspect(hosts, domain, options);
     const findings = [
       ...virshFindings(await unreachedLibvirts([connect, destinationUri])),

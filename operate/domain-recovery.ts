@@ -29,7 +29,7 @@ export async function recoverDomain(
   onInterrupt: (listener: () => void) => void,
 ): Promise<RecoveryEnd> {
   const isLost = fromStorage === true;
-  return withHosts(connect, destinationUri, async ({ source, destination }) => {
+  return withHosts(connect, destinationUri, reporter, async ({ source, destination }) => {
     const hosts = { source: isLost ? undefined : source, destination };
     const { name, uuid } = await identityOn(isLost ? [destination] : [source, destination], domain);
     return recoverMove(

@@ -9,6 +9,8 @@ import { CodedError } from '../foundation/coded-error.ts';
 import type { SshTarget } from './address.ts';
 
 const defaultTimeoutMs = 30_000;
+/** Who has not answered for so long is named. */
+const silentMs = 10_000;
 /** A command that is told to end does so within this time, or is not waited for. */
 const endMs = 3000;
 /** A host that ssh has lost is asked again so often, and given up after so long. */
@@ -40,19 +42,26 @@ process.on('exit', () => {
   for (const folder of openFolders) rmSync(folder, { recursive: true, force: true });
 });
 
+/** Is told of a host that is slow to answer. */
+export interface WaitListener {
+  note(text: string): void;
+}
+
 /** The shared connections of one command's hosts. */
 export class SshConnections {
   readonly folder: string;
+  readonly listener: WaitListener;
 
-  private constructor(folder: string) {
+  private constructor(folder: string, listener: WaitListener) {
     this.folder = folder;
+    this.listener = listener;
   }
 
-  static open(): SshConnections {
+  static open(listener: WaitListener = { note: () => undefined }): SshConnections {
     const temporary = Buffer.byteLength(os.tmpdir()) <= maxTemporaryBytes ? os.tmpdir() : '/tmp';
     const folder = mkdtempSync(path.join(temporary, 'poolshift-'));
     openFolders.add(folder);
-    return new SshConnections(folder);
+    return new SshConnections(folder, listener);
   }
 
   /** ssh's arguments up to the host. Nobody is there to answer a question. */
@@ -109,8 +118,13 @@ export class OperatedHost {
       reject: false,
       maxBuffer: 64 * 2 ** 20,
     });
+    const silent = setTimeout(() => {
+      const limit = `${silentMs / 1000} s of at most ${timeoutMs / 1000}`;
+      this.#connections.listener.note(`waiting for ${this.name}: ${limit}`);
+    }, silentMs);
     // What hangs in the kernel, as a read of a mount whose server is gone, cannot be ended, nor what sudo runs: it is left alone.
     const result = await Promise.race([child, sleep(timeoutMs + endMs, undefined, { ref: false })]);
+    clearTimeout(silent);
     if (result === undefined || result.timedOut) {
       for (const stream of [child.stdout, child.stderr]) stream.destroy();
       child.nodeChildProcess.unref();

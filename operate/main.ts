@@ -4,6 +4,7 @@ import { cleanJson, cleanText, type Terminal } from '../engine/cli/clean-text.ts
 import { addStoragePlace, parseStoragePlace } from '../engine/storage/storage-place.ts';
 import { CodedError, isCoded } from '../foundation/coded-error.ts';
 import { helpSettings } from '../foundation/command-help.ts';
+import { print } from '../foundation/standard-output.ts';
 import { type Finding, methods, plainHelps } from './checks.ts';
 import { exitCodes, refusedExitCode, usageExitCode } from './course.ts';
 import { checkDomain, type DomainMigrationOptions, migrateDomain } from './domain-migration.ts';
@@ -348,7 +349,7 @@ program
     const known = await knownMigrations(new OperatedHost(undefined, connections)).finally(() =>
       connections.close([]),
     );
-    process.stdout.write(
+    await print(
       options.json === true
         ? `${cleanJson(JSON.stringify(known))}\n`
         : statusLines(known)

@@ -105,13 +105,15 @@ test('what may be said twice is said again over a new way, by all who wait', asy
   const answers = await Promise.all([monitor.execute('query-migrate'), monitor.execute('query-migrate')]);
   for (const answer of answers) t.like(answer, { status: 'completed' });
   t.is(qemu.ways, 2);
-  qemu.swallows.add('cont');
-  await monitor.execute('cont');
-  t.deepEqual(
-    qemu.told.filter((command) => command === 'cont'),
-    ['cont', 'cont'],
-  );
-  t.is(qemu.ways, 3);
+  for (const command of ['cont', 'migrate_cancel'] as const) {
+    qemu.swallows.add(command);
+    await monitor.execute(command);
+    t.deepEqual(
+      qemu.told.filter((told) => told === command),
+      [command, command],
+    );
+  }
+  t.is(qemu.ways, 4);
 });
 
 test('events are heard over the new way, too', async (t) => {

@@ -172,3 +172,9 @@ export function progressLine(progress: Progress): string {
     ...(leftMs === undefined ? [] : [`about ${inSeconds(leftMs, 0)} s to go`]),
   ].join(', ');
 }
+
+/** An engine's event `waiting-for`. */
+export function waitLine({ fields }: ReportedEvent): string {
+  const { what = '', seconds = 0, limit_seconds: limit = 0 } = fields;
+  return `waiting for ${what}: ${seconds} s${limit > 0 ? ` of at most ${limit}` : ''}`;
+}

@@ -1,7 +1,6 @@
 /** `poolshift migrate --source-qmp PLACE --target-qmp PLACE`: two QEMUs that somebody else started, without libvirt. */
 import os from 'node:os';
 import path from 'node:path';
-import { CodedError } from '../foundation/coded-error.ts';
 import { agentPortName } from '../engine/list/agent-protocol.ts';
 import { qmpAddress } from './address.ts';
 import { type Finding, hinders, judgeQemus, type Method, methodFindings, type QemusAsked } from './checks.ts';
@@ -16,7 +15,7 @@ import {
   askUnitsLeft,
   type DiskFacts,
 } from './facts.ts';
-import { OperatedHost, SshConnections } from './host.ts';
+import { OperatedHost, SshConnections, type WaitListener } from './host.ts';
 import { folderOf, migrationId, plainName } from './launch.ts';
 import { Monitor, processBehind, type Qemu } from './monitor.ts';
 import { qmpDriver } from './qmp-driver.ts';
@@ -55,9 +54,10 @@ interface Ends {
 
 async function withQemus<T>(
   options: Pick<QemuMigrationOptions, 'sourceQmp' | 'targetQmp'>,
+  listener: WaitListener,
   body: (ends: Ends) => Promise<T>,
 ): Promise<T> {
-  return withSockets([options.sourceQmp, options.targetQmp], ([source, target]) => {
+  return withSockets([options.sourceQmp, options.targetQmp], listener, ([source, target]) => {
     if (source === undefined || target === undefined) throw new Error('a QEMU is missing');
     const hosts = { source: source.host, destination: target.host };
     return body({ source: source.qemu, target: target.qemu, hosts });
@@ -67,9 +67,10 @@ async function withQemus<T>(
 /** The same of the target alone. */
 async function withTarget<T>(
   targetQmp: string,
+  listener: WaitListener,
   body: (target: Qemu, host: OperatedHost) => Promise<T>,
 ): Promise<T> {
-  return withSockets([targetQmp], ([target]) => {
+  return withSockets([targetQmp], listener, ([target]) => {
     if (target === undefined) throw new Error('a QEMU is missing');
     return body(target.qemu, target.host);
   });
@@ -78,10 +79,11 @@ async function withTarget<T>(
 /** Speaks to the QEMU of each socket, on its host. */
 async function withSockets<T>(
   names: readonly string[],
+  listener: WaitListener,
   body: (ends: readonly { readonly qemu: Qemu; readonly host: OperatedHost }[]) => Promise<T>,
 ): Promise<T> {
   const places = names.map(qmpAddress);
-  const connections = SshConnections.open();
+  const connections = SshConnections.open(listener);
   const hosts = places.map(({ ssh }) => new OperatedHost(ssh, connections));
   const open: Monitor[] = [];
   try {
@@ -243,7 +245,7 @@ export async function checkQemus(
   options: QemuMigrationOptions,
   reporter: Reporter,
 ): Promise<readonly Finding[]> {
-  return withQemus(options, async (ends) => {
+  return withQemus(options, reporter, async (ends) => {
     const findings = findingsOf(await inspect(ends, options), options);
     reporter.findings(findings);
     return hinders(findings, options.method);
@@ -257,7 +259,7 @@ export async function migrateQemu(
   onInterrupt: (listener: () => void) => void,
 ): Promise<{ readonly hindered: readonly Finding[] } | { readonly summary: Summary }> {
   const { method } = options;
-  return withQemus(options, async ({ source, target, hosts }) => {
+  return withQemus(options, reporter, async ({ source, target, hosts }) => {
     const inspected = await inspect({ source, target, hosts }, options);
     const findings = findingsOf(inspected, options);
     const hindered = hinders(findings, method);
@@ -302,7 +304,7 @@ export async function recoverQemuFromStorage(
   reporter: Reporter,
   onInterrupt: (listener: () => void) => void,
 ): Promise<RecoveryEnd> {
-  return withTarget(targetQmp, async (target, destination) => {
+  return withTarget(targetQmp, reporter, async (target, destination) => {
     const vm = await vmName(target, targetQmp);
     const hosts = { source: undefined, destination };
     return recoverMove(
@@ -341,16 +343,9 @@ export async function recoverQemu(
   reporter: Reporter,
   onInterrupt: (listener: () => void) => void,
 ): Promise<RecoveryEnd> {
-  return withQemus(options, async ({ source, target, hosts }) => {
+  return withQemus(options, reporter, async ({ source, target, hosts }) => {
     const { sourceQmp, targetQmp, engine } = options;
     const vm = await vmName(source, sourceQmp);
-    const capabilities = await source.execute('query-migrate-capabilities');
-    if (capabilities.some(({ capability, state }) => capability === 'release-ram' && state))
-      throw new CodedError(
-        'recovery',
-        'vm-gone',
-        `QEMU on ${hosts.source.name} has release-ram switched on: what it has sent of ${vm} is not in its memory any more`,
-      );
     return recoverMove(
       {
         ...{ vm, hosts, engine, ...targetOf(target, targetQmp, vm) },

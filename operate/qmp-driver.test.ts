@@ -1,4 +1,5 @@
 import test from 'ava';
+import { CodedError } from '../foundation/coded-error.ts';
 import type { QmpClient } from '../qemu/qmp/client.ts';
 import {
   capabilitiesOf,
@@ -159,6 +160,23 @@ test('Ctrl-C while QEMU is told has to be said again; then the migration is canc
     source.told.filter(({ command }) => command === 'migrate-set-parameters').map(({ given }) => given),
     [{ 'max-bandwidth': 100e9 }, { 'max-bandwidth': 134_217_728 }],
   );
+});
+
+test('a migration that QEMU may have begun, though its answer is lost, is cancelled: nobody would continue the target', async (t) => {
+  const [source, target] = [new FakeQemu(), new FakeQemu()];
+  source.onCommand = (command) =>
+    command === 'migrate'
+      ? Promise.reject(new CodedError('qmp', 'connection-lost', 'the connection to QEMU ended'))
+      : Promise.resolve();
+  t.like(await driverOf(source, target).migrate(), { succeeded: false });
+  t.deepEqual(
+    source.told.map(({ command }) => command).filter((command) => command.startsWith('migrate')),
+    [
+      ...['migrate-set-capabilities', 'migrate-set-parameters', 'migrate', 'migrate_cancel'],
+      ...['migrate-set-capabilities', 'migrate-set-parameters'],
+    ],
+  );
+  t.is(target.count('cont'), 0);
 });
 
 test('a VM that --timeout has stopped goes on at the source where its migration is cancelled, and there alone', async (t) => {

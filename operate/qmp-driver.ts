@@ -146,7 +146,13 @@ class Beginning {
   async tell(source: Qemu, uri: string): Promise<boolean> {
     if (this.#unwanted) return false;
     this.#is = 'telling';
-    await source.execute('migrate', { uri });
+    try {
+      await source.execute('migrate', { uri });
+    } catch (error) {
+      // It may have been heard all the same: nobody would continue the VM at the target.
+      await source.execute('migrate_cancel').catch(() => undefined);
+      throw error;
+    }
     this.#is = 'told';
     return true;
   }

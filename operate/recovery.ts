@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError, isCoded } from '../foundation/coded-error.ts';
 import { type OperatedHost, quote } from './host.ts';
 import { endScript, migrationsFolder, parseEvent } from './launch.ts';
-import { ProgressWatch } from './progress.ts';
+import { ProgressWatch, waitLine } from './progress.ts';
 import type { Reporter } from './report.ts';
 
 /** A VM that was moved. */
@@ -209,6 +209,9 @@ async function runRecovery(
           reporter.note(
             `${fields.pages_pending ?? 'some'} pages are missing: they follow from ${move.hosts.source === undefined ? 'storage' : `the memory of ${host.name}`}`,
           );
+          break;
+        case 'waiting-for':
+          reporter.note(waitLine(event));
           break;
         case 'done':
           return 'recovered';

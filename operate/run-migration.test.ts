@@ -166,6 +166,21 @@ test('a source engine that goes without a word may have committed: nobody is tol
   t.like(await pausedAfter({ event: 'failed', reason: 'x' }), { outcome: 'failed-paused' });
 });
 
+test('what an engine waits for is said, once', async (t) => {
+  const wait = { event: 'waiting-for', what: 'storage', seconds: 20, limit_seconds: 300 };
+  const played = play({
+    migrate: async () => {
+      for (const host of [played.source, played.destination]) host.engine.say(wait);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      return { succeeded: true, says: '' };
+    },
+    look: () => Promise.resolve({ source: 'absent', destination: 'running' }),
+  });
+  untilListening(played);
+  t.like(await played.running(), { outcome: 'migrated' });
+  t.deepEqual(played.notes, ['waiting for storage: 20 s of at most 300']);
+});
+
 test('nobody can be asked, and no QEMU has come to an engine: the engines are ended', async (t) => {
   const unknown = { source: 'unknown', destination: 'unknown' } as const satisfies Record<string, VmState>;
   const played = play({ look: () => Promise.resolve(unknown) });

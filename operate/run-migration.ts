@@ -13,7 +13,7 @@ import {
 } from './course.ts';
 import type { OperatedHost } from './host.ts';
 import { endScript, LaunchedEngine, prepareFolder, removeKeyScript, type ReportedEvent } from './launch.ts';
-import { type JobFigures, ProgressWatch } from './progress.ts';
+import { type JobFigures, ProgressWatch, waitLine } from './progress.ts';
 import type { Reporter } from './report.ts';
 import type { RamVerdict, Verification } from './verification.ts';
 import { EngineRecord, journalLine, type Summary } from './summary.ts';
@@ -329,6 +329,10 @@ class Run {
         this.#plan.reporter.note(
           `the source is lost; the rest comes from storage: ${event.fields.reason ?? ''}`,
         );
+        break;
+      // Of the destination's waits the source's engine says those that somebody has to know.
+      case 'waiting-for':
+        if (role === 'source' || this.#sourceIsLost) this.#plan.reporter.note(waitLine(event));
         break;
       case 'warning':
       case 'no-list':

@@ -75,7 +75,7 @@ test('Ctrl-C ends what waits', async (t) => {
   const silent = createServer();
   try {
     const fifo = path.join(folder, 'stream');
-    execFileSync('mkfifo', [fifo]);
+    execFileSync('mkfifo', ['-m', '600', fifo]);
     const socket = path.join(folder, 'agent');
     const seen = { connection: false };
     silent.on('connection', () => (seen.connection = true));
@@ -85,6 +85,10 @@ test('Ctrl-C ends what waits', async (t) => {
     for (const [args, end] of [
       [
         ['inspect-stream', fifo],
+        [null, 'SIGINT'],
+      ],
+      [
+        ['source', '--listen', `unix:${socket}`, '--connect', '127.0.0.1:1', '--psk-file', fifo],
         [null, 'SIGINT'],
       ],
       [
@@ -197,6 +201,16 @@ test('a reader of its output that has gone does not change how it ends', async (
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
   t.deepEqual(await once(child, 'exit'), [0, null]);
   t.is(stderr, '');
+});
+
+test('a key that a full disk does not take is not made', async (t) => {
+  const full = openSync('/dev/full', 'w');
+  const child = spawn(process.execPath, [main, 'key'], { stdio: ['ignore', full, 'pipe'] });
+  closeSync(full);
+  let stderr = '';
+  child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  t.deepEqual(await once(child, 'close'), [1, null]);
+  t.regex(stderr, /standard output is not written: ENOSPC/);
 });
 
 test('a destination that cannot be reached is reported, with status 1', async (t) => {

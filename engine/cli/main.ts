@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { isCoded } from '../../foundation/coded-error.ts';
 import { helpSettings } from '../../foundation/command-help.ts';
+import { print } from '../../foundation/standard-output.ts';
 import { type PageListAnswer, requestPageList } from '../list/agent-client.ts';
 import { decodePageListInSlices } from '../list/page-list-codec.ts';
 import { explanationOf } from '../list/explanation.ts';
@@ -347,13 +348,14 @@ program
   .option('--explain', 'say in words how many pages are listed, and why others are not')
   .addOption(jsonOption())
   .action(async (args: ListArguments) => {
+    hearSignals();
     const { list, listBytes, timings } = await requestPageList(args.agent, {
       clean: args.clean,
       firstAnswerTimeoutMs: args.agentTimeout * 1000,
       signal: signals.signal,
     });
     if (args.explain === true) {
-      process.stdout.write(`${explanationOf(list).map(cleanText).join('\n')}\n`);
+      await print(`${explanationOf(list).map(cleanText).join('\n')}\n`);
       return;
     }
     const summary = {
@@ -367,17 +369,15 @@ program
       failures: list.failures,
       timings: { ...list.timings, ...timings },
     };
-    process.stdout.write(
-      `${cleanJson(JSON.stringify(summary, undefined, args.json === true ? undefined : 2))}\n`,
-    );
+    await print(`${cleanJson(JSON.stringify(summary, undefined, args.json === true ? undefined : 2))}\n`);
   });
 
 program
   .command('key')
   .description('make a key for --psk-file; copy it to both hosts, readable by the engines alone')
   .option('--out <file>', 'a new file, mode 0600 (default: standard output)')
-  .action((args: { readonly out?: string }) => {
-    process.stdout.write(keyCommand(args.out));
+  .action(async (args: { readonly out?: string }) => {
+    await print(keyCommand(args.out));
   });
 
 program
@@ -387,13 +387,11 @@ program
   .addOption(jsonOption())
   .action(async (file: string, args: CommonOptions) => {
     const inspector = new StreamInspector();
-    // A read of a pipe that nobody writes to comes back to no program: a signal ends this one as it does others.
-    for (const name of endingSignals) process.removeAllListeners(name);
     for await (const chunk of createReadStream(file, { highWaterMark: 1024 * 1024 })) {
       inspector.push(chunk as Buffer);
     }
     const summary = inspector.finish();
-    process.stdout.write(
+    await print(
       args.json === true
         ? `${cleanJson(JSON.stringify(summary))}\n`
         : formatSummary(summary).split('\n').map(cleanText).join('\n'),
@@ -487,16 +485,24 @@ const signals = new AbortController();
 const listeners: (() => void)[] = [];
 const interrupts: Interrupts = {
   subscribe: (listener) => {
+    hearSignals();
     listeners.push(listener);
-    if (signals.signal.aborted) listener();
   },
 };
-const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-for (const name of endingSignals) {
-  process.on(name, () => {
+
+/**
+ * From here on a signal ends what was begun, and with it the program. Before, it ends the program as it does others: what waits for a
+ * pipe that nobody writes to comes back to none.
+ */
+function hearSignals(): void {
+  if (listeners.length > 0) return;
+  listeners.push(() => {
     signals.abort();
-    for (const listener of listeners) listener();
   });
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.on(name, () => {
+      for (const listener of listeners) listener();
+    });
 }
 
 // Where nobody listens to it Node opens its inspector, to whoever is on this host.

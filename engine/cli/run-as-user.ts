@@ -1,6 +1,6 @@
 /** `--user`: what needs root is opened, and then the engine goes on as somebody else, for good. */
 import { execFileSync } from 'node:child_process';
-import { chownSync, existsSync, mkdirSync } from 'node:fs';
+import { chownSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { InvalidArgumentError } from 'commander';
 
@@ -25,12 +25,13 @@ export function userNamed(name: string): User {
   throw new InvalidArgumentError(`There is no user ${name}.`);
 }
 
-/** Makes the folder of a socket that the user will make, if it is not there, and gives it to him. */
+/** Makes the folder of a socket that the user will make, and those above it, where they are not there, and gives them to him. */
 export function makeFolderFor({ uid, gid }: User, socketPath: string): void {
   const folder = path.dirname(path.resolve(socketPath));
-  if (existsSync(folder)) return;
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  chownSync(folder, uid, gid);
+  const highest = mkdirSync(folder, { recursive: true, mode: 0o700 });
+  if (highest === undefined) return;
+  // From below, so that none of them is in a folder of his by then.
+  for (let made = folder; made.length >= highest.length; made = path.dirname(made)) chownSync(made, uid, gid);
 }
 
 /**

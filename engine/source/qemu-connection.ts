@@ -82,6 +82,10 @@ export class QemuConnection {
     );
   }
 
+  get isListening(): boolean {
+    return this.#file !== undefined;
+  }
+
   /** Whether reading waits for `readOn`. */
   get waiting(): boolean {
     return this.#waiting;

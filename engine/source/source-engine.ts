@@ -508,7 +508,7 @@ class SourceEngine implements DestinationLinkHandler {
       case 'greeting':
         return { what: 'the destination engine', limitMs: greetingMs };
       case 'preparing':
-        return { what: 'QEMU to migrate to the socket' };
+        return { what: this.#qemu.isListening ? 'QEMU to migrate to the socket' : 'the page list' };
       case 'moving':
         // The VM stands meanwhile, and nothing is committed.
         if (this.#stream.lacksDescription && this.#link.room > 0) {

@@ -1,4 +1,15 @@
-import { chmodSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -29,6 +40,26 @@ test('a key is read from a descriptor', (t) => {
   writeKey(file, key);
   t.is(readKey(`fd:${openSync(file, 'r')}`).toString('hex'), key);
   t.throws(() => readKey('fd:999999'), { instanceOf: CodedError, name: 'KeyError', message: /EBADF/ });
+});
+
+const asRoot = process.getuid?.() === 0 ? test : test.skip;
+
+asRoot('a key that a full disk does not take leaves no file, so that the next one can be made', (t) => {
+  const disk = fileIn(t);
+  mkdirSync(disk);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4k', 'tmpfs', disk]);
+  try {
+    writeFileSync(path.join(disk, 'fills it'), Buffer.alloc(4096));
+    t.throws(
+      () => {
+        writeKey(path.join(disk, 'key'), makeKey());
+      },
+      { instanceOf: CodedError, message: /ENOSPC/ },
+    );
+    t.deepEqual(readdirSync(disk), ['fills it']);
+  } finally {
+    execFileSync('umount', [disk]);
+  }
 });
 
 test('no file is written over', (t) => {

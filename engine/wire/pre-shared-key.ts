@@ -1,6 +1,6 @@
 /** The key that both engines have: 32 random bytes, as a line of 64 hexadecimal digits in a file that only its owner reads. */
 import { randomBytes } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readSync, writeFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, rmSync, writeFileSync } from 'node:fs';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 
 const keyBytes = 32;
@@ -11,10 +11,18 @@ export function makeKey(): string {
   return randomBytes(keyBytes).toString('hex');
 }
 
-/** Writes a key to a new file of mode 0600. @throws CodedError 'key', 'key' where there is something already */
+/** Writes a key to a new file of mode 0600, or leaves none. @throws CodedError 'key', 'key', also where there is something already */
 export function writeKey(path: string, key: string): void {
   try {
-    writeFileSync(path, `${key}\n`, { mode: 0o600, flag: 'wx' });
+    const descriptor = openSync(path, 'wx', 0o600);
+    try {
+      writeFileSync(descriptor, `${key}\n`);
+    } catch (cause) {
+      rmSync(path);
+      throw cause;
+    } finally {
+      closeSync(descriptor);
+    }
   } catch (cause) {
     throw new CodedError('key', 'key', `cannot make the key file ${path}: ${(cause as Error).message}`, {
       cause,
