@@ -45,13 +45,20 @@ export interface SimulatedGain {
   readonly gain: number;
 }
 
+interface LeftOut {
+  readonly name: string;
+  readonly reason: string;
+  /** Commits that it lost, where it did. */
+  readonly lost?: number;
+}
+
 export interface RunSet {
   /** Names of the folders that were given. */
   readonly names: readonly string[];
   /** Runs that figures are made from. */
   readonly runs: readonly Run[];
   /** Runs that are not, and why: those that were planned and never begun, too, where the set records its plan. */
-  readonly leftOut: readonly { readonly name: string; readonly reason: string }[];
+  readonly leftOut: readonly LeftOut[];
   /** The cells of those, which are missing for that reason. */
   readonly planned: readonly Place[];
   /** The simulation's gains for these runs, where somebody who knows it has added them. */
@@ -79,7 +86,7 @@ interface ReadOptions {
  */
 export async function readSet(folders: readonly string[], options: ReadOptions = {}): Promise<RunSet> {
   const runs: Run[] = [];
-  const leftOut: RunSet['leftOut'][number][] = [];
+  const leftOut: LeftOut[] = [];
   const planned: Place[] = [];
   const recordedPlans: string[] = [];
   const taken = new Set<string>();
@@ -138,9 +145,11 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
         continue;
       }
       if (measured === undefined && options.growing === true) continue;
+      const lost = measured?.row.ledger_lost ?? 0;
       leftOut.push({
         name,
         reason: measured === undefined ? 'has no numbers (no row in runs.csv)' : reasonOf(measured),
+        ...(lost > 0 ? { lost } : {}),
       });
       planned.push({ set, scenario, paperRowGib, engine });
     }

@@ -37,3 +37,10 @@ test('two VMs that were moved at once are one run, and what either lost is lost'
   ]);
   t.regex(resultsHtml({ ...rest, runs: both }, 'en'), /1 acknowledged commit was lost in 6 runs\./);
 });
+
+test('what a run lost that failed for it is lost, though it is in no number', (t) => {
+  const leftOut = [{ name: 'rw-8-restore-r4', reason: 'failed: ledger', lost: 3 }];
+  const sound = runs.map((run) => ({ ...run, row: { ...run.row, ledger_lost: 0 } }));
+  const html = resultsHtml({ ...rest, runs: sound, leftOut }, 'en');
+  t.regex(html, /3 acknowledged commits were lost in 7 runs\. 1 run is not in these numbers/);
+});
