@@ -55,6 +55,7 @@ test('1: a regression, a line for each finding', async (t) => {
   const { exitCode, stdout } = await compare('base', 'slow');
   t.is(exitCode, 1);
   t.regex(stdout, /^REGRESSION +restore +total time +.* -> .* \+\d+\.\d %.*$/m);
+  t.regex(stdout, /restore +CPU per GiB +[\d.]+ m?s -> [\d.]+ m?s /);
   t.regex(stdout, /^verdict: REGRESSION: \d REGRESSION, /m);
   for (const line of stdout.split('\n')) t.true(line.length <= 105, line);
 });
@@ -135,6 +136,9 @@ test('2: wrong usage, unreadable, or sets that do not go together', async (t) =>
     /link rate: 125 Mbit\/s \| migration 125 Mbit\/s, storage 1000 Mbit\/s, service 125 Mbit\/s/,
   );
   t.not((await compare('base', 'faster-links', '--allow-different')).exitCode, 2);
+  const { stdout: markdown } = await compare('base', 'faster-links', '--allow-different', '--markdown');
+  t.regex(markdown, /^- different: link rate: 125 Mbit\/s \| migration 125 Mbit\/s, storage 1000 Mbit\/s/m);
+  t.is((await compare('base', 'same', '--json', '--markdown')).exitCode, 2);
 });
 
 test('3: too few samples to tell', async (t) => {

@@ -1,9 +1,15 @@
 /** `npm run compare -- BASE NEW`: the regression gate between two sets of runs. */
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { helpSettings } from '../../foundation/command-help.ts';
 import { compareSets, type Selection, type Verdict } from '../compare/compare.ts';
-import { comparisonMarkdown, findingLines, remarkLines, summaryLine } from '../compare/comparison-text.ts';
+import {
+  comparisonMarkdown,
+  differenceLines,
+  findingLines,
+  remarkLines,
+  summaryLine,
+} from '../compare/comparison-text.ts';
 import { metrics } from '../compare/metrics.ts';
 import { describeDifferences, differencesAmong } from '../record/conditions.ts';
 import { readSet, type Run } from '../record/read-set.ts';
@@ -42,12 +48,15 @@ const command = new Command('compare')
   )
   .option('--engines <names>', 'only these, with commas between; fewer tests need fewer repeats')
   .option('--json', 'print verdict and findings as one JSON document', false)
-  .option('--markdown', 'print them as Markdown, for a pull request', false)
+  .addOption(
+    new Option('--markdown', 'print them as Markdown, for a pull request').default(false).conflicts('json'),
+  )
   .option('--allow-different', 'also compare sets that were made under different conditions', false)
   .option('--allow-missing', 'NEW may lack cells that BASE has', false)
   .addHelpText(
     'after',
-    '\nExit codes: 0 no regression; 1 regression; 2 wrong option, not readable, or incompatible sets;\n' +
+    '\nExit codes: 0 no regression; 1 regression, or damage that BASE has not; 2 wrong option,\n' +
+      'not readable, or incompatible sets;\n' +
       '3 too few runs to tell, or none of a cell in NEW.',
   )
   .exitOverride();
@@ -74,14 +83,12 @@ async function compare(baseFolder: string, nextFolder: string, options: Options)
   });
   const { verdict, findings, ...remarks } = comparison;
   if (options.json) console.log(JSON.stringify({ verdict, differences, ...remarks, findings }, undefined, 2));
+  else if (options.markdown)
+    console.log(comparisonMarkdown(comparison, { base: baseFolder, next: nextFolder, differences }));
   else {
-    for (const { condition, values } of differences) say(`different: ${condition}: ${values.join(' | ')}`);
-    if (options.markdown) console.log(comparisonMarkdown(comparison, { base: baseFolder, next: nextFolder }));
-    else {
-      for (const line of remarkLines(comparison)) say(line);
-      for (const line of findings.length === 0 ? [] : findingLines(findings)) console.log(line);
-      console.log(summaryLine(comparison));
-    }
+    for (const line of [...differenceLines(differences), ...remarkLines(comparison)]) say(line);
+    for (const line of findings.length === 0 ? [] : findingLines(findings)) console.log(line);
+    console.log(summaryLine(comparison));
   }
   return exitCodes[verdict];
 }

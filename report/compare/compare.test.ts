@@ -2,6 +2,7 @@ import test from 'ava';
 import type { RunSet } from '../record/read-set.ts';
 import { syntheticSet, type SyntheticOptions } from '../testing/synthetic-set.ts';
 import { compareSets, type Selection } from './compare.ts';
+import { remarkLines, summaryLine } from './comparison-text.ts';
 
 const cells: SyntheticOptions = {
   scenarios: ['idle', 'ro', 'rw'],
@@ -187,6 +188,28 @@ test('a build that lost whole cells is not told to be no worse, unless they may 
   t.is(compareSets(base, next).verdict, 'too-few-samples');
   t.is(compareSets(base, next, { allowMissing: true }).verdict, 'no-regression');
   t.is(compareSets(next, base).verdict, 'no-regression');
+});
+
+test('damage that base does not have is a regression, however few runs have it', (t) => {
+  const base = syntheticSet({ ...cells, engines: ['precopy', 'restore'] });
+  for (const [damage, said] of [
+    [{ ledger_lost: 3, outcome: 'failed' }, '3 commits lost'],
+    [{ ram_pages_differing: 7 }, '7 pages differ'],
+    [{ tables_ok: false }, 'tables not in order'],
+  ] as const) {
+    const next = {
+      runs: base.runs.map((run) =>
+        run.name === 'rw-8-restore-r1' ? { ...run, row: { ...run.row, ...damage } } : run,
+      ),
+    };
+    const comparison = compareSets(base, next);
+    t.is(comparison.verdict, 'regression', said);
+    t.deepEqual(comparison.damaged, { base: [], next: [`rw-8-restore-r1: ${said}`] });
+    t.regex(summaryLine(comparison), /REGRESSION: .*; 1 run with damage in new$/);
+    t.true(remarkLines(comparison).includes(`damage in new: rw-8-restore-r1: ${said}`));
+    t.is(compareSets(next, next).verdict, 'no-regression', 'a set against itself');
+    t.is(compareSets(base, next, { engines: ['precopy'] }).verdict, 'no-regression', 'another method');
+  }
 });
 
 test('cells that one set has alone are named, and not compared', (t) => {

@@ -61,6 +61,8 @@ export interface Comparison {
   readonly findings: readonly Finding[];
   /** Cells that this set has runs of, and the other has not, as "rw 16 GiB restore". */
   readonly unpaired: OfBoth<readonly string[]>;
+  /** Runs that did what no build may do even once, as "rw-16-restore-r1: 3 commits lost". More of them in the new set are a regression. */
+  readonly damaged: OfBoth<readonly string[]>;
   /** Names of the runs that failed; one that was made again has those of its attempts (`*.failed-1`). */
   readonly failed: OfBoth<readonly string[]>;
   /** Runs that are in no number, of any method. */
@@ -145,7 +147,8 @@ export function compareSets(base: Compared, next: Compared, selection: Selection
     };
   });
   const missing = unpairedOf(baseCells, nextCells);
-  const verdict = verdictOf(findings);
+  const damaged = { base: damagedOf(base.runs, engines), next: damagedOf(next.runs, engines) };
+  const verdict = damaged.next.length > damaged.base.length ? 'regression' : verdictOf(findings);
   return {
     // A build that ends its runs, or their harness, has none to compare.
     verdict:
@@ -153,6 +156,7 @@ export function compareSets(base: Compared, next: Compared, selection: Selection
         ? 'too-few-samples'
         : verdict,
     findings,
+    damaged,
     unpaired: { base: missing, next: unpairedOf(nextCells, baseCells) },
     failed: { base: failedOf(baseCells), next: failedOf(nextCells) },
     leftOut: { base: base.leftOut ?? [], next: next.leftOut ?? [] },
@@ -208,6 +212,19 @@ const figures = (runs: readonly Run[], value: Metric['value']): number[] =>
 
 const nameOf = ({ scenario, paperRowGib, engine }: Cell): string =>
   `${scenario} ${paperRowGib} GiB ${engine}`;
+
+/** No statistics are asked of these: a commit lost, a page that differs, a table that is not in order. */
+function damagedOf(runs: readonly Run[], engines: readonly string[]): string[] {
+  return runs.flatMap(({ name, row }) => {
+    const { ledger_lost: lost = 0, ram_pages_differing: differing = 0, tables_ok: isInOrder = true } = row;
+    const damage = [
+      ...(lost > 0 ? [`${lost} commits lost`] : []),
+      ...(differing > 0 ? [`${differing} pages differ`] : []),
+      ...(isInOrder ? [] : ['tables not in order']),
+    ];
+    return engines.includes(row.engine) && damage.length > 0 ? [`${name}: ${damage.join(', ')}`] : [];
+  });
+}
 
 const failedOf = (cells: readonly Cell[]): string[] =>
   cells.flatMap(({ runs }) => runs.filter(({ row }) => row.outcome === 'failed').map(({ name }) => name));

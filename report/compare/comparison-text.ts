@@ -1,5 +1,6 @@
 /** Findings as lines for people, and as a Markdown table for a pull request. Pure. */
 import { megabytes, milliseconds, seconds } from '../../foundation/quantity.ts';
+import type { Difference } from '../record/conditions.ts';
 import { markdownTable } from '../render/markdown-table.ts';
 import type { Comparison, Finding, FindingKind, Verdict } from './compare.ts';
 
@@ -61,10 +62,12 @@ function neededText(finding: Finding | undefined): string | undefined {
 const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
 
 /** The comparison in one line. */
-export function summaryLine({ verdict, findings, unpaired }: Comparison): string {
-  const missing =
-    unpaired.base.length === 0 ? '' : `; ${counted(unpaired.base.length, 'cell')} missing in new`;
-  if (findings.length === 0) return `verdict: nothing to compare: no cell in common${missing}`;
+export function summaryLine({ verdict, findings, unpaired, damaged }: Comparison): string {
+  const remarks = [
+    ...(damaged.next.length === 0 ? [] : [`; ${counted(damaged.next.length, 'run')} with damage in new`]),
+    ...(unpaired.base.length === 0 ? [] : [`; ${counted(unpaired.base.length, 'cell')} missing in new`]),
+  ].join('');
+  if (findings.length === 0) return `verdict: nothing to compare: no cell in common${remarks}`;
   const parts = findingKinds.flatMap((kind) => {
     const count = findings.filter((finding) => finding.kind === kind).length;
     return count === 0 ? [] : [`${count} ${titles[kind]}`];
@@ -73,12 +76,17 @@ export function summaryLine({ verdict, findings, unpaired }: Comparison): string
     0,
     ...findings.map(({ kind, repeatsNeeded }) => (kind === 'too-few-samples' ? (repeatsNeeded ?? 0) : 0)),
   );
-  return `verdict: ${verdicts[verdict]}: ${parts.join(', ')}${needed === 0 ? '' : ` (all could tell with ${needed} repeats)`}${missing}`;
+  return `verdict: ${verdicts[verdict]}: ${parts.join(', ')}${needed === 0 ? '' : ` (all could tell with ${needed} repeats)`}${remarks}`;
 }
 
-/** What stands beside the findings, a line each: cells of one set only, runs that failed, runs that are in no number. */
-export function remarkLines({ unpaired, failed, leftOut }: Comparison): string[] {
+export const differenceLines = (differences: readonly Difference[]): string[] =>
+  differences.map(({ condition, values }) => `different: ${condition}: ${values.join(' | ')}`);
+
+/** What stands beside the findings, a line each: damage, cells of one set only, runs that failed, runs that are in no number. */
+export function remarkLines({ unpaired, damaged, failed, leftOut }: Comparison): string[] {
   return [
+    ...damaged.base.map((run) => `damage in base: ${run}`),
+    ...damaged.next.map((run) => `damage in new: ${run}`),
     ...unpaired.base.map((cell) => `missing in new: ${cell}`),
     ...unpaired.next.map((cell) => `missing in base: ${cell}`),
     ...failed.base.map((name) => `failed in base: ${name}`),
@@ -89,13 +97,18 @@ export function remarkLines({ unpaired, failed, leftOut }: Comparison): string[]
 }
 
 /** For a comment on a pull request. */
-export function comparisonMarkdown(comparison: Comparison, sets: { base: string; next: string }): string {
+export function comparisonMarkdown(
+  comparison: Comparison,
+  sets: { readonly base: string; readonly next: string; readonly differences: readonly Difference[] },
+): string {
   const rows = comparison.findings.map((finding) => [
     ...cellsOfLine(finding),
     `${finding.runs.base} + ${finding.runs.next}`,
     finding.repeatsNeeded === undefined ? '' : `>= ${finding.repeatsNeeded}`,
   ]);
-  const remarks = remarkLines(comparison).map((line) => `- ${line}`);
+  const remarks = [...differenceLines(sets.differences), ...remarkLines(comparison)].map(
+    (line) => `- ${line}`,
+  );
   return [
     `**${summaryLine(comparison)}**`,
     '',
@@ -109,6 +122,7 @@ export function comparisonMarkdown(comparison: Comparison, sets: { base: string;
 function amount(value: number, unit: string): string {
   switch (unit) {
     case 'ms':
+    case 'ms per GiB of memory':
       return value < 2000 ? milliseconds(value) : seconds(value, 2);
     case 'bytes':
       return megabytes(value);

@@ -5,6 +5,8 @@ import { mean, standardDeviation } from '../statistics/spread.ts';
 import { axisWithLabels, labelLayers, labelRows, spreadLayers } from './bar-layers.ts';
 import {
   absenceMark,
+  absentLayer,
+  engineAxis,
   legendFilters,
   legendParam,
   panelWidth,
@@ -97,6 +99,7 @@ export function bars(
     widestBar,
     Math.max(narrowestBar, panelsWidth / (scenarios.length * sizes.length * (engines.length + 0.5))),
   );
+  const width = panelWidth(Math.max(130, barWidth * (engines.length + 0.5) * sizes.length), scenarios.length);
   // Where each bar has its name below, there is no legend.
   const filters = isOneRow ? [] : legendFilters(context, 'engine');
   const tops = rows.flatMap((row) => (typeof row['top'] === 'number' ? [row['top']] : []));
@@ -124,9 +127,17 @@ export function bars(
       data: { values: rows },
       facet: { column: { field: 'scenario', sort: scenarios, title: null } },
       spec: {
-        width: panelWidth(Math.max(130, barWidth * (engines.length + 0.5) * sizes.length), scenarios.length),
+        width,
         height: 220,
-        encoding: isOneRow ? { x: engineAxis(engines, context.panelTitle(sizes[0] ?? 0)) } : memoryAxes,
+        // With one memory row, bars are named by their engine.
+        encoding: isOneRow
+          ? {
+              x: {
+                ...engineAxis(engines, width, context.panelTitle(sizes[0] ?? 0)),
+                scale: { domain: engines, paddingInner: 0.15, paddingOuter: 0.3 },
+              },
+            }
+          : memoryAxes,
         layer: [
           ...rules.map((rule) => ({
             mark: { type: 'rule', strokeDash: [5, 3], color: inkColour, opacity: 0.6 },
@@ -143,7 +154,7 @@ export function bars(
                 title: text('legend.engine'),
                 sort: engines,
                 scale: { domain: engines, range: context.engines.map((engine) => engineLook(engine).colour) },
-                legend: isOneRow ? null : { columns: 4 },
+                ...(isOneRow ? { legend: null } : {}),
               },
               tooltip: [...tooltip, { field: 'runs', title: text('legend.runs') }],
             },
@@ -165,25 +176,9 @@ export function bars(
             [{ filter: 'isValid(datum.cut)' }, ...filters],
             labelRows[barWidth < labelledBar ? 0 : 1],
           ),
-          {
-            transform: [{ filter: "datum.kind === 'absent'" }],
-            mark: { type: 'text', baseline: 'bottom', dy: -2, fontSize: 11, color: '#777777' },
-            encoding: { y: { datum: 0 }, text: { field: 'mark' } },
-          },
+          absentLayer,
         ],
       },
     },
-  };
-}
-
-/** With one memory row, bars are named by their engine. */
-function engineAxis(engines: readonly string[], title: string): Spec {
-  return {
-    field: 'engine',
-    type: 'nominal',
-    sort: engines,
-    title,
-    scale: { domain: engines, paddingInner: 0.15, paddingOuter: 0.3 },
-    axis: { labelAngle: engines.length > 3 ? -30 : 0 },
   };
 }

@@ -5,7 +5,9 @@ import { ofMigrated, tpsRecoveryMsOf, type RunRow } from '../record/run-row.ts';
 import { mean, quantile } from '../statistics/spread.ts';
 import {
   absenceMark,
+  absentLayer,
   axisOfNothing,
+  engineAxis,
   legendFilters,
   legendParam,
   panelCount,
@@ -58,6 +60,7 @@ export function downtimeWays(context: FigureContext): Drawing {
   const values = rows.flatMap((row) => (typeof row['value'] === 'number' ? [row['value']] : []));
   const isSpread = values.length > 0 && Math.max(...values) > 10 * quantile(values, 0.5);
   const engines = context.engines.map((engine) => engineTitle(engine));
+  const width = panelWidth(Math.max(170, engines.length * 52), panelCount(cells));
   const legend = { field: 'way', title: text('legend.way') };
   return {
     cells,
@@ -67,11 +70,9 @@ export function downtimeWays(context: FigureContext): Drawing {
       data: { values: rows },
       facet: panelsOf(cells, context),
       spec: {
-        width: panelWidth(Math.max(170, engines.length * 72), panelCount(cells)),
+        width,
         height: 120,
-        encoding: {
-          x: { field: 'engine', type: 'nominal', sort: engines, title: null, axis: { labelAngle: 0 } },
-        },
+        encoding: { x: engineAxis(engines, width) },
         layer: [
           {
             params: legendParam(context, 'way'),
@@ -285,9 +286,3 @@ function ratioLabels(engines: readonly string[], loads: readonly string[], filte
     },
   }));
 }
-
-const absentLayer: Spec = {
-  transform: [{ filter: "datum.kind === 'absent'" }],
-  mark: { type: 'text', baseline: 'bottom', dy: -2, fontSize: 11, color: '#777777' },
-  encoding: { y: { datum: 0 }, text: { field: 'mark' } },
-};

@@ -10,6 +10,8 @@ import {
 } from '../record/cells.ts';
 import type { Run, RunSet } from '../record/read-set.ts';
 import { isTextKey, textIn, type Language, type TextKey } from './text.ts';
+import { textWidth } from './text-width.ts';
+import { axisFontSize } from './theme.ts';
 
 /** A Vega-Lite specification, or a part of one. Checked by Vega-Lite itself when it is compiled. */
 export type Spec = Readonly<Record<string, unknown>>;
@@ -94,11 +96,25 @@ export function axisOfNothing(values: readonly number[]): Spec | undefined {
   return { scale: { domain: [0, 1] }, axis };
 }
 
+/** Methods side by side in a panel of that width, their names aslant where they would run into each other. */
+export function engineAxis(engines: readonly string[], width: number, title: string | null = null): Spec {
+  const room = width / engines.length - 4;
+  const isTight = engines.some((engine) => textWidth(engine, axisFontSize) > room);
+  return { field: 'engine', type: 'nominal', sort: engines, title, axis: { labelAngle: isTight ? -30 : 0 } };
+}
+
 /** What stands in the place of a value that a cell does not have. */
 export function absenceMark(cell: Cell, { text }: Pick<FigureContext, 'text'>): string {
   if (cell.runs.length === 0) return text('mark.missing');
   return text(neverConverged(cell) ? 'mark.not-converged' : 'mark.no-figure');
 }
+
+/** The marks of rows of kind `absent`, on the ground. */
+export const absentLayer: Spec = {
+  transform: [{ filter: "datum.kind === 'absent'" }],
+  mark: { type: 'text', baseline: 'bottom', dy: -2, fontSize: 11, color: '#777777' },
+  encoding: { y: { datum: 0 }, text: { field: 'mark' } },
+};
 
 /** In pixels: one panel alone is not much narrower than what is said above it. */
 export const panelWidth = (wanted: number, panels: number): number =>

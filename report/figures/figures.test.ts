@@ -1,5 +1,6 @@
 import path from 'node:path';
 import test from 'ava';
+import { engineNames } from '../../experiments/engines.ts';
 import { readSet, type RunSet } from '../record/read-set.ts';
 import { svgOf } from '../render/draw.ts';
 import { syntheticSet, type SyntheticOptions } from '../testing/synthetic-set.ts';
@@ -307,5 +308,17 @@ test('lines of a caption are no wider than the plot, in both languages', (t) => 
       };
       for (const line of title.subtitle) t.true(textWidth(line, 10) < 1100, `${figure.name}: ${line}`);
     }
+  }
+});
+
+test('with many methods no legend is wider than its plot by much, and no name runs into the next', async (t) => {
+  const set = syntheticSet({ scenarios: ['rw'], paperRowsGib: [16], engines: engineNames });
+  for (const name of ['figure-14-remaining-memory-rw', 'extra-01-downtime-ways', 'extra-02-latency']) {
+    const figure = figures.find((one) => one.name === name);
+    if (figure === undefined) throw new Error(`no ${name}`);
+    const svg = await svgOf(name, specOf(figure, contextOf(set, 'en', false)));
+    const width = Number(/ width="(\d+)"/.exec(svg)?.[1]);
+    t.true(width > 400 && width < 1250, `${name} is ${width} wide`);
+    if (name.startsWith('extra-01')) t.regex(svg, /rotate\(330\)[^>]*>multifd-zstd-stepped</);
   }
 });

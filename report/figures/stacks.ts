@@ -4,6 +4,8 @@ import type { Run } from '../record/read-set.ts';
 import { mean, standardDeviation } from '../statistics/spread.ts';
 import {
   absenceMark,
+  absentLayer,
+  engineAxis,
   legendFilters,
   legendParam,
   panelCount,
@@ -16,7 +18,6 @@ import {
 } from './figure.ts';
 import type { TextKey } from './text.ts';
 import { axisWithLabels, labelLayers, labelRows, spreadLayers } from './bar-layers.ts';
-import { textWidth } from './text-width.ts';
 import { inkColour, rampColours } from './theme.ts';
 
 interface Part {
@@ -87,7 +88,6 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
   });
   const engines = [...new Set(cells.map((cell) => engineTitle(cell.engine)))];
   const width = panelWidth(Math.max(150, engines.length * 52), panelCount(cells));
-  const isTight = engines.some((engine) => textWidth(engine, 10) > width / engines.length - 4);
   const labels = parts.map(({ label }) => text(label));
   // A sum is of all parts.
   const ofAll = context.interactive ? [{ filter: "length(data('shown_part_store')) === 0" }] : [];
@@ -103,15 +103,7 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
       spec: {
         width,
         height: 140,
-        encoding: {
-          x: {
-            field: 'engine',
-            type: 'nominal',
-            sort: engines,
-            title: null,
-            axis: { labelAngle: isTight ? -20 : 0 },
-          },
-        },
+        encoding: { x: engineAxis(engines, width) },
         layer: [
           {
             params: legendParam(context, 'part'),
@@ -157,11 +149,7 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
             [{ filter: 'isValid(datum.cut)' }, ...ofAll],
             labelRows[1],
           ),
-          {
-            transform: [{ filter: "datum.kind === 'absent'" }],
-            mark: { type: 'text', baseline: 'bottom', dy: -2, fontSize: 11, color: '#777777' },
-            encoding: { y: { datum: 0 }, text: { field: 'mark' } },
-          },
+          absentLayer,
         ],
       },
     },

@@ -54,13 +54,13 @@ export const fontFamilies: Readonly<Record<Language, string>> = {
 };
 
 export const subtitleFontSize = 10;
+export const axisFontSize = 10;
 
 export function themeConfig(language: Language): object {
   const font = fontFamilies[language];
   return {
     font,
     background: 'white',
-    // The figure as a whole has a name; hundreds of marks with one each are no use to who hears them.
     // The figure as a whole has a name: hundreds of marks with one each are no use to who hears them.
     mark: { aria: false },
     title: {
@@ -73,7 +73,7 @@ export function themeConfig(language: Language): object {
     },
     axis: {
       aria: false,
-      labelFontSize: 10,
+      labelFontSize: axisFontSize,
       titleFontSize: 11,
       titleFontWeight: 'normal',
       gridColor: '#e4e4e4',
@@ -84,6 +84,8 @@ export function themeConfig(language: Language): object {
     legend: {
       aria: false,
       orient: 'top',
+      // Twelve methods in a row would be twice as wide as the plot.
+      columns: 4,
       titleOrient: 'left',
       titleAnchor: 'middle',
       titlePadding: 10,

@@ -75,7 +75,7 @@ const hasLoad = (scenario: string): boolean =>
 const isOurs = (engine: string): boolean =>
   engineNames.some((name) => name === engine && engines[name].kind === 'poolshift');
 
-interface Difference {
+export interface Difference {
   readonly condition: string;
   readonly values: readonly string[];
 }

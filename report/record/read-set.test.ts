@@ -2,10 +2,12 @@ import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
+import { runsCsv } from '../../record/csv.ts';
 import { plannedCellsFile, plannedCellsText } from '../../experiments/planned-cells.ts';
 import { cellsOf } from './cells.ts';
 import { differencesAmong } from './conditions.ts';
 import { readSet } from './read-set.ts';
+import { parseRunRows } from './run-row.ts';
 import { phasesOf } from './phases.ts';
 
 const fixtures = path.join(import.meta.dirname, '../testing/fixtures');
@@ -77,7 +79,7 @@ test('leaves out runs without figures or with failed checks, and says why', asyn
     await rm(path.join(dir, 'rw-16-precopy-r4', 'runs.csv'));
     await writeFile(
       path.join(dir, 'rw-16-precopy-r2', 'runs.csv'),
-      'run_id,outcome,scenario,engine,mem_gib,scale,repeat,link_bits_per_second\nx,failed,rw,precopy,16,8,2,125000000\n',
+      'run_id,outcome,scenario,engine,mem_gib,scale,repeat,link_bits_per_second\nx,failed,rw,precopy,16,8,1,125000000\n',
     );
     const set = await readSet([dir]);
     t.deepEqual(
@@ -86,7 +88,7 @@ test('leaves out runs without figures or with failed checks, and says why', asyn
     );
     t.deepEqual(set.leftOut, [
       { name: 'rw-16-precopy-r2', reason: 'failed' },
-      { name: 'rw-16-precopy-r4', reason: 'has no figures (no runs.csv)' },
+      { name: 'rw-16-precopy-r4', reason: 'has no numbers (no row in runs.csv)' },
     ]);
     const cell = { set: dir, scenario: 'rw', paperRowGib: 16, engine: 'precopy' };
     t.deepEqual(set.planned, [cell, cell]);
@@ -208,6 +210,47 @@ test('a run of a load or memory row that no figure has a place for is named', as
     { name: 'rw-32-precopy-r1', reason: 'has a memory row that this version does not know: 32' },
     { name: 'tpcds-16-precopy-r1', reason: 'has a load that this version does not know: tpcds' },
   ]);
+});
+
+test('a row of another run, and a time that nothing can be divided by, are named', async (t) => {
+  const dir = await mkdtemp(path.join(os.tmpdir(), 'report-'));
+  t.teardown(() => rm(dir, { recursive: true }));
+  const run = path.join(dir, 'run');
+  await cp(path.join(fixtures, 'lab/rw-16-precopy-r1'), run, { recursive: true });
+  const file = path.join(run, 'runs.csv');
+  const table = await readFile(file, 'utf8');
+  await cp(path.join(fixtures, 'verified/rw-16-restore-r1/runs.csv'), file);
+  await t.throwsAsync(readSet([dir]), {
+    code: 'not-readable',
+    message: /runs\.csv is of rw-16-restore-r1, and manifest\.json beside it of rw-16-precopy-r1$/,
+  });
+  const [row] = parseRunRows(table);
+  for (const total_time_ms of [0, -5]) {
+    await writeFile(file, runsCsv(row === undefined ? [] : [{ ...row, total_time_ms }]));
+    await t.throwsAsync(readSet([dir]), {
+      code: 'not-readable',
+      message: /total_time_ms: .* not above zero/,
+    });
+  }
+  await writeFile(file, '');
+  t.deepEqual((await readSet([dir])).leftOut, [
+    { name: 'run', reason: 'has no numbers (no row in runs.csv)' },
+  ]);
+});
+
+test('where no event says when the migration began, nothing is drawn over time', async (t) => {
+  const dir = await mkdtemp(path.join(os.tmpdir(), 'report-'));
+  t.teardown(() => rm(dir, { recursive: true }));
+  const run = path.join(dir, 'run');
+  await cp(path.join(fixtures, 'lab/rw-16-precopy-r1'), run, { recursive: true });
+  const events = path.join(run, 'events.jsonl');
+  await rm(`${events}.gz`);
+  for (const text of [undefined, '{"event":"note","at_ms":1,"text":"cut short here"}\n']) {
+    if (text !== undefined) await writeFile(events, text);
+    const [read] = (await readSet([run])).runs;
+    t.is(read?.row.outcome, 'completed');
+    t.is(read?.series.size, 0);
+  }
 });
 
 test('a set that records its plan says what was never run', async (t) => {

@@ -50,6 +50,8 @@ export interface LeftOut {
   readonly reason: string;
   /** It was planned, where the set records its plan, and there is no run of it. */
   readonly neverBegun?: true;
+  /** Commits that it lost, where it did. */
+  readonly lost?: number;
 }
 
 export interface RunSet {
@@ -124,8 +126,7 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
       const { scenario, paperRowGib, engine } = manifest.configuration;
       // An attempt that failed is not the run that was to be made again.
       const isAttempt = !isRun && isSetAside(runFolder);
-      if (!isAttempt)
-        begun.add(runName({ scenario, mem: String(paperRowGib), engine, repeat: manifest.repeat }));
+      if (!isAttempt) begun.add(runNameOf({ ...manifest.configuration, repeat: manifest.repeat }));
       if (!isRun && !(await isNew(runFolder))) continue;
       const identity = JSON.stringify([manifest.runId, manifest.startedAt, manifest.vm]);
       const ownSet = isRun ? path.dirname(path.resolve(runFolder)) : set;
@@ -146,9 +147,11 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
         continue;
       }
       if (measured === undefined && options.growing === true) continue;
+      const lost = measured?.row.ledger_lost ?? 0;
       leftOut.push({
         name,
-        reason: measured === undefined ? 'has no figures (no runs.csv)' : reasonOf(measured),
+        reason: measured === undefined ? 'has no numbers (no row in runs.csv)' : reasonOf(measured),
+        ...(lost > 0 ? { lost } : {}),
       });
       planned.push({ set, scenario, paperRowGib, engine });
     }
@@ -172,6 +175,10 @@ export async function readSet(folders: readonly string[], options: ReadOptions =
   const names = folders.map((folder) => path.basename(path.resolve(folder)));
   return { names, runs, leftOut, planned, recordedPlans };
 }
+
+/** What its folder is called in a set. */
+const runNameOf = ({ paperRowGib, ...run }: Omit<Place, 'set'> & { readonly repeat: number }): string =>
+  runName({ scenario: run.scenario, mem: String(paperRowGib), engine: run.engine, repeat: run.repeat });
 
 /** The set's planned-cells.json, if it has one. */
 async function planOf(folder: string): Promise<readonly PlannedRun[] | undefined> {
@@ -238,13 +245,21 @@ async function readRun(
   const manifest = await parsed(runFiles.manifest, (text) => anyManifestSchema.parse(JSON.parse(text)));
   if (manifest === undefined)
     throw new CodedError('report', 'not-readable', `${folder} has no ${runFiles.manifest}`);
+  const name = runNameOf({ ...manifest.configuration, repeat: manifest.repeat });
+  const rowsName = row === undefined ? name : runNameOf({ ...row, paperRowGib: row.paper_row_gib });
+  if (rowsName !== name)
+    throw new CodedError(
+      'report',
+      'not-readable',
+      `${path.join(folder, runFiles.row)} is of ${rowsName}, and ${runFiles.manifest} beside it of ${name}`,
+    );
   return {
     manifest,
     measured: row === undefined ? undefined : { row, ...(await readOverTime(folder, withoutSamples)) },
   };
 }
 
-/** Files that are missing are empty: figures over time are then missing, too. */
+/** Without events, or of a run that was never told to migrate, there is no time since that: figures over time are then missing. */
 async function readOverTime(
   folder: string,
   withoutSamples: boolean,
@@ -252,10 +267,10 @@ async function readOverTime(
   try {
     const recorded = (await readEvents(folder)) ?? [];
     const { events, zeroMs } = relativeEvents(recorded);
-    if (withoutSamples) return { events, series: new Map() };
+    if (withoutSamples || zeroMs === undefined) return { events, series: new Map() };
     const raw = onOneClock(recorded, (await readSamples(folder, isWantedMetric)) ?? []);
     const samples = fillSilentSeconds(raw.events, raw.samples);
-    return { events, series: seriesByName(samples, zeroMs ?? raw.events[0]?.at_ms ?? 0) };
+    return { events, series: seriesByName(samples, zeroMs) };
   } catch (error) {
     if (!isCoded(error, 'record')) throw error;
     throw new CodedError('report', 'not-readable', error.message, { cause: error });

@@ -35,8 +35,12 @@ export function linkRatesOf(row: RunRow): LinkRates {
 /** @throws RangeError, CsvError */
 export function parseRunRows(text: string): RunRow[] {
   return parseRunsCsv(text).map((row) => {
-    if (hasNeeded(row)) return row;
-    throw new RangeError(`${needed.filter((column) => row[column] === undefined).join(', ')}: empty`);
+    if (!hasNeeded(row))
+      throw new RangeError(`${needed.filter((column) => row[column] === undefined).join(', ')}: empty`);
+    // What everything is divided by.
+    if (row.total_time_ms !== undefined && row.total_time_ms <= 0)
+      throw new RangeError(`total_time_ms: ${row.total_time_ms} is not above zero`);
+    return row;
   });
 }
 

@@ -51,3 +51,10 @@ test('runs that were planned and not made are told apart from those that do not 
   t.regex(lead([failed, missing]), /1 planned run has not been made yet\. 1 run is not in these numbers/);
   t.notRegex(lead([failed]), /planned/);
 });
+
+test('what a run lost that failed for it is lost, though it is in no number', (t) => {
+  const leftOut = [{ name: 'rw-8-restore-r4', reason: 'failed: ledger', lost: 3 }];
+  const sound = runs.map((run) => ({ ...run, row: { ...run.row, ledger_lost: 0 } }));
+  const html = resultsHtml({ ...rest, runs: sound, leftOut }, 'en');
+  t.regex(html, /3 acknowledged commits were lost in 7 runs\. 1 run is not in these numbers/);
+});

@@ -93,17 +93,23 @@ function leadOf(set: RunSet, language: Language, { cells, engines, engineTitle }
       return part === undefined ? [] : `${engineTitle(cell.engine)} (${inPart(part.converged, part.runs)})`;
     }),
   );
-  // What is lost of any VM counts; VMs that were moved at once are one run.
+  // What is lost of any VM counts, also in a run that failed for it; VMs that were moved at once are one run.
   const counted = set.runs.filter(({ row }) => row.ledger_lost !== undefined);
   const planned = set.leftOut.filter((run) => run.neverBegun === true).length;
   const excluded = set.leftOut.length - planned;
+  const lostAside = set.leftOut.flatMap((run) => run.lost ?? []);
   const sentences = [
     ...(set.runs.length === 0 ? [nothing] : []),
     ...(methods.length === 0 ? [] : [against + methods.join(language === 'ja' ? '、' : ', ')]),
     ...(cutMethods.size === 0 ? [] : [cut + [...cutMethods].join(', ')]),
-    ...(counted.length === 0
+    ...(counted.length + lostAside.length === 0
       ? []
-      : [lost(sum(...counted.map(({ row }) => row.ledger_lost)) ?? 0, firstVmsOf(counted).length)]),
+      : [
+          lost(
+            sum(...lostAside, ...counted.map(({ row }) => row.ledger_lost)) ?? 0,
+            firstVmsOf(counted).length + lostAside.length,
+          ),
+        ]),
     ...(planned === 0 ? [] : [neverBegun(planned)]),
     ...(excluded === 0 ? [] : [leftOut(excluded)]),
   ];
