@@ -46,6 +46,7 @@ function makeList(pageCount: number): PageList {
   return {
     sources: [{ kind: 'disk', disk: 'vda' }],
     runs: {
+      firstColdRun: runs,
       sourceIndex: new Uint16Array(runs),
       storageBlock: Uint32Array.from({ length: runs }, (_, run) => run * pagesPerRun),
       guestFrame,

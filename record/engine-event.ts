@@ -65,6 +65,10 @@ export const engineEventFields = {
     list_send_ms: z.number(),
     list_clean_ms: z.number(),
     server: z.string(),
+    /** At the end of the list. Absent where hot pages were not asked to come first, or the agent does not know of it. */
+    pages_cold: z.number().optional(),
+    /** Programs of which it is not known which pages are cold, and why; empty without any. */
+    heat_unknown: z.string().optional(),
   }),
   /** Something on this host lets others in; the migration goes on. */
   warning: reasonWithCode,

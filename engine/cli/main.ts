@@ -351,6 +351,7 @@ program
     hearSignals();
     const { list, listBytes, timings } = await requestPageList(args.agent, {
       clean: args.clean,
+      hotFirst: true,
       firstAnswerTimeoutMs: args.agentTimeout * 1000,
       signal: signals.signal,
     });
@@ -360,6 +361,8 @@ program
     }
     const summary = {
       pages: list.pageCount,
+      cold_pages: list.runs.coldPages,
+      heat_unknown: list.heatUnknown,
       runs: list.runs.length,
       list_bytes: listBytes,
       sources: list.sources,
@@ -468,7 +471,7 @@ function listRequest(
   args: SourceArguments,
   opened: Socket | undefined,
 ): ((signal: AbortSignal) => Promise<PageListAnswer>) | undefined {
-  const { agent, agentTimeout, listFile, clean } = args;
+  const { agent, agentTimeout, listFile, clean, strategy } = args;
   if (listFile !== undefined) {
     return async () => {
       const bytes = await readFile(listFile);
@@ -477,7 +480,13 @@ function listRequest(
     };
   }
   if (agent === undefined) return undefined;
-  const options = { clean, firstAnswerTimeoutMs: agentTimeout * 1000, ...(opened && { opened }) };
+  const options = {
+    clean,
+    // Where the VM moves when all is there, it does not matter what comes first, and storage is read in larger pieces without it.
+    hotFirst: strategy === 'resume',
+    firstAnswerTimeoutMs: agentTimeout * 1000,
+    ...(opened && { opened }),
+  };
   return (signal) => requestPageList(agent, { ...options, signal });
 }
 

@@ -212,6 +212,7 @@ function lie(list: PageList): PageList {
     sources: [...list.sources, { kind: 'file', fileSystem: 'server:/export', path: '../../etc/passwd' }],
     pageCount: list.pageCount + 4 * runs.length,
     runs: {
+      firstColdRun: list.runs.count.length + runs.length,
       sourceIndex: Uint16Array.from([...list.runs.sourceIndex, ...runs.map(([source]) => source)]),
       storageBlock: join(
         list.runs.storageBlock,

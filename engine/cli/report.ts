@@ -48,7 +48,11 @@ function describe(event: EngineEvent): string {
     case 'qemu-connected':
       return `QEMU (${event.machine}) migrates ${mebibytes(event.ram_pages * 4096, 1)} in ${event.ram_blocks} RAM blocks`;
     case 'listed':
-      return `${event.server} lists ${event.pages_listed} pages in ${milliseconds(event.list_total_ms)}`;
+      return (
+        `${event.server} lists ${event.pages_listed} pages in ${milliseconds(event.list_total_ms)}` +
+        (event.pages_cold ? `, ${event.pages_cold} cold ones last` : '') +
+        (event.heat_unknown ? `; which are cold is not known of ${event.heat_unknown}` : '')
+      );
     case 'warning':
       return `warning: ${event.reason}`;
     case 'no-list':

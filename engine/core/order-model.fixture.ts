@@ -122,6 +122,7 @@ interface Entry {
   readonly block: number;
   readonly frame: number;
   readonly count: number;
+  readonly cold: boolean;
 }
 
 export class World {
@@ -189,13 +190,14 @@ export class World {
       this.target[page] = 0;
       this.#dirty[page] = false;
     }
-    const sorted = [...entries].sort((a, b) => a.block - b.block);
+    const sorted = [...entries].sort((a, b) => Number(a.cold) - Number(b.cold) || a.block - b.block);
     const list: PageList = {
       sources: [
         { kind: 'disk', disk: 'vda' },
         { kind: 'disk', disk: 'vdb' },
       ],
       runs: {
+        firstColdRun: sorted.filter(({ cold }) => !cold).length,
         sourceIndex: Uint16Array.from(sorted, ({ block }) => diskOf(block)),
         storageBlock: Uint32Array.from(sorted, ({ block }) => block - diskOf(block) * diskBlocks),
         guestFrame: Uint32Array.from(sorted, ({ frame }) => frame),
@@ -538,6 +540,7 @@ const id = fc.integer({ min: 0, max: 12 });
 const entry = fc.record({
   block: fc.nat(storageBlocks + 2),
   frame: fc.nat(pageCount + 2),
+  cold: fc.boolean(),
   count: fc.integer({ min: 1, max: 6 }),
 });
 

@@ -66,9 +66,9 @@ test('a long stretch of pages that QEMU has sent is passed over in steps, and no
   t.is(reads, 1);
 });
 
-test('what is left of a source that was given up is passed over, and sent; the others are planned', (t) => {
-  const states = new Uint8Array(400);
-  const memory = {
+/** A memory of so many pages, all of which may be listed; content of each is its number. */
+function memoryOf(states: Uint8Array): MappedMemory {
+  return {
     hasher: {
       hashPage: (buffer: Buffer, at: number, into: Uint32Array, index: number) =>
         (into[index] = buffer.readUInt32LE(at)),
@@ -86,6 +86,11 @@ test('what is left of a source that was given up is passed over, and sent; the o
       for (let i = 0; i < count; i++) into.writeUInt32LE(page + i + 1, i * 4096);
     },
   } as unknown as MappedMemory;
+}
+
+test('what is left of a source that was given up is passed over, and sent; the others are planned', (t) => {
+  const states = new Uint8Array(400);
+  const memory = memoryOf(states);
   // Of each of four sources a hundred pages.
   const list = decodePageList(encodePageList(longList(40, 10, 4)));
   const plan = new PlanBuilder(list, [400, 400, 400, 400], memory);
@@ -133,4 +138,29 @@ test('what is left of a source that was given up is passed over, and sent; the o
   );
   // There is nothing more to send from the back: what lies before was planned.
   t.false(plan.takeFromBack(64, 0, send));
+});
+
+test('of a source that is given up, cold pages are sent that lie behind hot ones of another', (t) => {
+  const long = longList(40, 10, 2);
+  // Hot pages of both sources, then cold ones of both.
+  const sourceIndex = long.runs.sourceIndex.map((_, run) => Math.floor(run / 10) % 2);
+  const runs = { ...long.runs, sourceIndex, firstColdRun: 20 };
+  const list = decodePageList(encodePageList({ ...long, runs }));
+  const plan = new PlanBuilder(list, [400, 400], memoryOf(new Uint8Array(400)));
+  while (plan.listNext(65_536));
+  plan.giveUp(0);
+  const planned: number[] = [];
+  while (!plan.isPlanned)
+    for (const part of plan.planNext(64, () => undefined)) {
+      t.is(part.sourceIndex, 1);
+      for (let i = 0; i < part.runs.length; i += 3)
+        for (let k = 0; k < (part.runs[i + 2] ?? 0); k++) planned.push((part.runs[i + 1] ?? 0) + k);
+    }
+  const sent: number[] = [];
+  while (plan.hasPassedOver) plan.takePassedOver(7, (page) => void sent.push(page));
+  const pagesOf = (source: number): number[] =>
+    [...Array(400).keys()].filter((page) => Math.floor(page / 100) % 2 === source);
+  t.deepEqual(planned, pagesOf(1));
+  t.deepEqual(sent, pagesOf(0));
+  t.is(plan.remainingPages, 0);
 });

@@ -1,6 +1,6 @@
 /**
- * Walks the page list from its front, in storage order, and makes parts of the plan; or from its back, and gives pages that
- * are sent from guest memory instead. The list is kept as it came: refused entries are those that the ledger never listed.
+ * Walks the page list from its front, hot pages first and in storage order, and makes parts of the plan; or from its back, and gives
+ * pages that are sent from guest memory instead. The list is kept as it came: refused entries are those that the ledger never listed.
  */
 import type { PackedRuns, RunCursor } from '../list/packed-runs.ts';
 import type { PackedPageList } from '../list/page-list-codec.ts';
@@ -29,7 +29,7 @@ interface Place {
   offset: number;
 }
 
-/** Entries of one source that were neither planned nor sent, from page `offset` of a run on. */
+/** Entries of one source, one behind the other, that were neither planned nor sent, from page `offset` of a run on. */
 interface PassedOver {
   readonly sourceIndex: number;
   run: number;
@@ -69,7 +69,7 @@ export class PlanBuilder {
   /** Behind `#front`: what of the list is of sources that were given up. */
   readonly #passedOver: PassedOver[] = [];
   #passedOverPages = 0;
-  /** Position that `#back` does not go below: before it everything was planned, or passed over. */
+  /** Position behind what was passed over last, which `#back` does not go below: before it everything was planned, or passed over. */
   #backEnds = 0;
   readonly #content = Buffer.allocUnsafeSlow(readPages * pageSizeBytes);
   readonly #zeroHash = new Uint32Array(2);
@@ -206,7 +206,8 @@ export class PlanBuilder {
     const { run } = this.#front;
     const { sourceIndex } = run;
     let over = this.#passedOver.at(-1);
-    if (over?.sourceIndex !== sourceIndex) {
+    // A source's cold pages may lie behind another's hot ones.
+    if (over?.sourceIndex !== sourceIndex || this.#backEnds !== this.#frontPosition) {
       over = { sourceIndex, run: run.run, offset: this.#front.offset, pages: 0 };
       this.#passedOver.push(over);
     }

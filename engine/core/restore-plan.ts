@@ -1,6 +1,6 @@
 /**
  * What the destination still has to restore. Pure: it gets parts of the plan, records that supersede pages, and results of
- * reads; it gives extents of storage to read, in storage order. Pages wait as bits, hashes only until they are read.
+ * reads; it gives extents of storage to read, in the plan's order. Pages wait as bits, hashes only until they are read.
  */
 import { CodedError } from '../../foundation/coded-error.ts';
 import { innodbPages, pageSizeBytes } from '../list/page-list.ts';

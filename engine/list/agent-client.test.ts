@@ -13,6 +13,7 @@ import type { PageList } from './page-list.ts';
 const list: PageList = {
   sources: [{ kind: 'disk', disk: 'pool0' }],
   runs: {
+    firstColdRun: 2,
     sourceIndex: Uint16Array.of(0, 0),
     storageBlock: Uint32Array.of(100, 200),
     guestFrame: Uint32Array.of(7000, 6000),

@@ -8,8 +8,8 @@ import {
   type AgentStatus,
   AnswerReader,
   type AnswerHeader,
-  type Cleaning,
   formatRequest,
+  type ListRequest,
 } from './agent-protocol.ts';
 import { decodePageListInSlices, type DecodeLimits, type PackedPageList } from './page-list-codec.ts';
 
@@ -23,9 +23,8 @@ interface AgentRequestOptions {
   readonly opened?: Socket;
 }
 
-interface PageListOptions extends AgentRequestOptions, DecodeLimits {
-  /** Default 'none'. */
-  readonly clean?: Cleaning;
+/** By default nothing is cleaned, and the list is in storage order. */
+interface PageListOptions extends AgentRequestOptions, DecodeLimits, Partial<ListRequest> {
   /** Longest list to take, in bytes. Default 256 MiB, enough for a pool of 700 GiB or more. */
   readonly maxListBytes?: number;
 }
@@ -56,7 +55,8 @@ export async function requestPageList(
   options: PageListOptions = {},
 ): Promise<PageListAnswer> {
   const startMs = performance.now();
-  const request = { id: newId(), request: 'list', clean: options.clean ?? 'none' } as const;
+  const { clean = 'none', hotFirst = false } = options;
+  const request = { id: newId(), request: 'list', clean, hotFirst } as const;
   const answer = await ask(socketPath, request, options, options.maxListBytes ?? 256 * 1024 * 1024);
   if (answer.header.status !== 'list') throw unexpected(answer.header);
   const decodeStartMs = performance.now();

@@ -59,17 +59,20 @@ test('requests are read across cuts; what is no request is dropped', (t) => {
     Buffer.from('{"id":"cut off in the mid'),
     formatRequest({ id: 'a1', request: 'status' }),
     Buffer.from('x'.repeat(10_000)),
-    formatRequest({ id: 'a2', request: 'list', clean: 'checkpoint' }),
+    formatRequest({ id: 'a2', request: 'list', clean: 'checkpoint', hotFirst: true }),
     Buffer.from('{"id":"a b","request":"status"}\n{"id":"a3","request":"reboot"}\nnull\n'),
-    formatRequest({ id: 'a4', request: 'list', clean: 'none' }),
+    formatRequest({ id: 'a4', request: 'list', clean: 'none', hotFirst: false }),
+    // Of a host that does not know of it.
+    Buffer.from('{"id":"a5","request":"list","clean":"none"}\n'),
   ]);
   for (let cut = 0; cut <= bytes.length; cut += 7) {
     const reader = new RequestReader();
     const requests = [...reader.push(bytes.subarray(0, cut)), ...reader.push(bytes.subarray(cut))];
     t.deepEqual(requests, [
       { id: 'a1', request: 'status' },
-      { id: 'a2', request: 'list', clean: 'checkpoint' },
-      { id: 'a4', request: 'list', clean: 'none' },
+      { id: 'a2', request: 'list', clean: 'checkpoint', hotFirst: true },
+      { id: 'a4', request: 'list', clean: 'none', hotFirst: false },
+      { id: 'a5', request: 'list', clean: 'none', hotFirst: false },
     ]);
   }
 });

@@ -18,7 +18,13 @@ export type Cleaning = 'none' | 'checkpoint';
 
 export type AgentRequest =
   | { readonly id: string; readonly request: 'status' }
-  | { readonly id: string; readonly request: 'list'; readonly clean: Cleaning };
+  | ({ readonly id: string; readonly request: 'list' } & ListRequest);
+
+export interface ListRequest {
+  readonly clean: Cleaning;
+  /** Whether hot pages come before cold ones. Agents that do not know of it give a list in storage order. */
+  readonly hotFirst: boolean;
+}
 
 /** What the line of an answer says. `working` comes at once and is followed by another answer to the same request. */
 export type AnswerHeader =
@@ -91,10 +97,11 @@ function parseRequest(line: string): AgentRequest | undefined {
     return undefined;
   }
   if (typeof value !== 'object' || value === null) return undefined;
-  const { id, request, clean = 'none' } = value as Record<string, unknown>;
+  const { id, request, clean = 'none', hotFirst } = value as Record<string, unknown>;
   if (typeof id !== 'string' || !/^[\w-]{1,64}$/.test(id)) return undefined;
   if (request === 'status') return { id, request };
-  if (request === 'list' && (clean === 'none' || clean === 'checkpoint')) return { id, request, clean };
+  if (request === 'list' && (clean === 'none' || clean === 'checkpoint'))
+    return { id, request, clean, hotFirst: hotFirst === true };
   return undefined;
 }
 

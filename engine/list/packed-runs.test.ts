@@ -7,13 +7,16 @@ import type { PageList, PageRuns } from './page-list.ts';
 const runs = 3 * groupRuns + 17;
 /** The second source has no runs; the third begins within a group. */
 const thirdSourceFrom = groupRuns + 1234;
+/** Cold runs are of the third source alone, and begin within a group and with the first block again. */
+const coldFrom = 2 * groupRuns + 99;
 
 /** Runs of every length, with gaps, in no order of memory. */
 const columns: PageRuns = {
+  firstColdRun: coldFrom,
   sourceIndex: Uint16Array.from({ length: runs }, (_, run) => (run < thirdSourceFrom ? 0 : 2)),
   storageBlock: Uint32Array.from(
     { length: runs },
-    (_, run) => 7 + 300 * (run < thirdSourceFrom ? run : run - thirdSourceFrom),
+    (_, run) => 7 + 300 * (run - Math.max(...[0, thirdSourceFrom, coldFrom].filter((from) => from <= run))),
   ),
   guestFrame: Uint32Array.from({ length: runs }, (_, run) => Math.imul(run, 0x9e3779b1) >>> 1),
   count: Uint16Array.from({ length: runs }, (_, run) => 1 + (run % 250)),
@@ -32,7 +35,7 @@ const list: PageList = {
 
 const { runs: packed, pageCount } = decodePageList(encodePageList(list));
 
-test('all runs, over many groups and with a source that begins within one', (t) => {
+test('all runs, over many groups, with a source and with cold runs that begin within one', (t) => {
   t.is(packed.length, runs);
   t.is(pageCount, list.pageCount);
   t.deepEqual(unpackAll(packed), columns);

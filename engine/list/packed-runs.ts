@@ -3,7 +3,7 @@
  * and with them the larger part of an engine's memory. A cursor unpacks them some thousands at a time, from either end.
  */
 import { CodedError } from '../../foundation/coded-error.ts';
-import { emptyRuns, malformed, type PageRuns } from './page-list.ts';
+import { emptyRuns, malformed, type PageRuns, type RunColumns } from './page-list.ts';
 
 /** A varint of a zigzag 33-bit number takes 5 bytes, a count (16 bits) 3. */
 export const maxRunBytes = 5 + 3 + 5;
@@ -18,50 +18,57 @@ interface Group {
   readonly distanceAt: number;
   readonly countAt: number;
   readonly frameAt: number;
-  readonly sourceIndex: number;
+  readonly section: number;
   readonly block: number;
   readonly frame: number;
 }
 
 export class PackedRuns {
   readonly length: number;
-  /** Sum of all counts. */
+  readonly firstColdRun: number;
+  /** Sum of all counts, and of those of cold runs. */
   readonly pageCount: number;
+  readonly coldPages: number;
   readonly #columns: Buffer;
   readonly #groups: readonly Group[];
-  /** For each source the run after its last one. */
-  readonly #sourceEnds: Uint32Array;
+  readonly #sections: Sections;
 
   private constructor(
     columns: Buffer,
     length: number,
-    sourceEnds: Uint32Array,
+    sections: Sections,
     groups: readonly Group[],
     pageCount: number,
+    coldPages: number,
   ) {
     this.#columns = columns;
     this.length = length;
-    this.#sourceEnds = sourceEnds;
+    this.firstColdRun = sections.ends[sections.sources - 1] ?? 0;
+    this.#sections = sections;
     this.#groups = groups;
     this.pageCount = pageCount;
+    this.coldPages = coldPages;
   }
 
   /**
    * Takes the columns over and checks all of them, with a break after each slice of work.
    *
-   * @param runsBySource how many runs each source has
+   * @param hotRuns how many runs of hot pages each source has
+   * @param coldRuns and of cold ones, which come behind them
    * @throws CodedError 'page-list', 'malformed', 'too-large'
    */
   static *check(
     columns: Buffer,
     length: number,
-    runsBySource: readonly number[],
+    hotRuns: readonly number[],
+    coldRuns: readonly number[],
     maxPages: number,
   ): Generator<undefined, PackedRuns> {
-    const sourceEnds = sumsOf(runsBySource, length);
-    const reader = yield* RunReader.atStart(columns, length, sourceEnds);
+    const sections = { ends: sumsOf([...hotRuns, ...coldRuns], length), sources: hotRuns.length };
+    const reader = yield* RunReader.atStart(columns, length, sections);
     const groups: Group[] = [];
     let pageCount = 0;
+    let coldPages = 0;
     for (let run = 0; run < length; run++) {
       if (run % groupRuns === 0) {
         groups.push(reader.group);
@@ -70,11 +77,12 @@ export class PackedRuns {
       reader.next(run);
       reader.check(run);
       pageCount += reader.count;
+      if (reader.isCold) coldPages += reader.count;
       if (pageCount > maxPages)
         throw new CodedError('page-list', 'too-large', `more than the ${maxPages} pages that are allowed`);
     }
     if (reader.group.frameAt !== columns.length) throw malformed('bytes are left over after the last column');
-    return new PackedRuns(columns, length, sourceEnds, groups, pageCount);
+    return new PackedRuns(columns, length, sections, groups, pageCount, coldPages);
   }
 
   /** A cursor at the first run. */
@@ -83,10 +91,10 @@ export class PackedRuns {
   }
 
   /** Unpacks up to groupRuns runs, those from `group * groupRuns` on. */
-  unpack(group: number, into: PageRuns): void {
+  unpack(group: number, into: RunColumns): void {
     const from = this.#groups[group];
     if (from === undefined) return;
-    const reader = new RunReader(this.#columns, from, this.#sourceEnds);
+    const reader = new RunReader(this.#columns, from, this.#sections);
     const firstRun = group * groupRuns;
     const runs = Math.min(groupRuns, this.length - firstRun);
     for (let i = 0; i < runs; i++) {
@@ -142,12 +150,19 @@ export function unpackAll(runs: PackedRuns): PageRuns {
     all.guestFrame[run] = cursor.guestFrame;
     all.count[run] = cursor.count;
   }
-  return all;
+  return { ...all, firstColdRun: runs.firstColdRun };
 }
 
-function sumsOf(runsBySource: readonly number[], length: number): Uint32Array {
+/** The hot runs of each source, then the cold runs of each. */
+interface Sections {
+  /** For each the run after its last one. */
+  readonly ends: Uint32Array;
+  readonly sources: number;
+}
+
+function sumsOf(runs: readonly number[], length: number): Uint32Array {
   let sum = 0;
-  const sums = runsBySource.map((runs) => (sum += runs));
+  const sums = runs.map((count) => (sum += count));
   if (sum > length) throw malformed('its sources have more runs than there are');
   if (sum < length) throw malformed('its sources have fewer runs than there are');
   return Uint32Array.from(sums);
@@ -155,39 +170,47 @@ function sumsOf(runsBySource: readonly number[], length: number): Uint32Array {
 
 /** Reads runs one after the other. */
 class RunReader {
-  sourceIndex: number;
   block = 0;
   frame = 0;
   count = 0;
   /** Block and frame after the run before. */
   #expectedBlock: number;
   #expectedFrame: number;
-  /** Block of the run before on the same source. */
+  #section: number;
+  /** Block of the run before in the same section. */
   #previousBlock: number;
-  readonly #sourceEnds: Uint32Array;
+  readonly #sections: Sections;
   readonly #distances: VarintReader;
   readonly #counts: VarintReader;
   readonly #frames: VarintReader;
 
-  constructor(columns: Buffer, group: Group, sourceEnds: Uint32Array) {
-    this.sourceIndex = group.sourceIndex;
+  constructor(columns: Buffer, group: Group, sections: Sections) {
+    this.#section = group.section;
     this.#expectedBlock = group.block;
     this.#expectedFrame = group.frame;
     this.#previousBlock = 0;
-    this.#sourceEnds = sourceEnds;
+    this.#sections = sections;
     this.#distances = new VarintReader(columns, group.distanceAt);
     this.#counts = new VarintReader(columns, group.countAt);
     this.#frames = new VarintReader(columns, group.frameAt);
   }
 
-  static *atStart(columns: Buffer, length: number, sourceEnds: Uint32Array): Generator<undefined, RunReader> {
+  static *atStart(columns: Buffer, length: number, sections: Sections): Generator<undefined, RunReader> {
     // Two of the columns are passed over, so that the three are read side by side.
     const passed = new VarintReader(columns, 0);
     yield* passed.skip(length);
     const countAt = passed.offset;
     yield* passed.skip(length);
-    const start = { distanceAt: 0, countAt, frameAt: passed.offset, sourceIndex: 0, block: 0, frame: 0 };
-    return new RunReader(columns, start, sourceEnds);
+    const start = { distanceAt: 0, countAt, frameAt: passed.offset, section: 0, block: 0, frame: 0 };
+    return new RunReader(columns, start, sections);
+  }
+
+  get isCold(): boolean {
+    return this.#section >= this.#sections.sources;
+  }
+
+  get sourceIndex(): number {
+    return this.#section - (this.isCold ? this.#sections.sources : 0);
   }
 
   /** Where the next run begins. */
@@ -196,15 +219,15 @@ class RunReader {
       distanceAt: this.#distances.offset,
       countAt: this.#counts.offset,
       frameAt: this.#frames.offset,
-      sourceIndex: this.sourceIndex,
+      section: this.#section,
       block: this.#expectedBlock,
       frame: this.#expectedFrame,
     };
   }
 
   next(run: number): void {
-    while (run >= (this.#sourceEnds[this.sourceIndex] ?? Infinity)) {
-      this.sourceIndex += 1;
+    while (run >= (this.#sections.ends[this.#section] ?? Infinity)) {
+      this.#section += 1;
       this.#expectedBlock = 0;
       this.#previousBlock = 0;
     }

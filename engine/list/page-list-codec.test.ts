@@ -16,13 +16,18 @@ interface Run {
   readonly block: number;
   readonly frame: number;
   readonly count: number;
+  /** 1 if it is. */
+  readonly cold?: number;
 }
 
 function listOf(runs: readonly Run[], listSources = sources): PageList {
-  const sorted = [...runs].sort((a, b) => a.source - b.source || a.block - b.block);
+  const sorted = [...runs].sort(
+    (a, b) => (a.cold ?? 0) - (b.cold ?? 0) || a.source - b.source || a.block - b.block,
+  );
   return {
     sources: listSources,
     runs: {
+      firstColdRun: sorted.filter(({ cold }) => cold !== 1).length,
       sourceIndex: Uint16Array.from(sorted, (run) => run.source),
       storageBlock: Uint32Array.from(sorted, (run) => run.block),
       guestFrame: Uint32Array.from(sorted, (run) => run.frame),
@@ -53,6 +58,7 @@ const anyRun = fc
     block: fc.nat(0xffff_ffff),
     frame: fc.nat(0xffff_ffff),
     count: fc.oneof(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 0xffff })),
+    cold: fc.nat(1),
   })
   .map((run) => ({
     ...run,
@@ -61,15 +67,18 @@ const anyRun = fc
   }));
 
 /** Pages as InnoDB leaves them: 4 blocks side by side on the disk, in memory in one or more pieces. */
-function poolList(pages: number): PageList {
+function poolList(pages: number, cold = (_page: number): number => 0): PageList {
   const runs: Run[] = [];
   let frame = 5000;
+  const add = (page: number, run: Run): void => {
+    runs.push({ ...run, cold: cold(page) });
+  };
   for (let page = 0; page < pages; page++) {
     if (page % 64 === 0) frame = 1000 + ((page * 7919) % 900_000);
-    if (page % 2 === 0) runs.push({ source: 0, block: 100 + 4 * page, frame, count: 4 });
+    if (page % 2 === 0) add(page, { source: 0, block: 100 + 4 * page, frame, count: 4 });
     else {
-      runs.push({ source: 0, block: 100 + 4 * page, frame, count: 1 });
-      runs.push({ source: 0, block: 101 + 4 * page, frame: frame + 9, count: 3 });
+      add(page, { source: 0, block: 100 + 4 * page, frame, count: 1 });
+      add(page, { source: 0, block: 101 + 4 * page, frame: frame + 9, count: 3 });
     }
     frame += 4;
   }
@@ -95,15 +104,75 @@ test('a list survives encoding and decoding', (t) => {
         { maxPages: 2 ** 26 },
       );
       t.deepEqual({ ...decoded, runs: unpackAll(decoded.runs) }, list);
+      const coldPages = runs.reduce((sum, { count, cold }) => sum + count * cold, 0);
+      t.is(decoded.runs.coldPages, coldPages);
     }),
     { numRuns: 300 },
   );
+});
+
+test('of which programs it is not known what is cold comes through, also that nobody asked', (t) => {
+  const of = (heat: Pick<PageList, 'heatUnknown'>): unknown =>
+    decodePageList(encodePageList({ ...listOf([]), ...heat })).heatUnknown;
+  t.is(of({}), undefined);
+  t.deepEqual(of({ heatUnknown: [] }), []);
+  t.deepEqual(of({ heatUnknown: ['mysql 9 (pid 2): why'] }), ['mysql 9 (pid 2): why']);
+  t.is(
+    code(() => of({ heatUnknown: ['x'.repeat(1025)] })),
+    'malformed',
+  );
+  t.is(
+    code(() => of({ heatUnknown: Array.from({ length: 65 }, () => '') })),
+    'malformed',
+  );
+});
+
+test('a list without cold pages is one that hosts without cold pages read, and no other is', (t) => {
+  const run = { source: 0, block: 8, frame: 300, count: 4 };
+  t.is(encodePageList(listOf([run])).readUInt32LE(4), 1);
+  t.is(encodePageList(listOf([run, { ...run, cold: 1 }])).readUInt32LE(4), 2);
 });
 
 test('the time of encoding is noted in the list', (t) => {
   let ms = 100;
   const bytes = encodePageList(listOf([]), () => (ms += 7));
   t.is(decodePageList(bytes).timings.encodeMs, 7);
+});
+
+test('what is written of a source’s cold runs is taken at its word, and not beyond', (t) => {
+  const runs = [0, 0, 1, 1, 1].map((cold, index) => ({
+    ...{ source: 0, block: index % 3, frame: index, count: 1 },
+    cold,
+  }));
+  const bytes = encodePageList(listOf(runs));
+  const metadataBytes = bytes.readUInt32LE(8);
+  const withCounts = (hotRuns: unknown, coldRuns: unknown): Buffer => {
+    const metadata = JSON.parse(bytes.subarray(24, 24 + metadataBytes).toString()) as {
+      sources: Record<string, unknown>[];
+    };
+    Object.assign(metadata.sources[0] ?? {}, { runs: hotRuns, coldRuns });
+    const text = Buffer.from(JSON.stringify(metadata));
+    const header = Buffer.from(bytes.subarray(0, 24));
+    header.writeUInt32LE(text.length, 8);
+    return Buffer.concat([header, text, bytes.subarray(24 + metadataBytes)]);
+  };
+  t.is(decodePageList(withCounts(2, 3)).runs.coldPages, 3);
+  t.is(decodePageList(withCounts(5, 0)).runs.coldPages, 0);
+  const wrong = [
+    [2, 2],
+    [2, 4],
+    [5, -1],
+    [-1, 6],
+    [2, 3.5],
+    [2, '3'],
+    [2 ** 53, 3],
+  ] as const;
+  for (const [hotRuns, coldRuns] of wrong)
+    t.is(
+      code(() => decodePageList(withCounts(hotRuns, coldRuns))),
+      'malformed',
+      `${hotRuns} and ${coldRuns}`,
+    );
 });
 
 test('bytes made by hand after the description of the format decode', (t) => {
@@ -128,10 +197,11 @@ test('bytes made by hand after the description of the format decode', (t) => {
   t.deepEqual([...count], [4, 1]);
   t.deepEqual([...guestFrame], [10, 5]);
   t.is(list.pageCount, 5);
+  t.is(list.runs.firstColdRun, 2);
 });
 
 test('a list cut at any byte, or with a byte too many, is refused', (t) => {
-  const bytes = encodePageList(poolList(40));
+  const bytes = encodePageList(poolList(40, (page) => (page % 3) >> 1));
   for (let length = 0; length < bytes.length; length++) {
     t.is(
       code(() => decodePageList(bytes.subarray(0, length))),
@@ -146,7 +216,7 @@ test('a list cut at any byte, or with a byte too many, is refused', (t) => {
 });
 
 test('damaged bytes give a PageListError or a list within its limits, never anything else', (t) => {
-  const bytes = encodePageList(poolList(20));
+  const bytes = encodePageList(poolList(20, (page) => (page % 3) >> 1));
   fc.assert(
     fc.property(fc.nat(bytes.length - 1), fc.integer({ min: 1, max: 255 }), (position, mask) => {
       const damaged = Buffer.from(bytes);
@@ -163,18 +233,20 @@ test('damaged bytes give a PageListError or a list within its limits, never anyt
 });
 
 test('columns of random bytes are refused or decode to a list in storage order', (t) => {
-  const template = encodePageList(listOf([{ source: 0, block: 1, frame: 1, count: 1 }]));
+  const run = { source: 0, block: 1, frame: 1, count: 1 };
+  const template = encodePageList(listOf([run, { ...run, cold: 1 }]));
   const metadataBytes = template.readUInt32LE(8);
   fc.assert(
-    fc.property(fc.uint8Array({ minLength: 3, maxLength: 13 }), (raw) => {
+    fc.property(fc.uint8Array({ minLength: 6, maxLength: 26 }), (raw) => {
       const body = deflateSync(raw);
       const header = Buffer.from(template.subarray(0, 24));
       header.writeUInt32LE(raw.length, 16);
       header.writeUInt32LE(body.length, 20);
       try {
         const list = decodePageList(Buffer.concat([header, template.subarray(24, 24 + metadataBytes), body]));
-        const { storageBlock, count } = list.runs.cursor();
-        t.true(storageBlock + count <= 2 ** 32);
+        const { storageBlock, count } = unpackAll(list.runs);
+        t.true([0, 1].every((index) => (storageBlock[index] ?? NaN) + (count[index] ?? NaN) <= 2 ** 32));
+        t.is(list.runs.coldPages, count[1] ?? NaN);
       } catch (error) {
         if (!isCoded(error, 'page-list')) throw error;
       }
@@ -234,6 +306,13 @@ test('runs out of order are not encoded', (t) => {
   list.runs.storageBlock.reverse();
   t.is(
     code(() => encodePageList(list)),
+    'unsorted',
+  );
+  // The second is cold, and may begin before the first.
+  const runs = { ...list.runs, firstColdRun: 1 };
+  t.is(decodePageList(encodePageList({ ...list, runs })).runs.coldPages, 1);
+  t.is(
+    code(() => encodePageList({ ...list, runs: { ...runs, firstColdRun: 3 } })),
     'unsorted',
   );
 });

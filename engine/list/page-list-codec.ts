@@ -12,10 +12,12 @@
  *         24        metadata: JSON
  *                   columns: zlib
  *
- * The columns are LEB128 varints, one column after the other, in storage order. All of them count from the end of the
- * run before (block 0 at the start of a source, frame 0 at the start of the list): pages that lie side by side on the
- * disk and in memory then give runs of equal bytes, which deflate reduces to almost nothing.
+ * The columns are LEB128 varints, one column after the other: the hot runs of each source, in storage order, then its cold runs.
+ * All of them count from the end of the run before (block 0 at the start of a source and of its cold runs, frame 0 at the start of
+ * the list): pages that lie side by side on the disk and in memory then give runs of equal bytes, which deflate reduces to almost nothing.
  *  1. storage block, zigzag; 2. count - 1; 3. guest frame, zigzag.
+ *
+ * Version 2 has cold runs. A list without any is of version 1, which older hosts read, too.
  */
 import { totalmem } from 'node:os';
 import { setImmediate as otherEvents } from 'node:timers/promises';
@@ -24,10 +26,16 @@ import { deflateSync, inflate, inflateSync, type ZlibOptions } from 'node:zlib';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { blockNumbers, maxRunBytes, minRunBytes, PackedRuns } from './packed-runs.ts';
 import { malformed, pageSizeBytes, type PageList, type PageRuns, type PageSource } from './page-list.ts';
-import { listLimits, type PageListMetadata, parseMetadata } from './page-list-metadata.ts';
+import {
+  listLimits,
+  type PageListMetadata,
+  type ParsedMetadata,
+  parseMetadata,
+} from './page-list-metadata.ts';
 
 const magic = Buffer.from('PSPL', 'latin1');
-const pageListVersion = 1;
+/** By whether a list has cold runs. */
+const versions = { without: 1, with: 2 } as const;
 const headerBytes = 24;
 /** Five bytes for each run of four pages of 1 TiB take 340 MB. */
 const maxColumnBytes = 512 * 1024 * 1024;
@@ -49,22 +57,27 @@ export interface DecodeLimits {
  */
 export function encodePageList(list: PageList, nowMs: () => number = () => performance.now()): Buffer {
   const startMs = nowMs();
-  const runsBySource = countRunsBySource(list);
+  const { hotRuns, coldRuns } = countRunsBySource(list);
   const raw = encodeColumns(list.runs);
   // Level 1: higher levels save a few per cent and cost several times the guest's CPU.
   const body = deflateSync(raw, { level: 1 });
   const metadata: PageListMetadata = {
-    sources: list.sources.map((source, index) => ({ ...source, runs: runsBySource[index] ?? 0 })),
+    sources: list.sources.map((source, index) => ({
+      ...source,
+      runs: hotRuns[index] ?? 0,
+      coldRuns: coldRuns[index] ?? 0,
+    })),
     guestRam: list.guestRam,
     timings: { ...list.timings, encodeMs: nowMs() - startMs },
     server: list.server,
     leftOut: list.leftOut,
     failures: list.failures,
+    ...heatOf(list),
   };
   const text = Buffer.from(JSON.stringify(metadata), 'utf8');
   const header = Buffer.alloc(headerBytes);
   magic.copy(header);
-  header.writeUInt32LE(pageListVersion, 4);
+  header.writeUInt32LE(coldRuns.some((runs) => runs > 0) ? versions.with : versions.without, 4);
   header.writeUInt32LE(text.length, 8);
   header.writeUInt32LE(list.runs.count.length, 12);
   header.writeUInt32LE(raw.length, 16);
@@ -114,7 +127,7 @@ export async function decodePageListInSlices(
 }
 
 interface OpenedList {
-  readonly metadata: Required<PageListMetadata>;
+  readonly metadata: ParsedMetadata;
   readonly body: Buffer;
   readonly rawBytes: number;
   readonly runCount: number;
@@ -126,11 +139,11 @@ function openList(bytes: Buffer, limits: DecodeLimits): OpenedList {
   if (bytes.length < headerBytes) throw malformed(`${bytes.length} bytes are too few for a page list`);
   if (!bytes.subarray(0, 4).equals(magic)) throw malformed('it does not start with "PSPL"');
   const version = bytes.readUInt32LE(4);
-  if (version !== pageListVersion) {
+  if (version !== versions.without && version !== versions.with) {
     throw new CodedError(
       'page-list',
       'unsupported-version',
-      `page list version ${version}; only version ${pageListVersion} is known`,
+      `page list version ${version}; only versions ${versions.without} and ${versions.with} are known`,
     );
   }
   const metadataBytes = bytes.readUInt32LE(8);
@@ -168,12 +181,13 @@ function checkRuns(
   return PackedRuns.check(
     raw,
     runCount,
-    metadata.sources.map((source) => source.runs),
+    metadata.sources.map(({ runs }) => runs),
+    metadata.sources.map(({ coldRuns = 0 }) => coldRuns),
     maxPages,
   );
 }
 
-function assemble(metadata: Required<PageListMetadata>, runs: PackedRuns): PackedPageList {
+function assemble(metadata: ParsedMetadata, runs: PackedRuns): PackedPageList {
   const sources = metadata.sources.map((entry): PageSource =>
     entry.kind === 'disk'
       ? { kind: 'disk', disk: entry.disk }
@@ -183,6 +197,7 @@ function assemble(metadata: Required<PageListMetadata>, runs: PackedRuns): Packe
     sources,
     runs,
     pageCount: runs.pageCount,
+    ...heatOf(metadata),
     guestRam: metadata.guestRam,
     timings: metadata.timings,
     server: metadata.server,
@@ -191,9 +206,21 @@ function assemble(metadata: Required<PageListMetadata>, runs: PackedRuns): Packe
   };
 }
 
-function countRunsBySource({ sources, runs }: PageList): Uint32Array {
-  const counts = new Uint32Array(sources.length);
-  const wrong = countInOrder(runs.sourceIndex, runs.storageBlock, runs.guestFrame, runs.count, counts);
+const heatOf = ({ heatUnknown }: Pick<PageListMetadata, 'heatUnknown'>): Pick<PageList, 'heatUnknown'> =>
+  heatUnknown === undefined ? {} : { heatUnknown };
+
+interface RunsBySource {
+  readonly hotRuns: Uint32Array;
+  readonly coldRuns: Uint32Array;
+}
+
+function countRunsBySource({ sources, runs }: PageList): RunsBySource {
+  const counts = { hotRuns: new Uint32Array(sources.length), coldRuns: new Uint32Array(sources.length) };
+  const { sourceIndex, storageBlock, guestFrame, count, firstColdRun } = runs;
+  const columns = [sourceIndex, storageBlock, guestFrame, count] as const;
+  const wrongHot = countInOrder(0, firstColdRun, ...columns, counts.hotRuns);
+  const wrong =
+    wrongHot >= 0 ? wrongHot : countInOrder(firstColdRun, count.length, ...columns, counts.coldRuns);
   if (wrong >= 0)
     throw new CodedError(
       'page-list',
@@ -205,8 +232,10 @@ function countRunsBySource({ sources, runs }: PageList): Uint32Array {
 
 // Loops over runs stand in functions that get numbers and typed arrays alone (docs/agent.md, V8's optimiser).
 
-/** Counts the runs of each source. Returns the first that is out of order or out of range, or -1. */
+/** Counts those of the runs [from, to) of each source. Returns the first that is out of order or out of range, or -1. */
 function countInOrder(
+  from: number,
+  to: number,
   sourceIndex: Uint16Array,
   storageBlock: Uint32Array,
   guestFrame: Uint32Array,
@@ -215,7 +244,7 @@ function countInOrder(
 ): number {
   let source = 0;
   let block = 0;
-  for (let run = 0; run < count.length; run++) {
+  for (let run = from; run < to; run++) {
     const nextSource = sourceIndex[run] ?? 0;
     const nextBlock = storageBlock[run] ?? 0;
     const pages = count[run] ?? 0;
@@ -235,10 +264,10 @@ function countInOrder(
   return -1;
 }
 
-function encodeColumns({ sourceIndex, storageBlock, guestFrame, count }: PageRuns): Buffer {
+function encodeColumns({ sourceIndex, storageBlock, guestFrame, count, firstColdRun }: PageRuns): Buffer {
   // Untouched pages of this buffer cost no memory, so its worst-case size does not matter.
   const bytes = Buffer.allocUnsafeSlow(count.length * maxRunBytes);
-  return bytes.subarray(0, writeColumns(bytes, sourceIndex, storageBlock, guestFrame, count));
+  return bytes.subarray(0, writeColumns(bytes, sourceIndex, storageBlock, guestFrame, count, firstColdRun));
 }
 
 /** Returns how many bytes were written. */
@@ -248,6 +277,7 @@ function writeColumns(
   storageBlock: Uint32Array,
   guestFrame: Uint32Array,
   count: Uint16Array,
+  firstColdRun: number,
 ): number {
   const runs = count.length;
   let offset = 0;
@@ -255,7 +285,7 @@ function writeColumns(
   let expected = 0;
   for (let run = 0; run < runs; run++) {
     const nextSource = sourceIndex[run] ?? 0;
-    if (nextSource !== source) expected = 0;
+    if (nextSource !== source || run === firstColdRun) expected = 0;
     source = nextSource;
     const block = storageBlock[run] ?? 0;
     offset = writeVarint(bytes, offset, zigzag(block - expected));

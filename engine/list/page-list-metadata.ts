@@ -3,17 +3,24 @@ import { CodedError } from '../../foundation/coded-error.ts';
 import { type LeftOutPages, type LeftOutReason, leftOutReasons } from './left-out.ts';
 import type { ListFailure, PageList, PageSource } from './page-list.ts';
 
+/** A source with the number of its runs: of hot pages, and of cold ones, which version 1 does not have. */
+export type CountedSource = PageSource & { readonly runs: number; readonly coldRuns?: number };
+
 /** What an encoded list says besides its runs. */
 export interface PageListMetadata {
-  /** Each source with the number of its runs, in the order of the runs. */
-  readonly sources: readonly (PageSource & { readonly runs: number })[];
+  /** In the order of the runs. */
+  readonly sources: readonly CountedSource[];
   readonly guestRam: PageList['guestRam'];
   readonly timings: PageList['timings'];
   readonly server: PageList['server'];
-  /** Absent in lists of older agents, as `failures` is. */
+  /** Absent in lists of older agents, as those behind it are. */
   readonly leftOut?: PageList['leftOut'];
   readonly failures?: PageList['failures'];
+  readonly heatUnknown?: PageList['heatUnknown'];
 }
+
+export type ParsedMetadata = Required<Omit<PageListMetadata, 'heatUnknown'>> &
+  Pick<PageListMetadata, 'heatUnknown'>;
 
 /**
  * What one list may name: each source costs the destination a descriptor, and each name crosses the wire, whose messages
@@ -28,6 +35,8 @@ export const listLimits = {
   version: 1024,
   failures: 64,
   failureText: 1024,
+  heatUnknown: 64,
+  heatUnknownText: 1024,
 } as const;
 const maxRamRanges = 4096;
 
@@ -37,7 +46,7 @@ type Fields = Readonly<Record<string, unknown>>;
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** @throws CodedError 'page-list', 'malformed' */
-export function parseMetadata(bytes: Buffer): Required<PageListMetadata> {
+export function parseMetadata(bytes: Buffer): ParsedMetadata {
   let value: unknown;
   try {
     value = JSON.parse(strictUtf8.decode(bytes));
@@ -73,6 +82,7 @@ export function parseMetadata(bytes: Buffer): Required<PageListMetadata> {
     },
     leftOut: parseLeftOut(fields['leftOut'] ?? {}),
     failures: asArray(fields['failures'] ?? [], 'failures', listLimits.failures).map(parseFailure),
+    ...(fields['heatUnknown'] === undefined ? {} : { heatUnknown: parseHeatUnknown(fields['heatUnknown']) }),
   };
 }
 
@@ -85,23 +95,32 @@ function parseLeftOut(value: unknown): LeftOutPages {
   return leftOut;
 }
 
+function parseHeatUnknown(value: unknown): readonly string[] {
+  return asArray(value, 'heatUnknown', listLimits.heatUnknown).map((text) =>
+    asString(text, 'heatUnknown', listLimits.heatUnknownText),
+  );
+}
+
 function parseFailure(value: unknown): ListFailure {
   const fields = asFields(value, 'failure');
   const text = (name: string): string => asString(fields[name], `failure.${name}`, listLimits.failureText);
   return { program: text('program'), code: text('code'), message: text('message') };
 }
 
-function parseSource(value: unknown): PageSource & { runs: number } {
+function parseSource(value: unknown): CountedSource {
   const fields = asFields(value, 'source');
-  const runs = asCount(fields['runs'], 'source.runs');
+  const counts = {
+    runs: asCount(fields['runs'], 'source.runs'),
+    coldRuns: asCount(fields['coldRuns'] ?? 0, 'source.coldRuns'),
+  };
   const kind = asOneOf(fields['kind'], ['disk', 'file'], 'source.kind');
   return kind === 'disk'
-    ? { kind, disk: asString(fields['disk'], 'source.disk', listLimits.diskName), runs }
+    ? { kind, disk: asString(fields['disk'], 'source.disk', listLimits.diskName), ...counts }
     : {
         kind,
         fileSystem: asString(fields['fileSystem'], 'source.fileSystem', listLimits.fileSystem),
         path: asString(fields['path'], 'source.path', listLimits.path),
-        runs,
+        ...counts,
       };
 }
 

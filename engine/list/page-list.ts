@@ -28,10 +28,13 @@ export function nameOf(source: PageSource): string {
 }
 
 /**
- * Runs of pages, structure of arrays, sorted by (sourceIndex, storageBlock). Run i says: the `count[i]` guest page
- * frames from `guestFrame[i]` on hold the `count[i]` blocks of source `sourceIndex[i]` from `storageBlock[i]` on.
+ * Runs of pages, structure of arrays: first those of hot pages, then those of cold ones, both sorted by (sourceIndex, storageBlock).
+ * Run i says: the `count[i]` guest page frames from `guestFrame[i]` on hold the `count[i]` blocks of source `sourceIndex[i]` from
+ * `storageBlock[i]` on.
  */
 export interface PageRuns {
+  /** The runs from this one on are of cold pages, which their program has not used for a while. */
+  readonly firstColdRun: number;
   readonly sourceIndex: Uint16Array;
   /** Byte offset on the source / 4096. */
   readonly storageBlock: Uint32Array;
@@ -40,9 +43,12 @@ export interface PageRuns {
   readonly count: Uint16Array;
 }
 
-/** Room for so many runs; memory is taken only for those that are written. */
+export type RunColumns = Omit<PageRuns, 'firstColdRun'>;
+
+/** Room for so many runs, none of them cold; memory is taken only for those that are written. */
 export function emptyRuns(length: number): PageRuns {
   return {
+    firstColdRun: length,
     sourceIndex: new Uint16Array(length),
     storageBlock: new Uint32Array(length),
     guestFrame: new Uint32Array(length),
@@ -55,6 +61,11 @@ export interface PageList {
   readonly runs: PageRuns;
   /** Sum of all counts. */
   readonly pageCount: number;
+  /**
+   * Programs of which it is not known which pages are cold, and why: all of theirs count as hot. Absent where hot pages were not asked to
+   * come first, or the agent does not know of it.
+   */
+  readonly heatUnknown?: readonly string[];
   /** "System RAM" of the guest's /proc/iomem as page frames [first, last], to map guest frames to offsets in the RAM block. */
   readonly guestRam: readonly (readonly [firstFrame: number, lastFrame: number])[];
   /** How long each phase took in the guest, in ms (the paper's Figure 18), and what was found. */

@@ -93,6 +93,7 @@ export class SimulatedGuest implements GuestRam {
       encodePageList({
         sources: [{ kind: 'disk', disk: 'vda' }],
         runs: {
+          firstColdRun: runs,
           sourceIndex: new Uint16Array(runs),
           storageBlock: Uint32Array.from({ length: runs }, (_, run) => run * runPages),
           guestFrame: Uint32Array.from({ length: runs }, (_, run) => this.list[run * runPages] ?? 0),

@@ -50,6 +50,7 @@ export function listedEvent({ list, listBytes, timings }: PageListAnswer): Engin
   return {
     event: 'listed',
     pages_listed: list.pageCount,
+    ...(list.heatUnknown && { pages_cold: list.runs.coldPages, heat_unknown: list.heatUnknown.join('; ') }),
     list_bytes: listBytes,
     list_total_ms: timings.totalMs,
     list_find_ms: list.timings.findMs,

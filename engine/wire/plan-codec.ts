@@ -15,7 +15,7 @@ const runBytes = 12;
 const hashBytes = 8;
 const askBytes = 8;
 
-/** Pages of one source and one RAM block, in storage order. */
+/** Pages of one source and one RAM block, in the list's order. */
 export interface PlanPart {
   readonly blockIndex: number;
   readonly sourceIndex: number;

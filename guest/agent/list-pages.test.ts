@@ -17,6 +17,7 @@ const nothingCached: CachedPages = {
   address: new Float64Array(0),
   file: new Uint32Array(0),
   page: new Uint32Array(0),
+  cold: new Uint8Array(0),
   files: [],
   server: {
     product: 'other',
@@ -159,7 +160,7 @@ test('of more pages than the agent has memory for the first are looked at, the o
       return { ...others, pageSizeBytes: 4096, files: ['/nowhere'], frames: new Uint32Array(count) };
     },
   };
-  const error = await t.throwsAsync(listPages([server, kernel], [], new Deadline(listMs), 1200), {
+  const error = await t.throwsAsync(listPages([server, kernel], [], { maxPages: 1200 }), {
     instanceOf: GuestError,
   });
   // Of 1000 pages of 4 KiB 600, of 1000 of 16 KiB 150.
@@ -222,7 +223,7 @@ test('however many programs take for ever, a list is made in its time, and the s
     program('of another user', { userId: 1001 }, false),
     program('page cache', { isKernel: true }, false),
   ];
-  const error = await t.throwsAsync(listPages(programs, [], deadline), { instanceOf: GuestError });
+  const error = await t.throwsAsync(listPages(programs, [], { deadline }), { instanceOf: GuestError });
   t.deepEqual(order.slice(0, 4), ['page cache', 'mariadb', 'fake 0', 'of another user']);
   t.is(order.length, programs.length);
   t.true(nowMs() <= listMs + programs.length, `${nowMs()} ms`);
@@ -237,8 +238,8 @@ test('what gave pages before is asked before what is new', async (t) => {
   t.teardown(() => other.kill());
   await once(other, 'spawn');
   const known = program('known', { userId: 1000 }, false);
-  await t.throwsAsync(listPages([known], [], deadline));
+  await t.throwsAsync(listPages([known], [], { deadline }));
   const added = program('new', { userId: 101, pid: other.pid ?? 0 }, true);
-  await t.throwsAsync(listPages([added, known], [], deadline));
+  await t.throwsAsync(listPages([added, known], [], { deadline }));
   t.deepEqual(order, ['known', 'known', 'new']);
 });

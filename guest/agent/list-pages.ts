@@ -37,25 +37,36 @@ const noServer: PageList['server'] = {
 /** By process, from the last list on. */
 let extentIndexes = new Map<number, ExtentIndex>();
 
+interface ListOptions {
+  /** Programs whose pages have no place by then are left out. */
+  readonly deadline?: Deadline;
+  /** Of 4 KiB, that the agent has memory for. */
+  readonly maxPages?: number;
+  /** Whether cold pages come last, or all are in storage order. */
+  readonly hotFirst?: boolean;
+}
+
 /**
  * Lists the pages of all given programs. The encoder fills in `timings.encodeMs`. Each phase takes the processor for as long
  * as it needs, in an emulated guest for seconds; between them requests that have come are told that the agent works.
  * @param before what went wrong before
- * @param deadline programs whose pages have no place by then are left out
- * @param maxPages of 4 KiB, that the agent has memory for
  * @throws GuestError where no program gives a page, with every reason
  */
 export async function listPages(
   programs: readonly CachingProgram<FoundPages>[],
   before: readonly ListFailure[] = [],
-  deadline = new Deadline(listMs),
-  maxPages = pagesWithin(memoryLimitBytes()),
+  {
+    deadline = new Deadline(listMs),
+    maxPages = pagesWithin(memoryLimitBytes()),
+    hotFirst = true,
+  }: ListOptions = {},
 ): Promise<PageList> {
   const timings = { findMs: 0, translateMs: 0, mapMs: 0, encodeMs: 0 };
   const located: LocatedPages[] = [];
   const known = extentIndexes;
   extentIndexes = new Map();
   const failures = [...before];
+  const heatUnknown: string[] = [];
   let firstError: unknown;
   const room = { bytes: totalmem(), pages: maxPages, files: maxFiles, extents: maxExtents };
   const inTurn = surestFirst(programs, known);
@@ -63,7 +74,12 @@ export async function listPages(
     try {
       const isLast = index === inTurn.length - 1;
       const locate = async () => locatePages(program, known, timings, room, deadline, isLast);
-      located.push(await watched(program.userId, locate));
+      const placed = await watched(program.userId, locate);
+      located.push(placed);
+      if (placed.pages.heatUnknown !== undefined)
+        heatUnknown.push(
+          `${program.description}: ${placed.pages.heatUnknown}`.slice(0, listLimits.heatUnknownText),
+        );
     } catch (error) {
       // What is wrong with one program, or what only calls itself so, is no reason to do without the others.
       if (!isRunning(program.pid)) continue;
@@ -86,7 +102,7 @@ export async function listPages(
   }
   await answerRequests();
   const mapStartMs = performance.now();
-  const listed = buildRuns(onServersDisks(located));
+  const listed = buildRuns(onServersDisks(located), hotFirst);
   timings.mapMs += performance.now() - mapStartMs;
   const leftOut: LeftOutPages = { ...listed.leftOut };
   for (const { pages } of located)
@@ -101,6 +117,7 @@ export async function listPages(
     server: describeServers(located),
     leftOut,
     failures: failures.slice(0, listLimits.failures),
+    ...(hotFirst && { heatUnknown: heatUnknown.slice(0, listLimits.heatUnknown) }),
   };
 }
 
@@ -237,7 +254,10 @@ function firstPages(found: FoundPages, maxPages: number): FoundPages {
   if (count === found.count) return found;
   const leftOut: LeftOutPages = { ...found.leftOut };
   leaveOut(leftOut, 'beyond-limits', (found.count - count) * blocks);
-  const first = { count, leftOut, file: found.file.slice(0, count), page: found.page.slice(0, count) };
+  const first = {
+    ...{ count, leftOut, file: found.file.slice(0, count), page: found.page.slice(0, count) },
+    cold: found.cold.slice(0, count),
+  };
   return 'frames' in found
     ? { ...found, ...first, frames: found.frames.slice(0, count * blocks) }
     : { ...found, ...first, address: found.address.slice(0, count) };

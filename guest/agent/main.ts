@@ -55,6 +55,8 @@ async function summarise(pid: number | undefined, find: Find): Promise<unknown> 
     failures: list.failures,
     sources: list.sources.length,
     pages: list.pageCount,
+    coldPages: list.runs.count.subarray(list.runs.firstColdRun).reduce((sum, count) => sum + count, 0),
+    heatUnknown: list.heatUnknown,
     runs: list.runs.count.length,
     listBytes,
     timings: { ...list.timings, encodeMs },

@@ -43,6 +43,10 @@ export interface PagesOfFiles {
   readonly file: Uint32Array;
   /** Byte offset in the file / pageSizeBytes. */
   readonly page: Uint32Array;
+  /** 1 of pages that the program has not used for a while; 0 of the others, and of all where it is not known. */
+  readonly cold: Uint8Array;
+  /** Why it is not known, where it is not. */
+  readonly heatUnknown?: string;
   /** Paths that the agent can open. */
   readonly files: readonly string[];
   /** Why others are not among these. */

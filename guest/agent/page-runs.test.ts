@@ -11,6 +11,7 @@ interface Page {
   readonly file: number;
   readonly page: number;
   readonly frames: readonly number[];
+  readonly cold?: boolean;
 }
 
 const onDisk = (disk: string, firstBlock = 0): DevicePlace => ({
@@ -27,6 +28,7 @@ function located(
     pages: cached(pages.length, blocks * 4096, {
       file: Uint32Array.from(pages, ({ file }) => file),
       page: Uint32Array.from(pages, ({ page }) => page),
+      cold: Uint8Array.from(pages, ({ cold }) => (cold === true ? 1 : 0)),
       files: files.map((_, index) => `f${index}`),
     }),
     frames: Uint32Array.from(pages.flatMap(({ frames }) => frames)),
@@ -44,6 +46,7 @@ function cached(count: number, pageSizeBytes: number, more: Partial<CachedPages>
     address: new Float64Array(count),
     file: new Uint32Array(count),
     page: new Uint32Array(count),
+    cold: new Uint8Array(count),
     files: [],
     server: {
       product: 'other',
@@ -82,6 +85,49 @@ test('pages come out in storage order, joined where disk and memory both go on',
     [0, 1004, 6, 6],
     [0, 1010, 80, 2],
   ]);
+});
+
+test('cold pages come last if that is asked for, in storage order like the hot ones before them', (t) => {
+  const frames = (first: number): number[] => [first, first + 1, first + 2, first + 3];
+  const pages: Page[] = [
+    { file: 1, page: 0, frames: frames(50) },
+    { file: 0, page: 0, frames: frames(100), cold: true },
+    { file: 0, page: 2, frames: frames(108) },
+    { file: 0, page: 1, frames: frames(104) },
+    { file: 0, page: 3, frames: frames(112), cold: true },
+    { file: 1, page: 1, frames: frames(54), cold: true },
+  ];
+  const files = [
+    [{ logicalBlock: 0, physicalBlock: 1000, count: 100 }],
+    [{ logicalBlock: 0, physicalBlock: 500, count: 100 }],
+  ];
+  const all = buildRuns([located(pages, files)]);
+  t.deepEqual(runsOf(all), [
+    [0, 500, 50, 8],
+    [0, 1000, 100, 16],
+  ]);
+  t.is(all.runs.firstColdRun, 2);
+  const hotFirst = buildRuns([located(pages, files)], true);
+  t.deepEqual(runsOf(hotFirst), [
+    [0, 500, 50, 4],
+    [0, 1004, 104, 8],
+    [0, 504, 54, 4],
+    [0, 1000, 100, 4],
+    [0, 1012, 112, 4],
+  ]);
+  t.is(hotFirst.runs.firstColdRun, 2);
+  t.is(hotFirst.pageCount, 24);
+});
+
+test('hot and cold pages that lie on end are no run', (t) => {
+  // The last hot page and the first cold one follow each other on the disk and in memory.
+  const pages: Page[] = [
+    { file: 0, page: 0, frames: [10, 11, 12, 13] },
+    { file: 0, page: 1, frames: [14, 15, 16, 17], cold: true },
+  ];
+  const { runs } = buildRuns([located(pages, [[{ logicalBlock: 0, physicalBlock: 0, count: 8 }]])], true);
+  t.deepEqual([...runs.count], [4, 4]);
+  t.is(runs.firstColdRun, 1);
 });
 
 test('a page with a hole in its file, or that is not in the file yet, is left out whole', (t) => {
@@ -182,8 +228,12 @@ test('any set of pages gives exactly its blocks', (t) => {
   fc.assert(
     fc.property(
       fc.array(extentLengths, { minLength: 1, maxLength: 3 }),
-      fc.uniqueArray(fc.tuple(fc.nat(2), fc.nat(12)), { selector: String, maxLength: 30 }),
-      (lengths, cachedAt) => {
+      fc.uniqueArray(fc.tuple(fc.nat(2), fc.nat(12), fc.boolean()), {
+        selector: ([file, page]) => `${file} ${page}`,
+        maxLength: 30,
+      }),
+      fc.boolean(),
+      (lengths, cachedAt, hotFirst) => {
         // Extents of all files lie on the disk in an order unlike the files', with gaps; files have no holes.
         let physical = 1_000_000;
         const files = lengths.map((file) => {
@@ -197,13 +247,15 @@ test('any set of pages gives exactly its blocks', (t) => {
         });
         const pages = cachedAt
           .filter(([file]) => file < files.length)
-          .map(([file, page], index): Page => ({
+          .map(([file, page, cold], index): Page => ({
             file,
             page,
+            cold,
             frames: [0, 1, 2, 3].map((part) => 100 + index * 5 + part),
           }));
         const expected = new Map<number, number>();
-        for (const { file, page, frames } of pages) {
+        const isCold = new Map<number, boolean>();
+        for (const { file, page, frames, cold } of pages) {
           const blocks = frames.map((frame, part) => {
             const block = page * 4 + part;
             const extent = files[file]?.find(
@@ -214,16 +266,21 @@ test('any set of pages gives exactly its blocks', (t) => {
               : ([extent.physicalBlock + block - extent.logicalBlock, frame] as const);
           });
           if (blocks.every((block) => block !== undefined))
-            for (const [block, frame] of blocks) expected.set(block, frame);
+            for (const [block, frame] of blocks) {
+              expected.set(block, frame);
+              isCold.set(block, hotFirst && cold === true);
+            }
         }
-        const listed = buildRuns([located(pages, files)]);
+        const listed = buildRuns([located(pages, files)], hotFirst);
         const actual = runsOf(listed).flatMap(([, block = 0, frame = 0, count = 0]) =>
           Array.from({ length: count }, (_, part) => [block + part, frame + part] as const),
         );
         t.deepEqual(
           actual,
-          [...expected].sort(([a], [b]) => a - b),
+          [...expected].sort(([a], [b]) => Number(isCold.get(a)) - Number(isCold.get(b)) || a - b),
         );
+        const coldRuns = runsOf(listed).map(([, block = 0]) => isCold.get(block) === true);
+        t.is(listed.runs.firstColdRun, coldRuns.filter((cold) => !cold).length);
         t.is(listed.pageCount, expected.size);
       },
     ),

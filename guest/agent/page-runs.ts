@@ -1,5 +1,11 @@
-/** From cached pages, their frames and the files' places to runs in storage order. */
-import { emptyRuns, pageSizeBytes, type PageRuns, type PageSource } from '../../engine/list/page-list.ts';
+/** From cached pages, their frames and the files' places to runs: hot pages first, if that is asked for, and in storage order. */
+import {
+  emptyRuns,
+  pageSizeBytes,
+  type PageRuns,
+  type PageSource,
+  type RunColumns,
+} from '../../engine/list/page-list.ts';
 import { type LeftOutPages, type LeftOutReason, leaveOut } from '../../engine/list/left-out.ts';
 import type { NoPlace } from './block-device.ts';
 import type { FileLocation } from './file-location.ts';
@@ -50,11 +56,20 @@ interface SortedPages extends LocatedPages {
 
 const maxRunPages = 0xffff;
 
+/** Pages for which `cold & mask` is `is`. */
+interface Heat {
+  readonly mask: number;
+  readonly is: number;
+}
+const all: Heat = { mask: 0, is: 0 };
+const hot: Heat = { mask: 1, is: 0 };
+const cold: Heat = { mask: 1, is: 1 };
+
 /**
  * Pages with a hole or an unwritten piece in their file are left out whole: that is what transparent page compression
  * leaves behind, and a page that was never written has nothing to restore from.
  */
-export function buildRuns(sets: readonly LocatedPages[]): ListedRuns {
+export function buildRuns(sets: readonly LocatedPages[], hotFirst = false): ListedRuns {
   const sources = new ListedSources();
   const sorted = sets.map(sortPages);
   const { extents, beyondLimits } = placeExtents(sorted, sources);
@@ -63,20 +78,39 @@ export function buildRuns(sets: readonly LocatedPages[]): ListedRuns {
   const leftOut: LeftOutPages = {};
   for (const set of sorted) countLeftOut(set, beyondLimits, leftOut);
   const columns = emptyRuns(sets.reduce((blocks, { frames }) => blocks + frames.length, 0));
-  const tally = new Float64Array(2);
-  for (const extent of inOrder) addExtent(sorted, extents, extent, columns, tally);
-  const [runsOnDevices = 0, pagesOnDevices = 0] = tally;
-  const onDisks = sources.toDisks(columns, runsOnDevices, pagesOnDevices);
-  leaveOut(leftOut, 'beyond-limits', pagesOnDevices - onDisks.pages);
-  const { sourceIndex, storageBlock, guestFrame, count } = columns;
-  const found: PageRuns = {
-    sourceIndex: sourceIndex.subarray(0, onDisks.runs),
-    storageBlock: storageBlock.subarray(0, onDisks.runs),
-    guestFrame: guestFrame.subarray(0, onDisks.runs),
-    count: count.subarray(0, onDisks.runs),
+  /** Adds the pages of a heat behind the first `runs` runs. */
+  const add = (heat: Heat, runs: number): { readonly runs: number; readonly pages: number } => {
+    const free = part(columns, runs, columns.count.length);
+    const tally = new Float64Array(2);
+    for (const extent of inOrder) addExtent(sorted, extents, extent, heat, free, tally);
+    const [runsOnDevices = 0, pagesOnDevices = 0] = tally;
+    const onDisks = sources.toDisks(free, runsOnDevices, pagesOnDevices);
+    leaveOut(leftOut, 'beyond-limits', pagesOnDevices - onDisks.pages);
+    putInStorageOrder(part(free, 0, onDisks.runs));
+    return onDisks;
   };
-  putInStorageOrder(found);
-  return { sources: onDisks.sources, runs: found, pageCount: onDisks.pages, leftOut };
+  const first = add(hotFirst ? hot : all, 0);
+  const last = hotFirst ? add(cold, first.runs) : { runs: 0, pages: 0 };
+  const found = part(columns, 0, first.runs + last.runs);
+  return {
+    sources: sources.dropUnused(found.sourceIndex),
+    runs: { ...found, firstColdRun: first.runs },
+    pageCount: first.pages + last.pages,
+    leftOut,
+  };
+}
+
+function part(
+  { sourceIndex, storageBlock, guestFrame, count }: RunColumns,
+  from: number,
+  to: number,
+): RunColumns {
+  return {
+    sourceIndex: sourceIndex.subarray(from, to),
+    storageBlock: storageBlock.subarray(from, to),
+    guestFrame: guestFrame.subarray(from, to),
+    count: count.subarray(from, to),
+  };
 }
 
 /** Pages of which no block, or not all, have a place, by the reason of their file; and what is not in memory. */
@@ -128,7 +162,7 @@ function countAbsent(
  * then the runs found extent by extent are not in storage order yet. Nor are those of a volume. A block may be in several runs, each
  * with frames of its own. In place: the columns are as large as the agent may be.
  */
-function putInStorageOrder({ sourceIndex, storageBlock, guestFrame, count }: PageRuns): void {
+function putInStorageOrder({ sourceIndex, storageBlock, guestFrame, count }: RunColumns): void {
   if (isAscending(sourceIndex, storageBlock)) return;
   const order = indicesBy(count.length, storageBlock, sourceIndex);
   const sorted = new Uint32Array(count.length);
@@ -276,7 +310,8 @@ function addExtent(
   sets: readonly SortedPages[],
   extents: PlacedExtents,
   extent: number,
-  columns: PageRuns,
+  heat: Heat,
+  columns: RunColumns,
   tally: Float64Array,
 ): void {
   const set = sets[extents.set[extent] ?? 0];
@@ -291,6 +326,9 @@ function addExtent(
     set.blocksPerPage,
     set.foundBlocks,
     set.frames,
+    set.pages.cold,
+    heat.mask,
+    heat.is,
     logicalBlock,
     logicalBlock + (extents.blocks[extent] ?? 0),
     (extents.physicalBlock[extent] ?? 0) - logicalBlock,
@@ -304,7 +342,7 @@ function addExtent(
 }
 
 /**
- * Adds the pages at positions [first, end) as far as they lie in blocks [from, to) of the file, `distance` blocks before their
+ * Adds the pages of a heat at positions [first, end) as far as they lie in blocks [from, to) of the file, `distance` blocks before their
  * place on the source. Those that follow each other in storage and in memory are joined.
  */
 function addPages(
@@ -315,6 +353,9 @@ function addPages(
   blocksPerPage: number,
   foundBlocks: Uint8Array,
   frames: Uint32Array,
+  cold: Uint8Array,
+  heatMask: number,
+  heat: number,
   from: number,
   to: number,
   distance: number,
@@ -331,7 +372,7 @@ function addPages(
     const index = order[position] ?? 0;
     const pageBlock = (pages[index] ?? 0) * blocksPerPage;
     if (pageBlock >= to) break;
-    if (foundBlocks[position] !== blocksPerPage) continue;
+    if (foundBlocks[position] !== blocksPerPage || ((cold[index] ?? 0) & heatMask) !== heat) continue;
     const frameAt = index * blocksPerPage;
     const endBlock = Math.min(blocksPerPage, to - pageBlock);
     for (let block = Math.max(0, from - pageBlock); block < endBlock;) {

@@ -63,7 +63,10 @@ async function answer(
     const servers = programs.filter(({ isKernel }) => isKernel !== true);
     const notWritten = request.clean === 'checkpoint' ? await writeDirtyPages(servers) : [];
     const cleanMs = request.clean === 'checkpoint' ? performance.now() - startMs : 0;
-    const found = await listPages(programs, [...failures, ...notWritten], deadline);
+    const found = await listPages(programs, [...failures, ...notWritten], {
+      deadline,
+      hotFirst: request.hotFirst,
+    });
     releaseMuch();
     const list = encodePageList(found);
     const totalMs = performance.now() - startMs;

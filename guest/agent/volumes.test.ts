@@ -11,22 +11,31 @@ const onDisk = (disk: string, firstBlock = 0): DevicePlace => ({
 });
 
 /** A file in one piece at the start of a device, with cached pages of 4 KiB; page N is in frame N + 100. */
-function listed(place: DevicePlace, fileBlocks: number, pages: readonly number[]): ListedRuns {
+function listed(
+  place: DevicePlace,
+  fileBlocks: number,
+  pages: readonly number[],
+  isCold = (_page: number): boolean => false,
+): ListedRuns {
   const page = Uint32Array.from(pages);
-  const columns = { count: page.length, file: new Uint32Array(page.length), page };
-  return buildRuns([
-    {
-      pages: { pid: 1, pageSizeBytes: 4096, ...columns, leftOut: {} },
-      frames: page.map((number) => number + 100),
-      locations: [
-        {
-          place,
-          extents: [{ logicalBlock: 0, physicalBlock: 0, count: fileBlocks }],
-          otherwise: 'unwritten',
-        },
-      ],
-    },
-  ]);
+  const cold = Uint8Array.from(page, (number) => (isCold(number) ? 1 : 0));
+  const columns = { count: page.length, file: new Uint32Array(page.length), page, cold };
+  return buildRuns(
+    [
+      {
+        pages: { pid: 1, pageSizeBytes: 4096, ...columns, leftOut: {} },
+        frames: page.map((number) => number + 100),
+        locations: [
+          {
+            place,
+            extents: [{ logicalBlock: 0, physicalBlock: 0, count: fileBlocks }],
+            otherwise: 'unwritten',
+          },
+        ],
+      },
+    ],
+    true,
+  );
 }
 
 const runsOf = ({ runs, sources }: ListedRuns): unknown[] =>
@@ -142,8 +151,9 @@ test('any volumes on volumes give each cached block its place', (t) => {
       }),
   }));
   fc.assert(
-    fc.property(place, fc.uniqueArray(fc.nat(79), { maxLength: 60 }), (device, pages) => {
-      const found = listed(device, 80, pages);
+    fc.property(place, fc.uniqueArray(fc.nat(79), { maxLength: 60 }), fc.nat(7), (device, pages, mask) => {
+      const isCold = (page: number): boolean => (page & mask) !== 0;
+      const found = listed(device, 80, pages, isCold);
       const expected = pages.flatMap((page) => {
         const at = placeOf(device, page);
         return at === undefined ? [] : [`${at}=${page + 100}`];
@@ -157,8 +167,15 @@ test('any volumes on volumes give each cached block its place', (t) => {
         );
       });
       t.deepEqual(actual.toSorted(), expected.toSorted());
-      const { sourceIndex, storageBlock } = found.runs;
-      const places = [...sourceIndex].map((source, run) => source * 2 ** 32 + (storageBlock[run] ?? 0));
+      const { sourceIndex, storageBlock, guestFrame, firstColdRun } = found.runs;
+      const inOrder = [...guestFrame].map((frame) => isCold(frame - 100));
+      t.deepEqual(
+        inOrder,
+        inOrder.map((_, run) => run >= firstColdRun),
+      );
+      const places = [...sourceIndex].map(
+        (source, run) => (run < firstColdRun ? 0 : 2 ** 50) + source * 2 ** 32 + (storageBlock[run] ?? 0),
+      );
       t.deepEqual(
         places,
         places.toSorted((a, b) => a - b),

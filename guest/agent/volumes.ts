@@ -2,15 +2,15 @@
  * From runs on volumes of the device mapper to runs on the disks that they are made of. A striped volume cuts a file into a piece for
  * each stripe, 16 to the MiB, so only what is cached of it is cut: there are never more pieces than pages.
  */
-import type { PageRuns, PageSource } from '../../engine/list/page-list.ts';
+import type { PageSource, RunColumns } from '../../engine/list/page-list.ts';
 import { listLimits } from '../../engine/list/page-list-metadata.ts';
 import type { DevicePlace, Volume } from './block-device.ts';
 
 /** Files on NFS beyond these are left out. The other metadata of a list, however it is escaped, takes less than 1 MiB. */
 const maxSources = listLimits.sources;
 const maxSourceBytes = listLimits.metadataBytes - 1024 * 1024;
-/** What the encoder adds to a source: `,"runs":4294967295,`. */
-const runCountBytes = 20;
+/** What the encoder adds to a source: `,"runs":4294967295,"coldRuns":4294967295,`. */
+const runCountBytes = 42;
 /** Volumes are numbered from here down, sources from 0 up, as runs name both. */
 const lastNumber = 0xffff;
 const maxVolumes = 4096;
@@ -56,31 +56,42 @@ export class ListedSources {
   }
 
   /**
-   * Puts runs on volumes where these lie. Sources that then have no run are dropped.
+   * Puts runs on volumes where these lie.
    *
    * @param columns the first `runs` of them are runs, and each page of a run has room for one of its own
    * @param pages in all runs
-   * @returns what is left of `sources`, and runs and pages; a page that lies on no disk, or beyond 16 TiB of one, is in none
+   * @returns how many runs and pages there are then; a page that lies on no disk, or beyond 16 TiB of one, is in none
    */
   toDisks(
-    columns: PageRuns,
+    columns: RunColumns,
     runs: number,
     pages: number,
-  ): { readonly sources: readonly PageSource[]; readonly runs: number; readonly pages: number } {
-    if (this.#volumes.length === 0) return { sources: this.sources, runs, pages };
+  ): { readonly runs: number; readonly pages: number } {
+    if (this.#volumes.length === 0) return { runs, pages };
     const { sourceIndex, storageBlock, guestFrame, count } = columns;
     const { rowStart, rows, stripes } = this.#tables();
     const lastSource = lastNumber - this.#volumes.length;
     const all = [rowStart, rows, stripes, sourceIndex, storageBlock, guestFrame, count] as const;
     const [kept = 0, total = 0] = dropUnplaced(runs, lastSource, ...all);
     spreadRuns(kept, total, lastSource, ...all);
+    return { runs: total, pages: sumOf(count, total) };
+  }
+
+  /**
+   * Where pages of volumes were put on disks, some of these may have none.
+   *
+   * @param sourceIndex of all runs, on disks; renumbered
+   * @returns the sources that have runs
+   */
+  dropUnused(sourceIndex: Uint16Array): readonly PageSource[] {
+    if (this.#volumes.length === 0) return this.sources;
     const numbers = new Int32Array(this.sources.length).fill(-1);
-    markUsed(sourceIndex, total, numbers);
+    markUsed(sourceIndex, numbers);
     const sources = this.sources.filter((_, index) => numbers[index] !== -1);
     for (let index = 0, next = 0; index < numbers.length; index++)
       if (numbers[index] !== -1) numbers[index] = next++;
-    renumber(sourceIndex, total, numbers);
-    return { sources, runs: total, pages: sumOf(count, total) };
+    renumber(sourceIndex, numbers);
+    return sources;
   }
 
   #tables(): Tables {
@@ -309,10 +320,10 @@ function sumOf(counts: Uint16Array, length: number): number {
   return sum;
 }
 
-function markUsed(sources: Uint16Array, runs: number, numbers: Int32Array): void {
-  for (let run = 0; run < runs; run++) numbers[sources[run] ?? 0] = 0;
+function markUsed(sources: Uint16Array, numbers: Int32Array): void {
+  for (let run = 0; run < sources.length; run++) numbers[sources[run] ?? 0] = 0;
 }
 
-function renumber(sources: Uint16Array, runs: number, numbers: Int32Array): void {
-  for (let run = 0; run < runs; run++) sources[run] = numbers[sources[run] ?? 0] ?? 0;
+function renumber(sources: Uint16Array, numbers: Int32Array): void {
+  for (let run = 0; run < sources.length; run++) sources[run] = numbers[sources[run] ?? 0] ?? 0;
 }

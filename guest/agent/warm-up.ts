@@ -28,7 +28,7 @@ export async function warmUp(find: () => Promise<FoundPrograms>, turns: Turns): 
       const isListed = await turns.take(async () => {
         const ready = (await find()).programs.filter((program) => program.isReady());
         const isServing = ready.some(({ isKernel }) => isKernel !== true);
-        if (isServing) await listPages(ready, [], new Deadline(warmUpMs));
+        if (isServing) await listPages(ready, [], { deadline: new Deadline(warmUpMs) });
         return isServing;
       });
       releaseMemory();

@@ -82,7 +82,7 @@ for (const dbms of ['mariadb', 'mysql'] as const) {
     // A host that goes away in mid-answer: the next one gets its own answer.
     const deserter = connect(machine.agentSocket);
     await once(deserter, 'connect');
-    deserter.write(formatRequest({ id: 'deserter', request: 'list', clean: 'none' }));
+    deserter.write(formatRequest({ id: 'deserter', request: 'list', clean: 'none', hotFirst: false }));
     await once(deserter, 'data');
     deserter.destroy();
     // It is served after the deserter's list, which takes seconds in an emulated guest on a busy machine.

@@ -35,7 +35,7 @@ for (const [index, location] of locations.entries()) {
   const page = Uint32Array.from({ length: count }, (_, block) => block);
   const pages = {
     ...{ pid: process.pid, pageSizeBytes: blockBytes, count, file: new Uint32Array(count), page },
-    leftOut: {},
+    ...{ cold: new Uint8Array(count), leftOut: {} },
   };
   const { runs, sources } = buildRuns([
     { pages, frames: page.map((block) => block + 1), locations: [location] },

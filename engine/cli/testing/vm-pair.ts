@@ -547,6 +547,7 @@ export function listOf(runs: readonly CachedRun[], ramBytes: number): PageList {
   return {
     sources: [{ kind: 'disk', disk: 'vda' }],
     runs: {
+      firstColdRun: sorted.length,
       sourceIndex: new Uint16Array(sorted.length),
       storageBlock: Uint32Array.from(sorted, ({ block }) => block),
       guestFrame: Uint32Array.from(sorted, ({ page }) => page),

@@ -54,6 +54,10 @@ interface Block {
   readonly changed?: boolean;
   /** Written before CRC-32C was the default. */
   readonly isOld?: boolean;
+  /** In the old sublist of the LRU list. */
+  readonly isCold?: boolean;
+  /** freed_page_clock */
+  readonly clock?: number;
 }
 
 function putPage(image: Image, offset: number, block: Block, product: 'mariadb' | 'mysql'): void {
@@ -91,6 +95,7 @@ function putMariadbExtent(image: Image, offset: number, blocks: readonly Block[]
     descriptor.writeBigUInt64LE(BigInt(image.base + frame), 48);
     const states = { file: 0x4000_0001, free: 0, reading: 0x8000_0001 };
     descriptor.writeUInt32LE(states[block.state ?? 'file'], 68);
+    descriptor.writeUInt32LE(2 * (block.clock ?? 0) + (block.isCold === true ? 1 : 0), 104);
     putPage(image, frame, block, 'mariadb');
   }
 }
@@ -104,6 +109,8 @@ function putMysqlChunk(image: Image, offset: number, blocks: readonly Block[]): 
     image.bytes.writeUInt32LE(block.page, at + 4);
     image.bytes.writeUInt8({ file: 5, free: 1, reading: 5 }[block.state ?? 'file'], at + 21);
     image.bytes.writeBigUInt64LE(block.modified ?? 0n, at + 56);
+    image.bytes.writeUInt32LE(block.clock ?? 0, at + 112);
+    image.bytes.writeUInt8(block.isCold === true ? 1 : 0, at + 130);
     image.bytes.writeBigUInt64LE(BigInt(image.base + frames + index * pageSize), at + 256);
     putPage(image, frames + index * pageSize, block, 'mysql');
   }
@@ -169,6 +176,61 @@ test('MySQL: chunks that the kernel merged into one area, and a foreign piece be
   t.true(isTrustworthy(verifyPages(image, pages, pageSize, () => true)));
 });
 
+test('pages in the old sublist are cold, once the server has evicted as many as are in it', (t) => {
+  const blocks = plain(500, 3).map((block, index) => ({
+    ...block,
+    isCold: index % 10 < 4,
+    clock: index,
+    ...(index % 5 === 0 ? { modified: 99n, changed: true } : {}),
+  }));
+  for (const product of ['mariadb', 'mysql'] as const) {
+    const look = (of: readonly Block[]) => {
+      const image = new Image(base, 16 * mebibyte);
+      if (product === 'mariadb') putMariadbExtent(image, 0, of);
+      else putMysqlChunk(image, 0, of);
+      const { count, cold, heatUnknown } = walkDescriptors(
+        image,
+        [image.mapping],
+        layoutOf(product),
+        pageSize,
+      );
+      return { cold: [...cold.subarray(0, count)], heatUnknown };
+    };
+    const clean = blocks.filter(({ modified }) => modified === undefined);
+    t.deepEqual(look(blocks), {
+      cold: clean.map(({ isCold }) => (isCold ? 1 : 0)),
+      heatUnknown: undefined,
+    });
+    const nothing = clean.map(() => 0);
+    const few = look(blocks.map((block) => ({ ...block, clock: Math.min(block.clock, 150) })));
+    t.deepEqual(few.cold, nothing);
+    t.regex(few.heatUnknown ?? '', /evicted few/);
+    for (const isCold of [true, false]) {
+      const alike = look(blocks.map((block) => ({ ...block, isCold })));
+      t.deepEqual(alike.cold, nothing);
+      t.regex(alike.heatUnknown ?? '', /no old sublist/);
+    }
+  }
+});
+
+test('pages without a file, and those of other tablespaces, leave the others as cold as they were', (t) => {
+  const image = new Image(base, 16 * mebibyte);
+  const blocks = Array.from({ length: 300 }, (_, index) => ({
+    ...{ space: index % 3 === 0 ? 77 : 3, page: 1000 - index },
+    ...{ isCold: index % 7 < 3, clock: 500 },
+  }));
+  putMysqlChunk(image, 0, blocks);
+  const found = walkDescriptors(image, [image.mapping], layoutOf('mysql'), pageSize);
+  const server = { product: 'mysql', version: '9.7' } as const;
+  const { count, page, cold } = selectPages(found, pageSize, [plainSpace], server, 'descriptors');
+  const kept = blocks.filter(({ space }) => space === 3);
+  t.is(count, kept.length);
+  t.deepEqual(
+    [...page].map((number, index) => [number, cold[index]]),
+    kept.map(({ page: number, isCold }) => [number, isCold ? 1 : 0]),
+  );
+});
+
 test('a descriptor area that cannot be read to its end gives the pages before the hole', (t) => {
   for (const cut of [4096 + 1, 4096 + 368 * 50, 4096 + 368 * 50 + 200, 4096 + 368 * 99]) {
     const image = new Image(base, 4 * mebibyte);
@@ -215,6 +277,7 @@ test('pages that were written before CRC-32C was the default are as good as othe
       const server = { product, version, build };
       const found = findInPool(image, [image.mapping], server, pageSize, [plainSpace]);
       t.is(found.method, method);
+      t.regex(found.pages.heatUnknown ?? '', method === 'scan' ? /scan/ : /old sublist/);
       t.is(found.pages.count, 200);
     }
   }

@@ -139,13 +139,14 @@ export function selectPages(
   const files = tablespaces
     .map(({ spaceId, firstPage, excluded }, index) => ({ spaceId, firstPage, index, excluded }))
     .sort((a, b) => a.spaceId - b.spaceId || b.firstPage - a.firstPage);
-  const { address, space: file, page } = found;
+  const { address, space: file, page, cold, heatUnknown } = found;
   const excluded = new Uint32Array(exclusions.length);
   const count = keepPages(
     found.count,
     address,
     file,
     page,
+    cold,
     Uint32Array.from(files, ({ spaceId }) => spaceId),
     Uint32Array.from(files, ({ firstPage }) => firstPage),
     Int32Array.from(files, (one) =>
@@ -164,6 +165,8 @@ export function selectPages(
     address: address.subarray(0, count),
     file: file.subarray(0, count),
     page: page.subarray(0, count),
+    cold: cold.subarray(0, count),
+    ...(heatUnknown === undefined ? {} : { heatUnknown }),
     files: tablespaces.map(({ path }) => path),
     server: {
       product: server.product,
@@ -191,6 +194,7 @@ function keepPages(
   address: Float64Array,
   space: Uint32Array,
   page: Uint32Array,
+  cold: Uint8Array,
   fileSpaces: Uint32Array,
   fileFirstPages: Uint32Array,
   fileIndexes: Int32Array,
@@ -222,6 +226,7 @@ function keepPages(
     address[count] = address[index] ?? 0;
     space[count] = kept;
     page[count] = pageNumber - (fileFirstPages[file] ?? 0);
+    cold[count] = cold[index] ?? 0;
     count++;
   }
   return count;

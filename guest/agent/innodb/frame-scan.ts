@@ -21,6 +21,7 @@ export function scanFrames(
   deadline = new Deadline(Infinity),
 ): PoolPages {
   const pages = new PoolPages(capacityOf(areas, pageSize));
+  pages.heatUnknown = 'its pages were found by a scan of its memory';
   const lsns = new Float64Array(pages.address.length);
   const window = new Uint8Array(windowBytes);
   for (const area of areas) {

@@ -14,6 +14,14 @@ export interface StateField {
   readonly last: number;
 }
 
+/** What a descriptor has of InnoDB's LRU list (buf_page_t; buf0lru.cc). */
+export interface LruFields {
+  /** u32: the page is in the list's old sublist, which pages are evicted from, when `word & mask` is not 0. */
+  readonly old: { readonly offset: number; readonly mask: number };
+  /** u32: `word >>> shift` is `freed_page_clock`, how many pages the pool had evicted when this one came to the list's head. */
+  readonly clock: { readonly offset: number; readonly shift: number };
+}
+
 export interface BlockLayout extends DescriptorShape {
   /** u32: tablespace id and page number. */
   readonly spaceOffset: number;
@@ -22,6 +30,7 @@ export interface BlockLayout extends DescriptorShape {
   readonly modifiedOffset: number;
   readonly cleanUpTo: number;
   readonly state: StateField;
+  readonly lru?: LruFields;
 }
 
 interface KnownLayout extends BlockLayout {
@@ -44,6 +53,7 @@ export const knownLayouts: readonly KnownLayout[] = [
     cleanUpTo: 1,
     // buf_page_t::state: UNFIXED is 1 << 29; READ_FIX, a page that is still being read, begins at 4 << 29.
     state: { offset: 68, mask: 0xffff_ffff, first: 0x2000_0000, last: 0x7fff_ffff },
+    lru: { old: { offset: 104, mask: 1 }, clock: { offset: 104, shift: 1 } },
   },
   {
     product: 'mysql',
@@ -56,6 +66,8 @@ export const knownLayouts: readonly KnownLayout[] = [
     cleanUpTo: 0,
     // buf_page_state, one byte at +21: 5 is BUF_BLOCK_FILE_PAGE.
     state: { offset: 20, mask: 0xff00, first: 0x500, last: 0x500 },
+    // `old` is the byte at +130.
+    lru: { old: { offset: 128, mask: 0x1_0000 }, clock: { offset: 112, shift: 0 } },
   },
 ];
 

@@ -8,6 +8,7 @@ import { findArrays } from './descriptor-arrays.ts';
 import { isTrustworthy, verifyPages, walkDescriptors } from './descriptors.ts';
 import { scanFrames } from './frame-scan.ts';
 import { type BlockLayout, knownLayoutOf } from './layouts.ts';
+import { findLruFields } from './lru-fields.ts';
 import type { PoolPages } from './pool-pages.ts';
 import type { ServerProcess } from './server-process.ts';
 import { StoredPages } from './stored-pages.ts';
@@ -59,13 +60,27 @@ export function calibrateWithFiles(
 ): Calibration {
   const stored = new StoredPages(tablespaces);
   try {
-    return calibrate(memory, areas, pageSizeBytes, {
+    const found = calibrate(memory, areas, pageSizeBytes, {
       isPlain: plainSpaces(tablespaces),
       isStored: (spaceId, page, frame) => stored.has(spaceId, page, frame),
     });
+    const { layout } = found;
+    return layout === undefined ? found : { ...found, layout: withLru(memory, areas, layout, pageSizeBytes) };
   } finally {
     stored.close();
   }
+}
+
+/** The same where nothing is to be added: as long as a server evicts nothing there is nothing to find its LRU list by. */
+function withLru(
+  memory: Memory,
+  areas: readonly Mapping[],
+  layout: BlockLayout,
+  pageSizeBytes: number,
+): BlockLayout {
+  if (layout.lru !== undefined) return layout;
+  const lru = findLruFields(memory, areas, layout, pageSizeBytes);
+  return lru === undefined ? layout : { ...layout, lru };
 }
 
 /**
@@ -88,7 +103,10 @@ export function findInPool(
   const isPlain = plainSpaces(tablespaces);
   const pagesBy = (layout: BlockLayout): PoolPages | undefined => {
     const pages = walkDescriptors(memory, areas, layout, pageSizeBytes);
-    return isTrustworthy(verifyPages(memory, pages, pageSizeBytes, isPlain)) ? pages : undefined;
+    if (!isTrustworthy(verifyPages(memory, pages, pageSizeBytes, isPlain))) return undefined;
+    const whole = withLru(memory, areas, layout, pageSizeBytes);
+    layouts.remember(server, whole);
+    return whole === layout ? pages : walkDescriptors(memory, areas, whole, pageSizeBytes);
   };
   for (const layout of layouts.of(server)) {
     const pages = pagesBy(layout);
@@ -97,10 +115,7 @@ export function findInPool(
   layouts.forget(server);
   const { layout, shape } = calibrateWithFiles(memory, areas, pageSizeBytes, tablespaces);
   const found = layout === undefined ? undefined : pagesBy(layout);
-  if (layout !== undefined && found !== undefined) {
-    layouts.remember(server, layout);
-    return { pages: found, method: 'descriptors' };
-  }
+  if (found !== undefined) return { pages: found, method: 'descriptors' };
   const frames = shape === undefined ? areas : framesOf(memory, areas, shape, pageSizeBytes);
   const pages = scanFrames(memory, frames, pageSizeBytes, isPlain, pagesDeadline(deadline));
   if (pages.count > 0) return { pages, method: 'scan' };

@@ -20,6 +20,8 @@ const maxCountedFiles = 500_000;
 const maxFiles = 20_000;
 /** Of their paths, which users of the guest can make as long as they like. */
 const maxPathLength = 16 * 1024 * 1024;
+/** Of its pages: with fewer in its active list the kernel does without one (CONFIG_LRU_GEN), but for pages on their way. */
+const minActiveShare = 1 / 64;
 const kernelAddresses = 0xffff_0000_0000_0000n;
 
 export class PageCacheFinder implements PageFinder<FramePages> {
@@ -99,7 +101,7 @@ function readTypes(): KernelTypes {
 
 /** Keeps the pages of files that have a path, as far as time allows. Takes over the columns of `scanned`: the pages that stay move forward. */
 function nameFiles(scanned: FilePages, cachedFiles: CachedFiles, deadline: Deadline): FramePages {
-  const { mappings, frames, file, page } = scanned;
+  const { mappings, frames, file, page, cold } = scanned;
   const root = `/proc/${process.pid}/root`;
   const mounts = parseMounts(readProc(`/proc/${process.pid}/mountinfo`));
   const counts = new Uint32Array(mappings.length);
@@ -130,7 +132,9 @@ function nameFiles(scanned: FilePages, cachedFiles: CachedFiles, deadline: Deadl
     files.push(found.path);
   }
   leaveOut(leftOut, 'beyond-limits', scanned.count - listed);
-  const count = keepNamed(frames, file, page, scanned.count, numbers);
+  const isHeatKnown = scanned.active >= minActiveShare * scanned.count;
+  if (!isHeatKnown) cold.fill(0, 0, scanned.count);
+  const count = keepNamed(frames, file, page, cold, scanned.count, numbers);
   return {
     pid: process.pid,
     pageSizeBytes,
@@ -138,6 +142,8 @@ function nameFiles(scanned: FilePages, cachedFiles: CachedFiles, deadline: Deadl
     frames: frames.subarray(0, count),
     file: file.subarray(0, count),
     page: page.subarray(0, count),
+    cold: cold.subarray(0, count),
+    ...(isHeatKnown ? {} : { heatUnknown: 'it has no list of active pages (CONFIG_LRU_GEN)' }),
     files,
     leftOut,
   };
@@ -157,6 +163,7 @@ function keepNamed(
   frames: Uint32Array,
   file: Uint32Array,
   page: Uint32Array,
+  cold: Uint8Array,
   pages: number,
   numbers: Int32Array,
 ): number {
@@ -167,6 +174,7 @@ function keepNamed(
     frames[count] = frames[at] ?? 0;
     file[count] = number;
     page[count] = page[at] ?? 0;
+    cold[count] = cold[at] ?? 0;
     count++;
   }
   return count;

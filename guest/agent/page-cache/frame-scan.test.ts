@@ -9,6 +9,8 @@ const shared = clean | (1 << 14);
 const readingIn = 1 << 5;
 const tail = 1 << 16;
 const slab = 1 << 7;
+const active = 1 << 6;
+const mapped = 1 << 11;
 
 const layout = { sizeBytes: 64, mapping: 24, index: 32 };
 const base = 0xffff_ea00_0000_0000n;
@@ -48,7 +50,10 @@ function scan(
     found.mappings[found.file[at] ?? 0],
     found.page[at],
   ]);
-  return { pages, dirty: found.dirty, beyond: found.beyond };
+  return {
+    ...{ pages, dirty: found.dirty, beyond: found.beyond, active: found.active },
+    cold: [...found.cold.subarray(0, found.count)],
+  };
 }
 
 const [a, b] = [fileA, fileB].map((address) => Number(address & 0xffff_ffff_ffffn));
@@ -128,4 +133,19 @@ test('of more files than are noted, pages of the first are, and others are count
     [2, a, 2],
   ]);
   t.is(beyond, 3);
+});
+
+test('pages are cold that are neither in the active list nor mapped; those of a larger page are as its first', (t) => {
+  const flags = [clean | active, clean, clean | mapped, clean | active | mapped, clean | (1 << 2)];
+  const frames = flags.map((bits, at) => ({ flags: bits, mapping: fileA, index: BigInt(at) }));
+  const larger = [
+    { flags: clean | active, mapping: fileB, index: 0n },
+    { flags: tail },
+    { flags: clean, mapping: fileB, index: 2n },
+    { flags: tail | active },
+    { flags: dirty | active, mapping: fileB, index: 4n },
+  ];
+  const found = scan([...frames, ...larger]);
+  t.deepEqual(found.cold, [0, 1, 0, 0, 1, 0, 0, 1, 1]);
+  t.is(found.active, 4);
 });

@@ -11,7 +11,9 @@ const flag = {
   uptodate: 1 << 3,
   dirty: 1 << 4,
   lru: 1 << 5,
+  active: 1 << 6,
   writeback: 1 << 8,
+  mapped: 1 << 11,
   anonymous: 1 << 12,
   swapBacked: 1 << 14,
   tail: 1 << 16,
@@ -36,6 +38,10 @@ export interface FilePages {
   readonly file: Uint32Array;
   /** Page of the file. */
   readonly page: Uint32Array;
+  /** 1 of pages that the kernel has in its inactive list and no process has mapped: processes read them once, or long ago. */
+  readonly cold: Uint8Array;
+  /** Pages that it has in its active list, of all that are clean. */
+  active: number;
   /** Address of each file's `struct address_space`, less than 2^48 of it. */
   readonly mappings: number[];
   /** Pages that differ from their file, or are being written. */
@@ -45,9 +51,9 @@ export interface FilePages {
 }
 
 /** What the last frame that is not part of a larger page says, for the frames that are. */
-const folio = { frame: 0, mappingLow: 1, mappingHigh: 2, index: 3, kind: 4, length: 5 } as const;
+const folio = { frame: 0, mappingLow: 1, mappingHigh: 2, index: 3, kind: 4, use: 5, length: 6 } as const;
 const frameKind = { other: 0, clean: 1, dirty: 2 } as const;
-const tally = { found: 0, dirty: 1, length: 2 } as const;
+const tally = { found: 0, dirty: 1, active: 2, length: 3 } as const;
 
 /** Reads flags of frames: fills `into` from those of the frame on, gives the bytes read. */
 type ReadFlags = (frame: number, into: Uint8Array) => number;
@@ -82,6 +88,8 @@ export function scanFrames(
     frames: new Uint32Array(most),
     file: new Uint32Array(most),
     page: new Uint32Array(most),
+    cold: new Uint8Array(most),
+    active: 0,
     mappings: [],
     dirty: 0,
     beyond: 0,
@@ -94,6 +102,7 @@ export function scanFrames(
     low: new Uint32Array(windowFrames),
     high: new Uint32Array(windowFrames),
     page: new Uint32Array(windowFrames),
+    cold: new Uint8Array(windowFrames),
   };
   const state = new Float64Array(folio.length);
   const counts = new Uint32Array(tally.length);
@@ -120,12 +129,14 @@ export function scanFrames(
         window.low,
         window.high,
         window.page,
+        window.cold,
         state,
         counts,
       );
       keep(window, counts[tally.found] ?? 0, files, maxFiles, pages);
     }
   pages.dirty = counts[tally.dirty] ?? 0;
+  pages.active = counts[tally.active] ?? 0;
   return pages;
 }
 
@@ -135,6 +146,7 @@ interface WindowPages {
   readonly low: Uint32Array;
   readonly high: Uint32Array;
   readonly page: Uint32Array;
+  readonly cold: Uint8Array;
 }
 
 const asBytes = (words: Uint32Array, bytes: number): Uint8Array => new Uint8Array(words.buffer, 0, bytes);
@@ -153,7 +165,7 @@ const addressOf = (low: number, high: number): number => (high & 0xffff) * 2 ** 
 
 /** Adds a window's pages, and gives each file that is new a number. */
 function keep(
-  { frames, low, high, page }: WindowPages,
+  { frames, low, high, page, cold }: WindowPages,
   found: number,
   files: Map<number, number>,
   maxFiles: number,
@@ -183,6 +195,7 @@ function keep(
     pages.frames[pages.count] = frames[at] ?? 0;
     pages.file[pages.count] = file;
     pages.page[pages.count] = page[at] ?? 0;
+    pages.cold[pages.count] = cold[at] ?? 0;
     pages.count += 1;
   }
 }
@@ -215,16 +228,19 @@ function takeFilePages(
   foundLow: Uint32Array,
   foundHigh: Uint32Array,
   foundPage: Uint32Array,
+  foundCold: Uint8Array,
   state: Float64Array,
   counts: Uint32Array,
 ): void {
   let found = 0;
   let dirty = 0;
+  let active = 0;
   let folioFrame = state[folio.frame] ?? 0;
   let low = state[folio.mappingLow] ?? 0;
   let high = state[folio.mappingHigh] ?? 0;
   let index = state[folio.index] ?? 0;
   let kind = state[folio.kind] ?? frameKind.other;
+  let use = state[folio.use] ?? 0;
   for (let at = 0; at < frames; at++) {
     const bits = flags[2 * at] ?? 0;
     if ((bits & flag.tail) === 0) {
@@ -238,6 +254,7 @@ function takeFilePages(
       if (high === 0 || (low & 3) !== 0 || (descriptions[description + indexWord + 1] ?? 0) !== 0) continue;
       kind = (bits & (flag.dirty | flag.writeback)) === 0 ? frameKind.clean : frameKind.dirty;
       folioFrame = start + at;
+      use = bits & (flag.active | flag.mapped);
     }
     if (kind === frameKind.other) continue;
     if (kind === frameKind.dirty) {
@@ -248,6 +265,8 @@ function takeFilePages(
     foundLow[found] = low;
     foundHigh[found] = high;
     foundPage[found] = index + start + at - folioFrame;
+    foundCold[found] = use === 0 ? 1 : 0;
+    if ((use & flag.active) !== 0) active++;
     found++;
   }
   state[folio.frame] = folioFrame;
@@ -255,6 +274,8 @@ function takeFilePages(
   state[folio.mappingHigh] = high;
   state[folio.index] = index;
   state[folio.kind] = kind;
+  state[folio.use] = use;
   counts[tally.found] = found;
+  counts[tally.active] = (counts[tally.active] ?? 0) + active;
   counts[tally.dirty] = (counts[tally.dirty] ?? 0) + dirty;
 }

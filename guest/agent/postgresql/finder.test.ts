@@ -41,7 +41,7 @@ type Change = (block: Buffer, index: number) => void;
 /** Shared memory with the blocks of one table, and the table's file. `change` is given each buffer, as it was read or changed before. */
 function serverOf(
   t: ExecutionContext,
-  { count = 100, hasChecksums = true } = {},
+  { count = 100, hasChecksums = true, usedOften = (_index: number): boolean => false } = {},
 ): {
   readonly change: (each: Change) => void;
   readonly list: (deadline?: Deadline) => ReturnType<typeof listBuffers>;
@@ -54,7 +54,8 @@ function serverOf(
   const bytes = Buffer.alloc(blocksAt + count * blockBytes);
   const state = new Uint32Array(32);
   for (let index = 0; index < count; index++) {
-    for (const [word, value] of [1663, 5, 16384, 0, index, index, (1 << 24) | (1 << 25)].entries())
+    const flags = (1 << 24) | (1 << 25) | (usedOften(index) ? 4 << 18 : 0);
+    for (const [word, value] of [1663, 5, 16384, 0, index, index, flags].entries())
       bytes.writeUInt32LE(value, index * 64 + word * 4);
     const words = new Uint32Array(blockBytes / 4).fill(0x6162_0100 + index);
     const block = Buffer.from(words.buffer);
@@ -85,12 +86,16 @@ function serverOf(
 }
 
 test('a server with checksums: pages that have theirs are listed, others are not', (t) => {
-  const { list, change } = serverOf(t);
+  const { list, change } = serverOf(t, { usedOften: (index) => index % 3 === 0 });
   change((block, index) => {
     if (index % 4 === 0) block.writeUInt16LE(0, 8);
   });
   const pages = list();
   t.is(pages.count, 75);
+  t.deepEqual(
+    [...pages.cold],
+    [...pages.page].map((page) => (page % 3 === 0 ? 0 : 1)),
+  );
   t.deepEqual(pages.leftOut, { 'stale-checksum': 50 });
 });
 

@@ -135,11 +135,11 @@ export function listBuffers(
     known.hasChecksums = compared?.hasChecksums ?? known.hasChecksums;
     if (known.hasChecksums === true) {
       const { valid, late } = withValidChecksum(memory, buffered, file, pagesDeadline(deadline));
-      count = keepPages(buffered.count, buffered.address, file, page, valid);
+      count = keepPages(buffered.count, buffered.address, file, page, buffered.cold, valid);
       leave('not-in-time', late);
       leave('stale-checksum', named - count - late);
     } else if (compared?.isMostlyEqual === false) leave('unmarked-hints', named);
-    else count = keepPages(buffered.count, buffered.address, file, page, new Uint8Array(0));
+    else count = keepPages(buffered.count, buffered.address, file, page, buffered.cold, new Uint8Array(0));
   } else leave('unaligned-in-memory', named);
   return {
     pid,
@@ -148,6 +148,7 @@ export function listBuffers(
     address: buffered.address.subarray(0, count),
     file: new Uint32Array(file.buffer, 0, count),
     page: page.subarray(0, count),
+    cold: buffered.cold.subarray(0, count),
     files: files.paths,
     server: {
       product: 'postgresql',
@@ -274,6 +275,7 @@ function keepPages(
   address: Float64Array,
   file: Int32Array,
   page: Uint32Array,
+  cold: Uint8Array,
   wanted: Uint8Array,
 ): number {
   let count = 0;
@@ -283,6 +285,7 @@ function keepPages(
     address[count] = address[index] ?? 0;
     file[count] = fileNumber;
     page[count] = page[index] ?? 0;
+    cold[count] = cold[index] ?? 0;
     count++;
   }
   return count;

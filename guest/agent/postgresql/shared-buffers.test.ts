@@ -74,6 +74,16 @@ test('buffers are found wherever they begin, with their pages', (t) => {
     }
 });
 
+test('pages are cold that were used once at most since the clock sweep passed them', (t) => {
+  // Pinned by some, too, which is another number.
+  const used = [0, 1, 2, 5].flatMap((usageCount) => [0, 3].map((pins) => valid | (usageCount << 18) | pins));
+  const { memory, area } = make(64, [...used, dirty | valid, ...states]);
+  const layout = findBuffers(memory, area, always);
+  t.truthy(layout);
+  if (layout === undefined) return;
+  t.deepEqual([...walkBuffers(memory, layout).cold.subarray(0, 9)], [1, 1, 1, 1, 0, 0, 0, 0, 1]);
+});
+
 test('pages that are being read, or have no tag, are not taken', (t) => {
   const io = 1 << 26;
   const { memory, area } = make(64, [...states, valid | io, 1 << 24, 1 << 25, -1 ^ (dirty | io)]);

@@ -21,6 +21,9 @@ const descriptorWords = descriptorBytes / 4;
 /** Of a descriptor, in words: spcOid, dbOid, relNumber, forkNum, blockNum, buf_id, state. */
 const fields = { space: 0, database: 1, relation: 2, fork: 3, block: 4, id: 5, state: 6 } as const;
 const state = {
+  /** How often it was used since the clock sweep last passed it; 5 at most. */
+  usageCount: 0xf << 18,
+  usedOnce: 1 << 18,
   dirty: 1 << 23,
   /** BM_VALID, BM_TAG_VALID and BM_IO_IN_PROGRESS: of these a page that is there has the first two. */
   mask: (1 << 24) | (1 << 25) | (1 << 26),
@@ -163,6 +166,8 @@ export interface BufferedPages {
   readonly relation: Uint32Array;
   readonly fork: Uint32Array;
   readonly block: Uint32Array;
+  /** 1 of pages that were used once at most since the clock sweep last passed them, as those that a scan or a prewarm has read. */
+  readonly cold: Uint8Array;
 }
 
 /** The pages that are equal to their file as far as the server knows, and the number of the others. */
@@ -170,7 +175,7 @@ export function walkBuffers(memory: Memory, { descriptors, count, blocks }: Buff
   const pages: BufferedPages = {
     ...{ count: 0, dirty: 0, address: new Float64Array(count) },
     ...{ space: new Uint32Array(count), database: new Uint32Array(count), relation: new Uint32Array(count) },
-    ...{ fork: new Uint32Array(count), block: new Uint32Array(count) },
+    ...{ fork: new Uint32Array(count), block: new Uint32Array(count), cold: new Uint8Array(count) },
   };
   const window = new Uint32Array(windowBytes / 4);
   const perWindow = windowBytes / descriptorBytes;
@@ -188,6 +193,7 @@ export function walkBuffers(memory: Memory, { descriptors, count, blocks }: Buff
       pages.relation,
       pages.fork,
       pages.block,
+      pages.cold,
       tally,
     );
   }
@@ -207,6 +213,7 @@ function takePages(
   relations: Uint32Array,
   forks: Uint32Array,
   blocks: Uint32Array,
+  cold: Uint8Array,
   tally: Uint32Array,
 ): void {
   let clean = tally[0] ?? 0;
@@ -225,6 +232,7 @@ function takePages(
     relations[clean] = window[at + fields.relation] ?? 0;
     forks[clean] = window[at + fields.fork] ?? 0;
     blocks[clean] = window[at + fields.block] ?? 0;
+    cold[clean] = (word & state.usageCount) <= state.usedOnce ? 1 : 0;
     clean++;
   }
   tally[0] = clean;
