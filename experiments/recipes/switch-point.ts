@@ -4,7 +4,7 @@ import { type Recipe, noCommitLost } from '../recipe.ts';
 /** Post-copy has no such share: it is beside the first alone. */
 const part = (beforeSwitch: number, engines: readonly EngineName[] = ['resume']) => ({
   name: String(beforeSwitch),
-  title: `${beforeSwitch} % before the switch`,
+  title: `${beforeSwitch} % there before`,
   engines,
   conditions: { beforeSwitch },
 });
@@ -37,6 +37,13 @@ export const switchPoint: Recipe = {
     },
     { caption: 'Load', columns: ['tps-before', 'tps-during', 'tps-back', 'commits-lost'] },
   ],
-  claims: [noCommitLost],
+  claims: [
+    {
+      says: 'With `resume` throughput is back sooner than with stock post-copy.',
+      measure: { kind: 'difference', column: 'tps-back', of: 'resume', from: 'postcopy' },
+      holdsIf: { atMost: 0 },
+    },
+    noCommitLost,
+  ],
   figures: [],
 };

@@ -33,6 +33,13 @@ const ofRow = (title: string, column: NumberColumn, text: (value: number) => str
   text,
 });
 
+/** Where no page was waited for, there is no wait. */
+const wait = (title: string, column: NumberColumn, text: Column['text']): Column => ({
+  title,
+  value: ({ row }) => (row.faults === 0 ? undefined : row[column]),
+  text,
+});
+
 const sum = (...values: readonly (number | undefined)[]): number | undefined =>
   values.some((value) => value === undefined)
     ? undefined
@@ -115,8 +122,8 @@ const columns: Readonly<Record<string, Column>> = {
   moved: { ...ofRow('VM at the destination ms', 'vm_moved_ms'), leastOfCut: timeLimitMs },
   'source-needed': ofRow('source needed for ms', 'source_needed_ms'),
   faults: ofRow('pages waited for', 'faults'),
-  'fault-p50': ofRow('wait for a page, median ms', 'fault_p50_ms', digits(2)),
-  'fault-p99': ofRow('wait for a page, p99 ms', 'fault_p99_ms', digits(1)),
+  'fault-p50': wait('wait for a page, median ms', 'fault_p50_ms', digits(2)),
+  'fault-p99': wait('wait for a page, p99 ms', 'fault_p99_ms', digits(1)),
   downtime: ofRow('STOP to RESUME ms', 'downtime_stop_resume_ms'),
   'client-gap': ofRow('no ping reply ms', 'downtime_client_ms'),
   'sql-gap': ofRow('no SQL answer ms', 'downtime_heartbeat_ms'),

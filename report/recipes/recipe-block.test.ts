@@ -61,3 +61,26 @@ test('a cell says of how many runs throughput did not come back', (t) => {
   t.is(cellOf([undefined, undefined, undefined]), 'not back in 3 of 3');
   t.is(cellOf([12_000, 12_000, 12_000]), '12.0');
 });
+
+test('parts that differ in nothing that a row says are told apart in each line; a page is waited for or has no wait', (t) => {
+  const withWait: Recipe = { ...recipe, tables: [{ caption: 'All', columns: ['faults', 'fault-p99'] }] };
+  const set = syntheticSet({ scenarios: ['rw'], paperRowsGib: [8], engines: ['precopy'], repeats: 1 });
+  const parts = ['before', 'after'].map((title, index) => ({
+    title,
+    mems: recipe.mems,
+    runs: set.runs.map((run) => ({ ...run, row: { ...run.row, faults: index, fault_p99_ms: 7 * index } })),
+    failed: [],
+  }));
+  const lines = recipeBlock({ recipe: withWait, set, parts, wanted: 2 }, ['results/made-up'])
+    .join('\n')
+    .split('\n')
+    .filter((line) => line.startsWith('| '))
+    .map((line) => line.split('|').map((cell) => cell.trim()));
+  t.deepEqual(
+    lines.filter(([, first]) => first === 'before' || first === 'after').map((cells) => cells.slice(1, -1)),
+    [
+      ['before', '8', 'rw', '`precopy`', '1', '0', ''],
+      ['after', '8', 'rw', '`precopy`', '1', '1', '7.0'],
+    ],
+  );
+});

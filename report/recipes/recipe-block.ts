@@ -66,7 +66,7 @@ export function recipeBlock(
 /** Cells of which there is no run are left out: how many are missing stands above. */
 function tableOf({ scenarios, engines }: Recipe, table: RecipeTable, parts: RecipeSet['parts']): string {
   const columns = table.columns.map(columnOf);
-  const lines = parts.flatMap(({ mems, runs }) =>
+  const lines = parts.flatMap(({ title, mems, runs }) =>
     mems.flatMap((mem) =>
       scenarios.flatMap((scenario) =>
         engines.flatMap((engine) => {
@@ -88,14 +88,14 @@ function tableOf({ scenarios, engines }: Recipe, table: RecipeTable, parts: Reci
             part === undefined
               ? String(firstVmsOf(ofCell).length)
               : `${part.converged} of ${part.runs} converged`;
-          return [[mem, scenario, `\`${engine}\``, convergedText, ...numbersOfCell]];
+          return [[title, mem, scenario, `\`${engine}\``, convergedText, ...numbersOfCell]];
         }),
       ),
     ),
   );
-  const head = ['row', 'load', 'method', 'runs', ...columns.map(({ title }) => title)];
-  // A column that was not measured in any of the runs would say nothing.
-  const kept = head.map((_, index) => index < 4 || lines.some((line) => line[index] !== ''));
+  const head = ['condition', 'row', 'load', 'method', 'runs', ...columns.map(({ title }) => title)];
+  // A column that was not measured in any of the runs would say nothing, and one condition needs no column.
+  const kept = head.map((_, index) => (index > 0 && index < 5) || lines.some((line) => line[index] !== ''));
   return markdownTable([head, ...lines].map((line) => line.filter((_, index) => kept[index])));
 }
 
