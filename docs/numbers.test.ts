@@ -50,7 +50,6 @@ const notMeasured: Readonly<Record<string, Readonly<Record<string, readonly stri
   },
   'docs/performance.md': {
     'how the lab is set': ['125 Mbit/s', '300 ms'],
-    'size of the bench': ['256 GiB'],
     'definition of slow-seconds': ['1 s'],
     'the paper’s gain': ['2.3 times'],
     'a time limit of experiments/recipes/dirty-rate.ts': ['400 s'],

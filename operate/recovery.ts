@@ -128,7 +128,7 @@ done`);
     throw new CodedError(
       'recovery',
       'file',
-      `${host.name} has nothing left of a move of ${vm}: it was not moved by "poolshift migrate --method resume", or the host was booted since` +
+      `${host.name} has no recovery file of ${vm}: it was not moved by "poolshift migrate --method resume", or the host was booted since` +
         `${hosts.source === undefined ? ', or not all that is missing was on storage yet' : ''}. Start the VM anew from its disk, as after a power failure`,
     );
   return { id, file };

@@ -96,7 +96,7 @@ function certificates(
     createSecureContext({ ca, cert, key, ...(crl === undefined ? {} : { crl }) });
   } catch (cause) {
     const why = (cause as Error).message;
-    throw new CodedError('command', 'usage', `the certificates in ${folder} are of no use: ${why}`, {
+    throw new CodedError('command', 'usage', `the certificates in ${folder} cannot be used: ${why}`, {
       cause,
     });
   }

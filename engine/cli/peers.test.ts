@@ -399,7 +399,7 @@ test('certificates of no use are said before anybody connects', async (t) => {
   for (const role of ['source', 'destination'] as const) {
     const file = path.join(ours, role === 'source' ? 'client-key.pem' : 'server-key.pem');
     const right = readFileSync(file);
-    const refused = { name: 'CommandError', message: /certificates in .* are of no use: / };
+    const refused = { name: 'CommandError', message: /certificates in .* cannot be used: / };
     for (const wrong of [readFileSync(path.join(theirs, path.basename(file))), Buffer.from('no key')]) {
       writeFileSync(file, wrong);
       t.throws(() => peerSecurity(role, { tlsDir: ours }), refused, role);

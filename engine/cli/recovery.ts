@@ -162,7 +162,7 @@ async function recoverFromStorage(
     throw new CodedError(
       'recovery',
       'another-vm',
-      `the target that ${file} is of, process ${pid}, is not seen to wait on ${target}: tell it {"execute": "migrate-recover", "arguments": ` +
+      `the target of ${file}, process ${pid}, is not seen to wait on ${target}: tell it {"execute": "migrate-recover", "arguments": ` +
         '{"uri": "unix:PATH"}}, and run this on its host, with its own socket',
     );
   // The file lies where QEMU's user may write: what it names is opened with no more rights than this user has himself.

@@ -68,7 +68,7 @@ export function writeRecoveryFile(path: string, content: RecoveryFile): void {
     throw new CodedError(
       'recovery',
       'file',
-      `cannot write ${path}, without which a broken move could not be mended: ${why}`,
+      `cannot write ${path}, which the recovery of a broken move needs: ${why}`,
       {
         cause,
       },

@@ -25,7 +25,7 @@ export function framesOf(text: string, blocks: readonly RamBlock[]): readonly Ma
     throw new CodedError(
       'source',
       'memory-map',
-      'what was given as memory map is not what QEMU says to "info mtree -f"',
+      'the memory map is not what QEMU answers to "info mtree -f"',
     );
   const map = view.split(/\r?\n/).flatMap((line) => {
     const match = /^ *([0-9a-f]+)-([0-9a-f]+) \(prio -?\d+, ram\): (.+?)(?: @([0-9a-f]+))?(?: KVM)?$/.exec(

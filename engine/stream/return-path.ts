@@ -138,7 +138,7 @@ class BitmapReader {
 }
 
 function badBitmap(): CodedError<'stream'> {
-  return new CodedError('stream', 'return-path', 'a bitmap of received pages that no QEMU writes so');
+  return new CodedError('stream', 'return-path', 'a bitmap of received pages that no QEMU writes');
 }
 
 export function encodeReturnPathMessage({ type, data }: ReturnPathMessage): Buffer {
@@ -195,7 +195,7 @@ export class PageRequestReader {
 }
 
 function badRequest(): CodedError<'stream'> {
-  return new CodedError('stream', 'return-path', 'a request for pages that no QEMU writes so');
+  return new CodedError('stream', 'return-path', 'a request for pages that no QEMU writes');
 }
 
 /** A request as a whole message, which names its block. */

@@ -7,7 +7,7 @@ const done: TableLine = {
   outcome: 'completed',
   row: { total_time_ms: 32_100, downtime_stop_resume_ms: 301.4, ledger_lost: 0 },
 };
-const reason = 'QEMU on dst does not offer this engine: migrate-set-capabilities: Postcopy is not supported';
+const reason = 'QEMU on dst does not offer this method: migrate-set-capabilities: Postcopy is not supported';
 const skipped: TableLine = { name: 'rw-4-postcopy-r1', outcome: 'skipped', reason, row: undefined };
 
 test('a run that was skipped has its reason in the table, which stays as narrow as it was', (t) => {

@@ -32,13 +32,13 @@ export function isSpeedUneven(runs: readonly Run[]): boolean {
   );
 }
 
-/** Boots by memory row: "4 GiB 25 to 31 s, 24 GiB 18 s". */
+/** Boots by memory row: "25 to 31 s (4 GiB), 18 s (24 GiB)". */
 export function bootsByRow(runs: readonly Run[]): string {
   return [...Map.groupBy(runs, ({ row }) => row.paper_row_gib)]
     .sort(([a], [b]) => a - b)
     .flatMap(([gib, ofRow]) => {
       const range = secondsRange(ofRow.flatMap((run) => stepMs(run, 'boot the source VM') ?? []));
-      return range === undefined ? [] : [`${gib} GiB ${range} s`];
+      return range === undefined ? [] : [`${range} s (${gib} GiB)`];
     })
     .join(', ');
 }

@@ -152,7 +152,7 @@ async function waitForSource(
         'run',
         'migration-failed',
         'post-copy has lost its connection: the VM is at the destination, stands wherever it needs a page that has not come ' +
-          `yet, and would go on waiting for it (QEMU: ${info['error-desc'] ?? 'no reason given'}; migrate-recover would mend it)`,
+          `yet, and would go on waiting for it (QEMU: ${info['error-desc'] ?? 'no reason given'}; recover it by migrate-recover)`,
       );
     onInfo(info);
     // Half of a VM in post-copy is at the destination: cancelling would lose it.

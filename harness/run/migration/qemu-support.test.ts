@@ -56,10 +56,10 @@ const unheardOf: StockEngine = {
   parameters: {},
 };
 for (const [engine, reason] of [
-  [unheardOf, /^QEMU on src does not offer this engine: migrate-set-capabilities: .*'teleport'/],
+  [unheardOf, /^QEMU on src does not offer this method: migrate-set-capabilities: .*'teleport'/],
   [
     { ...unheardOf, capabilities: [], parameters: { 'multifd-compression': 'lzw' as 'zstd' } },
-    /^QEMU on src does not offer this engine: migrate-set-parameters: .*'lzw'/,
+    /^QEMU on src does not offer this method: migrate-set-parameters: .*'lzw'/,
   ],
 ] as const) {
   withQemu(`a QEMU that lacks something: ${reason.source}`, async (t) => {

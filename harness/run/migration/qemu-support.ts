@@ -29,7 +29,7 @@ export async function requireQemuSupport(
       throw new CodedError(
         'run',
         'engine-unavailable',
-        `QEMU on ${name} does not offer this engine: ${refusal}`,
+        `QEMU on ${name} does not offer this method: ${refusal}`,
       );
   }
 }

@@ -124,7 +124,7 @@ async function confirmShutdown(shutdown: Promise<QmpEvent>, src: Host): Promise<
     throw new CodedError(
       'run',
       'migration-failed',
-      `the source VM did not shut down in good order: ${error instanceof Error ? error.message : String(error)}; its console:\n${await consoleTail(src)}`,
+      `the source VM did not shut down cleanly: ${error instanceof Error ? error.message : String(error)}; its console:\n${await consoleTail(src)}`,
       { cause: error },
     );
   }

@@ -59,7 +59,7 @@ export async function waitForStandby(host: Host, signal: AbortSignal): Promise<v
       throw new CodedError(
         'run',
         'migration-failed',
-        `the VM on ${host.name} did not come to wait; its console:\n${await consoleTail(host)}`,
+        `the standby VM on ${host.name} did not start waiting; its console:\n${await consoleTail(host)}`,
       );
     await sleep(200, undefined, { signal });
   }
