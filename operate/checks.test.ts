@@ -219,6 +219,25 @@ const cases: Readonly<Record<string, readonly [Partial<Asked>, RegExp, Expected]
     /only the engine opens it/,
     goes,
   ],
+  'a list of a disk that no place is for': [
+    {
+      domain: { ...domain, agent: { ...domain.agent, sources: [{ kind: 'disk', disk: 'QM00001' }] } },
+      places: [`vda=${place}`],
+    },
+    /lie on "QM00001", which no --storage is for/,
+    onlyPlain,
+  ],
+  'a list of two disks, one of which no place is for': [
+    {
+      domain: {
+        ...domain,
+        agent: { ...domain.agent, sources: ['s1', 'vdb'].map((disk) => ({ kind: 'disk', disk }) as const) },
+      },
+      places: [`s1=${place}`],
+    },
+    /lie on "vdb", which no --storage is for/,
+    goes,
+  ],
   'too little memory': [{ destination: { ...destination, availableBytes: 1 } }, /takes 1.0 GiB/, noMigration],
   'memory that others on their way will take': [
     { memoryUnderWayBytes: 2 ** 30 + 1 },

@@ -2,6 +2,7 @@
 import { agentPortName } from '../engine/list/agent-protocol.ts';
 import { gibibytes, megabitsPerSecond } from '../foundation/quantity.ts';
 import type {
+  AgentFacts,
   DestinationFacts,
   DiskFacts,
   DomainFacts,
@@ -9,7 +10,7 @@ import type {
   Reachability,
   StorageFacts,
 } from './facts.ts';
-import { disksNotRead, disksNotTold, notComparable } from './storage-places.ts';
+import { disksNotRead, disksNotTold, notComparable, sourcesWithoutPlace } from './storage-places.ts';
 
 /** Ways to migrate: the engine's strategies, and libvirt or QEMU alone. */
 export const methods = ['balance', 'restore', 'resume', 'plain'] as const;
@@ -71,6 +72,7 @@ export function judge(asked: Asked): readonly Finding[] {
       `poolshift check --add-channel, or virsh attach-device DOMAIN FILE --live --config, with FILE holding ${channelXml}`,
     ),
     ...storage(domain.disks, asked),
+    ...listed(domain.agent, asked.places),
     memory(domain, destination, asked.memoryUnderWayBytes ?? 0),
     ...memoryBlocks(domain),
     port(asked),
@@ -96,7 +98,7 @@ export interface QemusAsked {
     /** NaN or 0 where the process behind the socket is not found. */
     readonly pid: number;
   };
-  readonly agent: { readonly socket: string; readonly answers: boolean; readonly says: string };
+  readonly agent: AgentFacts & { readonly socket: string };
   readonly disks: readonly DiskFacts[];
   readonly unitsLeft: Asked['unitsLeft'];
   readonly storage: Asked['storage'];
@@ -117,6 +119,7 @@ export function judgeQemus(asked: QemusAsked): readonly Finding[] {
       `give QEMU a virtserialport with the name ${agentPortName} (docs/agent.md), or name its socket with --agent`,
     ),
     ...storage(asked.disks, asked),
+    ...listed(asked.agent, asked.places),
     port(asked),
     clock(asked),
   ];
@@ -422,6 +425,27 @@ function storage(
       ),
     );
   return findings;
+}
+
+/** The guest may have thousands of file systems. */
+const maxShownNames = 4;
+
+/** Whether there is a place for what the guest's list names. */
+function listed({ sources = [] }: AgentFacts, places: readonly string[]): readonly Finding[] {
+  const names = sourcesWithoutPlace(sources, places);
+  const [one] = names;
+  if (one === undefined) return [];
+  const shown = names.slice(0, maxShownNames).map((name) => `"${name}"`);
+  const more = names.length > shown.length ? ` and ${names.length - shown.length} more` : '';
+  const isAll = names.length === sourcesWithoutPlace(sources, []).length;
+  return [
+    found(
+      isAll ? 'no-engine' : 'note',
+      'list',
+      `the guest's pages lie on ${shown.join(', ')}${more}, which no --storage is for: they come from memory`,
+      `give a place by that name: --storage '${one}=PLACE'`,
+    ),
+  ];
 }
 
 type Parts = Pick<StorageFacts, 'hashes' | 'hashesLater'>;

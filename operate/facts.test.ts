@@ -8,6 +8,7 @@ import test from 'ava';
 import { sameContent } from './checks.ts';
 import { switchoverMibPerSecond } from './domain-migration.ts';
 import {
+  agentSays,
   askBothStorages,
   askIdentity,
   askPort,
@@ -83,6 +84,13 @@ test("the agent's socket, as QEMU says", (t) => {
   t.is(agentSocketOf(qtree, chardevs), '/run/agent.sock');
   t.is(agentSocketOf(qtree, []), undefined);
   t.is(agentSocketOf('', chardevs), undefined);
+});
+
+test("the agent's list, as the engine prints it", (t) => {
+  const sources = [{ kind: 'disk', disk: 'vda' }] as const;
+  const json = JSON.stringify({ pages: 7, server: { product: 'mariadb', version: '10.11' }, sources });
+  t.deepEqual(agentSays(json), { says: 'mariadb 10.11 lists 7 pages', pagesListed: 7, sources });
+  t.deepEqual(agentSays('no answer'), { says: 'no answer' });
 });
 
 test('addresses, as QEMU takes them', (t) => {

@@ -1,5 +1,6 @@
 /** What both hosts of a migration are asked before it, and what they answer. Nothing is changed by the questions. */
 import { agentPortName } from '../engine/list/agent-protocol.ts';
+import type { PageSource } from '../engine/list/page-list.ts';
 import { isCoded } from '../foundation/coded-error.ts';
 import { quote, type OperatedHost } from './host.ts';
 import { unitOf } from './launch.ts';
@@ -28,6 +29,14 @@ export interface DiskFacts {
   readonly kind: string;
 }
 
+export interface AgentFacts {
+  readonly answers: boolean;
+  readonly says: string;
+  readonly pagesListed?: number;
+  /** Disks, and files of file systems that the guest mounts, on which the listed pages are. */
+  readonly sources?: readonly PageSource[];
+}
+
 export interface DomainFacts extends DomainIdentity {
   /** libvirt's word: running, paused, shut off; empty where there is no such domain. */
   readonly state: string;
@@ -38,7 +47,7 @@ export interface DomainFacts extends DomainIdentity {
   /** The socket of the agent's port on the host; empty where the domain has no such port. */
   readonly agentSocket: string;
   /** Whether the guest's agent answers: its words, or why not. */
-  readonly agent: { readonly answers: boolean; readonly says: string; readonly pagesListed?: number };
+  readonly agent: AgentFacts;
   readonly disks: readonly DiskFacts[];
   /** NUMA cells and memory devices: more than one RAM block. */
   readonly memoryParts: number;
@@ -128,17 +137,13 @@ function hostFactsOf(name: string, facts: ReadonlyMap<string, readonly string[]>
 const agentScript = (engine: string): string =>
   `if answer=$(timeout 40 ${quote(engine)} list --agent "$agent" --agent-timeout 20 --json 2>&1); then say answer "$answer"; else say silent "$answer"; fi`;
 
-const agentFactsOf = (facts: ReadonlyMap<string, readonly string[]>): DomainFacts['agent'] =>
+const agentFactsOf = (facts: ReadonlyMap<string, readonly string[]>): AgentFacts =>
   facts.has('answer')
     ? { answers: true, ...agentSays(first(facts, 'answer')) }
     : { answers: false, says: first(facts, 'silent') };
 
 /** Whether an agent answers at a socket of the host. @throws CodedError 'host' */
-export async function askAgent(
-  host: OperatedHost,
-  engine: string,
-  socket: string,
-): Promise<DomainFacts['agent']> {
+export async function askAgent(host: OperatedHost, engine: string, socket: string): Promise<AgentFacts> {
   const script = `${say}agent=${quote(socket)}\n${agentScript(engine)}`;
   return agentFactsOf(parseFacts(await host.run(script, { timeoutMs: 60_000 })));
 }
@@ -492,14 +497,15 @@ const entities: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>',
 const unescaped = (text: string): string =>
   text.replaceAll(/&(amp|lt|gt|quot|apos);/g, (whole, name: string) => entities[name] ?? whole);
 
-/** Of `poolshift-engine list --json`. */
-function agentSays(json: string): { readonly says: string; readonly pagesListed?: number } {
+/** Of `poolshift-engine list --json`. Exported for tests. */
+export function agentSays(json: string): Omit<AgentFacts, 'answers'> {
   try {
-    const { pages, server } = JSON.parse(json) as {
+    const { pages, server, sources } = JSON.parse(json) as {
       pages: number;
       server: { product: string; version: string };
+      sources: readonly PageSource[];
     };
-    return { says: `${server.product} ${server.version} lists ${pages} pages`, pagesListed: pages };
+    return { says: `${server.product} ${server.version} lists ${pages} pages`, pagesListed: pages, sources };
   } catch {
     return { says: json.slice(0, 200) };
   }
