@@ -13,6 +13,7 @@ import {
   askIdentity,
   askPort,
   askReachability,
+  askSource,
   askStorage,
   attributeOrText,
   diskOf,
@@ -255,6 +256,34 @@ esac`;
     t.deepEqual(await askIdentity(host, 'nobody'), { name: 'nobody', uuid: '' });
   });
 });
+
+asRootSerially(
+  'the disk of a domain that is a volume of a pool is where libvirt has the volume',
+  async (t) => {
+    const virsh = `while [[ $1 == -* ]]; do [ "$1" = -c ] && shift; shift; done
+case "$*" in
+  'list --all --uuid --name') echo 'aaaaaaaa-1111-2222-3333-444444444444 vm1' ;;
+  domblklist*) printf ' volume disk %s %s\\n' vda root.img vdb data.img ;;
+  *'"vda"]/@type') echo ' type="volume"' ;;
+  *'"vda"]/source/@pool') echo ' pool="a &amp;&quot;b"' ;;
+  *'"vda"]/source/@volume') echo ' volume="root.img"' ;;
+  *'"vdb"]/@type') echo ' type="file"' ;;
+  *'"vdb"]/source/@file') echo ' file="/srv/b &lt; c.img"' ;;
+  'vol-path --pool a &"b -- root.img') echo /srv/pool/root.img ;;
+  *) exit 1 ;;
+esac`;
+    await withPrograms({ virsh }, async () => {
+      const { domain } = await askSource(host, { domain: 'vm1', engine: 'none', towards: 'localhost' });
+      t.deepEqual(
+        domain.disks.map(({ target, place }) => [target, place]),
+        [
+          ['vda', '/srv/pool/root.img'],
+          ['vdb', '/srv/b < c.img'],
+        ],
+      );
+    });
+  },
+);
 
 asRoot('a free port, and a command that fails', async (t) => {
   t.is(host.name, os.hostname());

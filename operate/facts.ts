@@ -175,6 +175,7 @@ export async function askSource(
 ): Promise<{ readonly host: HostFacts; readonly domain: DomainFacts }> {
   const script = `${hostScript(engine)}
 ${identityScript(domain)}x() { v dumpxml "$uuid" --xpath "$1"; }
+attribute() { x "$1" | sed -n 's/^ *[a-z]*="\\(.*\\)"$/\\1/p' | sed 's/&quot;/"/g; s/&lt;/</g; s/&gt;/>/g; s/&amp;/\\&/g'; }
 say uuid "$uuid"
 say name "$name"
 say state "$(v domstate "$uuid")"
@@ -184,7 +185,7 @@ say huge "$(x '//memoryBacking/hugepages')"
 say parts "$(( $(x '//cpu/numa/cell' | grep -c '<cell') + $(x '//devices/memory' | grep -c '<memory') ))"
 say confined "$(x '/domain/seclabel[@type="dynamic" and (@model="apparmor" or @model="selinux")]/@model')"
 pid=$(cat /run/libvirt/qemu/"$name".pid 2> /dev/null) && { say pid "$pid"; say user "$(stat -c %U /proc/"$pid" 2> /dev/null)"; }
-agent=$(x '//channel[target/@name="${agentPortName}"]/source/@path' | sed -n 's/^ *path="\\(.*\\)"$/\\1/p' | sed 's/&quot;/"/g; s/&lt;/</g; s/&gt;/>/g; s/&amp;/\\&/g')
+agent=$(attribute '//channel[target/@name="${agentPortName}"]/source/@path')
 say agent "$agent"
 if [ -n "$agent" ]; then
   ${agentScript(engine)}
@@ -195,6 +196,8 @@ v domblklist "$uuid" --details | awk '$2 == "disk" { print $3 }' | while read -r
   for part in @type source/@file source/@dev source/@protocol source/@name source/host/@name serial/text\\(\\) driver/@type; do
     say "$target $part" "$(x "$disk/$part")"
   done
+  pool=$(attribute "$disk/source/@pool")
+  [ -n "$pool" ] && say "$target volume" "$(v vol-path --pool "$pool" -- "$(attribute "$disk/source/@volume")")"
 done
 interface=$(ip -o route get "$(getent ahosts ${quote(towards)} | awk 'NR == 1 { print $1 }')" 2> /dev/null | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')
 say speed "$(cat "/sys/class/net/$interface/speed" 2> /dev/null)"
@@ -204,7 +207,7 @@ true`;
     const part = (name: string): string => attributeOrText(first(facts, `${target} ${name}`));
     return diskOf(target, {
       type: part('@type'),
-      file: part('source/@file') || part('source/@dev'),
+      file: part('source/@file') || part('source/@dev') || first(facts, `${target} volume`),
       protocol: part('source/@protocol'),
       name: part('source/@name'),
       server: part('source/host/@name'),
@@ -477,7 +480,7 @@ interface DiskParts {
 export function diskOf(target: string, parts: DiskParts): DiskFacts {
   const { type, file, protocol, name, server, serial, format } = parts;
   const common = { target, serial, format };
-  if ((type === 'file' || type === 'block') && file !== '')
+  if ((type === 'file' || type === 'block' || type === 'volume') && file.startsWith('/'))
     return { ...common, kind: `${type} ${file}`, place: file };
   if (type === 'network' && protocol === 'nfs' && name !== '' && server !== '') {
     const place = `nfs://${server}/${name.replace(/^\//, '').split('/').map(encodeURIComponent).join('/')}`;
