@@ -326,6 +326,13 @@ test('the paths of an NVMe disk that has several are not further disks with its 
   t.deepEqual(place, { source: { kind: 'disk', disk: 'once' }, firstBlock: 0 });
 });
 
+test('a volume that snapshots are taken of lies where it lay before', (t) => {
+  t.deepEqual(parseTable('0 2048 snapshot-origin 253:7\n'), [
+    { firstBlock: 0, count: 256, chunkBlocks: 256, stripes: [{ device: '253:7', firstBlock: 0 }] },
+  ]);
+  t.is(parseTable('0 2048 snapshot-origin\n'), 'unknown-mapping');
+});
+
 test("the mapper's tables that say no block, and why", (t) => {
   t.is(parseTable('0 2048 crypt aes-xts-plain64 :64:logon:x 0 254:1 4096\n'), 'encrypted-disk');
   t.is(parseTable('0 2048 raid raid5_ls 3 128 region_size 1024 3 254:1 0 254:2 0 254:3 0\n'), 'raid');
