@@ -9,8 +9,15 @@ import type {
   HostFacts,
   Reachability,
   StorageFacts,
+  UnopenedPlace,
 } from './facts.ts';
-import { disksNotRead, disksNotTold, notComparable, sourcesWithoutPlace } from './storage-places.ts';
+import {
+  disksNotRead,
+  disksNotTold,
+  locationOf,
+  notComparable,
+  sourcesWithoutPlace,
+} from './storage-places.ts';
 
 /** Ways to migrate: the engine's strategies, and libvirt or QEMU alone. */
 export const methods = ['balance', 'restore', 'resume', 'plain'] as const;
@@ -37,6 +44,8 @@ export interface Asked {
   /** ms by which the destination's clock is ahead. */
   /** As `--storage` takes them. */
   readonly places: readonly string[];
+  /** Those of them that the destination's engine cannot open. */
+  readonly unopened: readonly UnopenedPlace[];
   readonly clockDifferenceMs: number;
   readonly address: string;
   readonly reachability: Reachability;
@@ -103,6 +112,7 @@ export interface QemusAsked {
   readonly unitsLeft: Asked['unitsLeft'];
   readonly storage: Asked['storage'];
   readonly places: Asked['places'];
+  readonly unopened: Asked['unopened'];
   readonly clockDifferenceMs: number;
   readonly address: string;
   readonly reachability: Reachability;
@@ -320,10 +330,22 @@ function agent({ socket, answers, says }: QemusAsked['agent'], fix: string): rea
   return [ok('agent', says)];
 }
 
+const isRead = (facts: StorageFacts): facts is StorageFacts & { readonly sizeBytes: number } =>
+  facts.sizeBytes !== undefined && facts.fault === '';
+
 function storage(
   disks: readonly DiskFacts[],
-  { storage: both, places, destination }: Pick<QemusAsked, 'storage' | 'places' | 'destination'>,
+  {
+    storage: both,
+    places,
+    unopened,
+    destination,
+  }: Pick<QemusAsked, 'storage' | 'places' | 'unopened' | 'destination'>,
 ): readonly Finding[] {
+  const reasons = new Map(unopened.map(({ place, reason }) => [locationOf(place), reason]));
+  const onlyOpened = notComparable(places).filter((place) => !reasons.has(locationOf(place)));
+  // What cannot be read at all is said below.
+  for (const there of both.destination) if (!isRead(there)) reasons.delete(there.place);
   const findings: Finding[] = [
     ...disksNotRead(disks, places).map(({ target, kind }) =>
       found(
@@ -341,7 +363,15 @@ function storage(
         "give it one (QEMU's serial=), or name it as the guest does: --storage vda=PLACE",
       ),
     ),
-    ...notComparable(places).map((place) =>
+    ...[...reasons].map(([place, reason]) =>
+      found(
+        'note',
+        `storage ${place}`,
+        `the engine on ${destination.name} cannot read it: ${reason}; its pages come from memory`,
+        'mount or export it there, readable for the user of QEMU, or export the disk by NBD and name that with --storage (docs/engine.md)',
+      ),
+    ),
+    ...onlyOpened.map((place) =>
       found(
         'note',
         `storage ${place}`,
@@ -350,12 +380,13 @@ function storage(
       ),
     ),
   ];
-  let usable = notComparable(places).length;
+  let usable = onlyOpened.length;
   for (const [index, here] of both.source.entries()) {
     const there = both.destination[index];
     const check = `storage ${here.place}`;
     if (there === undefined) continue;
-    if (there.sizeBytes === undefined || there.fault !== '')
+    const isOpened = !reasons.has(here.place);
+    if (!isRead(there))
       findings.push(
         found(
           'note',
@@ -374,7 +405,7 @@ function storage(
         ),
       );
     else if (here.fault !== '') {
-      usable += 1;
+      if (isOpened) usable += 1;
       findings.push(
         found(
           'note',
@@ -411,6 +442,7 @@ function storage(
         ),
       );
     else {
+      if (!isOpened) continue;
       usable += 1;
       findings.push(ok(check, `the same on both hosts, ${gibibytes(there.sizeBytes)}`));
     }

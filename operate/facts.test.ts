@@ -11,6 +11,7 @@ import {
   agentSays,
   askBothStorages,
   askIdentity,
+  askOpening,
   askPort,
   askReachability,
   askSource,
@@ -212,6 +213,21 @@ asRootSerially('two disks are not the same because neither can be read', async (
 
 /** Looked at, it gets longer. */
 const growingStat = `case "$*" in '-Lc %s '*) head -c 70000 /dev/zero >> "\${!#}" ;; esac; exec /usr/bin/stat "$@"`;
+
+asRootSerially('places that the engine of a host cannot open, as it says', async (t) => {
+  const engine = `[ "$1 $2 $3" = 'storage --json --' ] || exit 2
+echo '{"event":"storage","source":"vda=/a b","size_bytes":8192}'
+echo '{"event":"storage-unusable","source":"/c","reason":"no disk"}'
+exit 1`;
+  await withPrograms({ engine }, async (folder) => {
+    const program = path.join(folder, 'engine');
+    t.deepEqual(await askOpening(host, program, ['vda=/a b', '/c'], 'root'), [
+      { place: '/c', reason: 'no disk' },
+    ]);
+    t.deepEqual(await askOpening(host, path.join(folder, 'none'), ['/c'], 'root'), []);
+    t.deepEqual(await askOpening(host, program, [], 'root'), []);
+  });
+});
 
 asRootSerially('an image that grows is the same on both hosts', async (t) => {
   await withPrograms({ stat: growingStat }, async (folder) => {

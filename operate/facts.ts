@@ -374,6 +374,37 @@ true`;
   });
 }
 
+/** A place that the destination's engine cannot open, and why. */
+export interface UnopenedPlace {
+  readonly place: string;
+  readonly reason: string;
+}
+
+/**
+ * Has the engine open places as it will in the migration, as the user who will: a format that it does not read, or a backing file that is
+ * not there, shows in nothing else.
+ *
+ * @returns those that it cannot open; none where the host has no engine
+ * @throws CodedError 'host'
+ */
+export async function askOpening(
+  host: OperatedHost,
+  engine: string,
+  places: readonly string[],
+  user: string,
+): Promise<readonly UnopenedPlace[]> {
+  if (places.length === 0) return [];
+  const said = await host.run(
+    `${asUser(user)}timeout 60 ${quote(engine)} storage --json -- ${places.map(quote).join(' ')} 2> /dev/null || true`,
+    { timeoutMs: 90_000 },
+  );
+  return said.split('\n').flatMap((line) => {
+    if (!line.startsWith('{')) return [];
+    const { event, source, reason } = JSON.parse(line) as Readonly<Record<string, string | undefined>>;
+    return event === 'storage-unusable' ? [{ place: source ?? '', reason: reason ?? '' }] : [];
+  });
+}
+
 /** File systems on which a file may have another inode on each host (stat(1), %T). */
 const ownInodes = /fuse|cifs|smb|9p|unknown/i;
 

@@ -5,6 +5,7 @@ import {
   disksNotRead,
   disksNotTold,
   notComparable,
+  openable,
   placesOf,
   sourcesWithoutPlace,
 } from './storage-places.ts';
@@ -48,6 +49,10 @@ test('files and block devices are compared, and what only the engine opens is no
   const places = ['/a', 'vda=/dev/vg/a=b', 'nfs://h/x', 'server:/export=/mnt', 'vdb=nbd+unix:///x?socket=/s'];
   t.deepEqual(comparable(places), ['/a', '/dev/vg/a=b', 'nfs://h/x']);
   t.deepEqual(notComparable(places), ['server:/export=/mnt', 'vdb=nbd+unix:///x?socket=/s']);
+  t.deepEqual(
+    openable(places),
+    places.filter((place) => !place.startsWith('server')),
+  );
 });
 
 test('what the list names has a place, or is named', (t) => {

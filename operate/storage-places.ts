@@ -73,5 +73,14 @@ export const comparable = (places: readonly string[]): readonly string[] =>
 export const notComparable = (places: readonly string[]): readonly string[] =>
   places.filter((place) => !isComparable(parseStoragePlace(place)));
 
-const isComparable = ({ name, location }: StoragePlace): boolean =>
-  /^(\/|nfs:\/\/)/.test(location) && name?.includes(':/') !== true;
+/** Places of disks, which the destination engine opens as they are; file systems have their files. */
+export const openable = (places: readonly string[]): readonly string[] =>
+  places.filter((place) => !isFileSystem(parseStoragePlace(place)));
+
+const isFileSystem = ({ name }: StoragePlace): boolean => name?.includes(':/') === true;
+
+const isComparable = (place: StoragePlace): boolean =>
+  /^(\/|nfs:\/\/)/.test(place.location) && !isFileSystem(place);
+
+/** Where a place is, without its name. */
+export const locationOf = (place: string): string => parseStoragePlace(place).location;
