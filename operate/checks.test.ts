@@ -57,6 +57,7 @@ const fine: Asked = {
   },
   unitsLeft: [],
   places: [place],
+  unopened: [],
   storage: {
     source: [{ place, sizeBytes: 2 ** 30, hashes, inode: '1', fault: '' }],
     destination: [{ place, sizeBytes: 2 ** 30, hashes, inode: '1', fault: '' }],
@@ -218,6 +219,58 @@ const cases: Readonly<Record<string, readonly [Partial<Asked>, RegExp, Expected]
     },
     /only the engine opens it/,
     goes,
+  ],
+  'a list of a disk that no place is for': [
+    {
+      domain: { ...domain, agent: { ...domain.agent, sources: [{ kind: 'disk', disk: 'QM00001' }] } },
+      places: [`vda=${place}`],
+    },
+    /lie on "QM00001", which no --storage is for/,
+    onlyPlain,
+  ],
+  'a list of two disks, one of which no place is for': [
+    {
+      domain: {
+        ...domain,
+        agent: { ...domain.agent, sources: ['s1', 'vdb'].map((disk) => ({ kind: 'disk', disk }) as const) },
+      },
+      places: [`s1=${place}`],
+    },
+    /lie on "vdb", which no --storage is for/,
+    goes,
+  ],
+  'an image that the engine does not read': [
+    { unopened: [{ place, reason: `${place} is a VMDK image: only raw and qcow2 are read` }] },
+    /engine on dst cannot read it: .*VMDK image.*; its pages come from memory/,
+    onlyPlain,
+  ],
+  'one of two images that the engine does not read': [
+    {
+      domain: {
+        ...domain,
+        disks: [
+          ...domain.disks,
+          { target: 'vdb', serial: '', format: 'qcow2', place: '/b', kind: 'file /b' },
+        ],
+      },
+      places: [`s1=${place}`, 'vdb=/b'],
+      unopened: [{ place: 'vdb=/b', reason: 'cannot open /base' }],
+    },
+    /cannot open \/base; its pages come from memory/,
+    goes,
+  ],
+  'an NBD server that does not answer': [
+    {
+      domain: {
+        ...domain,
+        disks: [{ target: 'vda', serial: '', format: 'raw', place: undefined, kind: 'network rbd' }],
+      },
+      places: ['nbd+unix:///vm?socket=/run/nbd'],
+      unopened: [{ place: 'nbd+unix:///vm?socket=/run/nbd', reason: 'nobody answers' }],
+      storage: { source: [], destination: [] },
+    },
+    /nobody answers; its pages come from memory/,
+    onlyPlain,
   ],
   'too little memory': [{ destination: { ...destination, availableBytes: 1 } }, /takes 1.0 GiB/, noMigration],
   'memory that others on their way will take': [

@@ -2,14 +2,22 @@
 import { agentPortName } from '../engine/list/agent-protocol.ts';
 import { gibibytes, megabitsPerSecond } from '../foundation/quantity.ts';
 import type {
+  AgentFacts,
   DestinationFacts,
   DiskFacts,
   DomainFacts,
   HostFacts,
   Reachability,
   StorageFacts,
+  UnopenedPlace,
 } from './facts.ts';
-import { disksNotRead, disksNotTold, notComparable } from './storage-places.ts';
+import {
+  disksNotRead,
+  disksNotTold,
+  locationOf,
+  notComparable,
+  sourcesWithoutPlace,
+} from './storage-places.ts';
 
 /** Ways to migrate: the engine's strategies, and libvirt or QEMU alone. */
 export const methods = ['balance', 'restore', 'resume', 'plain'] as const;
@@ -36,6 +44,8 @@ export interface Asked {
   /** ms by which the destination's clock is ahead. */
   /** As `--storage` takes them. */
   readonly places: readonly string[];
+  /** Those of them that the destination's engine cannot open. */
+  readonly unopened: readonly UnopenedPlace[];
   readonly clockDifferenceMs: number;
   readonly address: string;
   readonly reachability: Reachability;
@@ -71,6 +81,7 @@ export function judge(asked: Asked): readonly Finding[] {
       `poolshift check --add-channel, or virsh attach-device DOMAIN FILE --live --config, with FILE holding ${channelXml}`,
     ),
     ...storage(domain.disks, asked),
+    ...listed(domain.agent, asked.places),
     memory(domain, destination, asked.memoryUnderWayBytes ?? 0),
     ...memoryBlocks(domain),
     port(asked),
@@ -96,11 +107,12 @@ export interface QemusAsked {
     /** NaN or 0 where the process behind the socket is not found. */
     readonly pid: number;
   };
-  readonly agent: { readonly socket: string; readonly answers: boolean; readonly says: string };
+  readonly agent: AgentFacts & { readonly socket: string };
   readonly disks: readonly DiskFacts[];
   readonly unitsLeft: Asked['unitsLeft'];
   readonly storage: Asked['storage'];
   readonly places: Asked['places'];
+  readonly unopened: Asked['unopened'];
   readonly clockDifferenceMs: number;
   readonly address: string;
   readonly reachability: Reachability;
@@ -117,6 +129,7 @@ export function judgeQemus(asked: QemusAsked): readonly Finding[] {
       `give QEMU a virtserialport with the name ${agentPortName} (docs/agent.md), or name its socket with --agent`,
     ),
     ...storage(asked.disks, asked),
+    ...listed(asked.agent, asked.places),
     port(asked),
     clock(asked),
   ];
@@ -317,10 +330,22 @@ function agent({ socket, answers, says }: QemusAsked['agent'], fix: string): rea
   return [ok('agent', says)];
 }
 
+const isRead = (facts: StorageFacts): facts is StorageFacts & { readonly sizeBytes: number } =>
+  facts.sizeBytes !== undefined && facts.fault === '';
+
 function storage(
   disks: readonly DiskFacts[],
-  { storage: both, places, destination }: Pick<QemusAsked, 'storage' | 'places' | 'destination'>,
+  {
+    storage: both,
+    places,
+    unopened,
+    destination,
+  }: Pick<QemusAsked, 'storage' | 'places' | 'unopened' | 'destination'>,
 ): readonly Finding[] {
+  const reasons = new Map(unopened.map(({ place, reason }) => [locationOf(place), reason]));
+  const onlyOpened = notComparable(places).filter((place) => !reasons.has(locationOf(place)));
+  // What cannot be read at all is said below.
+  for (const there of both.destination) if (!isRead(there)) reasons.delete(there.place);
   const findings: Finding[] = [
     ...disksNotRead(disks, places).map(({ target, kind }) =>
       found(
@@ -338,7 +363,15 @@ function storage(
         "give it one (QEMU's serial=), or name it as the guest does: --storage vda=PLACE",
       ),
     ),
-    ...notComparable(places).map((place) =>
+    ...[...reasons].map(([place, reason]) =>
+      found(
+        'note',
+        `storage ${place}`,
+        `the engine on ${destination.name} cannot read it: ${reason}; its pages come from memory`,
+        'mount or export it there, readable for the user of QEMU, or export the disk by NBD and name that with --storage (docs/engine.md)',
+      ),
+    ),
+    ...onlyOpened.map((place) =>
       found(
         'note',
         `storage ${place}`,
@@ -347,12 +380,13 @@ function storage(
       ),
     ),
   ];
-  let usable = notComparable(places).length;
+  let usable = onlyOpened.length;
   for (const [index, here] of both.source.entries()) {
     const there = both.destination[index];
     const check = `storage ${here.place}`;
     if (there === undefined) continue;
-    if (there.sizeBytes === undefined || there.fault !== '')
+    const isOpened = !reasons.has(here.place);
+    if (!isRead(there))
       findings.push(
         found(
           'note',
@@ -371,7 +405,7 @@ function storage(
         ),
       );
     else if (here.fault !== '') {
-      usable += 1;
+      if (isOpened) usable += 1;
       findings.push(
         found(
           'note',
@@ -408,6 +442,7 @@ function storage(
         ),
       );
     else {
+      if (!isOpened) continue;
       usable += 1;
       findings.push(ok(check, `the same on both hosts, ${gibibytes(there.sizeBytes)}`));
     }
@@ -422,6 +457,27 @@ function storage(
       ),
     );
   return findings;
+}
+
+/** The guest may have thousands of file systems. */
+const maxShownNames = 4;
+
+/** Whether there is a place for what the guest's list names. */
+function listed({ sources = [] }: AgentFacts, places: readonly string[]): readonly Finding[] {
+  const names = sourcesWithoutPlace(sources, places);
+  const [one] = names;
+  if (one === undefined) return [];
+  const shown = names.slice(0, maxShownNames).map((name) => `"${name}"`);
+  const more = names.length > shown.length ? ` and ${names.length - shown.length} more` : '';
+  const isAll = names.length === sourcesWithoutPlace(sources, []).length;
+  return [
+    found(
+      isAll ? 'no-engine' : 'note',
+      'list',
+      `the guest's pages lie on ${shown.join(', ')}${more}, which no --storage is for: they come from memory`,
+      `give a place by that name: --storage '${one}=PLACE'`,
+    ),
+  ];
 }
 
 type Parts = Pick<StorageFacts, 'hashes' | 'hashesLater'>;

@@ -16,6 +16,7 @@ import {
   asUser,
   askClock,
   askDestination,
+  askOpening,
   askBothStorages,
   askReachability,
   askSource,
@@ -26,7 +27,7 @@ import { migrationId, plainName } from './launch.ts';
 import { OperatedHost, quote, SshConnections, type WaitListener } from './host.ts';
 import { libvirtDriver, unreachedLibvirts, virshCanTellSwitchoverBandwidth } from './libvirt-driver.ts';
 import type { Reporter } from './report.ts';
-import { comparable, placesOf } from './storage-places.ts';
+import { comparable, openable, placesOf } from './storage-places.ts';
 import { ramFileOf, verificationOf } from './verification.ts';
 import { runMigration } from './run-migration.ts';
 import type { Summary } from './summary.ts';
@@ -98,15 +99,17 @@ async function inspect(hosts: Hosts, domain: string, options: DomainOptions): Pr
   const { user } = source.domain;
   const places = placesOf(source.domain.disks, options.storage);
   const clockDifferenceMs = (await askClock(hosts.destination)) - (await askClock(hosts.source));
-  const [destination, storage] = await Promise.all([
+  const [destination, storage, unopened] = await Promise.all([
     askDestination(hosts.destination, { domain: source.domain, engine, user, port }),
     askBothStorages(hosts, comparable(places), user),
+    askOpening(hosts.destination, engine, openable(places), user),
   ]);
   return {
     source: source.host,
     domain: source.domain,
     destination,
     storage,
+    unopened,
     unitsLeft: await askUnitsLeft(hosts, source.domain.name),
     clockDifferenceMs,
     address,

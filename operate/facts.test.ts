@@ -8,10 +8,13 @@ import test from 'ava';
 import { sameContent } from './checks.ts';
 import { switchoverMibPerSecond } from './domain-migration.ts';
 import {
+  agentSays,
   askBothStorages,
   askIdentity,
+  askOpening,
   askPort,
   askReachability,
+  askSource,
   askStorage,
   attributeOrText,
   diskOf,
@@ -83,6 +86,13 @@ test("the agent's socket, as QEMU says", (t) => {
   t.is(agentSocketOf(qtree, chardevs), '/run/agent.sock');
   t.is(agentSocketOf(qtree, []), undefined);
   t.is(agentSocketOf('', chardevs), undefined);
+});
+
+test("the agent's list, as the engine prints it", (t) => {
+  const sources = [{ kind: 'disk', disk: 'vda' }] as const;
+  const json = JSON.stringify({ pages: 7, server: { product: 'mariadb', version: '10.11' }, sources });
+  t.deepEqual(agentSays(json), { says: 'mariadb 10.11 lists 7 pages', pagesListed: 7, sources });
+  t.deepEqual(agentSays('no answer'), { says: 'no answer' });
 });
 
 test('addresses, as QEMU takes them', (t) => {
@@ -204,6 +214,21 @@ asRootSerially('two disks are not the same because neither can be read', async (
 /** Looked at, it gets longer. */
 const growingStat = `case "$*" in '-Lc %s '*) head -c 70000 /dev/zero >> "\${!#}" ;; esac; exec /usr/bin/stat "$@"`;
 
+asRootSerially('places that the engine of a host cannot open, as it says', async (t) => {
+  const engine = `[ "$1 $2 $3" = 'storage --json --' ] || exit 2
+echo '{"event":"storage","source":"vda=/a b","size_bytes":8192}'
+echo '{"event":"storage-unusable","source":"/c","reason":"no disk"}'
+exit 1`;
+  await withPrograms({ engine }, async (folder) => {
+    const program = path.join(folder, 'engine');
+    t.deepEqual(await askOpening(host, program, ['vda=/a b', '/c'], 'root'), [
+      { place: '/c', reason: 'no disk' },
+    ]);
+    t.deepEqual(await askOpening(host, path.join(folder, 'none'), ['/c'], 'root'), []);
+    t.deepEqual(await askOpening(host, program, [], 'root'), []);
+  });
+});
+
 asRootSerially('an image that grows is the same on both hosts', async (t) => {
   await withPrograms({ stat: growingStat }, async (folder) => {
     const image = path.join(folder, 'image.qcow2');
@@ -247,6 +272,34 @@ esac`;
     t.deepEqual(await askIdentity(host, 'nobody'), { name: 'nobody', uuid: '' });
   });
 });
+
+asRootSerially(
+  'the disk of a domain that is a volume of a pool is where libvirt has the volume',
+  async (t) => {
+    const virsh = `while [[ $1 == -* ]]; do [ "$1" = -c ] && shift; shift; done
+case "$*" in
+  'list --all --uuid --name') echo 'aaaaaaaa-1111-2222-3333-444444444444 vm1' ;;
+  domblklist*) printf ' volume disk %s %s\\n' vda root.img vdb data.img ;;
+  *'"vda"]/@type') echo ' type="volume"' ;;
+  *'"vda"]/source/@pool') echo ' pool="a &amp;&quot;b"' ;;
+  *'"vda"]/source/@volume') echo ' volume="root.img"' ;;
+  *'"vdb"]/@type') echo ' type="file"' ;;
+  *'"vdb"]/source/@file') echo ' file="/srv/b &lt; c.img"' ;;
+  'vol-path --pool a &"b -- root.img') echo /srv/pool/root.img ;;
+  *) exit 1 ;;
+esac`;
+    await withPrograms({ virsh }, async () => {
+      const { domain } = await askSource(host, { domain: 'vm1', engine: 'none', towards: 'localhost' });
+      t.deepEqual(
+        domain.disks.map(({ target, place }) => [target, place]),
+        [
+          ['vda', '/srv/pool/root.img'],
+          ['vdb', '/srv/b < c.img'],
+        ],
+      );
+    });
+  },
+);
 
 asRoot('a free port, and a command that fails', async (t) => {
   t.is(host.name, os.hostname());

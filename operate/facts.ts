@@ -1,5 +1,6 @@
 /** What both hosts of a migration are asked before it, and what they answer. Nothing is changed by the questions. */
 import { agentPortName } from '../engine/list/agent-protocol.ts';
+import type { PageSource } from '../engine/list/page-list.ts';
 import { isCoded } from '../foundation/coded-error.ts';
 import { quote, type OperatedHost } from './host.ts';
 import { unitOf } from './launch.ts';
@@ -28,6 +29,14 @@ export interface DiskFacts {
   readonly kind: string;
 }
 
+export interface AgentFacts {
+  readonly answers: boolean;
+  readonly says: string;
+  readonly pagesListed?: number;
+  /** Disks, and files of file systems that the guest mounts, on which the listed pages are. */
+  readonly sources?: readonly PageSource[];
+}
+
 export interface DomainFacts extends DomainIdentity {
   /** libvirt's word: running, paused, shut off; empty where there is no such domain. */
   readonly state: string;
@@ -38,7 +47,7 @@ export interface DomainFacts extends DomainIdentity {
   /** The socket of the agent's port on the host; empty where the domain has no such port. */
   readonly agentSocket: string;
   /** Whether the guest's agent answers: its words, or why not. */
-  readonly agent: { readonly answers: boolean; readonly says: string; readonly pagesListed?: number };
+  readonly agent: AgentFacts;
   readonly disks: readonly DiskFacts[];
   /** NUMA cells and memory devices: more than one RAM block. */
   readonly memoryParts: number;
@@ -128,17 +137,13 @@ function hostFactsOf(name: string, facts: ReadonlyMap<string, readonly string[]>
 const agentScript = (engine: string): string =>
   `if answer=$(timeout 40 ${quote(engine)} list --agent "$agent" --agent-timeout 20 --json 2>&1); then say answer "$answer"; else say silent "$answer"; fi`;
 
-const agentFactsOf = (facts: ReadonlyMap<string, readonly string[]>): DomainFacts['agent'] =>
+const agentFactsOf = (facts: ReadonlyMap<string, readonly string[]>): AgentFacts =>
   facts.has('answer')
     ? { answers: true, ...agentSays(first(facts, 'answer')) }
     : { answers: false, says: first(facts, 'silent') };
 
 /** Whether an agent answers at a socket of the host. @throws CodedError 'host' */
-export async function askAgent(
-  host: OperatedHost,
-  engine: string,
-  socket: string,
-): Promise<DomainFacts['agent']> {
+export async function askAgent(host: OperatedHost, engine: string, socket: string): Promise<AgentFacts> {
   const script = `${say}agent=${quote(socket)}\n${agentScript(engine)}`;
   return agentFactsOf(parseFacts(await host.run(script, { timeoutMs: 60_000 })));
 }
@@ -170,6 +175,7 @@ export async function askSource(
 ): Promise<{ readonly host: HostFacts; readonly domain: DomainFacts }> {
   const script = `${hostScript(engine)}
 ${identityScript(domain)}x() { v dumpxml "$uuid" --xpath "$1"; }
+attribute() { x "$1" | sed -n 's/^ *[a-z]*="\\(.*\\)"$/\\1/p' | sed 's/&quot;/"/g; s/&lt;/</g; s/&gt;/>/g; s/&amp;/\\&/g'; }
 say uuid "$uuid"
 say name "$name"
 say state "$(v domstate "$uuid")"
@@ -179,7 +185,7 @@ say huge "$(x '//memoryBacking/hugepages')"
 say parts "$(( $(x '//cpu/numa/cell' | grep -c '<cell') + $(x '//devices/memory' | grep -c '<memory') ))"
 say confined "$(x '/domain/seclabel[@type="dynamic" and (@model="apparmor" or @model="selinux")]/@model')"
 pid=$(cat /run/libvirt/qemu/"$name".pid 2> /dev/null) && { say pid "$pid"; say user "$(stat -c %U /proc/"$pid" 2> /dev/null)"; }
-agent=$(x '//channel[target/@name="${agentPortName}"]/source/@path' | sed -n 's/^ *path="\\(.*\\)"$/\\1/p' | sed 's/&quot;/"/g; s/&lt;/</g; s/&gt;/>/g; s/&amp;/\\&/g')
+agent=$(attribute '//channel[target/@name="${agentPortName}"]/source/@path')
 say agent "$agent"
 if [ -n "$agent" ]; then
   ${agentScript(engine)}
@@ -190,6 +196,8 @@ v domblklist "$uuid" --details | awk '$2 == "disk" { print $3 }' | while read -r
   for part in @type source/@file source/@dev source/@protocol source/@name source/host/@name serial/text\\(\\) driver/@type; do
     say "$target $part" "$(x "$disk/$part")"
   done
+  pool=$(attribute "$disk/source/@pool")
+  [ -n "$pool" ] && say "$target volume" "$(v vol-path --pool "$pool" -- "$(attribute "$disk/source/@volume")")"
 done
 interface=$(ip -o route get "$(getent ahosts ${quote(towards)} | awk 'NR == 1 { print $1 }')" 2> /dev/null | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')
 say speed "$(cat "/sys/class/net/$interface/speed" 2> /dev/null)"
@@ -199,7 +207,7 @@ true`;
     const part = (name: string): string => attributeOrText(first(facts, `${target} ${name}`));
     return diskOf(target, {
       type: part('@type'),
-      file: part('source/@file') || part('source/@dev'),
+      file: part('source/@file') || part('source/@dev') || first(facts, `${target} volume`),
       protocol: part('source/@protocol'),
       name: part('source/@name'),
       server: part('source/host/@name'),
@@ -366,6 +374,37 @@ true`;
   });
 }
 
+/** A place that the destination's engine cannot open, and why. */
+export interface UnopenedPlace {
+  readonly place: string;
+  readonly reason: string;
+}
+
+/**
+ * Has the engine open places as it will in the migration, as the user who will: a format that it does not read, or a backing file that is
+ * not there, shows in nothing else.
+ *
+ * @returns those that it cannot open; none where the host has no engine
+ * @throws CodedError 'host'
+ */
+export async function askOpening(
+  host: OperatedHost,
+  engine: string,
+  places: readonly string[],
+  user: string,
+): Promise<readonly UnopenedPlace[]> {
+  if (places.length === 0) return [];
+  const said = await host.run(
+    `${asUser(user)}timeout 60 ${quote(engine)} storage --json -- ${places.map(quote).join(' ')} 2> /dev/null || true`,
+    { timeoutMs: 90_000 },
+  );
+  return said.split('\n').flatMap((line) => {
+    if (!line.startsWith('{')) return [];
+    const { event, source, reason } = JSON.parse(line) as Readonly<Record<string, string | undefined>>;
+    return event === 'storage-unusable' ? [{ place: source ?? '', reason: reason ?? '' }] : [];
+  });
+}
+
 /** File systems on which a file may have another inode on each host (stat(1), %T). */
 const ownInodes = /fuse|cifs|smb|9p|unknown/i;
 
@@ -472,7 +511,7 @@ interface DiskParts {
 export function diskOf(target: string, parts: DiskParts): DiskFacts {
   const { type, file, protocol, name, server, serial, format } = parts;
   const common = { target, serial, format };
-  if ((type === 'file' || type === 'block') && file !== '')
+  if ((type === 'file' || type === 'block' || type === 'volume') && file.startsWith('/'))
     return { ...common, kind: `${type} ${file}`, place: file };
   if (type === 'network' && protocol === 'nfs' && name !== '' && server !== '') {
     const place = `nfs://${server}/${name.replace(/^\//, '').split('/').map(encodeURIComponent).join('/')}`;
@@ -492,14 +531,15 @@ const entities: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>',
 const unescaped = (text: string): string =>
   text.replaceAll(/&(amp|lt|gt|quot|apos);/g, (whole, name: string) => entities[name] ?? whole);
 
-/** Of `poolshift-engine list --json`. */
-function agentSays(json: string): { readonly says: string; readonly pagesListed?: number } {
+/** Of `poolshift-engine list --json`. Exported for tests. */
+export function agentSays(json: string): Omit<AgentFacts, 'answers'> {
   try {
-    const { pages, server } = JSON.parse(json) as {
+    const { pages, server, sources } = JSON.parse(json) as {
       pages: number;
       server: { product: string; version: string };
+      sources: readonly PageSource[];
     };
-    return { says: `${server.product} ${server.version} lists ${pages} pages`, pagesListed: pages };
+    return { says: `${server.product} ${server.version} lists ${pages} pages`, pagesListed: pages, sources };
   } catch {
     return { says: json.slice(0, 200) };
   }

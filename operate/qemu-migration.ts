@@ -10,6 +10,7 @@ import {
   askBothStorages,
   askClock,
   askHost,
+  askOpening,
   askPort,
   askReachability,
   askUnitsLeft,
@@ -21,7 +22,7 @@ import { Monitor, processBehind, type Qemu } from './monitor.ts';
 import { qmpDriver } from './qmp-driver.ts';
 import { type BrokenMove, type RecoveryEnd, recoverMove } from './recovery.ts';
 import type { Reporter } from './report.ts';
-import { comparable, placesOf } from './storage-places.ts';
+import { comparable, openable, placesOf } from './storage-places.ts';
 import { runMigration } from './run-migration.ts';
 import type { Summary } from './summary.ts';
 
@@ -229,6 +230,7 @@ async function inspect({ source, target, hosts }: Ends, options: QemuMigrationOp
     },
     disks,
     storage: await askBothStorages(hosts, comparable(places), user),
+    unopened: await askOpening(hosts.destination, engine, openable(places), user),
     clockDifferenceMs,
     address,
     reachability: await askReachability(hosts.source, address, freePort),

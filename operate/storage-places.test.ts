@@ -1,6 +1,14 @@
 import test from 'ava';
 import type { DiskFacts } from './facts.ts';
-import { comparable, disksNotRead, disksNotTold, notComparable, placesOf } from './storage-places.ts';
+import {
+  comparable,
+  disksNotRead,
+  disksNotTold,
+  notComparable,
+  openable,
+  placesOf,
+  sourcesWithoutPlace,
+} from './storage-places.ts';
 
 const disk = (place: string | undefined, serial: string, target = ''): DiskFacts => ({
   ...{ place, serial, target },
@@ -41,4 +49,20 @@ test('files and block devices are compared, and what only the engine opens is no
   const places = ['/a', 'vda=/dev/vg/a=b', 'nfs://h/x', 'server:/export=/mnt', 'vdb=nbd+unix:///x?socket=/s'];
   t.deepEqual(comparable(places), ['/a', '/dev/vg/a=b', 'nfs://h/x']);
   t.deepEqual(notComparable(places), ['server:/export=/mnt', 'vdb=nbd+unix:///x?socket=/s']);
+  t.deepEqual(
+    openable(places),
+    places.filter((place) => !place.startsWith('server')),
+  );
+});
+
+test('what the list names has a place, or is named', (t) => {
+  const [vda, vdb] = ['vda', 'vdb'].map((disk) => ({ kind: 'disk', disk }) as const);
+  const files = ['a', 'b'].map((file) => ({ kind: 'file', fileSystem: 'server:/x', path: file }) as const);
+  if (vda === undefined || vdb === undefined) throw new Error('two disks');
+  t.deepEqual(sourcesWithoutPlace([vda], ['/a']), []);
+  t.deepEqual(sourcesWithoutPlace([vda], ['vdb=/a']), ['vda']);
+  t.deepEqual(sourcesWithoutPlace([vda, vdb], ['/a']), ['vda', 'vdb']);
+  t.deepEqual(sourcesWithoutPlace([vda, vdb], ['/a', 'vdb=/b']), []);
+  t.deepEqual(sourcesWithoutPlace([vda, ...files], ['/a']), ['server:/x']);
+  t.deepEqual(sourcesWithoutPlace(files, ['server:/x=/mnt']), []);
 });

@@ -1,5 +1,11 @@
 /** What of a VM's disks is given to the destination engine as `--storage`. Pure. */
-import { parseStoragePlace, type StoragePlace } from '../engine/storage/storage-place.ts';
+import type { PageSource } from '../engine/list/page-list.ts';
+import {
+  disksWithoutName,
+  parseStoragePlace,
+  storageKeyOf,
+  type StoragePlace,
+} from '../engine/storage/storage-place.ts';
 import type { DiskFacts } from './facts.ts';
 
 /** What the guest's list calls a disk; empty where nobody knows. Of a serial that two disks have it makes no use. */
@@ -41,6 +47,21 @@ export function disksNotRead(disks: readonly DiskFacts[], places: readonly strin
   );
 }
 
+/** Disks and file systems of a guest's list that no place is for, as the destination engine takes the places. */
+export function sourcesWithoutPlace(
+  sources: readonly PageSource[],
+  places: readonly string[],
+): readonly string[] {
+  const given = places.map(parseStoragePlace);
+  const nameless = disksWithoutName(sources, given);
+  const without = sources.filter(
+    (source) =>
+      storageKeyOf(source, given) === undefined ||
+      (nameless.length > 1 && source.kind === 'disk' && nameless.includes(source.disk)),
+  );
+  return [...new Set(without.map((source) => (source.kind === 'disk' ? source.disk : source.fileSystem)))];
+}
+
 /** Files, block devices and `nfs://`, without their names; what lies on a file system that the guest mounts is none. */
 export const comparable = (places: readonly string[]): readonly string[] =>
   places
@@ -52,5 +73,14 @@ export const comparable = (places: readonly string[]): readonly string[] =>
 export const notComparable = (places: readonly string[]): readonly string[] =>
   places.filter((place) => !isComparable(parseStoragePlace(place)));
 
-const isComparable = ({ name, location }: StoragePlace): boolean =>
-  /^(\/|nfs:\/\/)/.test(location) && name?.includes(':/') !== true;
+/** Places of disks, which the destination engine opens as they are; file systems have their files. */
+export const openable = (places: readonly string[]): readonly string[] =>
+  places.filter((place) => !isFileSystem(parseStoragePlace(place)));
+
+const isFileSystem = ({ name }: StoragePlace): boolean => name?.includes(':/') === true;
+
+const isComparable = (place: StoragePlace): boolean =>
+  /^(\/|nfs:\/\/)/.test(place.location) && !isFileSystem(place);
+
+/** Where a place is, without its name. */
+export const locationOf = (place: string): string => parseStoragePlace(place).location;

@@ -43,9 +43,29 @@ function run(program: string, ...args: string[]): Promise<Result> {
 test('help names the commands and the exit status', async (t) => {
   const { status, stdout } = await run(main, '--help');
   t.is(status, 0);
-  for (const command of ['source', 'destination', 'recover', 'list', 'inspect-stream'])
+  for (const command of ['source', 'destination', 'recover', 'list', 'storage', 'inspect-stream'])
     t.true(stdout.includes(command));
   t.regex(stdout, /3 in doubt/);
+});
+
+test('storage is opened as the destination engine would, and what cannot be opened says why', async (t) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-cli-'));
+  t.teardown(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const [raw, vmdk] = ['raw', 'vmdk'].map((name) => path.join(folder, name));
+  writeFileSync(raw ?? '', Buffer.alloc(8192));
+  writeFileSync(vmdk ?? '', Buffer.alloc(8192, 'KDMV'));
+  const { status, stdout } = await run(main, 'storage', '--json', `vda=${raw}`, vmdk ?? '');
+  t.is(status, 1);
+  const [opened, refused] = stdout.split('\n').map((line) => JSON.parse(line || '{}') as object);
+  t.like(opened, { event: 'storage', source: `vda=${raw}`, size_bytes: 8192 });
+  t.like(refused, {
+    event: 'storage-unusable',
+    source: vmdk,
+    reason: `${vmdk} is a VMDK image: only raw and qcow2 are read`,
+  });
+  t.is((await run(main, 'storage', raw ?? '')).status, 0);
 });
 
 test('a recovery without its file says so', async (t) => {

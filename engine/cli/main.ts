@@ -13,6 +13,7 @@ import { explanationOf } from '../list/explanation.ts';
 import { defaultLimits, type Limits } from '../core/wait-watch.ts';
 import type { EngineOutcome, Interrupts } from '../core/engine-options.ts';
 import { runDestination } from '../destination/destination-engine.ts';
+import { openSources } from '../destination/listed-storage.ts';
 import type { EventSink } from '../core/engine-event.ts';
 import {
   defaultLeavesOut,
@@ -22,7 +23,7 @@ import {
   type Strategy,
   strategies,
 } from '../core/schedule.ts';
-import { addStoragePlace, type StoragePlace } from '../storage/storage-place.ts';
+import { addStoragePlace, parseStoragePlace, type StoragePlace } from '../storage/storage-place.ts';
 import {
   type GuestRamPlace,
   type OpenGuestRam,
@@ -373,6 +374,25 @@ program
       timings: { ...list.timings, ...timings },
     };
     await print(`${cleanJson(JSON.stringify(summary, undefined, args.json === true ? undefined : 2))}\n`);
+  });
+
+program
+  .command('storage')
+  .description(
+    'open places of storage as the destination engine does, and say how large they are, or why it cannot',
+  )
+  .argument('<place...>', 'as --storage takes them, of disks')
+  .addOption(jsonOption())
+  .action(async (texts: readonly string[], args: CommonOptions) => {
+    const onEvent = sink(args);
+    for (const text of texts) {
+      const { location } = parseStoragePlace(text);
+      const sources = [{ kind: 'disk', disk: text } as const];
+      const places = [{ name: text, location }];
+      const { readers } = await openSources(sources, places, defaultLimits.storageMs, onEvent);
+      if (readers.includes(undefined)) process.exitCode = exitCode.failed;
+      for (const reader of readers) await reader?.close();
+    }
   });
 
 program

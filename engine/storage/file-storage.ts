@@ -23,7 +23,10 @@ export async function openFileStorage(path: string, folder?: string): Promise<Fi
   let isBlockDevice: boolean;
   let sizeBytes: number;
   try {
-    ({ file, direct, isBlockDevice } = await openHeld(path, folder));
+    ({ file, direct, isBlockDevice } = await withHeld(path, folder, async (held, isBlockDevice) => ({
+      ...(await openDirect(held)),
+      isBlockDevice,
+    })));
   } catch (cause) {
     if (isCoded(cause, 'storage')) throw cause;
     throw new CodedError('storage', 'cannot-open', `cannot open ${path}: ${messageOf(cause)}`, { cause });
@@ -63,26 +66,32 @@ export async function openFileStorage(path: string, folder?: string): Promise<Fi
  * another host. The file is opened for it: NFS asks its server then, and not for a look at the path (nfs(5), close-to-open).
  */
 export async function versionOfFile(path: string): Promise<string | undefined> {
-  const { file } = await openHeld(path, undefined);
-  try {
-    const stat = await file.stat();
-    return stat.isFile() ? `${stat.size} ${stat.mtimeMs}` : undefined;
-  } finally {
-    await file.close();
-  }
+  return withHeld(path, undefined, async (held, isBlockDevice) => {
+    if (isBlockDevice) return undefined;
+    const file = await open(held, readOnly);
+    try {
+      const { size, mtimeMs } = await file.stat();
+      return `${size} ${mtimeMs}`;
+    } finally {
+      await file.close();
+    }
+  });
 }
 
 /** O_PATH of open(2), which Node does not name: a hold on a file, which does not open it. */
 const holdOnly = 0o10_000_000;
 
+const readOnly = constants.O_RDONLY | constants.O_NONBLOCK;
+
 /**
- * Holds what the path names, looks at it, and opens that very file: a FIFO or a character device is never opened, and nobody
+ * Holds what the path names, looks at it, and gives a path of that very file: a FIFO or a character device is never opened, and nobody
  * can put another file in its place between the look and the opening.
  */
-async function openHeld(
+async function withHeld<Result>(
   path: string,
   folder: string | undefined,
-): Promise<{ readonly file: FileHandle } & Pick<FileStorage, 'direct' | 'isBlockDevice'>> {
+  body: (held: string, isBlockDevice: boolean) => Promise<Result>,
+): Promise<Result> {
   const hold = await open(path, holdOnly);
   try {
     const stat = await hold.stat();
@@ -95,16 +104,15 @@ async function openHeld(
     const held = `/proc/self/fd/${hold.fd}`;
     if (folder !== undefined && !(await readlink(held)).startsWith(folder === '/' ? '/' : `${folder}/`))
       throw new CodedError('storage', 'outside', `${path} is not in ${folder}`);
-    return { ...(await openDirect(held)), isBlockDevice: stat.isBlockDevice() };
+    return await body(held, stat.isBlockDevice());
   } finally {
     await hold.close();
   }
 }
 
 async function openDirect(path: string): Promise<{ readonly file: FileHandle; readonly direct: boolean }> {
-  const flags = constants.O_RDONLY | constants.O_NONBLOCK;
   try {
-    const file = await open(path, flags | constants.O_DIRECT);
+    const file = await open(path, readOnly | constants.O_DIRECT);
     try {
       // Some file systems take the flag and then refuse every read.
       await file.read(allocateAligned(storageAlignmentBytes), 0, storageAlignmentBytes, 0);
@@ -115,7 +123,7 @@ async function openDirect(path: string): Promise<{ readonly file: FileHandle; re
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
   }
-  return { file: await open(path, flags), direct: false };
+  return { file: await open(path, readOnly), direct: false };
 }
 
 async function sizeOf(file: FileHandle): Promise<number> {

@@ -46,9 +46,11 @@ export function parseTable(table: string): readonly MappedPiece[] | LeftOutReaso
     const [start = '', length = '', target = '', ...words] = line.trim().split(/\s+/);
     if (target === 'crypt') return 'encrypted-disk';
     if (/^(raid|mirror)/.test(target)) return 'raid';
-    if (target !== 'linear' && target !== 'striped') return 'remapped-device';
+    if (target !== 'linear' && target !== 'striped' && target !== 'snapshot-origin') return 'remapped-device';
     const isStriped = target === 'striped';
-    const places = isStriped ? words.slice(2) : words;
+    // What a snapshot is taken of stays where it is: what is overwritten goes to the snapshot (drivers/md/dm-snap.c, origin_map).
+    const ofOrigin = [words[0] ?? '', start];
+    const places = isStriped ? words.slice(2) : target === 'linear' ? words : ofOrigin;
     const stripeCount = isStriped ? Number(words[0]) : 1;
     if (!(stripeCount >= 1) || places.length < 2 * stripeCount) return 'unknown-mapping';
     const stripes = Array.from({ length: stripeCount }, (_, index) => ({

@@ -74,6 +74,15 @@ test('extents of a file system with small blocks keep their aligned middle', (t)
   t.deepEqual(parseFilefrag(text).get('f')?.extents, [{ logicalBlock: 1, physicalBlock: 2, count: 2 }]);
 });
 
+test('ext4 with blocks of 1 KiB begins its files 1 KiB behind a multiple of 4 KiB, where no page can be named', (t) => {
+  const text = `File size of /d/w1.ibd is 3145728 (3145728 blocks of 1 bytes)
+ ext:     logical_offset:        physical_offset: length:   expected: flags:
+   0:        0.. 2097151:   10486784..  12583935: 2097152:            
+   1:  2097152.. 3145727:    9438208..  10486783: 1048576:   12583936: last,eof
+/d/w1.ibd: 2 extents found`;
+  t.like(parseFilefrag(text).get('/d/w1.ibd'), { extents: [], hasUnaligned: true });
+});
+
 const isSettled = (found: FileExtents | NoPlace | undefined): boolean | undefined =>
   found !== undefined && 'isSettled' in found ? found.isSettled : undefined;
 const blocksOf = (found: FileExtents | NoPlace | undefined): number =>
@@ -324,6 +333,13 @@ test('the paths of an NVMe disk that has several are not further disks with its 
   symlinkSync(join(root, 'devices/pci/nvme0/nvme0c0n1'), join(root, 'block/nvme0c0n1'));
   const place = await new Disks(root).find('259:0');
   t.deepEqual(place, { source: { kind: 'disk', disk: 'once' }, firstBlock: 0 });
+});
+
+test('a volume that snapshots are taken of lies where it lay before', (t) => {
+  t.deepEqual(parseTable('0 2048 snapshot-origin 253:7\n'), [
+    { firstBlock: 0, count: 256, chunkBlocks: 256, stripes: [{ device: '253:7', firstBlock: 0 }] },
+  ]);
+  t.is(parseTable('0 2048 snapshot-origin\n'), 'unknown-mapping');
 });
 
 test("the mapper's tables that say no block, and why", (t) => {

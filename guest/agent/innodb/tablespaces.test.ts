@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -169,6 +169,55 @@ test('files of a system tablespace behind the first have no header: that of the 
   rmSync(join(folder, 'ibdata1'));
   t.deepEqual(await index.read(pid, new Deadline(60_000)), []);
 });
+
+test('a system tablespace may have any name, and other files that the server holds are none', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'tablespaces-'));
+  const write = (name: string, bytes: Uint8Array): string => {
+    writeFileSync(join(folder, name), bytes);
+    return join(folder, name);
+  };
+  const header = firstPage(0, 0x15);
+  header.writeUInt16BE(8, 24);
+  header.writeUInt32BE(768, 46);
+  const system = write('sys1', header);
+  const held = [
+    system,
+    write('binlog.000001', firstPage(0, 0x15)),
+    write('ib_logfile0', Buffer.alloc(65_536)),
+  ];
+  const pid = await standIn(t, folder, held);
+  const found = await new TablespaceIndex('mariadb').read(pid, new Deadline(60_000));
+  t.deepEqual(
+    found.map(({ path, spaceId }) => [path, spaceId]),
+    [[`/proc/${pid}/root${system}`, 0]],
+  );
+});
+
+const mayMount = spawnSync('unshare', ['--mount', 'true']).status === 0;
+
+(mayMount ? test : test.skip)(
+  'a database that is a link leads where its server sees it to lead',
+  async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'tablespaces-'));
+    for (const name of ['data', 'elsewhere/shop']) mkdirSync(join(folder, name), { recursive: true });
+    symlinkSync('/mnt/shop', join(folder, 'data/shop'));
+    writeFileSync(join(folder, 'elsewhere/shop/orders.ibd'), firstPage(7, 0x15));
+    const script = 'mount --bind "$0/elsewhere" /mnt && cd "$0/data" && echo mounted && exec sleep 60';
+    const server = spawn('unshare', ['--mount', 'sh', '-c', script, folder], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    t.teardown(() => {
+      server.kill();
+      rmSync(folder, { recursive: true });
+    });
+    await once(server.stdout, 'data');
+    const found = await new TablespaceIndex('mariadb').read(server.pid ?? 0, new Deadline(60_000));
+    t.deepEqual(
+      found.map(({ path, spaceId }) => [path, spaceId]),
+      [[`/proc/${server.pid}/root/mnt/shop/orders.ibd`, 7]],
+    );
+  },
+);
 
 test('a tablespace that is encrypted in place is, and the server has any number of them', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'tablespaces-'));

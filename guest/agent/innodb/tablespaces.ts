@@ -50,6 +50,12 @@ const filesAtOnce = 512;
 
 /** FSP_HEADER_OFFSET */
 const spaceHeaderOffset = 38;
+/** FIL_PAGE_TYPE, and FIL_PAGE_TYPE_FSP_HDR */
+const pageTypeOffset = 24;
+const spaceHeaderType = 8;
+/** FSP_SPACE_ID, FSP_SIZE */
+const headerSpaceIdOffset = spaceHeaderOffset;
+const sizeOffset = spaceHeaderOffset + 8;
 /** FSP_SPACE_FLAGS */
 const flagsOffset = spaceHeaderOffset + 16;
 /** XDES_ARR_OFFSET: behind FSP_HEADER_SIZE bytes of the header. */
@@ -73,10 +79,13 @@ export function describeTablespace(
   if (bytes.length < 4096) return undefined;
   const spaceId = readU32(bytes, spaceIdOffset);
   const firstPage = readU32(bytes, pageNumberOffset);
-  const isSystem = basename(path).startsWith('ibdata');
+  const name = basename(path);
+  const isSystem = name.startsWith('ibdata');
+  if (!isTablespaceName(name) && !hasSystemHeader(bytes)) return undefined;
   // Zeros: created, but its first page is not on disk yet. Only the system tablespace has id 0, in files of which each but the first
   // may begin with a page that is not used yet.
-  if (spaceId === 0 && (!isSystem || bytes.every((byte) => byte === 0))) return undefined;
+  if (isTablespaceName(name) && spaceId === 0 && (!isSystem || bytes.every((byte) => byte === 0)))
+    return undefined;
   const flags = readU32(bytes, flagsOffset);
   if (product === 'mariadb' && (flags & fullCrc32Bit) !== 0) {
     const pageSizeBytes = 512 << (flags & 0xf);
@@ -96,6 +105,15 @@ export function describeTablespace(
   else if ((flags & mariadbPageCompressionBit) !== 0) excluded = 'page-compressed';
   else excluded = mariadbEncryption(bytes, pageSizeBytes);
   return { path, spaceId, firstPage, pageSizeBytes, excluded };
+}
+
+/** Of the first file of a system tablespace, which innodb_data_file_path may give any name. */
+function hasSystemHeader(bytes: Uint8Array): boolean {
+  return (
+    readU32(bytes, pageTypeOffset) >>> 16 === spaceHeaderType &&
+    [spaceIdOffset, pageNumberOffset, headerSpaceIdOffset].every((offset) => readU32(bytes, offset) === 0) &&
+    readU32(bytes, sizeOffset) > 0
+  );
 }
 
 /** fil_space_crypt_t as fil0crypt.cc writes it into the first page. */
@@ -125,6 +143,8 @@ function cryptDataOffset(pageSizeBytes: number): number {
  */
 function findTablespacePaths(pid: number, deadline: Deadline, most: number): ReadonlyMap<string, boolean> {
   const within = pathsOf(pid);
+  const others: string[] = [];
+  let hasSystem = false;
   const paths = new Map<string, boolean>();
   let length = 0;
   const add = (path: string, isHeld: boolean): void => {
@@ -137,23 +157,34 @@ function findTablespacePaths(pid: number, deadline: Deadline, most: number): Rea
   for (const { name: descriptor } of entriesOf(`/proc/${pid}/fd`, maxFiles)) {
     deadline.check();
     const target = readLink(`/proc/${pid}/fd/${descriptor}`);
-    if (target?.startsWith('/') === true && isTablespaceName(basename(target))) add(within(target), true);
+    if (target?.startsWith('/') !== true || target.endsWith(' (deleted)')) continue;
+    const name = basename(target);
+    hasSystem ||= name.startsWith('ibdata');
+    if (isTablespaceName(name)) add(within(target), true);
+    else others.push(target);
   }
-  listTablespaces(within(readlinkSync(`/proc/${pid}/cwd`)), 2, deadline, (path) => {
+  // innodb_data_file_path may give the system tablespace any name.
+  if (!hasSystem) for (const target of others) add(within(target), true);
+  const root = `/proc/${pid}/root`;
+  listTablespaces(within(readlinkSync(`/proc/${pid}/cwd`)), root, 2, deadline, (path) => {
     add(path, false);
   });
   return paths;
 }
 
-/** Of what is deleted, the kernel adds ` (deleted)` to the name. `ibtmp1` and `*.ibt` are temporary; `undo_001`, `undo001` and `undo_x.ibu` hold undo logs. */
+/** `ibtmp1` and `*.ibt` are temporary; `undo_001`, `undo001` and `undo_x.ibu` hold undo logs. */
 function isTablespaceName(name: string): boolean {
-  if (name.endsWith(' (deleted)')) return false;
   return /\.(ibd|ibu)$/.test(name) || /^ibdata\d*/.test(name) || /^undo_?\d+$/.test(name);
 }
 
-/** As far as it can be read: what is wrong with one folder, or a link to one, is no reason to do without the others. */
+/**
+ * As far as it can be read: what is wrong with one folder, or a link to one, is no reason to do without the others.
+ *
+ * @param root of the server, in which links are followed
+ */
 function listTablespaces(
   folder: string,
+  root: string,
   depth: number,
   deadline: Deadline,
   add: (path: string) => void,
@@ -163,8 +194,18 @@ function listTablespaces(
       deadline.check();
       if (kind === 'file') {
         if (isTablespaceName(name)) add(join(folder, name));
+      } else if (depth > 1 && kind !== 'other') {
+        const path = join(folder, name);
         // A database may be a symbolic link to a folder elsewhere.
-      } else if (depth > 1 && kind !== 'other') listTablespaces(join(folder, name), depth - 1, deadline, add);
+        const target = kind === 'link' ? readLink(path) : undefined;
+        listTablespaces(
+          target?.startsWith('/') === true ? root + target : path,
+          root,
+          depth - 1,
+          deadline,
+          add,
+        );
+      }
     }
   } catch (error) {
     if (systemErrorCode(error) === undefined) throw error;
