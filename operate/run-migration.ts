@@ -333,6 +333,7 @@ class Run {
         break;
       // Of the destination's waits the source's engine says those that somebody has to know.
       case 'waiting-for':
+        if (this.#isInDoubt) break;
         if (role === 'source' || this.#sourceIsLost) this.#plan.reporter.note(waitLine(event));
         break;
       case 'warning':
@@ -346,6 +347,11 @@ class Run {
           this.#plan.reporter.note('the engines say more, which stands in their events');
         break;
     }
+  }
+
+  /** How long that is waited for is said here. */
+  get #isInDoubt(): boolean {
+    return this.#state.is === 'moving' && this.#state.commit === 'in-doubt';
   }
 
   async #verify(outcome: Outcome): Promise<RamVerdict | undefined> {
