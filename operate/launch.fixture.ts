@@ -60,6 +60,22 @@ const late = await LaunchedEngine.start(host, {
 });
 await late.ended;
 
+// On a full disk.
+await host.run(`cd ${folderOf(id)}
+rm -f end destination.pid
+mkdir full
+mount -t tmpfs -o size=4k tmpfs full
+head -c 4096 /dev/zero > full/fill
+ln -s full/pid destination.pid`);
+await LaunchedEngine.start(host, {
+  ...{ id, vm: 'vm1', role: 'destination', command: `touch ${folderOf(id)}/runs` },
+  onEvent: () => undefined,
+  onHeard: () => undefined,
+}).catch((error: unknown) => {
+  say('full', (error as Error).message.replace(/^on .*: /, ''));
+});
+say('runs', await host.run(`cd ${folderOf(id)} && umount full && ls runs 2> /dev/null || true`));
+
 // Ended ones are forgotten, but those that somebody has still to look after.
 const named = (number: number): string => `old-${String(number).padStart(2, '0')}`;
 for (let number = 0; number < 30; number++) {

@@ -19,6 +19,8 @@ asRoot('an engine that nobody supervises', async (t) => {
     { step: 'status', what: [true, 'listening', null] },
     { step: 'event', what: 'cancelled' },
     { step: 'status', what: [false, 'cancelled', 'cancelled'] },
+    { step: 'full', what: 'the engine has not started' },
+    { step: 'runs', what: '' },
     { step: 'kept', what: [true, true, true, false, true] },
   ]);
 });

@@ -75,8 +75,9 @@ function launchScript(id: string, role: Role, vm: string, command: string): stri
   return `set -eu
 umask 077
 # A file, since systemd has a meaning of its own for "$" in a command.
-# One that a slow host starts only when its migration is over ends at once.
-printf '%s\\n' ${quote(`echo $$ > ${stem}.pid\n[ ! -e ${folderOf(id)}/end ] || exit 1\nexec ${command}`)} > ${stem}.sh
+# One that a slow host starts only when its migration is over ends at once, as does one that a full disk would leave without its pid:
+# nobody could end it.
+printf '%s\\n' ${quote(`echo $$ > ${stem}.pid || exit 1\n[ ! -e ${folderOf(id)}/end ] || exit 1\nexec ${command}`)} > ${stem}.sh
 if [ -d /run/systemd/system ]; then
   if systemctl is-active --quiet ${quote(unit)}; then echo "the unit ${unit} is active: an engine of an earlier migration is still there (poolshift status; systemctl kill -s TERM ${unit})" >&2; exit 1; fi
   systemctl reset-failed ${quote(unit)} 2> /dev/null || true

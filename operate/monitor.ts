@@ -10,7 +10,14 @@ export type Qemu = Pick<QmpClient, 'execute' | 'onEvent'>;
 
 const connectMs = 10_000;
 /** Said twice they do no more than once. */
-const repeatable: readonly QmpCommand[] = ['query-migrate', 'query-status', 'stop', 'cont', 'migrate_cancel'];
+const repeatable: readonly QmpCommand[] = [
+  'query-migrate',
+  'query-status',
+  'stop',
+  'cont',
+  'migrate-start-postcopy',
+  'migrate_cancel',
+];
 
 /** Process and user behind a QMP socket, which QEMU may have been told by another path. @throws CodedError 'host' */
 export async function processBehind(

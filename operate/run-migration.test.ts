@@ -166,6 +166,19 @@ test('a source engine that goes without a word may have committed: nobody is tol
   t.like(await pausedAfter({ event: 'failed', reason: 'x' }), { outcome: 'failed-paused' });
 });
 
+test('a target that waits with all of a VM that runs on at the source is to be ended', async (t) => {
+  const lookedAt = async (destination: VmState): Promise<string> => {
+    const played = play({ look: () => Promise.resolve({ source: 'running', destination }) });
+    untilListening(played);
+    const { outcome, reasons } = await played.running();
+    t.is(outcome, 'failed');
+    return reasons.join('; ');
+  };
+  t.regex(await lookedAt('paused'), /dst has vm1 as well, which waits there: end it, and never continue it/);
+  t.regex(await lookedAt('unknown'), /dst did not answer/);
+  t.is(await lookedAt('absent'), 'failed');
+});
+
 test('what an engine waits for is said, once', async (t) => {
   const wait = { event: 'waiting-for', what: 'storage', seconds: 20, limit_seconds: 300 };
   const played = play({

@@ -102,7 +102,8 @@ class Run {
   /** And the destination goes on without it. */
   #sourceIsLost = false;
   #engineNotes = 0;
-  #destinationAnswers = true;
+  /** When it was looked for last. */
+  #atDestination: VmState = 'absent';
   #migrateMs: number | undefined;
   #endedMs: number | undefined;
 
@@ -212,7 +213,7 @@ class Run {
 
   async #look(): Promise<void> {
     const seen = await this.#plan.driver.look();
-    this.#destinationAnswers = seen.destination !== 'unknown';
+    this.#atDestination = seen.destination;
     this.#dispatch({ type: 'looked', ...seen });
   }
 
@@ -332,6 +333,7 @@ class Run {
         break;
       // Of the destination's waits the source's engine says those that somebody has to know.
       case 'waiting-for':
+        if (this.#isInDoubt) break;
         if (role === 'source' || this.#sourceIsLost) this.#plan.reporter.note(waitLine(event));
         break;
       case 'warning':
@@ -345,6 +347,11 @@ class Run {
           this.#plan.reporter.note('the engines say more, which stands in their events');
         break;
     }
+  }
+
+  /** How long that is waited for is said here. */
+  get #isInDoubt(): boolean {
+    return this.#state.is === 'moving' && this.#state.commit === 'in-doubt';
   }
 
   async #verify(outcome: Outcome): Promise<RamVerdict | undefined> {
@@ -441,8 +448,13 @@ class Run {
       return [
         `${hosts.source.name} was lost on the way: where its QEMU of ${vm} is still there, it has the memory that ${vm} has left; end it, and never continue it`,
       ];
-    if ((outcome === 'failed' || outcome === 'cancelled') && !this.#destinationAnswers)
-      return [`${hosts.destination.name} did not answer: see that ${vm} does not run there as well`];
+    if (outcome === 'failed' || outcome === 'cancelled') {
+      const { name } = hosts.destination;
+      if (this.#atDestination === 'unknown')
+        return [`${name} did not answer: see that ${vm} does not run there as well`];
+      if (this.#atDestination === 'paused')
+        return [`${name} has ${vm} as well, which waits there: end it, and never continue it`];
+    }
     if (outcome === 'failed-paused')
       return [`continue ${vm} on ${hosts.source.name}: nothing of it runs elsewhere`];
     return [];

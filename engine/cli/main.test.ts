@@ -214,6 +214,35 @@ test('a key is made once, and taken from a file or a descriptor', async (t) => {
   }
 });
 
+test('guest memory does not become standard input where the key came from', async (t) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-cli-'));
+  t.teardown(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const [keyFile, memory] = [path.join(folder, 'key'), path.join(folder, 'memory')];
+  writeFileSync(keyFile, 'ab'.repeat(32));
+  // Others may read it, so that a warning says when it is open.
+  writeFileSync(memory, 'move\n', { mode: 0o644 });
+  const key = openSync(keyFile, 'r');
+  const engine = spawn(
+    process.execPath,
+    [
+      ...[main, 'source', '--listen', `unix:${folder}/socket`, '--connect', '127.0.0.1:1', '--json'],
+      ...['--psk-file', 'fd:0', '--strategy', 'resume', '--ram', `file:${memory}`],
+    ],
+    { stdio: [key, 'pipe', 'inherit'] },
+  );
+  closeSync(key);
+  const ended = once(engine, 'exit');
+  if (engine.stdout === null) throw new Error('no pipe');
+  const [first] = (await once(engine.stdout, 'data')) as [Buffer];
+  t.regex(first.toString(), /ram-readable-by-others/);
+  engine.kill('SIGSTOP');
+  t.is(readlinkSync(`/proc/${engine.pid ?? 0}/fd/0`), keyFile);
+  engine.kill('SIGKILL');
+  await ended;
+});
+
 test('a reader of its output that has gone does not change how it ends', async (t) => {
   const child = spawn(process.execPath, [main, '--help'], { stdio: ['ignore', 'pipe', 'pipe'] });
   child.stdout.destroy();

@@ -14,7 +14,7 @@ export interface EngineOptions {
 
 /** Where an engine hears that somebody wants it to end: SIGINT, SIGTERM, SIGHUP; perhaps several times. */
 export interface Interrupts {
-  /** `listener` is called for each of them from now on, and at once if one has come before. */
+  /** `listener` is called for each of them from now on; one that comes before anybody listens ends the program. */
   subscribe(listener: () => void): void;
 }
 

@@ -153,6 +153,8 @@ function beforeCommit(
     case 'started': {
       // It holds all device state, so that this is a lie or a fault; either way it must not run here beside.
       const why = new Error('the destination says that the target has started before it was told to');
+      // There is no QEMU that could be kept, nor anything that it has sent.
+      if (state.is !== 'moving') return atSource('runs-on', why, [{ do: 'abort', why }]);
       return enterDoubt(why, 'waits', 'up', [{ do: 'abort', why }]);
     }
     case 'qemu-closed':
@@ -200,7 +202,7 @@ function committing(state: Extract<SourceState, { is: 'committing' }>, event: So
     case 'qemu-closed':
       if (qemu !== 'waits') return { state: { is: 'committing', qemu: 'completed' }, actions: [] };
       // Its own word that the migration is over must come after the target's: this QEMU was cancelled or killed, and the
-      // commit cannot be called back. The destination is told, and drops what it has not delivered yet.
+      // commit cannot be called back. It may have been killed, so that what the destination has is the only VM.
       return enterDoubt(event.why, 'closed-early', 'up', []);
     case 'link-broken':
       return enterDoubt(event.why, qemu, 'down', []);

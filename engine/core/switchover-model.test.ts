@@ -663,3 +663,15 @@ test('a VM whose missing pages are on storage gets them, whatever becomes of the
   }
   t.true(alone > 20, `${alone}`);
 });
+
+test('a destination that speaks of its target before QEMU has come ends the migration: there is nothing to be in doubt of', (t) => {
+  for (const type of ['moved', 'started'] as const)
+    for (const before of [sourceStart, { is: 'preparing' } as const]) {
+      const { state, actions } = stepSource(before, { type });
+      t.like(state, { is: 'over', end: { at: 'source', vm: 'runs-on' } });
+      t.deepEqual(
+        actions.map((action) => action.do),
+        ['abort'],
+      );
+    }
+});

@@ -4,6 +4,8 @@ import { closeSync, fstatSync, openSync, readSync, rmSync, writeFileSync } from 
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 
 const keyBytes = 32;
+/** The last descriptor that a program expects to be what it was started with. */
+const standardError = 2;
 /** More than a key and its line end, so that more than a key is seen. */
 const maxBytes = 2 * keyBytes + 16;
 
@@ -33,7 +35,7 @@ export function writeKey(path: string, key: string): void {
 /**
  * Reads a key.
  *
- * @param place a path, or `fd:N` for a descriptor that was inherited; that is read and closed
+ * @param place a path, or `fd:N` for a descriptor that was inherited; that is read and, but for a standard one, closed
  * @throws CodedError 'key', 'key'
  */
 export function readKey(place: string): Buffer {
@@ -53,7 +55,8 @@ export function readKey(place: string): Buffer {
       }
       return parseKey(readText(descriptor), place);
     } finally {
-      closeSync(descriptor);
+      // What is opened next would get the number of standard input, and be read for commands: guest memory.
+      if (descriptor > standardError) closeSync(descriptor);
     }
   } catch (cause) {
     if (isCoded(cause, 'key')) throw cause;
