@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
+import { counted } from '../../foundation/quantity.ts';
 import {
   runNameOf,
   differencesAmong,
@@ -98,7 +99,10 @@ async function main(): Promise<number> {
         missingCells: cellsMissing,
       }),
     );
-  } else console.log(`${runs.length} runs of ${options.sets.length} sets in ${path.resolve(out)}`);
+  } else
+    console.log(
+      `${counted(runs.length, 'run')} of ${counted(options.sets.length, 'set')} in ${path.resolve(out)}`,
+    );
   const isComplete = [leftOut, shardsMissing, cellsMissing, failed].every(({ length }) => length === 0);
   return isComplete ? exitCodes.ok : exitCodes.failed;
 }

@@ -1,5 +1,5 @@
 /** What docs/results.md says of one recipe: question, command, conditions, tables, claims, figures. Pure. */
-import { gibibytes } from '../../foundation/quantity.ts';
+import { counted, gibibytes } from '../../foundation/quantity.ts';
 import { matricesOf, type Recipe, type RecipeTable } from '../../experiments/recipe.ts';
 import { claimsMarkdown } from '../claims/claims-table.ts';
 import { figures } from '../figures/all.ts';
@@ -67,7 +67,7 @@ export function recipeBlock(
   const shown = figures.filter(({ name }) => recipe.figures.includes(name));
   return [
     ...headOf(recipe),
-    `${count === wanted ? runsText(wanted) : `**${count} of ${wanted} runs**`}, ${daysOf(runs)}, ` +
+    `${count === wanted ? counted(wanted, 'run') : `**${count} of ${wanted} runs**`}, ${daysOf(runs)}, ` +
       `in ${folders.map((folder) => `\`${folder}\``).join(', ')}. ${madeOn(runs)}`,
     '',
     ...(differences.length === 0
@@ -134,8 +134,6 @@ function tableOf({ scenarios, engines }: Recipe, table: RecipeTable, parts: Reci
   const kept = head.map((_, index) => index < 4 || lines.some((line) => line[index] !== ''));
   return markdownTable([head, ...lines].map((line) => line.filter((_, index) => kept[index])));
 }
-
-const runsText = (count: number): string => (count === 1 ? '1 run' : `${count} runs`);
 
 const each = (values: readonly string[]): string => [...new Set(values)].sort().join(', ');
 
