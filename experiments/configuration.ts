@@ -11,7 +11,7 @@ import { paperLinkBitsPerSecond, profileNames, profiles } from './profiles.ts';
 import { scenarioNames, scenarios } from './scenarios.ts';
 
 /** When the target's memory gets its pages: as they are first written, or before the migration. */
-export const targetMemories = ['plain', 'prefaulted'] as const;
+const targetMemories = ['plain', 'prefaulted'] as const;
 
 /** Where the four hosts are. */
 const testbedNames = ['local', 'vagrant', 'inventory'] as const;

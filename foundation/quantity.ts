@@ -15,4 +15,7 @@ export const megabitsPerSecond = (bitsPerSecond: number): string => `${bitsPerSe
 export const mebibytes = (bytes: number, digits = 0): string => `${(bytes / 2 ** 20).toFixed(digits)} MiB`;
 export const gibibytes = (bytes: number, digits = 1): string => `${(bytes / 2 ** 30).toFixed(digits)} GiB`;
 
+/** "1 run", "3 runs". */
+export const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
+
 export const percent = (share: number, digits = 0): string => `${(100 * share).toFixed(digits)} %`;

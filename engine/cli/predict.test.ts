@@ -102,6 +102,9 @@ test('wrong command lines end with status 2, help with 0', async (t) => {
     ['--mem', '1', '--listed', '2'],
     ['--unknown'],
     ['--mem', '1', 'x'],
+    ['--mem', '1e9'],
+    ['--mem', '0.0625', '--scale', '8'],
+    ['--against', 'set', '--mem', '1'],
   ]) {
     t.is((await predict(...options)).exitCode, 2, options.join(' '));
   }

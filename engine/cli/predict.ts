@@ -21,6 +21,9 @@ import { bitsPerSecond, bytes, number, share } from './arguments.ts';
 /** What the program's exit code means. */
 const exitCode = { predicted: 0, usage: 2 } as const;
 
+/** Of what is simulated: a VM of a few pages has no passes, and one of more does not fit into memory. */
+const gib = { min: 0.0625, max: 1024 } as const;
+
 /** What is left of a link for TCP payload: 119.5 of 125 Mbit/s, as measured. */
 const payloadShare = 0.956;
 
@@ -57,7 +60,7 @@ const [fresh, aged] = [guest, agedShares].map(({ zeroShare, listedShare }) => `$
 const program: Command = new Command('predict')
   .configureHelp(helpSettings)
   .description('Predicts migrations of a database VM by simulating them with the schedule of the engine.')
-  .option('--mem <GiB>', 'memory of the VM', number(0.0625))
+  .option('--mem <GiB>', 'memory of the VM', number(gib.min))
   .option('--link-rate <rate>', 'rate of both links', bitsPerSecond, 1e9)
   .option('--migration-rate <rate>', 'rate of the migration link (default: as --link-rate)', bitsPerSecond)
   .option('--storage-rate <rate>', 'rate at which storage is read (default: as --link-rate)', bitsPerSecond)
@@ -248,6 +251,12 @@ async function main(): Promise<void> {
   program.parse();
   const options = program.opts<Arguments>();
   if (options.against !== undefined) {
+    const given = program.options
+      .filter((option) => program.getOptionValueSource(option.attributeName()) === 'cli')
+      .flatMap(({ long }) => long ?? [])
+      .filter((name) => name !== '--against' && name !== '--json');
+    if (given.length > 0)
+      program.error(`error: --against takes this from the recorded runs: ${given.join(' ')}`);
     const comparisons = await compare(options.against);
     if (options.json) console.log(JSON.stringify(comparisons, null, 2));
     else printComparisons(comparisons);
@@ -255,6 +264,11 @@ async function main(): Promise<void> {
   }
   const { mem } = options;
   if (mem === undefined) program.error("error: required option '--mem <GiB>' not specified");
+  const simulatedGib = mem / options.scale;
+  if (simulatedGib < gib.min || simulatedGib > gib.max)
+    program.error(
+      `error: --mem ${mem} divided by --scale ${options.scale} is to be ${gib.min} to ${gib.max} GiB`,
+    );
   const setup = setupOf({ ...options, mem });
   const predictions = simulatedEngines.map((engine, index) => {
     // It takes the longer the larger the VM is.

@@ -116,9 +116,8 @@ export function stepDestination<Parts extends DestinationParts>(
     case 'moving':
       return beforeCommit(state, event);
     case 'committing':
-      return committing(state, event);
     case 'switching':
-      return switching(state, event);
+      return committed(state, event);
     case 'draining':
       return draining(state, event);
     case 'closing':
@@ -197,8 +196,9 @@ function beforeCommit<Parts extends DestinationParts>(
   }
 }
 
-function committing<Parts extends DestinationParts>(
-  state: Extract<DestinationState<Parts>, { is: 'committing' }>,
+/** Until the target has the VM: when it runs, and in an early resume when it has loaded the package (`switching`). */
+function committed<Parts extends DestinationParts>(
+  state: Extract<DestinationState<Parts>, { is: 'committing' | 'switching' }>,
   event: DestinationEvent<Parts>,
 ): DestinationStep<Parts> {
   switch (event.type) {
@@ -206,8 +206,9 @@ function committing<Parts extends DestinationParts>(
     case 'stream-begins':
     case 'package-begins':
     case 'commit':
-    case 'target-moved':
       return stay<Parts>(state);
+    case 'target-moved':
+      return state.is === 'switching' ? moved<Parts>(state) : stay<Parts>(state);
     case 'target-started':
       return started<Parts>(state);
     case 'target-failed':
@@ -225,43 +226,7 @@ function committing<Parts extends DestinationParts>(
     case 'limit':
       if (event.undelivered) return neverRuns(event.why);
       return {
-        state: { ...state, is: 'in-doubt', why: event.why, early: false },
-        actions: [{ do: 'say-in-doubt', why: event.why }],
-      };
-    case 'interrupted':
-      return { state, actions: [{ do: 'refuse-signal' }] };
-  }
-}
-
-/** As `committing`; the target has the VM when it has loaded the package. */
-function switching<Parts extends DestinationParts>(
-  state: Extract<DestinationState<Parts>, { is: 'switching' }>,
-  event: DestinationEvent<Parts>,
-): DestinationStep<Parts> {
-  switch (event.type) {
-    case 'greeted':
-    case 'stream-begins':
-    case 'package-begins':
-    case 'commit':
-      return stay<Parts>(state);
-    case 'target-moved':
-      return moved<Parts>(state);
-    case 'target-started':
-      return started<Parts>(state);
-    case 'target-failed':
-      return neverRuns(event.why);
-    case 'target-silent-end':
-      return leaveDoubt(event.why);
-    case 'link-closed':
-      return event.vouched ? neverRuns(event.why) : stay<Parts>({ ...state, link: 'down' });
-    case 'source-aborted':
-      return event.undelivered ? neverRuns(event.why) : stay<Parts>({ ...state, link: 'down' });
-    case 'failed':
-      return event.undelivered ? neverRuns(event.why) : leaveDoubt(event.why);
-    case 'limit':
-      if (event.undelivered) return neverRuns(event.why);
-      return {
-        state: { ...state, is: 'in-doubt', why: event.why, early: true },
+        state: { ...state, is: 'in-doubt', why: event.why, early: state.is === 'switching' },
         actions: [{ do: 'say-in-doubt', why: event.why }],
       };
     case 'interrupted':

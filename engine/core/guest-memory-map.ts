@@ -27,7 +27,7 @@ const maxReservedFrames = (64 * 1024 * 1024) / pageSizeBytes;
  * Pages of the VM's memory that lie below 4 GiB, unless max-ram-below-4g says otherwise (hw/i386/pc_q35.c, pc_q35_init;
  * hw/i386/pc_piix.c, pc_init1; hw/i386/microvm.c, microvm_memory_init).
  */
-export function lowPagesOf(machine: string, pageCount: number): number {
+function lowPagesOf(machine: string, pageCount: number): number {
   const [room, whereItIsCut] = machine.startsWith('pc-q35')
     ? [0xb0000, 2 * framesPerGiB]
     : machine.startsWith('pc-')

@@ -8,7 +8,7 @@ import type { GuestRam, PageHash } from './outside.ts';
 import type { PageLedger } from './page-ledger.ts';
 
 /** A block whose memory can be read. */
-export interface ReadableBlock {
+interface ReadableBlock {
   readonly blockIndex: number;
   readonly ledger: PageLedger;
   readonly ram: GuestRam;

@@ -29,7 +29,7 @@ const stagingPages = 64;
 const zeros = Buffer.alloc(pageSizeBytes);
 
 /** What becomes of it. */
-export interface PlacementReports {
+interface PlacementReports {
   begins(): void;
   /** Nothing is placed any more. */
   ends(reason: string): void;

@@ -21,7 +21,7 @@ export interface GivenPages {
 }
 
 /** What storage has of the VM that was moved. */
-export interface LeftStorage extends MovedVm {
+interface LeftStorage extends MovedVm {
   /** Known what is missing. @throws CodedError 'recovery', 'file' if storage is not what it was */
   begin(to: GivenPages): void;
   /** Its VM waits for pages among these. */
@@ -38,7 +38,7 @@ export interface LeftStorage extends MovedVm {
   >;
 }
 
-export interface RecoveryOptions {
+interface RecoveryOptions {
   readonly left: LeftMemory | LeftStorage;
   /** Unix socket on which the target waits. */
   readonly targetPath: string;

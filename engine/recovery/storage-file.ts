@@ -43,7 +43,7 @@ export type StorageFileHead = Readonly<Omit<z.infer<typeof schema>, 'format' | '
   readonly sources: readonly PageSource[];
 };
 
-export interface StorageFile extends StorageFileHead {
+interface StorageFile extends StorageFileHead {
   readonly parts: readonly PlanPart[];
 }
 

@@ -4,7 +4,7 @@ import { type FileHandle, open, readlink } from 'node:fs/promises';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { type StorageReader, storageAlignmentBytes } from './storage-reader.ts';
 
-export interface FileStorage extends StorageReader {
+interface FileStorage extends StorageReader {
   /** Whether reads go past the page cache. */
   readonly direct: boolean;
   readonly isBlockDevice: boolean;

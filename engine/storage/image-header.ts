@@ -10,7 +10,7 @@ export interface BackingFile {
   readonly format: string | undefined;
 }
 
-export type ImageHeader =
+type ImageHeader =
   | { readonly format: 'raw' }
   | { readonly format: 'qcow2'; readonly backing: BackingFile | undefined }
   /** An image that is not read; `why` ends the sentence "PLACE is ...". */

@@ -16,7 +16,7 @@ import {
 } from './records.ts';
 
 /** Ids of the sections that have started. */
-export interface StartedSections {
+interface StartedSections {
   readonly ram: number | undefined;
   readonly bitmaps: number | undefined;
 }

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
-import { CodedError, isCoded } from '../../foundation/coded-error.ts';
+import { counted } from '../../foundation/quantity.ts';
 import { derive, deriveSamplesTable } from '../../record/derive/derive.ts';
 import { type RunOnDisk, readRecordedSet, writeSetTable } from '../../record/sets/recorded-sets.ts';
 import type { RunRow } from '../../record/run-columns.ts';
@@ -41,11 +41,8 @@ async function main(): Promise<number> {
   );
   if (options === undefined) return exitCodes.ok;
   for (const folder of options.folders) {
-    const runs = await deriveFolder(folder).catch((error: unknown) => {
-      if (isCoded(error, 'record')) throw new CodedError('command', 'usage', error.message, { cause: error });
-      throw error;
-    });
-    console.log(`${folder}: ${runs} ${runs === 1 ? 'run' : 'runs'}`);
+    const runs = await deriveFolder(folder);
+    console.log(`${folder}: ${counted(runs, 'run')}`);
   }
   return exitCodes.ok;
 }

@@ -76,6 +76,7 @@ test('a shard plans its own runs; a wrong one is refused', async (t) => {
     [['--shard', 'a/b'], /--shard "a\/b"/],
     [['--shard', '3/3'], /there is nothing for shard 3\/3/],
     [['--pair', 'a b'], /--pair "a b": letters/],
+    [['--resume'], /--resume goes on with a set: name its folder with --out/],
     [['--repeat', 'many'], /--repeat "many": a whole number from 1 to 100 is needed/],
   ] as const) {
     const { exitCode, stderr } = await run('matrix', ...small, ...arguments_);

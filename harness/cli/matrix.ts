@@ -1,5 +1,6 @@
 /** `npm run matrix -- [options]`: many runs in a fair order; goes on after a failed one, and can be resumed. */
 import path from 'node:path';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { matrixOptionsSchema } from '../../experiments/matrix.ts';
 import { matrixTable } from './figures.ts';
 import { planJson, planText } from './matrix-plan.ts';
@@ -19,6 +20,8 @@ async function main(atEnd: AtEnd): Promise<number> {
     process.argv.slice(2),
   );
   if (options === undefined) return exitCodes.ok;
+  if (options.resume && options.out === undefined)
+    throw new CodedError('command', 'usage', '--resume goes on with a set: name its folder with --out');
   const plan = await planMatrix(options, say);
   if (options.dryRun) {
     console.log(options.json ? planJson(options, plan.cells) : planText(options, plan.cells));

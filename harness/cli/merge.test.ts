@@ -108,7 +108,7 @@ test('what is not finished, failed or not there is named, and the exit code says
   t.regex(stderr, /left out, not finished: .*rw-16-restore-r1/);
   t.regex(stderr, /no run of shard 2\/2/);
   t.regex(stderr, /failed: rw-16-precopy-r1/);
-  t.regex(stdout, /^2 runs of 1 sets/);
+  t.regex(stdout, /^2 runs of 1 set in/);
 });
 
 test('the same cell, other conditions, and what is no set are refused; nothing is written', async (t) => {

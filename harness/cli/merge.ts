@@ -2,7 +2,8 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
-import { CodedError, isCoded } from '../../foundation/coded-error.ts';
+import { CodedError } from '../../foundation/coded-error.ts';
+import { counted } from '../../foundation/quantity.ts';
 import {
   runNameOf,
   differencesAmong,
@@ -50,10 +51,7 @@ async function main(): Promise<number> {
     Promise.all(options.sets.map(readRecordedSet)),
     Promise.all(options.sets.map(readSetAside)),
     Promise.all(options.sets.map(readPlannedCells)),
-  ]).catch((error: unknown) => {
-    if (isCoded(error, 'record')) throw new CodedError('command', 'usage', error.message, { cause: error });
-    throw error;
-  });
+  ]);
   const found = sets.flat();
   if (found.length === 0)
     throw new CodedError('command', 'usage', `there is no run in ${options.sets.join(', ')}`);
@@ -98,7 +96,10 @@ async function main(): Promise<number> {
         missingCells: cellsMissing,
       }),
     );
-  } else console.log(`${runs.length} runs of ${options.sets.length} sets in ${path.resolve(out)}`);
+  } else
+    console.log(
+      `${counted(runs.length, 'run')} of ${counted(options.sets.length, 'set')} in ${path.resolve(out)}`,
+    );
   const isComplete = [leftOut, shardsMissing, cellsMissing, failed].every(({ length }) => length === 0);
   return isComplete ? exitCodes.ok : exitCodes.failed;
 }

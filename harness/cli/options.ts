@@ -116,7 +116,9 @@ export function parseOptions<Schema extends z.ZodObject>(
     throw new CodedError(
       'command',
       'usage',
-      code === 'commander.unknownOption' ? `${message}\nvalid options: ${known.join(' ')}` : message,
+      code === 'commander.unknownOption' && known.length > 0
+        ? `${message}\nvalid options: ${known.join(' ')}`
+        : message,
       { cause: error },
     );
   }

@@ -35,14 +35,10 @@ test('a run with other options is refused, whichever it is, and so is a broken f
   await writeManifest(first, manifest);
   await writeManifest(last, { ...manifest, configuration: { ...configuration, seed: 2 } });
   const places = [first, last].map((folder) => ({ folder, configuration }));
-  const refused = async (message: RegExp) => {
-    await t.throwsAsync(refuseOtherRuns(set, places), {
-      instanceOf: CodedError,
-      name: 'CommandError',
-      message,
-    });
+  const refused = async (message: RegExp, code = 'not-readable') => {
+    await t.throwsAsync(refuseOtherRuns(set, places), { instanceOf: CodedError, code, message });
   };
-  await refused(/last holds a run with other options; give another --out/);
+  await refused(/last holds a run with other options; give another --out/, 'usage');
   await writeFile(path.join(last, 'manifest.json'), '{');
   await refused(/last.manifest\.json is not a manifest/);
   await writeFile(path.join(set, plannedCellsFile), '{"format":1,"cells":[{"scenario":"rq"}]}');
@@ -103,7 +99,7 @@ test('the record of a set that had none holds the cells of its runs and those of
   await writeFile(path.join(set, 'rw-16-precopy-r2', 'manifest.json'), '{');
   await t.throwsAsync(cellsPlannedBefore(set), {
     instanceOf: CodedError,
-    name: 'CommandError',
+    code: 'not-readable',
     message: /rw-16-precopy-r2.manifest\.json is not a manifest/,
   });
 });

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { rename } from 'node:fs/promises';
 import path from 'node:path';
-import { CodedError, isCoded } from '../../foundation/coded-error.ts';
+import { CodedError } from '../../foundation/coded-error.ts';
 import { collectRevision } from '../run/versions.ts';
 import type { Configuration } from '../../experiments/configuration.ts';
 import type { PlannedRun } from '../../experiments/planned-cells.ts';
@@ -23,7 +23,7 @@ const comparable = ({ inventory: _place, ...configuration }: Configuration): str
  * Looks at what is in a set before a matrix goes on with it, and changes nothing.
  * @param places the folders of the matrix's runs, which need not be there, and what they are to be
  * @param root of the checkout, whose commit those that are done have to be of
- * @throws CodedError 'command', 'usage' if one holds a run with other options or of another build, or a file of the set is broken
+ * @throws CodedError 'command', 'usage' if one holds a run with other options or of another build; CodedError 'record', 'not-readable'
  */
 export async function refuseOtherRuns(
   set: string,
@@ -31,48 +31,36 @@ export async function refuseOtherRuns(
   root = path.join(import.meta.dirname, '../..'),
 ): Promise<void> {
   const { commit } = await collectRevision(root);
-  await refusingBrokenFiles(async () => {
-    await readPlannedCells(set);
-    for (const { folder, configuration } of places.filter((place) => hasRun(place.folder))) {
-      const manifest = await readManifest(folder);
-      const made = manifest.revision.commit;
-      if (made !== commit && (await doneRow(folder)) !== undefined)
-        throw new CodedError(
-          'command',
-          'usage',
-          `${folder} holds a run of another build (${made ?? 'no commit'}; this one is ${commit ?? 'no commit'}); give another --out, or check that commit out`,
-        );
-      if (comparable(manifest.configuration) !== comparable(configuration))
-        throw new CodedError(
-          'command',
-          'usage',
-          `${folder} holds a run with other options; give another --out, or the options that it was made with`,
-        );
-    }
-  });
+  await readPlannedCells(set);
+  for (const { folder, configuration } of places.filter((place) => hasRun(place.folder))) {
+    const manifest = await readManifest(folder);
+    const made = manifest.revision.commit;
+    if (made !== commit && (await doneRow(folder)) !== undefined)
+      throw new CodedError(
+        'command',
+        'usage',
+        `${folder} holds a run of another build (${made ?? 'no commit'}; this one is ${commit ?? 'no commit'}); give another --out, or check that commit out`,
+      );
+    if (comparable(manifest.configuration) !== comparable(configuration))
+      throw new CodedError(
+        'command',
+        'usage',
+        `${folder} holds a run with other options; give another --out, or the options that it was made with`,
+      );
+  }
 }
 
 /**
  * Cells that were planned for a set before a matrix goes on with it. One that was made before sets had a record of them
  * counts with its runs: once the record is there, it is what the set was meant to have.
- * @throws CodedError 'command', 'usage' if a file of the set is broken
+ * @throws CodedError 'record', 'not-readable'
  */
 export async function cellsPlannedBefore(set: string): Promise<readonly PlannedRun[]> {
   if (!existsSync(set)) return [];
-  return await refusingBrokenFiles(
-    async () =>
-      (await readPlannedCells(set)) ??
-      (await readRecordedRuns(set)).map(({ manifest }) => matrixRunOf(manifest)),
+  return (
+    (await readPlannedCells(set)) ??
+    (await readRecordedRuns(set)).map(({ manifest }) => matrixRunOf(manifest))
   );
-}
-
-async function refusingBrokenFiles<Result>(read: () => Promise<Result>): Promise<Result> {
-  try {
-    return await read();
-  } catch (error) {
-    if (isCoded(error, 'record')) throw new CodedError('command', 'usage', error.message, { cause: error });
-    throw error;
-  }
 }
 
 /** The figures of a cell that is done. A run that failed or was interrupted is not done; one that did not converge is. */

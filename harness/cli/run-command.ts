@@ -1,5 +1,6 @@
 /** The end of every command: its exit code, and what an error looks like. */
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
+import { whatIsWrong } from '../../record/what-is-wrong.ts';
 import { exitCodes } from './options.ts';
 
 /** Has something done when the command is over, however it ends. */
@@ -26,8 +27,9 @@ export async function runCommand(name: string, main: (atEnd: AtEnd) => Promise<n
     }
     if (isCoded(error, 'record')) {
       const { cause } = error;
-      console.error(`${name}: ${error.message}${cause instanceof Error ? `: ${cause.message}` : ''}`);
-      process.exit(exitCodes.failed);
+      console.error(`${name}: ${error.message}${cause === undefined ? '' : `: ${whatIsWrong(cause)}`}`);
+      // What somebody gave it to read.
+      process.exit(error.code === 'not-readable' ? exitCodes.usage : exitCodes.failed);
     }
     console.error(error);
     process.exit(exitCodes.failed);

@@ -33,7 +33,7 @@ const conditions: readonly string[] = [
 /** An emulated guest reads millions of order lines for the last one. */
 const timeoutMs = 30 * 60_000;
 
-export interface BrokenCondition {
+interface BrokenCondition {
   /** 1 to 4. */
   readonly condition: number;
   /** "1/3, 1/7": warehouse and district of each. */

@@ -19,7 +19,7 @@ for (const lang of ['en', 'ja']) {
       const drawn = figures.filter(
         ({ name }) => !/-(idle|ro)$|list-time|engines|queued|memory-held|gain/.test(name),
       );
-      t.true(run.stdout.includes(`${drawn.length} figures of 1 runs`), run.stdout);
+      t.true(run.stdout.includes(`${drawn.length} figures of 1 run in`), run.stdout);
       t.true(run.stderr.includes('figure-18-list-time: no numbers for it'));
       const expected = drawn.flatMap(({ name }) => ['pdf', 'png', 'svg'].map((type) => `${name}.${type}`));
       t.deepEqual((await readdir(out)).sort(), [...expected, 'claims.md', 'index.html'].sort());
@@ -48,7 +48,7 @@ test.serial('bare figures with captions beside them, on a machine that has not w
         env: { PATH: '/nonexistent' },
       },
     );
-    t.regex(stdout, /figures of 1 runs/);
+    t.regex(stdout, /figures of 1 run in/);
     t.regex(stderr, /no PDF is made: rsvg-convert is missing/);
     const files = await readdir(out);
     t.deepEqual(

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { helpSettings } from '../../foundation/command-help.ts';
+import { counted } from '../../foundation/quantity.ts';
 import { claimsMarkdown } from '../claims/claims-table.ts';
 import { paperClaimsOf } from '../claims/claims.ts';
 import { languages, type Language } from '../figures/text.ts';
@@ -79,7 +80,9 @@ async function report(folders: readonly string[], options: Options): Promise<voi
   const count = await writeReport(set, out, { language: options.lang, bare: options.bare }, say);
   if (options.readme) await showInReadme(set, folders, options);
   console.log(claimsMarkdown(paperClaimsOf(set, options.lang), options.lang));
-  console.log(`${count} figures of ${set.runs.length} runs in ${path.resolve(out)}; open index.html`);
+  console.log(
+    `${counted(count, 'figure')} of ${counted(set.runs.length, 'run')} in ${path.resolve(out)}; open index.html`,
+  );
 }
 
 try {

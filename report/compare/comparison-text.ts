@@ -1,5 +1,5 @@
 /** Findings as lines for people, and as a Markdown table for a pull request. Pure. */
-import { megabytes, milliseconds, seconds } from '../../foundation/quantity.ts';
+import { counted, megabytes, milliseconds, seconds } from '../../foundation/quantity.ts';
 import type { Difference } from '../record/conditions.ts';
 import { markdownTable } from '../render/markdown-table.ts';
 import type { Comparison, Finding, FindingKind, Verdict } from './compare.ts';
@@ -58,8 +58,6 @@ function neededText(finding: Finding | undefined): string | undefined {
     `has ${runs.base} + ${runs.next} runs in ${counted(cells, 'cell')}`
   );
 }
-
-const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
 
 /** The comparison in one line. */
 export function summaryLine({ verdict, findings, unpaired, damaged }: Comparison): string {

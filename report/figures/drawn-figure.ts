@@ -4,7 +4,7 @@ import type { Figure, FigureContext, Spec } from './figure.ts';
 import { wrapText } from './text-width.ts';
 import { subtitleFontSize, themeConfig } from './theme.ts';
 
-export interface DrawnFigure {
+interface DrawnFigure {
   /** Without the caption. */
   readonly spec: Spec;
   readonly caption: Caption;

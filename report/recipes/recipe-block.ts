@@ -1,5 +1,5 @@
 /** The block of one recipe in docs/results.md: question, command, conditions, tables, claims, figures. Pure. */
-import { gibibytes } from '../../foundation/quantity.ts';
+import { counted, gibibytes } from '../../foundation/quantity.ts';
 import type { Recipe, RecipeTable } from '../../experiments/recipe.ts';
 import { recipeClaimsMarkdown } from '../claims/claims-table.ts';
 import { figures } from '../figures/all.ts';
@@ -44,7 +44,7 @@ export function recipeBlock(
   const shown = figures.filter(({ name }) => recipe.figures.includes(name));
   return [
     ...headOf(recipe),
-    `${count === wanted ? runsText(wanted) : `**${count} of ${wanted} runs**`}, ${daysOf(runs)}, ` +
+    `${count === wanted ? counted(wanted, 'run') : `**${count} of ${wanted} runs**`}, ${daysOf(runs)}, ` +
       `in ${folders.map((folder) => `\`${folder}\``).join(', ')}; ${madeOn(runs)}`,
     '',
     ...(differences.length === 0
@@ -98,8 +98,6 @@ function tableOf({ scenarios, engines }: Recipe, table: RecipeTable, parts: Reci
   const kept = head.map((_, index) => (index > 0 && index < 5) || lines.some((line) => line[index] !== ''));
   return markdownTable([head, ...lines].map((line) => line.filter((_, index) => kept[index])));
 }
-
-const runsText = (count: number): string => (count === 1 ? '1 run' : `${count} runs`);
 
 const each = (values: readonly string[]): string => [...new Set(values)].sort().join(', ');
 

@@ -6,7 +6,7 @@ import type { Mem } from '../../experiments/paper-rows.ts';
 import { readSet, type Run, type RunSet } from '../record/read-set.ts';
 import { columnOf } from './columns.ts';
 
-export interface RecipeSetPart {
+interface RecipeSetPart {
   readonly title: string;
   readonly mems: readonly Mem[];
   readonly runs: readonly Run[];

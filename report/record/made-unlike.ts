@@ -15,7 +15,7 @@ export function stepMs({ events }: Run, step: 'boot the source VM' | 'warm the p
 }
 
 /** "25 to 31" of these; undefined where none is known. */
-export function secondsRange(values: readonly number[]): string | undefined {
+function secondsRange(values: readonly number[]): string | undefined {
   if (values.length === 0) return undefined;
   const [low, high] = [Math.min(...values), Math.max(...values)].map((ms) => inSeconds(ms, 0));
   return low === high ? low : `${low ?? ''} to ${high ?? ''}`;

@@ -1,7 +1,6 @@
 /** Finds and reads the runs below the folders that a report is made from. */
 import { realpath } from 'node:fs/promises';
 import path from 'node:path';
-import { z } from 'zod';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { runName } from '../../experiments/matrix.ts';
 import { paperRows, paperRowsGib } from '../../experiments/paper-rows.ts';
@@ -11,6 +10,7 @@ import { fillSilentSeconds } from '../../record/derive/silent-seconds.ts';
 import { onOneClock, readEvents, readSamples, runFiles } from '../../record/read-run.ts';
 import { isRunFolder, isSetAside, runFoldersOf } from '../../record/sets/run-folders.ts';
 import { readStored } from '../../record/stored-file.ts';
+import { whatIsWrong } from '../../record/what-is-wrong.ts';
 import { relativeEvents, type RunEvent } from './events.ts';
 import { anyManifestSchema, type AnyManifest } from '../../record/manifest.ts';
 import { parseRunRows, type RunRow } from './run-row.ts';
@@ -214,13 +214,6 @@ function reasonOf({ row, events }: Measured): string {
   const ended = events.findLast((event) => event.event === 'run-ended');
   const reason = ended?.event === 'run-ended' ? ended.reason : undefined;
   return `${row.outcome ?? 'unfinished'}${reason === undefined ? '' : `: ${reason}`}`;
-}
-
-/** In one line: what is wrong first. */
-function whatIsWrong(error: unknown): string {
-  if (!(error instanceof z.ZodError)) return error instanceof Error ? error.message : String(error);
-  const [issue] = error.issues;
-  return `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`.replace(/^: /, '');
 }
 
 /** Without figures there is only what was asked for. */

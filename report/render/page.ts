@@ -47,7 +47,7 @@ interface PageFigure {
 }
 
 /** What the page says of a set, in HTML but for the figures. */
-export interface PageContent {
+interface PageContent {
   readonly results: string;
   /** By name: those that the set has something to show in. */
   readonly figures: Readonly<Record<string, PageFigure>>;

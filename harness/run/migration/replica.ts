@@ -16,7 +16,7 @@ import type { SqlProxy } from '../../workload/sql-proxy.ts';
 import type { Migration } from './migration.ts';
 import { endSource, type RestartContext } from './restart.ts';
 
-export interface ReplicaContext extends Omit<RestartContext, 'successor'> {
+interface ReplicaContext extends Omit<RestartContext, 'successor'> {
   /** In the VM on standby. */
   readonly second: DatabaseServer;
   readonly proxy: SqlProxy;
