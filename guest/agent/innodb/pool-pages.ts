@@ -10,7 +10,8 @@ export class PoolPages {
   /** 1 of pages in the old sublist of InnoDB's LRU list, where that says which pages are used. */
   readonly cold: Uint8Array;
   /** Why it does not. */
-  heatUnknown: string | undefined = 'what its LRU list says is not found out, as it is not before pages are evicted';
+  heatUnknown: string | undefined =
+    'what its LRU list says is not found out, as it is not before pages are evicted';
 
   /** @param capacity most pages that there can be; memory is taken only for those that there are */
   constructor(capacity: number) {
