@@ -84,3 +84,25 @@ test('what a guest or a peer says does not reach a terminal or a log as controls
   t.notRegex(lines.join('').slice(0, -1), /[\u0000-\u001f\u007f-\u009f\u2028-\u202e]/);
   t.is((JSON.parse(lines.join('')) as { reason: string }).reason, hostile);
 });
+
+test('a list says how many pages come last because they are cold, and of which program it is not known', (t) => {
+  const times = { list_total_ms: 84, list_find_ms: 0, list_translate_ms: 0, list_map_ms: 0 };
+  const listed = (more: object): EngineEvent => ({
+    ...{ event: 'listed', pages_listed: 4000, list_bytes: 1, server: 'mariadb 10.11' },
+    ...{ ...times, list_encode_ms: 0, list_send_ms: 0, list_clean_ms: 0 },
+    ...more,
+  });
+  const first = '   T mariadb 10.11 lists 4000 pages in 84 ms';
+  t.deepEqual(
+    shown(false, [
+      listed({}),
+      listed({ pages_cold: 1500, heat_unknown: '' }),
+      listed({ pages_cold: 0, heat_unknown: 'mariadb 10.11 (pid 7): why' }),
+    ]),
+    [
+      `${first}\n`,
+      `${first}, 1500 cold ones last\n`,
+      `${first}; which are cold is not known of mariadb 10.11 (pid 7): why\n`,
+    ],
+  );
+});

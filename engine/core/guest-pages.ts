@@ -30,6 +30,7 @@ export type PageDecisions = Pick<
   | 'passesListed'
   | 'dirtyPassMayGo'
   | 'dirtyPassThrough'
+  | 'firstShare'
   | 'pagesToPlan'
   | 'listWalked'
   | 'sendsFromMemory'
@@ -489,7 +490,7 @@ export class GuestPages {
       const found = storage[index];
       return found?.usable === true ? Math.floor(found.sizeBytes / pageSizeBytes) : undefined;
     });
-    this.#plan = new PlanBuilder(this.#list, blocks, this.#memory);
+    this.#plan = new PlanBuilder(this.#list, blocks, this.#memory, this.#schedule.firstShare);
     this.#schedule.listArrived(this.#plan.remainingPages);
     if (this.#plan.isListed) this.#listed(this.#plan);
   }

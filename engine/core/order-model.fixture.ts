@@ -76,10 +76,15 @@ class AnyOrder implements PageDecisions {
   waitsForList = true;
   readonly dirtyPassMayGo = false;
   passesListed = false;
+  readonly firstShare: number;
   pagesToPlan = 0;
   takes = false;
   takesPassedOver = false;
   remainingPages = 0;
+
+  constructor(firstShare: number) {
+    this.firstShare = firstShare;
+  }
 
   listArrived(remainingPages: number): void {
     this.waitsForList = false;
@@ -143,7 +148,7 @@ export class World {
   differences = 0;
   /** QEMU may switch over. */
   acknowledged = false;
-  readonly #order = new AnyOrder();
+  readonly #order: AnyOrder;
   readonly #schedule: Schedule | undefined;
   readonly #list: PackedPageList;
   #listed = false;
@@ -173,14 +178,19 @@ export class World {
   /** Pages that the target's VM waited for and got from the source engine, or from QEMU. */
   requested = { engine: 0, qemu: 0 };
 
-  /** @param strategy of a real schedule; undefined: anything may be done at any time */
+  /**
+   * @param strategy of a real schedule; undefined: anything may be done at any time
+   * @param firstShare of the list, which is wanted before the rest
+   */
   constructor(
     ram: readonly number[],
     storage: readonly number[],
     entries: readonly Entry[],
     strategy: Strategy | undefined,
     qemu: ModelledQemu,
+    firstShare = 1,
   ) {
+    this.#order = new AnyOrder(firstShare);
     this.ram = [...ram];
     this.storage = storage;
     this.#qemu = qemu;
@@ -218,7 +228,7 @@ export class World {
       },
     };
     this.#list = decodePageList(encodePageList(list));
-    const schedule = strategy === undefined ? undefined : new Schedule(strategy);
+    const schedule = strategy === undefined ? undefined : new Schedule(strategy, firstShare % 1);
     this.#schedule = schedule;
     const source = {
       block: ({ index }: RamBlock) => this.#guestRam(index),
@@ -550,6 +560,7 @@ export const arbitraryStart = fc
     ram: fc.array(id, { minLength: pageCount, maxLength: pageCount }),
     storage: fc.array(id, { minLength: storageBlocks, maxLength: storageBlocks }),
     entries: fc.array(entry, { minLength: 2, maxLength: 12, size: 'max' }),
+    firstShare: fc.constantFrom(1, 0.4),
     /** The list names blocks that memory holds, at least in the beginning. */
     honest: fc.boolean(),
     qemu: fc.record({ sendsDifferences: fc.boolean(), freeEvery: fc.constantFrom(0, 0, 5) }),

@@ -32,8 +32,8 @@ function checkInterleavings(
       arbitraryStart,
       scriptOf(steps, 60, 340),
       fc.constantFrom(...strategies),
-      ({ memory, storage, entries, qemu }, script, strategy) => {
-        const world = new World(memory, storage, entries, strategy, qemu);
+      ({ memory, storage, entries, qemu, firstShare }, script, strategy) => {
+        const world = new World(memory, storage, entries, strategy, qemu, firstShare);
         for (const [step, choice] of script) world.step(step, choice);
         world.settle();
         t.deepEqual(world.target, world.ram);
@@ -120,9 +120,9 @@ test('a destination that needs no source any more has all pages in the end, or k
       arbitraryStart,
       scriptOf(steps, 20, 150),
       scriptOf(stepsAfterMove, 50, 300),
-      ({ memory, storage, entries }, before, after) => {
+      ({ memory, storage, entries, firstShare }, before, after) => {
         const qemu = { sendsDifferences: false, freeEvery: 0 };
-        const world = new World(memory, storage, entries, undefined, qemu);
+        const world = new World(memory, storage, entries, undefined, qemu, firstShare);
         for (const [step, choice] of before) world.step(step, choice);
         world.move();
         for (const [step, choice] of after.slice(0, 20)) world.step(step, choice);

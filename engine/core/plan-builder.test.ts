@@ -164,3 +164,37 @@ test('of a source that is given up, cold pages are sent that lie behind hot ones
   t.deepEqual(sent, pagesOf(0));
   t.is(plan.remainingPages, 0);
 });
+
+test('a share that is wanted first is planned and sent from both ends, and then the rest', (t) => {
+  // Wherever a share ends: within a run, and between two.
+  for (const [firstShare, end] of [
+    [0.3, 120],
+    [0.29875, 120],
+    [0.3125, 125],
+    [1, 400],
+  ] as const) {
+    const list = decodePageList(encodePageList(longList(40, 10)));
+    const plan = new PlanBuilder(list, [400], memoryOf(new Uint8Array(400)), firstShare);
+    t.is(plan.remainingPages, 400);
+    while (plan.listNext(33));
+    t.is(plan.remainingPages, 400);
+    const order: (readonly [by: 'storage' | 'link', page: number])[] = [];
+    for (let settled = 0; plan.remainingPages > 0; settled = plan.frontPosition) {
+      plan.takeFromBack(3, settled, (page) => order.push(['link', page]));
+      for (const { runs } of plan.planNext(7, () => undefined))
+        for (let i = 0; i < runs.length; i += 3)
+          for (let k = 0; k < (runs[i + 2] ?? 0); k++) order.push(['storage', (runs[i + 1] ?? 0) + k]);
+    }
+    t.true(plan.isPlanned);
+    const pages = order.map(([, page]) => page);
+    t.deepEqual(
+      pages.toSorted((a, b) => a - b),
+      [...Array(400).keys()],
+    );
+    t.true(pages.slice(0, end).every((page) => page < end));
+    const firstOf = (by: string, from: number): number | undefined =>
+      order.slice(from).find(([who]) => who === by)?.[1];
+    t.deepEqual([firstOf('storage', 0), firstOf('link', 0)], [0, end - 1]);
+    if (end < 400) t.deepEqual([firstOf('storage', end), firstOf('link', end)], [end, 399]);
+  }
+});

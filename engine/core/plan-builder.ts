@@ -1,6 +1,7 @@
 /**
  * Walks the page list from its front, hot pages first and in storage order, and makes parts of the plan; or from its back, and gives
  * pages that are sent from guest memory instead. The list is kept as it came: refused entries are those that the ledger never listed.
+ * Where a share of it is wanted first, that is walked from both ends, and then the rest.
  */
 import type { PackedRuns, RunCursor } from '../list/packed-runs.ts';
 import type { PackedPageList } from '../list/page-list-codec.ts';
@@ -29,6 +30,13 @@ interface Place {
   offset: number;
 }
 
+/** A position in the list, and its place, which is behind page `offset` of a run. */
+interface ShareEnd {
+  readonly position: number;
+  run: number;
+  offset: number;
+}
+
 /** Entries of one source, one behind the other, that were neither planned nor sent, from page `offset` of a run on. */
 interface PassedOver {
   readonly sourceIndex: number;
@@ -49,8 +57,9 @@ export class PlanBuilder {
     alreadySentPages: 0,
     refused: { beyondRam: 0, duplicateFrame: 0, unknownSource: 0, beyondStorage: 0 },
   };
-  /** Next run to be taken in. */
+  /** Next run to be taken in, and its position. */
   #nextRun = 0;
+  #nextPosition = 0;
   readonly #runs: PackedRuns;
   readonly #memory: MappedMemory;
   readonly #storageBlocks: readonly (number | undefined)[];
@@ -63,6 +72,9 @@ export class PlanBuilder {
   /** Position in the list of `#front` and `#back`. */
   #frontPosition = 0;
   #backPosition: number;
+  /** Where the share ends that is wanted first; undefined when `#back` is, or was, at the end of the list. */
+  #shareEnd: ShareEnd | undefined;
+  readonly #pageCount: number;
   readonly #givenUp = new Set<number>();
   /** Entries of each source, of those taken in. */
   readonly #entriesOf: number[] = [];
@@ -78,8 +90,14 @@ export class PlanBuilder {
   /**
    * @param storageBlocks whole blocks of each source; undefined where the destination cannot read it
    * @param memory that holds the guest's frames
+   * @param firstShare of the list, more than 0 and up to 1: what is wanted before the rest
    */
-  constructor(list: PackedPageList, storageBlocks: readonly (number | undefined)[], memory: MappedMemory) {
+  constructor(
+    list: PackedPageList,
+    storageBlocks: readonly (number | undefined)[],
+    memory: MappedMemory,
+    firstShare = 1,
+  ) {
     this.#runs = list.runs;
     this.#memory = memory;
     this.#storageBlocks = storageBlocks;
@@ -87,18 +105,21 @@ export class PlanBuilder {
     this.#front = { run: list.runs.cursor(), offset: 0 };
     this.#back = { run: list.runs.cursor(), offset: 0 };
     this.#back.run.moveTo(list.runs.length);
-    this.#backPosition = list.pageCount;
+    this.#pageCount = list.pageCount;
+    const position = Math.ceil(firstShare * list.pageCount);
+    if (position < list.pageCount) this.#shareEnd = { position, run: 0, offset: 0 };
+    this.#backPosition = position;
     this.#over = list.runs.cursor();
   }
 
   /** Entries of the list that were not walked over yet, or passed over: an upper bound of the pages that are not planned or sent. */
   get remainingPages(): number {
-    return this.#pagesBetween + this.#passedOverPages;
+    return this.#pagesBetween + this.#pagesBehindShare + this.#passedOverPages;
   }
 
   /** Whether no part of the plan comes any more. */
   get isPlanned(): boolean {
-    return this.#pagesBetween === 0;
+    return this.#pagesBetween + this.#pagesBehindShare === 0;
   }
 
   /** Whether there are pages that wait for `takePassedOver`. */
@@ -109,6 +130,10 @@ export class PlanBuilder {
   /** Entries between front and back. */
   get #pagesBetween(): number {
     return Math.max(0, this.#backPosition - this.#frontPosition);
+  }
+
+  get #pagesBehindShare(): number {
+    return this.#shareEnd === undefined ? 0 : this.#pageCount - this.#shareEnd.position;
   }
 
   /** Entries of the list that are of a source, once it is taken in. */
@@ -145,9 +170,33 @@ export class PlanBuilder {
       cursor.moveTo(this.#nextRun);
       this.#nextRun += 1;
       this.#listRun(cursor);
+      const end = this.#shareEnd;
+      if (end !== undefined && this.#nextPosition < end.position) {
+        end.run = cursor.run;
+        end.offset = Math.min(cursor.count, end.position - this.#nextPosition);
+      }
+      this.#nextPosition += cursor.count;
     }
-    if (this.isListed) cursor.moveTo(0);
+    if (this.isListed) {
+      cursor.moveTo(0);
+      if (this.#shareEnd !== undefined) {
+        this.#back.run.moveTo(this.#shareEnd.run);
+        this.#back.offset = this.#shareEnd.offset;
+      }
+    }
     return !this.isListed;
+  }
+
+  /** What was wanted first is planned or sent: the front goes on behind it, and the back to the end of the list. */
+  #goOnBehindShare({ position, run, offset }: ShareEnd): void {
+    this.#shareEnd = undefined;
+    this.#front.run.moveTo(run);
+    this.#front.offset = 0;
+    this.#frontPosition = position - offset;
+    this.#advance(offset);
+    this.#back.run.moveTo(this.#runs.length);
+    this.#back.offset = 0;
+    this.#backPosition = this.#pageCount;
   }
 
   #listRun({ sourceIndex, storageBlock, guestFrame, count }: RunCursor): void {
@@ -177,6 +226,7 @@ export class PlanBuilder {
    * @throws CodedError 'source', 'guest-ram'
    */
   planNext(maxPages: number, onZero: (page: number) => void): readonly PlanPart[] {
+    if (this.#shareEnd !== undefined && this.#pagesBetween === 0) this.#goOnBehindShare(this.#shareEnd);
     const { run } = this.#front;
     if (!this.isPlanned && this.#givenUp.has(run.sourceIndex)) {
       this.#passOver();

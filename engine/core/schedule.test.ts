@@ -142,6 +142,13 @@ test('pages of a source that was given up are sent, by any strategy, and the oth
   t.false(schedule.sendsFromMemory(true, 1, false));
 });
 
+test('what is to be there before the VM moves is wanted first, and by other strategies all is', (t) => {
+  t.is(new Schedule('resume', 0.25).firstShare, 0.25);
+  // Nothing has to be there: then there is no share that the rest could come behind.
+  t.is(new Schedule('resume', 0).firstShare, 1);
+  t.is(new Schedule('balance', 0.25).firstShare, 1);
+});
+
 test('with resume the VM may move when its share of the list is there and QEMU has sent what was dirtied', (t) => {
   const schedule = new Schedule('resume', 0.25);
   schedule.listArrived(1000);

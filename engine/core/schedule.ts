@@ -12,7 +12,7 @@ export type Strategy =
   | 'restore'
   /** Storage takes the listed pages from the front; the migration link, where QEMU leaves room on it, from the back. */
   | 'balance'
-  /** As balance, but the VM moves when a share of the list is there; the rest follows while it runs at the destination. */
+  /** As balance with the first share of the list; then the VM moves, and the rest follows in the same way while it runs there. */
   | 'resume';
 
 export const strategies = [
@@ -207,6 +207,11 @@ export class Schedule {
     return this.#firstPassThrough || (almostThrough && !ackWithheld);
   }
 
+  /** Share of the list that is wanted before the rest, whatever gives it: what is to be there before the VM moves. */
+  get firstShare(): number {
+    return this.#strategy === 'resume' && this.#shareBeforeSwitch > 0 ? this.#shareBeforeSwitch : 1;
+  }
+
   /** Entries of the list that may be planned now. */
   get pagesToPlan(): number {
     if (this.#list.is !== 'there') return 0;
@@ -217,7 +222,7 @@ export class Schedule {
   }
 
   /**
-   * Whether listed pages are to be sent from guest memory now: from the back of the list, unless some were passed over.
+   * Whether listed pages are to be sent from guest memory now: from the back of the list, or of its first share, unless some were passed over.
    *
    * @param room share of the send window that is free. While QEMU sends, it goes first: its pages can come from nowhere
    *   else, and if listed ones took their place, storage would be done before the migration link.

@@ -36,7 +36,7 @@ export const listLimits = {
   failures: 64,
   failureText: 1024,
   heatUnknown: 64,
-  heatUnknownText: 1024,
+  heatUnknownText: 256,
 } as const;
 const maxRamRanges = 4096;
 

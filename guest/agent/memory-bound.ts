@@ -7,7 +7,7 @@ import { systemErrorCode } from './guest-error.ts';
 const mebibyte = 2 ** 20;
 /**
  * Of a page of 4 KiB in a list, at the peak, whatever the pages' sizes and places: 36 were measured of the page cache's, and 29 of
- * servers' where no two frames follow each other; 11 of InnoDB's where a page's four do.
+ * servers' where no two frames follow each other; 11 of InnoDB's where a page's four do. What says whether it is cold takes one more.
  */
 const bytesPerPage = 40;
 /** Node, the agent's code, and names and places of many files. */

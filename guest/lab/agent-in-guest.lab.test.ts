@@ -57,7 +57,10 @@ for (const dbms of ['mariadb', 'mysql'] as const) {
     if (dbms === 'mysql')
       t.notRegex(machine.console, /large page|huge ?page/i, 'the server got its huge pages');
 
-    const { list, listBytes, timings } = await requestPageList(machine.agentSocket, { clean: 'checkpoint' });
+    const { list, listBytes, timings } = await requestPageList(machine.agentSocket, {
+      clean: 'checkpoint',
+      hotFirst: true,
+    });
     machine.pause();
     const { compared, differing } = compareWithImage(list, machine);
     machine.resume();
@@ -70,6 +73,8 @@ for (const dbms of ['mariadb', 'mysql'] as const) {
     t.log(
       `Node ${nodeVersion}, ${Math.round(residentBytes / mebibyte)} MiB resident, ms: ${JSON.stringify({ ...list.timings, ...timings })}`,
     );
+    t.log(`${list.runs.coldPages} pages are cold; not known of: ${list.heatUnknown?.join('; ')}`);
+    t.truthy(list.heatUnknown);
     t.deepEqual(list.sources, [{ kind: 'disk', disk: diskSerial }]);
     t.is(list.server.method, 'descriptors');
     const poolPages = (list.server.cachedPages - list.server.dirtyPages) * 4;
@@ -88,6 +93,9 @@ for (const dbms of ['mariadb', 'mysql'] as const) {
     // It is served after the deserter's list, which takes seconds in an emulated guest on a busy machine.
     const again = await requestPageList(machine.agentSocket, { firstAnswerTimeoutMs: 60_000 });
     t.true(again.list.pageCount > 0.9 * list.pageCount);
+    // Nobody asked for hot pages to come first.
+    t.is(again.list.runs.coldPages, 0);
+    t.is(again.list.heatUnknown, undefined);
     t.log(
       `second list, without writing dirty pages first: ${JSON.stringify({ ...again.list.timings, ...again.timings })}`,
     );

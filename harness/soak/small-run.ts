@@ -126,7 +126,14 @@ class SmallRun {
       started = await this.#pair.startEngines(
         listed === undefined
           ? undefined
-          : listOf([...listed.right, ...listed.wrong, ...listed.stale], this.#plan.ramBytes),
+          : listOf(
+              // As of a guest that uses two in three: what it does not use comes last.
+              [...listed.right, ...listed.wrong, ...listed.stale].map((run, index) => ({
+                ...run,
+                cold: index % 3 === 2,
+              })),
+              this.#plan.ramBytes,
+            ),
         {
           program,
           environment: { [marker]: folder, TMPDIR: temporary },

@@ -100,6 +100,8 @@ export interface CachedRun {
   readonly block: number;
   readonly page: number;
   readonly count: number;
+  /** Comes last in a list. */
+  readonly cold?: boolean;
 }
 
 /** As the engine writes it with `--json`. */
@@ -541,13 +543,15 @@ export function backendArgument(folder: string, side: string, bytes: number, id 
   return `memory-backend-file,id=${id},size=${bytes}B,share=on,mem-path=${ramPath(folder, side, id)}`;
 }
 
-/** A list that names `runs` of the VM's only disk, in storage order. */
+/** A list that names `runs` of the VM's only disk. */
 export function listOf(runs: readonly CachedRun[], ramBytes: number): PageList {
-  const sorted = [...runs].sort((a, b) => a.block - b.block);
+  const sorted = [...runs].sort(
+    (a, b) => Number(a.cold === true) - Number(b.cold === true) || a.block - b.block,
+  );
   return {
     sources: [{ kind: 'disk', disk: 'vda' }],
     runs: {
-      firstColdRun: sorted.length,
+      firstColdRun: sorted.filter(({ cold }) => cold !== true).length,
       sourceIndex: new Uint16Array(sorted.length),
       storageBlock: Uint32Array.from(sorted, ({ block }) => block),
       guestFrame: Uint32Array.from(sorted, ({ page }) => page),
