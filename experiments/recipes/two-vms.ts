@@ -31,8 +31,8 @@ export const twoVms: Recipe = {
       holdsIf: { atLeast: 1 },
     },
     {
-      says: 'Neither VM is left a third of the migration link or less while both move.',
-      measure: { kind: 'each-run', column: 'migration-share' },
+      says: 'With `balance` neither VM is left a third of the migration link or less while both move.',
+      measure: { kind: 'each-run', column: 'migration-share', engine: 'balance' },
       holdsIf: { atLeast: 1 / 3 },
     },
     noCommitLost,
