@@ -12,7 +12,7 @@ import {
   type VmState,
 } from './course.ts';
 import type { OperatedHost } from './host.ts';
-import { endScript, LaunchedEngine, prepareFolder, removeKeyScript, type ReportedEvent } from './launch.ts';
+import { endScript, LaunchedEngine, prepareFolder, type ReportedEvent } from './launch.ts';
 import { type JobFigures, ProgressWatch, waitLine } from './progress.ts';
 import type { Reporter } from './report.ts';
 import type { RamVerdict, Verification } from './verification.ts';
@@ -175,7 +175,6 @@ class Run {
       case 'start-engine':
         return this.#startEngine(action.role);
       case 'start-migration': {
-        await this.#removeKeys();
         this.#migrateMs = performance.now();
         const { succeeded, says } = await driver.migrate();
         this.#endedMs = performance.now();
@@ -367,11 +366,6 @@ class Run {
     } finally {
       await verification.release();
     }
-  }
-
-  async #removeKeys(): Promise<void> {
-    const { id, hosts } = this.#plan;
-    await Promise.allSettled([hosts.source, hosts.destination].map((host) => host.run(removeKeyScript(id))));
   }
 
   /** libvirt and QEMU refuse it until their migration has begun. */
