@@ -106,6 +106,8 @@ class Run {
   #atDestination: VmState = 'absent';
   #migrateMs: number | undefined;
   #endedMs: number | undefined;
+  /** With `--verify`, when it is over. */
+  #compares = false;
 
   constructor(plan: MigrationPlan) {
     this.#plan = plan;
@@ -116,6 +118,8 @@ class Run {
   async run(): Promise<Summary> {
     const { id, vm, method, hosts, engines, key, driver, reporter } = this.#plan;
     this.#plan.onInterrupt(() => {
+      if (this.#compares)
+        reporter.note('not aborted: the VM is at the destination, and goes on once its memory was compared');
       this.#dispatch({ type: 'interrupt' });
     });
     const startedAt = new Date().toISOString();
@@ -359,11 +363,13 @@ class Run {
     try {
       if (outcome !== 'migrated') return undefined;
       reporter.note('comparing memory: the VM is suspended');
+      this.#compares = true;
       return await verification.compare();
     } catch (error) {
       this.#reasons.push(`memory: ${(error as Error).message}`);
       return 'not-compared';
     } finally {
+      this.#compares = false;
       await verification.release();
     }
   }
