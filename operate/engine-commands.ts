@@ -2,7 +2,7 @@
 import { makeKey } from '../engine/wire/pre-shared-key.ts';
 import type { EngineRole } from './course.ts';
 import { quote } from './host.ts';
-import { keyFileOf } from './launch.ts';
+import { keyPlace } from './launch.ts';
 
 export interface EnginePlan {
   readonly id: string;
@@ -48,7 +48,7 @@ function common({ id, user, tlsDir }: EnginePlan): readonly string[] {
   return [
     '--json',
     ...['--vm', id],
-    ...(tlsDir === undefined ? ['--psk-file', keyFileOf(id)] : ['--tls-dir', tlsDir]),
+    ...(tlsDir === undefined ? ['--psk-file', keyPlace] : ['--tls-dir', tlsDir]),
     ...(user === undefined ? [] : ['--user', user]),
   ];
 }

@@ -1,7 +1,7 @@
 /** Starts an engine on this machine as `poolshift migrate` does without systemd, ends it, and prints what came of each step as JSON lines. */
 import path from 'node:path';
 import { OperatedHost, quote, SshConnections } from './host.ts';
-import { endScript, folderOf, keyFileOf, LaunchedEngine, prepareFolder, removeKeyScript } from './launch.ts';
+import { endScript, folderOf, keyFileOf, keyPlace, LaunchedEngine, prepareFolder } from './launch.ts';
 import { knownMigrations } from './status.ts';
 
 const id = 'vm1-0a';
@@ -16,6 +16,7 @@ await prepareFolder(
   { id, vm: 'vm1', role: 'destination', source: 'a', destination: 'b', method: 'restore', startedAt: 'now' },
   'ab'.repeat(32),
 );
+say('key', await host.run(`stat -c '%a %U' ${keyFileOf(id, 'destination')}`));
 const listening = Promise.withResolvers<undefined>();
 const words = [
   ...[
@@ -26,7 +27,7 @@ const words = [
     '--vm',
     id,
   ],
-  ...['--listen', '127.0.0.1:0', '--incoming', 'unix:/nowhere/x', '--psk-file', keyFileOf(id)],
+  ...['--listen', '127.0.0.1:0', '--incoming', 'unix:/nowhere/x', '--psk-file', keyPlace],
 ];
 const engine = await LaunchedEngine.start(host, {
   id,
@@ -40,8 +41,7 @@ const engine = await LaunchedEngine.start(host, {
   onHeard: () => undefined,
 });
 await listening.promise;
-say('keys', await host.run(`stat -c '%a %U' ${keyFileOf(id)}`));
-await host.run(removeKeyScript(id));
+say('key', await host.run(`[ -e ${keyFileOf(id, 'destination')} ] && echo there || echo gone`));
 const [running] = await knownMigrations(host);
 say('status', [running?.engineRuns, running?.lastEvent, running?.end?.outcome]);
 await engine.stop();

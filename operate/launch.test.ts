@@ -14,8 +14,9 @@ asRoot('an engine that nobody supervises', async (t) => {
   ]);
   const steps = stdout.split('\n').map((line) => JSON.parse(line) as { step: string; what: unknown });
   t.deepEqual(steps, [
+    { step: 'key', what: '600 root' },
     { step: 'event', what: 'listening' },
-    { step: 'keys', what: '600 root' },
+    { step: 'key', what: 'gone' },
     { step: 'status', what: [true, 'listening', null] },
     { step: 'event', what: 'cancelled' },
     { step: 'status', what: [false, 'cancelled', 'cancelled'] },

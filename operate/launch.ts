@@ -9,7 +9,8 @@ import { lostHost, quote, type Following, type OperatedHost } from './host.ts';
 /** Folder of all migrations that a host knows, and of one. */
 export const migrationsFolder = '/run/poolshift/migrations';
 export const folderOf = (id: string): string => `${migrationsFolder}/${id}`;
-export const keyFileOf = (id: string): string => `${folderOf(id)}/key`;
+/** Of each engine: both may be on one host. */
+export const keyFileOf = (id: string, role: Role): string => `${folderOf(id)}/${role}.key`;
 
 /** So that the path of a socket with it is one that unix(7) takes. */
 const maxNameLength = 40;
@@ -59,9 +60,16 @@ cd ${migrationsFolder}
 for old in $(ls -t | tail -n +${remembered + 1}); do if [ -e "$old/end" ] && ! grep -qE ${quote(unsettled)} "$old/end"; then rm -rf -- "$old"; fi; done
 mkdir -p ${quote(folder)}
 printf '%s\\n' ${quote(JSON.stringify(record))} > ${quote(`${folder}/${record.role}.json`)}
-${key === undefined ? '' : `cat > ${quote(keyFileOf(record.id))}`}`;
+${key === undefined ? '' : `cat > ${quote(keyFileOf(record.id, record.role))}`}`;
   await host.run(script, key === undefined ? {} : { input: `${key}\n` });
 }
+
+/** The key, where there is one, becomes standard input, and has no name any more: whoever dies from here on, it does not stay. */
+const takeKey = (file: string): string =>
+  `if [ -e ${file} ]; then exec < ${file} && rm ${file} || exit 1; fi`;
+
+/** Where an engine finds the key, as `--psk-file` takes it. */
+export const keyPlace = 'fd:0';
 
 /**
  * Starts an engine: a transient unit where systemd runs, else a detached process. Its events go to a file, so that nobody has to
@@ -77,7 +85,7 @@ umask 077
 # A file, since systemd has a meaning of its own for "$" in a command.
 # One that a slow host starts only when its migration is over ends at once, as does one that a full disk would leave without its pid:
 # nobody could end it.
-printf '%s\\n' ${quote(`echo $$ > ${stem}.pid || exit 1\n[ ! -e ${folderOf(id)}/end ] || exit 1\nexec ${command}`)} > ${stem}.sh
+printf '%s\\n' ${quote(`echo $$ > ${stem}.pid || exit 1\n[ ! -e ${folderOf(id)}/end ] || exit 1\n${takeKey(keyFileOf(id, role))}\nexec ${command}`)} > ${stem}.sh
 if [ -d /run/systemd/system ]; then
   if systemctl is-active --quiet ${quote(unit)}; then echo "the unit ${unit} is active: an engine of an earlier migration is still there (poolshift status; systemctl kill -s TERM ${unit})" >&2; exit 1; fi
   systemctl reset-failed ${quote(unit)} 2> /dev/null || true
@@ -105,13 +113,10 @@ if tr '\\0' ' ' < /proc/"$pid"/cmdline 2> /dev/null | grep -qF -- ${quote(id)}; 
 true`;
 }
 
-/** Both engines have read it when they listen. */
-export const removeKeyScript = (id: string): string => `rm -f ${quote(keyFileOf(id))}`;
-
 /** The last word on both hosts: what came of it, and the key goes. */
 export function endScript(id: string, result: string, line: string): string {
   const folder = folderOf(id);
-  return `${removeKeyScript(id)}
+  return `rm -f ${quote(folder)}/*.key
 [ -d ${quote(folder)} ] && printf '%s\\n' ${quote(result)} > ${quote(`${folder}/end`)}
 logger -t poolshift -- ${quote(line)} 2> /dev/null
 true`;

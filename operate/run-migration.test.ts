@@ -74,7 +74,7 @@ interface Played {
   interrupt(): void;
 }
 
-function play(driver: Partial<Driver>, method: 'balance' | 'resume' = 'balance') {
+function play(driver: Partial<Driver>, method: 'balance' | 'resume' = 'balance', compare?: () => void) {
   const [source, destination] = [new PlayedHost('src'), new PlayedHost('dst')];
   const notes: string[] = [];
   let interrupt: () => void = () => undefined;
@@ -98,6 +98,18 @@ function play(driver: Partial<Driver>, method: 'balance' | 'resume' = 'balance')
         ...driver,
       },
       onInterrupt: (listener) => (interrupt = listener),
+      ...(compare === undefined
+        ? {}
+        : {
+            verification: {
+              hold: () => Promise.resolve(),
+              compare: () => {
+                compare();
+                return Promise.resolve('equal' as const);
+              },
+              release: () => Promise.resolve(),
+            },
+          }),
     });
   const played: Played = {
     source,
@@ -177,6 +189,22 @@ test('a target that waits with all of a VM that runs on at the source is to be e
   t.regex(await lookedAt('paused'), /dst has vm1 as well, which waits there: end it, and never continue it/);
   t.regex(await lookedAt('unknown'), /dst did not answer/);
   t.is(await lookedAt('absent'), 'failed');
+});
+
+test('Ctrl-C while memory is compared is answered', async (t) => {
+  const played = play(
+    {
+      migrate: () => Promise.resolve({ succeeded: true, says: '' }),
+      look: () => Promise.resolve({ source: 'absent', destination: 'paused' }),
+    },
+    'balance',
+    () => {
+      played.interrupt();
+    },
+  );
+  untilListening(played);
+  t.like(await played.running(), { outcome: 'migrated', ram: 'equal' });
+  t.regex(played.notes.at(-1) ?? '', /not aborted: .* once its memory was compared/);
 });
 
 test('what an engine waits for is said, once', async (t) => {

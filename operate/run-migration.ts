@@ -12,7 +12,7 @@ import {
   type VmState,
 } from './course.ts';
 import type { OperatedHost } from './host.ts';
-import { endScript, LaunchedEngine, prepareFolder, removeKeyScript, type ReportedEvent } from './launch.ts';
+import { endScript, LaunchedEngine, prepareFolder, type ReportedEvent } from './launch.ts';
 import { type JobFigures, ProgressWatch, waitLine } from './progress.ts';
 import type { Reporter } from './report.ts';
 import type { RamVerdict, Verification } from './verification.ts';
@@ -106,6 +106,8 @@ class Run {
   #atDestination: VmState = 'absent';
   #migrateMs: number | undefined;
   #endedMs: number | undefined;
+  /** With `--verify`, when it is over. */
+  #compares = false;
 
   constructor(plan: MigrationPlan) {
     this.#plan = plan;
@@ -116,6 +118,8 @@ class Run {
   async run(): Promise<Summary> {
     const { id, vm, method, hosts, engines, key, driver, reporter } = this.#plan;
     this.#plan.onInterrupt(() => {
+      if (this.#compares)
+        reporter.note('not aborted: the VM is at the destination, and goes on once its memory was compared');
       this.#dispatch({ type: 'interrupt' });
     });
     const startedAt = new Date().toISOString();
@@ -175,7 +179,6 @@ class Run {
       case 'start-engine':
         return this.#startEngine(action.role);
       case 'start-migration': {
-        await this.#removeKeys();
         this.#migrateMs = performance.now();
         const { succeeded, says } = await driver.migrate();
         this.#endedMs = performance.now();
@@ -360,18 +363,15 @@ class Run {
     try {
       if (outcome !== 'migrated') return undefined;
       reporter.note('comparing memory: the VM is suspended');
+      this.#compares = true;
       return await verification.compare();
     } catch (error) {
       this.#reasons.push(`memory: ${(error as Error).message}`);
       return 'not-compared';
     } finally {
+      this.#compares = false;
       await verification.release();
     }
-  }
-
-  async #removeKeys(): Promise<void> {
-    const { id, hosts } = this.#plan;
-    await Promise.allSettled([hosts.source, hosts.destination].map((host) => host.run(removeKeyScript(id))));
   }
 
   /** libvirt and QEMU refuse it until their migration has begun. */

@@ -148,7 +148,7 @@ test('poolshift migrate, between two hosts with libvirt', async (t) => {
       ends.filter((_, index) => host === src || index !== 1),
       host === src ? ['migrated', 'failed', 'failed', 'cancelled'] : ['migrated', 'failed', 'cancelled'],
     );
-    t.is((await host.run(`find /run/poolshift/migrations -name key`)).stdout, '');
+    t.is((await host.run(`find /run/poolshift/migrations -name '*key'`)).stdout, '');
     t.regex((await host.run('journalctl --quiet -t poolshift')).stdout, /: migrated \(total /);
   }
   const metrics = await src.run('cat /root/poolshift.prom');
