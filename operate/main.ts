@@ -1,5 +1,5 @@
 /** `poolshift`: live migration for people who run VMs (docs/operate.md). */
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { cleanJson, cleanText, type Terminal } from '../engine/cli/clean-text.ts';
 import { addStoragePlace, parseStoragePlace } from '../engine/storage/storage-place.ts';
 import { CodedError, isCoded } from '../foundation/coded-error.ts';
@@ -411,15 +411,10 @@ for (const stream of [process.stdout, process.stderr]) stream.on('error', () => 
 try {
   await program.parseAsync();
 } catch (error) {
-  const {
-    code,
-    exitCode: status,
-    message,
-  } = error as Error & { readonly code?: string; readonly exitCode?: number };
   // commander has written its own errors already; help is no error.
-  if (code?.startsWith('commander.') === true) process.exitCode = status === 0 ? 0 : usageExitCode;
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : usageExitCode;
   else {
-    process.stderr.write(`poolshift: ${cleanText(message)}\n`);
+    process.stderr.write(`poolshift: ${cleanText((error as Error).message)}\n`);
     process.exitCode = isCoded(error, 'command') ? usageExitCode : exitCodes.failed;
   }
 }

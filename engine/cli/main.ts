@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { isCoded } from '../../foundation/coded-error.ts';
 import { helpSettings } from '../../foundation/command-help.ts';
 import { print } from '../../foundation/standard-output.ts';
@@ -579,17 +579,13 @@ function exitStatus(result: EngineOutcome['result']): number {
 try {
   await program.parseAsync();
 } catch (error) {
-  const {
-    code,
-    exitCode: status,
-    message,
-  } = error as Error & { readonly code?: string; readonly exitCode?: number };
   // commander has written its own errors already; help and version are no errors.
-  const isUsage = code?.startsWith('commander.') === true;
-  if (!isUsage) process.stderr.write(`poolshift-engine: ${cleanText(message)}\n`);
-  if (isUsage) process.exitCode = status === 0 ? 0 : exitCode.usage;
-  else if (signals.signal.aborted) process.exitCode = exitCode.interrupted;
-  else process.exitCode = isCoded(error, 'command') ? exitCode.usage : exitCode.failed;
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : exitCode.usage;
+  else {
+    process.stderr.write(`poolshift-engine: ${cleanText((error as Error).message)}\n`);
+    if (signals.signal.aborted) process.exitCode = exitCode.interrupted;
+    else process.exitCode = isCoded(error, 'command') ? exitCode.usage : exitCode.failed;
+  }
 }
 
 /**

@@ -1,4 +1,27 @@
-import { type Recipe, noCommitLost } from '../recipe.ts';
+import { type Recipe, type RecipeTable, noCommitLost } from '../recipe.ts';
+
+export const timeColumns = [
+  'converged',
+  'total',
+  'passes',
+  'downtime',
+  'downtime-limit',
+  'client-gap',
+  'migration-link',
+  'storage-link',
+  'compression',
+] as const;
+
+export const loadTable: RecipeTable = {
+  caption: 'Load',
+  columns: ['tps-before', 'tps-during', 'commits', 'commits-lost'],
+};
+
+export const balanceConverges: Recipe['claims'][number] = {
+  says: '`balance` converges.',
+  measure: { kind: 'each-run', column: 'converged', engine: 'balance' },
+  holdsIf: { is: 1 },
+};
 
 export const beyondTheLink: Recipe = {
   name: 'beyond-the-link',
@@ -9,34 +32,14 @@ export const beyondTheLink: Recipe = {
   engines: ['precopy', 'balance'],
   repeat: 1,
   conditions: { rate: 0, threads: 4, linkRate: '24mbit', maxTime: 480, before: 5, after: 5 },
-  tables: [
-    {
-      caption: 'Time and bytes',
-      columns: [
-        'converged',
-        'total',
-        'passes',
-        'downtime',
-        'downtime-limit',
-        'client-gap',
-        'migration-link',
-        'storage-link',
-        'compression',
-      ],
-    },
-    { caption: 'Load', columns: ['tps-before', 'tps-during', 'commits', 'commits-lost'] },
-  ],
+  tables: [{ caption: 'Time and bytes', columns: timeColumns }, loadTable],
   claims: [
     {
       says: 'Stock pre-copy does not converge.',
       measure: { kind: 'each-run', column: 'converged', engine: 'precopy' },
       holdsIf: { is: 0 },
     },
-    {
-      says: '`balance` converges.',
-      measure: { kind: 'each-run', column: 'converged', engine: 'balance' },
-      holdsIf: { is: 1 },
-    },
+    balanceConverges,
     noCommitLost,
   ],
   figures: ['figure-14-remaining-memory-rw'],

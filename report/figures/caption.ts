@@ -6,6 +6,7 @@ import { unmeasuredRows, type Row } from '../record/cells.ts';
 import { bootsByRow, isOverloadedBefore, isSpeedUneven, unlikeBefore } from '../record/made-unlike.ts';
 import type { Run } from '../record/read-set.ts';
 import { linkRatesOf } from '../record/run-row.ts';
+import { qemuText, serverText } from '../record/software.ts';
 import { titleOf, type Drawing, type Figure, type FigureContext, type Spec } from './figure.ts';
 import { isTextKey, type TextKey } from './text.ts';
 
@@ -76,11 +77,8 @@ function conditionsLine(runs: readonly Run[], { text }: FigureContext): string {
     `${scale}${sizes}`,
     ...(load.length === 0 ? [] : [[...new Set(load.map(loadOf))].join(' | ')]),
     ...(runs.some(({ row }) => row.guest === 'aged') ? [text('subtitle.aged')] : []),
-    each(
-      ({ row, manifest }) =>
-        `${dbmsTitles[row.dbms ?? ''] ?? row.dbms ?? ''} ${versionIn(manifest.versions.databaseServer ?? '')}`,
-    ),
-    each(({ row, manifest }) => `QEMU ${versionIn(manifest.versions.qemu ?? '')} (${row.accelerator ?? ''})`),
+    each(serverText),
+    each(qemuText),
   ].join(' · ');
 }
 
@@ -94,6 +92,8 @@ function remarks(runs: readonly Run[], { text, engineTitle }: FigureContext): st
   const said = (key: TextKey, what: string): string => text(key).replace('{}', what);
   const tps = ({ row }: Run): string => row.tps_before?.toFixed(1) ?? '?';
   const overloaded = runs.filter(isOverloadedBefore);
+  const namesOf = (found: readonly Run[]): string => found.map(({ name }) => name).join(', ');
+  const failed = runs.filter(({ row }) => row.outcome === 'failed');
   const interrupted = runs.filter(({ row }) => row.load_interrupted === true);
   const unlike = unlikeBefore(runs).map((alike) => {
     const [first] = alike;
@@ -105,13 +105,12 @@ function remarks(runs: readonly Run[], { text, engineTitle }: FigureContext): st
     return `${cell} ${byEngine.join(', ')}`;
   });
   return [
+    ...(failed.length === 0 ? [] : [said('remark.failed', namesOf(failed))]),
     ...(isSpeedUneven(runs) ? [said('remark.speed', bootsByRow(runs))] : []),
     ...(runs.some(({ row }) => row.scenario !== 'idle' && row.rate_tps === 0)
       ? [text('remark.saturated')]
       : []),
-    ...(interrupted.length === 0
-      ? []
-      : [said('remark.interrupted', interrupted.map(({ name }) => name).join(', '))]),
+    ...(interrupted.length === 0 ? [] : [said('remark.interrupted', namesOf(interrupted))]),
     ...(overloaded.length === 0
       ? []
       : [
@@ -123,14 +122,6 @@ function remarks(runs: readonly Run[], { text, engineTitle }: FigureContext): st
     ...(unlike.length === 0 ? [] : [said('remark.unlike-before', unlike.join('; '))]),
   ];
 }
-
-const dbmsTitles: Readonly<Record<string, string>> = {
-  mariadb: 'MariaDB',
-  mysql: 'MySQL',
-  postgresql: 'PostgreSQL',
-};
-
-const versionIn = (words: string): string => /\d+(\.\d+)+/.exec(words)?.[0] ?? '';
 
 /** "Rows of the paper without a run here: Idle 4, 8 GiB; RO 24 GiB" */
 function unmeasuredLine(

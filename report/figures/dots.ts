@@ -33,7 +33,7 @@ const wayColours = [rampColours[0], rampColours[2], rampColours[3], rampColours[
 
 const spreadAxis: Spec = {
   scale: { type: 'symlog', constant: 100, domainMin: 0 },
-  axis: { values: [0, 100, 300, 1e3, 3e3, 1e4, 3e4, 1e5], labelOverlap: false, tickCount: 20 },
+  axis: { values: [0, 100, 300, 1e3, 3e3, 1e4, 3e4, 1e5, 1e6], labelOverlap: 'greedy', tickCount: 20 },
 };
 
 /** Every run's downtime, as client, QEMU events and QEMU itself saw it. */
@@ -61,7 +61,12 @@ export function downtimeWays(context: FigureContext): Drawing {
   const isSpread = values.length > 0 && Math.max(...values) > 10 * quantile(values, 0.5);
   const engines = context.engines.map((engine) => engineTitle(engine));
   const width = panelWidth(Math.max(170, engines.length * 52), panelCount(cells));
-  const legend = { field: 'way', title: text('legend.way') };
+  // One panel alone is narrower than a row of four.
+  const legend = {
+    field: 'way',
+    title: text('legend.way'),
+    legend: { columns: panelCount(cells) === 1 ? 2 : 4 },
+  };
   return {
     cells,
     isEmpty: values.length === 0,

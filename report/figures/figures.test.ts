@@ -322,3 +322,14 @@ test('with many methods no legend is wider than its plot by much, and no name ru
     if (name.startsWith('extra-01')) t.regex(svg, /rotate\(330\)[^>]*>multifd-zstd-stepped</);
   }
 });
+
+test('a downtime of half an hour has ticks around it', async (t) => {
+  const figure = figures.find(({ name }) => name === 'extra-01-downtime-ways');
+  if (figure === undefined) throw new Error('no such figure');
+  const set = syntheticSet({ scenarios: ['rw'], paperRowsGib: [16] });
+  const runs = set.runs.map((run, index) =>
+    index === 0 ? { ...run, row: { ...run.row, downtime_client_ms: 1.8e6 } } : run,
+  );
+  const texts = textsOf(await svgOf(figure.name, specOf(figure, contextOf({ ...set, runs }, 'en', false))));
+  t.true(texts.includes('1,000,000'));
+});

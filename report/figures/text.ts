@@ -189,6 +189,7 @@ const texts = {
     en: 'The machine was not equally fast: the source VM booted in {}. Compare what ran side by side only.',
     ja: 'マシンの速度が一定でない（移行元 VM の起動：{}）。同時期の実行のみ比較可能',
   },
+  'remark.failed': { en: 'Failed, with numbers all the same: {}.', ja: '失敗した実行（値は参考）：{}' },
   'remark.overloaded': {
     en: 'Overloaded before the migration; completed of offered: {}.',
     ja: '移行前から過負荷（完了/要求）：{}',

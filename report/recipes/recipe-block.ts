@@ -8,6 +8,7 @@ import { describeDifferences, differencesAmong } from '../record/conditions.ts';
 import { convergedInPart, firstVmsOf } from '../record/cells.ts';
 import { steadyShare } from '../record/made-unlike.ts';
 import type { Run } from '../record/read-set.ts';
+import { qemuText, serverText } from '../record/software.ts';
 import { markdownTable } from '../render/markdown-table.ts';
 import { columnOf, medianText } from './columns.ts';
 import { judgedClaims } from './judge.ts';
@@ -104,13 +105,6 @@ const each = (values: readonly string[]): string => [...new Set(values)].sort().
 const daysOf = (runs: readonly Run[]): string =>
   each(runs.map(({ row }) => (row.started_at ?? '').slice(0, 10)));
 
-const versionIn = (words: string | undefined): string => /\d+(\.\d+)+/.exec(words ?? '')?.[0] ?? '?';
-const serverTitles: Readonly<Record<string, string>> = {
-  mariadb: 'MariaDB',
-  mysql: 'MySQL',
-  postgresql: 'PostgreSQL',
-};
-
 /** Machine, software and commit; how fast the machine emulated shows in the boot of its guest. */
 function madeOn(runs: readonly Run[]): string {
   const of = (value: (run: Run) => string): string => each(runs.map(value));
@@ -122,10 +116,7 @@ function madeOn(runs: readonly Run[]): string {
     ({ manifest: { machine } }) =>
       `${machine.cores} cores (${machine.cpuModel.trim()}), ${gibibytes(machine.memoryBytes, 0)}, ${machine.distribution}`,
   );
-  const software = of(
-    ({ row, manifest: { versions } }) =>
-      `QEMU ${versionIn(versions.qemu)} (${row.accelerator ?? ''}), ${serverTitles[row.dbms ?? ''] ?? row.dbms ?? ''} ${versionIn(versions.databaseServer)}`,
-  );
+  const software = of((run) => `${qemuText(run)}, ${serverText(run)}`);
   const boots = runs.flatMap(({ events }) =>
     events.flatMap((event) =>
       event.event === 'step-ended' && event.step === 'boot the source VM' ? event.duration_ms / 1000 : [],

@@ -52,6 +52,16 @@ test('runs that were planned and not made are told apart from those that do not 
   t.notRegex(lead([failed]), /planned/);
 });
 
+test('of a run that failed and is taken all the same it is said that it failed', (t) => {
+  const failed = runs.map((run) =>
+    run.name === 'rw-8-restore-r2' ? { ...run, row: { ...run.row, outcome: 'failed' as const } } : run,
+  );
+  t.regex(
+    resultsHtml({ ...rest, runs: failed }, 'en'),
+    /Failed, with numbers all the same: rw-8-restore-r2\./,
+  );
+});
+
 test('what a run lost that failed for it is lost, though it is in no number', (t) => {
   const leftOut = [{ name: 'rw-8-restore-r4', reason: 'failed: ledger', lost: 3 }];
   const sound = runs.map((run) => ({ ...run, row: { ...run.row, ledger_lost: 0 } }));
