@@ -140,6 +140,10 @@ test('a wrong command line says what is wrong, with status 2', async (t) => {
     [['source', '--listen', 'unix:/tmp/x', '--connect', 'nowhere'], /HOST:PORT/],
     [['source', '--listen', 'unix:/tmp/x', '--connect', 'h:1', '--strategy', 'magic'], /restore, balance/],
     [['source', '--listen', 'unix:/tmp/x', '--connect', 'h:1', '--ram', 'x'], /pid:NUMBER/],
+    [
+      ['source', '--listen', 'unix:/tmp/x', '--connect', 'h:1', '--before-switch', '30'],
+      /--before-switch goes with --strategy resume/,
+    ],
     [['list', '--agent', '/tmp/x', '--agent-timeout', '3000000'], /86400 at most/],
     [['recover', '--target', 'unix:/tmp/y'], /missing required argument 'file'/],
     [['recover', '/tmp/x'], /--target/],

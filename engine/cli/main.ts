@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { isCoded } from '../../foundation/coded-error.ts';
+import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { helpSettings } from '../../foundation/command-help.ts';
 import { print } from '../../foundation/standard-output.ts';
 import { type PageListAnswer, requestPageList } from '../list/agent-client.ts';
@@ -199,6 +199,8 @@ addPeerOptions(program.command('source'), 'source')
   .addOption(userOption())
   .addOption(jsonOption())
   .action(async (args: SourceArguments) => {
+    if (args.beforeSwitch !== undefined && args.strategy !== 'resume')
+      throw new CodedError('command', 'usage', '--before-switch goes with --strategy resume');
     restartUnlessKeyWouldBeLost(args);
     const security = peerSecurity('source', args);
     const onEvent = sink(args);
