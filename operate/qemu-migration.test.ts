@@ -53,6 +53,6 @@ test('a source that has its own settings again after a move that broke is still 
   // It looks for what the source engine has left, which only a move has.
   await t.throwsAsync(
     recoverQemu(options, reporter, () => undefined),
-    { code: 'file', message: /nothing left of a move of vm-/ },
+    { code: 'file', message: /no recovery file of vm-/ },
   );
 });
