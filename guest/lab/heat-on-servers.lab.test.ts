@@ -1,5 +1,5 @@
 /**
- * Which pages the agent takes for cold, on servers of every version that Debian has: hardly any of a table that was read again and again,
+ * Which pages the agent takes for cold, on servers of every version that Debian has: none with rows of a table that was read again and again,
  * and a good part of one that was read from its begin to its end. About a minute each, the first time two more (it makes the root tree).
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -28,6 +28,8 @@ const servers: readonly (readonly [name: string, dbms: DatabaseSystem, packages:
 
 const poolBytes = 64 * 1024 * 1024;
 const usedRows = 2 ** 14;
+/** At least so many pages hold them. A pool may have others of that file, in extents that no row has reached: nobody reads those. */
+const usedPages = 130;
 /** Several times the pool. */
 const readRows = 2 ** 19;
 
@@ -138,8 +140,8 @@ for (const [name, dbms, packages] of servers) {
     if (pages === undefined) return;
     t.is(pages.heatUnknown, undefined);
     const used = await countOf(t, server, pages, 'used');
-    t.true(used.all > 100 && used.cold < 0.1 * used.all);
+    t.true(used.all - used.cold >= usedPages);
     const read = await countOf(t, server, pages, 'once_read');
-    t.true(read.all > 1000 && read.cold > 0.3 * read.all);
+    t.true(read.all > 500 && read.cold > 0.2 * read.all);
   });
 }
