@@ -16,8 +16,7 @@ const words = {
     heads: ['Method', 'Total time, s', 'Speed-up', 'Downtime, ms', 'Lost', 'Runs'],
     note: 'Medians. Speed-up: pre-copy’s total time divided by the method’s. Downtime: STOP at the source to RESUME at the target. Lost: acknowledged commits that were not there afterwards. –: does not apply, or was not measured. n/c: did not converge.',
     nothing: 'No run has ended with numbers.',
-    against: 'Against pre-copy: ',
-    times: (engine: string, range: string) => `${engine} is ${range} times as fast`,
+    against: 'Times as fast as pre-copy: ',
     lost: (lost: number, runs: number) =>
       `${lost === 0 ? 'no acknowledged commit was' : lost === 1 ? '1 acknowledged commit was' : `${lost} acknowledged commits were`} lost in ` +
       (runs === 1 ? 'one run' : `${runs} runs`),
@@ -33,8 +32,7 @@ const words = {
     heads: ['方式', '総移行時間（s）', '高速化率', 'ダウンタイム（ms）', '損失', '実行数'],
     note: '中央値。高速化率：pre-copy の総移行時間 / 各方式の総移行時間。ダウンタイム：移行元の STOP から移行先の RESUME まで。損失：応答済みで失われたコミット数。–：該当しない、または計測なし。n/c：収束せず。',
     nothing: '値のある実行はない。',
-    against: 'pre-copy に対する速さ：',
-    times: (engine: string, range: string) => `${engine} ${range} 倍`,
+    against: 'pre-copy に対する速さ（倍）：',
     lost: (lost: number, runs: number) =>
       lost === 0
         ? `${runs} 回の実行で失われたコミットはない`
@@ -73,7 +71,7 @@ function rangeText(values: readonly number[]): string {
 
 /** The set in two sentences. */
 function leadOf(set: RunSet, language: Language, { cells, engines, engineTitle }: FigureContext): string {
-  const { against, times, lost, leftOut, neverBegun, cut, inPart, stop, nothing } = words[language];
+  const { against, lost, leftOut, neverBegun, cut, inPart, stop, nothing } = words[language];
   const methods = engines
     .filter((engine) => engine !== 'precopy')
     .flatMap((engine) => {
@@ -82,7 +80,7 @@ function leadOf(set: RunSet, language: Language, { cells, engines, engineTitle }
         .flatMap((cell) => speedUpOf(cell, cells) ?? []);
       return speedUps.length === 0
         ? []
-        : [{ said: times(engineTitle(engine), rangeText(speedUps)), most: Math.max(...speedUps) }];
+        : [{ said: `${engineTitle(engine)} ${rangeText(speedUps)}`, most: Math.max(...speedUps) }];
     })
     .sort((a, b) => b.most - a.most)
     .map(({ said }) => said);
