@@ -6,6 +6,7 @@ import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { CodedError } from '../foundation/coded-error.ts';
 import { Monitor } from './monitor.ts';
+import { serveQmp } from './qmp-server.fixture.ts';
 
 /** What is at the far end of a way: a QEMU that says where it is in its migration. */
 class PlayedQemu {
@@ -72,16 +73,11 @@ class PlayedQemu {
 
   #serve(socket: Socket): void {
     this.#sockets.add(socket);
-    socket.on('error', () => undefined);
-    const version = { qemu: { major: 10, minor: 0, micro: 0 }, package: '' };
-    socket.write(`${JSON.stringify({ QMP: { version, capabilities: ['oob'] } })}\n`);
-    socket.on('data', (chunk: Buffer) => {
-      for (const line of chunk.toString().split('\n').filter(Boolean)) {
-        const { execute = '', id } = JSON.parse(line) as { execute?: string; id: number };
-        if (execute !== 'qmp_capabilities') this.told.push(execute);
-        if (this.swallows.delete(execute)) this.loseWay();
-        else socket.write(`${JSON.stringify({ return: { status: 'completed' }, id })}\n`);
-      }
+    serveQmp(socket, (execute) => {
+      if (execute !== 'qmp_capabilities') this.told.push(execute);
+      if (!this.swallows.delete(execute)) return { status: 'completed' };
+      this.loseWay();
+      return undefined;
     });
   }
 }

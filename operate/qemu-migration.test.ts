@@ -5,19 +5,12 @@ import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
 import { recoverQemu } from './qemu-migration.ts';
+import { serveQmp } from './qmp-server.fixture.ts';
 
 /** @param answers by command; others get an empty one */
 async function playQemu(socketPath: string, answers: Readonly<Record<string, unknown>>) {
   const server = createServer((socket) => {
-    socket.on('error', () => undefined);
-    const version = { qemu: { major: 10, minor: 0, micro: 0 }, package: '' };
-    socket.write(`${JSON.stringify({ QMP: { version, capabilities: ['oob'] } })}\n`);
-    socket.on('data', (chunk: Buffer) => {
-      for (const line of chunk.toString().split('\n').filter(Boolean)) {
-        const { execute = '', id } = JSON.parse(line) as { execute?: string; id: number };
-        socket.write(`${JSON.stringify({ return: answers[execute] ?? {}, id })}\n`);
-      }
-    });
+    serveQmp(socket, (execute) => answers[execute] ?? {});
   });
   await new Promise<void>((resolve) => server.listen(socketPath, resolve));
   return server;
