@@ -133,6 +133,11 @@ serially(
       { capabilities: [...always, 'postcopy-ram', 'postcopy-preempt'] },
       async (pair, storage) => {
         const engines = await pair.startEngines(listOf(cachedRuns, ramBytes), { storage });
+        // Where what is left fits into the downtime, QEMU ends as pre-copy.
+        await pair.source.execute('migrate-set-parameters', {
+          'downtime-limit': 1,
+          'avail-switchover-bandwidth': 4_096_000,
+        });
         await pair.migrate();
         await pair.source.waitForMigration(({ status }) => status === 'active');
         await pair.source.execute('migrate-start-postcopy');
