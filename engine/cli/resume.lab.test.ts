@@ -162,7 +162,7 @@ async function whileReady(
       await source.event(allThere === true ? 'first-pass-done' : 'may-move');
       await source.event('may-move');
       await pair.source.execute('stop');
-      if (targetStands === true) signalTarget(pair, 'SIGSTOP');
+      if (targetStands === true) stopTarget(pair);
       source.kill('SIGUSR1');
       const started = performance.now();
       const lap = (what: string): void => {
@@ -190,7 +190,7 @@ async function whileReady(
         },
       });
     } finally {
-      if (targetStands === true) signalTarget(pair, 'SIGCONT');
+      if (targetStands === true) continueTarget(pair);
       if (nbd.pid !== undefined) process.kill(nbd.pid, 'SIGCONT');
       await nbd.stop();
     }
@@ -212,9 +212,19 @@ function overwriteDisk({ diskPath }: VmPair, runs: readonly CachedRun[]): void {
   closeSync(disk);
 }
 
-function signalTarget({ target }: VmPair, signal: NodeJS.Signals): void {
+function stopTarget({ target }: VmPair): void {
   if (target.pid === undefined) throw new Error('no target');
-  process.kill(target.pid, signal);
+  process.kill(target.pid, 'SIGSTOP');
+}
+
+/** A target whose migration broke while its process stood may have ended since it goes on. */
+function continueTarget({ target }: VmPair): void {
+  if (target.pid === undefined) return;
+  try {
+    process.kill(target.pid, 'SIGCONT');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }
 
 /** Migrates until the VM is at the destination, and was continued there. */
@@ -293,7 +303,7 @@ serially(
         await pair.source.execute('cont');
         t.is(await status(pair.source), 'running');
       }
-      signalTarget(pair, 'SIGCONT');
+      continueTarget(pair);
       await pair.target.execute('cont').catch(() => undefined);
       t.not(await status(pair.target).catch(() => 'ended'), 'running');
     });
@@ -433,7 +443,7 @@ serially(
     const conditions = { program: quiet, listIsRight: true, impatient: true } as const;
     await whileMoved(t, conditions, async ({ pair, source, destination, goOn }) => {
       await source.event('source-free');
-      signalTarget(pair, 'SIGSTOP');
+      stopTarget(pair);
       try {
         source.kill('SIGKILL');
         await destination.event('source-lost');
@@ -441,7 +451,7 @@ serially(
         t.regex((await destination.event('incomplete')).reason, /the target QEMU to read for \d+ s/);
         t.is(await destination.ended, 4);
       } finally {
-        signalTarget(pair, 'SIGCONT');
+        continueTarget(pair);
       }
       t.not(await status(pair.source), 'running');
       const recovery = recoveryOver(pair, await waitsForRecovery(pair));
