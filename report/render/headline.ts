@@ -7,9 +7,8 @@ import { convergedInPart, firstVmsOf, neverConverged, type Cell } from '../recor
 import type { RunSet } from '../record/read-set.ts';
 import type { RunRow } from '../record/run-row.ts';
 import { quantile } from '../statistics/spread.ts';
-import { escapeHtml } from './escape-html.ts';
+import { escapeHtml, wideTable } from './html.ts';
 import { pageTexts } from './page-texts.ts';
-import { wideTable } from './wide-table.ts';
 
 const words = {
   en: {
