@@ -6,6 +6,7 @@ import { parse as parseSync } from 'csv-parse/sync';
 import { stringify, type Options } from 'csv-stringify';
 import { stringify as stringifySync } from 'csv-stringify/sync';
 import type { Sample } from './event.ts';
+import { typeOf } from './definition.ts';
 import { type RunColumn, runColumnNames, runColumns, type RunRow } from './run-columns.ts';
 
 export const sampleColumns = ['run_id', 't_ms', 'host', 'metric', 'value'] as const;
@@ -53,7 +54,7 @@ export function parseRunsCsv(text: string): RunRow[] {
       const cell = cells[column] ?? '';
       if (cell === '') continue;
       try {
-        row[column] = kinds[runColumns[column].type](cell);
+        row[column] = kinds[typeOf(runColumns[column].unit)](cell);
       } catch (error) {
         throw new RangeError(`${column}: ${(error as Error).message}`, { cause: error });
       }

@@ -9,7 +9,7 @@ import { claimsMarkdown } from '../claims/claims-table.ts';
 import { paperClaimsOf } from '../claims/claims.ts';
 import { languages, type Language } from '../figures/text.ts';
 import { describeDifferences, differencesAmong } from '../record/conditions.ts';
-import { readmeBlock, readmePicture, withBlock } from '../readme/readme-block.ts';
+import { readmeBlock, readmePicture, withBlock } from '../recipes/readme-block.ts';
 import { readResultsPage } from '../recipes/write-results.ts';
 import { readSet, type RunSet } from '../record/read-set.ts';
 import { writeReport } from '../render/write-report.ts';

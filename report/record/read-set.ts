@@ -45,7 +45,7 @@ export interface SimulatedGain {
   readonly gain: number;
 }
 
-export interface LeftOut {
+interface LeftOut {
   readonly name: string;
   readonly reason: string;
   /** It was planned, where the set records its plan, and there is no run of it. */
