@@ -180,7 +180,9 @@ test('two VMs that are moved at once are one run that is done', async (t) => {
 
 const get = (port: number, target: string, host: string, method = 'GET') =>
   new Promise<{ status: number | undefined; body: string }>((resolve, reject) => {
-    request({ port, host: '127.0.0.1', path: target, method, headers: { host } }, (response) => {
+    // Over a connection of its own: one that is kept is closed after a few seconds, beneath the next request of a slow machine.
+    const to = { agent: false, port, host: '127.0.0.1', path: target, method, headers: { host } };
+    request(to, (response) => {
       let body = '';
       response.setEncoding('utf8').on('data', (text: string) => (body += text));
       response.on('end', () => {
