@@ -266,6 +266,6 @@ async function readOverTime(
     return { events, series: seriesByName(samples, zeroMs) };
   } catch (error) {
     if (!isCoded(error, 'record')) throw error;
-    throw new CodedError('report', 'not-readable', error.message, { cause: error });
+    throw new CodedError('report', 'not-readable', whatIsWrong(error), { cause: error });
   }
 }
