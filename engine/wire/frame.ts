@@ -25,9 +25,9 @@ export const frameTypes = {
   /** Source to destination: QEMU has written its whole stream; what is held of it may be delivered. */
   commit: { id: 3, maxBytes: 0 },
   /** Source to destination, before `commit`: asks for `confirmed`. */
-  confirm: { id: 21, maxBytes: 0 },
+  confirm: { id: 24, maxBytes: 0 },
   /** Destination to source, answers `confirm`: all of the stream before it is with the target, or is held for it. */
-  confirmed: { id: 22, maxBytes: 0 },
+  confirmed: { id: 25, maxBytes: 0 },
   /** Source to destination: JSON, `Sources`. */
   sources: { id: 5, maxBytes: 8 * 1024 * 1024 },
   /** Destination to source, answers `sources`: JSON, `Storage`. */
