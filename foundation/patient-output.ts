@@ -15,7 +15,7 @@ export class PatientOutput {
   #retry: NodeJS.Timeout | undefined;
 
   /** To be made before the process becomes another user. */
-  constructor(stream: NodeJS.WriteStream) {
+  constructor(stream: NodeJS.WriteStream & { readonly fd: number }) {
     this.#stream = stream;
     this.#terminal = stream.isTTY ? openAgain(stream.fd) : undefined;
   }
