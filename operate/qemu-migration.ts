@@ -2,6 +2,7 @@
 import os from 'node:os';
 import path from 'node:path';
 import { agentPortName } from '../engine/list/agent-protocol.ts';
+import { endAbandoned } from './abandoned.ts';
 import { qmpAddress } from './address.ts';
 import { type Finding, hinders, judgeQemus, type Method, methodFindings, type QemusAsked } from './checks.ts';
 import { enginesOf, type EnginePlan } from './engine-commands.ts';
@@ -262,6 +263,8 @@ export async function migrateQemu(
 ): Promise<{ readonly hindered: readonly Finding[] } | { readonly summary: Summary }> {
   const { method } = options;
   return withQemus(options, reporter, async ({ source, target, hosts }) => {
+    const name = await vmName(source, options.sourceQmp);
+    await endAbandoned([hosts.source, hosts.destination], name, reporter);
     const inspected = await inspect({ source, target, hosts }, options);
     const findings = findingsOf(inspected, options);
     const hindered = hinders(findings, method);
