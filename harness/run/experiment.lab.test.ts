@@ -200,7 +200,7 @@ test.serial('kill -9 of the harness leaves nothing that runs, and the next start
     reject: false,
     buffer: { stdout: true, stderr: false },
   });
-  await untilPrinted(child.stderr, 'measure the links: done');
+  await untilPrinted(child.stderr, 'prepare the hosts: done');
   child.kill('SIGKILL');
   await child;
   for (let attempt = 0; attempt < 100 && (await machineState()).labProcesses.length > 0; attempt += 1)

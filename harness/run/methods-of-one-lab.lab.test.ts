@@ -10,6 +10,8 @@ import { clearLeftovers, waitForRoom } from '../testbed/local/lab-process.ts';
 import { run, RunsLab, small } from './small-run.fixture.ts';
 
 const mib = 2 ** 20;
+/** One rate, so that the links are measured once. */
+const underLoad = { scenario: 'rw', linkRate: '250mbit', warmStart: true };
 
 let lab: RunsLab;
 
@@ -43,7 +45,7 @@ function goesOnWhereTheOtherEnded(t: ExecutionContext, onSource: string, onTarge
 test.serial(
   'a restart ends the server in good order, starts it at the destination, and loses no commit',
   async (t) => {
-    const options = { scenario: 'rw', engine: 'restart', warmStart: true, after: 10 };
+    const options = { ...underLoad, engine: 'restart', after: 10 };
     const { outcome, reason, row, folder } = await run(t, options, { lab });
     t.is(outcome, 'completed', reason);
     t.is(row?.ledger_lost, 0);
@@ -85,7 +87,7 @@ test.serial(
   async (t) => {
     const { outcome, reason, row, folder } = await run(
       t,
-      { scenario: 'rw', engine: 'handover', after: 10 },
+      { ...underLoad, engine: 'handover', after: 10 },
       { lab },
     );
     t.is(outcome, 'completed', reason);
@@ -127,7 +129,7 @@ test.serial(
 test.serial('a replica takes over when the source has ended, and has every commit', async (t) => {
   const { outcome, reason, row, folder } = await run(
     t,
-    { scenario: 'rw', engine: 'replica', maxTime: 400 },
+    { ...underLoad, engine: 'replica', maxTime: 400 },
     { lab },
   );
   t.is(outcome, 'completed', reason);
@@ -154,7 +156,7 @@ test.serial('a replica takes over when the source has ended, and has every commi
 test.serial('a pool that is shrunk is not sent, and is read again where the VM then is', async (t) => {
   // A server that reads every block again and again dirties memory fast: whether pre-copy gets below
   // 300 ms then is up to the machine's speed, and not what is asked here.
-  const options = { scenario: 'rw', engine: 'shrink', downtimeLimit: 3000 };
+  const options = { ...underLoad, engine: 'shrink', downtimeLimit: 3000 };
   const { outcome, reason, row, folder } = await run(t, options, { lab });
   t.is(outcome, 'completed', reason);
   t.is(row?.ledger_lost, 0);
@@ -176,8 +178,13 @@ test.serial('a pool that is shrunk is not sent, and is read again where the VM t
 });
 
 test.serial('TPC-C goes on over a migration, and its consistency conditions hold', async (t) => {
-  const load = { scenario: 'tpcc', warehouses: 1, rate: 2 };
-  const options = { ...load, engine: 'restore', linkRate: '250mbit', warmStart: true };
+  const options = {
+    ...underLoad,
+    scenario: 'tpcc',
+    warehouses: 1,
+    rate: 2,
+    engine: 'restore',
+  };
   const { outcome, reason, folder } = await run(t, options, { lab });
   t.is(outcome, 'completed', reason);
   const { events } = await readRun(folder);
