@@ -35,7 +35,6 @@ const settings = {
 };
 
 const cells: readonly (readonly [keyof typeof settings, ScenarioName])[] = [
-  ['mariadb', 'idle'],
   ['mariadb', 'ro'],
   ['mysql', 'rw'],
   ['postgresql', 'idle'],
