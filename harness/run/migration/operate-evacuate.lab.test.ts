@@ -9,7 +9,7 @@ import { prepareVmHost } from '../../vm/vm-host.ts';
 import { addressOf, hostOf, secondVm, vmPlaces } from '../../vm/vm-place.ts';
 import { runSql } from '../../workload/sql-client.ts';
 import { domainXml, startLibvirt, virsh } from './libvirt.fixture.ts';
-import { installPackage, joinBySsh } from './operate.fixture.ts';
+import { installPackage, joinBySsh, limitLinks } from './operate.fixture.ts';
 import { untilAnswers } from './until-answers.fixture.ts';
 
 const mib = 2 ** 20;
@@ -31,8 +31,7 @@ test('poolshift evacuate, of two database VMs at once and one that the engines c
   };
   const { testbed, machine, diskPath } = await prepareGuestLab(t, {
     owner: 'operate-evacuate.lab.test.ts',
-    // So slow that an emulated guest makes its list while QEMU is in its first pass.
-    rates: { migration: 80e6, storage: 62.5e6, service: 125e6 },
+    rates: { migration: 250e6, storage: 62.5e6, service: 125e6 },
     rowsPerTable,
     agent: true,
     log,
@@ -108,7 +107,9 @@ test('poolshift evacuate, of two database VMs at once and one that the engines c
       ]);
     }
   };
-  await evacuate(src, dst, '--available-switchover-bandwidth 9');
+  await evacuate(src, dst, '--available-switchover-bandwidth 28');
   await joinBySsh(testbed, 'dst', ['src']);
+  // So slow that an emulated guest makes its list while QEMU is in its first pass.
+  await limitLinks(testbed, 'dst', 40, 62.5);
   await evacuate(dst, src, '--method resume --before-switch 30');
 });
