@@ -278,16 +278,22 @@ function runLayers(
   ];
 }
 
+/** Beside all runs, whose ticks would cross a label, and on the side away from pre-copy's line. */
 function ratioLabels(engines: readonly string[], loads: readonly string[], filters: readonly Spec[]): Spec[] {
-  return [{ stroke: 'white', strokeWidth: 3 }, {}].map((look) => ({
-    transform: [{ filter: "datum.kind === 'mean'" }, ...filters],
-    mark: { type: 'text', align: 'right', dx: -7, fontSize: 9, color: inkColour, ...look },
-    encoding: {
-      // Left of all runs, whose ticks would cross it.
-      x: { field: 'low', type: 'quantitative' },
-      y: { field: 'engine', type: 'nominal', scale: { domain: engines } },
-      yOffset: { field: 'scenario', scale: { domain: loads } },
-      text: { field: 'ratio', format: '.2f' },
-    },
-  }));
+  const sides = [
+    { side: 'datum.ratio < 1', field: 'low', look: { align: 'right', dx: -7 } },
+    { side: 'datum.ratio >= 1', field: 'high', look: { align: 'left', dx: 7 } },
+  ];
+  return [{ stroke: 'white', strokeWidth: 3 }, {}].flatMap((edge) =>
+    sides.map(({ side, field, look }) => ({
+      transform: [{ filter: "datum.kind === 'mean'" }, { filter: side }, ...filters],
+      mark: { type: 'text', fontSize: 9, color: inkColour, ...look, ...edge },
+      encoding: {
+        x: { field, type: 'quantitative' },
+        y: { field: 'engine', type: 'nominal', scale: { domain: engines } },
+        yOffset: { field: 'scenario', scale: { domain: loads } },
+        text: { field: 'ratio', format: '.2f' },
+      },
+    })),
+  );
 }
