@@ -101,7 +101,7 @@ test('poolshift migrate, between two QEMUs without libvirt', async (t) => {
   await stopVm(dst);
   const target = await startVm(dst, { ...machine, role: 'target' });
   const moved = migrate();
-  await moved.restoring();
+  await moved.line(({ event }) => event === 'progress');
   // Its terminal is lost.
   await moved.signal('HUP');
   t.is(await moved.ended, 0, moved.errors);
