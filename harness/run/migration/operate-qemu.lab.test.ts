@@ -214,7 +214,7 @@ async function losesItsSource(
   await stopVm(dst);
   const target = await startVm(dst, { ...machine, role: 'target' });
   // So slow that the source is lost while most of the pool is missing.
-  await limitLinks(testbed, 'src', 60, 8);
+  await limitLinks(testbed, 'src', 40, 8);
   const moving = new Command(
     client,
     `--source-qmp ssh://src${qmp} --target-qmp ssh://dst${qmp}`,
@@ -246,7 +246,7 @@ async function losesItsSource(
   // And to the other host again, where this time the destination engine is killed as well.
   await stopVm(src);
   const back = await startVm(src, { ...machine, role: 'target' });
-  await limitLinks(testbed, 'dst', 60, 8);
+  await limitLinks(testbed, 'dst', 40, 8);
   const alone = new Command(
     client,
     `--source-qmp ssh://dst${qmp} --target-qmp ssh://src${qmp}`,
