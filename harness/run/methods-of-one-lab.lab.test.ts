@@ -11,7 +11,7 @@ import { run, RunsLab, small } from './small-run.fixture.ts';
 
 const mib = 2 ** 20;
 /** One rate, so that the links are measured once. */
-const underLoad = { scenario: 'rw', linkRate: '250mbit', warmStart: true };
+const underLoad = { scenario: 'rw', linkRate: '250mbit' };
 
 let lab: RunsLab;
 
@@ -45,7 +45,7 @@ function goesOnWhereTheOtherEnded(t: ExecutionContext, onSource: string, onTarge
 test.serial(
   'a restart ends the server in good order, starts it at the destination, and loses no commit',
   async (t) => {
-    const options = { ...underLoad, engine: 'restart', after: 10 };
+    const options = { ...underLoad, engine: 'restart', warmStart: true, after: 10 };
     const { outcome, reason, row, folder } = await run(t, options, { lab });
     t.is(outcome, 'completed', reason);
     t.is(row?.ledger_lost, 0);
@@ -184,6 +184,7 @@ test.serial('TPC-C goes on over a migration, and its consistency conditions hold
     warehouses: 1,
     rate: 2,
     engine: 'restore',
+    warmStart: true,
   };
   const { outcome, reason, folder } = await run(t, options, { lab });
   t.is(outcome, 'completed', reason);

@@ -82,8 +82,8 @@ test.serial('a step that fails names itself, keeps its evidence, and leaves no V
     // The source VM is up.
     await src.run('systemctl kill --signal=KILL poolshift-vm');
   };
-  const options = { scenario: 'idle', tableData: 16 };
-  const { outcome, reason, folder } = await run(t, options, { lab, at: { step: 'warm the pool', act } });
+  const at = { step: 'warm the pool', act };
+  const { outcome, reason, folder } = await run(t, { scenario: 'idle' }, { lab, at });
   t.is(outcome, 'failed');
   t.regex(reason ?? '', /^warm the pool: the VM on src is gone: its QEMU ended without a word/);
   t.regex(await readFile(path.join(folder, 'logs', 'console-src.log'), 'utf8'), /POOLSHIFT \S+ server-up/);

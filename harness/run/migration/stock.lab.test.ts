@@ -104,12 +104,12 @@ async function bootGuest(t: ExecutionContext) {
 test('each of them moves a guest, and one with a balloon that takes hints keeps all of its memory', async (t) => {
   t.timeout(15 * 60_000);
   const move = await bootGuest(t);
+  const { target } = await move('free-page-hint');
+  t.is((await target.execute('query-balloon')).actual, 384 * 2 ** 20);
   await move('multifd');
   for (const name of ['precopy-stepped', 'multifd-zstd-stepped'] as const) {
     const [first] = (await move(name)).samples;
     t.like(first, { host: 'src', metric: 'downtime_limit_ms', value: 50 }, name);
   }
   await move('postcopy-preempt');
-  const { target } = await move('free-page-hint');
-  t.is((await target.execute('query-balloon')).actual, 384 * 2 ** 20);
 });
