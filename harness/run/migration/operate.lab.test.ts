@@ -214,7 +214,9 @@ usermod --append --groups libvirt oliver`);
   await src.run('kill -KILL "$(cat /run/poolshift/recover.pid)"');
   await dst.run(`kill -CONT ${qemu}`);
   // What the timer of the recovery starts, without waiting for it.
-  await dst.run(`systemctl start --wait "$(systemctl list-timers --no-legend 'run-*' | awk '{ print $NF }')"`);
+  await dst.run(
+    `systemctl start --wait "$(systemctl list-timers --no-legend 'run-*' | awk '{ print $NF }')"`,
+  );
   t.is((await dst.run('systemctl is-active libvirtd')).stdout.trim(), 'active');
   log('libvirt runs again, though the recovery was killed');
   const recovered = await src.run(`poolshift recover ${domainName} ${destinationUri} --restart-libvirt`, {
