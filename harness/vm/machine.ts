@@ -125,6 +125,13 @@ interface ReadyOptions {
 }
 
 const askAgainMs = 100;
+/**
+ * One attempt may hang where packets are dropped, and the next one gets through. A client's host may also be so slow that it
+ * takes longer to start its SQL client, so each attempt that ran out of time gives the next one more.
+ */
+const firstAttemptMs = 5000;
+
+const isTimeout = (error: unknown): boolean => error instanceof CodedError && error.code === 'timeout';
 
 /**
  * Waits until the server answers SQL at the client, and returns its version.
@@ -133,25 +140,30 @@ const askAgainMs = 100;
 export async function waitForServer(options: ReadyOptions): Promise<string> {
   const { client, vmHost, server, vm = firstVm, timeoutMs, signal } = options;
   const deadlineMs = performance.now() + timeoutMs;
+  let attemptMs = firstAttemptMs;
   for (;;) {
     signal?.throwIfAborted();
     const leftMs = deadlineMs - performance.now();
     try {
       const [[version = ''] = []] = await runSql(client, server, 'SELECT VERSION()', {
-        // One attempt may hang where packets are dropped; a few seconds tell that as well as all of the time.
-        timeoutMs: Math.max(500, Math.min(leftMs, 5000)),
+        timeoutMs: Math.max(500, Math.min(leftMs, attemptMs)),
         ...(signal === undefined ? {} : { signal }),
       });
       return version;
     } catch (error) {
       signal?.throwIfAborted();
-      const state = await vmState(vmHost, vm);
-      if (state.kind === 'running' && performance.now() < deadlineMs) {
+      if (isTimeout(error)) attemptMs *= 1.5;
+      // A host that is itself emulated was seen to take a minute for that.
+      const state = await vmState(vmHost, vm).catch((failure: unknown) => {
+        if (!isTimeout(failure)) throw failure;
+        return undefined;
+      });
+      if (state?.kind !== 'absent' && performance.now() < deadlineMs) {
         await sleep(askAgainMs, undefined, signal === undefined ? {} : { signal });
         continue;
       }
       const why =
-        state.kind === 'absent'
+        state?.kind === 'absent'
           ? 'the machine ended before its server answered'
           : `the server at ${server.host}:${server.port} did not answer within ${timeoutMs} ms`;
       throw new CodedError(
