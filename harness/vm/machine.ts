@@ -15,8 +15,7 @@ const socketsOf = ({ controlSocket, recorderSocket, agentSocket }: VmPaths): rea
   agentSocket,
 ];
 
-/** Ends what hangs: a machine whose processors are all taken was seen to need half a minute. */
-const greetingMs = 60_000;
+const greetingMs = 10_000;
 /** QEMU answers when its memory is there. No slower machine is expected. */
 const prefaultedBytesPerMs = 20_000;
 
