@@ -12,7 +12,7 @@ import { hostNames } from '../../record/event.ts';
 import { addSudoUser, labInventory, rename } from '../testbed/local/lab-inventory.fixture.ts';
 import { clearLeftovers, waitForRoom } from '../testbed/local/lab-process.ts';
 import { startLocalTestbed } from '../testbed/local/start.ts';
-import { readRun, readSamples } from '../../record/read-run.ts';
+import { readSamples } from '../../record/read-run.ts';
 import { runColumns } from '../../record/run-columns.ts';
 import { machineState } from './machine-state.ts';
 import { folder, run, small } from './small-run.fixture.ts';
