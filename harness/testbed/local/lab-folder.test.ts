@@ -18,6 +18,6 @@ test('a second lab shares no place with the ordinary one', async (t) => {
   t.is(ordinary[0], '/run/poolshift');
   t.is(second[0], '/run/poolshift-2');
   for (const place of second) t.false(ordinary.includes(place), place);
-  const folders = (places: readonly string[]): readonly string[] => places.map((place) => path.dirname(place));
+  const folders = (places: readonly string[]) => places.map((place) => path.dirname(place));
   t.deepEqual(folders(second), folders(ordinary));
 });
