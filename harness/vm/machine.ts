@@ -33,8 +33,9 @@ export async function startVm(
   await requireNoVm(host, vm);
   signal?.throwIfAborted();
   const { stdout } = await host.run(startScript(host.qemuBinary, machine, vm.unit));
-  const startedAt = stdout.trim();
+  const [startedAt = '', ended] = stdout.trim().split('\n');
   try {
+    if (ended !== undefined) throw new Error('its QEMU has ended');
     const client = await QmpClient.connect(await host.forwardSocket(machine.paths.controlSocket), {
       timeoutMs: greetingMs + (machine.prefaults === true ? machine.memoryBytes / prefaultedBytesPerMs : 0),
     });
@@ -60,7 +61,7 @@ export async function requireNoVm(host: Host, vm: VmPlace): Promise<void> {
     );
 }
 
-/** Prints the time before the start, by the host's clock, and ends when the sockets are there or QEMU is not. */
+/** Prints the time before the start, by the host's clock, and ends when the sockets are there or QEMU is not, which it prints, too. */
 function startScript(qemuBinary: string, machine: MachineDescription, unit: string): string {
   const { paths } = machine;
   const command = [qemuBinary, ...qemuArguments(machine)].map(quote).join(' ');
@@ -76,7 +77,7 @@ systemd-run --quiet --collect --unit=${unit} --property=LimitMEMLOCK=infinity --
   --property=TimeoutStopSec=5 --property=UMask=0077 ${command}
 for attempt in $(seq 200); do
   [ -S ${paths.recorderSocket} ] && break
-  systemctl --quiet is-active ${unit} || break
+  systemctl --quiet is-active ${unit} || { echo ended; break; }
   sleep 0.05
 done
 `;
