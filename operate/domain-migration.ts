@@ -1,5 +1,6 @@
 /** `poolshift migrate DOMAIN DEST` and `check DOMAIN DEST`: a domain of libvirt. */
 import { isCoded } from '../foundation/coded-error.ts';
+import { bracketed } from '../foundation/endpoint.ts';
 import { endAbandoned } from './abandoned.ts';
 import { libvirtAddress } from './address.ts';
 import {
@@ -347,7 +348,7 @@ function migrateUriOf(
 ): { readonly migrateUri?: string } {
   if (plan !== undefined) return { migrateUri: `unix://${plan.outgoingSocket}` };
   if (toAddress === undefined) return {};
-  return { migrateUri: `tcp://${toAddress.includes(':') ? `[${toAddress}]` : toAddress}` };
+  return { migrateUri: `tcp://${bracketed(toAddress)}` };
 }
 
 /** What TCP leaves of an interface's rate. */

@@ -1,4 +1,5 @@
 /** `poolshift migrate --source-qmp PLACE --target-qmp PLACE`: two QEMUs that somebody else started, without libvirt. */
+import { endpoint } from '../foundation/endpoint.ts';
 import os from 'node:os';
 import path from 'node:path';
 import { agentPortName } from '../engine/list/agent-protocol.ts';
@@ -172,9 +173,9 @@ async function vmName(source: Qemu, sourceQmp: string): Promise<string> {
   return name ?? path.basename(qmpAddress(sourceQmp).path, '.qmp');
 }
 
-/** For QEMU, which wants brackets around an address with colons (util/qemu-sockets.c, inet_parse). Pure. */
+/** For QEMU. Pure. */
 export function tcpUri(ip: string, port: number): string {
-  return `tcp:${ip.includes(':') ? `[${ip}]` : ip}:${port}`;
+  return `tcp:${endpoint(ip, port)}`;
 }
 
 /** How the source reaches a target on this machine. */

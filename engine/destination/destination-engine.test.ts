@@ -314,3 +314,19 @@ test('what cannot be kept is warned of, and the source is not needed all the sam
   await frames.once((type) => type === 'sourceFree');
   t.pass();
 });
+
+test('where it listens is said as --connect takes it, also of IPv6', async (t) => {
+  const events = new Said<EngineEvent>();
+  const interrupted: (() => void)[] = [];
+  const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-destination-'));
+  const outcome = runDestination({
+    ...{ listen: { host: '::1', port: 0 }, security: plaintext, incomingPath: path.join(folder, 'incoming') },
+    ...{ storage: [], liveness: defaultLiveness, limits: defaultLimits },
+    onEvent: events.add,
+    interrupts: { subscribe: (listener) => interrupted.push(listener) },
+  });
+  const listening = await events.once(({ event }) => event === 'listening');
+  t.regex(listening.event === 'listening' ? listening.address : '', /^\[::1\]:\d+$/);
+  for (const interrupt of interrupted) interrupt();
+  t.is((await outcome).result, 'cancelled');
+});
