@@ -9,9 +9,9 @@ import { pageSizeBytes } from '../list/page-list.ts';
 import { StreamReader, type StreamReaderOptions } from './reader.ts';
 import { ramFlag } from './records.ts';
 import {
-  encodeCommand,
   partHeaderBytes,
   recordHeaderRoomBytes,
+  writeCommandHeader,
   writePartHeader,
   writeRecordHeader,
   writeSectionTail,
@@ -105,8 +105,8 @@ export class StreamInjector {
     const cuts = reader.placeForCommands === 'inside-section';
     this.closeSection();
     if (cuts) this.#output(this.#scratch, 0, writeSectionTail(this.#scratch, 0, sectionId));
-    const bytes = encodeCommand(command, data);
-    this.#output(bytes, 0, bytes.length);
+    this.#output(this.#scratch, 0, writeCommandHeader(this.#scratch, 0, command, data.length));
+    this.#output(data, 0, data.length);
     if (cuts) this.#output(this.#scratch, 0, writePartHeader(this.#scratch, 0, sectionId));
   }
 

@@ -40,12 +40,18 @@ export function writePartHeader(into: Buffer, at: number, sectionId: number): nu
   return at + partHeaderBytes;
 }
 
-/** A command with its header. */
+/** Writes the header of a command at `at` and returns the position after it. */
+export function writeCommandHeader(into: Buffer, at: number, command: number, dataBytes: number): number {
+  into.writeUInt8(sectionType.command, at);
+  into.writeUInt16BE(command, at + 1);
+  into.writeUInt16BE(dataBytes, at + 3);
+  return at + 5;
+}
+
+/** A whole command. */
 export function encodeCommand(command: number, data: Buffer = Buffer.alloc(0)): Buffer {
   const header = Buffer.alloc(5);
-  header.writeUInt8(sectionType.command, 0);
-  header.writeUInt16BE(command, 1);
-  header.writeUInt16BE(data.length, 3);
+  writeCommandHeader(header, 0, command, data.length);
   return Buffer.concat([header, data]);
 }
 
