@@ -22,7 +22,7 @@ interface ProbeOptions {
 /** A kernel that boots under KVM needs a second or two, and where KVM's host is itself emulated half a minute; it talks all the while. */
 const maxProbeSeconds = 300;
 /** One that says nothing for so long hangs. */
-const maxSilentSeconds = 20;
+const maxSilentSeconds = 40;
 const silence = 'POOLSHIFT silent';
 
 /** What a guest on this host depends on: kernel, processor, whether there is a KVM, and QEMU's version. @throws CodedError 'host' */
@@ -60,7 +60,7 @@ async function tryKvm(
   const command = [
     `${quote(host.qemuBinary)} -nodefaults -no-user-config -display none -no-reboot -machine q35 -m 256M -serial stdio`,
     ...processorArguments('kvm'),
-    `-kernel ${kernelPath} -initrd ${initrdPath} -append 'console=ttyS0 panic=-1 poolshift.probe'`,
+    `-kernel ${kernelPath} -initrd ${initrdPath} -append 'console=ttyS0 earlyprintk=ttyS0 panic=-1 poolshift.probe'`,
   ].join(' ');
   const { stdout } = await host.run(probeScript(command, maxSilentSeconds), {
     timeoutMs: (maxProbeSeconds + 10) * 1000,
