@@ -22,7 +22,7 @@ interface ProbeOptions {
 /** A kernel that boots under KVM needs a second or two, and where KVM's host is itself emulated half a minute; it talks all the while. */
 const maxProbeSeconds = 300;
 /** One that says nothing for so long hangs. */
-const maxSilentSeconds = 40;
+const maxSilentSeconds = 30;
 const silence = 'POOLSHIFT silent';
 
 /** What a guest on this host depends on: kernel, processor, whether there is a KVM, and QEMU's version. @throws CodedError 'host' */
