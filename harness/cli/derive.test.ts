@@ -28,7 +28,9 @@ test('every recorded run derives to its row in the set', async (t) => {
   const sets = globSync('reference-*', { cwd: results });
   t.true(sets.length > 0);
   for (const set of sets) {
-    const runs = globSync('*/manifest.json', { cwd: path.join(results, set) }).map((file) => path.dirname(file));
+    const runs = globSync('*/manifest.json', { cwd: path.join(results, set) }).map((file) =>
+      path.dirname(file),
+    );
     const rows = await Promise.all(runs.map((run) => deriveRow(path.join(results, set, run))));
     const derived = parse<Row>(runsCsv(rows), { columns: true });
     const recorded = await tableOf(path.join(results, set));
@@ -36,7 +38,11 @@ test('every recorded run derives to its row in the set', async (t) => {
     // Columns were added since a table was written: those that it has must be the same.
     for (const row of recorded) {
       const own = derived.find(({ run_id }) => run_id === row['run_id']) ?? {};
-      t.deepEqual(Object.fromEntries(Object.keys(row).map((column) => [column, own[column] ?? 'gone'])), row, set);
+      t.deepEqual(
+        Object.fromEntries(Object.keys(row).map((column) => [column, own[column] ?? 'gone'])),
+        row,
+        set,
+      );
     }
   }
 });

@@ -33,9 +33,16 @@ test('logs, derived files and samples that nothing is made from are left out, an
     filesIn(out).filter((file) => !isSetAside(file)),
     filesIn(recorded),
   );
-  t.true(filesIn(out).filter(isSetAside).some((file) => file.endsWith('runs.csv')));
+  t.true(
+    filesIn(out)
+      .filter(isSetAside)
+      .some((file) => file.endsWith('runs.csv')),
+  );
   t.deepEqual(await readSamples(path.join(out, 'rw-4-precopy-r1')), samples);
-  t.is(await readFile(path.join(out, 'runs.csv'), 'utf8'), await readFile(path.join(recorded, 'runs.csv'), 'utf8'));
+  t.is(
+    await readFile(path.join(out, 'runs.csv'), 'utf8'),
+    await readFile(path.join(recorded, 'runs.csv'), 'utf8'),
+  );
 
   await writeCommittedSet(out, out);
   t.deepEqual(await readSamples(path.join(out, 'rw-4-precopy-r1')), samples);
