@@ -18,12 +18,18 @@ export function committedName({ name }: Pick<Recipe, 'name'>, set: string): stri
 }
 
 /** Adds a line to the table of committed sets, below its last, unless the set has one. @throws RangeError without a table */
-export function withSetRow(page: string, set: string, { name, question }: Pick<Recipe, 'name' | 'question'>): string {
+export function withSetRow(
+  page: string,
+  set: string,
+  { name, question }: Pick<Recipe, 'name' | 'question'>,
+): string {
   const shown = set.replace(/^reference-/, '');
   const rows = [...page.matchAll(/^\| `\d{4}-\d\d-\d\d.*\|\n/gm)];
   // Of several sets that share a line, all but the first are named by their last part.
   const isThere = rows.some(([row]) => {
-    const [first = '', ...parts] = [...(row.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map((name_) => name_[1] ?? '');
+    const [first = '', ...parts] = [...(row.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map(
+      (name_) => name_[1] ?? '',
+    );
     return [first, ...parts.map((part) => first.replace(/-[^-]+$/, part))].includes(shown);
   });
   if (isThere) return page;
@@ -40,7 +46,11 @@ export function withSetRow(page: string, set: string, { name, question }: Pick<R
  * @returns the committed ones
  * @throws CodedError 'command', 'usage'; 'record'
  */
-export async function commitSets(root: string, recipe: Recipe, sets: readonly string[]): Promise<readonly string[]> {
+export async function commitSets(
+  root: string,
+  recipe: Recipe,
+  sets: readonly string[],
+): Promise<readonly string[]> {
   const named = sets.map((set) => {
     const committed = path.join('results', committedName(recipe, path.basename(path.resolve(set))));
     const out = path.join(root, committed);

@@ -94,7 +94,11 @@ function fromRoot(set: string): string {
 /** What reads sets runs nothing, and writes. @throws CodedError 'command', 'usage' */
 function refuseContradictions(options: Options): void {
   const { commit, from, dryRun, resume, out, reportOnly } = options;
-  const readers = { '--commit': commit !== undefined, '--from': from !== undefined, '--report-only': reportOnly };
+  const readers = {
+    '--commit': commit !== undefined,
+    '--from': from !== undefined,
+    '--report-only': reportOnly,
+  };
   const [reads, ...otherReaders] = Object.entries(readers).filter(([, isGiven]) => isGiven);
   if (reads === undefined) return;
   const others = {
@@ -245,7 +249,10 @@ async function main(atEnd: AtEnd): Promise<number> {
   try {
     if (options.commit !== undefined) {
       const recipe = oneOf(named, 'commit sets of');
-      return await reportAgain([recipe], { ...options, from: await commitSets(root, recipe, options.commit) });
+      return await reportAgain([recipe], {
+        ...options,
+        from: await commitSets(root, recipe, options.commit),
+      });
     }
     if (options.from !== undefined) return await reportAgain([oneOf(named, 'make from these sets')], options);
     if (options.reportOnly) return await reportAgain(named, options);
