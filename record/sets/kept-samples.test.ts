@@ -41,6 +41,11 @@ test('of the load every second is kept, of the hosts what is around the migratio
   t.deepEqual(kept(every(1000, commandMs, 'client', 'ping_answers', [1, 2])), []);
 });
 
+test('of the rate of dirtied pages every sample is kept from when it is known', (t) => {
+  const rates = every(100, commandMs, 'src', 'dirty_pages_per_second', [0, 0, 700, 700, 650]);
+  t.deepEqual(kept(rates), rates.slice(2));
+});
+
 test('what is kept is kept again', (t) => {
   const once = kept(sent);
   t.deepEqual(kept(once), once);

@@ -23,6 +23,9 @@ const loadMetrics: ReadonlySet<string> = new Set([
 const isSeldom = ({ host, metric }: Sample): boolean =>
   (host === 'src' || host === 'dst') && /^(cpu_percent|downtime_limit_ms|process_cpu_ms:.+)$/.test(metric);
 
+/** QEMU knows it once a pass has ended; medians are of all samples from then on. */
+const isDirtyRate = ({ metric, value }: Sample): boolean => metric === 'dirty_pages_per_second' && value > 0;
+
 /** Reported five or ten times a second. */
 const oftenMetrics: Partial<Record<ClockName, ReadonlySet<string>>> = {
   src: new Set([
@@ -36,7 +39,6 @@ const oftenMetrics: Partial<Record<ClockName, ReadonlySet<string>>> = {
     'ram_zero_pages',
     'ram_normal_pages',
     'dirty_sync_count',
-    'dirty_pages_per_second',
     'engine_rss_bytes',
     'engine_pages_left_out',
     'engine_pages_sent_after_all',
@@ -84,7 +86,9 @@ export function keptSamples(
     return moments.length === 0 || (tMs >= fromMs && tMs <= toMs);
   };
   const whole = rawSamples.filter((sample) =>
-    sample.host === 'client' ? loadMetrics.has(sample.metric) : isSeldom(sample) && isAround(sample),
+    sample.host === 'client'
+      ? loadMetrics.has(sample.metric)
+      : (isSeldom(sample) || isDirtyRate(sample)) && isAround(sample),
   );
   const often = rawSamples.filter(
     (sample) => oftenMetrics[sample.host]?.has(sample.metric) === true && isAround(sample),
