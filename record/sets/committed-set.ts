@@ -1,6 +1,6 @@
 /** Makes a recorded set as small as it is committed: no number, table or figure that is made of it needs what is left out. */
 import { existsSync } from 'node:fs';
-import { cp, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { constants, gzipSync } from 'node:zlib';
 import { CodedError } from '../../foundation/coded-error.ts';

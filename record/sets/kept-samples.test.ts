@@ -46,6 +46,14 @@ test('of the rate of dirtied pages every sample is kept from when it is known', 
   t.deepEqual(kept(rates), rates.slice(2));
 });
 
+test('of the memory of an engine the greatest is kept, too', (t) => {
+  const resident = every(200, commandMs, 'dst', 'engine_rss_bytes', [100, 110, 105, 112, 190, 120, 118, 117]);
+  t.deepEqual(
+    kept(resident).map(({ value }) => value),
+    [100, 190, 117],
+  );
+});
+
 test('what is kept is kept again', (t) => {
   const once = kept(sent);
   t.deepEqual(kept(once), once);

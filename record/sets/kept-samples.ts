@@ -26,6 +26,9 @@ const isSeldom = ({ host, metric }: Sample): boolean =>
 /** QEMU knows it once a pass has ended; medians are of all samples from then on. */
 const isDirtyRate = ({ metric, value }: Sample): boolean => metric === 'dirty_pages_per_second' && value > 0;
 
+/** Tables have its greatest. */
+const peakMetric = 'engine_rss_bytes';
+
 /** Reported five or ten times a second. */
 const oftenMetrics: Partial<Record<ClockName, ReadonlySet<string>>> = {
   src: new Set([
@@ -39,7 +42,7 @@ const oftenMetrics: Partial<Record<ClockName, ReadonlySet<string>>> = {
     'ram_zero_pages',
     'ram_normal_pages',
     'dirty_sync_count',
-    'engine_rss_bytes',
+    peakMetric,
     'engine_pages_left_out',
     'engine_pages_sent_after_all',
     'engine_compression_ratio',
@@ -48,7 +51,7 @@ const oftenMetrics: Partial<Record<ClockName, ReadonlySet<string>>> = {
   dst: new Set([
     'nic_in_bytes:storage',
     'nic_out_bytes:storage',
-    'engine_rss_bytes',
+    peakMetric,
     'engine_pages_restored',
     'engine_storage_link_bytes',
   ]),
@@ -60,11 +63,14 @@ const marginMs = 6000;
 
 /** Times that numbers are taken at, on the harness's clock; an end that is not known comes after all. None without a migration. */
 export function momentsOf(rawEvents: readonly RunEvent[]): readonly number[] {
-  const timeline = timelineOf(onOneClock(rawEvents, []).events);
+  const { events } = onOneClock(rawEvents, []);
+  const timeline = timelineOf(events);
   if (timeline === undefined) return [];
   const { commandMs, stopMs, resumeMs, ended } = timeline;
   const known = [commandMs, stopMs, resumeMs].filter((moment) => moment !== undefined);
-  return [...known, ended?.atMs ?? Number.POSITIVE_INFINITY];
+  // What is left to send is told from then on.
+  const listed = events.filter((event) => event.event === 'engine' && event.name === 'listed');
+  return [...known, ended?.atMs ?? Number.POSITIVE_INFINITY, ...listed.map(({ at_ms }) => at_ms)];
 }
 
 /**
@@ -99,15 +105,20 @@ export function keptSamples(
 
 function thinned(samples: readonly Sample[], correct: ClockCorrection, moments: readonly number[]): Sample[] {
   const times = samples.map(({ host, at_ms }) => correct(host, at_ms));
+  const peak = samples.reduce<Sample | undefined>(
+    (greatest, sample) => (sample.value > (greatest?.value ?? 0) ? sample : greatest),
+    undefined,
+  );
   let keptMs = Number.NEGATIVE_INFINITY;
-  return samples.filter((_, index) => {
+  return samples.filter((sample, index) => {
     const [beforeMs = Number.NEGATIVE_INFINITY, tMs = 0] = [times[index - 1], times[index]];
     const nextMs = times[index + 1];
     const isNext = moments.some(
       (moment) =>
         (beforeMs < moment && moment <= tMs) || (nextMs !== undefined && tMs <= moment && moment < nextMs),
     );
-    const isKept = isNext || nextMs === undefined || tMs - keptMs >= apartMs;
+    const isPeak = sample.metric === peakMetric && sample === peak;
+    const isKept = isNext || isPeak || nextMs === undefined || tMs - keptMs >= apartMs;
     if (isKept) keptMs = tMs;
     return isKept;
   });
