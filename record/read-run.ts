@@ -1,6 +1,9 @@
 /** Reads a result folder back, with all times on the harness's clock. */
 import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { parse } from 'csv-parse/sync';
+import { stringify } from 'csv-stringify/sync';
 import { z } from 'zod';
 import { CodedError } from '../foundation/coded-error.ts';
 import { clockCorrection } from './clock-correction.ts';
@@ -67,6 +70,24 @@ async function readJsonLines<Value>(
     throw new CodedError('record', 'not-readable', `cannot read ${file}`, { cause: error });
   });
   return text === undefined ? undefined : parseJsonLines(text, parse, file);
+}
+
+/**
+ * The table with a run's row: its own; of a committed set, whose runs have none, that line of the set's. Undefined while there
+ * is no row.
+ * @throws where a file is not as described
+ */
+export async function readRowText(folder: string): Promise<string | undefined> {
+  const own = await readStored(path.join(folder, runFiles.row));
+  const { dir: set, base: name } = path.parse(path.resolve(folder));
+  const ofSet = own === undefined ? await readStored(path.join(set, runFiles.row)) : undefined;
+  if (ofSet === undefined) return own;
+  // A row may also be of another run by that name, which was made before.
+  const manifest = await readFile(path.join(folder, runFiles.manifest), 'utf8');
+  const { startedAt } = z.looseObject({ startedAt: z.string() }).parse(JSON.parse(manifest));
+  const rows = parse<Readonly<Record<string, string>>>(ofSet, { bom: true, columns: true });
+  const row = rows.find(({ run_id, started_at }) => run_id === name && started_at === startedAt);
+  return row && stringify([row], { header: true });
 }
 
 /** As recorded: by each host's clock. Undefined if there is no such file. @throws CodedError 'record' `not-readable` */

@@ -1,5 +1,5 @@
 /** results/README.md against what is committed in results/: every file, column, metric, event and key has its line. */
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import test from 'ava';
@@ -9,7 +9,9 @@ import { sampleColumns } from './csv.ts';
 import { engineEventFields, engineEventNames } from './engine-event.ts';
 import { runEventSchema } from './event.ts';
 import { isKnownMetric } from './metrics.ts';
+import { readSamples } from './read-run.ts';
 import { metricsInFile } from './samples-file.ts';
+import { keptOf } from './sets/committed-set.ts';
 
 const results = path.resolve(import.meta.dirname, '../results');
 const page = readFileSync(path.join(results, 'README.md'), 'utf8');
@@ -49,6 +51,15 @@ test('files', (t) => {
     [...new Set(names)].filter((name) => !described.has(name)),
     [],
   );
+});
+
+test('sets are as `npm run reproduce -- RECIPE --commit SET` makes them, and small', async (t) => {
+  for (const folder of named('samples.parquet').map((file) => path.dirname(file)))
+    t.is((await readSamples(folder))?.length, (await keptOf(folder)).length, folder);
+  // Not what `npm run derive` made of them here.
+  const committed = files.filter((file) => /\.(json|gz|parquet)$/.test(file));
+  const bytes = committed.reduce((sum, file) => sum + statSync(file).size, 0);
+  t.true(bytes < 10e6, `${bytes} bytes`);
 });
 
 test('columns of runs.csv', (t) => {

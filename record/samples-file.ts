@@ -55,14 +55,25 @@ function groupsOf(samples: readonly Sample[]): Group[] {
   return clockNames.flatMap((host) => [...groups.values()].filter((group) => group.host === host));
 }
 
-/** Differences of whole numbers are small; the bytes of fractions, one plane after the other, are alike. */
+/** Fractions of one size share bytes, which stand together in planes; what has few values repeats its numbers. */
+function encodingOf(values: readonly (number | null)[]): 'BYTE_STREAM_SPLIT' | 'PLAIN' {
+  const bytes = new Uint8Array(Float64Array.from(values.filter((value) => value !== null)).buffer);
+  const planes = Uint8Array.from(bytes, (_, index) => {
+    const count = bytes.length / Float64Array.BYTES_PER_ELEMENT;
+    return bytes[(index % count) * Float64Array.BYTES_PER_ELEMENT + Math.floor(index / count)] ?? 0;
+  });
+  const isSplitSmaller = compressors.ZSTD(planes).length < compressors.ZSTD(bytes).length;
+  return isSplitSmaller ? 'BYTE_STREAM_SPLIT' : 'PLAIN';
+}
+
+/** Differences of whole numbers are small. */
 function columnOf(name: string, values: readonly (number | null)[]): ColumnSource {
   const column = { name, offsetIndex: false };
   if (values.every((value) => value === null || Number.isSafeInteger(value))) {
     const data = values.map((value) => (value === null ? null : BigInt(value)));
     return { ...column, data, type: 'INT64', encoding: 'DELTA_BINARY_PACKED' };
   }
-  return { ...column, data: [...values], type: 'DOUBLE', encoding: 'BYTE_STREAM_SPLIT' };
+  return { ...column, data: [...values], type: 'DOUBLE', encoding: encodingOf(values) };
 }
 
 function parquetOf(samples: readonly Sample[]): Uint8Array {

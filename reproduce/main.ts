@@ -19,6 +19,7 @@ import { judgedClaims, judgedPaperClaims } from '../report/recipes/judge.ts';
 import { readResultsPage, writeBlocks, type MadeBlock } from '../report/recipes/write-results.ts';
 import { writeReport } from '../report/render/write-report.ts';
 import { claimsText } from './claims-text.ts';
+import { commitSets } from './commit-sets.ts';
 import { listOf, listText } from './list.ts';
 import { makeRecipeBlock } from './make-recipe-block.ts';
 
@@ -51,6 +52,14 @@ const schema = z.object({
     .min(1)
     .optional()
     .describe('run nothing: make the block of one recipe from these sets'),
+  commit: z
+    .array(z.string().min(1))
+    .min(1)
+    .optional()
+    .describe(
+      'run nothing: make these sets of one recipe as small as they are committed, in results/reference-<date>-<name>, ' +
+        'give each a line in results/README.md, and make the block from them',
+    ),
   testbed: optionsSchema.shape.testbed,
   inventory: optionsSchema.shape.inventory,
   keepOnFailure: optionsSchema.shape.keepOnFailure,
@@ -84,21 +93,26 @@ function fromRoot(set: string): string {
 
 /** What reads sets runs nothing, and writes. @throws CodedError 'command', 'usage' */
 function refuseContradictions(options: Options): void {
-  const reads = options.from !== undefined ? '--from' : options.reportOnly ? '--report-only' : undefined;
+  const { commit, from, dryRun, resume, out, reportOnly } = options;
+  const readers = {
+    '--commit': commit !== undefined,
+    '--from': from !== undefined,
+    '--report-only': reportOnly,
+  };
+  const [reads, ...otherReaders] = Object.entries(readers).filter(([, isGiven]) => isGiven);
   if (reads === undefined) return;
-  const { dryRun, resume, out, reportOnly } = options;
   const others = {
     '--dry-run': dryRun,
     '--resume': resume,
     '--out': out !== undefined,
-    '--report-only': reportOnly && reads === '--from',
+    ...Object.fromEntries(otherReaders),
   };
   const [other] = Object.entries(others).find(([, isGiven]) => isGiven) ?? [];
   if (other !== undefined)
     throw new CodedError(
       'command',
       'usage',
-      `${reads} runs nothing, and writes docs/results.md: leave out ${other}`,
+      `${reads[0]} runs nothing, and writes docs/results.md: leave out ${other}`,
     );
 }
 
@@ -118,7 +132,10 @@ function setOf(recipe: Recipe, { out, resume }: Options): string {
 }
 
 /** Blocks from recorded sets, without a run. */
-async function reportAgain(named: readonly Recipe[], { from, json }: Options): Promise<number> {
+async function reportAgain(
+  named: readonly Recipe[],
+  { from, json }: { readonly from?: readonly string[] | undefined; readonly json: boolean },
+): Promise<number> {
   const page = await readResultsPage(root);
   const setsOf = ({ name }: Recipe): readonly string[] =>
     from?.map(fromRoot) ?? page.blocks.find(({ recipe }) => recipe === name)?.sets ?? [];
@@ -207,8 +224,8 @@ async function run(recipe: Recipe, options: Options, atEnd: AtEnd): Promise<numb
   printResult(recipe.name, sets, made.recipeSet, json);
   if (!json)
     console.log(
-      `Git ignores ${sets.join(', ')}: to commit what the block is made from, move it to results/reference-… ` +
-        `and run: npm run reproduce -- ${recipe.name} --from results/reference-…`,
+      `Git ignores ${sets.join(', ')}: to commit what the block is made from, run: ` +
+        `npm run reproduce -- ${recipe.name} --commit ${sets.join(' ')}`,
     );
   return exitCodes.ok;
 }
@@ -230,6 +247,13 @@ async function main(atEnd: AtEnd): Promise<number> {
     return exitCodes.ok;
   }
   try {
+    if (options.commit !== undefined) {
+      const recipe = oneOf(named, 'commit sets of');
+      return await reportAgain([recipe], {
+        ...options,
+        from: await commitSets(root, recipe, options.commit),
+      });
+    }
     if (options.from !== undefined) return await reportAgain([oneOf(named, 'make from these sets')], options);
     if (options.reportOnly) return await reportAgain(named, options);
     return await run(oneOf(named, 'run'), options, atEnd);

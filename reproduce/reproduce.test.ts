@@ -57,6 +57,16 @@ for (const [what, arguments_, said] of [
     ['engines', '--from', 'results/reference-2026-11-26-engines', '--report-only'],
     /--from runs nothing, and writes docs\/results\.md: leave out --report-only/,
   ],
+  [
+    'a set to commit whose name has no date',
+    ['engines', '--commit', 'results/bench'],
+    /bench is not named as engines-<date>: rename it/,
+  ],
+  [
+    'a set to commit of no recipe',
+    ['--commit', 'results/reference-2026-11-26-engines'],
+    /name one recipe to commit sets of/,
+  ],
   ['a set elsewhere', ['engines', '--from', '/tmp'], /\/tmp is outside of this checkout/],
   [
     'a set of other conditions',

@@ -5,7 +5,7 @@ import { parse } from 'csv-parse/sync';
 import { z } from 'zod';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { timelineOf } from '../../record/derive/timeline.ts';
-import { readRun as readRecord, runFiles } from '../../record/read-run.ts';
+import { readRowText, readRun as readRecord, runFiles } from '../../record/read-run.ts';
 import { seriesOf } from '../../record/series.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
 import { constantRate } from './link.ts';
@@ -53,7 +53,8 @@ export async function readMeasuredRun(folder: string): Promise<MeasuredRun> {
 async function readRun(folder: string): Promise<MeasuredRun> {
   // One after the other: the first that is missing is named, and it is the same one each time.
   const manifestText = await readFile(path.join(folder, runFiles.manifest), 'utf8');
-  const runsText = await readFile(path.join(folder, runFiles.row), 'utf8');
+  const runsText = await readRowText(folder);
+  if (runsText === undefined) throw new RangeError(`there is no row of it in ${runFiles.row}`);
   const { goodputBytesPerSecond } = manifestSchema.parse(JSON.parse(manifestText));
   const [row] = z.tuple([runRowSchema]).parse(parse(runsText, csvOptions));
   const value = (column: string): number => Number(row[column] ?? '');

@@ -1,12 +1,12 @@
 /** Finds the runs of result sets on disk, and makes one set of them. */
 import { constants, existsSync } from 'node:fs';
-import { cp, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { cp, mkdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { type PlannedRun, plannedCellsFile } from '../../experiments/planned-cells.ts';
 import { parseRunsCsv, writeRunsCsv } from '../csv.ts';
 import { writeDataPackage } from '../data-package.ts';
-import { runFiles } from '../read-run.ts';
+import { readRowText, runFiles } from '../read-run.ts';
 import { readManifest } from '../manifest.ts';
 import { type RecordedRun, runNameOf } from './merge.ts';
 import { addPlannedCells } from './planned-cells.ts';
@@ -45,7 +45,7 @@ export async function readRecordedRuns(set: string): Promise<RunOnDisk[]> {
       set,
       folder,
       manifest: await readManifest(folder),
-      row: await readRow(path.join(folder, 'runs.csv')),
+      row: await readRow(folder),
     })),
   );
 }
@@ -59,11 +59,11 @@ export async function readSetAside(set: string): Promise<(RecordedRun & { readon
   return Promise.all(folders.map(async (folder) => ({ set, folder, manifest: await readManifest(folder) })));
 }
 
-async function readRow(file: string): Promise<RunRow | undefined> {
-  if (!existsSync(file)) return undefined;
+async function readRow(folder: string): Promise<RunRow | undefined> {
   try {
-    return parseRunsCsv(await readFile(file, 'utf8'))[0];
+    return parseRunsCsv((await readRowText(folder)) ?? '')[0];
   } catch (error) {
+    const file = path.join(folder, runFiles.row);
     throw new CodedError('record', 'not-readable', `${file} is not a table of runs`, { cause: error });
   }
 }

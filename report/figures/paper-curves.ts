@@ -11,8 +11,8 @@ import { engineLook, linkLooks, type Look } from './theme.ts';
 const [migrationLook, storageLook] = linkLooks;
 /** What is drawn before and after a migration, beside the migration itself. */
 const marginMs = 5000;
-/** Intervals of throughput: short where the migration is short, and never below what 200 ms samples can tell. */
-const minBinMs = 500;
+/** Intervals of throughput: short where the migration is short, and never below what a sample a second can tell. */
+const minBinMs = 1000;
 const maxPoints = 200;
 const pageBytes = 4096;
 /** More curves of throughput than these hide each other. */

@@ -9,6 +9,7 @@ import { contextOf, type Figure, type Spec } from '../figures/figure.ts';
 import { beyondFigures } from '../figures/beyond.ts';
 import { liveLatency } from '../figures/latency-over-time.ts';
 import { paperCurves } from '../figures/paper-curves.ts';
+import { runFiles } from '../../record/read-run.ts';
 import { runFoldersOf } from '../../record/sets/run-folders.ts';
 import { readPlannedCells } from '../../record/sets/planned-cells.ts';
 import { firstVmsOf } from '../record/cells.ts';
@@ -59,8 +60,8 @@ export class LiveSet {
 
   /** Runs with figures. The same object until there is something new. */
   async done(): Promise<DoneRuns> {
-    const folders = (await this.#runFolders()).filter((folder) => existsSync(path.join(folder, 'runs.csv')));
-    const files = folders.map((folder) => path.join(folder, 'runs.csv'));
+    const folders = (await this.#runFolders()).filter(isDone);
+    const files = folders.map((folder) => path.join(folder, runFiles.row));
     if (this.#setFolder !== undefined) files.push(path.join(this.#setFolder, plannedCellsFile));
     const version = await versionOf(files);
     if (this.#done?.version !== version) this.#done = { version, set: await this.#read(folders) };
@@ -88,7 +89,7 @@ export class LiveSet {
 
   async running(): Promise<RunningView | undefined> {
     const folder = this.#folders.at(-1);
-    if (folder === undefined || existsSync(path.join(folder, 'runs.csv'))) return undefined;
+    if (folder === undefined || isDone(folder)) return undefined;
     if (this.#growing?.folder !== folder) this.#growing = new GrowingRun(folder);
     const growing = this.#growing;
     growing.read();
@@ -103,6 +104,10 @@ export class LiveSet {
     };
   }
 }
+
+/** Runs of a committed set have their rows in its table. */
+const isDone = (folder: string): boolean =>
+  [runFiles.row, runFiles.samples].some((name) => existsSync(path.join(folder, name)));
 
 /** Of files, those that are not there as well: a file that is made again has another time. */
 async function versionOf(files: readonly string[]): Promise<string> {

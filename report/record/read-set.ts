@@ -7,7 +7,7 @@ import { paperRows, paperRowsGib } from '../../experiments/paper-rows.ts';
 import { parsePlannedCells, plannedCellsFile, type PlannedRun } from '../../experiments/planned-cells.ts';
 import { scenarioNames } from '../../experiments/scenarios.ts';
 import { fillSilentSeconds } from '../../record/derive/silent-seconds.ts';
-import { onOneClock, readEvents, readSamples, runFiles } from '../../record/read-run.ts';
+import { onOneClock, readEvents, readRowText, readSamples, runFiles } from '../../record/read-run.ts';
 import { isRunFolder, isSetAside, runFoldersOf } from '../../record/sets/run-folders.ts';
 import { readStored } from '../../record/stored-file.ts';
 import { whatIsWrong } from '../../record/what-is-wrong.ts';
@@ -221,9 +221,13 @@ async function readRun(
   folder: string,
   { withoutSamples = false }: ReadOptions,
 ): Promise<Pick<Run, 'manifest'> & { measured: Measured | undefined }> {
-  const parsed = async <Value>(name: string, parse: (text: string) => Value): Promise<Value | undefined> => {
+  const parsed = async <Value>(
+    name: string,
+    parse: (text: string) => Value,
+    read = () => readStored(path.join(folder, name)),
+  ): Promise<Value | undefined> => {
     try {
-      const text = await readStored(path.join(folder, name));
+      const text = await read();
       return text === undefined ? undefined : parse(text);
     } catch (error) {
       throw new CodedError(
@@ -234,7 +238,7 @@ async function readRun(
       );
     }
   };
-  const row = (await parsed(runFiles.row, parseRunRows))?.[0];
+  const row = (await parsed(runFiles.row, parseRunRows, () => readRowText(folder)))?.[0];
   const manifest = await parsed(runFiles.manifest, (text) => anyManifestSchema.parse(JSON.parse(text)));
   if (manifest === undefined)
     throw new CodedError('report', 'not-readable', `${folder} has no ${runFiles.manifest}`);

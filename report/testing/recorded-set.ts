@@ -1,10 +1,7 @@
-/** Figures of committed sets (results/), without events and samples, and sets made of them, for tests of statistics. */
-import { readFileSync } from 'node:fs';
+/** Figures of committed sets (results/), without samples, and sets made of them, for tests of statistics. */
 import path from 'node:path';
-import { runFoldersOf } from '../../record/sets/run-folders.ts';
-import type { Run, RunSet } from '../record/read-set.ts';
-import { anyManifestSchema } from '../../record/manifest.ts';
-import { parseRunRows, type RunRow } from '../record/run-row.ts';
+import { readSet, type Run, type RunSet } from '../record/read-set.ts';
+import type { RunRow } from '../record/run-row.ts';
 import type { Random } from '../statistics/seeded-random.ts';
 import { mean } from '../statistics/spread.ts';
 
@@ -13,15 +10,7 @@ const results = path.join(import.meta.dirname, '..', '..', 'results');
 export type Figures = Pick<RunSet, 'runs'>;
 
 export async function recordedSet(name: string): Promise<Figures> {
-  const set = path.join(results, name);
-  const runs = (await runFoldersOf(set)).flatMap((folder): Run[] => {
-    const read = (file: string): string => readFileSync(path.join(folder, file), 'utf8');
-    const manifest = anyManifestSchema.parse(JSON.parse(read('manifest.json')));
-    const row = parseRunRows(read('runs.csv'))[0];
-    if (row === undefined) throw new TypeError(`${folder} has no figures`);
-    return [{ name: path.basename(folder), set, row, manifest, events: [], series: new Map() }];
-  });
-  return { runs };
+  return readSet([path.join(results, name)], { withoutSamples: true });
 }
 
 /** The runs of a set, cell by cell. */
