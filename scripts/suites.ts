@@ -1,6 +1,6 @@
 /**
- * Which tests run together: unit tests beside each other, then lanes side by side: two that each have a lab of their own, in which
- * suites follow one another, and those that do without.
+ * Which tests run together: unit tests beside each other, then two lanes side by side: the suites that need the lab, one after
+ * another, and those that do without it.
  */
 
 interface LabSuiteOptions {
@@ -9,7 +9,7 @@ interface LabSuiteOptions {
   readonly lane: Lane;
 }
 
-const lanes = ['lab', 'second lab', 'no lab'] as const;
+const lanes = ['lab', 'no lab'] as const;
 type Lane = (typeof lanes)[number];
 
 /** In the order in which they run. */
@@ -22,7 +22,7 @@ const labSuites = {
   workload: { paths: ['harness/workload/'], lane: 'no lab' },
   guest: { paths: ['guest/'], lane: 'no lab' },
   lab: { paths: ['harness/testbed/', 'harness/vm/'], lane: 'lab' },
-  migration: { paths: ['harness/run/migration/'], lane: 'second lab' },
+  migration: { paths: ['harness/run/migration/'], lane: 'lab' },
   run: { paths: ['harness/'], lane: 'lab' },
 } as const satisfies Readonly<Record<string, LabSuiteOptions>>;
 
@@ -46,9 +46,4 @@ export function lanesOf(suites: readonly Suite[]): readonly (readonly LabSuite[]
   return lanes.map((lane) =>
     labSuiteNames.filter((name) => suites.includes(name) && labSuites[name].lane === lane),
   );
-}
-
-/** What POOLSHIFT_LAB is for a suite's tests: the lab that may be up beside the ordinary one. */
-export function labOf(suite: Suite): string {
-  return suite !== 'unit' && labSuites[suite].lane === 'second lab' ? '2' : '';
 }

@@ -9,7 +9,7 @@ import { $ } from 'zx';
 import { machinePackages } from './debian-packages.ts';
 import { ensurePackages } from './packages.ts';
 import { runTests, type TestsOutcome } from './run-tests.ts';
-import { labOf, lanesOf, type Suite, suiteNames, suiteOf } from './suites.ts';
+import { lanesOf, type Suite, suiteNames, suiteOf } from './suites.ts';
 
 /** Far above the longest test, and short enough that CI's time goes on for the tests after one that hangs. */
 const idleMs = 600_000;
@@ -56,7 +56,7 @@ async function runSuite(suite: Suite): Promise<void> {
   if (files === undefined || stopping.signal.aborted) return;
   console.log(`== ${suite}: ${files.length} files`);
   const kind = suite === 'unit' ? 'unit' : 'lab';
-  outcomes.set(suite, await runTests(files, { kind, idleMs, signal: stopping.signal, lab: labOf(suite) }));
+  outcomes.set(suite, await runTests(files, { kind, idleMs, signal: stopping.signal }));
 }
 
 /** The files of each suite that the arguments name, in the order in which suites run; all without arguments. */
