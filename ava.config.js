@@ -13,6 +13,6 @@ export default {
   workerThreads: false,
   // `npm test` has a time limit of its own, which names what hangs.
   timeout: kind === undefined ? '10m' : '6h',
-  // One lab fits a machine, so lab tests must not run beside each other.
+  // One after another, since they bring the same lab up.
   concurrency: kind === 'unit' ? os.availableParallelism() + 1 : 1,
 };

@@ -6,6 +6,7 @@
  */
 import { execFile } from 'node:child_process';
 import { parseArgs, promisify } from 'node:util';
+import { median } from 'simple-statistics';
 import { databaseSystems } from '../foundation/database-systems.ts';
 import { agentStart, bundleAgent } from '../guest/image/agent-bundle.ts';
 import { ScratchServer } from '../guest/lab/scratch-server.ts';
@@ -87,10 +88,6 @@ const churns: Readonly<Record<keyof typeof fillers, (rows: number) => string>> =
        END LOOP;
      END $$`,
 };
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
-}
 
 function spread(name: string, values: readonly number[]): string {
   const [low, high] = [Math.min(...values), Math.max(...values)];

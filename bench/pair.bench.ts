@@ -8,6 +8,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { median } from 'simple-statistics';
 import { bundleEngine } from '../engine/cli/bundle.ts';
 import { type CachedRun, type EngineProcess, listOf, VmPair } from '../engine/cli/testing/vm-pair.ts';
 import { findQemu } from '../qemu/find-qemu.ts';
@@ -153,11 +154,6 @@ async function measure({ capabilities, parameters, engines }: Method): Promise<R
   } finally {
     await pair.stop();
   }
-}
-
-function median(numbers: readonly number[]): number {
-  const sorted = numbers.toSorted((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
 }
 
 const measured = new Map<string, Round[]>(values.method.map((name) => [name, []]));

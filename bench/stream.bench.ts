@@ -9,6 +9,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { median } from 'simple-statistics';
 import { PageHasher, randomHashKey } from '../engine/list/content-hash.ts';
 import { pageSizeBytes } from '../engine/list/page-list.ts';
 import type { StreamHandler } from '../engine/stream/handler.ts';
@@ -192,18 +193,11 @@ function summarise(name: string, allRounds: readonly Round[]): Measurement {
   const rates = rounds.map((round) => round.bytesPerSecond);
   return {
     name,
-    medianBytesPerSecond: quantile(rates, 0.5),
-    lowestBytesPerSecond: quantile(rates, 0),
-    highestBytesPerSecond: quantile(rates, 1),
-    medianBytesPerCpuSecond: quantile(
-      rounds.map((round) => round.bytesPerCpuSecond),
-      0.5,
-    ),
+    medianBytesPerSecond: median(rates),
+    lowestBytesPerSecond: Math.min(...rates),
+    highestBytesPerSecond: Math.max(...rates),
+    medianBytesPerCpuSecond: median(rounds.map((round) => round.bytesPerCpuSecond)),
   };
-}
-
-function quantile(values: readonly number[], share: number): number {
-  return values.toSorted((a, b) => a - b)[Math.round(share * (values.length - 1))] ?? NaN;
 }
 
 const stream = streamOfPages();

@@ -8,6 +8,7 @@ import { randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
+import { median } from 'simple-statistics';
 import { EngineConnection } from '../engine/wire/connection.ts';
 import { adopt, createPausedServer, type SocketOpener } from '../engine/wire/fast-socket.ts';
 import { connectToPeer, type PeerSecurity, protectionOf, securePeer } from '../engine/wire/peer-security.ts';
@@ -136,10 +137,6 @@ async function measure(way: Way): Promise<Round> {
     sendCpuSecondsPerGigabyte: sent.cpu / gigabytes,
     receiveCpuSecondsPerGigabyte: receiveCpu / gigabytes,
   };
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
 }
 
 async function main(): Promise<void> {

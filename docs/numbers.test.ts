@@ -15,7 +15,7 @@ const pages = globSync('{*.md,docs/*.md}', { cwd: root }).filter(
 /** By page and by what they are: numbers that nobody measured. */
 const notMeasured: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   'README.md': {
-    'what a machine must have': ['6 GiB', '10 GiB'],
+    'what a machine must have': ['6 GiB', '8 GiB', '10 GiB'],
     'what `--dry-run` prints': ['7 minutes'],
   },
   'docs/agent.md': {

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { type DatabaseSystem, databaseSystems } from '../foundation/database-systems.ts';
+import { gib, mib } from '../foundation/quantity.ts';
 import { engineNames, engines } from './engines.ts';
 import type { LinkRates } from './link-rates.ts';
 import { memValues, paperRows, paperRowsGib } from './paper-rows.ts';
@@ -197,9 +198,6 @@ export function linkRatesOf(
     service: configuration.serviceLinkBitsPerSecond,
   };
 }
-
-const mib = 2 ** 20;
-const gib = 2 ** 30;
 
 /**
  * Largest pool that a guest of this size runs without thrashing. Measured: MariaDB 10.11 with 333 MiB of 512 MiB, 768 of

@@ -101,6 +101,13 @@ export const linkTables: Recipe['tables'] = [
   { caption: 'Load and CPU', columns: ['tps-before', 'tps-during', 'cpu-busy', 'all-cpu', 'commits-lost'] },
 ];
 
+/** Of the total time: a method is so many times as fast as another, at least. */
+export const faster = (says: string, engine: EngineName, than: EngineName, times = 1): RecipeClaim => ({
+  says,
+  measure: { kind: 'ratio', column: 'total', of: than, to: engine },
+  holdsIf: { atLeast: times },
+});
+
 /** Said of every experiment with a load. */
 export const noCommitLost: RecipeClaim = {
   says: 'No commit that the server acknowledged is lost.',

@@ -12,10 +12,12 @@ export const megabytesPerSecond = (bytesPerSecond: number): string => `${megabyt
 export const megabitsPerSecond = (bitsPerSecond: number): string => `${bitsPerSecond / 1e6} Mbit/s`;
 
 /** Of memory and disks: powers of two. */
-export const mebibytes = (bytes: number, digits = 0): string => `${(bytes / 2 ** 20).toFixed(digits)} MiB`;
-export const gibibytes = (bytes: number, digits = 1): string => `${(bytes / 2 ** 30).toFixed(digits)} GiB`;
+export const mib = 2 ** 20;
+export const gib = 2 ** 30;
+export const mebibytes = (bytes: number, digits = 0): string => `${(bytes / mib).toFixed(digits)} MiB`;
+export const gibibytes = (bytes: number, digits = 1): string => `${(bytes / gib).toFixed(digits)} GiB`;
 
 /** "1 run", "3 runs". */
 export const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
 
-export const percent = (share: number, digits = 0): string => `${(100 * share).toFixed(digits)} %`;
+export const percent = (share: number): string => `${(100 * share).toFixed(0)} %`;

@@ -12,7 +12,7 @@ import {
   type VmState,
 } from './course.ts';
 
-const vmStates: readonly VmState[] = ['running', 'paused', 'absent', 'unknown'];
+const vmStates: readonly VmState[] = ['running', 'paused', 'absent', 'ended', 'unknown'];
 const roles = ['source', 'destination'] as const;
 const rests = ['at-source', 'on-storage', 'there', 'not-coming'] as const;
 const flags = [false, true];
@@ -133,7 +133,8 @@ test('whatever happens, in whatever order', (t) => {
       t.true(past.stopped && !past.givenBack, `only what was stopped is continued, once: ${what}`);
       t.false(past.committed || past.continued, `and never after the commit: ${what}`);
       t.true(event.type === 'looked' && event.source === 'paused' && event.destination !== 'running', what);
-      if (past.unheard) t.true(event.type === 'looked' && event.destination === 'absent', what);
+      if (past.unheard)
+        t.true(event.type === 'looked' && ['absent', 'ended'].includes(event.destination), what);
     }
     if (does('continue-target')) {
       t.is(event.type, 'moved', what);
@@ -151,7 +152,7 @@ test('whatever happens, in whatever order', (t) => {
         t.not(next.outcome, 'failed-paused', `no word of continuing the source after the commit: ${what}`);
       if (past.unheard && next.outcome === 'failed-paused')
         t.true(
-          event.type === 'looked' && event.destination === 'absent',
+          event.type === 'looked' && ['absent', 'ended'].includes(event.destination),
           `nor after one that nobody heard: ${what}`,
         );
       if (next.outcome === 'migrated') t.true(past.begun, what);
@@ -202,16 +203,29 @@ test('the verdict of every word of both hosts', (t) => {
               if (outcome === 'cancelled') t.true(interrupted, what);
               if (outcome === 'failed-paused') {
                 t.true(source === 'paused' && commit === 'none', what);
-                t.true(destination === 'absent' || (destination === 'paused' && !unheard), what);
+                t.true(
+                  ['absent', 'ended'].includes(destination) || (destination === 'paused' && !unheard),
+                  what,
+                );
               }
               if (source === 'unknown' && !succeeded && destination !== 'running' && commit !== 'moved')
                 t.is(outcome, 'in-doubt', what);
               // The source has what is missing, and never runs again.
-              if (hasMoved)
+              if (hasMoved && outcome !== 'vm-ended')
                 t.true(
                   outcome === 'in-doubt' || outcome === (succeeded || isThere ? 'migrated' : 'incomplete'),
                   what,
                 );
+              // Certain: nobody could begin it any more.
+              if (outcome === 'vm-ended') {
+                t.is(source, 'ended', what);
+                if (destination !== 'ended') {
+                  t.is(destination, 'absent', what);
+                  t.true(commit === 'none' && !unheard, what);
+                }
+              }
+              if (source === 'ended' && destination === 'ended' && !succeeded)
+                t.is(outcome, 'vm-ended', what);
               t.true(outcome in exitCodes);
             }
           }

@@ -16,8 +16,11 @@
 
 export type EngineRole = 'source' | 'destination';
 
-/** What a host says of the VM; `unknown` where it does not answer. */
-export type VmState = 'running' | 'paused' | 'absent' | 'unknown';
+/**
+ * What a host says of the VM; `unknown` where it does not answer; `absent` where it has not come; `ended` where there is no QEMU that could
+ * run it, or the guest has shut down.
+ */
+export type VmState = 'running' | 'paused' | 'absent' | 'ended' | 'unknown';
 
 export type Outcome =
   /** The VM is at the destination. */
@@ -30,6 +33,8 @@ export type Outcome =
   | 'cancelled'
   /** Early resume: the VM is at the destination, and pages of it that are still at the source do not come any more. */
   | 'incomplete'
+  /** It has ended, shut down or killed, and runs on neither host. */
+  | 'vm-ended'
   /** Nobody here can tell where it is. */
   | 'in-doubt';
 
@@ -39,6 +44,7 @@ export const exitCodes: Readonly<Record<Outcome, number>> = {
   'failed-paused': 1,
   'in-doubt': 3,
   incomplete: 6,
+  'vm-ended': 7,
   cancelled: 130,
 };
 /** The command line is wrong. */
@@ -349,6 +355,8 @@ export function verdict(
   // Nobody should ever see this; if they do, a person has to look.
   if (source === 'running' && destination === 'running') return 'in-doubt';
   if (succeeded) return source === 'running' ? 'in-doubt' : 'migrated';
+  const cannotBegin = destination === 'absent' && commit === 'none' && !unheard;
+  if (source === 'ended' && (destination === 'ended' || cannotBegin)) return 'vm-ended';
   // One that was told to move may run there before an engine has said so.
   if (commit === 'moved' || (told && destination === 'running')) {
     if (source === 'running') return 'in-doubt';
@@ -360,7 +368,10 @@ export function verdict(
   if (source === 'running') return interrupted ? 'cancelled' : 'failed';
   if (destination === 'running') return 'migrated';
   // It stands here, and may have begun there: never say "continue it" after the commit, nor where one may have come that nobody heard.
-  const mayBeThere = commit !== 'none' || destination === 'unknown' || (unheard && destination !== 'absent');
+  const mayBeThere =
+    commit !== 'none' ||
+    destination === 'unknown' ||
+    (unheard && destination !== 'absent' && destination !== 'ended');
   if (source === 'paused' && !mayBeThere) return 'failed-paused';
   return 'in-doubt';
 }

@@ -1,5 +1,7 @@
 /** `poolshift migrate DOMAIN DEST` and `check DOMAIN DEST`: a domain of libvirt. */
 import { isCoded } from '../foundation/coded-error.ts';
+import { bracketed } from '../foundation/endpoint.ts';
+import { endAbandoned } from './abandoned.ts';
 import { libvirtAddress } from './address.ts';
 import {
   type Asked,
@@ -16,6 +18,7 @@ import {
   asUser,
   askClock,
   askDestination,
+  askIdentity,
   askOpening,
   askBothStorages,
   askReachability,
@@ -218,6 +221,8 @@ export async function migrateDomain(
   const { method, connect } = options;
   const knowsBandwidth = await virshCanTellSwitchoverBandwidth();
   return withHosts(connect, destinationUri, reporter, async (hosts) => {
+    const { name: vm } = await askIdentity(hosts.source, domain);
+    await endAbandoned([hosts.source, hosts.destination], vm, reporter);
     const inspected = await inspect(hosts, domain, options);
     const findings = [
       ...virshFindings(await unreachedLibvirts([connect, destinationUri])),
@@ -343,7 +348,7 @@ function migrateUriOf(
 ): { readonly migrateUri?: string } {
   if (plan !== undefined) return { migrateUri: `unix://${plan.outgoingSocket}` };
   if (toAddress === undefined) return {};
-  return { migrateUri: `tcp://${toAddress.includes(':') ? `[${toAddress}]` : toAddress}` };
+  return { migrateUri: `tcp://${bracketed(toAddress)}` };
 }
 
 /** What TCP leaves of an interface's rate. */

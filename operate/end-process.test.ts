@@ -6,10 +6,12 @@ import test from 'ava';
 
 test('the last line is there for a reader that is slow', async (t) => {
   const program = `import { endProcess } from ${JSON.stringify(path.join(import.meta.dirname, 'end-process.ts'))};
-for (let line = 0; line < 3000; line++) process.stdout.write('x'.repeat(99) + '\\n');
-process.stdout.write('the end\\n');
+import { PatientOutput } from ${JSON.stringify(path.join(import.meta.dirname, '../foundation/patient-output.ts'))};
+const output = new PatientOutput(process.stdout);
+for (let line = 0; line < 3000; line++) output.write('x'.repeat(99) + '\\n');
+output.write('the end\\n');
 process.exitCode = 3;
-await endProcess();`;
+await endProcess(output);`;
   const child = spawn(process.execPath, ['--input-type=module-typescript', '--eval', program]);
   const ended = new Promise((resolve) => child.once('close', resolve));
   // A pipe takes 64 KiB; nobody reads.

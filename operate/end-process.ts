@@ -1,19 +1,13 @@
 /** Ends this process, with what it has written read: the last line is the one that counts. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type PatientOutput, taken } from '../foundation/patient-output.ts';
 
-/** A reader that lags gets so long, and then no last line. */
+/** A program that reads and lags gets so long, and then no last line; who has stopped a terminal will let it go on. */
 const lastLineMs = 30_000;
 
 /** Does not return. */
-export async function endProcess(): Promise<never> {
-  const written = [process.stdout, process.stderr].map(
-    (stream) =>
-      new Promise<void>((resolve) => {
-        stream.write('', () => {
-          resolve();
-        });
-      }),
-  );
-  await Promise.race([Promise.all(written), sleep(lastLineMs)]);
+export async function endProcess(output: PatientOutput): Promise<never> {
+  const written = Promise.all([output.drained(), taken(process.stderr)]);
+  await (process.stdout.isTTY ? written : Promise.race([written, sleep(lastLineMs)]));
   process.exit();
 }

@@ -1,4 +1,5 @@
 /** The command lines of the two engines of one migration. Pure. */
+import { endpoint } from '../foundation/endpoint.ts';
 import { makeKey } from '../engine/wire/pre-shared-key.ts';
 import type { EngineRole } from './course.ts';
 import { quote } from './host.ts';
@@ -44,9 +45,13 @@ export function enginesOf(plan: EnginePlan | undefined): {
   };
 }
 
+/** The slowest that comes before QEMU's first byte: a target that makes all of its memory when it starts. */
+const startLimitSeconds = 600;
+
 function common({ id, user, tlsDir }: EnginePlan): readonly string[] {
   return [
     '--json',
+    ...['--start-limit', String(startLimitSeconds)],
     ...['--vm', id],
     ...(tlsDir === undefined ? ['--psk-file', keyPlace] : ['--tls-dir', tlsDir]),
     ...(user === undefined ? [] : ['--user', user]),
@@ -54,10 +59,6 @@ function common({ id, user, tlsDir }: EnginePlan): readonly string[] {
 }
 
 const line = (engine: string, words: readonly string[]): string => [engine, ...words].map(quote).join(' ');
-
-/** An IPv6 address stands in brackets. */
-const endpoint = (address: string, port: number): string =>
-  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 
 export function sourceCommand(plan: EnginePlan): string {
   const { engine, strategy, outgoingSocket, address, port, agentSocket, pid, memoryMap, tlsHostname } = plan;

@@ -63,6 +63,7 @@ function codeOfEnd({ end }: DomainEnd): number {
 /** What most needs somebody to look comes first. */
 const gravest = [
   exitCodes['in-doubt'],
+  exitCodes['vm-ended'],
   exitCodes.incomplete,
   unverifiedExitCode,
   exitCodes.failed,

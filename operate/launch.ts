@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { CodedError } from '../foundation/coded-error.ts';
 import { recordedFieldsSchema, type RecordedFields } from '../record/engine-event.ts';
 import { lostHost, quote, type Following, type OperatedHost } from './host.ts';
+import type { Starter } from './starter.ts';
 
 /** Folder of all migrations that a host knows, and of one. */
 export const migrationsFolder = '/run/poolshift/migrations';
@@ -40,6 +41,7 @@ interface MigrationRecord {
   readonly destination: string;
   readonly method: string;
   readonly startedAt: string;
+  readonly starter: Starter;
 }
 
 /** How many ended ones a host remembers, beside those that somebody has still to look after. */
@@ -105,13 +107,27 @@ function followScript(id: string, role: Role, seen: number): string {
   return `touch ${stem}.events; exec tail -n +${seen + 1} -s 0.1 --pid="$(cat ${stem}.pid)" -f ${stem}.events`;
 }
 
+/**
+ * Signals a process whose pid was written down, if it is still the one that has \`mark\` among its arguments: another may have that pid by now.
+ *
+ * @param pid a word of the shell
+ */
+export const signalMarked = (pid: string, mark: string, signal: string): string =>
+  `if tr '\\0' ' ' < /proc/"${pid}"/cmdline 2> /dev/null | grep -qF -- ${quote(mark)}; then kill -${signal} "${pid}"; fi`;
+
 /** TERM asks an engine to end: before the commit it does; in doubt it stays. USR1 tells it that the VM stands for its move. */
 function signalScript(id: string, role: Role, signal: 'TERM' | 'USR1'): string {
   const stem = `${folderOf(id)}/${role}`;
   return `pid=$(cat ${stem}.pid 2> /dev/null) || exit 0
-if tr '\\0' ' ' < /proc/"$pid"/cmdline 2> /dev/null | grep -qF -- ${quote(id)}; then kill -${signal} "$pid"; fi
+${signalMarked('$pid', id, signal)}
 true`;
 }
+
+/** Asks an engine to end, and waits until it has. */
+export const endingScript = (id: string, role: Role): string => `${signalScript(id, role, 'TERM')}
+for attempt in $(seq 200); do [ -e /proc/"$pid" ] || exit 0; sleep 0.05; done
+echo 'the engine does not end' >&2
+exit 1`;
 
 /** The last word on both hosts: what came of it, and the key goes. */
 export function endScript(id: string, result: string, line: string): string {

@@ -55,7 +55,7 @@ test("what virsh says of a domain's state", (t) => {
   t.is(vmStateOf(0, 'running\n'), 'running');
   t.is(vmStateOf(0, 'idle'), 'running');
   t.is(vmStateOf(0, 'paused'), 'paused');
-  t.is(vmStateOf(0, 'shut off'), 'absent');
+  t.is(vmStateOf(0, 'shut off'), 'ended');
   t.is(vmStateOf(0, 'in shutdown'), 'unknown');
   t.is(vmStateOf(1, ''), 'unknown');
   t.is(vmStateOf(undefined, ''), 'unknown');
@@ -84,18 +84,21 @@ async function withVirsh(script: string, body: () => Promise<void>): Promise<voi
 
 const noDomain = 'echo "error: failed to get domain" >&2; exit 1';
 
-test.serial('a domain is absent only where the list of all has been read and lacks it', async (t) => {
-  const lists: readonly (readonly [string, VmState])[] = [
-    [`echo ${other}`, 'absent'],
-    ['true', 'absent'],
-    [`echo ${other}; echo ${uuid}`, 'unknown'],
-    ['exit 1', 'unknown'],
-  ];
-  for (const [list, state] of lists)
-    await withVirsh(`case $1 in domstate) ${noDomain} ;; list) ${list} ;; esac`, async () => {
-      t.is(await domainState('qemu:///system', uuid), state, list);
-    });
-});
+test.serial(
+  'a domain that is not there has ended only where the list of all has been read and lacks it',
+  async (t) => {
+    const lists: readonly (readonly [string, VmState])[] = [
+      [`echo ${other}`, 'ended'],
+      ['true', 'ended'],
+      [`echo ${other}; echo ${uuid}`, 'unknown'],
+      ['exit 1', 'unknown'],
+    ];
+    for (const [list, state] of lists)
+      await withVirsh(`case $1 in domstate) ${noDomain} ;; list) ${list} ;; esac`, async () => {
+        t.is(await domainState('qemu:///system', uuid), state, list);
+      });
+  },
+);
 
 test.serial('who is not reached is named, with what virsh says', async (t) => {
   await withVirsh(

@@ -57,7 +57,7 @@ export function vmStateOf(exitCode: number | undefined, stdout: string): VmState
       return 'running';
     case 'shut off':
     case 'crashed':
-      return 'absent';
+      return 'ended';
     case 'paused':
       return 'paused';
     default:
@@ -119,7 +119,7 @@ export async function virshCanTellSwitchoverBandwidth(): Promise<boolean> {
 export async function domainState(uri: string, uuid: string): Promise<VmState> {
   const { exitCode, stdout } = await virsh(['-c', uri, 'domstate', '--', uuid]);
   const state = vmStateOf(exitCode, stdout);
-  return state === 'unknown' && (await isNotListed(uri, uuid)) ? 'absent' : state;
+  return state === 'unknown' && (await isNotListed(uri, uuid)) ? 'ended' : state;
 }
 
 /** virsh says "failed to get domain" also where it was not answered: that a domain is not there, only the list of all says. */

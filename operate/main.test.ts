@@ -56,6 +56,41 @@ const refused: readonly (readonly [RegExp, ...string[]])[] = [
     /--metrics \/nowhere\/a\.prom: \/nowhere is no folder/,
     ...['migrate', 'vm1', 'qemu+ssh://dst/system', '--metrics', '/nowhere/a.prom'],
   ],
+  ...(
+    [
+      [/--storage images\/a\.img, --tls-dir pki, --engine bin\/engine: it is a path on the hosts/, 'migrate'],
+      [/--storage images\/a\.img, --engine bin\/engine: it is a path on the hosts/, 'check'],
+    ] as const
+  ).map(
+    ([message, command]) =>
+      [
+        message,
+        ...[command, 'vm1', 'qemu+ssh://dst/system', '--storage', 'images/a.img', '--storage', 's1=/a'],
+        ...['--storage', 's2=nbd+unix:///b?socket=/run/b', '--engine', 'bin/engine'],
+        ...(command === 'migrate' ? ['--tls-dir', 'pki'] : []),
+      ] as const,
+  ),
+  [
+    /--agent run\/agent: it is a path on the hosts/,
+    ...['check', '--source-qmp', '/a', '--target-qmp', '/b', '--agent', 'run/agent'],
+  ],
+  [/--agent is for VMs without libvirt/, 'check', 'vm1', 'qemu+ssh://dst/system', '--agent', '/run/agent'],
+  [
+    /--connect is for libvirt/,
+    ...['migrate', '--source-qmp', '/a', '--target-qmp', '/b', '--connect', 'qemu:///system'],
+  ],
+  [
+    /--method plain goes without --tls-dir, --storage and --agent/,
+    ...['migrate', 'vm1', 'qemu+ssh://dst/system', '--method', 'plain', '--tls-dir', '/etc/pki/qemu'],
+  ],
+  [
+    /--from-storage is for a source that is lost/,
+    ...['recover', '--from-storage', '--source-qmp', '/a', '--target-qmp', '/b'],
+  ],
+  [
+    /--restart-libvirt and --connect are for libvirt/,
+    ...['recover', '--source-qmp', '/a', '--target-qmp', '/b', '--restart-libvirt'],
+  ],
   [/required option '--to <uri>'/, 'evacuate'],
   [
     /It must be a whole number from 1 on to 64/,

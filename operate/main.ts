@@ -4,6 +4,7 @@ import { cleanJson, cleanText, type Terminal } from '../engine/cli/clean-text.ts
 import { addStoragePlace, parseStoragePlace } from '../engine/storage/storage-place.ts';
 import { CodedError, isCoded } from '../foundation/coded-error.ts';
 import { helpSettings } from '../foundation/command-help.ts';
+import { PatientOutput } from '../foundation/patient-output.ts';
 import { print } from '../foundation/standard-output.ts';
 import { type Finding, methods, plainHelps } from './checks.ts';
 import { exitCodes, refusedExitCode, usageExitCode } from './course.ts';
@@ -23,8 +24,10 @@ import {
 import type { RecoveryEnd } from './recovery.ts';
 import { jsonReporter, type Reporter, textReporter } from './report.ts';
 import { knownMigrations, statusLines } from './status.ts';
+import { locationOf } from './storage-places.ts';
 import { exitCodeOf, metricsText, type Summary } from './summary.ts';
 
+const output = new PatientOutput(process.stdout);
 const stdoutTerminal: Terminal | undefined = process.stdout.isTTY ? process.stdout : undefined;
 
 interface Output {
@@ -42,7 +45,7 @@ const program = new Command('poolshift')
       '\nExit codes: 0 migrated, or check found no problem; 1 failed, the VM is at the source; 2 wrong',
       'option; 3 in doubt: look on both hosts; 4 a check failed, nothing was started; 5 with',
       '--verify: migrated, and suspended there; 6 with --method resume: at the destination, without all',
-      'of its memory; 130 ended by Ctrl-C, the VM is at the source.',
+      'of its memory; 7 the VM has ended and runs on neither host; 130 ended by Ctrl-C, the VM is at the source.',
     ].join('\n'),
   );
 
@@ -199,6 +202,61 @@ function checkEarly(options: Omit<DomainMigrationOptions, 'connect' | 'engine' |
     throw new CodedError('command', 'usage', '--before-switch goes with --method resume');
 }
 
+/** Hosts have no folder that this command is in. @throws CodedError 'command', 'usage' */
+function checkPaths(options: {
+  readonly storage?: readonly string[];
+  readonly agent?: string;
+  readonly tlsDir?: string;
+  readonly engine: string;
+}): void {
+  const { storage = [], agent = '/', tlsDir = '/', engine } = options;
+  const isWhole = (place: string): boolean => place.startsWith('/') || /^[a-z+]+:\/\//.test(place);
+  const relative = [
+    ...storage.filter((place) => !isWhole(locationOf(place))).map((place) => `--storage ${place}`),
+    ...(agent.startsWith('/') ? [] : [`--agent ${agent}`]),
+    ...(tlsDir.startsWith('/') ? [] : [`--tls-dir ${tlsDir}`]),
+    ...(engine.includes('/') && !engine.startsWith('/') ? [`--engine ${engine}`] : []),
+  ];
+  if (relative.length > 0)
+    throw new CodedError(
+      'command',
+      'usage',
+      `${relative.join(', ')}: it is a path on the hosts, and begins with "/"`,
+    );
+}
+
+/** @throws CodedError 'command', 'usage' where an option would have no effect */
+function refuseUseless(
+  vm: ReturnType<typeof vmOf>,
+  { agent }: { readonly agent?: string },
+  command: Command,
+): void {
+  if (vm.is === 'domain' && agent !== undefined)
+    throw new CodedError('command', 'usage', '--agent is for VMs without libvirt, which knows where it is');
+  if (vm.is === 'qemu' && command.getOptionValueSource('connect') === 'cli')
+    throw new CodedError('command', 'usage', '--connect is for libvirt');
+}
+
+/** Of engines alone. @throws CodedError 'command', 'usage' */
+function checkPlain({
+  method,
+  tlsDir,
+  storage = [],
+  agent,
+}: {
+  readonly method: Options['method'];
+  readonly tlsDir?: string;
+  readonly storage?: readonly string[];
+  readonly agent?: string;
+}): void {
+  if (method === 'plain' && (tlsDir !== undefined || agent !== undefined || storage.length > 0))
+    throw new CodedError(
+      'command',
+      'usage',
+      '--method plain goes without --tls-dir, --storage and --agent, which are for the engines',
+    );
+}
+
 /** Of libvirt alone. */
 const ofLibvirt = ['p2p', 'persistent', 'undefineSource', 'verify'] as const;
 
@@ -215,8 +273,12 @@ addMigrationOptions(addVmArguments(program.command('migrate')))
       domain: string | undefined,
       destination: string | undefined,
       options: Options & { readonly metrics?: string },
+      command: Command,
     ) => {
       const vm = vmOf(domain, destination, options);
+      refuseUseless(vm, options, command);
+      checkPaths(options);
+      checkPlain(options);
       if (options.bandwidth !== undefined && options.method !== 'plain')
         throw new CodedError(
           'command',
@@ -254,6 +316,8 @@ addMigrationOptions(addHostOptions(program.command('evacuate')))
   )
   .action(async (options: Omit<EvacuationOptions, 'storage'> & Output & { readonly to: string }) => {
     checkEarly(options);
+    checkPaths(options);
+    checkPlain(options);
     // Lines of several would overwrite each other.
     const terminal = options.parallel === 1 ? stdoutTerminal : undefined;
     const ends = await evacuate(
@@ -263,29 +327,38 @@ addMigrationOptions(addHostOptions(program.command('evacuate')))
       onInterrupt,
     );
     if (options.json === true)
-      process.stdout.write(
+      output.write(
         `${cleanJson(JSON.stringify({ event: 'evacuated', time: new Date().toISOString(), ends }))}\n`,
       );
-    else for (const line of evacuationTable(ends)) process.stdout.write(`${cleanText(line)}\n`);
+    else for (const line of evacuationTable(ends)) output.write(`${cleanText(line)}\n`);
     process.exitCode = evacuationExitCode(ends);
     // As of a migrate.
-    await endProcess();
+    await endProcess(output);
   });
 
 addVmArguments(program.command('check'))
   .description('report what would prevent a migration')
   .option('--add-channel', "give the domain the agent's channel if it has none, now and for its next start")
-  .action(async (domain: string | undefined, destination: string | undefined, options: CheckOptions) => {
-    const vm = vmOf(domain, destination, options);
-    if (vm.is === 'qemu' && options.addChannel === true)
-      throw new CodedError('command', 'usage', '--add-channel is for libvirt');
-    const reporter = reporterOf(options, stdoutTerminal);
-    const hindered =
-      vm.is === 'domain'
-        ? await checkDomain(vm.domain, vm.destination, options, reporter)
-        : await checkQemus({ ...options, ...vm }, reporter);
-    if (hindered.length > 0) process.exitCode = refusedExitCode;
-  });
+  .action(
+    async (
+      domain: string | undefined,
+      destination: string | undefined,
+      options: CheckOptions,
+      command: Command,
+    ) => {
+      const vm = vmOf(domain, destination, options);
+      refuseUseless(vm, options, command);
+      checkPaths(options);
+      if (vm.is === 'qemu' && options.addChannel === true)
+        throw new CodedError('command', 'usage', '--add-channel is for libvirt');
+      const reporter = reporterOf(options, stdoutTerminal);
+      const hindered =
+        vm.is === 'domain'
+          ? await checkDomain(vm.domain, vm.destination, options, reporter)
+          : await checkQemus({ ...options, ...vm }, reporter);
+      if (hindered.length > 0) process.exitCode = refusedExitCode;
+    },
+  );
 
 addVmNames(program.command('recover'))
   .description(
@@ -313,10 +386,23 @@ addVmNames(program.command('recover'))
       domain: string | undefined,
       destination: string | undefined,
       options: VmOptions & Output & DomainRecoveryOptions,
+      command: Command,
     ) => {
-      const { targetQmp, engine } = options;
+      const { sourceQmp, targetQmp, engine } = options;
+      checkPaths({ engine });
+      if (options.fromStorage === true && sourceQmp !== undefined)
+        throw new CodedError(
+          'command',
+          'usage',
+          '--from-storage is for a source that is lost: leave out --source-qmp',
+        );
       const isLost = options.fromStorage === true && domain === undefined && targetQmp !== undefined;
       const vm = isLost ? { is: 'target' as const, targetQmp } : vmOf(domain, destination, options);
+      if (
+        vm.is !== 'domain' &&
+        (options.restartLibvirt === true || command.getOptionValueSource('connect') === 'cli')
+      )
+        throw new CodedError('command', 'usage', '--restart-libvirt and --connect are for libvirt');
       const reporter = reporterOf(options, stdoutTerminal);
       try {
         const end =
@@ -359,13 +445,15 @@ program
   });
 
 function reporterOf({ json }: Output, terminal?: Terminal, name?: string): Reporter {
-  const write = (text: string): boolean => process.stdout.write(text);
+  const write = (text: string): void => {
+    output.write(text);
+  };
   const reporter = json === true ? jsonReporter(write, name) : textReporter(write, terminal, name);
   return {
     ...reporter,
     progress: (progress) => {
       // Of a reader that lags, what is over is kept from nobody.
-      if (!process.stdout.writableNeedDrain) reporter.progress(progress);
+      if (output.hasRoom) reporter.progress(progress);
     },
   };
 }
@@ -388,7 +476,7 @@ async function conclude(
       process.stderr.write(`poolshift: no metrics: ${cleanText((error as Error).message)}\n`);
     });
   // virsh may wait for as long as it likes, for a late answer or for a source that nobody ends: it goes on without this process.
-  await endProcess();
+  await endProcess(output);
 }
 
 const listeners: (() => void)[] = [];

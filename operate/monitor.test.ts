@@ -33,7 +33,7 @@ class PlayedQemu {
           this.lostFor -= 1;
           return Promise.reject(new CodedError('host', 'unreachable', 'gone'));
         }
-        return Promise.resolve(`${this.#pid} root`);
+        return Promise.resolve(this.#pid === 0 ? '' : `${this.#pid} root`);
       },
       forwardSocket: async (_remote: string, name: string) => {
         const way = path.join(this.#folder, name);
@@ -50,6 +50,11 @@ class PlayedQemu {
 
   get ways(): number {
     return this.#ways;
+  }
+
+  end(): void {
+    this.#pid = 0;
+    this.loseWay();
   }
 
   anotherTakesItsPlace(): void {
@@ -131,6 +136,19 @@ test('what must not be said twice is not', async (t) => {
   qemu.swallows.add('migrate');
   await t.throwsAsync(monitor.execute('migrate', { uri: 'unix:/a' }), { message: /connection/ });
   t.deepEqual(qemu.told, ['migrate']);
+});
+
+test('that its process has ended is known where its host answers', async (t) => {
+  const { qemu, monitor } = await play(t);
+  t.false(await monitor.hasEnded());
+  qemu.end();
+  qemu.lostFor = 1;
+  t.false(await monitor.hasEnded());
+  t.true(await monitor.hasEnded());
+  t.deepEqual(
+    await Promise.all([monitor, monitor].map((one) => one.execute('query-status').catch(() => 'lost'))),
+    ['lost', 'lost'],
+  );
 });
 
 test('another QEMU that has taken its place is told nothing', async (t) => {

@@ -6,7 +6,10 @@ import type { Answer, QmpCommand, QmpEvent } from '../qemu/qmp/messages.ts';
 import { lostHost, type OperatedHost, quote } from './host.ts';
 
 /** As far as this is told, whichever way it goes. */
-export type Qemu = Pick<QmpClient, 'execute' | 'onEvent'>;
+export type Qemu = Pick<QmpClient, 'execute' | 'onEvent'> & {
+  /** Whether its process is gone; false also where nobody can tell. Never rejects. */
+  readonly hasEnded?: () => Promise<boolean>;
+};
 
 const connectMs = 10_000;
 /** Said twice they do no more than once. */
@@ -106,6 +109,16 @@ export class Monitor implements Qemu {
       this.#renewals.delete(renew);
       stop();
     };
+  }
+
+  async hasEnded(): Promise<boolean> {
+    if (this.#pid === 0) return false;
+    try {
+      return (await processBehind(this.#host, this.#socket)).pid !== this.#pid;
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      return false;
+    }
   }
 
   close(): void {

@@ -1,7 +1,9 @@
 /** `poolshift migrate --source-qmp PLACE --target-qmp PLACE`: two QEMUs that somebody else started, without libvirt. */
+import { endpoint } from '../foundation/endpoint.ts';
 import os from 'node:os';
 import path from 'node:path';
 import { agentPortName } from '../engine/list/agent-protocol.ts';
+import { endAbandoned } from './abandoned.ts';
 import { qmpAddress } from './address.ts';
 import { type Finding, hinders, judgeQemus, type Method, methodFindings, type QemusAsked } from './checks.ts';
 import { enginesOf, type EnginePlan } from './engine-commands.ts';
@@ -171,9 +173,9 @@ async function vmName(source: Qemu, sourceQmp: string): Promise<string> {
   return name ?? path.basename(qmpAddress(sourceQmp).path, '.qmp');
 }
 
-/** For QEMU, which wants brackets around an address with colons (util/qemu-sockets.c, inet_parse). Pure. */
+/** For QEMU. Pure. */
 export function tcpUri(ip: string, port: number): string {
-  return `tcp:${ip.includes(':') ? `[${ip}]` : ip}:${port}`;
+  return `tcp:${endpoint(ip, port)}`;
 }
 
 /** How the source reaches a target on this machine. */
@@ -262,6 +264,8 @@ export async function migrateQemu(
 ): Promise<{ readonly hindered: readonly Finding[] } | { readonly summary: Summary }> {
   const { method } = options;
   return withQemus(options, reporter, async ({ source, target, hosts }) => {
+    const name = await vmName(source, options.sourceQmp);
+    await endAbandoned([hosts.source, hosts.destination], name, reporter);
     const inspected = await inspect({ source, target, hosts }, options);
     const findings = findingsOf(inspected, options);
     const hindered = hinders(findings, method);

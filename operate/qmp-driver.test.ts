@@ -1,6 +1,7 @@
 import test from 'ava';
 import { CodedError } from '../foundation/coded-error.ts';
 import type { QmpClient } from '../qemu/qmp/client.ts';
+import type { Qemu } from './monitor.ts';
 import {
   capabilitiesOf,
   jobOf,
@@ -201,6 +202,7 @@ test('a source that has migrated is not said to be paused: nobody is to continue
   t.is(sourceStateOf('postmigrate'), 'absent');
   t.is(sourceStateOf('running'), 'running');
   t.is(sourceStateOf('finish-migrate'), 'paused');
+  t.is(sourceStateOf('shutdown'), 'ended');
   t.is(sourceStateOf('something new'), 'unknown');
 });
 
@@ -208,7 +210,27 @@ test('a target that waits has nothing', (t) => {
   t.is(targetStateOf('inmigrate'), 'absent');
   t.is(targetStateOf('paused'), 'paused');
   t.is(targetStateOf('running'), 'running');
+  t.is(targetStateOf('shutdown'), 'ended');
   t.is(targetStateOf('something new'), 'unknown');
+});
+
+test('a QEMU that does not answer has ended only where its process is known to be gone', async (t) => {
+  const lost = (hasEnded?: () => Promise<boolean>): Qemu => {
+    const qemu = new FakeQemu();
+    qemu.onCommand = () => Promise.reject(new CodedError('qmp', 'connection-lost', 'gone'));
+    return Object.assign(qemu.client(), hasEnded === undefined ? {} : { hasEnded });
+  };
+  for (const [hasEnded, state] of [
+    [() => Promise.resolve(true), 'ended'],
+    [() => Promise.resolve(false), 'unknown'],
+    [undefined, 'unknown'],
+  ] as const) {
+    const driver = qmpDriver({
+      ...{ ...uris, throughEngines: true, early: false },
+      ...{ source: lost(hasEnded), target: new FakeQemu().client() },
+    });
+    t.deepEqual(await driver.look(), { source: state, destination: 'running' });
+  }
 });
 
 test("QEMU's figures", (t) => {

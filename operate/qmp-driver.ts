@@ -102,6 +102,9 @@ export function sourceStateOf(status: string): VmState {
     case 'finish-migrate':
     case 'io-error':
       return 'paused';
+    // The guest has powered off (-no-shutdown).
+    case 'shutdown':
+      return 'ended';
     default:
       return 'unknown';
   }
@@ -118,6 +121,8 @@ export function targetStateOf(status: string): VmState {
     case 'paused':
     case 'prelaunch':
       return 'paused';
+    case 'shutdown':
+      return 'ended';
     default:
       return 'unknown';
   }
@@ -303,7 +308,7 @@ export function qmpDriver(migration: QmpMigration): Driver {
     try {
       return read((await qemu.execute('query-status', {}, { timeoutMs: answerMs })).status);
     } catch {
-      return 'unknown';
+      return (await qemu.hasEnded?.()) === true ? 'ended' : 'unknown';
     }
   };
 

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError, isCoded } from '../foundation/coded-error.ts';
 import { type OperatedHost, quote } from './host.ts';
-import { endScript, migrationsFolder, parseEvent } from './launch.ts';
+import { endScript, migrationsFolder, parseEvent, signalMarked } from './launch.ts';
 import { ProgressWatch, waitLine } from './progress.ts';
 import type { Reporter } from './report.ts';
 
@@ -203,7 +203,7 @@ async function runRecovery(
       if (fields.pages_pending !== undefined) watch.takeJob({ remainingBytes: fields.pages_pending * 4096 });
       switch (event.event) {
         case 'process':
-          endOnAbort(host, Number(fields['pid']), signal);
+          endOnAbort(host, Number(fields['pid']), file, signal);
           break;
         case 'recovering':
           reporter.note(
@@ -229,9 +229,10 @@ async function runRecovery(
   return signal.aborted ? 'cancelled' : 'incomplete';
 }
 
-function endOnAbort(host: OperatedHost, pid: number, signal: AbortSignal): void {
+/** @param file among the arguments of the process */
+function endOnAbort(host: OperatedHost, pid: number, file: string, signal: AbortSignal): void {
   const end = (): void => {
-    void host.run(`kill -TERM ${pid}`).catch(() => undefined);
+    void host.run(signalMarked(String(pid), file, 'TERM')).catch(() => undefined);
   };
   if (signal.aborted) end();
   else signal.addEventListener('abort', end);

@@ -15,6 +15,7 @@ import type { OperatedHost } from './host.ts';
 import { endScript, LaunchedEngine, prepareFolder, type ReportedEvent } from './launch.ts';
 import { type JobFigures, ProgressWatch, waitLine } from './progress.ts';
 import type { Reporter } from './report.ts';
+import { thisStarter } from './starter.ts';
 import type { RamVerdict, Verification } from './verification.ts';
 import { EngineRecord, journalLine, type Summary } from './summary.ts';
 
@@ -126,7 +127,11 @@ class Run {
     const names = { source: hosts.source.name, destination: hosts.destination.name };
     try {
       for (const role of ['source', 'destination'] as const)
-        await prepareFolder(hosts[role], { id, vm, role, ...names, method, startedAt }, key);
+        await prepareFolder(
+          hosts[role],
+          { id, vm, role, ...names, method, startedAt, starter: thisStarter() },
+          key,
+        );
       await this.#plan.verification?.hold();
     } catch (error) {
       await this.#plan.verification?.release();
@@ -444,6 +449,8 @@ class Run {
       return [
         `"poolshift recover", told the same VM and destination, brings the rest from the memory of ${hosts.source.name}: never continue ${vm} there`,
       ];
+    if (outcome === 'vm-ended')
+      return [`nothing of ${vm} runs or waits to run; start it anew, as after a power failure`];
     if (outcome === 'migrated' && this.#sourceIsLost)
       return [
         `${hosts.source.name} was lost on the way: where its QEMU of ${vm} is still there, it has the memory that ${vm} has left; end it, and never continue it`,

@@ -16,10 +16,10 @@ const record = (id: string, startedAt: string): string =>
 test('each migration is a line, the newest first', (t) => {
   const known = parseStatus(
     [
-      `${record('a', '2026-01-01T00:00:00Z')}\tfalse\t{"outcome":"migrated","endedAt":"2026-01-01T00:01:00Z"}\t{"event":"done"}`,
-      `${record('b', '2026-01-02T00:00:00Z')}\ttrue\t\t{"event":"gate-held"}`,
-      `${record('c', '2026-01-03T00:00:00Z')}\tfalse\t\t`,
-      'not one\tfalse\t\t',
+      `${record('a', '2026-01-01T00:00:00Z')}\tfalse\ttrue\t{"outcome":"migrated","endedAt":"2026-01-01T00:01:00Z"}\t{"event":"done"}`,
+      `${record('b', '2026-01-02T00:00:00Z')}\ttrue\tfalse\t\t{"event":"gate-held"}`,
+      `${record('c', '2026-01-03T00:00:00Z')}\tfalse\tfalse\t\t`,
+      'not one\tfalse\tfalse\t\t',
       '',
     ].join('\n'),
   );

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { OperatedHost } from './host.ts';
 import { migrationsFolder } from './launch.ts';
+import { starterSchema } from './starter.ts';
 
 const recordSchema = z.looseObject({
   id: z.string(),
@@ -11,6 +12,7 @@ const recordSchema = z.looseObject({
   destination: z.string(),
   method: z.string(),
   startedAt: z.string(),
+  starter: starterSchema.optional(),
 });
 
 const endSchema = z.looseObject({ outcome: z.string(), endedAt: z.string() });
@@ -20,6 +22,8 @@ interface KnownMigration extends z.infer<typeof recordSchema> {
   readonly end: z.infer<typeof endSchema> | undefined;
   /** Whether an engine of it runs on this host. */
   readonly engineRuns: boolean;
+  /** Whether QEMU's stream has come to its engine. */
+  readonly hasBegun: boolean;
   /** Name of the engine's last event; empty where there was no engine. */
   readonly lastEvent: string;
 }
@@ -29,7 +33,8 @@ for folder in */; do
   for role in source destination; do
     [ -e "$folder$role.json" ] || continue
     pid=$(cat "$folder$role.pid" 2> /dev/null) && tr '\\0' ' ' < "/proc/$pid/cmdline" 2> /dev/null | grep -qF -- "\${folder%/}" && runs=true || runs=false
-    printf '%s\\t%s\\t%s\\t%s\\n' "$(cat "$folder$role.json")" "$runs" "$(cat "$folder/end" 2> /dev/null)" "$(grep -v '"event":"progress"' "$folder$role.events" 2> /dev/null | tail -n 1)"
+    grep -q '"event":"qemu-connected"' "$folder$role.events" 2> /dev/null && begun=true || begun=false
+    printf '%s\\t%s\\t%s\\t%s\\t%s\\n' "$(cat "$folder$role.json")" "$runs" "$begun" "$(cat "$folder/end" 2> /dev/null)" "$(grep -v '"event":"progress"' "$folder$role.events" 2> /dev/null | tail -n 1)"
   done
 done`;
 
@@ -41,7 +46,7 @@ export async function knownMigrations(host: OperatedHost): Promise<readonly Know
 /** What the script prints. Newest first. Pure. */
 export function parseStatus(text: string): readonly KnownMigration[] {
   const migrations = text.split('\n').flatMap((line): KnownMigration[] => {
-    const [record = '', runs, end = '', last = ''] = line.split('\t');
+    const [record = '', runs, begun, end = '', last = ''] = line.split('\t');
     const parsed = recordSchema.safeParse(json(record));
     if (!parsed.success) return [];
     const ended = endSchema.safeParse(json(end));
@@ -51,6 +56,7 @@ export function parseStatus(text: string): readonly KnownMigration[] {
         ...parsed.data,
         end: ended.success ? ended.data : undefined,
         engineRuns: runs === 'true',
+        hasBegun: begun === 'true',
         lastEvent: event.success ? event.data.event : '',
       },
     ];

@@ -147,6 +147,7 @@ const outcomeWords: Readonly<Record<Outcome, string>> = {
   'failed-paused': 'failed: the VM is at the source, stopped',
   cancelled: 'cancelled: the VM runs on at the source',
   'in-doubt': 'IN DOUBT: it is not known where the VM is',
+  'vm-ended': 'ENDED: the VM has shut down or was ended, and runs on neither host',
   incomplete: 'INCOMPLETE: the VM is at the destination, without pages that only the source has',
 };
 

@@ -41,6 +41,13 @@ try {
   console.log((error as Error).message);
 } finally {
   await verification.release();
+  // The holder has ended before, and another process has its pid.
+  const other = spawn('bash', ['-c', 'exec 3< /dev/null; exec sleep 60'], { stdio: 'ignore' });
+  writeFileSync(`${folderOf(id)}/ram.pid`, `${other.pid ?? 0}\n`);
+  await verification.release();
+  await sleep(100);
+  console.log(other.signalCode ?? 'left alone');
+  other.kill();
   endTarget();
   await connections.close([]);
 }

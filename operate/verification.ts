@@ -6,7 +6,7 @@ import { execa } from 'execa';
 import { CodedError } from '../foundation/coded-error.ts';
 import type { DomainIdentity } from './facts.ts';
 import { type OperatedHost, quote } from './host.ts';
-import { folderOf } from './launch.ts';
+import { folderOf, signalMarked } from './launch.ts';
 
 /** `differs` and `not-compared` leave the VM suspended at the destination. */
 export type RamVerdict = 'equal' | 'differs' | 'not-compared';
@@ -58,6 +58,8 @@ async function hashOf(host: OperatedHost, file: string): Promise<string> {
 
 export function verificationOf({ id, domain, memoryBytes, hosts, destinationUri }: Verified): Verification {
   const pidFile = `${folderOf(id)}/ram.pid`;
+  /** Among the holder's arguments, in the place of its name. */
+  const mark = `poolshift-memory-of-${id}`;
   const ramFile = async (host: OperatedHost): Promise<string> => {
     const file = await ramFileOf(host, domain.name, memoryBytes);
     if (file !== undefined) return file;
@@ -70,7 +72,7 @@ export function verificationOf({ id, domain, memoryBytes, hosts, destinationUri 
   return {
     hold: async () => {
       const file = await ramFile(hosts.source);
-      const holder = `exec 3< ${quote(file)} && echo $$ > ${pidFile} && exec sleep 86400`;
+      const holder = `exec 3< ${quote(file)} && echo $$ > ${pidFile} && exec -a ${mark} sleep 86400`;
       await hosts.source.run(`setsid bash -c ${quote(holder)} > /dev/null 2>&1 < /dev/null &
 for attempt in $(seq 100); do if [ -s ${pidFile} ]; then exit 0; fi; sleep 0.05; done
 echo 'the memory cannot be held open' >&2; exit 1`);
@@ -90,7 +92,7 @@ echo 'the memory cannot be held open' >&2; exit 1`);
     },
     release: async () => {
       await hosts.source
-        .run(`pid=$(cat ${pidFile}) && [ -e "/proc/$pid/fd/3" ] && kill "$pid"; rm -f ${pidFile}`)
+        .run(`pid=$(cat ${pidFile}) || exit 0\n${signalMarked('$pid', mark, 'TERM')}\nrm -f ${pidFile}`)
         .catch(() => undefined);
     },
   };

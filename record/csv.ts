@@ -1,12 +1,14 @@
 /** The derived tables: runs.csv and samples.csv. */
 import { createWriteStream } from 'node:fs';
-import { rename, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { parse as parseSync } from 'csv-parse/sync';
 import { stringify, type Options } from 'csv-stringify';
 import { stringify as stringifySync } from 'csv-stringify/sync';
 import type { Sample } from './event.ts';
+import { typeOf } from './definition.ts';
 import { type RunColumn, runColumnNames, runColumns, type RunRow } from './run-columns.ts';
+import { writeWhole } from './whole-file.ts';
 
 export const sampleColumns = ['run_id', 't_ms', 'host', 'metric', 'value'] as const;
 
@@ -53,7 +55,7 @@ export function parseRunsCsv(text: string): RunRow[] {
       const cell = cells[column] ?? '';
       if (cell === '') continue;
       try {
-        row[column] = kinds[runColumns[column].type](cell);
+        row[column] = kinds[typeOf(runColumns[column].unit)](cell);
       } catch (error) {
         throw new RangeError(`${column}: ${(error as Error).message}`, { cause: error });
       }
@@ -66,9 +68,9 @@ export function parseRunsCsv(text: string): RunRow[] {
   });
 }
 
+/** @throws CodedError 'record' `not-writable` */
 export async function writeRunsCsv(file: string, rows: readonly RunRow[]): Promise<void> {
-  await writeFile(`${file}.new`, runsCsv(rows));
-  await rename(`${file}.new`, file);
+  await writeWhole(file, (unfinished) => writeFile(unfinished, runsCsv(rows)));
 }
 
 interface SamplesTable {
@@ -78,12 +80,12 @@ interface SamplesTable {
   readonly samples: readonly Sample[];
 }
 
+/** @throws CodedError 'record' `not-writable` */
 export async function writeSamplesCsv(file: string, table: SamplesTable): Promise<void> {
   const { runId, zeroMs, samples } = table;
   const rows = function* (): Generator<readonly (string | number)[]> {
     for (const { at_ms, host, metric, value } of samples) yield [runId, at_ms - zeroMs, host, metric, value];
   };
   const text = stringify({ header: true, columns: [...sampleColumns], cast });
-  await pipeline(rows, text, createWriteStream(`${file}.new`));
-  await rename(`${file}.new`, file);
+  await writeWhole(file, (unfinished) => pipeline(rows, text, createWriteStream(unfinished)));
 }

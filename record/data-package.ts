@@ -1,14 +1,17 @@
 /** datapackage.json: what the tables beside it hold, for programs that read Frictionless Data Packages. From the columns. */
-import { rename, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { typeOf } from './definition.ts';
 import { type RunColumn, runColumnNames, runColumns } from './run-columns.ts';
+import { writeWhole } from './whole-file.ts';
 
 export const dataPackageFile = 'datapackage.json';
 
 const types = { text: 'string', number: 'number', boolean: 'boolean', datetime: 'datetime' } as const;
 
 function fieldOf(name: RunColumn) {
-  const { type, unit, meaning } = runColumns[name];
+  const { unit, meaning } = runColumns[name];
+  const type = typeOf(unit);
   // `unit` is ours: Table Schema has no property for it, and lets others be.
   // The default format has no fractions of a second.
   const format = type === 'datetime' ? { format: 'any' } : {};
@@ -45,6 +48,5 @@ export async function writeDataPackage(
 ): Promise<void> {
   const file = path.join(folder, dataPackageFile);
   const text = JSON.stringify(dataPackage(name), undefined, 2);
-  await writeFile(`${file}.new`, `${text}\n`);
-  await rename(`${file}.new`, file);
+  await writeWhole(file, (unfinished) => writeFile(unfinished, `${text}\n`));
 }

@@ -5,10 +5,16 @@ export interface Definition {
   readonly meaning: string;
 }
 
-export interface ColumnDefinition extends Definition {
-  /** Of a cell's text. A number is finite, a datetime is ISO 8601 in UTC. */
-  readonly type: 'text' | 'number' | 'boolean' | 'datetime';
+/** Units of cells that are no number. */
+const types = { text: 'text', 'true/false': 'boolean', 'ISO 8601': 'datetime' } as const;
+type Types = typeof types;
+
+/** What a cell is by its unit: a number, which is finite, or else one of these; a datetime is in UTC. */
+export function typeOf(unit: string): Types[keyof Types] | 'number' {
+  return Object.hasOwn(types, unit) ? types[unit as keyof Types] : 'number';
 }
+
+export type ValueOf<Unit> = Unit extends 'true/false' ? boolean : Unit extends keyof Types ? string : number;
 
 export function definitionTable(title: string, definitions: Readonly<Record<string, Definition>>): string {
   const rows = Object.entries(definitions).map(

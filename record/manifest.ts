@@ -1,9 +1,10 @@
 /** manifest.json: what a run was asked to be and on what it ran. Written when the run starts, filled in as it goes. */
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { configurationSchema } from '../experiments/configuration.ts';
 import { CodedError } from '../foundation/coded-error.ts';
+import { writeWhole } from './whole-file.ts';
 
 const bytes = z.number().nonnegative();
 
@@ -102,11 +103,11 @@ export const anyManifestSchema = manifestSchema.extend({
 
 export type AnyManifest = z.infer<typeof anyManifestSchema>;
 
-/** Whole or not at all: it is written again as more gets known, and a crash must not leave half a file. */
+/** It is written again as more gets known. @throws CodedError 'record' `not-writable` */
 export async function writeManifest(folder: string, manifest: Manifest): Promise<void> {
   const file = path.join(folder, 'manifest.json');
-  await writeFile(`${file}.new`, `${JSON.stringify(manifestSchema.parse(manifest), undefined, 2)}\n`);
-  await rename(`${file}.new`, file);
+  const text = `${JSON.stringify(manifestSchema.parse(manifest), undefined, 2)}\n`;
+  await writeWhole(file, (unfinished) => writeFile(unfinished, text));
 }
 
 /** @throws CodedError 'record' `not-readable` */

@@ -5,11 +5,12 @@
  * neighbours in a column are alike, which is what makes the file small. Parquet, so that DuckDB, pandas and R read it too.
  */
 import { createHash } from 'node:crypto';
-import { open, readFile, rename } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { parquetMetadata, parquetRead, parquetSchema } from 'hyparquet';
 import { type ColumnSource, parquetWriteBuffer } from 'hyparquet-writer';
 import { type ClockName, type Sample, clockNames } from './event.ts';
+import { writeWhole } from './whole-file.ts';
 
 interface RecordedSeries {
   readonly host: ClockName;
@@ -111,20 +112,16 @@ function parquetOf(samples: readonly Sample[]): Uint8Array {
   );
 }
 
-/** Whole or not at all. The file is read back, and on the disk, before it takes its name: it may replace what the samples came from. */
+/**
+ * The file is read back, and on the disk, before it takes its name: it may replace what the samples came from.
+ * @throws CodedError 'record' `not-writable`
+ */
 export async function writeSamplesFile(file: string, samples: readonly Sample[]): Promise<void> {
   const bytes = parquetOf(samples);
   const digest = digestOf(samples);
   if (digestOf(await samplesIn(bytes)) !== digest)
     throw new Error(`${file} would not hold the samples that were recorded`);
-  const handle = await open(`${file}.new`, 'w');
-  try {
-    await handle.writeFile(bytes);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await rename(`${file}.new`, file);
+  await writeWhole(file, (unfinished) => writeFile(unfinished, bytes, { flush: true }));
 }
 
 /** The same for the same series, in whichever order their samples were recorded among each other. */

@@ -1,11 +1,11 @@
 /** The simulation's gain over dirty rates, of the guest that was measured: the lines of figure extra-09. */
 import path from 'node:path';
+import { median } from 'simple-statistics';
 import { constantRate } from '../engine/simulation/link.ts';
 import { type MeasuredRun, readMeasuredRun } from '../engine/simulation/measured-run.ts';
 import { simulate } from '../engine/simulation/simulate.ts';
 import { isCoded } from '../foundation/coded-error.ts';
 import type { RunSet, SimulatedGain } from '../report/record/read-set.ts';
-import { quantile } from '../report/statistics/spread.ts';
 
 /** Dirty rate over the configured rate of the migration link. */
 const dirtyShares = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
@@ -30,10 +30,7 @@ export async function simulatedGains({ runs }: Pick<RunSet, 'runs'>): Promise<Si
     if (run !== undefined && run.setup.guest.dirtyBytesPerSecond > 0) measured.push(run);
   }
   if (measured.length === 0) return [];
-  const dirtyBytesPerSecond = quantile(
-    measured.map(({ setup }) => setup.guest.dirtyBytesPerSecond),
-    0.5,
-  );
+  const dirtyBytesPerSecond = median(measured.map(({ setup }) => setup.guest.dirtyBytesPerSecond));
   return [...Map.groupBy(measured, ({ engine }) => engine)].flatMap(([engine, ofEngine]) => {
     const typical = ofEngine.toSorted((a, b) => a.totalTimeMs - b.totalTimeMs)[
       Math.floor((ofEngine.length - 1) / 2)

@@ -1,11 +1,11 @@
 /** How far the simulation of each run is from what was measured: a section of a recipe's block. */
 import path from 'node:path';
+import { median } from 'simple-statistics';
 import { readMeasuredRun } from '../engine/simulation/measured-run.ts';
 import { simulate } from '../engine/simulation/simulate.ts';
 import { isCoded } from '../foundation/coded-error.ts';
 import type { RecipeSet } from '../report/recipes/recipe-set.ts';
 import { markdownTable } from '../report/render/markdown-table.ts';
-import { quantile } from '../report/statistics/spread.ts';
 
 /** Runs of methods that are not simulated, and those that did not converge, are left out. @returns lines */
 export async function predictionSection({ recipe, set }: RecipeSet): Promise<readonly string[]> {
@@ -22,7 +22,7 @@ export async function predictionSection({ recipe, set }: RecipeSet): Promise<rea
   const rows = recipe.engines.flatMap((engine) => {
     const ofEngine = errors.get(engine) ?? [];
     if (ofEngine.length === 0) return [];
-    const [low, middle, high] = [Math.min(...ofEngine), quantile(ofEngine, 0.5), Math.max(...ofEngine)];
+    const [low, middle, high] = [Math.min(...ofEngine), median(ofEngine), Math.max(...ofEngine)];
     return [[`\`${engine}\``, String(ofEngine.length), signed(middle), `${signed(low)} to ${signed(high)}`]];
   });
   return [

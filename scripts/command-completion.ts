@@ -50,30 +50,31 @@ function checked(word: string): string {
   return word;
 }
 
-/** Branches of bash's `case`: the words and the values that may come at each place. */
-function branchesOf(places: readonly Place[]): { readonly words: string; readonly values: string } {
+/** In bash: offers the words or values that may come at `$place`, after `$last`, or files. @param indent of its lines */
+function offered(places: readonly Place[], indent: string): string {
   const words = places.map(({ words, help }) => {
     const known = [
       ...help.commands.map(({ name }) => name),
       ...help.options.map(({ long }) => long),
       '--help',
     ];
-    return `    "${words}") words="${known.map(checked).join(' ')}" ;;`;
+    return `  "${words}") words="${known.map(checked).join(' ')}" ;;`;
   });
   const values = places.flatMap(({ words, help }) =>
     help.options
       .filter(({ takesValue }) => takesValue)
       .map(({ long, choices }) => {
         const kind = choices.length === 0 ? 'files=yes' : `words="${choices.map(checked).join(' ')}"`;
-        return `    "${words} ${checked(long)}") ${kind} ;;`;
+        return `  "${words} ${checked(long)}") ${kind} ;;`;
       }),
   );
-  return { words: words.join('\n'), values: values.join('\n') };
-}
-
-/** In bash: offers what may come at a place, or files. @param indent of its lines */
-function offered(indent: string): string {
   return [
+    'case $place in',
+    ...words,
+    'esac',
+    'case "$place $last" in',
+    ...values,
+    'esac',
     'if [[ -n $files || -n $current && $current != -* && $words == --* ]]; then',
     '  compopt -o filenames 2> /dev/null',
     '  COMPREPLY=($(compgen -f -- "$current"))',
@@ -87,7 +88,7 @@ function offered(indent: string): string {
 
 /** Of bash, for programs that are installed. */
 export function programCompletion(helps: readonly CommandHelp[]): string {
-  const { words, values } = branchesOf(helps.flatMap((help) => placesOf(help.name, help)));
+  const places = helps.flatMap((help) => placesOf(help.name, help));
   const commands = helps.flatMap(({ name, commands }) =>
     commands.map((command) => `"${name} ${command.name}"`),
   );
@@ -98,13 +99,7 @@ _poolshift_program() {
     case "$place $word" in ${commands.join(' | ')}) place="$place $word" ;; esac
     last=$word
   done
-  case $place in
-${words}
-  esac
-  case "$place $last" in
-${values}
-  esac
-${offered('  ')}
+${offered(places, '  ')}
 }
 complete -F _poolshift_program ${helps.map(({ name }) => checked(name)).join(' ')}
 `;
@@ -113,7 +108,6 @@ complete -F _poolshift_program ${helps.map(({ name }) => checked(name)).join(' '
 /** Of bash: a function, and where it takes over from npm's own completion, which it leaves everything else. */
 export function bashCompletion(scripts: readonly string[], helps: ReadonlyMap<string, CommandHelp>): string {
   const places = [...helps].flatMap(([script, help]) => placesOf(script, help));
-  const { words, values } = branchesOf(places);
   const subcommands = places
     .filter(({ help }) => help.commands.length > 0)
     .map(({ words, help }) => help.commands.map(({ name }) => `"${words} ${name}"`).join(' | '));
@@ -140,13 +134,7 @@ _poolshift() {
 ${subcommands.length === 0 ? '' : `        ${subcommands.join(' | ')}) place="$place $word" ;;\n`}      esac
       last=$word
     done
-    case $place in
-${words}
-    esac
-    case "$place $last" in
-${values}
-    esac
-${offered('    ')}
+${offered(places, '    ')}
     return
   fi
   [[ $_poolshift_before =~ -F\\ ([^ ]+) ]] && [[ \${BASH_REMATCH[1]} != _poolshift ]] && "\${BASH_REMATCH[1]}" "$@"

@@ -1,4 +1,4 @@
-/** `npm run lint`: types, eslint, prettier, layers and shell scripts; every check runs, the first failure sets the status. */
+/** `npm run lint`: types, eslint, prettier, layers and shell scripts; every check runs, and one that fails sets the status. */
 import { globSync } from 'node:fs';
 import { $ } from 'zx';
 import { refuseArguments } from '../foundation/command-help.ts';
@@ -43,16 +43,19 @@ const checks: readonly (readonly [name: string, command: string, ...arguments_: 
   ['guest scripts', 'shellcheck', '--severity=warning', '--exclude=SC1007', ...guestScripts],
 ];
 
-let failed = 0;
-for (const [name, command, ...arguments_] of checks) {
-  const startedMs = performance.now();
-  const { exitCode } = await $({
-    preferLocal: true,
-    nothrow: true,
-    stdio: ['ignore', 'inherit', 'inherit'],
-  })`${command} ${arguments_}`;
-  const took = secondsText(performance.now() - startedMs);
-  console.log(`${exitCode === 0 ? 'ok' : 'FAILED'}  ${name} (${took})`);
-  if (exitCode !== 0) failed += 1;
-}
-process.exitCode = failed === 0 ? 0 : 1;
+// Side by side, as each has use for one processor; what one says stays together.
+const passed = await Promise.all(
+  checks.map(async ([name, command, ...arguments_]) => {
+    const startedMs = performance.now();
+    const { exitCode, stdall } = await $({
+      preferLocal: true,
+      nothrow: true,
+      quiet: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })`${command} ${arguments_}`;
+    const took = secondsText(performance.now() - startedMs);
+    console.log(`${stdall}${exitCode === 0 ? 'ok' : 'FAILED'}  ${name} (${took})`);
+    return exitCode === 0;
+  }),
+);
+process.exitCode = passed.every(Boolean) ? 0 : 1;

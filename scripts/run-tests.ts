@@ -36,6 +36,8 @@ interface TestsOptions {
   readonly signal: AbortSignal;
   /** The project's folder; else the one in which this runs. */
   readonly cwd?: string;
+  /** Which lab they bring up (POOLSHIFT_LAB); else the machine's ordinary one. */
+  readonly lab?: string;
 }
 
 /**
@@ -80,7 +82,7 @@ export async function runTests(files: readonly string[], options: TestsOptions):
 async function runOnce(
   files: readonly string[],
   scratch: string,
-  { kind, idleMs, signal, cwd }: TestsOptions,
+  { kind, idleMs, signal, cwd, lab = '' }: TestsOptions,
 ): Promise<Omit<TestsOutcome, 'seconds'>> {
   const progressFile = `${scratch}-progress`;
   const ava = $({
@@ -95,6 +97,7 @@ async function runOnce(
       // A lab that somebody else has up is waited for, in minutes; shorter than what counts as a hang.
       POOLSHIFT_LAB_WAIT: '8',
       ...process.env,
+      POOLSHIFT_LAB: lab,
       POOLSHIFT_TESTS: kind,
       POOLSHIFT_TEST_PROGRESS: progressFile,
       NODE_COMPILE_CACHE: compiled,

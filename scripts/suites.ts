@@ -1,26 +1,29 @@
 /**
- * Which tests run together: unit tests beside each other, then two lanes side by side: the suites that need the lab, one after
- * another, since one lab fits a machine, and those that do without it.
+ * Which tests run together: unit tests beside each other, then lanes side by side: two that each have a lab of their own, in which
+ * suites follow one another, and those that do without.
  */
 
 interface LabSuiteOptions {
   /** Paths whose lab tests it has; the first suite that has one that fits counts. */
   readonly paths: readonly string[];
-  readonly needsLab: boolean;
+  readonly lane: Lane;
 }
+
+const lanes = ['lab', 'second lab', 'no lab'] as const;
+type Lane = (typeof lanes)[number];
 
 /** In the order in which they run. */
 const labSuites = {
   engine: {
     paths: ['engine/', 'harness/soak/soak.', 'harness/run/migration/broken-post-copy'],
-    needsLab: false,
+    lane: 'no lab',
   },
-  page: { paths: ['report/'], needsLab: false },
-  workload: { paths: ['harness/workload/'], needsLab: false },
-  guest: { paths: ['guest/'], needsLab: false },
-  lab: { paths: ['harness/testbed/', 'harness/vm/'], needsLab: true },
-  libvirt: { paths: ['harness/run/migration/libvirt', 'harness/run/migration/operate'], needsLab: true },
-  run: { paths: ['harness/'], needsLab: true },
+  page: { paths: ['report/'], lane: 'no lab' },
+  workload: { paths: ['harness/workload/'], lane: 'no lab' },
+  guest: { paths: ['guest/'], lane: 'no lab' },
+  lab: { paths: ['harness/testbed/', 'harness/vm/'], lane: 'lab' },
+  migration: { paths: ['harness/run/migration/'], lane: 'second lab' },
+  run: { paths: ['harness/'], lane: 'lab' },
 } as const satisfies Readonly<Record<string, LabSuiteOptions>>;
 
 type LabSuite = keyof typeof labSuites;
@@ -40,7 +43,12 @@ export function suiteOf(file: string): Suite | undefined {
 
 /** Suites that run one after another, in each lane; the lanes run side by side. Unit tests take the whole machine. */
 export function lanesOf(suites: readonly Suite[]): readonly (readonly LabSuite[])[] {
-  return [true, false].map((needsLab) =>
-    labSuiteNames.filter((name) => suites.includes(name) && labSuites[name].needsLab === needsLab),
+  return lanes.map((lane) =>
+    labSuiteNames.filter((name) => suites.includes(name) && labSuites[name].lane === lane),
   );
+}
+
+/** What POOLSHIFT_LAB is for a suite's tests: the lab that may be up beside the ordinary one. */
+export function labOf(suite: Suite): string {
+  return suite !== 'unit' && labSuites[suite].lane === 'second lab' ? '2' : '';
 }

@@ -1,5 +1,5 @@
 /**
- * `npm test [-- SUITE | FILE ...]`: unit tests beside each other, then the lab suites in two lanes (suites.ts); says where the
+ * `npm test [-- SUITE | FILE ...]`: unit tests beside each other, then the lab suites in lanes (suites.ts); says where the
  * time went, and closes with "N passed, N failed, N skipped". Lab suites need root and Debian packages, which are installed
  * first; `npm run test:unit` leaves them out.
  */
@@ -9,7 +9,7 @@ import { $ } from 'zx';
 import { machinePackages } from './debian-packages.ts';
 import { ensurePackages } from './packages.ts';
 import { runTests, type TestsOutcome } from './run-tests.ts';
-import { lanesOf, type Suite, suiteNames, suiteOf } from './suites.ts';
+import { labOf, lanesOf, type Suite, suiteNames, suiteOf } from './suites.ts';
 
 /** Far above the longest test, and short enough that CI's time goes on for the tests after one that hangs. */
 const idleMs = 600_000;
@@ -56,7 +56,7 @@ async function runSuite(suite: Suite): Promise<void> {
   if (files === undefined || stopping.signal.aborted) return;
   console.log(`== ${suite}: ${files.length} files`);
   const kind = suite === 'unit' ? 'unit' : 'lab';
-  outcomes.set(suite, await runTests(files, { kind, idleMs, signal: stopping.signal }));
+  outcomes.set(suite, await runTests(files, { kind, idleMs, signal: stopping.signal, lab: labOf(suite) }));
 }
 
 /** The files of each suite that the arguments name, in the order in which suites run; all without arguments. */

@@ -11,6 +11,11 @@ test('addresses', (t) => {
     t.throws(() => tcpAddress(text), { instanceOf: InvalidArgumentError }, text);
   }
   t.throws(() => unixPath('unix:'), { instanceOf: InvalidArgumentError });
+  t.is(unixPath(`unix:/${'x'.repeat(106)}`).length, 107);
+  t.throws(() => unixPath(`unix:/${'é'.repeat(54)}`), {
+    instanceOf: InvalidArgumentError,
+    message: 'The path is 2 bytes too long for a socket.',
+  });
 });
 
 test('places of storage', (t) => {

@@ -1,12 +1,18 @@
 /** Readers of command line values. */
 import { InvalidArgumentError } from 'commander';
 
+/** Longest path that a socket's address holds (unix(7)), without the zero at its end. */
+const maxSocketPathBytes = 107;
+
 /** `unix:PATH`. */
 export function unixPath(text: string): string {
   if (!text.startsWith('unix:') || text.length === 'unix:'.length) {
     throw new InvalidArgumentError('It must be unix:PATH.');
   }
-  return text.slice('unix:'.length);
+  const path = text.slice('unix:'.length);
+  const beyond = Buffer.byteLength(path) - maxSocketPathBytes;
+  if (beyond > 0) throw new InvalidArgumentError(`The path is ${beyond} bytes too long for a socket.`);
+  return path;
 }
 
 export interface TcpAddress {

@@ -144,6 +144,19 @@ test('a wrong command line says what is wrong, with status 2', async (t) => {
       ['source', '--listen', 'unix:/tmp/x', '--connect', 'h:1', '--before-switch', '30'],
       /--before-switch goes with --strategy resume/,
     ],
+    ...(
+      [
+        [['--agent', '/tmp/x', '--list-file', '/tmp/y'], /--list-file stands in the place of --agent/],
+        [['--agent-timeout', '5'], /--agent-timeout goes with --agent/],
+        [['--list-file', '/tmp/y', '--clean', 'checkpoint'], /--clean goes with --agent/],
+        [['--memory-map', '/tmp/x'], /--memory-map goes with --ram/],
+        [['--leave-out', 'always'], /--leave-out goes with --strategy balance/],
+      ] as const
+    ).map(
+      ([useless, text]) =>
+        [['source', '--listen', 'unix:/tmp/x', '--connect', 'h:1', ...useless], text] as const,
+    ),
+    [['list', '--agent', '/tmp/x', '--explain', '--json'], /'--json' cannot be used with option '--explain'/],
     [['list', '--agent', '/tmp/x', '--agent-timeout', '3000000'], /86400 at most/],
     [['recover', '--target', 'unix:/tmp/y'], /missing required argument 'file'/],
     [['recover', '/tmp/x'], /--target/],

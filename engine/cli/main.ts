@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { helpSettings } from '../../foundation/command-help.ts';
+import { PatientOutput } from '../../foundation/patient-output.ts';
 import { print } from '../../foundation/standard-output.ts';
 import { type PageListAnswer, requestPageList } from '../list/agent-client.ts';
 import { decodePageListInSlices } from '../list/page-list-codec.ts';
@@ -67,6 +68,7 @@ interface CommonOptions {
 }
 
 interface MigrationOptions extends CommonOptions {
+  readonly startLimit: number;
   readonly stallLimit: number;
   readonly switchoverLimit: number;
   readonly storageLimit?: number;
@@ -77,6 +79,10 @@ const agentTimeoutOption = (): Option =>
   new Option('--agent-timeout <seconds>', 'treat the guest as having no agent after this many seconds')
     .argParser(seconds(0.1))
     .default(10);
+const startLimitOption = (): Option =>
+  new Option('--start-limit <seconds>', 'end after this many seconds in which no migration has begun')
+    .argParser(seconds(1))
+    .default(defaultLimits.startMs / 1000);
 const stallLimitOption = (): Option =>
   new Option('--stall-limit <seconds>', 'fail after this many seconds without progress before the switchover')
     .argParser(seconds(1))
@@ -96,10 +102,12 @@ const storageLimitOption = (): Option =>
     .argParser(seconds(1))
     .default(defaultLimits.storageMs / 1000);
 const limitsOf = ({
+  startLimit,
   stallLimit,
   switchoverLimit,
   storageLimit = defaultLimits.storageMs / 1000,
 }: MigrationOptions): Limits => ({
+  startMs: startLimit * 1000,
   storageMs: storageLimit * 1000,
   stallMs: stallLimit * 1000,
   switchoverMs: switchoverLimit * 1000,
@@ -193,14 +201,14 @@ addPeerOptions(program.command('source'), 'source')
       .choices(leavesOut)
       .default(defaultLeavesOut),
   )
+  .addOption(startLimitOption())
   .addOption(stallLimitOption())
   .addOption(switchoverLimitOption())
   .addOption(vmOption())
   .addOption(userOption())
   .addOption(jsonOption())
-  .action(async (args: SourceArguments) => {
-    if (args.beforeSwitch !== undefined && args.strategy !== 'resume')
-      throw new CodedError('command', 'usage', '--before-switch goes with --strategy resume');
+  .action(async (args: SourceArguments, command: Command) => {
+    refuseUseless(args, command);
     restartUnlessKeyWouldBeLost(args);
     const security = peerSecurity('source', args);
     const onEvent = sink(args);
@@ -246,6 +254,25 @@ addPeerOptions(program.command('source'), 'source')
     process.exitCode = exitStatus(outcome.result);
   });
 
+/** @throws CodedError 'command', 'usage' where an option would have no effect */
+function refuseUseless(args: SourceArguments, command: Command): void {
+  const { agent, listFile, memoryMap, ram, strategy } = args;
+  const isGiven = (name: keyof SourceArguments): boolean => command.getOptionValueSource(name) === 'cli';
+  const useless: readonly (readonly [boolean, string])[] = [
+    [
+      agent !== undefined && listFile !== undefined,
+      '--list-file stands in the place of --agent: give one of them',
+    ],
+    [agent === undefined && isGiven('agentTimeout'), '--agent-timeout goes with --agent'],
+    [agent === undefined && isGiven('clean'), '--clean goes with --agent'],
+    [memoryMap !== undefined && ram.length === 0, '--memory-map goes with --ram'],
+    [isGiven('leaveOut') && strategy !== 'balance', '--leave-out goes with --strategy balance'],
+    [isGiven('beforeSwitch') && strategy !== 'resume', '--before-switch goes with --strategy resume'],
+  ];
+  const found = useless.find(([is]) => is);
+  if (found !== undefined) throw new CodedError('command', 'usage', found[1]);
+}
+
 interface DestinationArguments extends MigrationOptions, PeerArguments {
   readonly listen: TcpAddress;
   readonly incoming: string;
@@ -272,6 +299,7 @@ addPeerOptions(program.command('destination'), 'destination')
     { kind: 'auto' },
   )
   .addOption(storageLimitOption())
+  .addOption(startLimitOption())
   .addOption(stallLimitOption())
   .addOption(switchoverLimitOption())
   .addOption(vmOption())
@@ -280,6 +308,7 @@ addPeerOptions(program.command('destination'), 'destination')
   .action(async (args: DestinationArguments) => {
     restartUnlessKeyWouldBeLost(args);
     const security = peerSecurity('destination', args);
+    const onEvent = sink(args);
     const targetRam = targetRamOf(args);
     if (args.user !== undefined) become(args.user);
     const keeper = new StorageRecoveryKeeper(args.incoming, args.storage);
@@ -290,7 +319,7 @@ addPeerOptions(program.command('destination'), 'destination')
       storage: args.storage,
       ...(targetRam === undefined ? {} : { targetRam }),
       keepForRecovery: (rest) => keeper.keep(rest),
-      onEvent: sink(args),
+      onEvent,
       interrupts,
       limits: limitsOf(args),
       ...(args.vm === undefined ? {} : { vm: args.vm }),
@@ -349,7 +378,7 @@ program
       .default('none'),
   )
   .option('--explain', 'say in words how many pages are listed, and why others are not')
-  .addOption(jsonOption())
+  .addOption(jsonOption().conflicts('explain'))
   .action(async (args: ListArguments) => {
     hearSignals();
     const { list, listBytes, timings } = await requestPageList(args.agent, {
@@ -558,9 +587,20 @@ function moveSignal(): Interrupts {
 // A migration does not end because nobody reads its events any more.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 
+const outputs: PatientOutput[] = [];
+
 function sink(args: CommonOptions): EventSink {
-  if (args.json === true) return jsonSink((line) => process.stdout.write(line));
-  return textSink((text) => process.stderr.write(text), process.stderr.isTTY ? process.stderr : undefined);
+  const stream = args.json === true ? process.stdout : process.stderr;
+  const output = new PatientOutput(stream);
+  outputs.push(output);
+  const write = (text: string): void => {
+    output.write(text);
+  };
+  const say = args.json === true ? jsonSink(write) : textSink(write, stream.isTTY ? stream : undefined);
+  return (event) => {
+    // Of a reader that lags, what is over is kept from nobody.
+    if (event.event !== 'progress' || output.hasRoom) say(event);
+  };
 }
 
 function exitStatus(result: EngineOutcome['result']): number {
@@ -589,6 +629,8 @@ try {
     else process.exitCode = isCoded(error, 'command') ? exitCode.usage : exitCode.failed;
   }
 }
+
+await Promise.all(outputs.map((output) => output.drained()));
 
 /**
  * A read of storage that the kernel does not give back keeps a process of Node from ending, by process.exit() too. What there

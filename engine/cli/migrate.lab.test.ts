@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import xxhash from 'xxhash-wasm';
 import type { PageList } from '../list/page-list.ts';
-import { twins } from '../list/testing/xxh64-twins.ts';
+import { twins } from '../list/xxh64-twins.fixture.ts';
 import type { EngineCounters } from '../core/engine-event.ts';
 import { findQemu } from '../../qemu/find-qemu.ts';
 import { startNbdServer } from './testing/nbd-server.ts';

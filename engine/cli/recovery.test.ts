@@ -43,6 +43,23 @@ asRoot('a recovery reads no memory that is not of the user who may write its fil
   }
 });
 
+test('places of storage are refused for a recovery from memory', async (t) => {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'poolshift-recovery-'));
+  t.teardown(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const recovery = path.join(folder, 'outgoing.recovery');
+  const blocks = [{ name: 'ram0', pageCount: 1 }];
+  writeRecoveryFile(recovery, { ram: [], processes: [], ramSectionId: 2, blocks });
+  const storage = [{ name: undefined, location: '/a' }];
+  await t.throwsAsync(
+    recoverFrom(recovery, { target: '/nowhere', stallLimit: 1, storage }, () => undefined, {
+      subscribe: () => undefined,
+    }),
+    { message: /--storage is of no use/ },
+  );
+});
+
 /** A file of `target`, whose storage is at `location`, and a target that waits: this process, which answers nothing. */
 async function whileTargetWaits(
   target: ProcessIdentity,

@@ -128,7 +128,7 @@ interface RecoverArguments {
 
 type FileRead = ReturnType<typeof readRecoveryFile> & { readonly file: string };
 
-/** The kind of file says whether from memory or from storage. @throws CodedError 'recovery', 'source' before the target was spoken to */
+/** The kind of file says whether from memory or from storage. @throws CodedError 'command', 'recovery', 'source' before the target was spoken to */
 export async function recoverFrom(
   file: string,
   args: RecoverArguments,
@@ -136,7 +136,14 @@ export async function recoverFrom(
   interrupts: Interrupts,
 ): Promise<EngineOutcome> {
   const read = { file, ...readRecoveryFile(file) };
-  const run = isStorageFile(read.bytes) ? recoverFromStorage : recoverFromMemory;
+  const isFromStorage = isStorageFile(read.bytes);
+  if (!isFromStorage && (args.storage ?? []).length > 0)
+    throw new CodedError(
+      'command',
+      'usage',
+      `--storage is of no use: ${file} is of a recovery from the memory at the source`,
+    );
+  const run = isFromStorage ? recoverFromStorage : recoverFromMemory;
   const outcome = await run(read, args, onEvent, interrupts);
   if (outcome.result === 'migrated') rmSync(file, { force: true });
   return outcome;

@@ -264,6 +264,7 @@ export class World {
     this.hold = new SwitchoverHold(schedule, this.pages, takeEvent, {
       prepareMove: () => undefined,
       allowSwitchover: () => undefined,
+      mayEnd: () => true,
       releaseEnd: () => undefined,
       toQemu: () => {
         this.acknowledged = true;

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import test from 'ava';
 import xxhash from 'xxhash-wasm';
 import { PageHasher, randomHashKey } from '../list/content-hash.ts';
-import { twins } from '../list/testing/xxh64-twins.ts';
+import { twins } from '../list/xxh64-twins.fixture.ts';
 import { PageLedger, pageState } from './page-ledger.ts';
 
 const xxh64 = await xxhash();

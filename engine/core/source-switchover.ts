@@ -10,7 +10,23 @@ export type SourceState =
   /** Waiting for QEMU to connect. */
   | { readonly is: 'preparing' }
   /** QEMU sends. The target cannot start: the destination holds all device state. */
-  | { readonly is: 'moving'; readonly returnPath: boolean; readonly letGo: boolean }
+  | {
+      readonly is: 'moving';
+      readonly returnPath: boolean;
+      readonly letGo: boolean;
+      /** The destination has said that all of the stream before its end, or before the package, is with the target. */
+      readonly confirmed: boolean;
+    }
+  /**
+   * QEMU's stream is complete, or its package (`early`; `drained` as below), and the destination has not confirmed what came before. It
+   * was not told to deliver: the target cannot start.
+   */
+  | {
+      readonly is: 'confirming';
+      readonly qemu: QemuEnd;
+      readonly early: boolean;
+      readonly drained: boolean;
+    }
   /** QEMU's stream is complete and the destination was told to deliver it. The target may start at any moment. */
   | { readonly is: 'committing'; readonly qemu: QemuEnd }
   /** The target has the VM; QEMU has still to close its connection. */
@@ -63,6 +79,10 @@ export type SourceEvent =
   /** QEMU has opened its return path: it will wait for the target's word. */
   | { readonly type: 'return-path' }
   | { readonly type: 'stream-complete' }
+  /** What was taken for the stream's end was none: more has come. */
+  | { readonly type: 'stream-goes-on' }
+  /** The destination has passed on all that came before the stream's end, or before the package. */
+  | { readonly type: 'confirmed' }
   /** QEMU may go over to post-copy: whether it has sent its package is known only when that was read. */
   | { readonly type: 'let-go' }
   /** QEMU has sent the package of a migration that becomes post-copy. */
@@ -110,6 +130,8 @@ export function stepSource(state: SourceState, event: SourceEvent): SourceStep {
     case 'preparing':
     case 'moving':
       return beforeCommit(state, event);
+    case 'confirming':
+      return confirming(state, event);
     case 'committing':
       return committing(state, event);
     case 'switching':
@@ -135,24 +157,29 @@ function beforeCommit(
     case 'greeted':
       return state.is === 'greeting' ? { state: { is: 'preparing' }, actions: [] } : stay(state);
     case 'qemu-connected':
-      return { state: { is: 'moving', returnPath: false, letGo: false }, actions: [] };
+      return {
+        state: { is: 'moving', returnPath: false, letGo: false, confirmed: false },
+        actions: [],
+      };
     case 'return-path':
       return state.is === 'moving' ? { state: { ...state, returnPath: true }, actions: [] } : stay(state);
     case 'let-go':
       return state.is === 'moving' ? { state: { ...state, letGo: true }, actions: [] } : stay(state);
-    case 'stream-complete':
+    case 'confirmed':
+      return state.is === 'moving' ? { state: { ...state, confirmed: true }, actions: [] } : stay(state);
+    case 'stream-goes-on':
+      return stay(state);
+    case 'stream-complete': {
       if (state.is !== 'moving') return stay(state);
-      return {
-        state: { is: 'committing', qemu: state.returnPath ? 'waits' : 'completes' },
-        actions: [{ do: 'commit' }],
-      };
+      const qemu = state.returnPath ? 'waits' : 'completes';
+      return complete({ is: 'confirming', qemu, early: false, drained: false }, state.confirmed);
+    }
     case 'package-complete':
       if (state.is !== 'moving') return stay(state);
-      return { state: { is: 'switching', drained: false }, actions: [{ do: 'commit' }] };
+      return complete({ is: 'confirming', qemu: 'waits', early: true, drained: false }, state.confirmed);
     case 'moved':
     case 'started': {
-      // It holds all device state, so that this is a lie or a fault; either way it must not run here beside.
-      const why = new Error('the destination says that the target has started before it was told to');
+      const why = startedUntold();
       // There is no QEMU that could be kept, nor anything that it has sent.
       if (state.is !== 'moving') return atSource('runs-on', why, [{ do: 'abort', why }]);
       return enterDoubt(why, 'waits', 'up', [{ do: 'abort', why }]);
@@ -161,18 +188,78 @@ function beforeCommit(
     case 'target-failed':
     case 'failed':
     case 'limit':
-      return atSource(vmBeforeCommit(state), event.why, [
-        { do: 'abort', why: event.why },
-        { do: 'let-qemu-go' },
-      ]);
+      return endAtSource(vmBeforeCommit(state), event.why);
     case 'link-broken':
       return atSource(vmBeforeCommit(state), event.why, [{ do: 'let-qemu-go' }]);
     case 'interrupted':
-      return {
-        state: { is: 'over', end: { at: 'source-cancelled', vm: vmBeforeCommit(state) } },
-        actions: [{ do: 'abort', why: interruption() }, { do: 'let-qemu-go' }],
-      };
+      return cancelled(vmBeforeCommit(state));
   }
+}
+
+type Confirming = Extract<SourceState, { is: 'confirming' }>;
+
+/** Nothing is committed before the destination has confirmed what came before: one that hangs leaves no doubt. */
+function complete(state: Confirming, confirmed: boolean): SourceStep {
+  if (!confirmed) return stay(state);
+  const { early, qemu, drained } = state;
+  return {
+    state: early ? { is: 'switching', drained } : { is: 'committing', qemu },
+    actions: [{ do: 'commit' }],
+  };
+}
+
+function confirming(state: Confirming, event: SourceEvent): SourceStep {
+  const { qemu, early } = state;
+  const vm = early ? 'package-failed' : sourceVm(qemu);
+  switch (event.type) {
+    case 'greeted':
+    case 'qemu-connected':
+    case 'return-path':
+    case 'let-go':
+    case 'package-complete':
+      return stay(state);
+    case 'confirmed':
+      return complete(state, true);
+    case 'stream-complete':
+      return stay(early ? { ...state, drained: true } : state);
+    case 'stream-goes-on':
+      if (early) return stay(state);
+      return stay({ is: 'moving', returnPath: qemu === 'waits', letGo: false, confirmed: false });
+    case 'moved':
+    case 'started': {
+      const why = startedUntold();
+      return enterDoubt(why, qemu, 'up', [{ do: 'abort', why }]);
+    }
+    case 'qemu-closed':
+      // Without a return path it has completed.
+      if (qemu !== 'waits') return stay({ ...state, qemu: 'completed' });
+      return endAtSource(vm, event.why);
+    case 'target-failed':
+    case 'failed':
+    case 'limit':
+      return endAtSource(vm, event.why);
+    case 'link-broken':
+      return atSource(vm, event.why, [{ do: 'let-qemu-go' }]);
+    case 'interrupted':
+      return cancelled(vm);
+  }
+}
+
+/** The destination holds all device state, so that this is a lie or a fault; either way it must not run here beside. */
+function startedUntold(): Error {
+  return new Error('the destination says that the target has started before it was told to');
+}
+
+/** Before the commit. */
+function endAtSource(vm: SourceVm, why: Error): SourceStep {
+  return atSource(vm, why, [{ do: 'abort', why }, { do: 'let-qemu-go' }]);
+}
+
+function cancelled(vm: SourceVm): SourceStep {
+  return {
+    state: { is: 'over', end: { at: 'source-cancelled', vm } },
+    actions: [{ do: 'abort', why: interruption() }, { do: 'let-qemu-go' }],
+  };
 }
 
 /**
@@ -191,6 +278,8 @@ function committing(state: Extract<SourceState, { is: 'committing' }>, event: So
     case 'qemu-connected':
     case 'return-path':
     case 'stream-complete':
+    case 'stream-goes-on':
+    case 'confirmed':
     case 'let-go':
     case 'package-complete':
     case 'moved':
@@ -221,6 +310,8 @@ function switching(state: Extract<SourceState, { is: 'switching' }>, event: Sour
     case 'greeted':
     case 'qemu-connected':
     case 'return-path':
+    case 'stream-goes-on':
+    case 'confirmed':
     case 'let-go':
     case 'package-complete':
       return stay(state);
@@ -256,6 +347,8 @@ function draining(state: Extract<SourceState, { is: 'draining' }>, event: Source
     case 'greeted':
     case 'qemu-connected':
     case 'return-path':
+    case 'stream-goes-on':
+    case 'confirmed':
     case 'let-go':
     case 'package-complete':
     case 'moved':
@@ -290,6 +383,8 @@ function leftBehind(state: Extract<SourceState, { is: 'left-behind' }>, event: S
     case 'qemu-connected':
     case 'return-path':
     case 'stream-complete':
+    case 'stream-goes-on':
+    case 'confirmed':
     case 'let-go':
     case 'package-complete':
     case 'moved':
@@ -317,6 +412,8 @@ function closing(state: SourceState, event: SourceEvent): SourceStep {
     case 'qemu-connected':
     case 'return-path':
     case 'stream-complete':
+    case 'stream-goes-on':
+    case 'confirmed':
     case 'let-go':
     case 'package-complete':
     case 'moved':
@@ -334,6 +431,8 @@ function inDoubt(state: Extract<SourceState, { is: 'in-doubt' }>, event: SourceE
     case 'greeted':
     case 'qemu-connected':
     case 'return-path':
+    case 'stream-goes-on':
+    case 'confirmed':
     case 'let-go':
     case 'package-complete':
       return stay(state);
@@ -384,10 +483,14 @@ function inDoubt(state: Extract<SourceState, { is: 'in-doubt' }>, event: SourceE
   }
 }
 
+/** When QEMU's stream is complete. */
+function sourceVm(qemu: QemuEnd): SourceVm {
+  return qemu === 'completes' || qemu === 'completed' ? 'stopped' : 'runs-on';
+}
+
 /** QEMU that waits has been told by the target, or is told by the broken connection; one that completed stays stopped. */
 function targetFailed(qemu: QemuEnd, why: Error): SourceStep {
-  const stopped = qemu === 'completes' || qemu === 'completed';
-  return atSource(stopped ? 'stopped' : 'runs-on', why, [{ do: 'let-qemu-go' }]);
+  return atSource(sourceVm(qemu), why, [{ do: 'let-qemu-go' }]);
 }
 
 function enterDoubt(

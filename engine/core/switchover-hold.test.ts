@@ -8,6 +8,7 @@ const ack = encodeReturnPathMessage({ type: returnPathMessage.switchoverAck, dat
 /** A hold of a migration with early resume, and what it does. */
 function early(waitsToBeTold: boolean) {
   const does: string[] = [];
+  const ends = { may: true };
   const schedule = {
     gateOpen: false,
     mayMove: false,
@@ -26,6 +27,7 @@ function early(waitsToBeTold: boolean) {
     {
       prepareMove: () => does.push('prepare'),
       allowSwitchover: () => does.push('allow'),
+      mayEnd: () => ends.may,
       releaseEnd: () => does.push('release end'),
       toQemu: (message) => does.push(message.equals(ack) ? 'ack' : 'message'),
       wakeIn: (ms) => does.push(`wake in ${ms} ms`),
@@ -33,7 +35,7 @@ function early(waitsToBeTold: boolean) {
     waitsToBeTold,
   );
   hold.pushReturnPath(ack);
-  return { hold, schedule, pages, did: () => does.splice(0) };
+  return { hold, schedule, pages, ends, did: () => does.splice(0) };
 }
 
 test('before the VM moves early QEMU is left to wait, and read on when it knows of the ack', (t) => {
@@ -87,6 +89,20 @@ test('where everything is there nobody waits', (t) => {
   hold.update(0);
   t.deepEqual(did(), ['prepare', 'may-move', 'allow', 'check', 'gate-released', 'ack']);
   t.true(hold.readsQemu);
+});
+
+test('an end behind which the target may run waits for the destination’s word', (t) => {
+  const { hold, schedule, ends, did } = early(false);
+  schedule.mayMove = schedule.gateOpen = true;
+  hold.update(0);
+  did();
+  hold.holdEnd();
+  ends.may = false;
+  hold.update(100);
+  t.deepEqual(did(), []);
+  ends.may = true;
+  hold.update(200);
+  t.deepEqual(did(), ['check', 'check memory', 'release end']);
 });
 
 test('RAM’s end waits for what the target has thrown away', (t) => {

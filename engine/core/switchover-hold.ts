@@ -24,6 +24,8 @@ interface HoldActions {
   prepareMove(): void;
   /** From now on little may be under way: the VM may stop at any moment. */
   allowSwitchover(): void;
+  /** Nothing is pending: whether the end of RAM may be handed on. Else `update` is called again when it may. */
+  mayEnd(): boolean;
   /** Hands the end of RAM on, which was held. */
   releaseEnd(): void;
   /** Takes a message of the return path for QEMU. */
@@ -146,6 +148,7 @@ export class SwitchoverHold {
     }
     if (nowMs >= this.#releasedAtMs + ackMs) this.#settles = false;
     if (this.#endHeld && this.#schedule.gateOpen && this.#pages.awaitedPages === 0) {
+      if (!this.#actions.mayEnd()) return;
       this.#pages.checkComplete();
       this.#pages.checkMemory();
       this.#endHeld = false;

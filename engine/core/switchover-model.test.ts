@@ -20,8 +20,8 @@ interface Parts {
   readonly serving: null;
 }
 type State = DestinationState<Parts>;
-type ToDestination = 'begins' | 'package' | 'commit' | 'end' | 'abort' | 'closed';
-type ToSource = 'moved' | 'started' | 'target-failed' | 'in-doubt' | 'closed';
+type ToDestination = 'begins' | 'confirm' | 'package' | 'rest' | 'commit' | 'end' | 'abort' | 'closed';
+type ToSource = 'confirmed' | 'moved' | 'started' | 'target-failed' | 'in-doubt' | 'closed';
 
 interface World {
   readonly returnPath: boolean;
@@ -35,6 +35,14 @@ interface World {
   readonly early: boolean;
   source: SourceState | 'dead';
   destination: State | 'dead';
+  /** Its process is there, takes nothing and says nothing. */
+  destinationHangs: boolean;
+  /** The destination has been asked to confirm all that comes before the end, or the package; it has answered. */
+  confirm: 'not-asked' | 'asked' | 'answered';
+  /**
+   * A device's content was taken for the end of the stream: \`open\` as long as the destination has not got what follows it.
+   */
+  forgedEnd: 'no' | 'open' | 'passed';
   link: 'up' | 'broken';
   readonly toDestination: ToDestination[];
   readonly toSource: ToSource[];
@@ -76,6 +84,7 @@ function begin(kind: Pick<World, 'returnPath' | 'autoStart' | 'lacksDevice' | 'e
     ...kind,
     source: stepSource(sourceStart, { type: 'greeted' }).state,
     destination: stepDestination<Parts>(destinationStart, { type: 'greeted', parts: null }).state,
+    ...{ destinationHangs: false, confirm: 'not-asked', forgedEnd: 'no' },
     link: 'up',
     toDestination: [],
     toSource: [],
@@ -175,6 +184,12 @@ function destinationTimesOut(world: World, back: number): void {
   destinationTakes(world, { type: 'link-closed', why, vouched, needsNoSource: world.onStorage });
 }
 
+function askToConfirm(world: World): void {
+  if (world.confirm !== 'not-asked') return;
+  world.confirm = 'asked';
+  send(world, world.toDestination, 'confirm');
+}
+
 function send<T>(world: World, queue: T[], message: T): void {
   if (world.link === 'up') queue.push(message);
 }
@@ -219,7 +234,7 @@ function moves(world: World): Move[] {
   };
   const { source, destination, sourceQemu, target } = world;
   const sourceLives = source !== 'dead' && source.is !== 'over';
-  const destinationLives = destination !== 'dead' && destination.is !== 'over';
+  const destinationLives = destination !== 'dead' && destination.is !== 'over' && !world.destinationHangs;
 
   can(sourceQemu.migration === 'setup' && sourceLives, 'QEMU connects', (w) => {
     w.sourceQemu.migration = 'sending';
@@ -264,12 +279,27 @@ function moves(world: World): Move[] {
     },
   );
   can(
+    sourceLives &&
+      world.confirm === 'not-asked' &&
+      sourceQemu.migration === 'sending' &&
+      sourceQemu.vm === 'stopped',
+    'the source sees the end of RAM',
+    askToConfirm,
+  );
+  can(
     sourceQemu.endUnseen && sourceLives,
     'the source sees the end of the stream, or of the package',
     (w) => {
       w.sourceQemu.endUnseen = false;
-      if (!w.early) sourceTakes(w, { type: 'stream-complete' });
-      else if (w.sourceQemu.migration === 'packaged') {
+      if (!w.early) {
+        if (w.forgedEnd === 'open') {
+          send(w, w.toDestination, 'rest');
+          sourceTakes(w, { type: 'stream-goes-on' });
+        }
+        askToConfirm(w);
+        sourceTakes(w, { type: 'stream-complete' });
+      } else if (w.sourceQemu.migration === 'packaged') {
+        askToConfirm(w);
         send(w, w.toDestination, 'package');
         sourceTakes(w, { type: 'package-complete' });
       } else {
@@ -283,11 +313,19 @@ function moves(world: World): Move[] {
     w.sourceQemu.closeUnseen = false;
     sourceTakes(w, { type: 'qemu-closed', why });
   });
-  can(world.toDestination.length > 0, 'a message reaches the destination', (w) => {
+  can(world.toDestination.length > 0 && !world.destinationHangs, 'a message reaches the destination', (w) => {
     const message = w.toDestination.shift();
     if (message === 'begins') {
       if (w.target.is === 'loading') w.target.has = 'memory';
       destinationTakes(w, { type: 'stream-begins', parts: null });
+    } else if (message === 'confirm') {
+      if (w.destination === 'dead' || w.destination.is === 'over') return;
+      w.confirm = 'answered';
+      send(w, w.toSource, 'confirmed');
+    } else if (message === 'rest') {
+      w.forgedEnd = 'passed';
+      const released = w.destination !== 'dead' && !['preparing', 'moving'].includes(w.destination.is);
+      if (released && w.target.connected && w.target.is === 'loading' && !w.undelivered) w.target.has = 'all';
     } else if (message === 'package') destinationTakes(w, { type: 'package-begins' });
     else if (message === 'end') {
       if (w.target.connected && ['loading', 'moved'].includes(w.target.is)) w.endDelivered = true;
@@ -313,14 +351,15 @@ function moves(world: World): Move[] {
   );
   can(world.toSource.length > 0, 'a message reaches the source', (w) => {
     const message = w.toSource.shift();
-    if (message === 'moved') sourceTakes(w, { type: 'moved' });
+    if (message === 'confirmed') sourceTakes(w, { type: 'confirmed' });
+    else if (message === 'moved') sourceTakes(w, { type: 'moved' });
     else if (message === 'started') sourceTakes(w, { type: 'started' });
     else if (message === 'target-failed') sourceTakes(w, { type: 'target-failed', why });
     else sourceTakes(w, { type: 'link-broken', why });
   });
   can(world.undelivered && destinationLives, 'the kernel takes the rest of the stream', (w) => {
     w.undelivered = false;
-    if (w.target.is === 'loading') w.target.has = w.early ? 'package' : 'all';
+    if (w.target.is === 'loading' && w.forgedEnd !== 'open') w.target.has = w.early ? 'package' : 'all';
   });
   can(target.is === 'loading' && target.has === 'package', 'the target loads the package', (w) => {
     w.target.is = w.lacksDevice ? 'failed' : 'moved';
@@ -382,7 +421,39 @@ function moves(world: World): Move[] {
     },
   );
 
+  can(
+    world.destinationHangs && world.link === 'up',
+    'the source has heard nothing of the destination for too long',
+    (w) => {
+      w.link = 'broken';
+      w.toSource.splice(0);
+      sourceTakes(w, { type: 'link-broken', why });
+    },
+  );
+
   // Faults.
+  can(
+    destinationLives,
+    'the destination engine hangs',
+    (w) => {
+      w.destinationHangs = true;
+    },
+    true,
+  );
+  can(
+    !world.early &&
+      world.forgedEnd === 'no' &&
+      sourceLives &&
+      sourceQemu.migration === 'sending' &&
+      sourceQemu.vm === 'stopped',
+    'a device holds what looks like the end of the stream',
+    (w) => {
+      w.forgedEnd = 'open';
+      askToConfirm(w);
+      sourceTakes(w, { type: 'stream-complete' });
+    },
+    true,
+  );
   for (let there = 0; there <= world.toDestination.length; there++) {
     for (let back = 0; back <= world.toSource.length; back++) {
       can(
@@ -518,6 +589,10 @@ function violation(world: World): string | undefined {
     target.is === 'moved' ||
     (target.is === 'loading' && hasDevices(target)) ||
     world.undelivered;
+  const hasDoubt =
+    isCommitted(world) || (source !== 'dead' && source.is === 'over' && source.end.at === 'in-doubt');
+  if (hasDoubt && world.confirm !== 'answered')
+    return 'the source commits before the destination has confirmed';
   if (source !== 'dead' && source.is === 'over') {
     const { end } = source;
     if (end.at === 'destination' && target.is !== 'loaded' && target.is !== 'dead')

@@ -3,6 +3,8 @@ import type { EngineEvent } from './engine-event.ts';
 
 /** How long the engines wait for what does not come. */
 export interface Limits {
+  /** For a migration to begin: the source engine at the destination, QEMU at both. */
+  readonly startMs: number;
   /** For the target's word after the commit. */
   readonly switchoverMs: number;
   /** Without any progress before it: storage, the target, the link, QEMU. */
@@ -11,7 +13,12 @@ export interface Limits {
   readonly storageMs: number;
 }
 
-export const defaultLimits: Limits = { switchoverMs: 30_000, stallMs: 300_000, storageMs: 30_000 };
+export const defaultLimits: Limits = {
+  startMs: 3_600_000,
+  switchoverMs: 30_000,
+  stallMs: 300_000,
+  storageMs: 30_000,
+};
 
 /** What an engine waits for. */
 export interface Wait {

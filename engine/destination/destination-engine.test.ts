@@ -159,6 +159,21 @@ test('a source that falls silent before the last byte is delivered is told that 
   t.like(await outcome, { result: 'failed', error: { code: 'timeout' } });
 });
 
+test('what the source asks about is confirmed when the target has taken it, and not before', async (t) => {
+  const { events, source, frames, target } = await between(t, {});
+  const ram = precopy.subarray(0, -build.deviceState.length);
+  sendStream(source, ram);
+  source.send('confirm', Buffer.alloc(0));
+  sendStream(source, build.deviceState);
+  await events.once(({ event }) => event === 'switch-over');
+  const ticks = (): number => events.all.filter(({ event }) => event === 'progress').length;
+  await events.once(() => ticks() >= 5);
+  t.false(frames.all.includes('confirmed'));
+  t.is(await readUpTo(await target, ram.length), ram.length);
+  await frames.once((type) => type === 'confirmed');
+  source.send('abort', encodeMessage({ code: 'failed', message: 'enough', targetNeverRuns: false }));
+});
+
 test('where the target has the last byte when the source falls silent, its word is waited for', async (t) => {
   const { outcome, events, source, sourceClosed, target } = await between(t, { liveness: impatient });
   sendStream(source, precopy);
@@ -237,6 +252,13 @@ async function moved(
   return { ...moving, socket, hashKey, plan: { blockIndex: 0, sourceIndex: 0, runs, hashes, pageCount } };
 }
 
+test('without a migration that begins it ends after a while', async (t) => {
+  const { outcome } = await between(t, { limits: { startMs: 1000 } });
+  const end = await outcome;
+  t.is(end.result, 'failed');
+  t.regex('error' in end ? end.error.message : '', /nothing was heard of the source's QEMU/);
+});
+
 test('alone with a target that does not read, its reading is what is waited for, and only for so long', async (t) => {
   const { outcome, events, source, plan } = await moved(t, { limits: { stallMs: 1000 } });
   source.send('plan', encodePlanPart(plan));
@@ -291,4 +313,20 @@ test('what cannot be kept is warned of, and the source is not needed all the sam
   t.like(await events.once(({ event }) => event === 'warning'), { code: 'not-kept', reason: 'no room' });
   await frames.once((type) => type === 'sourceFree');
   t.pass();
+});
+
+test('where it listens is said as --connect takes it, also of IPv6', async (t) => {
+  const events = new Said<EngineEvent>();
+  const interrupted: (() => void)[] = [];
+  const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-destination-'));
+  const outcome = runDestination({
+    ...{ listen: { host: '::1', port: 0 }, security: plaintext, incomingPath: path.join(folder, 'incoming') },
+    ...{ storage: [], liveness: defaultLiveness, limits: defaultLimits },
+    onEvent: events.add,
+    interrupts: { subscribe: (listener) => interrupted.push(listener) },
+  });
+  const listening = await events.once(({ event }) => event === 'listening');
+  t.regex(listening.event === 'listening' ? listening.address : '', /^\[::1\]:\d+$/);
+  for (const interrupt of interrupted) interrupt();
+  t.is((await outcome).result, 'cancelled');
 });

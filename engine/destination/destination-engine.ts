@@ -176,6 +176,9 @@ class DestinationEngine implements SourceHandler, RestoreSink {
       case 'early':
         if (state.is === 'preparing') this.#early = true;
         return;
+      case 'confirm':
+        this.#confirm(servingOf(state));
+        return;
       case 'commit':
         this.#step({ type: 'commit' });
         return;
@@ -188,6 +191,19 @@ class DestinationEngine implements SourceHandler, RestoreSink {
       default:
         throw new CodedError('wire', 'malformed', `the source sent "${type}"`);
     }
+  }
+
+  /** What is placed is there by now; what is held is not asked for. */
+  #confirm(serving: Serving | undefined): void {
+    if (serving === undefined)
+      throw new CodedError('wire', 'malformed', 'the source asks for what it has not sent');
+    const { connection, target } = serving;
+    const { output } = target;
+    output.flush();
+    const { writtenBytes } = output;
+    output.flush(() => {
+      if (output.deliveredBytes >= writtenBytes) connection.send('confirmed', Buffer.alloc(0));
+    });
   }
 
   #openStorage({ connection, storage }: Link, sources: Sources): void {
@@ -473,12 +489,12 @@ class DestinationEngine implements SourceHandler, RestoreSink {
   /** What cannot go on by itself now. */
   get #wait(): Wait | undefined {
     const state = this.#state;
-    const { switchoverMs, stallMs } = this.#options.limits ?? defaultLimits;
+    const { startMs, switchoverMs, stallMs } = this.#options.limits ?? defaultLimits;
     switch (state.is) {
       case 'greeting':
-        return { what: 'the source engine' };
+        return { what: 'the source engine', limitMs: startMs };
       case 'preparing':
-        return { what: "the source's QEMU" };
+        return { what: "the source's QEMU", limitMs: startMs };
       case 'moving':
       case 'draining': {
         const { plan, restorer, target } = state.parts;

@@ -4,6 +4,7 @@
  */
 import type { Server, Socket } from 'node:net';
 import { CodedError } from '../../foundation/coded-error.ts';
+import { endpoint } from '../../foundation/endpoint.ts';
 import type { EventSink } from '../core/engine-event.ts';
 import { EngineConnection } from '../wire/connection.ts';
 import { adopt, createPausedServer, type SocketOpener } from '../wire/fast-socket.ts';
@@ -71,7 +72,7 @@ export class SourceListener {
     this.#server.listen(port, host, () => {
       const address = this.#server.address();
       const boundPort = typeof address === 'object' && address !== null ? address.port : port;
-      this.#handler.listening(`${host}:${boundPort}`);
+      this.#handler.listening(endpoint(host, boundPort));
     });
   }
 
@@ -87,7 +88,7 @@ export class SourceListener {
   #accept(accepted: Socket): void {
     accepted.on('error', () => undefined);
     const address = accepted.remoteAddress ?? '';
-    const peer = `${address}:${accepted.remotePort ?? 0}`;
+    const peer = endpoint(address, accepted.remotePort ?? 0);
     const stranger: Stranger = {
       address,
       peer,

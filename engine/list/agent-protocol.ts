@@ -14,7 +14,7 @@
 export const agentPortName = 'poolshift.agent.0';
 
 /** `checkpoint`: have the server write its dirty pages first, so that more pages are equal to the disk. */
-export type Cleaning = 'none' | 'checkpoint';
+type Cleaning = 'none' | 'checkpoint';
 
 export type AgentRequest =
   | { readonly id: string; readonly request: 'status' }
@@ -89,15 +89,10 @@ export class RequestReader {
   }
 }
 
+type Fields = Readonly<Record<string, unknown>>;
+
 function parseRequest(line: string): AgentRequest | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== 'object' || value === null) return undefined;
-  const { id, request, clean = 'none', hotFirst } = value as Record<string, unknown>;
+  const { id, request, clean = 'none', hotFirst } = parseFields(line);
   if (typeof id !== 'string' || !/^[\w-]{1,64}$/.test(id)) return undefined;
   if (request === 'status') return { id, request };
   if (request === 'list' && (clean === 'none' || clean === 'checkpoint'))
@@ -203,14 +198,7 @@ export class AnswerReader {
 }
 
 function parseHeader(line: string): AnswerHeader | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== 'object' || value === null) return undefined;
-  const fields = value as Record<string, unknown>;
+  const fields = parseFields(line);
   switch (fields['status']) {
     case 'working':
       return { status: 'working' };
@@ -235,11 +223,7 @@ function parseHeader(line: string): AnswerHeader | undefined {
 }
 
 function parseStatus(value: unknown): AnswerHeader | undefined {
-  if (typeof value !== 'object' || value === null) return undefined;
-  const { agentVersion, nodeVersion, residentBytes, pageCacheBytes, servers } = value as Record<
-    string,
-    unknown
-  >;
+  const { agentVersion, nodeVersion, residentBytes, pageCacheBytes, servers } = fieldsOf(value);
   if (typeof agentVersion !== 'string' || typeof nodeVersion !== 'string') return undefined;
   if (typeof residentBytes !== 'number' || typeof pageCacheBytes !== 'number') return undefined;
   if (!Array.isArray(servers)) return undefined;
@@ -248,4 +232,18 @@ function parseStatus(value: unknown): AnswerHeader | undefined {
     status: 'agent',
     agent: { agentVersion, nodeVersion, residentBytes, pageCacheBytes, servers: names },
   };
+}
+
+/** None where the line is not JSON. */
+function parseFields(line: string): Fields {
+  try {
+    return fieldsOf(JSON.parse(line));
+  } catch {
+    return {};
+  }
+}
+
+/** None where it is no object. */
+function fieldsOf(value: unknown): Fields {
+  return typeof value === 'object' && value !== null ? (value as Fields) : {};
 }

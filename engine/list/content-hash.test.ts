@@ -3,7 +3,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import xxhash from 'xxhash-wasm';
 import { hashKeyBytes, PageHasher, randomHashKey } from './content-hash.ts';
-import { twins, twinValueBytes } from './testing/xxh64-twins.ts';
+import { twins, twinValueBytes } from './xxh64-twins.fixture.ts';
 
 const xxh64 = await xxhash();
 

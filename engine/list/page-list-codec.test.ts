@@ -290,6 +290,15 @@ test('a list larger than its limits is refused before anything of its size is al
   );
 });
 
+test('cold runs in a list of the version that has none are refused', (t) => {
+  const run = { source: 0, block: 1, frame: 2, count: 1 };
+  const bytes = encodePageList(listOf([run, { ...run, cold: 1 }]));
+  bytes.writeUInt32LE(1, 4);
+  const error = t.throws(() => decodePageList(bytes), { instanceOf: CodedError });
+  t.is(error.code, 'malformed');
+  t.regex(error.message, /cold runs, which version 1 has not/);
+});
+
 test('another version is named in the error', (t) => {
   const bytes = encodePageList(listOf([]));
   bytes.writeUInt32LE(9, 4);

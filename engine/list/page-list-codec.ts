@@ -165,6 +165,8 @@ function openList(bytes: Buffer, limits: DecodeLimits): OpenedList {
     throw malformed(`${rawBytes} bytes of columns cannot hold ${runCount} runs`);
   }
   const metadata = parseMetadata(bytes.subarray(headerBytes, headerBytes + metadataBytes));
+  if (version === versions.without && metadata.sources.some(({ coldRuns = 0 }) => coldRuns > 0))
+    throw malformed(`it has cold runs, which version ${version} has not`);
   return { metadata, body: bytes.subarray(headerBytes + metadataBytes), rawBytes, runCount, maxPages };
 }
 

@@ -4,7 +4,7 @@ import { type LeftOutPages, type LeftOutReason, leftOutReasons } from './left-ou
 import type { ListFailure, PageList, PageSource } from './page-list.ts';
 
 /** A source with the number of its runs: of hot pages, and of cold ones, which version 1 does not have. */
-export type CountedSource = PageSource & { readonly runs: number; readonly coldRuns?: number };
+type CountedSource = PageSource & { readonly runs: number; readonly coldRuns?: number };
 
 /** What an encoded list says besides its runs. */
 export interface PageListMetadata {

@@ -14,7 +14,7 @@ import { encodePageRequest } from '../stream/return-path.ts';
 import type { StorageReader } from '../storage/storage-reader.ts';
 import type { PlanPart } from '../wire/plan-codec.ts';
 import { recover } from './recover.ts';
-import { blocksOf, PlayedTarget, ramSectionId } from './testing/played-target.ts';
+import { blocksOf, PlayedTarget, ramSectionId } from './played-target.fixture.ts';
 
 /** Storage has the pages of the first RAM block the other way round: page n is its block `pages - 1 - n`. */
 const pages = 600;

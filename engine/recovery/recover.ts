@@ -9,7 +9,7 @@ import type { PageRange } from './missing-pages.ts';
 import { type LeftMemory, type MovedVm, RecoveryStream } from './recovery-stream.ts';
 
 /** Where pages on storage go. */
-export interface GivenPages {
+interface GivenPages {
   readonly missing: { has(block: number, page: number): boolean };
   /** Whether pages can be given now; `pump` is called when that changes. */
   readonly canGive: boolean;

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -57,6 +57,21 @@ test('a file cut anywhere, or of another kind, is refused, and it says what is w
       code: 'file',
       message: new RegExp(`at ${Object.keys(wrong)[0] ?? ''}`),
     });
+});
+
+test('a link and a FIFO are not followed and not waited for: whoever may write to the folder may have put them there', (t) => {
+  const made = folder(t);
+  const others = path.join(made, 'others.recovery');
+  writeRecoveryFile(others, content);
+  const file = path.join(made, 'outgoing.recovery');
+  symlinkSync(others, file);
+  t.throws(() => readRecoveryFile(file), { code: 'file', message: /ELOOP/ });
+  rmSync(file);
+  execFileSync('mkfifo', [file]);
+  t.throws(() => parseRecoveryFile(readRecoveryFile(file).bytes.toString(), file), {
+    code: 'file',
+    message: /is not a recovery file/,
+  });
 });
 
 test('one that cannot be written or read is an error that names it', (t) => {

@@ -4,6 +4,7 @@
  */
 import {
   closeSync,
+  constants,
   fstatSync,
   fsyncSync,
   openSync,
@@ -82,8 +83,8 @@ export function readRecoveryFile(path: string): {
   readonly owner: { readonly uid: number; readonly gid: number };
 } {
   try {
-    // Who may write to its folder may put another file there meanwhile.
-    const fd = openSync(path, 'r');
+    // Who may write to its folder may put another file there meanwhile, or a link to somebody else's, or a FIFO, which is waited for.
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
       return { owner: fstatSync(fd), bytes: readFileSync(fd) };
     } finally {

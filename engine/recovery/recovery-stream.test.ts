@@ -7,7 +7,7 @@ import type { RamBlock } from '../stream/handler.ts';
 import { returnPathMessage } from '../stream/records.ts';
 import { encodePageRequest, encodeReturnPathMessage } from '../stream/return-path.ts';
 import { RecoveryStream } from './recovery-stream.ts';
-import { blocksOf, PlayedTarget, ramSectionId } from './testing/played-target.ts';
+import { blocksOf, PlayedTarget, ramSectionId } from './played-target.fixture.ts';
 
 /** Every third page is zeros; of others each has its own. */
 const contentOf = (block: number, page: number): number =>

@@ -1,9 +1,8 @@
 /** What is simulated, by default a warmed database VM as measured (docs/predict.md), and what comes out. */
+import { mib } from '../../foundation/quantity.ts';
 import { defaultShareBeforeSwitch } from '../core/schedule.ts';
 import type { GuestShape } from './guest.ts';
 import { constantRate, type Rate } from './link.ts';
-
-const mib = 2 ** 20;
 
 export interface Setup {
   readonly guest: GuestShape;

@@ -53,6 +53,7 @@ export class SimulatedSource {
       allowSwitchover: () => {
         wire.allowSwitchover();
       },
+      mayEnd: () => true,
       releaseEnd: () => undefined,
       toQemu: () => {
         this.acknowledged = true;

@@ -32,6 +32,12 @@ interface QemuStreamHandler {
   returnPathOpens(): void;
   /** QEMU has sent everything, and what is left of it is handed on. */
   complete(): void;
+  /** What was taken for that was none: more is handed on. */
+  goesOn(): void;
+  /** QEMU ends a migration as pre-copy that the target is to see as post-copy: `takeEnding` has how, unless more comes. */
+  precopyEnds(): void;
+  /** The package comes: all before it is handed on. */
+  packageBegins(): void;
   /** What follows in the stream lets the target run. */
   postcopyBegins(): void;
   /** QEMU needs no further connection, but for post-copy's with preemption, which is carried in early resume only. */
@@ -67,7 +73,6 @@ export class QemuStream implements StreamWriter {
   #discarded = false;
   /** Of a migration that QEMU ends as pre-copy and the target is to see as post-copy. */
   #ending = new PostcopyEnding();
-  #endingIsWhole = false;
   readonly #urgent: UrgentPage[] = [];
 
   /**
@@ -103,15 +108,18 @@ export class QemuStream implements StreamWriter {
    */
   push(chunk: Buffer): boolean {
     this.pages.chunkComes(performance.now());
-    let goesOn = this.injector.push(chunk);
-    if (this.#endingIsWhole) {
-      this.#endingIsWhole = false;
-      this.injector.reader.becomePostcopy();
-      goesOn = this.injector.push(this.#ending.bytes(this.injector.reader.ramSectionId ?? 0));
-    }
+    const goesOn = this.injector.push(chunk);
     this.pages.chunkTaken();
     this.#sendUrgent();
     return goesOn;
+  }
+
+  /** What stands in the place of pre-copy's end, to be pushed next; undefined where that has not all come. */
+  takeEnding(): Buffer | undefined {
+    const { reader } = this.injector;
+    if (!this.#ending.isWhole || reader.position !== 'end-of-precopy') return undefined;
+    reader.becomePostcopy();
+    return this.#ending.bytes(reader.ramSectionId ?? 0);
   }
 
   /**
@@ -231,11 +239,12 @@ export class QemuStream implements StreamWriter {
           this.pages.discarded(blockIndex, page, pageCount);
         },
         endOfPrecopy: (buffer, start, end) => {
-          this.#endingIsWhole = this.#ending.push(buffer.subarray(start, end));
+          if (this.#ending.push(buffer.subarray(start, end))) this.#handler.precopyEnds();
         },
         packageBegins: () => {
           this.pages.checkMemory();
           if (!this.#discarded) this.#discardOne();
+          this.#handler.packageBegins();
           this.#onEvent({ event: 'switch-over' });
         },
         packageEnds: () => {
@@ -257,7 +266,10 @@ export class QemuStream implements StreamWriter {
       },
       (buffer, start, end) => {
         batch.add(buffer, start, end);
-        if (this.#mayEnd && this.#end.push(buffer.subarray(start, end))) this.#handler.complete();
+        if (!this.#mayEnd) return;
+        const wasComplete = this.#end.complete;
+        if (this.#end.push(buffer.subarray(start, end))) this.#handler.complete();
+        else if (wasComplete) this.#handler.goesOn();
       },
       {
         holdAtEnd: true,

@@ -40,6 +40,8 @@ async function between(
     readonly limits: Partial<Limits>;
     readonly source?: Pick<SourceOptions, 'moveSignal' | 'ram' | 'requestList'> &
       Partial<Pick<SourceOptions, 'strategy' | 'compression'>>;
+    /** Whether the destination says that it has passed on what it was asked about. Default true. */
+    readonly confirms?: boolean;
   },
 ): Promise<Between> {
   t.timeout(120_000);
@@ -57,6 +59,8 @@ async function between(
             destination.greeted();
             destination.send('hello', encodeMessage(ownHello('destination', undefined, liveness)));
           }
+          if (type === 'confirm' && options.confirms !== false)
+            destination.send('confirmed', Buffer.alloc(0));
           if (type === 'stream') streamedBytes += payload.length;
           frames.add(type);
         },
@@ -137,6 +141,12 @@ const end = Buffer.concat([
   build.sectionPart(3, ramSection),
   build.sectionEnd(ramSection),
   build.number(1, 0),
+]);
+
+const descriptionText = '{"page_size": 4096, "devices": []}';
+/** Behind the stream's end. */
+const description = Buffer.concat([
+  ...[build.number(1, 6), build.number(4, descriptionText.length), Buffer.from(descriptionText)],
 ]);
 
 /** The VM has moved, as far as the source knows. */
@@ -264,17 +274,95 @@ test('a destination that never says how busy it is keeps balance from its list, 
   });
   run.qemu.write(firstPass);
   t.like(await run.events.once(({ event }) => event === 'no-list'), { code: 'not-needed' });
-  const description = '{"page_size": 4096, "devices": []}';
-  run.qemu.write(
-    Buffer.concat([
-      end,
-      ...[build.number(1, 6), build.number(4, description.length), Buffer.from(description)],
-    ]),
-  );
+  run.qemu.write(Buffer.concat([end, description]));
   await run.frames.once((type) => type === 'commit');
   run.qemu.end();
   run.destination.send('started', Buffer.alloc(0));
   t.like(await run.outcome, { result: 'migrated' });
+});
+
+test('nothing is committed to a destination that has not passed on all of memory: the VM goes on here', async (t) => {
+  const run = await between(t, {
+    ...{ limits: { switchoverMs: 1000 }, source: { strategy: 'passthrough' }, confirms: false },
+  });
+  const closed = once(run.qemu, 'end');
+  run.qemu.write(Buffer.concat([firstPass, end, description]));
+  const outcome = await run.outcome;
+  t.is(outcome.result, 'failed');
+  t.regex('error' in outcome ? outcome.error.message : '', /the destination to have passed on/);
+  t.false(run.frames.all.includes('commit'));
+  await closed;
+});
+
+test('nor is a package', async (t) => {
+  const run = await between(t, { limits: { switchoverMs: 1000 }, confirms: false });
+  run.qemu.write(firstPass);
+  await run.events.once(({ event }) => event === 'may-move');
+  run.qemu.write(moving);
+  t.like(await run.outcome, { result: 'failed' });
+  t.false(run.frames.all.includes('commit'));
+});
+
+test('post-copy that QEMU starts is passed on when what came before is with the target', async (t) => {
+  const run = await between(t, {
+    ...{ limits: {}, source: { strategy: 'passthrough' }, confirms: false },
+  });
+  run.qemu.write(firstPass);
+  run.qemu.write(moving);
+  await run.frames.once((type) => type === 'confirm');
+  const before = run.streamedBytes();
+  // Long enough for more to be sent.
+  await sleep(500);
+  t.is(run.streamedBytes(), before);
+  run.destination.send('confirmed', Buffer.alloc(0));
+  await run.frames.once((type) => type === 'commit');
+  run.destination.send('started', Buffer.alloc(0));
+  run.qemu.end();
+  t.like(await run.outcome, { result: 'migrated' });
+});
+
+/** A section of a device, in whose buffer a guest has written what a stream ends with. */
+const forged = Buffer.concat([...[build.sectionStart(4, 9, 'e1000', 2), build.number(1, 0), description]]);
+const restOfDevice = Buffer.concat([Buffer.alloc(1000), build.sectionEnd(9)]);
+
+test("a device's buffer that looks like the stream's end, at the end of what QEMU has sent so far, is not taken for it", async (t) => {
+  const run = await between(t, {
+    ...{ limits: {}, source: { strategy: 'passthrough' }, confirms: false },
+  });
+  run.qemu.write(Buffer.concat([firstPass, end.subarray(0, -1), forged]));
+  await run.frames.once((type) => type === 'confirm');
+  // Long enough for it to be taken for the end.
+  await sleep(500);
+  run.qemu.write(restOfDevice);
+  await sleep(500);
+  run.destination.send('confirmed', Buffer.alloc(0));
+  await sleep(500);
+  t.false(run.frames.all.includes('commit'));
+  run.qemu.write(Buffer.concat([build.number(1, 0), description]));
+  await run.frames.once((type) => type === 'commit');
+  run.destination.send('started', Buffer.alloc(0));
+  run.qemu.end();
+  t.like(await run.outcome, { result: 'migrated' });
+});
+
+test('what follows such a buffer after the commit reaches the target', async (t) => {
+  const run = await between(t, { limits: {}, source: { strategy: 'passthrough' } });
+  run.qemu.write(Buffer.concat([firstPass, end.subarray(0, -1), forged]));
+  await run.frames.once((type) => type === 'commit');
+  const before = run.streamedBytes();
+  const rest = Buffer.concat([restOfDevice, build.number(1, 0), description]);
+  run.qemu.write(rest);
+  while (run.streamedBytes() < before + rest.length) await sleep(20);
+  run.destination.send('started', Buffer.alloc(0));
+  run.qemu.end();
+  t.like(await run.outcome, { result: 'migrated' });
+});
+
+test('a QEMU that does not begin is waited for, and only for so long', async (t) => {
+  const run = await between(t, { limits: { startMs: 1000 } });
+  const outcome = await run.outcome;
+  t.is(outcome.result, 'failed');
+  t.regex('error' in outcome ? outcome.error.message : '', /QEMU to migrate to the socket/);
 });
 
 test('a stream whose end is not described is given up in seconds, with the setting to change, not after the limit of any wait', async (t) => {

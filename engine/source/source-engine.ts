@@ -72,6 +72,7 @@ class SourceEngine implements DestinationLinkHandler {
   readonly #scarcity = new Scarcity();
   readonly #idleTime = new IdleTime();
   #listAsked = false;
+  #confirmAsked = false;
   /** Early resume: QEMU has sent it, and the VM was not told to move yet. */
   #packageWaits = false;
   /** What the target's VM waits for. */
@@ -98,10 +99,27 @@ class SourceEngine implements DestinationLinkHandler {
         this.#step({ type: 'return-path' });
       },
       complete: () => {
-        // A QEMU that was cancelled when it had sent everything has closed its connection by now: that is seen first.
+        // A QEMU that was cancelled when it had sent everything has closed its connection by now: that is seen first, as is what
+        // follows an end that was none.
         setImmediate(() => {
+          if (!this.#stream.isComplete) return;
+          this.#askToConfirm();
           this.#step({ type: 'stream-complete' });
         });
+      },
+      goesOn: () => {
+        this.#step({ type: 'stream-goes-on' });
+      },
+      precopyEnds: () => {
+        setImmediate(() => {
+          this.#guarded(() => {
+            const ending = this.#stream.takeEnding();
+            if (ending !== undefined) this.#takeFromQemu(ending);
+          });
+        });
+      },
+      packageBegins: () => {
+        this.#askToConfirm();
       },
       postcopyBegins: () => {
         // The target may run with what follows: from here on it is as after a stream's end.
@@ -130,6 +148,11 @@ class SourceEngine implements DestinationLinkHandler {
           this.#link.allowSwitchover();
           if (this.#schedule.becomesPostcopy) this.#step({ type: 'let-go' });
           if (this.#packageWaits) this.#step({ type: 'package-complete' });
+        },
+        mayEnd: () => {
+          this.#askToConfirm();
+          // What follows where post-copy begins lets the target run.
+          return !this.#stream.injector.reader.isHeldBeforePostcopy || this.#isConfirmed;
         },
         releaseEnd: () => {
           this.#stream.injector.release();
@@ -271,7 +294,9 @@ class SourceEngine implements DestinationLinkHandler {
 
   #qemuClosed(why: Error): void {
     // Where QEMU waits for no word, it closes when it has sent everything.
-    const waits = this.#state.is === 'moving' && this.#state.returnPath;
+    const state = this.#state;
+    const waits =
+      (state.is === 'moving' && state.returnPath) || (state.is === 'confirming' && state.qemu === 'waits');
     if (!waits && (this.#stream.close() || this.#stream.isComplete)) this.#step({ type: 'stream-complete' });
     this.#step({ type: 'qemu-closed', why });
   }
@@ -290,6 +315,17 @@ class SourceEngine implements DestinationLinkHandler {
     this.#hold.chunkTaken(records, parts, performance.now(), this.#link.rateBytesPerSecond);
     this.#updateHold();
     this.scheduleAdvance();
+  }
+
+  /** All that is behind it in the stream may be on its way when the answer comes, so that nobody waits for that. */
+  #askToConfirm(): void {
+    if (this.#confirmAsked) return;
+    this.#confirmAsked = true;
+    this.#link.sendInOrder('confirm');
+  }
+
+  get #isConfirmed(): boolean {
+    return this.#state.is === 'moving' && this.#state.confirmed;
   }
 
   /** It may come before the VM is told to move: QEMU 10.2 and newer go over as soon as somebody stops the VM. */
@@ -336,6 +372,9 @@ class SourceEngine implements DestinationLinkHandler {
         break;
       case 'ask':
         pages.takeAsk(decodeAsk(payload));
+        break;
+      case 'confirmed':
+        this.#step({ type: 'confirmed' });
         break;
       case 'returnPath':
         this.#hold.pushReturnPath(payload);
@@ -417,6 +456,7 @@ class SourceEngine implements DestinationLinkHandler {
   get #servesPages(): boolean {
     const state = this.#state;
     if (state.is === 'in-doubt') return state.early && state.link === 'up';
+    if (state.is === 'confirming') return state.early;
     return state.is === 'moving' || state.is === 'switching' || state.is === 'draining';
   }
 
@@ -433,6 +473,7 @@ class SourceEngine implements DestinationLinkHandler {
       case 'switching':
       case 'draining':
         return this.#hold.holdsQemu ? this.#hold.readsQemu : this.#link.room > 0;
+      case 'confirming':
       case 'committing':
       case 'closing':
       case 'left-behind':
@@ -503,12 +544,13 @@ class SourceEngine implements DestinationLinkHandler {
 
   /** What cannot go on by itself now. */
   get #wait(): Wait | undefined {
-    const { switchoverMs, stallMs } = this.#options.limits ?? defaultLimits;
+    const { startMs, switchoverMs, stallMs } = this.#options.limits ?? defaultLimits;
     switch (this.#state.is) {
       case 'greeting':
         return { what: 'the destination engine', limitMs: greetingMs };
       case 'preparing':
-        return { what: this.#qemu.isListening ? 'QEMU to migrate to the socket' : 'the page list' };
+        if (!this.#qemu.isListening) return { what: 'the page list' };
+        return { what: 'QEMU to migrate to the socket', limitMs: startMs };
       case 'moving':
         // The VM stands meanwhile, and nothing is committed.
         if (this.#stream.lacksDescription && this.#link.room > 0) {
@@ -523,6 +565,13 @@ class SourceEngine implements DestinationLinkHandler {
       }
       case 'left-behind':
         return { what: 'somebody to look at the destination' };
+      case 'confirming':
+        // The VM stands meanwhile.
+        return {
+          what: 'the destination to have passed on all that came before',
+          limitMs: switchoverMs,
+          progress: this.#link.connection.acknowledgedBytes,
+        };
       case 'switching':
       case 'committing':
         return {

@@ -120,6 +120,18 @@ for (const fixture of ['qemu-10.0-plain', 'qemu-10.0-virtio-two-blocks', 'qemu-1
   });
 }
 
+test('what looks like the end, and is followed by more, was none', (t) => {
+  const ending = new PostcopyEnding();
+  const end = precopy.subarray(-6 - description.length);
+  t.true(ending.push(Buffer.concat([device, end])));
+  t.true(ending.isWhole);
+  t.false(ending.push(Buffer.from([1, 2])));
+  t.false(ending.isWhole);
+  t.true(ending.push(end));
+  const converted = ending.bytes(3);
+  t.true(converted.includes(Buffer.concat([device, end, Buffer.from([1, 2])])));
+});
+
 test('device state that no target takes in a package is refused', (t) => {
   const ending = new PostcopyEnding();
   const chunk = Buffer.alloc(1024 * 1024, 1);

@@ -30,6 +30,11 @@ export class PostcopyEnding {
     return this.#end.push(bytes);
   }
 
+  /** Whether all of it is there, as far as what came last says it. */
+  get isWhole(): boolean {
+    return this.#end.complete;
+  }
+
   /** What stands in its place, to its last byte. */
   bytes(ramSectionId: number): Buffer {
     const all = Buffer.concat(this.#parts);

@@ -178,6 +178,11 @@ export class StreamReader {
     return this.#moved;
   }
 
+  /** Whether it is held, and what comes next may let the target run. */
+  get isHeldBeforePostcopy(): boolean {
+    return this.#state.in === 'held' && this.#state.before === 'postcopy';
+  }
+
   get position(): StreamPosition {
     switch (this.#state.in) {
       case 'magic':

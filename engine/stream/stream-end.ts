@@ -3,6 +3,10 @@
  * target's word, so that only the content says it: the stream ends with 00 and the description of the device state, 06
  * length32 JSON (migration/savevm.c, qemu_savevm_state_complete_precopy_non_iterable). A machine with suppress-vmdesc=on
  * has no description: its end is seen only where QEMU closes its connection.
+ *
+ * A guest can write such an end to a buffer of one of its devices, which is in the stream before the real one. The description is text of
+ * QEMU's own and the last that it sends, so that an end which something follows was none, and a target that has only what came before it
+ * cannot start: it reads on in that buffer.
  */
 import { sectionType } from './records.ts';
 
@@ -21,19 +25,17 @@ export class StreamEnd {
   #filledBytes = 0;
   #complete = false;
 
-  /** Whether the stream's last byte was taken. */
+  /** Whether the stream's last byte was taken, unless more comes. */
   get complete(): boolean {
     return this.#complete;
   }
 
   /**
-   * Takes bytes of the stream behind RAM, cut anywhere. Returns whether the stream is complete with them.
-   *
-   * @throws Error if a stream that was complete goes on
+   * Takes bytes of the stream behind RAM, cut anywhere. Returns whether the stream is complete with them: what was taken for its end
+   * before was none.
    */
   push(chunk: Buffer): boolean {
     if (chunk.length === 0) return this.#complete;
-    if (this.#complete) throw new Error('data follows the end of the migration stream');
     this.#append(chunk);
     const end = this.#bytes.subarray(Math.max(0, this.#filledBytes - maxEndBytes), this.#filledBytes);
     this.#complete = descriptionAt(end) !== undefined;

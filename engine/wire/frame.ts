@@ -24,6 +24,10 @@ export const frameTypes = {
   stream: { id: 2, maxBytes: 1024 * 1024 },
   /** Source to destination: QEMU has written its whole stream; what is held of it may be delivered. */
   commit: { id: 3, maxBytes: 0 },
+  /** Source to destination, before `commit`: asks for `confirmed`. */
+  confirm: { id: 24, maxBytes: 0 },
+  /** Destination to source, answers `confirm`: all of the stream before it is with the target, or is held for it. */
+  confirmed: { id: 25, maxBytes: 0 },
   /** Source to destination: JSON, `Sources`. */
   sources: { id: 5, maxBytes: 8 * 1024 * 1024 },
   /** Destination to source, answers `sources`: JSON, `Storage`. */

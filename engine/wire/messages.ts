@@ -6,7 +6,7 @@ import type { PageSource } from '../list/page-list.ts';
 import { listLimits } from '../list/page-list-metadata.ts';
 
 /** Raised with every change that an engine of the version before would misunderstand. */
-export const protocolVersion = 5;
+export const protocolVersion = 6;
 
 const count = z.number().int().nonnegative();
 

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
+  closeSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -40,6 +41,16 @@ test('a key is read from a descriptor', (t) => {
   writeKey(file, key);
   t.is(readKey(`fd:${openSync(file, 'r')}`).toString('hex'), key);
   t.throws(() => readKey('fd:999999'), { instanceOf: CodedError, name: 'KeyError', message: /EBADF/ });
+});
+
+test('a descriptor that holds no key stays open: it may be one that Node needs', (t) => {
+  const file = fileIn(t);
+  writeFileSync(file, 'something else');
+  const descriptor = openSync(file, 'r');
+  t.throws(() => readKey(`fd:${descriptor}`), { instanceOf: CodedError, message: /holds something else/ });
+  t.notThrows(() => {
+    closeSync(descriptor);
+  });
 });
 
 const asRoot = process.getuid?.() === 0 ? test : test.skip;

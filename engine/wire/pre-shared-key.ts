@@ -35,29 +35,28 @@ export function writeKey(path: string, key: string): void {
 /**
  * Reads a key.
  *
- * @param place a path, or `fd:N` for a descriptor that was inherited; that is read and, but for a standard one, closed
+ * @param place a path, or `fd:N` for a descriptor that was inherited; that is read and, but for a standard one, closed once it gave the key
  * @throws CodedError 'key', 'key'
  */
 export function readKey(place: string): Buffer {
   const inherited = descriptorOf(place);
   try {
     const descriptor = inherited ?? openSync(place, 'r');
-    try {
-      const { mode } = fstatSync(descriptor);
-      // What is no file, such as a pipe, has no readers by mode.
-      if (inherited === undefined && (mode & 0o077) !== 0) {
-        throw new CodedError(
-          'key',
-          'key',
-          `others may read or write the key file ${place} (mode ${(mode & 0o777).toString(8).padStart(4, '0')}): ` +
-            `make a new key, and chmod 600`,
-        );
-      }
-      return parseKey(readText(descriptor), place);
-    } finally {
-      // What is opened next would get the number of standard input, and be read for commands: guest memory.
-      if (descriptor > standardError) closeSync(descriptor);
+    const { mode } = fstatSync(descriptor);
+    // What is no file, such as a pipe, has no readers by mode.
+    if (inherited === undefined && (mode & 0o077) !== 0) {
+      throw new CodedError(
+        'key',
+        'key',
+        `others may read or write the key file ${place} (mode ${(mode & 0o777).toString(8).padStart(4, '0')}): ` +
+          `make a new key, and chmod 600`,
+      );
     }
+    const key = parseKey(readText(descriptor), place);
+    // What is opened next would get the number of standard input, and be read for commands: guest memory. What held no key may be
+    // Node's own, where the number is wrong: without that it aborts.
+    if (descriptor > standardError) closeSync(descriptor);
+    return key;
   } catch (cause) {
     if (isCoded(cause, 'key')) throw cause;
     throw new CodedError('key', 'key', `cannot read the key from ${place}: ${(cause as Error).message}`, {

@@ -1,4 +1,4 @@
-import { type Recipe, noCommitLost } from '../recipe.ts';
+import { type Recipe, faster, noCommitLost } from '../recipe.ts';
 
 export const agedGuests: Recipe = {
   name: 'aged-guests',
@@ -36,21 +36,14 @@ export const agedGuests: Recipe = {
     { caption: 'Load and list', columns: ['tps-before', 'tps-during', 'list', 'commits-lost'] },
   ],
   claims: [
-    {
-      says: '`restore` is at least 1.3 times as fast as pre-copy, as in the paper.',
-      measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'restore' },
-      holdsIf: { atLeast: 1.3 },
-    },
-    {
-      says: '`balance` is at least 2.8 times as fast as pre-copy.',
-      measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'balance' },
-      holdsIf: { atLeast: 2.8 },
-    },
-    {
-      says: '`balance` is faster than multifd with zstd.',
-      measure: { kind: 'ratio', column: 'total', of: 'multifd-zstd', to: 'balance' },
-      holdsIf: { atLeast: 1 },
-    },
+    faster(
+      '`restore` is at least 1.3 times as fast as pre-copy, as in the paper.',
+      'restore',
+      'precopy',
+      1.3,
+    ),
+    faster('`balance` is at least 2.8 times as fast as pre-copy.', 'balance', 'precopy', 2.8),
+    faster('`balance` is faster than multifd with zstd.', 'balance', 'multifd-zstd'),
     noCommitLost,
   ],
   paperClaims: 'aged guests, equal links',

@@ -1,4 +1,4 @@
-import { type Recipe, noCommitLost } from '../recipe.ts';
+import { type Recipe, faster, noCommitLost } from '../recipe.ts';
 
 /**
  * The guest of the other experiments at its usual load dirties about 1.1 MB/s of different pages in this row over a pass of most of a
@@ -50,16 +50,13 @@ export const dirtyRate: Recipe = {
     { caption: 'Load and list', columns: ['tps-before', 'tps-during', 'list', 'commits-lost'] },
   ],
   claims: [
-    {
-      says: '`restore` is at least 1.3 times as fast as pre-copy at each dirty rate.',
-      measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'restore' },
-      holdsIf: { atLeast: 1.3 },
-    },
-    {
-      says: '`balance` is faster than `restore` at each dirty rate.',
-      measure: { kind: 'ratio', column: 'total', of: 'restore', to: 'balance' },
-      holdsIf: { atLeast: 1 },
-    },
+    faster(
+      '`restore` is at least 1.3 times as fast as pre-copy at each dirty rate.',
+      'restore',
+      'precopy',
+      1.3,
+    ),
+    faster('`balance` is faster than `restore` at each dirty rate.', 'balance', 'restore'),
     noCommitLost,
   ],
   paperClaims: 'migration link of',

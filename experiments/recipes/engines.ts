@@ -1,4 +1,4 @@
-import { type Recipe, noCommitLost } from '../recipe.ts';
+import { type Recipe, faster, noCommitLost } from '../recipe.ts';
 
 export const enginesRecipe: Recipe = {
   name: 'engines',
@@ -47,22 +47,24 @@ export const enginesRecipe: Recipe = {
   ],
   claims: [
     {
-      says: '`balance` is at least 2.8 times as fast as pre-copy where the guest writes nothing.',
-      measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'balance' },
-      holdsIf: { atLeast: 2.8 },
+      ...faster(
+        '`balance` is at least 2.8 times as fast as pre-copy where the guest writes nothing.',
+        'balance',
+        'precopy',
+        2.8,
+      ),
       scenarios: ['idle', 'ro'],
     },
     {
-      says: '`balance` is at least 2.5 times as fast as pre-copy where it writes.',
-      measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'balance' },
-      holdsIf: { atLeast: 2.5 },
+      ...faster(
+        '`balance` is at least 2.5 times as fast as pre-copy where it writes.',
+        'balance',
+        'precopy',
+        2.5,
+      ),
       scenarios: ['rw'],
     },
-    {
-      says: '`balance` is at least 1.2 times as fast as multifd with zstd.',
-      measure: { kind: 'ratio', column: 'total', of: 'multifd-zstd', to: 'balance' },
-      holdsIf: { atLeast: 1.2 },
-    },
+    faster('`balance` is at least 1.2 times as fast as multifd with zstd.', 'balance', 'multifd-zstd', 1.2),
     {
       says: '`balance` has no more downtime than pre-copy.',
       measure: { kind: 'difference', column: 'downtime', of: 'balance', from: 'precopy' },

@@ -1,4 +1,4 @@
-import { type Recipe, noCommitLost } from '../recipe.ts';
+import { type Recipe, faster, noCommitLost } from '../recipe.ts';
 
 export const everyMethod: Recipe = {
   name: 'every-method',
@@ -22,11 +22,7 @@ export const everyMethod: Recipe = {
       measure: { kind: 'ratio' as const, column: 'total', of: 'precopy' as const, to: engine },
       holdsIf: { atMost: 1.1 },
     })),
-    {
-      says: 'multifd with zstd is more than twice as fast as pre-copy.',
-      measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'multifd-zstd' },
-      holdsIf: { atLeast: 2 },
-    },
+    faster('multifd with zstd is more than twice as fast as pre-copy.', 'multifd-zstd', 'precopy', 2),
     noCommitLost,
   ],
   figures: ['extra-06-engines'],

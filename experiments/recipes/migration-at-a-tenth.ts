@@ -1,4 +1,4 @@
-import { type Recipe, linkTables, noCommitLost } from '../recipe.ts';
+import { type Recipe, faster, linkTables, noCommitLost } from '../recipe.ts';
 
 export const migrationAtATenth: Recipe = {
   name: 'migration-at-a-tenth',
@@ -11,16 +11,8 @@ export const migrationAtATenth: Recipe = {
   conditions: { migrationRate: '12.5mbit', maxTime: 900, before: 10, after: 10 },
   tables: linkTables,
   claims: [
-    {
-      says: '`restore` is at least 2 times as fast as pre-copy.',
-      measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'restore' },
-      holdsIf: { atLeast: 2 },
-    },
-    {
-      says: '`balance` is faster than multifd with zstd.',
-      measure: { kind: 'ratio', column: 'total', of: 'multifd-zstd', to: 'balance' },
-      holdsIf: { atLeast: 1 },
-    },
+    faster('`restore` is at least 2 times as fast as pre-copy.', 'restore', 'precopy', 2),
+    faster('`balance` is faster than multifd with zstd.', 'balance', 'multifd-zstd'),
     noCommitLost,
   ],
   paperClaims: 'the migration link at a tenth of storage',

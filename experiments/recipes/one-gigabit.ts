@@ -1,4 +1,4 @@
-import { type Recipe, linkTables, noCommitLost } from '../recipe.ts';
+import { type Recipe, faster, linkTables, noCommitLost } from '../recipe.ts';
 
 export const oneGigabit: Recipe = {
   name: 'one-gigabit',
@@ -11,16 +11,8 @@ export const oneGigabit: Recipe = {
   conditions: { linkRate: '1gbit', before: 10, after: 10 },
   tables: linkTables,
   claims: [
-    {
-      says: '`balance` is faster than pre-copy.',
-      measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'balance' },
-      holdsIf: { atLeast: 1 },
-    },
-    {
-      says: '`restore` is faster than pre-copy.',
-      measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'restore' },
-      holdsIf: { atLeast: 1 },
-    },
+    faster('`balance` is faster than pre-copy.', 'balance', 'precopy'),
+    faster('`restore` is faster than pre-copy.', 'restore', 'precopy'),
     noCommitLost,
   ],
   paperClaims: 'links of 1 Gbit/s',

@@ -1,4 +1,4 @@
-import { type Recipe, noCommitLost } from '../recipe.ts';
+import { type Recipe, faster, noCommitLost } from '../recipe.ts';
 
 export const restoreRepeats: Recipe = {
   name: 'restore-repeats',
@@ -25,11 +25,7 @@ export const restoreRepeats: Recipe = {
       measure: { kind: 'each-run', column: 'busiest-link', engine: 'restore' },
       holdsIf: { atLeast: 0.9 },
     },
-    {
-      says: '`restore` is faster than pre-copy.',
-      measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'restore' },
-      holdsIf: { atLeast: 1 },
-    },
+    faster('`restore` is faster than pre-copy.', 'restore', 'precopy'),
     {
       says: 'Downtime with `restore` is at most 50 ms longer than with pre-copy.',
       measure: { kind: 'difference', column: 'downtime', of: 'restore', from: 'precopy' },

@@ -1,4 +1,4 @@
-import { type Recipe, noCommitLost } from '../recipe.ts';
+import { type Recipe, faster, noCommitLost } from '../recipe.ts';
 
 export const rivals: Recipe = {
   name: 'rivals',
@@ -76,11 +76,11 @@ export const rivals: Recipe = {
       measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'free-page-hint' },
       holdsIf: { atMost: 1.1 },
     },
-    {
-      says: 'Shrinking the pool first saves more time than it costs, until the VM has moved.',
-      measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'shrink' },
-      holdsIf: { atLeast: 1 },
-    },
+    faster(
+      'Shrinking the pool first saves more time than it costs, until the VM has moved.',
+      'shrink',
+      'precopy',
+    ),
     {
       says: 'A VM on standby halves the time without an answer that a restart has.',
       measure: { kind: 'ratio', column: 'sql-gap', of: 'restart', to: 'handover' },

@@ -1,4 +1,4 @@
-import { type Recipe, linkTables, noCommitLost } from '../recipe.ts';
+import { type Recipe, faster, linkTables, noCommitLost } from '../recipe.ts';
 
 export const storageAtATenth: Recipe = {
   name: 'storage-at-a-tenth',
@@ -11,16 +11,17 @@ export const storageAtATenth: Recipe = {
   conditions: { storageRate: '12.5mbit', maxTime: 900, before: 10, after: 10 },
   tables: linkTables,
   claims: [
-    {
-      says: '`restore`, which takes all cached pages from storage, is slower than pre-copy.',
-      measure: { kind: 'ratio', column: 'total', of: 'restore', to: 'precopy' },
-      holdsIf: { atLeast: 1 },
-    },
-    {
-      says: '`balance`, which takes what storage can give meanwhile, is faster than pre-copy.',
-      measure: { kind: 'ratio', column: 'total', of: 'precopy', to: 'balance' },
-      holdsIf: { atLeast: 1.3 },
-    },
+    faster(
+      '`restore`, which takes all cached pages from storage, is slower than pre-copy.',
+      'precopy',
+      'restore',
+    ),
+    faster(
+      '`balance`, which takes what storage can give meanwhile, is faster than pre-copy.',
+      'balance',
+      'precopy',
+      1.3,
+    ),
     noCommitLost,
   ],
   paperClaims: 'storage at a tenth of the migration link',

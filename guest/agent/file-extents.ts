@@ -87,7 +87,7 @@ function alignedExtent(logical: number, physical: number, length: number): Exten
   };
 }
 
-export interface ExtentLimits {
+interface ExtentLimits {
   /** Files given to one filefrag. */
   readonly batchFiles: number;
   /** What one may print, and how long it may take: of a batch that needs more, each half is tried. */

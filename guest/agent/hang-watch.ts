@@ -10,7 +10,7 @@ import type { FoundPrograms } from './finders.ts';
 import { isPersons } from './processes.ts';
 
 /** In the service's RuntimeDirectory, which is root's: it outlives the agent, and not the guest. */
-export const notePath = '/run/poolshift-agent/held-by-users';
+const notePath = '/run/poolshift-agent/held-by-users';
 /** Well above what a list takes, which has a deadline. */
 const heldMs = 75_000;
 

@@ -26,7 +26,7 @@ test.before(async (t) => {
 const leftovers = `find / -xdev -path /root -prune -o -path /proc -prune -o -path /tmp -prune -o -name '*poolshift*' -print`;
 
 for (const suite of ['bookworm', 'trixie'] as const)
-  test.serial(`installed, used and purged in ${suite}`, async (t) => {
+  test(`installed, used and purged in ${suite}`, async (t) => {
     t.timeout(15 * 60_000);
     const tree = await mkdtemp(path.join(os.tmpdir(), `poolshift-${suite}-`));
     t.teardown(() => rm(tree, { recursive: true, force: true }));

@@ -1,6 +1,6 @@
 /** `npm run derive` as a program, on copies of what results/ holds. */
 import { existsSync, globSync } from 'node:fs';
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
@@ -118,6 +118,23 @@ test('samples as they were written are kept until the packed ones beside them ar
     t.deepEqual(await readSamples(run), samples);
     t.false(existsSync(raw));
     await cp(`${raw}.kept`, raw);
+  }
+});
+
+test('a table that cannot be written is named with the reason, and nothing half made is left', async (t) => {
+  const run = path.join(await temporaryFolder(t), 'run');
+  await cp(path.join(results, 'reference-2026-11-28-smoke', 'rw-4-precopy-r1'), run, { recursive: true });
+  for (const table of ['samples.csv', 'runs.csv']) {
+    const inItsPlace = path.join(run, table);
+    await rm(inItsPlace, { force: true });
+    await mkdir(inItsPlace);
+    const { exitCode, stderr } = await derive(run);
+    t.is(exitCode, 1);
+    t.regex(stderr, new RegExp(`^derive: cannot write ${inItsPlace}: EISDIR: .*$`));
+    t.deepEqual(
+      (await readdir(run)).filter((name) => name.endsWith('.new')),
+      [],
+    );
   }
 });
 

@@ -24,17 +24,19 @@ async function inventory(t: ExecutionContext): Promise<string> {
   const folder = await mkdtemp(path.join(tmpdir(), 'poolshift-doctor-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   const port = await closedPort();
-  const station = { address: '127.0.0.1', interface: 'lo' };
-  const host = {
-    ssh: { address: '127.0.0.1', port, identityFile: 'none', hostKey: 'ssh-ed25519 AAAA' },
-    networks: { migration: station, storage: station, service: station },
+  const host = (index: number): object => {
+    const station = { address: `127.0.0.${index + 1}`, interface: 'lo' };
+    return {
+      ssh: { address: '127.0.0.1', port, identityFile: 'none', hostKey: 'ssh-ed25519 AAAA' },
+      networks: { migration: station, storage: station, service: station },
+    };
   };
   const file = path.join(folder, 'hosts.yaml');
-  const hosts = Object.fromEntries(hostNames.map((name) => [name, host]));
+  const hosts = Object.fromEntries(hostNames.map((name, index) => [name, host(index)]));
   await writeFile(
     file,
     stringify(
-      { hosts, nfs: { export: '/srv/export' }, guestAddress: '10.30.0.10/24' },
+      { hosts, nfs: { export: '/srv/export' }, guestAddress: '127.0.0.10/24' },
       { aliasDuplicateObjects: false },
     ),
   );

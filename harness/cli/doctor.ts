@@ -6,7 +6,6 @@ import { examine } from '../doctor/examine.ts';
 import { type Finding, findingStatuses } from '../doctor/finding.ts';
 import type { WantedRow } from '../doctor/judge-host.ts';
 import { readInventory } from '../testbed/inventory/read-inventory.ts';
-import { findingLine } from './finding-line.ts';
 import { abortOnSignals } from './interrupt.ts';
 import { exitCodes, parseOptions } from './options.ts';
 import { runCommand } from './run-command.ts';
@@ -32,6 +31,19 @@ const doctorOptionsSchema = z.object({
   vms,
   json: json.describe('print findings as JSON lines'),
 });
+
+const words: Readonly<Record<Finding['status'], string>> = {
+  ok: 'ok',
+  warning: 'WARN',
+  problem: 'FIX',
+  'not-checked': '-',
+};
+
+/** One line; a second one, indented, says what to do. */
+function findingLine({ status, check, hosts, found, fix }: Finding): string {
+  const line = `${words[status].padEnd(5)}${hosts.join(' ').padEnd(12)}${check.padEnd(18)}${found}`;
+  return fix === undefined ? line : `${line}\n${' '.repeat(17)}→ ${fix}`;
+}
 
 async function main(): Promise<number> {
   const options = parseOptions(

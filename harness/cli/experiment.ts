@@ -13,7 +13,7 @@ import { linkRatesText } from '../../experiments/link-rates.ts';
 import { scenarios } from '../../experiments/scenarios.ts';
 import { type ExperimentResult, runExperiment } from '../run/experiment.ts';
 import { expectedSeconds, expectedSteps, timedSteps } from '../run/plan.ts';
-import { runIdOf } from '../run/run-folder.ts';
+import { runIdOf } from '../run/run-id.ts';
 import { runTable } from './figures.ts';
 import { abortOnSignals } from './interrupt.ts';
 import { startLiveView } from './live-view.ts';

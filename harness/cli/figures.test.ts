@@ -1,6 +1,5 @@
 import test from 'ava';
-import { type TableLine, matrixTable } from './figures.ts';
-import { matrixFailed } from './matrix-status.ts';
+import { matrixFailed, matrixTable, type TableLine } from './figures.ts';
 
 const done: TableLine = {
   name: 'rw-4-precopy-r1',

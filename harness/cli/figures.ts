@@ -88,6 +88,11 @@ export interface TableLine {
   readonly row: RunRow | undefined;
 }
 
+/** Whether a run failed, or was never reached. One that was skipped, or did not converge, is a result. */
+export function matrixFailed(lines: readonly Pick<TableLine, 'outcome'>[], cells: number): boolean {
+  return lines.length < cells || lines.some(({ outcome }) => outcome === 'failed');
+}
+
 const columns: readonly { readonly title: string; readonly value: (line: TableLine) => string }[] = [
   { title: 'run', value: ({ name }) => name },
   { title: 'outcome', value: ({ outcome }) => outcome },

@@ -26,8 +26,7 @@ export async function runCommand(name: string, main: (atEnd: AtEnd) => Promise<n
       process.exit(exitCodes.usage);
     }
     if (isCoded(error, 'record')) {
-      const { cause } = error;
-      console.error(`${name}: ${error.message}${cause === undefined ? '' : `: ${whatIsWrong(cause)}`}`);
+      console.error(`${name}: ${whatIsWrong(error)}`);
       // What somebody gave it to read.
       process.exit(error.code === 'not-readable' ? exitCodes.usage : exitCodes.failed);
     }

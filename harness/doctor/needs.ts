@@ -1,9 +1,7 @@
 /** What a run takes of each machine, for machines that are not the local lab. Pure. */
+import { gib, mib } from '../../foundation/quantity.ts';
 import type { Configuration } from '../../experiments/configuration.ts';
 import type { HostName } from '../testbed/host.ts';
-
-const mib = 2 ** 20;
-const gib = 2 ** 30;
 
 export interface HostNeeds {
   readonly memoryBytes: number;

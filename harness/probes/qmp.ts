@@ -5,20 +5,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CodedError } from '../../foundation/coded-error.ts';
 import { QmpClient } from '../../qemu/qmp/client.ts';
-import type { MigrationInfo, QmpEvent } from '../../qemu/qmp/messages.ts';
+import { isObject, type Json, type MigrationInfo, type QmpEvent } from '../../qemu/qmp/messages.ts';
 import type { Emit, Probe, ProbeConfig } from './report.ts';
 import { nowMs } from './wall-clock.ts';
-
-type Json = Readonly<Record<string, unknown>>;
 
 /** The states in which `query-migrate` no longer changes (qapi/migration.json, MigrationStatus). */
 const endedStates: ReadonlySet<unknown> = new Set(['completed', 'failed', 'cancelled']);
 
 const retryMs = 50;
-
-function isObject(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
 
 /**
  * The numbers in an answer of `query-migrate`, by QEMU's own names; those of nested objects as "ram.remaining". Whatever

@@ -1,6 +1,7 @@
 /** The harness's end of a recorder: starts it on a host, reads its reports and measures the host's clock. */
 import { CodedError } from '../../foundation/coded-error.ts';
 import type { Host } from '../testbed/host.ts';
+import { quote } from '../testbed/ssh-host.ts';
 import { estimateOffset, type ClockOffset, type RoundTrip } from './clock.ts';
 import { reportSchema, type ProbeConfig, type ProbeReport, type RecorderConfig } from './report.ts';
 import { nowMs } from './wall-clock.ts';
@@ -10,19 +11,21 @@ export interface Recorder {
    * Measures the host's clock against ours (wall-clock.ts).
    * @throws CodedError 'recorder'
    */
-  measureClock(roundTrips?: number): Promise<ClockOffset>;
+  measureClock(): Promise<ClockOffset>;
   /** Ends the probes in good order; their last reports have arrived when this settles. Never rejects. */
   stop(): Promise<void>;
   /** Settles when the recorder has ended and all reports have been delivered; tells why if it ended unasked. */
   readonly ended: Promise<CodedError<'recorder'> | undefined>;
 }
 
+/** For the clock: the quickest answer counts. */
+const clockQuestions = 20;
 const answerTimeoutMs = 5000;
 /** Probes get this long to end in good order: a ledger waits 2 s for its last commit, sysbench 5 s to be ended. */
 const stopTimeoutMs = 10_000;
 
 function recorderCommand(config: RecorderConfig, path: string): string {
-  return `exec node ${path} '${JSON.stringify(config).replaceAll("'", `'\\''`)}'`;
+  return `exec node ${path} ${quote(JSON.stringify(config))}`;
 }
 
 /**
@@ -85,9 +88,9 @@ export function startRecorder(
 
   return {
     ended,
-    measureClock: async (roundTrips = 20) => {
+    measureClock: async () => {
       const measured: [RoundTrip, ...RoundTrip[]] = [await roundTrip()];
-      while (measured.length < roundTrips) measured.push(await roundTrip());
+      while (measured.length < clockQuestions) measured.push(await roundTrip());
       return estimateOffset(measured);
     },
     stop: async () => {

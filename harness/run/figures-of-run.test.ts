@@ -16,7 +16,10 @@ test('a run that completed and has no figures is a run that failed, with the rea
   await writeFile(path.join(folder, 'samples.jsonl'), 'no sample\n');
   const lost = await withFigures(completed, [folder]);
   t.is(lost.outcome, 'failed');
-  t.regex(lost.reason ?? '', /^its figures could not be made: .*samples\.jsonl, line 1 is not one of ours$/);
+  t.regex(
+    lost.reason ?? '',
+    /^its figures could not be made: .*samples\.jsonl, line 1 is not one of ours: .* not valid JSON$/,
+  );
   t.is(lost.vms[0]?.row, undefined);
 
   const aborted = { outcome: 'aborted', reason: 'interrupted by SIGINT' } as const;

@@ -2,6 +2,7 @@
 import { derive } from '../../record/derive/derive.ts';
 import type { runOutcomes } from '../../record/event.ts';
 import type { RunRow } from '../../record/run-columns.ts';
+import { whatIsWrong } from '../../record/what-is-wrong.ts';
 
 interface Ended {
   readonly outcome: (typeof runOutcomes)[number];
@@ -20,7 +21,7 @@ export async function withFigures(ended: Ended, folders: readonly string[]): Pro
   let failure: string | undefined;
   for (const folder of folders) {
     const row = await derive(folder).catch((error: unknown) => {
-      failure ??= error instanceof Error ? error.message : String(error);
+      failure ??= whatIsWrong(error);
       return undefined;
     });
     vms.push({ folder, row });

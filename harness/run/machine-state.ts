@@ -2,6 +2,7 @@
 import { readFile, readdir, readlink } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { $ } from 'zx';
+import { labCgroups, labFolder } from '../testbed/local/lab-folder.ts';
 
 interface MachineState {
   readonly links: string;
@@ -14,12 +15,6 @@ interface MachineState {
 }
 
 const labPrograms = /^(qemu-system|ganesha|systemd-nspawn|sysbench|rpcbind|fping|iperf3)/;
-const labPaths = [
-  '/run/poolshift',
-  '/sys/fs/cgroup/poolshift',
-  '/sys/fs/cgroup/unified/poolshift',
-  '/sys/fs/cgroup/systemd/poolshift',
-];
 
 export async function machineState(): Promise<MachineState> {
   const [{ stdout: links }, { stdout: routes }, mounts] = await Promise.all([
@@ -33,7 +28,7 @@ export async function machineState(): Promise<MachineState> {
     networkNamespaces: existsSync('/run/netns') ? await readdir('/run/netns') : [],
     mounts: mounts.split('\n').filter((line) => /poolshift|nspawn/.test(line)),
     labProcesses: await runningLabPrograms(),
-    labFolders: labPaths.filter((path) => existsSync(path)),
+    labFolders: [labFolder, ...labCgroups].filter((path) => existsSync(path)),
   };
 }
 

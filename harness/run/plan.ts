@@ -1,11 +1,8 @@
 /** What a run needs and how long it will take, worked out before anything starts. Pure. */
-import { gibibytes } from '../../foundation/quantity.ts';
+import { gib, gibibytes, mib } from '../../foundation/quantity.ts';
 import type { Configuration } from '../../experiments/configuration.ts';
 import { type Engine, engineNames, engines } from '../../experiments/engines.ts';
 import { memValues, type PaperRow, paperRows } from '../../experiments/paper-rows.ts';
-
-const mib = 2 ** 20;
-const gib = 2 ** 30;
 
 interface Need {
   readonly what: string;

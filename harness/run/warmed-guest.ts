@@ -22,8 +22,8 @@ import { ageGuest } from './age-guest.ts';
 import { copyImage, type Deploy } from './deploy.ts';
 import type { DiskPlace } from './disk-place.ts';
 
-/** Ends what hangs: two guests that are emulated on a busy machine were seen to boot for minutes. */
-export const serverReadyTimeoutMs = 900_000;
+/** Ends what hangs: a guest that is emulated on a host that is emulated, too, was seen to boot for twenty minutes. */
+export const serverReadyTimeoutMs = 3_600_000;
 
 /** Files of this machine. */
 export interface WarmedGuest {

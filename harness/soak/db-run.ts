@@ -217,7 +217,7 @@ class DbRun {
         'src',
         `source --listen unix:${outgoingSocket} --connect ${address} --agent ${firstVm.machine.paths.agentSocket} ` +
           `--agent-timeout ${limits.agentSeconds} --ram ${memory} --strategy ${strategy} --compress ${compress} ` +
-          `--list-at ${listAt} --leave-out ${leaveOut} --switchover-limit ${limits.switchoverSeconds}`,
+          `--list-at ${listAt} ${strategy === 'balance' ? `--leave-out ${leaveOut} ` : ''}--switchover-limit ${limits.switchoverSeconds}`,
       ),
     });
     this.#engines = [destination, source];

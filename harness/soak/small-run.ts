@@ -146,7 +146,7 @@ class SmallRun {
             ...['--strategy', this.#plan.strategy, '--compress', this.#plan.compress],
             ...(beforeSwitchPercent === undefined ? [] : ['--before-switch', String(beforeSwitchPercent)]),
             ...(listed === undefined ? [] : ['--list-at', this.#plan.listAt]),
-            ...['--leave-out', this.#plan.leaveOut],
+            ...(this.#plan.strategy === 'balance' ? ['--leave-out', this.#plan.leaveOut] : []),
           ],
         },
       );

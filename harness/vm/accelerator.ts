@@ -19,8 +19,11 @@ interface ProbeOptions {
   readonly log: Log;
 }
 
-/** A kernel that boots under KVM needs a second or two. */
-const probeTimeoutSeconds = 20;
+/** A kernel that boots under KVM needs a second or two, and where KVM's host is itself emulated half a minute; it talks all the while. */
+const maxProbeSeconds = 300;
+/** One that says nothing for so long hangs. */
+const maxSilentSeconds = 30;
+const silence = 'POOLSHIFT silent';
 
 /** What a guest on this host depends on: kernel, processor, whether there is a KVM, and QEMU's version. @throws CodedError 'host' */
 export async function hypervisorOf(host: Host): Promise<string> {
@@ -57,13 +60,26 @@ async function tryKvm(
   const command = [
     `${quote(host.qemuBinary)} -nodefaults -no-user-config -display none -no-reboot -machine q35 -m 256M -serial stdio`,
     ...processorArguments('kvm'),
-    `-kernel ${kernelPath} -initrd ${initrdPath} -append 'console=ttyS0 panic=-1 poolshift.probe'`,
+    `-kernel ${kernelPath} -initrd ${initrdPath} -append 'console=ttyS0 earlyprintk=ttyS0 panic=-1 poolshift.probe'`,
   ].join(' ');
-  const { stdout } = await host.run(
-    `timeout --kill-after=2 ${probeTimeoutSeconds} ${command} < /dev/null 2>&1 || true`,
-    { timeoutMs: (probeTimeoutSeconds + 10) * 1000 },
-  );
+  const { stdout } = await host.run(probeScript(command, maxSilentSeconds), {
+    timeoutMs: (maxProbeSeconds + 10) * 1000,
+  });
   return judgeProbe(stdout);
+}
+
+/** For bash: runs `command` to its end, or until it has printed nothing for so long, which is said. */
+export function probeScript(command: string, silentSeconds: number): string {
+  return `exec 3< <(exec timeout --kill-after=2 ${maxProbeSeconds} ${command} < /dev/null 2>&1)
+probe=$!
+while true; do
+  IFS= read -r -t ${silentSeconds} line <&3
+  status=$?
+  printf '%s\\n' "$line"
+  [ $status = 0 ] || break
+done
+if [ $status -gt 128 ]; then echo '${silence}'; fi
+kill $probe 2> /dev/null || true`;
 }
 
 /** Judges what QEMU and the guest's console printed. */
@@ -75,7 +91,7 @@ export function judgeProbe(output: string): AcceleratorChoice {
       .trim()
       .split(/[\r\n]+/)
       .at(-1) ?? '';
-  const hung = lastLine === '' || lastLine.includes('terminating on signal');
-  const sign = hung ? `it hangs for ${probeTimeoutSeconds} s` : `QEMU says: ${lastLine.slice(0, 160)}`;
+  const hung = lastLine === '' || lastLine === silence || lastLine.includes('terminating on signal');
+  const sign = hung ? 'it hangs' : `QEMU says: ${lastLine.slice(0, 160)}`;
   return { accelerator: 'tcg', reason: `the guest's kernel does not boot under KVM here (${sign})` };
 }

@@ -29,7 +29,7 @@ interface GuestLabOptions {
   readonly log: (line: string) => void;
 }
 
-interface GuestLab {
+export interface GuestLab {
   readonly testbed: Testbed;
   /** 384 MiB, the disk on the lab's NFS server: as the source starts it. */
   readonly machine: MachineDescription;

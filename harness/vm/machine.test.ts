@@ -1,4 +1,5 @@
 import test from 'ava';
+import { CodedError } from '../../foundation/coded-error.ts';
 import type { MachineDescription } from '../../qemu/machine-arguments.ts';
 import { localShell } from '../probes/local-shell.fixture.ts';
 import { parseBootSteps, startVm } from './machine.ts';
@@ -14,19 +15,20 @@ test('boot steps are read between the server’s and the kernel’s lines', (t) 
   ]);
 });
 
+const machine: MachineDescription = {
+  ...firstVm.machine,
+  accelerator: 'tcg',
+  memoryBytes: 2 ** 28,
+  processors: 1,
+  kernelPath: '/k',
+  initrdPath: '/i',
+  guestAddress: '10.30.0.10/24',
+  bufferPoolBytes: 2 ** 27,
+  disk: { kind: 'file', path: '/d' },
+  role: 'source',
+};
+
 test('no machine is started once the signal has aborted, also while its host was asked', async (t) => {
-  const machine: MachineDescription = {
-    ...firstVm.machine,
-    accelerator: 'tcg',
-    memoryBytes: 2 ** 28,
-    processors: 1,
-    kernelPath: '/k',
-    initrdPath: '/i',
-    guestAddress: '10.30.0.10/24',
-    bufferPoolBytes: 2 ** 27,
-    disk: { kind: 'file', path: '/d' },
-    role: 'source',
-  };
   const controller = new AbortController();
   const asked: string[] = [];
   const host = {
@@ -39,4 +41,25 @@ test('no machine is started once the signal has aborted, also while its host was
   };
   await t.throwsAsync(startVm(host, machine, firstVm, controller.signal), { message: 'interrupted' });
   t.is(asked.length, 1);
+});
+
+test('a QEMU that has ended as it started is not waited for', async (t) => {
+  const answers: readonly (readonly [to: RegExp, stdout: string])[] = [
+    [/^systemctl show/, 'ActiveState=inactive\nMainPID=0\n'],
+    [/systemd-run/, '2026-11-30 12:00:00\nended\n'],
+    [/^journalctl .*2026-11-30 12:00:00/, 'could not open kernel file\n'],
+    [/^systemctl stop/, ''],
+  ];
+  const host = {
+    ...localShell,
+    run: (command: string) => {
+      const [, stdout] = answers.find(([to]) => to.test(command)) ?? [];
+      if (stdout === undefined) throw new Error(`unexpected: ${command}`);
+      return Promise.resolve({ stdout, stderr: '', exitCode: 0 });
+    },
+    forwardSocket: () => Promise.reject(new Error('its socket is waited for')),
+  };
+  const error = await t.throwsAsync(startVm(host, machine), { instanceOf: CodedError, code: 'start-failed' });
+  t.regex(error.message, /did not start:\ncould not open kernel file$/);
+  t.regex(String(error.cause), /has ended/);
 });

@@ -33,8 +33,9 @@ export async function startVm(
   await requireNoVm(host, vm);
   signal?.throwIfAborted();
   const { stdout } = await host.run(startScript(host.qemuBinary, machine, vm.unit));
-  const startedAt = stdout.trim();
+  const [startedAt = '', ended] = stdout.trim().split('\n');
   try {
+    if (ended !== undefined) throw new Error('its QEMU has ended');
     const client = await QmpClient.connect(await host.forwardSocket(machine.paths.controlSocket), {
       timeoutMs: greetingMs + (machine.prefaults === true ? machine.memoryBytes / prefaultedBytesPerMs : 0),
     });
@@ -60,7 +61,7 @@ export async function requireNoVm(host: Host, vm: VmPlace): Promise<void> {
     );
 }
 
-/** Prints the time before the start, by the host's clock, and ends when the sockets are there or QEMU is not. */
+/** Prints the time before the start, by the host's clock, and ends when the sockets are there or QEMU is not, which it prints, too. */
 function startScript(qemuBinary: string, machine: MachineDescription, unit: string): string {
   const { paths } = machine;
   const command = [qemuBinary, ...qemuArguments(machine)].map(quote).join(' ');
@@ -76,7 +77,7 @@ systemd-run --quiet --collect --unit=${unit} --property=LimitMEMLOCK=infinity --
   --property=TimeoutStopSec=5 --property=UMask=0077 ${command}
 for attempt in $(seq 200); do
   [ -S ${paths.recorderSocket} ] && break
-  systemctl --quiet is-active ${unit} || break
+  systemctl --quiet is-active ${unit} || { echo ended; break; }
   sleep 0.05
 done
 `;
@@ -123,6 +124,13 @@ interface ReadyOptions {
 }
 
 const askAgainMs = 100;
+/**
+ * One attempt may hang where packets are dropped, and the next one gets through. A client's host may also be so slow that it
+ * takes longer to start its SQL client, so each attempt that ran out of time gives the next one more.
+ */
+const firstAttemptMs = 5000;
+
+const isTimeout = (error: unknown): boolean => error instanceof CodedError && error.code === 'timeout';
 
 /**
  * Waits until the server answers SQL at the client, and returns its version.
@@ -131,25 +139,30 @@ const askAgainMs = 100;
 export async function waitForServer(options: ReadyOptions): Promise<string> {
   const { client, vmHost, server, vm = firstVm, timeoutMs, signal } = options;
   const deadlineMs = performance.now() + timeoutMs;
+  let attemptMs = firstAttemptMs;
   for (;;) {
     signal?.throwIfAborted();
     const leftMs = deadlineMs - performance.now();
     try {
       const [[version = ''] = []] = await runSql(client, server, 'SELECT VERSION()', {
-        // One attempt may hang where packets are dropped; a few seconds tell that as well as all of the time.
-        timeoutMs: Math.max(500, Math.min(leftMs, 5000)),
+        timeoutMs: Math.max(500, Math.min(leftMs, attemptMs)),
         ...(signal === undefined ? {} : { signal }),
       });
       return version;
     } catch (error) {
       signal?.throwIfAborted();
-      const state = await vmState(vmHost, vm);
-      if (state.kind === 'running' && performance.now() < deadlineMs) {
+      if (isTimeout(error)) attemptMs *= 1.5;
+      // A host that is itself emulated was seen to take a minute for that.
+      const state = await vmState(vmHost, vm).catch((failure: unknown) => {
+        if (!isTimeout(failure)) throw failure;
+        return undefined;
+      });
+      if (state?.kind !== 'absent' && performance.now() < deadlineMs) {
         await sleep(askAgainMs, undefined, signal === undefined ? {} : { signal });
         continue;
       }
       const why =
-        state.kind === 'absent'
+        state?.kind === 'absent'
           ? 'the machine ended before its server answered'
           : `the server at ${server.host}:${server.port} did not answer within ${timeoutMs} ms`;
       throw new CodedError(

@@ -48,11 +48,7 @@ const ways = {
  * an empty list and must say so.
  * @throws CodedError 'host'
  */
-export async function checkTables(
-  client: Host,
-  server: DatabaseServer,
-  onTable: (result: TableResult) => void = () => undefined,
-): Promise<TableResult[]> {
+export async function checkTables(client: Host, server: DatabaseServer): Promise<TableResult[]> {
   const results: TableResult[] = [];
   const { list, check, judge } = ways[server.protocol];
   for (const [table = ''] of await runSql(client, server, list)) {
@@ -68,7 +64,6 @@ export async function checkTables(
       },
     );
     results.push(result);
-    onTable(result);
   }
   return results;
 }

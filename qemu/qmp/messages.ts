@@ -172,9 +172,9 @@ export type QmpMessage =
   | { readonly kind: 'refusal'; readonly id: number | undefined; readonly reason: string }
   | { readonly kind: 'event'; readonly event: QmpEvent };
 
-type Json = Readonly<Record<string, unknown>>;
+export type Json = Readonly<Record<string, unknown>>;
 
-function isObject(value: unknown): value is Json {
+export function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 

@@ -1,6 +1,6 @@
 /** Which cells a set was meant to have, as a file in its folder: they are shown as missing where there is no run of them. */
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { CodedError } from '../../foundation/coded-error.ts';
 import {
@@ -10,6 +10,7 @@ import {
   plannedCellsText,
   unionOfPlans,
 } from '../../experiments/planned-cells.ts';
+import { writeWhole } from '../whole-file.ts';
 
 /**
  * Undefined where the set has no such file: it was made before there was one.
@@ -39,12 +40,8 @@ export async function readPlannedCells(set: string): Promise<readonly PlannedRun
 export async function addPlannedCells(set: string, cells: readonly PlannedRun[]): Promise<void> {
   const planned = unionOfPlans((await readPlannedCells(set)) ?? [], cells);
   const file = path.join(set, plannedCellsFile);
-  try {
+  await writeWhole(file, async (unfinished) => {
     await mkdir(set, { recursive: true });
-    await writeFile(`${file}.new`, plannedCellsText(planned));
-    await rename(`${file}.new`, file);
-  } catch (error) {
-    await rm(`${file}.new`, { force: true }).catch(() => undefined);
-    throw new CodedError('record', 'not-writable', `cannot write ${file}`, { cause: error });
-  }
+    await writeFile(unfinished, plannedCellsText(planned));
+  });
 }

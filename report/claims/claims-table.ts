@@ -1,8 +1,7 @@
 /** The table of claims in Markdown and in HTML. Pure. */
 import type { Language } from '../figures/text.ts';
-import { escapeHtml } from '../render/escape-html.ts';
+import { escapeHtml, wideTable } from '../render/html.ts';
 import { markdownTable } from '../render/markdown-table.ts';
-import { wideTable } from '../render/wide-table.ts';
 import { tableTexts } from './claim-texts.ts';
 import type { JudgedClaim } from './claims.ts';
 

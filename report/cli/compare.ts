@@ -2,6 +2,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { helpSettings } from '../../foundation/command-help.ts';
+import { whatIsWrong } from '../../record/what-is-wrong.ts';
 import { compareSets, type Selection, type Verdict } from '../compare/compare.ts';
 import {
   comparisonMarkdown,
@@ -121,7 +122,7 @@ try {
 } catch (error) {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : usageExitCode;
   else if (isCoded(error, 'report') || isCoded(error, 'record')) {
-    say(`compare: ${error.message}`);
+    say(`compare: ${whatIsWrong(error)}`);
     process.exitCode = usageExitCode;
   } else throw error;
 }

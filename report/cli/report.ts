@@ -5,11 +5,12 @@ import { Command, CommanderError, Option } from 'commander';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { helpSettings } from '../../foundation/command-help.ts';
 import { counted } from '../../foundation/quantity.ts';
+import { whatIsWrong } from '../../record/what-is-wrong.ts';
 import { claimsMarkdown } from '../claims/claims-table.ts';
 import { paperClaimsOf } from '../claims/claims.ts';
 import { languages, type Language } from '../figures/text.ts';
 import { describeDifferences, differencesAmong } from '../record/conditions.ts';
-import { readmeBlock, readmePicture, withBlock } from '../readme/readme-block.ts';
+import { readmeBlock, readmePicture, withBlock } from '../recipes/readme-block.ts';
 import { readResultsPage } from '../recipes/write-results.ts';
 import { readSet, type RunSet } from '../record/read-set.ts';
 import { writeReport } from '../render/write-report.ts';
@@ -92,7 +93,7 @@ try {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
   } else if (error instanceof Error && 'code' in error) {
-    say(`report: ${error.message}`);
+    say(`report: ${whatIsWrong(error)}`);
     process.exitCode = error.code === 'different-conditions' ? exitCodes.usage : exitCodes.failed;
   } else throw error;
 }

@@ -61,8 +61,8 @@ export class GrowingRun {
   }
 
   /** Takes in what has been written since the last call. */
-  async read(): Promise<void> {
-    for (const value of await this.#events.read()) {
+  read(): void {
+    for (const value of this.#events.read()) {
       const event = parseEvent(value);
       if (event === undefined) continue;
       this.#rawEvents.push(event);
@@ -74,7 +74,7 @@ export class GrowingRun {
         if (event.step === firstShownStep) this.#shownFromMs = event.at_ms;
       } else if (stepEnds.has(event.event)) this.#step = '';
     }
-    for (const value of await this.#samples.read()) {
+    for (const value of this.#samples.read()) {
       const sample = sampleSchema.parse(value);
       const { at_ms: tMs, host, metric, value: figure } = sample;
       this.#live.take(sample);

@@ -93,6 +93,19 @@ test('a run that grows: before the migration, while it goes on, and when it is d
   t.is((await live.done()).set.runs[0]?.row.total_time_ms, 20_000);
 });
 
+test('pages that ask at the same time are told the same, once', async (t) => {
+  const run = new GrownRun(path.join(dir, 'two-pages', 'rw-16-precopy-r1'));
+  const live = new LiveSet('two-pages');
+  live.add(run.folder);
+  await run.begin();
+  await run.event(0, { event: 'step-started', step: 'load before the migration' });
+  await run.load(0, 30_000);
+  for (const view of await Promise.all([live.running(), live.running()]))
+    t.is(linesOf(view, 'tps').length, 30);
+  await run.load(30_000, 60_000);
+  t.is(linesOf(await live.running(), 'tps').length, 60);
+});
+
 test('a matrix: runs of its folder, and of what was planned only what failed is missing', async (t) => {
   const folder = path.join(dir, 'matrix');
   const live = new LiveSet('matrix', folder);
@@ -167,7 +180,9 @@ test('two VMs that are moved at once are one run that is done', async (t) => {
 
 const get = (port: number, target: string, host: string, method = 'GET') =>
   new Promise<{ status: number | undefined; body: string }>((resolve, reject) => {
-    request({ port, host: '127.0.0.1', path: target, method, headers: { host } }, (response) => {
+    // Over a connection of its own: one that is kept is closed after a few seconds, beneath the next request of a slow machine.
+    const to = { agent: false, port, host: '127.0.0.1', path: target, method, headers: { host } };
+    request(to, (response) => {
       let body = '';
       response.setEncoding('utf8').on('data', (text: string) => (body += text));
       response.on('end', () => {

@@ -92,7 +92,7 @@ export class LiveSet {
     if (folder === undefined || isDone(folder)) return undefined;
     if (this.#growing?.folder !== folder) this.#growing = new GrowingRun(folder);
     const growing = this.#growing;
-    await growing.read();
+    growing.read();
     const nowMs = Date.now();
     const run = await growing.run();
     return {

@@ -1,11 +1,11 @@
 /** The columns that tables and claims of recipes may name: what each is of a run, and how it is written. Pure. */
+import { median } from 'simple-statistics';
 import { inMegabytes, inSeconds } from '../../foundation/quantity.ts';
 import { timeLimitMs } from '../claims/not-converged.ts';
 import type { Run } from '../record/read-set.ts';
 import type { NumberColumn } from '../../record/run-columns.ts';
 import { dirtyBytesPerSecondOf, dirtyShareOf } from '../record/dirty-rate.ts';
 import { efficiencyOf, isTpsNotBack, tpsRecoveryMsOf } from '../record/run-row.ts';
-import { quantile } from '../statistics/spread.ts';
 
 export interface Column {
   /** With its unit. */
@@ -102,8 +102,6 @@ const sampled = (
   fromSamples: true,
 });
 
-const median = (values: readonly number[]): number => quantile(values, 0.5);
-
 const columns: Readonly<Record<string, Column>> = {
   total: { ...ofRow('total s', 'total_time_ms', (ms) => inSeconds(ms)), leastOfCut: timeLimitMs },
   'total-both': {
@@ -182,7 +180,7 @@ const columns: Readonly<Record<string, Column>> = {
     },
     text: (ms) => inSeconds(ms),
   },
-  'cpu-busy': sampled('CPUs of src busy %', 'src cpu_percent', (values) => quantile(values, 0.5), digits(0)),
+  'cpu-busy': sampled('CPUs of src busy %', 'src cpu_percent', median, digits(0)),
   'engine-memory-src': sampled(
     'engine resident MB, src',
     'src engine_rss_bytes',

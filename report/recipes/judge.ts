@@ -1,10 +1,10 @@
 /** Holds a recipe's claims against its runs. Pure. */
+import { median } from 'simple-statistics';
 import type { Measure, Recipe, RecipeClaim } from '../../experiments/recipe.ts';
 import { type JudgedClaim, minRuns, paperClaimsOf, verdictOf } from '../claims/claims.ts';
 import { isCut, notConvergedText } from '../claims/not-converged.ts';
 import { firstVmsOf } from '../record/cells.ts';
 import type { Run } from '../record/read-set.ts';
-import { quantile } from '../statistics/spread.ts';
 import { type Column, columnOf } from './columns.ts';
 import type { RecipeSet } from './recipe-set.ts';
 
@@ -184,5 +184,3 @@ function cutText(measure: Measure, { ofAll }: Column, places: readonly Place[]):
     'en',
   );
 }
-
-const median = (values: readonly number[]): number => quantile(values, 0.5);

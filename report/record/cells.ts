@@ -1,4 +1,5 @@
 /** A cell is a load, a memory row of the paper and an engine, and holds the runs that repeat it. Pure. */
+import { median } from 'simple-statistics';
 import { engineNames } from '../../experiments/engines.ts';
 import { type PaperRowGib, paperRowsGib } from '../../experiments/paper-rows.ts';
 import { paperScenarioNames, scenarioNames, type ScenarioName } from '../../experiments/scenarios.ts';
@@ -103,6 +104,12 @@ export function firstVmsOf(runs: readonly Run[]): readonly Run[] {
 /** Figures of a cell's runs; runs that do not have it are left out. */
 export function valuesOf(cell: Cell, value: (row: RunRow) => number | undefined): number[] {
   return cell.runs.map(({ row }) => value(row)).filter((figure) => figure !== undefined);
+}
+
+/** Undefined if no run of the cell has it. */
+export function medianOf(cell: Cell, value: (row: RunRow) => number | undefined): number | undefined {
+  const values = valuesOf(cell, value);
+  return values.length === 0 ? undefined : median(values);
 }
 
 /** The run that stands for its cell in a figure over time: of the repeats, the one with the median total time. */

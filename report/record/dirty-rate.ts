@@ -1,5 +1,5 @@
 /** How fast a guest dirtied its memory while it migrated. Pure. */
-import { quantile } from '../statistics/spread.ts';
+import { median } from 'simple-statistics';
 import type { Run } from './read-set.ts';
 
 const pageBytes = 4096;
@@ -10,7 +10,7 @@ export function dirtyBytesPerSecondOf({ row, series }: Pick<Run, 'row' | 'series
   const rates = (series.get('src dirty_pages_per_second') ?? [])
     .filter(({ tMs, value }) => tMs >= 0 && tMs <= endMs && value > 0)
     .map(({ value }) => value);
-  return rates.length === 0 ? undefined : quantile(rates, 0.5) * pageBytes;
+  return rates.length === 0 ? undefined : median(rates) * pageBytes;
 }
 
 /** The same over the configured rate of the migration link. */

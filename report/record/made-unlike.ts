@@ -9,7 +9,7 @@ export const steadyShare = 1.5;
 const beforeSeconds = 30;
 
 /** How long a step of the run took, in ms: booting and warming the pool show how fast the machine is. */
-export function stepMs({ events }: Run, step: 'boot the source VM' | 'warm the pool'): number | undefined {
+function stepMs({ events }: Run, step: 'boot the source VM' | 'warm the pool'): number | undefined {
   const ended = events.find((event) => event.event === 'step-ended' && event.step === step);
   return ended?.event === 'step-ended' ? ended.duration_ms : undefined;
 }

@@ -45,7 +45,7 @@ export interface SimulatedGain {
   readonly gain: number;
 }
 
-export interface LeftOut {
+interface LeftOut {
   readonly name: string;
   readonly reason: string;
   /** It was planned, where the set records its plan, and there is no run of it. */
@@ -270,6 +270,6 @@ async function readOverTime(
     return { events, series: seriesByName(samples, zeroMs) };
   } catch (error) {
     if (!isCoded(error, 'record')) throw error;
-    throw new CodedError('report', 'not-readable', error.message, { cause: error });
+    throw new CodedError('report', 'not-readable', whatIsWrong(error), { cause: error });
   }
 }

@@ -5,8 +5,8 @@ import { parse, resetSVGDefIds, View, Warn } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
 import { CodedError } from '../../foundation/coded-error.ts';
 import type { Spec } from '../figures/figure.ts';
-import { escapeHtml } from './escape-html.ts';
-import { useOwnTextWidth } from './text-width.ts';
+import { escapeHtml } from './html.ts';
+import { useOwnTextWidth } from './vega-text-width.ts';
 
 useOwnTextWidth();
 

@@ -3,13 +3,10 @@ import { inSeconds } from '../../foundation/quantity.ts';
 import { conditionsOfAll } from '../figures/caption.ts';
 import { contextOf, sum, type FigureContext } from '../figures/figure.ts';
 import type { Language } from '../figures/text.ts';
-import { convergedInPart, firstVmsOf, neverConverged, type Cell } from '../record/cells.ts';
+import { convergedInPart, firstVmsOf, medianOf, neverConverged, type Cell } from '../record/cells.ts';
 import type { RunSet } from '../record/read-set.ts';
-import type { RunRow } from '../record/run-row.ts';
-import { quantile } from '../statistics/spread.ts';
-import { escapeHtml } from './escape-html.ts';
+import { escapeHtml, wideTable } from './html.ts';
 import { pageTexts } from './page-texts.ts';
-import { wideTable } from './wide-table.ts';
 
 const words = {
   en: {
@@ -44,11 +41,6 @@ const words = {
     stop: '。',
   },
 } as const satisfies Readonly<Record<Language, unknown>>;
-
-function medianOf({ runs }: Cell, value: (row: RunRow) => number | undefined): number | undefined {
-  const values = runs.flatMap(({ row }) => value(row) ?? []);
-  return values.length === 0 ? undefined : quantile(values, 0.5);
-}
 
 const shown = (value: number | undefined, text: (value: number) => string): string =>
   value === undefined ? '–' : text(value);

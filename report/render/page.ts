@@ -16,11 +16,10 @@ import { unmeasuredRows } from '../record/cells.ts';
 import { conditionNames, conditionsOf } from '../record/conditions.ts';
 import type { Run, RunSet } from '../record/read-set.ts';
 import { efficiencyOf, tpsRecoveryMsOf, type RunRow } from '../record/run-row.ts';
-import { escapeHtml, scriptJson } from './escape-html.ts';
+import { escapeHtml, scriptJson, wideTable } from './html.ts';
 import { resultsHtml } from './headline.ts';
 import { pageScript, pageStyle } from './page-assets.ts';
 import { pageTexts } from './page-texts.ts';
-import { wideTable } from './wide-table.ts';
 
 /** Minified builds for browsers lie beside the modules that the packages export. */
 async function library(name: 'vega' | 'vega-lite' | 'vega-embed'): Promise<string> {

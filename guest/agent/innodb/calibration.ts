@@ -31,7 +31,7 @@ export interface Calibration {
   readonly evidence: Evidence;
 }
 
-export interface Evidence {
+interface Evidence {
   readonly arrays: number;
   readonly descriptors: number;
   /** Descriptors that were compared with their frames. */

@@ -23,7 +23,7 @@ export interface DescriptorArray {
  * Gets descriptors that lie in `window`, the frames of which should be `firstFrame` and those behind it.
  * @returns how many of them have that frame, one after the other
  */
-export type TakeDescriptors = (window: Uint32Array, count: number, firstFrame: number) => number;
+type TakeDescriptors = (window: Uint32Array, count: number, firstFrame: number) => number;
 
 /** Descriptors read at once. */
 const windowBytes = 1024 * 1024;

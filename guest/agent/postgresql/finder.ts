@@ -239,7 +239,7 @@ function readBlock(path: string, block: number, into: Buffer): boolean {
  *
  * @param file number of each page's file, below 0 for those without
  */
-export function withValidChecksum(
+function withValidChecksum(
   memory: Memory,
   { count, address, block }: Pick<BufferedPages, 'count' | 'address' | 'block'>,
   file: Int32Array,

@@ -18,7 +18,8 @@ import {
 } from './migration.ts';
 import { SwitchoverBandwidth } from './switchover-bandwidth.ts';
 
-const startTimeoutMs = 20_000;
+/** Ends what hangs: an engine starts within a second or two, and on a host that is itself emulated within half a minute. */
+const startTimeoutMs = 60_000;
 /** The lab's guests have an agent, which may answer late where they are emulated and have just booted. */
 const agentTimeoutSeconds = 40;
 

@@ -14,10 +14,11 @@ export async function installPackage(hosts: readonly Host[], log: (line: string)
   try {
     await execa(process.execPath, ['scripts/make-packages.ts', folder], { cwd: root });
     const file = (await readdir(folder)).find((name) => name.startsWith('poolshift_')) ?? '';
-    for (const host of hosts) {
+    const install = async (host: Host): Promise<void> => {
       await host.copyTo(path.join(folder, file), `/root/${file}`);
       await host.run(`dpkg --install /root/${file}`, { timeoutMs: 120_000 });
-    }
+    };
+    await Promise.all(hosts.map(install));
     log(`${file} is installed`);
   } finally {
     await rm(folder, { recursive: true });

@@ -1,6 +1,6 @@
 /**
  * QEMU's own methods with one small guest, which goes from host to host: each moves it, its server answers there, and each
- * does what it is named for. About two minutes under TCG.
+ * does what it is named for. About a minute under TCG.
  */
 import test, { type ExecutionContext } from 'ava';
 import { optionsSchema, resolveConfiguration } from '../../../experiments/configuration.ts';
@@ -21,7 +21,7 @@ interface Moved {
 }
 
 /** Boots a guest, and gives what moves it to the other host by a method's name. */
-async function bootGuest(t: ExecutionContext, devices: Pick<MachineDescription, 'balloon'>) {
+async function bootGuest(t: ExecutionContext) {
   const { testbed, machine } = await prepareGuestLab(t, {
     owner: 'stock.lab.test.ts',
     rates: { migration: 500e6, storage: 500e6, service: 500e6 },
@@ -34,7 +34,7 @@ async function bootGuest(t: ExecutionContext, devices: Pick<MachineDescription, 
   const { src, dst, client } = testbed.hosts;
   const { migration } = testbed.networks;
   let [from, to] = [src, dst];
-  const guest = { ...machine, ...devices };
+  const guest: MachineDescription = { ...machine, balloon: 'free-page-hint' };
   t.teardown(() => Promise.all([src, dst].map((host) => stopVm(host))));
   let source = await startVm(from, guest);
   await waitForServer({ client, vmHost: from, server, timeoutMs: 300_000 });
@@ -101,20 +101,15 @@ async function bootGuest(t: ExecutionContext, devices: Pick<MachineDescription, 
   };
 }
 
-test.serial('multifd, stepped downtime and post-copy with preemption move a guest', async (t) => {
+test('each of them moves a guest, and one with a balloon that takes hints keeps all of its memory', async (t) => {
   t.timeout(15 * 60_000);
-  const move = await bootGuest(t, {});
+  const move = await bootGuest(t);
+  const { target } = await move('free-page-hint');
+  t.is((await target.execute('query-balloon')).actual, 384 * 2 ** 20);
   await move('multifd');
   for (const name of ['precopy-stepped', 'multifd-zstd-stepped'] as const) {
     const [first] = (await move(name)).samples;
     t.like(first, { host: 'src', metric: 'downtime_limit_ms', value: 50 }, name);
   }
   await move('postcopy-preempt');
-});
-
-test.serial('a guest with a balloon that takes hints moves, too, and keeps all of its memory', async (t) => {
-  t.timeout(15 * 60_000);
-  const move = await bootGuest(t, { balloon: 'free-page-hint' });
-  const { target } = await move('free-page-hint');
-  t.is((await target.execute('query-balloon')).actual, 384 * 2 ** 20);
 });

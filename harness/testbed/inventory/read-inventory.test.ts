@@ -45,6 +45,11 @@ test("the home folder and the environment's agent can be named", (t) => {
   t.is(hosts.src.ssh.identityAgent, 'SSH_AUTH_SOCK');
 });
 
+test('a host may have one address and interface for several networks', (t) => {
+  const { hosts } = parse(whole.replace('10.20.0.1, interface: eth2', '10.10.0.1, interface: eth1'));
+  t.deepEqual(hosts.src.networks.storage, hosts.src.networks.migration);
+});
+
 test('entries for ssh name the role, and a file of known hosts instead of one key', (t) => {
   const text = whole.replace(/hostKey: .*/, 'knownHostsFile: known');
   const [src, dst] = inventoryEntries(parse(text));
@@ -111,6 +116,24 @@ const mistakes: readonly (readonly [what: string, from: string | RegExp, to: str
     '10.30.0.10/24',
     '10.30.0.10',
     /guestAddress: an address of the service network/,
+  ],
+  [
+    'one address for two hosts',
+    'address: 10.20.0.2,',
+    'address: 10.20.0.1,',
+    /^\/lab\/hosts\.yaml:18: hosts\.dst\.networks\.storage\.address: 10\.20\.0\.1 is src's, too$/,
+  ],
+  [
+    "a guest with a host's address",
+    '10.30.0.10/24',
+    '10.30.0.4/24',
+    /^\/lab\/hosts\.yaml:\d+: guestAddress: 10\.30\.0\.4 is client's: a free address/,
+  ],
+  [
+    'a guest that the client does not reach',
+    '10.30.0.10/24',
+    '10.31.0.10/24',
+    /guestAddress: the client's address 10\.30\.0\.4 is not in the network 10\.31\.0\.10\/24$/,
   ],
   ['broken YAML', '{ address', '{{ address', /^\/lab\/hosts\.yaml:9: /],
   ['an alias without anchor', 'ssh: &ssh2', 'ssh: *nowhere\n    x:', /nowhere/],

@@ -1,6 +1,7 @@
 /** hosts.yaml: machines that somebody has, for `--testbed inventory` (docs/real-hosts.md). Pure. */
-import { isIPv4 } from 'node:net';
+import { BlockList, isIPv4 } from 'node:net';
 import { z } from 'zod';
+import { hostNames, networkNames } from '../host.ts';
 
 /** Every object of an inventory: a key that is not known is a mistake, and its neighbours help to find it. */
 function keys<const Shape extends z.ZodRawShape>(shape: Shape) {
@@ -70,6 +71,30 @@ export const inventorySchema = keys({
     'an address of the service network with its prefix length, such as 10.30.0.10/24, is needed',
   ).refine((value) => isIPv4(value.split('/')[0] ?? ''), 'an IPv4 address is needed'),
   shape: z.boolean('true or false is needed').default(false),
+}).superRefine(({ hosts, guestAddress }, context) => {
+  const refuse = (path: readonly string[], message: string): void => {
+    context.addIssue({ code: 'custom', path: [...path], message });
+  };
+  // One host may have one address for several networks.
+  const holders = new Map<string, string>();
+  for (const host of hostNames)
+    for (const network of networkNames) {
+      const { address } = hosts[host].networks[network];
+      const holder = holders.get(address) ?? host;
+      if (holder !== host)
+        refuse(['hosts', host, 'networks', network, 'address'], `${address} is ${holder}'s, too`);
+      holders.set(address, holder);
+    }
+  const [guest = '', prefixLength = ''] = guestAddress.split('/');
+  const holder = holders.get(guest);
+  if (holder !== undefined)
+    refuse(['guestAddress'], `${guest} is ${holder}'s: a free address of the service network is needed`);
+  // The guest has no gateway.
+  const network = new BlockList();
+  network.addSubnet(guest, Number(prefixLength));
+  const client = hosts.client.networks.service.address;
+  if (!network.check(client))
+    refuse(['guestAddress'], `the client's address ${client} is not in the network ${guestAddress}`);
 });
 
 export type Inventory = z.infer<typeof inventorySchema>;

@@ -5,8 +5,9 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import type { Host, HostName, HostProcess } from '../host.ts';
+import { refuseTwoRates } from './networks.ts';
 import { parseInventory } from './read-inventory.ts';
-import { startConnected } from './start.ts';
+import { startConnected, startInventoryTestbed } from './start.ts';
 
 const station = (last: number): string => `
     ssh: { address: 192.0.2.${last}, identityFile: key, knownHostsFile: known }
@@ -121,4 +122,25 @@ test('a host that is gone at the end keeps no other from being let go', async (t
   const testbed = await start;
   await t.throwsAsync(testbed.close(), { message: 'src is gone' });
   t.deepEqual(done.slice(12), ['dst free', 'nfs free', 'client free', ...released]);
+});
+
+test('an interface that several networks share gets no two rates', async (t) => {
+  const { hosts } = inventory;
+  const { migration, service } = hosts.nfs.networks;
+  const shared = {
+    ...inventory,
+    hosts: { ...hosts, nfs: { ...hosts.nfs, networks: { migration, storage: migration, service } } },
+  };
+  t.notThrows(() => {
+    refuseTwoRates(shared, rates);
+    refuseTwoRates({ ...shared, shape: false }, { ...rates, storage: 1e6 });
+  });
+  const options = { keep: () => false, owner: 'test', log: () => undefined };
+  await t.throwsAsync(
+    startInventoryTestbed({ ...options, inventory: shared, rates: { ...rates, storage: 1e6 } }),
+    {
+      code: 'invalid',
+      message: /^migration and storage have different rates, and nfs has one interface for both \(mig\): /,
+    },
+  );
 });

@@ -17,7 +17,7 @@ import { shapingArguments } from '../shaping.ts';
 import { makeRunFolder, programFolder } from '../ssh-host.ts';
 import { type Connections, openConnections, ownKey } from './connections.ts';
 import { type Hold, holdHosts } from './hold.ts';
-import { networksOf } from './networks.ts';
+import { networksOf, refuseTwoRates } from './networks.ts';
 import type { Inventory } from './schema.ts';
 
 const run = promisify(execFile);
@@ -38,6 +38,7 @@ interface InventoryTestbedOptions {
  * @throws CodedError 'inventory', 'invalid', also where somebody else has a host; CodedError 'host', 'unreachable' for a host that does not answer or whose host key is another
  */
 export async function startInventoryTestbed(options: InventoryTestbedOptions): Promise<Testbed> {
+  refuseTwoRates(options.inventory, options.rates);
   return startConnected(await openConnections(options.inventory), options);
 }
 

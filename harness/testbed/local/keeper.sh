@@ -68,8 +68,8 @@ for host in "${hosts[@]}"; do
   (
     for hierarchy in /sys/fs/cgroup/unified /sys/fs/cgroup/systemd /sys/fs/cgroup; do
       [ -e "$hierarchy/cgroup.procs" ] || continue
-      mkdir -p "$hierarchy/poolshift/$host"
-      echo "$BASHPID" > "$hierarchy/poolshift/$host/cgroup.procs"
+      mkdir -p "$hierarchy/${folder##*/}/$host"
+      echo "$BASHPID" > "$hierarchy/${folder##*/}/$host/cgroup.procs"
     done
     SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 SYSTEMD_NSPAWN_API_VFS_WRITABLE=network \
       systemd-nspawn "${options[@]}" --boot < /dev/null > "$folder/$host.log" 2>&1 || true

@@ -11,7 +11,7 @@ import { type Log, cacheRoot } from '../../../scripts/cache.ts';
 import { type FileLock, takeLock } from '../../../scripts/lock.ts';
 import { labWaitMs } from '../lab-wait.ts';
 import { sshConfig } from '../ssh-config.ts';
-import { exportFolder, labFolder, sshConfigPath } from './lab-folder.ts';
+import { exportFolder, labFolder, labLockFile, sshConfigPath } from './lab-folder.ts';
 import { makeKeys } from './lab-keys.ts';
 import { type NetworkRates, labSshEntries } from './lab-network.ts';
 import {
@@ -25,9 +25,6 @@ import {
 import { removeLeftovers } from './leftovers.ts';
 
 const run = promisify(execFile);
-
-/** Beside the folder, which comes and goes with the lab. */
-const lockFile = '/run/lock/poolshift-lab.lock';
 
 interface StartedLab {
   readonly state: LabState;
@@ -73,7 +70,7 @@ export async function waitForRoom(log: Log): Promise<void> {
 
 /** Starting and stopping are one at a time on a machine. */
 function takeLabLock(): Promise<FileLock> {
-  return takeLock(lockFile, () => undefined);
+  return takeLock(labLockFile, () => undefined);
 }
 
 /**

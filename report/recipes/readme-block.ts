@@ -7,12 +7,13 @@ import { linkRatesText } from '../../experiments/link-rates.ts';
 import { scenarios } from '../../experiments/scenarios.ts';
 import { figures } from '../figures/all.ts';
 import { contextOf, titleOf, type Figure } from '../figures/figure.ts';
-import type { ResultsPage } from '../recipes/results-page.ts';
+import type { ResultsPage } from './results-page.ts';
 import {
   cellsOf,
   convergedInPart,
   enginesOf,
   firstVmsOf,
+  medianOf,
   neverConverged,
   paperRowsGibOf,
   scenariosOf,
@@ -21,7 +22,6 @@ import {
 import type { Run, RunSet } from '../record/read-set.ts';
 import { linkRatesOf } from '../record/run-row.ts';
 import { markdownTable } from '../render/markdown-table.ts';
-import { quantile } from '../statistics/spread.ts';
 
 const [begin, end] = ['<!-- report -->', '<!-- /report -->'];
 
@@ -36,19 +36,11 @@ export function readmeFigure({ runs }: Pick<RunSet, 'runs'>): Figure {
   return figure;
 }
 
-const medianOf = (
-  runs: readonly Run[],
-  value: (row: Run['row']) => number | undefined,
-): number | undefined => {
-  const values = runs.flatMap(({ row }) => value(row) ?? []);
-  return values.length === 0 ? undefined : quantile(values, 0.5);
-};
-
 function figuresOf(cell: Cell | undefined): string {
   if (cell === undefined) return '–';
   if (neverConverged(cell)) return 'did not converge';
-  const totalMs = medianOf(cell.runs, (row) => row.total_time_ms);
-  const downtimeMs = medianOf(cell.runs, (row) => row.downtime_stop_resume_ms);
+  const totalMs = medianOf(cell, (row) => row.total_time_ms);
+  const downtimeMs = medianOf(cell, (row) => row.downtime_stop_resume_ms);
   if (totalMs === undefined) return '–';
   const part = convergedInPart(cell);
   const figures = [seconds(totalMs), ...(downtimeMs === undefined ? [] : [milliseconds(downtimeMs)])].join(

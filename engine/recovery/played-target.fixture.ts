@@ -1,9 +1,9 @@
 /** A target in postcopy-paused, as far as its memory goes: it takes each page once and at most once, and checks what it gets. */
-import { pageSizeBytes } from '../../list/page-list.ts';
-import type { RamBlock } from '../../stream/handler.ts';
-import { ramFlag, returnPathMessage, sectionType, streamCommand } from '../../stream/records.ts';
-import { encodeReturnPathMessage } from '../../stream/return-path.ts';
-import { encodeReceivedBitmap } from '../../stream/testing/received-bitmap.ts';
+import { pageSizeBytes } from '../list/page-list.ts';
+import type { RamBlock } from '../stream/handler.ts';
+import { ramFlag, returnPathMessage, sectionType, streamCommand } from '../stream/records.ts';
+import { encodeReturnPathMessage } from '../stream/return-path.ts';
+import { encodeReceivedBitmap } from '../stream/testing/received-bitmap.ts';
 
 export const ramSectionId = 2;
 
