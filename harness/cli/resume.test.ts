@@ -61,7 +61,9 @@ test('runs that are done are of this build, from whichever list of machines', as
     }),
   );
   t.true(places.length > 0);
+  const before = await readdir(set, { recursive: true });
   await t.throwsAsync(refuseOtherRuns(set, places), { message: /a run of another build \(5f19215/ });
+  t.deepEqual(await readdir(set, { recursive: true }), before);
 
   // One that was cut short is made again, and so may be of any; where machines are listed is no option.
   const cut = await temporaryFolder(t);

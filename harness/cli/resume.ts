@@ -6,7 +6,7 @@ import { CodedError } from '../../foundation/coded-error.ts';
 import { collectRevision } from '../run/versions.ts';
 import type { Configuration } from '../../experiments/configuration.ts';
 import type { PlannedRun } from '../../experiments/planned-cells.ts';
-import { derive } from '../../record/derive/derive.ts';
+import { derive, deriveRow } from '../../record/derive/derive.ts';
 import { readManifest } from '../../record/manifest.ts';
 import { matrixRunOf } from '../../record/sets/merge.ts';
 import { readPlannedCells } from '../../record/sets/planned-cells.ts';
@@ -35,7 +35,7 @@ export async function refuseOtherRuns(
   for (const { folder, configuration } of places.filter((place) => hasRun(place.folder))) {
     const manifest = await readManifest(folder);
     const made = manifest.revision.commit;
-    if (made !== commit && (await doneRow(folder)) !== undefined)
+    if (made !== commit && isDone(await deriveRow(folder).catch(() => undefined)))
       throw new CodedError(
         'command',
         'usage',
@@ -63,11 +63,15 @@ export async function cellsPlannedBefore(set: string): Promise<readonly PlannedR
   );
 }
 
-/** The figures of a cell that is done. A run that failed or was interrupted is not done; one that did not converge is. */
+/** A run that failed or was interrupted is not done; one that did not converge is. */
+const isDone = (row: RunRow | undefined): boolean =>
+  row?.outcome === 'completed' || row?.outcome === 'not-converged';
+
+/** The figures of a cell that is done; its table is made again. */
 export async function doneRow(folder: string): Promise<RunRow | undefined> {
   if (!hasRun(folder)) return undefined;
   const row = await derive(folder).catch(() => undefined);
-  return row?.outcome === 'completed' || row?.outcome === 'not-converged' ? row : undefined;
+  return isDone(row) ? row : undefined;
 }
 
 /**
