@@ -2,8 +2,8 @@ import test from 'ava';
 import type { DatabaseSystem } from '../foundation/database-systems.ts';
 import { maxPoolBytes, linkRatesOf, optionsSchema, resolveConfiguration } from './configuration.ts';
 import { linkRatesText } from './link-rates.ts';
+import { mib } from '../foundation/quantity.ts';
 
-const mib = 2 ** 20;
 const gib = 2 ** 30;
 
 test('the lab divides the paper by eight', (t) => {

@@ -27,7 +27,8 @@ import {
   type DomainFacts,
 } from './facts.ts';
 import { migrationId, plainName } from './launch.ts';
-import { OperatedHost, quote, SshConnections, type WaitListener } from './host.ts';
+import { OperatedHost, SshConnections, type WaitListener } from './host.ts';
+import { quote } from '../foundation/shell.ts';
 import { libvirtDriver, unreachedLibvirts, virshCanTellSwitchoverBandwidth } from './libvirt-driver.ts';
 import type { Reporter } from './report.ts';
 import { comparable, openable, placesOf } from './storage-places.ts';

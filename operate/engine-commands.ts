@@ -2,7 +2,7 @@
 import { endpoint } from '../foundation/endpoint.ts';
 import { makeKey } from '../engine/wire/pre-shared-key.ts';
 import type { EngineRole } from './course.ts';
-import { quote } from './host.ts';
+import { quote } from '../foundation/shell.ts';
 import { keyPlace } from './launch.ts';
 
 export interface EnginePlan {

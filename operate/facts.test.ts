@@ -21,7 +21,8 @@ import {
   parseFacts,
   withGrown,
 } from './facts.ts';
-import { OperatedHost, quote, SshConnections } from './host.ts';
+import { OperatedHost, SshConnections } from './host.ts';
+import { quote } from '../foundation/shell.ts';
 import { processBehind } from './monitor.ts';
 import { agentSocketOf, disksOf, tcpUri } from './qemu-migration.ts';
 

@@ -2,7 +2,8 @@
 import { agentPortName } from '../engine/list/agent-protocol.ts';
 import type { PageSource } from '../engine/list/page-list.ts';
 import { isCoded } from '../foundation/coded-error.ts';
-import { quote, type OperatedHost } from './host.ts';
+import { type OperatedHost } from './host.ts';
+import { quote } from '../foundation/shell.ts';
 import { unitOf } from './launch.ts';
 
 /** A host, whatever it is in the migration. */
@@ -187,7 +188,10 @@ say confined "$(x '/domain/seclabel[@type="dynamic" and (@model="apparmor" or @m
 pid=$(cat /run/libvirt/qemu/"$name".pid 2> /dev/null) && { say pid "$pid"; say user "$(stat -c %U /proc/"$pid" 2> /dev/null)"; }
 agent=$(attribute '//channel[target/@name="${agentPortName}"]/source/@path')
 say agent "$agent"
-if [ -n "$agent" ]; then
+# libvirt knows whether anything in the guest has the port open: an agent that is not there is not waited for.
+if [ "$(attribute '//channel[target/@name="${agentPortName}"]/target/@state')" = disconnected ]; then
+  say silent "nothing in the guest has opened the channel"
+elif [ -n "$agent" ]; then
   ${agentScript(engine)}
 fi
 v domblklist "$uuid" --details | awk '$2 == "disk" { print $3 }' | while read -r target; do

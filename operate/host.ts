@@ -1,4 +1,5 @@
 /** A machine of a migration: commands run there as root, here or by ssh. */
+import { quote } from '../foundation/shell.ts';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import os from 'node:os';
@@ -266,9 +267,4 @@ async function* linesOf(lines: AsyncIterable<string>): AsyncGenerator<string> {
   } catch {
     return;
   }
-}
-
-/** As one word of a shell command. */
-export function quote(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -1,7 +1,8 @@
 /** Starts an engine on this machine as `poolshift migrate` does without systemd, ends it, and prints what came of each step as JSON lines. */
 import path from 'node:path';
 import { endAbandoned } from './abandoned.ts';
-import { OperatedHost, quote, SshConnections } from './host.ts';
+import { OperatedHost, SshConnections } from './host.ts';
+import { quote } from '../foundation/shell.ts';
 import { endScript, folderOf, keyFileOf, keyPlace, LaunchedEngine, prepareFolder } from './launch.ts';
 import { thisStarter } from './starter.ts';
 import { knownMigrations } from './status.ts';

@@ -4,7 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { CodedError } from '../foundation/coded-error.ts';
 import { recordedFieldsSchema, type RecordedFields } from '../record/engine-event.ts';
-import { lostHost, quote, type Following, type OperatedHost } from './host.ts';
+import { lostHost, type Following, type OperatedHost } from './host.ts';
+import { quote } from '../foundation/shell.ts';
 import type { Starter } from './starter.ts';
 
 /** Folder of all migrations that a host knows, and of one. */

@@ -1,6 +1,6 @@
 /** `--metrics FILE`: what node_exporter reads. */
 import { constants } from 'node:fs';
-import { access, rename, stat, writeFile } from 'node:fs/promises';
+import { access, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { CodedError } from '../foundation/coded-error.ts';
 
@@ -31,6 +31,12 @@ export async function checkMetricsPlace(file: string): Promise<void> {
 
 /** Whole or not at all: it is read at any moment. @throws Error of the file system */
 export async function writeMetrics(file: string, text: string): Promise<void> {
-  await writeFile(`${file}.new`, text);
-  await rename(`${file}.new`, file);
+  const unfinished = `${file}.new`;
+  try {
+    await writeFile(unfinished, text);
+    await rename(unfinished, file);
+  } catch (error) {
+    await rm(unfinished, { force: true }).catch(() => undefined);
+    throw error;
+  }
 }

@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError, isCoded } from '../foundation/coded-error.ts';
 import { type CommandArguments, QmpClient } from '../qemu/qmp/client.ts';
 import type { Answer, QmpCommand, QmpEvent } from '../qemu/qmp/messages.ts';
-import { lostHost, type OperatedHost, quote } from './host.ts';
+import { lostHost, type OperatedHost } from './host.ts';
+import { quote } from '../foundation/shell.ts';
 
 /** As far as this is told, whichever way it goes. */
 export type Qemu = Pick<QmpClient, 'execute' | 'onEvent'> & {

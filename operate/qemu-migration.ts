@@ -27,6 +27,7 @@ import type { Reporter } from './report.ts';
 import { comparable, openable, placesOf } from './storage-places.ts';
 import { runMigration } from './run-migration.ts';
 import type { Summary } from './summary.ts';
+import { mib } from '../foundation/quantity.ts';
 
 export interface QemuMigrationOptions {
   readonly sourceQmp: string;
@@ -46,8 +47,6 @@ export interface QemuMigrationOptions {
   readonly beforeSwitch?: number;
   readonly tlsDir?: string;
 }
-
-const mib = 2 ** 20;
 
 interface Ends {
   readonly source: Qemu;

@@ -2,7 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError, isCoded } from '../foundation/coded-error.ts';
-import { type OperatedHost, quote } from './host.ts';
+import { type OperatedHost } from './host.ts';
+import { quote } from '../foundation/shell.ts';
 import { endScript, migrationsFolder, parseEvent, signalMarked } from './launch.ts';
 import { ProgressWatch, waitLine } from './progress.ts';
 import type { Reporter } from './report.ts';

@@ -5,7 +5,8 @@
 import { execa } from 'execa';
 import { CodedError } from '../foundation/coded-error.ts';
 import type { DomainIdentity } from './facts.ts';
-import { type OperatedHost, quote } from './host.ts';
+import { type OperatedHost } from './host.ts';
+import { quote } from '../foundation/shell.ts';
 import { folderOf, signalMarked } from './launch.ts';
 
 /** `differs` and `not-compared` leave the VM suspended at the destination. */

@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import { constantRate, type Rate } from './link.ts';
 import { defaultSetup, deviceStateBytes, type Setup, stepMs } from './migration.ts';
 import { simulate, simulatedEngines } from './simulate.ts';
+import { mib } from '../../foundation/quantity.ts';
 
-const mib = 2 ** 20;
 /** A few quanta: the plan waits behind a window (30 ms), and the end is noticed with a status (25 ms). */
 const quantaMs = 100;
 const runs = { numRuns: 30, seed: 1 } as const;

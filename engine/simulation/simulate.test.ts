@@ -3,8 +3,7 @@ import test from 'ava';
 import { constantRate } from './link.ts';
 import { defaultSetup, type Setup, type SimulatedMigration } from './migration.ts';
 import { simulate } from './simulate.ts';
-
-const mib = 2 ** 20;
+import { mib } from '../../foundation/quantity.ts';
 
 function setup(more: Partial<Setup> = {}, guest: Partial<Setup['guest']> = {}): Setup {
   return {

@@ -1,7 +1,7 @@
 /** What a machine says of itself: one shell script, whose answer is lines of a word and a value. */
 import { z } from 'zod';
 import { type Host, type HostName, type Testbed, hostFolder } from '../testbed/host.ts';
-import { quote } from '../testbed/ssh-host.ts';
+import { quote } from '../../foundation/shell.ts';
 import { bridgeName, interfaceFunctions, obstaclesScript } from '../vm/vm-host.ts';
 import { vmPlaces } from '../vm/vm-place.ts';
 

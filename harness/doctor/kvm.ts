@@ -1,6 +1,6 @@
 /** Whether KVM runs a VM on a host: a tiny one is started, since a /dev/kvm that is there says little. */
 import type { Host, HostName } from '../testbed/host.ts';
-import { quote } from '../testbed/ssh-host.ts';
+import { quote } from '../../foundation/shell.ts';
 import { processorArguments } from '../../qemu/machine-arguments.ts';
 import { type Finding, verdict } from './finding.ts';
 

@@ -5,7 +5,7 @@
  */
 import { diskPlace } from '../run/disk-place.ts';
 import type { Host, HostName, HostProcess, Testbed } from '../testbed/host.ts';
-import { quote } from '../testbed/ssh-host.ts';
+import { quote } from '../../foundation/shell.ts';
 import { type Finding, verdict } from './finding.ts';
 
 type Machines = Pick<Testbed, 'hosts' | 'networks' | 'exportPath' | 'mountPath'>;

@@ -1,7 +1,7 @@
 /** The harness's end of a recorder: starts it on a host, reads its reports and measures the host's clock. */
 import { CodedError } from '../../foundation/coded-error.ts';
 import type { Host } from '../testbed/host.ts';
-import { quote } from '../testbed/ssh-host.ts';
+import { quote } from '../../foundation/shell.ts';
 import { estimateOffset, type ClockOffset, type RoundTrip } from './clock.ts';
 import { reportSchema, type ProbeConfig, type ProbeReport, type RecorderConfig } from './report.ts';
 import { nowMs } from './wall-clock.ts';

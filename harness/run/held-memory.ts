@@ -5,7 +5,7 @@ import { isCoded } from '../../foundation/coded-error.ts';
 import type { HeldMemory } from '../../record/manifest.ts';
 import { bundleProgram } from '../probes/bundle.ts';
 import type { Testbed } from '../testbed/host.ts';
-import { quote } from '../testbed/ssh-host.ts';
+import { quote } from '../../foundation/shell.ts';
 import type { VmPlace } from '../vm/vm-place.ts';
 import type { Deploy } from './deploy.ts';
 

@@ -6,22 +6,16 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { readRun } from '../../record/read-run.ts';
-import { clearLeftovers, waitForRoom } from '../testbed/local/lab-process.ts';
 import { run, RunsLab, small } from './small-run.fixture.ts';
+import { mib } from '../../foundation/quantity.ts';
 
-const mib = 2 ** 20;
 /** One rate, so that the links are measured once. */
 const underLoad = { scenario: 'rw', linkRate: '250mbit' };
 
 let lab: RunsLab;
 
 test.before(async (t) => {
-  const log = (line: string): void => {
-    t.log(line);
-  };
-  await waitForRoom(log);
-  await clearLeftovers();
-  lab = await RunsLab.start('methods-of-one-lab.lab.test.ts', log);
+  lab = await RunsLab.start(t, 'methods-of-one-lab.lab.test.ts');
 });
 test.after.always(() => lab.close());
 

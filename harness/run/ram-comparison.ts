@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { bundleProgram } from '../probes/bundle.ts';
 import type { HostProcess, Testbed } from '../testbed/host.ts';
-import { quote } from '../testbed/ssh-host.ts';
+import { quote } from '../../foundation/shell.ts';
 import { firstVm, type VmPlace } from '../vm/vm-place.ts';
 import type { MigrationContext } from './migration/migration.ts';
 

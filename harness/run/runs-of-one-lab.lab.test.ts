@@ -7,18 +7,12 @@ import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import test from 'ava';
 import type { ScenarioName } from '../../experiments/scenarios.ts';
-import { clearLeftovers, waitForRoom } from '../testbed/local/lab-process.ts';
 import { hasCompleted, run, RunsLab, small } from './small-run.fixture.ts';
 
 let lab: RunsLab;
 
 test.before(async (t) => {
-  const log = (line: string): void => {
-    t.log(line);
-  };
-  await waitForRoom(log);
-  await clearLeftovers();
-  lab = await RunsLab.start('runs-of-one-lab.lab.test.ts', log);
+  lab = await RunsLab.start(t, 'runs-of-one-lab.lab.test.ts');
 });
 test.after.always(() => lab.close());
 

@@ -9,6 +9,7 @@ import type { NewRunEvent } from '../../record/event.ts';
 import { type Manifest, readManifest } from '../../record/manifest.ts';
 import type { Testbed } from '../testbed/host.ts';
 import type { Inventory } from '../testbed/inventory/schema.ts';
+import { clearLeftovers, waitForRoom } from '../testbed/local/lab-process.ts';
 import { startLocalTestbed } from '../testbed/local/start.ts';
 import { runExperiment } from './experiment.ts';
 import type { RunLab } from './experiment-options.ts';
@@ -31,7 +32,13 @@ export class RunsLab {
     this.#testbed = testbed;
   }
 
-  static async start(owner: string, log: (line: string) => void): Promise<RunsLab> {
+  /** Once there is room for it, and without what a killed one has left. */
+  static async start(t: ExecutionContext, owner: string): Promise<RunsLab> {
+    const log = (line: string): void => {
+      t.log(line);
+    };
+    await waitForRoom(log);
+    await clearLeftovers();
     const rates = { migration: undefined, storage: undefined, service: undefined };
     return new RunsLab(await startLocalTestbed({ rates, keep: () => false, owner, log }));
   }

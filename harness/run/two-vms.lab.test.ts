@@ -5,7 +5,6 @@
 import test from 'ava';
 import type { NewRunEvent } from '../../record/event.ts';
 import { readRun } from '../../record/read-run.ts';
-import { clearLeftovers, waitForRoom } from '../testbed/local/lab-process.ts';
 import { hasCompleted, run, RunsLab } from './small-run.fixture.ts';
 
 const two = {
@@ -22,12 +21,7 @@ const two = {
 let lab: RunsLab;
 
 test.before(async (t) => {
-  const log = (line: string): void => {
-    t.log(line);
-  };
-  await waitForRoom(log);
-  await clearLeftovers();
-  lab = await RunsLab.start('two-vms.lab.test.ts', log);
+  lab = await RunsLab.start(t, 'two-vms.lab.test.ts');
 });
 test.after.always(() => lab.close());
 

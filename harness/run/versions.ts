@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import type { GuestImage } from '../../guest/image/prepare-guest-image.ts';
 import type { Manifest } from '../../record/manifest.ts';
 import type { Host, Testbed } from '../testbed/host.ts';
-import { quote } from '../testbed/ssh-host.ts';
+import { quote } from '../../foundation/shell.ts';
 
 async function firstLine(host: Host, command: string): Promise<string | undefined> {
   const { stdout } = await host.run(`${command} 2>&1 | head -n 1`);

@@ -1,4 +1,5 @@
 /** A host behind an ssh configuration file: local containers and real machines are reached by the same code. */
+import { quote } from '../../foundation/shell.ts';
 import { createHash, randomUUID } from 'node:crypto';
 import { on } from 'node:events';
 import { rm } from 'node:fs/promises';
@@ -250,11 +251,6 @@ for signal in TERM KILL; do
   kill -$signal -- -"$group" 2> /dev/null || exit 0
   for attempt in $(seq 100); do kill -0 -- -"$group" 2> /dev/null || exit 0; sleep 0.05; done
 done`;
-}
-
-/** As one word of a shell command. */
-export function quote(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
 function tail(text: string): string {

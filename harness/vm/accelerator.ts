@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { prepare, type Log } from '../../scripts/cache.ts';
 import type { Host } from '../testbed/host.ts';
-import { quote } from '../testbed/ssh-host.ts';
+import { quote } from '../../foundation/shell.ts';
 import { processorArguments, type Accelerator } from '../../qemu/machine-arguments.ts';
 
 interface AcceleratorChoice {

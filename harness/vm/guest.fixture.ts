@@ -13,8 +13,7 @@ import { probeAccelerator } from './accelerator.ts';
 import type { MachineDescription } from '../../qemu/machine-arguments.ts';
 import { prepareVmHost } from './vm-host.ts';
 import { firstVm } from './vm-place.ts';
-
-const mib = 2 ** 20;
+import { mib } from '../../foundation/quantity.ts';
 
 /** The guest's server, as the client reaches it. */
 export const mariadbGuest = guestServer('mariadb', '10.30.0.10');

@@ -2,7 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError } from '../../foundation/coded-error.ts';
 import type { Host } from '../testbed/host.ts';
-import { makeRunFolder, quote } from '../testbed/ssh-host.ts';
+import { makeRunFolder } from '../testbed/ssh-host.ts';
+import { quote } from '../../foundation/shell.ts';
 import type { DatabaseServer } from '../workload/database-server.ts';
 import { runSql } from '../workload/sql-client.ts';
 import { qemuArguments, type MachineDescription, type VmPaths } from '../../qemu/machine-arguments.ts';

@@ -1,6 +1,6 @@
 /** Runs SQL with the server's own client on a host: the harness itself does not reach the service network. */
 import type { Host } from '../testbed/host.ts';
-import { quote } from '../testbed/ssh-host.ts';
+import { quote } from '../../foundation/shell.ts';
 import { type DatabaseServer, postgresqlDatabase } from './database-server.ts';
 
 /** Shell command that reads statements from standard input and prints rows as tab-separated lines. */

@@ -3,7 +3,8 @@
  * connection ends with its server's, and a new one waits in the proxy, which tries again, until there is a server that takes it.
  */
 import type { Host, HostProcess } from '../testbed/host.ts';
-import { makeRunFolder, quote } from '../testbed/ssh-host.ts';
+import { makeRunFolder } from '../testbed/ssh-host.ts';
+import { quote } from '../../foundation/shell.ts';
 import type { DatabaseServer } from './database-server.ts';
 
 const port = 3307;

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { makeKey } from '../../../engine/wire/pre-shared-key.ts';
 import type { Testbed } from '../../testbed/host.ts';
-import { quote } from '../../testbed/ssh-host.ts';
+import { quote } from '../../../foundation/shell.ts';
 
 const sides = ['src', 'dst'] as const;
 

@@ -3,7 +3,7 @@ import type { RecordedFields } from '../../../record/engine-event.ts';
 import type { NewRunEvent } from '../../../record/event.ts';
 import type { HostName } from '../../../record/event.ts';
 import type { HostProcess, Testbed } from '../../testbed/host.ts';
-import { quote } from '../../testbed/ssh-host.ts';
+import { quote } from '../../../foundation/shell.ts';
 import { firstVm } from '../../vm/vm-place.ts';
 import { bringEngineKey, type EngineKey } from './engine-key.ts';
 import { EngineOutput } from './engine-output.ts';

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Host, HostProcess, Testbed } from '../../testbed/host.ts';
-import { quote } from '../../testbed/ssh-host.ts';
+import { quote } from '../../../foundation/shell.ts';
 import {
   type MachineDescription,
   agentPortName,

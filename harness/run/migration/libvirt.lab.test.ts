@@ -22,8 +22,8 @@ import {
   virsh,
 } from './libvirt.fixture.ts';
 import { untilAnswers } from './until-answers.fixture.ts';
+import { mib } from '../../../foundation/quantity.ts';
 
-const mib = 2 ** 20;
 const rowsPerTable = 200_000;
 /** On the source host the engine waits there for libvirt, on the destination host QEMU waits there for the engine. */
 const migrationSocket = '/run/poolshift/migration.sock';

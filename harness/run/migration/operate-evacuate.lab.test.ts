@@ -11,8 +11,8 @@ import { runSql } from '../../workload/sql-client.ts';
 import { domainXml, startLibvirt, virsh } from './libvirt.fixture.ts';
 import { installPackage, joinBySsh, limitLinks } from './operate.fixture.ts';
 import { untilAnswers } from './until-answers.fixture.ts';
+import { mib } from '../../../foundation/quantity.ts';
 
-const mib = 2 ** 20;
 const rowsPerTable = 60_000;
 /** Without a disk, a system, or an agent. */
 const tinyDomain = `<domain type="qemu">
@@ -67,22 +67,19 @@ test('poolshift evacuate, of two database VMs at once and one that the engines c
   }
   await src.run(`cat > /run/poolshift/domain.xml`, { input: tinyDomain });
   await virsh(src, 'create --validate /run/poolshift/domain.xml');
-  // It waits for the agent for 20 s, while the others boot.
-  const checking = src.run('poolshift check tiny qemu+ssh://dst/system --add-channel', {
+  const checked = await src.run('poolshift check tiny qemu+ssh://dst/system --add-channel', {
     okExitCodes: [4],
     timeoutMs: 300_000,
   });
+  log(checked.stdout);
+  t.regex(checked.stdout, /^tiny has the agent's channel now$/m);
+  t.regex(checked.stdout, /^NO +agent: it does not answer: nothing in the guest has opened the channel$/m);
   for (const server of servers) {
     await untilAnswers(client, src, server);
     for (const table of [1, 2])
       await runSql(client, server, `SELECT COUNT(*), SUM(LENGTH(pad)) FROM sbtest.sbtest${table}`);
   }
   log('the tables are read');
-
-  const checked = await checking;
-  log(checked.stdout);
-  t.regex(checked.stdout, /^tiny has the agent's channel now$/m);
-  t.regex(checked.stdout, /^NO +agent: it does not answer/m);
 
   const evacuate = async (from: Host, to: Host, options: string): Promise<void> => {
     const { stdout, stderr } = await from.run(

@@ -4,7 +4,7 @@ import { CodedError, isCoded } from '../../../foundation/coded-error.ts';
 import { type StockEngine, engines } from '../../../experiments/engines.ts';
 import { findQemu } from '../../../qemu/find-qemu.ts';
 import { localShell } from '../../probes/local-shell.fixture.ts';
-import { quote } from '../../testbed/ssh-host.ts';
+import { quote } from '../../../foundation/shell.ts';
 import { qemuSettings } from './qemu-settings.ts';
 import { requireQemuSupport } from './qemu-support.ts';
 

@@ -2,7 +2,7 @@
 import { CodedError } from '../../../foundation/coded-error.ts';
 import type { Engine } from '../../../experiments/engines.ts';
 import type { Testbed } from '../../testbed/host.ts';
-import { quote } from '../../testbed/ssh-host.ts';
+import { quote } from '../../../foundation/shell.ts';
 import { probeArguments, refusalIn, settingLines } from '../../../qemu/settings-probe.ts';
 import { qemuSettings } from './qemu-settings.ts';
 

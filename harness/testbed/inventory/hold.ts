@@ -11,7 +11,7 @@ import { CodedError } from '../../../foundation/coded-error.ts';
 import type { Log } from '../../../scripts/cache.ts';
 import { type Host, type HostName, type HostProcess, hostNames } from '../host.ts';
 import { labWaitMs } from '../lab-wait.ts';
-import { quote } from '../ssh-host.ts';
+import { quote } from '../../../foundation/shell.ts';
 import { openConnections } from './connections.ts';
 import type { Inventory } from './schema.ts';
 

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { type Host, type HostName, hostNames } from '../host.ts';
-import { quote } from '../ssh-host.ts';
+import { quote } from '../../../foundation/shell.ts';
 import { guestAddress, labAddress, labNetworks } from './lab-network.ts';
 import { authorizedKeyPath, labFolder } from './lab-folder.ts';
 import { currentLab } from './lab-state.ts';

@@ -1,0 +1,4 @@
+/** As one word of a shell command. */
+export function quote(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
