@@ -23,6 +23,7 @@ import { storageAtATenth } from './storage-at-a-tenth.ts';
 import { switchPoint } from './switch-point.ts';
 import { tenGigabit } from './ten-gigabit.ts';
 import { twoVms } from './two-vms.ts';
+import { vagrant } from './vagrant.ts';
 
 export const recipes: readonly Recipe[] = [
   enginesRecipe,
@@ -48,4 +49,5 @@ export const recipes: readonly Recipe[] = [
   bitExact,
   bitExactMysql,
   smoke,
+  vagrant,
 ];

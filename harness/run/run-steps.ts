@@ -18,7 +18,7 @@ import { type Host, networkNames } from '../testbed/host.ts';
 import { startTestbed } from '../testbed/start-testbed.ts';
 import { probeAccelerator } from '../vm/accelerator.ts';
 import { waitForAgent } from '../vm/guest-agent.ts';
-import { startVm, stopVm, waitForServer } from '../vm/machine.ts';
+import { startVm, stopVm, vmState, waitForServer } from '../vm/machine.ts';
 import type { MachineDescription } from '../../qemu/machine-arguments.ts';
 import type { QmpClient } from '../../qemu/qmp/client.ts';
 import { prepareVmHost, releaseVmHost, requireFreeVmHost } from '../vm/vm-host.ts';
@@ -286,7 +286,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
 
   const started = async (vm: RunVm, source: QmpClient): Promise<WarmVm> => {
     const { place, server } = vm;
-    vm.watch.vm('src', source);
+    vm.watch.vm('src', source, () => vmState(src, place));
     const { recorderSocket } = place.machine.paths;
     await recorders.start(src, [{ probe: 'qmp', socket: recorderSocket }], place.index);
     const ready = { client, vmHost: src, vm: place, server, timeoutMs: serverReadyTimeoutMs, signal };
@@ -450,7 +450,7 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
         storagePlace: disk.engine,
         deploy,
       });
-    vm.watch.vm('src', undefined);
+    vm.watch.vmMayGo();
     vm.watch.serverMayGo();
     if (target === undefined || proxy === undefined)
       return restart({ ...moved, successor: freshVm(server, (changes) => startTarget(vm, changes)) });
@@ -464,7 +464,8 @@ export async function runSteps(options: RunStepsOptions): Promise<StepsResult> {
     () =>
       together(moves, async ({ vm, method }) => {
         const converged = (await method.run()) === 'completed';
-        if (converged) vm.watch.vm('dst', targets.get(vm.place.index));
+        const target = targets.get(vm.place.index);
+        if (converged && target !== undefined) vm.watch.vm('dst', target, () => vmState(dst, vm.place));
         return { vm, converged };
       }),
     async () => {

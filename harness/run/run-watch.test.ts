@@ -4,7 +4,11 @@ import test from 'ava';
 import { isCoded } from '../../foundation/coded-error.ts';
 import type { NewRunEvent } from '../../record/event.ts';
 import { QmpClient } from '../../qemu/qmp/client.ts';
+import type { VmState } from '../vm/machine.ts';
 import { RunWatch } from './run-watch.ts';
+
+const ended = (): Promise<VmState> => Promise.resolve({ kind: 'absent' });
+const runs = (): Promise<VmState> => Promise.resolve({ kind: 'running', qemuPid: 1 });
 
 /** A log that keeps its events and tells its listeners, as RunLog does. */
 function started() {
@@ -47,28 +51,55 @@ async function qemu() {
 test('a guest that resets itself is named', async (t) => {
   const { watch, gone } = started();
   const vm = await qemu();
-  watch.vm('src', vm.client);
+  watch.vm('src', vm.client, ended);
   vm.shutdown('guest-reset');
   await vm.ended();
   t.regex(gone(), /^vm-gone: the VM on src is gone: the guest reset itself .*console-src\.log/);
 });
 
-test('a QEMU that is killed says nothing', async (t) => {
+test('a QEMU that said nothing was killed, or it cannot be reached, which its host tells', async (t) => {
+  const states: readonly (readonly [state: () => Promise<VmState>, said: RegExp])[] = [
+    [ended, /^vm-gone: the VM on dst is gone: its QEMU ended without a word/],
+    [runs, /^vm-gone: the VM on dst is out of reach: the connection to its QEMU broke, which runs on/],
+    [
+      () => Promise.reject(new Error('No route to host')),
+      /^vm-gone: the VM on dst is out of reach: .* cannot be asked: No route to host/,
+    ],
+  ];
+  for (const [state, said] of states) {
+    const { watch, gone } = started();
+    const vm = await qemu();
+    const aborted = once(watch.signal, 'abort');
+    watch.vm('dst', vm.client, state);
+    await vm.ended();
+    await aborted;
+    t.regex(gone(), said);
+  }
+});
+
+test('an end that its host sees a little later is one', async (t) => {
   const { watch, gone } = started();
   const vm = await qemu();
-  watch.vm('dst', vm.client);
+  const aborted = once(watch.signal, 'abort');
+  const seen = [runs, runs, ended];
+  watch.vm('src', vm.client, () => (seen.shift() ?? ended)());
   await vm.ended();
-  t.regex(gone(), /^vm-gone: the VM on dst is gone: its QEMU ended without a word/);
+  await aborted;
+  t.regex(gone(), /is gone: its QEMU ended without a word/);
 });
 
 test('the VM that the run has left, or that is to end, may go', async (t) => {
   const { watch, gone } = started();
   const [source, target] = [await qemu(), await qemu()];
-  watch.vm('src', source.client);
-  watch.vm('dst', target.client);
+  const notAsked = (): Promise<VmState> => {
+    t.fail();
+    return ended();
+  };
+  watch.vm('src', source.client, notAsked);
+  watch.vm('dst', target.client, notAsked);
   await source.ended();
   t.is(gone(), '');
-  watch.vm('dst', undefined);
+  watch.vmMayGo();
   await target.ended();
   t.is(gone(), '');
 });

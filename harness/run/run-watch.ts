@@ -1,9 +1,11 @@
 /** What ends a run at once: its VM, its database server or its load is gone, and what would be measured then means nothing. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError } from '../../foundation/coded-error.ts';
 import type { NewRunEvent } from '../../record/event.ts';
 import type { RunLog } from '../../record/run-log.ts';
 import type { QmpClient } from '../../qemu/qmp/client.ts';
 import { nowMs } from '../probes/wall-clock.ts';
+import type { VmState } from '../vm/machine.ts';
 import { sysbenchName } from './intake.ts';
 
 type Gone = Extract<CodedError<'run'>['code'], 'vm-gone' | 'server-gone' | 'load-stopped'>;
@@ -17,6 +19,25 @@ const shutdownReasons: Readonly<Record<string, string>> = {
   'host-signal': 'its QEMU was ended by a signal',
   'host-error': 'its QEMU ended with an error',
 };
+
+/** A QEMU whose end its host's systemd has not seen yet. */
+const seenAfterMs = 2000;
+
+/** What a lost connection to a QEMU that said nothing means: that it has ended, or that it or its host cannot be reached. */
+async function meaningOfLoss(host: string, state: () => Promise<VmState>): Promise<string> {
+  const untilMs = Date.now() + seenAfterMs;
+  try {
+    while ((await state()).kind === 'running') {
+      if (Date.now() > untilMs) return 'is out of reach: the connection to its QEMU broke, which runs on';
+      await sleep(100);
+    }
+  } catch (error) {
+    return `is out of reach: its host cannot be asked: ${(error as Error).message}`;
+  }
+  return `is gone: its QEMU ended without a word, as one that is killed does ${seeConsole(host)}`;
+}
+
+const seeConsole = (host: string): string => `(logs/console-${host}.log has what it said)`;
 
 export class RunWatch {
   readonly #log: Pick<RunLog, 'event'>;
@@ -40,10 +61,12 @@ export class RunWatch {
     return this.#gone.signal;
   }
 
-  /** Has the VM watched that the run depends on, in place of the one before; none where it may end. */
-  vm(host: 'src' | 'dst', qemu: QmpClient | undefined): void {
+  /**
+   * Has the VM watched that the run depends on, in place of the one before.
+   * @param state asks its host
+   */
+  vm(host: 'src' | 'dst', qemu: QmpClient, state: () => Promise<VmState>): void {
     this.#vm = qemu;
-    if (qemu === undefined) return;
     let why: string | undefined;
     qemu.onEvent(({ name, data }) => {
       const { reason } = data;
@@ -52,12 +75,17 @@ export class RunWatch {
     });
     qemu.onLoss(() => {
       if (this.#vm !== qemu) return;
-      const said = why ?? 'its QEMU ended without a word, as one that is killed does';
-      this.#end(
-        'vm-gone',
-        `${this.#name} on ${host} is gone: ${said} (logs/console-${host}.log has what it said)`,
-      );
+      const lost = (how: string): void => {
+        this.#end('vm-gone', `${this.#name} on ${host} ${how}`);
+      };
+      if (why === undefined) void meaningOfLoss(host, state).then(lost);
+      else lost(`is gone: ${why} ${seeConsole(host)}`);
     });
+  }
+
+  /** The VM may end from now on. */
+  vmMayGo(): void {
+    this.#vm = undefined;
   }
 
   /** The server is stopped on purpose from now on. */

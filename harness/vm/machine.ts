@@ -90,7 +90,7 @@ export async function stopVm(host: Host, { unit, machine }: VmPlace = firstVm): 
 rm -f ${[...socketsOf(machine.paths), machine.paths.ram].join(' ')}`);
 }
 
-type VmState = { readonly kind: 'absent' } | { readonly kind: 'running'; readonly qemuPid: number };
+export type VmState = { readonly kind: 'absent' } | { readonly kind: 'running'; readonly qemuPid: number };
 
 /** Whether the host has a QEMU process of ours; what its processors do is QMP's `query-status`. */
 export async function vmState(host: Host, { unit }: VmPlace = firstVm): Promise<VmState> {

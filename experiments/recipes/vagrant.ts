@@ -1,0 +1,42 @@
+import { type Recipe, noCommitLost } from '../recipe.ts';
+
+export const vagrant: Recipe = {
+  name: 'vagrant',
+  title: 'Machines of their own, by Vagrant',
+  question:
+    'Does the testbed work on machines of its own, with the kernel’s NFS between them? A small VM, byte for byte; to be run with `--testbed vagrant`.',
+  scenarios: ['idle'],
+  mems: ['16'],
+  engines: ['restore'],
+  repeat: 1,
+  conditions: { before: 5, after: 5, verifyRam: true, vmMemory: 256, tableData: 16 },
+  tables: [
+    {
+      caption: 'Time and pages of 4 KiB',
+      columns: [
+        'total',
+        'downtime',
+        'migration-link',
+        'storage-link',
+        'pages-compared',
+        'pages-differing',
+        'pages-restored',
+        'commits-lost',
+      ],
+    },
+  ],
+  claims: [
+    {
+      says: 'No page differs.',
+      measure: { kind: 'each-run', column: 'pages-differing' },
+      holdsIf: { is: 0 },
+    },
+    {
+      says: 'Pages came from storage.',
+      measure: { kind: 'each-run', column: 'pages-restored' },
+      holdsIf: { atLeast: 1 },
+    },
+    noCommitLost,
+  ],
+  figures: [],
+};
