@@ -40,7 +40,7 @@ test('equal RAM has no differing page', async (t) => {
   t.deepEqual(await compare(t, ram(pages), ram(pages)), {
     pages_compared: pages,
     pages_differing: 0,
-    first_differing: [],
+    differing: [],
   });
 });
 
@@ -51,8 +51,27 @@ test('a changed byte is found, wherever it is', async (t) => {
   t.deepEqual(await compare(t, ram(pages), other), {
     pages_compared: pages,
     pages_differing: 3,
-    first_differing: [0, 700, 1499],
+    differing: [
+      { page: 0, first_byte: 0, last_byte: 0, source: '01', destination: '00' },
+      { page: 700, first_byte: 1234, last_byte: 1234, source: '0b', destination: '0a' },
+      { page: 1499, first_byte: 4095, last_byte: 4095, source: '01', destination: '00' },
+    ],
   });
+});
+
+test('the wall clock that KVM writes does not count, once', async (t) => {
+  const [own, other] = [ram(20), ram(20)];
+  const clocks = [5, 9];
+  for (const page of clocks) {
+    // Version, seconds, nanoseconds.
+    for (const [copy, clock] of [
+      [other, [2, 1000, 1]],
+      [own, [4, 1000, 2]],
+    ] as const)
+      for (const [field, value] of clock.entries())
+        copy.writeUInt32LE(value, page * pageBytes + 64 + 4 * field);
+  }
+  t.like(await compare(t, own, other), { pages_differing: 1, wall_clock_page: 5, differing: [{ page: 9 }] });
 });
 
 test('RAM of another size is refused', async (t) => {

@@ -12,7 +12,7 @@ import { checkTpcc } from '../workload/tpcc-check.ts';
 import { nowMs } from '../probes/wall-clock.ts';
 import type { VmPlace } from '../vm/vm-place.ts';
 import type { Deploy } from './deploy.ts';
-import { compareRam } from './ram-comparison.ts';
+import { compareRam, saidOf } from './ram-comparison.ts';
 import { Switchover } from './switchover.ts';
 
 /** The ping probe reports no shorter gap. */
@@ -176,13 +176,11 @@ export class Checks {
   }
 
   async ram(testbed: Testbed, deploy: Deploy, log: (line: string) => void, vm: VmPlace): Promise<void> {
-    const { first_differing, ...figures } = await compareRam(testbed, deploy, log, vm);
-    const where = first_differing.length === 0 ? '' : `, first at pages ${first_differing.join(' ')}`;
-    this.#record(
-      checkFigures.ram,
-      figures.pages_differing === 0,
-      `${figures.pages_compared} pages compared, ${figures.pages_differing} differ${where}`,
-      figures,
-    );
+    const compared = await compareRam(testbed, deploy, log, vm);
+    const { pages_compared, pages_differing } = compared;
+    this.#record(checkFigures.ram, pages_differing === 0, saidOf(compared), {
+      pages_compared,
+      pages_differing,
+    });
   }
 }

@@ -11,10 +11,39 @@ const port = 4445;
 const resultSchema = z.object({
   pages_compared: z.number().int().positive(),
   pages_differing: z.number().int().nonnegative(),
-  first_differing: z.array(z.number()),
+  /** The guest's wall clock alone differs there, which KVM writes itself: it does not count. */
+  wall_clock_page: z.number().int().nonnegative().optional(),
+  /** The first ones. Bytes: hexadecimal. */
+  differing: z.array(
+    z.object({
+      page: z.number(),
+      first_byte: z.number(),
+      last_byte: z.number(),
+      source: z.string(),
+      destination: z.string(),
+    }),
+  ),
 });
 
 type RamComparison = z.infer<typeof resultSchema>;
+
+/** What was compared and what of it differs, for people. */
+export function saidOf({
+  pages_compared,
+  pages_differing,
+  wall_clock_page,
+  differing,
+}: RamComparison): string {
+  const where = differing.map(
+    ({ page, first_byte, last_byte, source, destination }) =>
+      `page ${page}, bytes ${first_byte} to ${last_byte}: ${source} at the source, ${destination} at the destination`,
+  );
+  const clock =
+    wall_clock_page === undefined
+      ? ''
+      : `; KVM has written the guest’s wall clock anew in page ${wall_clock_page}, which does not count`;
+  return [`${pages_compared} pages compared, ${pages_differing} differ${clock}`, ...where].join('\n');
+}
 
 /** The source's RAM crosses the migration network, whose measured use is over by now. @throws CodedError 'host' */
 export async function compareRam(

@@ -254,13 +254,9 @@ class DbRun {
     if (!source.lives) return undefined;
     const { testbed, deploy } = this.#lab;
     await testbed.shape('migration', undefined);
-    const { pages_differing: count, first_differing: first } = await compareRam(
-      testbed,
-      deploy,
-      () => undefined,
-    );
+    const { pages_differing: count, differing } = await compareRam(testbed, deploy, () => undefined);
     await testbed.shape('migration', dbLinkBitsPerSecond);
-    return count === 0 ? [] : first;
+    return count === 0 ? [] : differing.map(({ page }) => page);
   }
 
   /** What engines that have ended should have taken with them; one that was killed cannot remove files. */
