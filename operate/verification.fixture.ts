@@ -1,4 +1,7 @@
-/** Compares the "memory" of two processes of this machine, files of its /dev/shm, one after the other the domain's; prints the verdict. */
+/**
+ * Compares the "memory" of two processes of this machine, files of its /dev/shm, one after the other the domain's; prints the
+ * verdict. Arguments: for each, what is written where, as `OFFSET=u32,u32… OFFSET=…`.
+ */
 import { spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -6,7 +9,8 @@ import { OperatedHost, SshConnections } from './host.ts';
 import { folderOf } from './launch.ts';
 import { ramFileOf, verificationOf } from './verification.ts';
 
-const memoryBytes = 1 << 20;
+/** Several chunks, the last of which is not whole. */
+const memoryBytes = 40 << 20;
 const [before = '', after = ''] = process.argv.slice(2);
 const connections = SshConnections.open();
 const host = new OperatedHost(undefined, connections);
@@ -16,7 +20,13 @@ for (const folder of [folderOf(id), '/run/libvirt/qemu']) mkdirSync(folder, { re
 /** A process with such a file, as the domain's from now on. */
 async function become(name: string, content: string): Promise<() => void> {
   const file = `/dev/shm/${name}`;
-  writeFileSync(file, Buffer.alloc(memoryBytes, content));
+  const memory = Buffer.alloc(memoryBytes);
+  for (const written of content.split(' ').filter(Boolean)) {
+    const [offset = '', words = ''] = written.split('=');
+    for (const [index, word] of words.split(',').entries())
+      memory.writeUInt32LE(Number(word), Number(offset) + 4 * index);
+  }
+  writeFileSync(file, memory);
   const child = spawn('bash', ['-c', 'exec 5< "$0"; exec sleep 60', file], { stdio: 'ignore' });
   writeFileSync('/run/libvirt/qemu/vm1.pid', `${child.pid ?? 0}\n`);
   while ((await ramFileOf(host, 'vm1', memoryBytes)) === undefined) await sleep(20);

@@ -14,10 +14,23 @@ const verdictOf = async (before: string, after: string): Promise<readonly string
   return stdout.split('\n');
 };
 
+const page = 4096;
+const chunk = 16 << 20;
+
 asRoot('memory that differs', async (t) => {
-  t.deepEqual(await verdictOf('a', 'b'), ['differs', 'left alone']);
+  const pairs: Record<string, readonly [before: string, after: string]> = {
+    'at its end': [`${40 * 2 ** 20 - 4}=1`, ''],
+    'in two chunks': ['0=1', `${2 * chunk}=1`],
+    'in two pages of one chunk': [`${page}=2,9,9 ${3 * page}=1`, `${page}=4,9,9`],
+    'in one that is no wall clock': [`${page}=4,9,9`, `${page}=2,9,9`],
+  };
+  for (const [where, [before, after]] of Object.entries(pairs))
+    t.deepEqual(await verdictOf(before, after), ['differs', 'left alone'], where);
 });
 
 asRoot('memory that is equal: the domain is to go on, and there is none here', async (t) => {
-  t.regex((await verdictOf('a', 'a'))[0] ?? '', /virsh .*resume/);
+  t.regex((await verdictOf('0=1', '0=1'))[0] ?? '', /virsh .*resume/);
+  // A wall clock that KVM has written anew for two CPUs.
+  const at = 2 * chunk + 7 * page + 64;
+  t.regex((await verdictOf(`${at}=2,1000,5`, `${at}=6,1000,7`))[0] ?? '', /virsh .*resume/);
 });

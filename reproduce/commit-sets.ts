@@ -5,6 +5,7 @@ import path from 'node:path';
 import type { Recipe } from '../experiments/recipe.ts';
 import { CodedError } from '../foundation/coded-error.ts';
 import { writeCommittedSet } from '../record/sets/committed-set.ts';
+import { readRecipeSet } from '../report/recipes/recipe-set.ts';
 
 /**
  * `engines-2026-11-30-low` becomes `reference-2026-11-30-engines-low`; a committed one keeps its name.
@@ -44,7 +45,7 @@ export function withSetRow(
  * @param root of the checkout
  * @param sets their folders
  * @returns the committed ones
- * @throws CodedError 'command', 'usage'; 'record'
+ * @throws CodedError 'command', 'usage'; 'record'; 'report', before anything is written, where they are of other runs
  */
 export async function commitSets(
   root: string,
@@ -58,6 +59,7 @@ export async function commitSets(
       throw new CodedError('command', 'usage', `${committed} exists already: remove it, or rename ${set}`);
     return { set, out, committed };
   });
+  await readRecipeSet(recipe, sets);
   const readme = path.join(root, 'results', 'README.md');
   for (const { set, out, committed } of named) {
     await writeCommittedSet(set, out);

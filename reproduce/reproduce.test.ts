@@ -1,4 +1,6 @@
-import { readFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
 import { execa } from 'execa';
@@ -82,3 +84,17 @@ for (const [what, arguments_, said] of [
     t.is(await page(), before);
   });
 }
+
+test('a set of other conditions is not committed', async (t) => {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-reproduce-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const set = path.join(folder, 'full-speed-2026-11-26');
+  await cp(path.join(root, 'results', 'reference-2026-11-26-engines'), set, { recursive: true });
+  const readme = (): Promise<string> => readFile(path.join(root, 'results', 'README.md'), 'utf8');
+  const before = await readme();
+  const { stderr, exitCode } = await reproduce('full-speed', '--commit', set);
+  t.is(exitCode, 2);
+  t.regex(stderr, /is no run of the recipe full-speed: its rateTps is 8, the recipe's 0/);
+  t.is(await readme(), before);
+  t.false(existsSync(path.join(root, 'results', 'reference-2026-11-26-full-speed')));
+});

@@ -9,7 +9,7 @@ export const vagrant: Recipe = {
   mems: ['16'],
   engines: ['restore'],
   repeat: 1,
-  conditions: { before: 5, after: 5, verifyRam: true, vmMemory: 256, tableData: 16 },
+  conditions: { before: 30, after: 60, verifyRam: true, vmMemory: 256, tableData: 16 },
   tables: [
     {
       caption: 'Time and pages of 4 KiB',
