@@ -10,6 +10,8 @@ import type { ScenarioName } from './scenarios.ts';
 
 /** Options of `npm run matrix` that are the same for every cell; what is left out is the profile's. */
 interface RecipeConditions {
+  /** Where it is run unless `--testbed` says otherwise. */
+  readonly testbed?: 'vagrant';
   readonly dbms?: DatabaseSystem;
   readonly guest?: 'aged';
   readonly threads?: number;

@@ -60,7 +60,12 @@ const schema = z.object({
       'run nothing: make these sets of one recipe as small as they are committed, in results/reference-<date>-<name>, ' +
         'give each a line in results/README.md, and make the block from them',
     ),
-  testbed: optionsSchema.shape.testbed,
+  testbed: optionsSchema.shape.testbed
+    .unwrap()
+    .optional()
+    .describe(
+      'where the four hosts are, as of npm run experiment (default: the recipe’s, which is local for all but one)',
+    ),
   inventory: optionsSchema.shape.inventory,
   keepOnFailure: optionsSchema.shape.keepOnFailure,
   live: optionsSchema.shape.live,
@@ -175,7 +180,15 @@ async function run(recipe: Recipe, options: Options, atEnd: AtEnd): Promise<numb
   const set = setOf(recipe, options);
   const matrices = await Promise.all(
     matricesOf(recipe).map(async ({ name, options: own, command }) => {
-      const shared = { resume, testbed, inventory, keepOnFailure, live, dryRun, json };
+      const shared = {
+        resume,
+        testbed: testbed ?? own.testbed,
+        inventory,
+        keepOnFailure,
+        live,
+        dryRun,
+        json,
+      };
       const folder = name === '' ? set : `${set}-${name}`;
       return { folder, command, plan: await planMatrix({ ...own, ...shared }, say) };
     }),
