@@ -286,6 +286,26 @@ test("a disk is known by its serial, a partition by its start; devices of others
   t.deepEqual('leftOut' in striped ? striped : sourcesOf(striped).map(nameOf), ['pool0', 'pool7']);
 });
 
+test('a serial that is the name of another disk does not make two disks one', async (t) => {
+  const { root, add } = makeSysfs(t);
+  mkdirSync(join(root, 'block'));
+  for (const [device, name, serial] of [
+    ['254:0', 'vda', 'vdb'],
+    ['254:16', 'vdb', ''],
+    ['254:32', 'vdc', 'vdc'],
+    ['254:48', 'vdd', 'own'],
+  ] as const) {
+    add(device, `devices/${name}`, { serial, 'device/vendor': '0x1af4' });
+    symlinkSync(join(root, 'devices', name), join(root, 'block', name));
+  }
+  const disks = new Disks(root);
+  const names = ['254:0', '254:16', '254:32', '254:48'].map(async (device) => {
+    const place = await disks.find(device);
+    return 'leftOut' in place ? place.leftOut : sourcesOf(place).map(nameOf).join();
+  });
+  t.deepEqual(await Promise.all(names), ['vda', 'vdb', 'vdc', 'own']);
+});
+
 test("disks that the guest attaches over a network are none of the VM's", async (t) => {
   const { root, add } = makeSysfs(t);
   const serial = { serial: 'own', 'device/vendor': 'x' };
