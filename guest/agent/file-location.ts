@@ -7,6 +7,7 @@ import { type DevicePlace, Disks, majorMinor, type NoPlace } from './block-devic
 import { type Extent, type FileExtents, notInTime, readExtents } from './file-extents.ts';
 import { systemErrorCode } from './guest-error.ts';
 import {
+  parseMounts,
   parseNetworkMounts,
   parseOverlayMounts,
   parseRealtimeDevices,
@@ -41,7 +42,8 @@ export async function locateFiles(
 ): Promise<(FileLocation | NoPlace)[]> {
   const root = `/proc/${pid}/root`;
   const mountinfo = readProc(`/proc/${pid}/mountinfo`);
-  const mounts = parseNetworkMounts(mountinfo);
+  const mounts = parseMounts(mountinfo);
+  const networks = parseNetworkMounts(mountinfo);
   const overlays = parseOverlayMounts(mountinfo);
   // The upper folder of a container's overlay is on a mount of the system's, which the container does not see.
   const ofSystem = overlays.length === 0 ? '' : readProc('/proc/self/mountinfo');
@@ -54,7 +56,9 @@ export async function locateFiles(
     const file = identify(path);
     if (file === undefined) continue;
     const upper =
-      overlays.length === 0 ? undefined : placeInUpper(overlays, file.device, path.slice(root.length));
+      overlays.length === 0
+        ? undefined
+        : placeInUpper(overlays, mounts, file.device, path.slice(root.length));
     files.push({
       index,
       path,
@@ -72,7 +76,7 @@ export async function locateFiles(
   const onDisk: LookedAtFile[] = [];
   for (const file of files) {
     deadline.check();
-    const network = placeOnNetwork(mounts, file.device, file.path.slice(root.length));
+    const network = placeOnNetwork(networks, mounts, file.device, file.path.slice(root.length));
     const place = onDevices.get(file.device) ?? gone;
     if (network !== undefined) {
       const count = Math.floor(file.sizeBytes / pageSizeBytes);

@@ -387,18 +387,34 @@ const mountinfo = `22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 `;
 
 test('files on NFS are named by their place on the server', (t) => {
-  const mounts = parseNetworkMounts(mountinfo);
-  t.is(mounts.length, 3);
-  t.deepEqual(placeOnNetwork(mounts, '0:45', '/var/lib/mysql/sbtest/t1.ibd'), {
+  t.is(parseNetworkMounts(mountinfo).length, 3);
+  t.deepEqual(onNetwork(mountinfo, '0:45', '/var/lib/mysql/sbtest/t1.ibd'), {
     fileSystem: 'nas:/export/vm',
     path: 'mysql/sbtest/t1.ibd',
   });
-  t.deepEqual(placeOnNetwork(mounts, '0:45', '/mnt/db files/mysql/ibdata1'), {
+  t.deepEqual(onNetwork(mountinfo, '0:45', '/mnt/db files/mysql/ibdata1'), {
     fileSystem: 'nas:/export/vm',
     path: 'mysql/ibdata1',
   });
-  t.is(placeOnNetwork(mounts, '254:0', '/var/lib/mysql/ibdata1'), undefined);
-  t.is(placeOnNetwork(mounts, '0:46', '/mnt/dbx/ibdata1'), undefined);
+  t.is(onNetwork(mountinfo, '254:0', '/var/lib/mysql/ibdata1'), undefined);
+  t.is(onNetwork(mountinfo, '0:46', '/mnt/dbx/ibdata1'), undefined);
+});
+
+const onNetwork = (text: string, device: string, path: string): ReturnType<typeof placeOnNetwork> =>
+  placeOnNetwork(parseNetworkMounts(text), parseMounts(text), device, path);
+
+test('of several mounts of one file system a file is named by the one on top, and by a mount of the file alone', (t) => {
+  const text = `22 1 254:0 / / rw - ext4 /dev/vda rw
+31 22 0:45 / /var/lib/mysql rw - nfs4 nas:/export/vm rw
+32 31 0:45 /data /var/lib/mysql rw - nfs4 nas:/export/vm rw
+33 22 0:45 /old /mnt/a rw - nfs4 nas:/export/vm rw
+34 22 0:45 / /mnt rw - nfs4 nas:/export/vm rw
+35 22 0:45 /files/t1.ibd /srv/t1.ibd rw - nfs4 nas:/export/vm rw
+`;
+  const pathOf = (path: string): string | undefined => onNetwork(text, '0:45', path)?.path;
+  t.is(pathOf('/var/lib/mysql/t1.ibd'), 'data/t1.ibd');
+  t.is(pathOf('/mnt/a/t1.ibd'), 'a/t1.ibd');
+  t.is(pathOf('/srv/t1.ibd'), 'files/t1.ibd');
 });
 
 test('XFS with a realtime device has blocks on two disks', (t) => {
@@ -410,13 +426,16 @@ test('XFS with a realtime device has blocks on two disks', (t) => {
 });
 
 test('files that were written in a container lie in the upper folder of its overlay', (t) => {
-  const mounts = parseOverlayMounts(`22 1 254:0 / / rw - ext4 /dev/vda rw
+  const text = `22 1 254:0 / / rw - ext4 /dev/vda rw
 40 22 0:51 / / rw,relatime - overlay overlay rw,lowerdir=/l/a:/l/b,upperdir=/var/lib/up\\040per/diff,workdir=/w
 41 22 0:52 / /ro ro - overlay overlay ro,lowerdir=/l/a:/l/b
-`);
+`;
+  const mounts = parseOverlayMounts(text);
+  const inUpper = (device: string, path: string): string | undefined =>
+    placeInUpper(mounts, parseMounts(text), device, path);
   t.is(mounts.length, 1);
-  t.is(placeInUpper(mounts, '0:51', '/var/lib/mysql/t1.ibd'), '/var/lib/up per/diff/var/lib/mysql/t1.ibd');
-  t.is(placeInUpper(mounts, '0:52', '/ro/t1.ibd'), undefined);
+  t.is(inUpper('0:51', '/var/lib/mysql/t1.ibd'), '/var/lib/up per/diff/var/lib/mysql/t1.ibd');
+  t.is(inUpper('0:52', '/ro/t1.ibd'), undefined);
 });
 
 test('a file is seen at each mount of its part of the file system that nothing hides', (t) => {
@@ -426,6 +445,10 @@ test('a file is seen at each mount of its part of the file system that nothing h
 25 24 0:60 / /home/user/own rw - fuse.sshfs sshfs rw
 26 22 254:2 / /mnt rw - ext4 /dev/vdc rw
 27 22 254:3 / /mnt rw - ext4 /dev/vdd rw
+28 24 254:4 / /home/other/disk rw - ext4 /dev/vde rw
+29 24 0:61 / /home/other rw - fuse.sshfs sshfs rw
+30 24 0:62 / /home/user/one rw - fuse.sshfs sshfs rw
+31 22 254:4 /file /etc/file rw - ext4 /dev/vde rw
 `);
   t.deepEqual(pathsBelow(mounts, '254:0', '/srv/db/t1.ibd'), ['/srv/db/t1.ibd', '/data/t1.ibd']);
   t.deepEqual(pathsBelow(mounts, '254:0', '/srv/dbx/t1.ibd'), ['/srv/dbx/t1.ibd']);
@@ -433,6 +456,9 @@ test('a file is seen at each mount of its part of the file system that nothing h
   t.deepEqual(pathsBelow(mounts, '254:1', '/user/file'), ['/home/user/file']);
   t.deepEqual(pathsBelow(mounts, '254:1', '/user/own/file'), []);
   t.deepEqual(pathsBelow(mounts, '254:2', '/file'), []);
+  // Mounted by a user above what the system has mounted before, or on a file.
+  t.deepEqual(pathsBelow(mounts, '254:4', '/file'), ['/etc/file']);
+  t.deepEqual(pathsBelow(mounts, '254:1', '/user/one'), []);
   t.deepEqual(pathsBelow(mounts, '254:3', '/file'), ['/mnt/file']);
 });
 
