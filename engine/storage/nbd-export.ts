@@ -53,6 +53,17 @@ export function nfsBlockdev(uri: string): Blockdev {
 }
 
 const daemonProgram = 'qemu-storage-daemon';
+const nodeName = { 'node-name': 'image' };
+
+/**
+ * Why the daemon ended: what it says behind the description of the image, which it repeats, and which is longer than what is passed on
+ * of a reason.
+ */
+export function reasonIn(errors: string): string {
+  const descriptionEnd = `${JSON.stringify(nodeName).slice(1)}: `;
+  const at = errors.lastIndexOf(descriptionEnd);
+  return (at < 0 ? errors : errors.slice(at + descriptionEnd.length)).trim();
+}
 
 /**
  * Opens an image through a storage daemon of its own, read-only. The daemon ends with `close()`, and with this process.
@@ -75,7 +86,7 @@ export async function openThroughStorageDaemon(image: Blockdev): Promise<Storage
     'setpriv',
     [
       ...['--pdeathsig', 'KILL', daemonProgram],
-      ...['--blockdev', JSON.stringify({ ...image, 'node-name': 'image' })],
+      ...['--blockdev', JSON.stringify({ ...image, ...nodeName })],
       ...['--nbd-server', `addr.type=unix,addr.path=${socketPath}`],
       ...['--export', 'type=nbd,id=export,node-name=image,name=image,writable=off'],
       ...['--pidfile', readyPath],
@@ -109,7 +120,7 @@ export async function openThroughStorageDaemon(image: Blockdev): Promise<Storage
         throw new CodedError(
           'storage',
           'nbd',
-          `${daemonProgram} does not start: ${errors.trim() || 'no reason given'}`,
+          `${daemonProgram} does not start: ${reasonIn(errors) || 'no reason given'}`,
         );
       }
       await sleep(20);
