@@ -18,6 +18,20 @@ test('a serial of more than 20 characters is known by those that the guest sees'
   t.is(placeOf(volumes[0].slice(0, 19), places), undefined);
 });
 
+test('so is one with a blank where it is cut or at its end, and one of more than 36 on a SCSI disk', (t) => {
+  const places = ['pool of the database of shop', 'spare ', `scsi-${volumes[0]}`].map((name) => ({
+    name,
+    location: `/${name}`,
+  }));
+  const cut = `scsi-${volumes[0]}`.slice(0, 36);
+  t.deepEqual(
+    ['pool of the database', 'spare', cut].map((disk) => placeOf(disk, places)),
+    places.map(({ location }) => location),
+  );
+  t.is(placeOf('pool of the', places), undefined);
+  t.is(placeOf('0123456789012345678', [{ name: '0123456789012345678 9', location: '/x' }]), '/x');
+});
+
 test('a whole name goes before a cut one, and one that two places may have is of neither', (t) => {
   const disk = volumes[0].slice(0, 20);
   const cut = { name: volumes[0], location: '/cut' };

@@ -68,15 +68,23 @@ function placeOf(source: PageSource, places: readonly StoragePlace[]): StoragePl
     : (placeByName(source.disk, places) ?? places.find(({ name }) => name === undefined));
 }
 
-/** Characters of a serial that virtio-blk and NVMe show to the guest (VIRTIO_BLK_ID_BYTES in linux/virtio_blk.h; `sn` in linux/nvme.h). */
-const shownSerialLength = 20;
+/**
+ * Characters of a serial that the guest sees: with virtio-blk and NVMe (VIRTIO_BLK_ID_BYTES in linux/virtio_blk.h; `sn` in linux/nvme.h),
+ * and with SCSI (scsi_disk_emulate_vpd_page of QEMU's hw/scsi/scsi-disk.c).
+ */
+const shownSerialLengths = [20, 36, Infinity];
 
-/** The place of that name. A name may be a longer serial, as a volume's UUID is, that the guest sees cut, if it is the only such. */
+/**
+ * The place of that name. A name may be a longer serial, as a volume's UUID is, that the guest sees cut, if it is the only such; blanks
+ * around what it sees are no part of it, as buses fill serials up with them.
+ */
 function placeByName(disk: string, places: readonly StoragePlace[]): StoragePlace | undefined {
   const exact = places.find(({ name }) => name === disk);
-  if (exact !== undefined || disk.length !== shownSerialLength) return exact;
-  const cut = places.filter(({ name }) => name?.startsWith(disk) === true);
-  return cut.length === 1 ? cut[0] : undefined;
+  if (exact !== undefined) return exact;
+  const shown = places.filter(({ name }) =>
+    shownSerialLengths.some((length) => name?.slice(0, length).trim() === disk),
+  );
+  return shown.length === 1 ? shown[0] : undefined;
 }
 
 /**
