@@ -43,6 +43,8 @@ export function parseFilefrag(text: string): ReadonlyMap<string, FileExtents> {
 /** The same, of a text that comes in pieces: one for many files is several times as large as what it says. */
 class FilefragReader {
   readonly files = new Map<string, FileExtents>();
+  /** Of which it has told all: it names a file first, and fails then where the file system does. */
+  readonly whole = new Set<string>();
   #current: { extents: Extent[]; hasUnaligned: boolean; isSettled: boolean } | undefined;
   #rest = '';
 
@@ -59,6 +61,8 @@ class FilefragReader {
       this.files.set(file[1] ?? '', this.#current);
       return;
     }
+    const whole = /^(.+): \d+ extents? found/.exec(line)?.[1];
+    if (whole !== undefined) this.whole.add(whole);
     const current = this.#current;
     const row =
       /^\s*\d+:\s*(\d+)\.\.\s*\d+:\s*(\d+)\.\.\s*\d+:\s*(\d+):(?:\s*\d+:)?\s*((?:[a-z_]+,?)*)\s*$/.exec(line);
@@ -108,8 +112,11 @@ const usualLimits: ExtentLimits = {
   maxHalvings: 64,
 };
 const minTimeoutMs = 5000;
-/** Says the same as of a file in too many pieces, of one that was not looked at in the list's time: the next list may have it. */
-export const notInTime: NoPlace = { leftOut: 'too-fragmented' };
+/**
+ * Says the same as of a file in too many pieces, of one that was not looked at in the list's time, or of which the file system did not
+ * tell: the next list may have it.
+ */
+export const notRead: NoPlace = { leftOut: 'too-fragmented' };
 const programPaths = ['/usr/sbin/filefrag', '/sbin/filefrag', '/usr/bin/filefrag'];
 
 /**
@@ -128,7 +135,7 @@ export async function readExtents(
   const read = async (batch: readonly string[], timeoutMs: number): Promise<void> => {
     try {
       if (deadline.remainingMs === 0 || extents > limits.maxExtents) {
-        for (const path of batch) all.set(path, notInTime);
+        for (const path of batch) all.set(path, notRead);
         return;
       }
       extents += await readBatch(program, batch, all, {
@@ -187,7 +194,7 @@ async function readBatch(
     for (const [index, { path }] of files.entries()) {
       const found = reader.files.get(nameOf(index));
       if (found === undefined) continue;
-      all.set(path, found);
+      all.set(path, reader.whole.has(nameOf(index)) ? found : notRead);
       count += found.extents.length;
     }
     return count;

@@ -4,7 +4,7 @@ import { pageSizeBytes } from '../../engine/list/page-list.ts';
 import type { LeftOutReason } from '../../engine/list/left-out.ts';
 import type { Deadline } from './deadline.ts';
 import { type DevicePlace, Disks, majorMinor, type NoPlace } from './block-device.ts';
-import { type Extent, type FileExtents, notInTime, readExtents } from './file-extents.ts';
+import { type Extent, type FileExtents, notRead, readExtents } from './file-extents.ts';
 import { systemErrorCode } from './guest-error.ts';
 import {
   parseMounts,
@@ -190,7 +190,7 @@ export class ExtentIndex {
       const found = read.get(path);
       const entry = found === undefined ? this.#known.get(key) : { found, changedMs, readAtMs };
       if (entry === undefined) continue;
-      if (entry.found !== notInTime) known.set(key, entry);
+      if (entry.found !== notRead) known.set(key, entry);
       byPath.set(path, entry.found);
     }
     this.#known = known;

@@ -1,5 +1,6 @@
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   mkdtempSync,
@@ -139,6 +140,29 @@ test('files that are not read in time are left out of one list, not of the next'
   t.deepEqual(await read(new Deadline(0, () => 0)), { leftOut: 'too-fragmented' });
   t.is(blocksOf(await read(new Deadline(60_000))), 2);
 });
+
+const noExtents = existsSync('/dev/shm') ? '/dev/shm' : undefined;
+(noExtents === undefined ? test.skip : test)(
+  'a file of which its file system tells no extents is no file of holes, and is asked about again',
+  async (t) => {
+    const folders = [tmpdir(), noExtents ?? ''].map((parent) => mkdtempSync(join(parent, 'extents-')));
+    t.teardown(() => {
+      for (const folder of folders) rmSync(folder, { recursive: true });
+    });
+    const files = folders.map((folder) => ({ path: join(folder, 'a.ibd'), key: folder, changedMs: 0 }));
+    for (const { path } of files) writeFileSync(path, new Uint8Array(8192), { flush: true });
+    const index = new ExtentIndex(() => 1e9);
+    const read = async () => {
+      const found = await index.read(files, new Deadline(60_000));
+      return files.map(({ path }) => found.get(path));
+    };
+    const [told, untold] = await read();
+    t.is(blocksOf(told), 2);
+    t.deepEqual(untold, { leftOut: 'too-fragmented' });
+    // Alone now, as the other is known.
+    t.deepEqual(await read(), [told, untold]);
+  },
+);
 
 test("a file's extents are asked for once, and again when its key is another", async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'extents-'));
