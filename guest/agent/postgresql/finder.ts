@@ -115,8 +115,8 @@ export function listBuffers(
   const files = new RelationFiles(directory);
   const file = new Int32Array(buffered.count);
   const page = new Uint32Array(buffered.count);
-  const { freeSpaceMaps, unknown } = files.assign(buffered, file, page, deadline);
-  const named = buffered.count - freeSpaceMaps - unknown;
+  const { freeSpaceMaps, unknown, beyond } = files.assign(buffered, file, page, deadline);
+  const named = buffered.count - freeSpaceMaps - unknown - beyond;
   const leftOut: LeftOutPages = {};
   const leave = (reason: Parameters<typeof leaveOut>[1], count: number): void => {
     leaveOut(leftOut, reason, count * (blockBytes / pageSizeBytes));
@@ -124,6 +124,7 @@ export function listBuffers(
   leave('dirty', buffered.dirty);
   leave('free-space-map', freeSpaceMaps);
   leave('unknown-tablespace', unknown);
+  leave('beyond-limits', beyond);
   let count = 0;
   // Before version 16 blocks begin at any multiple of 128 bytes.
   const isAligned = known.layout.blocks % pageSizeBytes === 0;
