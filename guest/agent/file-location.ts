@@ -29,9 +29,9 @@ export interface FileLocation {
  * Locates files as process `pid` sees them, by their paths below /proc/PID/root. Those that lie where no block can be named
  * have the reason.
  *
- * @param deadline what is not read by then has no place, or ends it
+ * @param deadline what is not looked at by then has no place
  * @param isAsked files whose place is of no interest are said to be gone
- * @throws GuestError 'too-slow', 'too-large'
+ * @throws GuestError 'too-large', 'command-failed'
  */
 export async function locateFiles(
   pid: number,
@@ -49,10 +49,14 @@ export async function locateFiles(
   const ofSystem = overlays.length === 0 ? '' : readProc('/proc/self/mountinfo');
   const realtime = parseRealtimeDevices(`${mountinfo}\n${ofSystem}`);
   const disks = new Disks();
+  const locations = new Array<FileLocation | NoPlace>(paths.length).fill(gone);
   const files: LookedAtFile[] = [];
   for (const [index, path] of paths.entries()) {
     if (!isAsked(index)) continue;
-    deadline.check();
+    if (deadline.remainingMs === 0) {
+      locations[index] = notRead;
+      continue;
+    }
     const file = identify(path);
     if (file === undefined) continue;
     const upper =
@@ -69,13 +73,12 @@ export async function locateFiles(
   const devices = new Set(files.map(({ device }) => device));
   const onDevices = new Map<string, DevicePlace | NoPlace>();
   for (const device of devices) {
-    deadline.check();
-    onDevices.set(device, realtime.has(device) ? { leftOut: 'realtime-device' } : await disks.find(device));
+    if (deadline.remainingMs === 0) onDevices.set(device, notRead);
+    else if (realtime.has(device)) onDevices.set(device, { leftOut: 'realtime-device' });
+    else onDevices.set(device, await disks.find(device));
   }
-  const locations = new Array<FileLocation | NoPlace>(paths.length).fill(gone);
   const onDisk: LookedAtFile[] = [];
   for (const file of files) {
-    deadline.check();
     const network = placeOnNetwork(networks, mounts, file.device, file.path.slice(root.length));
     const place = onDevices.get(file.device) ?? gone;
     if (network !== undefined) {

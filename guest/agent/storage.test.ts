@@ -20,7 +20,7 @@ import { Disks, majorMinor, type NoPlace, sourcesOf } from './block-device.ts';
 import { type FileExtents, parseFilefrag, readExtents } from './file-extents.ts';
 import { parseTable } from './device-mapper.ts';
 import { Deadline } from './deadline.ts';
-import { ExtentIndex } from './file-location.ts';
+import { ExtentIndex, locateFiles } from './file-location.ts';
 import { parseGuestRam } from './guest-ram.ts';
 import {
   parseMounts,
@@ -163,6 +163,29 @@ const noExtents = existsSync('/dev/shm') ? '/dev/shm' : undefined;
     t.deepEqual(await read(), [told, untold]);
   },
 );
+
+test('of files of which not all are looked at in time the first have their place, or the reason why not', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'extents-'));
+  t.teardown(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const paths = Array.from({ length: 9 }, (_, index) =>
+    join(`/proc/${process.pid}/root`, folder, `${index}`),
+  );
+  for (const path of paths) writeFileSync(path, new Uint8Array(8192), { flush: true });
+  const index = new ExtentIndex();
+  const all = await locateFiles(process.pid, paths, index, new Deadline(60_000));
+  let nowMs = 0;
+  const some = await locateFiles(process.pid, paths, index, new Deadline(5.5, () => nowMs++));
+  const none = { leftOut: 'too-fragmented' } as const;
+  t.is(all.filter((one) => 'leftOut' in one && one.leftOut === none.leftOut).length, 0);
+  // A look at the clock is a millisecond.
+  t.deepEqual(
+    some.slice(4),
+    paths.slice(4).map(() => none),
+  );
+  t.deepEqual(await locateFiles(process.pid, paths, index, new Deadline(60_000)), all);
+});
 
 test("a file's extents are asked for once, and again when its key is another", async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'extents-'));
