@@ -105,6 +105,14 @@ test('files are of the blocks that they are named for, or whose size they have',
   const named = openGuestRam([place(3 * 4096, 'n1'), place(2 * 4096, 'n0')]);
   t.deepEqual(firstBytes(named), [3, 2, undefined]);
   named.close();
+  // What is wrong with a block's own file is said, and not that the others' are none of its.
+  const short = openGuestRam([place(3 * 4096, 'n1'), { ...place(4096), block: 'n0' }]);
+  for (const [of, message] of [
+    [blocks[1], /4096 has 4096 bytes, the RAM block has 8192/],
+    [blocks[2], /^no --ram is given for it$/],
+  ] as const)
+    t.throws(() => of && short.block(of, blocks), { message });
+  short.close();
   const alone = openGuestRam([place(2 * 4096)]);
   t.deepEqual(firstBytes(alone), [undefined, 2, undefined]);
   alone.close();

@@ -54,14 +54,16 @@ export function openGuestRam(
     owners: [...new Set(opened.flatMap(({ owners }) => owners))],
     block: (block, blocks) => {
       const errors: unknown[] = [];
-      for (const source of opened) {
+      for (const place of opened) {
         try {
-          return source.block(block, blocks);
+          const ram = place.block(block, blocks);
+          if (ram !== undefined) return ram;
         } catch (error) {
           errors.push(error);
         }
       }
-      throw errors[0];
+      if (errors.length > 0) throw errors[0];
+      throw new CodedError('source', 'guest-ram', 'no --ram is given for it');
     },
     map: (blocks) => {
       const text = mapText();
@@ -83,7 +85,12 @@ export function readMemoryMap(path: string): string {
   }
 }
 
-function openFile(place: GuestRamPlace & { readonly kind: 'file' }): OpenGuestRam {
+interface OpenPlace extends Omit<OpenGuestRam, 'block'> {
+  /** Undefined where the place is another block's. @throws CodedError 'source' */
+  block(...of: Parameters<OpenGuestRam['block']>): GuestRam | undefined;
+}
+
+function openFile(place: GuestRamPlace & { readonly kind: 'file' }): OpenPlace {
   const { path } = place;
   const fd = open(path, path);
   const { mode, nlink, uid } = fstatSync(fd);
@@ -95,7 +102,7 @@ function openFile(place: GuestRamPlace & { readonly kind: 'file' }): OpenGuestRa
       const sizeBytes = fstatSync(fd).size;
       const isLargest = blocks.every((other) => other.lengthBytes <= lengthBytes);
       if (place.block === undefined ? !isLargest && sizeBytes !== lengthBytes : name !== place.block)
-        throw new CodedError('source', 'guest-ram', `no --ram is given for it`);
+        return undefined;
       if (sizeBytes < lengthBytes) {
         throw new CodedError(
           'source',
@@ -111,7 +118,7 @@ function openFile(place: GuestRamPlace & { readonly kind: 'file' }): OpenGuestRa
   };
 }
 
-function openProcess(pid: number, mapText: () => string | undefined): OpenGuestRam {
+function openProcess(pid: number, mapText: () => string | undefined): OpenPlace {
   const path = `/proc/${pid}/mem`;
   const fd = open(path, `process ${pid}`);
   // The kernel asks for the right to look into the process when the file is opened, and not when it is read.
