@@ -54,6 +54,15 @@ test('a header that says no page size of InnoDB, or not that of the others, cost
   t.deepEqual(sizesOf('mariadb', 0x10), [16384, 'page-size']);
   t.deepEqual(sizesOf('mysql', 0x4041, 0x43c1, 0x4021), [16384, 'page-size', 'page-size', undefined]);
   t.deepEqual(sizesOf('mysql'), [16384]);
+  // One of another server that comes first is none of this one.
+  const system = describeTablespace('ibdata1', firstPage(0, 0x15), 'mariadb');
+  const other = describeTablespace('t.ibd', firstPage(5, 0x13), 'mariadb');
+  const { pageSizeBytes, tablespaces } = withOnePageSize([other, system].flatMap((file) => file ?? []));
+  t.is(pageSizeBytes, 16384);
+  t.deepEqual(
+    tablespaces.map(({ excluded }) => excluded),
+    ['page-size', undefined],
+  );
 });
 
 /** What MariaDB writes for ENCRYPTED=YES and, with another scheme, for ENCRYPTED=NO. */

@@ -21,12 +21,16 @@ export interface TablespaceFile {
 /** UNIV_PAGE_SIZE_SHIFT_MIN to _MAX; a file's header may say anything. */
 const pageSizes: readonly number[] = [4, 8, 16, 32, 64].map((kibibytes) => kibibytes * 1024);
 
-/** All files of a server have pages of one size: that of the first which says one of InnoDB's. Others are excluded. */
+/**
+ * All files of a server have pages of one size: that of its system tablespace, or else of the first which says one of InnoDB's. Others,
+ * as of another server or damaged, are excluded.
+ */
 export function withOnePageSize(files: readonly TablespaceFile[]): {
   readonly pageSizeBytes: number;
   readonly tablespaces: readonly TablespaceFile[];
 } {
-  const stated = files.find(({ pageSizeBytes }) => pageSizes.includes(pageSizeBytes));
+  const possible = files.filter(({ pageSizeBytes }) => pageSizes.includes(pageSizeBytes));
+  const stated = possible.find(({ spaceId }) => spaceId === 0) ?? possible[0];
   const pageSizeBytes = stated?.pageSizeBytes ?? 16 * 1024;
   return {
     pageSizeBytes,
