@@ -409,6 +409,14 @@ test('a volume that snapshots are taken of lies where it lay before', (t) => {
   t.is(parseTable('0 2048 snapshot-origin\n'), 'unknown-mapping');
 });
 
+test('a device whose last block is cut has its other blocks', (t) => {
+  const stripes = [{ device: '254:1', firstBlock: 1 }];
+  t.deepEqual(parseTable('0 2049 linear 254:1 8\n'), [
+    { firstBlock: 0, count: 256, chunkBlocks: 257, stripes },
+  ]);
+  t.is(parseTable('0 2049 linear 254:1 8\n2049 8 linear 254:2 0\n'), 'unaligned');
+});
+
 test("the mapper's tables that say no block, and why", (t) => {
   t.is(parseTable('0 2048 crypt aes-xts-plain64 :64:logon:x 0 254:1 4096\n'), 'encrypted-disk');
   t.is(parseTable('0 2048 raid raid5_ls 3 128 region_size 1024 3 254:1 0 254:2 0 254:3 0\n'), 'raid');
