@@ -6,7 +6,7 @@ import type { PageSource } from '../list/page-list.ts';
 import { openDiskImage, refuseImageFile } from './disk-image.ts';
 import { openFileStorage } from './file-storage.ts';
 import { connectNbd } from './nbd-client.ts';
-import { nfsBlockdev, openThroughStorageDaemon, rawBlockdev } from './nbd-export.ts';
+import { nfsBlockdev, openThroughStorageDaemon, rawBlockdev, readUri } from './nbd-export.ts';
 import type { StorageReader } from './storage-reader.ts';
 
 export interface StoragePlace {
@@ -135,11 +135,13 @@ async function openLocation(location: string): Promise<StorageReader> {
       );
     return openDiskImage(location);
   }
-  const url = new URL(location);
-  const socketPath = url.searchParams.get('socket');
-  const reader = await (socketPath === null
-    ? connectNbd(url.pathname, '')
-    : connectNbd(socketPath, decodeURIComponent(url.pathname.slice(1))));
+  const { url, path: place = '' } = readUri(location) ?? {};
+  const socketPath = url?.searchParams.get('socket') ?? undefined;
+  if (url === undefined || (socketPath ?? place) === '')
+    throw new CodedError('storage', 'invalid-place', `"${location}" is not nbd+unix:///EXPORT?socket=PATH`);
+  const reader = await (socketPath === undefined
+    ? connectNbd(place, '')
+    : connectNbd(socketPath, place.slice(1)));
   try {
     await refuseImageFile(location, reader);
     return reader;
