@@ -20,7 +20,10 @@ export interface FileExtents {
   readonly extents: readonly Extent[];
   /** Some of its bytes lie on the device, and not at multiples of 4096 bytes. */
   readonly hasUnaligned: boolean;
-  /** A write into the file as it is would not move or fill any of its blocks: there is no unwritten, delayed or shared one. */
+  /**
+   * A write into the file would not move or fill any of its blocks: there is no unwritten, delayed or shared one, nor can one become
+   * shared, or be written to another place.
+   */
   readonly isSettled: boolean;
 }
 
@@ -29,6 +32,9 @@ export interface FileExtents {
  * has no block yet, "inline", "encoded" and the like hold the bytes in another form.
  */
 const plainFlags = new Set(['last', 'eof', 'merged', 'shared']);
+
+/** As filefrag says them: EXT4_SUPER_MAGIC, of ext2 and ext3, too. XFS copies on write after a reflink, F2FS writes elsewhere each time. */
+const inPlaceFileSystems = new Set(['ef53']);
 
 /**
  * Reads what `filefrag -e -b1` prints: sizes and offsets in bytes, so that file systems with blocks below 4096 bytes
@@ -46,6 +52,7 @@ class FilefragReader {
   /** Of which it has told all: it names a file first, and fails then where the file system does. */
   readonly whole = new Set<string>();
   #current: { extents: Extent[]; hasUnaligned: boolean; isSettled: boolean } | undefined;
+  #writesInPlace = false;
   #rest = '';
 
   push(text: string): void {
@@ -55,9 +62,12 @@ class FilefragReader {
   }
 
   #take(line: string): void {
+    // Of the files that follow.
+    const type = /^Filesystem type is: ([0-9a-f]+)$/.exec(line)?.[1];
+    if (type !== undefined) this.#writesInPlace = inPlaceFileSystems.has(type);
     const file = /^File size of (.+) is \d+ \(\d+ blocks? of 1 bytes?\)$/.exec(line);
     if (file !== null) {
-      this.#current = { extents: [], hasUnaligned: false, isSettled: true };
+      this.#current = { extents: [], hasUnaligned: false, isSettled: this.#writesInPlace };
       this.files.set(file[1] ?? '', this.#current);
       return;
     }

@@ -169,8 +169,8 @@ interface KnownExtents {
 
 /**
  * Remembers where files lie: starting filefrag in a busy guest is the slowest part of a list. A file whose blocks all are
- * written and its own keeps them while it keeps its size; in others a write fills or moves blocks without a change of size, so
- * they are looked at again after each change. A file that was moved meanwhile (defragmented, say) costs a round trip for each
+ * written and its own keeps them while it keeps its size, on a file system that writes in place; in others a write fills or moves
+ * blocks without a change of size, so they are looked at again after each change. A file that was moved meanwhile (defragmented, say) costs a round trip for each
  * of its pages, no more.
  */
 export class ExtentIndex {

@@ -69,6 +69,25 @@ test("filefrag's extents; those that are no plain copy of the file, or not align
   });
 });
 
+test('where a write may move a file’s blocks, they are not taken for settled', (t) => {
+  const one = (name: string): string => `File size of ${name} is 4096 (4096 blocks of 1 bytes)
+   0:        0..    4095:     8192..   12287:   4096:             last,eof
+${name}: 1 extent found`;
+  const files = parseFilefrag(
+    [
+      'Filesystem type is: 58465342',
+      one('/xfs'),
+      'Filesystem type is: ef53',
+      one('/ext4'),
+      one('/ext4/2'),
+    ].join('\n'),
+  );
+  t.deepEqual(
+    [...files.values()].map(({ isSettled }) => isSettled),
+    [false, true, true],
+  );
+});
+
 test('extents of a file system with small blocks keep their aligned middle', (t) => {
   const text = `File size of f is 20480 (20480 blocks of 1 bytes)
    0:     1024..   15359: 5120..19455: 14336: last,eof`;
