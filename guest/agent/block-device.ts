@@ -143,7 +143,7 @@ function serialOf(disk: string): string | undefined {
     if (text !== undefined && text !== '') return text;
   }
   const page = readBytes(join(disk, 'device/vpd_pg80'));
-  const text = page?.subarray(4, 4 + (page[3] ?? 0)).toString('latin1');
+  const text = page?.subarray(4, 4 + (page[3] ?? 0)).toString('utf8');
   return text === undefined || text.trim() === '' ? undefined : text.trim();
 }
 

@@ -364,12 +364,14 @@ test('a serial that is the name of another disk does not make two disks one', as
     add(device, `devices/${name}`, { serial, 'device/vendor': '0x1af4' });
     symlinkSync(join(root, 'devices', name), join(root, 'block', name));
   }
+  // Bytes as the host has them, in page 0x80 of a SCSI disk as elsewhere.
+  add('8:0', 'devices/sda', { 'device/vpd_pg80': '\0\0\0\x08für 1 ' });
   const disks = new Disks(root);
-  const names = ['254:0', '254:16', '254:32', '254:48'].map(async (device) => {
+  const names = ['254:0', '254:16', '254:32', '254:48', '8:0'].map(async (device) => {
     const place = await disks.find(device);
     return 'leftOut' in place ? place.leftOut : sourcesOf(place).map(nameOf).join();
   });
-  t.deepEqual(await Promise.all(names), ['vda', 'vdb', 'vdc', 'own']);
+  t.deepEqual(await Promise.all(names), ['vda', 'vdb', 'vdc', 'own', 'für 1']);
 });
 
 test("disks that the guest attaches over a network are none of the VM's", async (t) => {
