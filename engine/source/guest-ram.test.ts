@@ -113,6 +113,18 @@ test('files are of the blocks that they are named for, or whose size they have',
   ] as const)
     t.throws(() => of && short.block(of, blocks), { message });
   short.close();
+  const alike = [block('n1', 2 * 4096), block('n0', 2 * 4096)];
+  const other = { ...place(3 * 4096), block: 'n0' };
+  const mixed = openGuestRam([place(2 * 4096), other]);
+  const first = Buffer.alloc(4096);
+  for (const [of, value] of [
+    [alike[0], 2],
+    [alike[1], 3],
+  ] as const) {
+    if (of !== undefined) mixed.block(of, alike).read(0, 1, first, 0);
+    t.is(first[0], value, of?.name);
+  }
+  mixed.close();
   const alone = openGuestRam([place(2 * 4096)]);
   t.deepEqual(firstBytes(alone), [undefined, 2, undefined]);
   alone.close();

@@ -54,7 +54,9 @@ export function openGuestRam(
     owners: [...new Set(opened.flatMap(({ owners }) => owners))],
     block: (block, blocks) => {
       const errors: unknown[] = [];
-      for (const place of opened) {
+      // A file without a name may be of a block of its size: not of one that another is named for.
+      const named = opened.filter(({ of }) => of === block.name);
+      for (const place of named.length > 0 ? named : opened) {
         try {
           const ram = place.block(block, blocks);
           if (ram !== undefined) return ram;
@@ -86,6 +88,8 @@ export function readMemoryMap(path: string): string {
 }
 
 interface OpenPlace extends Omit<OpenGuestRam, 'block'> {
+  /** The block that it is named for. */
+  readonly of?: string | undefined;
   /** Undefined where the place is another block's. @throws CodedError 'source' */
   block(...of: Parameters<OpenGuestRam['block']>): GuestRam | undefined;
 }
@@ -96,6 +100,7 @@ function openFile(place: GuestRamPlace & { readonly kind: 'file' }): OpenPlace {
   const { mode, nlink, uid } = fstatSync(fd);
   return {
     owners: [uid],
+    of: place.block,
     // A memfd, or a file without a name, is only reached through its process.
     readableByOthers: nlink > 0 && (mode & 0o044) !== 0 ? [path] : [],
     block: ({ name, lengthBytes }, blocks) => {
