@@ -60,10 +60,8 @@ export function parseTable(table: string): readonly MappedPiece[] | LeftOutReaso
     const count = Number(length) / sectorsPerBlock;
     // The last block of a device may be cut.
     const chunkBlocks = isStriped ? Number(words[1]) / sectorsPerBlock : Math.ceil(count);
-    const piece = {
-      ...{ firstBlock: Number(start) / sectorsPerBlock, count: Math.floor(count) },
-      ...{ chunkBlocks, stripes },
-    };
+    const firstBlock = Number(start) / sectorsPerBlock;
+    const piece = { firstBlock, count: Math.floor(count), chunkBlocks, stripes };
     if (!stripes.every(({ device }) => /^\d+:\d+$/.test(device))) return 'unknown-mapping';
     const numbers = [piece.firstBlock, piece.chunkBlocks, ...stripes.map(({ firstBlock }) => firstBlock)];
     if (!numbers.every((number) => Number.isInteger(number) && number >= 0) || piece.chunkBlocks === 0)

@@ -75,7 +75,9 @@ test("a tablespace is followed in the server's root, to the folder of its versio
 test('of more databases or files than are looked at the first have their place, and the others are counted', (t) => {
   const tags = Array.from({ length: 20_000 }, (_, index): Tag => [20_000 + index, 5, 16384, 0, 0]);
   t.deepEqual(assign(directory, [...tags, [1663, 5, 16384, 0, 0]]).left, {
-    ...{ freeSpaceMaps: 0, unknown: 10_000, beyond: 10_001 },
+    freeSpaceMaps: 0,
+    unknown: 10_000,
+    beyond: 10_001,
   });
   const relations = Array.from({ length: 200_002 }, (_, index): Tag => [1663, 5, 16384 + index, 0, 0]);
   const { left, files } = assign(directory, relations);
