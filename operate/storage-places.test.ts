@@ -23,6 +23,8 @@ test('a place has a name where there are several disks', (t) => {
   // Neither is told by a serial that both have.
   const twins = [disk('/a', 's', 'vda'), disk('/b', 's', 'vdb')];
   t.deepEqual(placesOf(twins, []), ['vda=/a', 'vdb=/b']);
+  // Nor one by a serial that is the other's name.
+  t.deepEqual(placesOf([disk('/a', 'vdb', 'vda'), disk('/b', '', 'vdb')], []), ['vda=/a', 'vdb=/b']);
 });
 
 test("of QEMU's disks one may have no serial, and more are not told from each other", (t) => {

@@ -8,9 +8,13 @@ import {
 } from '../engine/storage/storage-place.ts';
 import type { DiskFacts } from './facts.ts';
 
-/** What the guest's list calls a disk; empty where nobody knows. Of a serial that two disks have it makes no use. */
+/**
+ * What the guest's list calls a disk; empty where nobody knows. Of a serial that two disks have, or that is the name of one, it makes
+ * no use.
+ */
 function listedAs({ serial, target }: DiskFacts, disks: readonly DiskFacts[]): string {
-  const isOwn = serial !== '' && disks.filter((disk) => disk.serial === serial).length === 1;
+  const isName = disks.some((disk) => disk.target === serial);
+  const isOwn = serial !== '' && !isName && disks.filter((disk) => disk.serial === serial).length === 1;
   return isOwn ? serial : target;
 }
 

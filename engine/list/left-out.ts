@@ -32,7 +32,8 @@ export const leftOutReasons = {
   'network-disk':
     'on a disk that the guest itself attaches over a network (iSCSI, Fibre Channel, NVMe over fabrics, RBD, NBD, DRBD)',
   'other-disk': 'in the page cache, of files on a disk that no server’s pages are on',
-  'too-fragmented': 'of files whose place on the disk cannot be read: in too many pieces, or not in time',
+  'too-fragmented':
+    'of files whose place on the disk cannot be read: in too many pieces, not in time, or their file system does not tell',
   unaligned: 'their blocks do not begin at multiples of 4096 bytes of the disk',
   unwritten: 'their place in the file is a hole, or was never written',
   'not-in-memory': 'swapped out, or of another NUMA node that cannot be seen',

@@ -105,6 +105,26 @@ test('files are of the blocks that they are named for, or whose size they have',
   const named = openGuestRam([place(3 * 4096, 'n1'), place(2 * 4096, 'n0')]);
   t.deepEqual(firstBytes(named), [3, 2, undefined]);
   named.close();
+  // What is wrong with a block's own file is said, and not that the others' are none of its.
+  const short = openGuestRam([place(3 * 4096, 'n1'), { ...place(4096), block: 'n0' }]);
+  for (const [of, message] of [
+    [blocks[1], /4096 has 4096 bytes, the RAM block has 8192/],
+    [blocks[2], /^no --ram is given for it$/],
+  ] as const)
+    t.throws(() => of && short.block(of, blocks), { message });
+  short.close();
+  const alike = [block('n1', 2 * 4096), block('n0', 2 * 4096)];
+  const other = { ...place(3 * 4096), block: 'n0' };
+  const mixed = openGuestRam([place(2 * 4096), other]);
+  const first = Buffer.alloc(4096);
+  for (const [of, value] of [
+    [alike[0], 2],
+    [alike[1], 3],
+  ] as const) {
+    if (of !== undefined) mixed.block(of, alike).read(0, 1, first, 0);
+    t.is(first[0], value, of?.name);
+  }
+  mixed.close();
   const alone = openGuestRam([place(2 * 4096)]);
   t.deepEqual(firstBytes(alone), [undefined, 2, undefined]);
   alone.close();

@@ -54,14 +54,18 @@ export function openGuestRam(
     owners: [...new Set(opened.flatMap(({ owners }) => owners))],
     block: (block, blocks) => {
       const errors: unknown[] = [];
-      for (const source of opened) {
+      // A file without a name may be of a block of its size: not of one that another is named for.
+      const named = opened.filter(({ of }) => of === block.name);
+      for (const place of named.length > 0 ? named : opened) {
         try {
-          return source.block(block, blocks);
+          const ram = place.block(block, blocks);
+          if (ram !== undefined) return ram;
         } catch (error) {
           errors.push(error);
         }
       }
-      throw errors[0];
+      if (errors.length > 0) throw errors[0];
+      throw new CodedError('source', 'guest-ram', 'no --ram is given for it');
     },
     map: (blocks) => {
       const text = mapText();
@@ -83,19 +87,27 @@ export function readMemoryMap(path: string): string {
   }
 }
 
-function openFile(place: GuestRamPlace & { readonly kind: 'file' }): OpenGuestRam {
+interface OpenPlace extends Omit<OpenGuestRam, 'block'> {
+  /** The block that it is named for. */
+  readonly of?: string | undefined;
+  /** Undefined where the place is another block's. @throws CodedError 'source' */
+  block(...of: Parameters<OpenGuestRam['block']>): GuestRam | undefined;
+}
+
+function openFile(place: GuestRamPlace & { readonly kind: 'file' }): OpenPlace {
   const { path } = place;
   const fd = open(path, path);
   const { mode, nlink, uid } = fstatSync(fd);
   return {
     owners: [uid],
+    of: place.block,
     // A memfd, or a file without a name, is only reached through its process.
     readableByOthers: nlink > 0 && (mode & 0o044) !== 0 ? [path] : [],
     block: ({ name, lengthBytes }, blocks) => {
       const sizeBytes = fstatSync(fd).size;
       const isLargest = blocks.every((other) => other.lengthBytes <= lengthBytes);
       if (place.block === undefined ? !isLargest && sizeBytes !== lengthBytes : name !== place.block)
-        throw new CodedError('source', 'guest-ram', `no --ram is given for it`);
+        return undefined;
       if (sizeBytes < lengthBytes) {
         throw new CodedError(
           'source',
@@ -111,7 +123,7 @@ function openFile(place: GuestRamPlace & { readonly kind: 'file' }): OpenGuestRa
   };
 }
 
-function openProcess(pid: number, mapText: () => string | undefined): OpenGuestRam {
+function openProcess(pid: number, mapText: () => string | undefined): OpenPlace {
   const path = `/proc/${pid}/mem`;
   const fd = open(path, `process ${pid}`);
   // The kernel asks for the right to look into the process when the file is opened, and not when it is read.

@@ -51,6 +51,8 @@ test('images of both versions, alone and on others', (t) => {
       format: 'qcow2',
       backing: { name: 'json:{}', format: undefined },
     });
+    // A place for a name, and none in it.
+    t.deepEqual(readImageHeader(qcow2(version, { backing: '' })), { format: 'qcow2', backing: undefined });
   }
 });
 
@@ -83,6 +85,8 @@ test('what is not read says what it is', (t) => {
     [qcow2(3, { encryption: 2 }), /encrypted .*LUKS/],
     [qcow2(3).fill(1, 7, 8), /version 1/],
     [qcow2(3, { backing: 'x' }).subarray(0, 110), /not in its header/],
+    [qcow2(3, { backing: 'x'.repeat(1024) }), /not in its header/],
+    [qcow2(3, { backing: 'base\0\0' }), /name is cut off/],
   ];
   for (const [bytes, why] of cases) {
     const header = readImageHeader(bytes);

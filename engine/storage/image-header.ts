@@ -17,6 +17,8 @@ type ImageHeader =
   | { readonly format: 'unsupported'; readonly why: string };
 
 const qcow2Magic = 0x514649fb;
+/** Of a backing file's name, as QEMU has it. */
+const maxNameBytes = 1023;
 /** Where a header of version 2 ends, which does not say how long it is. */
 const version2HeaderBytes = 72;
 const extension = { end: 0, backingFormat: 0xe2792aca } as const;
@@ -57,11 +59,13 @@ function readQcow2Header(bytes: Buffer): ImageHeader {
   if (version === 3 && (bytes.readBigUInt64BE(72) & externalDataFile) !== 0n)
     return unsupported('a qcow2 image with an external data file, which is not read');
   const nameAt = bytes.readBigUInt64BE(8);
-  if (nameAt === 0n) return { format: 'qcow2', backing: undefined };
-  const nameEnd = nameAt + BigInt(bytes.readUInt32BE(16));
-  if (nameEnd > BigInt(bytes.length))
+  const nameBytes = bytes.readUInt32BE(16);
+  if (nameAt === 0n || nameBytes === 0) return { format: 'qcow2', backing: undefined };
+  const nameEnd = nameAt + BigInt(nameBytes);
+  if (nameEnd > BigInt(bytes.length) || nameBytes > maxNameBytes)
     return unsupported("a qcow2 image whose backing file's name is not in its header");
   const name = bytes.toString('utf8', Number(nameAt), Number(nameEnd));
+  if (name.includes('\0')) return unsupported("a qcow2 image whose backing file's name is cut off");
   const extensionsAt = version === 2 ? version2HeaderBytes : bytes.readUInt32BE(100);
   return { format: 'qcow2', backing: { name, format: backingFormat(bytes, extensionsAt) } };
 }

@@ -6,7 +6,7 @@ import type { PageSource } from '../list/page-list.ts';
 import { openDiskImage, refuseImageFile } from './disk-image.ts';
 import { openFileStorage } from './file-storage.ts';
 import { connectNbd } from './nbd-client.ts';
-import { nfsBlockdev, openThroughStorageDaemon, rawBlockdev } from './nbd-export.ts';
+import { nfsBlockdev, openThroughStorageDaemon, rawBlockdev, readUri } from './nbd-export.ts';
 import type { StorageReader } from './storage-reader.ts';
 
 export interface StoragePlace {
@@ -68,15 +68,23 @@ function placeOf(source: PageSource, places: readonly StoragePlace[]): StoragePl
     : (placeByName(source.disk, places) ?? places.find(({ name }) => name === undefined));
 }
 
-/** Characters of a serial that virtio-blk and NVMe show to the guest (VIRTIO_BLK_ID_BYTES in linux/virtio_blk.h; `sn` in linux/nvme.h). */
-const shownSerialLength = 20;
+/**
+ * Characters of a serial that the guest sees: with virtio-blk and NVMe (VIRTIO_BLK_ID_BYTES in linux/virtio_blk.h; `sn` in linux/nvme.h),
+ * and with SCSI (scsi_disk_emulate_vpd_page of QEMU's hw/scsi/scsi-disk.c).
+ */
+const shownSerialLengths = [20, 36, Infinity];
 
-/** The place of that name. A name may be a longer serial, as a volume's UUID is, that the guest sees cut, if it is the only such. */
+/**
+ * The place of that name. A name may be a longer serial, as a volume's UUID is, that the guest sees cut, if it is the only such; blanks
+ * around what it sees are no part of it, as buses fill serials up with them.
+ */
 function placeByName(disk: string, places: readonly StoragePlace[]): StoragePlace | undefined {
   const exact = places.find(({ name }) => name === disk);
-  if (exact !== undefined || disk.length !== shownSerialLength) return exact;
-  const cut = places.filter(({ name }) => name?.startsWith(disk) === true);
-  return cut.length === 1 ? cut[0] : undefined;
+  if (exact !== undefined) return exact;
+  const shown = places.filter(({ name }) =>
+    shownSerialLengths.some((length) => name?.slice(0, length).trim() === disk),
+  );
+  return shown.length === 1 ? shown[0] : undefined;
 }
 
 /**
@@ -127,11 +135,13 @@ async function openLocation(location: string): Promise<StorageReader> {
       );
     return openDiskImage(location);
   }
-  const url = new URL(location);
-  const socketPath = url.searchParams.get('socket');
-  const reader = await (socketPath === null
-    ? connectNbd(url.pathname, '')
-    : connectNbd(socketPath, decodeURIComponent(url.pathname.slice(1))));
+  const { url, path: place = '' } = readUri(location) ?? {};
+  const socketPath = url?.searchParams.get('socket') ?? undefined;
+  if (url === undefined || (socketPath ?? place) === '')
+    throw new CodedError('storage', 'invalid-place', `"${location}" is not nbd+unix:///EXPORT?socket=PATH`);
+  const reader = await (socketPath === undefined
+    ? connectNbd(place, '')
+    : connectNbd(socketPath, place.slice(1)));
   try {
     await refuseImageFile(location, reader);
     return reader;

@@ -112,12 +112,16 @@ export class Disks {
     return { pieces };
   }
 
-  /** Serial numbers that several disks have, as the namespaces of one NVMe controller do: none of them is told by it. */
+  /**
+   * Serial numbers that several disks have, as the namespaces of one NVMe controller do, and those that are the name of a disk, which
+   * may be one without a serial: none is told by it.
+   */
   #sharedSerials(): ReadonlySet<string> {
     if (this.#shared === undefined) {
+      const names = namesIn(join(this.#sysRoot, 'block'));
       const seen = new Set<string>();
-      const shared = new Set<string>();
-      for (const name of namesIn(join(this.#sysRoot, 'block'))) {
+      const shared = new Set(names);
+      for (const name of names) {
         const disk = join(this.#sysRoot, 'block', name);
         // The paths below a disk of NVMe multipath have its serial, and hold no file system (GENHD_FL_HIDDEN).
         if (readText(join(disk, 'hidden')) === '1') continue;
@@ -139,7 +143,7 @@ function serialOf(disk: string): string | undefined {
     if (text !== undefined && text !== '') return text;
   }
   const page = readBytes(join(disk, 'device/vpd_pg80'));
-  const text = page?.subarray(4, 4 + (page[3] ?? 0)).toString('latin1');
+  const text = page?.subarray(4, 4 + (page[3] ?? 0)).toString('utf8');
   return text === undefined || text.trim() === '' ? undefined : text.trim();
 }
 

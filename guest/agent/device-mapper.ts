@@ -57,18 +57,16 @@ export function parseTable(table: string): readonly MappedPiece[] | LeftOutReaso
       device: places[2 * index] ?? '',
       firstBlock: Number(places[2 * index + 1]) / sectorsPerBlock,
     }));
-    const piece = {
-      firstBlock: Number(start) / sectorsPerBlock,
-      count: Number(length) / sectorsPerBlock,
-      chunkBlocks: Number(isStriped ? words[1] : length) / sectorsPerBlock,
-      stripes,
-    };
+    const count = Number(length) / sectorsPerBlock;
+    // The last block of a device may be cut.
+    const chunkBlocks = isStriped ? Number(words[1]) / sectorsPerBlock : Math.ceil(count);
+    const firstBlock = Number(start) / sectorsPerBlock;
+    const piece = { firstBlock, count: Math.floor(count), chunkBlocks, stripes };
     if (!stripes.every(({ device }) => /^\d+:\d+$/.test(device))) return 'unknown-mapping';
     const numbers = [piece.firstBlock, piece.chunkBlocks, ...stripes.map(({ firstBlock }) => firstBlock)];
     if (!numbers.every((number) => Number.isInteger(number) && number >= 0) || piece.chunkBlocks === 0)
       return 'unaligned';
-    // The last block of a device may be cut.
-    pieces.push({ ...piece, count: Math.floor(piece.count) });
+    pieces.push(piece);
   }
   return pieces.length === 0 ? 'unknown-mapping' : pieces;
 }

@@ -20,7 +20,10 @@ export interface FileExtents {
   readonly extents: readonly Extent[];
   /** Some of its bytes lie on the device, and not at multiples of 4096 bytes. */
   readonly hasUnaligned: boolean;
-  /** A write into the file as it is would not move or fill any of its blocks: there is no unwritten, delayed or shared one. */
+  /**
+   * A write into the file would not move or fill any of its blocks: there is no unwritten, delayed or shared one, nor can one become
+   * shared, or be written to another place.
+   */
   readonly isSettled: boolean;
 }
 
@@ -29,6 +32,9 @@ export interface FileExtents {
  * has no block yet, "inline", "encoded" and the like hold the bytes in another form.
  */
 const plainFlags = new Set(['last', 'eof', 'merged', 'shared']);
+
+/** As filefrag says them: EXT4_SUPER_MAGIC, of ext2 and ext3, too. XFS copies on write after a reflink, F2FS writes elsewhere each time. */
+const inPlaceFileSystems = new Set(['ef53']);
 
 /**
  * Reads what `filefrag -e -b1` prints: sizes and offsets in bytes, so that file systems with blocks below 4096 bytes
@@ -43,7 +49,10 @@ export function parseFilefrag(text: string): ReadonlyMap<string, FileExtents> {
 /** The same, of a text that comes in pieces: one for many files is several times as large as what it says. */
 class FilefragReader {
   readonly files = new Map<string, FileExtents>();
+  /** Of which it has told all: it names a file first, and fails then where the file system does. */
+  readonly whole = new Set<string>();
   #current: { extents: Extent[]; hasUnaligned: boolean; isSettled: boolean } | undefined;
+  #writesInPlace = false;
   #rest = '';
 
   push(text: string): void {
@@ -53,12 +62,17 @@ class FilefragReader {
   }
 
   #take(line: string): void {
+    // Of the files that follow.
+    const type = /^Filesystem type is: ([0-9a-f]+)$/.exec(line)?.[1];
+    if (type !== undefined) this.#writesInPlace = inPlaceFileSystems.has(type);
     const file = /^File size of (.+) is \d+ \(\d+ blocks? of 1 bytes?\)$/.exec(line);
     if (file !== null) {
-      this.#current = { extents: [], hasUnaligned: false, isSettled: true };
+      this.#current = { extents: [], hasUnaligned: false, isSettled: this.#writesInPlace };
       this.files.set(file[1] ?? '', this.#current);
       return;
     }
+    const whole = /^(.+): \d+ extents? found/.exec(line)?.[1];
+    if (whole !== undefined) this.whole.add(whole);
     const current = this.#current;
     const row =
       /^\s*\d+:\s*(\d+)\.\.\s*\d+:\s*(\d+)\.\.\s*\d+:\s*(\d+):(?:\s*\d+:)?\s*((?:[a-z_]+,?)*)\s*$/.exec(line);
@@ -108,8 +122,11 @@ const usualLimits: ExtentLimits = {
   maxHalvings: 64,
 };
 const minTimeoutMs = 5000;
-/** Says the same as of a file in too many pieces, of one that was not looked at in the list's time: the next list may have it. */
-export const notInTime: NoPlace = { leftOut: 'too-fragmented' };
+/**
+ * Says the same as of a file in too many pieces, of one that was not looked at in the list's time, or of which the file system did not
+ * tell: the next list may have it.
+ */
+export const notRead: NoPlace = { leftOut: 'too-fragmented' };
 const programPaths = ['/usr/sbin/filefrag', '/sbin/filefrag', '/usr/bin/filefrag'];
 
 /**
@@ -128,7 +145,7 @@ export async function readExtents(
   const read = async (batch: readonly string[], timeoutMs: number): Promise<void> => {
     try {
       if (deadline.remainingMs === 0 || extents > limits.maxExtents) {
-        for (const path of batch) all.set(path, notInTime);
+        for (const path of batch) all.set(path, notRead);
         return;
       }
       extents += await readBatch(program, batch, all, {
@@ -187,7 +204,7 @@ async function readBatch(
     for (const [index, { path }] of files.entries()) {
       const found = reader.files.get(nameOf(index));
       if (found === undefined) continue;
-      all.set(path, found);
+      all.set(path, reader.whole.has(nameOf(index)) ? found : notRead);
       count += found.extents.length;
     }
     return count;

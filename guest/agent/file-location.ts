@@ -4,9 +4,10 @@ import { pageSizeBytes } from '../../engine/list/page-list.ts';
 import type { LeftOutReason } from '../../engine/list/left-out.ts';
 import type { Deadline } from './deadline.ts';
 import { type DevicePlace, Disks, majorMinor, type NoPlace } from './block-device.ts';
-import { type Extent, type FileExtents, notInTime, readExtents } from './file-extents.ts';
+import { type Extent, type FileExtents, notRead, readExtents } from './file-extents.ts';
 import { systemErrorCode } from './guest-error.ts';
 import {
+  parseMounts,
   parseNetworkMounts,
   parseOverlayMounts,
   parseRealtimeDevices,
@@ -28,9 +29,9 @@ export interface FileLocation {
  * Locates files as process `pid` sees them, by their paths below /proc/PID/root. Those that lie where no block can be named
  * have the reason.
  *
- * @param deadline what is not read by then has no place, or ends it
+ * @param deadline what is not looked at by then has no place
  * @param isAsked files whose place is of no interest are said to be gone
- * @throws GuestError 'too-slow', 'too-large'
+ * @throws GuestError 'too-large', 'command-failed'
  */
 export async function locateFiles(
   pid: number,
@@ -41,20 +42,27 @@ export async function locateFiles(
 ): Promise<(FileLocation | NoPlace)[]> {
   const root = `/proc/${pid}/root`;
   const mountinfo = readProc(`/proc/${pid}/mountinfo`);
-  const mounts = parseNetworkMounts(mountinfo);
+  const mounts = parseMounts(mountinfo);
+  const networks = parseNetworkMounts(mountinfo);
   const overlays = parseOverlayMounts(mountinfo);
   // The upper folder of a container's overlay is on a mount of the system's, which the container does not see.
   const ofSystem = overlays.length === 0 ? '' : readProc('/proc/self/mountinfo');
   const realtime = parseRealtimeDevices(`${mountinfo}\n${ofSystem}`);
   const disks = new Disks();
+  const locations = new Array<FileLocation | NoPlace>(paths.length).fill(gone);
   const files: LookedAtFile[] = [];
   for (const [index, path] of paths.entries()) {
     if (!isAsked(index)) continue;
-    deadline.check();
+    if (deadline.remainingMs === 0) {
+      locations[index] = notRead;
+      continue;
+    }
     const file = identify(path);
     if (file === undefined) continue;
     const upper =
-      overlays.length === 0 ? undefined : placeInUpper(overlays, file.device, path.slice(root.length));
+      overlays.length === 0
+        ? undefined
+        : placeInUpper(overlays, mounts, file.device, path.slice(root.length));
     files.push({
       index,
       path,
@@ -65,14 +73,13 @@ export async function locateFiles(
   const devices = new Set(files.map(({ device }) => device));
   const onDevices = new Map<string, DevicePlace | NoPlace>();
   for (const device of devices) {
-    deadline.check();
-    onDevices.set(device, realtime.has(device) ? { leftOut: 'realtime-device' } : await disks.find(device));
+    if (deadline.remainingMs === 0) onDevices.set(device, notRead);
+    else if (realtime.has(device)) onDevices.set(device, { leftOut: 'realtime-device' });
+    else onDevices.set(device, await disks.find(device));
   }
-  const locations = new Array<FileLocation | NoPlace>(paths.length).fill(gone);
   const onDisk: LookedAtFile[] = [];
   for (const file of files) {
-    deadline.check();
-    const network = placeOnNetwork(mounts, file.device, file.path.slice(root.length));
+    const network = placeOnNetwork(networks, mounts, file.device, file.path.slice(root.length));
     const place = onDevices.get(file.device) ?? gone;
     if (network !== undefined) {
       const count = Math.floor(file.sizeBytes / pageSizeBytes);
@@ -162,8 +169,8 @@ interface KnownExtents {
 
 /**
  * Remembers where files lie: starting filefrag in a busy guest is the slowest part of a list. A file whose blocks all are
- * written and its own keeps them while it keeps its size; in others a write fills or moves blocks without a change of size, so
- * they are looked at again after each change. A file that was moved meanwhile (defragmented, say) costs a round trip for each
+ * written and its own keeps them while it keeps its size, on a file system that writes in place; in others a write fills or moves
+ * blocks without a change of size, so they are looked at again after each change. A file that was moved meanwhile (defragmented, say) costs a round trip for each
  * of its pages, no more.
  */
 export class ExtentIndex {
@@ -186,7 +193,7 @@ export class ExtentIndex {
       const found = read.get(path);
       const entry = found === undefined ? this.#known.get(key) : { found, changedMs, readAtMs };
       if (entry === undefined) continue;
-      if (entry.found !== notInTime) known.set(key, entry);
+      if (entry.found !== notRead) known.set(key, entry);
       byPath.set(path, entry.found);
     }
     this.#known = known;

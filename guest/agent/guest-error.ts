@@ -5,13 +5,13 @@ type GuestErrorCode =
   | 'not-permitted'
   /** The server's memory is not laid out as any known version's, and a scan found nothing either. */
   | 'unknown-layout'
-  /** The server's files do not lie where blocks can be named: a plain disk or partition, or NFS. */
+  /** The server's files do not lie where blocks can be named, a plain disk or partition, or NFS, or have pages in another form. */
   | 'unsupported-storage'
   /** A program that the agent runs (filefrag) is missing, could be changed by others than root, or failed. */
   | 'command-failed'
   /** Reducing dirty pages was asked for, but the server could not be told to. */
   | 'clean-failed'
-  /** A process that looks like a server has more memory areas, files or mounts than the agent looks at. */
+  /** A process that looks like a server has more memory areas or mounts than the agent looks at. */
   | 'too-large'
   /** Finding a server's pages takes longer than the agent gives it. */
   | 'too-slow'

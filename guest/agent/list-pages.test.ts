@@ -122,19 +122,46 @@ test('of the page cache, what lies where servers have pages', (t) => {
   t.deepEqual(onServersDisks([nowhere, kernel]), [nowhere, kernel]);
 });
 
-test('what has more pages than this machine has memory is not looked at further', async (t) => {
+test('of more pages than this machine has memory, as where some are swapped out, the first are looked at', async (t) => {
+  const inMemory = Math.floor(totalmem() / nothingCached.pageSizeBytes);
+  const count = inMemory + 3;
   const program: CachingProgram = {
     pid: process.pid,
     description: 'mysql 9',
     isReady: () => true,
     writeDirtyPages: async () => undefined,
     findPages: async () => ({
-      ...nothingCached,
-      count: Math.ceil(totalmem() / nothingCached.pageSizeBytes) + 1,
+      ...{ ...nothingCached, count, files: ['/nowhere'] },
+      ...{ file: new Uint32Array(count), page: new Uint32Array(count), address: new Float64Array(count) },
     }),
   };
-  const error = await t.throwsAsync(listPages([program]), { instanceOf: GuestError });
-  t.is(error.code, 'too-large');
+  const error = await t.throwsAsync(listPages([program], [], { maxPages: Infinity }), {
+    instanceOf: GuestError,
+  });
+  t.is(error.code, 'unsupported-storage');
+  t.regex(
+    error.message,
+    new RegExp(`: ${inMemory * 4} pages of 4 KiB their file is gone; 12 pages of 4 KiB beyond`),
+  );
+});
+
+test('of more files than there is room for the first are looked at', async (t) => {
+  const files = Array.from({ length: 300_002 }, (_, index) => `/nowhere/${index}`);
+  const count = files.length;
+  const program: CachingProgram = {
+    pid: process.pid,
+    description: 'mysql 9',
+    isReady: () => true,
+    writeDirtyPages: async () => undefined,
+    findPages: async () => ({
+      ...{ ...nothingCached, count, files, pageSizeBytes: 4096, address: new Float64Array(count) },
+      ...{ file: Uint32Array.from(files.keys()), page: new Uint32Array(count) },
+    }),
+  };
+  const error = await t.throwsAsync(listPages([program], [], { maxPages: Infinity }), {
+    instanceOf: GuestError,
+  });
+  t.regex(error.message, /: 300000 pages of 4 KiB their file is gone; 2 pages of 4 KiB beyond/);
 });
 
 test('of more pages than the agent has memory for the first are looked at, the others counted', async (t) => {

@@ -189,7 +189,7 @@ interface Room {
 }
 
 /**
- * @param room is taken from
+ * @param room is taken from; what it has no room for is left out
  * @param isLast whether no other program needs what remains of the time
  * @throws GuestError 'too-large', 'too-slow'
  */
@@ -202,14 +202,12 @@ async function locatePages(
   isLast: boolean,
 ): Promise<LocatedPages> {
   const startMs = performance.now();
-  const maxPages = Math.floor((program.isKernel === true ? shareOfKernel : 1) * room.pages);
+  const share = program.isKernel === true ? shareOfKernel : 1;
+  const maxPages = Math.floor(Math.min(share * room.pages, room.bytes / pageSizeBytes));
   const found = await program.findPages(
     deadline.within((isLast ? shareOfLast : shareOfTime) * deadline.remainingMs),
     maxPages,
   );
-  const bytes = found.count * found.pageSizeBytes;
-  if (bytes > room.bytes)
-    throw new GuestError('too-large', `process ${found.pid} has more cached pages than there is memory for`);
   const pages = firstPages(found, maxPages);
   releaseMuch();
   const foundMs = performance.now();
@@ -221,18 +219,18 @@ async function locatePages(
   const mapStartMs = performance.now();
   const extentIndex = known.get(pages.pid) ?? new ExtentIndex();
   const hasPages = new Uint8Array(pages.files.length);
-  const files = markFiles(pages.file, pages.count, hasPages);
-  if (files > room.files)
-    throw new GuestError('too-large', `process ${pages.pid} has cached pages of ${files} files`);
+  const files = markFiles(pages.file, pages.count, hasPages, room.files);
   const located = await locateFiles(
     pages.pid,
     pages.files,
     extentIndex,
     deadline.within((isLast ? 1 : shareOfTime) * deadline.remainingMs),
-    (file) => hasPages[file] === 1,
+    (file) => hasPages[file] === fileHas.pages,
   );
-  const locations = located.map((location) => withinRoom(location, room));
-  room.bytes -= bytes;
+  const locations = located.map((location, file) =>
+    hasPages[file] === fileHas.noRoom ? beyondLimits : withinRoom(location, room),
+  );
+  room.bytes -= pages.count * pages.pageSizeBytes;
   room.pages -= (pages.count * pages.pageSizeBytes) / pageSizeBytes;
   room.files -= files;
   extentIndexes.set(pages.pid, extentIndex);
@@ -274,13 +272,17 @@ export function withinRoom(
   return location;
 }
 
-/** @returns how many have pages. Numbers and typed arrays alone (page-runs.ts says why). */
-function markFiles(file: Uint32Array, count: number, hasPages: Uint8Array): number {
+const beyondLimits: NoPlace = { leftOut: 'beyond-limits' };
+const fileHas = { pages: 1, noRoom: 2 } as const;
+
+/** @returns how many of `most` have pages. Numbers and typed arrays alone (page-runs.ts says why). */
+function markFiles(file: Uint32Array, count: number, hasPages: Uint8Array, most: number): number {
   let files = 0;
   for (let page = 0; page < count; page++) {
     const number = file[page] ?? 0;
-    if (hasPages[number] === 0) files++;
-    hasPages[number] = 1;
+    if (hasPages[number] !== 0) continue;
+    hasPages[number] = files < most ? fileHas.pages : fileHas.noRoom;
+    if (files < most) files++;
   }
   return files;
 }

@@ -1,6 +1,9 @@
 /** File systems that the guest mounts from a server, or lays over each other: proc_pid_mountinfo(5). */
 
 export interface Mount {
+  readonly id: string;
+  /** Mount that its mount point is on. */
+  readonly parent: string;
   /** "254:1" style number of its files' device. */
   readonly device: string;
   readonly mountPoint: string;
@@ -23,11 +26,12 @@ function* mountsOf(
 ): Generator<Mount & { readonly type: string; readonly source: string; readonly options: string }> {
   for (const line of mountinfo.split('\n')) {
     const [left = '', right = ''] = line.split(' - ');
-    const [, , device, root, mountPoint] = left.split(' ');
+    const [id, parent, device, root, mountPoint] = left.split(' ');
     const [type, source, options = ''] = right.split(' ');
-    if (device === undefined || root === undefined || mountPoint === undefined) continue;
-    if (type === undefined || source === undefined) continue;
-    const place = { device, mountPoint: unescape(mountPoint), root: unescape(root) };
+    if (id === undefined || parent === undefined || device === undefined) continue;
+    if (root === undefined || mountPoint === undefined || type === undefined || source === undefined)
+      continue;
+    const place = { id, parent, device, mountPoint: unescape(mountPoint), root: unescape(root) };
     yield { ...place, type, source: unescape(source), options };
   }
 }
@@ -38,18 +42,17 @@ export const parseMounts = (mountinfo: string): readonly Mount[] => [...mountsOf
 /** NFS mounts of a mountinfo text. */
 export function parseNetworkMounts(mountinfo: string): NetworkMount[] {
   const mounts: NetworkMount[] = [];
-  for (const { type, source, device, mountPoint, root } of mountsOf(mountinfo))
-    if (type === 'nfs' || type === 'nfs4') mounts.push({ device, mountPoint, root, fileSystem: source });
+  for (const { type, source, options: _options, ...mount } of mountsOf(mountinfo))
+    if (type === 'nfs' || type === 'nfs4') mounts.push({ ...mount, fileSystem: source });
   return mounts;
 }
 
 /** Mounts of a mountinfo text by overlayfs, of those that can be written. */
 export function parseOverlayMounts(mountinfo: string): OverlayMount[] {
   const mounts: OverlayMount[] = [];
-  for (const { type, options, device, mountPoint, root } of mountsOf(mountinfo)) {
+  for (const { type, options, source: _source, ...mount } of mountsOf(mountinfo)) {
     const upper = /(?:^|,)upperdir=([^,]+)/.exec(options)?.[1];
-    if (type === 'overlay' && upper !== undefined)
-      mounts.push({ device, mountPoint, root, upperFolder: unescape(upper) });
+    if (type === 'overlay' && upper !== undefined) mounts.push({ ...mount, upperFolder: unescape(upper) });
   }
   return mounts;
 }
@@ -70,23 +73,25 @@ function unescape(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
 }
 
-/** Which network file system a path lies on, and where in it; undefined for local files. */
+/** Which network file system a path lies on, and where in it; undefined for local files. @param all mounts that there are */
 export function placeOnNetwork(
   mounts: readonly NetworkMount[],
+  all: readonly Mount[],
   device: string,
   path: string,
 ): { readonly fileSystem: string; readonly path: string } | undefined {
-  const found = placeBelow(mounts, device, path);
+  const found = placeBelow(mounts, all, device, path);
   return found === undefined ? undefined : { fileSystem: found.mount.fileSystem, path: found.below };
 }
 
-/** Path of a file's copy in the upper folder of an overlay; a file that was never written has none there. */
+/** Path of a file's copy in the upper folder of an overlay; a file that was never written has none there. @param all mounts that there are */
 export function placeInUpper(
   mounts: readonly OverlayMount[],
+  all: readonly Mount[],
   device: string,
   path: string,
 ): string | undefined {
-  const found = placeBelow(mounts, device, path);
+  const found = placeBelow(mounts, all, device, path);
   return found === undefined ? undefined : `${found.mount.upperFolder}/${found.below}`;
 }
 
@@ -101,29 +106,41 @@ export function pathsBelow(mounts: readonly Mount[], device: string, path: strin
     if (mount.device !== device || !isBelow(path, mount.root)) return [];
     const below = mount.root === '/' ? path : path.slice(mount.root.length);
     const seenAt = mount.mountPoint === '/' ? below : mount.mountPoint + below;
-    const innermost = mounts
-      .filter(({ mountPoint }) => isBelow(seenAt, mountPoint))
-      // Of those at one place the last is on top.
-      .reduce((a, b) => (b.mountPoint.length >= a.mountPoint.length ? b : a), mount);
-    return innermost === mount ? [seenAt] : [];
+    return mountAt(mounts, seenAt) === mount ? [seenAt] : [];
   });
 }
 
-/** The innermost mount of a device that a path lies in, and the path from the file system's root on. */
+/** The mount that a path is seen on: from the root's on down, of those on one mount the outermost, as the kernel goes. */
+function mountAt(mounts: readonly Mount[], path: string): Mount | undefined {
+  const all = mounts.filter(({ mountPoint }) => isBelow(path, mountPoint));
+  // The root's own parent is itself, or not shown.
+  const isRoot = ({ id, parent }: Mount): boolean =>
+    id === parent || !mounts.some((one) => one.id === parent);
+  let found: Mount | undefined;
+  for (let next = all.filter(isRoot); next.length > 0;) {
+    const on = next.reduce((a, b) => (b.mountPoint.length <= a.mountPoint.length ? b : a));
+    next = all.filter((one) => one !== on && one.parent === on.id);
+    found = on;
+  }
+  return found;
+}
+
+/** The mount of a device that a path is seen on, and the path from the file system's root on. */
 function placeBelow<Kind extends Mount>(
   mounts: readonly Kind[],
+  all: readonly Mount[],
   device: string,
   path: string,
 ): { readonly mount: Kind; readonly below: string } | undefined {
-  const [mount] = mounts
-    .filter((candidate) => candidate.device === device && isBelow(path, candidate.mountPoint))
-    .sort((a, b) => b.mountPoint.length - a.mountPoint.length);
+  const candidates = mounts.filter((one) => one.device === device && isBelow(path, one.mountPoint));
+  const seenOn = candidates.length > 1 ? mountAt(all, path)?.id : candidates[0]?.id;
+  const mount = candidates.find(({ id }) => id === seenOn);
   if (mount === undefined) return undefined;
   const below = path.slice(mount.mountPoint === '/' ? 1 : mount.mountPoint.length + 1);
-  const prefix = mount.root.slice(1);
-  return { mount, below: prefix === '' ? below : `${prefix}/${below}` };
+  return { mount, below: [mount.root.slice(1), below].filter((part) => part !== '').join('/') };
 }
 
+/** Or there: files are mounted, too. */
 function isBelow(path: string, folder: string): boolean {
-  return path.startsWith(folder === '/' ? '/' : `${folder}/`);
+  return path === folder || path.startsWith(folder === '/' ? '/' : `${folder}/`);
 }

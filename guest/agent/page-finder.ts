@@ -1,5 +1,6 @@
 import type { LeftOutPages } from '../../engine/list/left-out.ts';
 import type { Deadline } from './deadline.ts';
+import { GuestError } from './guest-error.ts';
 
 /**
  * A finder knows one kind of program and finds the pages in its memory that are copies of its files. InnoDB is one; any
@@ -29,6 +30,26 @@ export interface CachingProgram<Pages extends FoundPages = CachedPages> {
    * @throws GuestError
    */
   findPages(deadline: Deadline, maxPages?: number): Promise<Pages>;
+}
+
+/** Of processes, in a description. */
+const maxNamed = 8;
+
+/** In place of servers beyond those that are looked at, so that the list names what it lacks. */
+export function notLookedAt(pids: readonly number[]): readonly CachingProgram[] {
+  const [pid] = pids;
+  if (pid === undefined) return [];
+  const named = [...pids.slice(0, maxNamed), ...(pids.length > maxNamed ? ['...'] : [])].join(', ');
+  return [
+    {
+      pid,
+      description: `${pids.length} more servers of a kind (pid ${named})`,
+      isReady: () => false,
+      writeDirtyPages: () => Promise.resolve(),
+      findPages: () =>
+        Promise.reject(new GuestError('too-large', 'not looked at, as the largest of each kind are')),
+    },
+  ];
 }
 
 export type FoundPages = CachedPages | FramePages;

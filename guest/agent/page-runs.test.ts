@@ -164,6 +164,23 @@ test('frames that are not in RAM and files without a place are left out', (t) =>
   );
 });
 
+test('a disk on which files have a place and no page that is listed is not in the list', (t) => {
+  const frames = [20, 21, 22, 23];
+  const set = located(
+    [
+      { file: 0, page: 0, frames },
+      { file: 1, page: 0, frames },
+    ],
+    [[], [{ logicalBlock: 0, physicalBlock: 100, count: 4 }]],
+  );
+  const [hole, whole] = set.locations;
+  if (hole === undefined || whole === undefined || 'leftOut' in hole) throw new Error('no place');
+  const listed = buildRuns([{ ...set, locations: [{ ...hole, place: onDisk('other') }, whole] }]);
+  t.deepEqual(listed.sources, [{ kind: 'disk', disk: 'd' }]);
+  t.deepEqual(runsOf(listed), [[0, 100, 20, 4]]);
+  t.deepEqual(listed.leftOut, { unwritten: 4 });
+});
+
 test('what is not listed is counted, by its reason', (t) => {
   const frames = [20, 21, 22, 23];
   const pages: Page[] = [

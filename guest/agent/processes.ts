@@ -47,6 +47,18 @@ function inspect(pid: number, names: ReadonlySet<string>): NamedProcess | undefi
   }
 }
 
+/** Servers of a kind that are looked at: anybody can start any number of processes of any name. */
+const maxServers = 16;
+
+/** The first that are looked at, of each user those with the most memory, and the process ids of the others. */
+export function largest<Process extends NamedProcess>(
+  processes: readonly Process[],
+  most = maxServers,
+): { readonly looked: readonly Process[]; readonly others: readonly number[] } {
+  const inTurn = fairly([...processes].sort((a, b) => b.residentPages - a.residentPages));
+  return { looked: inTurn.slice(0, most), others: inTurn.slice(most).map(({ pid }) => pid) };
+}
+
 /** Users below are the system's own, such as a server's (SYS_UID_MAX of login.defs(5)); a person can have thousands (subuid(5)). */
 const firstPersonsId = 1000;
 

@@ -1,5 +1,6 @@
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   mkdtempSync,
@@ -19,7 +20,7 @@ import { Disks, majorMinor, type NoPlace, sourcesOf } from './block-device.ts';
 import { type FileExtents, parseFilefrag, readExtents } from './file-extents.ts';
 import { parseTable } from './device-mapper.ts';
 import { Deadline } from './deadline.ts';
-import { ExtentIndex } from './file-location.ts';
+import { ExtentIndex, locateFiles } from './file-location.ts';
 import { parseGuestRam } from './guest-ram.ts';
 import {
   parseMounts,
@@ -66,6 +67,25 @@ test("filefrag's extents; those that are no plain copy of the file, or not align
     hasUnaligned: false,
     isSettled: true,
   });
+});
+
+test('where a write may move a file’s blocks, they are not taken for settled', (t) => {
+  const one = (name: string): string => `File size of ${name} is 4096 (4096 blocks of 1 bytes)
+   0:        0..    4095:     8192..   12287:   4096:             last,eof
+${name}: 1 extent found`;
+  const files = parseFilefrag(
+    [
+      'Filesystem type is: 58465342',
+      one('/xfs'),
+      'Filesystem type is: ef53',
+      one('/ext4'),
+      one('/ext4/2'),
+    ].join('\n'),
+  );
+  t.deepEqual(
+    [...files.values()].map(({ isSettled }) => isSettled),
+    [false, true, true],
+  );
 });
 
 test('extents of a file system with small blocks keep their aligned middle', (t) => {
@@ -138,6 +158,52 @@ test('files that are not read in time are left out of one list, not of the next'
     (await index.read([{ path, key: 'a', changedMs: 0 }], deadline)).get(path);
   t.deepEqual(await read(new Deadline(0, () => 0)), { leftOut: 'too-fragmented' });
   t.is(blocksOf(await read(new Deadline(60_000))), 2);
+});
+
+const noExtents = existsSync('/dev/shm') ? '/dev/shm' : undefined;
+(noExtents === undefined ? test.skip : test)(
+  'a file of which its file system tells no extents is no file of holes, and is asked about again',
+  async (t) => {
+    const folders = [tmpdir(), noExtents ?? ''].map((parent) => mkdtempSync(join(parent, 'extents-')));
+    t.teardown(() => {
+      for (const folder of folders) rmSync(folder, { recursive: true });
+    });
+    const files = folders.map((folder) => ({ path: join(folder, 'a.ibd'), key: folder, changedMs: 0 }));
+    for (const { path } of files) writeFileSync(path, new Uint8Array(8192), { flush: true });
+    const index = new ExtentIndex(() => 1e9);
+    const read = async () => {
+      const found = await index.read(files, new Deadline(60_000));
+      return files.map(({ path }) => found.get(path));
+    };
+    const [told, untold] = await read();
+    t.is(blocksOf(told), 2);
+    t.deepEqual(untold, { leftOut: 'too-fragmented' });
+    // Alone now, as the other is known.
+    t.deepEqual(await read(), [told, untold]);
+  },
+);
+
+test('of files of which not all are looked at in time the first have their place, or the reason why not', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'extents-'));
+  t.teardown(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const paths = Array.from({ length: 9 }, (_, index) =>
+    join(`/proc/${process.pid}/root`, folder, `${index}`),
+  );
+  for (const path of paths) writeFileSync(path, new Uint8Array(8192), { flush: true });
+  const index = new ExtentIndex();
+  const all = await locateFiles(process.pid, paths, index, new Deadline(60_000));
+  let nowMs = 0;
+  const some = await locateFiles(process.pid, paths, index, new Deadline(5.5, () => nowMs++));
+  const none = { leftOut: 'too-fragmented' } as const;
+  t.is(all.filter((one) => 'leftOut' in one && one.leftOut === none.leftOut).length, 0);
+  // A look at the clock is a millisecond.
+  t.deepEqual(
+    some.slice(4),
+    paths.slice(4).map(() => none),
+  );
+  t.deepEqual(await locateFiles(process.pid, paths, index, new Deadline(60_000)), all);
 });
 
 test("a file's extents are asked for once, and again when its key is another", async (t) => {
@@ -286,6 +352,28 @@ test("a disk is known by its serial, a partition by its start; devices of others
   t.deepEqual('leftOut' in striped ? striped : sourcesOf(striped).map(nameOf), ['pool0', 'pool7']);
 });
 
+test('a serial that is the name of another disk does not make two disks one', async (t) => {
+  const { root, add } = makeSysfs(t);
+  mkdirSync(join(root, 'block'));
+  for (const [device, name, serial] of [
+    ['254:0', 'vda', 'vdb'],
+    ['254:16', 'vdb', ''],
+    ['254:32', 'vdc', 'vdc'],
+    ['254:48', 'vdd', 'own'],
+  ] as const) {
+    add(device, `devices/${name}`, { serial, 'device/vendor': '0x1af4' });
+    symlinkSync(join(root, 'devices', name), join(root, 'block', name));
+  }
+  // Bytes as the host has them, in page 0x80 of a SCSI disk as elsewhere.
+  add('8:0', 'devices/sda', { 'device/vpd_pg80': '\0\0\0\x08für 1 ' });
+  const disks = new Disks(root);
+  const names = ['254:0', '254:16', '254:32', '254:48', '8:0'].map(async (device) => {
+    const place = await disks.find(device);
+    return 'leftOut' in place ? place.leftOut : sourcesOf(place).map(nameOf).join();
+  });
+  t.deepEqual(await Promise.all(names), ['vda', 'vdb', 'vdc', 'own', 'für 1']);
+});
+
 test("disks that the guest attaches over a network are none of the VM's", async (t) => {
   const { root, add } = makeSysfs(t);
   const serial = { serial: 'own', 'device/vendor': 'x' };
@@ -342,6 +430,14 @@ test('a volume that snapshots are taken of lies where it lay before', (t) => {
   t.is(parseTable('0 2048 snapshot-origin\n'), 'unknown-mapping');
 });
 
+test('a device whose last block is cut has its other blocks', (t) => {
+  const stripes = [{ device: '254:1', firstBlock: 1 }];
+  t.deepEqual(parseTable('0 2049 linear 254:1 8\n'), [
+    { firstBlock: 0, count: 256, chunkBlocks: 257, stripes },
+  ]);
+  t.is(parseTable('0 2049 linear 254:1 8\n2049 8 linear 254:2 0\n'), 'unaligned');
+});
+
 test("the mapper's tables that say no block, and why", (t) => {
   t.is(parseTable('0 2048 crypt aes-xts-plain64 :64:logon:x 0 254:1 4096\n'), 'encrypted-disk');
   t.is(parseTable('0 2048 raid raid5_ls 3 128 region_size 1024 3 254:1 0 254:2 0 254:3 0\n'), 'raid');
@@ -367,18 +463,34 @@ const mountinfo = `22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 `;
 
 test('files on NFS are named by their place on the server', (t) => {
-  const mounts = parseNetworkMounts(mountinfo);
-  t.is(mounts.length, 3);
-  t.deepEqual(placeOnNetwork(mounts, '0:45', '/var/lib/mysql/sbtest/t1.ibd'), {
+  t.is(parseNetworkMounts(mountinfo).length, 3);
+  t.deepEqual(onNetwork(mountinfo, '0:45', '/var/lib/mysql/sbtest/t1.ibd'), {
     fileSystem: 'nas:/export/vm',
     path: 'mysql/sbtest/t1.ibd',
   });
-  t.deepEqual(placeOnNetwork(mounts, '0:45', '/mnt/db files/mysql/ibdata1'), {
+  t.deepEqual(onNetwork(mountinfo, '0:45', '/mnt/db files/mysql/ibdata1'), {
     fileSystem: 'nas:/export/vm',
     path: 'mysql/ibdata1',
   });
-  t.is(placeOnNetwork(mounts, '254:0', '/var/lib/mysql/ibdata1'), undefined);
-  t.is(placeOnNetwork(mounts, '0:46', '/mnt/dbx/ibdata1'), undefined);
+  t.is(onNetwork(mountinfo, '254:0', '/var/lib/mysql/ibdata1'), undefined);
+  t.is(onNetwork(mountinfo, '0:46', '/mnt/dbx/ibdata1'), undefined);
+});
+
+const onNetwork = (text: string, device: string, path: string): ReturnType<typeof placeOnNetwork> =>
+  placeOnNetwork(parseNetworkMounts(text), parseMounts(text), device, path);
+
+test('of several mounts of one file system a file is named by the one on top, and by a mount of the file alone', (t) => {
+  const text = `22 1 254:0 / / rw - ext4 /dev/vda rw
+31 22 0:45 / /var/lib/mysql rw - nfs4 nas:/export/vm rw
+32 31 0:45 /data /var/lib/mysql rw - nfs4 nas:/export/vm rw
+33 22 0:45 /old /mnt/a rw - nfs4 nas:/export/vm rw
+34 22 0:45 / /mnt rw - nfs4 nas:/export/vm rw
+35 22 0:45 /files/t1.ibd /srv/t1.ibd rw - nfs4 nas:/export/vm rw
+`;
+  const pathOf = (path: string): string | undefined => onNetwork(text, '0:45', path)?.path;
+  t.is(pathOf('/var/lib/mysql/t1.ibd'), 'data/t1.ibd');
+  t.is(pathOf('/mnt/a/t1.ibd'), 'a/t1.ibd');
+  t.is(pathOf('/srv/t1.ibd'), 'files/t1.ibd');
 });
 
 test('XFS with a realtime device has blocks on two disks', (t) => {
@@ -390,13 +502,16 @@ test('XFS with a realtime device has blocks on two disks', (t) => {
 });
 
 test('files that were written in a container lie in the upper folder of its overlay', (t) => {
-  const mounts = parseOverlayMounts(`22 1 254:0 / / rw - ext4 /dev/vda rw
+  const text = `22 1 254:0 / / rw - ext4 /dev/vda rw
 40 22 0:51 / / rw,relatime - overlay overlay rw,lowerdir=/l/a:/l/b,upperdir=/var/lib/up\\040per/diff,workdir=/w
 41 22 0:52 / /ro ro - overlay overlay ro,lowerdir=/l/a:/l/b
-`);
+`;
+  const mounts = parseOverlayMounts(text);
+  const inUpper = (device: string, path: string): string | undefined =>
+    placeInUpper(mounts, parseMounts(text), device, path);
   t.is(mounts.length, 1);
-  t.is(placeInUpper(mounts, '0:51', '/var/lib/mysql/t1.ibd'), '/var/lib/up per/diff/var/lib/mysql/t1.ibd');
-  t.is(placeInUpper(mounts, '0:52', '/ro/t1.ibd'), undefined);
+  t.is(inUpper('0:51', '/var/lib/mysql/t1.ibd'), '/var/lib/up per/diff/var/lib/mysql/t1.ibd');
+  t.is(inUpper('0:52', '/ro/t1.ibd'), undefined);
 });
 
 test('a file is seen at each mount of its part of the file system that nothing hides', (t) => {
@@ -406,6 +521,10 @@ test('a file is seen at each mount of its part of the file system that nothing h
 25 24 0:60 / /home/user/own rw - fuse.sshfs sshfs rw
 26 22 254:2 / /mnt rw - ext4 /dev/vdc rw
 27 22 254:3 / /mnt rw - ext4 /dev/vdd rw
+28 24 254:4 / /home/other/disk rw - ext4 /dev/vde rw
+29 24 0:61 / /home/other rw - fuse.sshfs sshfs rw
+30 24 0:62 / /home/user/one rw - fuse.sshfs sshfs rw
+31 22 254:4 /file /etc/file rw - ext4 /dev/vde rw
 `);
   t.deepEqual(pathsBelow(mounts, '254:0', '/srv/db/t1.ibd'), ['/srv/db/t1.ibd', '/data/t1.ibd']);
   t.deepEqual(pathsBelow(mounts, '254:0', '/srv/dbx/t1.ibd'), ['/srv/dbx/t1.ibd']);
@@ -413,6 +532,9 @@ test('a file is seen at each mount of its part of the file system that nothing h
   t.deepEqual(pathsBelow(mounts, '254:1', '/user/file'), ['/home/user/file']);
   t.deepEqual(pathsBelow(mounts, '254:1', '/user/own/file'), []);
   t.deepEqual(pathsBelow(mounts, '254:2', '/file'), []);
+  // Mounted by a user above what the system has mounted before, or on a file.
+  t.deepEqual(pathsBelow(mounts, '254:4', '/file'), ['/etc/file']);
+  t.deepEqual(pathsBelow(mounts, '254:1', '/user/one'), []);
   t.deepEqual(pathsBelow(mounts, '254:3', '/file'), ['/mnt/file']);
 });
 

@@ -78,13 +78,13 @@ export class ListedSources {
   }
 
   /**
-   * Where pages of volumes were put on disks, some of these may have none.
+   * A file may have a place and no page that is listed, and a volume disks without any: a disk of those need not be one that the
+   * destination has, and where two disks are listed a `--storage` that names none would serve neither.
    *
    * @param sourceIndex of all runs, on disks; renumbered
    * @returns the sources that have runs
    */
   dropUnused(sourceIndex: Uint16Array): readonly PageSource[] {
-    if (this.#volumes.length === 0) return this.sources;
     const numbers = new Int32Array(this.sources.length).fill(-1);
     markUsed(sourceIndex, numbers);
     const sources = this.sources.filter((_, index) => numbers[index] !== -1);

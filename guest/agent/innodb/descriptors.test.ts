@@ -350,3 +350,24 @@ test('memory without any page is an error that says so', (t) => {
   );
   t.like(error, { code: 'unknown-layout' });
 });
+
+test('where no file has pages as they are in memory, none are looked for, and the reason is that', (t) => {
+  let reads = 0;
+  const server = { product: 'mariadb', version: '11.8', build } as const;
+  const image = new Image(base, 4 * mebibyte);
+  const memory: Memory = { read: (address, into) => (reads++, image.read(address, into)) };
+  const spaces = ([5, 6] as const).map((spaceId) => ({
+    ...plainSpace,
+    spaceId,
+    excluded: 'encrypted' as const,
+  }));
+  for (const [tablespaces, message] of [
+    [spaces, /in memory: 2 tablespaces, encrypted$/],
+    [[], /no tablespace of .* was found/],
+  ] as const)
+    t.throws(() => findInPool(memory, [image.mapping], server, pageSize, tablespaces), {
+      code: 'unsupported-storage',
+      message,
+    });
+  t.is(reads, 0);
+});

@@ -4,7 +4,7 @@ import { type LeftOutPages, type LeftOutReason, leaveOut } from '../../../engine
 import type { Deadline } from '../deadline.ts';
 import { GuestError } from '../guest-error.ts';
 import { pageSizeBytes as listPageBytes } from '../../../engine/list/page-list.ts';
-import type { CachedPages, CachingProgram, PageFinder } from '../page-finder.ts';
+import { type CachedPages, type CachingProgram, notLookedAt, type PageFinder } from '../page-finder.ts';
 import { type Mapping, type Memory, ProcessMemory, readMappings } from '../process-memory.ts';
 import type { Calibration } from './calibration.ts';
 import { writeDirtyPages } from './dirty-pages.ts';
@@ -29,7 +29,7 @@ export class InnodbFinder implements PageFinder {
   }
 
   async programs(): Promise<readonly CachingProgram[]> {
-    const servers = await findServers();
+    const { servers, others } = await findServers();
     const indexes = new Map<string, TablespaceIndex>();
     const programs = servers.map((server): CachingProgram => {
       const key = `${server.pid}:${server.startTicks}`;
@@ -51,7 +51,7 @@ export class InnodbFinder implements PageFinder {
       };
     });
     this.indexes = indexes;
-    return programs;
+    return [...programs, ...notLookedAt(others)];
   }
 
   /** Most of what the other servers' files leave: each takes its place in the agent's memory for as long as its server runs. */

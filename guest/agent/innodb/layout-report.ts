@@ -6,7 +6,8 @@ import { findServers } from './server-process.ts';
 
 /** Lines: counts, distances and bits alone, nothing of the tables. @throws GuestError 'not-permitted' */
 export async function reportLayouts(pid?: number): Promise<string[]> {
-  const servers = (await findServers()).filter((server) => pid === undefined || server.pid === pid);
+  const found = await findServers();
+  const servers = found.servers.filter((server) => pid === undefined || server.pid === pid);
   if (servers.length === 0) return ['No mariadbd or mysqld runs here that this user may look at.'];
   const lines: string[] = [];
   for (const server of servers) {

@@ -51,6 +51,13 @@ function plainSpaces(tablespaces: readonly TablespaceFile[]): (spaceId: number) 
   return (spaceId) => spaceIds.has(spaceId);
 }
 
+function withoutPlainText({ product, version }: Server, tablespaces: readonly TablespaceFile[]): string {
+  const reasons = [...new Set(tablespaces.map(({ excluded }) => excluded))].join(', ');
+  return tablespaces.length === 0
+    ? `no tablespace of ${product} ${version} was found`
+    : `no file of ${product} ${version} has its pages as they are in memory: ${tablespaces.length} tablespaces, ${reasons}`;
+}
+
 /** What is found out about the descriptors, without the layouts that are known or were found before. */
 export function calibrateWithFiles(
   memory: Memory,
@@ -89,7 +96,7 @@ function withLru(
  * of all memory.
  *
  * @param deadline for all of it
- * @throws GuestError 'unknown-layout', 'too-slow'
+ * @throws GuestError 'unknown-layout', 'unsupported-storage', 'too-slow'
  */
 export function findInPool(
   memory: Memory,
@@ -101,6 +108,9 @@ export function findInPool(
   deadline = new Deadline(Infinity),
 ): { pages: PoolPages; method: 'descriptors' | 'scan' } {
   const isPlain = plainSpaces(tablespaces);
+  // Its pages would be looked for in all of its memory, and none could be listed.
+  if (!tablespaces.some(({ excluded }) => excluded === undefined))
+    throw new GuestError('unsupported-storage', withoutPlainText(server, tablespaces));
   const pagesBy = (layout: BlockLayout): PoolPages | undefined => {
     const pages = walkDescriptors(memory, areas, layout, pageSizeBytes);
     if (!isTrustworthy(verifyPages(memory, pages, pageSizeBytes, isPlain))) return undefined;

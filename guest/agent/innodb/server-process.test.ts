@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { Deadline } from '../deadline.ts';
+import { notLookedAt } from '../page-finder.ts';
+import { findProcesses } from '../processes.ts';
 import { findServers } from './server-process.ts';
 import { searchVersion } from './server-program.ts';
 
@@ -31,10 +33,34 @@ test('a server is found by its program, which is not run', async (t) => {
   rmSync(program);
   writeFileSync(program, `#!/bin/sh\necho ran > ${ran}\necho Ver 10.11.19-MariaDB\n`);
   chmodSync(program, 0o755);
-  const server = (await findServers()).find(({ pid }) => pid === child.pid);
+  const server = (await findServers()).servers.find(({ pid }) => pid === child.pid);
   t.like(server, { product: 'mariadb', version: 'unknown', userId: process.geteuid?.() ?? -1 });
   t.regex(server?.startTicks ?? '', /^\d+$/);
   t.false(existsSync(ran));
+});
+
+test('of more servers than are looked at the largest are, and the others are named', async (t) => {
+  const program = join(folder(t), 'mariadbd');
+  copyFileSync('/bin/sleep', program);
+  const child = spawn(program, ['60']);
+  t.teardown(() => {
+    child.kill();
+  });
+  await once(child, 'spawn');
+  const found = findProcesses(new Set(['mariadbd'])).filter(({ pid }) => pid === child.pid);
+  const many = Array.from({ length: 30 }, (_, index) =>
+    found.map((one) => ({ ...one, residentPages: index })),
+  ).flat();
+  const { servers, others } = await findServers(new Deadline(60_000), many);
+  t.deepEqual(
+    servers.map(({ residentPages }) => residentPages),
+    Array.from({ length: 16 }, (_, index) => 29 - index),
+  );
+  t.is(others.length, 14);
+  const [left] = notLookedAt(others);
+  t.regex(left?.description ?? '', /^14 more servers of a kind \(pid (\d+, ){8}\.\.\.\)$/);
+  await t.throwsAsync(async () => left?.findPages(new Deadline(60_000)), { code: 'too-large' });
+  t.deepEqual(notLookedAt([]), []);
 });
 
 /** What is read from a program of this content. */

@@ -1,6 +1,6 @@
 /** Finds running MariaDB and MySQL servers. */
 import { Deadline } from '../deadline.ts';
-import { fairly, findProcesses } from '../processes.ts';
+import { findProcesses, largest } from '../processes.ts';
 import { readServerProgram, type ServerProgram } from './server-program.ts';
 
 export interface ServerProcess extends ServerProgram {
@@ -14,21 +14,27 @@ export interface ServerProcess extends ServerProgram {
 
 const serverPrograms = new Set(['mariadbd', 'mysqld']);
 
-/** Anybody can start any number of processes of these names. */
-const maxServers = 16;
 /** For all their programs: of those that are not read by then the version is not known, this time. */
 const programsMs = 10_000;
 
 /** By process, since reading one's program takes a while. */
 let programs = new Map<string, ServerProgram>();
 
+interface FoundServers {
+  readonly servers: readonly ServerProcess[];
+  /** Processes that are not looked at. */
+  readonly others: readonly number[];
+}
+
 /** The running servers, of each user those with the most memory first. */
-export async function findServers(deadline = new Deadline(programsMs)): Promise<ServerProcess[]> {
-  const bySize = findProcesses(serverPrograms).sort((a, b) => b.residentPages - a.residentPages);
-  const found = fairly(bySize).slice(0, maxServers);
+export async function findServers(
+  deadline = new Deadline(programsMs),
+  processes = findProcesses(serverPrograms),
+): Promise<FoundServers> {
+  const { looked, others } = largest(processes);
   const servers: ServerProcess[] = [];
   const running: typeof programs = new Map();
-  for (const { pid, startTicks, userId, residentPages, program } of found) {
+  for (const { pid, startTicks, userId, residentPages, program } of looked) {
     const key = `${pid}:${startTicks}`;
     const known = programs.get(key);
     const read = known ?? (await readServerProgram(pid, program, deadline));
@@ -36,5 +42,5 @@ export async function findServers(deadline = new Deadline(programsMs)): Promise<
     servers.push({ pid, startTicks, userId, residentPages, ...read });
   }
   programs = running;
-  return servers;
+  return { servers, others };
 }

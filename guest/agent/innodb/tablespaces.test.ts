@@ -54,6 +54,15 @@ test('a header that says no page size of InnoDB, or not that of the others, cost
   t.deepEqual(sizesOf('mariadb', 0x10), [16384, 'page-size']);
   t.deepEqual(sizesOf('mysql', 0x4041, 0x43c1, 0x4021), [16384, 'page-size', 'page-size', undefined]);
   t.deepEqual(sizesOf('mysql'), [16384]);
+  // One of another server that comes first is none of this one.
+  const system = describeTablespace('ibdata1', firstPage(0, 0x15), 'mariadb');
+  const other = describeTablespace('t.ibd', firstPage(5, 0x13), 'mariadb');
+  const { pageSizeBytes, tablespaces } = withOnePageSize([other, system].flatMap((file) => file ?? []));
+  t.is(pageSizeBytes, 16384);
+  t.deepEqual(
+    tablespaces.map(({ excluded }) => excluded),
+    ['page-size', undefined],
+  );
 });
 
 /** What MariaDB writes for ENCRYPTED=YES and, with another scheme, for ENCRYPTED=NO. */
@@ -105,7 +114,6 @@ test('a folder that cannot be read costs its own tables alone', async (t) => {
     ],
   );
   const index = new TablespaceIndex('mariadb');
-  await t.throwsAsync(index.read(pid, new Deadline(60_000), 0), { code: 'too-large' });
   let nowMs = 0;
   await t.throwsAsync(index.read(pid, new Deadline(3, () => nowMs++)), { code: 'too-slow' });
 });
@@ -145,6 +153,23 @@ test('a file that the server holds open is the tablespace, and not a copy beside
     found.map(({ path }) => path).sort(),
     [system, closed, live].map((path) => `/proc/${pid}/root${path}`).sort(),
   );
+});
+
+test('of more files than are looked at those that the server holds come first', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'tablespaces-'));
+  const names = ['ibdata1', ...Array.from({ length: 9 }, (_, index) => `t${index}.ibd`)];
+  const paths = names.map((name) => join(folder, name));
+  for (const [index, path] of paths.entries()) writeFileSync(path, firstPage(index, 0x15));
+  const held = [paths[0] ?? '', paths[6] ?? ''];
+  const pid = await standIn(t, folder, held);
+  const read = async (most: number): Promise<readonly string[]> =>
+    (await new TablespaceIndex('mariadb').read(pid, new Deadline(60_000), most)).map(({ path }) => path);
+  const inRoot = held.map((path) => `/proc/${pid}/root${path}`);
+  t.deepEqual(await read(0), []);
+  t.deepEqual(await read(2), inRoot);
+  const more = await read(5);
+  t.is(more.length, 5);
+  t.deepEqual(more.slice(0, 2), inRoot);
 });
 
 test('files of a system tablespace behind the first have no header: that of the first is theirs', async (t) => {

@@ -3,7 +3,7 @@ import { closeSync, readlinkSync, readSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setImmediate as answerRequests } from 'node:timers/promises';
 import type { Deadline } from '../deadline.ts';
-import { GuestError, systemErrorCode } from '../guest-error.ts';
+import { systemErrorCode } from '../guest-error.ts';
 import { pathsOf } from '../process-root.ts';
 import { entriesOf, openRegularFileSync } from '../safe-files.ts';
 import { readU32, pageNumberOffset, spaceIdOffset } from './page-format.ts';
@@ -21,12 +21,16 @@ export interface TablespaceFile {
 /** UNIV_PAGE_SIZE_SHIFT_MIN to _MAX; a file's header may say anything. */
 const pageSizes: readonly number[] = [4, 8, 16, 32, 64].map((kibibytes) => kibibytes * 1024);
 
-/** All files of a server have pages of one size: that of the first which says one of InnoDB's. Others are excluded. */
+/**
+ * All files of a server have pages of one size: that of its system tablespace, or else of the first which says one of InnoDB's. Others,
+ * as of another server or damaged, are excluded.
+ */
 export function withOnePageSize(files: readonly TablespaceFile[]): {
   readonly pageSizeBytes: number;
   readonly tablespaces: readonly TablespaceFile[];
 } {
-  const stated = files.find(({ pageSizeBytes }) => pageSizes.includes(pageSizeBytes));
+  const possible = files.filter(({ pageSizeBytes }) => pageSizes.includes(pageSizeBytes));
+  const stated = possible.find(({ spaceId }) => spaceId === 0) ?? possible[0];
   const pageSizeBytes = stated?.pageSizeBytes ?? 16 * 1024;
   return {
     pageSizeBytes,
@@ -40,10 +44,12 @@ export function withOnePageSize(files: readonly TablespaceFile[]): {
 const usualPageBytes = 16 * 1024;
 const largestPageBytes = 64 * 1024;
 
-/** Files of a folder or a server: a process that calls itself a server can name any number, by paths as long as it likes. */
+/** Files of a server: a process that calls itself a server can name any number, by paths as long as it likes. */
 const maxFiles = 200_000;
 /** Of a path, on average. */
 const maxPathLength = 160;
+/** Other files that it holds open, one of which may be its system tablespace. */
+const maxOthers = 10_000;
 
 /** Files looked at between two looks at what the host asks. */
 const filesAtOnce = 512;
@@ -136,8 +142,8 @@ function cryptDataOffset(pageSizeBytes: number): number {
 }
 
 /**
- * Paths of all tablespace files: first those that the server holds open anywhere, then those in the data directory (the
- * server's working directory), since a server with many tables closes some. Temporary tablespaces are not among them.
+ * Paths of all tablespace files, as many as are looked at: first those that the server holds open anywhere, then those in the data
+ * directory (the server's working directory), since a server with many tables closes some. Temporary tablespaces are not among them.
  *
  * @returns with each path whether the server holds it open
  */
@@ -147,28 +153,29 @@ function findTablespacePaths(pid: number, deadline: Deadline, most: number): Rea
   let hasSystem = false;
   const paths = new Map<string, boolean>();
   let length = 0;
-  const add = (path: string, isHeld: boolean): void => {
-    if (paths.has(path)) return;
+  /** Whether there was room for it. */
+  const add = (path: string, isHeld: boolean): boolean => {
+    if (paths.has(path)) return true;
     length += path.length;
-    if (paths.size === most || length > most * maxPathLength)
-      throw new GuestError('too-large', `process ${pid} has more than ${paths.size} tablespace files`);
+    if (paths.size >= most || length > most * maxPathLength) return false;
     paths.set(path, isHeld);
+    return true;
   };
-  for (const { name: descriptor } of entriesOf(`/proc/${pid}/fd`, maxFiles)) {
+  for (const { name: descriptor } of entriesOf(`/proc/${pid}/fd`, Infinity)) {
     deadline.check();
     const target = readLink(`/proc/${pid}/fd/${descriptor}`);
     if (target?.startsWith('/') !== true || target.endsWith(' (deleted)')) continue;
     const name = basename(target);
     hasSystem ||= name.startsWith('ibdata');
-    if (isTablespaceName(name)) add(within(target), true);
-    else others.push(target);
+    if (!isTablespaceName(name)) {
+      if (others.length < maxOthers) others.push(target);
+    } else if (!add(within(target), true)) return paths;
   }
   // innodb_data_file_path may give the system tablespace any name.
-  if (!hasSystem) for (const target of others) add(within(target), true);
+  if (!hasSystem) for (const target of others) if (!add(within(target), true)) return paths;
   const root = `/proc/${pid}/root`;
-  listTablespaces(within(readlinkSync(`/proc/${pid}/cwd`)), root, 2, deadline, (path) => {
-    add(path, false);
-  });
+  for (const path of tablespacesIn(within(readlinkSync(`/proc/${pid}/cwd`)), root, 2, deadline))
+    if (!add(path, false)) return paths;
   return paths;
 }
 
@@ -182,28 +189,21 @@ function isTablespaceName(name: string): boolean {
  *
  * @param root of the server, in which links are followed
  */
-function listTablespaces(
-  folder: string,
-  root: string,
-  depth: number,
-  deadline: Deadline,
-  add: (path: string) => void,
-): void {
+function* tablespacesIn(folder: string, root: string, depth: number, deadline: Deadline): Generator<string> {
   try {
     for (const { name, kind } of entriesOf(folder, Infinity)) {
       deadline.check();
       if (kind === 'file') {
-        if (isTablespaceName(name)) add(join(folder, name));
+        if (isTablespaceName(name)) yield join(folder, name);
       } else if (depth > 1 && kind !== 'other') {
         const path = join(folder, name);
         // A database may be a symbolic link to a folder elsewhere.
         const target = kind === 'link' ? readLink(path) : undefined;
-        listTablespaces(
+        yield* tablespacesIn(
           target?.startsWith('/') === true ? root + target : path,
           root,
           depth - 1,
           deadline,
-          add,
         );
       }
     }
@@ -274,7 +274,7 @@ export class TablespaceIndex {
 
   /**
    * What was looked at when time was over is known the next time.
-   * @throws GuestError 'too-slow', 'too-large'
+   * @throws GuestError 'too-slow'
    */
   async read(pid: number, deadline: Deadline, most = maxFiles): Promise<TablespaceFile[]> {
     const paths = findTablespacePaths(pid, deadline, Math.min(most, maxFiles));

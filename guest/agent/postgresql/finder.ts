@@ -5,7 +5,7 @@ import { type LeftOutPages, leaveOut } from '../../../engine/list/left-out.ts';
 import { pageSizeBytes } from '../../../engine/list/page-list.ts';
 import type { Deadline } from '../deadline.ts';
 import { GuestError, systemErrorCode } from '../guest-error.ts';
-import type { CachedPages, CachingProgram, PageFinder } from '../page-finder.ts';
+import { type CachedPages, type CachingProgram, notLookedAt, type PageFinder } from '../page-finder.ts';
 import { type Mapping, type Memory, ProcessMemory, readMappings } from '../process-memory.ts';
 import { openRegularFileSync } from '../safe-files.ts';
 import { pagesDeadline, SearchMemory, searchMs } from '../search-memory.ts';
@@ -35,12 +35,12 @@ export class PostgresqlFinder implements PageFinder {
   #known = new Map<string, KnownServer>();
 
   programs(): Promise<readonly CachingProgram[]> {
-    const servers = findPostmasters();
+    const { servers, others } = findPostmasters();
     const keyOf = ({ pid, startTicks }: Postmaster): string => `${pid}:${startTicks}`;
     const keys = new Set(servers.map(keyOf));
     this.#known = new Map([...this.#known].filter(([key]) => keys.has(key)));
-    return Promise.resolve(
-      servers.map((server): CachingProgram => {
+    return Promise.resolve([
+      ...servers.map((server): CachingProgram => {
         const { pid, userId, directory } = server;
         return {
           pid,
@@ -52,7 +52,8 @@ export class PostgresqlFinder implements PageFinder {
             Promise.resolve().then(() => this.#findPages(server, keyOf(server), deadline)),
         };
       }),
-    );
+      ...notLookedAt(others),
+    ]);
   }
 
   /** @throws GuestError 'unknown-layout', 'too-large', 'too-slow' */
@@ -115,8 +116,8 @@ export function listBuffers(
   const files = new RelationFiles(directory);
   const file = new Int32Array(buffered.count);
   const page = new Uint32Array(buffered.count);
-  const { freeSpaceMaps, unknown } = files.assign(buffered, file, page, deadline);
-  const named = buffered.count - freeSpaceMaps - unknown;
+  const { freeSpaceMaps, unknown, beyond } = files.assign(buffered, file, page, deadline);
+  const named = buffered.count - freeSpaceMaps - unknown - beyond;
   const leftOut: LeftOutPages = {};
   const leave = (reason: Parameters<typeof leaveOut>[1], count: number): void => {
     leaveOut(leftOut, reason, count * (blockBytes / pageSizeBytes));
@@ -124,6 +125,7 @@ export function listBuffers(
   leave('dirty', buffered.dirty);
   leave('free-space-map', freeSpaceMaps);
   leave('unknown-tablespace', unknown);
+  leave('beyond-limits', beyond);
   let count = 0;
   // Before version 16 blocks begin at any multiple of 128 bytes.
   const isAligned = known.layout.blocks % pageSizeBytes === 0;

@@ -45,7 +45,7 @@ test('a tag names its file, fork and part, and the page in it', (t) => {
     ['/data/base/5/16384', 4],
   ]);
   t.is(files.paths.length, 6);
-  t.deepEqual(left, { freeSpaceMaps: 0, unknown: 0 });
+  t.deepEqual(left, { freeSpaceMaps: 0, unknown: 0, beyond: 0 });
 });
 
 test('free space maps, forks and tablespaces that are not there have no file', (t) => {
@@ -55,7 +55,7 @@ test('free space maps, forks and tablespaces that are not there have no file', (
     [16400, 5, 16384, 0, 0],
     [0xffffffff, 0xffffffff, 0xffffffff, 0, 0xffffffff],
   ]);
-  t.deepEqual(left, { freeSpaceMaps: 1, unknown: 3 });
+  t.deepEqual(left, { freeSpaceMaps: 1, unknown: 3, beyond: 0 });
   t.true(named.every(([path]) => path === undefined));
 });
 
@@ -72,8 +72,15 @@ test("a tablespace is followed in the server's root, to the folder of its versio
   t.deepEqual(named, [[join(root, 'fast/PG_17_202406281/5/16384'), 7]]);
 });
 
-test('any number of tablespaces that are not there is given up', (t) => {
+test('of more databases or files than are looked at the first have their place, and the others are counted', (t) => {
   const tags = Array.from({ length: 20_000 }, (_, index): Tag => [20_000 + index, 5, 16384, 0, 0]);
-  t.throws(() => assign(directory, tags), { code: 'too-large' });
-  t.is(assign(directory, tags.slice(0, 100)).left.unknown, 100);
+  t.deepEqual(assign(directory, [...tags, [1663, 5, 16384, 0, 0]]).left, {
+    freeSpaceMaps: 0,
+    unknown: 10_000,
+    beyond: 10_001,
+  });
+  const relations = Array.from({ length: 200_002 }, (_, index): Tag => [1663, 5, 16384 + index, 0, 0]);
+  const { left, files } = assign(directory, relations);
+  t.deepEqual(left, { freeSpaceMaps: 0, unknown: 0, beyond: 2 });
+  t.is(files.paths.length, 200_000);
 });

@@ -2,7 +2,7 @@
 import { readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Deadline } from '../deadline.ts';
-import { GuestError, systemErrorCode } from '../guest-error.ts';
+import { systemErrorCode } from '../guest-error.ts';
 import { entriesOf } from '../safe-files.ts';
 import { blockBytes } from './page-format.ts';
 
@@ -26,6 +26,8 @@ const maxVersions = 10_000;
  */
 const noFile = -1;
 const freeSpaceMap = -2;
+/** Nor this: of more files or databases than are looked at. */
+const beyondLimits = -3;
 const freeSpaceMapFork = 1;
 
 export interface TaggedPages {
@@ -63,17 +65,18 @@ export class RelationFiles {
 
   /**
    * Puts the file of each page into `file`, a number of `paths` or below 0, and its page in that file into `page`.
-   * @returns how many are of free space maps, and of files that are not known
-   * @throws GuestError 'too-large', 'too-slow'
+   * @returns how many are of free space maps, of files that are not known, and of more files than are looked at
+   * @throws GuestError 'too-slow'
    */
   assign(
     pages: TaggedPages,
     file: Int32Array,
     page: Uint32Array,
     deadline: Deadline,
-  ): { readonly freeSpaceMaps: number; readonly unknown: number } {
+  ): { readonly freeSpaceMaps: number; readonly unknown: number; readonly beyond: number } {
     let freeSpaceMaps = 0;
     let unknown = 0;
+    let beyond = 0;
     let last = noFile;
     const { space, database, relation, fork, block } = pages;
     for (let index = 0; index < pages.count; index++) {
@@ -99,9 +102,10 @@ export class RelationFiles {
       file[index] = last;
       page[index] = (block[index] ?? 0) % blocksPerFile;
       if (last === freeSpaceMap) freeSpaceMaps++;
+      else if (last === beyondLimits) beyond++;
       else if (last < 0) unknown++;
     }
-    return { freeSpaceMaps, unknown };
+    return { freeSpaceMaps, unknown, beyond };
   }
 
   #fileOf(space: number, database: number, relation: number, fork: number, segment: number): number {
@@ -109,6 +113,7 @@ export class RelationFiles {
     const suffix = forkSuffixes[fork];
     if (suffix === undefined) return noFile;
     const folderKey = `${space}/${database}`;
+    if (!this.#folderPaths.has(folderKey) && this.#folderPaths.size === maxFolders) return beyondLimits;
     const folder = this.#folderOf(space, database, folderKey);
     if (folder === undefined) return noFile;
     let files = this.#files.get(folderKey);
@@ -118,20 +123,15 @@ export class RelationFiles {
     const known = files.get(key);
     if (known !== undefined) return known;
     const path = join(folder, `${relation}${suffix}${segment === 0 ? '' : `.${segment}`}`);
+    if (this.paths.length === maxFiles || this.#pathLength + path.length > maxPathLength) return beyondLimits;
     this.#pathLength += path.length;
-    if (this.paths.length === maxFiles || this.#pathLength > maxPathLength)
-      throw new GuestError('too-large', `more than ${this.paths.length} files have pages in shared buffers`);
     const number = this.paths.push(path) - 1;
     files.set(key, number);
     return number;
   }
 
   #folderOf(space: number, database: number, key: string): string | undefined {
-    if (!this.#folderPaths.has(key)) {
-      if (this.#folderPaths.size === maxFolders)
-        throw new GuestError('too-large', `more than ${maxFolders} databases have pages in shared buffers`);
-      this.#folderPaths.set(key, this.#findFolder(space, database));
-    }
+    if (!this.#folderPaths.has(key)) this.#folderPaths.set(key, this.#findFolder(space, database));
     return this.#folderPaths.get(key);
   }
 

@@ -3,7 +3,7 @@ import { closeSync, readlinkSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemErrorCode } from '../guest-error.ts';
 import { pathsOf } from '../process-root.ts';
-import { fairly, findProcesses, type NamedProcess } from '../processes.ts';
+import { findProcesses, largest, type NamedProcess } from '../processes.ts';
 import { openRegularFileSync } from '../safe-files.ts';
 import type { DataDirectory } from './relation-files.ts';
 
@@ -12,22 +12,23 @@ export interface Postmaster extends NamedProcess {
 }
 
 const serverPrograms = new Set(['postgres']);
-/** Anybody can start any number of processes of this name. */
-const maxServers = 16;
+
+interface FoundPostmasters {
+  readonly servers: readonly Postmaster[];
+  /** Processes that are not looked at. */
+  readonly others: readonly number[];
+}
 
 /** Of each user those with the most memory first. What has no data directory is no server. */
-export function findPostmasters(): Postmaster[] {
+export function findPostmasters(): FoundPostmasters {
   const processes = findProcesses(serverPrograms);
   const pids = new Set(processes.map(({ pid }) => pid));
-  const postmasters = processes
-    .filter(({ parentPid }) => !pids.has(parentPid))
-    .sort((a, b) => b.residentPages - a.residentPages);
-  return fairly(postmasters)
-    .slice(0, maxServers)
-    .flatMap((found) => {
-      const directory = readDataDirectory(found.pid);
-      return directory === undefined ? [] : { ...found, directory };
-    });
+  const { looked, others } = largest(processes.filter(({ parentPid }) => !pids.has(parentPid)));
+  const servers = looked.flatMap((found) => {
+    const directory = readDataDirectory(found.pid);
+    return directory === undefined ? [] : { ...found, directory };
+  });
+  return { servers, others };
 }
 
 /** The server's working directory. */
