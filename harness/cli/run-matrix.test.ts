@@ -48,7 +48,7 @@ async function doneSet(t: ExecutionContext, live?: number) {
 asRoot('matrices of one recipe go into one set, one after the other', async (t) => {
   const { set, plan } = await doneSet(t, await freePort());
   const said: string[] = [];
-  const use = { set, setIsGiven: true, owner: 'test', say: (line: string) => said.push(line) };
+  const use = { set, isNew: true, owner: 'test', say: (line: string) => said.push(line) };
   for (const _matrix of [1, 2]) {
     const { lines, failed } = await runMatrix(plan, use, (ending) => {
       t.teardown(ending);

@@ -62,8 +62,8 @@ export async function planMatrix(
 interface MatrixUse {
   /** Folder of the set. */
   readonly set: string;
-  /** Whether somebody asked for this very folder: it must be new then, or be gone on with. */
-  readonly setIsGiven: boolean;
+  /** Unless it is gone on with; false where an earlier matrix of this command has made it. */
+  readonly isNew: boolean;
   /** What the user ran, for the message that others get. */
   readonly owner: string;
   readonly say: (line: string) => void;
@@ -83,11 +83,11 @@ interface MatrixResult {
  */
 export async function runMatrix(
   { options, cells, inventory: listed }: PlannedMatrix,
-  { set, setIsGiven, owner, say }: MatrixUse,
+  { set, isNew, owner, say }: MatrixUse,
   atEnd: AtEnd,
 ): Promise<MatrixResult> {
   checkOut(set);
-  if (existsSync(set) && !options.resume && setIsGiven)
+  if (existsSync(set) && !options.resume && isNew)
     throw new CodedError(
       'command',
       'usage',
