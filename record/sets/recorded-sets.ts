@@ -6,7 +6,7 @@ import { CodedError } from '../../foundation/coded-error.ts';
 import { type PlannedRun, plannedCellsFile } from '../../experiments/planned-cells.ts';
 import { parseRunsCsv, writeRunsCsv } from '../csv.ts';
 import { writeDataPackage } from '../data-package.ts';
-import { readRowText, runFiles } from '../read-run.ts';
+import { readRowText, rowFileOf, runFiles } from '../read-run.ts';
 import { readManifest } from '../manifest.ts';
 import { type RecordedRun, runNameOf } from './merge.ts';
 import { addPlannedCells } from './planned-cells.ts';
@@ -63,8 +63,9 @@ async function readRow(folder: string): Promise<RunRow | undefined> {
   try {
     return parseRunsCsv((await readRowText(folder)) ?? '')[0];
   } catch (error) {
-    const file = path.join(folder, runFiles.row);
-    throw new CodedError('record', 'not-readable', `${file} is not a table of runs`, { cause: error });
+    throw new CodedError('record', 'not-readable', `${rowFileOf(folder)} is not a table of runs`, {
+      cause: error,
+    });
   }
 }
 
