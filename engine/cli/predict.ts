@@ -4,6 +4,7 @@ import { inMegabytes, inSeconds, percent } from '../../foundation/quantity.ts';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { helpSettings } from '../../foundation/command-help.ts';
 import { isRunFolder, runFoldersOf } from '../../record/sets/run-folders.ts';
+import { whatIsWrong } from '../../record/what-is-wrong.ts';
 import { constantRate } from '../simulation/link.ts';
 import { type MeasuredRun, readMeasuredRun } from '../simulation/measured-run.ts';
 import {
@@ -239,9 +240,9 @@ function printComparisons(comparisons: readonly Comparison[]): void {
       inSeconds(run.totalTimeMs),
       run.predicted.converged ? inSeconds(run.predicted.totalTimeMs) : 'never converges',
       run.predicted.converged ? percent(run.error) : '-',
-      inMegabytes(run.migrationLinkBytes),
+      run.migrationLinkBytes === undefined ? '-' : inMegabytes(run.migrationLinkBytes),
       inMegabytes(run.predicted.migrationLink.bytes),
-      inMegabytes(run.storageLinkBytes),
+      run.storageLinkBytes === undefined ? '-' : inMegabytes(run.storageLinkBytes),
       inMegabytes(run.predicted.storageLink.bytes),
     ]),
   ]);
@@ -287,7 +288,7 @@ try {
   if (error instanceof CommanderError)
     process.exitCode = error.exitCode === 0 ? exitCode.predicted : exitCode.usage;
   else if (isCoded(error, 'prediction') || isCoded(error, 'record')) {
-    console.error(`predict: ${error.message}`);
+    console.error(`predict: ${whatIsWrong(error)}`);
     process.exitCode = exitCode.usage;
   } else throw error;
 }
