@@ -4,6 +4,7 @@ import path from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { helpSettings } from '../../foundation/command-help.ts';
+import { watchStandardOutput } from '../../foundation/standard-output.ts';
 import { counted } from '../../foundation/quantity.ts';
 import { whatIsWrong } from '../../record/what-is-wrong.ts';
 import { claimsMarkdown } from '../claims/claims-table.ts';
@@ -46,7 +47,7 @@ const command = new Command('report')
   )
   .addHelpText(
     'after',
-    '\nExit codes: 0 done; 1 not readable or not drawn; 2 wrong option, or incompatible runs.',
+    '\nExit codes: 0 done; 1 not readable, drawn or written; 2 wrong option, or incompatible runs.',
   )
   .exitOverride();
 
@@ -86,6 +87,7 @@ async function report(folders: readonly string[], options: Options): Promise<voi
   );
 }
 
+const unwritten = watchStandardOutput();
 try {
   command.parse();
   await report(command.args, command.opts<Options>());
@@ -96,4 +98,9 @@ try {
     say(`report: ${whatIsWrong(error)}`);
     process.exitCode = error.code === 'different-conditions' ? exitCodes.usage : exitCodes.failed;
   } else throw error;
+}
+const problem = await unwritten();
+if (problem !== undefined) {
+  say(`report: ${problem}`);
+  process.exitCode = exitCodes.failed;
 }
