@@ -4,7 +4,7 @@ import type { Run, RunSet } from '../record/read-set.ts';
 import { seededRandom } from '../statistics/seeded-random.ts';
 import { mean } from '../statistics/spread.ts';
 import { metrics, type Metric } from './metrics.ts';
-import { repeatsNeeded } from './repeats-needed.ts';
+import { repeatsNeeded, repeatsToTellAny } from './repeats-needed.ts';
 import {
   bootstrapInterval,
   cliffsDelta,
@@ -52,7 +52,10 @@ export interface Finding {
   readonly cliffsDelta: number;
   /** Corrected for the number of findings (Holm). */
   readonly p: number;
-  /** Repeats of each cell and build that would tell a change of this size; undefined where it is told, or matters little. */
+  /**
+   * Repeats of each cell and build that would tell a change of this size; with which any could be told, where it matters little.
+   * Undefined where it is told.
+   */
   readonly repeatsNeeded: number | undefined;
 }
 
@@ -140,10 +143,7 @@ export function compareSets(base: Compared, next: Compared, selection: Selection
       interval: bootstrapInterval(cells, seededRandom(seed)),
       cliffsDelta: cliffsDelta(cells),
       p,
-      repeatsNeeded:
-        kind === 'too-few-samples' || kind === 'within-noise'
-          ? repeatsNeeded(cells, significanceLevel / tested.length)
-          : undefined,
+      repeatsNeeded: neededFor({ cells, kind, matters, level: significanceLevel / tested.length }),
     };
   });
   const missing = unpairedOf(baseCells, nextCells);
@@ -161,6 +161,20 @@ export function compareSets(base: Compared, next: Compared, selection: Selection
     failed: { base: failedOf(baseCells), next: failedOf(nextCells) },
     leftOut: { base: base.leftOut ?? [], next: next.leftOut ?? [] },
   };
+}
+
+interface Untold {
+  readonly cells: readonly PairedCell[];
+  readonly kind: FindingKind;
+  readonly matters: boolean;
+  /** Of this one test. */
+  readonly level: number;
+}
+
+/** A change that matters little is not to be told, and it would take any number of repeats. */
+function neededFor({ cells, kind, matters, level }: Untold): number | undefined {
+  if (kind !== 'too-few-samples' && kind !== 'within-noise') return undefined;
+  return matters ? repeatsNeeded(cells, level) : repeatsToTellAny(cells.length, level);
 }
 
 /** Whether nothing moved: each value is there as often in both, as in a set compared with itself, or all are one. */
