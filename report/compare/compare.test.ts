@@ -212,6 +212,19 @@ test('damage that base does not have is a regression, however few runs have it',
   }
 });
 
+test('damage of one method in base excuses none of another', (t) => {
+  const set = syntheticSet({ ...cells, engines: ['precopy', 'restore'] });
+  const lostBy = (name: string) => ({
+    runs: set.runs.map((run) => (run.name === name ? { ...run, row: { ...run.row, ledger_lost: 1 } } : run)),
+  });
+  const { verdict, damaged } = compareSets(lostBy('rw-8-precopy-r1'), lostBy('rw-8-restore-r1'));
+  t.is(verdict, 'regression');
+  t.deepEqual(damaged, {
+    base: ['rw-8-precopy-r1: 1 commit lost'],
+    next: ['rw-8-restore-r1: 1 commit lost'],
+  });
+});
+
 test('cells that one set has alone are named, and not compared', (t) => {
   const { unpaired, findings } = compareSets(
     syntheticSet({ ...cells, paperRowsGib: [8, 16] }),
