@@ -8,6 +8,8 @@ interface ProgressOutput {
   write(text: string): unknown;
   /** A terminal gets one line that changes all the time, a file a line every few seconds of the migration. */
   readonly isTTY?: boolean;
+  /** Of a terminal, which may be made wider or narrower at any time. */
+  readonly columns?: number;
 }
 
 const liveMs = { terminal: 500, plain: 10_000 };
@@ -76,8 +78,10 @@ export class Progress {
           if (figures !== '') this.#line(figures);
           return;
         }
-        const parts = [this.#stepText(), figures].filter((part) => part !== '');
-        this.#output.write(`\r${this.#time()}  ${parts.join(', ')}\u001b[K`);
+        const parts = [this.#stepText(), ...figures.split(', ')].filter((part) => part !== '');
+        this.#output.write(
+          `\r${fitted([`${this.#time()}  ${parts[0] ?? ''}`, ...parts.slice(1)], this.#output.columns)}\u001b[K`,
+        );
         this.#openLine = true;
       },
       terminal ? liveMs.terminal : liveMs.plain,
@@ -101,6 +105,15 @@ export class Progress {
   #time(): string {
     return `${inSeconds(performance.now() - this.#startMs).padStart(7)} s`;
   }
+}
+
+/** As much as one line holds: one that wraps could not be written over. The last part, the time left, goes last. */
+function fitted(parts: readonly string[], columns = 0): string {
+  // A terminal that does not say how wide it is says 0.
+  const most = columns > 0 ? columns - 1 : Infinity;
+  const kept = [...parts];
+  while (kept.length > 2 && kept.join(', ').length > most) kept.splice(-2, 1);
+  return kept.join(', ').slice(0, most);
 }
 
 function describe(event: NewRunEvent): string | undefined {
