@@ -1,3 +1,8 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { Progress } from './progress.ts';
@@ -53,4 +58,32 @@ test('the line that changes is one line of the terminal, and keeps the time left
       columns === 200,
     );
   }
+});
+
+test('a terminal that is stopped holds no run up, and gets all of it in the end', async (t) => {
+  t.timeout(120_000);
+  const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-progress-'));
+  const at = (name: string): string => path.join(folder, name);
+  const fixture = path.join(import.meta.dirname, 'progress.fixture.ts');
+  // Its terminal is read by script(1) alone.
+  const terminal = spawn('script', [
+    ...['--quiet', '--return', '--command', `${process.execPath} ${fixture} ${folder}`, '/dev/null'],
+  ]);
+  t.teardown(() => {
+    terminal.kill('SIGKILL');
+    rmSync(folder, { recursive: true });
+  });
+  const written: Buffer[] = [];
+  terminal.stdout.on('data', (chunk: Buffer) => written.push(chunk));
+  while (!existsSync(at('ready'))) await sleep(20);
+  terminal.kill('SIGSTOP');
+  writeFileSync(at('go'), '');
+  const deadlineMs = performance.now() + 60_000;
+  while (!existsSync(at('migrated')) && performance.now() < deadlineMs) await sleep(20);
+  t.true(existsSync(at('migrated')));
+  terminal.kill('SIGCONT');
+  t.deepEqual(await once(terminal, 'close'), [0, null]);
+  const lines = Buffer.concat(written).toString().split('\r\n');
+  t.is(lines.filter((line) => line.endsWith('x'.repeat(100))).length, 2000);
+  t.regex(lines.at(-2) ?? '', /migrate: done in 1\.0 s$/);
 });

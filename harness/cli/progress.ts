@@ -1,4 +1,5 @@
 /** Shows a run's events to people: one line each; steps and checks, not every QMP event. */
+import { PatientOutput } from '../../foundation/patient-output.ts';
 import { inSeconds, mebibytes, seconds as secondsText } from '../../foundation/quantity.ts';
 import type { NewRunEvent, Sample } from '../../record/event.ts';
 import { LiveFigures } from '../../record/live-figures.ts';
@@ -10,16 +11,37 @@ interface ProgressOutput {
   readonly isTTY?: boolean;
   /** Of a terminal, which may be made wider or narrower at any time. */
   readonly columns?: number;
+  /** False while it does not take what came before: what is out of date soon is then not written. */
+  readonly hasRoom?: boolean;
 }
 
 const liveMs = { terminal: 500, plain: 10_000 };
+
+let patient: PatientOutput | undefined;
+
+/** A terminal that is stopped (Ctrl-S) must not hold a run up: its harness starts the VM at the destination. */
+function standardError(): ProgressOutput {
+  const output = (patient ??= new PatientOutput(process.stderr));
+  return {
+    isTTY: process.stderr.isTTY,
+    get columns() {
+      return process.stderr.columns;
+    },
+    get hasRoom() {
+      return output.hasRoom;
+    },
+    write: (text) => {
+      output.write(text);
+    },
+  };
+}
 
 /** Where a run's events go: with --json a line each to standard output, else to people. */
 export function runOutput(
   json: boolean,
   stepSeconds: ReadonlyMap<string, number>,
 ): Required<Pick<ExperimentOptions, 'onEvent' | 'onSample'>> {
-  const progress = new Progress(process.stderr, stepSeconds);
+  const progress = new Progress(standardError(), stepSeconds);
   return {
     onEvent: (event, vm) => {
       if (json) console.log(JSON.stringify(vm === undefined ? event : { ...event, vm }));
@@ -78,6 +100,7 @@ export class Progress {
           if (figures !== '') this.#line(figures);
           return;
         }
+        if (this.#output.hasRoom === false) return;
         const parts = [this.#stepText(), ...figures.split(', ')].filter((part) => part !== '');
         this.#output.write(
           `\r${fitted([`${this.#time()}  ${parts[0] ?? ''}`, ...parts.slice(1)], this.#output.columns)}\u001b[K`,
