@@ -15,7 +15,7 @@ import { foldersOfOthers } from '../run-vms.ts';
 import { writeSamplesFile } from '../samples-file.ts';
 import { readStored } from '../stored-file.ts';
 import { keptSamples, momentsOf } from './kept-samples.ts';
-import { readRecordedSet, readSetAside } from './recorded-sets.ts';
+import { readRunFolders, readSetAside } from './recorded-sets.ts';
 import { isRunFolder } from './run-folders.ts';
 
 type RunToCommit = Awaited<ReturnType<typeof readSetAside>>[number];
@@ -27,7 +27,7 @@ type RunToCommit = Awaited<ReturnType<typeof readSetAside>>[number];
  * @throws CodedError 'record' `not-readable`, also while a run of it goes on; `not-writable`
  */
 export async function writeCommittedSet(set: string, out: string): Promise<void> {
-  const [runs, attempts] = [await readRecordedSet(set), await readSetAside(set)];
+  const [runs, attempts] = [await readRunFolders(set), await readSetAside(set)];
   const all: readonly RunToCommit[] = [...runs, ...attempts];
   for (const { folder } of all)
     if (!existsSync(path.join(folder, runFiles.samples)))

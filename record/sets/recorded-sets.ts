@@ -19,12 +19,22 @@ export interface RunOnDisk extends RecordedRun {
   readonly row: RunRow | undefined;
 }
 
+type RunFolder = RecordedRun & { readonly folder: string };
+
 /**
  * The runs of a set, as `readRecordedRuns`.
  * @throws CodedError 'record' `not-readable`, also where there is neither a run nor a record of planned cells
  */
 export async function readRecordedSet(set: string): Promise<RunOnDisk[]> {
-  const runs = await readRecordedRuns(set);
+  return withRows(await readRunFolders(set));
+}
+
+/**
+ * The same without their rows, which may be broken: to make them again.
+ * @throws CodedError 'record' `not-readable`
+ */
+export async function readRunFolders(set: string): Promise<RunFolder[]> {
+  const runs = await withManifests(set, await runFoldersOf(set));
   if (runs.length === 0 && !existsSync(path.join(set, plannedCellsFile)))
     throw new CodedError(
       'record',
@@ -39,24 +49,21 @@ export async function readRecordedSet(set: string): Promise<RunOnDisk[]> {
  * @throws CodedError 'record' `not-readable`
  */
 export async function readRecordedRuns(set: string): Promise<RunOnDisk[]> {
-  const folders = await runFoldersOf(set);
-  return Promise.all(
-    folders.map(async (folder) => ({
-      set,
-      folder,
-      manifest: await readManifest(folder),
-      row: await readRow(folder),
-    })),
-  );
+  return withRows(await withManifests(set, await runFoldersOf(set)));
 }
+
+const withManifests = (set: string, folders: readonly string[]): Promise<RunFolder[]> =>
+  Promise.all(folders.map(async (folder) => ({ set, folder, manifest: await readManifest(folder) })));
+
+const withRows = (runs: readonly RunFolder[]): Promise<RunOnDisk[]> =>
+  Promise.all(runs.map(async (run) => ({ ...run, row: await readRow(run.folder) })));
 
 /**
  * Attempts that failed and were made again (`*.failed-1`), of the runs in a folder.
  * @throws CodedError 'record' `not-readable`
  */
-export async function readSetAside(set: string): Promise<(RecordedRun & { readonly folder: string })[]> {
-  const folders = (await runFoldersOf(set, { setAsideToo: true })).filter(isSetAside);
-  return Promise.all(folders.map(async (folder) => ({ set, folder, manifest: await readManifest(folder) })));
+export async function readSetAside(set: string): Promise<RunFolder[]> {
+  return withManifests(set, (await runFoldersOf(set, { setAsideToo: true })).filter(isSetAside));
 }
 
 async function readRow(folder: string): Promise<RunRow | undefined> {
@@ -78,7 +85,7 @@ async function readRow(folder: string): Promise<RunRow | undefined> {
 export async function writeMergedSet(
   out: string,
   runs: readonly RunOnDisk[],
-  attempts: Awaited<ReturnType<typeof readSetAside>>,
+  attempts: readonly RunFolder[],
   planned: readonly PlannedRun[] | undefined,
 ): Promise<void> {
   let making: string | undefined;
