@@ -166,6 +166,15 @@ test('a run of which one part was not measured makes no sum smaller than its par
   t.is(bytes.length, 2, [...new Set(marks.map(({ metric }) => metric))].join());
 });
 
+test('of a server that was overloaded before, what it completed stands beside what fell due', (t) => {
+  const set = syntheticSet({ scenarios: ['rw'], paperRowsGib: [8], engines: ['precopy'] });
+  const before = { rate_reached: false, tps_before: 8.06, offered_tps_before: 8.53 };
+  const runs = set.runs.map((run) => ({ ...run, row: { ...run.row, ...before } }));
+  const figure = figures.find(({ name }) => name === 'figure-07-downtime');
+  const drawn = figure && drawnFigure(figure, contextOf({ ...set, runs }, 'en', false));
+  t.regex(drawn?.caption.remarks.join() ?? '', /completed of offered: rw-8-precopy-r1 8\.1\/8\.5/);
+});
+
 test('no part of a bar of pages is below zero', (t) => {
   const set = syntheticSet({ scenarios: ['rw'], paperRowsGib: [8] });
   // A page that storage did not give was written again before it was sent.
