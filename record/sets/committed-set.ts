@@ -46,13 +46,26 @@ export async function writeCommittedSet(set: string, out: string): Promise<void>
     await writeRunsCsv(path.join(made, runFiles.row), rows);
     if (existsSync(path.join(set, plannedCellsFile)))
       await cp(path.join(set, plannedCellsFile), path.join(made, plannedCellsFile));
-    if (path.resolve(set) === path.resolve(out)) await rm(out, { recursive: true });
-    await rename(made, out);
+    if (path.resolve(set) === path.resolve(out)) await replaceWith(made, out);
+    else await rename(made, out);
   } catch (error) {
     await rm(made, { recursive: true, force: true });
     if (error instanceof CodedError) throw error;
     throw new CodedError('record', 'not-writable', `cannot make the set ${out}`, { cause: error });
   }
+}
+
+/** What was there goes when the other is in its place: at any moment one of them is whole. */
+async function replaceWith(made: string, out: string): Promise<void> {
+  const replaced = `${made}.replaced`;
+  await rename(out, replaced);
+  try {
+    await rename(made, out);
+  } catch (error) {
+    await rename(replaced, out);
+    throw error;
+  }
+  await rm(replaced, { recursive: true });
 }
 
 /** The row, which is to be that of all samples. */
