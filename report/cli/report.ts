@@ -13,6 +13,7 @@ import { languages, type Language } from '../figures/text.ts';
 import { describeDifferences, differencesAmong } from '../record/conditions.ts';
 import { readmeBlock, readmePicture, withBlock } from '../recipes/readme-block.ts';
 import { readResultsPage } from '../recipes/write-results.ts';
+import { writeWhole } from '../../record/whole-file.ts';
 import { readSet, type RunSet } from '../record/read-set.ts';
 import { writeReport } from '../render/write-report.ts';
 
@@ -62,7 +63,8 @@ async function showInReadme(set: RunSet, folders: readonly string[], options: Op
   const picture = readmePicture(set, fromRoot, await readResultsPage(root));
   if (picture === undefined) say('README.md gets no picture: docs/results.md shows none of these sets');
   const block = readmeBlock(set, fromRoot, picture, flags);
-  await writeFile(readme, withBlock(await readFile(readme, 'utf8'), block));
+  const page = withBlock(await readFile(readme, 'utf8'), block);
+  await writeWhole(readme, (unfinished) => writeFile(unfinished, page));
 }
 
 async function report(folders: readonly string[], options: Options): Promise<void> {
