@@ -117,8 +117,11 @@ export class RunLog implements Log {
    */
   async close(): Promise<void> {
     clearInterval(this.#timer);
-    const results = await Promise.allSettled([this.#events.close(), this.#samples.close()]);
-    for (const result of results) if (result.status === 'rejected') this.#fail(result.reason);
+    // The event of the run's end comes last: who finds it takes the samples to be there.
+    for (const file of [this.#samples, this.#events])
+      await file.close().catch((error: unknown) => {
+        this.#fail(error);
+      });
     if (this.#failure !== undefined) throw this.#failure;
   }
 }
