@@ -1,8 +1,12 @@
 /** The end of every command: its exit code, and what an error looks like. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { watchStandardOutput } from '../../foundation/standard-output.ts';
 import { whatIsWrong } from '../../record/what-is-wrong.ts';
 import { exitCodes } from './options.ts';
+
+/** A reader that lags gets so long for what it has not read, and then no more of it. */
+const lastWordsMs = 30_000;
 
 /** Has something done when the command is over, however it ends. */
 export type AtEnd = (action: () => Promise<void>) => void;
@@ -18,7 +22,7 @@ export async function runCommand(name: string, main: (atEnd: AtEnd) => Promise<n
       main((action) => endings.push(action)),
       endings,
     );
-    const problem = await unwritten();
+    const problem = await Promise.race([unwritten(), sleep(lastWordsMs, undefined)]);
     if (problem !== undefined) console.error(`${name}: ${problem}`);
     process.exit(problem !== undefined && code === exitCodes.ok ? exitCodes.failed : code);
   } catch (error) {
