@@ -65,7 +65,10 @@ const schema = z.object({
   keepOnFailure: optionsSchema.shape.keepOnFailure,
   live: optionsSchema.shape.live,
   dryRun: optionsSchema.shape.dryRun,
-  json: z.boolean().default(false).describe('print events, and at the end the result, as JSON lines'),
+  json: z
+    .boolean()
+    .default(false)
+    .describe('print events, and at the end the result, as JSON lines; of --list, one JSON document'),
 });
 
 type Options = z.infer<typeof schema>;
