@@ -109,11 +109,16 @@ export async function readSamples(
   isWanted: IsWanted = () => true,
 ): Promise<Sample[] | undefined> {
   const file = path.join(folder, runFiles.samples);
-  if (existsSync(file))
+  const readPacked = async (): Promise<Sample[] | undefined> => {
+    if (!existsSync(file)) return undefined;
     return readSamplesFile(file, isWanted).catch((error: unknown) => {
       throw new CodedError('record', 'not-readable', `${file} is not a file of samples`, { cause: error });
     });
-  return (await readRawSamples(folder))?.filter(({ metric }) => isWanted(metric));
+  };
+  const readRaw = async (): Promise<Sample[] | undefined> =>
+    (await readRawSamples(folder))?.filter(({ metric }) => isWanted(metric));
+  // Raw ones that are gone were packed meanwhile.
+  return (await readPacked()) ?? (await readRaw()) ?? readPacked();
 }
 
 /** As they were written while the run went on. Undefined if there is no file of them. @throws CodedError 'record' `not-readable` */

@@ -103,6 +103,25 @@ test('deriving again gives the same tables, also after a crash cut the last line
   }
 });
 
+test('commands that derive a run at once lose none of its samples, and none of them fails', async (t) => {
+  for (let delayMs = 0; delayMs < 80; delayMs += 1) {
+    const folder = await temporaryFolder(t);
+    const log = await RunLog.create(folder);
+    await writeManifest(folder, manifest);
+    log.event(command(1000));
+    for (let at_ms = 0; at_ms < 1000; at_ms += 1)
+      log.sample({ at_ms, host: 'client', metric: 'tps', value: at_ms });
+    log.event({ event: 'run-ended', at_ms: 2000, outcome: 'completed' });
+    await log.close();
+    await Promise.all([
+      derive(folder),
+      sleep(delayMs / 2).then(() => derive(folder)),
+      sleep(delayMs).then(() => derive(folder)),
+    ]);
+    t.is((await readRun(folder)).samples.length, 1000, `${delayMs} ms`);
+  }
+});
+
 test('a wrong line within a file is an error that names it', async (t) => {
   const folder = await temporaryFolder(t);
   await recordRun(folder);
