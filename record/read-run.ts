@@ -72,20 +72,27 @@ async function readJsonLines<Value>(
   return text === undefined ? undefined : parseJsonLines(text, parse, file);
 }
 
+/** The table that has a run's row: its own, or its set's; neither need be there. */
+export function rowFileOf(folder: string): string {
+  const own = path.join(folder, runFiles.row);
+  const isOwn = [own, `${own}.gz`].some((file) => existsSync(file));
+  return isOwn ? own : path.join(path.dirname(path.resolve(folder)), runFiles.row);
+}
+
 /**
  * The table with a run's row: its own; of a committed set, whose runs have none, that line of the set's. Undefined while there
  * is no row.
  * @throws where a file is not as described
  */
 export async function readRowText(folder: string): Promise<string | undefined> {
-  const own = await readStored(path.join(folder, runFiles.row));
-  const { dir: set, base: name } = path.parse(path.resolve(folder));
-  const ofSet = own === undefined ? await readStored(path.join(set, runFiles.row)) : undefined;
-  if (ofSet === undefined) return own;
+  const file = rowFileOf(folder);
+  const text = await readStored(file);
+  if (text === undefined || file === path.join(folder, runFiles.row)) return text;
   // A row may also be of another run by that name, which was made before.
   const manifest = await readFile(path.join(folder, runFiles.manifest), 'utf8');
   const { startedAt } = z.looseObject({ startedAt: z.string() }).parse(JSON.parse(manifest));
-  const rows = parse<Readonly<Record<string, string>>>(ofSet, { bom: true, columns: true });
+  const name = path.basename(path.resolve(folder));
+  const rows = parse<Readonly<Record<string, string>>>(text, { bom: true, columns: true });
   const row = rows.find(({ run_id, started_at }) => run_id === name && started_at === startedAt);
   return row && stringify([row], { header: true });
 }
@@ -102,11 +109,16 @@ export async function readSamples(
   isWanted: IsWanted = () => true,
 ): Promise<Sample[] | undefined> {
   const file = path.join(folder, runFiles.samples);
-  if (existsSync(file))
+  const readPacked = async (): Promise<Sample[] | undefined> => {
+    if (!existsSync(file)) return undefined;
     return readSamplesFile(file, isWanted).catch((error: unknown) => {
       throw new CodedError('record', 'not-readable', `${file} is not a file of samples`, { cause: error });
     });
-  return (await readRawSamples(folder))?.filter(({ metric }) => isWanted(metric));
+  };
+  const readRaw = async (): Promise<Sample[] | undefined> =>
+    (await readRawSamples(folder))?.filter(({ metric }) => isWanted(metric));
+  // Raw ones that are gone were packed meanwhile.
+  return (await readPacked()) ?? (await readRaw()) ?? readPacked();
 }
 
 /** As they were written while the run went on. Undefined if there is no file of them. @throws CodedError 'record' `not-readable` */

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -103,6 +103,25 @@ test('deriving again gives the same tables, also after a crash cut the last line
   }
 });
 
+test('commands that derive a run at once lose none of its samples, and none of them fails', async (t) => {
+  for (let delayMs = 0; delayMs < 80; delayMs += 1) {
+    const folder = await temporaryFolder(t);
+    const log = await RunLog.create(folder);
+    await writeManifest(folder, manifest);
+    log.event(command(1000));
+    for (let at_ms = 0; at_ms < 1000; at_ms += 1)
+      log.sample({ at_ms, host: 'client', metric: 'tps', value: at_ms });
+    log.event({ event: 'run-ended', at_ms: 2000, outcome: 'completed' });
+    await log.close();
+    await Promise.all([
+      derive(folder),
+      sleep(delayMs / 2).then(() => derive(folder)),
+      sleep(delayMs).then(() => derive(folder)),
+    ]);
+    t.is((await readRun(folder)).samples.length, 1000, `${delayMs} ms`);
+  }
+});
+
 test('a wrong line within a file is an error that names it', async (t) => {
   const folder = await temporaryFolder(t);
   await recordRun(folder);
@@ -127,6 +146,19 @@ test('a crash loses at most a second', async (t) => {
     /^\{"event":"note","at_ms":1,"text":"first"\}\n$/,
   );
   await log.close();
+});
+
+test('the end of a run is on the disk when all of its samples are', async (t) => {
+  const folder = await temporaryFolder(t);
+  const log = await RunLog.create(folder);
+  for (let at_ms = 0; at_ms < 200_000; at_ms += 1)
+    log.sample({ at_ms, host: 'src', metric: 'tps', value: 1 });
+  log.event({ event: 'run-ended', at_ms: 200_000, outcome: 'completed' });
+  await log.close();
+  const [events, samples] = await Promise.all(
+    ['events.jsonl', 'samples.jsonl'].map((file) => stat(path.join(folder, file))),
+  );
+  t.true((events?.mtimeMs ?? 0) >= (samples?.mtimeMs ?? Infinity));
 });
 
 test('a folder that has a record already is not written over', async (t) => {

@@ -49,15 +49,26 @@ export class RunLog implements Log {
   readonly #listeners: ((event: NewRunEvent) => void)[] = [];
   readonly #sampleListeners: ((sample: Sample) => void)[] = [];
   readonly #timer: NodeJS.Timeout;
-  #failure: unknown;
+  readonly #failureListeners: ((error: CodedError<'record'>) => void)[] = [];
+  #failure: CodedError<'record'> | undefined;
 
   private constructor(folder: string, events: JsonLinesFile, samples: JsonLinesFile) {
     this.folder = folder;
     this.#events = events;
     this.#samples = samples;
     this.#timer = setInterval(() => {
-      Promise.all([events.flush(), samples.flush()]).catch((error: unknown) => (this.#failure ??= error));
+      Promise.all([events.flush(), samples.flush()]).catch((error: unknown) => {
+        this.#fail(error);
+      });
     }, flushMs);
+  }
+
+  #fail(cause: unknown): void {
+    if (this.#failure !== undefined) return;
+    clearInterval(this.#timer);
+    const message = `the record in ${this.folder} is not complete`;
+    this.#failure = new CodedError('record', 'not-writable', message, { cause });
+    for (const listener of this.#failureListeners) listener(this.#failure);
   }
 
   /**
@@ -95,18 +106,22 @@ export class RunLog implements Log {
     this.#sampleListeners.push(listener);
   }
 
+  /** Calls `listener` once anything could not be written, as on a full disk: nothing more is written then. */
+  onFailure(listener: (error: CodedError<'record'>) => void): void {
+    this.#failureListeners.push(listener);
+  }
+
   /**
    * Writes what is left and waits until it is on the disk.
    * @throws CodedError 'record' `not-writable` if anything could not be written
    */
   async close(): Promise<void> {
     clearInterval(this.#timer);
-    const results = await Promise.allSettled([this.#events.close(), this.#samples.close()]);
-    for (const result of results) if (result.status === 'rejected') this.#failure ??= result.reason;
-    if (this.#failure !== undefined) {
-      throw new CodedError('record', 'not-writable', `the record in ${this.folder} is not complete`, {
-        cause: this.#failure,
+    // The event of the run's end comes last: who finds it takes the samples to be there.
+    for (const file of [this.#samples, this.#events])
+      await file.close().catch((error: unknown) => {
+        this.#fail(error);
       });
-    }
+    if (this.#failure !== undefined) throw this.#failure;
   }
 }

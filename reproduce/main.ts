@@ -70,7 +70,10 @@ const schema = z.object({
   keepOnFailure: optionsSchema.shape.keepOnFailure,
   live: optionsSchema.shape.live,
   dryRun: optionsSchema.shape.dryRun,
-  json: z.boolean().default(false).describe('print events, and at the end the result, as JSON lines'),
+  json: z
+    .boolean()
+    .default(false)
+    .describe('print events, and at the end the result, as JSON lines; of --list, one JSON document'),
 });
 
 type Options = z.infer<typeof schema>;
@@ -205,7 +208,7 @@ async function run(recipe: Recipe, options: Options, atEnd: AtEnd): Promise<numb
     // A matrix of the same set has been run: this one goes on with it.
     const isBegun = begun.has(folder);
     begun.add(folder);
-    const use = { set: folder, setIsGiven: !isBegun, owner, say };
+    const use = { set: folder, isNew: !isBegun, owner, say };
     const { lines, interrupted, failed } = await runMatrix(plan, use, atEnd);
     if (!json) console.log(`\n${matrixTable(lines)}\n`);
     if (interrupted || failed) {

@@ -2,8 +2,10 @@
 import { Command, CommanderError, Option } from 'commander';
 import { inMegabytes, inSeconds, percent } from '../../foundation/quantity.ts';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
+import { watchStandardOutput } from '../../foundation/standard-output.ts';
 import { helpSettings } from '../../foundation/command-help.ts';
 import { isRunFolder, runFoldersOf } from '../../record/sets/run-folders.ts';
+import { whatIsWrong } from '../../record/what-is-wrong.ts';
 import { constantRate } from '../simulation/link.ts';
 import { type MeasuredRun, readMeasuredRun } from '../simulation/measured-run.ts';
 import {
@@ -19,7 +21,7 @@ import { notSimulated, simulate, type SimulatedEngine, simulatedEngines } from '
 import { bitsPerSecond, bytes, number, share } from './arguments.ts';
 
 /** What the program's exit code means. */
-const exitCode = { predicted: 0, usage: 2 } as const;
+const exitCode = { predicted: 0, unwritten: 1, usage: 2 } as const;
 
 /** Of what is simulated: a VM of a few pages has no passes, and one of more does not fit into memory. */
 const gib = { min: 0.0625, max: 1024 } as const;
@@ -102,7 +104,7 @@ const program: Command = new Command('predict')
   .addHelpText(
     'after',
     `\nGuests (--zero, --listed): fresh ${fresh}; aged ${aged}.` +
-      '\nRates: 10gbit, 250mbit. Bytes: 15M.\n\nExit codes: 0 predicted; 2 wrong option, or no run that can be predicted.',
+      '\nRates: 10gbit, 250mbit. Bytes: 15M.\n\nExit codes: 0 predicted; 1 not written; 2 wrong option, or no run that can be predicted.',
   )
   .exitOverride()
   .showHelpAfterError()
@@ -239,9 +241,9 @@ function printComparisons(comparisons: readonly Comparison[]): void {
       inSeconds(run.totalTimeMs),
       run.predicted.converged ? inSeconds(run.predicted.totalTimeMs) : 'never converges',
       run.predicted.converged ? percent(run.error) : '-',
-      inMegabytes(run.migrationLinkBytes),
+      run.migrationLinkBytes === undefined ? '-' : inMegabytes(run.migrationLinkBytes),
       inMegabytes(run.predicted.migrationLink.bytes),
-      inMegabytes(run.storageLinkBytes),
+      run.storageLinkBytes === undefined ? '-' : inMegabytes(run.storageLinkBytes),
       inMegabytes(run.predicted.storageLink.bytes),
     ]),
   ]);
@@ -281,13 +283,19 @@ async function main(): Promise<void> {
   } else printPredictions(predictions);
 }
 
+const unwritten = watchStandardOutput();
 try {
   await main();
 } catch (error) {
   if (error instanceof CommanderError)
     process.exitCode = error.exitCode === 0 ? exitCode.predicted : exitCode.usage;
   else if (isCoded(error, 'prediction') || isCoded(error, 'record')) {
-    console.error(`predict: ${error.message}`);
+    console.error(`predict: ${whatIsWrong(error)}`);
     process.exitCode = exitCode.usage;
   } else throw error;
+}
+const problem = await unwritten();
+if (problem !== undefined) {
+  console.error(`predict: ${problem}`);
+  process.exitCode = exitCode.unwritten;
 }

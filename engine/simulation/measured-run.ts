@@ -7,6 +7,7 @@ import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { timelineOf } from '../../record/derive/timeline.ts';
 import { readRowText, readRun as readRecord, runFiles } from '../../record/read-run.ts';
 import { seriesOf } from '../../record/series.ts';
+import { whatIsWrong } from '../../record/what-is-wrong.ts';
 import { pageSizeBytes } from '../list/page-list.ts';
 import { constantRate } from './link.ts';
 import { defaultSetup, type Setup } from './migration.ts';
@@ -16,8 +17,9 @@ export interface MeasuredRun {
   readonly runId: string;
   readonly engine: SimulatedEngine;
   readonly totalTimeMs: number;
-  readonly migrationLinkBytes: number;
-  readonly storageLinkBytes: number;
+  /** Undefined where they were not measured. */
+  readonly migrationLinkBytes: number | undefined;
+  readonly storageLinkBytes: number | undefined;
   readonly setup: Setup;
 }
 
@@ -46,16 +48,16 @@ export async function readMeasuredRun(folder: string): Promise<MeasuredRun> {
     return await readRun(folder);
   } catch (cause) {
     if (isCoded(cause, 'prediction')) throw cause;
-    throw new CodedError('prediction', 'unusable-run', `${folder}: ${(cause as Error).message}`, { cause });
+    throw new CodedError('prediction', 'unusable-run', `${folder}: ${whatIsWrong(cause)}`, { cause });
   }
 }
 
 async function readRun(folder: string): Promise<MeasuredRun> {
   // One after the other: the first that is missing is named, and it is the same one each time.
   const manifestText = await readFile(path.join(folder, runFiles.manifest), 'utf8');
+  const { goodputBytesPerSecond } = parseManifest(manifestText);
   const runsText = await readRowText(folder);
   if (runsText === undefined) throw new RangeError(`there is no row of it in ${runFiles.row}`);
-  const { goodputBytesPerSecond } = manifestSchema.parse(JSON.parse(manifestText));
   const [row] = z.tuple([runRowSchema]).parse(parse(runsText, csvOptions));
   const value = (column: string): number => Number(row[column] ?? '');
   const engine = simulatedEngines.find((name) => name === row.engine);
@@ -83,15 +85,22 @@ async function readRun(folder: string): Promise<MeasuredRun> {
         ({ tMs, value: measured }) => tMs >= commandMs && tMs <= commandMs + totalTimeMs && measured > 0,
       )
       .map((point) => point.value);
-  const memoryBytes = value('vm_memory_bytes');
-  const contentBytes = value('content_bytes');
+  const needed = (column: string): number => {
+    const measured = value(column);
+    if (!(measured > 0)) throw new RangeError(`${column} was not measured`);
+    return measured;
+  };
+  const bytes = (column: string): number | undefined =>
+    (row[column] ?? '') === '' ? undefined : value(column);
+  const memoryBytes = needed('vm_memory_bytes');
+  const contentBytes = needed('content_bytes');
   const listed = (value('pages_listed') * pageSizeBytes) / contentBytes;
   return {
     runId: row.run_id,
     engine,
     totalTimeMs,
-    migrationLinkBytes: value('migration_link_bytes'),
-    storageLinkBytes: value('storage_link_bytes_dst'),
+    migrationLinkBytes: bytes('migration_link_bytes'),
+    storageLinkBytes: bytes('storage_link_bytes_dst'),
     setup: {
       ...defaultSetup,
       guest: {
@@ -108,10 +117,19 @@ async function readRun(folder: string): Promise<MeasuredRun> {
         (value('compression_ratio_total') || median(during('engine_compression_ratio'))) ??
         defaultSetup.compressionRatio,
       listLatencyMs: listColumns.reduce((sum, column) => sum + value(column), 0),
-      downtimeLimitMs: value('downtime_limit_ms'),
+      downtimeLimitMs: needed('downtime_limit_ms'),
       ...(engine === 'resume' ? { shareBeforeSwitch: value('before_switch_percent') / 100 } : {}),
     },
   };
+}
+
+/** @throws RangeError that names it */
+function parseManifest(text: string): z.infer<typeof manifestSchema> {
+  try {
+    return manifestSchema.parse(JSON.parse(text));
+  } catch (error) {
+    throw new RangeError(`${runFiles.manifest}: ${whatIsWrong(error)}`, { cause: error });
+  }
 }
 
 function median(values: readonly number[]): number | undefined {

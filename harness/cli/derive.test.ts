@@ -79,6 +79,20 @@ test('the tables of a set are made again, with every sample in a line', async (t
   t.true((times[0] ?? 0) < 0 && (times.at(-1) ?? 0) > Number(ofRun?.['total_time_ms']));
 });
 
+test('a table that was cut short, a run’s or a set’s, is made again', async (t) => {
+  const set = path.join(await temporaryFolder(t), 'set');
+  await cp(path.join(results, 'reference-2026-11-28-smoke'), set, { recursive: true });
+  const whole = runsCsv(
+    await Promise.all(['rw-4-precopy-r1', 'rw-4-restore-r1'].map((run) => deriveRow(path.join(set, run)))),
+  );
+  for (const folder of [set, path.join(set, 'rw-4-precopy-r1')]) {
+    await writeFile(path.join(folder, 'runs.csv'), whole.slice(0, -100));
+    const { exitCode, stderr } = await derive(set);
+    t.is(exitCode, 0, stderr);
+    t.is(await readFile(path.join(set, 'runs.csv'), 'utf8'), whole);
+  }
+});
+
 test('a run that was recorded before samples.parquet is read, and packed once it has ended', async (t) => {
   const run = path.join(await temporaryFolder(t), 'run');
   const recorded = path.join(results, 'reference-2026-11-29-restart', 'rw-16-restart-r1');

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import { counted } from '../../foundation/quantity.ts';
 import { derive, deriveSamplesTable } from '../../record/derive/derive.ts';
-import { type RunOnDisk, readRecordedSet, writeSetTable } from '../../record/sets/recorded-sets.ts';
+import { type RunOnDisk, readRunFolders, writeSetTable } from '../../record/sets/recorded-sets.ts';
 import type { RunRow } from '../../record/run-columns.ts';
 import { exitCodes, parseOptions } from './options.ts';
 import { runCommand } from './run-command.ts';
@@ -26,7 +26,7 @@ async function deriveFolder(folder: string): Promise<number> {
     return 1;
   }
   const runs: RunOnDisk[] = [];
-  for (const run of await readRecordedSet(folder)) runs.push({ ...run, row: await deriveRun(run.folder) });
+  for (const run of await readRunFolders(folder)) runs.push({ ...run, row: await deriveRun(run.folder) });
   await writeSetTable(folder, runs);
   return runs.length;
 }

@@ -39,6 +39,15 @@ test('a plan is JSON lines where these are asked for, of either command', async 
   t.is(one.stdout.split('\n').length, 1);
 });
 
+test('a plan that is not written, as to a full disk, is a failure', async (t) => {
+  const command = [process.execPath, path.join(import.meta.dirname, 'matrix.ts'), '--dry-run'];
+  const { exitCode, stderr } = await execa('bash', ['-c', '"$@" > /dev/full', 'bash', ...command], {
+    reject: false,
+  });
+  t.is(exitCode, 1);
+  t.regex(stderr, /^matrix: standard output is not written: ENOSPC: /m);
+});
+
 test('what this machine cannot run is said, and planned anyway', async (t) => {
   // Twice 1 TiB is more than any machine that runs tests.
   const { exitCode, stdout, stderr } = await run(

@@ -10,9 +10,11 @@ import { CodedError } from '../../foundation/coded-error.ts';
 
 const program = path.join(import.meta.dirname, '../../report/cli/live.ts');
 
-interface LiveView {
+export interface LiveView {
   /** Shows a run that begins, from now on. */
   readonly show: (folder: string) => void;
+  /** Ends it; its port is free when this settles. */
+  readonly close: () => Promise<void>;
 }
 
 /**
@@ -27,7 +29,7 @@ export async function startLiveView(
   { name, set }: { readonly name: string; readonly set?: string },
   say: (line: string) => void,
 ): Promise<LiveView> {
-  if (option === undefined) return { show: () => undefined };
+  if (option === undefined) return { show: () => undefined, close: () => Promise.resolve() };
   const child = spawn(
     process.execPath,
     [
@@ -50,12 +52,19 @@ export async function startLiveView(
   if (address === undefined)
     throw new CodedError('command', 'usage', `--live: ${complaints.join('').trim()}`);
   say(`live view: ${address}`);
+  let isAsked = false;
   void closed.then(() => {
-    say(`the live view has ended: ${complaints.join('').trim()}`);
+    if (!isAsked) say(`the live view has ended: ${complaints.join('').trim()}`);
   });
   return {
     show: (folder) => {
       child.stdin.write(`${path.resolve(folder)}\n`);
+    },
+    close: async () => {
+      isAsked = true;
+      // It only reads, and may be drawing.
+      child.kill('SIGKILL');
+      await closed;
     },
   };
 }

@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { matrixOptionsSchema } from '../../experiments/matrix.ts';
+import { setNameOf } from '../run/run-id.ts';
 import { matrixTable } from './figures.ts';
 import { planJson, planText } from './matrix-plan.ts';
 import { exitCodes, parseOptions } from './options.ts';
@@ -27,11 +28,9 @@ async function main(atEnd: AtEnd): Promise<number> {
     console.log(options.json ? planJson(options, plan.cells) : planText(options, plan.cells));
     return exitCodes.ok;
   }
-  const set =
-    options.out ??
-    path.join('results', `matrix-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}`);
+  const set = options.out ?? path.join('results', setNameOf(new Date()));
   const owner = ['npm run matrix --', ...process.argv.slice(2)].join(' ');
-  const use = { set, setIsGiven: options.out !== undefined, owner, say };
+  const use = { set, isNew: true, owner, say };
   const { lines, interrupted, failed } = await runMatrix(plan, use, atEnd);
   if (options.json) console.log(JSON.stringify({ event: 'result', set, runs: lines }));
   else console.log(`\n${matrixTable(lines)}\n\nrecorded in ${path.resolve(set)}`);

@@ -1,4 +1,5 @@
 /** Shows a run's events to people: one line each; steps and checks, not every QMP event. */
+import { PatientOutput } from '../../foundation/patient-output.ts';
 import { inSeconds, mebibytes, seconds as secondsText } from '../../foundation/quantity.ts';
 import type { NewRunEvent, Sample } from '../../record/event.ts';
 import { LiveFigures } from '../../record/live-figures.ts';
@@ -8,16 +9,39 @@ interface ProgressOutput {
   write(text: string): unknown;
   /** A terminal gets one line that changes all the time, a file a line every few seconds of the migration. */
   readonly isTTY?: boolean;
+  /** Of a terminal, which may be made wider or narrower at any time. */
+  readonly columns?: number;
+  /** False while it does not take what came before: what is out of date soon is then not written. */
+  readonly hasRoom?: boolean;
 }
 
 const liveMs = { terminal: 500, plain: 10_000 };
+
+let patient: PatientOutput | undefined;
+
+/** A terminal that is stopped (Ctrl-S) must not hold a run up: its harness starts the VM at the destination. */
+function standardError(): ProgressOutput {
+  const output = (patient ??= new PatientOutput(process.stderr));
+  return {
+    isTTY: process.stderr.isTTY,
+    get columns() {
+      return process.stderr.columns;
+    },
+    get hasRoom() {
+      return output.hasRoom;
+    },
+    write: (text) => {
+      output.write(text);
+    },
+  };
+}
 
 /** Where a run's events go: with --json a line each to standard output, else to people. */
 export function runOutput(
   json: boolean,
   stepSeconds: ReadonlyMap<string, number>,
 ): Required<Pick<ExperimentOptions, 'onEvent' | 'onSample'>> {
-  const progress = new Progress(process.stderr, stepSeconds);
+  const progress = new Progress(standardError(), stepSeconds);
   return {
     onEvent: (event, vm) => {
       if (json) console.log(JSON.stringify(vm === undefined ? event : { ...event, vm }));
@@ -76,8 +100,11 @@ export class Progress {
           if (figures !== '') this.#line(figures);
           return;
         }
-        const parts = [this.#stepText(), figures].filter((part) => part !== '');
-        this.#output.write(`\r${this.#time()}  ${parts.join(', ')}\u001b[K`);
+        if (this.#output.hasRoom === false) return;
+        const parts = [this.#stepText(), ...figures.split(', ')].filter((part) => part !== '');
+        this.#output.write(
+          `\r${fitted([`${this.#time()}  ${parts[0] ?? ''}`, ...parts.slice(1)], this.#output.columns)}\u001b[K`,
+        );
         this.#openLine = true;
       },
       terminal ? liveMs.terminal : liveMs.plain,
@@ -101,6 +128,15 @@ export class Progress {
   #time(): string {
     return `${inSeconds(performance.now() - this.#startMs).padStart(7)} s`;
   }
+}
+
+/** As much as one line holds: one that wraps could not be written over. The last part, the time left, goes last. */
+function fitted(parts: readonly string[], columns = 0): string {
+  // A terminal that does not say how wide it is says 0.
+  const most = columns > 0 ? columns - 1 : Infinity;
+  const kept = [...parts];
+  while (kept.length > 2 && kept.join(', ').length > most) kept.splice(-2, 1);
+  return kept.join(', ').slice(0, most);
 }
 
 function describe(event: NewRunEvent): string | undefined {

@@ -22,7 +22,7 @@ import { stayQueued } from '../testbed/lab-wait.ts';
 import type { Inventory } from '../testbed/inventory/schema.ts';
 import { matrixFailed, type TableLine } from './figures.ts';
 import { abortOnSignals } from './interrupt.ts';
-import { startLiveView } from './live-view.ts';
+import { type LiveView, startLiveView } from './live-view.ts';
 import { planText } from './matrix-plan.ts';
 import { checkOut } from './out-folder.ts';
 import { runOutput } from './progress.ts';
@@ -62,8 +62,8 @@ export async function planMatrix(
 interface MatrixUse {
   /** Folder of the set. */
   readonly set: string;
-  /** Whether somebody asked for this very folder: it must be new then, or be gone on with. */
-  readonly setIsGiven: boolean;
+  /** Unless it is gone on with; false where an earlier matrix of this command has made it. */
+  readonly isNew: boolean;
   /** What the user ran, for the message that others get. */
   readonly owner: string;
   readonly say: (line: string) => void;
@@ -83,11 +83,11 @@ interface MatrixResult {
  */
 export async function runMatrix(
   { options, cells, inventory: listed }: PlannedMatrix,
-  { set, setIsGiven, owner, say }: MatrixUse,
+  { set, isNew, owner, say }: MatrixUse,
   atEnd: AtEnd,
 ): Promise<MatrixResult> {
   checkOut(set);
-  if (existsSync(set) && !options.resume && setIsGiven)
+  if (existsSync(set) && !options.resume && isNew)
     throw new CodedError(
       'command',
       'usage',
@@ -99,17 +99,21 @@ export async function runMatrix(
     folder: path.join(set, runName(cell)),
     configuration: configurationOf(options, cell),
   }));
+  // Until its own end: a recipe's next matrix may be of the same set, and at the same port.
   const lock = await holdSet(set);
-  atEnd(() => lock.release());
-  if (options.resume) await refuseOtherRuns(set, places);
-  const plannedBefore = await cellsPlannedBefore(set);
-  const inventory = await waitForTestbed({ testbed: options.testbed, inventory: listed, owner, say }, atEnd);
-  say(planText(options, cells));
-
   const over = new AbortController();
-  const signal = abortOnSignals(say, over.signal);
+  let view: LiveView | undefined;
   try {
-    const view = await startLiveView(options.live, { name: path.basename(path.resolve(set)), set }, say);
+    if (options.resume) await refuseOtherRuns(set, places);
+    const plannedBefore = await cellsPlannedBefore(set);
+    const inventory = await waitForTestbed(
+      { testbed: options.testbed, inventory: listed, owner, say },
+      atEnd,
+    );
+    say(planText(options, cells));
+
+    const signal = abortOnSignals(say, over.signal);
+    view = await startLiveView(options.live, { name: path.basename(path.resolve(set)), set }, say);
     // Nothing is refused any more, and a matrix that is refused changes nothing.
     await addPlannedCells(set, [...plannedBefore, ...cells]);
     const lines: TableLine[] = [];
@@ -162,7 +166,9 @@ export async function runMatrix(
     if (lines.some(({ row }) => row !== undefined)) await writeSet(set);
     return { lines, interrupted: signal.aborted, failed: matrixFailed(lines, cells.length) };
   } finally {
+    await view?.close();
     over.abort();
+    await lock.release();
   }
 }
 

@@ -31,7 +31,10 @@ export interface ExperimentResult {
   readonly vms: readonly { readonly folder: string; readonly row: RunRow | undefined }[];
 }
 
-/** Runs the experiment. Never throws for what happens in the run: that is the outcome, and it is recorded. */
+/**
+ * Runs the experiment. Never throws for what happens in the run: that is the outcome, and it is recorded.
+ * @throws CodedError 'record' `not-writable` if it could not be recorded, when everything is taken down
+ */
 export async function runExperiment(options: ExperimentOptions): Promise<ExperimentResult> {
   const { folder, signal, configuration } = options;
   const record = async (place: VmPlace): Promise<RecordedVm> => {
@@ -90,7 +93,7 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
     reason = [reason, error.message].filter((text) => text !== undefined).join('; ');
   }
   log.event({ event: 'run-ended', at_ms: nowMs(), outcome, ...(reason === undefined ? {} : { reason }) });
-  for (const vm of recorded) await vm.log.close();
+  await together(recorded, (vm) => vm.log.close());
   const folders = recorded.map((vm) => path.resolve(vm.log.folder));
   const ended = await withFigures({ outcome, reason }, folders);
   return { folder: path.resolve(folder), ...ended, row: ended.vms[0]?.row };

@@ -6,3 +6,8 @@ export function runIdOf(configuration: Configuration, repeat: number, startedAt:
   const { scenario, paperRowGib, engine, dbms } = configuration;
   return `${time}-${dbms}-${scenario}-${paperRowGib}-${engine}-r${repeat}`;
 }
+
+/** Of a matrix that was given no folder: "matrix-2026-11-24T192300.123". Two may be started within a second. */
+export function setNameOf(startedAt: Date): string {
+  return `matrix-${startedAt.toISOString().slice(0, 23).replaceAll(':', '')}`;
+}

@@ -1,6 +1,10 @@
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import test from 'ava';
+import { execa } from 'execa';
 import { isCoded } from '../../foundation/coded-error.ts';
 import type { NewRunEvent } from '../../record/event.ts';
 import { QmpClient } from '../../qemu/qmp/client.ts';
@@ -18,7 +22,11 @@ function started() {
     events.push(one);
     for (const listener of listeners) listener(one);
   };
-  const watch = new RunWatch({ event, onEvent: (listener) => listeners.push(listener) });
+  const watch = new RunWatch({
+    event,
+    onEvent: (listener) => listeners.push(listener),
+    onFailure: () => undefined,
+  });
   const gone = (): string => {
     const reason: unknown = watch.signal.reason;
     return isCoded(reason, 'run') ? `${reason.code}: ${reason.message}` : '';
@@ -150,4 +158,30 @@ test('a load that ended by itself is a failed check with its last words; one tha
     'load-stopped: the load has stopped: sysbench ended by itself (exit code 1, FATAL: unable to connect to MySQL server)',
   );
   t.like(events.at(-1), { event: 'check', name: 'load', ok: false });
+});
+
+/** The error of a run that is recorded under a limit of file sizes, as on a full disk: its watch ends it. */
+const unrecorded = `
+const [{ RunLog }, { RunWatch }] = await Promise.all(process.argv.slice(2).map((module) => import(module)));
+const log = await RunLog.create(process.argv[1]);
+const { signal } = new RunWatch(log);
+for (let at_ms = 0; at_ms < 600 && !signal.aborted; at_ms += 1) {
+  log.event({ event: 'note', at_ms, text: 'x'.repeat(1000) });
+  await new Promise((resolve) => setTimeout(resolve, 100));
+}
+console.log(signal.aborted ? signal.reason.message : 'it went on');
+await log.close().catch(({ code, cause }) => console.log(code, cause.code));
+`;
+
+test('a run that cannot be recorded ends at once, with the reason', async (t) => {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-watch-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const modules = ['../../record/run-log.ts', './run-watch.ts'].map((file) =>
+    path.join(import.meta.dirname, file),
+  );
+  const { stdout } = await execa('bash', [
+    ...['-c', 'ulimit -f 4; exec "$@"', 'bash', process.execPath, '--input-type=module', '-e', unrecorded],
+    ...[path.join(folder, 'run'), ...modules],
+  ]);
+  t.regex(stdout, /^the record in .*\/run is not complete: EFBIG: .*\nnot-writable EFBIG$/);
 });

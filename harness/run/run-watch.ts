@@ -1,8 +1,12 @@
-/** What ends a run at once: its VM, its database server or its load is gone, and what would be measured then means nothing. */
+/**
+ * What ends a run at once: its VM, its database server or its load is gone, and what would be measured then means nothing; or its
+ * record cannot be written.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError } from '../../foundation/coded-error.ts';
 import type { NewRunEvent } from '../../record/event.ts';
 import type { RunLog } from '../../record/run-log.ts';
+import { whatIsWrong } from '../../record/what-is-wrong.ts';
 import type { QmpClient } from '../../qemu/qmp/client.ts';
 import { nowMs } from '../probes/wall-clock.ts';
 import type { VmState } from '../vm/machine.ts';
@@ -48,15 +52,18 @@ export class RunWatch {
   #loadSaid = '';
 
   /** @param name of the VM in what is said of it */
-  constructor(log: Pick<RunLog, 'event' | 'onEvent'>, name = 'the VM') {
+  constructor(log: Pick<RunLog, 'event' | 'onEvent' | 'onFailure'>, name = 'the VM') {
     this.#log = log;
     this.#name = name;
     log.onEvent((event) => {
       this.#take(event);
     });
+    log.onFailure((error) => {
+      this.#gone.abort(new CodedError('record', error.code, whatIsWrong(error)));
+    });
   }
 
-  /** Aborts with what is gone, as a CodedError 'run'. */
+  /** Aborts with what is gone, as a CodedError 'run'; with a CodedError 'record' where it cannot be recorded. */
   get signal(): AbortSignal {
     return this.#gone.signal;
   }

@@ -60,7 +60,10 @@ async function packSamples(folder: string): Promise<void> {
   if (!isPacked) {
     const events = await readEvents(folder);
     if (!(events ?? []).some(({ event }) => event === 'run-ended')) return;
-    await writeSamplesFile(packed, (await readRawSamples(folder)) ?? []);
+    const samples = await readRawSamples(folder);
+    // Another command has packed them meanwhile.
+    if (samples === undefined) return;
+    await writeSamplesFile(packed, samples);
   }
   for (const file of [raw, `${raw}.gz`]) await rm(file, { force: true });
 }

@@ -1,11 +1,13 @@
 import { globSync } from 'node:fs';
-import { cp, mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { execa } from 'execa';
 import { readRowText, readSamples } from '../read-run.ts';
 import { writeSamplesFile } from '../samples-file.ts';
 import { writeCommittedSet } from './committed-set.ts';
+import { readRecordedSet } from './recorded-sets.ts';
 
 const recorded = path.resolve(import.meta.dirname, '../../results/reference-2026-11-28-smoke');
 
@@ -73,3 +75,27 @@ test('the row of a run is its own, else that of the set, unless that is of anoth
   await writeFile(other, manifest.replace(/"startedAt": "\d{4}/, '"startedAt": "2001'));
   t.is(await readRowText(path.dirname(other)), undefined);
 });
+
+(process.getuid?.() === 0 ? test : test.skip)(
+  'a set that cannot be removed for the one that takes its place is not lost',
+  async (t) => {
+    const set = await copyOf(t);
+    await mkdir(path.join(set, 'report'));
+    const program =
+      'const { writeCommittedSet } = await import(process.argv[1]); await writeCommittedSet(process.argv[2], process.argv[2]);';
+    // Something is mounted in it, which cannot be removed.
+    await execa(
+      'unshare',
+      [
+        ...['--mount', 'sh', '-c', 'mount -t tmpfs none "$0/report" && exec "$@"', set],
+        ...[process.execPath, '--input-type=module', '-e', program],
+        ...[path.join(import.meta.dirname, 'committed-set.ts'), set],
+      ],
+      { reject: false },
+    );
+    t.deepEqual(
+      (await readRecordedSet(set)).map(({ row }) => row?.run_id),
+      ['rw-4-precopy-r1', 'rw-4-restore-r1'],
+    );
+  },
+);

@@ -15,7 +15,7 @@ import { foldersOfOthers } from '../run-vms.ts';
 import { writeSamplesFile } from '../samples-file.ts';
 import { readStored } from '../stored-file.ts';
 import { keptSamples, momentsOf } from './kept-samples.ts';
-import { readRecordedSet, readSetAside } from './recorded-sets.ts';
+import { readRunFolders, readSetAside } from './recorded-sets.ts';
 import { isRunFolder } from './run-folders.ts';
 
 type RunToCommit = Awaited<ReturnType<typeof readSetAside>>[number];
@@ -27,7 +27,7 @@ type RunToCommit = Awaited<ReturnType<typeof readSetAside>>[number];
  * @throws CodedError 'record' `not-readable`, also while a run of it goes on; `not-writable`
  */
 export async function writeCommittedSet(set: string, out: string): Promise<void> {
-  const [runs, attempts] = [await readRecordedSet(set), await readSetAside(set)];
+  const [runs, attempts] = [await readRunFolders(set), await readSetAside(set)];
   const all: readonly RunToCommit[] = [...runs, ...attempts];
   for (const { folder } of all)
     if (!existsSync(path.join(folder, runFiles.samples)))
@@ -46,13 +46,26 @@ export async function writeCommittedSet(set: string, out: string): Promise<void>
     await writeRunsCsv(path.join(made, runFiles.row), rows);
     if (existsSync(path.join(set, plannedCellsFile)))
       await cp(path.join(set, plannedCellsFile), path.join(made, plannedCellsFile));
-    if (path.resolve(set) === path.resolve(out)) await rm(out, { recursive: true });
-    await rename(made, out);
+    if (path.resolve(set) === path.resolve(out)) await replaceWith(made, out);
+    else await rename(made, out);
   } catch (error) {
     await rm(made, { recursive: true, force: true });
     if (error instanceof CodedError) throw error;
     throw new CodedError('record', 'not-writable', `cannot make the set ${out}`, { cause: error });
   }
+}
+
+/** What was there goes when the other is in its place: at any moment one of them is whole. */
+async function replaceWith(made: string, out: string): Promise<void> {
+  const replaced = `${made}.replaced`;
+  await rename(out, replaced);
+  try {
+    await rename(made, out);
+  } catch (error) {
+    await rename(replaced, out);
+    throw error;
+  }
+  await rm(replaced, { recursive: true });
 }
 
 /** The row, which is to be that of all samples. */

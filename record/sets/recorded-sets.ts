@@ -6,7 +6,7 @@ import { CodedError } from '../../foundation/coded-error.ts';
 import { type PlannedRun, plannedCellsFile } from '../../experiments/planned-cells.ts';
 import { parseRunsCsv, writeRunsCsv } from '../csv.ts';
 import { writeDataPackage } from '../data-package.ts';
-import { readRowText, runFiles } from '../read-run.ts';
+import { readRowText, rowFileOf, runFiles } from '../read-run.ts';
 import { readManifest } from '../manifest.ts';
 import { type RecordedRun, runNameOf } from './merge.ts';
 import { addPlannedCells } from './planned-cells.ts';
@@ -19,12 +19,22 @@ export interface RunOnDisk extends RecordedRun {
   readonly row: RunRow | undefined;
 }
 
+type RunFolder = RecordedRun & { readonly folder: string };
+
 /**
  * The runs of a set, as `readRecordedRuns`.
  * @throws CodedError 'record' `not-readable`, also where there is neither a run nor a record of planned cells
  */
 export async function readRecordedSet(set: string): Promise<RunOnDisk[]> {
-  const runs = await readRecordedRuns(set);
+  return withRows(await readRunFolders(set));
+}
+
+/**
+ * The same without their rows, which may be broken: to make them again.
+ * @throws CodedError 'record' `not-readable`
+ */
+export async function readRunFolders(set: string): Promise<RunFolder[]> {
+  const runs = await withManifests(set, await runFoldersOf(set));
   if (runs.length === 0 && !existsSync(path.join(set, plannedCellsFile)))
     throw new CodedError(
       'record',
@@ -39,32 +49,30 @@ export async function readRecordedSet(set: string): Promise<RunOnDisk[]> {
  * @throws CodedError 'record' `not-readable`
  */
 export async function readRecordedRuns(set: string): Promise<RunOnDisk[]> {
-  const folders = await runFoldersOf(set);
-  return Promise.all(
-    folders.map(async (folder) => ({
-      set,
-      folder,
-      manifest: await readManifest(folder),
-      row: await readRow(folder),
-    })),
-  );
+  return withRows(await withManifests(set, await runFoldersOf(set)));
 }
+
+const withManifests = (set: string, folders: readonly string[]): Promise<RunFolder[]> =>
+  Promise.all(folders.map(async (folder) => ({ set, folder, manifest: await readManifest(folder) })));
+
+const withRows = (runs: readonly RunFolder[]): Promise<RunOnDisk[]> =>
+  Promise.all(runs.map(async (run) => ({ ...run, row: await readRow(run.folder) })));
 
 /**
  * Attempts that failed and were made again (`*.failed-1`), of the runs in a folder.
  * @throws CodedError 'record' `not-readable`
  */
-export async function readSetAside(set: string): Promise<(RecordedRun & { readonly folder: string })[]> {
-  const folders = (await runFoldersOf(set, { setAsideToo: true })).filter(isSetAside);
-  return Promise.all(folders.map(async (folder) => ({ set, folder, manifest: await readManifest(folder) })));
+export async function readSetAside(set: string): Promise<RunFolder[]> {
+  return withManifests(set, (await runFoldersOf(set, { setAsideToo: true })).filter(isSetAside));
 }
 
 async function readRow(folder: string): Promise<RunRow | undefined> {
   try {
     return parseRunsCsv((await readRowText(folder)) ?? '')[0];
   } catch (error) {
-    const file = path.join(folder, runFiles.row);
-    throw new CodedError('record', 'not-readable', `${file} is not a table of runs`, { cause: error });
+    throw new CodedError('record', 'not-readable', `${rowFileOf(folder)} is not a table of runs`, {
+      cause: error,
+    });
   }
 }
 
@@ -77,7 +85,7 @@ async function readRow(folder: string): Promise<RunRow | undefined> {
 export async function writeMergedSet(
   out: string,
   runs: readonly RunOnDisk[],
-  attempts: Awaited<ReturnType<typeof readSetAside>>,
+  attempts: readonly RunFolder[],
   planned: readonly PlannedRun[] | undefined,
 ): Promise<void> {
   let making: string | undefined;

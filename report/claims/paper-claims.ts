@@ -2,7 +2,7 @@
 import { remainingBytes } from '../figures/paper-curves.ts';
 import { typicalRun, valuesOf, type Cell } from '../record/cells.ts';
 import type { Run } from '../record/read-set.ts';
-import { isTpsNotBack, linkRatesOf, ofMigrated, tpsRecoveryMsOf } from '../record/run-row.ts';
+import { bothLinksBytes, isTpsNotBack, linkRatesOf, ofMigrated, tpsRecoveryMsOf } from '../record/run-row.ts';
 import type { ClaimId, MissingReason } from './claim-texts.ts';
 import { mean } from '../statistics/spread.ts';
 import { timeLimitMs } from './not-converged.ts';
@@ -50,10 +50,7 @@ const linkShare =
     return (8 * transferred) / (row.total_time_ms / 1000) / linkRatesOf(row)[link];
   };
 
-const bothLinksBytes: Value = (row) =>
-  row.migration_link_bytes === undefined || row.storage_link_bytes_dst === undefined
-    ? undefined
-    : ofMigrated(row, row.migration_link_bytes + row.storage_link_bytes_dst);
+const bothLinksOfMigrated: Value = (row) => ofMigrated(row, bothLinksBytes(row));
 
 /** Share of the total time for which the engine held the switchover back. */
 function heldShare({ row, events }: Run): number | undefined {
@@ -238,7 +235,7 @@ export const paperClaims: Readonly<Record<ClaimId, Claim>> = {
     inPaper: 12,
     ofConverged: true,
     evaluate: (pairs) => {
-      const found = both(pairs, bothLinksBytes);
+      const found = both(pairs, bothLinksOfMigrated);
       const ratios = found.map(({ precopy, restore }) => restore / precopy);
       return {
         pairs: found.length,

@@ -141,6 +141,16 @@ test('2: wrong usage, unreadable, or sets that do not go together', async (t) =>
   t.is((await compare('base', 'same', '--json', '--markdown')).exitCode, 2);
 });
 
+test('2: a verdict that nobody can read, as it is written to a full disk', async (t) => {
+  const { exitCode, stderr } = await execa(
+    'bash',
+    ['-c', '"$@" > /dev/full', 'bash', process.execPath, program, 'base', 'same', '--json'],
+    { cwd: dir, reject: false },
+  );
+  t.is(exitCode, 2);
+  t.regex(stderr, /^compare: standard output is not written: ENOSPC: /m);
+});
+
 test('3: too few samples to tell', async (t) => {
   const { exitCode, stdout } = await compare('few', 'same');
   t.is(exitCode, 3);

@@ -2,6 +2,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { CodedError, isCoded } from '../../foundation/coded-error.ts';
 import { helpSettings } from '../../foundation/command-help.ts';
+import { watchStandardOutput } from '../../foundation/standard-output.ts';
 import { whatIsWrong } from '../../record/what-is-wrong.ts';
 import { compareSets, type Selection, type Verdict } from '../compare/compare.ts';
 import {
@@ -57,7 +58,7 @@ const command = new Command('compare')
   .addHelpText(
     'after',
     '\nExit codes: 0 no regression; 1 regression, or damage that BASE has not; 2 wrong option,\n' +
-      'not readable, or incompatible sets;\n' +
+      'not readable, not written, or incompatible sets;\n' +
       '3 too few runs to tell, or none of a cell in NEW.',
   )
   .exitOverride();
@@ -115,6 +116,7 @@ function chosenOf(option: string, given: string | undefined, valid: readonly str
   });
 }
 
+const unwritten = watchStandardOutput();
 try {
   command.parse();
   const [base = '', next = ''] = command.args;
@@ -125,4 +127,9 @@ try {
     say(`compare: ${whatIsWrong(error)}`);
     process.exitCode = usageExitCode;
   } else throw error;
+}
+const problem = await unwritten();
+if (problem !== undefined) {
+  say(`compare: ${problem}`);
+  process.exitCode = usageExitCode;
 }

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { CodedError } from '../../foundation/coded-error.ts';
 import { helpSettings } from '../../foundation/command-help.ts';
+import { watchStandardOutput } from '../../foundation/standard-output.ts';
 import { counted } from '../../foundation/quantity.ts';
 import { whatIsWrong } from '../../record/what-is-wrong.ts';
 import { claimsMarkdown } from '../claims/claims-table.ts';
@@ -12,6 +13,7 @@ import { languages, type Language } from '../figures/text.ts';
 import { describeDifferences, differencesAmong } from '../record/conditions.ts';
 import { readmeBlock, readmePicture, withBlock } from '../recipes/readme-block.ts';
 import { readResultsPage } from '../recipes/write-results.ts';
+import { writeWhole } from '../../record/whole-file.ts';
 import { readSet, type RunSet } from '../record/read-set.ts';
 import { writeReport } from '../render/write-report.ts';
 
@@ -46,7 +48,7 @@ const command = new Command('report')
   )
   .addHelpText(
     'after',
-    '\nExit codes: 0 done; 1 not readable or not drawn; 2 wrong option, or incompatible runs.',
+    '\nExit codes: 0 done; 1 not readable, drawn or written; 2 wrong option, or incompatible runs.',
   )
   .exitOverride();
 
@@ -61,7 +63,8 @@ async function showInReadme(set: RunSet, folders: readonly string[], options: Op
   const picture = readmePicture(set, fromRoot, await readResultsPage(root));
   if (picture === undefined) say('README.md gets no picture: docs/results.md shows none of these sets');
   const block = readmeBlock(set, fromRoot, picture, flags);
-  await writeFile(readme, withBlock(await readFile(readme, 'utf8'), block));
+  const page = withBlock(await readFile(readme, 'utf8'), block);
+  await writeWhole(readme, (unfinished) => writeFile(unfinished, page));
 }
 
 async function report(folders: readonly string[], options: Options): Promise<void> {
@@ -86,6 +89,7 @@ async function report(folders: readonly string[], options: Options): Promise<voi
   );
 }
 
+const unwritten = watchStandardOutput();
 try {
   command.parse();
   await report(command.args, command.opts<Options>());
@@ -96,4 +100,9 @@ try {
     say(`report: ${whatIsWrong(error)}`);
     process.exitCode = error.code === 'different-conditions' ? exitCodes.usage : exitCodes.failed;
   } else throw error;
+}
+const problem = await unwritten();
+if (problem !== undefined) {
+  say(`report: ${problem}`);
+  process.exitCode = exitCodes.failed;
 }

@@ -212,6 +212,29 @@ test('damage that base does not have is a regression, however few runs have it',
   }
 });
 
+test('CPU time of an engine that was not measured is not none', (t) => {
+  const set = syntheticSet(cells);
+  const part = {
+    runs: set.runs.map((run) => ({ ...run, row: { ...run.row, engine_cpu_ms_dst: undefined } })),
+  };
+  const selection = { metrics: ['CPU per GiB'] };
+  t.is(compareSets(set, set, selection).findings.length, 1);
+  t.deepEqual(compareSets(set, part, selection).findings, []);
+});
+
+test('damage of one method in base excuses none of another', (t) => {
+  const set = syntheticSet({ ...cells, engines: ['precopy', 'restore'] });
+  const lostBy = (name: string) => ({
+    runs: set.runs.map((run) => (run.name === name ? { ...run, row: { ...run.row, ledger_lost: 1 } } : run)),
+  });
+  const { verdict, damaged } = compareSets(lostBy('rw-8-precopy-r1'), lostBy('rw-8-restore-r1'));
+  t.is(verdict, 'regression');
+  t.deepEqual(damaged, {
+    base: ['rw-8-precopy-r1: 1 commit lost'],
+    next: ['rw-8-restore-r1: 1 commit lost'],
+  });
+});
+
 test('cells that one set has alone are named, and not compared', (t) => {
   const { unpaired, findings } = compareSets(
     syntheticSet({ ...cells, paperRowsGib: [8, 16] }),

@@ -1,10 +1,11 @@
 /** The regression gate: two sets of runs of the same cells, metric by metric. Pure. */
+import { counted } from '../../foundation/quantity.ts';
 import { cellsOf, enginesOf, firstVmsOf, type Cell } from '../record/cells.ts';
 import type { Run, RunSet } from '../record/read-set.ts';
 import { seededRandom } from '../statistics/seeded-random.ts';
 import { mean } from '../statistics/spread.ts';
 import { metrics, type Metric } from './metrics.ts';
-import { repeatsNeeded } from './repeats-needed.ts';
+import { repeatsNeeded, repeatsToTellAny } from './repeats-needed.ts';
 import {
   bootstrapInterval,
   cliffsDelta,
@@ -52,7 +53,10 @@ export interface Finding {
   readonly cliffsDelta: number;
   /** Corrected for the number of findings (Holm). */
   readonly p: number;
-  /** Repeats of each cell and build that would tell a change of this size; undefined where it is told, or matters little. */
+  /**
+   * Repeats of each cell and build that would tell a change of this size; with which any could be told, where it matters little.
+   * Undefined where it is told.
+   */
   readonly repeatsNeeded: number | undefined;
 }
 
@@ -61,7 +65,10 @@ export interface Comparison {
   readonly findings: readonly Finding[];
   /** Cells that this set has runs of, and the other has not, as "rw 16 GiB restore". */
   readonly unpaired: OfBoth<readonly string[]>;
-  /** Runs that did what no build may do even once, as "rw-16-restore-r1: 3 commits lost". More of them in the new set are a regression. */
+  /**
+   * Runs that did what no build may do even once, as "rw-16-restore-r1: 3 commits lost". More of them in the new set, of any method,
+   * are a regression.
+   */
   readonly damaged: OfBoth<readonly string[]>;
   /** Names of the runs that failed; one that was made again has those of its attempts (`*.failed-1`). */
   readonly failed: OfBoth<readonly string[]>;
@@ -140,15 +147,17 @@ export function compareSets(base: Compared, next: Compared, selection: Selection
       interval: bootstrapInterval(cells, seededRandom(seed)),
       cliffsDelta: cliffsDelta(cells),
       p,
-      repeatsNeeded:
-        kind === 'too-few-samples' || kind === 'within-noise'
-          ? repeatsNeeded(cells, significanceLevel / tested.length)
-          : undefined,
+      repeatsNeeded: neededFor({ cells, kind, matters, level: significanceLevel / tested.length }),
     };
   });
   const missing = unpairedOf(baseCells, nextCells);
-  const damaged = { base: damagedOf(base.runs, engines), next: damagedOf(next.runs, engines) };
-  const verdict = damaged.next.length > damaged.base.length ? 'regression' : verdictOf(findings);
+  const damagedBy = (engine: string): OfBoth<readonly string[]> => ({
+    base: damagedOf(base.runs, engine),
+    next: damagedOf(next.runs, engine),
+  });
+  const damages = engines.map(damagedBy);
+  const isDamage = damages.some((ofEngine) => ofEngine.next.length > ofEngine.base.length);
+  const verdict = isDamage ? 'regression' : verdictOf(findings);
   return {
     // A build that ends its runs, or their harness, has none to compare.
     verdict:
@@ -156,11 +165,28 @@ export function compareSets(base: Compared, next: Compared, selection: Selection
         ? 'too-few-samples'
         : verdict,
     findings,
-    damaged,
+    damaged: {
+      base: damages.flatMap((ofEngine) => ofEngine.base),
+      next: damages.flatMap((ofEngine) => ofEngine.next),
+    },
     unpaired: { base: missing, next: unpairedOf(nextCells, baseCells) },
     failed: { base: failedOf(baseCells), next: failedOf(nextCells) },
     leftOut: { base: base.leftOut ?? [], next: next.leftOut ?? [] },
   };
+}
+
+interface Untold {
+  readonly cells: readonly PairedCell[];
+  readonly kind: FindingKind;
+  readonly matters: boolean;
+  /** Of this one test. */
+  readonly level: number;
+}
+
+/** A change that matters little is not to be told, and it would take any number of repeats. */
+function neededFor({ cells, kind, matters, level }: Untold): number | undefined {
+  if (kind !== 'too-few-samples' && kind !== 'within-noise') return undefined;
+  return matters ? repeatsNeeded(cells, level) : repeatsToTellAny(cells.length, level);
 }
 
 /** Whether nothing moved: each value is there as often in both, as in a set compared with itself, or all are one. */
@@ -214,15 +240,15 @@ const nameOf = ({ scenario, paperRowGib, engine }: Cell): string =>
   `${scenario} ${paperRowGib} GiB ${engine}`;
 
 /** No statistics are asked of these: a commit lost, a page that differs, a table that is not in order. */
-function damagedOf(runs: readonly Run[], engines: readonly string[]): string[] {
+function damagedOf(runs: readonly Run[], engine: string): string[] {
   return runs.flatMap(({ name, row }) => {
     const { ledger_lost: lost = 0, ram_pages_differing: differing = 0, tables_ok: isInOrder = true } = row;
     const damage = [
-      ...(lost > 0 ? [`${lost} commits lost`] : []),
-      ...(differing > 0 ? [`${differing} pages differ`] : []),
+      ...(lost > 0 ? [`${counted(lost, 'commit')} lost`] : []),
+      ...(differing > 0 ? [`${counted(differing, 'page')} ${differing === 1 ? 'differs' : 'differ'}`] : []),
       ...(isInOrder ? [] : ['tables not in order']),
     ];
-    return engines.includes(row.engine) && damage.length > 0 ? [`${name}: ${damage.join(', ')}`] : [];
+    return row.engine === engine && damage.length > 0 ? [`${name}: ${damage.join(', ')}`] : [];
   });
 }
 

@@ -1,5 +1,5 @@
 /** What the gate compares, and how much of a change in it matters. */
-import { isTpsNotBack, tpsRecoveryMsOf, type RunRow } from '../record/run-row.ts';
+import { bothLinksBytes, isTpsNotBack, tpsRecoveryMsOf, type RunRow } from '../record/run-row.ts';
 
 export interface Metric {
   readonly name: string;
@@ -56,7 +56,7 @@ export const metrics: readonly Metric[] = [
   {
     name: 'bytes of both links',
     unit: 'bytes',
-    value: ofCompleted((row) => total(row.migration_link_bytes, row.storage_link_bytes_dst)),
+    value: ofCompleted(bothLinksBytes),
     noiseFloor: 2 ** 20,
     minimumChange: 0.05,
   },
@@ -91,7 +91,9 @@ export const metrics: readonly Metric[] = [
     name: 'CPU per GiB',
     unit: 'ms per GiB of memory',
     value: ofCompleted((row) => {
-      const engines = total(row.engine_cpu_ms_src, row.engine_cpu_ms_dst) ?? 0;
+      const { engine_cpu_ms_src: source, engine_cpu_ms_dst: destination } = row;
+      // A method without engines has neither; of a run that has one of them, the other was not measured.
+      const engines = source === undefined && destination === undefined ? 0 : total(source, destination);
       const cpuMs = total(engines, row.qemu_cpu_ms_dst);
       if (cpuMs === undefined || row.vm_memory_bytes === undefined) return undefined;
       return cpuMs / (row.vm_memory_bytes / 2 ** 30);

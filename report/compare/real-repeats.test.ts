@@ -37,6 +37,14 @@ for (const { name, set, baseRepeats, count } of [
     }
   });
 
+  test(`${name}: a change that matters little asks for no more repeats than any change needs`, (t) => {
+    for (const { base, next } of splits) {
+      const { findings } = compareSets(base, next);
+      for (const { matters, kind, metric, repeatsNeeded: needed = 0 } of findings)
+        if (kind === 'too-few-samples' && !matters) t.true(needed > 0 && needed <= 6, `${metric}: ${needed}`);
+    }
+  });
+
   test(`${name}: no metric has a p of at most a level in more of the ways than the level says`, (t) => {
     for (const engine of new Set(set.runs.map(({ row }) => row.engine))) {
       for (const metric of metrics) {

@@ -15,10 +15,11 @@ const maxRepeats = 1000;
  * @param level of this one test, corrected for the number of tests
  */
 export function repeatsNeeded(cells: readonly PairedCell[], level: number): number {
-  return Math.min(maxRepeats, Math.max(forLeastP(cells.length, level), forSpread(cells, level)));
+  return Math.min(maxRepeats, Math.max(repeatsToTellAny(cells.length, level), forSpread(cells, level)));
 }
 
-function forLeastP(cells: number, level: number): number {
+/** With how many the test can show any change, however large. */
+export function repeatsToTellAny(cells: number, level: number): number {
   for (let repeats = 1; repeats < maxRepeats; repeats += 1) {
     const one: PairedCell = { base: Array<number>(repeats).fill(0), next: Array<number>(repeats).fill(0) };
     if (minPOf(Array<PairedCell>(cells).fill(one)) <= level) return repeats;

@@ -9,7 +9,8 @@ export function spreadLayers(encoding: Spec, filters: readonly Spec[]): Spec[] {
     { color: inkColour, strokeWidth: 1.5 },
   ].map((look) => ({
     transform: [{ filter: "datum.kind === 'spread'" }, ...filters],
-    mark: { type: 'rule', ...look },
+    // One that is longer than the bar ends at the axis.
+    mark: { type: 'rule', clip: true, ...look },
     encoding,
   }));
 }

@@ -91,6 +91,9 @@ const scenarioTitle = (scenario: string, text: FigureContext['text']): string =>
 function remarks(runs: readonly Run[], { text, engineTitle }: FigureContext): string[] {
   const said = (key: TextKey, what: string): string => text(key).replace('{}', what);
   const tps = ({ row }: Run): string => row.tps_before?.toFixed(1) ?? '?';
+  // What falls due at random is not just the rate; older sets did not count it.
+  const offeredOf = ({ row }: Run): string =>
+    row.offered_tps_before?.toFixed(1) ?? String(row.rate_tps ?? '?');
   const overloaded = runs.filter(isOverloadedBefore);
   const namesOf = (found: readonly Run[]): string => found.map(({ name }) => name).join(', ');
   const failed = runs.filter(({ row }) => row.outcome === 'failed');
@@ -116,7 +119,7 @@ function remarks(runs: readonly Run[], { text, engineTitle }: FigureContext): st
       : [
           said(
             'remark.overloaded',
-            overloaded.map((run) => `${run.name} ${tps(run)}/${run.row.rate_tps ?? '?'}`).join(', '),
+            overloaded.map((run) => `${run.name} ${tps(run)}/${offeredOf(run)}`).join(', '),
           ),
         ]),
     ...(unlike.length === 0 ? [] : [said('remark.unlike-before', unlike.join('; '))]),

@@ -1,7 +1,7 @@
 /** Marks on a line rather than bars: several figures of a cell side by side, or ratios. Pure. */
 import { paperRowsGib } from '../../experiments/paper-rows.ts';
 import { paperRowsGibOf, scenariosOf, valuesOf } from '../record/cells.ts';
-import { ofMigrated, tpsRecoveryMsOf, type RunRow } from '../record/run-row.ts';
+import { bothLinksBytes, ofMigrated, tpsRecoveryMsOf, type RunRow } from '../record/run-row.ts';
 import { mean, quantile } from '../statistics/spread.ts';
 import {
   absenceMark,
@@ -13,7 +13,6 @@ import {
   panelCount,
   panelWidth,
   panelsOf,
-  sum,
   type Drawing,
   type FigureContext,
   type Spec,
@@ -111,7 +110,7 @@ const metrics: readonly (readonly [label: TextKey, value: Value])[] = [
   ['metric.total-time', (row) => row.total_time_ms],
   ['metric.downtime', (row) => row.downtime_stop_resume_ms],
   ['metric.migration-bytes', (row) => ofMigrated(row, row.migration_link_bytes)],
-  ['metric.all-bytes', (row) => ofMigrated(row, sum(row.migration_link_bytes, row.storage_link_bytes_dst))],
+  ['metric.all-bytes', (row) => ofMigrated(row, bothLinksBytes(row))],
   ['metric.recovery', tpsRecoveryMsOf],
 ];
 const scenarioShapes = { idle: 'circle', ro: 'square', rw: 'triangle-up', tpcc: 'diamond' } as const;

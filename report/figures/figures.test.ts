@@ -141,6 +141,40 @@ test('bytes and pages of a run that was cancelled are in no bar and no ratio', a
   t.deepEqual(ratios(part), ratios(cutRuns(() => false, 1)));
 });
 
+test('a run of which one part was not measured makes no sum smaller than its parts', (t) => {
+  const set = syntheticSet({ scenarios: ['rw'], paperRowsGib: [8], repeats: 3 });
+  const runs = set.runs.map((run) =>
+    run.name === 'rw-8-restore-r1' ? { ...run, row: { ...run.row, migration_link_bytes: undefined } } : run,
+  );
+  const figure = figures.find(({ name }) => name === 'figure-15-transferred');
+  const drawing = figure?.draw(contextOf({ ...set, runs }, 'en', false));
+  const { values } = drawing?.body['data'] as { values: Record<string, unknown>[] };
+  const ofRestore = values.filter(({ engine }) => engine === 'restore');
+  const parts = ofRestore.filter(({ kind }) => kind === 'part');
+  const label = ofRestore.find(({ kind }) => kind === 'label');
+  const sum = parts.reduce((total, { value }) => total + Number(value), 0);
+  t.true(Math.abs(Number(String(label?.['label']).replace(',', '')) - sum) <= 0.5, JSON.stringify(label));
+  t.deepEqual(
+    ofRestore.filter(({ kind }) => kind === 'run').map(({ run }) => run),
+    ['rw-8-restore-r2', 'rw-8-restore-r3'],
+  );
+  const ratios = figures
+    .find(({ name }) => name === 'extra-06-engines')
+    ?.draw(contextOf({ ...set, runs }, 'en', false));
+  const { values: marks } = ratios?.body['data'] as { values: Record<string, unknown>[] };
+  const bytes = marks.filter(({ kind, metric }) => kind === 'run' && metric === 'bytes of both links');
+  t.is(bytes.length, 2, [...new Set(marks.map(({ metric }) => metric))].join());
+});
+
+test('of a server that was overloaded before, what it completed stands beside what fell due', (t) => {
+  const set = syntheticSet({ scenarios: ['rw'], paperRowsGib: [8], engines: ['precopy'] });
+  const before = { rate_reached: false, tps_before: 8.06, offered_tps_before: 8.53 };
+  const runs = set.runs.map((run) => ({ ...run, row: { ...run.row, ...before } }));
+  const figure = figures.find(({ name }) => name === 'figure-07-downtime');
+  const drawn = figure && drawnFigure(figure, contextOf({ ...set, runs }, 'en', false));
+  t.regex(drawn?.caption.remarks.join() ?? '', /completed of offered: rw-8-precopy-r1 8\.1\/8\.5/);
+});
+
 test('no part of a bar of pages is below zero', (t) => {
   const set = syntheticSet({ scenarios: ['rw'], paperRowsGib: [8] });
   // A page that storage did not give was written again before it was sent.

@@ -66,6 +66,20 @@ test('each run is held against the pre-copy of its own set', (t) => {
   );
 });
 
+test('of VMs that moved at once, each is held against the same one', (t) => {
+  const rates = { megabits: 8, dirty: 100 };
+  const vms = (engine: string, first: number, second: number): Run[] =>
+    [first, second].map((seconds, vm) => {
+      const one = run(engine, { ...rates, seconds });
+      return { ...one, row: { ...one.row, vms: 2, vm } };
+    });
+  const gains = gainsOf([...vms('precopy', 60, 90), ...vms('restore', 30, 30)]);
+  t.deepEqual(
+    gains.map(({ gain }) => gain),
+    [2, 3],
+  );
+});
+
 test('a pre-copy that was cancelled took its time limit at the least', (t) => {
   const rates = { megabits: 8, dirty: 200 };
   const cancelled = run('precopy', { ...rates, seconds: 60 });

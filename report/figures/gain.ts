@@ -26,7 +26,7 @@ export function showsRates(gains: readonly Pick<Gain, 'dirtyShare'>[]): boolean 
 
 const timeOf = (run: Run): number | undefined => run.row.total_time_ms;
 
-/** Each run over the pre-copy of the same set, load, memory row, links and repeat. */
+/** Each run over the pre-copy of the same set, load, memory row, links and repeat; of several VMs, over the same one's. */
 export function gainsOf(runs: readonly Run[]): Gain[] {
   return runs.flatMap((run): Gain[] => {
     const ownMs = timeOf(run);
@@ -37,7 +37,8 @@ export function gainsOf(runs: readonly Run[]): Gain[] {
         row.scenario === run.row.scenario &&
         row.paper_row_gib === run.row.paper_row_gib &&
         row.link_bits_per_second === run.row.link_bits_per_second &&
-        row.repeat === run.row.repeat,
+        row.repeat === run.row.repeat &&
+        row.vm === run.row.vm,
     );
     if (run.row.engine === 'precopy' || baseline === undefined || ownMs === undefined) return [];
     const isAtLeast = baseline.row.outcome === 'not-converged';

@@ -99,6 +99,7 @@ export const paperBars: readonly Figure[] = [
           // Done where it is asked for only.
           {
             label: 'list.clean',
+            mayLack: true,
             value: ({ row }) => inSeconds(row.list_clean_ms === 0 ? undefined : row.list_clean_ms),
           },
           { label: 'list.find', value: ({ row }) => inSeconds(row.list_find_ms) },

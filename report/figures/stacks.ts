@@ -24,6 +24,8 @@ interface Part {
   readonly label: TextKey;
   readonly value: (run: Run) => number | undefined;
   readonly colour?: string;
+  /** A run without it has nothing of it; else it was not measured. */
+  readonly mayLack?: true;
 }
 
 interface StacksOptions {
@@ -58,13 +60,18 @@ export function stacks(context: FigureContext, options: StacksOptions): Drawing 
       panel: context.panelTitle(cell.paperRowGib),
       engine: engineTitle(cell.engine),
     };
+    // A run that lacks a part which the cell has is no smaller sum: it is in none.
+    const own = parts.filter(
+      ({ value, mayLack }) => mayLack !== true && cell.runs.some((run) => value(run) !== undefined),
+    );
+    const whole = cell.runs.filter((run) => own.every(({ value }) => value(run) !== undefined));
     const measured = parts.flatMap(({ label, value }, order) => {
-      const values = cell.runs.map(value).filter((figure) => figure !== undefined);
+      const values = whole.map(value).filter((figure) => figure !== undefined);
       if (values.length === 0) return [];
       return [{ ...place, kind: 'part', part: text(label), order, value: mean(values), runs: values.length }];
     });
     if (measured.length === 0) return [{ ...place, kind: 'absent', mark: absenceMark(cell, context) }];
-    const totals = cell.runs.flatMap((run) => {
+    const totals = whole.flatMap((run) => {
       const total = sum(...parts.map(({ value }) => value(run)));
       return total === undefined ? [] : [{ ...place, kind: 'run', run: run.name, value: total }];
     });

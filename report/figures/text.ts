@@ -123,6 +123,7 @@ const texts = {
   'condition.raised downtime limit': { en: 'downtime limit, raised to', ja: '引き上げ後のダウンタイム上限' },
   'condition.before switch': { en: 'pages there before the VM moves', ja: '切替前に届いたページ' },
   'condition.compression': { en: 'compression of the migration link', ja: '移行リンクの圧縮' },
+  'condition.placement': { en: 'placement of pages', ja: 'ページの直接配置' },
   'condition.time limit': { en: 'time limit', ja: '移行の制限時間' },
   'condition.load before': { en: 'load before', ja: '移行前の負荷' },
   'condition.load after': { en: 'load after', ja: '移行後の負荷' },

@@ -73,6 +73,28 @@ test('where every run of a set failed, that is said, with their names', async (t
   });
 });
 
+test('a run with another downtime limit, or without placement, is no run of a recipe; one from before either is', async (t) => {
+  const { runs } = await readSet([recorded], { withoutSamples: true });
+  const made = async (changes: Partial<Run['manifest']['configuration']>) => {
+    const dir = await mkdtemp(path.join(os.tmpdir(), 'recipe-set-'));
+    t.teardown(() => rm(dir, { recursive: true }));
+    const changed = runs.map((run) => ({
+      ...run,
+      manifest: { ...run.manifest, configuration: { ...run.manifest.configuration, ...changes } },
+    }));
+    await writeSet(dir, { runs: changed });
+    return readRecipeSet(smoke, [dir]);
+  };
+  for (const [changes, said] of [
+    [{ downtimeLimitMs: 10_000 }, /its downtimeLimitMs is 10000, the recipe's 300$/],
+    [{ downtimeLimitMaxMs: 0 }, /its downtimeLimitMaxMs is 0, the recipe's 2000$/],
+    [{ placement: 'off' }, /its placement is off, the recipe's on$/],
+  ] as const)
+    await t.throwsAsync(made(changes), { code: 'different-conditions', message: said });
+  const { set } = await made({ downtimeLimitMaxMs: undefined, placement: undefined });
+  t.is(set.runs.length, 2);
+});
+
 for (const recipe of recipes.filter(({ parts = [] }) => parts.length > 1))
   test(`${recipe.name}: a run is of the part that it was made for`, async (t) => {
     const [run] = syntheticSet({ scenarios: ['rw'], paperRowsGib: [4], engines: ['restore'] }).runs;

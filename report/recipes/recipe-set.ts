@@ -37,6 +37,7 @@ const conditions = [
   'beforeSeconds',
   'afterSeconds',
   'maxTimeSeconds',
+  'downtimeLimitMs',
   'verifyRam',
   'guest',
   'warmStart',
@@ -45,6 +46,9 @@ const conditions = [
   'beforeSwitchPercent',
   'compress',
 ] as const;
+
+/** The same, where a run says it: older ones do not. */
+const laterConditions = ['downtimeLimitMaxMs', 'placement'] as const;
 
 function nameOf({ manifest: { configuration, repeat } }: Run): string {
   const { scenario, paperRowGib, engine } = configuration;
@@ -57,7 +61,10 @@ function differenceFrom({ options, runs }: RecipeMatrix, run: Run): string | und
   if (cell === undefined) return undefined;
   const asked = configurationOf(options, cell);
   const { configuration } = run.manifest;
-  const differing = conditions.find((condition) => configuration[condition] !== asked[condition]);
+  const said = laterConditions.filter((condition) => configuration[condition] !== undefined);
+  const differing = [...conditions, ...said].find(
+    (condition) => configuration[condition] !== asked[condition],
+  );
   return differing === undefined
     ? ''
     : `its ${differing} is ${String(configuration[differing])}, the recipe's ${String(asked[differing])}`;

@@ -91,6 +91,7 @@ const cases: Readonly<Record<ConditionName, readonly Case[]>> = {
   ],
   'before switch': [{ change: withConfiguration({ beforeSwitchPercent: 90 }), says: '50 % | 90 %' }],
   compression: [{ change: withConfiguration({ compress: 'none' }), says: 'as the engine decides | none' }],
+  placement: [{ change: withConfiguration({ placement: 'off' }), says: 'on | off' }],
   'time limit': [{ change: withConfiguration({ maxTimeSeconds: 60 }), says: '600 s | 60 s' }],
   'load before': [{ change: withConfiguration({ beforeSeconds: 5 }), says: '30 s | 5 s' }],
   'load after': [{ change: withConfiguration({ afterSeconds: 10 }), says: '60 s | 10 s' }],
@@ -104,7 +105,7 @@ const cases: Readonly<Record<ConditionName, readonly Case[]>> = {
 };
 
 const runs = syntheticSet({ scenarios: ['rw'], paperRowsGib: [8, 16], engines: ['restore'] }).runs.map(
-  (run) => withConfiguration({ beforeSwitchPercent: 50 })(run),
+  (run) => withConfiguration({ beforeSwitchPercent: 50, placement: 'on' })(run),
 );
 
 test('runs under the same conditions may differ in load, memory row, engine and revision', (t) => {
@@ -156,6 +157,8 @@ test('what does not apply to a method or load is no condition of its runs', (t) 
   const raised = withConfiguration({ downtimeLimitMaxMs: 2000 });
   const early = withConfiguration({ downtimeLimitMaxMs: 2000, beforeSwitchPercent: 50 })(resume);
   t.deepEqual(differencesAmong([precopy, raised(precopy), raised(balance), early]), []);
+  const placed = (placement: 'on' | 'off'): Change => withConfiguration({ placement });
+  t.deepEqual(differencesAmong([placed('off')(precopy), balance, placed('on')(balance)]), []);
 
   // Nobody runs sysbench without a load.
   const [idle] = syntheticSet({ scenarios: ['idle'], paperRowsGib: [8], engines: ['precopy'] }).runs;

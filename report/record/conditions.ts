@@ -21,6 +21,7 @@ export const conditionNames = [
   'raised downtime limit',
   'before switch',
   'compression',
+  'placement',
   'time limit',
   'load before',
   'load after',
@@ -56,6 +57,8 @@ export function conditionsOf({ row, manifest }: Pick<Run, 'row' | 'manifest'>): 
     'before switch':
       configuration.beforeSwitchPercent === undefined ? undefined : `${configuration.beforeSwitchPercent} %`,
     compression: isOurs(row.engine) ? (configuration.compress ?? 'as the engine decides') : undefined,
+    // Older engines had none: what a build gained by it is to be seen.
+    placement: isOurs(row.engine) ? configuration.placement : undefined,
     'time limit': `${configuration.maxTimeSeconds} s`,
     'load before': `${configuration.beforeSeconds} s`,
     'load after': `${configuration.afterSeconds} s`,

@@ -222,7 +222,7 @@ test('a row of another run, and a time that nothing can be divided by, are named
   await cp(path.join(fixtures, 'verified/rw-16-restore-r1/runs.csv'), file);
   await t.throwsAsync(readSet([dir]), {
     code: 'not-readable',
-    message: /runs\.csv is of rw-16-restore-r1, and manifest\.json beside it of rw-16-precopy-r1$/,
+    message: /runs\.csv is of rw-16-restore-r1, and .*manifest\.json of rw-16-precopy-r1$/,
   });
   const [row] = parseRunRows(table);
   for (const total_time_ms of [0, -5]) {
@@ -236,6 +236,25 @@ test('a row of another run, and a time that nothing can be divided by, are named
   t.deepEqual((await readSet([dir])).leftOut, [
     { name: 'run', reason: 'has no numbers (no row in runs.csv)' },
   ]);
+});
+
+test('of a committed set, the file that is wrong is named: its one table, or a run’s manifest', async (t) => {
+  const dir = await mkdtemp(path.join(os.tmpdir(), 'report-'));
+  t.teardown(() => rm(dir, { recursive: true }));
+  const set = path.join(dir, 'set');
+  await cp(path.join(import.meta.dirname, '../../results/reference-2026-11-28-smoke'), set, {
+    recursive: true,
+  });
+  const table = path.join(set, 'runs.csv');
+  const rows = await readFile(table, 'utf8');
+  await writeFile(table, rows.replaceAll(',268435456,', ',much,'));
+  const { message } = await t.throwsAsync(readSet([set]), { code: 'not-readable' });
+  t.true(message.startsWith(`${table} is not as described: vm_memory_bytes: "much"`), message);
+  await writeFile(table, rows);
+  const manifest = path.join(set, 'rw-4-precopy-r1', 'manifest.json');
+  await writeFile(manifest, '');
+  const { message: ofManifest } = await t.throwsAsync(readSet([set]));
+  t.true(ofManifest.startsWith(`${manifest} is not as described: `), ofManifest);
 });
 
 test('where no event says when the migration began, nothing is drawn over time', async (t) => {

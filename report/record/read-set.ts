@@ -7,7 +7,14 @@ import { paperRows, paperRowsGib } from '../../experiments/paper-rows.ts';
 import { parsePlannedCells, plannedCellsFile, type PlannedRun } from '../../experiments/planned-cells.ts';
 import { scenarioNames } from '../../experiments/scenarios.ts';
 import { fillSilentSeconds } from '../../record/derive/silent-seconds.ts';
-import { onOneClock, readEvents, readRowText, readSamples, runFiles } from '../../record/read-run.ts';
+import {
+  onOneClock,
+  readEvents,
+  readRowText,
+  readSamples,
+  rowFileOf,
+  runFiles,
+} from '../../record/read-run.ts';
 import { isRunFolder, isSetAside, runFoldersOf } from '../../record/sets/run-folders.ts';
 import { readStored } from '../../record/stored-file.ts';
 import { whatIsWrong } from '../../record/what-is-wrong.ts';
@@ -222,33 +229,33 @@ async function readRun(
   { withoutSamples = false }: ReadOptions,
 ): Promise<Pick<Run, 'manifest'> & { measured: Measured | undefined }> {
   const parsed = async <Value>(
-    name: string,
+    file: string,
     parse: (text: string) => Value,
-    read = () => readStored(path.join(folder, name)),
+    read = () => readStored(file),
   ): Promise<Value | undefined> => {
     try {
       const text = await read();
       return text === undefined ? undefined : parse(text);
     } catch (error) {
-      throw new CodedError(
-        'report',
-        'not-readable',
-        `${path.join(folder, name)} is not as described: ${whatIsWrong(error)}`,
-        { cause: error },
-      );
+      throw new CodedError('report', 'not-readable', `${file} is not as described: ${whatIsWrong(error)}`, {
+        cause: error,
+      });
     }
   };
-  const row = (await parsed(runFiles.row, parseRunRows, () => readRowText(folder)))?.[0];
-  const manifest = await parsed(runFiles.manifest, (text) => anyManifestSchema.parse(JSON.parse(text)));
+  // First: it says which row of a set's table is the run's.
+  const manifest = await parsed(path.join(folder, runFiles.manifest), (text) =>
+    anyManifestSchema.parse(JSON.parse(text)),
+  );
   if (manifest === undefined)
     throw new CodedError('report', 'not-readable', `${folder} has no ${runFiles.manifest}`);
+  const row = (await parsed(rowFileOf(folder), parseRunRows, () => readRowText(folder)))?.[0];
   const name = runNameOf({ ...manifest.configuration, repeat: manifest.repeat });
   const rowsName = row === undefined ? name : runNameOf({ ...row, paperRowGib: row.paper_row_gib });
   if (rowsName !== name)
     throw new CodedError(
       'report',
       'not-readable',
-      `${path.join(folder, runFiles.row)} is of ${rowsName}, and ${runFiles.manifest} beside it of ${name}`,
+      `${rowFileOf(folder)} is of ${rowsName}, and ${path.join(folder, runFiles.manifest)} of ${name}`,
     );
   return {
     manifest,

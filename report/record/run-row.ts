@@ -54,6 +54,12 @@ export function ofMigrated(row: RunRow, amount: number | undefined): number | un
   return row.total_time_ms === undefined ? undefined : amount;
 }
 
+/** What crossed both links into the destination; undefined where one was not measured. */
+export function bothLinksBytes(row: RunRow): number | undefined {
+  const { migration_link_bytes: migration, storage_link_bytes_dst: storage } = row;
+  return migration === undefined || storage === undefined ? undefined : migration + storage;
+}
+
 /** Undefined where it did not come back, and where it was not measurable at this load; older tables, which do not say so, have to be derived again. */
 export function tpsRecoveryMsOf(row: RunRow): number | undefined {
   return row.tps_recovery_measurable === true ? row.tps_recovery_ms : undefined;

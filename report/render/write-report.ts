@@ -2,6 +2,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { isCoded } from '../../foundation/coded-error.ts';
+import { writeWhole } from '../../record/whole-file.ts';
 import { machinePackages } from '../../scripts/debian-packages.ts';
 import { ensurePackages } from '../../scripts/packages.ts';
 import { claimsMarkdown } from '../claims/claims-table.ts';
@@ -34,16 +35,31 @@ async function preparePackages(language: Language, say: (line: string) => void):
 
 /**
  * Installs a font and what makes PDF, where they are missing and can be.
- * @returns how many figures there are; those that the set has no numbers for are not
- * @throws CodedError 'report' `not-drawn`
+ * @returns as `writeReportFiles`, and throws as it does
  */
 export async function writeReport(
+  set: RunSet,
+  out: string,
+  options: ReportOptions,
+  say: (line: string) => void,
+): Promise<number> {
+  await preparePackages(options.language, say);
+  return writeReportFiles(set, out, options, say);
+}
+
+/**
+ * Each file whole or not at all.
+ * @returns how many figures there are; those that the set has no numbers for are not
+ * @throws CodedError 'report' `not-drawn`; 'record' `not-writable`
+ */
+export async function writeReportFiles(
   set: RunSet,
   out: string,
   { language, bare }: ReportOptions,
   say: (line: string) => void,
 ): Promise<number> {
-  await preparePackages(language, say);
+  const write = (file: string, content: string | Uint8Array): Promise<void> =>
+    writeWhole(file, (unfinished) => writeFile(unfinished, content));
   const hasFont = await canDrawText();
   if (!hasFont) say('neither PNG nor PDF is made: this machine has no font');
   const isPdfMade = hasFont && (await canMakePdf());
@@ -62,13 +78,13 @@ export async function writeReport(
     if (drawn === undefined) continue;
     count += 1;
     const svg = await svgOf(figure.name, bare ? drawn.spec : withTitleBlock(drawn));
-    await writeFile(`${file}.svg`, svg);
-    if (hasFont) await writeFile(`${file}.png`, await pngOf(svg));
-    if (isPdfMade) await writeFile(`${file}.pdf`, await pdfOf(svg));
+    await write(`${file}.svg`, svg);
+    if (hasFont) await write(`${file}.png`, await pngOf(svg));
+    if (isPdfMade) await write(`${file}.pdf`, await pdfOf(svg));
     const { caption } = drawn;
-    if (bare) await writeFile(`${file}.txt`, `${[caption.title, ...linesOf(caption)].join('\n')}\n`);
+    if (bare) await write(`${file}.txt`, `${[caption.title, ...linesOf(caption)].join('\n')}\n`);
   }
-  await writeFile(path.join(out, 'claims.md'), claimsMarkdown(paperClaimsOf(set, language), language));
-  await writeFile(path.join(out, 'index.html'), await pageOf(set, language));
+  await write(path.join(out, 'claims.md'), claimsMarkdown(paperClaimsOf(set, language), language));
+  await write(path.join(out, 'index.html'), await pageOf(set, language));
   return count;
 }
