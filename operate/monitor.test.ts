@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { CodedError } from '../foundation/coded-error.ts';
-import { Monitor } from './monitor.ts';
+import { connectTo, Monitor } from './monitor.ts';
 import { serveQmp } from './qmp-server.fixture.ts';
 
 /** What is at the far end of a way: a QEMU that says where it is in its migration. */
@@ -28,6 +28,7 @@ class PlayedQemu {
 
   get host() {
     return {
+      name: 'src',
       run: (): Promise<string> => {
         if (this.lostFor > 0) {
           this.lostFor -= 1;
@@ -157,4 +158,39 @@ test('another QEMU that has taken its place is told nothing', async (t) => {
   qemu.swallows.add('cont');
   await t.throwsAsync(monitor.execute('cont'), { message: /connection/ });
   t.deepEqual(qemu.told, ['cont']);
+});
+
+test('a QEMU that has ended and left its socket is not waited for', async (t) => {
+  const host = {
+    name: 'src',
+    run: () => Promise.resolve(''),
+    forwardSocket: () => Promise.resolve({ path: '/nonexistent/a.qmp', stop: () => Promise.resolve() }),
+  };
+  await t.throwsAsync(Monitor.open(host, '/run/a.qmp', 'qemu-0'), {
+    code: 'connect-failed',
+    message: /^QEMU does not answer at \/run\/a\.qmp on src, and is not there/,
+  });
+});
+
+test('where nobody can tell whether it is there, it is waited for', async (t) => {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-monitor-'));
+  const way = path.join(folder, 'a');
+  const server = createServer((socket) => {
+    serveQmp(socket, () => ({}));
+  });
+  t.teardown(async () => {
+    server.close();
+    await rm(folder, { recursive: true });
+  });
+  let asked = 0;
+  const host = {
+    name: 'src',
+    run: () => {
+      asked += 1;
+      if (asked === 1) server.listen(way);
+      return Promise.reject(new CodedError('host', 'command-failed', 'sudo: a password is required'));
+    },
+  };
+  (await connectTo(host, '/run/a.qmp', way)).close();
+  t.true(asked > 0);
 });

@@ -37,8 +37,37 @@ echo "$pid $(stat -c %U "/proc/$pid")"`,
   return { pid: Number(pid), user };
 }
 
+/**
+ * Connects to a QEMU that runs, and does not wait for one that has ended.
+ *
+ * @param way its socket, as it is reached from here
+ * @throws CodedError 'qmp'
+ */
+export async function connectTo(
+  host: Pick<OperatedHost, 'name' | 'run'>,
+  socket: string,
+  way: string,
+): Promise<QmpClient> {
+  try {
+    return await QmpClient.connect(way, {
+      timeoutMs: connectMs,
+      outOfBand: true,
+      isThere: () =>
+        processBehind(host, socket).then(
+          ({ pid }) => pid > 0,
+          // Nobody can tell.
+          () => true,
+        ),
+    });
+  } catch (error) {
+    if (!isCoded(error, 'qmp')) throw error;
+    const message = error.message.replace(way, () => `${socket} on ${host.name}`);
+    throw new CodedError('qmp', error.code, message, { cause: error });
+  }
+}
+
 export class Monitor implements Qemu {
-  readonly #host: Pick<OperatedHost, 'run' | 'forwardSocket'>;
+  readonly #host: Pick<OperatedHost, 'name' | 'run' | 'forwardSocket'>;
   readonly #socket: string;
   readonly #name: string;
   /** Of the process that has answered first; 0 where it is not found, and then the way to it is lost when it is lost. */
@@ -51,7 +80,7 @@ export class Monitor implements Qemu {
   #closed = false;
 
   private constructor(
-    host: Pick<OperatedHost, 'run' | 'forwardSocket'>,
+    host: Pick<OperatedHost, 'name' | 'run' | 'forwardSocket'>,
     socket: string,
     name: string,
     client: QmpClient,
@@ -69,12 +98,12 @@ export class Monitor implements Qemu {
    * @throws CodedError 'host', 'qmp'
    */
   static async open(
-    host: Pick<OperatedHost, 'run' | 'forwardSocket'>,
+    host: Pick<OperatedHost, 'name' | 'run' | 'forwardSocket'>,
     socket: string,
     name: string,
   ): Promise<Monitor> {
     const { path } = await host.forwardSocket(socket, name);
-    const client = await QmpClient.connect(path, { timeoutMs: connectMs, outOfBand: true });
+    const client = await connectTo(host, socket, path);
     try {
       const { pid } = await processBehind(host, socket);
       return new Monitor(host, socket, name, client, pid);
@@ -143,7 +172,7 @@ export class Monitor implements Qemu {
         if ((await processBehind(this.#host, this.#socket)).pid !== this.#pid) return false;
         this.#ways += 1;
         const { path } = await this.#host.forwardSocket(this.#socket, `${this.#name}-${this.#ways}`);
-        this.#client = await QmpClient.connect(path, { timeoutMs: connectMs, outOfBand: true });
+        this.#client = await connectTo(this.#host, this.#socket, path);
         for (const renew of this.#renewals) renew();
         return true;
       } catch (error) {
