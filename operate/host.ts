@@ -34,8 +34,15 @@ export interface Following {
   stop(): void;
 }
 
-/** So that a socket in it, named by ssh's %C and a random end while it is made, has a path that unix(7) takes. */
-const maxTemporaryBytes = 32;
+/**
+ * So that a socket in it, named by ssh's %C and a random end while it is made, has a path that unix(7) takes, and that ssh, which expands
+ * what its options hold, takes as it is.
+ */
+const plainTemporary = /^\/[\w./-]{0,31}$/;
+
+/** As a part of what ssh is told to forward: it splits that at ":", and expands "%" and "${" (ssh_config(5), TOKENS). Pure. */
+export const forwardedPath = (path: string): string =>
+  path.replaceAll(/[\\:]|(?<=\$)\{/g, '\\$&').replaceAll('%', '%%');
 
 /** A command that ends in the middle, by Ctrl-C, leaves none behind either. */
 const openFolders = new Set<string>();
@@ -59,7 +66,7 @@ export class SshConnections {
   }
 
   static open(listener: WaitListener = { note: () => undefined }): SshConnections {
-    const temporary = Buffer.byteLength(os.tmpdir()) <= maxTemporaryBytes ? os.tmpdir() : '/tmp';
+    const temporary = plainTemporary.test(os.tmpdir()) ? os.tmpdir() : '/tmp';
     const folder = mkdtempSync(path.join(temporary, 'poolshift-'));
     openFolders.add(folder);
     return new SshConnections(folder, listener);
@@ -170,7 +177,7 @@ export class OperatedHost {
   ): Promise<{ readonly path: string; stop(): Promise<void> }> {
     if (this.ssh === undefined) return { path: remotePath, stop: () => Promise.resolve() };
     const local = path.join(this.#connections.folder, name);
-    const what = `${local}:${remotePath}`;
+    const what = `${local}:${forwardedPath(remotePath)}`;
     await this.#checkSocket(this.ssh, remotePath);
     await this.#forward('-L', what, remotePath);
     return {
@@ -189,11 +196,12 @@ export class OperatedHost {
     remotePath: string,
   ): Promise<{ readonly path: string; stop(): Promise<void> }> {
     if (this.ssh === undefined) return { path: localPath, stop: () => Promise.resolve() };
-    await this.#forward('-R', `${remotePath}:${localPath}`, localPath);
+    const what = `${forwardedPath(remotePath)}:${forwardedPath(localPath)}`;
+    await this.#forward('-R', what, localPath);
     return {
       path: remotePath,
       stop: async () => {
-        await this.#cancelForward('-R', `${remotePath}:${localPath}`);
+        await this.#cancelForward('-R', what);
         // sshd leaves it there.
         await this.run(`rm -f ${quote(remotePath)}`).catch(() => undefined);
       },
