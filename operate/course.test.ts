@@ -231,6 +231,20 @@ test('the verdict of every word of both hosts', (t) => {
           }
 });
 
+test('a VM that has moved is continued, also where QEMU at the source had ended before an engine said so', (t) => {
+  const moved = { type: 'moved' } as const;
+  let looking = 0;
+  for (const { state, past, event, actions } of everyStep()) {
+    if (event.type !== 'moved' || (state.is !== 'looking' && state.is !== 'moving')) continue;
+    if (state.is === 'looking') looking += 1;
+    const what = JSON.stringify({ state, past, event, actions });
+    const isWanted = state.commit !== 'moved' && !past.givenBack;
+    t.deepEqual(actions, isWanted ? [{ do: 'continue-target' }] : [], what);
+    t.deepEqual(step(step(state, moved).state, moved).actions, [], what);
+  }
+  t.true(looking > 10, `${looking}`);
+});
+
 test('an early move of which no engine has said a word is never taken for a whole one', (t) => {
   for (const source of ['paused', 'unknown'] as const)
     for (const heard of [[], [{ type: 'committed' }], [{ type: 'in-doubt' }]] as const) {

@@ -295,7 +295,11 @@ function whileLooking(state: Extract<CourseState, { is: 'looking' }>, event: Cou
         state.commit === 'in-doubt' || state.commit === 'moved' ? state : { ...state, commit: event.type },
       );
     case 'moved':
-      return stay({ ...state, commit: 'moved' });
+      // QEMU at the source may have ended in the middle of the move. What was given back there is never continued here as well.
+      return stay(
+        { ...state, commit: 'moved' },
+        ...(state.commit === 'moved' || state.givenBack ? [] : [{ do: 'continue-target' } as const]),
+      );
     case 'source-free':
       return stay({ ...state, rest: restAfter(state.rest, event.type) });
     case 'source-needed':

@@ -311,3 +311,42 @@ test('a VM that stands, and whose engine cannot be told, is given back: the engi
   t.true(reasons.some((reason) => reason.startsWith('the VM was not moved: src cannot be reached')));
   t.true(played.notes.some((note) => note.includes('aborting')));
 });
+
+test('a VM that has moved does not stand where QEMU at the source ended in the middle of it', async (t) => {
+  const order: string[] = [];
+  const told = Promise.withResolvers<undefined>();
+  const played = play(
+    {
+      migrate: async () => {
+        for (const event of ['qemu-connected', 'may-move']) played.source.engine.say({ event });
+        await told.promise;
+        return { succeeded: false, says: 'QEMU: the connection to QEMU ended' };
+      },
+      look: async () => {
+        order.push('looked');
+        played.destination.engine.say({ event: 'moved' });
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        return { source: 'ended', destination: 'paused' };
+      },
+      early: {
+        stopForMove: () => Promise.resolve(),
+        continueTarget: async () => {
+          // As a QEMU far away takes its time.
+          await new Promise((resolve) => setTimeout(resolve, 100));
+          order.push('continued');
+          return performance.now();
+        },
+        giveBack: () => Promise.resolve(),
+      },
+    },
+    'resume',
+  );
+  untilListening(played);
+  const launching = played.source.on;
+  played.source.on = async (what) => {
+    await launching(what);
+    if (what === 'USR1') told.resolve(undefined);
+  };
+  t.like(await played.running(), { outcome: 'incomplete' });
+  t.deepEqual(order, ['looked', 'continued']);
+});

@@ -98,6 +98,7 @@ class Run {
   #stopping: Promise<void> = Promise.resolve();
   /** The VM is being stopped for its move: until that has happened nobody looks where it is. */
   #moving: Promise<void> = Promise.resolve();
+  #continuing: Promise<void> = Promise.resolve();
   #stoppedMs: number | undefined;
   #movedMs: number | undefined;
   /** And the destination goes on without it. */
@@ -144,6 +145,7 @@ class Run {
     // No QEMU has come to an engine: they would wait for it for ever, and nothing of the VM is with them.
     if (outcome === 'in-doubt' && !this.#record.hasSeenQemu) await this.#stopEngines();
     await this.#stopping;
+    await this.#continuing;
     for (const engine of this.#engines.values()) engine.leave();
     this.#done.abort();
     await Promise.all(watching);
@@ -174,6 +176,7 @@ class Run {
       const acting = this.#act(action);
       if (action.do === 'stop-engines') this.#stopping = acting;
       if (action.do === 'move') this.#moving = acting;
+      if (action.do === 'continue-target') this.#continuing = acting;
     }
     if (state.is === 'over') this.#over.resolve(state.outcome);
   }
