@@ -173,6 +173,20 @@ test('a migration that ended is looked at, and one in doubt is waited for', (t) 
   });
 });
 
+test('Ctrl-C while it is looked where the VM is says what is going on', (t) => {
+  const interrupt = { type: 'interrupt' } as const;
+  for (const [before, why] of [
+    [[], 'ended'],
+    [[interrupt], 'aborting'],
+    [[{ type: 'committed' } as const], 'committed'],
+  ] as const) {
+    let state: CourseState = moving;
+    for (const event of [...before, { type: 'migration-ended', succeeded: false } as const])
+      ({ state } = step(state, event));
+    t.deepEqual(step(state, interrupt).actions, [{ do: 'refuse-signal', why }]);
+  }
+});
+
 test('the verdict of every word of both hosts', (t) => {
   for (const succeeded of flags)
     for (const interrupted of flags)

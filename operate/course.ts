@@ -134,7 +134,7 @@ export type CourseAction =
   /** `virsh domjobabort`, `migrate_cancel`; once the VM was told to move, the engine knows whether it still can be. */
   | { readonly do: 'abort-migration' }
   /** Say why Ctrl-C does nothing now. */
-  | { readonly do: 'refuse-signal'; readonly why: 'aborting' | Exclude<Commit, 'none'> }
+  | { readonly do: 'refuse-signal'; readonly why: 'aborting' | 'ended' | Exclude<Commit, 'none'> }
   /** Stop the VM at the source, and tell its engine that it moves. */
   | { readonly do: 'move' }
   /** The target has the VM: it runs there from now on. */
@@ -320,7 +320,8 @@ function whileLooking(state: Extract<CourseState, { is: 'looking' }>, event: Cou
     case 'may-move':
       return stay(state);
     case 'interrupt':
-      return stay(state, { do: 'refuse-signal', why: state.commit === 'none' ? 'aborting' : state.commit });
+      if (state.commit !== 'none') return stay(state, { do: 'refuse-signal', why: state.commit });
+      return stay(state, { do: 'refuse-signal', why: state.interrupted ? 'aborting' : 'ended' });
     case 'listening':
     case 'start-failed':
     case 'begin':
