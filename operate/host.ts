@@ -11,7 +11,7 @@ import type { SshTarget } from './address.ts';
 
 const defaultTimeoutMs = 30_000;
 /** Who has not answered for so long is named. */
-const silentMs = 10_000;
+export const silentMs = 10_000;
 /** A command that is told to end does so within this time, or is not waited for. */
 const endMs = 3000;
 /** A host that ssh has lost is asked again so often, and given up after so long. */
