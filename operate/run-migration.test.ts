@@ -1,4 +1,5 @@
 /** What a migration does with its engines when a host is slow, lost, or does nothing: hosts and driver are played. */
+import { mock } from 'node:test';
 import test from 'ava';
 import { CodedError } from '../foundation/coded-error.ts';
 import type { VmState } from './course.ts';
@@ -144,6 +145,28 @@ test('Ctrl-C while an engine is being started: it is ended before the command en
     played.destination.done.filter((what) => what !== 'other'),
     ['launch', 'TERM'],
   );
+});
+
+test.serial('an engine that was started and says nothing is named, and given up', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    const played = play({});
+    const ended = played.running();
+    const pass = async (ms: number): Promise<void> => {
+      for (let i = 0; i < 20; i++) await new Promise(setImmediate);
+      mock.timers.tick(ms);
+    };
+    await pass(10_000);
+    await pass(0);
+    t.deepEqual(played.notes, ['waiting for the destination engine on dst to begin: 10 s of at most 120']);
+    await pass(110_000);
+    const { outcome, reasons } = await ended;
+    t.is(outcome, 'failed');
+    t.deepEqual(reasons, ['the destination engine on dst was started and has said nothing for 120 s']);
+    t.true(played.destination.done.includes('TERM'));
+  } finally {
+    mock.timers.reset();
+  }
 });
 
 test('an engine whose host was too slow to say that it runs is told to end', async (t) => {

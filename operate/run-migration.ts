@@ -11,7 +11,7 @@ import {
   type Outcome,
   type VmState,
 } from './course.ts';
-import type { OperatedHost } from './host.ts';
+import { type OperatedHost, silentMs } from './host.ts';
 import { endScript, LaunchedEngine, prepareFolder, type ReportedEvent } from './launch.ts';
 import { type JobFigures, ProgressWatch, waitLine } from './progress.ts';
 import type { Reporter } from './report.ts';
@@ -67,6 +67,8 @@ const jobMs = 2000;
 const doubtMs = 60_000;
 /** Engines tell their totals after the migration. */
 const lastWordsMs = 5000;
+/** An engine that was started says something within this time on the slowest host; what it waits for from then on it says itself. */
+const firstWordMs = 120_000;
 const tellMoveAttempts = 3;
 const stopAttempts = 3;
 /** A guest can make an engine say very many. */
@@ -90,6 +92,8 @@ class Run {
   readonly #engines = new Map<EngineRole, LaunchedEngine>();
   /** Engines that are being started; they settle when they are in the map, or are not there. */
   readonly #starts: Promise<unknown>[] = [];
+  /** Engines that have said something. */
+  readonly #heard = new Set<EngineRole>();
   readonly #over = Promise.withResolvers<Outcome>();
   readonly #startMs = performance.now();
   readonly #watch: ProgressWatch;
@@ -196,7 +200,7 @@ class Run {
         return;
       }
       case 'abort-migration':
-        reporter.note('aborting: the VM stays at the source');
+        reporter.note('aborting: the VM stays at the source, unless it has just left it');
         return this.#abort();
       case 'refuse-signal':
         reporter.note(refusals[action.why]);
@@ -298,7 +302,9 @@ class Run {
       });
       this.#starts.push(starting.catch(() => undefined));
       const engine = await starting;
+      const endWatch = this.#watchStart(role);
       await engine.ended;
+      endWatch();
       if (this.#state.is === 'starting') {
         const errors = (await engine.errors()).trim();
         if (errors !== '') this.#reasons.push(`${role} engine: ${errors}`);
@@ -312,7 +318,28 @@ class Run {
     }
   }
 
+  /** Names an engine that says nothing, and gives it up. Returns what ends that. */
+  #watchStart(role: EngineRole): () => void {
+    const { reporter, hosts } = this.#plan;
+    const who = `the ${role} engine on ${hosts[role].name}`;
+    const isAwaited = (): boolean => this.#state.is === 'starting' && !this.#heard.has(role);
+    const slow = setTimeout(() => {
+      if (isAwaited())
+        reporter.note(`waiting for ${who} to begin: ${silentMs / 1000} s of at most ${firstWordMs / 1000}`);
+    }, silentMs);
+    const limit = setTimeout(() => {
+      if (!isAwaited()) return;
+      this.#reasons.push(`${who} was started and has said nothing for ${firstWordMs / 1000} s`);
+      this.#dispatch({ type: 'start-failed' });
+    }, firstWordMs);
+    return () => {
+      clearTimeout(slow);
+      clearTimeout(limit);
+    };
+  }
+
   #takeEvent(role: EngineRole, event: ReportedEvent): void {
+    this.#heard.add(role);
     this.#record.take(role, event);
     this.#watch.takeEvent(role, event);
     switch (event.event) {
