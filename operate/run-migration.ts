@@ -12,7 +12,7 @@ import {
   type VmState,
 } from './course.ts';
 import { type OperatedHost, silentMs } from './host.ts';
-import { endScript, LaunchedEngine, prepareFolder, type ReportedEvent } from './launch.ts';
+import { endScript, folderOf, LaunchedEngine, prepareFolder, type ReportedEvent } from './launch.ts';
 import { type JobFigures, ProgressWatch, waitLine } from './progress.ts';
 import type { Reporter } from './report.ts';
 import { thisStarter } from './starter.ts';
@@ -309,7 +309,12 @@ class Run {
         const errors = (await engine.errors()).trim();
         if (errors !== '') this.#reasons.push(`${role} engine: ${errors}`);
       }
-      this.#dispatch({ type: 'engine-ended', role, silent: !this.#record.hasLastWord(role) });
+      const silent = !this.#record.hasLastWord(role);
+      if (silent && (this.#state.is === 'moving' || this.#state.is === 'looking'))
+        this.#reasons.push(
+          `${role} engine: it was killed, or ${hosts[role].name} is lost; ${folderOf(id)}/${role}.errors there may say more`,
+        );
+      this.#dispatch({ type: 'engine-ended', role, silent });
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
       this.#reasons.push(`${role} engine: ${error.message}`);
