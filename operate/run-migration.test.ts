@@ -261,20 +261,27 @@ test('nobody can be asked, and no QEMU has come to an engine: the engines are en
   for (const host of [played.source, played.destination]) t.true(host.done.includes('TERM'), host.name);
 });
 
-test('in doubt, and QEMU has come to an engine: no engine is touched', async (t) => {
+test('in doubt, and QEMU has come to an engine: no engine is touched, and what the target has is told', async (t) => {
   const unknown = { source: 'unknown', destination: 'unknown' } as const satisfies Record<string, VmState>;
-  const played = play({
-    look: () => Promise.resolve(unknown),
-    migrate: async () => {
-      played.source.engine.say({ event: 'qemu-connected' });
-      await new Promise(setImmediate);
-      return { succeeded: false, says: 'lost' };
-    },
-  });
-  untilListening(played);
-  const { outcome } = await played.running();
-  t.is(outcome, 'in-doubt');
-  for (const host of [played.source, played.destination]) t.false(host.done.includes('TERM'), host.name);
+  for (const started of [false, true]) {
+    const played = play({
+      look: () => Promise.resolve(unknown),
+      migrate: async () => {
+        played.source.engine.say({ event: 'qemu-connected' });
+        if (started) played.destination.engine.say({ event: 'started' });
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        return { succeeded: false, says: 'lost' };
+      },
+    });
+    untilListening(played);
+    const { outcome, reasons } = await played.running();
+    t.is(outcome, 'in-doubt');
+    for (const host of [played.source, played.destination]) t.false(host.done.includes('TERM'), host.name);
+    t.is(
+      reasons.some((reason) => reason.includes('the target has all of vm1')),
+      started,
+    );
+  }
 });
 
 /** An early resume whose source engine says that the VM may move, and ends when it is told to. */

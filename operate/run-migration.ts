@@ -474,6 +474,12 @@ class Run {
       return [
         `look on ${hosts.destination.name} first, whether ${vm} runs or waits there, then on ${hosts.source.name}; ` +
           'continue it on one of them only when it is gone from the other',
+        ...(this.#record.targetHasAll
+          ? [
+              `the engine on ${hosts.destination.name} has said that the target has all of ${vm}: if that is so, end its QEMU on ${hosts.source.name} ` +
+                `and then continue it on ${hosts.destination.name}, where it waits`,
+            ]
+          : []),
         ...(this.#plan.method === 'resume'
           ? [
               `where it is on ${hosts.destination.name}, ${hosts.source.name} may have what is missing of it: end nothing there before "poolshift recover" has said so`,
