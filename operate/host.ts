@@ -50,6 +50,9 @@ process.on('exit', () => {
   for (const folder of openFolders) rmSync(folder, { recursive: true, force: true });
 });
 
+/** A login shell may say something before a script's own output begins: ~/.bashrc is read where ssh runs a command. */
+const beginning = 'poolshift: begins';
+
 /** Is told of a host that is slow to answer. */
 export interface WaitListener {
   note(text: string): void;
@@ -138,7 +141,7 @@ export class OperatedHost {
       child.nodeChildProcess.unref();
       throw new CodedError('host', 'timeout', `${this.name} does not answer within ${timeoutMs / 1000} s`);
     }
-    if (result.exitCode === 0) return result.stdout;
+    if (result.exitCode === 0) return afterBeginning(result.stdout);
     const said = result.stderr.trim().split('\n').slice(-5).join('\n');
     if (this.#isLost(result.exitCode))
       throw new CodedError('host', 'unreachable', `${this.name} cannot be reached by ssh: ${said}`);
@@ -255,7 +258,7 @@ export class OperatedHost {
 
   #command(asked: string): readonly [string, ...string[]] {
     // What programs say is read, and so is to be in one language.
-    const script = `export LC_ALL=C.UTF-8; unset LANGUAGE\n${asked}`;
+    const script = `echo ${quote(beginning)}; export LC_ALL=C.UTF-8; unset LANGUAGE\n${asked}`;
     // As root, by sudo where the user is somebody else.
     const asRoot = `if [ "$(id -u)" = 0 ]; then exec bash -c "$0"; else exec sudo -n bash -c "$0"; fi`;
     if (this.ssh === undefined) return ['bash', '-c', asRoot, script];
@@ -268,10 +271,17 @@ export class OperatedHost {
   }
 }
 
+const afterBeginning = (output: string): string =>
+  output.slice(output.indexOf(beginning) + beginning.length).replace(/^\n/, '');
+
 /** A command that could not go on has no more lines: how it ended is said elsewhere. */
 async function* linesOf(lines: AsyncIterable<string>): AsyncGenerator<string> {
+  let begun = false;
   try {
-    yield* lines;
+    for await (const line of lines) {
+      if (begun) yield line;
+      else begun = line.endsWith(beginning);
+    }
   } catch {
     return;
   }
