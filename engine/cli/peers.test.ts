@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { connect as connectTls } from 'node:tls';
@@ -168,6 +168,20 @@ test('with another key both say so, and the destination goes on waiting for the 
   });
   t.like(await events.next('stranger'), { reason: 'the other engine has another key', strangers: 1 });
   t.like(await source(t, port, key), { event: 'connected' });
+});
+
+test('a destination that is not there is not said to have another key', async (t) => {
+  // A port that nobody listens on any more.
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  const failed = await source(t, port, newKey());
+  t.regex(
+    failed.event === 'failed' ? failed.reason : '',
+    /ECONNREFUSED.*; start the destination engine first/,
+  );
 });
 
 test('a source without TLS is a stranger to a destination with it', async (t) => {
