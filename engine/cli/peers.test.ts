@@ -14,7 +14,7 @@ import { runSource } from '../source/source-engine.ts';
 import { frameHeader } from '../wire/frame.ts';
 import { defaultLiveness, type Liveness, ownHello } from '../wire/hello.ts';
 import { encodeMessage } from '../wire/messages.ts';
-import { type PeerSecurity, pskIdentity } from '../wire/peer-security.ts';
+import { peerGate, type PeerSecurity, pskIdentity } from '../wire/peer-security.ts';
 import { makeKey, writeKey } from '../wire/pre-shared-key.ts';
 import { peerSecurity } from './peer-options.ts';
 import { makeCertificates, mixCertificates } from './testing/certificates.ts';
@@ -427,6 +427,42 @@ test('certificates are verified both ways', async (t) => {
   t.regex(elsewhere.event === 'failed' ? elsewhere.reason : '', /the destination is another host/);
   const fitting = peerSecurity('source', { tlsDir: named, tlsHostname: 'dst.example' });
   t.like(await source(t, other.port, fitting), { event: 'connected' });
+});
+
+test('who comes back is verified anew: no session of TLS is taken up again', async (t) => {
+  const tlsDir = path.join(folderOf(t), 'certificates');
+  makeCertificates(tlsDir, 'IP:127.0.0.1');
+  const read = (name: string): Buffer => readFileSync(path.join(tlsDir, name));
+  const admit = peerGate(peerSecurity('destination', { tlsDir }), 10_000);
+  const server = createServer((accepted) => {
+    admit(
+      accepted,
+      (socket) => {
+        t.teardown(() => socket.destroy());
+        // So that the other end has all that belongs to the handshake.
+        socket.write('in');
+      },
+      (reason) => {
+        t.fail(reason);
+      },
+    );
+  }).listen(0, '127.0.0.1');
+  t.teardown(() => server.close());
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  let session: Buffer | undefined;
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const socket = connectTls({
+      ...{ port, host: '127.0.0.1', ca: read('ca-cert.pem') },
+      ...{ cert: read('client-cert.pem'), key: read('client-key.pem') },
+      ...(session === undefined ? {} : { session }),
+    });
+    t.teardown(() => socket.destroy());
+    const begun = once(socket, 'session') as Promise<[Buffer]>;
+    await once(socket, 'data');
+    if (attempt === 0) [session] = await begun;
+    t.false(socket.isSessionReused());
+  }
 });
 
 test('certificates of no use are said before anybody connects', async (t) => {

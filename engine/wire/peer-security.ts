@@ -2,6 +2,7 @@
  * How the engines know each other, and keep everybody else out: TLS 1.3 with a key that both have, or with certificates
  * both ways. Only who says so goes without.
  */
+import { constants } from 'node:crypto';
 import type { Socket } from 'node:net';
 import {
   checkServerIdentity,
@@ -146,16 +147,19 @@ const ends = (socket: Socket): string =>
 
 const wentAway = 'it went away during the handshake';
 
+/** Of a server for all who connect: each is verified anew, and takes up nobody's session. */
+const forAll = { ...tls13, secureOptions: constants.SSL_OP_NO_TICKET } as const;
+
 function serverOptions(security: Exclude<PeerSecurity, { by: 'nothing' }>) {
   if (security.by === 'pre-shared-key') {
     return {
-      ...tls13,
+      ...forAll,
       pskCallback: (_: TLSSocket, identity: string) => (identity === pskIdentity ? security.key : null),
     };
   }
   const { authority, certificate, key, revoked } = security;
   return {
-    ...tls13,
+    ...forAll,
     ca: authority,
     cert: certificate,
     key,
