@@ -259,6 +259,41 @@ test('a VM that has moved is continued, also where QEMU at the source had ended 
   t.true(looking > 10, `${looking}`);
 });
 
+test('a VM that stands in doubt is waited for as long as the destination engine could say that it has moved', (t) => {
+  const toDoubt = [
+    { type: 'may-move' },
+    { type: 'committed' },
+    { type: 'migration-ended', succeeded: false },
+    { type: 'looked', source: 'ended', destination: 'paused' },
+  ] as const;
+  const after = (...events: readonly CourseEvent[]): ReturnType<typeof step> =>
+    [...toDoubt, ...events].reduce<ReturnType<typeof step>>((last, event) => step(last.state, event), {
+      state: moving,
+      actions: [],
+    });
+  const looked = { type: 'looked', source: 'ended', destination: 'running' } as const;
+  t.deepEqual(after().actions, [{ do: 'limit-doubt' }]);
+  t.deepEqual(after({ type: 'moved' }).actions, [{ do: 'continue-target' }]);
+  t.deepEqual(after({ type: 'moved' }, { type: 'doubt-limit' }).actions, [{ do: 'look' }]);
+  const alone = [{ type: 'moved' }, { type: 'source-free' }, { type: 'started' }] as const;
+  t.deepEqual(after(...alone).actions, [{ do: 'look' }]);
+  t.like(after(...alone, looked).state, { is: 'over', outcome: 'migrated' });
+  t.like(after({ type: 'moved' }, { type: 'doubt-limit' }, looked).state, {
+    is: 'over',
+    outcome: 'incomplete',
+  });
+  t.like(after({ type: 'doubt-limit' }).state, { is: 'over', outcome: 'in-doubt' });
+  const ended = { type: 'engine-ended', role: 'destination', silent: true } as const;
+  t.deepEqual(after(ended).actions, [{ do: 'look' }]);
+  t.like(after(ended, toDoubt[3]).state, { is: 'over', outcome: 'in-doubt' });
+  // A VM that runs at the source, or was never told to move, is waited for by nobody.
+  const running = { type: 'looked', source: 'running', destination: 'unknown' } as const;
+  t.is(step(after().state, running).state.is, 'over');
+  let { state } = step(moving, { type: 'committed' });
+  for (const event of toDoubt.slice(2)) ({ state } = step(state, event));
+  t.like(state, { is: 'over', outcome: 'in-doubt' });
+});
+
 test('an early move of which no engine has said a word is never taken for a whole one', (t) => {
   for (const source of ['paused', 'unknown'] as const)
     for (const heard of [[], [{ type: 'committed' }], [{ type: 'in-doubt' }]] as const) {

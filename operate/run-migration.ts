@@ -221,6 +221,7 @@ class Run {
         return this.#look();
       case 'look':
         await this.#moving;
+        await this.#continuing;
         return this.#look();
       case 'stop-engines':
         return this.#stopEngines();
