@@ -78,7 +78,7 @@ const refusals = {
   aborting: 'it is being aborted already',
   ended: 'not aborted: it has ended, and the hosts are asked where the VM is',
   committed: 'not aborted: the stream is complete, and the VM may run at the destination at any moment',
-  moved: 'not aborted: the VM is at the destination, and only this host has what is missing there',
+  moved: 'not aborted: the VM is at the destination, and the rest of its memory follows',
   'in-doubt': 'not aborted: the VM may run at the destination',
 } as const;
 
