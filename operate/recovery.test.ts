@@ -1,7 +1,7 @@
 import test from 'ava';
 import { execa } from 'execa';
 import { CodedError } from '../foundation/coded-error.ts';
-import type { OperatedHost } from './host.ts';
+import type { Following, OperatedHost } from './host.ts';
 import { destinationCommand, type EnginePlan, sourceCommand } from './engine-commands.ts';
 import { obstacleTo, recoverMove, socketIn } from './recovery.ts';
 
@@ -48,6 +48,7 @@ const host = (name: string, answer = ''): OperatedHost =>
 async function recoverWith(
   tellTarget: () => Promise<void>,
   onInterrupt: (listener: () => void) => void = () => undefined,
+  hosts = { source: host('src', 'vm1-0a\n/nowhere/a.recovery'), destination: host('dst') },
 ) {
   const notes: string[] = [];
   const end = await recoverMove(
@@ -58,7 +59,7 @@ async function recoverWith(
         targetSocket: '/nowhere/x',
         endsSource: 'virsh destroy vm1',
       },
-      hosts: { source: host('src', 'vm1-0a\n/nowhere/a.recovery'), destination: host('dst') },
+      hosts,
       look: () => Promise.resolve({ runsAtSource: false, targetMigration: 'postcopy-paused' }),
       tellTarget,
     },
@@ -83,6 +84,33 @@ test('a host that is lost in a recovery leaves it incomplete, and it can be run 
     recoverWith(() => Promise.reject(inTheWay)),
     { name: 'RecoveryError' },
   );
+});
+
+test('an engine that has said how it ended is not waited for', async (t) => {
+  const source = {
+    name: 'src',
+    run: () => Promise.resolve('vm1-0a\n/nowhere/a.recovery'),
+    bringSocket: () => Promise.resolve({ path: '/nowhere/y', stop: () => Promise.resolve() }),
+    follow: (): Following => ({
+      lines: (async function* () {
+        yield '{"event":"incomplete","reason":"interrupted"}';
+        await new Promise(() => undefined);
+      })(),
+      end: Promise.resolve('ended'),
+      stop: () => undefined,
+    }),
+  };
+  const destination = {
+    name: 'dst',
+    run: () => Promise.resolve(''),
+    forwardSocket: () => Promise.resolve({ path: '/nowhere/z', stop: () => Promise.resolve() }),
+  };
+  const { end, notes } = await recoverWith(() => Promise.resolve(), undefined, {
+    source: source as unknown as OperatedHost,
+    destination: destination as unknown as OperatedHost,
+  });
+  t.is(end, 'incomplete');
+  t.regex(notes.join(), /incomplete: interrupted/);
 });
 
 test('Ctrl-C before the target is told to wait begins nothing', async (t) => {

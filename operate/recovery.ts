@@ -200,8 +200,15 @@ async function runRecovery(
     reporter.progress(watch.at(performance.now()));
   }, progressMs);
   let last = 'the engine said nothing';
+  const notRecovered = (why: string): RecoveryEnd => {
+    reporter.note(notComing(move, why));
+    return signal.aborted ? 'cancelled' : 'incomplete';
+  };
   try {
-    for await (const line of following.lines) {
+    // Not by "for await", which waits for the engine's process where it is left: a read of storage that hangs in the kernel keeps it.
+    const lines = following.lines[Symbol.asyncIterator]();
+    for (let next = await lines.next(); next.done !== true; next = await lines.next()) {
+      const line = next.value;
       const event = parseEvent(line);
       if (event === undefined) {
         last = line;
@@ -228,16 +235,14 @@ async function runRecovery(
           return 'recovered';
         case 'failed':
         case 'incomplete':
-          last = fields.reason ?? event.event;
-          break;
+          return notRecovered(fields.reason ?? event.event);
       }
     }
   } finally {
     clearInterval(ticks);
     following.stop();
   }
-  reporter.note(notComing(move, last));
-  return signal.aborted ? 'cancelled' : 'incomplete';
+  return notRecovered(last);
 }
 
 /** @param file among the arguments of the process */
