@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { median } from 'simple-statistics';
 import { EngineConnection } from '../engine/wire/connection.ts';
 import { adopt, createPausedServer, type SocketOpener } from '../engine/wire/fast-socket.ts';
-import { connectToPeer, type PeerSecurity, protectionOf, securePeer } from '../engine/wire/peer-security.ts';
+import { connectToPeer, type PeerSecurity, peerGate, protectionOf } from '../engine/wire/peer-security.ts';
 
 const ways = ['plaintext', 'TLS'] as const;
 type Way = (typeof ways)[number];
@@ -83,13 +83,12 @@ function send(way: Way, port: number): void {
 
 async function measure(way: Way): Promise<Round> {
   const security = securityOf(way);
+  const admit = peerGate(security, 10_000);
   const startedCpu = { seconds: 0 };
   const ended = Promise.withResolvers<number>();
   const server = createPausedServer(false, (accepted) => {
-    securePeer(
-      security,
+    admit(
       accepted,
-      10_000,
       (secured) => {
         const connection = new EngineConnection((onChunk, buffer) => adopt(secured, buffer, onChunk), {
           ...liveness,

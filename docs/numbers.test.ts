@@ -33,6 +33,7 @@ const notMeasured: Readonly<Record<string, Readonly<Record<string, readonly stri
       ...['4 GiB', '1 TiB', '13 bytes'],
     ],
     'size of the bench': ['256 GiB'],
+    'limit of OpenSSL (ssl/statem/statem_local.h, CLIENT_HELLO_MAX_LENGTH)': ['128 KiB'],
   },
   'docs/engine-design.md': {
     'limits and defaults of engine/': [

@@ -94,6 +94,8 @@ export interface ErrorCodes {
     | 'no-postcopy'
     /** QEMU went over to post-copy before the VM might move. */
     | 'early-postcopy'
+    /** A package was made of a part of QEMU's stream. */
+    | 'package-cut'
     /** Guest memory cannot be found or read. */
     | 'guest-ram'
     /** What is read as guest memory is not what QEMU sends. */

@@ -173,6 +173,20 @@ test('a migration that ended is looked at, and one in doubt is waited for', (t) 
   });
 });
 
+test('Ctrl-C while it is looked where the VM is says what is going on', (t) => {
+  const interrupt = { type: 'interrupt' } as const;
+  for (const [before, why] of [
+    [[], 'ended'],
+    [[interrupt], 'aborting'],
+    [[{ type: 'committed' } as const], 'committed'],
+  ] as const) {
+    let state: CourseState = moving;
+    for (const event of [...before, { type: 'migration-ended', succeeded: false } as const])
+      ({ state } = step(state, event));
+    t.deepEqual(step(state, interrupt).actions, [{ do: 'refuse-signal', why }]);
+  }
+});
+
 test('the verdict of every word of both hosts', (t) => {
   for (const succeeded of flags)
     for (const interrupted of flags)
@@ -229,6 +243,55 @@ test('the verdict of every word of both hosts', (t) => {
               t.true(outcome in exitCodes);
             }
           }
+});
+
+test('a VM that has moved is continued, also where QEMU at the source had ended before an engine said so', (t) => {
+  const moved = { type: 'moved' } as const;
+  let looking = 0;
+  for (const { state, past, event, actions } of everyStep()) {
+    if (event.type !== 'moved' || (state.is !== 'looking' && state.is !== 'moving')) continue;
+    if (state.is === 'looking') looking += 1;
+    const what = JSON.stringify({ state, past, event, actions });
+    const isWanted = state.commit !== 'moved' && !past.givenBack;
+    t.deepEqual(actions, isWanted ? [{ do: 'continue-target' }] : [], what);
+    t.deepEqual(step(step(state, moved).state, moved).actions, [], what);
+  }
+  t.true(looking > 10, `${looking}`);
+});
+
+test('a VM that stands in doubt is waited for as long as the destination engine could say that it has moved', (t) => {
+  const toDoubt = [
+    { type: 'may-move' },
+    { type: 'committed' },
+    { type: 'migration-ended', succeeded: false },
+    { type: 'looked', source: 'ended', destination: 'paused' },
+  ] as const;
+  const after = (...events: readonly CourseEvent[]): ReturnType<typeof step> =>
+    [...toDoubt, ...events].reduce<ReturnType<typeof step>>((last, event) => step(last.state, event), {
+      state: moving,
+      actions: [],
+    });
+  const looked = { type: 'looked', source: 'ended', destination: 'running' } as const;
+  t.deepEqual(after().actions, [{ do: 'limit-doubt' }]);
+  t.deepEqual(after({ type: 'moved' }).actions, [{ do: 'continue-target' }]);
+  t.deepEqual(after({ type: 'moved' }, { type: 'doubt-limit' }).actions, [{ do: 'look' }]);
+  const alone = [{ type: 'moved' }, { type: 'source-free' }, { type: 'started' }] as const;
+  t.deepEqual(after(...alone).actions, [{ do: 'look' }]);
+  t.like(after(...alone, looked).state, { is: 'over', outcome: 'migrated' });
+  t.like(after({ type: 'moved' }, { type: 'doubt-limit' }, looked).state, {
+    is: 'over',
+    outcome: 'incomplete',
+  });
+  t.like(after({ type: 'doubt-limit' }).state, { is: 'over', outcome: 'in-doubt' });
+  const ended = { type: 'engine-ended', role: 'destination', silent: true } as const;
+  t.deepEqual(after(ended).actions, [{ do: 'look' }]);
+  t.like(after(ended, toDoubt[3]).state, { is: 'over', outcome: 'in-doubt' });
+  // A VM that runs at the source, or was never told to move, is waited for by nobody.
+  const running = { type: 'looked', source: 'running', destination: 'unknown' } as const;
+  t.is(step(after().state, running).state.is, 'over');
+  let { state } = step(moving, { type: 'committed' });
+  for (const event of toDoubt.slice(2)) ({ state } = step(state, event));
+  t.like(state, { is: 'over', outcome: 'in-doubt' });
 });
 
 test('an early move of which no engine has said a word is never taken for a whole one', (t) => {

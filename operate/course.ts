@@ -88,11 +88,15 @@ export type CourseState =
   | { readonly is: 'starting'; readonly listening: readonly EngineRole[] }
   /** `withoutSource`: its engine has given up, and the destination's goes on. */
   | (Course & { readonly is: 'moving'; readonly withoutSource: boolean })
-  /** libvirt or QEMU has ended: both hosts are asked. `waits`: they were, and the destination engine has still to say its last word. */
+  /**
+   * libvirt or QEMU has ended: both hosts are asked. `waits`: they were, and the destination engine has still to say its last word.
+   * `doubts`: they were, and it could still say that the VM, which stands, has moved.
+   */
   | (Course & {
       readonly is: 'looking';
       readonly succeeded: boolean;
       readonly waits: boolean;
+      readonly doubts: boolean;
       /** It was told to go on at the source. */
       readonly givenBack: boolean;
     })
@@ -134,7 +138,7 @@ export type CourseAction =
   /** `virsh domjobabort`, `migrate_cancel`; once the VM was told to move, the engine knows whether it still can be. */
   | { readonly do: 'abort-migration' }
   /** Say why Ctrl-C does nothing now. */
-  | { readonly do: 'refuse-signal'; readonly why: 'aborting' | Exclude<Commit, 'none'> }
+  | { readonly do: 'refuse-signal'; readonly why: 'aborting' | 'ended' | Exclude<Commit, 'none'> }
   /** Stop the VM at the source, and tell its engine that it moves. */
   | { readonly do: 'move' }
   /** The target has the VM: it runs there from now on. */
@@ -221,7 +225,7 @@ function whileStarting(state: Extract<CourseState, { is: 'starting' }>, event: C
 
 function look({ commit, rest, interrupted, told, unheard }: Course, succeeded: boolean): CourseStep {
   const known = { commit, rest, interrupted, told, unheard, succeeded };
-  return stay({ is: 'looking', ...known, waits: false, givenBack: false }, { do: 'look' });
+  return stay({ is: 'looking', ...known, waits: false, doubts: false, givenBack: false }, { do: 'look' });
 }
 
 function whileMoving(state: Extract<CourseState, { is: 'moving' }>, event: CourseEvent): CourseStep {
@@ -287,6 +291,8 @@ function whileLooking(state: Extract<CourseState, { is: 'looking' }>, event: Cou
       if (outcome === 'incomplete' && state.rest === 'on-storage') return stay({ ...state, waits: true });
       if (outcome === 'failed-paused' && state.told && !state.givenBack)
         return stay({ ...state, givenBack: true }, { do: 'continue-source' });
+      if (outcome === 'in-doubt' && !state.doubts && event.source !== 'running' && mayHaveMoved(state))
+        return stay({ ...state, doubts: true }, { do: 'limit-doubt' });
       return outcome === 'in-doubt' ? over(outcome) : over(outcome, { do: 'stop-engines' });
     }
     case 'in-doubt':
@@ -295,7 +301,11 @@ function whileLooking(state: Extract<CourseState, { is: 'looking' }>, event: Cou
         state.commit === 'in-doubt' || state.commit === 'moved' ? state : { ...state, commit: event.type },
       );
     case 'moved':
-      return stay({ ...state, commit: 'moved' });
+      // QEMU at the source may have ended in the middle of the move. What was given back there is never continued here as well.
+      return stay(
+        { ...state, commit: 'moved' },
+        ...(state.commit === 'moved' || state.givenBack ? [] : [{ do: 'continue-target' } as const]),
+      );
     case 'source-free':
       return stay({ ...state, rest: restAfter(state.rest, event.type) });
     case 'source-needed':
@@ -316,14 +326,22 @@ function whileLooking(state: Extract<CourseState, { is: 'looking' }>, event: Cou
     case 'may-move':
       return stay(state);
     case 'interrupt':
-      return stay(state, { do: 'refuse-signal', why: state.commit === 'none' ? 'aborting' : state.commit });
+      if (state.commit !== 'none') return stay(state, { do: 'refuse-signal', why: state.commit });
+      return stay(state, { do: 'refuse-signal', why: state.interrupted ? 'aborting' : 'ended' });
+    case 'doubt-limit':
+      if (!state.doubts) return stay(state);
+      return state.commit === 'moved' ? stay(state, { do: 'look' }) : over('in-doubt');
     case 'listening':
     case 'start-failed':
     case 'begin':
     case 'migration-ended':
-    case 'doubt-limit':
       return stay(state);
   }
+}
+
+/** Early resume: the destination was told to deliver, and its engine has not said what came of it. */
+function mayHaveMoved({ told, commit, rest }: Course): boolean {
+  return told && (commit === 'committed' || commit === 'in-doubt') && rest !== 'not-coming';
 }
 
 /** Both engines say it, and each is heard when it is: the last word of the destination's is not taken back by the source's. */
@@ -334,7 +352,7 @@ function restAfter(rest: Rest, said: 'source-free' | 'source-needed'): Rest {
 
 /** What was waited for has come, or never will. */
 function lookAgain(state: Extract<CourseState, { is: 'looking' }>): CourseStep {
-  return state.waits ? stay({ ...state, waits: false }, { do: 'look' }) : stay(state);
+  return state.waits || state.doubts ? stay({ ...state, waits: false }, { do: 'look' }) : stay(state);
 }
 
 /** What is said of where the VM is, once libvirt or QEMU has ended. */

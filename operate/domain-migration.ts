@@ -79,7 +79,7 @@ interface Hosts {
 export async function withHosts<T>(
   connect: string,
   destinationUri: string,
-  listener: WaitListener | undefined,
+  listener: WaitListener,
   body: (hosts: Hosts) => Promise<T>,
 ): Promise<T> {
   const addresses = { source: libvirtAddress(connect), destination: libvirtAddress(destinationUri) };
@@ -145,9 +145,10 @@ export interface SurveyedDomain {
 export async function surveyDomains(
   destinationUri: string,
   options: DomainOptions,
+  listener: WaitListener,
   asks: (domain: string) => boolean,
 ): Promise<readonly SurveyedDomain[]> {
-  return withHosts(options.connect, destinationUri, undefined, async (hosts) => {
+  return withHosts(options.connect, destinationUri, listener, async (hosts) => {
     const towards = options.toAddress ?? hosts.destination.ssh?.host ?? hosts.destination.name;
     const running = await hosts.source.run('virsh -q -c qemu:///system list --name --state-running');
     const surveyed = [];

@@ -1,12 +1,12 @@
 /** `poolshift recover DOMAIN DEST`: a domain of libvirt. */
 import { CodedError } from '../foundation/coded-error.ts';
-import { QmpClient } from '../qemu/qmp/client.ts';
 import { socketFolder, withHosts } from './domain-migration.ts';
 import { askIdentity, type DomainIdentity } from './facts.ts';
 import { type OperatedHost } from './host.ts';
 import { quote } from '../foundation/shell.ts';
 import { plainName } from './launch.ts';
 import { domainReason, domainState, unreachedLibvirts } from './libvirt-driver.ts';
+import { connectTo } from './monitor.ts';
 import { type Look, type RecoveryEnd, recoverMove } from './recovery.ts';
 import type { Reporter } from './report.ts';
 
@@ -18,8 +18,6 @@ export interface DomainRecoveryOptions {
   /** The source is lost. */
   readonly fromStorage?: true;
 }
-
-const connectMs = 10_000;
 
 /** Throws as `recoverMove` does. */
 export async function recoverDomain(
@@ -132,7 +130,7 @@ echo $units`);
     await host.run(`set -eu
 systemd-run --quiet --collect --on-active=${restartSeconds} --timer-property=AccuracySec=1s systemctl start ${units}
 systemctl stop ${units}`);
-    const qemu = await QmpClient.connect(forwarded.path, { timeoutMs: connectMs, outOfBand: true });
+    const qemu = await connectTo(host, monitor, forwarded.path);
     try {
       await qemu.execute('migrate-recover', { uri }, { outOfBand: true });
     } finally {

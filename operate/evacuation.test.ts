@@ -1,8 +1,19 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { mock } from 'node:test';
 import test from 'ava';
 import { CodedError } from '../foundation/coded-error.ts';
 import type { Outcome } from './course.ts';
 import { survey } from './domain-migration.ts';
-import { type DomainEnd, evacuationExitCode, evacuationTable, inOrder, SharedRoom } from './evacuation.ts';
+import {
+  type DomainEnd,
+  evacuate,
+  evacuationExitCode,
+  evacuationTable,
+  inOrder,
+  SharedRoom,
+} from './evacuation.ts';
 import type { OperatedHost } from './host.ts';
 import type { Summary } from './summary.ts';
 
@@ -108,3 +119,51 @@ test('a domain that cannot be asked costs its own migration alone; a host that i
   t.deepEqual(await survey(hostThat('timeout'), asked), { domain: 'vm1', pagesListed: 0, memoryBytes: 0 });
   await t.throwsAsync(survey(hostThat('unreachable'), asked), { name: 'HostError' });
 });
+
+const asRootSerially = process.getuid?.() === 0 ? test.serial : test.serial.skip;
+
+asRootSerially(
+  'a source that is slow to say what runs there is named, and so is what Ctrl-C does',
+  async (t) => {
+    const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-evacuation-'));
+    const before = process.env['PATH'] ?? '';
+    process.env['PATH'] = `${folder}:${before}`;
+    t.teardown(async () => {
+      process.env['PATH'] = before;
+      await rm(folder, { recursive: true });
+    });
+    const virsh = `#!/bin/sh\nuntil [ -e ${folder}/go ]; do sleep 0.1; done\n`;
+    await writeFile(path.join(folder, 'virsh'), virsh, { mode: 0o755 });
+    const notes: (readonly [domain: string | undefined, text: string])[] = [];
+    mock.timers.enable({ apis: ['setTimeout'] });
+    try {
+      const ends = evacuate(
+        'qemu+ssh://dst/system',
+        {
+          ...{ connect: 'qemu:///system', engine: 'poolshift-engine', storage: [], port: 49_152 },
+          ...{ method: 'balance', parallel: 1 },
+        },
+        (domain) => ({
+          findings: () => undefined,
+          note: (text) => notes.push([domain, text]),
+          progress: () => undefined,
+          end: () => undefined,
+        }),
+        (listener) => {
+          listener();
+          listener();
+        },
+      );
+      await new Promise(setImmediate);
+      mock.timers.tick(10_000);
+      await writeFile(path.join(folder, 'go'), '');
+      t.deepEqual(await ends, []);
+    } finally {
+      mock.timers.reset();
+    }
+    t.deepEqual(notes, [
+      [undefined, 'no more domains are begun; those that move are ended as far as they can be'],
+      [undefined, `waiting for ${os.hostname()}: 10 s of at most 30`],
+    ]);
+  },
+);

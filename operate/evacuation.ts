@@ -114,20 +114,23 @@ const portsApart = 16;
 
 /**
  * Moves them, `parallel` at a time. Ctrl-C ends those that move, as far as it can, and begins no other.
- * @param reporterOf what a domain's migration tells
+ * @param reporterOf what a domain's migration tells, or what is told of all
  * @throws CodedError 'host' where the source cannot be asked which domains run
  */
 export async function evacuate(
   destinationUri: string,
   options: EvacuationOptions,
-  reporterOf: (domain: string) => Reporter,
+  reporterOf: (domain?: string) => Reporter,
   onInterrupt: (listener: () => void) => void,
 ): Promise<readonly DomainEnd[]> {
   let interrupted = false;
+  const general = reporterOf();
   onInterrupt(() => {
+    if (!interrupted)
+      general.note('no more domains are begun; those that move are ended as far as they can be');
     interrupted = true;
   });
-  const surveyed = await surveyDomains(destinationUri, options, (domain) => {
+  const surveyed = await surveyDomains(destinationUri, options, general, (domain) => {
     if (!interrupted) reporterOf(domain).note('asked how large its pool is');
     return !interrupted;
   });

@@ -377,14 +377,20 @@ asRootSerially(
   },
 );
 
-test.serial('ssh’s sockets have paths that are short enough, wherever temporary files lie', (t) => {
-  const before = process.env['TMPDIR'];
-  t.teardown(() => {
-    if (before === undefined) delete process.env['TMPDIR'];
-    else process.env['TMPDIR'] = before;
-  });
-  process.env['TMPDIR'] = `/nowhere/${'long/'.repeat(20)}`;
-  const opened = SshConnections.open();
-  t.teardown(() => opened.close([]));
-  t.true(`${opened.folder}/${'c'.repeat(40)}.${'r'.repeat(16)}`.length < 108, opened.folder);
-});
+test.serial(
+  'ssh’s sockets have paths that are short enough, and that ssh takes as they are, wherever temporary files lie',
+  (t) => {
+    const before = process.env['TMPDIR'];
+    t.teardown(() => {
+      if (before === undefined) delete process.env['TMPDIR'];
+      else process.env['TMPDIR'] = before;
+    });
+    for (const folder of [`/nowhere/${'long/'.repeat(20)}`, '/nowhere/my files', '/nowhere/50%', 'nowhere']) {
+      process.env['TMPDIR'] = folder;
+      const opened = SshConnections.open();
+      t.teardown(() => opened.close([]));
+      t.true(`${opened.folder}/${'c'.repeat(40)}.${'r'.repeat(16)}`.length < 108, opened.folder);
+      t.true(opened.folder.startsWith('/tmp/'));
+    }
+  },
+);

@@ -1,6 +1,7 @@
 import { mock } from 'node:test';
 import test from 'ava';
-import { OperatedHost, SshConnections } from './host.ts';
+import { execa } from 'execa';
+import { forwardedPath, OperatedHost, SshConnections } from './host.ts';
 
 test.serial('a host that is slow to answer is named, and one that answers is not', async (t) => {
   const notes: string[] = [];
@@ -18,5 +19,19 @@ test.serial('a host that is slow to answer is named, and one that answers is not
     t.is(notes.length, 1);
   } finally {
     mock.timers.reset();
+  }
+});
+
+test('ssh forwards the socket that is meant, whatever its path holds', async (t) => {
+  for (const path of [
+    '/run/vm:1.qmp',
+    '/run/50%C.qmp',
+    '/run/${HOME}/$a{b}.qmp',
+    '/run/a\\b\\:c.qmp',
+    "/run/it's a vm",
+  ]) {
+    const words = ['-G', '-F', 'none', '-L', `/tmp/here:${forwardedPath(path)}`, 'dst'];
+    const { stdout } = await execa('ssh', words, { stdin: 'ignore' });
+    t.true(stdout.split('\n').includes(`localforward /tmp/here ${path}`), stdout);
   }
 });

@@ -11,7 +11,7 @@ import type { SshTarget } from './address.ts';
 
 const defaultTimeoutMs = 30_000;
 /** Who has not answered for so long is named. */
-const silentMs = 10_000;
+export const silentMs = 10_000;
 /** A command that is told to end does so within this time, or is not waited for. */
 const endMs = 3000;
 /** A host that ssh has lost is asked again so often, and given up after so long. */
@@ -34,14 +34,24 @@ export interface Following {
   stop(): void;
 }
 
-/** So that a socket in it, named by ssh's %C and a random end while it is made, has a path that unix(7) takes. */
-const maxTemporaryBytes = 32;
+/**
+ * So that a socket in it, named by ssh's %C and a random end while it is made, has a path that unix(7) takes, and that ssh, which expands
+ * what its options hold, takes as it is.
+ */
+const plainTemporary = /^\/[\w./-]{0,31}$/;
+
+/** As a part of what ssh is told to forward: it splits that at ":", and expands "%" and "${" (ssh_config(5), TOKENS). Pure. */
+export const forwardedPath = (path: string): string =>
+  path.replaceAll(/[\\:]|(?<=\$)\{/g, '\\$&').replaceAll('%', '%%');
 
 /** A command that ends in the middle, by Ctrl-C, leaves none behind either. */
 const openFolders = new Set<string>();
 process.on('exit', () => {
   for (const folder of openFolders) rmSync(folder, { recursive: true, force: true });
 });
+
+/** A login shell may say something before a script's own output begins: ~/.bashrc is read where ssh runs a command. */
+const beginning = 'poolshift: begins';
 
 /** Is told of a host that is slow to answer. */
 export interface WaitListener {
@@ -59,7 +69,7 @@ export class SshConnections {
   }
 
   static open(listener: WaitListener = { note: () => undefined }): SshConnections {
-    const temporary = Buffer.byteLength(os.tmpdir()) <= maxTemporaryBytes ? os.tmpdir() : '/tmp';
+    const temporary = plainTemporary.test(os.tmpdir()) ? os.tmpdir() : '/tmp';
     const folder = mkdtempSync(path.join(temporary, 'poolshift-'));
     openFolders.add(folder);
     return new SshConnections(folder, listener);
@@ -131,7 +141,7 @@ export class OperatedHost {
       child.nodeChildProcess.unref();
       throw new CodedError('host', 'timeout', `${this.name} does not answer within ${timeoutMs / 1000} s`);
     }
-    if (result.exitCode === 0) return result.stdout;
+    if (result.exitCode === 0) return afterBeginning(result.stdout);
     const said = result.stderr.trim().split('\n').slice(-5).join('\n');
     if (this.#isLost(result.exitCode))
       throw new CodedError('host', 'unreachable', `${this.name} cannot be reached by ssh: ${said}`);
@@ -170,7 +180,7 @@ export class OperatedHost {
   ): Promise<{ readonly path: string; stop(): Promise<void> }> {
     if (this.ssh === undefined) return { path: remotePath, stop: () => Promise.resolve() };
     const local = path.join(this.#connections.folder, name);
-    const what = `${local}:${remotePath}`;
+    const what = `${local}:${forwardedPath(remotePath)}`;
     await this.#checkSocket(this.ssh, remotePath);
     await this.#forward('-L', what, remotePath);
     return {
@@ -189,11 +199,12 @@ export class OperatedHost {
     remotePath: string,
   ): Promise<{ readonly path: string; stop(): Promise<void> }> {
     if (this.ssh === undefined) return { path: localPath, stop: () => Promise.resolve() };
-    await this.#forward('-R', `${remotePath}:${localPath}`, localPath);
+    const what = `${forwardedPath(remotePath)}:${forwardedPath(localPath)}`;
+    await this.#forward('-R', what, localPath);
     return {
       path: remotePath,
       stop: async () => {
-        await this.#cancelForward('-R', `${remotePath}:${localPath}`);
+        await this.#cancelForward('-R', what);
         // sshd leaves it there.
         await this.run(`rm -f ${quote(remotePath)}`).catch(() => undefined);
       },
@@ -247,7 +258,7 @@ export class OperatedHost {
 
   #command(asked: string): readonly [string, ...string[]] {
     // What programs say is read, and so is to be in one language.
-    const script = `export LC_ALL=C.UTF-8; unset LANGUAGE\n${asked}`;
+    const script = `echo ${quote(beginning)}; export LC_ALL=C.UTF-8; unset LANGUAGE\n${asked}`;
     // As root, by sudo where the user is somebody else.
     const asRoot = `if [ "$(id -u)" = 0 ]; then exec bash -c "$0"; else exec sudo -n bash -c "$0"; fi`;
     if (this.ssh === undefined) return ['bash', '-c', asRoot, script];
@@ -260,10 +271,17 @@ export class OperatedHost {
   }
 }
 
+const afterBeginning = (output: string): string =>
+  output.slice(output.indexOf(beginning) + beginning.length).replace(/^\n/, '');
+
 /** A command that could not go on has no more lines: how it ended is said elsewhere. */
 async function* linesOf(lines: AsyncIterable<string>): AsyncGenerator<string> {
+  let begun = false;
   try {
-    yield* lines;
+    for await (const line of lines) {
+      if (begun) yield line;
+      else begun = line.endsWith(beginning);
+    }
   } catch {
     return;
   }

@@ -412,6 +412,8 @@ addVmNames(program.command('recover'))
               ? await recoverQemuFromStorage({ ...vm, engine }, reporter, onInterrupt)
               : await recoverQemu({ ...options, ...vm }, reporter, onInterrupt);
         process.exitCode = recoveryExitCodes[end];
+        // As of a migrate: an engine that hangs in the kernel is left.
+        await endProcess(output);
       } catch (error) {
         if (!(error instanceof CodedError) || isCoded(error, 'command')) throw error;
         process.stderr.write(`poolshift: ${cleanText(error.message)}\n`);

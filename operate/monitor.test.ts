@@ -3,9 +3,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { mock } from 'node:test';
 import test, { type ExecutionContext } from 'ava';
 import { CodedError } from '../foundation/coded-error.ts';
-import { Monitor } from './monitor.ts';
+import { connectTo, Monitor } from './monitor.ts';
 import { serveQmp } from './qmp-server.fixture.ts';
 
 /** What is at the far end of a way: a QEMU that says where it is in its migration. */
@@ -13,6 +14,8 @@ class PlayedQemu {
   readonly told: string[] = [];
   /** Commands that are heard, and whose answer is lost with the way. */
   readonly swallows = new Set<string>();
+  /** Those that it does not answer. */
+  readonly hangs = new Set<string>();
   readonly #sockets = new Set<Socket>();
   #pid = 17;
   #ways = 0;
@@ -28,6 +31,7 @@ class PlayedQemu {
 
   get host() {
     return {
+      name: 'src',
       run: (): Promise<string> => {
         if (this.lostFor > 0) {
           this.lostFor -= 1;
@@ -80,6 +84,7 @@ class PlayedQemu {
     this.#sockets.add(socket);
     serveQmp(socket, (execute) => {
       if (execute !== 'qmp_capabilities') this.told.push(execute);
+      if (this.hangs.has(execute)) return undefined;
       if (!this.swallows.delete(execute)) return { status: 'completed' };
       this.loseWay();
       return undefined;
@@ -87,16 +92,21 @@ class PlayedQemu {
   }
 }
 
-async function play(t: ExecutionContext): Promise<{ readonly qemu: PlayedQemu; readonly monitor: Monitor }> {
+async function play(t: ExecutionContext): Promise<{
+  readonly qemu: PlayedQemu;
+  readonly monitor: Monitor;
+  readonly notes: readonly string[];
+}> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-monitor-'));
   const qemu = new PlayedQemu(folder);
-  const monitor = await Monitor.open(qemu.host, '/run/a.qmp', 'qemu-0');
+  const notes: string[] = [];
+  const monitor = await Monitor.open(qemu.host, '/run/a.qmp', 'qemu-0', { note: (text) => notes.push(text) });
   t.teardown(async () => {
     monitor.close();
     qemu.close();
     await rm(folder, { recursive: true });
   });
-  return { qemu, monitor };
+  return { qemu, monitor, notes };
 }
 
 test('what may be said twice is said again over a new way, by all who wait', async (t) => {
@@ -134,7 +144,10 @@ test('events are heard over the new way, too', async (t) => {
 test('what must not be said twice is not', async (t) => {
   const { qemu, monitor } = await play(t);
   qemu.swallows.add('migrate');
-  await t.throwsAsync(monitor.execute('migrate', { uri: 'unix:/a' }), { message: /connection/ });
+  await t.throwsAsync(monitor.execute('migrate', { uri: 'unix:/a' }), {
+    code: 'connection-lost',
+    message: /^\/run\/a\.qmp on src: migrate: the connection/,
+  });
   t.deepEqual(qemu.told, ['migrate']);
 });
 
@@ -157,4 +170,56 @@ test('another QEMU that has taken its place is told nothing', async (t) => {
   qemu.swallows.add('cont');
   await t.throwsAsync(monitor.execute('cont'), { message: /connection/ });
   t.deepEqual(qemu.told, ['cont']);
+});
+
+test('a QEMU that has ended and left its socket is not waited for', async (t) => {
+  const host = {
+    name: 'src',
+    run: () => Promise.resolve(''),
+    forwardSocket: () => Promise.resolve({ path: '/nonexistent/a.qmp', stop: () => Promise.resolve() }),
+  };
+  await t.throwsAsync(Monitor.open(host, '/run/a.qmp', 'qemu-0', { note: () => undefined }), {
+    code: 'connect-failed',
+    message: /^QEMU does not answer at \/run\/a\.qmp on src, and is not there/,
+  });
+});
+
+test('where nobody can tell whether it is there, it is waited for', async (t) => {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'poolshift-monitor-'));
+  const way = path.join(folder, 'a');
+  const server = createServer((socket) => {
+    serveQmp(socket, () => ({}));
+  });
+  t.teardown(async () => {
+    server.close();
+    await rm(folder, { recursive: true });
+  });
+  let asked = 0;
+  const host = {
+    name: 'src',
+    run: () => {
+      asked += 1;
+      if (asked === 1) server.listen(way);
+      return Promise.reject(new CodedError('host', 'command-failed', 'sudo: a password is required'));
+    },
+  };
+  (await connectTo(host, '/run/a.qmp', way)).close();
+  t.true(asked > 0);
+});
+
+test.serial('a QEMU that does not answer is named', async (t) => {
+  const { qemu, monitor, notes } = await play(t);
+  qemu.hangs.add('query-migrate');
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    const lost = t.throwsAsync(monitor.execute('query-migrate', {}, { timeoutMs: 20_000 }), {
+      code: 'timeout',
+    });
+    mock.timers.tick(10_000);
+    t.deepEqual(notes, ['waiting for the QEMU of /run/a.qmp on src to answer query-migrate: 10 s']);
+    mock.timers.tick(10_000);
+    await lost;
+  } finally {
+    mock.timers.reset();
+  }
 });

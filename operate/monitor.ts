@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError, isCoded } from '../foundation/coded-error.ts';
 import { type CommandArguments, QmpClient } from '../qemu/qmp/client.ts';
 import type { Answer, QmpCommand, QmpEvent } from '../qemu/qmp/messages.ts';
-import { lostHost, type OperatedHost } from './host.ts';
+import { lostHost, type OperatedHost, silentMs, type WaitListener } from './host.ts';
 import { quote } from '../foundation/shell.ts';
 
 /** As far as this is told, whichever way it goes. */
@@ -37,10 +37,40 @@ echo "$pid $(stat -c %U "/proc/$pid")"`,
   return { pid: Number(pid), user };
 }
 
+/**
+ * Connects to a QEMU that runs, and does not wait for one that has ended.
+ *
+ * @param way its socket, as it is reached from here
+ * @throws CodedError 'qmp'
+ */
+export async function connectTo(
+  host: Pick<OperatedHost, 'name' | 'run'>,
+  socket: string,
+  way: string,
+): Promise<QmpClient> {
+  try {
+    return await QmpClient.connect(way, {
+      timeoutMs: connectMs,
+      outOfBand: true,
+      isThere: () =>
+        processBehind(host, socket).then(
+          ({ pid }) => pid > 0,
+          // Nobody can tell.
+          () => true,
+        ),
+    });
+  } catch (error) {
+    if (!isCoded(error, 'qmp')) throw error;
+    const message = error.message.replace(way, () => `${socket} on ${host.name}`);
+    throw new CodedError('qmp', error.code, message, { cause: error });
+  }
+}
+
 export class Monitor implements Qemu {
-  readonly #host: Pick<OperatedHost, 'run' | 'forwardSocket'>;
+  readonly #host: Pick<OperatedHost, 'name' | 'run' | 'forwardSocket'>;
   readonly #socket: string;
   readonly #name: string;
+  readonly #listener: WaitListener;
   /** Of the process that has answered first; 0 where it is not found, and then the way to it is lost when it is lost. */
   readonly #pid: number;
   /** What listens, once there is a new way. */
@@ -51,41 +81,63 @@ export class Monitor implements Qemu {
   #closed = false;
 
   private constructor(
-    host: Pick<OperatedHost, 'run' | 'forwardSocket'>,
+    host: Pick<OperatedHost, 'name' | 'run' | 'forwardSocket'>,
     socket: string,
     name: string,
+    listener: WaitListener,
     client: QmpClient,
     pid: number,
   ) {
     this.#host = host;
     this.#socket = socket;
     this.#name = name;
+    this.#listener = listener;
     this.#client = client;
     this.#pid = pid;
   }
 
   /**
    * @param name of the socket here, one for each QEMU
+   * @param listener is told of a QEMU that is slow to answer
    * @throws CodedError 'host', 'qmp'
    */
   static async open(
-    host: Pick<OperatedHost, 'run' | 'forwardSocket'>,
+    host: Pick<OperatedHost, 'name' | 'run' | 'forwardSocket'>,
     socket: string,
     name: string,
+    listener: WaitListener,
   ): Promise<Monitor> {
     const { path } = await host.forwardSocket(socket, name);
-    const client = await QmpClient.connect(path, { timeoutMs: connectMs, outOfBand: true });
+    const client = await connectTo(host, socket, path);
     try {
       const { pid } = await processBehind(host, socket);
-      return new Monitor(host, socket, name, client, pid);
+      return new Monitor(host, socket, name, listener, client, pid);
     } catch (error) {
       client.close();
       throw error;
     }
   }
 
-  /** As `QmpClient.execute`; what may be said twice is said again over a new way. */
+  /** As `QmpClient.execute`, with its place in errors; what may be said twice is said again over a new way. */
   async execute<Name extends QmpCommand>(
+    command: Name,
+    ...rest: CommandArguments<Name>
+  ): Promise<Answer<Name>> {
+    const place = `${this.#socket} on ${this.#host.name}`;
+    const silent = setTimeout(() => {
+      this.#listener.note(`waiting for the QEMU of ${place} to answer ${command}: ${silentMs / 1000} s`);
+    }, silentMs);
+    try {
+      return await this.#tell(command, ...rest);
+    } catch (error) {
+      if (!isCoded(error, 'qmp')) throw error;
+      throw new CodedError('qmp', error.code, `${place}: ${error.message}`, { cause: error });
+    } finally {
+      clearTimeout(silent);
+    }
+  }
+
+  async #tell<Name extends QmpCommand>(
     command: Name,
     ...rest: CommandArguments<Name>
   ): Promise<Answer<Name>> {
@@ -143,7 +195,7 @@ export class Monitor implements Qemu {
         if ((await processBehind(this.#host, this.#socket)).pid !== this.#pid) return false;
         this.#ways += 1;
         const { path } = await this.#host.forwardSocket(this.#socket, `${this.#name}-${this.#ways}`);
-        this.#client = await QmpClient.connect(path, { timeoutMs: connectMs, outOfBand: true });
+        this.#client = await connectTo(this.#host, this.#socket, path);
         for (const renew of this.#renewals) renew();
         return true;
       } catch (error) {

@@ -91,7 +91,7 @@ async function withSockets<T>(
   try {
     const ends: { readonly qemu: Qemu; readonly host: OperatedHost }[] = [];
     for (const [index, host] of hosts.entries()) {
-      const qemu = await Monitor.open(host, places[index]?.path ?? '', `qemu-${index}`);
+      const qemu = await Monitor.open(host, places[index]?.path ?? '', `qemu-${index}`, listener);
       open.push(qemu);
       ends.push({ qemu, host });
     }

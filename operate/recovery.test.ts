@@ -1,7 +1,9 @@
 import test from 'ava';
+import { execa } from 'execa';
 import { CodedError } from '../foundation/coded-error.ts';
-import type { OperatedHost } from './host.ts';
-import { obstacleTo, recoverMove } from './recovery.ts';
+import type { Following, OperatedHost } from './host.ts';
+import { destinationCommand, type EnginePlan, sourceCommand } from './engine-commands.ts';
+import { obstacleTo, recoverMove, socketIn } from './recovery.ts';
 
 const move = {
   ...{ vm: 'vm1', endsSource: 'virsh destroy vm1' },
@@ -43,7 +45,11 @@ const host = (name: string, answer = ''): OperatedHost =>
   ({ name, run: () => Promise.resolve(answer) }) as unknown as OperatedHost;
 
 /** What comes of a recovery whose target is told so. */
-async function recoverWith(tellTarget: () => Promise<void>) {
+async function recoverWith(
+  tellTarget: () => Promise<void>,
+  onInterrupt: (listener: () => void) => void = () => undefined,
+  hosts = { source: host('src', 'vm1-0a\n/nowhere/a.recovery'), destination: host('dst') },
+) {
   const notes: string[] = [];
   const end = await recoverMove(
     {
@@ -53,7 +59,7 @@ async function recoverWith(tellTarget: () => Promise<void>) {
         targetSocket: '/nowhere/x',
         endsSource: 'virsh destroy vm1',
       },
-      hosts: { source: host('src', 'vm1-0a\n/nowhere/a.recovery'), destination: host('dst') },
+      hosts,
       look: () => Promise.resolve({ runsAtSource: false, targetMigration: 'postcopy-paused' }),
       tellTarget,
     },
@@ -63,7 +69,7 @@ async function recoverWith(tellTarget: () => Promise<void>) {
       progress: () => undefined,
       end: () => undefined,
     },
-    () => undefined,
+    onInterrupt,
   );
   return { end, notes };
 }
@@ -78,4 +84,59 @@ test('a host that is lost in a recovery leaves it incomplete, and it can be run 
     recoverWith(() => Promise.reject(inTheWay)),
     { name: 'RecoveryError' },
   );
+});
+
+test('an engine that has said how it ended is not waited for', async (t) => {
+  const source = {
+    name: 'src',
+    run: () => Promise.resolve('vm1-0a\n/nowhere/a.recovery'),
+    bringSocket: () => Promise.resolve({ path: '/nowhere/y', stop: () => Promise.resolve() }),
+    follow: (): Following => ({
+      lines: (async function* () {
+        yield '{"event":"incomplete","reason":"interrupted"}';
+        await new Promise(() => undefined);
+      })(),
+      end: Promise.resolve('ended'),
+      stop: () => undefined,
+    }),
+  };
+  const destination = {
+    name: 'dst',
+    run: () => Promise.resolve(''),
+    forwardSocket: () => Promise.resolve({ path: '/nowhere/z', stop: () => Promise.resolve() }),
+  };
+  const { end, notes } = await recoverWith(() => Promise.resolve(), undefined, {
+    source: source as unknown as OperatedHost,
+    destination: destination as unknown as OperatedHost,
+  });
+  t.is(end, 'incomplete');
+  t.regex(notes.join(), /incomplete: interrupted/);
+});
+
+test('Ctrl-C before the target is told to wait begins nothing', async (t) => {
+  const { end, notes } = await recoverWith(
+    () => Promise.reject(new Error('told')),
+    (listener) => {
+      listener();
+    },
+  );
+  t.is(end, 'cancelled');
+  t.regex(notes.join(), /before anything was begun/);
+});
+
+test('what an engine has left is found by its socket, whatever the path of that holds', async (t) => {
+  for (const folder of ['/run/vm1', "/run/it's a vm", "/run/'' '--listen' 'unix:/x' ", '/run/a&b\\c']) {
+    const plan: EnginePlan = {
+      ...{ id: 'vm1-0a', engine: 'poolshift-engine', strategy: 'resume', address: '192.0.2.1', port: 49_152 },
+      ...{ outgoingSocket: `${folder}/out.sock`, incomingSocket: `${folder}/in.sock` },
+      ...{ agentSocket: '/run/agent', pid: 17, storage: ["/images/it's one.img"], user: 'qemu' },
+    };
+    for (const [role, command, name] of [
+      ['source', sourceCommand(plan), 'out.sock'],
+      ['destination', destinationCommand(plan), 'in.sock'],
+    ] as const) {
+      const { stdout } = await execa('sed', ['-n', socketIn(role)], { input: `exec ${command}\n` });
+      t.is(stdout, `${folder}/${name}`);
+    }
+  }
 });

@@ -53,9 +53,14 @@ export async function recoverMove(
   onInterrupt(() => {
     interruption.abort();
   });
-  const obstacle = obstacleTo(move, await lookWhenSettled(move));
+  const isInterrupted = (): boolean => interruption.signal.aborted;
+  const obstacle = obstacleTo(move, await lookWhenSettled(move, interruption.signal));
   if (obstacle !== undefined) throw new CodedError('recovery', 'not-needed', obstacle);
   const { id, file } = await leftBy(hosts, vm);
+  if (isInterrupted()) {
+    reporter.note('ended before anything was begun: run poolshift recover again');
+    return 'cancelled';
+  }
   try {
     await move.tellTarget(`unix:${targetSocket}`);
     const way =
@@ -75,7 +80,7 @@ export async function recoverMove(
   } catch (error) {
     if (!(error instanceof CodedError) || isCoded(error, 'recovery')) throw error;
     reporter.note(notComing(move, error.message));
-    return interruption.signal.aborted ? 'cancelled' : 'incomplete';
+    return isInterrupted() ? 'cancelled' : 'incomplete';
   }
 }
 
@@ -84,11 +89,12 @@ const settlingMs = 5000;
 const settlingPollMs = 500;
 
 /** @throws CodedError */
-async function lookWhenSettled(move: BrokenMove): Promise<Look> {
+async function lookWhenSettled(move: BrokenMove, signal: AbortSignal): Promise<Look> {
   const untilMs = performance.now() + settlingMs;
   for (;;) {
     const seen = await move.look();
-    if (seen.targetMigration !== 'postcopy-active' || performance.now() >= untilMs) return seen;
+    const isSettled = seen.targetMigration !== 'postcopy-active';
+    if (isSettled || signal.aborted || performance.now() >= untilMs) return seen;
     await sleep(settlingPollMs);
   }
 }
@@ -105,6 +111,12 @@ const notComing = ({ hosts: { source } }: BrokenMove, why: string): string =>
   `incomplete: ${why}. Run poolshift recover again; never continue the VM on ${source?.name ?? 'its source'}`;
 
 /**
+ * What of the script that started an engine is its QEMU's socket, for sed: its words are there as `quote` makes them. Exported for tests.
+ */
+export const socketIn = (role: 'source' | 'destination'): string =>
+  String.raw`s/.* '${role === 'source' ? '--listen' : '--incoming'}' 'unix:\(\([^']\|'\\''\)*\)' .*/\1/;T;s/'\\''/'/g;p`;
+
+/**
  * What an engine of the last early resume of this VM has left: the source's, or the destination's where the source is lost.
  *
  * @throws CodedError 'recovery', 'file', 'host'
@@ -116,12 +128,10 @@ async function leftBy(
   const host = giver(hosts);
   const role = hosts.source === undefined ? 'destination' : 'source';
   const said = `"vm":${JSON.stringify(vm)},"role":"${role}"`;
-  // Its words are in the script that started it, in quotes.
-  const words = `s/.* '${role === 'source' ? '--listen' : '--incoming'}' 'unix:\\([^']*\\)' .*/\\1/p`;
   const found = await host.run(`cd ${migrationsFolder} 2> /dev/null || exit 0
 for id in $(ls -t); do
   grep -qF ${quote(said)} "$id/${role}.json" 2> /dev/null || continue
-  socket=$(sed -n ${quote(words)} "$id/${role}.sh" | head -n 1)
+  socket=$(sed -n ${quote(socketIn(role))} "$id/${role}.sh" | head -n 1)
   if [ -n "$socket" ] && [ -e "$socket.recovery" ]; then printf '%s\\n' "$id" "$socket.recovery"; exit 0; fi
 done`);
   const [id = '', file = ''] = found.split('\n');
@@ -190,8 +200,15 @@ async function runRecovery(
     reporter.progress(watch.at(performance.now()));
   }, progressMs);
   let last = 'the engine said nothing';
+  const notRecovered = (why: string): RecoveryEnd => {
+    reporter.note(notComing(move, why));
+    return signal.aborted ? 'cancelled' : 'incomplete';
+  };
   try {
-    for await (const line of following.lines) {
+    // Not by "for await", which waits for the engine's process where it is left: a read of storage that hangs in the kernel keeps it.
+    const lines = following.lines[Symbol.asyncIterator]();
+    for (let next = await lines.next(); next.done !== true; next = await lines.next()) {
+      const line = next.value;
       const event = parseEvent(line);
       if (event === undefined) {
         last = line;
@@ -218,16 +235,14 @@ async function runRecovery(
           return 'recovered';
         case 'failed':
         case 'incomplete':
-          last = fields.reason ?? event.event;
-          break;
+          return notRecovered(fields.reason ?? event.event);
       }
     }
   } finally {
     clearInterval(ticks);
     following.stop();
   }
-  reporter.note(notComing(move, last));
-  return signal.aborted ? 'cancelled' : 'incomplete';
+  return notRecovered(last);
 }
 
 /** @param file among the arguments of the process */

@@ -1,4 +1,5 @@
 /** What a migration does with its engines when a host is slow, lost, or does nothing: hosts and driver are played. */
+import { mock } from 'node:test';
 import test from 'ava';
 import { CodedError } from '../foundation/coded-error.ts';
 import type { VmState } from './course.ts';
@@ -146,6 +147,28 @@ test('Ctrl-C while an engine is being started: it is ended before the command en
   );
 });
 
+test.serial('an engine that was started and says nothing is named, and given up', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    const played = play({});
+    const ended = played.running();
+    const pass = async (ms: number): Promise<void> => {
+      for (let i = 0; i < 20; i++) await new Promise(setImmediate);
+      mock.timers.tick(ms);
+    };
+    await pass(10_000);
+    await pass(0);
+    t.deepEqual(played.notes, ['waiting for the destination engine on dst to begin: 10 s of at most 120']);
+    await pass(110_000);
+    const { outcome, reasons } = await ended;
+    t.is(outcome, 'failed');
+    t.deepEqual(reasons, ['the destination engine on dst was started and has said nothing for 120 s']);
+    t.true(played.destination.done.includes('TERM'));
+  } finally {
+    mock.timers.reset();
+  }
+});
+
 test('an engine whose host was too slow to say that it runs is told to end', async (t) => {
   const played = play({});
   played.destination.on = (what) =>
@@ -159,7 +182,9 @@ test('an engine whose host was too slow to say that it runs is told to end', asy
 });
 
 /** Neither host runs the VM when the source engine's lines have ended. */
-async function pausedAfter(...said: readonly object[]): Promise<{ readonly outcome: string }> {
+async function pausedAfter(
+  ...said: readonly object[]
+): Promise<{ readonly outcome: string; readonly reasons: readonly string[] }> {
   const played = play({
     look: () => Promise.resolve({ source: 'paused', destination: 'paused' }),
     migrate: async () => {
@@ -174,8 +199,13 @@ async function pausedAfter(...said: readonly object[]): Promise<{ readonly outco
 }
 
 test('a source engine that goes without a word may have committed: nobody is told to continue the VM here', async (t) => {
-  t.like(await pausedAfter(), { outcome: 'in-doubt' });
-  t.like(await pausedAfter({ event: 'failed', reason: 'x' }), { outcome: 'failed-paused' });
+  const silent = await pausedAfter();
+  t.is(silent.outcome, 'in-doubt');
+  const killed = /^source engine: it was killed, or src is lost; .*\/source\.errors there/;
+  t.true(silent.reasons.some((reason) => killed.test(reason)));
+  const said = await pausedAfter({ event: 'failed', reason: 'x' });
+  t.is(said.outcome, 'failed-paused');
+  t.false(said.reasons.some((reason) => killed.test(reason)));
 });
 
 test('a target that waits with all of a VM that runs on at the source is to be ended', async (t) => {
@@ -231,20 +261,27 @@ test('nobody can be asked, and no QEMU has come to an engine: the engines are en
   for (const host of [played.source, played.destination]) t.true(host.done.includes('TERM'), host.name);
 });
 
-test('in doubt, and QEMU has come to an engine: no engine is touched', async (t) => {
+test('in doubt, and QEMU has come to an engine: no engine is touched, and what the target has is told', async (t) => {
   const unknown = { source: 'unknown', destination: 'unknown' } as const satisfies Record<string, VmState>;
-  const played = play({
-    look: () => Promise.resolve(unknown),
-    migrate: async () => {
-      played.source.engine.say({ event: 'qemu-connected' });
-      await new Promise(setImmediate);
-      return { succeeded: false, says: 'lost' };
-    },
-  });
-  untilListening(played);
-  const { outcome } = await played.running();
-  t.is(outcome, 'in-doubt');
-  for (const host of [played.source, played.destination]) t.false(host.done.includes('TERM'), host.name);
+  for (const started of [false, true]) {
+    const played = play({
+      look: () => Promise.resolve(unknown),
+      migrate: async () => {
+        played.source.engine.say({ event: 'qemu-connected' });
+        if (started) played.destination.engine.say({ event: 'started' });
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        return { succeeded: false, says: 'lost' };
+      },
+    });
+    untilListening(played);
+    const { outcome, reasons } = await played.running();
+    t.is(outcome, 'in-doubt');
+    for (const host of [played.source, played.destination]) t.false(host.done.includes('TERM'), host.name);
+    t.is(
+      reasons.some((reason) => reason.includes('the target has all of vm1')),
+      started,
+    );
+  }
 });
 
 /** An early resume whose source engine says that the VM may move, and ends when it is told to. */
@@ -310,4 +347,43 @@ test('a VM that stands, and whose engine cannot be told, is given back: the engi
   t.like(played.counts(), { words: 3, stopped: 1, aborted: 0, runs: true });
   t.true(reasons.some((reason) => reason.startsWith('the VM was not moved: src cannot be reached')));
   t.true(played.notes.some((note) => note.includes('aborting')));
+});
+
+test('a VM that has moved does not stand where QEMU at the source ended in the middle of it', async (t) => {
+  const order: string[] = [];
+  const told = Promise.withResolvers<undefined>();
+  const played = play(
+    {
+      migrate: async () => {
+        for (const event of ['qemu-connected', 'may-move']) played.source.engine.say({ event });
+        await told.promise;
+        return { succeeded: false, says: 'QEMU: the connection to QEMU ended' };
+      },
+      look: async () => {
+        order.push('looked');
+        played.destination.engine.say({ event: 'moved' });
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        return { source: 'ended', destination: 'paused' };
+      },
+      early: {
+        stopForMove: () => Promise.resolve(),
+        continueTarget: async () => {
+          // As a QEMU far away takes its time.
+          await new Promise((resolve) => setTimeout(resolve, 100));
+          order.push('continued');
+          return performance.now();
+        },
+        giveBack: () => Promise.resolve(),
+      },
+    },
+    'resume',
+  );
+  untilListening(played);
+  const launching = played.source.on;
+  played.source.on = async (what) => {
+    await launching(what);
+    if (what === 'USR1') told.resolve(undefined);
+  };
+  t.like(await played.running(), { outcome: 'incomplete' });
+  t.deepEqual(order, ['looked', 'continued']);
 });

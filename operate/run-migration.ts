@@ -11,8 +11,8 @@ import {
   type Outcome,
   type VmState,
 } from './course.ts';
-import type { OperatedHost } from './host.ts';
-import { endScript, LaunchedEngine, prepareFolder, type ReportedEvent } from './launch.ts';
+import { type OperatedHost, silentMs } from './host.ts';
+import { endScript, folderOf, LaunchedEngine, prepareFolder, type ReportedEvent } from './launch.ts';
 import { type JobFigures, ProgressWatch, waitLine } from './progress.ts';
 import type { Reporter } from './report.ts';
 import { thisStarter } from './starter.ts';
@@ -67,6 +67,8 @@ const jobMs = 2000;
 const doubtMs = 60_000;
 /** Engines tell their totals after the migration. */
 const lastWordsMs = 5000;
+/** An engine that was started says something within this time on the slowest host; what it waits for from then on it says itself. */
+const firstWordMs = 120_000;
 const tellMoveAttempts = 3;
 const stopAttempts = 3;
 /** A guest can make an engine say very many. */
@@ -74,8 +76,9 @@ const maxEngineNotes = 20;
 
 const refusals = {
   aborting: 'it is being aborted already',
+  ended: 'not aborted: it has ended, and the hosts are asked where the VM is',
   committed: 'not aborted: the stream is complete, and the VM may run at the destination at any moment',
-  moved: 'not aborted: the VM is at the destination, and only this host has what is missing there',
+  moved: 'not aborted: the VM is at the destination, and the rest of its memory follows',
   'in-doubt': 'not aborted: the VM may run at the destination',
 } as const;
 
@@ -89,6 +92,8 @@ class Run {
   readonly #engines = new Map<EngineRole, LaunchedEngine>();
   /** Engines that are being started; they settle when they are in the map, or are not there. */
   readonly #starts: Promise<unknown>[] = [];
+  /** Engines that have said something. */
+  readonly #heard = new Set<EngineRole>();
   readonly #over = Promise.withResolvers<Outcome>();
   readonly #startMs = performance.now();
   readonly #watch: ProgressWatch;
@@ -98,6 +103,7 @@ class Run {
   #stopping: Promise<void> = Promise.resolve();
   /** The VM is being stopped for its move: until that has happened nobody looks where it is. */
   #moving: Promise<void> = Promise.resolve();
+  #continuing: Promise<void> = Promise.resolve();
   #stoppedMs: number | undefined;
   #movedMs: number | undefined;
   /** And the destination goes on without it. */
@@ -144,6 +150,7 @@ class Run {
     // No QEMU has come to an engine: they would wait for it for ever, and nothing of the VM is with them.
     if (outcome === 'in-doubt' && !this.#record.hasSeenQemu) await this.#stopEngines();
     await this.#stopping;
+    await this.#continuing;
     for (const engine of this.#engines.values()) engine.leave();
     this.#done.abort();
     await Promise.all(watching);
@@ -174,6 +181,7 @@ class Run {
       const acting = this.#act(action);
       if (action.do === 'stop-engines') this.#stopping = acting;
       if (action.do === 'move') this.#moving = acting;
+      if (action.do === 'continue-target') this.#continuing = acting;
     }
     if (state.is === 'over') this.#over.resolve(state.outcome);
   }
@@ -192,7 +200,7 @@ class Run {
         return;
       }
       case 'abort-migration':
-        reporter.note('aborting: the VM stays at the source');
+        reporter.note('aborting: the VM stays at the source, unless it has just left it');
         return this.#abort();
       case 'refuse-signal':
         reporter.note(refusals[action.why]);
@@ -213,6 +221,7 @@ class Run {
         return this.#look();
       case 'look':
         await this.#moving;
+        await this.#continuing;
         return this.#look();
       case 'stop-engines':
         return this.#stopEngines();
@@ -294,12 +303,19 @@ class Run {
       });
       this.#starts.push(starting.catch(() => undefined));
       const engine = await starting;
+      const endWatch = this.#watchStart(role);
       await engine.ended;
+      endWatch();
       if (this.#state.is === 'starting') {
         const errors = (await engine.errors()).trim();
         if (errors !== '') this.#reasons.push(`${role} engine: ${errors}`);
       }
-      this.#dispatch({ type: 'engine-ended', role, silent: !this.#record.hasLastWord(role) });
+      const silent = !this.#record.hasLastWord(role);
+      if (silent && (this.#state.is === 'moving' || this.#state.is === 'looking'))
+        this.#reasons.push(
+          `${role} engine: it was killed, or ${hosts[role].name} is lost; ${folderOf(id)}/${role}.errors there may say more`,
+        );
+      this.#dispatch({ type: 'engine-ended', role, silent });
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
       this.#reasons.push(`${role} engine: ${error.message}`);
@@ -308,7 +324,28 @@ class Run {
     }
   }
 
+  /** Names an engine that says nothing, and gives it up. Returns what ends that. */
+  #watchStart(role: EngineRole): () => void {
+    const { reporter, hosts } = this.#plan;
+    const who = `the ${role} engine on ${hosts[role].name}`;
+    const isAwaited = (): boolean => this.#state.is === 'starting' && !this.#heard.has(role);
+    const slow = setTimeout(() => {
+      if (isAwaited())
+        reporter.note(`waiting for ${who} to begin: ${silentMs / 1000} s of at most ${firstWordMs / 1000}`);
+    }, silentMs);
+    const limit = setTimeout(() => {
+      if (!isAwaited()) return;
+      this.#reasons.push(`${who} was started and has said nothing for ${firstWordMs / 1000} s`);
+      this.#dispatch({ type: 'start-failed' });
+    }, firstWordMs);
+    return () => {
+      clearTimeout(slow);
+      clearTimeout(limit);
+    };
+  }
+
   #takeEvent(role: EngineRole, event: ReportedEvent): void {
+    this.#heard.add(role);
     this.#record.take(role, event);
     this.#watch.takeEvent(role, event);
     switch (event.event) {
@@ -438,6 +475,12 @@ class Run {
       return [
         `look on ${hosts.destination.name} first, whether ${vm} runs or waits there, then on ${hosts.source.name}; ` +
           'continue it on one of them only when it is gone from the other',
+        ...(this.#record.targetHasAll
+          ? [
+              `the engine on ${hosts.destination.name} has said that the target has all of ${vm}: if that is so, end its QEMU on ${hosts.source.name} ` +
+                `and then continue it on ${hosts.destination.name}, where it waits`,
+            ]
+          : []),
         ...(this.#plan.method === 'resume'
           ? [
               `where it is on ${hosts.destination.name}, ${hosts.source.name} may have what is missing of it: end nothing there before "poolshift recover" has said so`,

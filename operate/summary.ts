@@ -81,6 +81,11 @@ export class EngineRecord {
     return this.#hasSeenQemu;
   }
 
+  /** Whether the destination engine has said that the target has everything. */
+  get targetHasAll(): boolean {
+    return this.#last.has('destination started');
+  }
+
   /** Whether that engine has said how it ended. */
   hasLastWord(role: EngineRole): boolean {
     return this.#ended.has(role);

@@ -2,9 +2,10 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { connect as connectTls } from 'node:tls';
 import test, { type ExecutionContext } from 'ava';
 import type { Interrupts } from '../core/engine-options.ts';
 import { runDestination } from '../destination/destination-engine.ts';
@@ -13,7 +14,7 @@ import { runSource } from '../source/source-engine.ts';
 import { frameHeader } from '../wire/frame.ts';
 import { defaultLiveness, type Liveness, ownHello } from '../wire/hello.ts';
 import { encodeMessage } from '../wire/messages.ts';
-import type { PeerSecurity } from '../wire/peer-security.ts';
+import { peerGate, type PeerSecurity, pskIdentity } from '../wire/peer-security.ts';
 import { makeKey, writeKey } from '../wire/pre-shared-key.ts';
 import { peerSecurity } from './peer-options.ts';
 import { makeCertificates, mixCertificates } from './testing/certificates.ts';
@@ -167,6 +168,20 @@ test('with another key both say so, and the destination goes on waiting for the 
   });
   t.like(await events.next('stranger'), { reason: 'the other engine has another key', strangers: 1 });
   t.like(await source(t, port, key), { event: 'connected' });
+});
+
+test('a destination that is not there is not said to have another key', async (t) => {
+  // A port that nobody listens on any more.
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  const failed = await source(t, port, newKey());
+  t.regex(
+    failed.event === 'failed' ? failed.reason : '',
+    /ECONNREFUSED.*; start the destination engine first/,
+  );
 });
 
 test('a source without TLS is a stranger to a destination with it', async (t) => {
@@ -350,8 +365,8 @@ for (const from of ['the same address', 'another address'] as const) {
       // A beginning of a handshake, so that there is something to keep.
       socket.write(Buffer.from('1603010fff010000', 'hex'));
     }
-    while (open > 16) await new Promise((resolve) => setTimeout(resolve, 10));
-    t.is(open, 16);
+    while (open > 128) await new Promise((resolve) => setTimeout(resolve, 10));
+    t.is(open, 128);
     t.like(await source(t, port, { by: 'pre-shared-key', key: Buffer.from(key, 'hex') }), {
       event: 'connected',
     });
@@ -362,6 +377,29 @@ for (const from of ['the same address', 'another address'] as const) {
     t.true(told.length < 32, `${told.length} lines`);
   });
 }
+
+test('a hundred addresses that connect while the source shows its key do not keep it out', async (t) => {
+  const key = Buffer.from(makeKey(), 'hex');
+  const { port } = await destination(t, { by: 'pre-shared-key', key });
+  const { socket, gone } = await stranger(t, port);
+  for (let i = 1; i <= 100; i++) {
+    const other = connect({ host: '127.0.0.1', port, localAddress: `127.0.1.${i}` });
+    other.on('error', () => undefined);
+    t.teardown(() => other.destroy());
+    await once(other, 'connect');
+  }
+  const secured = connectTls({
+    socket,
+    minVersion: 'TLSv1.3',
+    ciphers: 'TLS_AES_128_GCM_SHA256',
+    pskCallback: () => ({ psk: key, identity: pskIdentity }),
+    checkServerIdentity: () => undefined,
+  });
+  t.is(
+    await Promise.race([once(secured, 'secureConnect').then(() => 'shown'), gone.then(() => 'dropped')]),
+    'shown',
+  );
+});
 
 test('certificates are verified both ways', async (t) => {
   const folder = folderOf(t);
@@ -389,6 +427,42 @@ test('certificates are verified both ways', async (t) => {
   t.regex(elsewhere.event === 'failed' ? elsewhere.reason : '', /the destination is another host/);
   const fitting = peerSecurity('source', { tlsDir: named, tlsHostname: 'dst.example' });
   t.like(await source(t, other.port, fitting), { event: 'connected' });
+});
+
+test('who comes back is verified anew: no session of TLS is taken up again', async (t) => {
+  const tlsDir = path.join(folderOf(t), 'certificates');
+  makeCertificates(tlsDir, 'IP:127.0.0.1');
+  const read = (name: string): Buffer => readFileSync(path.join(tlsDir, name));
+  const admit = peerGate(peerSecurity('destination', { tlsDir }), 10_000);
+  const server = createServer((accepted) => {
+    admit(
+      accepted,
+      (socket) => {
+        t.teardown(() => socket.destroy());
+        // So that the other end has all that belongs to the handshake.
+        socket.write('in');
+      },
+      (reason) => {
+        t.fail(reason);
+      },
+    );
+  }).listen(0, '127.0.0.1');
+  t.teardown(() => server.close());
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  let session: Buffer | undefined;
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const socket = connectTls({
+      ...{ port, host: '127.0.0.1', ca: read('ca-cert.pem') },
+      ...{ cert: read('client-cert.pem'), key: read('client-key.pem') },
+      ...(session === undefined ? {} : { session }),
+    });
+    t.teardown(() => socket.destroy());
+    const begun = once(socket, 'session') as Promise<[Buffer]>;
+    await once(socket, 'data');
+    if (attempt === 0) [session] = await begun;
+    t.false(socket.isSessionReused());
+  }
 });
 
 test('certificates of no use are said before anybody connects', async (t) => {

@@ -87,6 +87,8 @@ export type SourceEvent =
   | { readonly type: 'let-go' }
   /** QEMU has sent the package of a migration that becomes post-copy. */
   | { readonly type: 'package-complete' }
+  /** The package was made here of what was taken for all of QEMU's stream, and more has come: no target loads what is cut in a device. */
+  | { readonly type: 'package-cut'; readonly why: Error }
   /** The destination says that the target has loaded the package: its VM runs, or waits to be continued. */
   | { readonly type: 'moved' }
   | { readonly type: 'qemu-closed'; readonly why: Error }
@@ -186,6 +188,7 @@ function beforeCommit(
     }
     case 'qemu-closed':
     case 'target-failed':
+    case 'package-cut':
     case 'failed':
     case 'limit':
       return endAtSource(vmBeforeCommit(state), event.why);
@@ -235,6 +238,7 @@ function confirming(state: Confirming, event: SourceEvent): SourceStep {
       if (qemu !== 'waits') return stay({ ...state, qemu: 'completed' });
       return endAtSource(vm, event.why);
     case 'target-failed':
+    case 'package-cut':
     case 'failed':
     case 'limit':
       return endAtSource(vm, event.why);
@@ -282,6 +286,7 @@ function committing(state: Extract<SourceState, { is: 'committing' }>, event: So
     case 'confirmed':
     case 'let-go':
     case 'package-complete':
+    case 'package-cut':
     case 'moved':
       return stay(state);
     case 'started':
@@ -314,6 +319,7 @@ function switching(state: Extract<SourceState, { is: 'switching' }>, event: Sour
     case 'confirmed':
     case 'let-go':
     case 'package-complete':
+    case 'package-cut':
       return stay(state);
     case 'stream-complete':
       return { state: { ...state, drained: true }, actions: [] };
@@ -351,6 +357,7 @@ function draining(state: Extract<SourceState, { is: 'draining' }>, event: Source
     case 'confirmed':
     case 'let-go':
     case 'package-complete':
+    case 'package-cut':
     case 'moved':
       return stay(state);
     case 'stream-complete':
@@ -387,6 +394,7 @@ function leftBehind(state: Extract<SourceState, { is: 'left-behind' }>, event: S
     case 'confirmed':
     case 'let-go':
     case 'package-complete':
+    case 'package-cut':
     case 'moved':
     case 'started':
     case 'target-failed':
@@ -416,6 +424,7 @@ function closing(state: SourceState, event: SourceEvent): SourceStep {
     case 'confirmed':
     case 'let-go':
     case 'package-complete':
+    case 'package-cut':
     case 'moved':
     case 'started':
     case 'target-failed':
@@ -435,6 +444,7 @@ function inDoubt(state: Extract<SourceState, { is: 'in-doubt' }>, event: SourceE
     case 'confirmed':
     case 'let-go':
     case 'package-complete':
+    case 'package-cut':
       return stay(state);
     case 'stream-complete':
       return early ? { state: { ...state, drained: true }, actions: [] } : stay(state);

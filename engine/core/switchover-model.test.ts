@@ -43,6 +43,8 @@ interface World {
    * A device's content was taken for the end of the stream: \`open\` as long as the destination has not got what follows it.
    */
   forgedEnd: 'no' | 'open' | 'passed';
+  /** Early resume: a package was made of what came before such an end, and is `there` with the target, which cannot load it. */
+  cutPackage: 'no' | 'sent' | 'there';
   link: 'up' | 'broken';
   readonly toDestination: ToDestination[];
   readonly toSource: ToSource[];
@@ -84,7 +86,7 @@ function begin(kind: Pick<World, 'returnPath' | 'autoStart' | 'lacksDevice' | 'e
     ...kind,
     source: stepSource(sourceStart, { type: 'greeted' }).state,
     destination: stepDestination<Parts>(destinationStart, { type: 'greeted', parts: null }).state,
-    ...{ destinationHangs: false, confirm: 'not-asked', forgedEnd: 'no' },
+    ...{ destinationHangs: false, confirm: 'not-asked', forgedEnd: 'no', cutPackage: 'no' },
     link: 'up',
     toDestination: [],
     toSource: [],
@@ -298,6 +300,8 @@ function moves(world: World): Move[] {
         }
         askToConfirm(w);
         sourceTakes(w, { type: 'stream-complete' });
+      } else if (w.cutPackage !== 'no') {
+        sourceTakes(w, { type: 'package-cut', why });
       } else if (w.sourceQemu.migration === 'packaged') {
         askToConfirm(w);
         send(w, w.toDestination, 'package');
@@ -359,8 +363,17 @@ function moves(world: World): Move[] {
   });
   can(world.undelivered && destinationLives, 'the kernel takes the rest of the stream', (w) => {
     w.undelivered = false;
-    if (w.target.is === 'loading' && w.forgedEnd !== 'open') w.target.has = w.early ? 'package' : 'all';
+    if (w.cutPackage !== 'no') w.cutPackage = 'there';
+    else if (w.target.is === 'loading' && w.forgedEnd !== 'open') w.target.has = w.early ? 'package' : 'all';
   });
+  can(
+    target.is === 'loading' && world.cutPackage === 'there',
+    'the target does not load a package that was cut',
+    (w) => {
+      w.target.is = 'failed';
+      w.target.wordUnseen = true;
+    },
+  );
   can(target.is === 'loading' && target.has === 'package', 'the target loads the package', (w) => {
     w.target.is = w.lacksDevice ? 'failed' : 'moved';
     if (!w.lacksDevice) w.target.vm = 'paused';
@@ -451,6 +464,20 @@ function moves(world: World): Move[] {
       w.forgedEnd = 'open';
       askToConfirm(w);
       sourceTakes(w, { type: 'stream-complete' });
+    },
+    true,
+  );
+  can(
+    world.early && sourceLives && sourceQemu.migration === 'sending' && sourceQemu.vm === 'stopped',
+    'QEMU ends as pre-copy, and a device holds what looks like the end of its stream',
+    (w) => {
+      sourceTakes(w, { type: 'let-go' });
+      w.cutPackage = 'sent';
+      w.sourceQemu.migration = 'sent';
+      w.sourceQemu.endUnseen = true;
+      askToConfirm(w);
+      send(w, w.toDestination, 'package');
+      sourceTakes(w, { type: 'package-complete' });
     },
     true,
   );

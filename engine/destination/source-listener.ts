@@ -11,11 +11,14 @@ import { adopt, createPausedServer, type SocketOpener } from '../wire/fast-socke
 import type { FrameType } from '../wire/frame.ts';
 import { type Liveness, ownHello, takeHello } from '../wire/hello.ts';
 import { encodeMessage } from '../wire/messages.ts';
-import { type PeerSecurity, protectionOf, securePeer } from '../wire/peer-security.ts';
+import { type PeerSecurity, peerGate, protectionOf } from '../wire/peer-security.ts';
 import { type Waiting, WaitingRoom } from '../wire/waiting-room.ts';
 
-/** Of which the source needs one, for a moment. */
-const places = 16;
+/**
+ * Of which the source needs one, until it has shown the key: so many others have to come meanwhile to displace it, each from an address of
+ * its own. Each can cost what TLS takes for a ClientHello, 128 KiB.
+ */
+const places = 128;
 
 export interface SourceHandler {
   listening(address: string): void;
@@ -50,6 +53,7 @@ export class SourceListener {
   readonly #options: ListenerOptions;
   readonly #handler: SourceHandler;
   readonly #server: Server;
+  readonly #admit: ReturnType<typeof peerGate>;
   readonly #room = new WaitingRoom<Stranger>(places);
   #strangers = 0;
   #served: EngineConnection | undefined;
@@ -57,6 +61,7 @@ export class SourceListener {
   constructor(options: ListenerOptions, handler: SourceHandler) {
     this.#options = options;
     this.#handler = handler;
+    this.#admit = peerGate(options.security, options.liveness.timeoutMs);
     this.#server = createPausedServer(false, (accepted) => {
       this.#accept(accepted);
     });
@@ -111,10 +116,8 @@ export class SourceListener {
       this.#refuse(displaced, 'too many connections that have not greeted');
       displaced.socket.destroy();
     }
-    securePeer(
-      security,
+    this.#admit(
       accepted,
-      liveness.timeoutMs,
       (secured) => {
         clearTimeout(late);
         stranger.isAuthenticated = security.by !== 'nothing';

@@ -169,10 +169,13 @@ export class DestinationLink {
   }
 }
 
-/** A destination that takes this engine for a stranger tells it nothing. */
+/** A destination that takes this engine for a stranger tells it nothing; one that was not reached has not heard of it. */
 function withoutGreeting(error: Error): Error {
   if (!isCoded(error, 'wire') || error.code !== 'closed') return error;
+  const { syscall } = (error.cause ?? {}) as NodeJS.ErrnoException;
   const hint =
-    'before it greeted; if it has another key or certificate, or only one engine has one, it says so there';
-  return new CodedError('wire', 'closed', `${error.message}, ${hint}`, { cause: error });
+    syscall === 'connect' || syscall === 'getaddrinfo'
+      ? '; start the destination engine first, and see that its address and port are right, and that no firewall is between'
+      : ', before it greeted; if it has another key or certificate, or only one engine has one, it says so there';
+  return new CodedError('wire', 'closed', `${error.message}${hint}`, { cause: error });
 }

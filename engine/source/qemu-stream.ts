@@ -73,6 +73,7 @@ export class QemuStream implements StreamWriter {
   #discarded = false;
   /** Of a migration that QEMU ends as pre-copy and the target is to see as post-copy. */
   #ending = new PostcopyEnding();
+  #madeEnding = false;
   readonly #urgent: UrgentPage[] = [];
 
   /**
@@ -114,11 +115,17 @@ export class QemuStream implements StreamWriter {
     return goesOn;
   }
 
+  /** Whether `takeEnding` has given it. */
+  get hasMadeEnding(): boolean {
+    return this.#madeEnding;
+  }
+
   /** What stands in the place of pre-copy's end, to be pushed next; undefined where that has not all come. */
   takeEnding(): Buffer | undefined {
     const { reader } = this.injector;
     if (!this.#ending.isWhole || reader.position !== 'end-of-precopy') return undefined;
     reader.becomePostcopy();
+    this.#madeEnding = true;
     return this.#ending.bytes(reader.ramSectionId ?? 0);
   }
 

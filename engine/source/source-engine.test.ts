@@ -11,11 +11,16 @@ import type { EngineEvent } from '../core/engine-event.ts';
 import type { EngineOutcome } from '../core/engine-options.ts';
 import { Said } from '../core/testing/said.ts';
 import { defaultLimits, type Limits } from '../core/wait-watch.ts';
+import { decodePageList, encodePageList } from '../list/page-list-codec.ts';
+import { emptyRuns } from '../list/page-list.ts';
 import * as build from '../stream/testing/build-stream.ts';
+import { returnPathMessage } from '../stream/records.ts';
+import { encodeReturnPathMessage } from '../stream/return-path.ts';
 import { EngineConnection } from '../wire/connection.ts';
 import type { FrameType } from '../wire/frame.ts';
 import { defaultLiveness, ownHello } from '../wire/hello.ts';
-import { encodeMessage } from '../wire/messages.ts';
+import { encodeMessage, type RestoreStatus } from '../wire/messages.ts';
+import { decodePlanPart } from '../wire/plan-codec.ts';
 import { runSource } from './source-engine.ts';
 import type { SourceOptions } from './source-options.ts';
 
@@ -26,11 +31,14 @@ interface Between {
   readonly events: Said<EngineEvent>;
   /** QEMU's end of its connection. */
   readonly qemu: Socket;
-  /** The destination's end: it takes what comes, and acknowledges nothing. */
+  /** The destination's end. */
   readonly destination: EngineConnection;
   readonly frames: Said<FrameType>;
   /** Bytes of QEMU's stream that the destination has got. */
   readonly streamedBytes: () => number;
+  readonly plannedPages: () => number;
+  /** The destination says that the target will never run. */
+  readonly refuse: () => void;
 }
 
 /** An early resume without a list, where nothing else is said. */
@@ -42,12 +50,15 @@ async function between(
       Partial<Pick<SourceOptions, 'strategy' | 'compression'>>;
     /** Whether the destination says that it has passed on what it was asked about. Default true. */
     readonly confirms?: boolean;
+    /** Whether it says what it has taken. Default false. */
+    readonly acknowledges?: boolean;
   },
 ): Promise<Between> {
   t.timeout(120_000);
   const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-source-'));
   const frames = new Said<FrameType>();
   let streamedBytes = 0;
+  let plannedPages = 0;
   const connected = Promise.withResolvers<EngineConnection>();
   const server = createServer((socket) => {
     const destination: EngineConnection = new EngineConnection(
@@ -62,7 +73,12 @@ async function between(
           if (type === 'confirm' && options.confirms !== false)
             destination.send('confirmed', Buffer.alloc(0));
           if (type === 'stream') streamedBytes += payload.length;
+          if (type === 'plan') plannedPages += decodePlanPart(payload).pageCount;
           frames.add(type);
+        },
+        targetNeverRuns: () => true,
+        onBatch: () => {
+          if (options.acknowledges === true) destination.acknowledge(destination.receivedBytes);
         },
         onClosed: () => undefined,
       },
@@ -91,7 +107,18 @@ async function between(
     await outcome;
     rmSync(folder, { recursive: true });
   });
-  return { outcome, events, qemu, destination, frames, streamedBytes: () => streamedBytes };
+  return {
+    outcome,
+    events,
+    qemu,
+    destination,
+    frames,
+    streamedBytes: () => streamedBytes,
+    plannedPages: () => plannedPages,
+    refuse: () => {
+      destination.abort(new Error('the target QEMU reports error 1'));
+    },
+  };
 }
 
 const ramPages = 4096;
@@ -356,6 +383,107 @@ test('what follows such a buffer after the commit reaches the target', async (t)
   run.destination.send('started', Buffer.alloc(0));
   run.qemu.end();
   t.like(await run.outcome, { result: 'migrated' });
+});
+
+/** Pages that the list names; their content, which the guest's memory has, too. */
+const listedPages = 1024;
+const contentOf = (page: number): Buffer => Buffer.alloc(4096, 1 + (page % 255));
+
+function listedGuest(): Pick<SourceOptions, 'ram' | 'requestList'> {
+  const runs = emptyRuns(1);
+  runs.count[0] = listedPages;
+  const list = encodePageList({
+    ...{ sources: [{ kind: 'disk', disk: 'vda' }], runs, pageCount: listedPages },
+    ...{ guestRam: [[0, ramPages - 1]], leftOut: {}, failures: [] },
+    timings: { findMs: 0, translateMs: 0, mapMs: 0, encodeMs: 0 },
+    server: {
+      ...{ product: 'other', version: '', method: 'scan' },
+      ...{ cachedPages: 0, dirtyPages: 0, excludedPages: 0 },
+    },
+  });
+  return {
+    ram: {
+      block: () => ({
+        read: (page, count, into, offset) => {
+          for (let i = 0; i < count; i++)
+            into.fill(
+              page + i < listedPages ? 1 + ((page + i) % 255) : 0,
+              offset + i * 4096,
+              offset + (i + 1) * 4096,
+            );
+        },
+      }),
+      map: () => [{ firstFrame: 0, pages: ramPages, blockIndex: 0, firstPage: 0 }],
+      close: () => undefined,
+    },
+    requestList: () =>
+      Promise.resolve({
+        ...{ list: decodePageList(list), listBytes: list.length },
+        timings: { cleanMs: 0, agentMs: 0, sendMs: 0, decodeMs: 0, totalMs: 0 },
+      }),
+  };
+}
+
+const settled = (pageCount: number): RestoreStatus => ({
+  ...{ receivedPages: pageCount, pendingPages: 0, cursorPages: pageCount, restoredPages: pageCount },
+  ...{ mismatchedPages: 0, unreadablePages: 0, cancelledPages: 0, storageBytes: 0, givenUpSources: [] },
+});
+
+/** An early resume whose QEMU ends as pre-copy, and stops in the middle of a device's buffer that looks like the end. */
+async function forgedPackage(t: ExecutionContext, confirms: boolean): Promise<Between> {
+  const run = await between(t, { limits: {}, confirms, acknowledges: true, source: listedGuest() });
+  run.qemu.write(opening);
+  await run.frames.once((type) => type === 'sources');
+  run.destination.send('storage', encodeMessage({ storage: [{ usable: true, sizeBytes: ramPages * 4096 }] }));
+  await sleep(200);
+  run.qemu.write(
+    Buffer.concat([
+      build.sectionPart(2, ramSection),
+      ...pages.map((page) => {
+        const block = page === 0 ? 'ram0' : undefined;
+        return page < listedPages ? build.page(block, page, contentOf(page)) : build.zeroPage(block, page);
+      }),
+      build.sectionEnd(ramSection),
+    ]),
+  );
+  await run.events.once(({ event }) => event === 'first-pass-done');
+  run.destination.send(
+    'returnPath',
+    encodeReturnPathMessage({ type: returnPathMessage.switchoverAck, data: Buffer.alloc(0) }),
+  );
+  const emptyPart = Buffer.concat([build.sectionPart(2, ramSection), build.sectionEnd(ramSection)]);
+  const parts = setInterval(() => {
+    run.qemu.write(emptyPart);
+  }, 50);
+  await run.events.once(({ event }) => event === 'gate-released');
+  clearInterval(parts);
+  run.qemu.write(Buffer.concat([end.subarray(0, -1), forged]));
+  await run.frames.once((type) => type === 'confirm');
+  return run;
+}
+
+test('an early resume whose package was made of such a buffer ends before the commit: the VM stays here', async (t) => {
+  const run = await forgedPackage(t, false);
+  await sleep(300);
+  run.qemu.write(restOfDevice);
+  await sleep(300);
+  run.destination.send('confirmed', Buffer.alloc(0));
+  const outcome = await run.outcome;
+  t.is(outcome.result, 'failed');
+  t.regex('error' in outcome ? outcome.error.message : '', /went on after/);
+  t.false(run.frames.all.includes('commit'));
+});
+
+test('after the commit the target is left to refuse it, which leaves no doubt', async (t) => {
+  const run = await forgedPackage(t, true);
+  await run.frames.once((type) => type === 'commit');
+  run.qemu.write(restOfDevice);
+  // Nothing is pending: RAM's end is handed on, and what QEMU went on with could be read behind it.
+  run.destination.send('status', encodeMessage(settled(run.plannedPages())));
+  await sleep(500);
+  t.false(run.events.all.some(({ event }) => event === 'in-doubt'));
+  run.refuse();
+  t.like(await run.outcome, { result: 'failed' });
 });
 
 test('a QEMU that does not begin is waited for, and only for so long', async (t) => {

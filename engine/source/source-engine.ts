@@ -201,7 +201,8 @@ class SourceEngine implements DestinationLinkHandler {
       chunk: (chunk) =>
         this.#guarded(() => {
           this.#takeKept();
-          if (this.#hold.holdsEnd) this.#keep(chunk);
+          if (this.#stream.hasMadeEnding) this.#packageIsCut();
+          else if (this.#hold.holdsEnd) this.#keep(chunk);
           else this.#takeFromQemu(chunk);
           return this.#mayRead;
         }) ?? false,
@@ -345,6 +346,13 @@ class SourceEngine implements DestinationLinkHandler {
       'early-postcopy',
       `${why}; start QEMU 11.1 and newer with -global migration.switchover-ack-legacy=on`,
     );
+  }
+
+  /** What comes is dropped: after the commit only the target can say that it does not load what it was given. */
+  #packageIsCut(): void {
+    const why =
+      'QEMU went on after what looked like the end of its stream, in a device that the guest can write to; try again';
+    this.#step({ type: 'package-cut', why: new CodedError('source', 'package-cut', why) });
   }
 
   /** In pre-copy the VM stands from here until the last page is there: early resume is for that not to be long. */

@@ -2,6 +2,7 @@
  * How the engines know each other, and keep everybody else out: TLS 1.3 with a key that both have, or with certificates
  * both ways. Only who says so goes without.
  */
+import { constants } from 'node:crypto';
 import type { Socket } from 'node:net';
 import {
   checkServerIdentity,
@@ -85,48 +86,80 @@ function clientOptions(security: Exclude<PeerSecurity, { by: 'nothing' }>, host:
 }
 
 /**
- * Makes sure that who has connected is a source engine. Exactly one of the callbacks is called, unless the socket closes
- * before; `onSecure` within the call of the event, so that the socket can be adopted.
+ * Makes sure that who has connected is a source engine. At most one of the callbacks is called, and none when the socket was closed here;
+ * `onSecure` within the call of the event, so that the socket can be adopted.
  */
-export function securePeer(
-  security: PeerSecurity,
+type Admit = (
   accepted: Socket,
-  timeoutMs: number,
   onSecure: (socket: Socket) => void,
   onRefused: (reason: string) => void,
-): void {
+) => void;
+
+/** One for all who connect: a context of TLS for each would be memory that is given back late. */
+export function peerGate(security: PeerSecurity, timeoutMs: number): Admit {
   if (security.by === 'nothing') {
-    onSecure(accepted);
-    return;
+    return (accepted, onSecure) => {
+      onSecure(accepted);
+    };
   }
+  const waiting = new Map<
+    string,
+    { readonly secure: (socket: Socket) => void; refuse(reason: string): void }
+  >();
+  const take = (socket: Socket) => {
+    const one = waiting.get(ends(socket));
+    waiting.delete(ends(socket));
+    return one;
+  };
   const server = createTlsServer({ ...serverOptions(security), handshakeTimeout: timeoutMs });
-  server.on('tlsClientError', (error) => {
-    onRefused(refusalOfSource(error, security));
+  server.on('tlsClientError', (error, socket) => {
+    take(socket)?.refuse(refusalOfSource(error, security));
   });
   server.on('secureConnection', (socket: TLSSocket) => {
     // Whoever adopts it hears of its errors.
     socket.on('error', () => undefined);
+    const one = take(socket);
     if (security.by === 'certificates' && !socket.authorized) {
       socket.destroy();
-      onRefused(`its certificate does not hold here (${String(socket.authorizationError)})`);
+      one?.refuse(`its certificate does not hold here (${String(socket.authorizationError)})`);
       return;
     }
-    onSecure(socket);
+    one?.secure(socket);
   });
-  accepted.on('error', () => undefined);
-  server.emit('connection', accepted);
+  return (accepted, secure, refuse) => {
+    const key = ends(accepted);
+    const one = { secure, refuse };
+    waiting.set(key, one);
+    accepted.on('error', () => undefined);
+    accepted.once('close', () => {
+      // Another one may have the same ends by now.
+      if (waiting.get(key) !== one) return;
+      waiting.delete(key);
+      refuse(wentAway);
+    });
+    server.emit('connection', accepted);
+  };
 }
+
+/** Tells a connection from all others that are open. */
+const ends = (socket: Socket): string =>
+  [socket.localAddress, socket.localPort, socket.remoteAddress, socket.remotePort].join(' ');
+
+const wentAway = 'it went away during the handshake';
+
+/** Of a server for all who connect: each is verified anew, and takes up nobody's session. */
+const forAll = { ...tls13, secureOptions: constants.SSL_OP_NO_TICKET } as const;
 
 function serverOptions(security: Exclude<PeerSecurity, { by: 'nothing' }>) {
   if (security.by === 'pre-shared-key') {
     return {
-      ...tls13,
+      ...forAll,
       pskCallback: (_: TLSSocket, identity: string) => (identity === pskIdentity ? security.key : null),
     };
   }
   const { authority, certificate, key, revoked } = security;
   return {
-    ...tls13,
+    ...forAll,
     ca: authority,
     cert: certificate,
     key,
@@ -209,7 +242,7 @@ function refusalOfSource(error: TlsError, security: PeerSecurity): string {
     case 'ERR_SSL_UNSUPPORTED_PROTOCOL':
       return 'it does not speak TLS 1.3';
     case 'ECONNRESET':
-      return 'it went away during the handshake';
+      return wentAway;
     default:
       return `the handshake failed (${error.code ?? 'no code'})`;
   }

@@ -43,23 +43,30 @@ test('no machine is started once the signal has aborted, also while its host was
   t.is(asked.length, 1);
 });
 
-test('a QEMU that has ended as it started is not waited for', async (t) => {
-  const answers: readonly (readonly [to: RegExp, stdout: string])[] = [
-    [/^systemctl show/, 'ActiveState=inactive\nMainPID=0\n'],
-    [/systemd-run/, '2026-11-30 12:00:00\nended\n'],
-    [/^journalctl .*2026-11-30 12:00:00/, 'could not open kernel file\n'],
-    [/^systemctl stop/, ''],
-  ];
-  const host = {
-    ...localShell,
-    run: (command: string) => {
-      const [, stdout] = answers.find(([to]) => to.test(command)) ?? [];
-      if (stdout === undefined) throw new Error(`unexpected: ${command}`);
-      return Promise.resolve({ stdout, stderr: '', exitCode: 0 });
-    },
-    forwardSocket: () => Promise.reject(new Error('its socket is waited for')),
-  };
-  const error = await t.throwsAsync(startVm(host, machine), { instanceOf: CodedError, code: 'start-failed' });
-  t.regex(error.message, /did not start:\ncould not open kernel file$/);
-  t.regex(String(error.cause), /has ended/);
-});
+for (const [when, started] of [
+  ['as it started', '2026-11-30 12:00:00\nended\n'],
+  ['when it had made its sockets', '2026-11-30 12:00:00\n'],
+] as const)
+  test(`a QEMU that has ended ${when} is not waited for`, async (t) => {
+    const answers: readonly (readonly [to: RegExp, stdout: string])[] = [
+      [/^systemctl show/, 'ActiveState=inactive\nMainPID=0\n'],
+      [/systemd-run/, started],
+      [/^journalctl .*2026-11-30 12:00:00/, 'could not open kernel file\n'],
+      [/^systemctl stop/, ''],
+    ];
+    const host = {
+      ...localShell,
+      run: (command: string) => {
+        const [, stdout] = answers.find(([to]) => to.test(command)) ?? [];
+        if (stdout === undefined) throw new Error(`unexpected: ${command}`);
+        return Promise.resolve({ stdout, stderr: '', exitCode: 0 });
+      },
+      forwardSocket: () => Promise.resolve('/nonexistent/qmp.sock'),
+    };
+    const error = await t.throwsAsync(startVm(host, machine), {
+      instanceOf: CodedError,
+      code: 'start-failed',
+    });
+    t.regex(error.message, /did not start:\ncould not open kernel file$/);
+    t.regex(String(error.cause), /has ended|is not there/);
+  });

@@ -39,6 +39,7 @@ export async function startVm(
     if (ended !== undefined) throw new Error('its QEMU has ended');
     const client = await QmpClient.connect(await host.forwardSocket(machine.paths.controlSocket), {
       timeoutMs: greetingMs + (machine.prefaults === true ? machine.memoryBytes / prefaultedBytesPerMs : 0),
+      isThere: async () => (await vmState(host, vm)).kind === 'running',
     });
     return client;
   } catch (error) {

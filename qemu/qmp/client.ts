@@ -47,6 +47,8 @@ interface NegotiateOptions {
 interface ConnectOptions extends NegotiateOptions {
   /** Ends the waiting for a QEMU that does not answer yet. */
   readonly signal?: AbortSignal;
+  /** Asked when an attempt has failed: whether there is a QEMU that could still answer. Default: one may come. */
+  readonly isThere?: () => Promise<boolean>;
 }
 
 const defaultAnswerMs = 300_000;
@@ -98,10 +100,10 @@ export class QmpClient {
   /**
    * Connects, waits for QEMU's greeting and negotiates; attempts are repeated until the time is over. QEMU serves one client
    * a socket: a second one waits for its greeting until it times out.
-   * @throws CodedError 'qmp', 'connect-failed'; the signal's reason when it aborts
+   * @throws CodedError 'qmp', 'connect-failed'; the signal's reason when it aborts; as `isThere` does
    */
   static async connect(socketPath: string, options: ConnectOptions = {}): Promise<QmpClient> {
-    const { timeoutMs = defaultGreetingMs, signal } = options;
+    const { timeoutMs = defaultGreetingMs, signal, isThere = () => Promise.resolve(true) } = options;
     const deadlineMs = performance.now() + timeoutMs;
     for (;;) {
       signal?.throwIfAborted();
@@ -113,13 +115,13 @@ export class QmpClient {
         return await QmpClient.negotiate(socket, socket, { ...options, timeoutMs: leftMs });
       } catch (error) {
         signal?.throwIfAborted();
-        if (performance.now() + retryMs >= deadlineMs)
-          throw new CodedError(
-            'qmp',
-            'connect-failed',
-            `QEMU does not answer at ${socketPath} within ${timeoutMs} ms: ${(error as Error).message}`,
-            { cause: error },
-          );
+        const isOver = performance.now() + retryMs >= deadlineMs;
+        if (isOver || !(await isThere())) {
+          const why = `${isOver ? ` within ${timeoutMs} ms` : ', and is not there'}: ${(error as Error).message}`;
+          throw new CodedError('qmp', 'connect-failed', `QEMU does not answer at ${socketPath}${why}`, {
+            cause: error,
+          });
+        }
         await sleep(retryMs);
       } finally {
         signal?.removeEventListener('abort', onAbort);
@@ -139,7 +141,13 @@ export class QmpClient {
     const client = new QmpClient(input, output);
     if (onEvent !== undefined) client.onEvent(onEvent);
     const timer = setTimeout(() => {
-      client.#destroy(new CodedError('qmp', 'timeout', 'no greeting'));
+      client.#destroy(
+        new CodedError(
+          'qmp',
+          'timeout',
+          'no greeting; another client may hold it, and QEMU serves one at a time',
+        ),
+      );
     }, timeoutMs);
     try {
       const greeting = await new Promise<{ readonly outOfBand: boolean }>((resolve, reject) => {
