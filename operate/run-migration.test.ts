@@ -75,7 +75,12 @@ interface Played {
   interrupt(): void;
 }
 
-function play(driver: Partial<Driver>, method: 'balance' | 'resume' = 'balance', compare?: () => void) {
+function play(
+  driver: Partial<Driver>,
+  method: 'balance' | 'resume' = 'balance',
+  compare?: () => void,
+  resumed = Promise.resolve(),
+) {
   const [source, destination] = [new PlayedHost('src'), new PlayedHost('dst')];
   const notes: string[] = [];
   let interrupt: () => void = () => undefined;
@@ -106,8 +111,9 @@ function play(driver: Partial<Driver>, method: 'balance' | 'resume' = 'balance',
               hold: () => Promise.resolve(),
               compare: () => {
                 compare();
-                return Promise.resolve('equal' as const);
+                return Promise.resolve(true);
               },
+              resume: () => resumed,
               release: () => Promise.resolve(),
             },
           }),
@@ -235,6 +241,24 @@ test('Ctrl-C while memory is compared is answered', async (t) => {
   untilListening(played);
   t.like(await played.running(), { outcome: 'migrated', ram: 'equal' });
   t.regex(played.notes.at(-1) ?? '', /not aborted: .* once its memory was compared/);
+});
+
+test('memory that is equal, of a VM that could not be resumed, is said to be equal, with the reason', async (t) => {
+  const resumed: Promise<void> = Promise.reject(new Error('virsh: no connection'));
+  resumed.catch(() => undefined);
+  const played = play(
+    {
+      migrate: () => Promise.resolve({ succeeded: true, says: '' }),
+      look: () => Promise.resolve({ source: 'absent', destination: 'paused' }),
+    },
+    'balance',
+    () => undefined,
+    resumed,
+  );
+  untilListening(played);
+  const summary = await played.running();
+  t.like(summary, { outcome: 'migrated', ram: 'equal-suspended' });
+  t.true(summary.reasons.includes('memory: virsh: no connection'));
 });
 
 test('what an engine waits for is said, once', async (t) => {

@@ -402,14 +402,18 @@ class Run {
   async #verify(outcome: Outcome): Promise<RamVerdict | undefined> {
     const { verification, reporter } = this.#plan;
     if (verification === undefined) return undefined;
+    let verdict: RamVerdict = 'not-compared';
     try {
       if (outcome !== 'migrated') return undefined;
       reporter.note('comparing memory: the VM is suspended');
       this.#compares = true;
-      return await verification.compare();
+      if (!(await verification.compare())) return 'differs';
+      verdict = 'equal-suspended';
+      await verification.resume();
+      return 'equal';
     } catch (error) {
       this.#reasons.push(`memory: ${(error as Error).message}`);
-      return 'not-compared';
+      return verdict;
     } finally {
       this.#compares = false;
       await verification.release();

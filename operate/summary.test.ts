@@ -112,6 +112,7 @@ test('memory that was compared', (t) => {
   const row = (ram: NonNullable<Summary['ram']>) =>
     summaryTable({ ...summary, ram }).find((line) => line.startsWith('memory'));
   t.is(row('equal'), 'memory         all of it is equal on both hosts');
+  t.regex(row('equal-suspended') ?? '', /equal on both hosts, .* suspended .*virsh resume/);
   t.regex(row('differs') ?? '', /DIFFERS.*suspended at the destination/);
   t.regex(row('not-compared') ?? '', /could not be compared/);
 });

@@ -158,6 +158,8 @@ const outcomeWords: Readonly<Record<Outcome, string>> = {
 
 const ramWords: Readonly<Record<RamVerdict, string>> = {
   equal: 'all of it is equal on both hosts',
+  'equal-suspended':
+    'all of it is equal on both hosts, and the VM is suspended still at the destination: virsh resume',
   differs: 'DIFFERS from what it was at the source: the VM is suspended at the destination',
   'not-compared': 'could not be compared: the VM is suspended at the destination',
 };

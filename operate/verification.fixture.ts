@@ -46,7 +46,9 @@ await verification.hold();
 endSource();
 const endTarget = await become('target', after);
 try {
-  console.log(await verification.compare());
+  const isEqual = await verification.compare();
+  console.log(isEqual ? 'equal' : 'differs');
+  if (isEqual) await verification.resume();
 } catch (error) {
   console.log((error as Error).message);
 } finally {

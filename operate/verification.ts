@@ -10,14 +10,16 @@ import { quote } from '../foundation/shell.ts';
 import { isWallClockAlone } from '../qemu/wall-clock.ts';
 import { folderOf, signalMarked } from './launch.ts';
 
-/** `differs` and `not-compared` leave the VM suspended at the destination. */
-export type RamVerdict = 'equal' | 'differs' | 'not-compared';
+/** All but `equal` leave the VM suspended at the destination. */
+export type RamVerdict = 'equal' | 'equal-suspended' | 'differs' | 'not-compared';
 
 export interface Verification {
   /** Before the migration. @throws CodedError 'host' */
   hold(): Promise<void>;
-  /** After it: the VM goes on where its memory is equal. @throws CodedError 'host' */
-  compare(): Promise<RamVerdict>;
+  /** After it: whether its memory is equal. @throws CodedError 'host' */
+  compare(): Promise<boolean>;
+  /** The VM goes on. @throws ExecaError */
+  resume(): Promise<void>;
   /** Never rejects. */
   release(): Promise<void>;
 }
@@ -130,12 +132,13 @@ echo 'the memory cannot be held open' >&2; exit 1`);
       const pid = (await hosts.source.run(`cat ${pidFile}`)).trim();
       const source = { host: hosts.source, file: `/proc/${pid}/fd/3` };
       const target = { host: hosts.destination, file: await ramFile(hosts.destination) };
-      if (!(await areEqual(source, target))) return 'differs';
+      return areEqual(source, target);
+    },
+    resume: async () => {
       await execa('virsh', ['-c', destinationUri, 'resume', '--', domain.uuid], {
         stdin: 'ignore',
         timeout: 60_000,
       });
-      return 'equal';
     },
     release: async () => {
       await hosts.source
