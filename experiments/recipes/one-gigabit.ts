@@ -13,6 +13,7 @@ export const oneGigabit: Recipe = {
   claims: [
     faster('`balance` is faster than pre-copy.', 'balance', 'precopy'),
     faster('`restore` is faster than pre-copy.', 'restore', 'precopy'),
+    faster('`balance` is as fast as multifd with zstd.', 'balance', 'multifd-zstd'),
     noCommitLost,
   ],
   paperClaims: 'links of 1 Gbit/s',
