@@ -15,11 +15,12 @@ import { mib } from '../../../foundation/quantity.ts';
 
 const rowsPerTable = 60_000;
 /** Without a disk, a system, or an agent. */
-const tinyDomain = `<domain type="qemu">
-  <name>tiny</name>
+const tinyDomain = (name: string, devices = ''): string => `<domain type="qemu">
+  <name>${name}</name>
   <memory unit="MiB">32</memory>
   <vcpu>1</vcpu>
   <os><type arch="x86_64" machine="q35">hvm</type></os>
+  <devices>${devices}</devices>
 </domain>
 `;
 
@@ -61,19 +62,29 @@ test('poolshift evacuate, of two database VMs at once and one that the engines c
     ...mariadbGuest,
     host: hostOf(place, testbed.guestAddress),
   }));
-  for (const description of machines) {
-    await src.run(`cat > /run/poolshift/domain.xml`, { input: await domainXml(description) });
+  const create = async (xml: string): Promise<void> => {
+    await src.run(`cat > /run/poolshift/domain.xml`, { input: xml });
     await virsh(src, 'create --validate /run/poolshift/domain.xml');
-  }
-  await src.run(`cat > /run/poolshift/domain.xml`, { input: tinyDomain });
-  await virsh(src, 'create --validate /run/poolshift/domain.xml');
-  const checked = await src.run('poolshift check tiny qemu+ssh://dst/system --add-channel', {
-    okExitCodes: [4],
-    timeoutMs: 300_000,
-  });
-  log(checked.stdout);
-  t.regex(checked.stdout, /^tiny has the agent's channel now$/m);
-  t.regex(checked.stdout, /^NO +agent: it does not answer: nothing in the guest has opened the channel$/m);
+  };
+  const check = async (domain: string, options = ''): Promise<string> => {
+    const command = `poolshift check ${domain} qemu+ssh://dst/system ${options}`;
+    const { stdout } = await src.run(command, { okExitCodes: [4], timeoutMs: 300_000 });
+    log(stdout);
+    return stdout;
+  };
+  for (const description of machines) await create(await domainXml(description));
+  await create(tinyDomain('tiny'));
+  const checked = await check('tiny', '--add-channel');
+  t.regex(checked, /^tiny has the agent's channel now$/m);
+  t.regex(checked, /^NO +agent: it does not answer/m);
+  // Of a channel that a domain was started with, libvirt knows whether anything in the guest has it open.
+  const channel = '<channel type="unix"><target type="virtio" name="poolshift.agent.0"/></channel>';
+  await create(tinyDomain('with-channel', channel));
+  t.regex(
+    await check('with-channel'),
+    /^NO +agent: it does not answer: nothing in the guest has opened the channel$/m,
+  );
+  await virsh(src, 'destroy with-channel');
   for (const server of servers) {
     await untilAnswers(client, src, server);
     for (const table of [1, 2])
