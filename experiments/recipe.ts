@@ -117,6 +117,18 @@ export const noCommitLost: RecipeClaim = {
   holdsIf: { is: 0 },
 };
 
+/** Said of those that compare memory. */
+export const noPageDiffers: RecipeClaim = {
+  says: 'No page differs.',
+  measure: { kind: 'each-run', column: 'pages-differing' },
+  holdsIf: { is: 0 },
+};
+export const pagesFromStorage: RecipeClaim = {
+  says: 'Pages came from storage.',
+  measure: { kind: 'each-run', column: 'pages-restored' },
+  holdsIf: { atLeast: 1 },
+};
+
 export interface Recipe {
   /** As it is given to `npm run reproduce`; also the name of its file. */
   readonly name: string;

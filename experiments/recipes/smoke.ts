@@ -1,4 +1,4 @@
-import { type Recipe, noCommitLost } from '../recipe.ts';
+import { type Recipe, noCommitLost, noPageDiffers } from '../recipe.ts';
 
 export const smoke: Recipe = {
   name: 'smoke',
@@ -16,11 +16,7 @@ export const smoke: Recipe = {
     },
   ],
   claims: [
-    {
-      says: 'No page differs.',
-      measure: { kind: 'each-run', column: 'pages-differing' },
-      holdsIf: { is: 0 },
-    },
+    noPageDiffers,
     {
       says: 'Pages came from storage.',
       measure: { kind: 'each-run', column: 'pages-restored', engine: 'restore' },

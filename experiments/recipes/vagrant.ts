@@ -1,4 +1,4 @@
-import { type Recipe, noCommitLost } from '../recipe.ts';
+import { type Recipe, noCommitLost, noPageDiffers, pagesFromStorage } from '../recipe.ts';
 
 export const vagrant: Recipe = {
   name: 'vagrant',
@@ -25,18 +25,6 @@ export const vagrant: Recipe = {
       ],
     },
   ],
-  claims: [
-    {
-      says: 'No page differs.',
-      measure: { kind: 'each-run', column: 'pages-differing' },
-      holdsIf: { is: 0 },
-    },
-    {
-      says: 'Pages came from storage.',
-      measure: { kind: 'each-run', column: 'pages-restored' },
-      holdsIf: { atLeast: 1 },
-    },
-    noCommitLost,
-  ],
+  claims: [noPageDiffers, pagesFromStorage, noCommitLost],
   figures: [],
 };
