@@ -142,6 +142,7 @@ for (const [name, dbms, packages] of servers) {
     const used = await countOf(t, server, pages, 'used');
     t.true(used.all - used.cold >= usedPages);
     const read = await countOf(t, server, pages, 'once_read');
-    t.true(read.all > 500 && read.cold > 0.2 * read.all);
+    // Old are 37 % of a pool, but how many of these are dirty, and so not listed, differs from run to run.
+    t.true(read.all > 500 && read.cold > 0.1 * read.all);
   });
 }

@@ -23,8 +23,11 @@ const layout = {
 };
 
 interface Block {
-  /** `writing`: called dirty, with a checksum already, and not in its file yet; `written`: in its file, and called dirty still. */
-  readonly kind: 'clean' | 'dirty' | 'writing' | 'written' | 'never-used' | 'freed';
+  /**
+   * `writing`: called dirty, with a checksum already, and not in its file yet; `written`: in its file, and called dirty still;
+   * `read-ahead`: of a part of its file that was never written.
+   */
+  readonly kind: 'clean' | 'dirty' | 'writing' | 'written' | 'read-ahead' | 'never-used' | 'freed';
   readonly space: number;
   readonly page: number;
 }
@@ -44,6 +47,7 @@ function imageOf(blocks: readonly Block[], fields = layout): { memory: Memory; m
     bytes.writeUInt32LE(isPage ? page : 0xffff_ffff, at + fields.page);
     bytes.writeUInt32LE(isPage ? space : 0xffff_ffff, at + fields.space);
     bytes.writeUInt8(isPage ? 5 : 3, at + fields.state + 1);
+    if (kind === 'read-ahead') continue;
     if (kind === 'dirty' || kind === 'writing' || kind === 'written')
       bytes.writeBigUInt64LE(lsn, at + fields.modified);
     // As MariaDB 10.5's freed_page_clock: of most pages in a pool that is mostly dirty, and in no unit that a reader can know.
@@ -120,6 +124,17 @@ test('a layout that was found out lists clean pages alone, once each, and is rem
   }
   t.is(layouts.of(server).length, 1);
   t.is(layouts.of({ ...server, build: { file: '9:9:9', id: 'ab' } }).length, 0);
+});
+
+test('a page that was read ahead of what was ever written has an empty frame and is a page', (t) => {
+  for (const few of [3, 20]) {
+    const blocks = mixed.map((block, index) =>
+      index % 10 === 1 && index < 10 * few ? { ...block, kind: 'read-ahead' as const } : block,
+    );
+    const { memory, mapping } = imageOf(blocks);
+    const found = calibrate(memory, [mapping], pageSize, filesWithout([]));
+    t.is(found.layout?.state.offset, layout.state - layout.page, `${few}: ${found.missing}`);
+  }
 });
 
 test('without dirty pages to learn from there is no layout: frames are read, and no copies outside the pool are listed', (t) => {

@@ -170,8 +170,13 @@ class ShapeCalibration {
     const pages = named.filter(({ kind }) => kind === 'clean');
     const changed = named.filter(({ kind }) => kind === 'changed');
     const freed = this.freed(arrays, space);
+    // Read ahead of what was ever written, a page has an empty frame, too: its descriptor is one of a page. The one of no page says 0 or all ones.
+    const saysAnyPage = ({ words }: Sample): boolean =>
+      this.tablespaces.isPlain(words[stride + space] ?? 0) &&
+      (words[stride + page] !== 0 || words[stride + space] !== 0);
     const others = [...samples, ...freed].filter(
-      (sample) => sample.kind === 'empty' || (sample.kind === 'other' && !says(sample)),
+      (sample) =>
+        (sample.kind === 'empty' || (sample.kind === 'other' && !says(sample))) && !saysAnyPage(sample),
     );
     const counts = { ...evidence, clean: pages.length, changed: changed.length, others: others.length };
     // The id is the first member of buf_page_t, and that the first of buf_block_t: a descriptor begins with it.
