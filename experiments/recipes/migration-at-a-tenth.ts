@@ -8,7 +8,7 @@ export const migrationAtATenth: Recipe = {
   mems: ['4'],
   engines: ['precopy', 'restore', 'balance', 'multifd-zstd'],
   repeat: 3,
-  conditions: { migrationRate: '12.5mbit', maxTime: 900, before: 10, after: 10 },
+  conditions: { migrationRate: '50mbit', storageRate: '500mbit', before: 10, after: 10 },
   tables: linkTables,
   claims: [
     faster('`restore` is at least 2 times as fast as pre-copy.', 'restore', 'precopy', 2),
