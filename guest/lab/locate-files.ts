@@ -1,5 +1,5 @@
 /**
- * Runs in a guest, for device-mapper.lab.test.ts: where the agent says that files lie, and whether the disks have their bytes there.
+ * Runs in a guest, for storage-stack.lab.test.ts: where the agent says that files lie, and whether the disks have their bytes there.
  * Prints a line of JSON for each file that is named.
  */
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
@@ -37,7 +37,7 @@ for (const [index, location] of locations.entries()) {
     ...{ pid: process.pid, pageSizeBytes: blockBytes, count, file: new Uint32Array(count), page },
     ...{ cold: new Uint8Array(count), leftOut: {} },
   };
-  const { runs, sources } = buildRuns([
+  const { runs, sources, leftOut } = buildRuns([
     { pages, frames: page.map((block) => block + 1), locations: [location] },
   ]);
   const [inFile, onDisk] = [Buffer.alloc(blockBytes), Buffer.alloc(blockBytes)];
@@ -56,5 +56,5 @@ for (const [index, location] of locations.entries()) {
     closeSync(disk);
   }
   closeSync(file);
-  console.log(`LOCATED ${JSON.stringify({ path: paths[index], blocks, differing })}`);
+  console.log(`LOCATED ${JSON.stringify({ path: paths[index], blocks, differing, leftOut })}`);
 }

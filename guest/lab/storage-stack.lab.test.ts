@@ -1,6 +1,6 @@
 /**
- * Files on volumes as LVM makes them, and in an overlay as a container has, in a guest whose kernel has the device mapper: the agent's places against the bytes of the
- * disks. About a minute; the first time two more, for the guest's disk.
+ * Files on file systems and volumes as people have them, in a guest whose kernel has these: the agent's places against the bytes of
+ * the disks, and the reasons of what it leaves out. About two minutes; the first time two more, for the guest's disk.
  */
 import { execFile } from 'node:child_process';
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
@@ -21,14 +21,14 @@ import { bootstrap } from '../image/packages.ts';
 const mebibyte = 1024 * 1024;
 const packages = {
   ...kernelPackages,
-  packages: [...kernelPackages.packages, 'dmsetup', 'e2fsprogs', 'nodejs'],
+  packages: [...kernelPackages.packages, 'dmsetup', 'e2fsprogs', 'xfsprogs', 'btrfs-progs', 'nodejs'],
 };
 const here = (name: string): string => path.join(import.meta.dirname, name);
 
-/** A file system with the kernel's modules, dmsetup, filefrag and Node. */
+/** A file system with the kernel's modules, dmsetup, filefrag, Node, and what makes file systems. */
 async function prepareDisk(log: Log): Promise<string> {
   const entry = await prepare({
-    name: 'guest-device-mapper',
+    name: 'guest-storage-stack',
     keyParts: [JSON.stringify(packages)],
     log,
     build: async (dir) => {
@@ -48,18 +48,32 @@ async function prepareDisk(log: Log): Promise<string> {
   return path.join(entry, 'disk.img');
 }
 
-/** A disk with one partition that begins at 1 MiB, in the table of a PC. */
-function writePartitionedDisk(file: string, bytes: number): void {
+/** As locate-files.ts says it; `leftOut` alone where the file has no place. */
+interface Located {
+  readonly path: string;
+  readonly blocks?: Readonly<Record<string, number>>;
+}
+
+/** A disk with partitions in the table of a PC. @param firstSectors where they begin; each ends where the next one begins */
+function writePartitionedDisk(file: string, bytes: number, firstSectors: readonly number[]): void {
   const sector = Buffer.alloc(512);
-  sector.writeUInt8(0x83, 446 + 4);
-  sector.writeUInt32LE(2048, 446 + 8);
-  sector.writeUInt32LE(bytes / 512 - 2048, 446 + 12);
+  for (const [index, first] of firstSectors.entries()) {
+    const entry = 446 + 16 * index;
+    sector.writeUInt8(0x83, entry + 4);
+    sector.writeUInt32LE(first, entry + 8);
+    sector.writeUInt32LE((firstSectors[index + 1] ?? bytes / 512) - first, entry + 12);
+  }
   sector.writeUInt16LE(0xaa55, 510);
   writeFileSync(file, sector);
   truncateSync(file, bytes);
 }
 
-test('files on linear and striped volumes and in overlays lie where the agent says; encrypted ones are left out', async (t) => {
+function writeEmptyDisk(file: string, bytes: number): void {
+  writeFileSync(file, '');
+  truncateSync(file, bytes);
+}
+
+test('files lie where the agent says, whatever is between them and the disk; others are left out, with the reason', async (t) => {
   t.timeout(1_800_000);
   const log = (line: string): void => {
     t.log(line);
@@ -67,7 +81,7 @@ test('files on linear and striped volumes and in overlays lie where the agent sa
   await ensurePackages(machinePackages.guestImage, log);
   const { kernelPath, initrdPath } = await prepareKernel(log);
   const root = await prepareDisk(log);
-  const folder = mkdtempSync('/var/tmp/poolshift-mapper-');
+  const folder = mkdtempSync('/var/tmp/poolshift-stack-');
   t.teardown(() => {
     rmSync(folder, { recursive: true });
   });
@@ -83,7 +97,7 @@ test('files on linear and striped volumes and in overlays lie where the agent sa
   });
   const initrd = readFileSync(initrdPath);
   writeFileSync(inFolder('initrd'), Buffer.concat([initrd, padding(initrd.length)]));
-  const script = readFileSync(here('device-mapper-init.sh'));
+  const script = readFileSync(here('storage-stack-init.sh'));
   const bundle = readFileSync(inFolder('locate.js'));
   appendFileSync(
     inFolder('initrd'),
@@ -93,9 +107,12 @@ test('files on linear and striped volumes and in overlays lie where the agent sa
       { kind: 'file', path: 'poolshift/package.json', content: Buffer.from('{"type":"module"}') },
     ]),
   );
-  writePartitionedDisk(inFolder('one'), 64 * mebibyte);
-  writeFileSync(inFolder('two'), '');
-  truncateSync(inFolder('two'), 64 * mebibyte);
+  writePartitionedDisk(inFolder('first'), 64 * mebibyte, [2048]);
+  writeEmptyDisk(inFolder('second'), 64 * mebibyte);
+  writeEmptyDisk(inFolder('volumes'), 256 * mebibyte);
+  writePartitionedDisk(inFolder('odd'), 64 * mebibyte, [63, 65_536]);
+  writeEmptyDisk(inFolder('xfs'), 512 * mebibyte);
+  writeEmptyDisk(inFolder('btrfs'), 256 * mebibyte);
   const found = findQemu();
   if (found === undefined) throw new Error('QEMU 9 or newer is needed; `npm run lab -- prepare` brings one');
   const { command, leadingArguments, environment } = found.installation;
@@ -120,34 +137,49 @@ test('files on linear and striped volumes and in overlays lie where the agent sa
       ...['-kernel', kernelPath, '-initrd', inFolder('initrd')],
       ...['-append', 'console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable no_timer_check'],
       ...disk('root', root, ',snapshot=on'),
-      ...disk('first', inFolder('one')),
-      ...disk('second', inFolder('two')),
+      ...['first', 'second', 'volumes', 'odd', 'xfs', 'btrfs'].flatMap((id) => disk(id, inFolder(id))),
       ...['-serial', `file:${inFolder('console')}`],
     ],
     { env: { ...process.env, ...environment } },
   );
   const console = readFileSync(inFolder('console'), 'utf8');
   const lines = [...console.matchAll(/^LOCATED (\{.*\})\r?$/gm)].map(
-    ([, json = '']) => JSON.parse(json) as unknown,
+    ([, json = '']) => JSON.parse(json) as Located,
   );
-  if (lines.length !== 5) t.log(console.split('\n').slice(-30).join('\n'));
-  const [linear, striped, crypt, written, image] = lines;
   t.log(JSON.stringify(lines));
+  const isComplete = console.includes('LOCATED-ALL');
+  if (!isComplete) t.log(console.split('\n').slice(-30).join('\n'));
+  t.true(isComplete);
   const blocks = (6 * mebibyte) / 4096;
-  t.like(linear, { path: '/run/linear/file', differing: 0 });
-  t.is(blocksOf(linear), blocks);
-  t.like(striped, {
-    path: '/run/striped/file',
-    differing: 0,
-    blocks: { first: blocks / 2, second: blocks / 2 },
+  const half = blocks / 2;
+  const placed = (path: string, count: number, leftOut = {}): unknown => ({
+    ...{ path, blocks: count, differing: 0, leftOut },
   });
-  t.deepEqual(crypt, { path: '/run/crypt/file', leftOut: 'encrypted-disk' });
-  t.like(written, { path: '/run/merged/file', differing: 0 });
-  t.is(blocksOf(written), (2 * mebibyte) / 4096);
-  t.deepEqual(image, { path: '/run/merged/image', leftOut: 'no-block-device' });
+  t.deepEqual(
+    lines.map((line) => ({ ...line, ...(line.blocks === undefined ? {} : { blocks: sumOf(line.blocks) }) })),
+    [
+      placed('/run/linear/file', blocks),
+      placed('/run/striped/file', blocks),
+      { path: '/run/crypt/file', leftOut: 'encrypted-disk' },
+      placed('/run/merged/file', blocks / 3),
+      { path: '/run/merged/image', leftOut: 'no-block-device' },
+      placed('/run/origin/file', blocks),
+      { path: '/run/snapshot/file', leftOut: 'lvm' },
+      { path: '/run/thin/file', leftOut: 'lvm' },
+      { path: '/run/raid1/file', leftOut: 'raid' },
+      { path: '/run/raid5/file', leftOut: 'raid' },
+      { path: '/run/sector-63/file', leftOut: 'unaligned' },
+      placed('/run/small-blocks/file', 0, { unaligned: blocks }),
+      { path: '/run/loop/file', leftOut: 'loop-device' },
+      placed('/run/xfs/file', blocks),
+      placed('/run/xfs/shared', blocks),
+      placed('/run/xfs/changed', blocks),
+      { path: '/run/btrfs/file', leftOut: 'no-block-device' },
+    ],
+  );
+  const striped = lines.find(({ path }) => path === '/run/striped/file');
+  t.deepEqual(striped?.blocks, { first: half, second: half });
 });
 
-function blocksOf(located: unknown): number {
-  const { blocks = {} } = located as { readonly blocks?: Readonly<Record<string, number>> };
-  return Object.values(blocks).reduce((sum, count) => sum + count, 0);
-}
+const sumOf = (blocks: Readonly<Record<string, number>>): number =>
+  Object.values(blocks).reduce((sum, count) => sum + count, 0);
