@@ -5,12 +5,15 @@
  * `node bench/agent.bench.ts [--gib 1] [--dbms mariadb|mysql|postgresql] [--node PATH] [--idle] [--json]`
  */
 import { execFile } from 'node:child_process';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
+import { Option } from 'commander';
 import { median } from 'simple-statistics';
-import { databaseSystems } from '../foundation/database-systems.ts';
+import { number } from '../engine/cli/arguments.ts';
+import { type DatabaseSystem, databaseSystems } from '../foundation/database-systems.ts';
 import { agentStart, bundleAgent } from '../guest/image/agent-bundle.ts';
 import { ScratchServer } from '../guest/lab/scratch-server.ts';
 import { requestThroughTerminal } from './agent-port.ts';
+import { benchCommand } from './bench-command.ts';
 
 const rounds = 9;
 /** The first lists read every file's first page and compile the agent; an agent in a guest has done so by itself. */
@@ -94,29 +97,33 @@ function spread(name: string, values: readonly number[]): string {
   return `${name.padEnd(12)} ${median(values).toFixed(1).padStart(8)}   ${low.toFixed(1)} to ${high.toFixed(1)}`;
 }
 
-const { values: options } = parseArgs({
-  options: {
-    gib: { type: 'string', default: '1' },
-    dbms: { type: 'string', default: 'mariadb' },
-    node: { type: 'string', default: process.execPath },
-    idle: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-  },
-});
-const dbms = databaseSystems.find((name) => name === options.dbms);
-if (dbms === undefined) throw new Error(`--dbms must be one of ${databaseSystems.join(', ')}`);
+const options = benchCommand(import.meta.filename, 'The page list of a running server.')
+  .option('--gib <n>', "the server's pool", number(0.0625, 256), 1)
+  .addOption(new Option('--dbms <name>', 'the server').choices(databaseSystems).default('mariadb'))
+  .option('--node <path>', 'what runs the agent', process.execPath)
+  .option('--idle', 'without load')
+  .parse()
+  .opts<{
+    readonly gib: number;
+    readonly dbms: DatabaseSystem;
+    readonly node: string;
+    readonly idle?: true;
+    readonly json?: true;
+  }>();
+const { dbms } = options;
 const kind = dbms === 'postgresql' ? dbms : 'innodb';
 const log = (line: string): void => {
   console.error(line);
 };
-const poolBytes = Number(options.gib) * 2 ** 30;
+const poolBytes = options.gib * 2 ** 30;
 /** Its tables have their place on the disk when it says that they are written. */
 const serverOptions = kind === 'postgresql' ? ['-c', 'fsync=on'] : [];
 const server = await ScratchServer.start({ dbms, poolBytes, options: serverOptions, log });
 try {
   const rows = rowsFor(poolBytes);
   await fillers[kind](server, rows);
-  const load = options.idle ? undefined : server.startSql(churns[kind](rows));
+  const isIdle = options.idle === true;
+  const load = isIdle ? undefined : server.startSql(churns[kind](rows));
   const bundle = await bundleAgent(log);
   const { stdout } = await promisify(execFile)(
     options.node,
@@ -133,11 +140,11 @@ try {
     .split('\n')
     .map((line) => JSON.parse(line) as Summary);
   const measured = summaries.slice(warmUpRounds);
-  if (options.json) console.log(JSON.stringify({ dbms, poolBytes, idle: options.idle, summaries }));
+  if (options.json === true) console.log(JSON.stringify({ dbms, poolBytes, idle: isIdle, summaries }));
   const last = measured.at(-1);
   if (last === undefined) throw new Error('the agent printed nothing');
   console.log(
-    `${dbms} ${last.version}, pool of ${options.gib} GiB ${options.idle ? 'idle' : 'under load'}: ` +
+    `${dbms} ${last.version}, pool of ${options.gib} GiB ${isIdle ? 'idle' : 'under load'}: ` +
       `${last.cachedPages} pages cached, ${last.dirtyPages} dirty, ` +
       `${last.excludedPages} excluded, ${last.pages} pages of 4 KiB listed by ${last.method}`,
   );

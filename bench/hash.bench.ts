@@ -3,15 +3,16 @@
  * CPU time, medians and extremes. Pages lie in a buffer of 256 MiB, so that they come from memory and not from a cache.
  */
 import { randomFillSync } from 'node:crypto';
-import { parseArgs } from 'node:util';
 import xxhashWasm from 'xxhash-wasm';
 import { PageHasher, randomHashKey } from '../engine/list/content-hash.ts';
+import { number } from '../engine/cli/arguments.ts';
 import { pageSizeBytes } from '../engine/list/page-list.ts';
+import { benchCommand } from './bench-command.ts';
 
-const { values } = parseArgs({
-  options: { rounds: { type: 'string', default: '7' }, json: { type: 'boolean', default: false } },
-});
-const rounds = Number(values.rounds);
+const { rounds, json } = benchCommand(import.meta.filename, 'The keyed hash of pages against XXH64.')
+  .option('--rounds <n>', 'of each', number(1), 7)
+  .parse()
+  .opts<{ readonly rounds: number; readonly json?: true }>();
 const buffer = randomFillSync(Buffer.allocUnsafeSlow(256 * 2 ** 20));
 const xxhash = await xxhashWasm();
 const hasher = new PageHasher(randomHashKey());
@@ -39,7 +40,7 @@ for (let round = 0; round <= rounds; round++) {
 for (const [name, all] of Object.entries(measured)) {
   const sorted = all.toSorted((a, b) => a - b);
   const figures = { min: sorted[0], median: sorted[Math.floor(sorted.length / 2)], max: sorted.at(-1) };
-  if (values.json) console.log(JSON.stringify({ name, unit: 'GB per CPU second', ...figures }));
+  if (json === true) console.log(JSON.stringify({ name, unit: 'GB per CPU second', ...figures }));
   else {
     const [min, median, max] = Object.values(figures).map((figure) => (figure ?? 0).toFixed(2));
     console.log(`${name.padEnd(6)} ${median ?? ''} GB per CPU second (${min ?? ''} to ${max ?? ''})`);

@@ -11,11 +11,11 @@ import { collectMachine, collectRevision } from '../harness/run/versions.ts';
 
 const benches: Readonly<Record<string, string>> = {
   stream: "the engine's filter over QEMU's stream: relay, leave out 70 % of the pages, hash them too",
-  hash: 'the keyed hash of pages against XXH64: --rounds N',
+  hash: 'the keyed hash of pages against XXH64',
   wire: 'the connection between the engines over loopback, without TLS and with it',
-  pair: 'whole migrations between two QEMUs, CPU seconds a GiB by process: --mib N, --rounds N, --method NAME (repeatable), --prefaulted',
-  memory: "the source engine's memory for large VMs: --gib N, repeatable (default 16, 64 and 128)",
-  agent: 'the page list of a running server: --gib N, --dbms mariadb|mysql|postgresql, --node PATH, --idle',
+  pair: 'whole migrations between two QEMUs, CPU seconds a GiB by process',
+  memory: "the source engine's memory for large VMs",
+  agent: 'the page list of a running server',
 };
 
 const root = path.join(import.meta.dirname, '..');
@@ -36,8 +36,10 @@ const [name = '', ...given] = process.argv.slice(2);
 if (!Object.hasOwn(benches, name)) {
   const lines = Object.entries(benches).map(([known, what]) => `  ${known.padEnd(8)} ${what}`);
   const record = '  --record also writes the output to results/bench/NAME.txt';
-  console.log(`usage: npm run bench -- NAME [--json] [--record] [options]\n${lines.join('\n')}\n${record}`);
-  process.exitCode = name === '' || name === '--help' ? 0 : 2;
+  console.log(
+    `usage: npm run bench -- NAME [--json] [--record] [options]\n${lines.join('\n')}\n${record}; NAME --help says what it takes`,
+  );
+  process.exitCode = ['', '--help', '-h'].includes(name) ? 0 : 2;
 } else {
   const options = given.filter((option) => option !== '--record');
   const head = await heading(name, options);

@@ -8,8 +8,9 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
+import { Option } from 'commander';
 import { restartWithAllocatorSettings } from '../engine/cli/allocator.ts';
+import { number } from '../engine/cli/arguments.ts';
 import { PageHasher, randomHashKey } from '../engine/list/content-hash.ts';
 import { decodePageList, encodePageList } from '../engine/list/page-list-codec.ts';
 import { type PageList, pageSizeBytes } from '../engine/list/page-list.ts';
@@ -17,6 +18,7 @@ import { MappedMemory } from '../engine/core/mapped-memory.ts';
 import type { GuestRam } from '../engine/core/outside.ts';
 import { PageLedger } from '../engine/core/page-ledger.ts';
 import { PlanBuilder } from '../engine/core/plan-builder.ts';
+import { benchCommand } from './bench-command.ts';
 
 const listedShare = 0.83;
 const pagesPerRun = 4;
@@ -110,16 +112,14 @@ function measure(vmGib: number, listFile: string): Result {
 }
 
 function main(): void {
-  const { values } = parseArgs({
-    options: {
-      gib: { type: 'string', multiple: true },
-      json: { type: 'boolean', default: false },
-      'list-file': { type: 'string' },
-    },
-  });
-  const sizes = (values.gib ?? ['16', '64', '128']).map(Number);
-  if (values['list-file'] !== undefined) {
-    console.log(JSON.stringify(measure(sizes[0] ?? 0, values['list-file'])));
+  const values = benchCommand(import.meta.filename, "The source engine's memory for large VMs.")
+    .option('--gib <n>', 'memory of the VM, once or more (default: 16, 64 and 128)', addSize)
+    .addOption(new Option('--list-file <path>').hideHelp())
+    .parse()
+    .opts<{ readonly gib?: readonly number[]; readonly listFile?: string; readonly json?: true }>();
+  const sizes = values.gib ?? [16, 64, 128];
+  if (values.listFile !== undefined) {
+    console.log(JSON.stringify(measure(sizes[0] ?? 0, values.listFile)));
     return;
   }
   const folder = mkdtempSync(path.join(tmpdir(), 'poolshift-bench-'));
@@ -130,12 +130,17 @@ function main(): void {
       const child = [import.meta.filename, '--gib', String(vmGib), '--list-file', listFile];
       const line = execFileSync(process.execPath, child, { encoding: 'utf8' });
       const result = JSON.parse(line) as Result;
-      console.log(values.json ? line.trim() : describe(result));
+      console.log(values.json === true ? line.trim() : describe(result));
     }
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
+
+const addSize = (text: string, before: readonly number[] = []): readonly number[] => [
+  ...before,
+  number(0.0625, 4096)(text),
+];
 
 function describe(result: Result): string {
   const mega = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`;

@@ -7,13 +7,15 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
+import { InvalidArgumentError, Option } from 'commander';
 import { median } from 'simple-statistics';
+import { number } from '../engine/cli/arguments.ts';
 import { bundleEngine } from '../engine/cli/bundle.ts';
 import { type CachedRun, type EngineProcess, listOf, VmPair } from '../engine/cli/testing/vm-pair.ts';
 import { findQemu } from '../qemu/find-qemu.ts';
 import type { MigrationCapability, MigrationParameters } from '../qemu/qmp/messages.ts';
 import type { Qemu } from '../qemu/qemu-process.ts';
+import { benchCommand } from './bench-command.ts';
 
 const MiB = 2 ** 20;
 const pagesPerMiB = 256;
@@ -44,23 +46,32 @@ const methods: Readonly<Record<string, Method>> = {
   passthrough: withEngines('passthrough', 'auto'),
 };
 
-const { values } = parseArgs({
-  options: {
-    mib: { type: 'string', default: '320' },
-    rounds: { type: 'string', default: '3' },
-    method: { type: 'string', multiple: true, default: Object.keys(methods) },
-    prefaulted: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-  },
-});
-const ramMiB = Number(values.mib);
-const rounds = Number(values.rounds);
-const unknown = values.method.find((name) => methods[name] === undefined);
-if (!(ramMiB >= 96 && ramMiB % 2 === 0) || !(rounds >= 1) || unknown !== undefined) {
-  console.error(
-    `--mib is an even number of at least 96, --rounds at least 1, --method one of: ${Object.keys(methods).join('; ')}`,
-  );
-  process.exit(2);
+const values = benchCommand(
+  import.meta.filename,
+  'Whole migrations between two QEMUs on loopback: GB/s, and CPU seconds a GiB by process.',
+)
+  .option('--mib <n>', 'memory of the VM', evenMib, 320)
+  .option('--rounds <n>', 'of each method', number(1), 3)
+  .addOption(
+    new Option('--method <names...>', 'what is measured, in turns')
+      .choices(Object.keys(methods))
+      .default(Object.keys(methods), 'all'),
+  )
+  .option('--prefaulted', "the target's memory is there from its start")
+  .parse()
+  .opts<{
+    readonly mib: number;
+    readonly rounds: number;
+    readonly method: readonly string[];
+    readonly prefaulted?: true;
+    readonly json?: true;
+  }>();
+const { mib: ramMiB, rounds } = values;
+
+function evenMib(text: string): number {
+  const value = number(96)(text);
+  if (value % 2 === 0) return value;
+  throw new InvalidArgumentError('It must be even.');
 }
 
 const found = findQemu();
@@ -111,7 +122,7 @@ async function measure({ capabilities, parameters, engines }: Method): Promise<R
     diskBytes: (cachedMiB + 2) * MiB,
     program: { startBytes: 8 * MiB, endBytes: 9 * MiB, strideBytes: 4096, delayRounds: 200_000 },
     capabilities,
-    targetPrefaults: values.prefaulted,
+    targetPrefaults: values.prefaulted === true,
     ...(parameters === undefined ? {} : { parameters, targetParameters: parameters }),
   });
   try {
@@ -186,7 +197,7 @@ const rows = [...measured].map(([method, runs]) => ({
   targetStart: median(runs.map(({ startCpuSeconds }) => startCpuSeconds.targetQemu)),
   placedShare: median(runs.map(({ placedShare }) => placedShare ?? NaN)),
 }));
-if (values.json) console.log(JSON.stringify(rows));
+if (values.json === true) console.log(JSON.stringify(rows));
 else {
   const table = rows.map((row) => {
     const { method, gigabytesPerSecond, total, enginesStart, targetStart, placedShare, ...cpuSeconds } = row;
@@ -210,6 +221,6 @@ else {
     'placed',
   ].join(' | ');
   console.log(
-    `${ramMiB} MiB, ${values.prefaulted ? 'target prefaulted, ' : ''}CPU seconds a GiB, medians of ${rounds}\n\n${head}\n${table.join('\n')}`,
+    `${ramMiB} MiB, ${values.prefaulted === true ? 'target prefaulted, ' : ''}CPU seconds a GiB, medians of ${rounds}\n\n${head}\n${table.join('\n')}`,
   );
 }

@@ -18,6 +18,14 @@ import { StreamReader } from '../engine/stream/reader.ts';
 import { ramFlag } from '../engine/stream/records.ts';
 import { adopt, createPausedServer, ReadBuffer } from '../engine/wire/fast-socket.ts';
 import { writePartHeader, writeRecordHeader, writeSectionTail } from '../engine/stream/writer.ts';
+import { benchCommand } from './bench-command.ts';
+
+const { json } = benchCommand(
+  import.meta.filename,
+  "The engine's filter over QEMU's stream: relay, leave out 70 % of the pages, hash them, inject others.",
+)
+  .parse()
+  .opts<{ readonly json?: true }>();
 
 const ramBytes = 256 << 20;
 const pageCount = ramBytes / pageSizeBytes;
@@ -219,7 +227,7 @@ try {
 } finally {
   rmSync(folder, { recursive: true });
 }
-if (process.argv.includes('--json')) {
+if (json === true) {
   console.log(
     JSON.stringify({ bench: 'stream', streamBytes: stream.length, chunkBytes, repeats, measurements }),
   );

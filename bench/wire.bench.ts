@@ -7,11 +7,13 @@ import { spawn } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { parseArgs } from 'node:util';
+import { Option } from 'commander';
 import { median } from 'simple-statistics';
+import { number } from '../engine/cli/arguments.ts';
 import { EngineConnection } from '../engine/wire/connection.ts';
 import { adopt, createPausedServer, type SocketOpener } from '../engine/wire/fast-socket.ts';
 import { connectToPeer, type PeerSecurity, peerGate, protectionOf } from '../engine/wire/peer-security.ts';
+import { benchCommand } from './bench-command.ts';
 
 const ways = ['plaintext', 'TLS'] as const;
 type Way = (typeof ways)[number];
@@ -139,16 +141,16 @@ async function measure(way: Way): Promise<Round> {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      json: { type: 'boolean', default: false },
-      send: { type: 'string' },
-      port: { type: 'string' },
-    },
-  });
-  const way = ways.find((name) => name === values.send);
-  if (way !== undefined) {
-    send(way, Number(values.port));
+  const values = benchCommand(
+    import.meta.filename,
+    'The connection between the engines over loopback, without TLS and with it.',
+  )
+    .addOption(new Option('--send <way>').choices(ways).hideHelp())
+    .addOption(new Option('--port <n>').argParser(number(1, 65_535)).hideHelp())
+    .parse()
+    .opts<{ readonly send?: Way; readonly port?: number; readonly json?: true }>();
+  if (values.send !== undefined && values.port !== undefined) {
+    send(values.send, values.port);
     return;
   }
   const measured: Record<Way, Round[]> = { plaintext: [], TLS: [] };
@@ -171,7 +173,7 @@ async function main(): Promise<void> {
       receiveCpuSecondsPerGigabyte: of('receiveCpuSecondsPerGigabyte'),
     };
   });
-  if (values.json) {
+  if (values.json === true) {
     console.log(JSON.stringify({ bench: 'wire', totalBytes, frameBytes, windowBytes, rounds, medians }));
     return;
   }
