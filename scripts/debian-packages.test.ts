@@ -14,12 +14,12 @@ for (const [role, packages] of Object.entries(hostPackages))
 
 test('an option is no folder for the packages', async (t) => {
   const program = path.join(import.meta.dirname, 'make-packages.ts');
-  for (const [word, status] of [
-    ['--help', 0],
-    ['--out', 2],
+  for (const [word, status, output] of [
+    ['--help', 0, 'stdout'],
+    ['--out', 2, 'stderr'],
   ] as const) {
-    const { exitCode, stderr } = await execa(process.execPath, [program, word], { reject: false });
-    t.is(exitCode, status, word);
-    t.regex(stderr, /^usage: npm run packages/);
+    const result = await execa(process.execPath, [program, word], { reject: false });
+    t.is(result.exitCode, status, word);
+    t.regex(result[output], /^usage: npm run packages/);
   }
 });

@@ -194,8 +194,11 @@ async function make(
 
 const [given = 'packages', ...further] = process.argv.slice(2);
 if (given.startsWith('-') || further.length > 0) {
-  console.error('usage: npm run packages [-- FOLDER]   (default: packages)');
-  process.exit(given === '--help' || given === '-h' ? 0 : 2);
+  const isHelp = given === '--help' || given === '-h';
+  (isHelp ? console.log : console.error)(`usage: npm run packages [-- FOLDER]   (default: packages)
+Makes the Debian packages of this checkout and the agent as one executable, and prints where they are.
+Exit codes: 0 made; 1 not; 2 wrong option.`);
+  process.exit(isHelp ? 0 : 2);
 }
 const folder = path.resolve(given);
 await mkdir(folder, { recursive: true });
