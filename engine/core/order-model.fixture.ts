@@ -262,6 +262,7 @@ export class World {
     this.pages.takeBlocks(blocks, 'pc-q35-10.0');
     if (schedule === undefined) return;
     this.hold = new SwitchoverHold(schedule, this.pages, takeEvent, {
+      expectStop: () => undefined,
       prepareMove: () => undefined,
       allowSwitchover: () => undefined,
       mayEnd: () => true,

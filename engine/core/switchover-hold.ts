@@ -15,11 +15,13 @@ import { Trickle } from './trickle.ts';
  * (migration/migration.c, migration_iteration_run).
  */
 const settlingMs = 500;
-/** QEMU's other thread reads the ack in that time. */
+/** QEMU's other thread reads the ack in that time; where the VM was stopped, QEMU waits for none (migration_can_switchover). */
 const ackMs = 20;
 
 /** What is done when the switchover may come. */
 interface HoldActions {
+  /** Early resume: the VM is stopped soon, and what is under way then makes it wait. */
+  expectStop(): void;
   /** Early resume: the VM is about to be stopped for its move, and nothing is to take time then. */
   prepareMove(): void;
   /** From now on little may be under way: the VM may stop at any moment. */
@@ -45,6 +47,7 @@ export class SwitchoverHold {
   #heldSinceMs: number | undefined;
   /** Whether somebody has yet to say that the VM may move. */
   #waitsToBeTold: boolean;
+  #vmIsStopped = false;
   #saidMayMove = false;
   /** Early resume: since when QEMU is not read, so that it waits. */
   #settlingSinceMs: number | undefined;
@@ -108,9 +111,10 @@ export class SwitchoverHold {
     this.#gate.push(bytes);
   }
 
-  /** Whoever runs the migration lets the VM move, as soon as it may. */
+  /** Whoever runs the migration has stopped the VM, and lets it move as soon as it may. */
   letMove(): void {
     this.#waitsToBeTold = false;
+    this.#vmIsStopped = true;
   }
 
   /** All of RAM was read: its end waits. */
@@ -139,14 +143,14 @@ export class SwitchoverHold {
     if (this.#waitsToBeTold) return;
     if (this.#releasedAtMs === undefined) {
       this.#releasedAtMs = nowMs;
-      if (this.#settles) this.#actions.wakeIn(ackMs);
+      if (this.#settles && !this.#vmIsStopped) this.#actions.wakeIn(ackMs);
       this.#actions.allowSwitchover();
       if (this.#schedule.gateOpen) this.#pages.checkComplete();
       const heldMs = this.#heldSinceMs === undefined ? 0 : nowMs - this.#heldSinceMs;
       this.#onEvent({ event: 'gate-released', held_ms: Math.round(heldMs) });
       this.#gate.open();
     }
-    if (nowMs >= this.#releasedAtMs + ackMs) this.#settles = false;
+    if (this.#vmIsStopped || nowMs >= this.#releasedAtMs + ackMs) this.#settles = false;
     if (this.#endHeld && this.#schedule.gateOpen && this.#pages.awaitedPages === 0) {
       if (!this.#actions.mayEnd()) return;
       this.#pages.checkComplete();
@@ -163,6 +167,7 @@ export class SwitchoverHold {
     if (this.#settlingSinceMs === undefined) {
       this.#settlingSinceMs = nowMs;
       this.#settles = true;
+      this.#actions.expectStop();
       this.#actions.wakeIn(settlingMs);
     }
     return nowMs >= this.#settlingSinceMs + settlingMs;

@@ -90,7 +90,7 @@ export function simulateEngine(setup: Setup, strategy: Strategy): SimulatedMigra
     wire.deliver(nowMs, !source.holdsQemu, (frame) => {
       if (frame.is === 'package') {
         movedAtMs = nowMs;
-        wire.expectFaults();
+        wire.expectWaiting();
       }
       return destination.take(frame);
     });

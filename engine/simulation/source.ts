@@ -49,6 +49,9 @@ export class SimulatedSource {
     };
     this.#pages = new GuestPages(this.#schedule, simulatedHash, ram, takeEvent, writerOf(wire, cores));
     this.#hold = new SwitchoverHold(this.#schedule, this.#pages, takeEvent, {
+      expectStop: () => {
+        wire.expectWaiting();
+      },
       prepareMove: () => undefined,
       allowSwitchover: () => {
         wire.allowSwitchover();

@@ -52,8 +52,8 @@ export class Wire {
     this.#window.allowSwitchover();
   }
 
-  expectFaults(): void {
-    this.#window.expectFaults();
+  expectWaiting(): void {
+    this.#window.expectWaiting();
   }
 
   get isEmpty(): boolean {

@@ -157,9 +157,9 @@ export class DestinationLink {
     this.#window.allowSwitchover();
   }
 
-  /** From now on the target's VM may wait for what is sent. */
-  expectFaults(): void {
-    this.#window.expectFaults();
+  /** From now on the VM may wait for what is sent: it is stopped to move, or lacks pages at the target. */
+  expectWaiting(): void {
+    this.#window.expectWaiting();
   }
 
   /** Sends a frame that keeps its place behind what was added to the stream before. */

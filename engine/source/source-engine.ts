@@ -140,6 +140,9 @@ class SourceEngine implements DestinationLinkHandler {
       this.#stream.pages,
       onEvent,
       {
+        expectStop: () => {
+          this.#link.expectWaiting();
+        },
         prepareMove: () => {
           const { blocks, ramSectionId } = this.#stream.injector.reader;
           if (ramSectionId !== undefined) options.keepForRecovery?.({ ramSectionId, blocks });
@@ -390,7 +393,7 @@ class SourceEngine implements DestinationLinkHandler {
       case 'moved':
         this.#onEvent({ event: 'moved' });
         this.#qemu.stopListening();
-        this.#link.expectFaults();
+        this.#link.expectWaiting();
         this.#stream.pages.expectFaults();
         this.#schedule.moved();
         this.#step({ type: 'moved' });

@@ -14,7 +14,7 @@ const maxDepthMs = 150;
  * a frame waits for each of the threads and processes on its way, while the link may have nothing to carry.
  */
 const barredDepthMs = 150;
-/** While the target's VM waits for pages, which go behind what is under way: less, though the link may run dry. */
+/** While the VM waits, for its move or for pages, which go behind what is under way: less, though the link may run dry. */
 const waitedForBytes = 64 * 1024;
 const waitedForDepthMs = 10;
 const sampleMs = 50;
@@ -27,7 +27,8 @@ export class SendWindow {
   limitBytes: number;
   /** Rate at which the other engine takes data, bytes per second. */
   rateBytesPerSecond = 0;
-  #aim: 'throughput' | 'switchover' | 'faults';
+  /** Never goes back. */
+  #aim: 'throughput' | 'switchover' | 'waiting';
   #depthMs = minDepthMs;
   #ranDry = false;
   #sampleStartMs: number | undefined;
@@ -41,13 +42,13 @@ export class SendWindow {
 
   /** From now on little may be under way. */
   allowSwitchover(): void {
-    this.#aim = 'switchover';
+    if (this.#aim === 'throughput') this.#aim = 'switchover';
     this.limitBytes = this.#limit();
   }
 
-  /** From now on the target's VM may wait for what is sent. */
-  expectFaults(): void {
-    this.#aim = 'faults';
+  /** From now on the VM may wait for what is sent. */
+  expectWaiting(): void {
+    this.#aim = 'waiting';
     this.limitBytes = this.#limit();
   }
 
@@ -82,7 +83,7 @@ export class SendWindow {
   }
 
   #limit(): number {
-    const leastBytes = this.#aim === 'faults' ? waitedForBytes : minBytes;
+    const leastBytes = this.#aim === 'waiting' ? waitedForBytes : minBytes;
     return Math.min(maxBytes, Math.max(leastBytes, (this.rateBytesPerSecond * this.#aimedDepthMs) / 1000));
   }
 
@@ -92,7 +93,7 @@ export class SendWindow {
         return barredDepthMs;
       case 'switchover':
         return this.#depthMs;
-      case 'faults':
+      case 'waiting':
         return waitedForDepthMs;
     }
   }
